@@ -1,0 +1,1 @@
+"""Sequence models you train as a scan and ship as a step."""

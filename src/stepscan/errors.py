@@ -1,0 +1,46 @@
+"""Every error that Stepscan raises on wrong input. Each says what was expected, what arrived, where, and what to do."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from pathlib import Path
+
+
+class StepscanError(Exception):
+    """Base of all errors that a user can mend; the command line prints its text and exits with 1."""
+
+
+class DataError(StepscanError):
+    """Something in a data file is wrong.
+
+    Args:
+        reason: what was expected and what arrived.
+        path: the file.
+        line: the line in it, counted from 1.
+        hint: what to do.
+    """
+
+    def __init__(self, reason: str, *, path: str | Path | None = None, line: int | None = None, hint: str = "") -> None:
+        self.reason, self.path, self.line, self.hint = reason, path, line, hint
+        where = "" if path is None else f"{path}: " if line is None else f"{path}, line {line}: "
+        super().__init__(where + reason + (f" {hint}" if hint else ""))
+
+
+class SettingsError(StepscanError, ValueError):
+    """A setting (constructor argument, command-line option, configuration key) is wrong."""
+
+
+class ModelFormatError(StepscanError):
+    """A model folder is not one that this version of Stepscan can read."""
+
+
+class NotFittedError(StepscanError):
+    """An estimator was asked to work before `fit` or `load`."""
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """`" Did you mean 'lstm'?"` for the known word nearest to `word`, or the list of known words if none is near."""
+    known = list(known)
+    close = difflib.get_close_matches(word, known, n=1)
+    return f" Did you mean {close[0]!r}?" if close else f" Known: {', '.join(sorted(known))}."

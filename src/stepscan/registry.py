@@ -1,0 +1,102 @@
+"""One registry maps names to classes, so that a model is data: `{"lstm": {"input_size": 64, "hidden_size": 128}}`.
+
+A registered class remembers the arguments it was constructed with; `describe` turns a tree of such objects into plain
+data and `build` turns the data back into objects. Reading a description needs no torch; building does.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from stepscan.errors import ModelFormatError, nearest
+
+_classes: dict[str, type] = {}
+Class = TypeVar("Class", bound=type)
+
+
+def register(name: str) -> Callable[[Class], Class]:
+    """Class decorator: make `name` stand for the class in configurations, `--cell` and saved models.
+
+    The class must be constructible from plain data (numbers, strings, lists, other registered objects).
+
+    Raises:
+        ValueError: the name is taken by another class.
+    """
+
+    def decorate(cls: Class) -> Class:
+        taken = _classes.get(name)
+        if taken is not None and (taken.__module__, taken.__qualname__) != (cls.__module__, cls.__qualname__):
+            raise ValueError(f"the name {name!r} is registered for {taken.__qualname__}; choose another name")
+        _classes[name] = cls
+        cls.registered_name = name
+        _remember_arguments(cls)
+        return cls
+
+    return decorate
+
+
+def _remember_arguments(cls: type) -> None:
+    """Wrap `__init__` so that an object keeps its own constructor's arguments, by parameter name."""
+    original = cls.__init__  # type: ignore[misc]
+    signature = inspect.signature(original)
+
+    @functools.wraps(original)
+    def construct(self: Any, *args: Any, **kwargs: Any) -> None:
+        bound = signature.bind(self, *args, **kwargs)
+        original(self, *args, **kwargs)
+        if isinstance(self, cls) and getattr(type(self), "registered_name", None) == cls.registered_name:
+            self.arguments = dict(list(bound.arguments.items())[1:])
+
+    cls.__init__ = construct  # type: ignore[misc]
+
+
+def registered(name: str) -> type:
+    """The class that `name` stands for; an unknown name is a `ModelFormatError` that names the nearest."""
+    if name not in _classes:
+        raise ModelFormatError(
+            f"no layer or model is registered as {name!r}.{nearest(name, _classes)} "
+            "If it is your own, import the module that registers it first."
+        )
+    return _classes[name]
+
+
+def describe(value: Any) -> Any:
+    """Plain data for a registered object, or for a list or number: what `config.json` holds."""
+    if isinstance(value, list | tuple):
+        return [describe(item) for item in value]
+    if isinstance(value, dict):
+        return {key: describe(item) for key, item in value.items()}
+    if value is None or isinstance(value, str | int | float | bool):
+        return value
+    name = getattr(type(value), "registered_name", None)
+    if name is None:
+        raise TypeError(f"{type(value).__name__} cannot be saved: it has no name; decorate it with @register('name')")
+    arguments = describe(value.arguments)
+    # A class with a single list, such as Stack, reads better without the parameter's name.
+    only = next(iter(arguments.values())) if len(arguments) == 1 else None
+    return {name: only if isinstance(only, list) else arguments}
+
+
+def build(description: Any) -> Any:
+    """The object that `describe` described. A one-key dictionary whose key is a registered name is an object."""
+    if isinstance(description, list):
+        return [build(item) for item in description]
+    if isinstance(description, dict) and len(description) == 1:
+        name, arguments = next(iter(description.items()))
+        if isinstance(arguments, dict):
+            return _construct(name, **{key: build(value) for key, value in arguments.items()})
+        if isinstance(arguments, list):
+            return _construct(name, build(arguments))
+    return description
+
+
+def _construct(name: str, *args: Any, **kwargs: Any) -> Any:
+    cls = registered(name)
+    try:
+        inspect.signature(cls.__init__).bind(None, *args, **kwargs)  # type: ignore[misc]
+    except TypeError as error:
+        raise ModelFormatError(f"the description of {name!r} does not fit its constructor: {error}") from None
+    return cls(*args, **kwargs)
