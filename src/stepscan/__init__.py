@@ -1,1 +1,58 @@
-"""Sequence models you train as a scan and ship as a step."""
+"""Sequence models you train as a scan and ship as a step.
+
+    import stepscan as ss
+
+Importing is cheap: torch is imported when a name that needs it is first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "stepscan.sequences": ["Sequences"],
+    "stepscan.contract": ["Layer", "Pointwise", "Recurrence"],
+    "stepscan.registry": ["build", "describe", "register"],
+    "stepscan.cells.elman": ["Elman"],
+    "stepscan.cells.gru": ["GRU"],
+    "stepscan.cells.lstm": ["LSTM"],
+    "stepscan.cells.conversion": ["from_torch", "to_torch"],
+    "stepscan.combinators.bidirectional": ["Bidirectional"],
+    "stepscan.combinators.dropout": ["Dropout", "VariationalDropout"],
+    "stepscan.combinators.layer_norm": ["LayerNorm"],
+    "stepscan.combinators.linear": ["Linear"],
+    "stepscan.combinators.residual": ["Residual"],
+    "stepscan.combinators.stack": ["Stack"],
+    "stepscan.patterns.embedding": ["Embedding", "WordAndCharacterEmbedding"],
+    "stepscan.patterns.encoder": ["Encoder"],
+    "stepscan.patterns.generator": ["Generator"],
+    "stepscan.patterns.transducer": ["Transducer"],
+    "stepscan.patterns.conditioned_generator": ["ConditionedGenerator"],
+    "stepscan.patterns.attention": ["AttentiveDecoder"],
+    "stepscan.estimators.classifier": ["Classifier"],
+    "stepscan.estimators.language_model": ["LanguageModel"],
+    "stepscan.estimators.tagger": ["Tagger"],
+    "stepscan.estimators.translator": ["Translator"],
+    "stepscan.estimators.folder": ["load"],
+    "stepscan.errors": ["DataError", "ModelFormatError", "NotFittedError", "SettingsError", "StepscanError"],
+}
+_home_of = {name: module for module, names in _HOMES.items() for name in names}
+
+__all__ = sorted([*_home_of, "laws"])
+
+
+def __getattr__(name: str) -> Any:
+    if name == "laws":
+        return importlib.import_module("stepscan.laws")
+    if name not in _home_of:
+        raise AttributeError(f"module 'stepscan' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_home_of[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

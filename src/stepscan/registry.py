@@ -63,6 +63,11 @@ def registered(name: str) -> type:
     return _classes[name]
 
 
+def registered_classes() -> dict[str, type]:
+    """All names and what they stand for."""
+    return dict(_classes)
+
+
 def describe(value: Any) -> Any:
     """Plain data for a registered object, or for a list or number: what `config.json` holds."""
     if isinstance(value, list | tuple):
@@ -71,7 +76,8 @@ def describe(value: Any) -> Any:
         return {key: describe(item) for key, item in value.items()}
     if value is None or isinstance(value, str | int | float | bool):
         return value
-    name = getattr(type(value), "registered_name", None)
+    # The class's own name, not its parent's: a subclass that nobody registered would come back as its parent.
+    name = vars(type(value)).get("registered_name")
     if name is None:
         raise TypeError(f"{type(value).__name__} cannot be saved: it has no name; decorate it with @register('name')")
     arguments = describe(value.arguments)

@@ -1,0 +1,62 @@
+"""The Elman network (Elman 1990, Finding Structure in Time), the simple recurrent network.
+
+    h_t = φ(W_ih x_t + b_ih + W_hh h_{t-1} + b_hh)        y_t = h_t        φ = tanh or relu
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from stepscan.cells.cell import Cell, scan_packed
+from stepscan.registry import register
+from stepscan.sequences import Sequences
+from stepscan.state import State
+
+_FUSED = {"tanh": torch.rnn_tanh, "relu": torch.rnn_relu}
+
+
+class ElmanState(NamedTuple):
+    h: Tensor  # [B, H]
+
+
+@register("elman")
+class Elman(Cell):
+    """Elman network.
+
+    Args:
+        input_size: I.
+        hidden_size: H.
+        nonlinearity: φ, `"tanh"` or `"relu"`.
+        bias: whether there are biases.
+    """
+
+    gates = 1
+
+    def __init__(self, input_size: int, hidden_size: int, nonlinearity: str = "tanh", bias: bool = True) -> None:
+        if nonlinearity not in _FUSED:
+            raise ValueError(f"nonlinearity must be 'tanh' or 'relu', got {nonlinearity!r}")
+        super().__init__(input_size, hidden_size, bias)
+        self.nonlinearity = nonlinearity
+
+    def initial_state(
+        self, batch_size: int, *, device: torch.device | None = None, dtype: torch.dtype | None = None
+    ) -> ElmanState:
+        return ElmanState(self.zeros(batch_size, self.hidden_size, device, dtype))
+
+    def step(self, x: Tensor, state: ElmanState) -> tuple[Tensor, ElmanState]:
+        total = F.linear(x, self.weight_ih, self.bias_ih) + F.linear(state.h, self.weight_hh, self.bias_hh)
+        h = torch.tanh(total) if self.nonlinearity == "tanh" else torch.relu(total)
+        return h, ElmanState(h)
+
+    def scan(self, inputs: Sequences, state: State | None = None) -> tuple[Sequences, State]:
+        inputs = self.check_input(inputs)
+        if inputs.is_all_empty:
+            return super().scan(inputs, state)
+        if state is None:
+            state = self.initial_state(len(inputs))
+        outputs, (h,) = scan_packed(_FUSED[self.nonlinearity], inputs, state, self.weights)
+        return outputs, ElmanState(h)

@@ -1,0 +1,60 @@
+"""The gated recurrent unit (Cho et al. 2014), in PyTorch's form: the reset gate after the recurrent product.
+
+    r_t = σ(W_ir x_t + b_ir + W_hr h_{t-1} + b_hr)                 reset gate
+    z_t = σ(W_iz x_t + b_iz + W_hz h_{t-1} + b_hz)                 update gate
+    n_t = tanh(W_in x_t + b_in + r_t ⊙ (W_hn h_{t-1} + b_hn))      candidate
+    h_t = (1 − z_t) ⊙ n_t + z_t ⊙ h_{t-1}        y_t = h_t
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from stepscan.cells.cell import Cell, scan_packed
+from stepscan.registry import register
+from stepscan.sequences import Sequences
+from stepscan.state import State
+
+
+class GRUState(NamedTuple):
+    h: Tensor  # [B, H]
+
+
+@register("gru")
+class GRU(Cell):
+    """Gated recurrent unit; weights in the order r, z, n.
+
+    Args:
+        input_size: I.
+        hidden_size: H.
+        bias: whether there are biases.
+    """
+
+    gates = 3
+
+    def initial_state(
+        self, batch_size: int, *, device: torch.device | None = None, dtype: torch.dtype | None = None
+    ) -> GRUState:
+        return GRUState(self.zeros(batch_size, self.hidden_size, device, dtype))
+
+    def step(self, x: Tensor, state: GRUState) -> tuple[Tensor, GRUState]:
+        from_x = F.linear(x, self.weight_ih, self.bias_ih).chunk(3, dim=1)
+        from_h = F.linear(state.h, self.weight_hh, self.bias_hh).chunk(3, dim=1)
+        r = torch.sigmoid(from_x[0] + from_h[0])
+        z = torch.sigmoid(from_x[1] + from_h[1])
+        n = torch.tanh(from_x[2] + r * from_h[2])
+        h = (1 - z) * n + z * state.h
+        return h, GRUState(h)
+
+    def scan(self, inputs: Sequences, state: State | None = None) -> tuple[Sequences, State]:
+        inputs = self.check_input(inputs)
+        if inputs.is_all_empty:
+            return super().scan(inputs, state)
+        if state is None:
+            state = self.initial_state(len(inputs))
+        outputs, (h,) = scan_packed(torch.gru, inputs, state, self.weights)
+        return outputs, GRUState(h)

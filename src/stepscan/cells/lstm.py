@@ -1,0 +1,71 @@
+"""Long short-term memory (Hochreiter & Schmidhuber 1997) with a forget gate (Gers et al. 2000).
+
+    i_t = σ(W_ii x_t + b_ii + W_hi h_{t-1} + b_hi)          input gate
+    f_t = σ(W_if x_t + b_if + W_hf h_{t-1} + b_hf)          forget gate
+    g_t = tanh(W_ig x_t + b_ig + W_hg h_{t-1} + b_hg)       candidate
+    o_t = σ(W_io x_t + b_io + W_ho h_{t-1} + b_ho)          output gate
+    c_t = f_t ⊙ c_{t-1} + i_t ⊙ g_t                         cell: a sum, so gradients pass
+    h_t = o_t ⊙ tanh(c_t)        y_t = h_t
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from stepscan.cells.cell import Cell, scan_packed, scan_padded_lstm
+from stepscan.registry import register
+from stepscan.sequences import Sequences
+from stepscan.state import State
+
+
+class LSTMState(NamedTuple):
+    h: Tensor  # [B, H]
+    c: Tensor  # [B, H]
+
+
+@register("lstm")
+class LSTM(Cell):
+    """Long short-term memory; weights in the order i, f, g, o; the forget gate's bias is 1 at first (Gers et al. 2000).
+
+    Args:
+        input_size: I.
+        hidden_size: H.
+        bias: whether there are biases.
+    """
+
+    gates = 4
+
+    @torch.no_grad()
+    def reset_parameters(self) -> None:
+        super().reset_parameters()
+        if self.bias_ih is not None:
+            self.bias_ih[self.hidden_size : 2 * self.hidden_size] = 1.0
+
+    def initial_state(
+        self, batch_size: int, *, device: torch.device | None = None, dtype: torch.dtype | None = None
+    ) -> LSTMState:
+        zeros = self.zeros(batch_size, self.hidden_size, device, dtype)
+        return LSTMState(zeros, zeros.clone())
+
+    def step(self, x: Tensor, state: LSTMState) -> tuple[Tensor, LSTMState]:
+        gates = F.linear(x, self.weight_ih, self.bias_ih) + F.linear(state.h, self.weight_hh, self.bias_hh)
+        i, f, g, o = gates.chunk(4, dim=1)
+        c = torch.sigmoid(f) * state.c + torch.sigmoid(i) * torch.tanh(g)
+        h = torch.sigmoid(o) * torch.tanh(c)
+        return h, LSTMState(h, c)
+
+    def scan(self, inputs: Sequences, state: State | None = None) -> tuple[Sequences, State]:
+        inputs = self.check_input(inputs)
+        if inputs.is_all_empty:
+            return super().scan(inputs, state)
+        if state is None:
+            state = self.initial_state(len(inputs))
+        if inputs.data.is_cuda:  # cuDNN ends packed rows at their own lengths
+            outputs, (h, c) = scan_packed(torch.lstm, inputs, state, self.weights)
+        else:
+            outputs, (h, c) = scan_padded_lstm(inputs, *state, self.weights)
+        return outputs, LSTMState(h, c)

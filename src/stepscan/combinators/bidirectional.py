@@ -1,0 +1,57 @@
+"""Bidirectional: one layer forwards, one backwards, side by side (Schuster & Paliwal 1997)."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from stepscan.contract import Layer
+from stepscan.registry import register
+from stepscan.sequences import Sequences
+from stepscan.state import State
+
+
+class BidirectionalState(NamedTuple):
+    forward: State
+    backward: State  # after the first item: the backward layer ends where the sequence begins
+
+
+@register("bidirectional")
+class Bidirectional(Layer):
+    """`y_t = [forward(x)_t ; backward(reversed x)_t]`, reversed within each row's length. Never a `Recurrence`.
+
+    Args:
+        forward: reads from left to right.
+        backward: reads from right to left; takes the same input width.
+    """
+
+    def __init__(self, forward: Layer, backward: Layer) -> None:
+        super().__init__()
+        if forward.input_size != backward.input_size:
+            raise ValueError(
+                f"Bidirectional needs two layers of equal input width, but {forward.described} takes "
+                f"{forward.input_size} and {backward.described} takes {backward.input_size}"
+            )
+        self.forward_layer, self.backward_layer = forward, backward
+        self.input_size = forward.input_size
+        self.output_size = forward.output_size + backward.output_size
+
+    def scan(self, inputs: Sequences, state: State | None = None) -> tuple[Sequences, State]:
+        inputs = self.check_input(inputs)
+        of_forward, of_backward = (None, None) if state is None else state
+        ahead, final_forward = self.forward_layer(inputs, of_forward)
+        back, final_backward = self.backward_layer(inputs.reversed(), of_backward)
+        outputs = torch.cat([ahead.zeroed().data, back.reversed().data], dim=2)
+        return inputs.replace(outputs, zeroed=True), BidirectionalState(final_forward, final_backward)
+
+    def readout(self, state: BidirectionalState) -> Tensor:
+        """Both directions' final outputs, joined: forward after the last item, backward after the first."""
+        ahead, back = self.forward_layer.readout(state.forward), self.backward_layer.readout(state.backward)
+        return torch.cat([ahead, back], dim=1)
+
+    def renew(self, state: BidirectionalState) -> BidirectionalState:
+        return BidirectionalState(
+            self.forward_layer.renew(state.forward), self.backward_layer.renew(state.backward)
+        )

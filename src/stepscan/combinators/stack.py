@@ -1,0 +1,89 @@
+"""Stack: layers one above the other; the outputs of each are the inputs of the next (a deep network)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from stepscan.contract import Layer, Pointwise, Recurrence
+from stepscan.registry import register
+from stepscan.sequences import Sequences
+from stepscan.state import State
+
+
+@register("stack")
+class Stack(Layer):
+    """Layers in a row. A `Recurrence` exactly when all of them are; its state is the tuple of theirs.
+
+    Args:
+        layers: at least one; each takes the width that the one below it gives.
+    """
+
+    def __new__(cls, layers: Sequence[Layer] = ()) -> Stack:
+        causal = cls is Stack and all(isinstance(layer, Recurrence) for layer in layers)
+        return super().__new__(RecurrentStack if causal else cls)
+
+    def __init__(self, layers: Sequence[Layer]) -> None:
+        super().__init__()
+        if not layers:
+            raise ValueError("Stack needs at least one layer, got none")
+        for below, above in zip(layers, layers[1:], strict=False):
+            if below.output_size != above.input_size:
+                raise ValueError(
+                    f"Stack needs fitting widths, but {below.described} gives {below.output_size} "
+                    f"and {above.described} takes {above.input_size}"
+                )
+        self.layers = nn.ModuleList(layers)
+        self.input_size, self.output_size = layers[0].input_size, layers[-1].output_size
+
+    def scan(self, inputs: Sequences, state: State | None = None) -> tuple[Sequences, State]:
+        states = [None] * len(self.layers) if state is None else state
+        finals = []
+        for layer, start in zip(self.layers, states, strict=True):
+            inputs, final = layer(inputs, start)
+            finals.append(final)
+        return inputs, tuple(finals)
+
+    def readout(self, state: State) -> Tensor:
+        """The last layer's; pointwise layers at the top act on the readout of the layer below them."""
+        top = len(self.layers) - 1
+        while top > 0 and isinstance(self.layers[top], Pointwise):
+            top -= 1
+        vector = self.layers[top].readout(state[top])
+        for layer, of_layer in zip(self.layers[top + 1 :], state[top + 1 :], strict=True):
+            vector = layer.transform(vector, of_layer)
+        return vector
+
+    def renew(self, state: State) -> State:
+        return tuple(layer.renew(part) for layer, part in zip(self.layers, state, strict=True))
+
+
+class RecurrentStack(Stack, Recurrence):
+    """A Stack of Recurrences."""
+
+    registered_name = "stack"
+    layers: Any
+
+    def initial_state(
+        self, batch_size: int, *, device: torch.device | None = None, dtype: torch.dtype | None = None
+    ) -> State:
+        return tuple(layer.initial_state(batch_size, device=device, dtype=dtype) for layer in self.layers)
+
+    def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+        states = []
+        for layer, old in zip(self.layers, state, strict=True):
+            x, new = layer.step(x, old)
+            states.append(new)
+        return x, tuple(states)
+
+    @property
+    def condition_size(self) -> int:
+        return sum(layer.condition_size for layer in self.layers)
+
+    def condition(self, vector: Tensor) -> State:
+        self.check_condition(vector)
+        pieces = vector.split([layer.condition_size for layer in self.layers], dim=1)
+        return tuple(layer.condition(piece) for layer, piece in zip(self.layers, pieces, strict=True))

@@ -1,0 +1,164 @@
+"""From text to ids and back: Hugging Face `tokenizers`, built so that the same input always gives the same ids."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from tokenizers import Tokenizer
+
+from stepscan.data.lines import write_lines
+from stepscan.data.vocabulary import SPECIAL, build_tokenizer, normaliser
+from stepscan.errors import ModelFormatError, SettingsError
+
+
+class TextTokenizer:
+    """A tokenizer of one of five kinds; one JSON file, in Hugging Face's own format, saves it.
+
+    * "word": words (`don't`, `well-made`, Penn's `n't` and `'s`), numbers, and every other character by itself.
+    * "whitespace": what stands between white space. The text is taken as already tokenised, its markers included: a
+      token spelled `<unk>` or `<eos>` has that special id. In every other kind, no text turns into a special id.
+    * "character": Unicode code points.
+    * "byte": the bytes of UTF-8, in their order.
+    * "bpe": byte-level byte pair encoding, so that nothing is unknown.
+
+    Special tokens have the first ids, in the order in which they are given. After them come, for words and characters,
+    the most frequent first, equally frequent ones in alphabetical order.
+    """
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        # Otherwise the text "<eos>" would become the special id. Files and pickles do not keep this flag.
+        tokenizer.encode_special_tokens = True
+        self._tokenizer = tokenizer
+        self.kind = _kind(tokenizer)
+        vocabulary = tokenizer.get_vocab()
+        self.tokens: list[str] = sorted(vocabulary, key=vocabulary.__getitem__)
+        if [vocabulary[token] for token in self.tokens] != list(range(len(self.tokens))):
+            raise ModelFormatError("its ids do not count from 0 without a gap")
+        self._special = {token.content: id for id, token in tokenizer.get_added_tokens_decoder().items()}
+        taken = {} if self.kind == "whitespace" else self._special
+        self._ids = {token: id for token, id in vocabulary.items() if token not in taken}
+        self._normalise = normaliser(tokenizer)
+
+    @classmethod
+    def train(
+        cls,
+        kind: str,
+        texts: Iterable[str | list[str]],
+        *,
+        vocabulary_size: int | None = None,
+        lowercase: bool = False,
+        minimum_count: int = 1,
+        special: Sequence[str] = SPECIAL,
+    ) -> TextTokenizer:
+        """Build a vocabulary.
+
+        Args:
+            kind: "word", "whitespace", "character", "byte" or "bpe".
+            texts: the texts; for `encode_tokens`, lists of tokens, which are counted as they are.
+            vocabulary_size: at most so many ids, special tokens included; by default all, and for "bpe" 8000.
+            lowercase: whether case is dropped.
+            minimum_count: how often a word, a character or a pair to be merged must occur.
+            special: special tokens, each written `<name>`; only "byte" and "bpe" can do without `<unk>`.
+
+        Raises:
+            SettingsError: an unknown kind, or a setting out of range.
+        """
+        return cls(build_tokenizer(kind, texts, vocabulary_size, lowercase, minimum_count, special))
+
+    @classmethod
+    def load(cls, path: str | Path) -> TextTokenizer:
+        """Read what `save` wrote; a missing or broken file is a ModelFormatError."""
+        try:
+            return cls(Tokenizer.from_file(str(path)))
+        except Exception as error:  # tokenizers raises nothing more precise
+            raise ModelFormatError(f"{path}: expected a tokenizer, but: {error}.") from error
+
+    def save(self, path: str | Path) -> None:
+        """Write one JSON file, whole or not at all."""
+        write_lines(path, self._tokenizer.to_str(pretty=True).split("\n"))
+
+    def encode(self, text: str) -> list[int]:
+        """The ids of a text; no special token is added."""
+        return self.encode_batch([text])[0]
+
+    def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
+        """The ids of each text."""
+        # Two kinds need no search for tokens, and looking up is some twenty times faster than asking the library.
+        if self.kind == "character":
+            return [self._look_up(self._normalise(text)) for text in texts]
+        if self.kind == "byte":
+            return [[byte + len(self._special) for byte in self._normalise(text).encode()] for text in texts]
+        return [encoding.ids for encoding in self._tokenizer.encode_batch_fast(texts, add_special_tokens=False)]
+
+    def encode_tokens(self, tokens: Iterable[str]) -> list[int]:
+        """One id for each token of a text that is already split; only for kinds "word" and "whitespace"."""
+        if self.kind not in ("word", "whitespace"):
+            reason = f"a tokenizer of kind {self.kind!r} gives a token any number of ids"
+            raise SettingsError(f"Expected one id for each token, but {reason}; use kind 'whitespace' or 'word'.")
+        return self._look_up(map(self._normalise, tokens))
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """The text of ids: special tokens are left out, except that an unknown one is shown as U+FFFD.
+
+        Words are joined by spaces; characters, bytes and BPE give back exactly what was encoded.
+        """
+        pieces, unknown = [], self.unknown
+        for id in ids:
+            if not 0 <= id < len(self.tokens):
+                raise SettingsError(f"Expected ids from 0 to {len(self.tokens) - 1}, but got {id}.")
+            token = self.tokens[id]
+            if id == unknown:
+                pieces.append("\ufffd")
+            elif token not in self._special:
+                pieces.append(token)
+        joiner = self._tokenizer.decoder
+        return joiner.decode(pieces) if joiner else " ".join(pieces)
+
+    @property
+    def pad(self) -> int | None:
+        """The id of `<pad>`, or None."""
+        return self._special.get("<pad>")
+
+    @property
+    def unknown(self) -> int | None:
+        """The id of `<unk>`, or None."""
+        return self._special.get("<unk>")
+
+    @property
+    def begin(self) -> int | None:
+        """The id of `<bos>`, or None."""
+        return self._special.get("<bos>")
+
+    @property
+    def end(self) -> int | None:
+        """The id of `<eos>`, or None."""
+        return self._special.get("<eos>")
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    def __repr__(self) -> str:
+        return f"TextTokenizer(kind={self.kind!r}, {len(self)} tokens)"
+
+    def __reduce__(self) -> tuple[type[TextTokenizer], tuple[Tokenizer]]:
+        return TextTokenizer, (self._tokenizer,)
+
+    def _look_up(self, tokens: Iterable[str]) -> list[int]:
+        find, unknown = self._ids.get, self._special["<unk>"]
+        return [find(token, unknown) for token in tokens]
+
+
+def _kind(tokenizer: Tokenizer) -> str:
+    splitter = tokenizer.pre_tokenizer
+    match json.loads(splitter.__getstate__()) if splitter else None:
+        case {"type": "Split", "behavior": "Removed"}:
+            return "word"
+        case {"type": "WhitespaceSplit"}:
+            return "whitespace"
+        case {"type": "Split", "behavior": "Isolated"}:
+            return "character"
+        case {"type": "ByteLevel", "use_regex": use_regex}:
+            return "bpe" if use_regex else "byte"
+    raise ModelFormatError("it is of no kind that Stepscan knows")

@@ -1,0 +1,118 @@
+"""How each kind of tokenizer splits text, and how its vocabulary is made."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+
+from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+
+from stepscan.errors import SettingsError, nearest
+
+SPECIAL = ("<pad>", "<unk>", "<bos>", "<eos>")
+
+# What the word kind takes as one token: a clitic of the Penn Treebank ('s; its n't is a word); letters and digits, with
+# apostrophes, hyphens and joiners inside, and points and commas between digits; or any one other character.
+_RUN = r"[\p{L}\p{M}\p{N}]+"
+_CLITIC = rf"['’](?i:s|m|d|t|ll|re|ve|em)(?!{_RUN})"
+_WORD = rf"{_RUN}(?:(?:['’\u200c\u200d-]|(?<=\p{{N}})[.,](?=\p{{N}})){_RUN})*"
+
+_SPLITTERS = {
+    "word": pre_tokenizers.Split(Regex(rf"{_CLITIC}|{_WORD}|\S"), "removed", invert=True),
+    "whitespace": pre_tokenizers.WhitespaceSplit(),
+    "character": pre_tokenizers.Split(Regex(r"[\s\S]"), "isolated"),
+    "byte": pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+    "bpe": pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True),
+}
+_JOINERS = {"character": decoders.Fuse(), "byte": decoders.ByteLevel(), "bpe": decoders.ByteLevel()}
+
+
+def build_tokenizer(
+    kind: str,
+    texts: Iterable[str | list[str]],
+    vocabulary_size: int | None,
+    lowercase: bool,
+    minimum_count: int,
+    special: Sequence[str],
+) -> Tokenizer:
+    """A tokenizer with its vocabulary; arguments and errors as in `TextTokenizer.train`."""
+    _check_settings(kind, vocabulary_size, minimum_count, special)
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = _SPLITTERS[kind]
+    if kind in _JOINERS:
+        tokenizer.decoder = _JOINERS[kind]
+    if lowercase:
+        tokenizer.normalizer = normalizers.Lowercase()
+    if kind == "bpe":
+        _train_bpe(tokenizer, texts, vocabulary_size or 8000, minimum_count, special)
+    elif kind == "byte":
+        tokenizer.model = models.BPE(_numbered([*special, *_byte_letters()]), [])
+    else:
+        counts = _count(kind, texts, normaliser(tokenizer))
+        kept = [token for token, count in counts.items() if count >= minimum_count and token not in special]
+        # WordLevelTrainer leaves the order of equally frequent tokens to chance.
+        kept.sort(key=lambda token: (-counts[token], token))
+        tokenizer.model = models.WordLevel(_numbered([*special, *kept][:vocabulary_size]), unk_token="<unk>")
+    tokenizer.add_special_tokens(list(special))
+    return tokenizer
+
+
+def normaliser(tokenizer: Tokenizer) -> Callable[[str], str]:
+    """What a tokenizer does to text before it splits it: nothing, or lower case."""
+    # The library's lower case, not str.lower: the two differ, for example at the end of a Greek word.
+    return tokenizer.normalizer.normalize_str if tokenizer.normalizer else str
+
+
+def _check_settings(kind: str, vocabulary_size: int | None, minimum_count: int, special: Sequence[str]) -> None:
+    if kind not in _SPLITTERS:
+        raise SettingsError(f"There is no tokenizer of kind {kind!r}.{nearest(kind, _SPLITTERS)}")
+    if minimum_count < 1:
+        raise SettingsError(f"Expected a minimum_count of at least 1, but got {minimum_count}.")
+    # No kind makes such a token out of text: the pattern of bpe, too, parts brackets from letters.
+    if len(set(special)) < len(special) or not all(re.fullmatch(r"<\w+>", token) for token in special):
+        raise SettingsError(f"Expected different special tokens, each written <name>, but got {list(special)}.")
+    bytewise = kind in ("byte", "bpe")
+    if not bytewise and "<unk>" not in special:
+        raise SettingsError(f"Kind {kind!r} needs the special token <unk>, but got {list(special)}.")
+    least = len(special) + (256 if bytewise else 1)
+    if vocabulary_size is not None and vocabulary_size < least:
+        raise SettingsError(f"Kind {kind!r} needs a vocabulary_size of at least {least}, but got {vocabulary_size}.")
+
+
+def _count(kind: str, texts: Iterable[str | list[str]], normalise: Callable[[str], str]) -> Counter[str]:
+    counts: Counter[str] = Counter()
+    split = _SPLITTERS[kind].pre_tokenize_str
+    for text in texts:
+        if isinstance(text, list):
+            counts.update(map(normalise, text))
+        elif kind == "character":
+            counts.update(normalise(text))
+        else:
+            counts.update([token for token, _ in split(normalise(text))])
+    return counts
+
+
+def _train_bpe(
+    tokenizer: Tokenizer, texts: Iterable[str | list[str]], size: int, minimum_count: int, special: Sequence[str]
+) -> None:
+    trainer = trainers.BpeTrainer(
+        vocab_size=size,
+        min_frequency=minimum_count,
+        special_tokens=list(special),
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+
+
+def _byte_letters() -> list[str]:
+    """The letters by which byte-level models write the 256 bytes, in the order of the bytes."""
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    plain = {ord(letter): letter for letter in alphabet if ord(letter) < 256}
+    others = iter(alphabet[len(plain) :])
+    return [plain.get(byte) or next(others) for byte in range(256)]
+
+
+def _numbered(tokens: Iterable[str]) -> dict[str, int]:
+    return {token: id for id, token in enumerate(tokens)}

@@ -1,0 +1,25 @@
+"""Decoding, once for all generators: NumPy arrays and a step function, no torch.
+
+A step function reads one token a row and says how likely each next token is:
+
+    step(tokens [N], state) -> (scores [N, V], state)
+
+with int64 tokens, unnormalised scores (logits; -inf forbids a token) and states as in `stepscan.state`.
+"""
+
+from stepscan.decoding.beam import Hypothesis, Step, beam_search
+from stepscan.decoding.generate import forbidding, generate, greedy, row_randoms, stream
+from stepscan.decoding.sampling import Sampler, log_softmax
+
+__all__ = [
+    "Hypothesis",
+    "Sampler",
+    "Step",
+    "beam_search",
+    "forbidding",
+    "generate",
+    "greedy",
+    "log_softmax",
+    "row_randoms",
+    "stream",
+]

@@ -1,0 +1,141 @@
+"""What the four estimators share: scikit-learn's manners, training, and the model folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, ClassVar, Self, TypeVar
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator
+from torch import nn
+
+from stepscan.data.batching import Batch, bucketed
+from stepscan.data.tokenizers import TextTokenizer
+from stepscan.errors import ModelFormatError, NotFittedError, SettingsError
+from stepscan.estimators.folder import ModelFolder, load, write_folder
+from stepscan.training.loop import Task, Trainer
+from stepscan.training.progress import Bar, Silence
+from stepscan.training.settings import TrainingSettings, validated
+
+Item = TypeVar("Item")
+
+
+class Estimator(BaseEstimator):
+    """Base of `Classifier`, `LanguageModel`, `Tagger` and `Translator`.
+
+    The constructor only keeps its settings; `fit` checks them. After `fit` or `load` there are `model_` (the pattern, an
+    `nn.Module`), `tokenizers_`, `labels_` (or None) and `history_` (the training curve).
+    """
+
+    task: ClassVar[str]
+    model_: Any
+    tokenizers_: dict[str, TextTokenizer]
+    labels_: list[str] | None
+    history_: list[dict[str, Any]]
+
+    def save(self, path: str | Path, *, overwrite: bool = False) -> None:
+        """Write a model folder, whole or not at all.
+
+        Raises:
+            NotFittedError: there is nothing to save yet.
+            StepscanError: something is at `path` already (a model may be replaced with `overwrite`).
+        """
+        self._check_fitted()
+        folder = ModelFolder(
+            self.task, self.get_params(), self.model_, self.tokenizers_, self.labels_, self.history_
+        )
+        write_folder(path, folder, overwrite=overwrite)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Read a model folder.
+
+        Raises:
+            ModelFormatError: the folder is no model, or holds one of another task.
+        """
+        found = load(path)
+        if not isinstance(found, cls):
+            raise ModelFormatError(f"{path} holds a {type(found).__name__}, not a {cls.__name__}; use stepscan.load")
+        return found
+
+    @classmethod
+    def _from_folder(cls, folder: ModelFolder) -> Self:
+        unknown = set(folder.settings) - set(cls._get_param_names())
+        if unknown:
+            raise ModelFormatError(f"config.json: {cls.__name__} has no setting {sorted(unknown)[0]!r}")
+        estimator = cls(**folder.settings)
+        estimator.model_, estimator.tokenizers_ = folder.model, folder.tokenizers
+        estimator.labels_, estimator.history_ = folder.labels, folder.history
+        return estimator
+
+    def _settings(self) -> TrainingSettings:
+        """Those of the constructor's settings that training takes, checked."""
+        settings = validated({name: getattr(self, name) for name in TrainingSettings.model_fields})
+        if settings.device == "cuda" and not torch.cuda.is_available():
+            raise SettingsError("device 'cuda' was asked for, but PyTorch finds no GPU here; use device 'cpu'")
+        return settings
+
+    def _train(self, settings: TrainingSettings, task: Task) -> None:
+        reporter = Bar() if getattr(self, "verbose", False) else Silence()
+        self.history_ = Trainer(task, settings, reporter).run()
+        self.model_ = task.model.cpu()
+
+    def _check_fitted(self) -> None:
+        if not hasattr(self, "model_"):
+            raise NotFittedError(f"this {type(self).__name__} is not trained yet: call fit, or load a model folder")
+
+    @property
+    def _device(self) -> torch.device:
+        return next(self.model_.parameters()).device
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """PyTorch's random numbers from `seed`, and the caller's own as before afterwards."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        yield
+
+
+def hold_out(
+    examples: Sequence[Item], validation: Sequence[Item] | None, verbose: bool
+) -> tuple[Sequence[Item], Sequence[Item]]:
+    """Training and validation examples; without the latter, the last tenth is held out, and it says so."""
+    if validation is not None:
+        return examples, validation
+    if len(examples) < 2:
+        raise SettingsError("one example cannot be split into training and validation data; give more, or validation data")
+    cut = len(examples) - max(1, len(examples) // 10)
+    if verbose:
+        Bar().note(f"no validation data given: the last tenth ({len(examples) - cut:,} of {len(examples):,}) is held out")
+    return examples[:cut], examples[cut:]
+
+
+def paired(first: Iterable[Any], second: Iterable[Any], names: tuple[str, str]) -> list[tuple[Any, Any]]:
+    """The pairs of two collections of equal length, at least one."""
+    left, right = list(first), list(second)
+    if len(left) != len(right):
+        raise SettingsError(f"as many {names[0]} as {names[1]} are needed, got {len(left):,} and {len(right):,}")
+    if not left:
+        raise SettingsError(f"there are no {names[0]} to learn from")
+    return list(zip(left, right, strict=True))
+
+
+def bucketed_batches(
+    lengths: Sequence[int], settings: TrainingSettings, collate: Callable[[np.ndarray], Batch]
+) -> tuple[Callable[[int], Iterable[Batch]], int]:
+    """The `batches` and `batches_per_epoch` of a `Task`, length-bucketed."""
+
+    def of_epoch(epoch: int) -> Iterator[Batch]:
+        for chosen in bucketed(lengths, settings.batch_size, seed=settings.seed, epoch=epoch):
+            yield collate(chosen)
+
+    return of_epoch, -(-len(lengths) // settings.batch_size)
+
+
+def on_device(model: nn.Module, settings: TrainingSettings) -> nn.Module:
+    """The model where it is trained."""
+    return model.to(settings.device)

@@ -1,0 +1,204 @@
+"""Translator: a conditioned generator over text, from a text in one language to a text in another."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar, NamedTuple, Self
+
+import numpy as np
+import torch
+
+from stepscan.data.batching import Batch, by_length, pad
+from stepscan.data.tokenizers import TextTokenizer
+from stepscan.decoding import Hypothesis, beam_search, forbidding
+from stepscan.errors import SettingsError, nearest
+from stepscan.estimators.architecture import network
+from stepscan.estimators.base import Estimator, bucketed_batches, hold_out, paired, seeded
+from stepscan.patterns.attention import AttentiveDecoder
+from stepscan.patterns.conditioned_generator import ConditionedGenerator
+from stepscan.patterns.embedding import Embedding
+from stepscan.patterns.generator import Generator
+from stepscan.training.loop import Task
+from stepscan.training.settings import TrainingSettings
+
+ATTENTION = ("none", "additive")
+
+
+class Translation(NamedTuple):
+    """One of the n best translations of a text."""
+
+    text: str
+    log_probability: float  # natural logarithm
+    score: float  # what it is ranked by: after the length penalty
+
+
+class Translator(Estimator):
+    """Translates: an encoder reads the source, a decoder writes the target, looking back through attention.
+
+    Args:
+        cell: recurrent cell of encoder and decoder, such as `lstm`, `gru`, `elman`.
+        layers: cells one above the other, in both.
+        hidden_size: of the decoder; the encoder, which reads in both directions, has half of it each.
+        embedding_size: numbers a symbol; source, target and output share one matrix.
+        attention: `additive` (Bahdanau et al. 2015) or `none`.
+        input_feeding: whether what the decoder said last joins its next input (Luong et al. 2015); slower.
+        dropout: probability, on embeddings, between layers and before the output.
+        label_smoothing: share of the target's probability spread over the vocabulary in training.
+        tokenizer: `bpe`, `word`, `whitespace`, `character` or `byte`; one for both languages.
+        vocabulary_size: symbols at most.
+        beam_width, length_penalty: of the beam search in `predict` and `score` (Wu et al. 2016, eq. 14).
+        epochs … device: see `stepscan.training.settings`.
+        verbose: whether `fit` reports on standard error.
+    """
+
+    task: ClassVar[str] = "translate"
+
+    def __init__(
+        self,
+        cell: str = "lstm",
+        layers: int = 1,
+        hidden_size: int = 384,
+        embedding_size: int = 256,
+        attention: str = "additive",
+        input_feeding: bool = False,
+        dropout: float = 0.3,
+        label_smoothing: float = 0.1,
+        tokenizer: str = "bpe",
+        vocabulary_size: int = 6000,
+        beam_width: int = 5,
+        length_penalty: float = 1.0,
+        epochs: int = 12,
+        time_budget: float | None = None,
+        batch_size: int = 64,
+        learning_rate: float = 2e-3,
+        warmup: float = 0.05,
+        weight_decay: float = 0.01,
+        clip_norm: float = 1.0,
+        patience: int = 4,
+        seed: int = 0,
+        device: str = "cpu",
+        verbose: bool = False,
+    ) -> None:
+        self.cell, self.layers, self.hidden_size, self.embedding_size = cell, layers, hidden_size, embedding_size
+        self.attention, self.input_feeding, self.dropout = attention, input_feeding, dropout
+        self.label_smoothing, self.tokenizer, self.vocabulary_size = label_smoothing, tokenizer, vocabulary_size
+        self.beam_width, self.length_penalty = beam_width, length_penalty
+        self.epochs, self.time_budget, self.batch_size, self.learning_rate = epochs, time_budget, batch_size, learning_rate
+        self.warmup, self.weight_decay, self.clip_norm, self.patience = warmup, weight_decay, clip_norm, patience
+        self.seed, self.device, self.verbose = seed, device, verbose
+
+    def fit(
+        self,
+        sources: Sequence[str],
+        targets: Sequence[str],
+        validation: tuple[Sequence[str], Sequence[str]] | None = None,
+    ) -> Self:
+        """Learn from texts and their translations; judged on `validation`, or on the last tenth held out."""
+        settings = self._settings()
+        pairs = paired(sources, targets, ("sources", "targets"))
+        valid = None if validation is None else paired(*validation, ("validation sources", "targets"))
+        train, valid = hold_out(pairs, valid, self.verbose)  # type: ignore[assignment]
+        tokenizer = TextTokenizer.train(
+            self.tokenizer, (text for pair in train for text in pair), vocabulary_size=self.vocabulary_size
+        )
+        self.tokenizers_, self.labels_ = {"tokenizer": tokenizer}, None
+        with seeded(settings.seed):
+            self.model_ = self._model(tokenizer).to(settings.device)
+            batches, count = self._batches(train, settings)
+            self._train(settings, Task(self.model_, batches, count, lambda: self._evaluate(valid), False))
+        return self
+
+    def predict(self, sources: Sequence[str]) -> list[str]:
+        """The best translation of each text, by beam search."""
+        return [best[0].text for best in self.translate(sources)]
+
+    def translate(self, sources: Sequence[str], *, n_best: int = 1) -> list[list[Translation]]:
+        """The `n_best` translations of each text, best first."""
+        self._check_fitted()
+        found: list[list[Translation]] = [[] for _ in sources]
+        ids = self._encode(sources)
+        width = max(self.beam_width, n_best)
+        for chosen in by_length([len(row) for row in ids], 32):
+            for index, hypotheses in zip(chosen, self._decode([ids[i] for i in chosen], width, n_best), strict=True):
+                found[index] = [
+                    Translation(self.tokenizers_["tokenizer"].decode(h.tokens), h.log_probability, h.score)
+                    for h in hypotheses
+                ]
+        return found
+
+    def score(self, sources: Sequence[str], targets: Sequence[str]) -> float:
+        """BLEU (Papineni et al. 2002) by sacrebleu, 0 … 100: greater is better."""
+        from sacrebleu.metrics import BLEU
+
+        pairs = paired(sources, targets, ("sources", "targets"))
+        return BLEU().corpus_score(self.predict([s for s, _ in pairs]), [[t for _, t in pairs]]).score
+
+    def attention_weights(self, source: str, target: str) -> tuple[list[str], list[str], np.ndarray]:
+        """Where the decoder looks while writing `target`: source symbols (S), target symbols (T), weights `[T, S]`."""
+        self._check_fitted()
+        tokenizer = self.tokenizers_["tokenizer"]
+        read, written = self._encode([source])[0], [*tokenizer.encode(target), tokenizer.end]
+        weights = self.model_.attention(pad([read]), pad([[tokenizer.begin, *written[:-1]]]))
+        names = [[tokenizer.tokens[i] for i in ids] for ids in (read, written)]
+        return names[0], names[1], weights[0].numpy()
+
+    def _model(self, tokenizer: TextTokenizer) -> ConditionedGenerator:
+        if self.attention not in ATTENTION:
+            raise SettingsError(f"unknown attention {self.attention!r}.{nearest(self.attention, ATTENTION)}")
+        if self.input_feeding and self.attention == "none":
+            raise SettingsError("input_feeding feeds back what attention found; it needs attention='additive'")
+        size, hidden = self.embedding_size, self.hidden_size
+        encoder = network(
+            self.cell, size, max(1, hidden // 2), layers=self.layers, bidirectional=True, dropout=self.dropout
+        )
+        wide = size + hidden if self.input_feeding else size
+        layer = network(self.cell, wide, hidden, layers=self.layers, dropout=self.dropout)
+        if self.attention == "additive":
+            layer = AttentiveDecoder(layer, encoder.output_size, hidden // 2, self.input_feeding)  # type: ignore[arg-type]
+        embedding = Embedding(len(tokenizer), size, dropout=self.dropout)
+        generator = Generator(
+            embedding, layer, tied=True, dropout=self.dropout, label_smoothing=self.label_smoothing  # type: ignore[arg-type]
+        )
+        return ConditionedGenerator(None, encoder, generator)
+
+    def _encode(self, texts: Sequence[str]) -> list[list[int]]:
+        tokenizer = self.tokenizers_["tokenizer"]
+        return [[*ids, tokenizer.end] for ids in tokenizer.encode_batch(list(texts))]
+
+    def _batches(self, pairs: Sequence[tuple[str, str]], settings: TrainingSettings):
+        begin = self.tokenizers_["tokenizer"].begin
+        sources, targets = self._encode([s for s, _ in pairs]), self._encode([t for _, t in pairs])
+
+        def collate(chosen: np.ndarray) -> Batch:
+            source, target = pad([sources[i] for i in chosen]), pad([targets[i] for i in chosen])
+            previous = pad([[begin, *targets[i][:-1]] for i in chosen])
+            tokens = int(source.lengths.sum() + target.lengths.sum())
+            return Batch((source, previous), target, len(chosen), tokens, source.data.numel() + target.data.numel())
+
+        # By the target's length first: the decoder costs more than the encoder.
+        lengths = [len(t) * 1000 + min(len(s), 999) for s, t in zip(sources, targets, strict=True)]
+        return bucketed_batches(lengths, settings, collate)
+
+    def _evaluate(self, pairs: Sequence[tuple[str, str]]) -> dict[str, float]:
+        settings = self._settings()
+        batches, _ = self._batches(pairs, settings)
+        total, count = 0.0, 0
+        for batch in batches(0):
+            batch = batch.to(settings.device)
+            loss = self.model_.loss(batch.inputs, batch.targets)
+            total, count = total + loss.total.item(), count + loss.count
+        return {"nats": total / count}
+
+    @torch.inference_mode()
+    def _decode(self, rows: Sequence[list[int]], width: int, n_best: int) -> list[list[Hypothesis]]:
+        tokenizer, source = self.tokenizers_["tokenizer"], pad(rows)
+        return beam_search(
+            forbidding(self.model_.generator.array_step, [tokenizer.pad, tokenizer.unknown, tokenizer.begin]),
+            self.model_.initial_state(source),
+            np.full(len(rows), tokenizer.begin),
+            width=width,
+            stop=tokenizer.end,
+            maximum_length=[2 * len(row) + 20 for row in rows],
+            length_penalty=self.length_penalty,
+            n_best=n_best,
+        )

@@ -1,0 +1,146 @@
+"""Attention: a decoder that looks back at what an encoder wrote (Bahdanau et al. 2015, Luong et al. 2015).
+
+What it looks at is part of the state: `memory`, `keys` and `length` are leaves that no step changes, so that reordering
+beams, streaming and saving treat an attentive decoder as any other recurrence.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from stepscan.contract import Recurrence
+from stepscan.registry import register
+from stepscan.sequences import Sequences
+from stepscan.state import State
+
+
+def masked_softmax(scores: Tensor, mask: Tensor) -> Tensor:
+    """Softmax over the last dimension among the places where `mask` is true; all zeros where there is none."""
+    scores = scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
+    return torch.where(mask, scores.softmax(dim=-1), 0)
+
+
+class AdditiveAttention(nn.Module):
+    """`score(q, m) = v · tanh(W_q q + W_m m)` (Bahdanau et al. 2015, appendix A.1.2).
+
+    Args:
+        query_size: numbers in a query q.
+        memory_size: numbers in an item m of the memory.
+        size: width A of the hidden layer.
+    """
+
+    def __init__(self, query_size: int, memory_size: int, size: int) -> None:
+        super().__init__()
+        self.of_query = nn.Linear(query_size, size)
+        self.of_memory = nn.Linear(memory_size, size, bias=False)
+        self.score = nn.Linear(size, 1, bias=False)
+
+    def forward(self, queries: Tensor, keys: Tensor, memory: Tensor, length: Tensor) -> tuple[Tensor, Tensor]:
+        """Queries `[B, T, Q]`, keys `of_memory(memory)` `[B, S, A]`, memory `[B, S, M]`, length `[B]`
+        → contexts `[B, T, M]` and weights `[B, T, S]`."""
+        hidden = torch.tanh(self.of_query(queries)[:, :, None] + keys[:, None])
+        mask = torch.arange(memory.shape[1], device=memory.device) < length[:, None]
+        weights = masked_softmax(self.score(hidden)[..., 0], mask[:, None])
+        return weights @ memory, weights
+
+
+class AttentiveState(NamedTuple):
+    inner: State
+    memory: Tensor  # [B, S, M]
+    keys: Tensor  # [B, S, A]
+    length: Tensor  # [B], items of the memory that count
+    weights: Tensor  # [B, S], where the last step looked
+    feed: Tensor  # [B, H], the last output
+
+
+@register("attentive_decoder")
+class AttentiveDecoder(Recurrence):
+    """A recurrence whose every output is joined with what it finds in a memory.
+
+        h_t = layer([x_t ; y_{t−1}])     (without input feeding: layer(x_t))
+        c_t = Σ_s softmax_s(score(h_t, m_s)) m_s
+        y_t = tanh(W [h_t ; c_t])        (Luong et al. 2015, eq. 5, with Bahdanau's score)
+
+    Args:
+        layer: any Recurrence; with input feeding its input width is I + H.
+        memory_size: M, numbers in an item of the memory.
+        attention_size: A, width of the score's hidden layer.
+        input_feeding: whether the last output joins the next input (Luong et al. 2015, §3.3). Then steps cannot be
+            taken all at once, and `scan` is the loop over `step`.
+    """
+
+    def __init__(self, layer: Recurrence, memory_size: int, attention_size: int, input_feeding: bool = False) -> None:
+        super().__init__()
+        if not isinstance(layer, Recurrence):
+            raise TypeError(f"AttentiveDecoder needs a Recurrence, but {layer.described} has no step; it is not causal")
+        self.output_size = layer.output_size
+        self.input_size = layer.input_size - (self.output_size if input_feeding else 0)
+        if self.input_size < 1:
+            raise ValueError(f"with input feeding the layer must take inputs wider than H, but it is {layer.described}")
+        self.layer, self.input_feeding = layer, input_feeding
+        self.memory_size, self.attention_size = memory_size, attention_size
+        self.attention = AdditiveAttention(layer.output_size, memory_size, attention_size)
+        self.combine = nn.Linear(layer.output_size + memory_size, self.output_size)
+
+    def initial_state(
+        self, batch_size: int, *, device: torch.device | None = None, dtype: torch.dtype | None = None
+    ) -> AttentiveState:
+        return self._with_nothing_to_see(self.layer.initial_state(batch_size, device=device, dtype=dtype), batch_size)
+
+    def attend_to(self, state: AttentiveState, memory: Sequences) -> AttentiveState:
+        """The state with something to look at: `memory [B, S, M]`."""
+        data = memory.zeroed().data
+        weights = data.new_zeros(data.shape[:2])
+        return state._replace(
+            memory=data, keys=self.attention.of_memory(data), length=memory.lengths, weights=weights
+        )
+
+    def step(self, x: Tensor, state: AttentiveState) -> tuple[Tensor, AttentiveState]:
+        if self.input_feeding:
+            x = torch.cat([x, state.feed], dim=1)
+        h, inner = self.layer.step(x, state.inner)
+        y, weights = self._look(h[:, None], state)
+        return y[:, 0], state._replace(inner=inner, weights=weights[:, 0], feed=y[:, 0])
+
+    def scan(self, inputs: Sequences, state: State | None = None) -> tuple[Sequences, State]:
+        if self.input_feeding:
+            return super().scan(inputs, state)
+        inputs = self.check_input(inputs)
+        if state is None:
+            state = self.initial_state(len(inputs))
+        hidden, inner = self.layer(inputs, state.inner)
+        y, weights = self._look(hidden.zeroed().data, state)
+        outputs = inputs.replace(y).zeroed()
+        seen = inputs.replace(weights).last(default=state.weights)
+        return outputs, state._replace(inner=inner, weights=seen, feed=outputs.last(default=state.feed))
+
+    def readout(self, state: AttentiveState) -> Tensor:
+        return state.feed
+
+    def renew(self, state: AttentiveState) -> AttentiveState:
+        return state._replace(inner=self.layer.renew(state.inner))
+
+    @property
+    def condition_size(self) -> int:
+        return self.layer.condition_size
+
+    def condition(self, vector: Tensor) -> AttentiveState:
+        return self._with_nothing_to_see(self.layer.condition(vector), len(vector))
+
+    def _look(self, hidden: Tensor, state: AttentiveState) -> tuple[Tensor, Tensor]:
+        context, weights = self.attention(hidden, state.keys, state.memory, state.length)
+        return torch.tanh(self.combine(torch.cat([hidden, context], dim=2))), weights
+
+    def _with_nothing_to_see(self, inner: State, batch_size: int) -> AttentiveState:
+        like = self.combine.weight
+        return AttentiveState(
+            inner,
+            memory=like.new_zeros(batch_size, 0, self.memory_size),
+            keys=like.new_zeros(batch_size, 0, self.attention_size),
+            length=like.new_zeros(batch_size, dtype=torch.long),
+            weights=like.new_zeros(batch_size, 0),
+            feed=like.new_zeros(batch_size, self.output_size),
+        )

@@ -1,0 +1,80 @@
+"""Input maps: from ids to vectors, for whole sequences and for one step."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from stepscan.contract import Layer
+from stepscan.registry import register
+from stepscan.sequences import Sequences
+
+
+@register("embedding")
+class Embedding(nn.Module):
+    """A vector for each symbol of a vocabulary.
+
+    Args:
+        vocabulary_size: V.
+        size: E, numbers a vector.
+        dropout: probability that a number of a vector is dropped in training.
+        unknown_probability: probability that a whole symbol is replaced by `unknown` in training, so that the vector
+            of unknown symbols is trained too.
+        unknown: id of the unknown symbol.
+    """
+
+    def __init__(
+        self, vocabulary_size: int, size: int, dropout: float = 0.0, unknown_probability: float = 0.0, unknown: int = 1
+    ) -> None:
+        super().__init__()
+        self.vocabulary_size, self.output_size = vocabulary_size, size
+        self.dropout, self.unknown_probability, self.unknown = dropout, unknown_probability, unknown
+        self.weight = nn.Parameter(torch.empty(vocabulary_size, size).normal_(std=size**-0.5))
+
+    def forward(self, inputs: Sequences) -> Sequences:
+        """Ids `[B, T]` → vectors `[B, T, E]`."""
+        return inputs.replace(self.step(inputs.zeroed().data)).zeroed()
+
+    def step(self, ids: Tensor) -> Tensor:
+        """Ids `[…]` → vectors `[…, E]`."""
+        if self.training and self.unknown_probability:
+            ids = torch.where(torch.rand(ids.shape, device=ids.device) < self.unknown_probability, self.unknown, ids)
+        return F.dropout(F.embedding(ids, self.weight), self.dropout, self.training)
+
+
+class Words(NamedTuple):
+    """Words with their spelling: what `WordAndCharacterEmbedding` takes. Each distinct word is spelled once."""
+
+    words: Sequences  # [B, T] ids of words
+    spellings: Sequences  # [U, C] ids of characters of the distinct words
+    spelling_of: Tensor  # [B, T] which row of `spellings` is each word's; 0 in the padding
+
+    def to(self, device: torch.device | str) -> Words:
+        return Words(self.words.to(device), self.spellings.to(device), self.spelling_of.to(device))
+
+
+@register("word_and_character_embedding")
+class WordAndCharacterEmbedding(nn.Module):
+    """A word's own vector beside one made of its characters by a recurrent encoder (Lample et al. 2016, §4.1).
+
+    Args:
+        words: the embedding of words.
+        characters: the embedding of characters.
+        spelling: a Layer over a word's characters; its readout is the word's second vector.
+        dropout: probability for the joined vector in training.
+    """
+
+    def __init__(self, words: Embedding, characters: Embedding, spelling: Layer, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.words, self.characters, self.spelling, self.dropout = words, characters, spelling, dropout
+        self.output_size = words.output_size + spelling.output_size
+
+    def forward(self, inputs: Words) -> Sequences:
+        """Words `[B, T]` → vectors `[B, T, E + S]`."""
+        _, state = self.spelling(self.characters(inputs.spellings))
+        by_spelling = F.embedding(inputs.spelling_of, self.spelling.readout(state))
+        joined = torch.cat([self.words(inputs.words).data, by_spelling], dim=2)
+        return inputs.words.replace(F.dropout(joined, self.dropout, self.training)).zeroed()

@@ -1,0 +1,84 @@
+"""Encoder, the fold: sequence → feature vector → decision."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from stepscan.contract import Layer
+from stepscan.errors import nearest
+from stepscan.patterns.attention import masked_softmax
+from stepscan.patterns.loss import Loss
+from stepscan.registry import register
+from stepscan.sequences import Sequences
+
+POOLINGS = ("last", "mean", "max", "attention")
+_LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "class": lambda scores, targets: F.cross_entropy(scores, targets, reduction="sum"),
+    "labels": lambda scores, targets: F.binary_cross_entropy_with_logits(scores, targets, reduction="sum"),
+    "number": lambda scores, targets: F.mse_loss(scores.squeeze(-1), targets, reduction="sum"),
+}
+
+
+@register("encoder")
+class Encoder(nn.Module):
+    """Reads a sequence, pools what the layer says into one vector, decides.
+
+    Args:
+        embedding: ids → vectors; None if the inputs are vectors already.
+        layer: any Layer.
+        outputs: numbers a decision: classes, labels, or 1 for a number.
+        pooling: `last` (the layer's readout), `mean`, `max` or `attention` (a learned weighting) over the outputs.
+            Pooling over nothing gives zeros.
+        decision: `class` (one of `outputs`), `labels` (each on or off) or `number`.
+        dropout: probability for the feature vector in training.
+    """
+
+    def __init__(
+        self,
+        embedding: nn.Module | None,
+        layer: Layer,
+        outputs: int,
+        pooling: str = "last",
+        decision: str = "class",
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        if pooling not in POOLINGS:
+            raise ValueError(f"unknown pooling {pooling!r}.{nearest(pooling, POOLINGS)}")
+        if decision not in _LOSSES:
+            raise ValueError(f"unknown decision {decision!r}.{nearest(decision, _LOSSES)}")
+        self.embedding, self.layer, self.pooling, self.decision = embedding, layer, pooling, decision
+        self.dropout = dropout
+        self.head = nn.Linear(layer.output_size, outputs)
+        size = layer.output_size
+        self.relevance = nn.Sequential(nn.Linear(size, size), nn.Tanh(), nn.Linear(size, 1, bias=False))
+        if pooling != "attention":
+            del self.relevance
+
+    def encode(self, inputs: Any) -> Tensor:
+        """Inputs (ids `[B, T]`, or vectors `[B, T, I]` without an embedding) → feature vectors `[B, H]`."""
+        outputs, state = self.layer(inputs if self.embedding is None else self.embedding(inputs))
+        return self.layer.readout(state) if self.pooling == "last" else self._pool(outputs.zeroed())
+
+    def forward(self, inputs: Any) -> Tensor:
+        """Inputs → scores `[B, outputs]`, before any softmax or sigmoid."""
+        return self.head(F.dropout(self.encode(inputs), self.dropout, self.training))
+
+    def loss(self, inputs: Any, targets: Tensor, state: None = None) -> Loss:
+        """Cross-entropy (`class`: targets `[B]` ids; `labels`: `[B, outputs]` 0/1) or squared error (`number`: `[B]`)."""
+        return Loss(_LOSSES[self.decision](self.forward(inputs), targets), len(targets))
+
+    def _pool(self, outputs: Sequences) -> Tensor:
+        data, mask = outputs.data, outputs.mask[:, :, None]
+        if self.pooling == "mean" or outputs.steps == 0:
+            return data.sum(dim=1) / outputs.lengths.clamp(min=1)[:, None]
+        if self.pooling == "max":
+            highest = data.masked_fill(~mask, float("-inf")).amax(dim=1)
+            return torch.where(outputs.lengths[:, None] > 0, highest, 0)
+        weights = masked_softmax(self.relevance(data)[..., 0], outputs.mask)
+        return (weights[:, None] @ data)[:, 0]

@@ -1,0 +1,100 @@
+"""Generator, the unfold: a sequence out of an initial state, each output the next input."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from stepscan.contract import Recurrence
+from stepscan.errors import nearest
+from stepscan.patterns.embedding import Embedding
+from stepscan.patterns.loss import Loss
+from stepscan.registry import register
+from stepscan.sequences import Sequences
+from stepscan.state import State, detach
+
+INITIAL = ("zero", "learned")
+
+
+@register("generator")
+class Generator(nn.Module):
+    """Predicts the next symbol from those so far; generates by feeding back what was chosen.
+
+    Args:
+        embedding: ids → vectors; its vocabulary is what is generated.
+        layer: any Recurrence; a layer that looks ahead cannot generate and is an error here.
+        initial: `zero` (the layer's own initial state) or `learned` (a vector that `layer.condition` cuts).
+        tied: whether the output weights are the embedding's (Press & Wolf 2017; Inan et al. 2017). Where layer and
+            embedding differ in width, a projection stands between.
+        dropout: probability for the layer's outputs in training.
+        label_smoothing: share of the target's probability spread over all symbols in training (Szegedy et al. 2016).
+    """
+
+    def __init__(
+        self,
+        embedding: Embedding,
+        layer: Recurrence,
+        initial: str = "zero",
+        tied: bool = False,
+        dropout: float = 0.0,
+        label_smoothing: float = 0.0,
+    ) -> None:
+        super().__init__()
+        if not isinstance(layer, Recurrence):
+            raise TypeError(
+                f"a Generator needs a Recurrence, but {layer.described} has no step: it looks at items that are not "
+                "generated yet; use a layer that reads in one direction"
+            )
+        if initial not in INITIAL:
+            raise ValueError(f"unknown initial state {initial!r}.{nearest(initial, INITIAL)}")
+        self.embedding, self.layer, self.tied = embedding, layer, tied
+        self.dropout, self.label_smoothing = dropout, label_smoothing
+        self.start = nn.Parameter(torch.zeros(layer.condition_size)) if initial == "learned" else None
+        size = layer.output_size
+        self.projection = nn.Linear(size, embedding.output_size) if tied and size != embedding.output_size else None
+        self.head = None if tied else nn.Linear(size, embedding.vocabulary_size)
+        self.bias = nn.Parameter(torch.zeros(embedding.vocabulary_size)) if tied else None
+
+    def initial_state(self, batch_size: int) -> State:
+        """The state before the first symbol."""
+        if self.start is None:
+            return self.layer.initial_state(batch_size)
+        return self.layer.condition(self.start.expand(batch_size, -1))
+
+    def carry(self, state: State) -> State:
+        """Where the next window of truncated back-propagation starts: the same values, no history, new noise."""
+        return detach(self.layer.renew(state))
+
+    def forward(self, inputs: Sequences, state: State | None = None) -> tuple[Sequences, State]:
+        """Symbols `[B, T]` → scores of the next symbol `[B, T, V]`, before any softmax, and the final state."""
+        state = self.initial_state(len(inputs)) if state is None else state
+        outputs, state = self.layer(self.embedding(inputs), state)
+        return outputs.map(self._score), state
+
+    def step(self, ids: Tensor, state: State) -> tuple[Tensor, State]:
+        """One symbol a row `[B]` and a state → scores of the next `[B, V]` and the next state."""
+        y, state = self.layer.step(self.embedding.step(ids), state)
+        return self._score(y), state
+
+    def loss(self, inputs: Sequences, targets: Sequences, state: State | None = None) -> Loss:
+        """Teacher forcing: cross-entropy of `targets [B, T]`, each after the true symbols before it."""
+        state = self.initial_state(len(inputs)) if state is None else state
+        outputs, state = self.layer(self.embedding(inputs), state)
+        wanted = targets.items()
+        smoothing = self.label_smoothing if self.training else 0.0
+        scores = self._score(outputs.items())
+        return Loss(F.cross_entropy(scores, wanted, reduction="sum", label_smoothing=smoothing), len(wanted), state)
+
+    @torch.inference_mode()
+    def array_step(self, ids: np.ndarray, state: State) -> tuple[np.ndarray, State]:
+        """`step` on NumPy arrays: what `stepscan.decoding` drives."""
+        scores, state = self.step(torch.from_numpy(ids).to(self.embedding.weight.device), state)
+        return scores.cpu().numpy(), state
+
+    def _score(self, outputs: Tensor) -> Tensor:
+        outputs = F.dropout(outputs, self.dropout, self.training)
+        if self.head is not None:
+            return self.head(outputs)
+        return F.linear(outputs if self.projection is None else self.projection(outputs), self.embedding.weight, self.bias)

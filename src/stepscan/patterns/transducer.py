@@ -1,0 +1,45 @@
+"""Transducer, the scan: sequence → sequence of the same length."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from stepscan.contract import Layer
+from stepscan.patterns.loss import Loss
+from stepscan.registry import register
+from stepscan.sequences import Sequences
+from stepscan.state import State
+
+
+@register("transducer")
+class Transducer(nn.Module):
+    """A decision at every step.
+
+    Args:
+        embedding: ids → vectors; None if the inputs are vectors already.
+        layer: any Layer.
+        outputs: classes a step.
+        dropout: probability for the layer's outputs in training.
+    """
+
+    def __init__(self, embedding: nn.Module | None, layer: Layer, outputs: int, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.embedding, self.layer, self.dropout = embedding, layer, dropout
+        self.head = nn.Linear(layer.output_size, outputs)
+
+    def forward(self, inputs: Any, state: State | None = None) -> tuple[Sequences, State]:
+        """Inputs `[B, T]` → scores `[B, T, outputs]`, before any softmax, and the layer's final state."""
+        outputs, state = self.layer(inputs if self.embedding is None else self.embedding(inputs), state)
+        return outputs.map(self._score), state
+
+    def loss(self, inputs: Any, targets: Sequences, state: None = None) -> Loss:
+        """Cross-entropy against `targets [B, T]`, summed over the items; the head sees no padding."""
+        outputs, _ = self.layer(inputs if self.embedding is None else self.embedding(inputs))
+        wanted = targets.items()
+        return Loss(F.cross_entropy(self._score(outputs.items()), wanted, reduction="sum"), len(wanted))
+
+    def _score(self, outputs: Tensor) -> Tensor:
+        return self.head(F.dropout(outputs, self.dropout, self.training))

@@ -1,0 +1,153 @@
+"""`Sequences`: a batch of sequences of different lengths, the only ragged type of the library."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+class Sequences:
+    """`data [B, T, …]`, right-padded, with `lengths [B]`; a length of 0 is a sequence like any other.
+
+    What stands in the padding is nobody's business: layers begin with `zeroed()`, which replaces it by zeros once and
+    remembers that it did, so that a deep stack pays for it once.
+
+    Args:
+        data: `[B, T, …]`, any dtype.
+        lengths: `[B]` integers, `0 <= length <= T`.
+
+    Raises:
+        TypeError: `lengths` are not integers.
+        ValueError: the shapes do not fit, or a length lies outside `0 … T`.
+    """
+
+    __slots__ = ("_is_zeroed", "_longest", "_shortest", "data", "lengths")
+
+    def __init__(self, data: Tensor, lengths: Tensor | Sequence[int]) -> None:
+        lengths = torch.as_tensor(lengths, device=data.device)
+        if lengths.numel() == 0:
+            lengths = lengths.long()
+        if lengths.is_floating_point() or lengths.is_complex() or lengths.dtype == torch.bool:
+            raise TypeError(f"lengths must be integers, but their dtype is {lengths.dtype}")
+        if data.dim() < 2:
+            raise ValueError(f"data must be [B, T, …], but its shape is {tuple(data.shape)}")
+        if lengths.shape != data.shape[:1]:
+            raise ValueError(f"{data.shape[0]} rows need lengths of shape [{data.shape[0]}], got {tuple(lengths.shape)}")
+        # Read once, here: on CUDA each look at a length waits for the device.
+        self._shortest, self._longest = (int(x) for x in lengths.aminmax()) if lengths.numel() else (0, 0)
+        if self._shortest < 0 or self._longest > data.shape[1]:
+            raise ValueError(f"lengths must lie in 0 … {data.shape[1]}, got {self._shortest} … {self._longest}")
+        self.data, self.lengths, self._is_zeroed = data, lengths.long(), self._shortest == data.shape[1]
+
+    @classmethod
+    def pad(cls, rows: Sequence[Any], *, dtype: torch.dtype | None = None) -> Sequences:
+        """From rows of their own lengths: lists of numbers, or tensors `[t, …]`; padded with zeros.
+
+        An empty list takes its trailing shape and dtype from the others; with nothing to take them from it is `[0]`.
+        """
+        tensors = [torch.as_tensor(row, dtype=dtype) for row in rows]
+        lengths = [len(tensor) for tensor in tensors]
+        example = next((tensor for tensor in tensors if len(tensor)), torch.empty(0, dtype=dtype or torch.long))
+        data = example.new_zeros((len(tensors), max(lengths, default=0), *example.shape[1:]))
+        for row, tensor in zip(data, tensors, strict=True):
+            if len(tensor):
+                row[: len(tensor)] = tensor
+        return cls(data, lengths)._mark_zeroed()
+
+    def __len__(self) -> int:
+        return self.data.shape[0]
+
+    def __repr__(self) -> str:
+        return f"Sequences(data={tuple(self.data.shape)} {self.data.dtype}, lengths={self.lengths.tolist()})"
+
+    @property
+    def steps(self) -> int:
+        """T: the padded length."""
+        return self.data.shape[1]
+
+    @property
+    def is_ragged(self) -> bool:
+        """Whether any row is shorter than T."""
+        return self._shortest < self.steps
+
+    @property
+    def has_empty_rows(self) -> bool:
+        """Whether any row has length 0."""
+        return self._shortest == 0
+
+    @property
+    def is_all_empty(self) -> bool:
+        """Whether there is no item at all: no rows, or none with an item."""
+        return self._longest == 0
+
+    @property
+    def mask(self) -> Tensor:
+        """`[B, T]` booleans: true where there is an item, false in the padding."""
+        return torch.arange(self.steps, device=self.data.device) < self.lengths[:, None]
+
+    def zeroed(self) -> Sequences:
+        """The same items with zeros in the padding; free when that is known to be so already."""
+        if self._is_zeroed:
+            return self
+        return self.replace(torch.where(self._mask_like(self.data), self.data, 0), zeroed=True)
+
+    def replace(self, data: Tensor, *, zeroed: bool = False) -> Sequences:
+        """The same lengths over other data `[B, T, …]`; `zeroed` promises that its padding is zero."""
+        if data.shape[:2] != self.data.shape[:2]:
+            raise ValueError(f"data must keep [B, T] = {list(self.data.shape[:2])}, got {list(data.shape[:2])}")
+        new = object.__new__(Sequences)
+        new.data, new.lengths, new._shortest, new._longest = data, self.lengths, self._shortest, self._longest
+        new._is_zeroed = zeroed or not self.is_ragged
+        return new
+
+    def map(self, function: Callable[[Tensor], Tensor]) -> Sequences:
+        """`function` applied to the data, item by item, with the padding zero afterwards."""
+        return self.replace(function(self.zeroed().data)).zeroed()
+
+    def items(self) -> Tensor:
+        """`[N, …]`: all items of all rows, one after the other, without the padding."""
+        return self.data[self.mask] if self.is_ragged else self.data.flatten(0, 1)
+
+    def last(self, default: Tensor | None = None) -> Tensor:
+        """`[B, …]`: each row's last item; for a row of length 0 the row of `default`, or zeros."""
+        data = self.zeroed().data
+        if self.steps == 0:
+            return data.new_zeros((data.shape[0], *data.shape[2:])) if default is None else default
+        last = data[torch.arange(len(self), device=data.device), (self.lengths - 1).clamp(min=0)]
+        if default is None or not self.has_empty_rows:
+            return last  # a row of length 0 reads its padding, which is zero
+        return torch.where((self.lengths > 0).view(-1, *[1] * (last.dim() - 1)), last, default)
+
+    def reversed(self) -> Sequences:
+        """Each row's items in reverse order within its length; the padding stays at the right and is zero."""
+        clean = self.zeroed()
+        if not self.is_ragged:
+            return self.replace(clean.data.flip(1))
+        position = torch.arange(self.steps, device=self.data.device)
+        source = self.lengths[:, None] - 1 - position
+        source = torch.where(source >= 0, source, position)  # padding stays where it is
+        rows = torch.arange(len(self), device=self.data.device)[:, None]
+        return self.replace(clean.data[rows, source], zeroed=True)
+
+    def select(self, rows: Tensor | Sequence[int]) -> Sequences:
+        """The rows `rows [N]`, cut to the longest of them."""
+        lengths = self.lengths[rows]
+        longest = int(lengths.max()) if len(lengths) else 0
+        chosen = Sequences(self.data[rows][:, :longest], lengths)
+        return chosen._mark_zeroed() if self._is_zeroed else chosen
+
+    def to(self, device: torch.device | str) -> Sequences:
+        """The same on another device."""
+        new = self.replace(self.data.to(device), zeroed=self._is_zeroed)
+        new.lengths = self.lengths.to(device)
+        return new
+
+    def _mask_like(self, data: Tensor) -> Tensor:
+        return self.mask.view(*data.shape[:2], *[1] * (data.dim() - 2))
+
+    def _mark_zeroed(self) -> Sequences:
+        self._is_zeroed = True
+        return self

@@ -1,0 +1,60 @@
+"""What training says while it runs: a bar on a terminal, one line an evaluation elsewhere."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+
+class Silence:
+    """Says nothing. The interface of all reporters."""
+
+    def step(self, done: float, figures: dict[str, float]) -> None:
+        """After a batch: the share of training done (0 … 1) and the running figures."""
+
+    def evaluated(self, row: dict[str, Any]) -> None:
+        """After an evaluation: the row that goes to metrics.jsonl."""
+
+    def note(self, text: str) -> None:
+        """Something that the reader should know."""
+
+    def close(self) -> None:
+        """Training ended."""
+
+
+class Bar(Silence):
+    """A progress bar with loss, sequences and tokens a second, share of padding and time left, on standard error."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        self.console = console or Console(stderr=True)
+        self._progress = Progress(
+            SpinnerColumn(), TextColumn("{task.fields[text]}"), BarColumn(bar_width=20), TimeElapsedColumn(),
+            TextColumn("left"), TimeRemainingColumn(), console=self.console, transient=True,
+        )
+        self._task = self._progress.add_task("", total=1.0, text="training")
+        if self.console.is_terminal:
+            self._progress.start()
+
+    def step(self, done: float, figures: dict[str, float]) -> None:
+        text = (
+            f"loss {figures['loss']:.3f} · {figures['sequences_per_second']:,.0f} seq/s · "
+            f"{figures['tokens_per_second']:,.0f} tok/s · padding {figures['padding']:.0%}"
+        )
+        self._progress.update(self._task, completed=done, text=text)
+
+    def evaluated(self, row: dict[str, Any]) -> None:
+        scores = " · ".join(f"{k.removeprefix('valid_')} {v:.4f}" for k, v in row.items() if k.startswith("valid_"))
+        best = " [green]best[/green]" if row["best"] else ""
+        self.console.print(
+            f"epoch {row['epoch']:>2} · {row['seconds']:.0f} s · loss {row['train_loss']:.4f} · validation: {scores} · "
+            f"{row['tokens_per_second']:,.0f} tok/s · padding {row['padding']:.0%}{best}",
+            highlight=False,
+        )
+
+    def note(self, text: str) -> None:
+        self.console.print(text, highlight=False)
+
+    def close(self) -> None:
+        self._progress.stop()
