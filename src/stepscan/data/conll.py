@@ -72,15 +72,15 @@ def _read_columns(path: str | Path, least: int) -> list[TaggedSentence]:
     first, width = next(((line, max(len(row), least)) for block in rows for line, row in block), (1, least))
     for line, row in (each for block in rows for each in block):
         if len(row) != width:
-            expected = f"{width} columns, as in line {first}," if line != first else "a token and a tag"
-            raise DataError(f"expected {expected} but got {len(row)}: {' '.join(row)!r}.", path=path, line=line)
+            expected = f"{width} columns, as in line {first}" if line != first else "a token and a tag"
+            raise DataError(f"expected {expected}, but got {len(row)}: {' '.join(row)!r}.", path=path, line=line)
     return _sentences(path, rows, tag=-1)
 
 
 def _blocks(path: str | Path) -> Iterator[list[tuple[int, str]]]:
     block: list[tuple[int, str]] = []
     for number, line in read_lines(path):
-        if line.strip() and not line.startswith("-DOCSTART-"):
+        if line.strip(" \t") and _split(line)[0] != "-DOCSTART-":
             block.append((number, line))
         elif block:
             yield block

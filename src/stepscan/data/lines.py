@@ -9,7 +9,6 @@ import secrets
 import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import IO, cast
 
 from stepscan.errors import DataError
 
@@ -81,7 +80,7 @@ def _raw_lines(path: Path) -> Iterator[tuple[int, bytes]]:
     try:
         with open(path, "rb") as file:
             packed = file.peek(2)[:2] == _GZIP_MAGIC
-            lines = cast("IO[bytes]", gzip.GzipFile(fileobj=file)) if packed else file
+            lines: Iterable[bytes] = gzip.GzipFile(fileobj=file) if packed else file
             for raw in lines:
                 number += 1
                 yield number, raw

@@ -14,7 +14,16 @@ from pathlib import Path
 from stepscan.data.conll import read_sentences, read_tagged
 from stepscan.data.examples import LabelledText, Pair, TaggedSentence
 from stepscan.data.lines import read_lines, write_lines
-from stepscan.data.tables import TABLE_SUFFIXES, Column, Table, choose_format, filled_lines, string_value, text_value
+from stepscan.data.tables import (
+    TABLE_SUFFIXES,
+    Column,
+    Table,
+    choose_format,
+    filled_lines,
+    json_kind,
+    string_value,
+    text_value,
+)
 from stepscan.errors import DataError, SettingsError
 
 __all__ = [
@@ -130,9 +139,10 @@ def _labelled_lines(path: str | Path) -> Iterator[LabelledText]:
 
 
 def _label(value: object, path: str | Path, line: int) -> str:
-    if isinstance(value, bool | int | float):
-        return json.dumps(value)
-    return text_value(value, "label", path, line).strip()
+    if value is None or isinstance(value, list | dict):
+        reason = f"expected a string, a number or true or false as the label, but got {json_kind(value)}."
+        raise DataError(reason, path=path, line=line)
+    return text_value(value if isinstance(value, str) else json.dumps(value), "label", path, line).strip()
 
 
 def _two_columns(path: str | Path) -> Iterator[tuple[int, list[str]]]:

@@ -51,10 +51,11 @@ class Bar(Silence):
             f"epoch {row['epoch']:>2} · {row['seconds']:.0f} s · loss {row['train_loss']:.4f} · validation: {scores} · "
             f"{row['tokens_per_second']:,.0f} tok/s · padding {row['padding']:.0%}{best}",
             highlight=False,
+            soft_wrap=True,
         )
 
     def note(self, text: str) -> None:
-        self.console.print(text, highlight=False)
+        self.console.print(text, highlight=False, soft_wrap=True)
 
     def close(self) -> None:
         self._progress.stop()

@@ -1,0 +1,186 @@
+"""Classifier: an encoder over text, from a text to one of several classes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar, Self
+
+import numpy as np
+import torch
+from sklearn.base import ClassifierMixin
+
+from stepscan.data.batching import Batch, by_length, pad
+from stepscan.data.tokenizers import TextTokenizer
+from stepscan.errors import SettingsError
+from stepscan.estimators.architecture import network
+from stepscan.estimators.base import Estimator, bucketed_batches, hold_out, paired, seeded
+from stepscan.patterns.embedding import Embedding
+from stepscan.patterns.encoder import Encoder
+from stepscan.training.loop import Task
+from stepscan.training.settings import TrainingSettings
+
+
+class Classifier(ClassifierMixin, Estimator):
+    """Decides which class a text belongs to.
+
+    Args:
+        cell: recurrent cell, such as `lstm`, `gru`, `elman`.
+        layers: cells one above the other.
+        hidden_size: of each cell and direction.
+        bidirectional: whether the text is read from both ends.
+        pooling: `last`, `mean`, `max` or `attention`: how the outputs become one feature vector.
+        embedding_size: numbers a word.
+        dropout: probability, on embeddings, between layers and on the feature vector.
+        unknown_probability: probability that a word is hidden in training, so that unknown words are learned.
+        tokenizer: `word`, `whitespace`, `character`, `byte` or `bpe`.
+        vocabulary_size: symbols at most.
+        lowercase: whether case is dropped.
+        epochs … device: see `stepscan.training.settings`.
+        verbose: whether `fit` reports on standard error.
+    """
+
+    task: ClassVar[str] = "classify"
+
+    def __init__(
+        self,
+        cell: str = "lstm",
+        layers: int = 1,
+        hidden_size: int = 128,
+        bidirectional: bool = True,
+        pooling: str = "max",
+        embedding_size: int = 128,
+        dropout: float = 0.5,
+        unknown_probability: float = 0.02,
+        tokenizer: str = "word",
+        vocabulary_size: int = 30000,
+        lowercase: bool = True,
+        epochs: int = 5,
+        time_budget: float | None = None,
+        batch_size: int = 64,
+        learning_rate: float = 2e-3,
+        warmup: float = 0.05,
+        weight_decay: float = 0.01,
+        clip_norm: float = 1.0,
+        patience: int = 3,
+        seed: int = 0,
+        device: str = "cpu",
+        verbose: bool = False,
+    ) -> None:
+        self.cell, self.layers, self.hidden_size, self.bidirectional = cell, layers, hidden_size, bidirectional
+        self.pooling, self.embedding_size, self.dropout = pooling, embedding_size, dropout
+        self.unknown_probability, self.tokenizer = unknown_probability, tokenizer
+        self.vocabulary_size, self.lowercase = vocabulary_size, lowercase
+        self.epochs, self.time_budget, self.batch_size, self.learning_rate = epochs, time_budget, batch_size, learning_rate
+        self.warmup, self.weight_decay, self.clip_norm, self.patience = warmup, weight_decay, clip_norm, patience
+        self.seed, self.device, self.verbose = seed, device, verbose
+
+    @property
+    def classes_(self) -> np.ndarray:
+        """The classes, sorted: the columns of `predict_proba`."""
+        return np.array(self.labels_)
+
+    def fit(
+        self, X: Sequence[str], y: Sequence[str], validation: tuple[Sequence[str], Sequence[str]] | None = None
+    ) -> Self:
+        """Learn from texts `X` and their classes `y`; judged on `validation`, or on the last tenth held out.
+
+        Raises:
+            SettingsError: a setting is wrong, there is one class only, or validation data has a class of its own.
+        """
+        settings = self._settings()
+        examples = paired(X, y, ("texts", "classes"))
+        valid = None if validation is None else paired(*validation, ("validation texts", "classes"))
+        train, valid = hold_out(examples, valid, self.verbose)  # type: ignore[assignment]
+        self.labels_ = _classes(train, valid)
+        tokenizer = TextTokenizer.train(
+            self.tokenizer,
+            (text for text, _ in train),
+            vocabulary_size=self.vocabulary_size,
+            lowercase=self.lowercase,
+        )
+        self.tokenizers_ = {"tokenizer": tokenizer}
+        with seeded(settings.seed):
+            self.model_ = self._model(tokenizer).to(settings.device)
+            batches, count = self._batches(train, settings)
+            self._train(settings, Task(self.model_, batches, count, lambda: self._evaluate(valid), True))
+        return self
+
+    def predict(self, X: Sequence[str]) -> np.ndarray:
+        """The most probable class of each text `[N]`."""
+        return self.classes_[self._scores(X).argmax(axis=1)]
+
+    def predict_proba(self, X: Sequence[str]) -> np.ndarray:
+        """The probability of each class `[N, classes]`, in the order of `classes_`."""
+        return torch.from_numpy(self._scores(X)).softmax(dim=1).numpy()
+
+    def transform(self, X: Sequence[str]) -> np.ndarray:
+        """The feature vector of each text `[N, H]`: what the decision is made from."""
+        return self._batched(X, self.model_.encode, self.model_.layer.output_size)
+
+    def score(self, X: Sequence[str], y: Sequence[str], sample_weight: Sequence[float] | None = None) -> float:
+        """Accuracy: the share of texts whose class is right, 0 … 1."""
+        from sklearn.metrics import accuracy_score
+
+        return float(accuracy_score(list(map(str, y)), self.predict(X), sample_weight=sample_weight))
+
+    def _model(self, tokenizer: TextTokenizer) -> Encoder:
+        embedding = Embedding(
+            len(tokenizer), self.embedding_size, self.dropout, self.unknown_probability, tokenizer.unknown or 0
+        )
+        layer = network(
+            self.cell,
+            self.embedding_size,
+            self.hidden_size,
+            layers=self.layers,
+            bidirectional=self.bidirectional,
+            dropout=self.dropout,
+        )
+        return Encoder(embedding, layer, len(self.classes_), self.pooling, dropout=self.dropout)
+
+    def _batches(self, examples: Sequence[tuple[str, str]], settings: TrainingSettings):
+        rows = self.tokenizers_["tokenizer"].encode_batch([text for text, _ in examples])
+        number = {label: index for index, label in enumerate(self.classes_.tolist())}
+        targets = torch.tensor([number[str(label)] for _, label in examples])
+
+        def collate(chosen: np.ndarray) -> Batch:
+            inputs = pad([rows[i] for i in chosen])
+            return Batch(inputs, targets[chosen], len(chosen), int(inputs.lengths.sum()), inputs.data.numel())
+
+        return bucketed_batches([len(row) for row in rows], settings, collate)
+
+    def _evaluate(self, examples: Sequence[tuple[str, str]]) -> dict[str, float]:
+        texts, labels = zip(*examples, strict=True)
+        probabilities = self.predict_proba(texts)
+        places = np.searchsorted(self.classes_, np.array(labels, dtype=str))
+        of_truth = np.clip(probabilities[np.arange(len(labels)), places], 1e-12, 1)
+        right = probabilities.argmax(axis=1) == places
+        return {"accuracy": float(right.mean()), "nats": float(-np.log(of_truth).mean())}
+
+    def _scores(self, X: Sequence[str]) -> np.ndarray:
+        return self._batched(X, self.model_, len(self.classes_))
+
+    @torch.inference_mode()
+    def _batched(self, X: Sequence[str], function, width: int) -> np.ndarray:
+        self._check_fitted()
+        if isinstance(X, str):
+            raise SettingsError("a list of texts is needed, got one text; put it into a list")
+        rows = self.tokenizers_["tokenizer"].encode_batch([str(text) for text in X])
+        found = np.zeros((len(rows), width), dtype=np.float32)
+        for chosen in by_length([len(row) for row in rows], 128):
+            found[chosen] = function(pad([rows[i] for i in chosen]).to(self._device)).cpu().numpy()
+        return found
+
+
+def _classes(train: Sequence[tuple[str, str]], valid: Sequence[tuple[str, str]]) -> list[str]:
+    """The classes of the training data, sorted."""
+    classes = sorted({str(label) for _, label in train})
+    if len(classes) < 2:
+        raise SettingsError(f"a classifier needs at least two classes, but every label is {classes[0]!r}")
+    unseen = sorted({str(label) for _, label in valid} - set(classes))
+    if unseen:
+        raise SettingsError(
+            f"the validation data has classes that the training data lacks: {', '.join(map(repr, unseen[:5]))}; "
+            "shuffle the data, or give validation data of its own"
+        )
+    return classes
+

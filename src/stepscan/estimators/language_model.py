@@ -1,0 +1,218 @@
+"""LanguageModel: a generator over text, which predicts what comes next and writes on."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Sequence
+from typing import ClassVar, Self
+
+import numpy as np
+import torch
+
+from stepscan.data.batching import Batch, pad, streams
+from stepscan.data.tokenizers import TextTokenizer
+from stepscan.decoding import Sampler, forbidding, generate
+from stepscan.errors import SettingsError
+from stepscan.estimators.architecture import network
+from stepscan.estimators.base import Estimator, seeded
+from stepscan.patterns.embedding import Embedding
+from stepscan.patterns.generator import Generator
+from stepscan.sequences import Sequences
+from stepscan.training.loop import Task
+from stepscan.training.progress import Bar
+from stepscan.training.settings import TrainingSettings
+
+_ROWS_TO_SCORE = 64  # pieces that a long text is scored in, side by side
+
+
+class LanguageModel(Estimator):
+    """Learns what follows what in a text, and generates.
+
+    Args:
+        cell: recurrent cell, such as `lstm`, `gru`, `elman`.
+        layers: cells one above the other.
+        hidden_size: of each cell.
+        embedding_size: numbers a symbol.
+        tied: whether the output weights are the embedding's.
+        dropout: probability, on embeddings, between layers and before the output.
+        tokenizer: `character`, `byte`, `bpe`, `word` or `whitespace`; the last two write a line's end as `<eos>`.
+        vocabulary_size: symbols at most; None for all.
+        window: steps that gradients go back (truncated back-propagation through time); the state is carried on.
+        epochs … device: see `stepscan.training.settings`; `batch_size` is the number of parallel streams of text.
+        verbose: whether `fit` reports on standard error.
+    """
+
+    task: ClassVar[str] = "generate"
+
+    def __init__(
+        self,
+        cell: str = "lstm",
+        layers: int = 1,
+        hidden_size: int = 384,
+        embedding_size: int = 64,
+        tied: bool = False,
+        dropout: float = 0.1,
+        tokenizer: str = "character",
+        vocabulary_size: int | None = None,
+        window: int = 128,
+        epochs: int = 8,
+        time_budget: float | None = None,
+        batch_size: int = 32,
+        learning_rate: float = 4e-3,
+        warmup: float = 0.05,
+        weight_decay: float = 0.01,
+        clip_norm: float = 1.0,
+        patience: int = 3,
+        seed: int = 0,
+        device: str = "cpu",
+        verbose: bool = False,
+    ) -> None:
+        self.cell, self.layers, self.hidden_size, self.embedding_size = cell, layers, hidden_size, embedding_size
+        self.tied, self.dropout, self.tokenizer = tied, dropout, tokenizer
+        self.vocabulary_size, self.window = vocabulary_size, window
+        self.epochs, self.time_budget, self.batch_size, self.learning_rate = epochs, time_budget, batch_size, learning_rate
+        self.warmup, self.weight_decay, self.clip_norm, self.patience = warmup, weight_decay, clip_norm, patience
+        self.seed, self.device, self.verbose = seed, device, verbose
+
+    def fit(self, text: str, y: None = None, validation: str | None = None) -> Self:
+        """Learn from a text; judged on the text `validation`, or on the last tenth held out.
+
+        Raises:
+            SettingsError: a setting is wrong, or the text is too short for one window.
+        """
+        settings = self._settings()
+        train, valid = self._split(text, validation)
+        self.tokenizers_, self.labels_ = {"tokenizer": self._train_tokenizer(train)}, None
+        ids = np.array([self._begin, *self._encode(train)])
+        if len(ids) < 2 * settings.batch_size:
+            raise SettingsError(
+                f"the text has {len(ids) - 1} symbols, too few for {settings.batch_size} parallel streams; "
+                "give more text, or a smaller batch_size"
+            )
+        windows = streams(ids, settings.batch_size, self.window)
+        with seeded(settings.seed):
+            self.model_ = self._model().to(settings.device)
+            task = Task(
+                self.model_, lambda epoch: _batches(windows), len(windows), lambda: {"nats": -self.score(valid)}, False
+            )
+            self._train(settings, task)
+        return self
+
+    @torch.inference_mode()
+    def score(self, text: str, y: None = None) -> float:
+        """Minus nats a symbol: greater is better. Perplexity is `exp(-score)`.
+
+        A long text is scored in 64 pieces side by side, each from the initial state: a bound from below.
+        """
+        self._check_fitted()
+        ids = np.array([self._begin, *self._encode(text)])
+        if len(ids) < 2:
+            raise SettingsError("there is no text to score")
+        inputs = pad(np.array_split(ids[:-1], min(_ROWS_TO_SCORE, len(ids) - 1)))
+        targets = pad(np.array_split(ids[1:], min(_ROWS_TO_SCORE, len(ids) - 1)))
+        total, state = 0.0, None
+        for t in range(0, inputs.steps, 256):
+            piece = [_window(s, t, 256).to(self._device) for s in (inputs, targets)]
+            loss = self.model_.loss(*piece, state)
+            total, state = total + loss.total.item(), loss.state
+        return -total / (len(ids) - 1)
+
+    @torch.inference_mode()
+    def predict_proba(self, texts: Sequence[str]) -> np.ndarray:
+        """The probability of each symbol to come next after each text `[N, V]`."""
+        self._check_fitted()
+        scores, _ = self.model_(pad([[self._begin, *self._encode(text)] for text in texts]).to(self._device))
+        return scores.last().softmax(dim=1).cpu().numpy()
+
+    def predict(self, texts: Sequence[str]) -> list[str]:
+        """The most probable next symbol after each text."""
+        return [self.tokenizers_["tokenizer"].tokens[i] for i in self.predict_proba(texts).argmax(axis=1)]
+
+    def generate(
+        self,
+        prompt: str = "",
+        *,
+        length: int = 500,
+        temperature: float = 1.0,
+        top_k: int = 0,
+        top_p: float = 1.0,
+        min_p: float = 0.0,
+        seed: int | None = None,
+    ) -> str:
+        """The prompt and `length` symbols more.
+
+        Args:
+            prompt: how the text begins.
+            length: symbols to generate.
+            temperature: below 1 more cautious, above 1 bolder; 0 always takes the most probable symbol.
+            top_k: choose among the k most probable; 0 among all.
+            top_p: choose among the most probable that together have this probability (Holtzman et al. 2020).
+            min_p: choose among those at least this probable relative to the most probable.
+            seed: of the random choices; None is a new one each time.
+        """
+        self._check_fitted()
+        tokenizer = self.tokenizers_["tokenizer"]
+        sampler = Sampler(temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p)
+        read = [self._begin, *self._encode(prompt)]
+        if tokenizer.unknown in read:
+            warnings.warn("the prompt holds symbols that the model never saw; it reads them as unknown", stacklevel=2)
+        never = [tokenizer.pad, tokenizer.unknown, tokenizer.begin, None if self._by_line else tokenizer.end]
+        with torch.inference_mode():
+            _, state = self.model_.layer(self.model_.embedding(pad([read[:-1]])), self.model_.initial_state(1))
+        step = forbidding(self.model_.array_step, never)
+        written = generate(step, state, [read[-1]], length=length, sampler=sampler, seed=seed)[0]
+        return prompt + self._decode(written)
+
+    @property
+    def _begin(self) -> int:
+        begin = self.tokenizers_["tokenizer"].begin
+        assert begin is not None
+        return begin
+
+    @property
+    def _by_line(self) -> bool:
+        """Whether a line's end is a symbol of its own, `<eos>`: where the tokenizer drops white space."""
+        return self.tokenizer in ("word", "whitespace")
+
+    def _train_tokenizer(self, text: str) -> TextTokenizer:
+        return TextTokenizer.train(self.tokenizer, text.splitlines(keepends=True), vocabulary_size=self.vocabulary_size)
+
+    def _encode(self, text: str) -> list[int]:
+        tokenizer = self.tokenizers_["tokenizer"]
+        if not self._by_line:
+            return tokenizer.encode(text)
+        lines = text.split("\n")
+        ids = tokenizer.encode_batch(lines)
+        return [i for row in ids[:-1] for i in [*row, tokenizer.end]] + ids[-1]  # type: ignore[misc]
+
+    def _decode(self, ids: list[int]) -> str:
+        tokenizer = self.tokenizers_["tokenizer"]
+        if not self._by_line:
+            return tokenizer.decode(ids)
+        ends = [place for place, i in enumerate(ids) if i == tokenizer.end]
+        pieces = [ids[a:b] for a, b in zip([0, *(e + 1 for e in ends)], [*ends, len(ids)], strict=True)]
+        return " " + "\n".join(tokenizer.decode(piece) for piece in pieces)
+
+    def _model(self) -> Generator:
+        embedding = Embedding(len(self.tokenizers_["tokenizer"]), self.embedding_size, self.dropout)
+        layer = network(self.cell, self.embedding_size, self.hidden_size, layers=self.layers, dropout=self.dropout)
+        return Generator(embedding, layer, tied=self.tied, dropout=self.dropout)  # type: ignore[arg-type]
+
+    def _split(self, text: str, validation: str | None) -> tuple[str, str]:
+        if validation is not None:
+            return text, validation
+        cut = len(text) - len(text) // 10
+        if self.verbose:
+            Bar().note(f"no validation data given: the last tenth ({len(text) - cut:,} characters) is held out")
+        return text[:cut], text[cut:]
+
+
+def _batches(windows: Sequence[tuple[torch.Tensor, torch.Tensor]]) -> Iterator[Batch]:
+    for inputs, targets in windows:
+        lengths = [inputs.shape[1]] * len(inputs)
+        count = inputs.numel()
+        yield Batch(Sequences(inputs, lengths), Sequences(targets, lengths), len(inputs), count, count)
+
+
+def _window(sequences: Sequences, start: int, size: int) -> Sequences:
+    return Sequences(sequences.data[:, start : start + size], (sequences.lengths - start).clamp(0, size))

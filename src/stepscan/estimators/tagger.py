@@ -1,0 +1,204 @@
+"""Tagger: a transducer over words, from the tokens of a sentence to as many tags."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar, Self
+
+import numpy as np
+import torch
+
+from stepscan.data.batching import Batch, by_length, pad
+from stepscan.data.tokenizers import TextTokenizer
+from stepscan.errors import SettingsError
+from stepscan.estimators.architecture import network
+from stepscan.estimators.base import Estimator, bucketed_batches, hold_out, paired, seeded
+from stepscan.patterns.embedding import Embedding, WordAndCharacterEmbedding, Words
+from stepscan.patterns.transducer import Transducer
+from stepscan.sequences import Sequences
+from stepscan.training.loop import Task
+from stepscan.training.settings import TrainingSettings
+
+Sentence = Sequence[str]
+
+
+class Tagger(Estimator):
+    """Says of every token what it is: each word by its own vector, by its spelling and by what stands around it.
+
+    Args:
+        cell: recurrent cell, such as `lstm`, `gru`, `elman`; also of the encoder that reads a word's characters.
+        layers: cells one above the other.
+        hidden_size: of each cell and direction.
+        bidirectional: whether the sentence is read from both ends.
+        embedding_size: numbers a word.
+        character_size: numbers a character; 0 leaves the spelling out.
+        spelling_size: of the character encoder, each direction (Lample et al. 2016).
+        dropout: probability, on word vectors, between layers and before the decision.
+        unknown_probability: probability that a word is hidden in training, so that its spelling must do.
+        vocabulary_size: words at most.
+        lowercase: whether the word vectors drop case; the spelling keeps it.
+        epochs … device: see `stepscan.training.settings`.
+        verbose: whether `fit` reports on standard error.
+    """
+
+    task: ClassVar[str] = "tag"
+
+    def __init__(
+        self,
+        cell: str = "lstm",
+        layers: int = 1,
+        hidden_size: int = 128,
+        bidirectional: bool = True,
+        embedding_size: int = 100,
+        character_size: int = 32,
+        spelling_size: int = 48,
+        dropout: float = 0.4,
+        unknown_probability: float = 0.1,
+        vocabulary_size: int = 30000,
+        lowercase: bool = True,
+        epochs: int = 8,
+        time_budget: float | None = None,
+        batch_size: int = 32,
+        learning_rate: float = 3e-3,
+        warmup: float = 0.05,
+        weight_decay: float = 0.01,
+        clip_norm: float = 1.0,
+        patience: int = 3,
+        seed: int = 0,
+        device: str = "cpu",
+        verbose: bool = False,
+    ) -> None:
+        self.cell, self.layers, self.hidden_size, self.bidirectional = cell, layers, hidden_size, bidirectional
+        self.embedding_size, self.character_size, self.spelling_size = embedding_size, character_size, spelling_size
+        self.dropout, self.unknown_probability = dropout, unknown_probability
+        self.vocabulary_size, self.lowercase = vocabulary_size, lowercase
+        self.epochs, self.time_budget, self.batch_size, self.learning_rate = epochs, time_budget, batch_size, learning_rate
+        self.warmup, self.weight_decay, self.clip_norm, self.patience = warmup, weight_decay, clip_norm, patience
+        self.seed, self.device, self.verbose = seed, device, verbose
+
+    @property
+    def classes_(self) -> np.ndarray:
+        """The tags, sorted: the columns of `predict_proba`."""
+        return np.array(self.labels_)
+
+    def fit(
+        self,
+        X: Sequence[Sentence],
+        y: Sequence[Sentence],
+        validation: tuple[Sequence[Sentence], Sequence[Sentence]] | None = None,
+    ) -> Self:
+        """Learn from sentences `X` (lists of tokens) and their tags `y`; judged on `validation` or the last tenth.
+
+        Raises:
+            SettingsError: a setting is wrong, or a sentence has not as many tags as tokens.
+        """
+        settings = self._settings()
+        examples = _checked(paired(X, y, ("sentences", "tag sequences")))
+        valid = None if validation is None else _checked(paired(*validation, ("validation sentences", "tag sequences")))
+        train, valid = hold_out(examples, valid, self.verbose)  # type: ignore[assignment]
+        self.labels_ = sorted({tag for _, tags in train for tag in tags})
+        self.tokenizers_ = self._tokenizers([tokens for tokens, _ in train])
+        with seeded(settings.seed):
+            self.model_ = self._model().to(settings.device)
+            batches, count = self._batches(train, settings)
+            self._train(settings, Task(self.model_, batches, count, lambda: self._evaluate(valid), True))
+        return self
+
+    def predict(self, X: Sequence[Sentence]) -> list[list[str]]:
+        """The most probable tag of each token."""
+        return [self.classes_[scores.argmax(axis=1)].tolist() for scores in self._scores(X)]
+
+    def predict_proba(self, X: Sequence[Sentence]) -> list[np.ndarray]:
+        """For each sentence, the probability of each tag `[T, tags]`, in the order of `classes_`."""
+        return [torch.from_numpy(scores).softmax(dim=1).numpy() for scores in self._scores(X)]
+
+    def score(self, X: Sequence[Sentence], y: Sequence[Sentence]) -> float:
+        """Accuracy: the share of tokens whose tag is right, 0 … 1."""
+        pairs = zip(self.predict(X), (tags for _, tags in _checked(paired(X, y, ("sentences", "tag sequences")))), strict=True)
+        right = [found == true for sentence in pairs for found, true in zip(*sentence, strict=True)]
+        return sum(right) / max(len(right), 1)
+
+    def _tokenizers(self, sentences: list[Sentence]) -> dict[str, TextTokenizer]:
+        words = TextTokenizer.train(
+            "whitespace", map(list, sentences), vocabulary_size=self.vocabulary_size, lowercase=self.lowercase
+        )
+        if not self.character_size:
+            return {"tokenizer": words}
+        distinct = sorted({token for sentence in sentences for token in sentence})
+        return {"tokenizer": words, "characters": TextTokenizer.train("character", distinct)}
+
+    def _model(self) -> Transducer:
+        words = Embedding(
+            len(self.tokenizers_["tokenizer"]), self.embedding_size,
+            unknown_probability=self.unknown_probability, unknown=self.tokenizers_["tokenizer"].unknown or 0,
+            dropout=0.0 if self.character_size else self.dropout,
+        )
+        embedding: Embedding | WordAndCharacterEmbedding = words
+        if self.character_size:
+            characters = Embedding(len(self.tokenizers_["characters"]), self.character_size)
+            spelling = network(self.cell, self.character_size, self.spelling_size, bidirectional=True)
+            embedding = WordAndCharacterEmbedding(words, characters, spelling, self.dropout)
+        layer = network(
+            self.cell,
+            embedding.output_size,
+            self.hidden_size,
+            layers=self.layers,
+            bidirectional=self.bidirectional,
+            dropout=self.dropout,
+        )
+        return Transducer(embedding, layer, len(self.classes_), dropout=self.dropout)
+
+    def _batches(self, examples: Sequence[tuple[Sentence, Sentence]], settings: TrainingSettings):
+        collate_inputs = self._collator([tokens for tokens, _ in examples])
+        number = {tag: index for index, tag in enumerate(self.classes_.tolist())}
+        # A tag that only validation data has is never right; training never sees one.
+        tags = [[number[tag] for tag in tags] for _, tags in examples]
+
+        def collate(chosen: np.ndarray) -> Batch:
+            targets = pad([tags[i] for i in chosen])
+            count = int(targets.lengths.sum())
+            return Batch(collate_inputs(chosen), targets, len(chosen), count, targets.data.numel())
+
+        return bucketed_batches([len(row) for row in tags], settings, collate)
+
+    def _collator(self, sentences: Sequence[Sentence]):
+        """A function from chosen sentences to the model's inputs; each distinct word is looked up and spelled once."""
+        words = [self.tokenizers_["tokenizer"].encode_tokens(list(tokens)) for tokens in sentences]
+        if not self.character_size:
+            return lambda chosen: pad([words[i] for i in chosen])
+        distinct = sorted({token for tokens in sentences for token in tokens})
+        number = {token: index for index, token in enumerate(distinct)}
+        spellings = pad(self.tokenizers_["characters"].encode_batch(distinct))
+        kinds = [np.array([number[token] for token in tokens], dtype=np.int64) for tokens in sentences]
+
+        def collate(chosen: np.ndarray) -> Words:
+            padded = pad([kinds[i] for i in chosen])
+            used, places = torch.unique(padded.data, return_inverse=True)
+            return Words(pad([words[i] for i in chosen]), spellings.select(used), places)
+
+        return collate
+
+    def _evaluate(self, examples: Sequence[tuple[Sentence, Sentence]]) -> dict[str, float]:
+        sentences, tags = zip(*examples, strict=True)
+        return {"accuracy": self.score(sentences, tags)}
+
+    @torch.inference_mode()
+    def _scores(self, X: Sequence[Sentence]) -> list[np.ndarray]:
+        self._check_fitted()
+        for sentence in X:
+            if isinstance(sentence, str):
+                raise SettingsError(f"a sentence is a list of tokens, got the text {sentence[:40]!r}; split it first")
+        collate = self._collator(X)
+        found: list[np.ndarray] = [np.zeros((0, len(self.classes_)), dtype=np.float32)] * len(X)
+        for chosen in by_length([len(sentence) for sentence in X], 64):
+            scores: Sequences = self.model_(collate(chosen).to(self._device))[0].to("cpu")
+            for row, index in enumerate(chosen):
+                found[index] = scores.data[row, : scores.lengths[row]].numpy()
+        return found
+
+
+def _checked(examples: list[tuple[Sentence, Sentence]]) -> list[tuple[Sentence, Sentence]]:
+    for number, (tokens, tags) in enumerate(examples, start=1):
+        if len(tokens) != len(tags):
+            raise SettingsError(f"sentence {number} has {len(tokens)} tokens but {len(tags)} tags: {' '.join(tokens)[:60]!r}")
+    return examples

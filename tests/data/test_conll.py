@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stepscan.data.readers import TaggedSentence, read_sentences, read_tagged
+from stepscan.errors import SettingsError
+
+CONLLU = """\ufeff# text = don't go
+1-2\tdon't\t_\t_\t_\t_\t_\t_\t_\t_
+1\tdo\tdo\tAUX\tVBP\t_\t3\taux\t_\t_
+2\tn't\tnot\tPART\t_\tPolarity=Neg\t3\tadvmod\t_\t_
+2.1\tplease\tplease\tINTJ\tUH\t_\t_\t_\t_\t_
+3\tgo\tgo\tVERB\tVB\t_\t0\troot\t_\tSpaceAfter=No
+
+
+# text = #\u2028\u00a0
+1\t#\u2028\u00a0\t#\tSYM\tNN\t_\t0\troot\t_\t_"""
+
+
+def test_conllu(file):
+    path = file("a.conllu", CONLLU)
+    tokens = [["do", "n't", "go"], ["#\u2028\u00a0"]]
+    for field, tags in {
+        "upos": [["AUX", "PART", "VERB"], ["SYM"]],
+        "xpos": [["VBP", "_", "VB"], ["NN"]],
+        "lemma": [["do", "not", "go"], ["#"]],
+        "form": tokens,
+        "feats": [["_", "Polarity=Neg", "_"], ["_"]],
+        "deprel": [["aux", "advmod", "root"], ["root"]],
+    }.items():
+        expected = [TaggedSentence(*sentence) for sentence in zip(tokens, tags, strict=True)]
+        assert read_tagged(path, field=field) == expected
+    assert read_sentences(path) == tokens
+    assert read_tagged(file("a.txt", CONLLU), format="conllu") == read_tagged(path)
+
+
+def test_columns(file):
+    content = "-DOCSTART- -X- O\n\nNew  NNP B-LOC\nYork NNP I-LOC \n \t\n\n# NN O\n-DOCSTART- -X- O\n\u00a0 NN O\n"
+    path = file("a.conll", content)
+    assert read_tagged(path) == [
+        TaggedSentence(["New", "York"], ["B-LOC", "I-LOC"]),
+        TaggedSentence(["#"], ["O"]),
+        TaggedSentence(["\u00a0"], ["O"]),
+    ]
+    assert read_sentences(path) == [["New", "York"], ["#"], ["\u00a0"]]
+    assert read_tagged(file("b.conll", "New York\tO\n")) == [TaggedSentence(["New York"], ["O"])]
+    assert read_tagged(file("b.conll", "-DOCSTART-s O\n")) == [TaggedSentence(["-DOCSTART-s"], ["O"])]
+    assert read_sentences(file("c.conll", "New\nYork\n\nhere\n")) == [["New", "York"], ["here"]]
+
+
+def test_sentences_from_plain_text_stay_aligned(file):
+    assert read_sentences(file("a.txt", "New York\n\n a\tb \n")) == [["New", "York"], [], ["a", "b"]]
+
+
+ROW = "1\ta\ta\tX\t_\t_\t0\troot\t_\t_\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "line", "reason"),
+    [
+        ("# c\n1 a X\n", 2, "expected 10 columns with tabs between, but got 1."),
+        (ROW + "2\ta\tX\n", 2, "expected 10 columns with tabs between, but got 3."),
+        (ROW + ROW, 2, "expected the word id 2, but got '1'. Sentences need a blank line between them."),
+        (ROW + "x" + ROW, 2, "expected the word id 2, but got 'x1'."),
+        (ROW.replace("X", ""), 1, "the tag is empty."),
+        (ROW.replace("a", ""), 1, "the token is empty."),
+        ("# only a comment\n", None, "the file has no sentence."),
+        (
+            f"# c\n{ROW}\n{ROW}".replace("X", "_"),
+            2,
+            "the field 'upos' is '_' in every word of the file. Choose another field.",
+        ),
+    ],
+)
+def test_bad_conllu(file, refused, content, line, reason):
+    refused(line, reason, read_tagged, file("a.conllu", content))
+
+
+def test_words_that_are_not_published(file, refused):
+    path = file("a.conllu", ROW.replace("a", "_"))
+    reason = "the field 'form' is '_' in every word of the file. Some corpora are published without their words."
+    refused(1, reason, read_sentences, path)
+
+
+@pytest.mark.parametrize(
+    ("content", "line", "reason"),
+    [
+        ("\na\nb O\n", 2, "expected a token and a tag, but got 1: 'a'."),
+        ("a O\n\nb\n", 3, "expected 2 columns, as in line 1, but got 1: 'b'."),
+        ("a O\nNew York O\n", 2, "expected 2 columns, as in line 1, but got 3: 'New York O'."),
+        ("a\tO\n\tO\n", 2, "the token is empty."),
+        ("a\tO\nb\t\n", 2, "the tag is empty."),
+        ("-DOCSTART- O\n", None, "the file has no sentence."),
+    ],
+)
+def test_bad_columns(file, refused, content, line, reason):
+    refused(line, reason, read_tagged, file("a.conll", content))
+
+
+def test_wrong_fields(file):
+    with pytest.raises(SettingsError, match=r"^There is no field 'upo' to tag with\. Did you mean 'upos'\?$"):
+        read_tagged(file("a.conllu", ROW), field="upo")
+    with pytest.raises(SettingsError, match=r"^Only CoNLL-U has a field 'xpos'"):
+        read_tagged(file("a.conll", "a O\n"), field="xpos")
+
+
+CHARACTERS = st.characters(exclude_categories=["Cs"], exclude_characters="\r\n\t ")
+WORD = st.text(CHARACTERS, min_size=1).filter(lambda word: word != "-DOCSTART-")
+SENTENCE = st.lists(st.tuples(WORD, WORD), min_size=1)
+
+
+@settings(max_examples=50)
+@given(sentences=st.lists(SENTENCE, min_size=1), separator=st.sampled_from(["\t", " ", "  "]))
+def test_tagged_round_trip(tmp_path_factory, sentences, separator):
+    folder = tmp_path_factory.mktemp("tagged")
+    expected = [TaggedSentence([token for token, _ in each], [tag for _, tag in each]) for each in sentences]
+    columns = "\n".join("".join(f"{token}{separator}{tag}\n" for token, tag in each) for each in sentences)
+    (folder / "a.conll").write_bytes(f"-DOCSTART-{separator}O\n\n{columns}".encode())
+    assert read_tagged(folder / "a.conll") == expected
+    blank = "\t_" * 5
+    rows = [[f"{i}\t{token}\t_\t_\t{tag}{blank}\n" for i, (token, tag) in enumerate(s, 1)] for s in sentences]
+    (folder / "a.conllu").write_bytes("\n".join("".join(each) for each in rows).encode())
+    if any(value not in "_" for each in expected for value in each.tags):
+        assert read_tagged(folder / "a.conllu", field="xpos") == expected
