@@ -127,9 +127,7 @@ class Recurrence(Layer):
     def check_condition(self, vector: Tensor) -> None:
         """Raise unless `vector` is `[B, condition_size]`."""
         if vector.dim() != 2 or vector.shape[1] != self.condition_size:
-            raise ValueError(
-                f"{self.described} is conditioned on [B, {self.condition_size}], got {list(vector.shape)}"
-            )
+            raise ValueError(f"{self.described} is conditioned on [B, {self.condition_size}], got {list(vector.shape)}")
 
     def zeros(self, batch_size: int, size: int, device: torch.device | None, dtype: torch.dtype | None) -> Tensor:
         """`[batch_size, size]` zeros; device and dtype default to those of this layer's parameters."""

@@ -358,7 +358,9 @@ def _state_survives(trial: Trial) -> None:
     named = dict(named_leaves(trial.state))
     for name, leaf in named.items():
         if leaf.dim() == 0 or leaf.shape[0] != rows:
-            raise _Difference(f"the state's leaf {name} has shape {list(leaf.shape)}, but every leaf starts with B = {rows}")
+            raise _Difference(
+                f"the state's leaf {name} has shape {list(leaf.shape)}, but every leaf starts with B = {rows}"
+            )
     saved = load_tensors(save_tensors({f"_{name}": leaf.contiguous() for name, leaf in named.items()}))
     values = iter([saved[f"_{name}"] for name in named])
     loaded = map_state(lambda _: next(values), trial.state)

@@ -35,7 +35,9 @@ class Sequences:
         if data.dim() < 2:
             raise ValueError(f"data must be [B, T, …], but its shape is {tuple(data.shape)}")
         if lengths.shape != data.shape[:1]:
-            raise ValueError(f"{data.shape[0]} rows need lengths of shape [{data.shape[0]}], got {tuple(lengths.shape)}")
+            raise ValueError(
+                f"{data.shape[0]} rows need lengths of shape [{data.shape[0]}], got {tuple(lengths.shape)}"
+            )
         # Read once, here: on CUDA each look at a length waits for the device.
         self._shortest, self._longest = (int(x) for x in lengths.aminmax()) if lengths.numel() else (0, 0)
         if self._shortest < 0 or self._longest > data.shape[1]:

@@ -59,12 +59,20 @@ def to_torch(layer: Layer) -> nn.RNNBase:
     for directions in levels:
         for cell in directions:
             if (len(directions), cell.hidden_size, cell.bias_ih is not None) != shape or not _alike(cell, first):
-                raise ValueError(f"to_torch needs layers of one kind and size, but {cell.described} is not like {first.described}")
+                raise ValueError(
+                    f"to_torch needs layers of one kind and size, but {cell.described} is not like {first.described}"
+                )
     kind: Any = {LSTM: nn.LSTM, GRU: nn.GRU, Elman: nn.RNN}[type(first)]
     options = {"nonlinearity": first.nonlinearity} if isinstance(first, Elman) else {}
     module = kind(
-        layer.input_size, first.hidden_size, len(levels), bias=shape[2], batch_first=True,
-        dropout=dropouts[0].p if dropouts else 0.0, bidirectional=shape[0] == 2, **options,
+        layer.input_size,
+        first.hidden_size,
+        len(levels),
+        bias=shape[2],
+        batch_first=True,
+        dropout=dropouts[0].p if dropouts else 0.0,
+        bidirectional=shape[0] == 2,
+        **options,
     ).to(first.weight_ih)
     with torch.no_grad():
         for index, directions in enumerate(levels):
@@ -82,7 +90,9 @@ def _directions(part: Layer) -> list[Cell]:
     directions = [part.forward_layer, part.backward_layer] if isinstance(part, Bidirectional) else [part]
     for cell in directions:
         if type(cell) not in (Elman, LSTM, GRU):
-            raise ValueError(f"to_torch converts Elman, LSTM, GRU, Bidirectional, Stack and Dropout, not {cell.described}")
+            raise ValueError(
+                f"to_torch converts Elman, LSTM, GRU, Bidirectional, Stack and Dropout, not {cell.described}"
+            )
     return cast(list[Cell], directions)
 
 

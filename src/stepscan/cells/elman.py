@@ -1,6 +1,6 @@
 """The Elman network (Elman 1990, Finding Structure in Time), the simple recurrent network.
 
-    h_t = φ(W_ih x_t + b_ih + W_hh h_{t-1} + b_hh)        y_t = h_t        φ = tanh or relu
+h_t = φ(W_ih x_t + b_ih + W_hh h_{t-1} + b_hh)        y_t = h_t        φ = tanh or relu
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """The gated recurrent unit (Cho et al. 2014), in PyTorch's form: the reset gate after the recurrent product.
 
-    r_t = σ(W_ir x_t + b_ir + W_hr h_{t-1} + b_hr)                 reset gate
-    z_t = σ(W_iz x_t + b_iz + W_hz h_{t-1} + b_hz)                 update gate
-    n_t = tanh(W_in x_t + b_in + r_t ⊙ (W_hn h_{t-1} + b_hn))      candidate
-    h_t = (1 − z_t) ⊙ n_t + z_t ⊙ h_{t-1}        y_t = h_t
+r_t = σ(W_ir x_t + b_ir + W_hr h_{t-1} + b_hr)                 reset gate
+z_t = σ(W_iz x_t + b_iz + W_hz h_{t-1} + b_hz)                 update gate
+n_t = tanh(W_in x_t + b_in + r_t ⊙ (W_hn h_{t-1} + b_hn))      candidate
+h_t = (1 − z_t) ⊙ n_t + z_t ⊙ h_{t-1}        y_t = h_t
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
 """Long short-term memory (Hochreiter & Schmidhuber 1997) with a forget gate (Gers et al. 2000).
 
-    i_t = σ(W_ii x_t + b_ii + W_hi h_{t-1} + b_hi)          input gate
-    f_t = σ(W_if x_t + b_if + W_hf h_{t-1} + b_hf)          forget gate
-    g_t = tanh(W_ig x_t + b_ig + W_hg h_{t-1} + b_hg)       candidate
-    o_t = σ(W_io x_t + b_io + W_ho h_{t-1} + b_ho)          output gate
-    c_t = f_t ⊙ c_{t-1} + i_t ⊙ g_t                         cell: a sum, so gradients pass
-    h_t = o_t ⊙ tanh(c_t)        y_t = h_t
+i_t = σ(W_ii x_t + b_ii + W_hi h_{t-1} + b_hi)          input gate
+f_t = σ(W_if x_t + b_if + W_hf h_{t-1} + b_hf)          forget gate
+g_t = tanh(W_ig x_t + b_ig + W_hg h_{t-1} + b_hg)       candidate
+o_t = σ(W_io x_t + b_io + W_ho h_{t-1} + b_ho)          output gate
+c_t = f_t ⊙ c_{t-1} + i_t ⊙ g_t                         cell: a sum, so gradients pass
+h_t = o_t ⊙ tanh(c_t)        y_t = h_t
 """
 
 from __future__ import annotations

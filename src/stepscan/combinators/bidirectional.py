@@ -52,6 +52,4 @@ class Bidirectional(Layer):
         return torch.cat([ahead, back], dim=1)
 
     def renew(self, state: BidirectionalState) -> BidirectionalState:
-        return BidirectionalState(
-            self.forward_layer.renew(state.forward), self.backward_layer.renew(state.backward)
-        )
+        return BidirectionalState(self.forward_layer.renew(state.forward), self.backward_layer.renew(state.backward))

@@ -44,7 +44,9 @@ class Residual(Layer):
         inputs = self.check_input(inputs)
         inner, x = (None, None) if state is None else state
         outputs, final = self.layer(inputs, inner)
-        return inputs.replace(outputs.zeroed().data + inputs.data, zeroed=True), ResidualState(final, inputs.last(default=x))
+        return inputs.replace(outputs.zeroed().data + inputs.data, zeroed=True), ResidualState(
+            final, inputs.last(default=x)
+        )
 
     def readout(self, state: ResidualState) -> Tensor:
         return state.x + self.layer.readout(state.inner)

@@ -59,7 +59,9 @@ def pad(rows: Sequence[Sequence[int] | np.ndarray]) -> Sequences:
     lengths = np.fromiter((len(row) for row in rows), dtype=np.int64, count=len(rows))
     data = np.zeros((len(rows), int(lengths.max(initial=0))), dtype=np.int64)
     if data.size:
-        data[np.arange(data.shape[1]) < lengths[:, None]] = np.concatenate([np.asarray(row, dtype=np.int64) for row in rows])
+        data[np.arange(data.shape[1]) < lengths[:, None]] = np.concatenate(
+            [np.asarray(row, dtype=np.int64) for row in rows]
+        )
     return Sequences(torch.from_numpy(data), torch.from_numpy(lengths))
 
 

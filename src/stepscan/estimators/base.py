@@ -10,7 +10,6 @@ from typing import Any, ClassVar, Self, TypeVar
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator
-from torch import nn
 
 from stepscan.data.batching import Batch, bucketed
 from stepscan.data.tokenizers import TextTokenizer
@@ -18,7 +17,7 @@ from stepscan.errors import ModelFormatError, NotFittedError, SettingsError
 from stepscan.estimators.folder import ModelFolder, load, write_folder
 from stepscan.training.loop import Task, Trainer
 from stepscan.training.progress import Bar, Silence
-from stepscan.training.settings import TrainingSettings, validated
+from stepscan.training.settings import ModelSettings, TrainingSettings, validated
 
 Item = TypeVar("Item")
 
@@ -44,9 +43,7 @@ class Estimator(BaseEstimator):
             StepscanError: something is at `path` already (a model may be replaced with `overwrite`).
         """
         self._check_fitted()
-        folder = ModelFolder(
-            self.task, self.get_params(), self.model_, self.tokenizers_, self.labels_, self.history_
-        )
+        folder = ModelFolder(self.task, self.get_params(), self.model_, self.tokenizers_, self.labels_, self.history_)
         write_folder(path, folder, overwrite=overwrite)
 
     @classmethod
@@ -73,7 +70,10 @@ class Estimator(BaseEstimator):
 
     def _settings(self) -> TrainingSettings:
         """Those of the constructor's settings that training takes, checked."""
-        settings = validated({name: getattr(self, name) for name in TrainingSettings.model_fields})
+        given = self.get_params()
+        of_training = {name: given.pop(name) for name in TrainingSettings.model_fields}
+        validated(ModelSettings, given)
+        settings = validated(TrainingSettings, of_training)
         if settings.device == "cuda" and not torch.cuda.is_available():
             raise SettingsError("device 'cuda' was asked for, but PyTorch finds no GPU here; use device 'cpu'")
         return settings
@@ -107,10 +107,14 @@ def hold_out(
     if validation is not None:
         return examples, validation
     if len(examples) < 2:
-        raise SettingsError("one example cannot be split into training and validation data; give more, or validation data")
+        raise SettingsError(
+            "one example cannot be split into training and validation data; give more, or validation data"
+        )
     cut = len(examples) - max(1, len(examples) // 10)
     if verbose:
-        Bar().note(f"no validation data given: the last tenth ({len(examples) - cut:,} of {len(examples):,}) is held out")
+        Bar().note(
+            f"no validation data given: the last tenth ({len(examples) - cut:,} of {len(examples):,}) is held out"
+        )
     return examples[:cut], examples[cut:]
 
 
@@ -134,8 +138,3 @@ def bucketed_batches(
             yield collate(chosen)
 
     return of_epoch, -(-len(lengths) // settings.batch_size)
-
-
-def on_device(model: nn.Module, settings: TrainingSettings) -> nn.Module:
-    """The model where it is trained."""
-    return model.to(settings.device)

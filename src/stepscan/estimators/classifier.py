@@ -70,7 +70,12 @@ class Classifier(ClassifierMixin, Estimator):
         self.pooling, self.embedding_size, self.dropout = pooling, embedding_size, dropout
         self.unknown_probability, self.tokenizer = unknown_probability, tokenizer
         self.vocabulary_size, self.lowercase = vocabulary_size, lowercase
-        self.epochs, self.time_budget, self.batch_size, self.learning_rate = epochs, time_budget, batch_size, learning_rate
+        self.epochs, self.time_budget, self.batch_size, self.learning_rate = (
+            epochs,
+            time_budget,
+            batch_size,
+            learning_rate,
+        )
         self.warmup, self.weight_decay, self.clip_norm, self.patience = warmup, weight_decay, clip_norm, patience
         self.seed, self.device, self.verbose = seed, device, verbose
 
@@ -183,4 +188,3 @@ def _classes(train: Sequence[tuple[str, str]], valid: Sequence[tuple[str, str]])
             "shuffle the data, or give validation data of its own"
         )
     return classes
-

@@ -1,11 +1,11 @@
 """A model folder: plain files, no pickle, written whole or not at all.
 
-    config.json          task, settings and the model as a nested description
-    model.safetensors    weights
-    tokenizer.json       Hugging Face tokenizers; characters.json beside it where words are spelled
-    labels.json          where there are labels
-    metrics.jsonl        the training curve, one row an evaluation
-    README.md            a model card
+config.json          task, settings and the model as a nested description
+model.safetensors    weights
+tokenizer.json       Hugging Face tokenizers; characters.json beside it where words are spelled
+labels.json          where there are labels
+metrics.jsonl        the training curve, one row an evaluation
+README.md            a model card
 """
 
 from __future__ import annotations

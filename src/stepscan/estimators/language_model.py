@@ -70,7 +70,12 @@ class LanguageModel(Estimator):
         self.cell, self.layers, self.hidden_size, self.embedding_size = cell, layers, hidden_size, embedding_size
         self.tied, self.dropout, self.tokenizer = tied, dropout, tokenizer
         self.vocabulary_size, self.window = vocabulary_size, window
-        self.epochs, self.time_budget, self.batch_size, self.learning_rate = epochs, time_budget, batch_size, learning_rate
+        self.epochs, self.time_budget, self.batch_size, self.learning_rate = (
+            epochs,
+            time_budget,
+            batch_size,
+            learning_rate,
+        )
         self.warmup, self.weight_decay, self.clip_norm, self.patience = warmup, weight_decay, clip_norm, patience
         self.seed, self.device, self.verbose = seed, device, verbose
 

@@ -72,7 +72,12 @@ class Tagger(Estimator):
         self.embedding_size, self.character_size, self.spelling_size = embedding_size, character_size, spelling_size
         self.dropout, self.unknown_probability = dropout, unknown_probability
         self.vocabulary_size, self.lowercase = vocabulary_size, lowercase
-        self.epochs, self.time_budget, self.batch_size, self.learning_rate = epochs, time_budget, batch_size, learning_rate
+        self.epochs, self.time_budget, self.batch_size, self.learning_rate = (
+            epochs,
+            time_budget,
+            batch_size,
+            learning_rate,
+        )
         self.warmup, self.weight_decay, self.clip_norm, self.patience = warmup, weight_decay, clip_norm, patience
         self.seed, self.device, self.verbose = seed, device, verbose
 
@@ -114,7 +119,9 @@ class Tagger(Estimator):
 
     def score(self, X: Sequence[Sentence], y: Sequence[Sentence]) -> float:
         """Accuracy: the share of tokens whose tag is right, 0 … 1."""
-        pairs = zip(self.predict(X), (tags for _, tags in _checked(paired(X, y, ("sentences", "tag sequences")))), strict=True)
+        pairs = zip(
+            self.predict(X), (tags for _, tags in _checked(paired(X, y, ("sentences", "tag sequences")))), strict=True
+        )
         right = [found == true for sentence in pairs for found, true in zip(*sentence, strict=True)]
         return sum(right) / max(len(right), 1)
 
@@ -129,8 +136,10 @@ class Tagger(Estimator):
 
     def _model(self) -> Transducer:
         words = Embedding(
-            len(self.tokenizers_["tokenizer"]), self.embedding_size,
-            unknown_probability=self.unknown_probability, unknown=self.tokenizers_["tokenizer"].unknown or 0,
+            len(self.tokenizers_["tokenizer"]),
+            self.embedding_size,
+            unknown_probability=self.unknown_probability,
+            unknown=self.tokenizers_["tokenizer"].unknown or 0,
             dropout=0.0 if self.character_size else self.dropout,
         )
         embedding: Embedding | WordAndCharacterEmbedding = words
@@ -200,5 +209,7 @@ class Tagger(Estimator):
 def _checked(examples: list[tuple[Sentence, Sentence]]) -> list[tuple[Sentence, Sentence]]:
     for number, (tokens, tags) in enumerate(examples, start=1):
         if len(tokens) != len(tags):
-            raise SettingsError(f"sentence {number} has {len(tokens)} tokens but {len(tags)} tags: {' '.join(tokens)[:60]!r}")
+            raise SettingsError(
+                f"sentence {number} has {len(tokens)} tokens but {len(tags)} tags: {' '.join(tokens)[:60]!r}"
+            )
     return examples

@@ -11,7 +11,7 @@ import torch
 from stepscan.data.batching import Batch, by_length, pad
 from stepscan.data.tokenizers import TextTokenizer
 from stepscan.decoding import Hypothesis, beam_search, forbidding
-from stepscan.errors import SettingsError, nearest
+from stepscan.errors import SettingsError
 from stepscan.estimators.architecture import network
 from stepscan.estimators.base import Estimator, bucketed_batches, hold_out, paired, seeded
 from stepscan.patterns.attention import AttentiveDecoder
@@ -20,8 +20,6 @@ from stepscan.patterns.embedding import Embedding
 from stepscan.patterns.generator import Generator
 from stepscan.training.loop import Task
 from stepscan.training.settings import TrainingSettings
-
-ATTENTION = ("none", "additive")
 
 
 class Translation(NamedTuple):
@@ -83,7 +81,12 @@ class Translator(Estimator):
         self.attention, self.input_feeding, self.dropout = attention, input_feeding, dropout
         self.label_smoothing, self.tokenizer, self.vocabulary_size = label_smoothing, tokenizer, vocabulary_size
         self.beam_width, self.length_penalty = beam_width, length_penalty
-        self.epochs, self.time_budget, self.batch_size, self.learning_rate = epochs, time_budget, batch_size, learning_rate
+        self.epochs, self.time_budget, self.batch_size, self.learning_rate = (
+            epochs,
+            time_budget,
+            batch_size,
+            learning_rate,
+        )
         self.warmup, self.weight_decay, self.clip_norm, self.patience = warmup, weight_decay, clip_norm, patience
         self.seed, self.device, self.verbose = seed, device, verbose
 
@@ -143,8 +146,6 @@ class Translator(Estimator):
         return names[0], names[1], weights[0].numpy()
 
     def _model(self, tokenizer: TextTokenizer) -> ConditionedGenerator:
-        if self.attention not in ATTENTION:
-            raise SettingsError(f"unknown attention {self.attention!r}.{nearest(self.attention, ATTENTION)}")
         if self.input_feeding and self.attention == "none":
             raise SettingsError("input_feeding feeds back what attention found; it needs attention='additive'")
         size, hidden = self.embedding_size, self.hidden_size
@@ -157,7 +158,11 @@ class Translator(Estimator):
             layer = AttentiveDecoder(layer, encoder.output_size, hidden // 2, self.input_feeding)  # type: ignore[arg-type]
         embedding = Embedding(len(tokenizer), size, dropout=self.dropout)
         generator = Generator(
-            embedding, layer, tied=True, dropout=self.dropout, label_smoothing=self.label_smoothing  # type: ignore[arg-type]
+            embedding,
+            layer,
+            tied=True,
+            dropout=self.dropout,
+            label_smoothing=self.label_smoothing,  # type: ignore[arg-type]
         )
         return ConditionedGenerator(None, encoder, generator)
 

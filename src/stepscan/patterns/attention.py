@@ -94,9 +94,7 @@ class AttentiveDecoder(Recurrence):
         """The state with something to look at: `memory [B, S, M]`."""
         data = memory.zeroed().data
         weights = data.new_zeros(data.shape[:2])
-        return state._replace(
-            memory=data, keys=self.attention.of_memory(data), length=memory.lengths, weights=weights
-        )
+        return state._replace(memory=data, keys=self.attention.of_memory(data), length=memory.lengths, weights=weights)
 
     def step(self, x: Tensor, state: AttentiveState) -> tuple[Tensor, AttentiveState]:
         if self.input_feeding:

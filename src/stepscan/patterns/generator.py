@@ -97,4 +97,6 @@ class Generator(nn.Module):
         outputs = F.dropout(outputs, self.dropout, self.training)
         if self.head is not None:
             return self.head(outputs)
-        return F.linear(outputs if self.projection is None else self.projection(outputs), self.embedding.weight, self.bias)
+        return F.linear(
+            outputs if self.projection is None else self.projection(outputs), self.embedding.weight, self.bias
+        )

@@ -59,7 +59,12 @@ class Clock:
     """How far training is: by steps, or by the time budget where that is further."""
 
     def __init__(self, settings: TrainingSettings, steps: int) -> None:
-        self.started, self.budget, self.steps, self.warmup = time.perf_counter(), settings.time_budget, steps, settings.warmup
+        self.started, self.budget, self.steps, self.warmup = (
+            time.perf_counter(),
+            settings.time_budget,
+            steps,
+            settings.warmup,
+        )
         self.step = 0
 
     @property

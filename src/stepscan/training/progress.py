@@ -30,8 +30,14 @@ class Bar(Silence):
     def __init__(self, console: Console | None = None) -> None:
         self.console = console or Console(stderr=True)
         self._progress = Progress(
-            SpinnerColumn(), TextColumn("{task.fields[text]}"), BarColumn(bar_width=20), TimeElapsedColumn(),
-            TextColumn("left"), TimeRemainingColumn(), console=self.console, transient=True,
+            SpinnerColumn(),
+            TextColumn("{task.fields[text]}"),
+            BarColumn(bar_width=20),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=self.console,
+            transient=True,
         )
         self._task = self._progress.add_task("", total=1.0, text="training")
         if self.console.is_terminal:

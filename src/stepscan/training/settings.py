@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -27,16 +27,47 @@ class TrainingSettings(BaseModel):
     device: Literal["cpu", "cuda"]
 
 
-def validated(settings: Mapping[str, Any]) -> TrainingSettings:
-    """`TrainingSettings` from plain values, or a `SettingsError` in words."""
+class ModelSettings(BaseModel):
+    """The settings that shape a model; each estimator has some of them."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    cell: str = "lstm"
+    layers: int = Field(default=1, ge=1)
+    hidden_size: int = Field(default=1, ge=1)
+    bidirectional: bool = False
+    embedding_size: int = Field(default=1, ge=1)
+    character_size: int = Field(default=0, ge=0)
+    spelling_size: int = Field(default=1, ge=1)
+    pooling: Literal["last", "mean", "max", "attention"] = "last"
+    attention: Literal["none", "additive"] = "none"
+    input_feeding: bool = False
+    tied: bool = False
+    dropout: float = Field(default=0, ge=0, lt=1)
+    unknown_probability: float = Field(default=0, ge=0, lt=1)
+    label_smoothing: float = Field(default=0, ge=0, lt=1)
+    tokenizer: Literal["word", "whitespace", "character", "byte", "bpe"] = "word"
+    vocabulary_size: int | None = Field(default=None, ge=5)
+    lowercase: bool = False
+    window: int = Field(default=1, ge=1)
+    beam_width: int = Field(default=1, ge=1)
+    length_penalty: float = Field(default=0, ge=0)
+    verbose: bool = False
+
+
+Settings = TypeVar("Settings", bound=BaseModel)
+
+
+def validated(kind: type[Settings], values: Mapping[str, Any]) -> Settings:
+    """Settings of a kind from plain values, or a `SettingsError` in words."""
     try:
-        return TrainingSettings(**settings)
+        return kind(**values)
     except ValidationError as error:
-        raise SettingsError("; ".join(map(_in_words, error.errors()))) from None
+        raise SettingsError("; ".join(_in_words(kind, detail) for detail in error.errors())) from None
 
 
-def _in_words(error: Any) -> str:
+def _in_words(kind: type[BaseModel], error: Any) -> str:
     name = ".".join(map(str, error["loc"]))
     if error["type"] == "extra_forbidden":
-        return f"unknown setting {name!r}.{nearest(name, TrainingSettings.model_fields)}"
+        return f"unknown setting {name!r}.{nearest(name, kind.model_fields)}"
     return f"{name}: {error['msg'][0].lower()}{error['msg'][1:]}, got {error['input']!r}"

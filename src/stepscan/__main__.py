@@ -1,0 +1,5 @@
+"""`python -m stepscan`."""
+
+from stepscan.cli import main
+
+main()

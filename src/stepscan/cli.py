@@ -1,0 +1,311 @@
+"""The command line: parsing only; each command calls one public function."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Iterable
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from stepscan.errors import SettingsError, StepscanError, nearest
+
+app = typer.Typer(
+    name="stepscan",
+    help="Sequence models you train as a scan and ship as a step: classify, tag, generate, translate.\n\n"
+    "Start with: stepscan demo",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+
+
+class Task(StrEnum):
+    classify = "classify"
+    generate = "generate"
+    tag = "tag"
+    translate = "translate"
+
+
+DATA, MODEL, TRAINING, OUTPUT = "Data", "Model", "Training", "Output"
+JSON = Annotated[bool, typer.Option("--json", help="Print one JSON object a line on standard output.")]
+FORMAT = Annotated[
+    str | None,
+    typer.Option(
+        help="Format, where the file's name does not say it: csv, tsv, jsonl, lines, conllu, columns.",
+        rich_help_panel=DATA,
+    ),
+]
+TEXT_COLUMN = Annotated[
+    str | None,
+    typer.Option(help="Column with the text: a name, or a number from 1 if there is no header.", rich_help_panel=DATA),
+]
+LABEL_COLUMN = Annotated[str | None, typer.Option(help="Column with the label, likewise.", rich_help_panel=DATA)]
+FIELD = Annotated[str, typer.Option(help="tag: which CoNLL-U field is the tag: upos, xpos, …", rich_help_panel=DATA)]
+
+
+def _option(panel: str, text: str, *names: str) -> Any:
+    return typer.Option(*names, help=text, rich_help_panel=panel, show_default=False)
+
+
+@app.command()
+def demo(
+    seed: Annotated[int, typer.Option(help="Seed of the generated data and of training.")] = 0,
+    only: Annotated[Task | None, typer.Option(help="One of the four parts.", show_default=False)] = None,
+) -> None:
+    """Train all four patterns on embedded data (about three minutes) and show what each learned."""
+    from stepscan.demo import run
+
+    run(seed=seed, only=only.value if only else None)
+
+
+@app.command(
+    epilog="""[bold]Examples[/bold]
+
+stepscan train classify --train reviews.csv --out model
+
+stepscan train tag --train en-train.conllu --valid en-dev.conllu --out model --cell gru
+
+stepscan train generate --train book.txt --out model --time-budget 10m
+
+stepscan train translate --train train.de --train train.en --valid val.de --valid val.en --out model
+
+Defaults depend on the task: those of stepscan.Classifier, LanguageModel, Tagger and Translator. """
+)
+def train(
+    task: Annotated[Task, typer.Argument(help="What the model is to do.")],
+    train: Annotated[
+        list[Path],
+        _option(
+            DATA,
+            "Training data: CSV, TSV, JSON Lines, `label text` lines (classify); CoNLL-U or columns (tag); plain "
+            "text (generate); a .tsv of two columns, or the option twice: source file, target file (translate). "
+            "Gzip of any.",
+        ),
+    ],
+    out: Annotated[Path, _option(OUTPUT, "Model folder to write.")],
+    valid: Annotated[
+        list[Path] | None, _option(DATA, "Validation data; without it the last tenth is held out.")
+    ] = None,
+    format: FORMAT = None,
+    text_column: TEXT_COLUMN = None,
+    label_column: LABEL_COLUMN = None,
+    field: FIELD = "upos",
+    cell: Annotated[str | None, _option(MODEL, "Recurrent cell: lstm, gru, elman.")] = None,
+    layers: Annotated[int | None, _option(MODEL, "Cells one above the other.")] = None,
+    hidden_size: Annotated[int | None, _option(MODEL, "Numbers in a hidden state.")] = None,
+    embedding_size: Annotated[int | None, _option(MODEL, "Numbers that stand for a symbol.")] = None,
+    bidirectional: Annotated[
+        bool | None, _option(MODEL, "classify, tag: read from both ends.", "--bidirectional/--one-direction")
+    ] = None,
+    pooling: Annotated[str | None, _option(MODEL, "classify: last, mean, max or attention.")] = None,
+    attention: Annotated[str | None, _option(MODEL, "translate: additive or none.")] = None,
+    input_feeding: Annotated[
+        bool | None, _option(MODEL, "translate: feed back what attention found.", "--input-feeding/--no-input-feeding")
+    ] = None,
+    tied: Annotated[
+        bool | None, _option(MODEL, "generate: output weights are the embedding's.", "--tied/--not-tied")
+    ] = None,
+    character_size: Annotated[int | None, _option(MODEL, "tag: numbers a character; 0: no spelling.")] = None,
+    spelling_size: Annotated[int | None, _option(MODEL, "tag: hidden state of the character encoder.")] = None,
+    tokenizer: Annotated[
+        str | None, _option(MODEL, "classify, generate, translate: word, whitespace, character, byte or bpe.")
+    ] = None,
+    vocabulary_size: Annotated[int | None, _option(MODEL, "Symbols at most.")] = None,
+    lowercase: Annotated[
+        bool | None, _option(MODEL, "classify, tag: whether words drop case.", "--lowercase/--keep-case")
+    ] = None,
+    dropout: Annotated[float | None, _option(MODEL, "Probability that a number is dropped in training.")] = None,
+    unknown_probability: Annotated[float | None, _option(MODEL, "classify, tag: how often a word is hidden.")] = None,
+    label_smoothing: Annotated[float | None, _option(MODEL, "translate: share spread over the vocabulary.")] = None,
+    beam_width: Annotated[int | None, _option(MODEL, "translate: hypotheses kept.")] = None,
+    length_penalty: Annotated[float | None, _option(MODEL, "translate: favours longer ones.")] = None,
+    window: Annotated[int | None, _option(TRAINING, "generate: steps that gradients go back.")] = None,
+    epochs: Annotated[int | None, _option(TRAINING, "Passes over the data, at most.")] = None,
+    time_budget: Annotated[str | None, _option(TRAINING, "Time to train at most, such as 90s, 10m, 1h30m.")] = None,
+    batch_size: Annotated[int | None, _option(TRAINING, "Sequences a batch.")] = None,
+    learning_rate: Annotated[float | None, _option(TRAINING, "At its highest.")] = None,
+    warmup: Annotated[float | None, _option(TRAINING, "Share of training in which the learning rate rises.")] = None,
+    weight_decay: Annotated[float | None, _option(TRAINING, "Of AdamW.")] = None,
+    clip_norm: Annotated[float | None, _option(TRAINING, "Largest norm of the gradients.")] = None,
+    patience: Annotated[int | None, _option(TRAINING, "Evaluations without a better score before it stops.")] = None,
+    seed: Annotated[int | None, _option(TRAINING, "Same seed, same machine: same weights.")] = None,
+    device: Annotated[str | None, _option(TRAINING, "cpu or cuda.")] = None,
+    config: Annotated[
+        Path | None, _option(TRAINING, "TOML file with any of these settings; options go before it.")
+    ] = None,
+    overwrite: Annotated[bool, _option(OUTPUT, "Replace a model that is at --out already.", "--overwrite")] = False,
+    quiet: Annotated[bool, _option(OUTPUT, "No progress.", "--quiet")] = False,
+    as_json: JSON = False,
+) -> None:
+    """Train a model on your own files and write a model folder."""
+    given = dict(locals())
+    from stepscan.estimators.files import Reading
+    from stepscan.estimators.files import train as train_on_files
+
+    not_settings = ("task", "train", "out", "valid", "format", "text_column", "label_column", "field", "config")
+    names = [n for n in given if n not in (*not_settings, "overwrite", "quiet", "as_json")]
+    settings = _from_config(config, names) | {n: given[n] for n in names if given[n] is not None}
+    if "time_budget" in settings:
+        settings["time_budget"] = _seconds(settings["time_budget"])
+    summary = train_on_files(
+        task.value,
+        train,
+        out,
+        valid_files=valid or (),
+        settings={**settings, "verbose": not quiet},
+        reading=Reading(format, text_column, label_column, field),
+        overwrite=overwrite,
+    )
+    _print_figures(summary, as_json)
+
+
+@app.command(epilog="Example: stepscan evaluate model test.conllu")
+def evaluate(
+    model: Annotated[Path, typer.Argument(help="Model folder.")],
+    files: Annotated[
+        list[Path], typer.Argument(help="Data with the right answers, in the format of the training data.")
+    ],
+    format: FORMAT = None,
+    text_column: TEXT_COLUMN = None,
+    label_column: LABEL_COLUMN = None,
+    field: FIELD = "upos",
+    as_json: JSON = False,
+) -> None:
+    """Score a model on a file: accuracy, perplexity or BLEU, whichever its task is judged by."""
+    from stepscan.estimators.files import Reading
+    from stepscan.estimators.files import evaluate as evaluate_files
+
+    _print_figures(evaluate_files(model, files, reading=Reading(format, text_column, label_column, field)), as_json)
+
+
+@app.command(epilog="Example: stepscan predict model 'not a bad film at all'")
+def predict(
+    model: Annotated[Path, typer.Argument(help="Model folder of a classifier, tagger or translator.")],
+    texts: Annotated[list[str] | None, typer.Argument(help="Texts; none: --input, or standard input.")] = None,
+    input: Annotated[
+        Path | None, typer.Option(help="File of texts, one a line; for a tagger CoNLL-U, columns or text.")
+    ] = None,
+    output: Annotated[Path | None, typer.Option(help="File to write, whole or not at all.")] = None,
+    n_best: Annotated[int, typer.Option(help="translate: how many translations, shown with --json.")] = 1,
+    beam_width: Annotated[int | None, typer.Option(help="translate: hypotheses kept.", show_default=False)] = None,
+    length_penalty: Annotated[
+        float | None, typer.Option(help="translate: favours longer ones.", show_default=False)
+    ] = None,
+    format: FORMAT = None,
+    text_column: TEXT_COLUMN = None,
+    as_json: JSON = False,
+) -> None:
+    """Say what a model thinks: the class, the tags or the translation of each text."""
+    from stepscan.data.lines import write_lines
+    from stepscan.estimators.files import Reading
+    from stepscan.estimators.files import predict as predict_files
+
+    if texts and input:
+        raise SettingsError("texts come from the command line or from --input, not from both")
+    if not texts and input is None:
+        texts = [line.rstrip("\n") for line in sys.stdin]
+    given = {"beam_width": beam_width, "length_penalty": length_penalty}
+    rows = predict_files(
+        model,
+        texts or (),
+        input_file=input,
+        reading=Reading(format, text_column),
+        n_best=n_best,
+        settings={name: value for name, value in given.items() if value is not None},
+    )
+    lines = (json.dumps(row, ensure_ascii=False) if as_json else _as_text(row) for row in rows)
+    if output:
+        write_lines(output, lines)
+    else:
+        for line in lines:
+            print(line)
+
+
+@app.command(epilog="Example: stepscan generate model --prompt 'ROMEO:' --length 300 --temperature 0.8 --seed 1")
+def generate(
+    model: Annotated[Path, typer.Argument(help="Model folder of a language model.")],
+    prompt: Annotated[str, typer.Option(help="How the text begins.")] = "",
+    length: Annotated[int, typer.Option(min=0, help="Symbols to generate.")] = 500,
+    temperature: Annotated[
+        float, typer.Option(help="Below 1 more cautious, above 1 bolder; 0: always the likeliest.")
+    ] = 1.0,
+    top_k: Annotated[int, typer.Option(help="Choose among the k likeliest; 0: among all.")] = 0,
+    top_p: Annotated[float, typer.Option(help="Choose among the likeliest that together have this probability.")] = 1.0,
+    min_p: Annotated[float, typer.Option(help="Choose among those this likely relative to the likeliest.")] = 0.0,
+    seed: Annotated[int | None, typer.Option(help="Same seed, same text.", show_default=False)] = None,
+    as_json: JSON = False,
+) -> None:
+    """Write on from a prompt with a language model."""
+    from stepscan.estimators.language_model import LanguageModel
+
+    text = LanguageModel.load(model).generate(
+        prompt, length=length, temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p, seed=seed
+    )
+    print(json.dumps({"prompt": prompt, "text": text}, ensure_ascii=False) if as_json else text)
+
+
+def main() -> None:
+    """Run the command line. Exit codes: 0 done, 1 an error in words, 2 wrong usage, 130 interrupted."""
+    try:
+        app()
+    except StepscanError as error:
+        Console(stderr=True).print(f"[bold red]error:[/bold red] {escape(str(error))}", highlight=False, soft_wrap=True)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        print("interrupted; nothing was written", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:  # the reader of our output went away, as `head` does
+        sys.stderr.close()
+        sys.exit(1)
+
+
+def _print_figures(figures: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(figures, ensure_ascii=False))
+        return
+    for name, value in figures.items():
+        print(f"{name:<16} {value:.4f}" if isinstance(value, float) else f"{name:<16} {value}")
+
+
+def _as_text(row: dict[str, Any]) -> str:
+    if "label" in row:
+        return f"{row['label']}\t{row['probability']:.4f}\t{row['text']}"
+    if "tags" in row:
+        return "".join(f"{token}\t{tag}\n" for token, tag in zip(row["tokens"], row["tags"], strict=True))
+    return row["translation"]
+
+
+def _from_config(path: Path | None, names: Iterable[str]) -> dict[str, Any]:
+    """Settings out of a TOML file, whose keys are the options' names."""
+    if path is None:
+        return {}
+    import tomllib
+
+    from stepscan.data.lines import read_text
+
+    try:
+        found = tomllib.loads(read_text(path))
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"{path} is not TOML: {error}") from None
+    known = set(names)
+    for key in found:
+        if key.replace("-", "_") not in known:
+            raise SettingsError(f"{path}: unknown setting {key!r}.{nearest(key.replace('-', '_'), known)}")
+    return {key.replace("-", "_"): value for key, value in found.items()}
+
+
+def _seconds(text: str | float) -> float:
+    """`90`, `90s`, `10m` or `1h30m` in seconds."""
+    parts = re.fullmatch(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s?)?", str(text).strip())
+    if not parts or not any(parts.groups()):
+        raise SettingsError(f"a time budget is written like 90s, 10m or 1h30m, got {text!r}")
+    hours, minutes, seconds = (float(part or 0) for part in parts.groups())
+    return hours * 3600 + minutes * 60 + seconds

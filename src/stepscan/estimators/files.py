@@ -1,0 +1,219 @@
+"""From files to estimators and back: what each command of the command line does."""
+
+from __future__ import annotations
+
+import inspect
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from stepscan.data.lines import read_text
+from stepscan.data.readers import read_labelled, read_parallel, read_sentences, read_tagged, read_texts
+from stepscan.errors import DataError, SettingsError, nearest
+from stepscan.estimators.base import Estimator
+from stepscan.estimators.classifier import Classifier
+from stepscan.estimators.folder import check_free, load
+from stepscan.estimators.language_model import LanguageModel
+from stepscan.estimators.tagger import Tagger
+from stepscan.estimators.translator import Translator
+
+ESTIMATORS: dict[str, type[Estimator]] = {kind.task: kind for kind in (Classifier, LanguageModel, Tagger, Translator)}
+Files = Sequence[str | Path]
+
+
+class Reading(NamedTuple):
+    """How data files are to be read, where their names do not say it."""
+
+    format: str | None = None
+    text_column: str | None = None
+    label_column: str | None = None
+    field: str = "upos"
+
+
+def read_examples(task: str, files: Files, reading: Reading = Reading()) -> tuple[Any, ...]:  # noqa: B008
+    """What `fit` and `score` of the task's estimator take, out of one file (translate: one or two).
+
+    Returns:
+        classify: texts, labels; tag: sentences, tag sequences; translate: sources, targets; generate: (text,).
+    """
+    if not files or len(files) > (2 if task == "translate" else 1):
+        takes = "one .tsv file or two files, the source's and the target's," if task == "translate" else "one file"
+        raise SettingsError(f"{task} takes {takes} as data, got {len(files)}: {', '.join(map(str, files))}")
+    if task == "classify":
+        options = {"format": reading.format, "text_column": reading.text_column, "label_column": reading.label_column}
+        examples: Sequence[tuple[Any, Any]] = read_labelled(files[0], **options)  # type: ignore[arg-type]
+    elif task == "tag":
+        examples = read_tagged(files[0], format=reading.format, field=reading.field)
+    elif task == "translate":
+        examples = read_parallel(files, format=reading.format)
+    else:
+        return (read_text(files[0]),)
+    return [first for first, _ in examples], [second for _, second in examples]
+
+
+def train(
+    task: str,
+    train_files: Files,
+    out: str | Path,
+    *,
+    valid_files: Files = (),
+    settings: Mapping[str, Any],
+    reading: Reading = Reading(),  # noqa: B008
+    overwrite: bool = False,
+) -> dict[str, Any]:
+    """Train the task's estimator on files and write a model folder.
+
+    Args:
+        task: `classify`, `generate`, `tag` or `translate`.
+        train_files, valid_files: see `read_examples`; without the latter, the last tenth is held out.
+        out: the model folder.
+        settings: of the estimator's constructor; the others keep their defaults.
+        reading: how the files are read.
+        overwrite: whether a model at `out` is replaced.
+
+    Returns:
+        task, folder, seconds, parameters, epochs, and the best validation scores.
+    """
+    check_free(out, overwrite=overwrite)
+    started = time.perf_counter()
+    estimator = make_estimator(task, settings)
+    examples = read_examples(task, train_files, reading)
+    validation = read_examples(task, valid_files, reading) if valid_files else None
+    _fit(estimator, examples, validation, train_files)
+    estimator.save(out, overwrite=overwrite)
+    best = [row for row in estimator.history_ if row["best"]][-1]
+    return {
+        "task": task,
+        "folder": str(out),
+        "seconds": round(time.perf_counter() - started, 1),
+        "parameters": sum(parameter.numel() for parameter in estimator.model_.parameters()),
+        "epochs": estimator.history_[-1]["epoch"],
+        **{name: value for name, value in best.items() if name.startswith("valid_")},
+    }
+
+
+def make_estimator(task: str, settings: Mapping[str, Any]) -> Estimator:
+    """The task's estimator with these settings; one that it does not have is an error that says who has it."""
+    if task not in ESTIMATORS:
+        raise SettingsError(f"unknown task {task!r}.{nearest(task, ESTIMATORS)}")
+    has = {name: list(inspect.signature(kind).parameters) for name, kind in ESTIMATORS.items()}
+    for setting in settings:
+        if setting not in has[task]:
+            others = [name for name in ESTIMATORS if setting in has[name]]
+            hint = f"It is for {', '.join(others)}." if others else nearest(setting, has[task]).strip()
+            raise SettingsError(f"{task} has no setting {setting!r}. {hint}")
+    return ESTIMATORS[task](**settings)
+
+
+def evaluate(path: str | Path, files: Files, *, reading: Reading = Reading()) -> dict[str, Any]:  # noqa: B008
+    """The field's own metrics of a model on files.
+
+    Returns:
+        classify: accuracy, macro F1; tag: accuracy; generate: nats a symbol, perplexity, bits a symbol;
+        translate: BLEU and chrF with sacrebleu's signature. And how many examples they are over.
+    """
+    model = load(path)
+    examples = read_examples(model.task, files, reading)
+    scores = {Classifier: _evaluate_classifier, Tagger: _evaluate_tagger, Translator: _evaluate_translator}
+    score = scores.get(type(model), _evaluate_language_model)  # type: ignore[call-overload]
+    return {"task": model.task, "file": ", ".join(map(str, files)), **score(model, *examples)}
+
+
+def predict(
+    path: str | Path,
+    texts: Sequence[str] = (),
+    *,
+    input_file: str | Path | None = None,
+    reading: Reading = Reading(),  # noqa: B008
+    n_best: int = 1,
+    settings: Mapping[str, Any] | None = None,
+) -> Iterator[dict[str, Any]]:
+    """What a model says of texts, one dictionary a text: `text` and, by task,
+
+    classify: `label`, `probability`; tag: `tokens`, `tags`; translate: `translation`, `score` and, with `n_best` above
+    1, `n_best`. Texts for a tagger are split at white space; files may be CoNLL-U or columns.
+    """
+    model = load(path)
+    for name, value in (settings or {}).items():
+        if name not in model.get_params():
+            raise SettingsError(f"{model.task} has no setting {name!r}")
+        setattr(model, name, value)
+    if isinstance(model, LanguageModel):
+        raise SettingsError(f"{path} holds a language model: use `stepscan generate`, or `stepscan evaluate`")
+    if isinstance(model, Tagger):
+        sentences = (
+            read_sentences(input_file, format=reading.format) if input_file else [text.split() for text in texts]
+        )
+        for tokens, tags in zip(sentences, model.predict(sentences), strict=True):
+            yield {"text": " ".join(tokens), "tokens": tokens, "tags": tags}
+        return
+    if input_file:
+        texts = read_texts(input_file, format=reading.format, text_column=reading.text_column)
+    if isinstance(model, Translator):
+        for text, found in zip(texts, model.translate(texts, n_best=n_best), strict=True):
+            row = {"text": text, "translation": found[0].text, "score": found[0].score}
+            yield row | ({"n_best": [one._asdict() for one in found]} if n_best > 1 else {})
+        return
+    assert isinstance(model, Classifier)
+    for text, probabilities in zip(texts, model.predict_proba(texts), strict=True):
+        best = int(probabilities.argmax())
+        yield {"text": text, "label": str(model.classes_[best]), "probability": float(probabilities[best])}
+
+
+def _fit(estimator: Any, examples: tuple[Any, ...], validation: tuple[Any, ...] | None, files: Files) -> None:
+    if isinstance(estimator, LanguageModel):
+        estimator.fit(examples[0], validation=validation[0] if validation else None)
+        return
+    if isinstance(estimator, Classifier) and len(set(examples[1])) < 2:
+        raise DataError(
+            f"expected at least two classes, but every label is {examples[1][0]!r}.",
+            path=files[0],
+            hint="Is it the right column? Name it with --label-column.",
+        )
+    estimator.fit(*examples, validation=validation)
+
+
+def _evaluate_classifier(model: Classifier, texts: list[str], labels: list[str]) -> dict[str, Any]:
+    from sklearn.metrics import accuracy_score, f1_score
+
+    found = model.predict(texts)
+    _check_known("label", labels, model)
+    f1 = f1_score(labels, found, average="macro", zero_division=0)
+    return {"accuracy": float(accuracy_score(labels, found)), "macro_f1": float(f1), "texts": len(texts)}
+
+
+def _evaluate_tagger(model: Tagger, sentences: list[list[str]], tags: list[list[str]]) -> dict[str, Any]:
+    _check_known("tag", [tag for of_sentence in tags for tag in of_sentence], model)
+    tokens = sum(map(len, sentences))
+    return {"accuracy": model.score(sentences, tags), "tokens": tokens, "sentences": len(sentences)}
+
+
+def _evaluate_language_model(model: LanguageModel, text: str) -> dict[str, Any]:
+    import math
+
+    nats = -model.score(text)
+    return {"nats": nats, "bits": nats / math.log(2), "perplexity": math.exp(nats), "characters": len(text)}
+
+
+def _evaluate_translator(model: Translator, sources: list[str], targets: list[str]) -> dict[str, Any]:
+    from sacrebleu.metrics import BLEU, CHRF
+
+    found = model.predict(sources)
+    bleu = BLEU()
+    return {
+        "bleu": bleu.corpus_score(found, [targets]).score,
+        "chrf": CHRF().corpus_score(found, [targets]).score,
+        "signature": str(bleu.get_signature()),
+        "texts": len(sources),
+    }
+
+
+def _check_known(kind: str, values: Sequence[str], model: Classifier | Tagger) -> None:
+    """A model that knows none of a file's labels is being judged on the wrong column."""
+    known = set(model.classes_.tolist())
+    if not known & set(values):
+        raise SettingsError(
+            f"the model knows no {kind} of this file: it says {', '.join(sorted(known)[:5])}, the file "
+            f"{', '.join(sorted(set(values))[:5])}; is it the right column or --field?"
+        )
