@@ -6,7 +6,7 @@ import json
 import re
 import sys
 from collections.abc import Iterable
-from enum import StrEnum
+from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -27,7 +27,7 @@ app = typer.Typer(
 )
 
 
-class Task(StrEnum):
+class Task(Enum):
     classify = "classify"
     generate = "generate"
     tag = "tag"

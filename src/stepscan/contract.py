@@ -138,7 +138,7 @@ class Recurrence(Layer):
 
 
 class Pointwise(Recurrence):
-    """A layer that looks at one item at a time. Write `transform`; its state is its last output: what `readout` gives."""
+    """A layer that looks at one item at a time. Write `transform`; its state is its last output, for `readout`."""
 
     def transform(self, x: Tensor, state: State | None = None) -> Tensor:
         """`[…, I]` → `[…, H]`, the same at every place."""

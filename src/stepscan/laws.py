@@ -1,4 +1,4 @@
-"""The laws: what `scan`, `step`, `readout` and states owe each other. `check(layer)` tests one layer against all of them.
+"""The laws: what `scan`, `step`, `readout` and states owe each other. `check(layer)` tries one layer on all of them.
 
     1 step folded over time ≡ scan, gradients and readout included    2 scan(a⧺b, s) ≡ scan(b, scan(a, s))
     3 what stands in the padding (NaN included) changes nothing       4 a row alone ≡ the row in a batch
@@ -6,8 +6,8 @@
     7 y_t does not depend on x_{>t}                                   8 gradients are right (gradcheck in float64)
     9 a state survives save, load and reorder
 
-A `Recurrence` owes all nine, any other `Layer` 3 to 9; but where a Recurrence must not look ahead (7), another layer must:
-one that never looks ahead either forgot to reverse or should be a Recurrence.
+A `Recurrence` owes all nine, any other `Layer` 3 to 9; but where a Recurrence must not look ahead (7), another layer
+must: one that never looks ahead either forgot to reverse or should be a Recurrence.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import torch
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
+from torch.autograd.gradcheck import GradcheckError
 
 from stepscan.contract import Layer, Recurrence, keep_old_where_ended
 from stepscan.sequences import Sequences
@@ -47,7 +48,7 @@ class Case(NamedTuple):
 
 
 class LawBroken(AssertionError):
-    """A layer breaks a law: `law` (its title), `case` (the smallest found), `difference` (what differs, and how much)."""
+    """A layer breaks a law: `law` (its title), `case` (the smallest found), `difference` (what differs, how much)."""
 
     def __init__(self, layer: str, law: str, case: Case, difference: str) -> None:
         self.law, self.case, self.difference = law, case, difference
@@ -73,12 +74,28 @@ class Trial:
     def normal(self, *size: int) -> Tensor:
         return torch.randn(*size, generator=self.random, dtype=self.case.dtype)
 
-    def scan(self, inputs: Sequences, state: State) -> tuple[Sequences, State]:
+    def scan(self, inputs: Sequences, state: State | None) -> tuple[Sequences, State]:
         outputs, final = self.layer.scan(inputs, state)
         width = self.layer.output_size
         if outputs.data.shape != (len(inputs), inputs.steps, width):
             raise _Difference(f"outputs have shape {list(outputs.data.shape)}, not [B, T, {width}]")
         return outputs, final
+
+    def scan_data(self, inputs: Sequences, state: State) -> tuple[Tensor, State]:
+        outputs, final = self.scan(inputs, state)
+        return outputs.zeroed().data, final
+
+    def fold(self, inputs: Sequences, state: State) -> tuple[Tensor, State]:
+        """`step` over time, each row up to its own length: what law 1 holds `scan` to."""
+        layer: Any = self.layer
+        outputs = []
+        for t in range(inputs.steps):
+            running = t < inputs.lengths
+            y, new = layer.step(inputs.data[:, t], state)
+            outputs.append(torch.where(running[:, None], y, 0))
+            state = keep_old_where_ended(running, new, state)
+        empty = inputs.data.new_zeros(len(inputs), 0, layer.output_size)
+        return torch.stack(outputs, dim=1) if outputs else empty, state
 
     def _reachable_state(self) -> State:
         """The state after 0 to 2 random items; the masks in it as in training."""
@@ -99,7 +116,7 @@ def check(layer: Layer, *, examples: int = 20, laws: str | None = None, toleranc
         layer: any Layer, the user's own included; it is copied, not changed.
         examples: cases a law.
         laws: numbers of the laws to try, such as `"148"`; None is all that the layer owes.
-        tolerance: largest difference allowed, relative to magnitudes above 1; by default 2e-5 in float32, 1e-9 in float64.
+        tolerance: largest difference allowed, relative above magnitude 1; by default 2e-5 in float32, 1e-9 in float64.
 
     Raises:
         LawBroken: names the law, the smallest case found and the difference.
@@ -188,19 +205,6 @@ def _same_states(what: str, got: State, expected: State) -> None:
         _same(f"{what} {name}".rstrip(), g, e)
 
 
-def _fold(trial: Trial, inputs: Sequences, state: State) -> tuple[Tensor, State]:
-    """`step` over time, each row up to its own length: what law 1 holds `scan` to."""
-    layer: Any = trial.layer
-    outputs = []
-    for t in range(inputs.steps):
-        running = t < inputs.lengths
-        y, new = layer.step(inputs.data[:, t], state)
-        outputs.append(torch.where(running[:, None], y, 0))
-        state = keep_old_where_ended(running, new, state)
-    empty = inputs.data.new_zeros(len(inputs), 0, layer.output_size)
-    return torch.stack(outputs, dim=1) if outputs else empty, state
-
-
 def _gradients(trial: Trial, outputs: Tensor, final: State, sources: list[Tensor]) -> list[Tensor]:
     """Gradients of one fixed random weighting of all outputs and final states."""
     random = torch.Generator().manual_seed(trial.case.seed)
@@ -228,11 +232,10 @@ def _sources(trial: Trial, data: Tensor, state: State) -> tuple[list[str], list[
 
 def _step_is_scan(trial: Trial) -> None:
     results = []
-    for run in (lambda i, s: trial.scan(i.zeroed(), s), lambda i, s: _fold(trial, i.zeroed(), s)):
+    for run in (trial.scan_data, trial.fold):
         data = trial.data.clone().requires_grad_()
         names, sources, state = _sources(trial, data, trial.state)
-        outputs, final = run(Sequences(data, trial.lengths), state)
-        outputs = outputs.zeroed().data if isinstance(outputs, Sequences) else outputs
+        outputs, final = run(Sequences(data, trial.lengths).zeroed(), state)
         results.append((outputs, final, _gradients(trial, outputs, final, sources)))
     (by_scan, scan_state, scan_gradients), (by_step, step_state, step_gradients) = results
     _same("scan's output", by_scan, by_step)
@@ -266,11 +269,11 @@ def _padding_is_nothing(trial: Trial) -> None:
         if not torch.equal(torch.where(trial.inputs.mask[:, :, None], clean, 0), clean):
             raise _Difference("outputs say that their padding is zero, but it is not")
         results.append((filler, clean, final, _gradients(trial, clean, final, sources)))
-    _, outputs, final, gradients = results[0]
-    for filler, other_outputs, other_final, other_gradients in results[1:]:
-        _same(f"with {filler:g} in the padding, output", other_outputs, outputs)
-        _same_states(f"with {filler:g} in the padding, final state", other_final, final)
-        for name, g, e in zip(names, other_gradients, gradients, strict=True):
+    _, expected, expected_final, expected_gradients = results[0]
+    for filler, clean, final, gradients in results[1:]:
+        _same(f"with {filler:g} in the padding, output", clean, expected)
+        _same_states(f"with {filler:g} in the padding, final state", final, expected_final)
+        for name, g, e in zip(names, gradients, expected_gradients, strict=True):
             _same(f"with {filler:g} in the padding, {name}", g, e)
 
 
@@ -307,7 +310,7 @@ def _length_zero(trial: Trial) -> None:
     _, final = trial.scan(Sequences(trial.data[:, :0], torch.zeros_like(lengths)), trial.state)
     _same_states("state after T = 0", final, trial.state)
     if isinstance(trial.layer, Recurrence):
-        _, final = trial.scan(Sequences(trial.data, lengths), None)  # type: ignore[arg-type]
+        _, final = trial.scan(Sequences(trial.data, lengths), None)
         initial = trial.layer.initial_state(len(lengths), dtype=trial.case.dtype)
         _same_states("state after nothing, started from None,", select(final, empty), select(initial, empty))
 
@@ -349,7 +352,7 @@ def _gradcheck(trial: Trial) -> None:
         return
     try:
         torch.autograd.gradcheck(run, sources, fast_mode=True, atol=1e-4, rtol=1e-3)
-    except torch.autograd.gradcheck.GradcheckError as error:
+    except GradcheckError as error:
         raise _Difference(" ".join(str(error).split())[:300]) from None
 
 

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from stepscan.errors import ModelFormatError, nearest
 
-_classes: dict[str, type] = {}
+_classes: dict[str, Any] = {}
 Class = TypeVar("Class", bound=type)
 
 
@@ -31,29 +31,29 @@ def register(name: str) -> Callable[[Class], Class]:
         if taken is not None and (taken.__module__, taken.__qualname__) != (cls.__module__, cls.__qualname__):
             raise ValueError(f"the name {name!r} is registered for {taken.__qualname__}; choose another name")
         _classes[name] = cls
-        cls.registered_name = name
-        _remember_arguments(cls)
+        _remember_arguments(cls, name)
         return cls
 
     return decorate
 
 
-def _remember_arguments(cls: type) -> None:
-    """Wrap `__init__` so that an object keeps its own constructor's arguments, by parameter name."""
-    original = cls.__init__  # type: ignore[misc]
+def _remember_arguments(cls: Any, name: str) -> None:
+    """Name the class, and wrap `__init__` so that an object keeps its own constructor's arguments, by name."""
+    cls.registered_name = name
+    original = cls.__init__
     signature = inspect.signature(original)
 
     @functools.wraps(original)
     def construct(self: Any, *args: Any, **kwargs: Any) -> None:
         bound = signature.bind(self, *args, **kwargs)
         original(self, *args, **kwargs)
-        if isinstance(self, cls) and getattr(type(self), "registered_name", None) == cls.registered_name:
+        if isinstance(self, cls) and type(self).registered_name == name:
             self.arguments = dict(list(bound.arguments.items())[1:])
 
-    cls.__init__ = construct  # type: ignore[misc]
+    cls.__init__ = construct
 
 
-def registered(name: str) -> type:
+def registered(name: str) -> Any:
     """The class that `name` stands for; an unknown name is a `ModelFormatError` that names the nearest."""
     if name not in _classes:
         raise ModelFormatError(
@@ -63,7 +63,7 @@ def registered(name: str) -> type:
     return _classes[name]
 
 
-def registered_classes() -> dict[str, type]:
+def registered_classes() -> dict[str, Any]:
     """All names and what they stand for."""
     return dict(_classes)
 
@@ -102,7 +102,7 @@ def build(description: Any) -> Any:
 def _construct(name: str, *args: Any, **kwargs: Any) -> Any:
     cls = registered(name)
     try:
-        inspect.signature(cls.__init__).bind(None, *args, **kwargs)  # type: ignore[misc]
+        inspect.signature(cls.__init__).bind(None, *args, **kwargs)
     except TypeError as error:
         raise ModelFormatError(f"the description of {name!r} does not fit its constructor: {error}") from None
     return cls(*args, **kwargs)

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, pre_tokenizers
 
-from stepscan.data.tokenizers import SPECIAL, TextTokenizer
+from stepscan.data.tokenizers import TextTokenizer
 from stepscan.errors import ModelFormatError, SettingsError
 
 KINDS = ("word", "whitespace", "character", "byte", "bpe")
@@ -216,24 +216,12 @@ def test_broken_files_are_named(tmp_path):
         ("word", {"minimum_count": 0}, "Expected a minimum_count of at least 1, but got 0."),
         ("word", {"vocabulary_size": 4}, "Kind 'word' needs a vocabulary_size of at least 5, but got 4."),
         ("bpe", {"vocabulary_size": 259}, "Kind 'bpe' needs a vocabulary_size of at least 260, but got 259."),
-        ("word", {"special": ["<pad>"]}, "Kind 'word' needs the special token <unk>, but got ['<pad>']."),
-        ("byte", {"special": ["PAD"]}, "Expected different special tokens, each written <name>, but got ['PAD']."),
-        ("byte", {"special": "aa"}, "Expected different special tokens, each written <name>, but got ['a', 'a']."),
     ],
 )  # fmt: skip
 def test_wrong_settings(kind, settings, reason):
     with pytest.raises(SettingsError) as caught:
         TextTokenizer.train(kind, TEXTS, **settings)
     assert str(caught.value) == reason
-
-
-def test_special_tokens_may_be_fewer():
-    tokenizer = TextTokenizer.train("bpe", TEXTS, special=())
-    assert (tokenizer.pad, tokenizer.unknown, tokenizer.begin, tokenizer.end) == (None, None, None, None)
-    assert tokenizer.decode(tokenizer.encode("Zebra <pad>")) == "Zebra <pad>"
-    tokenizer = TextTokenizer.train("word", ["a"], special=("<unk>", "<sep>"))
-    assert (tokenizer.tokens, tokenizer.pad, tokenizer.unknown) == (["<unk>", "<sep>", "a"], None, 0)
-    assert SPECIAL == ("<pad>", "<unk>", "<bos>", "<eos>")
 
 
 def test_training_does_not_depend_on_the_hash_seed():

@@ -67,5 +67,5 @@ class LSTM(Cell):
         if inputs.data.is_cuda:  # cuDNN ends packed rows at their own lengths
             outputs, (h, c) = scan_packed(torch.lstm, inputs, state, self.weights)
         else:
-            outputs, (h, c) = scan_padded_lstm(inputs, *state, self.weights)
+            outputs, (h, c) = scan_padded_lstm(inputs, state.h, state.c, self.weights)
         return outputs, LSTMState(h, c)

@@ -70,6 +70,7 @@ class VariationalDropout(Pointwise):
         return VariationalState(state.y, F.dropout(torch.ones_like(state.mask), self.p, self.training))
 
     def transform(self, x: Tensor, state: State | None = None) -> Tensor:
+        assert state is not None  # `scan` and `step` always have one
         mask = state.mask
         return x * (mask if x.dim() == mask.dim() else mask[:, None])
 

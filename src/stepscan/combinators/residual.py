@@ -34,8 +34,8 @@ class Residual(Layer):
         super().__init__()
         if layer.input_size != layer.output_size:
             raise ValueError(
-                f"Residual needs equal widths, but {layer.described} maps {layer.input_size} to "
-                f"{layer.output_size}; add a projection: Stack([layer, Linear({layer.output_size}, {layer.input_size})])"
+                f"Residual needs equal widths, but {layer.described} maps {layer.input_size} to {layer.output_size}; "
+                f"add a projection: Stack([layer, Linear({layer.output_size}, {layer.input_size})])"
             )
         self.layer = layer
         self.input_size = self.output_size = layer.input_size

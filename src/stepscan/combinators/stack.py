@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -22,15 +23,18 @@ class Stack(Layer):
         layers: at least one; each takes the width that the one below it gives.
     """
 
+    layers: Any  # an nn.ModuleList of Layers
+
     def __new__(cls, layers: Sequence[Layer] = ()) -> Stack:
-        causal = cls is Stack and all(isinstance(layer, Recurrence) for layer in layers)
+        # copy and pickle make an empty object of its own class, so that nothing to judge by changes nothing
+        causal = cls is Stack and layers and all(isinstance(layer, Recurrence) for layer in layers)
         return super().__new__(RecurrentStack if causal else cls)
 
     def __init__(self, layers: Sequence[Layer]) -> None:
         super().__init__()
         if not layers:
             raise ValueError("Stack needs at least one layer, got none")
-        for below, above in zip(layers, layers[1:], strict=False):
+        for below, above in pairwise(layers):
             if below.output_size != above.input_size:
                 raise ValueError(
                     f"Stack needs fitting widths, but {below.described} gives {below.output_size} "
@@ -65,7 +69,6 @@ class RecurrentStack(Stack, Recurrence):
     """A Stack of Recurrences."""
 
     registered_name = "stack"
-    layers: Any
 
     def initial_state(
         self, batch_size: int, *, device: torch.device | None = None, dtype: torch.dtype | None = None

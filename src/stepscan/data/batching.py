@@ -66,7 +66,7 @@ def pad(rows: Sequence[Sequence[int] | np.ndarray]) -> Sequences:
 
 
 def streams(ids: np.ndarray, rows: int, window: int) -> list[tuple[torch.Tensor, torch.Tensor]]:
-    """One long text in `rows` parallel streams, cut into windows: inputs and targets `[rows, window]`, in reading order.
+    """One long text in `rows` parallel streams, cut into windows: inputs and targets `[rows, window]` in reading order.
 
     Targets are the inputs shifted by one. What does not fill the last column of all rows is left over (fewer than
     `rows` symbols); the last window may be shorter.

@@ -23,9 +23,11 @@ class TextTokenizer:
     * "byte": the bytes of UTF-8, in their order.
     * "bpe": byte-level byte pair encoding, so that nothing is unknown.
 
-    Special tokens have the first ids, in the order in which they are given. After them come, for words and characters,
-    the most frequent first, equally frequent ones in alphabetical order.
+    The first ids are those of the special tokens `<pad>`, `<unk>`, `<bos>`, `<eos>`. After them come, for words and
+    characters, the most frequent first, equally frequent ones in alphabetical order.
     """
+
+    pad, unknown, begin, end = range(len(SPECIAL))
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         # Otherwise the text "<eos>" would become the special id. Files and pickles do not keep this flag.
@@ -36,8 +38,9 @@ class TextTokenizer:
         self.tokens: list[str] = sorted(vocabulary, key=vocabulary.__getitem__)
         if [vocabulary[token] for token in self.tokens] != list(range(len(self.tokens))):
             raise ModelFormatError("its ids do not count from 0 without a gap")
-        self._special = {token.content: id for id, token in tokenizer.get_added_tokens_decoder().items()}
-        taken = {} if self.kind == "whitespace" else self._special
+        if tuple(self.tokens[: len(SPECIAL)]) != SPECIAL:
+            raise ModelFormatError(f"its first tokens are {self.tokens[: len(SPECIAL)]}, not {list(SPECIAL)}")
+        taken = () if self.kind == "whitespace" else SPECIAL
         self._ids = {token: id for token, id in vocabulary.items() if token not in taken}
         self._normalise = normaliser(tokenizer)
 
@@ -50,7 +53,6 @@ class TextTokenizer:
         vocabulary_size: int | None = None,
         lowercase: bool = False,
         minimum_count: int = 1,
-        special: Sequence[str] = SPECIAL,
     ) -> TextTokenizer:
         """Build a vocabulary.
 
@@ -60,12 +62,11 @@ class TextTokenizer:
             vocabulary_size: at most so many ids, special tokens included; by default all, and for "bpe" 8000.
             lowercase: whether case is dropped.
             minimum_count: how often a word, a character or a pair to be merged must occur.
-            special: special tokens, each written `<name>`; only "byte" and "bpe" can do without `<unk>`.
 
         Raises:
             SettingsError: an unknown kind, or a setting out of range.
         """
-        return cls(build_tokenizer(kind, texts, vocabulary_size, lowercase, minimum_count, special))
+        return cls(build_tokenizer(kind, texts, vocabulary_size, lowercase, minimum_count))
 
     @classmethod
     def load(cls, path: str | Path) -> TextTokenizer:
@@ -89,7 +90,7 @@ class TextTokenizer:
         if self.kind == "character":
             return [self._look_up(self._normalise(text)) for text in texts]
         if self.kind == "byte":
-            return [[byte + len(self._special) for byte in self._normalise(text).encode()] for text in texts]
+            return [[byte + len(SPECIAL) for byte in self._normalise(text).encode()] for text in texts]
         return [encoding.ids for encoding in self._tokenizer.encode_batch_fast(texts, add_special_tokens=False)]
 
     def encode_tokens(self, tokens: Iterable[str]) -> list[int]:
@@ -111,30 +112,10 @@ class TextTokenizer:
             token = self.tokens[id]
             if id == unknown:
                 pieces.append("\ufffd")
-            elif token not in self._special:
+            elif token not in SPECIAL:
                 pieces.append(token)
         joiner = self._tokenizer.decoder
         return joiner.decode(pieces) if joiner else " ".join(pieces)
-
-    @property
-    def pad(self) -> int | None:
-        """The id of `<pad>`, or None."""
-        return self._special.get("<pad>")
-
-    @property
-    def unknown(self) -> int | None:
-        """The id of `<unk>`, or None."""
-        return self._special.get("<unk>")
-
-    @property
-    def begin(self) -> int | None:
-        """The id of `<bos>`, or None."""
-        return self._special.get("<bos>")
-
-    @property
-    def end(self) -> int | None:
-        """The id of `<eos>`, or None."""
-        return self._special.get("<eos>")
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -146,7 +127,7 @@ class TextTokenizer:
         return TextTokenizer, (self._tokenizer,)
 
     def _look_up(self, tokens: Iterable[str]) -> list[int]:
-        find, unknown = self._ids.get, self._special["<unk>"]
+        find, unknown = self._ids.get, self.unknown
         return [find(token, unknown) for token in tokens]
 
 

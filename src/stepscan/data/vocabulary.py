@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
@@ -34,10 +33,9 @@ def build_tokenizer(
     vocabulary_size: int | None,
     lowercase: bool,
     minimum_count: int,
-    special: Sequence[str],
 ) -> Tokenizer:
     """A tokenizer with its vocabulary; arguments and errors as in `TextTokenizer.train`."""
-    _check_settings(kind, vocabulary_size, minimum_count, special)
+    _check_settings(kind, vocabulary_size, minimum_count)
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = _SPLITTERS[kind]
     if kind in _JOINERS:
@@ -45,16 +43,16 @@ def build_tokenizer(
     if lowercase:
         tokenizer.normalizer = normalizers.Lowercase()
     if kind == "bpe":
-        _train_bpe(tokenizer, texts, vocabulary_size or 8000, minimum_count, special)
+        _train_bpe(tokenizer, texts, vocabulary_size or 8000, minimum_count)
     elif kind == "byte":
-        tokenizer.model = models.BPE(_numbered([*special, *_byte_letters()]), [])
+        tokenizer.model = models.BPE(_numbered([*SPECIAL, *_byte_letters()]), [])
     else:
         counts = _count(kind, texts, normaliser(tokenizer))
-        kept = [token for token, count in counts.items() if count >= minimum_count and token not in special]
+        kept = [token for token, count in counts.items() if count >= minimum_count and token not in SPECIAL]
         # WordLevelTrainer leaves the order of equally frequent tokens to chance.
         kept.sort(key=lambda token: (-counts[token], token))
-        tokenizer.model = models.WordLevel(_numbered([*special, *kept][:vocabulary_size]), unk_token="<unk>")
-    tokenizer.add_special_tokens(list(special))
+        tokenizer.model = models.WordLevel(_numbered([*SPECIAL, *kept][:vocabulary_size]), unk_token="<unk>")
+    tokenizer.add_special_tokens(list(SPECIAL))
     return tokenizer
 
 
@@ -64,18 +62,12 @@ def normaliser(tokenizer: Tokenizer) -> Callable[[str], str]:
     return tokenizer.normalizer.normalize_str if tokenizer.normalizer else str
 
 
-def _check_settings(kind: str, vocabulary_size: int | None, minimum_count: int, special: Sequence[str]) -> None:
+def _check_settings(kind: str, vocabulary_size: int | None, minimum_count: int) -> None:
     if kind not in _SPLITTERS:
         raise SettingsError(f"There is no tokenizer of kind {kind!r}.{nearest(kind, _SPLITTERS)}")
     if minimum_count < 1:
         raise SettingsError(f"Expected a minimum_count of at least 1, but got {minimum_count}.")
-    # No kind makes such a token out of text: the pattern of bpe, too, parts brackets from letters.
-    if len(set(special)) < len(special) or not all(re.fullmatch(r"<\w+>", token) for token in special):
-        raise SettingsError(f"Expected different special tokens, each written <name>, but got {list(special)}.")
-    bytewise = kind in ("byte", "bpe")
-    if not bytewise and "<unk>" not in special:
-        raise SettingsError(f"Kind {kind!r} needs the special token <unk>, but got {list(special)}.")
-    least = len(special) + (256 if bytewise else 1)
+    least = len(SPECIAL) + (256 if kind in ("byte", "bpe") else 1)
     if vocabulary_size is not None and vocabulary_size < least:
         raise SettingsError(f"Kind {kind!r} needs a vocabulary_size of at least {least}, but got {vocabulary_size}.")
 
@@ -93,13 +85,11 @@ def _count(kind: str, texts: Iterable[str | list[str]], normalise: Callable[[str
     return counts
 
 
-def _train_bpe(
-    tokenizer: Tokenizer, texts: Iterable[str | list[str]], size: int, minimum_count: int, special: Sequence[str]
-) -> None:
+def _train_bpe(tokenizer: Tokenizer, texts: Iterable[str | list[str]], size: int, minimum_count: int) -> None:
     trainer = trainers.BpeTrainer(
         vocab_size=size,
         min_frequency=minimum_count,
-        special_tokens=list(special),
+        special_tokens=list(SPECIAL),
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )

@@ -104,9 +104,9 @@ def greedy(step: Step, state: State, start: ArrayLike, *, stop: int, maximum_len
     return [hypotheses[0] for hypotheses in found]
 
 
-def forbidding(step: Step, tokens: Sequence[int | None]) -> Step:
-    """The same step function, but `tokens` (those that are not None) are never chosen."""
-    forbidden = [token for token in tokens if token is not None]
+def forbidding(step: Step, tokens: Sequence[int]) -> Step:
+    """The same step function, but `tokens` are never chosen."""
+    forbidden = list(tokens)
 
     def forbid(read: Array, state: State) -> tuple[Array, State]:
         scores, state = step(read, state)

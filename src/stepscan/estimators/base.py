@@ -25,8 +25,8 @@ Item = TypeVar("Item")
 class Estimator(BaseEstimator):
     """Base of `Classifier`, `LanguageModel`, `Tagger` and `Translator`.
 
-    The constructor only keeps its settings; `fit` checks them. After `fit` or `load` there are `model_` (the pattern, an
-    `nn.Module`), `tokenizers_`, `labels_` (or None) and `history_` (the training curve).
+    The constructor only keeps its settings; `fit` checks them. After `fit` or `load` there are `model_` (the pattern,
+    an `nn.Module`), `tokenizers_`, `labels_` (or None) and `history_` (the training curve).
     """
 
     task: ClassVar[str]
@@ -68,6 +68,19 @@ class Estimator(BaseEstimator):
         estimator.labels_, estimator.history_ = folder.labels, folder.history
         return estimator
 
+    def metrics(self, *examples: Any) -> dict[str, Any]:
+        """The field's own metrics on examples, as `fit` takes them; `score` is the first of them."""
+        raise NotImplementedError
+
+    def _check_known(self, labels: Sequence[str]) -> None:
+        """A model that knows none of the true labels is being judged on the wrong ones."""
+        known = self.labels_ or []
+        if labels and not set(known) & set(labels):
+            raise SettingsError(
+                f"the model knows none of these labels: it says {', '.join(known[:5])}, but here they are "
+                f"{', '.join(sorted(set(labels))[:5])}; is it the right column or --field?"
+            )
+
     def _settings(self) -> TrainingSettings:
         """Those of the constructor's settings that training takes, checked."""
         given = self.get_params()
@@ -100,9 +113,7 @@ def seeded(seed: int) -> Iterator[None]:
         yield
 
 
-def hold_out(
-    examples: Sequence[Item], validation: Sequence[Item] | None, verbose: bool
-) -> tuple[Sequence[Item], Sequence[Item]]:
+def hold_out(examples: list[Item], validation: list[Item] | None, verbose: bool) -> tuple[list[Item], list[Item]]:
     """Training and validation examples; without the latter, the last tenth is held out, and it says so."""
     if validation is not None:
         return examples, validation

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
 from sklearn.base import ClassifierMixin
+from sklearn.metrics import accuracy_score, f1_score
 
 from stepscan.data.batching import Batch, by_length, pad
 from stepscan.data.tokenizers import TextTokenizer
@@ -95,8 +96,8 @@ class Classifier(ClassifierMixin, Estimator):
         settings = self._settings()
         examples = paired(X, y, ("texts", "classes"))
         valid = None if validation is None else paired(*validation, ("validation texts", "classes"))
-        train, valid = hold_out(examples, valid, self.verbose)  # type: ignore[assignment]
-        self.labels_ = _classes(train, valid)
+        train, held_out = hold_out(examples, valid, self.verbose)
+        self.labels_ = _classes(train, held_out)
         tokenizer = TextTokenizer.train(
             self.tokenizer,
             (text for text, _ in train),
@@ -107,7 +108,7 @@ class Classifier(ClassifierMixin, Estimator):
         with seeded(settings.seed):
             self.model_ = self._model(tokenizer).to(settings.device)
             batches, count = self._batches(train, settings)
-            self._train(settings, Task(self.model_, batches, count, lambda: self._evaluate(valid), True))
+            self._train(settings, Task(self.model_, batches, count, lambda: self._evaluate(held_out), True))
         return self
 
     def predict(self, X: Sequence[str]) -> np.ndarray:
@@ -124,13 +125,18 @@ class Classifier(ClassifierMixin, Estimator):
 
     def score(self, X: Sequence[str], y: Sequence[str], sample_weight: Sequence[float] | None = None) -> float:
         """Accuracy: the share of texts whose class is right, 0 … 1."""
-        from sklearn.metrics import accuracy_score
-
         return float(accuracy_score(list(map(str, y)), self.predict(X), sample_weight=sample_weight))
+
+    def metrics(self, X: Sequence[str], y: Sequence[str]) -> dict[str, Any]:
+        """Accuracy and the mean of the classes' F1."""
+        true, found = list(map(str, y)), self.predict(X)
+        self._check_known(true)
+        f1 = f1_score(true, found, average="macro", zero_division=0)
+        return {"accuracy": float(accuracy_score(true, found)), "macro_f1": float(f1), "texts": len(true)}
 
     def _model(self, tokenizer: TextTokenizer) -> Encoder:
         embedding = Embedding(
-            len(tokenizer), self.embedding_size, self.dropout, self.unknown_probability, tokenizer.unknown or 0
+            len(tokenizer), self.embedding_size, self.dropout, self.unknown_probability, tokenizer.unknown
         )
         layer = network(
             self.cell,

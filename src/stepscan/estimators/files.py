@@ -41,8 +41,9 @@ def read_examples(task: str, files: Files, reading: Reading = Reading()) -> tupl
         takes = "one .tsv file or two files, the source's and the target's," if task == "translate" else "one file"
         raise SettingsError(f"{task} takes {takes} as data, got {len(files)}: {', '.join(map(str, files))}")
     if task == "classify":
-        options = {"format": reading.format, "text_column": reading.text_column, "label_column": reading.label_column}
-        examples: Sequence[tuple[Any, Any]] = read_labelled(files[0], **options)  # type: ignore[arg-type]
+        examples: Sequence[tuple[Any, Any]] = read_labelled(
+            files[0], format=reading.format, text_column=reading.text_column, label_column=reading.label_column
+        )
     elif task == "tag":
         examples = read_tagged(files[0], format=reading.format, field=reading.field)
     elif task == "translate":
@@ -115,9 +116,7 @@ def evaluate(path: str | Path, files: Files, *, reading: Reading = Reading()) ->
     """
     model = load(path)
     examples = read_examples(model.task, files, reading)
-    scores = {Classifier: _evaluate_classifier, Tagger: _evaluate_tagger, Translator: _evaluate_translator}
-    score = scores.get(type(model), _evaluate_language_model)  # type: ignore[call-overload]
-    return {"task": model.task, "file": ", ".join(map(str, files)), **score(model, *examples)}
+    return {"task": model.task, "file": ", ".join(map(str, files)), **model.metrics(*examples)}
 
 
 def predict(
@@ -172,48 +171,3 @@ def _fit(estimator: Any, examples: tuple[Any, ...], validation: tuple[Any, ...] 
             hint="Is it the right column? Name it with --label-column.",
         )
     estimator.fit(*examples, validation=validation)
-
-
-def _evaluate_classifier(model: Classifier, texts: list[str], labels: list[str]) -> dict[str, Any]:
-    from sklearn.metrics import accuracy_score, f1_score
-
-    found = model.predict(texts)
-    _check_known("label", labels, model)
-    f1 = f1_score(labels, found, average="macro", zero_division=0)
-    return {"accuracy": float(accuracy_score(labels, found)), "macro_f1": float(f1), "texts": len(texts)}
-
-
-def _evaluate_tagger(model: Tagger, sentences: list[list[str]], tags: list[list[str]]) -> dict[str, Any]:
-    _check_known("tag", [tag for of_sentence in tags for tag in of_sentence], model)
-    tokens = sum(map(len, sentences))
-    return {"accuracy": model.score(sentences, tags), "tokens": tokens, "sentences": len(sentences)}
-
-
-def _evaluate_language_model(model: LanguageModel, text: str) -> dict[str, Any]:
-    import math
-
-    nats = -model.score(text)
-    return {"nats": nats, "bits": nats / math.log(2), "perplexity": math.exp(nats), "characters": len(text)}
-
-
-def _evaluate_translator(model: Translator, sources: list[str], targets: list[str]) -> dict[str, Any]:
-    from sacrebleu.metrics import BLEU, CHRF
-
-    found = model.predict(sources)
-    bleu = BLEU()
-    return {
-        "bleu": bleu.corpus_score(found, [targets]).score,
-        "chrf": CHRF().corpus_score(found, [targets]).score,
-        "signature": str(bleu.get_signature()),
-        "texts": len(sources),
-    }
-
-
-def _check_known(kind: str, values: Sequence[str], model: Classifier | Tagger) -> None:
-    """A model that knows none of a file's labels is being judged on the wrong column."""
-    known = set(model.classes_.tolist())
-    if not known & set(values):
-        raise SettingsError(
-            f"the model knows no {kind} of this file: it says {', '.join(sorted(known)[:5])}, the file "
-            f"{', '.join(sorted(set(values))[:5])}; is it the right column or --field?"
-        )

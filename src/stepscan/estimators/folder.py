@@ -176,7 +176,8 @@ def _read_config(path: Path) -> Config:
     version = data.get("format_version") if isinstance(data, dict) else None
     if isinstance(version, int) and version > FORMAT_VERSION:
         raise ModelFormatError(
-            f"{path} was written by a newer Stepscan (format {version}; this one reads {FORMAT_VERSION}); update Stepscan"
+            f"{path} was written by a newer Stepscan: its format is {version}, this one reads {FORMAT_VERSION}; "
+            "update Stepscan"
         )
     try:
         return Config.model_validate(data)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Iterator, Sequence
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -20,7 +21,6 @@ from stepscan.patterns.generator import Generator
 from stepscan.sequences import Sequences
 from stepscan.training.loop import Task
 from stepscan.training.progress import Bar
-from stepscan.training.settings import TrainingSettings
 
 _ROWS_TO_SCORE = 64  # pieces that a long text is scored in, side by side
 
@@ -122,6 +122,11 @@ class LanguageModel(Estimator):
             total, state = total + loss.total.item(), loss.state
         return -total / (len(ids) - 1)
 
+    def metrics(self, text: str) -> dict[str, Any]:
+        """Nats and bits a symbol, and perplexity."""
+        nats = -self.score(text)
+        return {"nats": nats, "bits": nats / math.log(2), "perplexity": math.exp(nats), "characters": len(text)}
+
     @torch.inference_mode()
     def predict_proba(self, texts: Sequence[str]) -> np.ndarray:
         """The probability of each symbol to come next after each text `[N, V]`."""
@@ -161,7 +166,7 @@ class LanguageModel(Estimator):
         read = [self._begin, *self._encode(prompt)]
         if tokenizer.unknown in read:
             warnings.warn("the prompt holds symbols that the model never saw; it reads them as unknown", stacklevel=2)
-        never = [tokenizer.pad, tokenizer.unknown, tokenizer.begin, None if self._by_line else tokenizer.end]
+        never = [tokenizer.pad, tokenizer.unknown, tokenizer.begin, *([] if self._by_line else [tokenizer.end])]
         with torch.inference_mode():
             _, state = self.model_.layer(self.model_.embedding(pad([read[:-1]])), self.model_.initial_state(1))
         step = forbidding(self.model_.array_step, never)
@@ -170,9 +175,7 @@ class LanguageModel(Estimator):
 
     @property
     def _begin(self) -> int:
-        begin = self.tokenizers_["tokenizer"].begin
-        assert begin is not None
-        return begin
+        return self.tokenizers_["tokenizer"].begin
 
     @property
     def _by_line(self) -> bool:
@@ -188,7 +191,7 @@ class LanguageModel(Estimator):
             return tokenizer.encode(text)
         lines = text.split("\n")
         ids = tokenizer.encode_batch(lines)
-        return [i for row in ids[:-1] for i in [*row, tokenizer.end]] + ids[-1]  # type: ignore[misc]
+        return [i for row in ids[:-1] for i in [*row, tokenizer.end]] + ids[-1]
 
     def _decode(self, ids: list[int]) -> str:
         tokenizer = self.tokenizers_["tokenizer"]

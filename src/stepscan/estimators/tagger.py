@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -100,13 +100,13 @@ class Tagger(Estimator):
         settings = self._settings()
         examples = _checked(paired(X, y, ("sentences", "tag sequences")))
         valid = None if validation is None else _checked(paired(*validation, ("validation sentences", "tag sequences")))
-        train, valid = hold_out(examples, valid, self.verbose)  # type: ignore[assignment]
+        train, held_out = hold_out(examples, valid, self.verbose)
         self.labels_ = sorted({tag for _, tags in train for tag in tags})
         self.tokenizers_ = self._tokenizers([tokens for tokens, _ in train])
         with seeded(settings.seed):
             self.model_ = self._model().to(settings.device)
             batches, count = self._batches(train, settings)
-            self._train(settings, Task(self.model_, batches, count, lambda: self._evaluate(valid), True))
+            self._train(settings, Task(self.model_, batches, count, lambda: self._evaluate(held_out), True))
         return self
 
     def predict(self, X: Sequence[Sentence]) -> list[list[str]]:
@@ -125,6 +125,11 @@ class Tagger(Estimator):
         right = [found == true for sentence in pairs for found, true in zip(*sentence, strict=True)]
         return sum(right) / max(len(right), 1)
 
+    def metrics(self, X: Sequence[Sentence], y: Sequence[Sentence]) -> dict[str, Any]:
+        """Accuracy over the tokens."""
+        self._check_known([tag for tags in y for tag in tags])
+        return {"accuracy": self.score(X, y), "tokens": sum(map(len, X)), "sentences": len(X)}
+
     def _tokenizers(self, sentences: list[Sentence]) -> dict[str, TextTokenizer]:
         words = TextTokenizer.train(
             "whitespace", map(list, sentences), vocabulary_size=self.vocabulary_size, lowercase=self.lowercase
@@ -139,7 +144,7 @@ class Tagger(Estimator):
             len(self.tokenizers_["tokenizer"]),
             self.embedding_size,
             unknown_probability=self.unknown_probability,
-            unknown=self.tokenizers_["tokenizer"].unknown or 0,
+            unknown=self.tokenizers_["tokenizer"].unknown,
             dropout=0.0 if self.character_size else self.dropout,
         )
         embedding: Embedding | WordAndCharacterEmbedding = words

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar, NamedTuple, Self
+from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 import torch
@@ -100,7 +100,7 @@ class Translator(Estimator):
         settings = self._settings()
         pairs = paired(sources, targets, ("sources", "targets"))
         valid = None if validation is None else paired(*validation, ("validation sources", "targets"))
-        train, valid = hold_out(pairs, valid, self.verbose)  # type: ignore[assignment]
+        train, held_out = hold_out(pairs, valid, self.verbose)
         tokenizer = TextTokenizer.train(
             self.tokenizer, (text for pair in train for text in pair), vocabulary_size=self.vocabulary_size
         )
@@ -108,7 +108,7 @@ class Translator(Estimator):
         with seeded(settings.seed):
             self.model_ = self._model(tokenizer).to(settings.device)
             batches, count = self._batches(train, settings)
-            self._train(settings, Task(self.model_, batches, count, lambda: self._evaluate(valid), False))
+            self._train(settings, Task(self.model_, batches, count, lambda: self._evaluate(held_out), False))
         return self
 
     def predict(self, sources: Sequence[str]) -> list[str]:
@@ -131,10 +131,19 @@ class Translator(Estimator):
 
     def score(self, sources: Sequence[str], targets: Sequence[str]) -> float:
         """BLEU (Papineni et al. 2002) by sacrebleu, 0 … 100: greater is better."""
-        from sacrebleu.metrics import BLEU
+        return self.metrics(sources, targets)["bleu"]
 
-        pairs = paired(sources, targets, ("sources", "targets"))
-        return BLEU().corpus_score(self.predict([s for s, _ in pairs]), [[t for _, t in pairs]]).score
+    def metrics(self, sources: Sequence[str], targets: Sequence[str]) -> dict[str, Any]:
+        """BLEU (Papineni et al. 2002) and chrF (Popović 2015), with sacrebleu's signature of the former."""
+        from sacrebleu.metrics import BLEU, CHRF
+
+        paired(sources, targets, ("sources", "targets"))
+        found, bleu = self.predict(sources), BLEU()
+        scores = {
+            "bleu": bleu.corpus_score(found, [targets]).score,
+            "chrf": CHRF().corpus_score(found, [targets]).score,
+        }
+        return {**scores, "signature": str(bleu.get_signature()), "texts": len(found)}
 
     def attention_weights(self, source: str, target: str) -> tuple[list[str], list[str], np.ndarray]:
         """Where the decoder looks while writing `target`: source symbols (S), target symbols (T), weights `[T, S]`."""
@@ -153,16 +162,16 @@ class Translator(Estimator):
             self.cell, size, max(1, hidden // 2), layers=self.layers, bidirectional=True, dropout=self.dropout
         )
         wide = size + hidden if self.input_feeding else size
-        layer = network(self.cell, wide, hidden, layers=self.layers, dropout=self.dropout)
+        layer: Any = network(self.cell, wide, hidden, layers=self.layers, dropout=self.dropout)
         if self.attention == "additive":
-            layer = AttentiveDecoder(layer, encoder.output_size, hidden // 2, self.input_feeding)  # type: ignore[arg-type]
+            layer = AttentiveDecoder(layer, encoder.output_size, hidden // 2, self.input_feeding)
         embedding = Embedding(len(tokenizer), size, dropout=self.dropout)
         generator = Generator(
             embedding,
             layer,
             tied=True,
             dropout=self.dropout,
-            label_smoothing=self.label_smoothing,  # type: ignore[arg-type]
+            label_smoothing=self.label_smoothing,
         )
         return ConditionedGenerator(None, encoder, generator)
 
@@ -191,7 +200,7 @@ class Translator(Estimator):
         for batch in batches(0):
             batch = batch.to(settings.device)
             loss = self.model_.loss(batch.inputs, batch.targets)
-            total, count = total + loss.total.item(), count + loss.count
+            total, count = total + loss.total.item(), count + loss.items
         return {"nats": total / count}
 
     @torch.inference_mode()

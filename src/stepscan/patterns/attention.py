@@ -108,7 +108,7 @@ class AttentiveDecoder(Recurrence):
             return super().scan(inputs, state)
         inputs = self.check_input(inputs)
         if state is None:
-            state = self.initial_state(len(inputs))
+            state = self.initial_state(len(inputs), device=inputs.data.device, dtype=inputs.data.dtype)
         hidden, inner = self.layer(inputs, state.inner)
         y, weights = self._look(hidden.zeroed().data, state)
         outputs = inputs.replace(y).zeroed()

@@ -19,8 +19,8 @@ from stepscan.state import State
 class ConditionedGenerator(nn.Module):
     """A generator whose initial state an encoder makes (Sutskever et al. 2014; Cho et al. 2014).
 
-    The encoder's readout goes through one learned Linear, the bridge, into the decoder's initial state; if the decoder is
-    an `AttentiveDecoder`, that state also holds the encoder's outputs to look at.
+    The encoder's readout goes through one learned Linear, the bridge, into the decoder's initial state; if the decoder
+    is an `AttentiveDecoder`, that state also holds the encoder's outputs to look at.
 
     Args:
         embedding: the source's ids → vectors; None shares the generator's embedding.

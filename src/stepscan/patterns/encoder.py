@@ -70,7 +70,7 @@ class Encoder(nn.Module):
         return self.head(F.dropout(self.encode(inputs), self.dropout, self.training))
 
     def loss(self, inputs: Any, targets: Tensor, state: None = None) -> Loss:
-        """Cross-entropy (`class`: targets `[B]` ids; `labels`: `[B, outputs]` 0/1) or squared error (`number`: `[B]`)."""
+        """Cross-entropy (`class`: targets `[B]` ids; `labels`: `[B, outputs]` 0/1), squared error (`number`: `[B]`)."""
         return Loss(_LOSSES[self.decision](self.forward(inputs), targets), len(targets))
 
     def _pool(self, outputs: Sequences) -> Tensor:

@@ -60,7 +60,8 @@ class Generator(nn.Module):
     def initial_state(self, batch_size: int) -> State:
         """The state before the first symbol."""
         if self.start is None:
-            return self.layer.initial_state(batch_size)
+            like = self.embedding.weight
+            return self.layer.initial_state(batch_size, device=like.device, dtype=like.dtype)
         return self.layer.condition(self.start.expand(batch_size, -1))
 
     def carry(self, state: State) -> State:

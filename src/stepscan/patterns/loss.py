@@ -11,5 +11,5 @@ from stepscan.state import State
 
 class Loss(NamedTuple):
     total: Tensor  # summed over the items
-    count: int  # items it was summed over
+    items: int  # how many it was summed over
     state: State | None = None  # where the next window goes on, for patterns that carry one

@@ -78,7 +78,7 @@ class Clock:
         return min(max(self.step / self.steps, by_time), 1.0)
 
     def rate(self) -> float:
-        """Share of the highest learning rate: a linear rise, then half a cosine down to 0 (Loshchilov & Hutter 2017)."""
+        """Share of the highest learning rate: a linear rise, then half a cosine to 0 (Loshchilov & Hutter 2017)."""
         done = self.done if self.budget else (self.step + 1) / (self.steps + 1)
         if done < self.warmup:
             return done / self.warmup

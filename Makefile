@@ -1,0 +1,35 @@
+# Two commands do all the set-up on a fresh machine: make demo, make test.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test check format clean
+
+demo: $(VENV)/run.stamp        ## train all four patterns on embedded data and show what they learned
+	$(BIN)/stepscan demo
+
+test: $(VENV)/dev.stamp        ## all tests; those that need published data skip where it is absent
+	$(BIN)/python -m pytest
+
+check: $(VENV)/dev.stamp       ## style, types, and the code in the documents
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest tests/test_documents.py
+
+format: $(VENV)/dev.stamp
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+$(VENV)/run.stamp: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[train,demo]'
+	touch $@
+
+$(VENV)/dev.stamp: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
+	touch $@ $(VENV)/run.stamp
+
+clean:
+	rm -rf $(VENV) build dist

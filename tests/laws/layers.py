@@ -1,0 +1,110 @@
+"""The law registry: every layer in `LAWFUL` is held to every law. A new cell joins by one line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from hypothesis import strategies as st
+from torch import Tensor
+
+import stepscan as ss
+from stepscan.patterns.attention import AttentiveState
+
+
+class Remembering(ss.AttentiveDecoder):
+    """An attentive decoder with a fixed random memory in its initial state, as an encoder would put it there."""
+
+    items = 3
+
+    def initial_state(
+        self, batch_size: int, *, device: torch.device | None = None, dtype: torch.dtype | None = None
+    ) -> AttentiveState:
+        random = torch.Generator().manual_seed(5)
+        one = torch.randn(self.items, self.memory_size, generator=random, dtype=torch.float64)
+        lengths = torch.arange(batch_size) % (self.items + 1)  # the first row has nothing to look at
+        memory = one.to(self.combine.weight.dtype).expand(batch_size, -1, -1)
+        state = super().initial_state(batch_size, device=device, dtype=dtype)
+        return self.attend_to(state, ss.Sequences(memory, lengths))
+
+
+class RunningMean(ss.Recurrence):
+    """A user's own cell in ten lines: a bare tensor for a state, and only `initial_state` and `step` written."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.input_size = self.output_size = size
+        self.decay = torch.nn.Parameter(torch.full((size,), 0.6))
+
+    def initial_state(
+        self, batch_size: int, *, device: torch.device | None = None, dtype: torch.dtype | None = None
+    ) -> Tensor:
+        return self.zeros(batch_size, self.output_size, device, dtype)
+
+    def step(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        mean = self.decay * state + (1 - self.decay) * x
+        return mean, mean
+
+
+CELLS: dict[str, Callable[[int, int], ss.Recurrence]] = {
+    "elman": ss.Elman,
+    "lstm": ss.LSTM,
+    "gru": ss.GRU,
+}
+
+LAWFUL: dict[str, Callable[[], ss.Layer]] = {
+    **{name: lambda cell=cell: cell(3, 2) for name, cell in CELLS.items()},  # type: ignore[misc]
+    "elman, relu": lambda: ss.Elman(3, 2, nonlinearity="relu"),
+    "elman, no bias": lambda: ss.Elman(3, 2, bias=False),
+    "lstm, no bias": lambda: ss.LSTM(3, 2, bias=False),
+    "gru, no bias": lambda: ss.GRU(2, 3, bias=False),
+    "linear": lambda: ss.Linear(3, 2),
+    "layer norm": lambda: ss.LayerNorm(4),
+    "dropout": lambda: ss.Dropout(3, 0.5),
+    "variational dropout": lambda: ss.VariationalDropout(3, 0.5),
+    "a user's own cell": lambda: RunningMean(3),
+    "attentive decoder": lambda: ss.AttentiveDecoder(ss.GRU(3, 2), 2, 3),
+    "attentive decoder, input feeding": lambda: ss.AttentiveDecoder(ss.LSTM(5, 2), 2, 3, input_feeding=True),
+    "attentive decoder with a memory": lambda: Remembering(ss.LSTM(3, 2), 2, 3),
+    "attentive decoder with a memory, input feeding": lambda: Remembering(ss.GRU(5, 2), 2, 3, input_feeding=True),
+    "stack": lambda: ss.Stack([ss.LSTM(3, 2), ss.Dropout(2, 0.5), ss.GRU(2, 2)]),
+    "stack with pointwise layers on top": lambda: ss.Stack(
+        [ss.Elman(3, 2), ss.VariationalDropout(2, 0.5), ss.LayerNorm(2), ss.Linear(2, 3)]
+    ),
+    "residual": lambda: ss.Residual(ss.LSTM(2, 2)),
+    "residual of pointwise": lambda: ss.Residual(ss.Linear(2, 2)),
+    "bidirectional": lambda: ss.Bidirectional(ss.LSTM(3, 2), ss.GRU(3, 1)),
+    "bidirectional of users' cells": lambda: ss.Bidirectional(RunningMean(2), RunningMean(2)),
+    "residual of bidirectional": lambda: ss.Residual(ss.Bidirectional(ss.GRU(2, 1), ss.GRU(2, 1))),
+    "deep bidirectional": lambda: ss.Stack(
+        [
+            ss.Bidirectional(ss.LSTM(3, 1), ss.LSTM(3, 1)),
+            ss.Dropout(2, 0.5),
+            ss.Bidirectional(ss.LSTM(2, 1), ss.LSTM(2, 1)),
+            ss.Dropout(2, 0.5),
+        ]
+    ),
+    "bidirectional of stacks": lambda: ss.Bidirectional(
+        ss.Stack([ss.GRU(2, 2), ss.VariationalDropout(2, 0.5)]), ss.Residual(ss.Elman(2, 2))
+    ),
+    "attentive decoder over a stack": lambda: Remembering(
+        ss.Stack([ss.VariationalDropout(3, 0.5), ss.GRU(3, 2), ss.Residual(ss.LSTM(2, 2))]), 2, 2
+    ),
+    "stack over an attentive decoder": lambda: ss.Stack([Remembering(ss.GRU(2, 2), 2, 2), ss.LSTM(2, 2)]),
+}
+
+
+def nestings(width: int = 2) -> st.SearchStrategy[ss.Layer]:
+    """Any layer of `width` in and out that the combinators can make, at random."""
+    cells = st.sampled_from([*CELLS.values(), ss.Linear]).map(lambda cell: cell(width, width))
+    widthless = st.sampled_from(
+        [ss.LayerNorm, RunningMean, lambda size: ss.Dropout(size, 0.5), lambda size: ss.VariationalDropout(size, 0.5)]
+    ).map(lambda layer: layer(width))
+
+    def nested(inner: st.SearchStrategy[ss.Layer]) -> st.SearchStrategy[ss.Layer]:
+        projected = st.tuples(inner, inner).map(
+            lambda two: ss.Stack([ss.Bidirectional(*two), ss.Linear(2 * width, width)])
+        )
+        return st.one_of(st.lists(inner, min_size=1, max_size=3).map(ss.Stack), inner.map(ss.Residual), projected)
+
+    return st.recursive(cells | widthless, nested, max_leaves=4)
