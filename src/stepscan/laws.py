@@ -186,6 +186,8 @@ def _tolerance(value: float | None) -> Iterator[None]:
 def _same(what: str, got: Tensor, expected: Tensor) -> None:
     if got.shape != expected.shape:
         raise _Difference(f"{what}: shape {list(got.shape)} instead of {list(expected.shape)}")
+    if got.dtype != expected.dtype:
+        raise _Difference(f"{what}: {got.dtype} instead of {expected.dtype}")
     if not got.is_floating_point():
         if not torch.equal(got, expected):
             raise _Difference(f"{what}: {got.tolist()} instead of {expected.tolist()}")
@@ -223,7 +225,7 @@ def _sources(trial: Trial, data: Tensor, state: State) -> tuple[list[str], list[
     state = map_state(lambda leaf: leaf.detach().clone().requires_grad_(leaf.is_floating_point()), state)
     named = [("gradient of inputs", data)]
     named += [(f"gradient of state {n}".rstrip(), leaf) for n, leaf in named_leaves(state) if leaf.requires_grad]
-    named += [(f"gradient of {n}", p) for n, p in trial.layer.named_parameters()]
+    named += [(f"gradient of {n}", p) for n, p in trial.layer.named_parameters() if p.requires_grad]
     return [n for n, _ in named], [t for _, t in named], state
 
 
@@ -337,7 +339,7 @@ def _gradcheck(trial: Trial) -> None:
     trial = Trial(trial.layer, trial.case._replace(dtype=torch.float64))
     layer = trial.layer
     _, sources, state = _sources(trial, trial.data.clone().requires_grad_(), trial.state)
-    names = [name for name, _ in layer.named_parameters()]
+    names = [name for name, parameter in layer.named_parameters() if parameter.requires_grad]
     count = sum(1 for leaf in leaves(state) if leaf.requires_grad)
 
     def run(data: Tensor, *rest: Tensor) -> tuple[Tensor, ...]:

@@ -7,8 +7,11 @@ data and `build` turns the data back into objects. Reading a description needs n
 from __future__ import annotations
 
 import functools
+import importlib
 import inspect
+import pkgutil
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 from stepscan.errors import ModelFormatError, nearest
@@ -56,6 +59,8 @@ def _remember_arguments(cls: Any, name: str) -> None:
 def registered(name: str) -> Any:
     """The class that `name` stands for; an unknown name is a `ModelFormatError` that names the nearest."""
     if name not in _classes:
+        _import_built_in()
+    if name not in _classes:
         raise ModelFormatError(
             f"no layer or model is registered as {name!r}.{nearest(name, _classes)} "
             "If it is your own, import the module that registers it first."
@@ -65,7 +70,16 @@ def registered(name: str) -> Any:
 
 def registered_classes() -> dict[str, Any]:
     """All names and what they stand for."""
+    _import_built_in()
     return dict(_classes)
+
+
+@functools.cache
+def _import_built_in() -> None:
+    """Import all cells, combinators and patterns, which register themselves; `import stepscan` puts that off."""
+    for package in ("cells", "combinators", "patterns"):
+        for module in pkgutil.iter_modules([str(Path(__file__).parent / package)]):
+            importlib.import_module(f"stepscan.{package}.{module.name}")
 
 
 def describe(value: Any) -> Any:

@@ -102,9 +102,13 @@ def nestings(width: int = 2) -> st.SearchStrategy[ss.Layer]:
     ).map(lambda layer: layer(width))
 
     def nested(inner: st.SearchStrategy[ss.Layer]) -> st.SearchStrategy[ss.Layer]:
-        projected = st.tuples(inner, inner).map(
-            lambda two: ss.Stack([ss.Bidirectional(*two), ss.Linear(2 * width, width)])
+        return st.one_of(
+            st.lists(inner, min_size=1, max_size=3).map(ss.Stack), inner.map(ss.Residual), st.builds(both_ways, inner, inner)
         )
-        return st.one_of(st.lists(inner, min_size=1, max_size=3).map(ss.Stack), inner.map(ss.Residual), projected)
+
+    def both_ways(forward: ss.Layer, backward: ss.Layer) -> ss.Layer:
+        # A GRU, because a bidirectional layer of nothing but pointwise ones looks at nothing ahead: law 7 objects.
+        backward = ss.Stack([backward, ss.GRU(width, width)])
+        return ss.Stack([ss.Bidirectional(forward, backward), ss.Linear(2 * width, width)])
 
     return st.recursive(cells | widthless, nested, max_leaves=4)

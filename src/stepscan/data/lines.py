@@ -57,7 +57,7 @@ def write_lines(path: str | Path, lines: Iterable[str]) -> None:
         DataError: the folder cannot be written to, or a line would not read back as one line.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    temporary = path.parent / f".{path.name}.{secrets.token_hex(4)}.tmp"
     try:
         with open(temporary, "xb") as file:
             if path.suffix == ".gz":

@@ -18,7 +18,12 @@ def row_randoms(seed: int | None, rows: int) -> list[np.random.Generator]:
     """A source of random numbers for each row, from one seed (None: a new one each time).
 
     Row i gets the same numbers however many rows there are.
+
+    Raises:
+        SettingsError: the seed is negative.
     """
+    if seed is not None and seed < 0:
+        raise SettingsError(f"seed must be 0 or more, but is {seed}")
     return [np.random.default_rng(sequence) for sequence in np.random.SeedSequence(seed).spawn(rows)]
 
 

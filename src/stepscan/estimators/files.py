@@ -17,6 +17,7 @@ from stepscan.estimators.folder import check_free, load
 from stepscan.estimators.language_model import LanguageModel
 from stepscan.estimators.tagger import Tagger
 from stepscan.estimators.translator import Translator
+from stepscan.training.settings import ModelSettings, validated
 
 ESTIMATORS: dict[str, type[Estimator]] = {kind.task: kind for kind in (Classifier, LanguageModel, Tagger, Translator)}
 Files = Sequence[str | Path]
@@ -138,8 +139,11 @@ def predict(
         if name not in model.get_params():
             raise SettingsError(f"{model.task} has no setting {name!r}")
         setattr(model, name, value)
+    validated(ModelSettings, settings or {})
     if isinstance(model, LanguageModel):
         raise SettingsError(f"{path} holds a language model: use `stepscan generate`, or `stepscan evaluate`")
+    if n_best != 1 and not isinstance(model, Translator):
+        raise SettingsError(f"{model.task} says one thing of each text; n_best is for translate")
     if isinstance(model, Tagger):
         sentences = (
             read_sentences(input_file, format=reading.format) if input_file else [text.split() for text in texts]

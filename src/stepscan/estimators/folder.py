@@ -20,15 +20,17 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+from torch import nn
 
 import stepscan
 from stepscan.data.tokenizers import TextTokenizer
 from stepscan.errors import ModelFormatError, StepscanError, nearest
+from stepscan.patterns.embedding import Embedding
+from stepscan.patterns.encoder import Encoder
+from stepscan.patterns.transducer import Transducer
 from stepscan.registry import build, describe
 
 if TYPE_CHECKING:
-    from torch import nn
-
     from stepscan.estimators.base import Estimator
 
 FORMAT_VERSION = 1
@@ -70,30 +72,30 @@ def check_free(path: str | Path, *, overwrite: bool) -> None:
             raise StepscanError(f"{path} holds a model already; choose another name, or overwrite it (--overwrite)")
     if not path.parent.is_dir():
         raise StepscanError(f"{path.parent} is not a folder, so {path.name} cannot be written into it; make it first")
+    if not os.access(path.parent, os.W_OK):
+        raise StepscanError(f"{path} cannot be written: you may not write into the folder {path.parent}")
 
 
 def write_folder(path: str | Path, folder: ModelFolder, *, overwrite: bool = False) -> None:
     """Write the folder under a temporary name beside `path`, then rename it."""
     path = Path(path)
     check_free(path, overwrite=overwrite)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    try:
+        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    except OSError as error:
+        raise _cannot_write(path, error) from error
     try:
         temporary.chmod(0o755)
         _write_files(temporary, folder)
         for file in temporary.iterdir():
+            file.chmod(0o644)  # safetensors writes for the owner alone
             _sync(file)
-        if path.exists():
-            path.rename(temporary / "replaced")  # out of the way, and removed only once the new one stands
-            old = temporary.with_name(temporary.name + ".old")
-            (temporary / "replaced").rename(old)
-            temporary.rename(path)
-            shutil.rmtree(old)
-        else:
-            temporary.rename(path)
+        _put(temporary, path)
         _sync(path.parent)
-    except BaseException:
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+    finally:
         shutil.rmtree(temporary, ignore_errors=True)
-        raise
 
 
 def read_folder(path: str | Path) -> ModelFolder:
@@ -104,9 +106,7 @@ def read_folder(path: str | Path) -> ModelFolder:
     """
     path = Path(path)
     config = _read_config(path)
-    model = build(config.model)
-    if isinstance(model, dict):
-        raise ModelFormatError(f"{path / 'config.json'}: 'model' describes no model: {json.dumps(config.model)[:100]}")
+    model = _build(path, config)
     try:
         model.load_state_dict(load_file(_required(path / "model.safetensors")))
     except (SafetensorError, RuntimeError, OSError) as error:
@@ -114,9 +114,12 @@ def read_folder(path: str | Path) -> ModelFolder:
         raise ModelFormatError(f"{path / 'model.safetensors'} does not fit config.json: {reason}") from None
     names = ["tokenizer"] + ["characters"] * (path / "characters.json").exists()
     tokenizers = {name: TextTokenizer.load(path / f"{name}.json") for name in names}
-    labels = _read_json(path / "labels.json") if (path / "labels.json").exists() else None
-    history = [json.loads(line) for line in _required(path / "metrics.jsonl").read_text("utf-8").splitlines()]
-    return ModelFolder(config.task, config.settings, model.eval(), tokenizers, labels, history)
+    vocabularies = sorted(part.vocabulary_size for part in model.modules() if isinstance(part, Embedding))
+    if vocabularies != sorted(map(len, tokenizers.values())):
+        raise ModelFormatError(f"{path / 'tokenizer.json'} is not of this model: it has another number of symbols")
+    return ModelFolder(
+        config.task, config.settings, model.eval(), tokenizers, _read_labels(path, model), _read_history(path)
+    )
 
 
 def load(path: str | Path) -> Estimator:
@@ -135,6 +138,24 @@ def load(path: str | Path) -> Estimator:
     if folder.task not in kinds:
         raise ModelFormatError(f"{path}: unknown task {folder.task!r}.{nearest(folder.task, kinds)}")
     return kinds[folder.task]._from_folder(folder)
+
+
+def _put(new: Path, path: Path) -> None:
+    """Rename `new` to `path`; what stood there is removed only once the new one stands."""
+    if not path.exists():
+        new.rename(path)
+        return
+    old = path.rename(new.with_name(new.name + ".old"))
+    try:
+        new.rename(path)
+    except BaseException:
+        old.rename(path)
+        raise
+    shutil.rmtree(old)
+
+
+def _cannot_write(path: Path, error: OSError) -> StepscanError:
+    return StepscanError(f"{path} cannot be written: {error.strerror or error}")
 
 
 def _write_files(path: Path, folder: ModelFolder) -> None:
@@ -187,11 +208,49 @@ def _read_config(path: Path) -> Config:
         raise ModelFormatError(f"{path / 'config.json'}: {where}: {first['msg']}") from None
 
 
-def _read_json(path: Path) -> Any:
+def _build(path: Path, config: Config) -> nn.Module:
     try:
-        return json.loads(path.read_text("utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        model = build(config.model)
+    except (AttributeError, RuntimeError, TypeError, ValueError) as error:
+        raise ModelFormatError(f"{path / 'config.json'}: 'model' cannot be built: {error}") from error
+    if not isinstance(model, nn.Module):
+        raise ModelFormatError(f"{path / 'config.json'}: 'model' describes no model: {json.dumps(config.model)[:100]}")
+    return model
+
+
+def _read_labels(path: Path, model: nn.Module) -> list[str] | None:
+    """Names of what the model decides among; None for a pattern that decides nothing."""
+    if not isinstance(model, Encoder | Transducer):
+        return None
+    labels, count = _read_json(_required(path / "labels.json")), model.head.out_features
+    if not isinstance(labels, list) or len(labels) != count or not all(isinstance(label, str) for label in labels):
+        raise ModelFormatError(f"{path / 'labels.json'}: expected a list of {count} labels, as in config.json")
+    return labels
+
+
+def _read_history(path: Path) -> list[dict[str, Any]]:
+    rows = [_parsed(path / "metrics.jsonl", line) for line in _text(path / "metrics.jsonl").splitlines()]
+    if not all(isinstance(row, dict) for row in rows):
+        raise ModelFormatError(f"{path / 'metrics.jsonl'}: expected a JSON object on each line")
+    return rows
+
+
+def _read_json(path: Path) -> Any:
+    return _parsed(path, _text(path))
+
+
+def _parsed(path: Path, text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (json.JSONDecodeError, RecursionError) as error:
         raise ModelFormatError(f"{path} is not JSON: {error}") from None
+
+
+def _text(path: Path) -> str:
+    try:
+        return _required(path).read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ModelFormatError(f"{path} cannot be read: {error}") from None
 
 
 def _required(path: Path) -> Path:

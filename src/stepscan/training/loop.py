@@ -134,21 +134,26 @@ class Trainer:
         return True
 
     def _update(self, loss: torch.Tensor) -> None:
-        if not math.isfinite(loss.item()):
-            raise StepscanError(
-                f"the loss became {loss.item()} at step {self.clock.step + 1}; nothing was saved. "
-                "Try a lower learning rate or a lower clip norm, and look for extreme values in the data."
-            )
+        self._check_finite("loss", loss.item())
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(self.task.model.parameters(), self.settings.clip_norm)
         self.optimiser.step()
+
+    def _check_finite(self, name: str, *values: float) -> None:
+        for value in values:
+            if not math.isfinite(value):
+                raise StepscanError(
+                    f"the {name} became {value} at step {self.clock.step + 1}; nothing was saved. "
+                    "Try a lower learning rate or a lower clip norm, and look for extreme values in the data."
+                )
 
     def _evaluate(self, epoch: int, meter: Meter) -> None:
         figures = meter.figures()
         self.task.model.eval()
         with torch.inference_mode():
             scores = self.task.evaluate()
+        self._check_finite("validation score", *scores.values())
         score = next(iter(scores.values())) * (1 if self.task.greater_is_better else -1)
         is_best = score > self.best_score or not self.best
         if is_best:

@@ -23,7 +23,7 @@ class TrainingSettings(BaseModel):
     weight_decay: float = Field(ge=0)  # AdamW's (Loshchilov & Hutter 2019)
     clip_norm: float = Field(gt=0)  # largest norm of all gradients together (Pascanu et al. 2013)
     patience: int = Field(ge=1)  # evaluations without a better score after which training stops
-    seed: int = Field(ge=0)
+    seed: int = Field(ge=0, lt=2**63)
     device: Literal["cpu", "cuda"]
 
 
