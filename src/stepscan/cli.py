@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+import warnings
 from collections.abc import Iterable
 from enum import Enum
 from pathlib import Path
@@ -254,17 +255,23 @@ def generate(
 
 def main() -> None:
     """Run the command line. Exit codes: 0 done, 1 an error in words, 2 wrong usage, 130 interrupted."""
+    warnings.showwarning = lambda message, *_, **__: _say("[bold yellow]warning:[/bold yellow]", message)
     try:
         app()
     except StepscanError as error:
-        Console(stderr=True).print(f"[bold red]error:[/bold red] {escape(str(error))}", highlight=False, soft_wrap=True)
+        _say("[bold red]error:[/bold red]", error)
         sys.exit(1)
-    except KeyboardInterrupt:
-        print("interrupted; nothing was written", file=sys.stderr)
-        sys.exit(130)
+    except SystemExit as end:
+        if end.code == 130:  # typer's, for an interrupt
+            print("interrupted; nothing was written", file=sys.stderr)
+        raise
     except BrokenPipeError:  # the reader of our output went away, as `head` does
         sys.stderr.close()
         sys.exit(1)
+
+
+def _say(what: str, message: object) -> None:
+    Console(stderr=True).print(f"{what} {escape(str(message))}", highlight=False, soft_wrap=True)
 
 
 def _print_figures(figures: dict[str, Any], as_json: bool) -> None:

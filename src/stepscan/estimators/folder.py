@@ -92,7 +92,7 @@ def write_folder(path: str | Path, folder: ModelFolder, *, overwrite: bool = Fal
             _sync(file)
         _put(temporary, path)
         _sync(path.parent)
-    except OSError as error:
+    except (OSError, SafetensorError) as error:
         raise _cannot_write(path, error) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -154,8 +154,8 @@ def _put(new: Path, path: Path) -> None:
     shutil.rmtree(old)
 
 
-def _cannot_write(path: Path, error: OSError) -> StepscanError:
-    return StepscanError(f"{path} cannot be written: {error.strerror or error}")
+def _cannot_write(path: Path, error: Exception) -> StepscanError:
+    return StepscanError(f"{path} cannot be written: {getattr(error, 'strerror', None) or error}")
 
 
 def _write_files(path: Path, folder: ModelFolder) -> None:

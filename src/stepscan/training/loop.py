@@ -155,10 +155,10 @@ class Trainer:
             scores = self.task.evaluate()
         self._check_finite("validation score", *scores.values())
         score = next(iter(scores.values())) * (1 if self.task.greater_is_better else -1)
-        is_best = score > self.best_score or not self.best
+        self.evaluations_since_best = 0 if score > self.best_score else self.evaluations_since_best + 1
+        is_best = score >= self.best_score or not self.best  # of equal ones the later, which is trained longer
         if is_best:
             self.best_score, self.best = score, copy.deepcopy(self.task.model.state_dict())
-        self.evaluations_since_best = 0 if is_best else self.evaluations_since_best + 1
         row = {"epoch": epoch + 1, "step": self.clock.step, "seconds": round(self.clock.seconds, 2)}
         row |= {"train_loss": figures.pop("loss"), **{f"valid_{k}": v for k, v in scores.items()}, **figures}
         row |= {"learning_rate": self.optimiser.param_groups[0]["lr"], "best": is_best}
