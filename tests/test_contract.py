@@ -1,4 +1,4 @@
-"""The contract's own methods: the free scan, conditions, errors of layers that are not finished, and old states kept."""
+"""The contract's own methods: the free scan, conditions, errors of unfinished layers, old states kept."""
 
 from __future__ import annotations
 
@@ -82,7 +82,9 @@ def test_condition_cuts_floating_point_leaves_in_order() -> None:
 
 def test_condition_of_built_in_layers() -> None:
     vector = torch.arange(5.0)[None]
-    stack = ss.Stack([ss.LSTM(2, 1), ss.Dropout(1, 0.5), ss.VariationalDropout(1, 0.5), ss.Residual(ss.GRU(1, 1)), ss.GRU(1, 2)])
+    stack = ss.Stack(
+        [ss.LSTM(2, 1), ss.Dropout(1, 0.5), ss.VariationalDropout(1, 0.5), ss.Residual(ss.GRU(1, 1)), ss.GRU(1, 2)]
+    )
     assert stack.condition_size == 5
     lstm, dropout, variational, residual, gru = stack.eval().condition(vector)
     assert [leaf.tolist() for leaf in lstm] == [[[0.0]], [[1.0]]]
@@ -112,7 +114,9 @@ def test_condition_of_another_size_is_an_error(layer: ss.Recurrence, shape: tupl
 
 
 def test_wrong_inputs_are_refused_with_the_layers_name() -> None:
-    words = r"LSTM\(3 → 2\) takes inputs \[B, T, 3\], got \[1, 4, 5\]; check the size of the layer or embedding before it"
+    words = (
+        r"LSTM\(3 → 2\) takes inputs \[B, T, 3\], got \[1, 4, 5\]; check the size of the layer or embedding before it"
+    )
     with pytest.raises(ValueError, match=words):
         ss.LSTM(3, 2).scan(ss.Sequences(torch.zeros(1, 4, 5), [4]))
     with pytest.raises(ValueError, match=r"takes inputs \[B, T, 3\], got \[1, 3\]"):

@@ -46,7 +46,11 @@ DESCRIPTION = {
                     }
                 },
                 {"dropout": {"size": 6, "p": 0.5}},
-                {"residual": {"layer": {"stack": [{"elman": {"input_size": 6, "hidden_size": 6, "nonlinearity": "relu"}}]}}},
+                {
+                    "residual": {
+                        "layer": {"stack": [{"elman": {"input_size": 6, "hidden_size": 6, "nonlinearity": "relu"}}]}
+                    }
+                },
                 {"linear": {"input_size": 6, "output_size": 2}},
             ]
         },
@@ -118,7 +122,7 @@ def test_name_taken_twice_is_refused_but_the_same_class_may_come_again() -> None
     class Mine:
         pass
 
-    with pytest.raises(ValueError, match="the name 'mine' is registered for .*Mine; choose another name"):
+    with pytest.raises(ValueError, match=r"the name 'mine' is registered for .*Mine; choose another name"):
 
         @register("mine")
         class Other:
@@ -131,7 +135,9 @@ def test_unregistered_subclass_is_not_described_as_its_parent() -> None:
     class MyLSTM(ss.LSTM):
         pass
 
-    with pytest.raises(TypeError, match=r"MyLSTM cannot be saved: it has no name; decorate it with @register\('name'\)"):
+    with pytest.raises(
+        TypeError, match=r"MyLSTM cannot be saved: it has no name; decorate it with @register\('name'\)"
+    ):
         describe(ss.Stack([MyLSTM(2, 2)]))
 
 
@@ -147,6 +153,13 @@ def test_registered_subclass_remembers_its_own_arguments() -> None:
     assert describe(ss.LSTM(3, 12)) == {"lstm": {"input_size": 3, "hidden_size": 12}}
 
 
+def test_callers_list_may_change_afterwards() -> None:
+    layers: list[ss.Layer] = [ss.GRU(2, 2)]
+    stack = ss.Stack(layers)
+    layers.append(ss.LSTM(2, 2))
+    assert describe(stack) == {"stack": [{"gru": {"input_size": 2, "hidden_size": 2}}]}
+
+
 def test_unregistered_class_and_odd_values() -> None:
     with pytest.raises(TypeError, match="Linear cannot be saved"):
         describe(torch.nn.Linear(2, 2))
@@ -155,6 +168,8 @@ def test_unregistered_class_and_odd_values() -> None:
 
 
 def test_built_in_names_are_known_before_anything_was_imported() -> None:
-    program = "import stepscan as ss; print(ss.build({'stack': [{'lstm': {'input_size': 2, 'hidden_size': 3}}]}).described)"
+    program = (
+        "import stepscan as ss; print(ss.build({'stack': [{'lstm': {'input_size': 2, 'hidden_size': 3}}]}).described)"
+    )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "RecurrentStack(2 → 3)"

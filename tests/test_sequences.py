@@ -1,4 +1,4 @@
-"""Sequences: what they refuse, and every operation's values, with rows of length 0, T = 0, B = 0 and NaN in the padding."""
+"""Sequences: what they refuse, and each operation's values, with rows of length 0, T = 0, B = 0, NaN in the padding."""
 
 from __future__ import annotations
 

@@ -222,7 +222,7 @@ def predict(
         n_best=n_best,
         settings={name: value for name, value in given.items() if value is not None},
     )
-    lines = (json.dumps(row, ensure_ascii=False) if as_json else _as_text(row) for row in rows)
+    lines = (line for row in rows for line in ([json.dumps(row, ensure_ascii=False)] if as_json else _as_lines(row)))
     if output:
         write_lines(output, lines)
     else:
@@ -282,12 +282,12 @@ def _print_figures(figures: dict[str, Any], as_json: bool) -> None:
         print(f"{name:<16} {value:.4f}" if isinstance(value, float) else f"{name:<16} {value}")
 
 
-def _as_text(row: dict[str, Any]) -> str:
-    if "label" in row:
-        return f"{row['label']}\t{row['probability']:.4f}\t{row['text']}"
+def _as_lines(row: dict[str, Any]) -> list[str]:
+    """What `predict` says of a text: one line, or for a tagger one a token and a blank one."""
     if "tags" in row:
-        return "".join(f"{token}\t{tag}\n" for token, tag in zip(row["tokens"], row["tags"], strict=True))
-    return row["translation"]
+        return [*(f"{token}\t{tag}" for token, tag in zip(row["tokens"], row["tags"], strict=True)), ""]
+    said = row["translation"] if "translation" in row else f"{row['label']}\t{row['probability']:.4f}\t{row['text']}"
+    return [re.sub(r"[\r\n]+", " ", said)]
 
 
 def _from_config(path: Path | None, names: Iterable[str]) -> dict[str, Any]:

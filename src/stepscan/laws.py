@@ -12,10 +12,8 @@ must: one that never looks ahead either forgot to reverse or should be a Recurre
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from safetensors.torch import load as load_tensors
@@ -23,28 +21,12 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor
 from torch.autograd.gradcheck import GradcheckError
 
-from stepscan.contract import Layer, Recurrence, keep_old_where_ended
+from stepscan.contract import Layer, Recurrence
 from stepscan.sequences import Sequences
-from stepscan.state import State, leaves, map_state, named_leaves, select
+from stepscan.state import leaves, map_state, named_leaves, select
+from stepscan.trials import Case, Difference, Trial, gradient_sources, gradients_of, same, same_states, tolerated
 
 __all__ = ["LAWS", "Case", "LawBroken", "check"]
-
-_TOLERANCE = {torch.float32: 2e-5, torch.float64: 1e-9}
-
-
-class Case(NamedTuple):
-    """One input to try: a batch with these lengths, padded to `steps`, filled with random numbers from `seed`."""
-
-    lengths: tuple[int, ...]
-    steps: int
-    seed: int
-    dtype: torch.dtype
-
-    def __str__(self) -> str:
-        return (
-            f"B = {len(self.lengths)}, T = {self.steps}, lengths = {list(self.lengths)}, "
-            f"{str(self.dtype).removeprefix('torch.')}, seed {self.seed}"
-        )
 
 
 class LawBroken(AssertionError):
@@ -53,60 +35,6 @@ class LawBroken(AssertionError):
     def __init__(self, layer: str, law: str, case: Case, difference: str) -> None:
         self.law, self.case, self.difference = law, case, difference
         super().__init__(f"{layer} breaks law {law}\n  smallest case: {case}\n  difference: {difference}")
-
-
-class _Difference(Exception):
-    """Raised where two things that must agree do not."""
-
-
-class Trial:
-    """A layer, in the case's dtype and without per-step noise, with random inputs and a state it can be in."""
-
-    def __init__(self, layer: Layer, case: Case) -> None:
-        self.case, self.lengths, self.random = case, torch.tensor(case.lengths, dtype=torch.long), torch.Generator()
-        self.random.manual_seed(case.seed)
-        self.layer = copy.deepcopy(layer).to(case.dtype).eval()
-        self.causal = isinstance(layer, Recurrence)
-        self.data = self.normal(len(case.lengths), case.steps, layer.input_size)
-        self.inputs = Sequences(self.data, self.lengths)
-        self.state = self._reachable_state()
-
-    def normal(self, *size: int) -> Tensor:
-        return torch.randn(*size, generator=self.random, dtype=self.case.dtype)
-
-    def scan(self, inputs: Sequences, state: State | None) -> tuple[Sequences, State]:
-        outputs, final = self.layer.scan(inputs, state)
-        width = self.layer.output_size
-        if outputs.data.shape != (len(inputs), inputs.steps, width):
-            raise _Difference(f"outputs have shape {list(outputs.data.shape)}, not [B, T, {width}]")
-        return outputs, final
-
-    def scan_data(self, inputs: Sequences, state: State) -> tuple[Tensor, State]:
-        outputs, final = self.scan(inputs, state)
-        return outputs.zeroed().data, final
-
-    def fold(self, inputs: Sequences, state: State) -> tuple[Tensor, State]:
-        """`step` over time, each row up to its own length: what law 1 holds `scan` to."""
-        layer: Any = self.layer
-        outputs = []
-        for t in range(inputs.steps):
-            running = t < inputs.lengths
-            y, new = layer.step(inputs.data[:, t], state)
-            outputs.append(torch.where(running[:, None], y, 0))
-            state = keep_old_where_ended(running, new, state)
-        empty = inputs.data.new_zeros(len(inputs), 0, layer.output_size)
-        return torch.stack(outputs, dim=1) if outputs else empty, state
-
-    def _reachable_state(self) -> State:
-        """The state after 0 to 2 random items; the masks in it as in training."""
-        lengths = torch.randint(0, 3, (len(self.case.lengths),), generator=self.random)
-        prefix = Sequences(self.normal(len(lengths), 2, self.layer.input_size), lengths)
-        with torch.random.fork_rng(devices=[]), torch.no_grad():
-            torch.manual_seed(self.case.seed)
-            self.layer.train()
-            state = self.layer.scan(prefix)[1]
-            self.layer.eval()
-        return state
 
 
 def check(layer: Layer, *, examples: int = 20, laws: str | None = None, tolerance: float | None = None) -> None:
@@ -131,7 +59,7 @@ def _try_law(layer: Layer, title: str, law: Callable, examples: int, tolerance: 
     try:
         from hypothesis import HealthCheck, Phase, Verbosity, given, settings
     except ImportError:
-        raise ImportError("the laws are driven by hypothesis: pip install 'stepscan[laws]'") from None
+        raise ImportError("the laws are driven by hypothesis: pip install hypothesis") from None
 
     @settings(
         max_examples=examples,
@@ -145,10 +73,10 @@ def _try_law(layer: Layer, title: str, law: Callable, examples: int, tolerance: 
     )
     @given(case=_cases())
     def holds(case: Case) -> None:
-        with torch.random.fork_rng(devices=[]), _tolerance(tolerance):
+        with torch.random.fork_rng(devices=[]), tolerated(tolerance):
             try:
                 law(Trial(layer, case))
-            except _Difference as difference:
+            except Difference as difference:
                 raise LawBroken(layer.described, title, case, str(difference)) from None
             except Exception as error:
                 raise LawBroken(layer.described, title, case, f"{type(error).__name__}: {error}") from error
@@ -168,85 +96,24 @@ def _cases() -> Any:
     return st.integers(0, 5).flatmap(of_steps)
 
 
-# The comparisons -----------------------------------------------------------------------------------------------------
-
-_forced: float | None = None
-
-
-@contextmanager
-def _tolerance(value: float | None) -> Iterator[None]:
-    global _forced
-    _forced, before = value, _forced
-    try:
-        yield
-    finally:
-        _forced = before
-
-
-def _same(what: str, got: Tensor, expected: Tensor) -> None:
-    if got.shape != expected.shape:
-        raise _Difference(f"{what}: shape {list(got.shape)} instead of {list(expected.shape)}")
-    if got.dtype != expected.dtype:
-        raise _Difference(f"{what}: {got.dtype} instead of {expected.dtype}")
-    if not got.is_floating_point():
-        if not torch.equal(got, expected):
-            raise _Difference(f"{what}: {got.tolist()} instead of {expected.tolist()}")
-        return
-    gap = (got - expected).abs() / expected.abs().clamp(min=1)
-    allowed = _TOLERANCE[got.dtype] if _forced is None else _forced
-    if not bool((gap <= allowed).all()):  # a NaN is not <= anything
-        worst = tuple(int(i) for i in torch.unravel_index(torch.nan_to_num(gap, nan=torch.inf).argmax(), gap.shape))
-        raise _Difference(f"{what}{list(worst)}: {got[worst]:.6g} instead of {expected[worst]:.6g}")
-
-
-def _same_states(what: str, got: State, expected: State) -> None:
-    pairs = list(named_leaves(got)), list(named_leaves(expected))
-    if [name for name, _ in pairs[0]] != [name for name, _ in pairs[1]]:
-        raise _Difference(f"{what}: leaves {[n for n, _ in pairs[0]]} instead of {[n for n, _ in pairs[1]]}")
-    for (name, g), (_, e) in zip(*pairs, strict=True):
-        _same(f"{what} {name}".rstrip(), g, e)
-
-
-def _gradients(trial: Trial, outputs: Tensor, final: State, sources: list[Tensor]) -> list[Tensor]:
-    """Gradients of one fixed random weighting of all outputs and final states."""
-    random = torch.Generator().manual_seed(trial.case.seed)
-    total = outputs.new_zeros(())
-    for leaf in (outputs, *leaves(final)):
-        if leaf.is_floating_point() and leaf.requires_grad:
-            total = total + (leaf * torch.randn(leaf.shape, generator=random, dtype=leaf.dtype)).sum()
-    if not total.requires_grad:
-        return [torch.zeros_like(source) for source in sources]
-    found = torch.autograd.grad(total, sources, allow_unused=True)
-    return [torch.zeros_like(s) if f is None else f for s, f in zip(sources, found, strict=True)]
-
-
-def _sources(trial: Trial, data: Tensor, state: State) -> tuple[list[str], list[Tensor], State]:
-    """What gradients are taken of: the inputs, the state's floating-point leaves, the parameters."""
-    state = map_state(lambda leaf: leaf.detach().clone().requires_grad_(leaf.is_floating_point()), state)
-    named = [("gradient of inputs", data)]
-    named += [(f"gradient of state {n}".rstrip(), leaf) for n, leaf in named_leaves(state) if leaf.requires_grad]
-    named += [(f"gradient of {n}", p) for n, p in trial.layer.named_parameters() if p.requires_grad]
-    return [n for n, _ in named], [t for _, t in named], state
-
-
-# The laws ------------------------------------------------------------------------------------------------------------
+# The laws: each takes a trial, raises a Difference --------------------------------------------------------------------
 
 
 def _step_is_scan(trial: Trial) -> None:
     results = []
     for run in (trial.scan_data, trial.fold):
         data = trial.data.clone().requires_grad_()
-        names, sources, state = _sources(trial, data, trial.state)
+        names, sources, state = gradient_sources(trial, data, trial.state)
         outputs, final = run(Sequences(data, trial.lengths).zeroed(), state)
-        results.append((outputs, final, _gradients(trial, outputs, final, sources)))
+        results.append((outputs, final, gradients_of(trial, outputs, final, sources)))
     (by_scan, scan_state, scan_gradients), (by_step, step_state, step_gradients) = results
-    _same("scan's output", by_scan, by_step)
-    _same_states("scan's final state", scan_state, step_state)
+    same("scan's output", by_scan, by_step)
+    same_states("scan's final state", scan_state, step_state)
     for name, g, e in zip(names, scan_gradients, step_gradients, strict=True):
-        _same(f"scan's {name}", g, e)
+        same(f"scan's {name}", g, e)
     ended = trial.lengths > 0
     last = Sequences(by_step, trial.lengths).last()
-    _same("readout of the final state", trial.layer.readout(scan_state)[ended], last[ended])
+    same("readout of the final state", trial.layer.readout(scan_state)[ended], last[ended])
 
 
 def _cut_anywhere(trial: Trial) -> None:
@@ -257,26 +124,26 @@ def _cut_anywhere(trial: Trial) -> None:
         first, middle = trial.scan(head, trial.state)
         second, end = trial.scan(tail, middle)
         joined = torch.cat([first.zeroed().data, second.zeroed().data], dim=1)
-        _same(f"output, cut at {cut},", joined, whole.zeroed().data)
-        _same_states(f"final state, cut at {cut},", end, final)
+        same(f"output, cut at {cut},", joined, whole.zeroed().data)
+        same_states(f"final state, cut at {cut},", end, final)
 
 
 def _padding_is_nothing(trial: Trial) -> None:
     results = []
     for filler in (0.0, float("nan"), 1e4):
         data = torch.where(trial.inputs.mask[:, :, None], trial.data, filler).requires_grad_()
-        names, sources, state = _sources(trial, data, trial.state)
+        names, sources, state = gradient_sources(trial, data, trial.state)
         outputs, final = trial.scan(Sequences(data, trial.lengths), state)
         clean = outputs.zeroed().data
         if not torch.equal(torch.where(trial.inputs.mask[:, :, None], clean, 0), clean):
-            raise _Difference("outputs say that their padding is zero, but it is not")
-        results.append((filler, clean, final, _gradients(trial, clean, final, sources)))
+            raise Difference("outputs say that their padding is zero, but it is not")
+        results.append((filler, clean, final, gradients_of(trial, clean, final, sources)))
     _, expected, expected_final, expected_gradients = results[0]
     for filler, clean, final, gradients in results[1:]:
-        _same(f"with {filler:g} in the padding, output", clean, expected)
-        _same_states(f"with {filler:g} in the padding, final state", final, expected_final)
+        same(f"with {filler:g} in the padding, output", clean, expected)
+        same_states(f"with {filler:g} in the padding, final state", final, expected_final)
         for name, g, e in zip(names, gradients, expected_gradients, strict=True):
-            _same(f"with {filler:g} in the padding, {name}", g, e)
+            same(f"with {filler:g} in the padding, {name}", g, e)
 
 
 def _row_alone(trial: Trial) -> None:
@@ -284,10 +151,10 @@ def _row_alone(trial: Trial) -> None:
     for row, length in enumerate(trial.case.lengths):
         alone = Sequences(trial.data[row : row + 1, :length], [length])
         own, own_final = trial.scan(alone, select(trial.state, slice(row, row + 1)))
-        _same(f"row {row} in the batch, output", outputs.data[row : row + 1, :length], own.data)
+        same(f"row {row} in the batch, output", outputs.data[row : row + 1, :length], own.data)
         in_batch = select(final, slice(row, row + 1))
-        _same_states(f"row {row} in the batch, final state", in_batch, own_final)
-        _same(f"row {row} in the batch, readout", trial.layer.readout(in_batch), trial.layer.readout(own_final))
+        same_states(f"row {row} in the batch, final state", in_batch, own_final)
+        same(f"row {row} in the batch, readout", trial.layer.readout(in_batch), trial.layer.readout(own_final))
 
 
 def _arguments_unmodified(trial: Trial) -> None:
@@ -297,10 +164,10 @@ def _arguments_unmodified(trial: Trial) -> None:
         if isinstance(trial.layer, Recurrence) and trial.case.steps:
             trial.layer.step(trial.data[:, 0], trial.state)
     if not torch.equal(trial.data, data):
-        raise _Difference("the inputs were changed in place")
+        raise Difference("the inputs were changed in place")
     for (name, now), (_, before) in zip(named_leaves(trial.state), named_leaves(state), strict=True):
         if not torch.equal(now, before):
-            raise _Difference(f"the state's leaf {name or 'h'} was changed in place")
+            raise Difference(f"the state's leaf {name or 'h'} was changed in place")
 
 
 def _length_zero(trial: Trial) -> None:
@@ -308,13 +175,13 @@ def _length_zero(trial: Trial) -> None:
     lengths[::2] = 0
     empty = lengths == 0
     _, final = trial.scan(Sequences(trial.data, lengths), trial.state)
-    _same_states("state after nothing", select(final, empty), select(trial.state, empty))
+    same_states("state after nothing", select(final, empty), select(trial.state, empty))
     _, final = trial.scan(Sequences(trial.data[:, :0], torch.zeros_like(lengths)), trial.state)
-    _same_states("state after T = 0", final, trial.state)
+    same_states("state after T = 0", final, trial.state)
     if isinstance(trial.layer, Recurrence):
         _, final = trial.scan(Sequences(trial.data, lengths), None)
         initial = trial.layer.initial_state(len(lengths), dtype=trial.case.dtype)
-        _same_states("state after nothing, started from None,", select(final, empty), select(initial, empty))
+        same_states("state after nothing, started from None,", select(final, empty), select(initial, empty))
 
 
 def _no_peek(trial: Trial) -> None:
@@ -326,10 +193,10 @@ def _no_peek(trial: Trial) -> None:
         outputs, _ = trial.scan(Sequences(changed, trial.lengths), trial.state)
         before, after = whole.zeroed().data[:, : t + 1], outputs.zeroed().data[:, : t + 1]
         if trial.causal:
-            _same(f"with other items after {t}, output", after, before)
+            same(f"with other items after {t}, output", after, before)
         looked = looked or not torch.equal(before, after)
     if not trial.causal and max(trial.case.lengths, default=0) > 1 and not looked:
-        raise _Difference(
+        raise Difference(
             "no output depends on a later item, though the layer is no Recurrence: "
             "reverse within the lengths, or make it a Recurrence"
         )
@@ -338,7 +205,7 @@ def _no_peek(trial: Trial) -> None:
 def _gradcheck(trial: Trial) -> None:
     trial = Trial(trial.layer, trial.case._replace(dtype=torch.float64))
     layer = trial.layer
-    _, sources, state = _sources(trial, trial.data.clone().requires_grad_(), trial.state)
+    _, sources, state = gradient_sources(trial, trial.data.clone().requires_grad_(), trial.state)
     names = [name for name, parameter in layer.named_parameters() if parameter.requires_grad]
     count = sum(1 for leaf in leaves(state) if leaf.requires_grad)
 
@@ -355,7 +222,7 @@ def _gradcheck(trial: Trial) -> None:
     try:
         torch.autograd.gradcheck(run, sources, fast_mode=True, atol=1e-4, rtol=1e-3)
     except GradcheckError as error:
-        raise _Difference(" ".join(str(error).split())[:300]) from None
+        raise Difference(" ".join(str(error).split())[:300]) from None
 
 
 def _state_survives(trial: Trial) -> None:
@@ -363,7 +230,7 @@ def _state_survives(trial: Trial) -> None:
     named = dict(named_leaves(trial.state))
     for name, leaf in named.items():
         if leaf.dim() == 0 or leaf.shape[0] != rows:
-            raise _Difference(
+            raise Difference(
                 f"the state's leaf {name} has shape {list(leaf.shape)}, but every leaf starts with B = {rows}"
             )
     saved = load_tensors(save_tensors({f"_{name}": leaf.contiguous() for name, leaf in named.items()}))
@@ -372,8 +239,8 @@ def _state_survives(trial: Trial) -> None:
     order = torch.randperm(rows, generator=trial.random)
     outputs, final = trial.scan(trial.inputs, trial.state)
     again, again_final = trial.scan(Sequences(trial.data[order], trial.lengths[order]), select(loaded, order))
-    _same("saved, loaded and reordered, output", again.zeroed().data, outputs.zeroed().data[order])
-    _same_states("saved, loaded and reordered, final state", again_final, select(final, order))
+    same("saved, loaded and reordered, output", again.zeroed().data, outputs.zeroed().data[order])
+    same_states("saved, loaded and reordered, final state", again_final, select(final, order))
 
 
 LAWS: dict[str, Callable[[Trial], None]] = {

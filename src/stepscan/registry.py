@@ -51,7 +51,8 @@ def _remember_arguments(cls: Any, name: str) -> None:
         bound = signature.bind(self, *args, **kwargs)
         original(self, *args, **kwargs)
         if isinstance(self, cls) and type(self).registered_name == name:
-            self.arguments = dict(list(bound.arguments.items())[1:])
+            given = list(bound.arguments.items())[1:]  # all but self; lists copied, for the caller may change them
+            self.arguments = {key: list(value) if isinstance(value, list) else value for key, value in given}
 
     cls.__init__ = construct
 

@@ -111,9 +111,15 @@ def test_from_torch_refuses_in_words() -> None:
 @pytest.mark.parametrize(
     ("layer", "words"),
     [
-        (ss.Residual(ss.LSTM(2, 2)), r"converts Elman, LSTM, GRU, Bidirectional, Stack and Dropout, not .*Residual\(2 → 2\)"),
+        (
+            ss.Residual(ss.LSTM(2, 2)),
+            r"converts Elman, LSTM, GRU, Bidirectional, Stack and Dropout, not .*Residual\(2 → 2\)",
+        ),
         (ss.Stack([ss.LSTM(2, 2), ss.Linear(2, 2)]), r"not Linear\(2 → 2\)"),
-        (ss.Stack([ss.LSTM(3, 2), ss.GRU(2, 2)]), r"layers of one kind and size, but GRU\(2 → 2\) is not like LSTM\(3 → 2\)"),
+        (
+            ss.Stack([ss.LSTM(3, 2), ss.GRU(2, 2)]),
+            r"layers of one kind and size, but GRU\(2 → 2\) is not like LSTM\(3 → 2\)",
+        ),
         (ss.Stack([ss.GRU(3, 2), ss.GRU(2, 3)]), r"GRU\(2 → 3\) is not like GRU\(3 → 2\)"),
         (ss.Stack([ss.GRU(3, 2), ss.GRU(2, 2, bias=False)]), "layers of one kind and size"),
         (ss.Stack([ss.Elman(2, 2), ss.Elman(2, 2, "relu")]), "layers of one kind and size"),

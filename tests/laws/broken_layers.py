@@ -1,4 +1,4 @@
-"""Layers that people write by mistake. Each breaks a law; `test_broken_layers.py` says which and how it is found out."""
+"""Layers that people write by mistake. Each breaks a law; `test_broken_layers.py` says which."""
 
 from __future__ import annotations
 
@@ -33,7 +33,9 @@ class ReversesPadding(ss.Bidirectional):
         ahead, s = self.forward_layer(inputs, one)
         full = ss.Sequences(inputs.data.flip(1), torch.full_like(inputs.lengths, inputs.steps))
         back, r = self.backward_layer(full, other)
-        r = map_state(lambda new, old: torch.where(inputs.lengths[:, None] > 0, new, old), r, r if other is None else other)
+        r = map_state(
+            lambda new, old: torch.where(inputs.lengths[:, None] > 0, new, old), r, r if other is None else other
+        )
         return inputs.replace(torch.cat([ahead.data, back.data.flip(1)], dim=2)).zeroed(), BidirectionalState(s, r)
 
 
@@ -85,7 +87,9 @@ class PeeksAhead(RunningMean):
     def scan(self, inputs: ss.Sequences, state: State | None = None) -> tuple[ss.Sequences, State]:
         inputs = self.check_input(inputs)
         outputs, final = super().scan(inputs, state)
-        return outputs.replace(outputs.data + F.pad(inputs.data[:, 1:], (0, 0, 0, min(1, inputs.steps)))).zeroed(), final
+        return outputs.replace(
+            outputs.data + F.pad(inputs.data[:, 1:], (0, 0, 0, min(1, inputs.steps)))
+        ).zeroed(), final
 
 
 class MasksByMultiplying(RunningMean):

@@ -80,7 +80,7 @@ LAWFUL: dict[str, Callable[[], ss.Layer]] = {
         [
             ss.Bidirectional(ss.LSTM(3, 1), ss.LSTM(3, 1)),
             ss.Dropout(2, 0.5),
-            ss.Bidirectional(ss.LSTM(2, 1), ss.LSTM(2, 1)),
+            ss.Bidirectional(ss.Elman(2, 1, bias=False), ss.Elman(2, 1, bias=False)),
             ss.Dropout(2, 0.5),
         ]
     ),
@@ -103,7 +103,9 @@ def nestings(width: int = 2) -> st.SearchStrategy[ss.Layer]:
 
     def nested(inner: st.SearchStrategy[ss.Layer]) -> st.SearchStrategy[ss.Layer]:
         return st.one_of(
-            st.lists(inner, min_size=1, max_size=3).map(ss.Stack), inner.map(ss.Residual), st.builds(both_ways, inner, inner)
+            st.lists(inner, min_size=1, max_size=3).map(ss.Stack),
+            inner.map(ss.Residual),
+            st.builds(both_ways, inner, inner),
         )
 
     def both_ways(forward: ss.Layer, backward: ss.Layer) -> ss.Layer:

@@ -1,4 +1,4 @@
-"""Every law catches the mistake it is there for, and says so with a small case. (A law that catches nothing is no law.)"""
+"""Every law catches the mistake it is there for, and says so with a small case: a law that catches nothing is none."""
 
 from __future__ import annotations
 
@@ -54,8 +54,12 @@ MISTAKES = {
     "noise in inference": Mistake(lambda: broken.NoiseAlways(2), "1", "scan's output", 1, 1),
     "crash at T = 0": Mistake(lambda: broken.CannotBeEmpty(2), "1", "RuntimeError: stack expects", 0, 0),
     "crash at length 0": Mistake(lambda: broken.PacksEmptyRows(2, 2), "1", "RuntimeError:", 1, 0),
-    "float32 whatever is asked": Mistake(lambda: broken.SinglePrecisionState(2), "6", "float64 instead of torch.float32", 1, 1),
-    "another width than it says": Mistake(lambda: broken.SaysAnotherWidth(2), "1", "shape [0, 2] instead of [0, 3]", 0, 0),
+    "float32 whatever is asked": Mistake(
+        lambda: broken.SinglePrecisionState(2), "6", "float64 instead of torch.float32", 1, 1
+    ),
+    "another width than it says": Mistake(
+        lambda: broken.SaysAnotherWidth(2), "1", "shape [0, 2] instead of [0, 3]", 0, 0
+    ),
 }
 
 

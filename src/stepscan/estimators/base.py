@@ -129,9 +129,16 @@ def hold_out(examples: list[Item], validation: list[Item] | None, verbose: bool)
     return examples[:cut], examples[cut:]
 
 
+def listed(examples: Iterable[Any]) -> list[Any]:
+    """The examples as a list; a text by itself would be taken for a list of its characters."""
+    if isinstance(examples, str):
+        raise SettingsError(f"a list is needed, got one text, {examples[:40]!r}; put it into a list")
+    return list(examples)
+
+
 def paired(first: Iterable[Any], second: Iterable[Any], names: tuple[str, str]) -> list[tuple[Any, Any]]:
     """The pairs of two collections of equal length, at least one."""
-    left, right = list(first), list(second)
+    left, right = listed(first), listed(second)
     if len(left) != len(right):
         raise SettingsError(f"as many {names[0]} as {names[1]} are needed, got {len(left):,} and {len(right):,}")
     if not left:

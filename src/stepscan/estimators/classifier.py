@@ -14,7 +14,7 @@ from stepscan.data.batching import Batch, by_length, pad
 from stepscan.data.tokenizers import TextTokenizer
 from stepscan.errors import SettingsError
 from stepscan.estimators.architecture import network
-from stepscan.estimators.base import Estimator, bucketed_batches, hold_out, paired, seeded
+from stepscan.estimators.base import Estimator, bucketed_batches, hold_out, listed, paired, seeded
 from stepscan.patterns.embedding import Embedding
 from stepscan.patterns.encoder import Encoder
 from stepscan.training.loop import Task
@@ -113,7 +113,8 @@ class Classifier(ClassifierMixin, Estimator):
 
     def predict(self, X: Sequence[str]) -> np.ndarray:
         """The most probable class of each text `[N]`."""
-        return self.classes_[self._scores(X).argmax(axis=1)]
+        scores = self._scores(X)
+        return self.classes_[scores.argmax(axis=1)]
 
     def predict_proba(self, X: Sequence[str]) -> np.ndarray:
         """The probability of each class `[N, classes]`, in the order of `classes_`."""
@@ -121,6 +122,7 @@ class Classifier(ClassifierMixin, Estimator):
 
     def transform(self, X: Sequence[str]) -> np.ndarray:
         """The feature vector of each text `[N, H]`: what the decision is made from."""
+        self._check_fitted()
         return self._batched(X, self.model_.encode, self.model_.layer.output_size)
 
     def score(self, X: Sequence[str], y: Sequence[str], sample_weight: Sequence[float] | None = None) -> float:
@@ -168,14 +170,12 @@ class Classifier(ClassifierMixin, Estimator):
         return {"accuracy": float(right.mean()), "nats": float(-np.log(of_truth).mean())}
 
     def _scores(self, X: Sequence[str]) -> np.ndarray:
+        self._check_fitted()
         return self._batched(X, self.model_, len(self.classes_))
 
     @torch.inference_mode()
     def _batched(self, X: Sequence[str], function, width: int) -> np.ndarray:
-        self._check_fitted()
-        if isinstance(X, str):
-            raise SettingsError("a list of texts is needed, got one text; put it into a list")
-        rows = self.tokenizers_["tokenizer"].encode_batch([str(text) for text in X])
+        rows = self.tokenizers_["tokenizer"].encode_batch([str(text) for text in listed(X)])
         found = np.zeros((len(rows), width), dtype=np.float32)
         for chosen in by_length([len(row) for row in rows], 128):
             found[chosen] = function(pad([rows[i] for i in chosen]).to(self._device)).cpu().numpy()

@@ -15,14 +15,15 @@ from stepscan.data.tokenizers import TextTokenizer
 from stepscan.decoding import Sampler, forbidding, generate
 from stepscan.errors import SettingsError
 from stepscan.estimators.architecture import network
-from stepscan.estimators.base import Estimator, seeded
+from stepscan.estimators.base import Estimator, listed, seeded
 from stepscan.patterns.embedding import Embedding
 from stepscan.patterns.generator import Generator
 from stepscan.sequences import Sequences
 from stepscan.training.loop import Task
 from stepscan.training.progress import Bar
 
-_ROWS_TO_SCORE = 64  # pieces that a long text is scored in, side by side
+_ROWS_TO_SCORE = 64  # pieces that a long text is scored in, side by side …
+_SHORTEST_ROW = 1000  # … each of so many symbols at least, so that few are scored without what went before
 
 
 class LanguageModel(Estimator):
@@ -86,6 +87,8 @@ class LanguageModel(Estimator):
             SettingsError: a setting is wrong, or the text is too short for one window.
         """
         settings = self._settings()
+        if not isinstance(text, str):
+            raise SettingsError(f"one text is needed, got a {type(text).__name__}; join its parts")
         train, valid = self._split(text, validation)
         self.tokenizers_, self.labels_ = {"tokenizer": self._train_tokenizer(train)}, None
         ids = np.array([self._begin, *self._encode(train)])
@@ -107,14 +110,15 @@ class LanguageModel(Estimator):
     def score(self, text: str, y: None = None) -> float:
         """Minus nats a symbol: greater is better. Perplexity is `exp(-score)`.
 
-        A long text is scored in 64 pieces side by side, each from the initial state: a bound from below.
+        A text of 2,000 symbols or more is scored in up to 64 pieces side by side, each from the initial state: a bound
+        from below.
         """
         self._check_fitted()
         ids = np.array([self._begin, *self._encode(text)])
         if len(ids) < 2:
             raise SettingsError("there is no text to score")
-        inputs = pad(np.array_split(ids[:-1], min(_ROWS_TO_SCORE, len(ids) - 1)))
-        targets = pad(np.array_split(ids[1:], min(_ROWS_TO_SCORE, len(ids) - 1)))
+        rows = min(_ROWS_TO_SCORE, max(1, (len(ids) - 1) // _SHORTEST_ROW))
+        inputs, targets = pad(np.array_split(ids[:-1], rows)), pad(np.array_split(ids[1:], rows))
         total, state = 0.0, None
         for t in range(0, inputs.steps, 256):
             piece = [_window(s, t, 256).to(self._device) for s in (inputs, targets)]
@@ -131,7 +135,7 @@ class LanguageModel(Estimator):
     def predict_proba(self, texts: Sequence[str]) -> np.ndarray:
         """The probability of each symbol to come next after each text `[N, V]`."""
         self._check_fitted()
-        scores, _ = self.model_(pad([[self._begin, *self._encode(text)] for text in texts]).to(self._device))
+        scores, _ = self.model_(pad([[self._begin, *self._encode(text)] for text in listed(texts)]).to(self._device))
         return scores.last().softmax(dim=1).cpu().numpy()
 
     def predict(self, texts: Sequence[str]) -> list[str]:
@@ -171,7 +175,9 @@ class LanguageModel(Estimator):
             _, state = self.model_.layer(self.model_.embedding(pad([read[:-1]])), self.model_.initial_state(1))
         step = forbidding(self.model_.array_step, never)
         written = generate(step, state, [read[-1]], length=length, sampler=sampler, seed=seed)[0]
-        return prompt + self._decode(written)
+        more = self._decode(written)
+        apart = self._by_line and prompt[-1:].strip() and more[:1].strip()
+        return f"{prompt} {more}" if apart else prompt + more
 
     @property
     def _begin(self) -> int:
@@ -199,7 +205,7 @@ class LanguageModel(Estimator):
             return tokenizer.decode(ids)
         ends = [place for place, i in enumerate(ids) if i == tokenizer.end]
         pieces = [ids[a:b] for a, b in zip([0, *(e + 1 for e in ends)], [*ends, len(ids)], strict=True)]
-        return " " + "\n".join(tokenizer.decode(piece) for piece in pieces)
+        return "\n".join(tokenizer.decode(piece) for piece in pieces)
 
     def _model(self) -> Generator:
         embedding = Embedding(len(self.tokenizers_["tokenizer"]), self.embedding_size, self.dropout)

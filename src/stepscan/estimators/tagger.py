@@ -12,7 +12,7 @@ from stepscan.data.batching import Batch, by_length, pad
 from stepscan.data.tokenizers import TextTokenizer
 from stepscan.errors import SettingsError
 from stepscan.estimators.architecture import network
-from stepscan.estimators.base import Estimator, bucketed_batches, hold_out, paired, seeded
+from stepscan.estimators.base import Estimator, bucketed_batches, hold_out, listed, paired, seeded
 from stepscan.patterns.embedding import Embedding, WordAndCharacterEmbedding, Words
 from stepscan.patterns.transducer import Transducer
 from stepscan.sequences import Sequences
@@ -199,20 +199,27 @@ class Tagger(Estimator):
     @torch.inference_mode()
     def _scores(self, X: Sequence[Sentence]) -> list[np.ndarray]:
         self._check_fitted()
-        for sentence in X:
-            if isinstance(sentence, str):
-                raise SettingsError(f"a sentence is a list of tokens, got the text {sentence[:40]!r}; split it first")
-        collate = self._collator(X)
-        found: list[np.ndarray] = [np.zeros((0, len(self.classes_)), dtype=np.float32)] * len(X)
-        for chosen in by_length([len(sentence) for sentence in X], 64):
+        sentences = listed(X)
+        for sentence in sentences:
+            _check_split(sentence)
+        collate = self._collator(sentences)
+        found: list[np.ndarray] = [np.zeros((0, len(self.classes_)), dtype=np.float32)] * len(sentences)
+        for chosen in by_length([len(sentence) for sentence in sentences], 64):
             scores: Sequences = self.model_(collate(chosen).to(self._device))[0].to("cpu")
             for row, index in enumerate(chosen):
                 found[index] = scores.data[row, : scores.lengths[row]].numpy()
         return found
 
 
+def _check_split(sentence: Sentence) -> None:
+    if isinstance(sentence, str):
+        raise SettingsError(f"a sentence is a list of tokens, got the text {sentence[:40]!r}; split it first")
+
+
 def _checked(examples: list[tuple[Sentence, Sentence]]) -> list[tuple[Sentence, Sentence]]:
     for number, (tokens, tags) in enumerate(examples, start=1):
+        _check_split(tokens)
+        _check_split(tags)
         if len(tokens) != len(tags):
             raise SettingsError(
                 f"sentence {number} has {len(tokens)} tokens but {len(tags)} tags: {' '.join(tokens)[:60]!r}"

@@ -13,7 +13,7 @@ from stepscan.data.tokenizers import TextTokenizer
 from stepscan.decoding import Hypothesis, beam_search, forbidding
 from stepscan.errors import SettingsError
 from stepscan.estimators.architecture import network
-from stepscan.estimators.base import Estimator, bucketed_batches, hold_out, paired, seeded
+from stepscan.estimators.base import Estimator, bucketed_batches, hold_out, listed, paired, seeded
 from stepscan.patterns.attention import AttentiveDecoder
 from stepscan.patterns.conditioned_generator import ConditionedGenerator
 from stepscan.patterns.embedding import Embedding
@@ -118,8 +118,8 @@ class Translator(Estimator):
     def translate(self, sources: Sequence[str], *, n_best: int = 1) -> list[list[Translation]]:
         """The `n_best` translations of each text, best first."""
         self._check_fitted()
-        found: list[list[Translation]] = [[] for _ in sources]
-        ids = self._encode(sources)
+        ids = self._encode(listed(sources))
+        found: list[list[Translation]] = [[] for _ in ids]
         width = max(self.beam_width, n_best)
         for chosen in by_length([len(row) for row in ids], 32):
             for index, hypotheses in zip(chosen, self._decode([ids[i] for i in chosen], width, n_best), strict=True):

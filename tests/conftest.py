@@ -1,0 +1,82 @@
+"""What several folders of tests share: tiny corpora, a tiny model of each task, the command line in this process."""
+
+from __future__ import annotations
+
+import io
+import random
+import re
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+TINY = {"hidden_size": 8, "embedding_size": 8, "epochs": 2, "batch_size": 8, "learning_rate": 0.02, "seed": 3}
+
+
+class Result(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+    @property
+    def words(self) -> str:
+        """Standard error without the frames that typer draws around usage errors."""
+        return " ".join(re.sub("[╭╮╰╯│─]", " ", self.err).split())
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    """Runs the command line in this process: `run("predict", folder, "a text")`."""
+
+    def call(*args: object, stdin: str = "") -> Result:
+        from stepscan.cli import main
+
+        monkeypatch.setattr(sys, "argv", ["stepscan", *map(str, args)])
+        monkeypatch.setattr(sys, "stdin", io.StringIO(stdin))
+        capsys.readouterr()
+        code = 0
+        try:
+            main()
+        except SystemExit as end:
+            code = int(end.code or 0)
+        return Result(code, *capsys.readouterr())
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def corpora(tmp_path_factory) -> dict[str, Path]:
+    """A small file for each task, the same in every session."""
+    folder, draw = tmp_path_factory.mktemp("corpora"), random.Random(0)
+    reviews = [(f"a {word} film , {draw.choice('xyz')}", label) for word, label in (("good", "pos"), ("bad", "neg"))]
+    texts = {
+        "classify": "text,label\n" + "".join(f'"{text}",{label}\n' for text, label in reviews * 20),
+        "tag": "\n".join(
+            "".join(f"{word} {word[0].upper()}\n" for word in draw.choices(["ab", "ba", "cd"], k=draw.randint(1, 4)))
+            for _ in range(40)
+        ),
+        "generate": "abc abd\n" * 100,
+        "translate": "".join(f"{s}\t{s[::-1]}\n" for s in ("".join(draw.choices("abc", k=3)) for _ in range(40))),
+    }
+    suffix = {"classify": "csv", "tag": "txt", "generate": "txt", "translate": "tsv"}
+    paths = {task: folder / f"{task}.{suffix[task]}" for task in texts}
+    for task, text in texts.items():
+        paths[task].write_text(text)
+    return paths
+
+
+@pytest.fixture(scope="session")
+def models(tmp_path_factory, corpora) -> dict[str, Path]:
+    """A model folder of each task, barely trained. Not to be changed: copy one to break it."""
+    from stepscan.estimators.files import train
+
+    folder = tmp_path_factory.mktemp("models")
+    own = {
+        "tag": {"cell": "gru", "character_size": 4, "spelling_size": 4},
+        "generate": {"cell": "elman", "window": 16},
+        "translate": {"tokenizer": "character"},
+    }
+    for task, file in corpora.items():
+        train(task, [file], folder / task, settings={**TINY, **own.get(task, {})})
+    return {task: folder / task for task in corpora}

@@ -1,0 +1,187 @@
+"""Every wrong input to `stepscan train` is an error in words, and nothing is written."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+import pytest
+import torch
+
+# what, command after `stepscan train` (--out out --quiet is added), pieces of the message
+DATA = [
+    ("no such file", "classify --train revews.csv", "revews.csv: no such file. Did you mean 'reviews.csv'?"),
+    ("no such folder", "classify --train nowhere/a.csv", "nowhere/a.csv: no such file: there is no folder 'nowhere'"),
+    ("a folder", "classify --train full", "full: expected a file, but this is a folder"),
+    ("empty", "classify --train empty.csv", "empty.csv: the file is empty"),
+    ("no rows", "classify --train header.csv", "header.csv, line 1: the file has a header but no rows"),
+    (
+        "no column",
+        "classify --train other.csv",
+        "other.csv, line 1: no column 'text'; the columns are 'title', 'stars'",
+    ),
+    (
+        "no such column",
+        "classify --train reviews.csv --label-column stars",
+        "reviews.csv, line 1: no column 'stars'; the columns are 'text', 'label'",
+    ),
+    ("a long row", "classify --train ragged.csv", "ragged.csv, line 3: expected 2 fields, as in line 1, but got 3"),
+    (
+        "one class",
+        "classify --train one-class.csv",
+        "one-class.csv: expected at least two classes|'pos'|--label-column",
+    ),
+    ("held-out class", "classify --train late-class.csv", "classes that the training data lacks: 'new'|shuffle"),
+    (
+        "not UTF-8",
+        "classify --train latin.csv",
+        "latin.csv, line 3: expected UTF-8 text, but byte 4 of the line is 0xe9",
+    ),
+    ("cut gzip", "classify --train cut.csv.gz", "cut.csv.gz, line|the gzip data is cut off or damaged"),
+    ("broken JSON", "classify --train bad.jsonl", "bad.jsonl, line 2: expected a JSON object, but at character 10"),
+    ("no such format", "classify --train reviews.csv --format cvs", "no format 'cvs'|Did you mean 'csv'?"),
+    ("two files", "classify --train reviews.csv --train other.csv", "classify takes one file as data, got 2"),
+    ("bad --valid", "classify --train reviews.csv --valid empty.csv", "empty.csv: the file is empty"),
+    ("no tag", "tag --train tags.txt", "tags.txt, line 2: expected 2 columns, as in line 1, but got 1: 'b'"),
+    (
+        "not CoNLL-U",
+        "tag --train words.conllu",
+        "words.conllu, line 1: expected 10 columns with tabs between, but got 4",
+    ),
+    ("no such field", "tag --train words.conllu --field xpso", "no field 'xpso'|Did you mean 'xpos'?"),
+    (
+        "unequal files",
+        "translate --train source.txt --train short.txt",
+        "source.txt: expected as many lines as in short.txt, but this file has 3 and that one 2",
+    ),
+    ("an empty line", "translate --train source.txt --train gap.txt", "gap.txt, line 2: the target is empty"),
+    ("one side", "translate --train source.txt", "two files of 'lines', but got format 'lines' and 1 file"),
+    ("three files", f"translate{' --train source.txt' * 3}", "translate takes one .tsv file or two files|got 3"),
+    ("little text", "generate --train short-text.txt", "the text has 4 symbols, too few for 32 parallel streams"),
+]
+SETTINGS = [
+    ("unknown cell", "classify --cell lstmm", "unknown cell 'lstmm'. Did you mean 'lstm'?"),
+    ("another task's", "classify --attention none", "classify has no setting 'attention'. It is for translate."),
+    ("another task's", "generate --bidirectional", "generate has no setting 'bidirectional'. It is for classify, tag."),
+    ("negative", "classify --learning-rate -1", "learning_rate: input should be greater than 0, got -1.0"),
+    ("not a number", "classify --learning-rate nan", "learning_rate: input should be greater than 0, got nan"),
+    ("more than all", "classify --dropout 1.5", "dropout: input should be less than 1, got 1.5"),
+    ("nothing", "classify --hidden-size 0", "hidden_size: input should be greater than or equal to 1, got 0"),
+    ("nothing", "classify --epochs 0", "epochs: input should be greater than or equal to 1, got 0"),
+    ("nothing", "classify --layers 0", "layers: input should be greater than or equal to 1, got 0"),
+    ("nothing", "generate --window 0", "window: input should be greater than or equal to 1, got 0"),
+    ("more than all", "classify --warmup 2", "warmup: input should be less than or equal to 1, got 2.0"),
+    ("huge", f"classify --seed {2**63}", f"seed: input should be less than {2**63}, got {2**63}"),
+    ("negative", "classify --seed -1", "seed: input should be greater than or equal to 0, got -1"),
+    ("two at once", "classify --epochs 0 --batch-size 0", "epochs: input|; batch_size: input"),
+    ("no such choice", "classify --pooling maxx", "pooling: input should be 'last', 'mean', 'max' or 'attention'"),
+    ("no such choice", "generate --tokenizer wrd", "tokenizer: input should be 'word', 'whitespace'|got 'wrd'"),
+    ("no such device", "classify --device gpu", "device: input should be 'cpu' or 'cuda', got 'gpu'"),
+    ("small vocabulary", "translate --tokenizer bpe --vocabulary-size 10", "at least 260, but got 10"),
+    ("feeding nothing", "translate --attention none --input-feeding", "input_feeding|needs attention='additive'"),
+    ("no time", "classify --time-budget soon", "a time budget is written like 90s, 10m or 1h30m, got 'soon'"),
+    ("no time", "classify --time-budget 0m", "time_budget: input should be greater than 0, got 0.0"),
+    (
+        "config key",
+        "classify --config typo.toml",
+        "typo.toml: unknown setting 'hiden-size'. Did you mean 'hidden_size'?",
+    ),
+    ("not TOML", "classify --config broken.toml", "broken.toml is not TOML|line 1, column 8"),
+    ("a table", "classify --config table.toml", "table.toml: unknown setting 'model'"),
+    ("kind of value", "classify --config kind.toml", "hidden_size: input should be a valid integer, got 'big'"),
+    ("no such config", "classify --config typ.toml", "typ.toml: no such file. Did you mean 'typo.toml'?"),
+]
+USAGE = [
+    ("unknown option", "classify --train reviews.csv --hiden-size 3", "No such option: --hiden-size|--hidden-size"),
+    (
+        "unknown task",
+        "clasify --train reviews.csv",
+        "'clasify' is not one of 'classify', 'generate', 'tag', 'translate'",
+    ),
+    ("no task", "", "Missing argument 'task'"),
+    ("no data", "classify", "Missing option '--train'"),
+    ("not a number", "classify --train reviews.csv --epochs many", "Invalid value for '--epochs'"),
+]
+FILE_OF = {"classify": "reviews.csv", "tag": "tags.txt", "generate": "text.txt", "translate": "pairs.tsv"}
+
+
+def table(rows):
+    """What `parametrize` takes: the values of each row, named by its first."""
+    return {"argvalues": [row[1:] for row in rows], "ids": [row[0].replace(" ", "-") for row in rows]}
+
+
+@pytest.mark.parametrize(("command", "expected"), **table(DATA))
+def test_wrong_data(workplace, refuses, command, expected):
+    refuses(workplace, 1, expected.split("|"), "train", *shlex.split(command), "--out", "out", "--quiet")
+
+
+@pytest.mark.parametrize(("command", "expected"), **table(SETTINGS))
+def test_wrong_setting(workplace, refuses, command, expected):
+    task, *options = shlex.split(command)
+    refuses(
+        workplace, 1, expected.split("|"), "train", task, *options, "--train", FILE_OF[task], "--out", "out", "--quiet"
+    )
+
+
+@pytest.mark.parametrize(("command", "expected"), **table(USAGE))
+def test_wrong_usage(workplace, refuses, command, expected):
+    refuses(workplace, 2, expected.split("|"), "train", *shlex.split(command), "--out", "out", "--quiet")
+
+
+@pytest.mark.parametrize("command", ["trian", "--vresion"])
+def test_unknown_command(workplace, refuses, command):
+    refuses(workplace, 2, {"trian": ["'trian'", "Did you mean 'train'?"]}.get(command, ["No such option"]), command)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
+def test_no_gpu(workplace, refuses):
+    expected = ["device 'cuda' was asked for, but PyTorch finds no GPU here"]
+    refuses(workplace, 1, expected, "train", "classify", "--train", "reviews.csv", "--out", "out", "--device", "cuda")
+
+
+@pytest.mark.parametrize("batch_size", [2, 100])
+def test_a_loss_that_is_no_number_writes_nothing(workplace, refuses, batch_size):
+    """With one batch in all, only the validation score shows that the weights are lost."""
+    options = f"--learning-rate inf --epochs 1 --hidden-size 4 --embedding-size 4 --batch-size {batch_size}".split()
+    expected = ["became nan at step", "nothing was saved", "lower learning rate"]
+    refuses(workplace, 1, expected, "train", "classify", "--train", "reviews.csv", "--out", "out", "--quiet", *options)
+
+
+OUT = [
+    ("a file", "file", "file is there already and is no model folder"),
+    ("a file, --overwrite", "file --overwrite", "file is there already and is no model folder"),
+    ("a folder of something else", "full", "full is there already and is no model folder"),
+    ("the same, --overwrite", "full --overwrite", "full is there already and is no model folder"),
+    ("this folder", ". --overwrite", ". is there already and is no model folder"),
+    ("in no folder", "nowhere/out", "nowhere is not a folder, so out cannot be written into it; make it first"),
+    ("in a file", "file/out", "file is not a folder, so out cannot be written into it; make it first"),
+]
+
+
+@pytest.mark.parametrize(("out", "expected"), **table(OUT))
+def test_wrong_out(workplace, refuses, out, expected):
+    """Known before any training: the data file here does not even exist."""
+    refuses(workplace, 1, [expected], "train", "classify", "--train", "none.csv", "--out", *shlex.split(out))
+
+
+def test_out_in_a_folder_that_may_not_be_written(workplace, refuses, monkeypatch):
+    monkeypatch.setattr("os.access", lambda path, mode: str(path) != "full")  # root may write everywhere
+    expected = ["full/out cannot be written: you may not write into the folder full"]
+    refuses(workplace, 1, expected, "train", "classify", "--train", "none.csv", "--out", "full/out")
+
+
+def test_a_disk_that_fails_at_the_end(workplace, refuses, monkeypatch):
+    def fail(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("stepscan.estimators.folder.save_file", fail)
+    options = ["--epochs", "1", "--hidden-size", "4", "--embedding-size", "4", "--quiet"]
+    expected = ["out cannot be written: No space left on device"]
+    refuses(workplace, 1, expected, "train", "classify", "--train", "reviews.csv", "--out", "out", *options)
+
+
+@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="needs /proc")
+def test_out_where_no_folder_can_be_made(workplace, refuses):
+    options = ["--epochs", "1", "--hidden-size", "4", "--embedding-size", "4", "--quiet"]
+    expected = ["/proc/out cannot be written"]
+    refuses(workplace, 1, expected, "train", "classify", "--train", "reviews.csv", "--out", "/proc/out", *options)

@@ -1,0 +1,63 @@
+"""The command line as a process of its own: errors, interrupts and readers that go away."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import stepscan
+
+COMMAND = [sys.executable, "-m", "stepscan"]
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(stepscan.__file__).parents[1])}
+TINY = ["--hidden-size", "4", "--embedding-size", "4", "--epochs", "1000000", "--patience", "1000000"]
+
+
+def test_an_error(workplace):
+    command = [*COMMAND, "train", "classify", "--train", "revews.csv", "--out", "out"]
+    done = subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT)
+    expected = "error: revews.csv: no such file. Did you mean 'reviews.csv'?\n"
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", expected)
+    assert not (workplace / "out").exists()
+
+
+def test_interrupted_in_training(workplace):
+    before = sorted(os.listdir(workplace))
+    command = [*COMMAND, "train", "classify", "--train", "reviews.csv", "--out", "out", *TINY]
+    with subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=ENVIRONMENT,
+        # A shell that runs these tests in the background has its children ignore SIGINT.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    ) as process:
+        assert process.stderr is not None
+        try:
+            lines = iter(process.stderr.readline, "")
+            assert any("epoch  2" in line for line in lines)
+            process.send_signal(signal.SIGINT)
+            out, err = process.communicate(timeout=30)
+        finally:
+            process.kill()
+    assert process.returncode == 130
+    assert out == ""
+    assert err.splitlines()[-1] == "interrupted; nothing was written"
+    assert "Traceback" not in err
+    assert sorted(os.listdir(workplace)) == before
+
+
+def test_a_reader_that_goes_away(models, workplace):
+    (workplace / "many.txt").write_text("a good film\n" * 20_000)
+    command = [*COMMAND, "predict", str(models["classify"]), "--input", "many.txt"]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, **pipes, text=True, env=ENVIRONMENT) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline().endswith("a good film\n")
+        process.stdout.close()
+        assert process.stderr.read() == ""
+    assert process.returncode == 1

@@ -1,0 +1,190 @@
+"""Every fault of a model folder, and every wrong use of a whole one, is an error in words."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import shutil
+
+import pytest
+from safetensors.numpy import load_file, save_file
+
+
+@pytest.fixture
+def classifier(models, workplace):
+    """A copy of a whole model folder, to be broken."""
+    shutil.copytree(models["classify"], workplace / "model")
+    return workplace / "model"
+
+
+def test_whole(classifier, run):
+    assert run("predict", "model", "a good film").code == 0
+
+
+MISSING = {
+    "config.json": "model is no model folder: it has no config.json",
+    "model.safetensors": "model is no whole model folder: model.safetensors is missing",
+    "tokenizer.json": "model/tokenizer.json: expected a tokenizer, but: No such file",
+    "labels.json": "model is no whole model folder: labels.json is missing",
+    "metrics.jsonl": "model is no whole model folder: metrics.jsonl is missing",
+}
+BROKEN = {
+    "config.json": "model/config.json is not JSON",
+    "model.safetensors": "model/model.safetensors does not fit config.json",
+    "tokenizer.json": "model/tokenizer.json: expected a tokenizer, but: ",
+    "labels.json": "model/labels.json is not JSON",
+    "metrics.jsonl": "model/metrics.jsonl is not JSON",
+}
+NOT_TEXT = {
+    "config.json": "model/config.json cannot be read: 'utf-8' codec",
+    "labels.json": "model/labels.json cannot be read: 'utf-8' codec",
+    "metrics.jsonl": "model/metrics.jsonl cannot be read: 'utf-8' codec",
+    "tokenizer.json": "model/tokenizer.json: expected a tokenizer, but: stream did not contain valid UTF-8",
+}
+
+
+@pytest.mark.parametrize(("name", "expected"), MISSING.items())
+def test_missing_file(classifier, workplace, refuses, name, expected):
+    (classifier / name).unlink()
+    refuses(workplace, 1, [expected], "predict", "model", "a good film")
+
+
+@pytest.mark.parametrize(("name", "expected"), MISSING.items())
+def test_a_folder_in_place_of_a_file(classifier, workplace, refuses, name, expected):
+    (classifier / name).unlink()
+    (classifier / name).mkdir()
+    refuses(workplace, 1, [expected.split(":")[0]], "predict", "model", "a good film")
+
+
+@pytest.mark.parametrize(("name", "expected"), BROKEN.items())
+def test_broken_file(classifier, workplace, refuses, name, expected):
+    whole = (classifier / name).read_bytes()
+    (classifier / name).write_bytes(whole[:-3])
+    refuses(workplace, 1, [expected], "predict", "model", "a good film")
+
+
+@pytest.mark.parametrize(("name", "expected"), NOT_TEXT.items())
+def test_not_utf8(classifier, workplace, refuses, name, expected):
+    (classifier / name).write_bytes(b"\xff\xfe\x00")
+    refuses(workplace, 1, [expected], "predict", "model", "a good film")
+
+
+CONFIG = [
+    ({"format_version": 2}, "model was written by a newer Stepscan: its format is 2, this one reads 1"),
+    ({"format_version": "1"}, "config.json: format_version: Input should be a valid integer"),
+    ({"format": "other"}, "config.json: format: Input should be 'stepscan'"),
+    ({"task": "sing"}, "model: unknown task 'sing'. Known: classify, generate, tag, translate."),
+    ({"extra": 1}, "config.json: extra: Extra inputs are not permitted"),
+    ({"settings": {"hiden_size": 1}}, "config.json: Classifier has no setting 'hiden_size'"),
+    ({"model": {}}, "config.json: 'model' describes no model: {}"),
+    ({"model": {"encodr": {}}}, "no layer or model is registered as 'encodr'. Did you mean 'encoder'?"),
+    ({"model": {"encoder": {}}}, "the description of 'encoder' does not fit its constructor: missing"),
+    (
+        {"model": {"encoder": {"embedding": None, "layer": 3, "outputs": 2}}},
+        "model/config.json: 'model' cannot be built: 'int' object has no attribute",
+    ),
+    (
+        {"model": {"lstm": {"input_size": 3, "hidden_size": -1}}},
+        "model/config.json: 'model' cannot be built: hidden_size must be a whole number of at least 1, got -1",
+    ),
+    (
+        {"model": {"lstm": {"input_size": 3, "hidden_size": 10**8}}},
+        "model/config.json: 'model' cannot be built: ",
+    ),
+    ({"model": {"lstm": {"input_size": 3, "hidden_size": 3}}}, "model.safetensors does not fit config.json: "),
+]
+
+
+@pytest.mark.parametrize(("change", "expected"), CONFIG)
+def test_wrong_config(classifier, workplace, refuses, change, expected):
+    config = json.loads((classifier / "config.json").read_text())
+    (classifier / "config.json").write_text(json.dumps({**config, **change}))
+    refuses(workplace, 1, [expected], "predict", "model", "a good film")
+
+
+OTHER = [
+    ("labels.json", '["one"]', "model/labels.json: expected a list of 2 labels"),
+    ("labels.json", "[1, 2]", "model/labels.json: expected a list of 2 labels"),
+    ("labels.json", '{"neg": 0, "pos": 1}', "model/labels.json: expected a list of 2 labels"),
+    ("metrics.jsonl", "[1]\n", "model/metrics.jsonl: expected a JSON object on each line"),
+    ("config.json", "[]", "model/config.json: the whole: Input should be a valid dictionary"),
+    ("config.json", "[" * 100_000, "model/config.json is not JSON"),
+]
+
+
+@pytest.mark.parametrize(("name", "text", "expected"), OTHER)
+def test_other_content(classifier, workplace, refuses, name, text, expected):
+    (classifier / name).write_text(text)
+    refuses(workplace, 1, [expected], "predict", "model", "a good film")
+
+
+def test_weights_of_another_size(classifier, workplace, refuses):
+    weights = load_file(classifier / "model.safetensors")
+    save_file({**weights, "head.weight": weights["head.weight"][:, 1:].copy()}, classifier / "model.safetensors")
+    expected = ["model/model.safetensors does not fit config.json", "size mismatch for head.weight"]
+    refuses(workplace, 1, expected, "predict", "model", "a good film")
+
+
+def test_files_of_another_model(classifier, models, workplace, refuses):
+    shutil.copy(models["tag"] / "tokenizer.json", classifier / "tokenizer.json")
+    expected = ["model/tokenizer.json is not of this model: it has another number of symbols"]
+    refuses(workplace, 1, expected, "predict", "model", "a good film")
+
+
+NO_MODEL = [
+    ("predict nowhere x", "nowhere does not exist; a model folder is what `stepscan train … --out nowhere` writes"),
+    ("evaluate file reviews.csv", "file is a file, not a model folder"),
+    ("generate full", "full is no model folder: it has no config.json"),
+]
+
+
+@pytest.mark.parametrize(("command", "expected"), NO_MODEL)
+def test_no_model(workplace, refuses, command, expected):
+    refuses(workplace, 1, [expected], *shlex.split(command))
+
+
+# {task} stands for the folder of that task's model.
+USES = [
+    ("predict {generate} x", "holds a language model: use `stepscan generate`, or `stepscan evaluate`"),
+    ("generate {classify}", "holds a Classifier, not a LanguageModel"),
+    ("evaluate {classify} reviews.csv --label-column text", "the model knows none of these labels: it says neg, pos"),
+    ("evaluate {classify} reviews.csv reviews.csv", "classify takes one file as data, got 2"),
+    ("evaluate {classify} empty.csv", "empty.csv: the file is empty"),
+    ("evaluate {translate} source.txt short.txt", "expected as many lines as in short.txt"),
+    ("evaluate {tag} reviews.csv --field xpos", "Only CoNLL-U has a field 'xpos'"),
+    ("predict {classify} x --input source.txt", "texts come from the command line or from --input, not from both"),
+    ("predict {classify} --input sorce.txt", "sorce.txt: no such file. Did you mean 'source.txt'?"),
+    (
+        "predict {classify} --input reviews.csv --text-column title",
+        "no column 'title'; the columns are 'text', 'label'",
+    ),
+    ("predict {classify} x --output nowhere/o", "nowhere/o: the file cannot be written: No such file or directory"),
+    ("predict {classify} x --output .", ".: the file cannot be written"),
+    ("predict {classify} x --output full", "full: the file cannot be written: Is a directory"),
+    ("predict {classify} x --beam-width 3", "classify has no setting 'beam_width'"),
+    ("predict {tag} x --n-best 2", "n_best is for translate"),
+    ("predict {translate} x --n-best 0", "n_best is 0"),
+    ("predict {translate} x --beam-width 0", "beam_width: input should be greater than or equal to 1, got 0"),
+    ("predict {translate} x --length-penalty -1", "length_penalty: input should be greater than or equal to 0, got -1"),
+    ("generate {generate} --temperature -1", "temperature must be a finite number, 0 (greedy) or more, but is -1.0"),
+    ("generate {generate} --top-p 0", "top_p must be more than 0 and at most 1 (off), but is 0.0"),
+    ("generate {generate} --top-k -1", "top_k must be a whole number, 0 (off) or more, but is -1"),
+    ("generate {generate} --min-p 2", "min_p must be between 0 (off) and 1, but is 2.0"),
+    ("generate {generate} --seed -1", "seed must be 0 or more, but is -1"),
+    ("train classify --train none.csv --out {classify}", "holds a model already; choose another name, or overwrite it"),
+]
+
+
+@pytest.mark.parametrize(("command", "expected"), USES)
+def test_wrong_use(models, workplace, refuses, command, expected):
+    refuses(workplace, 1, [expected], *shlex.split(command.format(**models)))
+
+
+def test_wrong_usage(models, workplace, refuses):
+    refuses(workplace, 2, ["Invalid value for '--length'"], "generate", models["generate"], "--length", "-1")
+
+
+def test_an_unknown_symbol_in_a_prompt_is_a_warning(models, run):
+    result = run("generate", models["generate"], "--prompt", "Ω", "--length", 3)
+    assert (result.code, result.out[0], len(result.out)) == (0, "Ω", 5)
+    assert result.words == "warning: the prompt holds symbols that the model never saw; it reads them as unknown"

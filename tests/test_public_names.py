@@ -1,0 +1,118 @@
+"""What users may rely on: public names, commands, options, and that importing them is cheap. Change it on purpose."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer
+
+import stepscan
+from stepscan.cli import app
+
+NAMES = """
+    AttentiveDecoder Bidirectional Classifier ConditionedGenerator DataError Dropout Elman Embedding Encoder GRU
+    Generator LSTM LanguageModel Layer LayerNorm Linear ModelFormatError NotFittedError Pointwise Recurrence Residual
+    Sequences SettingsError Stack StepscanError Tagger Transducer Translator VariationalDropout WordAndCharacterEmbedding build
+    describe from_torch laws load register to_torch
+"""
+OPTIONS = {
+    "demo": "--only --seed",
+    "evaluate": "--field --format --json --label-column --text-column files model",
+    "generate": "--json --length --min-p --prompt --seed --temperature --top-k --top-p model",
+    "predict": "--beam-width --format --input --json --length-penalty --n-best --output --text-column model texts",
+    "train": """
+        --attention --batch-size --beam-width --bidirectional --cell --character-size --clip-norm --config --device
+        --dropout --embedding-size --epochs --field --format --hidden-size --input-feeding --json --keep-case
+        --label-column --label-smoothing --layers --learning-rate --length-penalty --lowercase --no-input-feeding
+        --not-tied --one-direction --out --overwrite --patience --pooling --quiet --seed --spelling-size --text-column
+        --tied --time-budget --tokenizer --train --unknown-probability --valid --vocabulary-size --warmup
+        --weight-decay --window task
+    """,
+}
+TORCH_FREE = [
+    "stepscan",
+    "stepscan.cli",
+    "stepscan.data.readers",
+    "stepscan.data.tokenizers",
+    "stepscan.decoding",
+    "stepscan.registry",
+    "stepscan.state",
+]
+
+
+def test_public_names():
+    assert stepscan.__all__ == sorted(NAMES.split())
+    assert dir(stepscan) == stepscan.__all__
+
+
+def test_every_public_name_is_there():
+    for name in stepscan.__all__:
+        found = getattr(stepscan, name)
+        assert getattr(found, "__name__", name).removeprefix("stepscan.") == name
+
+
+def test_unknown_name():
+    with pytest.raises(AttributeError, match="module 'stepscan' has no attribute 'Lstm'"):
+        _ = stepscan.Lstm
+
+
+def test_commands_and_options():
+    commands = typer.main.get_command(app).commands
+    found = {
+        name: sorted(word for parameter in command.params for word in [*parameter.opts, *parameter.secondary_opts])
+        for name, command in commands.items()
+    }
+    assert found == {name: sorted(words.split()) for name, words in OPTIONS.items()}
+
+
+def test_options_of_train_are_the_estimators_settings():
+    """Every setting of an estimator can be given on the command line."""
+    from stepscan.estimators.files import ESTIMATORS
+
+    of_train = {parameter.name for parameter in typer.main.get_command(app).commands["train"].params}
+    settings = {name for kind in ESTIMATORS.values() for name in kind().get_params()}
+    assert settings - of_train == {"verbose"}  # which is --quiet, the other way round
+
+
+def test_importing_is_cheap():
+    """None of these brings in torch, or scikit-learn, which is as slow."""
+    check = (
+        "import importlib, sys\n"
+        f"for name in {TORCH_FREE}:\n"
+        "    importlib.import_module(name)\n"
+        "    found = {'torch', 'sklearn', 'scipy', 'pydantic'} & set(sys.modules)\n"
+        "    assert not found, f'{name} imports {found}'\n"
+        "print('done')"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(Path(stepscan.__file__).parents[1])}
+    done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, env=environment)
+    assert (done.stdout, done.stderr) == ("done\n", "")
+
+
+def test_help(run):
+    result = run("--help")
+    assert result.code == 0
+    for words in ("Sequence models you train as a scan", "stepscan demo", "train", "evaluate", "predict", "generate"):
+        assert words in result.out
+
+
+def test_help_of_train(run):
+    result = run("train", "--help")
+    assert result.code == 0
+    words = " ".join(result.out.replace("│", " ").split())
+    for expected in (
+        "classify|generate|tag|",
+        "--train",
+        "without it the last tenth is held out",
+        "Recurrent cell: lstm, gru, elman.",
+        "such as 90s, 10m, 1h30m",
+        "options go before it",
+        "stepscan train classify --train reviews.csv --out model",
+        "stepscan train translate --train train.de --train train.en",
+        "Defaults depend on the task",
+    ):
+        assert expected in words, expected
