@@ -15,9 +15,9 @@ from stepscan.cli import app
 
 NAMES = """
     AttentiveDecoder Bidirectional Classifier ConditionedGenerator DataError Dropout Elman Embedding Encoder GRU
-    Generator LSTM LanguageModel Layer LayerNorm Linear ModelFormatError NotFittedError Pointwise Recurrence Residual
-    Sequences SettingsError Stack StepscanError Tagger Transducer Translator VariationalDropout WordAndCharacterEmbedding build
-    describe from_torch laws load register to_torch
+    Generator LSTM LanguageModel Layer LayerNorm Linear ModelFormatError NotFittedError Pointwise Recurrence
+    Residual Sequences SettingsError Stack StepscanError Tagger Transducer Translator VariationalDropout
+    WordAndCharacterEmbedding build describe from_torch laws load register to_torch
 """
 OPTIONS = {
     "demo": "--only --seed",

@@ -236,7 +236,7 @@ def _state_survives(trial: Trial) -> None:
     saved = load_tensors(save_tensors({f"_{name}": leaf.contiguous() for name, leaf in named.items()}))
     values = iter([saved[f"_{name}"] for name in named])
     loaded = map_state(lambda _: next(values), trial.state)
-    order = torch.randperm(rows, generator=trial.random)
+    order = torch.randperm(rows, generator=trial.random).to(trial.device)
     outputs, final = trial.scan(trial.inputs, trial.state)
     again, again_final = trial.scan(Sequences(trial.data[order], trial.lengths[order]), select(loaded, order))
     same("saved, loaded and reordered, output", again.zeroed().data, outputs.zeroed().data[order])

@@ -42,8 +42,9 @@ class Trial:
     """A layer, in the case's dtype and without per-step noise, with random inputs and a state it can be in."""
 
     def __init__(self, layer: Layer, case: Case) -> None:
-        self.case, self.lengths, self.random = case, torch.tensor(case.lengths, dtype=torch.long), torch.Generator()
-        self.random.manual_seed(case.seed)
+        self.case, self.random = case, torch.Generator().manual_seed(case.seed)
+        self.device = next((p.device for p in layer.parameters()), torch.device("cpu"))
+        self.lengths = torch.tensor(case.lengths, dtype=torch.long, device=self.device)
         self.layer = copy.deepcopy(layer).to(case.dtype).eval()
         self.causal = isinstance(layer, Recurrence)
         self.data = self.normal(len(case.lengths), case.steps, layer.input_size)
@@ -51,7 +52,7 @@ class Trial:
         self.state = self._reachable_state()
 
     def normal(self, *size: int) -> Tensor:
-        return torch.randn(*size, generator=self.random, dtype=self.case.dtype)
+        return torch.randn(*size, generator=self.random, dtype=self.case.dtype).to(self.device)
 
     def scan(self, inputs: Sequences, state: State | None) -> tuple[Sequences, State]:
         outputs, final = self.layer.scan(inputs, state)
@@ -131,7 +132,7 @@ def gradients_of(trial: Trial, outputs: Tensor, final: State, sources: list[Tens
     total = outputs.new_zeros(())
     for leaf in (outputs, *leaves(final)):
         if leaf.is_floating_point() and leaf.requires_grad:
-            total = total + (leaf * torch.randn(leaf.shape, generator=random, dtype=leaf.dtype)).sum()
+            total = total + (leaf * torch.randn(leaf.shape, generator=random, dtype=leaf.dtype).to(leaf.device)).sum()
     if not total.requires_grad:
         return [torch.zeros_like(source) for source in sources]
     found = torch.autograd.grad(total, sources, allow_unused=True)

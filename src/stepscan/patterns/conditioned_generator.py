@@ -35,6 +35,8 @@ class ConditionedGenerator(nn.Module):
                 f"the decoder looks at items of {generator.layer.memory_size} numbers, but {encoder.described} "
                 f"gives {encoder.output_size}; make memory_size {encoder.output_size}"
             )
+        if generator.start is not None:
+            raise ValueError("the encoder makes the initial state, so the generator's must be 'zero', not 'learned'")
         self.embedding, self.encoder, self.generator = embedding, encoder, generator
         self.bridge = nn.Linear(encoder.output_size, generator.layer.condition_size)
 

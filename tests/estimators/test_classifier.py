@@ -1,0 +1,185 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from toy_tasks import FAST, equal_to_the_bit, history_is_whole, ordered, weights_of
+
+import stepscan as ss
+from stepscan.data.batching import pad
+
+TINY = {"hidden_size": 4, "embedding_size": 4, "epochs": 1, "batch_size": 8, **FAST}
+TEXTS, LABELS = ordered(40, 3)
+
+
+def test_learns_the_order_of_words(classifier):
+    texts, labels = ordered(200, 2)
+    assert classifier.score(texts, labels) >= 0.99
+    assert classifier.metrics(texts, labels)["macro_f1"] >= 0.99
+    assert classifier.history_[-1]["valid_accuracy"] >= 0.97
+    assert classifier.classes_.tolist() == ["first a", "first b"]
+
+
+def test_what_it_says_agrees(classifier):
+    texts, labels = ordered(50, 4)
+    probabilities = classifier.predict_proba(texts)
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-5)
+    assert (classifier.classes_[probabilities.argmax(axis=1)] == classifier.predict(texts)).all()
+    labels[0] = "first a" if labels[0] == "first b" else "first b"
+    right = np.mean(classifier.predict(texts) == np.array(labels))
+    assert classifier.score(texts, labels) == right < 1
+    assert classifier.metrics(texts, labels)["accuracy"] == right
+    weighted = classifier.score(texts, labels, sample_weight=[0.0] + [1.0] * 49)
+    assert weighted == np.mean((classifier.predict(texts) == np.array(labels))[1:])
+
+
+def test_transform_is_what_the_decision_is_made_from(classifier):
+    texts, _ = ordered(30, 5)
+    features = torch.from_numpy(classifier.transform(texts))
+    assert features.shape == (30, 16)
+    by_hand = classifier.model_.head(features).softmax(dim=1).detach().numpy()
+    np.testing.assert_allclose(by_hand, classifier.predict_proba(texts), atol=1e-6)
+
+
+def test_transform_by_hand(classifier):
+    """The feature vector is h after the last word: the cell folded over the words' vectors."""
+    ids = classifier.tokenizers_["tokenizer"].encode("x b z a")
+    model = classifier.model_
+    state = model.layer.initial_state(1)
+    with torch.no_grad():
+        for i in ids:
+            y, state = model.layer.step(model.embedding.weight[[i]], state)
+    np.testing.assert_allclose(classifier.transform(["x b z a"]), y.numpy(), atol=1e-6)
+
+
+def test_a_text_alone_is_a_text_in_a_batch(classifier):
+    texts, _ = ordered(150, 6)
+    together = classifier.predict_proba(texts)
+    alone = np.concatenate([classifier.predict_proba([text]) for text in texts[:20]])
+    np.testing.assert_allclose(together[:20], alone, atol=1e-5)
+    np.testing.assert_allclose(classifier.predict_proba(texts[::-1])[::-1], together, atol=1e-5)
+
+
+def test_saved_and_loaded(classifier, tmp_path):
+    texts, _ = ordered(50, 7)
+    classifier.save(tmp_path / "model")
+    again = ss.load(tmp_path / "model")
+    assert type(again) is ss.Classifier
+    assert again.get_params() == classifier.get_params()
+    assert (again.labels_, again.history_) == (classifier.labels_, classifier.history_)
+    assert (again.predict_proba(texts) == classifier.predict_proba(texts)).all()
+    assert (again.transform(texts) == classifier.transform(texts)).all()
+
+
+def test_history(classifier):
+    assert history_is_whole(classifier.history_, 8, ["valid_accuracy", "valid_nats"])
+    assert [row["step"] for row in classifier.history_] == [23 * epoch for epoch in range(1, 9)]  # 360 texts by 16
+
+
+@pytest.mark.parametrize("pooling", ["last", "mean", "max", "attention"])
+def test_texts_without_a_word(pooling):
+    """A text of length 0 is like any other, in training and after, alone or not."""
+    model = ss.Classifier(pooling=pooling, **TINY).fit(["", *TEXTS, ""], ["first a", *LABELS, "first b"])
+    alone, among = model.predict_proba([""]), model.predict_proba(["a b", "", "b a x y"])
+    np.testing.assert_allclose(alone[0], among[1], atol=1e-6)
+    assert np.isfinite(among).all()
+    if pooling != "last":
+        assert (model.transform([""]) == 0).all()
+    assert model.predict([]).shape == (0,)
+
+
+def test_one_text_is_not_a_list(classifier):
+    for ask in (classifier.predict, classifier.predict_proba, classifier.transform):
+        with pytest.raises(ss.SettingsError, match="a list is needed, got one text, 'a b'; put it into a list"):
+            ask("a b")
+    with pytest.raises(ss.SettingsError, match="a list is needed"):
+        ss.Classifier().fit("a b", ["first a"])
+
+
+def test_not_fitted(tmp_path):
+    model = ss.Classifier()
+    for ask in (model.predict, model.predict_proba, model.transform):
+        with pytest.raises(ss.NotFittedError, match="this Classifier is not trained yet"):
+            ask(["a"])
+    with pytest.raises(ss.NotFittedError):
+        model.save(tmp_path / "model")
+    assert not (tmp_path / "model").exists()
+
+
+def test_the_last_tenth_is_held_out():
+    """The vocabulary shows which texts were learned from: the last tenth is another's."""
+    texts = [f"w{number} {text}" for number, text in enumerate(TEXTS)]
+    held = ss.Classifier(**TINY).fit(texts, LABELS)
+    assert {f"w{n}" for n in range(40)} & set(held.tokenizers_["tokenizer"].tokens) == {f"w{n}" for n in range(36)}
+    given = ss.Classifier(**TINY).fit(texts[:36], LABELS[:36], validation=(texts[36:], LABELS[36:]))
+    assert equal_to_the_bit(weights_of(held), weights_of(given))
+    assert (
+        held.history_[0]["valid_accuracy"] == given.history_[0]["valid_accuracy"] == held.score(texts[36:], LABELS[36:])
+    )
+
+
+def test_wrong_examples():
+    with pytest.raises(ss.SettingsError, match="the validation data has classes that the training data lacks: 'new'"):
+        ss.Classifier(**TINY).fit(TEXTS, LABELS, validation=(["a"], ["new"]))
+    with pytest.raises(ss.SettingsError, match="at least two classes, but every label is 'one'"):
+        ss.Classifier(**TINY).fit(TEXTS, ["one"] * 40)
+    with pytest.raises(ss.SettingsError, match="as many texts as classes are needed, got 40 and 39"):
+        ss.Classifier(**TINY).fit(TEXTS, LABELS[1:])
+    with pytest.raises(ss.SettingsError, match="there are no texts to learn from"):
+        ss.Classifier(**TINY).fit([], [])
+
+
+def test_labels_may_be_numbers():
+    numbers = np.array([int(label == "first b") for label in LABELS])
+    model = ss.Classifier(**TINY).fit(TEXTS, numbers)
+    assert model.classes_.tolist() == ["0", "1"]
+    assert model.score(TEXTS, numbers) == np.mean(model.predict(TEXTS).astype(int) == numbers)
+
+
+def test_seeds():
+    one, same, other = (ss.Classifier(**TINY, seed=seed).fit(TEXTS, LABELS) for seed in (1, 1, 2))
+    assert equal_to_the_bit(weights_of(one), weights_of(same))
+    assert not equal_to_the_bit(weights_of(one), weights_of(other))
+
+
+def test_the_callers_random_numbers_stay():
+    torch.manual_seed(5)
+    np.random.seed(5)
+    expected = torch.rand(3), np.random.rand(3)
+    torch.manual_seed(5)
+    np.random.seed(5)
+    ss.Classifier(**TINY).fit(TEXTS, LABELS)
+    assert torch.equal(torch.rand(3), expected[0])
+    assert (np.random.rand(3) == expected[1]).all()
+
+
+def test_as_scikit_learn_expects():
+    model = ss.Classifier(**TINY, cell="gru")
+    copy = clone(model).set_params(hidden_size=5)
+    assert (copy.get_params()["hidden_size"], model.hidden_size, copy.cell) == (5, 4, "gru")
+    with pytest.raises(ValueError, match="Invalid parameter 'hiden_size'"):
+        model.set_params(hiden_size=3)
+    search = GridSearchCV(model, {"cell": ["elman", "gru"]}, cv=2).fit(TEXTS, LABELS)
+    assert search.best_params_["cell"] in ("elman", "gru")
+    assert np.isfinite(search.cv_results_["mean_test_score"]).all()
+    scaled = make_pipeline(search.best_estimator_, StandardScaler()).fit_transform(TEXTS, LABELS)
+    np.testing.assert_allclose(scaled.mean(axis=0), 0, atol=1e-5)
+
+
+def test_weights_do_not_depend_on_what_was_fitted_before(classifier):
+    model = ss.Classifier(**TINY)
+    model.fit(*ordered(60, 9))
+    assert equal_to_the_bit(weights_of(model.fit(TEXTS, LABELS)), weights_of(ss.Classifier(**TINY).fit(TEXTS, LABELS)))
+
+
+def test_the_model_is_a_module(classifier):
+    """`model_` is a plain pattern, ready for PyTorch."""
+    assert isinstance(classifier.model_, ss.Encoder)
+    assert not classifier.model_.training
+    ids = classifier.tokenizers_["tokenizer"].encode_batch(["b a", "a"])
+    scores = classifier.model_(pad(ids)).softmax(dim=1).detach().numpy()
+    np.testing.assert_allclose(scores, classifier.predict_proba(["b a", "a"]), atol=1e-6)
