@@ -64,7 +64,9 @@ class PlainTagger(nn.Module):
         return F.cross_entropy(scores.flatten(0, 1), targets.flatten(), ignore_index=-100)
 
 
-def epoch(model: nn.Module, optimiser: torch.optim.Optimizer, loss: Callable[[Batch], Tensor], batches: list[Batch]) -> float:
+def epoch(
+    model: nn.Module, optimiser: torch.optim.Optimizer, loss: Callable[[Batch], Tensor], batches: list[Batch]
+) -> float:
     """Seconds to train on the batches once."""
     started = time.perf_counter()
     for batch in batches:
@@ -110,7 +112,8 @@ def main() -> None:
     for name, seconds in times.items():
         ratio = statistics.median(s / o for s, o in zip(seconds, times["stepscan"], strict=True))
         middle = statistics.median(seconds)
-        print(f"{name:<32} {1000 * middle / len(batches):6.1f} ms a batch  {tokens / middle:8,.0f} tokens/s  {ratio:.2f}× our time")
+        speed = f"{1000 * middle / len(batches):6.1f} ms a batch  {tokens / middle:8,.0f} tokens/s"
+        print(f"{name:<32} {speed}  {ratio:.2f}× our time")
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Self, TypeVar
 
@@ -22,18 +23,43 @@ from stepscan.training.settings import ModelSettings, TrainingSettings, validate
 Item = TypeVar("Item")
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class Estimator(BaseEstimator):
-    """Base of `Classifier`, `LanguageModel`, `Tagger` and `Translator`.
+    """Base of `Classifier`, `LanguageModel`, `Tagger` and `Translator`, and the settings that all of them have.
 
     The constructor only keeps its settings; `fit` checks them. After `fit` or `load` there are `model_` (the pattern,
     an `nn.Module`), `tokenizers_`, `labels_` (or None) and `history_` (the training curve).
+
+    Args:
+        epochs: passes over the training data, at most.
+        time_budget: seconds; the schedule is completed and training ends by then.
+        batch_size: sequences a batch.
+        learning_rate: AdamW's, at its highest.
+        warmup: share of training in which the learning rate rises; then it falls, half a cosine, to 0.
+        weight_decay: AdamW's (Loshchilov & Hutter 2019), on matrices.
+        clip_norm: largest norm of all gradients together (Pascanu et al. 2013).
+        patience: evaluations without a better score after which training stops; the best weights are kept.
+        seed: same seed, same machine: same weights to the bit (with a time budget, that depends on the time).
+        device: `cpu` or `cuda`.
+        verbose: whether `fit` reports on standard error.
     """
 
     task: ClassVar[str]
-    model_: Any
-    tokenizers_: dict[str, TextTokenizer]
-    labels_: list[str] | None
-    history_: list[dict[str, Any]]
+    epochs: int = 5
+    time_budget: float | None = None
+    batch_size: int = 32
+    learning_rate: float = 2e-3
+    warmup: float = 0.05
+    weight_decay: float = 0.01
+    clip_norm: float = 1.0
+    patience: int = 3
+    seed: int = 0
+    device: str = "cpu"
+    verbose: bool = False
+    model_: Any = field(init=False)
+    tokenizers_: dict[str, TextTokenizer] = field(init=False)
+    labels_: list[str] | None = field(init=False)
+    history_: list[dict[str, Any]] = field(init=False)
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> None:
         """Write a model folder, whole or not at all.

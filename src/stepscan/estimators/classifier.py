@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -21,6 +22,7 @@ from stepscan.training.loop import Task
 from stepscan.training.settings import TrainingSettings
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class Classifier(ClassifierMixin, Estimator):
     """Decides which class a text belongs to.
 
@@ -36,49 +38,25 @@ class Classifier(ClassifierMixin, Estimator):
         tokenizer: `word`, `whitespace`, `character`, `byte` or `bpe`.
         vocabulary_size: symbols at most.
         lowercase: whether case is dropped.
-        epochs … device: see `stepscan.training.settings`.
-        verbose: whether `fit` reports on standard error.
+        epochs … device: see `Estimator`.
     """
 
     task: ClassVar[str] = "classify"
 
-    def __init__(
-        self,
-        cell: str = "lstm",
-        layers: int = 1,
-        hidden_size: int = 128,
-        bidirectional: bool = True,
-        pooling: str = "max",
-        embedding_size: int = 128,
-        dropout: float = 0.5,
-        unknown_probability: float = 0.02,
-        tokenizer: str = "word",
-        vocabulary_size: int = 30000,
-        lowercase: bool = True,
-        epochs: int = 5,
-        time_budget: float | None = None,
-        batch_size: int = 64,
-        learning_rate: float = 2e-3,
-        warmup: float = 0.05,
-        weight_decay: float = 0.01,
-        clip_norm: float = 1.0,
-        patience: int = 3,
-        seed: int = 0,
-        device: str = "cpu",
-        verbose: bool = False,
-    ) -> None:
-        self.cell, self.layers, self.hidden_size, self.bidirectional = cell, layers, hidden_size, bidirectional
-        self.pooling, self.embedding_size, self.dropout = pooling, embedding_size, dropout
-        self.unknown_probability, self.tokenizer = unknown_probability, tokenizer
-        self.vocabulary_size, self.lowercase = vocabulary_size, lowercase
-        self.epochs, self.time_budget, self.batch_size, self.learning_rate = (
-            epochs,
-            time_budget,
-            batch_size,
-            learning_rate,
-        )
-        self.warmup, self.weight_decay, self.clip_norm, self.patience = warmup, weight_decay, clip_norm, patience
-        self.seed, self.device, self.verbose = seed, device, verbose
+    cell: str = "lstm"
+    layers: int = 1
+    hidden_size: int = 128
+    bidirectional: bool = True
+    pooling: str = "max"
+    embedding_size: int = 128
+    dropout: float = 0.5
+    unknown_probability: float = 0.02
+    tokenizer: str = "word"
+    vocabulary_size: int = 30000
+    lowercase: bool = True
+    epochs: int = 5
+    batch_size: int = 64
+    learning_rate: float = 2e-3
 
     @property
     def classes_(self) -> np.ndarray:

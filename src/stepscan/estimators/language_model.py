@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -26,6 +27,7 @@ _ROWS_TO_SCORE = 64  # pieces that a long text is scored in, side by side …
 _SHORTEST_ROW = 1000  # … each of so many symbols at least, so that few are scored without what went before
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class LanguageModel(Estimator):
     """Learns what follows what in a text, and generates.
 
@@ -39,46 +41,23 @@ class LanguageModel(Estimator):
         tokenizer: `character`, `byte`, `bpe`, `word` or `whitespace`; the last two write a line's end as `<eos>`.
         vocabulary_size: symbols at most; None for all.
         window: steps that gradients go back (truncated back-propagation through time); the state is carried on.
-        epochs … device: see `stepscan.training.settings`; `batch_size` is the number of parallel streams of text.
-        verbose: whether `fit` reports on standard error.
+        epochs … device: see `Estimator`; `batch_size` is the number of parallel streams of text.
     """
 
     task: ClassVar[str] = "generate"
 
-    def __init__(
-        self,
-        cell: str = "lstm",
-        layers: int = 1,
-        hidden_size: int = 384,
-        embedding_size: int = 64,
-        tied: bool = False,
-        dropout: float = 0.1,
-        tokenizer: str = "character",
-        vocabulary_size: int | None = None,
-        window: int = 128,
-        epochs: int = 8,
-        time_budget: float | None = None,
-        batch_size: int = 32,
-        learning_rate: float = 4e-3,
-        warmup: float = 0.05,
-        weight_decay: float = 0.01,
-        clip_norm: float = 1.0,
-        patience: int = 3,
-        seed: int = 0,
-        device: str = "cpu",
-        verbose: bool = False,
-    ) -> None:
-        self.cell, self.layers, self.hidden_size, self.embedding_size = cell, layers, hidden_size, embedding_size
-        self.tied, self.dropout, self.tokenizer = tied, dropout, tokenizer
-        self.vocabulary_size, self.window = vocabulary_size, window
-        self.epochs, self.time_budget, self.batch_size, self.learning_rate = (
-            epochs,
-            time_budget,
-            batch_size,
-            learning_rate,
-        )
-        self.warmup, self.weight_decay, self.clip_norm, self.patience = warmup, weight_decay, clip_norm, patience
-        self.seed, self.device, self.verbose = seed, device, verbose
+    cell: str = "lstm"
+    layers: int = 1
+    hidden_size: int = 384
+    embedding_size: int = 64
+    tied: bool = False
+    dropout: float = 0.1
+    tokenizer: str = "character"
+    vocabulary_size: int | None = None
+    window: int = 128
+    epochs: int = 8
+    batch_size: int = 32
+    learning_rate: float = 4e-3
 
     def fit(self, text: str, y: None = None, validation: str | None = None) -> Self:
         """Learn from a text; judged on the text `validation`, or on the last tenth held out.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -22,6 +23,7 @@ from stepscan.training.settings import TrainingSettings
 Sentence = Sequence[str]
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class Tagger(Estimator):
     """Says of every token what it is: each word by its own vector, by its spelling and by what stands around it.
 
@@ -37,49 +39,25 @@ class Tagger(Estimator):
         unknown_probability: probability that a word is hidden in training, so that its spelling must do.
         vocabulary_size: words at most.
         lowercase: whether the word vectors drop case; the spelling keeps it.
-        epochs … device: see `stepscan.training.settings`.
-        verbose: whether `fit` reports on standard error.
+        epochs … device: see `Estimator`.
     """
 
     task: ClassVar[str] = "tag"
 
-    def __init__(
-        self,
-        cell: str = "lstm",
-        layers: int = 1,
-        hidden_size: int = 128,
-        bidirectional: bool = True,
-        embedding_size: int = 100,
-        character_size: int = 32,
-        spelling_size: int = 48,
-        dropout: float = 0.4,
-        unknown_probability: float = 0.1,
-        vocabulary_size: int = 30000,
-        lowercase: bool = True,
-        epochs: int = 8,
-        time_budget: float | None = None,
-        batch_size: int = 32,
-        learning_rate: float = 3e-3,
-        warmup: float = 0.05,
-        weight_decay: float = 0.01,
-        clip_norm: float = 1.0,
-        patience: int = 3,
-        seed: int = 0,
-        device: str = "cpu",
-        verbose: bool = False,
-    ) -> None:
-        self.cell, self.layers, self.hidden_size, self.bidirectional = cell, layers, hidden_size, bidirectional
-        self.embedding_size, self.character_size, self.spelling_size = embedding_size, character_size, spelling_size
-        self.dropout, self.unknown_probability = dropout, unknown_probability
-        self.vocabulary_size, self.lowercase = vocabulary_size, lowercase
-        self.epochs, self.time_budget, self.batch_size, self.learning_rate = (
-            epochs,
-            time_budget,
-            batch_size,
-            learning_rate,
-        )
-        self.warmup, self.weight_decay, self.clip_norm, self.patience = warmup, weight_decay, clip_norm, patience
-        self.seed, self.device, self.verbose = seed, device, verbose
+    cell: str = "lstm"
+    layers: int = 1
+    hidden_size: int = 128
+    bidirectional: bool = True
+    embedding_size: int = 100
+    character_size: int = 32
+    spelling_size: int = 48
+    dropout: float = 0.4
+    unknown_probability: float = 0.1
+    vocabulary_size: int = 30000
+    lowercase: bool = True
+    epochs: int = 8
+    batch_size: int = 32
+    learning_rate: float = 3e-3
 
     @property
     def classes_(self) -> np.ndarray:

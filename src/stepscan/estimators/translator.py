@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
@@ -30,6 +31,7 @@ class Translation(NamedTuple):
     score: float  # what it is ranked by: after the length penalty
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class Translator(Estimator):
     """Translates: an encoder reads the source, a decoder writes the target, looking back through attention.
 
@@ -45,50 +47,27 @@ class Translator(Estimator):
         tokenizer: `bpe`, `word`, `whitespace`, `character` or `byte`; one for both languages.
         vocabulary_size: symbols at most.
         beam_width, length_penalty: of the beam search in `predict` and `score` (Wu et al. 2016, eq. 14).
-        epochs … device: see `stepscan.training.settings`.
-        verbose: whether `fit` reports on standard error.
+        epochs … device: see `Estimator`.
     """
 
     task: ClassVar[str] = "translate"
 
-    def __init__(
-        self,
-        cell: str = "lstm",
-        layers: int = 1,
-        hidden_size: int = 384,
-        embedding_size: int = 256,
-        attention: str = "additive",
-        input_feeding: bool = False,
-        dropout: float = 0.3,
-        label_smoothing: float = 0.1,
-        tokenizer: str = "bpe",
-        vocabulary_size: int = 6000,
-        beam_width: int = 5,
-        length_penalty: float = 1.0,
-        epochs: int = 12,
-        time_budget: float | None = None,
-        batch_size: int = 64,
-        learning_rate: float = 2e-3,
-        warmup: float = 0.05,
-        weight_decay: float = 0.01,
-        clip_norm: float = 1.0,
-        patience: int = 4,
-        seed: int = 0,
-        device: str = "cpu",
-        verbose: bool = False,
-    ) -> None:
-        self.cell, self.layers, self.hidden_size, self.embedding_size = cell, layers, hidden_size, embedding_size
-        self.attention, self.input_feeding, self.dropout = attention, input_feeding, dropout
-        self.label_smoothing, self.tokenizer, self.vocabulary_size = label_smoothing, tokenizer, vocabulary_size
-        self.beam_width, self.length_penalty = beam_width, length_penalty
-        self.epochs, self.time_budget, self.batch_size, self.learning_rate = (
-            epochs,
-            time_budget,
-            batch_size,
-            learning_rate,
-        )
-        self.warmup, self.weight_decay, self.clip_norm, self.patience = warmup, weight_decay, clip_norm, patience
-        self.seed, self.device, self.verbose = seed, device, verbose
+    cell: str = "lstm"
+    layers: int = 1
+    hidden_size: int = 384
+    embedding_size: int = 256
+    attention: str = "additive"
+    input_feeding: bool = False
+    dropout: float = 0.3
+    label_smoothing: float = 0.1
+    tokenizer: str = "bpe"
+    vocabulary_size: int = 6000
+    beam_width: int = 5
+    length_penalty: float = 1.0
+    epochs: int = 12
+    batch_size: int = 64
+    learning_rate: float = 2e-3
+    patience: int = 4
 
     def fit(
         self,

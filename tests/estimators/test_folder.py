@@ -1,0 +1,211 @@
+"""Model folders: what lies in them, that they are whole or not there, and that a user's own cell goes through them."""
+
+from __future__ import annotations
+
+import json
+import stat
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+import torch
+from safetensors.numpy import load_file
+from toy_tasks import FAST, neighbours, ordered
+from torch import Tensor, nn
+
+import stepscan as ss
+from stepscan.registry import registered_classes
+
+TINY = {"hidden_size": 4, "embedding_size": 4, "epochs": 2, "batch_size": 8, **FAST}
+TEXTS, LABELS = ordered(40, 3)
+
+
+class CountState(NamedTuple):
+    h: Tensor
+    count: Tensor
+
+
+@ss.register("mycell")
+class MyCell(ss.Recurrence):
+    """A user's own cell: a leaky sum that also counts."""
+
+    def __init__(self, input_size: int, hidden_size: int) -> None:
+        super().__init__()
+        self.input_size, self.output_size = input_size, hidden_size
+        self.linear = nn.Linear(input_size, hidden_size)
+
+    def initial_state(self, batch_size, *, device=None, dtype=None):
+        zeros = self.zeros(batch_size, self.output_size, device, dtype)
+        return CountState(zeros, zeros[:, :1])
+
+    def step(self, x, state):
+        h = torch.tanh(self.linear(x) + 0.5 * state.h)
+        return h, CountState(h, state.count + 1)
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("folders")
+    classifier = ss.Classifier(**TINY, cell="gru").fit(TEXTS, LABELS)
+    tagger = ss.Tagger(**TINY, character_size=4, spelling_size=3).fit(*neighbours(20, 1))
+    model = ss.LanguageModel(**TINY, window=16).fit("ab ba\n" * 40)
+    for name, estimator in (("classify", classifier), ("tag", tagger), ("generate", model)):
+        estimator.save(folder / name)
+    return folder, classifier
+
+
+COMMON = {"config.json", "model.safetensors", "tokenizer.json", "metrics.jsonl", "README.md"}
+
+
+@pytest.mark.parametrize(
+    ("task", "files"),
+    [
+        ("classify", COMMON | {"labels.json"}),
+        ("tag", COMMON | {"labels.json", "characters.json"}),
+        ("generate", COMMON),
+    ],
+)
+def test_files(saved, task, files):
+    paths = list((saved[0] / task).iterdir())
+    assert {path.name for path in paths} == files
+    assert all(stat.S_IMODE(path.stat().st_mode) == 0o644 for path in paths), "others may read them"
+    assert stat.S_IMODE((saved[0] / task).stat().st_mode) == 0o755
+    assert all(json.loads(path.read_text()) for path in paths if path.suffix == ".json")
+
+
+def test_config(saved):
+    """Read with nothing but `json`: the promise of the format."""
+    folder, classifier = saved
+    config = json.loads((folder / "classify" / "config.json").read_text())
+    size = len(classifier.tokenizers_["tokenizer"])
+    gru = {"gru": {"input_size": 4, "hidden_size": 4}}
+    embedding = {"vocabulary_size": size, "size": 4, "dropout": 0.0, "unknown_probability": 0.02, "unknown": 1}
+    assert config == {
+        "format": "stepscan",
+        "format_version": 1,
+        "stepscan_version": ss.__version__,
+        "task": "classify",
+        "settings": classifier.get_params(),
+        "model": {
+            "encoder": {
+                "embedding": {"embedding": {**embedding, "unknown_probability": classifier.unknown_probability}},
+                "layer": {"bidirectional": {"forward": gru, "backward": gru}},
+                "outputs": 2,
+                "pooling": classifier.pooling,
+                "dropout": 0.0,
+            }
+        },
+    }
+    built = ss.build(config["model"])
+    weights = load_file(folder / "classify" / "model.safetensors")
+    assert {name: tuple(tensor.shape) for name, tensor in built.state_dict().items()} == {
+        name: array.shape for name, array in weights.items()
+    }
+    for name, tensor in classifier.model_.state_dict().items():
+        assert (weights[name] == tensor.numpy()).all()
+
+
+def test_labels_and_metrics(saved):
+    folder, classifier = saved
+    assert json.loads((folder / "classify" / "labels.json").read_text()) == ["first a", "first b"]
+    rows = [json.loads(line) for line in (folder / "classify" / "metrics.jsonl").read_text().splitlines()]
+    assert rows == classifier.history_
+
+
+def test_model_card(saved):
+    folder, classifier = saved
+    card = (folder / "classify" / "README.md").read_text()
+    best = [row for row in classifier.history_ if row["best"]][-1]
+    count = sum(parameter.numel() for parameter in classifier.model_.parameters())
+    assert card.startswith(f"# A Stepscan model: classify\n\n{count:,} parameters, trained by Stepscan")
+    assert f"| valid_accuracy | {best['valid_accuracy']:.4f} |" in card
+    assert "| cell | gru |" in card
+    assert "ss.load(" in card
+
+
+def test_load_knows_the_task(saved):
+    folder, _ = saved
+    kinds = {"classify": ss.Classifier, "tag": ss.Tagger, "generate": ss.LanguageModel}
+    assert {task: type(ss.load(folder / task)) for task in kinds} == kinds
+    assert type(ss.Classifier.load(folder / "classify")) is ss.Classifier
+    with pytest.raises(ss.ModelFormatError, match="holds a Tagger, not a Classifier; use stepscan.load"):
+        ss.Classifier.load(folder / "tag")
+
+
+def test_a_loaded_model_can_be_saved_and_trained_again(saved, tmp_path):
+    folder, classifier = saved
+    again = ss.load(folder / "classify")
+    again.save(tmp_path / "copy")
+    for path in (folder / "classify").iterdir():
+        assert (tmp_path / "copy" / path.name).read_bytes() == path.read_bytes()
+    again.fit(TEXTS, LABELS)
+    assert (again.predict_proba(TEXTS) == classifier.predict_proba(TEXTS)).all()
+
+
+def test_what_is_there_already_stays(saved, tmp_path):
+    _, classifier = saved
+    (tmp_path / "note.txt").write_text("mine")
+    (tmp_path / "empty").mkdir()
+    classifier.save(tmp_path / "empty")
+    with pytest.raises(ss.StepscanError, match="holds a model already"):
+        classifier.save(tmp_path / "empty")
+    with pytest.raises(ss.StepscanError, match="is there already and is no model folder"):
+        classifier.save(tmp_path / "note.txt", overwrite=True)
+    with pytest.raises(ss.StepscanError, match="is there already and is no model folder"):
+        classifier.save(tmp_path, overwrite=True)
+    assert (tmp_path / "note.txt").read_text() == "mine"
+    ss.Classifier(**TINY, cell="elman").fit(TEXTS, LABELS).save(tmp_path / "empty", overwrite=True)
+    assert ss.load(tmp_path / "empty").cell == "elman"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["empty", "note.txt"]
+
+
+@pytest.mark.parametrize("name", ["save_file", "_sync", "_card", "_put"])
+def test_a_failure_leaves_the_old_model(saved, tmp_path, monkeypatch, name):
+    """Whichever step fails, what was there is there and nothing else."""
+    _, classifier = saved
+    classifier.save(tmp_path / "model")
+    before = {path.name: path.read_bytes() for path in (tmp_path / "model").iterdir()}
+
+    def fail(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(f"stepscan.estimators.folder.{name}", fail)
+    with pytest.raises(KeyboardInterrupt):
+        classifier.save(tmp_path / "model", overwrite=True)
+    assert {path.name: path.read_bytes() for path in (tmp_path / "model").iterdir()} == before
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+def test_a_failure_between_the_two_renames_puts_the_old_model_back(saved, tmp_path, monkeypatch):
+    _, classifier = saved
+    classifier.save(tmp_path / "model")
+    rename, calls = type(tmp_path).rename, []
+
+    def fail_once(self, target):
+        calls.append(self)
+        if len(calls) == 2:
+            raise OSError(5, "Input/output error")
+        return rename(self, target)
+
+    monkeypatch.setattr(type(tmp_path), "rename", fail_once)
+    with pytest.raises(ss.StepscanError, match="model cannot be written: Input/output error"):
+        classifier.save(tmp_path / "model", overwrite=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+    assert (ss.load(tmp_path / "model").predict_proba(TEXTS) == classifier.predict_proba(TEXTS)).all()
+
+
+def test_a_users_own_cell(tmp_path, monkeypatch):
+    """`@ss.register("mycell")` is all that `cell="mycell"` needs, in every pattern, and to load the model again."""
+    model = ss.Classifier(**{**TINY, "cell": "mycell", "layers": 2}).fit(TEXTS, LABELS)
+    assert sum(isinstance(part, MyCell) for part in model.model_.modules()) == (4 if model.bidirectional else 2)
+    model.save(tmp_path / "model")
+    again = ss.load(tmp_path / "model")
+    np.testing.assert_array_equal(again.predict_proba(TEXTS), model.predict_proba(TEXTS))
+    text = ss.LanguageModel(**{**TINY, "cell": "mycell", "window": 16}).fit("ab ba\n" * 40)
+    assert len(text.generate(length=5, seed=1)) == 5
+    others = {name: cls for name, cls in registered_classes().items() if name != "mycell"}
+    monkeypatch.setattr("stepscan.registry._classes", others)
+    with pytest.raises(ss.ModelFormatError, match="no layer or model is registered as 'mycell'.*If it is your own"):
+        ss.load(tmp_path / "model")
+    with pytest.raises(ss.SettingsError, match="unknown cell 'mycell'"):
+        ss.Classifier(**{**TINY, "cell": "mycell"}).fit(TEXTS, LABELS)
