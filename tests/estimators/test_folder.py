@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 from safetensors.numpy import load_file
-from toy_tasks import FAST, neighbours, ordered
 from torch import Tensor, nn
+from toy_tasks import FAST, neighbours, ordered
 
 import stepscan as ss
 from stepscan.registry import registered_classes
@@ -128,7 +128,7 @@ def test_load_knows_the_task(saved):
     kinds = {"classify": ss.Classifier, "tag": ss.Tagger, "generate": ss.LanguageModel}
     assert {task: type(ss.load(folder / task)) for task in kinds} == kinds
     assert type(ss.Classifier.load(folder / "classify")) is ss.Classifier
-    with pytest.raises(ss.ModelFormatError, match="holds a Tagger, not a Classifier; use stepscan.load"):
+    with pytest.raises(ss.ModelFormatError, match="holds a Tagger, not a Classifier"):
         ss.Classifier.load(folder / "tag")
 
 
@@ -205,7 +205,7 @@ def test_a_users_own_cell(tmp_path, monkeypatch):
     assert len(text.generate(length=5, seed=1)) == 5
     others = {name: cls for name, cls in registered_classes().items() if name != "mycell"}
     monkeypatch.setattr("stepscan.registry._classes", others)
-    with pytest.raises(ss.ModelFormatError, match="no layer or model is registered as 'mycell'.*If it is your own"):
+    with pytest.raises(ss.ModelFormatError, match=r"no layer or model is registered as 'mycell'.*If it is your own"):
         ss.load(tmp_path / "model")
     with pytest.raises(ss.SettingsError, match="unknown cell 'mycell'"):
         ss.Classifier(**{**TINY, "cell": "mycell"}).fit(TEXTS, LABELS)

@@ -8,7 +8,16 @@ from toy_tasks import FAST, RHYME, equal_to_the_bit, history_is_whole, weights_o
 
 import stepscan as ss
 
-TINY = {"hidden_size": 8, "embedding_size": 4, "epochs": 1, "batch_size": 4, "window": 16, **FAST}
+TINY = {
+    "hidden_size": 8,
+    "embedding_size": 4,
+    "epochs": 1,
+    "batch_size": 4,
+    "window": 16,
+    "tokenizer": "character",
+    "tied": False,
+    **FAST,
+}
 TEXT = "ab ba cab\n" * 40
 
 
@@ -130,7 +139,7 @@ def test_bytes(tokenizer):
 
 @pytest.mark.parametrize("tied", [False, True])
 def test_tied_weights(tied, tmp_path):
-    model = ss.LanguageModel(**TINY, cell="gru", tied=tied).fit(TEXT)
+    model = ss.LanguageModel(**{**TINY, "cell": "gru", "tied": tied}).fit(TEXT)
     assert (model.model_.head is None) == tied
     model.save(tmp_path / "model")
     assert (ss.load(tmp_path / "model").predict_proba(["ab"]) == model.predict_proba(["ab"])).all()

@@ -6,7 +6,7 @@ from toy_tasks import FAST, equal_to_the_bit, history_is_whole, neighbours, weig
 
 import stepscan as ss
 
-TINY = {"hidden_size": 4, "embedding_size": 4, "epochs": 1, "batch_size": 8, **FAST}
+TINY = {"hidden_size": 4, "embedding_size": 4, "epochs": 1, "batch_size": 8, "unknown_probability": 0.1, **FAST}
 SPELLED = {"character_size": 4, "spelling_size": 3}
 SENTENCES, TAGS = neighbours(40, 3)
 
@@ -76,7 +76,14 @@ def test_words_only_and_elman():
     sentences, _ = neighbours(100, 5)
     words = [[word[0] for word in sentence] for sentence in sentences]
     tags = [[word.upper() for word in sentence] for sentence in words]
-    settings = {"cell": "elman", "character_size": 0, "bidirectional": False, "hidden_size": 8, "embedding_size": 8}
+    settings = {
+        "cell": "elman",
+        "unknown_probability": 0.1,
+        "character_size": 0,
+        "bidirectional": False,
+        "hidden_size": 8,
+        "embedding_size": 8,
+    }
     model = ss.Tagger(**settings, **FAST, epochs=4, batch_size=8).fit(words, tags)
     assert model.predict([["a", "b", "b"]]) == [["A", "B", "B"]]
     assert list(model.tokenizers_) == ["tokenizer"]

@@ -77,6 +77,10 @@ class Clock:
         by_time = self.seconds / self.budget if self.budget else 0.0
         return min(max(self.step / self.steps, by_time), 1.0)
 
+    @property
+    def is_out_of_time(self) -> bool:
+        return self.budget is not None and self.seconds >= self.budget
+
     def rate(self) -> float:
         """Share of the highest learning rate: a linear rise, then half a cosine to 0 (Loshchilov & Hutter 2017)."""
         done = self.done if self.budget else (self.step + 1) / (self.steps + 1)
@@ -129,7 +133,7 @@ class Trainer:
             self.clock.step += 1
             meter.add(batch, total.item(), count)
             self.reporter.step(self.clock.done, meter.figures())
-            if self.settings.time_budget and self.clock.done >= 1:
+            if self.clock.is_out_of_time:
                 return False
         return True
 
