@@ -15,6 +15,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from stepscan import __version__
 from stepscan.errors import SettingsError, StepscanError, nearest
 
 app = typer.Typer(
@@ -26,6 +27,21 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"stepscan {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _program(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    pass
 
 
 class Task(Enum):
@@ -265,9 +281,6 @@ def main() -> None:
         if end.code == 130:  # typer's, for an interrupt
             print("interrupted; nothing was written", file=sys.stderr)
         raise
-    except BrokenPipeError:  # the reader of our output went away, as `head` does
-        sys.stderr.close()
-        sys.exit(1)
 
 
 def _say(what: str, message: object) -> None:

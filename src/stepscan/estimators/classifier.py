@@ -54,7 +54,7 @@ class Classifier(ClassifierMixin, Estimator):
     tokenizer: str = "word"
     vocabulary_size: int = 30000
     lowercase: bool = True
-    epochs: int = 5
+    epochs: int = 4
     batch_size: int = 64
     learning_rate: float = 2e-3
 

@@ -25,6 +25,7 @@ from torch import nn
 import stepscan
 from stepscan.data.tokenizers import TextTokenizer
 from stepscan.errors import ModelFormatError, StepscanError, nearest
+from stepscan.estimators.model_card import model_card
 from stepscan.patterns.embedding import Embedding
 from stepscan.patterns.encoder import Encoder
 from stepscan.patterns.transducer import Transducer
@@ -168,23 +169,7 @@ def _write_files(path: Path, folder: ModelFolder) -> None:
     if folder.labels is not None:
         (path / "labels.json").write_text(json.dumps(folder.labels, ensure_ascii=False, indent=1) + "\n", "utf-8")
     (path / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in folder.history), "utf-8")
-    (path / "README.md").write_text(_card(folder), "utf-8")
-
-
-def _card(folder: ModelFolder) -> str:
-    """The model card."""
-    parameters = sum(parameter.numel() for parameter in folder.model.parameters())
-    best = [row for row in folder.history if row["best"]][-1:]
-    scores = "".join(f"| {k} | {v:.4f} |\n" for row in best for k, v in row.items() if k.startswith("valid_"))
-    settings = "".join(f"| {name} | {value} |\n" for name, value in folder.settings.items())
-    return (
-        f"# A Stepscan model: {folder.task}\n\n"
-        f"{parameters:,} parameters, trained by Stepscan {stepscan.__version__} for "
-        f"{folder.history[-1]['seconds'] if folder.history else 0:.0f} seconds.\n\n"
-        f"## Scores on the validation data\n\n| score | value |\n|---|---|\n{scores}\n"
-        f"## Settings\n\n| setting | value |\n|---|---|\n{settings}\n"
-        "## Use\n\n```python\nimport stepscan as ss\n\nmodel = ss.load('this folder')\n```\n"
-    )
+    (path / "README.md").write_text(model_card(folder.task, folder.settings, folder.model, folder.history), "utf-8")
 
 
 def _read_config(path: Path) -> Config:

@@ -54,8 +54,8 @@ class LanguageModel(Estimator):
     dropout: float = 0.1
     tokenizer: str = "character"
     vocabulary_size: int | None = None
-    window: int = 128
-    epochs: int = 8
+    window: int = 64
+    epochs: int = 7
     batch_size: int = 32
     learning_rate: float = 4e-3
 

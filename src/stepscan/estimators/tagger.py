@@ -55,7 +55,7 @@ class Tagger(Estimator):
     unknown_probability: float = 0.1
     vocabulary_size: int = 30000
     lowercase: bool = True
-    epochs: int = 8
+    epochs: int = 7
     batch_size: int = 32
     learning_rate: float = 3e-3
 

@@ -54,19 +54,19 @@ class Translator(Estimator):
 
     cell: str = "lstm"
     layers: int = 1
-    hidden_size: int = 384
+    hidden_size: int = 256
     embedding_size: int = 256
     attention: str = "additive"
     input_feeding: bool = False
     dropout: float = 0.3
     label_smoothing: float = 0.1
     tokenizer: str = "bpe"
-    vocabulary_size: int = 6000
+    vocabulary_size: int = 4000
     beam_width: int = 5
     length_penalty: float = 1.0
-    epochs: int = 12
+    epochs: int = 10
     batch_size: int = 64
-    learning_rate: float = 2e-3
+    learning_rate: float = 3e-3
     patience: int = 4
 
     def fit(

@@ -25,7 +25,10 @@ class Silence:
 
 
 class Bar(Silence):
-    """A progress bar with loss, sequences and tokens a second, share of padding and time left, on standard error."""
+    """A progress bar with loss, last validation score, sequences and tokens a second, padding and time left.
+
+    On standard error, so that standard output is the result's alone.
+    """
 
     def __init__(self, console: Console | None = None) -> None:
         self.console = console or Console(stderr=True)
@@ -39,19 +42,21 @@ class Bar(Silence):
             console=self.console,
             transient=True,
         )
+        self._score = ""
         self._task = self._progress.add_task("", total=1.0, text="training")
         if self.console.is_terminal:
             self._progress.start()
 
     def step(self, done: float, figures: dict[str, float]) -> None:
         text = (
-            f"loss {figures['loss']:.3f} · {figures['sequences_per_second']:,.0f} seq/s · "
+            f"loss {figures['loss']:.3f} · {self._score}{figures['sequences_per_second']:,.0f} seq/s · "
             f"{figures['tokens_per_second']:,.0f} tok/s · padding {figures['padding']:.0%}"
         )
         self._progress.update(self._task, completed=done, text=text)
 
     def evaluated(self, row: dict[str, Any]) -> None:
         scores = " · ".join(f"{k.removeprefix('valid_')} {v:.4f}" for k, v in row.items() if k.startswith("valid_"))
+        self._score = f"validation {scores.split(' · ')[0]} · "
         best = " [green]best[/green]" if row["best"] else ""
         self.console.print(
             f"epoch {row['epoch']:>2} · {row['seconds']:.0f} s · loss {row['train_loss']:.4f} · validation: {scores} · "
