@@ -223,3 +223,13 @@ def test_time_budget(text, seconds):
 def test_no_time_budget(text):
     with pytest.raises(SettingsError, match="a time budget is written like 90s, 10m or 1h30m"):
         _seconds(text)
+
+
+def test_validation_data_may_be_in_another_format(run, tmp_path):
+    """The published phrases of SST are TSV without a header, its sentences `label text` lines."""
+    (tmp_path / "train.tsv").write_text("a good film\t1\na bad film\t0\n" * 10)
+    (tmp_path / "dev").write_text("1 a good film\n0 a bad film\n")
+    command = ["classify", "--train", tmp_path / "train.tsv", "--text-column", 1, "--label-column", 2]
+    done = run(*["train", *command, "--valid", tmp_path / "dev", "--out", tmp_path / "model", "--epochs", 1, "--quiet"])
+    assert done.code == 0, done.err
+    assert run("evaluate", tmp_path / "model", tmp_path / "dev", "--json").code == 0

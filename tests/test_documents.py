@@ -1,4 +1,4 @@
-"""The code in the documents runs."""
+"""The code in the documents and the examples runs."""
 
 from __future__ import annotations
 
@@ -25,6 +25,13 @@ def test_there_is_code_to_run():
 @pytest.mark.parametrize("code", PROGRAMS)
 def test_python_code_runs(code, tmp_path):
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "examples").glob("*.py")), ids=lambda path: path.name)
+def test_example_runs(path, tmp_path):
+    done = subprocess.run([sys.executable, path], cwd=tmp_path, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     assert done.stdout
 

@@ -163,7 +163,9 @@ def test_callers_list_may_change_afterwards() -> None:
 def test_unregistered_class_and_odd_values() -> None:
     with pytest.raises(TypeError, match="Linear cannot be saved"):
         describe(torch.nn.Linear(2, 2))
-    assert describe({"a": [1, 2.5, None, True, "b"]}) == {"a": [1, 2.5, None, True, "b"]}
+    with pytest.raises(TypeError, match="dict cannot be saved"):
+        describe({"a": 1})  # it would come back as an object named a
+    assert describe([1, 2.5, None, True, "b"]) == [1, 2.5, None, True, "b"]
     assert build([1, "a", None, {"x": 1, "y": 2}]) == [1, "a", None, {"x": 1, "y": 2}]
 
 
@@ -173,3 +175,23 @@ def test_built_in_names_are_known_before_anything_was_imported() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "RecurrentStack(2 → 3)"
+
+
+def test_descriptions_that_would_not_come_back_are_refused() -> None:
+    with pytest.raises(TypeError, match=r"its constructor takes \*\*settings; name them"):
+
+        @register("open-ended")
+        class OpenEnded:
+            def __init__(self, **settings):
+                pass
+
+
+def test_a_parameter_may_be_called_name_and_a_single_list_keeps_its_own() -> None:
+    @register("named")
+    class Named:
+        def __init__(self, name=None, extra=None):
+            self.name, self.extra = name, extra
+
+    again = build(describe(Named(extra=[1])))
+    assert (again.name, again.extra) == (None, [1])
+    assert build(describe(Named(name="n"))).name == "n"

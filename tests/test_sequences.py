@@ -161,3 +161,19 @@ def test_to_keeps_what_is_known() -> None:
     moved = ragged().zeroed().to("cpu")
     assert moved.zeroed() is moved
     assert moved.is_ragged
+
+
+def test_pad_takes_a_dtype_that_holds_all_rows():
+    padded = Sequences.pad([[1, 2], [0.5]])
+    assert padded.data.tolist() == [[1.0, 2.0], [0.5, 0.0]]
+
+
+def test_pad_lets_gradients_through():
+    row = torch.tensor([1.0, 2.0], requires_grad=True)
+    (Sequences.pad([row, torch.tensor([3.0])]).data * 2).sum().backward()
+    assert row.grad.tolist() == [2.0, 2.0]
+
+
+def test_to_another_dtype_leaves_lengths_whole():
+    moved = Sequences(torch.ones(1, 2), [2]).to(torch.float64)
+    assert (moved.data.dtype, moved.lengths.dtype) == (torch.float64, torch.int64)

@@ -36,7 +36,7 @@ _HOMES = {
     "stepscan.estimators.language_model": ["LanguageModel"],
     "stepscan.estimators.tagger": ["Tagger"],
     "stepscan.estimators.translator": ["Translator"],
-    "stepscan.estimators.folder": ["load"],
+    "stepscan.estimators.loading": ["load"],
     "stepscan.errors": ["DataError", "ModelFormatError", "NotFittedError", "SettingsError", "StepscanError"],
 }
 _home_of = {name: module for module, names in _HOMES.items() for name in names}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import sys
@@ -51,6 +52,7 @@ class Task(Enum):
     translate = "translate"
 
 
+_OF_TRAINING = {"torch", "sklearn", "pydantic", "sacrebleu"}  # what the extra `train` installs
 DATA, MODEL, TRAINING, OUTPUT = "Data", "Model", "Training", "Output"
 JSON = Annotated[bool, typer.Option("--json", help="Print one JSON object a line on standard output.")]
 FORMAT = Annotated[
@@ -271,11 +273,22 @@ def generate(
 
 def main() -> None:
     """Run the command line. Exit codes: 0 done, 1 an error in words, 2 wrong usage, 130 interrupted."""
+    for stream, errors in ((sys.stdin, "surrogateescape"), (sys.stdout, "strict")):
+        if isinstance(stream, io.TextIOWrapper):  # what is not UTF-8 is found, and said, where the texts are checked
+            stream.reconfigure(encoding="utf-8", errors=errors)
     warnings.showwarning = lambda message, *_, **__: _say("[bold yellow]warning:[/bold yellow]", message)
     try:
         app()
     except StepscanError as error:
         _say("[bold red]error:[/bold red]", error)
+        sys.exit(1)
+    except ModuleNotFoundError as error:
+        if (error.name or "").split(".")[0] not in _OF_TRAINING:
+            raise
+        _say("[bold red]error:[/bold red]", f"this needs {error.name}: pip install 'stepscan[train]'")
+        sys.exit(1)
+    except OSError as error:  # a full disk or a closed pipe under standard output
+        _say("[bold red]error:[/bold red]", f"cannot write: {error.strerror or error}")
         sys.exit(1)
     except SystemExit as end:
         if end.code == 130:  # typer's, for an interrupt

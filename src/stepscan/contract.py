@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from stepscan.sequences import Sequences
 from stepscan.state import State, leaves, map_state
 
-__all__ = ["Layer", "Pointwise", "Recurrence", "keep_old_where_ended"]
+__all__ = ["Layer", "Pointwise", "Recurrence", "check_layers", "keep_old_where_ended"]
 
 
 class Layer(nn.Module):
@@ -165,6 +165,15 @@ class Pointwise(Recurrence):
     def condition(self, vector: Tensor) -> State:
         self.check_condition(vector)
         return self.initial_state(len(vector), device=vector.device, dtype=vector.dtype)
+
+
+def check_layers(who: str, *parts: object) -> None:
+    """Raise unless all parts that `who` is made of are Layers."""
+    for part in parts:
+        if not isinstance(part, Layer):
+            raise TypeError(
+                f"{who} needs Layers, got {type(part).__name__}; stepscan.from_torch converts nn.RNN, nn.LSTM, nn.GRU"
+            )
 
 
 def keep_old_where_ended(running: Tensor, new: State, old: State) -> State:

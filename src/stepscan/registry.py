@@ -23,18 +23,20 @@ Class = TypeVar("Class", bound=type)
 def register(name: str) -> Callable[[Class], Class]:
     """Class decorator: make `name` stand for the class in configurations, `--cell` and saved models.
 
-    The class must be constructible from plain data (numbers, strings, lists, other registered objects).
+    The class must be constructible from plain data: numbers, strings, other registered objects, lists of these.
 
     Raises:
         ValueError: the name is taken by another class.
+        TypeError: the constructor takes `*args` or `**kwargs`, which cannot be remembered by name.
     """
 
     def decorate(cls: Class) -> Class:
         taken = _classes.get(name)
         if taken is not None and (taken.__module__, taken.__qualname__) != (cls.__module__, cls.__qualname__):
             raise ValueError(f"the name {name!r} is registered for {taken.__qualname__}; choose another name")
-        _classes[name] = cls
-        _remember_arguments(cls, name)
+        if taken is not cls:
+            _classes[name] = cls
+            _remember_arguments(cls, name)
         return cls
 
     return decorate
@@ -45,6 +47,9 @@ def _remember_arguments(cls: Any, name: str) -> None:
     cls.registered_name = name
     original = cls.__init__
     signature = inspect.signature(original)
+    for parameter in signature.parameters.values() if "__init__" in vars(cls) else ():
+        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+            raise TypeError(f"{cls.__qualname__} cannot be registered: its constructor takes {parameter}; name them")
 
     @functools.wraps(original)
     def construct(self: Any, *args: Any, **kwargs: Any) -> None:
@@ -87,17 +92,15 @@ def describe(value: Any) -> Any:
     """Plain data for a registered object, or for a list or number: what `config.json` holds."""
     if isinstance(value, list | tuple):
         return [describe(item) for item in value]
-    if isinstance(value, dict):
-        return {key: describe(item) for key, item in value.items()}
     if value is None or isinstance(value, str | int | float | bool):
         return value
     # The class's own name, not its parent's: a subclass that nobody registered would come back as its parent.
     name = vars(type(value)).get("registered_name")
     if name is None:
         raise TypeError(f"{type(value).__name__} cannot be saved: it has no name; decorate it with @register('name')")
-    arguments = describe(value.arguments)
-    # A class with a single list, such as Stack, reads better without the parameter's name.
-    only = next(iter(arguments.values())) if len(arguments) == 1 else None
+    arguments = {key: describe(item) for key, item in value.arguments.items()}
+    # A class whose only parameter is a list, such as Stack, reads better without the parameter's name.
+    only = next(iter(arguments.values()), None) if len(inspect.signature(type(value)).parameters) == 1 else None
     return {name: only if isinstance(only, list) else arguments}
 
 
@@ -114,7 +117,7 @@ def build(description: Any) -> Any:
     return description
 
 
-def _construct(name: str, *args: Any, **kwargs: Any) -> Any:
+def _construct(name: str, /, *args: Any, **kwargs: Any) -> Any:
     cls = registered(name)
     try:
         inspect.signature(cls.__init__).bind(None, *args, **kwargs)

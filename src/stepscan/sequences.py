@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -48,15 +49,17 @@ class Sequences:
     def pad(cls, rows: Sequence[Any], *, dtype: torch.dtype | None = None) -> Sequences:
         """From rows of their own lengths: lists of numbers, or tensors `[t, …]`; padded with zeros.
 
-        An empty list takes its trailing shape and dtype from the others; with nothing to take them from it is `[0]`.
+        The dtype is one that holds them all. An empty list takes its trailing shape from the others; with nothing to
+        take it from it is `[0]`.
         """
         tensors = [torch.as_tensor(row, dtype=dtype) for row in rows]
         lengths = [len(tensor) for tensor in tensors]
-        example = next((tensor for tensor in tensors if len(tensor)), torch.empty(0, dtype=dtype or torch.long))
-        data = example.new_zeros((len(tensors), max(lengths, default=0), *example.shape[1:]))
-        for row, tensor in zip(data, tensors, strict=True):
+        filled = [tensor for tensor in tensors if len(tensor)] or [torch.empty(0, dtype=dtype or torch.long)]
+        wide = functools.reduce(torch.promote_types, (tensor.dtype for tensor in filled))
+        data = filled[0].new_zeros((len(tensors), max(lengths, default=0), *filled[0].shape[1:]), dtype=wide)
+        for row, tensor in enumerate(tensors):
             if len(tensor):
-                row[: len(tensor)] = tensor
+                data[row, : len(tensor)] = tensor
         return cls(data, lengths)._mark_zeroed()
 
     def __len__(self) -> int:
@@ -141,10 +144,10 @@ class Sequences:
         chosen = Sequences(self.data[rows][:, :longest], lengths)
         return chosen._mark_zeroed() if self._is_zeroed else chosen
 
-    def to(self, device: torch.device | str) -> Sequences:
-        """The same on another device."""
+    def to(self, device: torch.device | torch.dtype | str) -> Sequences:
+        """The same on another device, or the data in another dtype."""
         new = self.replace(self.data.to(device), zeroed=self._is_zeroed)
-        new.lengths = self.lengths.to(device)
+        new.lengths = self.lengths.to(new.data.device)
         return new
 
     def _mask_like(self, data: Tensor) -> Tensor:

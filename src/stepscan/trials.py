@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import torch
@@ -14,7 +12,7 @@ from stepscan.contract import Layer, Recurrence, keep_old_where_ended
 from stepscan.sequences import Sequences
 from stepscan.state import State, leaves, map_state, named_leaves
 
-__all__ = ["Case", "Difference", "Trial", "gradient_sources", "gradients_of", "same", "same_states", "tolerated"]
+__all__ = ["Case", "Difference", "Trial", "gradient_sources", "gradients_of", "same", "same_states"]
 
 _TOLERANCE = {torch.float32: 2e-5, torch.float64: 1e-9}
 
@@ -41,7 +39,8 @@ class Difference(Exception):
 class Trial:
     """A layer, in the case's dtype and without per-step noise, with random inputs and a state it can be in."""
 
-    def __init__(self, layer: Layer, case: Case) -> None:
+    def __init__(self, layer: Layer, case: Case, tolerance: float | None = None) -> None:
+        self.tolerance = _TOLERANCE[case.dtype] if tolerance is None else tolerance
         self.case, self.random = case, torch.Generator().manual_seed(case.seed)
         self.device = next((p.device for p in layer.parameters()), torch.device("cpu"))
         self.lengths = torch.tensor(case.lengths, dtype=torch.long, device=self.device)
@@ -89,20 +88,8 @@ class Trial:
         return state
 
 
-_forced: float | None = None
-
-
-@contextmanager
-def tolerated(value: float | None) -> Iterator[None]:
-    global _forced
-    _forced, before = value, _forced
-    try:
-        yield
-    finally:
-        _forced = before
-
-
-def same(what: str, got: Tensor, expected: Tensor) -> None:
+def same(trial: Trial, what: str, got: Tensor, expected: Tensor) -> None:
+    """Raise a `Difference` unless two tensors agree within the trial's tolerance."""
     if got.shape != expected.shape:
         raise Difference(f"{what}: shape {list(got.shape)} instead of {list(expected.shape)}")
     if got.dtype != expected.dtype:
@@ -112,18 +99,17 @@ def same(what: str, got: Tensor, expected: Tensor) -> None:
             raise Difference(f"{what}: {got.tolist()} instead of {expected.tolist()}")
         return
     gap = (got - expected).abs() / expected.abs().clamp(min=1)
-    allowed = _TOLERANCE[got.dtype] if _forced is None else _forced
-    if not bool((gap <= allowed).all()):  # a NaN is not <= anything
+    if not bool((gap <= trial.tolerance).all()):  # a NaN is not <= anything
         worst = tuple(int(i) for i in torch.unravel_index(torch.nan_to_num(gap, nan=torch.inf).argmax(), gap.shape))
         raise Difference(f"{what}{list(worst)}: {got[worst]:.6g} instead of {expected[worst]:.6g}")
 
 
-def same_states(what: str, got: State, expected: State) -> None:
+def same_states(trial: Trial, what: str, got: State, expected: State) -> None:
     pairs = list(named_leaves(got)), list(named_leaves(expected))
     if [name for name, _ in pairs[0]] != [name for name, _ in pairs[1]]:
         raise Difference(f"{what}: leaves {[n for n, _ in pairs[0]]} instead of {[n for n, _ in pairs[1]]}")
     for (name, g), (_, e) in zip(*pairs, strict=True):
-        same(f"{what} {name}".rstrip(), g, e)
+        same(trial, f"{what} {name}".rstrip(), g, e)
 
 
 def gradients_of(trial: Trial, outputs: Tensor, final: State, sources: list[Tensor]) -> list[Tensor]:

@@ -137,3 +137,11 @@ def test_from_torch_refuses_in_words() -> None:
 def test_to_torch_refuses_in_words(layer: ss.Layer, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         ss.to_torch(layer)
+
+
+def test_mode_comes_along():
+    module = nn.LSTM(3, 4, 2, dropout=0.5).eval()
+    layer = ss.from_torch(module)
+    assert not any(part.training for part in layer.modules())
+    assert not ss.to_torch(layer).training
+    assert ss.from_torch(module.train()).training

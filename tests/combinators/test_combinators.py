@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 import stepscan as ss
 
@@ -161,3 +161,23 @@ def test_layer_norm_and_linear() -> None:
 def test_errors_in_words(make: Callable[[], ss.Layer], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         make()
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: ss.Stack([nn.LSTM(3, 4)]),
+        lambda: ss.Residual(nn.LSTM(3, 3)),
+        lambda: ss.Bidirectional(nn.LSTM(3, 3), ss.LSTM(3, 3)),
+        lambda: ss.Generator(ss.Embedding(5, 3), nn.LSTM(3, 3)),
+        lambda: ss.Encoder(None, nn.LSTM(3, 3), 2),
+    ],
+)
+def test_only_layers_are_parts(make):
+    with pytest.raises(TypeError, match=r"needs Layers, got LSTM; stepscan.from_torch converts"):
+        make()
+
+
+def test_stack_takes_a_list():
+    with pytest.raises(TypeError, match="Stack takes a list of layers, got generator"):
+        ss.Stack(ss.LSTM(3, 3) for _ in range(2))

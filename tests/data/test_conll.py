@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stepscan.data.readers import TaggedSentence, read_sentences, read_tagged
-from stepscan.errors import SettingsError
+from stepscan.errors import DataError, SettingsError
 
 CONLLU = """\ufeff# text = don't go
 1-2\tdon't\t_\t_\t_\t_\t_\t_\t_\t_
@@ -124,3 +124,13 @@ def test_tagged_round_trip(tmp_path_factory, sentences, separator):
     (folder / "a.conllu").write_bytes("\n".join("".join(each) for each in rows).encode())
     if any(value not in "_" for each in expected for value in each.tags):
         assert read_tagged(folder / "a.conllu", field="xpos") == expected
+
+
+def test_what_may_be_text_or_columns_is_an_error(tmp_path):
+    path = tmp_path / "sentences.md"
+    path.write_text("\nthe dog runs\na cat sleeps\n")
+    with pytest.raises(DataError) as caught:
+        read_sentences(path)
+    assert str(caught.value) == f"{path}, line 2: this may be text or columns. Say --format text or --format columns."
+    assert read_sentences(path, format="text")[1] == ["the", "dog", "runs"]
+    assert read_sentences(path, format="columns") == [["the", "a"]]

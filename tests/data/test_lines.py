@@ -151,3 +151,15 @@ def test_writing_into_a_missing_folder_is_an_error(tmp_path):
 def test_neither_readers_nor_tokenizers_import_torch():
     code = "import sys, stepscan.data.readers, stepscan.data.tokenizers; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_a_pipe_is_written_to_and_a_link_is_followed(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    reader = subprocess.Popen(["cat", tmp_path / "pipe"], stdout=subprocess.PIPE)
+    write_lines(tmp_path / "pipe", ["one", "two"])
+    assert reader.communicate(timeout=30)[0] == b"one\ntwo\n"
+    assert (tmp_path / "pipe").is_fifo()
+    (tmp_path / "link").symlink_to(tmp_path / "file")
+    write_lines(tmp_path / "link", ["three"])
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "file").read_text() == "three\n"

@@ -159,7 +159,7 @@ def test_what_is_there_already_stays(saved, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["empty", "note.txt"]
 
 
-@pytest.mark.parametrize("name", ["save_file", "_sync", "_card", "_put"])
+@pytest.mark.parametrize("name", ["save_file", "_sync", "model_card", "_put"])
 def test_a_failure_leaves_the_old_model(saved, tmp_path, monkeypatch, name):
     """Whichever step fails, what was there is there and nothing else."""
     _, classifier = saved
@@ -209,3 +209,37 @@ def test_a_users_own_cell(tmp_path, monkeypatch):
         ss.load(tmp_path / "model")
     with pytest.raises(ss.SettingsError, match="unknown cell 'mycell'"):
         ss.Classifier(**{**TINY, "cell": "mycell"}).fit(TEXTS, LABELS)
+
+
+def test_what_could_not_be_saved_is_said_before_training():
+    @ss.register("sharing")
+    class Sharing(ss.Elman):
+        def __init__(self, input_size, hidden_size):
+            super().__init__(input_size, hidden_size)
+            self.twin = self.weight_hh
+
+    with pytest.raises(ss.StepscanError, match="are one tensor; a model folder needs each weight once"):
+        ss.Classifier(cell="sharing", **TINY).fit(["a b", "b a"] * 8, ["x", "y"] * 8)
+
+
+def test_a_link_is_followed_and_the_current_folder_is_refused(tmp_path, monkeypatch):
+    model = ss.Classifier(**TINY).fit(["a b", "b a"] * 8, ["x", "y"] * 8)
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    model.save(tmp_path / "link")
+    assert (tmp_path / "link").is_symlink()
+    assert ss.load(tmp_path / "link").predict(["a b"]).shape == (1,)
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    with pytest.raises(ss.StepscanError, match="cannot be replaced by a new folder; name a folder in it"):
+        model.save(".")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["here", "link", "real"]
+
+
+def test_task_and_model_must_agree(tmp_path):
+    model = ss.Classifier(**TINY).fit(["a b", "b a"] * 8, ["x", "y"] * 8)
+    model.save(tmp_path / "model")
+    config = json.loads((tmp_path / "model" / "config.json").read_text())
+    (tmp_path / "model" / "config.json").write_text(json.dumps({**config, "task": "tag", "settings": {}}))
+    with pytest.raises(ss.ModelFormatError, match="the task is 'tag', but the model is a Encoder"):
+        ss.load(tmp_path / "model")

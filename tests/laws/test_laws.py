@@ -91,3 +91,10 @@ def test_tolerance_can_be_set() -> None:
     ss.laws.check(Rounds(1), examples=5, laws="1", tolerance=0.05)
     with pytest.raises(ss.laws.LawBroken, match="scan's output"):
         ss.laws.check(Rounds(1), examples=5, laws="1")
+
+
+def test_laws_that_are_not_owed_are_an_error():
+    with pytest.raises(ValueError, match="owes the laws 3456789, got '12'"):
+        ss.laws.check(ss.Bidirectional(ss.LSTM(2, 2), ss.LSTM(2, 2)), laws="12")
+    with pytest.raises(ValueError, match="owes the laws 123456789, got 'x'"):
+        ss.laws.check(ss.LSTM(2, 2), laws="x")

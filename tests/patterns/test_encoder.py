@@ -130,3 +130,8 @@ def test_only_attention_pooling_has_weights_of_its_own() -> None:
     names = {name.split(".")[0] for name, _ in ss.Encoder(None, Echo(), 2).named_parameters()}
     assert names == {"head"}
     assert hasattr(ss.Encoder(None, Echo(), 2, "attention"), "relevance")
+
+
+def test_a_number_is_one_output():
+    with pytest.raises(ValueError, match="a number is one output, got outputs=3"):
+        ss.Encoder(None, ss.LSTM(2, 3), outputs=3, decision="number")

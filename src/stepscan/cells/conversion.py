@@ -37,7 +37,7 @@ def from_torch(module: nn.RNNBase) -> Layer:
         size = layers[-1].output_size if layers else module.input_size
         directions = [_cell_from_torch(module, index, size, s) for s in ("", "_reverse")[: 1 + module.bidirectional]]
         layers.append(Bidirectional(*directions) if module.bidirectional else directions[0])
-    return layers[0] if len(layers) == 1 else Stack(layers)
+    return (layers[0] if len(layers) == 1 else Stack(layers)).train(module.training)
 
 
 def to_torch(layer: Layer) -> nn.RNNBase:
@@ -79,7 +79,7 @@ def to_torch(layer: Layer) -> nn.RNNBase:
             for cell, suffix in zip(directions, ("", "_reverse"), strict=False):
                 for name, weight in zip(_WEIGHTS, cell.weights, strict=False):
                     getattr(module, f"{name}_l{index}{suffix}").copy_(weight)
-    return module
+    return module.train(layer.training)
 
 
 def _alike(cell: Cell, first: Cell) -> bool:

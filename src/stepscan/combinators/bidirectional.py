@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from stepscan.contract import Layer
+from stepscan.contract import Layer, check_layers
 from stepscan.registry import register
 from stepscan.sequences import Sequences
 from stepscan.state import State
@@ -29,6 +29,7 @@ class Bidirectional(Layer):
 
     def __init__(self, forward: Layer, backward: Layer) -> None:
         super().__init__()
+        check_layers("Bidirectional", forward, backward)
         if forward.input_size != backward.input_size:
             raise ValueError(
                 f"Bidirectional needs two layers of equal input width, but {forward.described} takes "

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from stepscan.contract import Layer, Recurrence
+from stepscan.contract import Layer, Recurrence, check_layers
 from stepscan.registry import register
 from stepscan.sequences import Sequences
 from stepscan.state import State
@@ -32,6 +32,7 @@ class Residual(Layer):
 
     def __init__(self, layer: Layer) -> None:
         super().__init__()
+        check_layers("Residual", layer)
         if layer.input_size != layer.output_size:
             raise ValueError(
                 f"Residual needs equal widths, but {layer.described} maps {layer.input_size} to {layer.output_size}; "

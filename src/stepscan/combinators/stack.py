@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from stepscan.contract import Layer, Pointwise, Recurrence
+from stepscan.contract import Layer, Pointwise, Recurrence, check_layers
 from stepscan.registry import register
 from stepscan.sequences import Sequences
 from stepscan.state import State
@@ -27,13 +27,17 @@ class Stack(Layer):
 
     def __new__(cls, layers: Sequence[Layer] = ()) -> Stack:
         # copy and pickle make an empty object of its own class, so that nothing to judge by changes nothing
-        causal = cls is Stack and layers and all(isinstance(layer, Recurrence) for layer in layers)
+        given = isinstance(layers, list | tuple) and layers
+        causal = cls is Stack and given and all(isinstance(layer, Recurrence) for layer in layers)
         return super().__new__(RecurrentStack if causal else cls)
 
     def __init__(self, layers: Sequence[Layer]) -> None:
         super().__init__()
+        if not isinstance(layers, list | tuple):
+            raise TypeError(f"Stack takes a list of layers, got {type(layers).__name__}")
         if not layers:
             raise ValueError("Stack needs at least one layer, got none")
+        check_layers("Stack", *layers)
         for below, above in pairwise(layers):
             if below.output_size != above.input_size:
                 raise ValueError(

@@ -16,6 +16,7 @@ Row = tuple[int, list[str]]
 
 _FIELDS = {"form": 1, "lemma": 2, "upos": 3, "xpos": 4, "feats": 5, "deprel": 7}
 _SUFFIXES = {".conllu": "conllu"}
+_NAMED = {".conllu", ".conll", ".iob", ".bio", ".tsv", ".txt"}  # names that tell columns from text
 
 
 def read_tagged(path: str | Path, *, format: str | None = None, field: str = "upos") -> list[TaggedSentence]:
@@ -49,12 +50,31 @@ def read_sentences(path: str | Path, *, format: str | None = None) -> list[list[
 
     Formats are those of `read_tagged`, where columns may be a single one, and "text", by default for `.txt`: one
     sentence a line, tokens between white space; an empty line is an empty sentence, so that outputs stay aligned.
+
+    Raises:
+        DataError: as `read_tagged`; and if neither the name nor tabs say whether the file is text or columns.
     """
+    if format is None and Path(str(path).removesuffix(".gz")).suffix.lower() not in _NAMED:
+        _refuse_text(path)
     format = choose_format(path, format, {**_SUFFIXES, ".txt": "text"}, otherwise="columns")
     if format == "text":
         return [line.split() for _, line in read_lines(path)]
     sentences = _read_conllu(path, "form") if format == "conllu" else _read_columns(path, least=1)
     return [sentence.tokens for sentence in sentences]
+
+
+def _refuse_text(path: str | Path) -> None:
+    """Raise if the first line that says anything looks like a sentence, of which columns would keep one word."""
+    for number, line in read_lines(path):
+        if line.strip():
+            if "\t" not in line and len(line.split()) > 1:
+                raise DataError(
+                    "this may be text or columns.",
+                    path=path,
+                    line=number,
+                    hint="Say --format text or --format columns.",
+                )
+            return
 
 
 def _read_conllu(path: str | Path, field: str) -> list[TaggedSentence]:

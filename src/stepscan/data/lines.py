@@ -56,9 +56,13 @@ def write_lines(path: str | Path, lines: Iterable[str]) -> None:
     Raises:
         DataError: the folder cannot be written to, or a line would not read back as one line.
     """
-    path = Path(path)
+    path = Path(path).resolve()
     temporary = path.parent / f".{path.name}.{secrets.token_hex(4)}.tmp"
     try:
+        if path.exists() and not path.is_file() and not path.is_dir():  # a pipe or a device: nothing to rename over
+            with open(path, "wb") as stream:
+                stream.writelines(_encoded(lines, path))
+            return
         with open(temporary, "xb") as file:
             if path.suffix == ".gz":
                 # No name and no time in the header: the same lines give the same bytes.

@@ -30,6 +30,7 @@ __all__ = [
     "LabelledText",
     "Pair",
     "TaggedSentence",
+    "labelled_format",
     "read_labelled",
     "read_parallel",
     "read_sentences",
@@ -42,6 +43,11 @@ _TEXT_GUESSES = ("sentence", "review", "content")
 _LABEL_GUESSES = ("class", "sentiment", "category", "target")
 _FASTTEXT = "__label__"
 _PAIR_SUFFIXES = {suffix: format for suffix, format in TABLE_SUFFIXES.items() if format != "csv"}
+
+
+def labelled_format(path: str | Path, format: str | None = None) -> str:
+    """How `read_labelled` reads a file: "csv", "tsv", "jsonl" or "lines"."""
+    return choose_format(path, format, TABLE_SUFFIXES, otherwise="lines")
 
 
 def read_labelled(
@@ -67,7 +73,7 @@ def read_labelled(
         DataError: a file that cannot be read, a missing column, a row with too few or too many fields, an empty text
             or label.
     """
-    format = choose_format(path, format, TABLE_SUFFIXES, otherwise="lines")
+    format = labelled_format(path, format)
     if format == "lines":
         if text_column is not None or label_column is not None:
             raise SettingsError("A file of labelled lines has no columns to name; give format='csv', 'tsv' or 'jsonl'.")
@@ -90,7 +96,7 @@ def read_texts(path: str | Path, *, format: str | None = None, text_column: str 
 
     Empty texts are kept, so that what is computed from them stays aligned with the file.
     """
-    format = choose_format(path, format, TABLE_SUFFIXES, otherwise="lines")
+    format = labelled_format(path, format)
     if format == "lines":
         if text_column is not None:
             raise SettingsError("A file of one text a line has no columns; give format='csv', 'tsv' or 'jsonl'.")

@@ -66,7 +66,7 @@ class Table:
     def _delimited(self) -> Iterator[tuple[int, list[object]]]:
         by_position = self._by_position()
         rows = _csv_rows(self.path) if self.format == "csv" else _tsv_rows(self.path)
-        line, first = next(_without_blank_end(rows, self.path))
+        line, first = next(_without_blank_end(rows, self.path), (1, [""]))
         if len(first) > 1:
             rows = _without_blank_end(rows, self.path)
         find = self._place if by_position else self._find

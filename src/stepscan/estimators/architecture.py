@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import inspect
 
-# Importing the modules registers what they define.
-from stepscan.cells import elman as _elman  # noqa: F401
-from stepscan.cells import gru as _gru  # noqa: F401
-from stepscan.cells import lstm as _lstm  # noqa: F401
 from stepscan.combinators.bidirectional import Bidirectional
 from stepscan.combinators.dropout import Dropout
 from stepscan.combinators.stack import Stack

@@ -14,13 +14,14 @@ from sklearn.base import BaseEstimator
 
 from stepscan.data.batching import Batch, bucketed
 from stepscan.data.tokenizers import TextTokenizer
-from stepscan.errors import ModelFormatError, NotFittedError, SettingsError
-from stepscan.estimators.folder import ModelFolder, load, write_folder
+from stepscan.errors import ModelFormatError, NotFittedError, SettingsError, nearest
+from stepscan.estimators.folder import ModelFolder, check_savable, read_folder, write_folder
 from stepscan.training.loop import Task, Trainer
 from stepscan.training.progress import Bar, Silence
 from stepscan.training.settings import ModelSettings, TrainingSettings, validated
 
 Item = TypeVar("Item")
+ESTIMATORS: dict[str, type[Estimator]] = {}  # task → class; each class enters itself
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -45,6 +46,7 @@ class Estimator(BaseEstimator):
     """
 
     task: ClassVar[str]
+    pattern: ClassVar[type]  # of `model_`
     epochs: int = 5
     time_budget: float | None = None
     batch_size: int = 32
@@ -58,8 +60,13 @@ class Estimator(BaseEstimator):
     verbose: bool = False
     model_: Any = field(init=False)
     tokenizers_: dict[str, TextTokenizer] = field(init=False)
-    labels_: list[str] | None = field(init=False)
+    labels_: list[Any] | None = field(init=False)  # strings, or whole numbers
     history_: list[dict[str, Any]] = field(init=False)
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "task" in vars(cls):
+            ESTIMATORS[cls.task] = cls
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> None:
         """Write a model folder, whole or not at all.
@@ -79,17 +86,26 @@ class Estimator(BaseEstimator):
         Raises:
             ModelFormatError: the folder is no model, or holds one of another task.
         """
-        found = load(path)
-        if not isinstance(found, cls):
-            raise ModelFormatError(f"{path} holds a {type(found).__name__}, not a {cls.__name__}; use stepscan.load")
-        return found
+        folder = read_folder(path)
+        kind = ESTIMATORS.get(folder.task)
+        if kind is None:
+            raise ModelFormatError(f"{path}: unknown task {folder.task!r}.{nearest(folder.task, ESTIMATORS)}")
+        if not issubclass(kind, cls):
+            raise ModelFormatError(f"{path} holds a {kind.__name__}, not a {cls.__name__}; use stepscan.load")
+        try:
+            return kind._from_folder(folder)
+        except SettingsError as error:
+            raise ModelFormatError(f"{Path(path) / 'config.json'}: {error}") from None
 
     @classmethod
     def _from_folder(cls, folder: ModelFolder) -> Self:
         unknown = set(folder.settings) - set(cls._get_param_names())
         if unknown:
-            raise ModelFormatError(f"config.json: {cls.__name__} has no setting {sorted(unknown)[0]!r}")
+            raise SettingsError(f"{cls.__name__} has no setting {sorted(unknown)[0]!r}")
+        if not isinstance(folder.model, cls.pattern):
+            raise SettingsError(f"the task is {folder.task!r}, but the model is a {type(folder.model).__name__}")
         estimator = cls(**folder.settings)
+        estimator._settings()
         estimator.model_, estimator.tokenizers_ = folder.model, folder.tokenizers
         estimator.labels_, estimator.history_ = folder.labels, folder.history
         return estimator
@@ -98,28 +114,44 @@ class Estimator(BaseEstimator):
         """The field's own metrics on examples, as `fit` takes them; `score` is the first of them."""
         raise NotImplementedError
 
-    def _check_known(self, labels: Sequence[str]) -> None:
+    def _check_known(self, labels: Sequence[Any]) -> None:
         """A model that knows none of the true labels is being judged on the wrong ones."""
         known = self.labels_ or []
         if labels and not set(known) & set(labels):
+            says, here = (", ".join(map(str, sorted(values)[:5])) for values in (known, set(labels)))
             raise SettingsError(
-                f"the model knows none of these labels: it says {', '.join(known[:5])}, but here they are "
-                f"{', '.join(sorted(set(labels))[:5])}; is it the right column or --field?"
+                f"the model knows none of these labels: it says {says}, but here they are {here}; "
+                "is it the right column or --field?"
             )
 
     def _settings(self) -> TrainingSettings:
         """Those of the constructor's settings that training takes, checked."""
+        for name, value in self.get_params().items():
+            if isinstance(value, np.generic):  # a grid search's
+                setattr(self, name, value.item())
         given = self.get_params()
         of_training = {name: given.pop(name) for name in TrainingSettings.model_fields}
         validated(ModelSettings, given)
-        settings = validated(TrainingSettings, of_training)
+        return validated(TrainingSettings, of_training)
+
+    @contextmanager
+    def _fitting(self) -> Iterator[TrainingSettings]:
+        """Checked settings and seeded random numbers; if what is done with them fails, all is as it was before."""
+        settings, before = self._settings(), dict(vars(self))
         if settings.device == "cuda" and not torch.cuda.is_available():
             raise SettingsError("device 'cuda' was asked for, but PyTorch finds no GPU here; use device 'cpu'")
-        return settings
+        devices = [torch.cuda.current_device()] if settings.device == "cuda" else []
+        try:
+            with torch.random.fork_rng(devices):
+                torch.manual_seed(settings.seed)
+                yield settings
+        except BaseException:
+            self.__dict__ = before
+            raise
 
     def _train(self, settings: TrainingSettings, task: Task) -> None:
-        reporter = Bar() if getattr(self, "verbose", False) else Silence()
-        self.history_ = Trainer(task, settings, reporter).run()
+        check_savable(task.model)
+        self.history_ = Trainer(task, settings, Bar() if self.verbose else Silence()).run()
         self.model_ = task.model.cpu()
 
     def _check_fitted(self) -> None:
@@ -129,14 +161,6 @@ class Estimator(BaseEstimator):
     @property
     def _device(self) -> torch.device:
         return next(self.model_.parameters()).device
-
-
-@contextmanager
-def seeded(seed: int) -> Iterator[None]:
-    """PyTorch's random numbers from `seed`, and the caller's own as before afterwards."""
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        yield
 
 
 def hold_out(examples: list[Item], validation: list[Item] | None, verbose: bool) -> tuple[list[Item], list[Item]]:
@@ -162,13 +186,26 @@ def listed(examples: Iterable[Any]) -> list[Any]:
     return list(examples)
 
 
+def checked_texts(values: Iterable[Any], what: str = "text") -> list[str]:
+    """The values as a list of strings that can be written as UTF-8, or an error that names the one that is not."""
+    found = listed(values)
+    for number, value in enumerate(found, start=1):
+        if not isinstance(value, str):
+            raise SettingsError(f"{what} {number} is {value!r}, not a string")
+        try:
+            value.isascii() or value.encode()
+        except UnicodeEncodeError:
+            raise SettingsError(f"{what} {number} is not valid Unicode (half a surrogate pair): {value!r}") from None
+    return found
+
+
 def paired(first: Iterable[Any], second: Iterable[Any], names: tuple[str, str]) -> list[tuple[Any, Any]]:
     """The pairs of two collections of equal length, at least one."""
     left, right = listed(first), listed(second)
     if len(left) != len(right):
         raise SettingsError(f"as many {names[0]} as {names[1]} are needed, got {len(left):,} and {len(right):,}")
     if not left:
-        raise SettingsError(f"there are no {names[0]} to learn from")
+        raise SettingsError(f"there are no {names[0]}")
     return list(zip(left, right, strict=True))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
@@ -15,7 +15,7 @@ from stepscan.data.batching import Batch, by_length, pad
 from stepscan.data.tokenizers import TextTokenizer
 from stepscan.errors import SettingsError
 from stepscan.estimators.architecture import network
-from stepscan.estimators.base import Estimator, bucketed_batches, hold_out, listed, paired, seeded
+from stepscan.estimators.base import Estimator, bucketed_batches, checked_texts, hold_out, listed, paired
 from stepscan.patterns.embedding import Embedding
 from stepscan.patterns.encoder import Encoder
 from stepscan.training.loop import Task
@@ -42,6 +42,7 @@ class Classifier(ClassifierMixin, Estimator):
     """
 
     task: ClassVar[str] = "classify"
+    pattern: ClassVar[type] = Encoder
 
     cell: str = "lstm"
     layers: int = 1
@@ -64,26 +65,29 @@ class Classifier(ClassifierMixin, Estimator):
         return np.array(self.labels_)
 
     def fit(
-        self, X: Sequence[str], y: Sequence[str], validation: tuple[Sequence[str], Sequence[str]] | None = None
+        self, X: Sequence[str], y: Sequence[Any], validation: tuple[Sequence[str], Sequence[Any]] | None = None
     ) -> Self:
-        """Learn from texts `X` and their classes `y`; judged on `validation`, or on the last tenth held out.
+        """Learn from texts `X` and their classes `y`, strings or whole numbers.
+
+        Judged on `validation`, or on the last tenth held out.
 
         Raises:
             SettingsError: a setting is wrong, there is one class only, or validation data has a class of its own.
         """
-        settings = self._settings()
-        examples = paired(X, y, ("texts", "classes"))
-        valid = None if validation is None else paired(*validation, ("validation texts", "classes"))
-        train, held_out = hold_out(examples, valid, self.verbose)
-        self.labels_ = _classes(train, held_out)
-        tokenizer = TextTokenizer.train(
-            self.tokenizer,
-            (text for text, _ in train),
-            vocabulary_size=self.vocabulary_size,
-            lowercase=self.lowercase,
-        )
-        self.tokenizers_ = {"tokenizer": tokenizer}
-        with seeded(settings.seed):
+        with self._fitting() as settings:
+            examples = paired(checked_texts(X), _labels(y), ("texts", "classes"))
+            valid = None
+            if validation is not None:
+                valid = paired(checked_texts(validation[0]), _labels(validation[1]), ("validation texts", "classes"))
+            train, held_out = hold_out(examples, valid, self.verbose)
+            self.labels_ = _classes(train, held_out)
+            tokenizer = TextTokenizer.train(
+                self.tokenizer,
+                (text for text, _ in train),
+                vocabulary_size=self.vocabulary_size,
+                lowercase=self.lowercase,
+            )
+            self.tokenizers_ = {"tokenizer": tokenizer}
             self.model_ = self._model(tokenizer).to(settings.device)
             batches, count = self._batches(train, settings)
             self._train(settings, Task(self.model_, batches, count, lambda: self._evaluate(held_out), True))
@@ -103,14 +107,16 @@ class Classifier(ClassifierMixin, Estimator):
         self._check_fitted()
         return self._batched(X, self.model_.encode, self.model_.layer.output_size)
 
-    def score(self, X: Sequence[str], y: Sequence[str], sample_weight: Sequence[float] | None = None) -> float:
+    def score(self, X: Sequence[str], y: Sequence[Any], sample_weight: Sequence[float] | None = None) -> float:
         """Accuracy: the share of texts whose class is right, 0 … 1."""
-        return float(accuracy_score(list(map(str, y)), self.predict(X), sample_weight=sample_weight))
+        true = [label for _, label in paired(X, _labels(y), ("texts", "classes"))]
+        return float(accuracy_score(true, self.predict(X), sample_weight=sample_weight))
 
-    def metrics(self, X: Sequence[str], y: Sequence[str]) -> dict[str, Any]:
+    def metrics(self, X: Sequence[str], y: Sequence[Any]) -> dict[str, Any]:
         """Accuracy and the mean of the classes' F1."""
-        true, found = list(map(str, y)), self.predict(X)
+        true = [label for _, label in paired(X, _labels(y), ("texts", "classes"))]
         self._check_known(true)
+        found = self.predict(X)
         f1 = f1_score(true, found, average="macro", zero_division=0)
         return {"accuracy": float(accuracy_score(true, found)), "macro_f1": float(f1), "texts": len(true)}
 
@@ -128,10 +134,10 @@ class Classifier(ClassifierMixin, Estimator):
         )
         return Encoder(embedding, layer, len(self.classes_), self.pooling, dropout=self.dropout)
 
-    def _batches(self, examples: Sequence[tuple[str, str]], settings: TrainingSettings):
+    def _batches(self, examples: Sequence[tuple[str, Any]], settings: TrainingSettings):
         rows = self.tokenizers_["tokenizer"].encode_batch([text for text, _ in examples])
         number = {label: index for index, label in enumerate(self.classes_.tolist())}
-        targets = torch.tensor([number[str(label)] for _, label in examples])
+        targets = torch.tensor([number[label] for _, label in examples])
 
         def collate(chosen: np.ndarray) -> Batch:
             inputs = pad([rows[i] for i in chosen])
@@ -139,10 +145,10 @@ class Classifier(ClassifierMixin, Estimator):
 
         return bucketed_batches([len(row) for row in rows], settings, collate)
 
-    def _evaluate(self, examples: Sequence[tuple[str, str]]) -> dict[str, float]:
+    def _evaluate(self, examples: Sequence[tuple[str, Any]]) -> dict[str, float]:
         texts, labels = zip(*examples, strict=True)
         probabilities = self.predict_proba(texts)
-        places = np.searchsorted(self.classes_, np.array(labels, dtype=str))
+        places = np.searchsorted(self.classes_, np.array(labels))
         of_truth = np.clip(probabilities[np.arange(len(labels)), places], 1e-12, 1)
         right = probabilities.argmax(axis=1) == places
         return {"accuracy": float(right.mean()), "nats": float(-np.log(of_truth).mean())}
@@ -153,19 +159,29 @@ class Classifier(ClassifierMixin, Estimator):
 
     @torch.inference_mode()
     def _batched(self, X: Sequence[str], function, width: int) -> np.ndarray:
-        rows = self.tokenizers_["tokenizer"].encode_batch([str(text) for text in listed(X)])
+        rows = self.tokenizers_["tokenizer"].encode_batch(checked_texts(X))
         found = np.zeros((len(rows), width), dtype=np.float32)
         for chosen in by_length([len(row) for row in rows], 128):
             found[chosen] = function(pad([rows[i] for i in chosen]).to(self._device)).cpu().numpy()
         return found
 
 
-def _classes(train: Sequence[tuple[str, str]], valid: Sequence[tuple[str, str]]) -> list[str]:
+def _labels(y: Iterable[Any]) -> list[Any]:
+    """The labels as they are: all strings, or all whole numbers."""
+    labels = [label.item() if isinstance(label, np.generic) else label for label in listed(y)]
+    kind = str if labels and isinstance(labels[0], str) else int
+    for number, label in enumerate(labels, start=1):
+        if not isinstance(label, kind):
+            raise SettingsError(f"labels must be all strings or all whole numbers, but label {number} is {label!r}")
+    return labels
+
+
+def _classes(train: Sequence[tuple[str, Any]], valid: Sequence[tuple[str, Any]]) -> list[Any]:
     """The classes of the training data, sorted."""
-    classes = sorted({str(label) for _, label in train})
+    classes = sorted({label for _, label in train})
     if len(classes) < 2:
         raise SettingsError(f"a classifier needs at least two classes, but every label is {classes[0]!r}")
-    unseen = sorted({str(label) for _, label in valid} - set(classes))
+    unseen = sorted({label for _, label in valid} - set(classes))
     if unseen:
         raise SettingsError(
             f"the validation data has classes that the training data lacks: {', '.join(map(repr, unseen[:5]))}; "

@@ -9,17 +9,17 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from stepscan.data.lines import read_text
-from stepscan.data.readers import read_labelled, read_parallel, read_sentences, read_tagged, read_texts
+from stepscan.data.readers import labelled_format, read_labelled, read_parallel, read_sentences, read_tagged, read_texts
 from stepscan.errors import DataError, SettingsError, nearest
-from stepscan.estimators.base import Estimator
+from stepscan.estimators.base import ESTIMATORS, Estimator
 from stepscan.estimators.classifier import Classifier
-from stepscan.estimators.folder import check_free, load
+from stepscan.estimators.folder import check_free
 from stepscan.estimators.language_model import LanguageModel
+from stepscan.estimators.loading import load
 from stepscan.estimators.tagger import Tagger
 from stepscan.estimators.translator import Translator
 from stepscan.training.settings import ModelSettings, validated
 
-ESTIMATORS: dict[str, type[Estimator]] = {kind.task: kind for kind in (Classifier, LanguageModel, Tagger, Translator)}
 Files = Sequence[str | Path]
 
 
@@ -38,6 +38,7 @@ def read_examples(task: str, files: Files, reading: Reading = Reading()) -> tupl
     Returns:
         classify: texts, labels; tag: sentences, tag sequences; translate: sources, targets; generate: (text,).
     """
+    _check_used(task, reading)
     if not files or len(files) > (2 if task == "translate" else 1):
         takes = "one .tsv file or two files, the source's and the target's," if task == "translate" else "one file"
         raise SettingsError(f"{task} takes {takes} as data, got {len(files)}: {', '.join(map(str, files))}")
@@ -52,6 +53,21 @@ def read_examples(task: str, files: Files, reading: Reading = Reading()) -> tupl
     else:
         return (read_text(files[0]),)
     return [first for first, _ in examples], [second for _, second in examples]
+
+
+_USES = {
+    "classify": {"format", "text_column", "label_column"},
+    "generate": set(),
+    "tag": {"format", "field"},
+    "translate": {"format"},
+}
+
+
+def _check_used(task: str, reading: Reading) -> None:
+    """A reading option that the task has no use for is a mistake, not a detail."""
+    for name, value in reading._asdict().items():
+        if value != Reading._field_defaults[name] and name not in _USES[task]:
+            raise SettingsError(f"--{name.replace('_', '-')} is not for {task}")
 
 
 def train(
@@ -81,6 +97,8 @@ def train(
     started = time.perf_counter()
     estimator = make_estimator(task, settings)
     examples = read_examples(task, train_files, reading)
+    if valid_files and task == "classify" and labelled_format(valid_files[0], reading.format) == "lines":
+        reading = reading._replace(text_column=None, label_column=None)  # such a file has no columns to name
     validation = read_examples(task, valid_files, reading) if valid_files else None
     _fit(estimator, examples, validation, train_files)
     estimator.save(out, overwrite=overwrite)

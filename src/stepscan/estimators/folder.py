@@ -12,10 +12,10 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import shutil
-import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors import SafetensorError
@@ -24,17 +24,14 @@ from torch import nn
 
 import stepscan
 from stepscan.data.tokenizers import TextTokenizer
-from stepscan.errors import ModelFormatError, StepscanError, nearest
+from stepscan.errors import ModelFormatError, StepscanError
 from stepscan.estimators.model_card import model_card
 from stepscan.patterns.embedding import Embedding
 from stepscan.patterns.encoder import Encoder
 from stepscan.patterns.transducer import Transducer
 from stepscan.registry import build, describe
 
-if TYPE_CHECKING:
-    from stepscan.estimators.base import Estimator
-
-FORMAT_VERSION = 1
+FORMAT_VERSION: Literal[1] = 1
 
 
 class Config(BaseModel):
@@ -43,7 +40,7 @@ class Config(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     format: Literal["stepscan"] = "stepscan"
-    format_version: int = FORMAT_VERSION
+    format_version: Literal[1] = FORMAT_VERSION
     stepscan_version: str = stepscan.__version__
     task: str
     settings: dict[str, Any]
@@ -57,39 +54,34 @@ class ModelFolder(NamedTuple):
     settings: dict[str, Any]
     model: nn.Module
     tokenizers: dict[str, TextTokenizer]  # file name without `.json` → tokenizer
-    labels: list[str] | None
+    labels: list[Any] | None  # strings, or whole numbers
     history: list[dict[str, Any]]
 
 
 def check_free(path: str | Path, *, overwrite: bool) -> None:
     """Raise unless a model may be written to `path`: nothing there, an empty folder, or a model and `overwrite`."""
-    path = Path(path)
-    if path.is_dir() and not any(path.iterdir()):
-        return
-    if path.exists() or path.is_symlink():
+    path = Path(path).resolve()
+    if path.is_file() or (path.is_dir() and any(path.iterdir())):
         if not (path / "config.json").is_file():
             raise StepscanError(f"{path} is there already and is no model folder; choose another name")
         if not overwrite:
             raise StepscanError(f"{path} holds a model already; choose another name, or overwrite it (--overwrite)")
+    if path == Path.cwd() or path.is_mount():
+        raise StepscanError(f"{path} cannot be replaced by a new folder; name a folder in it, such as {path / 'model'}")
     if not path.parent.is_dir():
         raise StepscanError(f"{path.parent} is not a folder, so {path.name} cannot be written into it; make it first")
-    if not os.access(path.parent, os.W_OK):
-        raise StepscanError(f"{path} cannot be written: you may not write into the folder {path.parent}")
+    _temporary_beside(path).rmdir()
 
 
 def write_folder(path: str | Path, folder: ModelFolder, *, overwrite: bool = False) -> None:
     """Write the folder under a temporary name beside `path`, then rename it."""
-    path = Path(path)
+    path = Path(path).resolve()
     check_free(path, overwrite=overwrite)
+    temporary = _temporary_beside(path)
     try:
-        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
-    except OSError as error:
-        raise _cannot_write(path, error) from error
-    try:
-        temporary.chmod(0o755)
         _write_files(temporary, folder)
         for file in temporary.iterdir():
-            file.chmod(0o644)  # safetensors writes for the owner alone
+            file.chmod((temporary / "config.json").stat().st_mode)  # safetensors writes for the owner alone
             _sync(file)
         _put(temporary, path)
         _sync(path.parent)
@@ -97,6 +89,25 @@ def write_folder(path: str | Path, folder: ModelFolder, *, overwrite: bool = Fal
         raise _cannot_write(path, error) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def check_savable(model: nn.Module) -> None:
+    """Raise now, not after hours of training, if a model could not be written: nameless layers, shared weights.
+
+    Raises:
+        StepscanError: says which part is to blame.
+    """
+    try:
+        describe(model)
+    except TypeError as error:
+        raise StepscanError(str(error)) from None
+    owner: dict[int, str] = {}
+    for name, tensor in model.state_dict().items():
+        first = owner.setdefault(tensor.data_ptr(), name) if tensor.numel() else name
+        if first != name:
+            raise StepscanError(
+                f"{name} and {first} are one tensor; a model folder needs each weight once, so part them"
+            )
 
 
 def read_folder(path: str | Path) -> ModelFolder:
@@ -123,22 +134,14 @@ def read_folder(path: str | Path) -> ModelFolder:
     )
 
 
-def load(path: str | Path) -> Estimator:
-    """Whichever of `Classifier`, `LanguageModel`, `Tagger`, `Translator` a model folder holds.
-
-    Raises:
-        ModelFormatError: as `read_folder`.
-    """
-    from stepscan.estimators import classifier, language_model, tagger, translator
-
-    kinds: dict[str, type[Estimator]] = {
-        kind.task: kind
-        for kind in (classifier.Classifier, language_model.LanguageModel, tagger.Tagger, translator.Translator)
-    }
-    folder = read_folder(path)
-    if folder.task not in kinds:
-        raise ModelFormatError(f"{path}: unknown task {folder.task!r}.{nearest(folder.task, kinds)}")
-    return kinds[folder.task]._from_folder(folder)
+def _temporary_beside(path: Path) -> Path:
+    """A new empty folder in the same place as `path`, so that renaming it is one step."""
+    temporary = path.parent / f".{path.name}.{secrets.token_hex(4)}.tmp"
+    try:
+        temporary.mkdir()
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+    return temporary
 
 
 def _put(new: Path, path: Path) -> None:
@@ -152,7 +155,7 @@ def _put(new: Path, path: Path) -> None:
     except BaseException:
         old.rename(path)
         raise
-    shutil.rmtree(old)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def _cannot_write(path: Path, error: Exception) -> StepscanError:
@@ -196,27 +199,32 @@ def _read_config(path: Path) -> Config:
 def _build(path: Path, config: Config) -> nn.Module:
     try:
         model = build(config.model)
-    except (AttributeError, RuntimeError, TypeError, ValueError) as error:
-        raise ModelFormatError(f"{path / 'config.json'}: 'model' cannot be built: {error}") from error
+    except (ArithmeticError, AttributeError, MemoryError, RuntimeError, TypeError, ValueError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ModelFormatError(f"{path / 'config.json'}: 'model' cannot be built: {reason}") from error
     if not isinstance(model, nn.Module):
         raise ModelFormatError(f"{path / 'config.json'}: 'model' describes no model: {json.dumps(config.model)[:100]}")
     return model
 
 
-def _read_labels(path: Path, model: nn.Module) -> list[str] | None:
+def _read_labels(path: Path, model: nn.Module) -> list[Any] | None:
     """Names of what the model decides among; None for a pattern that decides nothing."""
     if not isinstance(model, Encoder | Transducer):
         return None
     labels, count = _read_json(_required(path / "labels.json")), model.head.out_features
-    if not isinstance(labels, list) or len(labels) != count or not all(isinstance(label, str) for label in labels):
+    if (
+        not isinstance(labels, list)
+        or len(labels) != count
+        or not all(isinstance(label, str | int) for label in labels)
+    ):
         raise ModelFormatError(f"{path / 'labels.json'}: expected a list of {count} labels, as in config.json")
     return labels
 
 
 def _read_history(path: Path) -> list[dict[str, Any]]:
     rows = [_parsed(path / "metrics.jsonl", line) for line in _text(path / "metrics.jsonl").splitlines()]
-    if not all(isinstance(row, dict) for row in rows):
-        raise ModelFormatError(f"{path / 'metrics.jsonl'}: expected a JSON object on each line")
+    if not all(isinstance(row, dict) and {"seconds", "best"} <= set(row) for row in rows):
+        raise ModelFormatError(f"{path / 'metrics.jsonl'}: expected a JSON object with seconds and best on each line")
     return rows
 
 

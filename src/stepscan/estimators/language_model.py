@@ -16,7 +16,7 @@ from stepscan.data.tokenizers import TextTokenizer
 from stepscan.decoding import Sampler, forbidding, generate
 from stepscan.errors import SettingsError
 from stepscan.estimators.architecture import network
-from stepscan.estimators.base import Estimator, listed, seeded
+from stepscan.estimators.base import Estimator, checked_texts, listed
 from stepscan.patterns.embedding import Embedding
 from stepscan.patterns.generator import Generator
 from stepscan.sequences import Sequences
@@ -45,6 +45,7 @@ class LanguageModel(Estimator):
     """
 
     task: ClassVar[str] = "generate"
+    pattern: ClassVar[type] = Generator
 
     cell: str = "lstm"
     layers: int = 1
@@ -65,19 +66,16 @@ class LanguageModel(Estimator):
         Raises:
             SettingsError: a setting is wrong, or the text is too short for one window.
         """
-        settings = self._settings()
-        if not isinstance(text, str):
-            raise SettingsError(f"one text is needed, got a {type(text).__name__}; join its parts")
-        train, valid = self._split(text, validation)
-        self.tokenizers_, self.labels_ = {"tokenizer": self._train_tokenizer(train)}, None
-        ids = np.array([self._begin, *self._encode(train)])
-        if len(ids) < 2 * settings.batch_size:
-            raise SettingsError(
-                f"the text has {len(ids) - 1} symbols, too few for {settings.batch_size} parallel streams; "
-                "give more text, or a smaller batch_size"
-            )
-        windows = streams(ids, settings.batch_size, self.window)
-        with seeded(settings.seed):
+        with self._fitting() as settings:
+            train, valid = self._split(text, validation)
+            self.tokenizers_, self.labels_ = {"tokenizer": self._train_tokenizer(train)}, None
+            ids = np.array([self._begin, *self._encode(train)])
+            if len(ids) < 2 * settings.batch_size:
+                raise SettingsError(
+                    f"the text has {len(ids) - 1} symbols, too few for {settings.batch_size} parallel streams; "
+                    "give more text, or a smaller batch_size"
+                )
+            windows = streams(ids, settings.batch_size, self.window)
             self.model_ = self._model().to(settings.device)
             task = Task(
                 self.model_, lambda epoch: _batches(windows), len(windows), lambda: {"nats": -self.score(valid)}, False
@@ -118,8 +116,10 @@ class LanguageModel(Estimator):
         return scores.last().softmax(dim=1).cpu().numpy()
 
     def predict(self, texts: Sequence[str]) -> list[str]:
-        """The most probable next symbol after each text."""
-        return [self.tokenizers_["tokenizer"].tokens[i] for i in self.predict_proba(texts).argmax(axis=1)]
+        """The most probable next symbol after each text; of a word model, `"\\n"` for a line's end."""
+        probabilities = self.predict_proba(texts)
+        probabilities[:, self._never] = 0
+        return [self._decode([int(i)]) for i in probabilities.argmax(axis=1)]
 
     def generate(
         self,
@@ -149,10 +149,10 @@ class LanguageModel(Estimator):
         read = [self._begin, *self._encode(prompt)]
         if tokenizer.unknown in read:
             warnings.warn("the prompt holds symbols that the model never saw; it reads them as unknown", stacklevel=2)
-        never = [tokenizer.pad, tokenizer.unknown, tokenizer.begin, *([] if self._by_line else [tokenizer.end])]
         with torch.inference_mode():
-            _, state = self.model_.layer(self.model_.embedding(pad([read[:-1]])), self.model_.initial_state(1))
-        step = forbidding(self.model_.array_step, never)
+            known = self.model_.embedding(pad([read[:-1]]).to(self._device))
+            _, state = self.model_.layer(known, self.model_.initial_state(1))
+        step = forbidding(self.model_.array_step, self._never)
         written = generate(step, state, [read[-1]], length=length, sampler=sampler, seed=seed)[0]
         more = self._decode(written)
         apart = self._by_line and prompt[-1:].strip() and more[:1].strip()
@@ -163,15 +163,22 @@ class LanguageModel(Estimator):
         return self.tokenizers_["tokenizer"].begin
 
     @property
+    def _never(self) -> list[int]:
+        """Symbols that are not written."""
+        tokenizer = self.tokenizers_["tokenizer"]
+        return [tokenizer.pad, tokenizer.unknown, tokenizer.begin, *([] if self._by_line else [tokenizer.end])]
+
+    @property
     def _by_line(self) -> bool:
         """Whether a line's end is a symbol of its own, `<eos>`: where the tokenizer drops white space."""
-        return self.tokenizer in ("word", "whitespace")
+        return self.tokenizers_["tokenizer"].kind in ("word", "whitespace")
 
     def _train_tokenizer(self, text: str) -> TextTokenizer:
         return TextTokenizer.train(self.tokenizer, text.splitlines(keepends=True), vocabulary_size=self.vocabulary_size)
 
     def _encode(self, text: str) -> list[int]:
         tokenizer = self.tokenizers_["tokenizer"]
+        checked_texts([text])
         if not self._by_line:
             return tokenizer.encode(text)
         lines = text.split("\n")
@@ -192,9 +199,14 @@ class LanguageModel(Estimator):
         return Generator(embedding, layer, tied=self.tied, dropout=self.dropout)  # type: ignore[arg-type]
 
     def _split(self, text: str, validation: str | None) -> tuple[str, str]:
+        for one in (text, validation):
+            if one is not None and not isinstance(one, str):
+                raise SettingsError(f"one text is needed, got a {type(one).__name__}; join its parts")
+        if validation == "" or (validation is None and len(text) < 2):
+            raise SettingsError("there is no text to validate on; give more text, or validation text")
         if validation is not None:
             return text, validation
-        cut = len(text) - len(text) // 10
+        cut = len(text) - max(1, len(text) // 10)
         if self.verbose:
             Bar().note(f"no validation data given: the last tenth ({len(text) - cut:,} characters) is held out")
         return text[:cut], text[cut:]

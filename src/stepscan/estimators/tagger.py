@@ -13,7 +13,7 @@ from stepscan.data.batching import Batch, by_length, pad
 from stepscan.data.tokenizers import TextTokenizer
 from stepscan.errors import SettingsError
 from stepscan.estimators.architecture import network
-from stepscan.estimators.base import Estimator, bucketed_batches, hold_out, listed, paired, seeded
+from stepscan.estimators.base import Estimator, bucketed_batches, checked_texts, hold_out, listed, paired
 from stepscan.patterns.embedding import Embedding, WordAndCharacterEmbedding, Words
 from stepscan.patterns.transducer import Transducer
 from stepscan.sequences import Sequences
@@ -43,6 +43,7 @@ class Tagger(Estimator):
     """
 
     task: ClassVar[str] = "tag"
+    pattern: ClassVar[type] = Transducer
 
     cell: str = "lstm"
     layers: int = 1
@@ -75,13 +76,12 @@ class Tagger(Estimator):
         Raises:
             SettingsError: a setting is wrong, or a sentence has not as many tags as tokens.
         """
-        settings = self._settings()
-        examples = _checked(paired(X, y, ("sentences", "tag sequences")))
-        valid = None if validation is None else _checked(paired(*validation, ("validation sentences", "tag sequences")))
-        train, held_out = hold_out(examples, valid, self.verbose)
-        self.labels_ = sorted({tag for _, tags in train for tag in tags})
-        self.tokenizers_ = self._tokenizers([tokens for tokens, _ in train])
-        with seeded(settings.seed):
+        with self._fitting() as settings:
+            examples = _checked(X, y, "sentences")
+            valid = None if validation is None else _checked(*validation, "validation sentences")
+            train, held_out = hold_out(examples, valid, self.verbose)
+            self.labels_ = sorted({tag for _, tags in train for tag in tags})
+            self.tokenizers_ = self._tokenizers([tokens for tokens, _ in train])
             self.model_ = self._model().to(settings.device)
             batches, count = self._batches(train, settings)
             self._train(settings, Task(self.model_, batches, count, lambda: self._evaluate(held_out), True))
@@ -97,11 +97,9 @@ class Tagger(Estimator):
 
     def score(self, X: Sequence[Sentence], y: Sequence[Sentence]) -> float:
         """Accuracy: the share of tokens whose tag is right, 0 … 1."""
-        pairs = zip(
-            self.predict(X), (tags for _, tags in _checked(paired(X, y, ("sentences", "tag sequences")))), strict=True
-        )
+        pairs = zip(self.predict(X), (tags for _, tags in _checked(X, y, "sentences")), strict=True)
         right = [found == true for sentence in pairs for found, true in zip(*sentence, strict=True)]
-        return sum(right) / max(len(right), 1)
+        return sum(right) / len(right)
 
     def metrics(self, X: Sequence[Sentence], y: Sequence[Sentence]) -> dict[str, Any]:
         """Accuracy over the tokens."""
@@ -179,7 +177,7 @@ class Tagger(Estimator):
         self._check_fitted()
         sentences = listed(X)
         for sentence in sentences:
-            _check_split(sentence)
+            _tokens(sentence)
         collate = self._collator(sentences)
         found: list[np.ndarray] = [np.zeros((0, len(self.classes_)), dtype=np.float32)] * len(sentences)
         for chosen in by_length([len(sentence) for sentence in sentences], 64):
@@ -189,17 +187,19 @@ class Tagger(Estimator):
         return found
 
 
-def _check_split(sentence: Sentence) -> None:
+def _tokens(sentence: Sentence) -> list[str]:
     if isinstance(sentence, str):
         raise SettingsError(f"a sentence is a list of tokens, got the text {sentence[:40]!r}; split it first")
+    return checked_texts(sentence, "token")
 
 
-def _checked(examples: list[tuple[Sentence, Sentence]]) -> list[tuple[Sentence, Sentence]]:
+def _checked(X: Sequence[Sentence], y: Sequence[Sentence], what: str) -> list[tuple[Sentence, Sentence]]:
+    examples = paired(X, y, (what, "tag sequences"))
     for number, (tokens, tags) in enumerate(examples, start=1):
-        _check_split(tokens)
-        _check_split(tags)
-        if len(tokens) != len(tags):
+        if len(_tokens(tokens)) != len(_tokens(tags)):
             raise SettingsError(
                 f"sentence {number} has {len(tokens)} tokens but {len(tags)} tags: {' '.join(tokens)[:60]!r}"
             )
+    if not any(tokens for tokens, _ in examples):
+        raise SettingsError(f"there are no tokens: all {what} are empty")
     return examples

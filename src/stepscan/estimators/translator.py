@@ -14,7 +14,7 @@ from stepscan.data.tokenizers import TextTokenizer
 from stepscan.decoding import Hypothesis, beam_search, forbidding
 from stepscan.errors import SettingsError
 from stepscan.estimators.architecture import network
-from stepscan.estimators.base import Estimator, bucketed_batches, hold_out, listed, paired, seeded
+from stepscan.estimators.base import Estimator, bucketed_batches, checked_texts, hold_out, paired
 from stepscan.patterns.attention import AttentiveDecoder
 from stepscan.patterns.conditioned_generator import ConditionedGenerator
 from stepscan.patterns.embedding import Embedding
@@ -51,6 +51,7 @@ class Translator(Estimator):
     """
 
     task: ClassVar[str] = "translate"
+    pattern: ClassVar[type] = ConditionedGenerator
 
     cell: str = "lstm"
     layers: int = 1
@@ -76,15 +77,14 @@ class Translator(Estimator):
         validation: tuple[Sequence[str], Sequence[str]] | None = None,
     ) -> Self:
         """Learn from texts and their translations; judged on `validation`, or on the last tenth held out."""
-        settings = self._settings()
-        pairs = paired(sources, targets, ("sources", "targets"))
-        valid = None if validation is None else paired(*validation, ("validation sources", "targets"))
-        train, held_out = hold_out(pairs, valid, self.verbose)
-        tokenizer = TextTokenizer.train(
-            self.tokenizer, (text for pair in train for text in pair), vocabulary_size=self.vocabulary_size
-        )
-        self.tokenizers_, self.labels_ = {"tokenizer": tokenizer}, None
-        with seeded(settings.seed):
+        with self._fitting() as settings:
+            pairs = _pairs(sources, targets, "sources")
+            valid = None if validation is None else _pairs(*validation, "validation sources")
+            train, held_out = hold_out(pairs, valid, self.verbose)
+            tokenizer = TextTokenizer.train(
+                self.tokenizer, (text for pair in train for text in pair), vocabulary_size=self.vocabulary_size
+            )
+            self.tokenizers_, self.labels_ = {"tokenizer": tokenizer}, None
             self.model_ = self._model(tokenizer).to(settings.device)
             batches, count = self._batches(train, settings)
             self._train(settings, Task(self.model_, batches, count, lambda: self._evaluate(held_out), False))
@@ -97,7 +97,7 @@ class Translator(Estimator):
     def translate(self, sources: Sequence[str], *, n_best: int = 1) -> list[list[Translation]]:
         """The `n_best` translations of each text, best first."""
         self._check_fitted()
-        ids = self._encode(listed(sources))
+        ids = self._encode(checked_texts(sources))
         found: list[list[Translation]] = [[] for _ in ids]
         width = max(self.beam_width, n_best)
         for chosen in by_length([len(row) for row in ids], 32):
@@ -116,11 +116,11 @@ class Translator(Estimator):
         """BLEU (Papineni et al. 2002) and chrF (Popović 2015), with sacrebleu's signature of the former."""
         from sacrebleu.metrics import BLEU, CHRF
 
-        paired(sources, targets, ("sources", "targets"))
+        true = [target for _, target in _pairs(sources, targets, "sources")]
         found, bleu = self.predict(sources), BLEU()
         scores = {
-            "bleu": bleu.corpus_score(found, [targets]).score,
-            "chrf": CHRF().corpus_score(found, [targets]).score,
+            "bleu": bleu.corpus_score(found, [true]).score,
+            "chrf": CHRF().corpus_score(found, [true]).score,
         }
         return {**scores, "signature": str(bleu.get_signature()), "texts": len(found)}
 
@@ -129,9 +129,10 @@ class Translator(Estimator):
         self._check_fitted()
         tokenizer = self.tokenizers_["tokenizer"]
         read, written = self._encode([source])[0], [*tokenizer.encode(target), tokenizer.end]
-        weights = self.model_.attention(pad([read]), pad([[tokenizer.begin, *written[:-1]]]))
+        source_ids, target_ids = pad([read]), pad([[tokenizer.begin, *written[:-1]]])
+        weights = self.model_.attention(source_ids.to(self._device), target_ids.to(self._device))
         names = [[tokenizer.tokens[i] for i in ids] for ids in (read, written)]
-        return names[0], names[1], weights[0].numpy()
+        return names[0], names[1], weights[0].cpu().numpy()
 
     def _model(self, tokenizer: TextTokenizer) -> ConditionedGenerator:
         if self.input_feeding and self.attention == "none":
@@ -184,7 +185,7 @@ class Translator(Estimator):
 
     @torch.inference_mode()
     def _decode(self, rows: Sequence[list[int]], width: int, n_best: int) -> list[list[Hypothesis]]:
-        tokenizer, source = self.tokenizers_["tokenizer"], pad(rows)
+        tokenizer, source = self.tokenizers_["tokenizer"], pad(rows).to(self._device)
         return beam_search(
             forbidding(self.model_.generator.array_step, [tokenizer.pad, tokenizer.unknown, tokenizer.begin]),
             self.model_.initial_state(source),
@@ -195,3 +196,7 @@ class Translator(Estimator):
             length_penalty=self.length_penalty,
             n_best=n_best,
         )
+
+
+def _pairs(sources: Sequence[str], targets: Sequence[str], what: str) -> list[tuple[str, str]]:
+    return paired(checked_texts(sources, "source"), checked_texts(targets, "target"), (what, "targets"))

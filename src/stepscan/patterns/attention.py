@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from stepscan.contract import Recurrence
+from stepscan.contract import Recurrence, check_layers
 from stepscan.registry import register
 from stepscan.sequences import Sequences
 from stepscan.state import State
@@ -74,6 +74,7 @@ class AttentiveDecoder(Recurrence):
 
     def __init__(self, layer: Recurrence, memory_size: int, attention_size: int, input_feeding: bool = False) -> None:
         super().__init__()
+        check_layers("AttentiveDecoder", layer)
         if not isinstance(layer, Recurrence):
             raise TypeError(f"AttentiveDecoder needs a Recurrence, but {layer.described} has no step; it is not causal")
         self.output_size = layer.output_size

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from stepscan.contract import Layer
+from stepscan.contract import Layer, check_layers
 from stepscan.errors import nearest
 from stepscan.patterns.attention import masked_softmax
 from stepscan.patterns.loss import Loss
@@ -48,17 +48,19 @@ class Encoder(nn.Module):
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
+        check_layers("Encoder", layer)
         if pooling not in POOLINGS:
             raise ValueError(f"unknown pooling {pooling!r}.{nearest(pooling, POOLINGS)}")
         if decision not in _LOSSES:
             raise ValueError(f"unknown decision {decision!r}.{nearest(decision, _LOSSES)}")
+        if decision == "number" and outputs != 1:
+            raise ValueError(f"a number is one output, got outputs={outputs}")
         self.embedding, self.layer, self.pooling, self.decision = embedding, layer, pooling, decision
         self.dropout = dropout
         self.head = nn.Linear(layer.output_size, outputs)
-        size = layer.output_size
-        self.relevance = nn.Sequential(nn.Linear(size, size), nn.Tanh(), nn.Linear(size, 1, bias=False))
-        if pooling != "attention":
-            del self.relevance
+        if pooling == "attention":
+            size = layer.output_size
+            self.relevance = nn.Sequential(nn.Linear(size, size), nn.Tanh(), nn.Linear(size, 1, bias=False))
 
     def encode(self, inputs: Any) -> Tensor:
         """Inputs (ids `[B, T]`, or vectors `[B, T, I]` without an embedding) → feature vectors `[B, H]`."""

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from stepscan.contract import Recurrence
+from stepscan.contract import Recurrence, check_layers
 from stepscan.errors import nearest
 from stepscan.patterns.embedding import Embedding
 from stepscan.patterns.loss import Loss
@@ -42,6 +42,7 @@ class Generator(nn.Module):
         label_smoothing: float = 0.0,
     ) -> None:
         super().__init__()
+        check_layers("Generator", layer)
         if not isinstance(layer, Recurrence):
             raise TypeError(
                 f"a Generator needs a Recurrence, but {layer.described} has no step: it looks at items that are not "

@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from stepscan.contract import Layer
+from stepscan.contract import Layer, check_layers
 from stepscan.patterns.loss import Loss
 from stepscan.registry import register
 from stepscan.sequences import Sequences
@@ -27,6 +27,7 @@ class Transducer(nn.Module):
 
     def __init__(self, embedding: nn.Module | None, layer: Layer, outputs: int, dropout: float = 0.0) -> None:
         super().__init__()
+        check_layers("Transducer", layer)
         self.embedding, self.layer, self.dropout = embedding, layer, dropout
         self.head = nn.Linear(layer.output_size, outputs)
 
