@@ -71,7 +71,7 @@ def test_not_utf8(classifier, workplace, refuses, name, expected):
 
 CONFIG = [
     ({"format_version": 2}, "model was written by a newer Stepscan: its format is 2, this one reads 1"),
-    ({"format_version": "1"}, "config.json: format_version: Input should be a valid integer"),
+    ({"format_version": "1"}, "config.json: format_version: Input should be 1"),
     ({"format": "other"}, "config.json: format: Input should be 'stepscan'"),
     ({"task": "sing"}, "model: unknown task 'sing'. Known: classify, generate, tag, translate."),
     ({"extra": 1}, "config.json: extra: Extra inputs are not permitted"),
@@ -81,7 +81,7 @@ CONFIG = [
     ({"model": {"encoder": {}}}, "the description of 'encoder' does not fit its constructor: missing"),
     (
         {"model": {"encoder": {"embedding": None, "layer": 3, "outputs": 2}}},
-        "model/config.json: 'model' cannot be built: 'int' object has no attribute",
+        "model/config.json: 'model' cannot be built: Encoder needs Layers, got int",
     ),
     (
         {"model": {"lstm": {"input_size": 3, "hidden_size": -1}}},
@@ -104,9 +104,9 @@ def test_wrong_config(classifier, workplace, refuses, change, expected):
 
 OTHER = [
     ("labels.json", '["one"]', "model/labels.json: expected a list of 2 labels"),
-    ("labels.json", "[1, 2]", "model/labels.json: expected a list of 2 labels"),
+    ("labels.json", "[1.5, 2]", "model/labels.json: expected a list of 2 labels"),
     ("labels.json", '{"neg": 0, "pos": 1}', "model/labels.json: expected a list of 2 labels"),
-    ("metrics.jsonl", "[1]\n", "model/metrics.jsonl: expected a JSON object on each line"),
+    ("metrics.jsonl", "[1]\n", "model/metrics.jsonl: expected a JSON object with seconds and best on each line"),
     ("config.json", "[]", "model/config.json: the whole: Input should be a valid dictionary"),
     ("config.json", "[" * 100_000, "model/config.json is not JSON"),
 ]

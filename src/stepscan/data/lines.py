@@ -56,15 +56,15 @@ def write_lines(path: str | Path, lines: Iterable[str]) -> None:
     Raises:
         DataError: the folder cannot be written to, or a line would not read back as one line.
     """
-    path = Path(path).resolve()
-    temporary = path.parent / f".{path.name}.{secrets.token_hex(4)}.tmp"
+    target = Path(path).resolve()
+    temporary = target.parent / f".{target.name}.{secrets.token_hex(4)}.tmp"
     try:
-        if path.exists() and not path.is_file() and not path.is_dir():  # a pipe or a device: nothing to rename over
-            with open(path, "wb") as stream:
+        if target.exists() and not target.is_file() and not target.is_dir():
+            with open(target, "wb") as stream:  # a pipe or a device: nothing to rename over
                 stream.writelines(_encoded(lines, path))
             return
         with open(temporary, "xb") as file:
-            if path.suffix == ".gz":
+            if target.suffix == ".gz":
                 # No name and no time in the header: the same lines give the same bytes.
                 with gzip.GzipFile(filename="", mode="wb", fileobj=file, mtime=0) as packed:
                     packed.writelines(_encoded(lines, path))
@@ -72,7 +72,7 @@ def write_lines(path: str | Path, lines: Iterable[str]) -> None:
                 file.writelines(_encoded(lines, path))
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, path)
+        os.replace(temporary, target)
     except OSError as error:
         raise DataError(f"the file cannot be written: {error.strerror or error}.", path=path) from error
     finally:
@@ -123,7 +123,7 @@ def _decode(raw: bytes, path: str | Path, number: int) -> str:
         ) from error
 
 
-def _encoded(lines: Iterable[str], path: Path) -> Iterator[bytes]:
+def _encoded(lines: Iterable[str], path: str | Path) -> Iterator[bytes]:
     for number, line in enumerate(lines, start=1):
         if "\n" in line or line.endswith("\r"):
             raise DataError("a line to be written contains a line end.", path=path, line=number)

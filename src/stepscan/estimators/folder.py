@@ -60,17 +60,20 @@ class ModelFolder(NamedTuple):
 
 def check_free(path: str | Path, *, overwrite: bool) -> None:
     """Raise unless a model may be written to `path`: nothing there, an empty folder, or a model and `overwrite`."""
-    path = Path(path).resolve()
-    if path.is_file() or (path.is_dir() and any(path.iterdir())):
-        if not (path / "config.json").is_file():
+    target = Path(path).resolve()
+    if target.is_file() or (target.is_dir() and any(target.iterdir())):
+        if not (target / "config.json").is_file():
             raise StepscanError(f"{path} is there already and is no model folder; choose another name")
         if not overwrite:
             raise StepscanError(f"{path} holds a model already; choose another name, or overwrite it (--overwrite)")
-    if path == Path.cwd() or path.is_mount():
-        raise StepscanError(f"{path} cannot be replaced by a new folder; name a folder in it, such as {path / 'model'}")
-    if not path.parent.is_dir():
-        raise StepscanError(f"{path.parent} is not a folder, so {path.name} cannot be written into it; make it first")
-    _temporary_beside(path).rmdir()
+    if target == Path.cwd() or target.is_mount():
+        raise StepscanError(
+            f"{path} cannot be replaced by a new folder; name a folder in it, such as {Path(path) / 'model'}"
+        )
+    if not target.parent.is_dir():
+        parent, name = Path(path).parent, target.name
+        raise StepscanError(f"{parent} is not a folder, so {name} cannot be written into it; make it first")
+    _temporary_beside(target).rmdir()
 
 
 def write_folder(path: str | Path, folder: ModelFolder, *, overwrite: bool = False) -> None:
