@@ -89,7 +89,7 @@ def _generate(split: builtin.Split, seed: int, console: Console) -> dict[str, fl
         "before it.[/dim]\n"
     )
     model = LanguageModel(
-        hidden_size=256, window=64, batch_size=16, epochs=4, learning_rate=5e-3, dropout=0.1, seed=seed
+        hidden_size=256, window=64, batch_size=16, epochs=5, learning_rate=5e-3, dropout=0.1, seed=seed
     )
     model.fit(split.train, validation=split.valid)
     prompt = "The statement "
@@ -141,7 +141,7 @@ def _translate(split: builtin.Split, seed: int, console: Console) -> dict[str, f
         "year, other digits the day; month names it cannot read.[/dim]\n"
     )
     model = Translator(hidden_size=96, embedding_size=48, tokenizer="character", dropout=0.1, label_smoothing=0.0)
-    model.set_params(beam_width=3, epochs=7, learning_rate=8e-3, seed=seed)
+    model.set_params(beam_width=3, epochs=12, learning_rate=8e-3, seed=seed)
     model.fit(*_columns(split.train), validation=_columns(split.valid))
     sources, targets = _columns(split.test)
     found = model.predict(sources)
