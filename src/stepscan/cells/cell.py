@@ -11,6 +11,7 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_
 
 from stepscan.contract import Recurrence
 from stepscan.sequences import Sequences
+from stepscan.state import State
 
 
 class Cell(Recurrence):
@@ -45,6 +46,16 @@ class Cell(Recurrence):
         for bias in (self.bias_ih, self.bias_hh):
             if bias is not None:
                 nn.init.zeros_(bias)
+
+    def scan(self, inputs: Sequences, state: State | None = None) -> tuple[Sequences, State]:
+        inputs = self.check_input(inputs)
+        if inputs.is_all_empty:  # PyTorch's kernels refuse it
+            return super().scan(inputs, state)
+        return self.fused_scan(inputs, self.initial_state(len(inputs)) if state is None else state)
+
+    def fused_scan(self, inputs: Sequences, state: Any) -> tuple[Sequences, State]:
+        """`scan` through one of PyTorch's fused kernels; `inputs` are checked and have an item, `state` is given."""
+        raise NotImplementedError(f"{type(self).__name__} must define fused_scan(inputs, state)")
 
     @property
     def weights(self) -> list[Tensor]:

@@ -14,7 +14,6 @@ from torch.nn import functional as F
 from stepscan.cells.cell import Cell, scan_packed
 from stepscan.registry import register
 from stepscan.sequences import Sequences
-from stepscan.state import State
 
 _FUSED = {"tanh": torch.rnn_tanh, "relu": torch.rnn_relu}
 
@@ -52,11 +51,6 @@ class Elman(Cell):
         h = torch.tanh(total) if self.nonlinearity == "tanh" else torch.relu(total)
         return h, ElmanState(h)
 
-    def scan(self, inputs: Sequences, state: State | None = None) -> tuple[Sequences, State]:
-        inputs = self.check_input(inputs)
-        if inputs.is_all_empty:
-            return super().scan(inputs, state)
-        if state is None:
-            state = self.initial_state(len(inputs))
+    def fused_scan(self, inputs: Sequences, state: ElmanState) -> tuple[Sequences, ElmanState]:
         outputs, (h,) = scan_packed(_FUSED[self.nonlinearity], inputs, state, self.weights)
         return outputs, ElmanState(h)

@@ -17,7 +17,6 @@ from torch.nn import functional as F
 from stepscan.cells.cell import Cell, scan_packed
 from stepscan.registry import register
 from stepscan.sequences import Sequences
-from stepscan.state import State
 
 
 class GRUState(NamedTuple):
@@ -50,11 +49,6 @@ class GRU(Cell):
         h = (1 - z) * n + z * state.h
         return h, GRUState(h)
 
-    def scan(self, inputs: Sequences, state: State | None = None) -> tuple[Sequences, State]:
-        inputs = self.check_input(inputs)
-        if inputs.is_all_empty:
-            return super().scan(inputs, state)
-        if state is None:
-            state = self.initial_state(len(inputs))
+    def fused_scan(self, inputs: Sequences, state: GRUState) -> tuple[Sequences, GRUState]:
         outputs, (h,) = scan_packed(torch.gru, inputs, state, self.weights)
         return outputs, GRUState(h)

@@ -19,7 +19,6 @@ from torch.nn import functional as F
 from stepscan.cells.cell import Cell, scan_packed, scan_padded_lstm
 from stepscan.registry import register
 from stepscan.sequences import Sequences
-from stepscan.state import State
 
 
 class LSTMState(NamedTuple):
@@ -58,12 +57,7 @@ class LSTM(Cell):
         h = torch.sigmoid(o) * torch.tanh(c)
         return h, LSTMState(h, c)
 
-    def scan(self, inputs: Sequences, state: State | None = None) -> tuple[Sequences, State]:
-        inputs = self.check_input(inputs)
-        if inputs.is_all_empty:
-            return super().scan(inputs, state)
-        if state is None:
-            state = self.initial_state(len(inputs))
+    def fused_scan(self, inputs: Sequences, state: LSTMState) -> tuple[Sequences, LSTMState]:
         if inputs.data.is_cuda:  # cuDNN ends packed rows at their own lengths
             outputs, (h, c) = scan_packed(torch.lstm, inputs, state, self.weights)
         else:
