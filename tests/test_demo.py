@@ -15,7 +15,7 @@ from stepscan.demo import run
     [
         ("classify", 0.35, ["model says", "negative", "positive"]),
         ("generate", -0.2, ["The statement ", "two characters back"]),
-        ("tag", 0.3, ["keyword", "import"]),
+        ("tag", 0.3, ["colours are what the model says", "keyword definition name"]),
         ("translate", 0.6, ["model writes", "where it looked", "█"]),
     ],
 )
