@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import stat
+import subprocess
+import sys
 from typing import NamedTuple
 
 import numpy as np
@@ -243,3 +245,11 @@ def test_task_and_model_must_agree(tmp_path):
     (tmp_path / "model" / "config.json").write_text(json.dumps({**config, "task": "tag", "settings": {}}))
     with pytest.raises(ss.ModelFormatError, match="the task is 'tag', but the model is a Encoder"):
         ss.load(tmp_path / "model")
+
+
+def test_a_fresh_process_knows_all_kinds(tmp_path):
+    """Where nothing but the language model was asked for: the others must be known all the same."""
+    ss.Classifier(**TINY).fit(["a b", "b a"] * 8, ["x", "y"] * 8).save(tmp_path / "model")
+    code = f"import stepscan as ss; ss.LanguageModel.load({str(tmp_path / 'model')!r})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert "holds a Classifier, not a LanguageModel; use stepscan.load" in done.stderr
