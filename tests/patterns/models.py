@@ -16,6 +16,13 @@ def with_padding(ids: ss.Sequences, filler: int, extra: int = 2) -> ss.Sequences
     return ss.Sequences(torch.where(longer.mask, data, filler), ids.lengths)
 
 
+def loss_by_hand(scores: ss.Sequences, targets: ss.Sequences) -> torch.Tensor:
+    """Cross-entropy summed over the items, one by one."""
+    log_probabilities = scores.data.log_softmax(-1)
+    lengths = enumerate(targets.lengths.tolist())
+    return -sum(log_probabilities[row, t, targets.data[row, t]] for row, length in lengths for t in range(length))
+
+
 def language_model(layer: ss.Recurrence | None = None, **settings: object) -> ss.Generator:
     torch.manual_seed(0)
     return ss.Generator(ss.Embedding(7, 3), ss.LSTM(3, 4) if layer is None else layer, **settings).double()  # type: ignore[arg-type]
