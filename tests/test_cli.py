@@ -28,7 +28,7 @@ METRICS = {
     "classify": {"accuracy", "macro_f1", "texts"},
     "tag": {"accuracy", "tokens", "sentences"},
     "generate": {"nats", "bits", "perplexity", "characters"},
-    "translate": {"bleu", "chrf", "signature", "texts"},
+    "translate": {"bleu", "chrf", "error_rate", "symbol_error_rate", "signature", "texts"},
 }
 TASKS = list(OWN)
 

@@ -28,9 +28,9 @@ OPTIONS = {
         --attention --batch-size --beam-width --bidirectional --cell --character-size --clip-norm --config --device
         --dropout --embedding-size --epochs --field --format --hidden-size --input-feeding --json --keep-case
         --label-column --label-smoothing --layers --learning-rate --length-penalty --lowercase --no-input-feeding
-        --not-tied --one-direction --out --overwrite --patience --pooling --quiet --seed --spelling-size --text-column
-        --tied --time-budget --tokenizer --train --unknown-probability --valid --vocabulary-size --warmup
-        --weight-decay --window task
+        --not-tied --one-direction --out --overwrite --patience --pooling --quiet --seed --source-tokenizer
+        --spelling-size --text-column --tied --time-budget --tokenizer --train --unknown-probability --valid
+        --vocabulary-size --warmup --weight-decay --window task
     """,
 }
 TORCH_FREE = [

@@ -137,6 +137,10 @@ def train(
     tokenizer: Annotated[
         str | None, _option(MODEL, "classify, generate, translate: word, whitespace, character, byte or bpe.")
     ] = None,
+    source_tokenizer: Annotated[
+        str | None,
+        _option(MODEL, "translate: likewise, for a source in other symbols; then --tokenizer is the target's."),
+    ] = None,
     vocabulary_size: Annotated[int | None, _option(MODEL, "Symbols at most.")] = None,
     lowercase: Annotated[
         bool | None, _option(MODEL, "classify, tag: whether words drop case.", "--lowercase/--keep-case")

@@ -6,6 +6,7 @@ import torch
 from toy_tasks import FAST, equal_to_the_bit, history_is_whole, reversals, weights_of
 
 import stepscan as ss
+from stepscan.estimators.error_rates import edit_distance
 
 TINY = {"hidden_size": 8, "embedding_size": 4, "epochs": 1, "batch_size": 8, "tokenizer": "character", **FAST}
 SOURCES, TARGETS = reversals(40, 3)
@@ -107,6 +108,35 @@ def test_bleu(translator):
     assert figures["chrf"] < 100
 
 
+def test_two_vocabularies(tmp_path):
+    """Letters on one side, numbers of several letters on the other: each side has ids and vectors of its own."""
+    sources, _ = reversals(300, 8)
+    targets = [" ".join(f"{'abcd'.index(letter)}{letter}" for letter in source) for source in sources]
+    size = {"hidden_size": 24, "embedding_size": 12, "label_smoothing": 0.0, "epochs": 8, "cell": "gru"}
+    kinds = {"source_tokenizer": "character", "tokenizer": "whitespace"}
+    model = ss.Translator(**{**TINY, **size, **kinds}).fit(sources, targets)
+    assert model.tokenizers_["source_tokenizer"].tokens[4:] == sorted("abcd", key="".join(sources).count, reverse=True)
+    assert set(model.tokenizers_["tokenizer"].tokens[4:]) == {"0a", "1b", "2c", "3d"}
+    assert model.predict(["ab", "d"]) == ["0a 1b", "3d"]
+    assert model.attention_weights("ab", "0a 1b")[:2] == (["a", "b", "<eos>"], ["0a", "1b", "<eos>"])
+    model.save(tmp_path / "model")
+    assert (tmp_path / "model" / "source_tokenizer.json").is_file()
+    assert ss.load(tmp_path / "model").translate(sources[:5], n_best=2) == model.translate(sources[:5], n_best=2)
+    (tmp_path / "model" / "source_tokenizer.json").unlink()
+    with pytest.raises(ss.ModelFormatError, match="another number of symbols"):
+        ss.load(tmp_path / "model")
+
+
+def test_error_rates(translator):
+    sources = ["ab", "abc", "d", "cc"]
+    found = translator.predict(sources)
+    true = [found[0], found[1] + "a", found[2], "bd"]
+    figures = translator.metrics(sources, true)
+    assert figures["error_rate"] == 50
+    wrong = 1 + edit_distance(found[3], "bd")
+    assert figures["symbol_error_rate"] == pytest.approx(100 * wrong / sum(map(len, true)))
+
+
 def test_beam_settings_may_change_after_training(translator, tmp_path):
     translator.save(tmp_path / "model")
     model = ss.load(tmp_path / "model").set_params(beam_width=1, length_penalty=0.0)
@@ -130,6 +160,8 @@ def test_wrong_texts(translator):
         ss.Translator(**TINY).fit(SOURCES, TARGETS[1:])
     with pytest.raises(ss.SettingsError, match="input_feeding feeds back what attention found"):
         ss.Translator(**TINY, attention="none", input_feeding=True).fit(SOURCES, TARGETS)
+    with pytest.raises(ss.SettingsError, match="source_tokenizer: input should be 'word', 'whitespace'"):
+        ss.Translator(**TINY, source_tokenizer="letters").fit(SOURCES, TARGETS)
     with pytest.raises(ss.NotFittedError, match="this Translator is not trained yet"):
         ss.Translator().predict(["a"])
 

@@ -2,7 +2,8 @@
 
 config.json          task, settings and the model as a nested description
 model.safetensors    weights
-tokenizer.json       Hugging Face tokenizers; characters.json beside it where words are spelled
+tokenizer.json       Hugging Face tokenizers; beside it characters.json where words are spelled, and
+                     source_tokenizer.json where a translator reads other symbols than it writes
 labels.json          where there are labels
 metrics.jsonl        the training curve, one row an evaluation
 README.md            a model card
@@ -127,7 +128,7 @@ def read_folder(path: str | Path) -> ModelFolder:
     except (SafetensorError, RuntimeError, OSError) as error:
         reason = " ".join(str(error).split())[:300]
         raise ModelFormatError(f"{path / 'model.safetensors'} does not fit config.json: {reason}") from None
-    names = ["tokenizer"] + ["characters"] * (path / "characters.json").exists()
+    names = ["tokenizer", *(name for name in ("characters", "source_tokenizer") if (path / f"{name}.json").exists())]
     tokenizers = {name: TextTokenizer.load(path / f"{name}.json") for name in names}
     vocabularies = sorted(part.vocabulary_size for part in model.modules() if isinstance(part, Embedding))
     if vocabularies != sorted(map(len, tokenizers.values())):

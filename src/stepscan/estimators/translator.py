@@ -15,6 +15,7 @@ from stepscan.decoding import Hypothesis, beam_search, forbidding
 from stepscan.errors import SettingsError
 from stepscan.estimators.architecture import network
 from stepscan.estimators.base import Estimator, bucketed_batches, checked_texts, hold_out, paired
+from stepscan.estimators.error_rates import symbol_error_rate, text_error_rate
 from stepscan.patterns.attention import AttentiveDecoder
 from stepscan.patterns.conditioned_generator import ConditionedGenerator
 from stepscan.patterns.embedding import Embedding
@@ -39,13 +40,15 @@ class Translator(Estimator):
         cell: recurrent cell of encoder and decoder, such as `lstm`, `gru`, `elman`.
         layers: cells one above the other, in both.
         hidden_size: of the decoder; the encoder, which reads in both directions, has half of it each.
-        embedding_size: numbers a symbol; source, target and output share one matrix.
+        embedding_size: numbers a symbol; one matrix for source, target and output, unless `source_tokenizer` is set.
         attention: `additive` (Bahdanau et al. 2015) or `none`.
         input_feeding: whether what the decoder said last joins its next input (Luong et al. 2015); slower.
         dropout: probability, on embeddings, between layers and before the output.
         label_smoothing: share of the target's probability spread over the vocabulary in training.
         tokenizer: `bpe`, `word`, `whitespace`, `character` or `byte`; one for both languages.
-        vocabulary_size: symbols at most.
+        source_tokenizer: the source's, where it is written in other symbols (letters → phones). Then `tokenizer` is the
+            target's, each side has a vocabulary and a matrix of its own, and the output shares the target's.
+        vocabulary_size: symbols at most, of each vocabulary.
         beam_width, length_penalty: of the beam search in `predict` and `score` (Wu et al. 2016, eq. 14).
         epochs … device: see `Estimator`.
     """
@@ -62,6 +65,7 @@ class Translator(Estimator):
     dropout: float = 0.3
     label_smoothing: float = 0.1
     tokenizer: str = "bpe"
+    source_tokenizer: str | None = None
     vocabulary_size: int = 4000
     beam_width: int = 5
     length_penalty: float = 1.0
@@ -81,11 +85,8 @@ class Translator(Estimator):
             pairs = _pairs(sources, targets, "sources")
             valid = None if validation is None else _pairs(*validation, "validation sources")
             train, held_out = hold_out(pairs, valid, self.verbose)
-            tokenizer = TextTokenizer.train(
-                self.tokenizer, (text for pair in train for text in pair), vocabulary_size=self.vocabulary_size
-            )
-            self.tokenizers_, self.labels_ = {"tokenizer": tokenizer}, None
-            self.model_ = self._model(tokenizer).to(settings.device)
+            self.tokenizers_, self.labels_ = self._tokenizers(train), None
+            self.model_ = self._model().to(settings.device)
             batches, count = self._batches(train, settings)
             self._train(settings, Task(self.model_, batches, count, lambda: self._evaluate(held_out), False))
         return self
@@ -97,7 +98,7 @@ class Translator(Estimator):
     def translate(self, sources: Sequence[str], *, n_best: int = 1) -> list[list[Translation]]:
         """The `n_best` translations of each text, best first."""
         self._check_fitted()
-        ids = self._encode(checked_texts(sources))
+        ids = self._encode(checked_texts(sources), self._source_tokenizer)
         found: list[list[Translation]] = [[] for _ in ids]
         width = max(self.beam_width, n_best)
         for chosen in by_length([len(row) for row in ids], 32):
@@ -113,28 +114,48 @@ class Translator(Estimator):
         return self.metrics(sources, targets)["bleu"]
 
     def metrics(self, sources: Sequence[str], targets: Sequence[str]) -> dict[str, Any]:
-        """BLEU (Papineni et al. 2002) and chrF (Popović 2015), with sacrebleu's signature of the former."""
+        """BLEU (Papineni et al. 2002) and chrF (Popović 2015), sacrebleu's signature of BLEU, and errors in %.
+
+        `error_rate` is the share of texts that are not exactly right (of words to phones: the word error rate), and
+        `symbol_error_rate` the edits from what was found to what is true, a symbol of the target's tokenizer.
+        """
         from sacrebleu.metrics import BLEU, CHRF
 
         true = [target for _, target in _pairs(sources, targets, "sources")]
         found, bleu = self.predict(sources), BLEU()
+        symbols = [self.tokenizers_["tokenizer"].encode_batch(texts) for texts in (found, true)]
         scores = {
             "bleu": bleu.corpus_score(found, [true]).score,
             "chrf": CHRF().corpus_score(found, [true]).score,
+            "error_rate": text_error_rate(found, true),
+            "symbol_error_rate": symbol_error_rate(*symbols),
         }
         return {**scores, "signature": str(bleu.get_signature()), "texts": len(found)}
 
     def attention_weights(self, source: str, target: str) -> tuple[list[str], list[str], np.ndarray]:
         """Where the decoder looks while writing `target`: source symbols (S), target symbols (T), weights `[T, S]`."""
         self._check_fitted()
-        tokenizer = self.tokenizers_["tokenizer"]
-        read, written = self._encode([source])[0], [*tokenizer.encode(target), tokenizer.end]
-        source_ids, target_ids = pad([read]), pad([[tokenizer.begin, *written[:-1]]])
+        reader, writer = self._source_tokenizer, self.tokenizers_["tokenizer"]
+        read, written = self._encode([source], reader)[0], self._encode([target], writer)[0]
+        source_ids, target_ids = pad([read]), pad([[writer.begin, *written[:-1]]])
         weights = self.model_.attention(source_ids.to(self._device), target_ids.to(self._device))
-        names = [[tokenizer.tokens[i] for i in ids] for ids in (read, written)]
-        return names[0], names[1], weights[0].cpu().numpy()
+        return [reader.tokens[i] for i in read], [writer.tokens[i] for i in written], weights[0].cpu().numpy()
 
-    def _model(self, tokenizer: TextTokenizer) -> ConditionedGenerator:
+    @property
+    def _source_tokenizer(self) -> TextTokenizer:
+        return self.tokenizers_.get("source_tokenizer", self.tokenizers_["tokenizer"])
+
+    def _tokenizers(self, pairs: Sequence[tuple[str, str]]) -> dict[str, TextTokenizer]:
+        sources, targets = zip(*pairs, strict=True)
+        size = self.vocabulary_size
+        if self.source_tokenizer is None:
+            return {"tokenizer": TextTokenizer.train(self.tokenizer, sources + targets, vocabulary_size=size)}
+        return {
+            "tokenizer": TextTokenizer.train(self.tokenizer, targets, vocabulary_size=size),
+            "source_tokenizer": TextTokenizer.train(self.source_tokenizer, sources, vocabulary_size=size),
+        }
+
+    def _model(self) -> ConditionedGenerator:
         if self.input_feeding and self.attention == "none":
             raise SettingsError("input_feeding feeds back what attention found; it needs attention='additive'")
         size, hidden = self.embedding_size, self.hidden_size
@@ -145,23 +166,25 @@ class Translator(Estimator):
         layer: Any = network(self.cell, wide, hidden, layers=self.layers, dropout=self.dropout)
         if self.attention == "additive":
             layer = AttentiveDecoder(layer, encoder.output_size, hidden // 2, self.input_feeding)
-        embedding = Embedding(len(tokenizer), size, dropout=self.dropout)
+        own = self.tokenizers_.get("source_tokenizer")
+        of_source = None if own is None else Embedding(len(own), size, dropout=self.dropout)
         generator = Generator(
-            embedding,
+            Embedding(len(self.tokenizers_["tokenizer"]), size, dropout=self.dropout),
             layer,
             tied=True,
             dropout=self.dropout,
             label_smoothing=self.label_smoothing,
         )
-        return ConditionedGenerator(None, encoder, generator)
+        return ConditionedGenerator(of_source, encoder, generator)
 
-    def _encode(self, texts: Sequence[str]) -> list[list[int]]:
-        tokenizer = self.tokenizers_["tokenizer"]
+    def _encode(self, texts: Sequence[str], tokenizer: TextTokenizer) -> list[list[int]]:
         return [[*ids, tokenizer.end] for ids in tokenizer.encode_batch(list(texts))]
 
     def _batches(self, pairs: Sequence[tuple[str, str]], settings: TrainingSettings):
-        begin = self.tokenizers_["tokenizer"].begin
-        sources, targets = self._encode([s for s, _ in pairs]), self._encode([t for _, t in pairs])
+        writer = self.tokenizers_["tokenizer"]
+        begin = writer.begin
+        sources = self._encode([s for s, _ in pairs], self._source_tokenizer)
+        targets = self._encode([t for _, t in pairs], writer)
 
         def collate(chosen: np.ndarray) -> Batch:
             source, target = pad([sources[i] for i in chosen]), pad([targets[i] for i in chosen])

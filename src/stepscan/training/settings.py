@@ -9,6 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from stepscan.errors import SettingsError, nearest
 
+TokenizerKind = Literal["word", "whitespace", "character", "byte", "bpe"]
+
 
 class TrainingSettings(BaseModel):
     """How a model is trained, whatever the model."""
@@ -46,7 +48,8 @@ class ModelSettings(BaseModel):
     dropout: float = Field(default=0, ge=0, lt=1)
     unknown_probability: float = Field(default=0, ge=0, lt=1)
     label_smoothing: float = Field(default=0, ge=0, lt=1)
-    tokenizer: Literal["word", "whitespace", "character", "byte", "bpe"] = "word"
+    tokenizer: TokenizerKind = "word"
+    source_tokenizer: TokenizerKind | None = None
     vocabulary_size: int | None = Field(default=None, ge=5)
     lowercase: bool = False
     window: int = Field(default=1, ge=1)
