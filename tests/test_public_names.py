@@ -37,6 +37,7 @@ TORCH_FREE = [
     "stepscan",
     "stepscan.cli",
     "stepscan.data.readers",
+    "stepscan.data.series",
     "stepscan.data.tokenizers",
     "stepscan.decoding",
     "stepscan.registry",

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from stepscan.data.readers import LabelledText, read_labelled, read_parallel, read_tagged, read_texts
+from stepscan.data.series import read_histories, read_labelled_series
 
 DATA = Path(os.environ.get("STEPSCAN_DATA") or Path(__file__).resolve().parents[2].parent / "shared/data")
 pytestmark = [
@@ -56,3 +57,19 @@ def test_published_pairs():
 def test_published_texts():
     lines = read_texts(DATA / "wikitext-2" / "valid.txt.gz")
     assert sum(len(line.split()) + 1 for line in lines) == 217_646
+
+
+def test_published_series():
+    folder = DATA / "timeseries"
+    shapes = {"ItalyPowerDemand": (67, 1029, 1, 24, 24, 2), "JapaneseVowels": (270, 370, 12, 7, 29, 9)}
+    for name, (train, test, dimensions, shortest, longest, classes) in shapes.items():
+        parts = [read_labelled_series(folder / f"{name}_{part}.ts.gz") for part in ("TRAIN", "TEST")]
+        lengths = [len(example.values) for part in parts for example in part]
+        assert ([len(part) for part in parts], min(lengths), max(lengths)) == ([train, test], shortest, longest)
+        assert {example.values.shape[1] for part in parts for example in part} == {dimensions}
+        assert len({example.label for part in parts for example in part}) == classes
+    ecg = read_labelled_series(folder / "ECG200_TEST.txt.gz", format="ucr")
+    assert (len(ecg), {example.values.shape for example in ecg}) == (100, {(96, 1)})
+    assert {example.label for example in ecg} == {"1", "-1"}
+    (airline,) = read_histories(folder / "Airline.csv")
+    assert (airline.shape, airline[[0, -1], 0].tolist()) == ((144, 1), [112, 432])

@@ -1,0 +1,259 @@
+"""Readers of numeric sequences, against NumPy's own reading where it has one."""
+
+from __future__ import annotations
+
+import gzip
+
+import numpy as np
+import pytest
+
+from stepscan.data.series import read_histories, read_labelled_series, read_tagged_series, series_format
+from stepscan.errors import DataError, SettingsError
+
+HEADER = "#made up\n@problemName Toy\n\n@timeStamps false\n@classLabel true up down\n@data\n"
+GAP = "Fill the gaps, or leave the series out: Stepscan does not guess values."
+
+
+def test_ts_with_a_header(file):
+    examples = read_labelled_series(file("a.ts", HEADER + "1,2.5,-3e-1:4,5,6:up\n7:8:down\n"))
+    assert [example.label for example in examples] == ["up", "down"]
+    assert examples[0].values.tolist() == [[1, 4], [2.5, 5], [-0.3, 6]]
+    assert examples[1].values.tolist() == [[7, 8]]
+    assert examples[0].values.dtype == np.float64
+
+
+def test_ts_without_a_header(file):
+    examples = read_labelled_series(file("a.ts", "1,2:a b\n3,4,5:c\n"))
+    assert [(example.values[:, 0].tolist(), example.label) for example in examples] == [
+        ([1, 2], "a b"),
+        ([3, 4, 5], "c"),
+    ]
+
+
+def test_ts_without_labels(file):
+    path = file("a.ts", "@classLabel false\n@data\n1,2:3,4\n")
+    examples = read_labelled_series(path, labelled=False)
+    assert (examples[0].values.tolist(), examples[0].label) == ([[1, 3], [2, 4]], None)
+    with pytest.raises(DataError, match="@classLabel false, but every series needs a class"):
+        read_labelled_series(path)
+
+
+def test_gzip(tmp_path):
+    path = tmp_path / "a.ts.gz"
+    path.write_bytes(gzip.compress(b"1,2:a\n"))
+    assert read_labelled_series(path)[0].values.tolist() == [[1], [2]]
+
+
+def test_ucr_against_numpy(tmp_path):
+    table = np.random.default_rng(0).normal(size=(5, 8))
+    table[:, 0] = [1, -1, 1, 2, 1]
+    path = tmp_path / "a.txt"
+    for separator in (" ", "\t", ","):
+        np.savetxt(path, table, delimiter=separator, fmt="%.15e")
+        examples = read_labelled_series(path, format="ucr")
+        again = np.loadtxt(path, delimiter=separator)
+        assert np.array_equal(np.stack([example.values[:, 0] for example in examples]), again[:, 1:])
+        assert [example.label for example in examples] == ["1", "-1", "1", "2", "1"]
+
+
+@pytest.mark.parametrize(
+    ("content", "settings"),
+    [
+        ("0.5,1,up\n2,3,4,down\n", {}),
+        ("up,0.5,1\ndown,2,3,4\n", {"label_column": 1}),
+        ("a,b,Class\n0.5,1,up\n", {}),
+        ("0,1,label\n0.5,1,up\n", {}),
+        ("kind,a,b\nup,0.5,1\n", {"label_column": "Kind"}),
+    ],
+)
+def test_labelled_rows(content, settings, file):
+    examples = read_labelled_series(file("a.csv", content), format="numbers", **settings)
+    assert (examples[0].values.tolist(), examples[0].label) == ([[0.5], [1]], "up")
+    if "down" in content:
+        assert (examples[1].values[:, 0].tolist(), examples[1].label) == ([2, 3, 4], "down")
+
+
+def test_rows_without_labels(file):
+    for content, labels in (("0.5,1\n2,3\n", [None, None]), ("0.5,1,up\n2,3,down\n", ["up", "down"])):
+        examples = read_labelled_series(file("a.csv", content), format="numbers", labelled=False)
+        assert [example.values[:, 0].tolist() for example in examples] == [[0.5, 1], [2, 3]]
+        assert [example.label for example in examples] == labels
+
+
+def test_tagged_steps(file):
+    content = "x,y,tag\n1,2,a\n3,4,b\n\n5,6,a\n"
+    for text in (content, content.removeprefix("x,y,tag\n"), "\n" + content + "\n\n"):
+        first, second = read_tagged_series(file("a.csv", text), format="numbers")
+        assert (first.values.tolist(), first.tags) == ([[1, 2], [3, 4]], ["a", "b"])
+        assert (second.values.tolist(), second.tags) == ([[5, 6]], ["a"])
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "Date,A,B\n1949-01,1,2\n1949-02,3,4\n",
+        "1949-01,1,2\n1949-02,3,4\n",
+        "1,2\n3,4\n",
+        "a,b\n1,2\n3,4\n\n",
+        "ds,A,B\n1,1,2\n2,3,4",
+    ],
+)
+def test_histories_of_a_table(content, file):
+    (series,) = read_histories(file("a.csv", content))
+    assert series.tolist() == [[1, 2], [3, 4]]
+
+
+def test_arrays(tmp_path):
+    values = np.random.default_rng(0).normal(size=(3, 4, 2))
+    path = tmp_path / "a.npy"
+    np.save(path, values)
+    assert [series.tolist() for series in read_histories(path)] == values.tolist()
+    unlabelled = read_labelled_series(path, labelled=False)
+    assert [example.values.tolist() for example in unlabelled] == values.tolist()
+    with pytest.raises(DataError, match=r"a.labels.npy: no such file. The labels of NAME.npy lie in NAME.labels.npy"):
+        read_labelled_series(path)
+    np.save(tmp_path / "a.labels.npy", np.array([1, 0, 1]))
+    assert [example.label for example in read_labelled_series(path)] == ["1", "0", "1"]
+    np.save(tmp_path / "a.labels.npy", np.array([list("abab"), list("bbbb"), list("aabb")]))
+    assert [example.tags for example in read_tagged_series(path)] == [list("abab"), list("bbbb"), list("aabb")]
+    packed = tmp_path / "a.npy.gz"
+    packed.write_bytes(gzip.compress(path.read_bytes()))
+    assert read_tagged_series(packed)[1].values.tolist() == values[1].tolist()
+
+
+def test_arrays_as_histories(tmp_path):
+    path = tmp_path / "a.npy"
+    np.save(path, np.arange(4, dtype=np.int16))
+    assert [series.tolist() for series in read_histories(path)] == [[[0], [1], [2], [3]]]
+    np.save(path, np.arange(4.0).reshape(2, 2))
+    assert [series.tolist() for series in read_histories(path)] == [[[0, 1], [2, 3]]]
+
+
+@pytest.mark.parametrize(
+    ("content", "line", "reason"),
+    [
+        (HEADER + "1,x:up\n", 7, "value 2 of dimension 1 is 'x', not a finite number."),
+        (HEADER + "1,2:1,?:up\n", 7, f"value 2 of dimension 2 is missing (?). {GAP}"),
+        (HEADER + "1,NaN:up\n", 7, f"value 2 of dimension 1 is missing (NaN). {GAP}"),
+        (HEADER + "1,inf:up\n", 7, "value 2 of dimension 1 is 'inf', not a finite number."),
+        (HEADER + "1,1_0:up\n", 7, "value 2 of dimension 1 is '1_0', not a finite number."),
+        (HEADER + "1,:up\n", 7, f"value 2 of dimension 1 is missing (empty). {GAP}"),
+        (HEADER + "1,2:3:up\n", 7, "dimension 2 has 1 values, but dimension 1 has 2."),
+        (HEADER + "1:2:up\n3:up\n", 8, "expected 2 dimensions, as in line 7, but got 1."),
+        (HEADER + "1:upp\n", 7, "the header's @classLabel does not name the class 'upp'. Did you mean 'up'?"),
+        (HEADER + "1:\n", 7, "the label is empty."),
+        (HEADER + "1\n", 7, "expected values, a colon and a label, but got '1'."),
+        (HEADER + "1:up\n\n2:up\n", 8, "expected a series, but the line is blank. Remove it."),
+        (HEADER, None, "the file has a header but no series."),
+        ("@data\n1:a\n@data\n", 3, "expected values, a colon and a label, but got '@data'."),
+        ("@problemName x\n1:a\n", 2, "expected @data before the first series."),
+        ("@problemName x\n", None, "expected series after @data, but the file ends in its header."),
+        ("@classLabel maybe\n@data\n1:a", 1, "expected true or false after @classLabel, but got 'maybe'."),
+        (
+            "@timeStamps true\n@data\n(1,2):a\n",
+            1,
+            "expected plain values, but @timeStamps says that each has a time. Write the values alone, at equal "
+            "distances in time.",
+        ),
+    ],
+)
+def test_ts_refused(content, line, reason, file, refused):
+    refused(line, reason, read_labelled_series, file("a.ts", content))
+
+
+@pytest.mark.parametrize(
+    ("content", "line", "reason"),
+    [
+        ("1,2,a\n1,b,c\n", 2, "value 2 is 'b', not a finite number."),
+        ("x,y,label\n1,2\n", 2, "expected 3 fields, as in the header, but got 2."),
+        ("x,y,label\n1,,a\n", 2, f"value 2 is missing (empty). {GAP}"),
+        ("x,y,label\n1,2,\n", 2, "the label is empty."),
+        ("x,y,label\n", 1, "the file has a header but no rows."),
+        ("a\n", 1, "expected numbers and a label, but there is one cell alone."),
+    ],
+)
+def test_labelled_rows_refused(content, line, reason, file, refused):
+    refused(line, reason, read_labelled_series, file("a.csv", content), format="numbers")
+
+
+def test_label_column_refused(file, refused):
+    path = file("a.csv", "x,y,kind\n1,2,a\n")
+    reason = "the first line has no column 'kimd'. Did you mean 'kind'?"
+    refused(1, reason, read_labelled_series, path, format="numbers", label_column="kimd")
+    reason = "the label is to be in column 4, but the columns go from 1 to 3."
+    refused(2, reason, read_labelled_series, path, format="numbers", label_column=4)
+    with pytest.raises(SettingsError, match="'ts' has no columns to name"):
+        read_labelled_series(file("a.ts", "1:a\n"), label_column="x")
+
+
+@pytest.mark.parametrize(
+    ("content", "line", "reason"),
+    [
+        ("1,2\n3\n", 2, "expected 2 fields, as in line 1, but got 1."),
+        ("date,x\n1949-01,1\n1949-02,?\n", 3, f"value 1 is missing (?). {GAP}"),
+        ("x\n1\n\n2\n", 3, "expected an example, but the line is blank. Remove it."),
+        ("x\n", 1, "the file has a header but no rows."),
+        ("date\n1949-01\n", 1, "expected a column of numbers beside that of dates."),
+        ("\n", None, "the file is empty: expected at least one line of text."),
+    ],
+)
+def test_histories_refused(content, line, reason, file, refused):
+    refused(line, reason, read_histories, file("a.csv", content))
+
+
+def test_ucr_refused(file, refused):
+    refused(1, "expected a label and numbers, but got '1'.", read_labelled_series, file("a.txt", "1\n"), format="ucr")
+    refused(1, f"value 2 is missing (NaN). {GAP}", read_labelled_series, file("a.txt", "1 2 NaN\n"), format="ucr")
+
+
+def test_arrays_refused(tmp_path, refused):
+    path = tmp_path / "a.npy"
+    np.save(path, np.array([[1.0, np.inf]]))
+    refused(None, f"the value at [0, 1] is inf, not a finite number. {GAP}", read_histories, path)
+    np.save(path, np.array(["a"]))
+    refused(None, "expected an array of real numbers, but it is of <U1.", read_histories, path)
+    np.save(path, np.zeros((2, 3)))
+    np.save(tmp_path / "a.labels.npy", np.array([1, 2, 3]))
+    with pytest.raises(DataError, match=r"expected labels of shape \(2,\), but it is \(3,\)"):
+        read_labelled_series(path)
+    np.save(tmp_path / "a.labels.npy", np.array([1.5, 2]))
+    with pytest.raises(DataError, match="labels as whole numbers or strings, but they are float64"):
+        read_labelled_series(path)
+    np.save(path, np.zeros(()))
+    with pytest.raises(DataError, match=r"expected an array \[T\], \[T, D\] or \[N, T, D\], but its shape is \(\)"):
+        read_histories(path)
+
+
+def test_no_pickle_is_opened(tmp_path):
+    path = tmp_path / "a.npy"
+    np.save(path, np.array([{"a": 1}], dtype=object), allow_pickle=True)
+    with pytest.raises(DataError, match=r"expected a \.npy file of numbers, but: Object arrays cannot be loaded"):
+        read_histories(path)
+
+
+def test_broken_arrays(tmp_path):
+    path = tmp_path / "a.npy"
+    np.save(path, np.zeros((100, 2)))
+    whole = path.read_bytes()
+    huge = whole.replace(b"(100, 2), }      ", b"(100000000000,), }")[: len(whole)]
+    assert huge != whole
+    for content in (b"", b"hello", whole[:50], whole[:-1], huge, gzip.compress(whole)[:-5]):
+        path.write_bytes(content)
+        with pytest.raises(DataError):
+            read_histories(path)
+    with pytest.raises(DataError, match="no such file"):
+        read_histories(tmp_path / "b.npy")
+
+
+def test_formats():
+    assert series_format("a.TS.gz") == "ts"
+    assert series_format("a.npy") == "npy"
+    assert series_format("a.csv") is None
+    assert series_format("a.csv", "ucr") == "ucr"
+    assert series_format("a.ts", "lines") is None
+    with pytest.raises(SettingsError, match=r"b.txt is not known to hold numbers\. Give format: one of ts, npy, ucr"):
+        read_labelled_series("b.txt")
+    with pytest.raises(SettingsError, match="Did you mean 'ucr'"):
+        read_labelled_series("b.txt", format="ucl")
+    with pytest.raises(SettingsError, match="one label a series, not one a step"):
+        read_tagged_series("b.ts")
