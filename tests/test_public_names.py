@@ -24,6 +24,7 @@ OPTIONS = {
     "evaluate": "--field --format --json --label-column --text-column files model",
     "generate": "--json --length --min-p --prompt --seed --temperature --top-k --top-p model",
     "predict": "--beam-width --format --input --json --length-penalty --n-best --output --text-column model texts",
+    "reproduce": "--data --json --out --overwrite --quiet --seed --time-budget name",
     "train": """
         --attention --batch-size --beam-width --bidirectional --cell --character-size --clip-norm --config --device
         --dropout --embedding-size --epochs --field --format --hidden-size --input-feeding --json --keep-case

@@ -275,6 +275,49 @@ def generate(
     print(json.dumps({"prompt": prompt, "text": text}, ensure_ascii=False) if as_json else text)
 
 
+@app.command(epilog="Example: stepscan reproduce g2p-dutch --data ../shared/data --seed 0")
+def reproduce(
+    name: Annotated[
+        str | None, typer.Argument(help="A recipe, or a .toml file of your own; none: list the recipes.")
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(help="Folder with the published data; else STEPSCAN_DATA, or ../shared/data.", show_default=False),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Model folder to write; without it no model is kept.", show_default=False)
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of the training.")] = 0,
+    time_budget: Annotated[str | None, _option(TRAINING, "In place of the recipe's: 90s, 10m, 1h30m.")] = None,
+    overwrite: Annotated[bool, _option(OUTPUT, "Replace a model that is at --out already.", "--overwrite")] = False,
+    quiet: Annotated[bool, _option(OUTPUT, "No progress.", "--quiet")] = False,
+    as_json: JSON = False,
+) -> None:
+    """Make a row of a published table, from data to score, and print it beside what others published."""
+    from stepscan.estimators import recipe, reproduction
+
+    if name is None:
+        rows = recipe.list_recipes()
+        if as_json:
+            print("\n".join(json.dumps(row.model_dump(), ensure_ascii=False) for row in rows))
+        else:
+            reproduction.show_recipes(rows, Console())
+        return
+    row = reproduction.reproduce(
+        name,
+        data=data,
+        out=out,
+        seed=seed,
+        time_budget=None if time_budget is None else _seconds(time_budget),
+        overwrite=overwrite,
+        verbose=not quiet,
+    )
+    if as_json:
+        print(json.dumps(row, ensure_ascii=False))
+    else:
+        reproduction.show(row, Console())
+
+
 def main() -> None:
     """Run the command line. Exit codes: 0 done, 1 an error in words, 2 wrong usage, 130 interrupted."""
     for stream, errors in ((sys.stdin, "surrogateescape"), (sys.stdout, "strict")):

@@ -55,6 +55,12 @@ def read_examples(task: str, files: Files, reading: Reading = Reading()) -> tupl
     return [first for first, _ in examples], [second for _, second in examples]
 
 
+def reading_of(files: Files, reading: Reading) -> Reading:
+    """How other files of the same data are read: a file of `label text` lines has no columns to name."""
+    has_none = (reading.text_column or reading.label_column) and labelled_format(files[0], reading.format) == "lines"
+    return reading._replace(text_column=None, label_column=None) if has_none else reading
+
+
 _USES = {
     "classify": {"format", "text_column", "label_column"},
     "generate": set(),
@@ -97,9 +103,7 @@ def train(
     started = time.perf_counter()
     estimator = make_estimator(task, settings)
     examples = read_examples(task, train_files, reading)
-    if valid_files and task == "classify" and labelled_format(valid_files[0], reading.format) == "lines":
-        reading = reading._replace(text_column=None, label_column=None)  # such a file has no columns to name
-    validation = read_examples(task, valid_files, reading) if valid_files else None
+    validation = read_examples(task, valid_files, reading_of(valid_files, reading)) if valid_files else None
     _fit(estimator, examples, validation, train_files)
     estimator.save(out, overwrite=overwrite)
     best = [row for row in estimator.history_ if row["best"]][-1]
@@ -114,7 +118,7 @@ def train(
 
 
 def make_estimator(task: str, settings: Mapping[str, Any]) -> Estimator:
-    """The task's estimator with these settings; one that it does not have is an error that says who has it."""
+    """The task's estimator with these settings, checked; one that it does not have: the error says who has it."""
     if task not in ESTIMATORS:
         raise SettingsError(f"unknown task {task!r}.{nearest(task, ESTIMATORS)}")
     has = {name: list(inspect.signature(kind).parameters) for name, kind in ESTIMATORS.items()}
@@ -123,7 +127,9 @@ def make_estimator(task: str, settings: Mapping[str, Any]) -> Estimator:
             others = [name for name in ESTIMATORS if setting in has[name]]
             hint = f"It is for {', '.join(others)}." if others else nearest(setting, has[task]).strip()
             raise SettingsError(f"{task} has no setting {setting!r}. {hint}")
-    return ESTIMATORS[task](**settings)
+    estimator = ESTIMATORS[task](**settings)
+    estimator._settings()
+    return estimator
 
 
 def evaluate(path: str | Path, files: Files, *, reading: Reading = Reading()) -> dict[str, Any]:  # noqa: B008

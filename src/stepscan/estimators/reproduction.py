@@ -1,0 +1,161 @@
+"""`stepscan reproduce`: a published table's row, from data to score."""
+
+from __future__ import annotations
+
+import shlex
+import tempfile
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+import stepscan
+from stepscan.data.lines import read_text
+from stepscan.errors import SettingsError, nearest
+from stepscan.estimators.files import Files, evaluate, reading_of, train
+from stepscan.estimators.folder import check_free
+from stepscan.estimators.recipe import Part, Recipe, check_data, data_folder, read_recipe
+from stepscan.machine import cores, processor
+
+
+def reproduce(
+    name: str | Path,
+    *,
+    data: str | Path | None = None,
+    out: str | Path | None = None,
+    seed: int = 0,
+    time_budget: float | None = None,
+    overwrite: bool = False,
+    verbose: bool = False,
+) -> dict[str, Any]:
+    """Train as a recipe says, choose by its validation data, and score on its test data.
+
+    Args:
+        name: of a recipe, or a `.toml` file of one's own.
+        data: the folder with the published data; see `data_folder`.
+        out: a model folder to write; None keeps no model.
+        seed: of the training.
+        time_budget: seconds of training, in place of the recipe's.
+        overwrite: whether a model at `out` is replaced.
+        verbose: whether training reports on standard error.
+
+    Returns:
+        `recipe`, `metric`, `published`, `target`, `value` (in the published unit), `reached` (None without a target),
+        the estimator's other `figures`, what was trained and for how long, and on what machine and date.
+
+    Raises:
+        SettingsError: no such recipe, or it is wrong.
+        DataError: data files are missing, or broken.
+    """
+    recipe, folder = read_recipe(name), data_folder(data)
+    check_data(recipe, folder)
+    if out is not None:
+        check_free(out, overwrite=overwrite)
+    settings = {**recipe.settings, "seed": seed, "verbose": verbose}
+    settings |= {} if time_budget is None else {"time_budget": time_budget}
+    reading = recipe.how_to_read()
+    with tempfile.TemporaryDirectory(prefix="stepscan-") as scratch:
+        files = _prepared(recipe, folder, Path(scratch))
+        model = Path(scratch) / "model" if out is None else Path(out)
+        trained = train(
+            recipe.task,
+            files["train"],
+            model,
+            valid_files=files["valid"],
+            settings=settings,
+            reading=reading,
+            overwrite=overwrite,
+        )
+        figures = evaluate(model, files["test"], reading=reading_of(files["test"], reading))
+    command = ["stepscan", "reproduce", str(name), "--seed", str(seed)]
+    command += [] if time_budget is None else ["--time-budget", f"{time_budget:g}s"]
+    return _row(recipe, figures, trained) | {"seed": seed, "command": shlex.join(command), **_circumstances()}
+
+
+def show(row: dict[str, Any], console: Console) -> None:
+    """Print a row of `reproduce`: what was published, our aim, ours, and how it came about."""
+    table = Table("", row["metric"], "source", title=escape(f"{row['recipe']}: {row['title']}"), title_justify="left")
+    for one in row["published"]:
+        table.add_row(one["what"], f"{one['figure']:g}", one["source"] + ("" if one["read"] else " (from memory)"))
+    if row["target"] is not None:
+        table.add_row("our aim", f"{row['target']:g}", "")
+    verdict = {None: "", True: "aim reached", False: "aim missed"}[row["reached"]]
+    table.add_row("[bold]Stepscan[/bold]", f"[bold]{row['value']:.4g}[/bold]", verdict)
+    console.print(table)
+    console.print(
+        f"seed {row['seed']} · {row['epochs']} epochs, {row['seconds']:.0f} s · {row['parameters']:,} parameters · "
+        f"{row['threads']} of {row['cores']} cores, {row['processor']} · torch {row['torch']} · {row['date']}",
+        highlight=False,
+    )
+
+
+def show_recipes(recipes: Sequence[Recipe], console: Console) -> None:
+    """Print recipes with the figures published, and our aim."""
+    table = Table("recipe", "what", "metric", "published", "our aim")
+    for recipe in recipes:
+        figures = [one.figure for one in recipe.published]
+        target = recipe.metric.target
+        table.add_row(
+            recipe.name,
+            recipe.title,
+            recipe.metric.label,
+            f"{min(figures):g} … {max(figures):g}" if len(figures) > 1 else "".join(map(str, figures)),
+            "" if target is None else f"{'≥' if recipe.metric.greater_is_better else '≤'} {target:g}",
+        )
+    console.print(table)
+    console.print("Train one and score it: stepscan reproduce NAME", highlight=False)
+
+
+def _prepared(recipe: Recipe, folder: Path, scratch: Path) -> dict[str, Files]:
+    """The files of each part; where the recipe wants slices of a text, these are written to `scratch`."""
+    return {
+        name: [folder / file for file in part.files] if part.slice is None else [_sliced(part, name, folder, scratch)]
+        for name, part in recipe.parts().items()
+    }
+
+
+def _sliced(part: Part, name: str, folder: Path, scratch: Path) -> Path:
+    assert part.slice is not None
+    text = read_text(folder / part.files[0])
+    start, end = (int(share * len(text)) for share in part.slice)
+    path = scratch / f"{name}.txt"
+    path.write_text(text[start:end], "utf-8", newline="")
+    return path
+
+
+def _row(recipe: Recipe, figures: dict[str, Any], trained: dict[str, Any]) -> dict[str, Any]:
+    metric = recipe.metric
+    if metric.name not in figures:
+        raise SettingsError(
+            f"recipe {recipe.name}: {recipe.task} has no metric {metric.name!r}.{nearest(metric.name, figures)} "
+            f"What was found: {figures}"
+        )
+    value = figures.pop(metric.name) * metric.factor
+    sign = 1 if metric.greater_is_better else -1
+    return {
+        "recipe": recipe.name,
+        "title": recipe.title,
+        "metric": metric.label,
+        "published": [one.model_dump() for one in recipe.published],
+        "target": metric.target,
+        "value": value,
+        "reached": None if metric.target is None else sign * value >= sign * metric.target,
+        "figures": {name: figure for name, figure in figures.items() if name not in ("task", "file")},
+        **{name: trained[name] for name in ("seconds", "epochs", "parameters")},
+    }
+
+
+def _circumstances() -> dict[str, Any]:
+    return {
+        "processor": processor(),
+        "cores": cores(),
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "stepscan": stepscan.__version__,
+        "date": datetime.now(UTC).date().isoformat(),
+    }

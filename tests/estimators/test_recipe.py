@@ -1,0 +1,141 @@
+"""Recipes: all that ship are whole, and what is wrong in one of your own is said in words."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import pytest
+
+import stepscan as ss
+from stepscan.estimators.files import ESTIMATORS, Reading
+from stepscan.estimators.recipe import check_data, data_folder, list_recipes, read_recipe, recipe_names, recipes_folder
+
+RECIPE = """
+title = "Reversed"
+task = "translate"
+data = "made here"
+metric = {name = "bleu", label = "BLEU"}
+train = {files = ["a.tsv"]}
+valid = {files = ["a.tsv"]}
+test = {files = ["a.tsv"]}
+"""
+
+
+def test_the_recipes():
+    assert recipe_names() == [
+        "ewt-upos",
+        "g2p-dutch",
+        "g2p-french",
+        "g2p-hungarian",
+        "multi30k-de-en",
+        "shakespeare",
+        "sst2",
+        "sst5",
+    ]
+    assert [recipe.name for recipe in list_recipes()] == recipe_names()
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_each_is_whole(name):
+    """Its settings are the estimator's, its three parts share no text, and it says what it is compared with."""
+    recipe = read_recipe(name)
+    ESTIMATORS[recipe.task](**recipe.settings)
+    assert recipe.published
+    assert all(one.what and one.source for one in recipe.published)
+    places = [(file, part.slice) for part in recipe.parts().values() for file in part.files]
+    assert len({str(place) for place in places}) == len(places)
+    slices = [part.slice for part in recipe.parts().values() if part.slice]
+    assert all(left[1] <= right[0] for left, right in itertools.pairwise(slices))
+
+
+def test_what_a_recipe_says():
+    recipe = read_recipe("sst2")
+    assert (recipe.name, recipe.task, recipe.metric.target, recipe.metric.factor) == ("sst2", "classify", 83.0, 100)
+    assert recipe.how_to_read() == Reading(text_column="1", label_column="2")
+    assert [one.figure for one in recipe.published if one.read] == [83.5]
+    assert read_recipe("shakespeare").test.slice == [0.9, 1.0]
+
+
+def test_every_file_ships_with_the_package():
+    """The wheel takes the folder that the repository has."""
+    root = Path(ss.__file__).parents[2]
+    if not (root / "pyproject.toml").is_file():
+        pytest.skip("no repository here: the package is installed")
+    assert 'recipes = "stepscan/recipes"' in (root / "pyproject.toml").read_text()
+    assert recipes_folder() == root / "recipes"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("", "[[broken", "mine.toml is not TOML"),
+        ('task = "translate"', 'task = "translat"', "recipe mine: unknown task 'translat'. Did you mean 'translate'"),
+        ('task = "translate"', "", "task: field required"),
+        ('data = "made here"', 'dta = "made here"', "unknown setting 'dta'. Did you mean 'data'"),
+        ('data = "made here"', "data = 3", "data: input should be a valid string, got 3"),
+        ('name = "bleu", ', "", "metric.name: field required"),
+        ('test = {files = ["a.tsv"]}', "test = {files = []}", "test.files: list should have at least 1 item"),
+        ('["a.tsv"]', '["/a.tsv"]', "files are named under the data folder, but here is '/a.tsv'"),
+        ('["a.tsv"]', '["../a.tsv"]', "files are named under the data folder, but here is '../a.tsv'"),
+        ('["a.tsv"]}', '["a.tsv"], slice = [0.5, 0.2]}', r"a slice is two shares of the text.*\[0.5, 0.2\]"),
+        ('["a.tsv"]}', '["a.tsv", "b.tsv"], slice = [0.5, 0.9]}', "a slice is of one text, but here are several files"),
+        (
+            "title",
+            "settings = {hiden_size = 3}\ntitle",
+            "mine: translate has no setting 'hiden_size'. Did you mean 'hid",
+        ),
+        (
+            "title",
+            'settings = {pooling = "max"}\ntitle',
+            "mine: translate has no setting 'pooling'. It is for classify",
+        ),
+        (
+            "title",
+            "settings = {hidden_size = 0}\ntitle",
+            "mine: hidden_size: input should be greater than or equal to 1",
+        ),
+        ("title", 'reading = {feild = "xpos"}\ntitle', "mine: unknown reading option 'feild'. Did you mean 'field'"),
+        ("title", 'name = "other"\ntitle', "a recipe's name is its file's"),
+    ],
+)
+def test_wrong_recipes(tmp_path, old, new, message):
+    assert old in RECIPE
+    path = tmp_path / "mine.toml"
+    path.write_text(RECIPE.replace(old, new, 1) if old else new)
+    with pytest.raises(ss.SettingsError, match=message):
+        read_recipe(path)
+
+
+def test_no_such_recipe(tmp_path):
+    with pytest.raises(ss.SettingsError, match=r"unknown recipe 'sst-2'. Did you mean 'sst2'\?"):
+        read_recipe("sst-2")
+    with pytest.raises(ss.DataError, match="no such file"):
+        read_recipe(tmp_path / "none.toml")
+
+
+def test_where_the_data_are(monkeypatch):
+    monkeypatch.delenv("STEPSCAN_DATA", raising=False)
+    assert data_folder() == Path("../shared/data")
+    monkeypatch.setenv("STEPSCAN_DATA", "/of/the/environment")
+    assert data_folder() == Path("/of/the/environment")
+    assert data_folder("given") == Path("given")
+
+
+def test_missing_data(tmp_path):
+    recipe = read_recipe("g2p-dutch")
+    with pytest.raises(ss.DataError, match=r"needs .*dut_dev.tsv, .*dut_test.tsv, .*dut_train.tsv in the data folder"):
+        check_data(recipe, tmp_path)
+    with pytest.raises(
+        ss.DataError, match=r"'nowhere', which does not exist. Name the folder with --data, or set STEP"
+    ):
+        check_data(recipe, Path("nowhere"))
+    for part in recipe.parts().values():
+        (tmp_path / part.files[0]).parent.mkdir(exist_ok=True)
+        (tmp_path / part.files[0]).write_text("a\tb\n")
+    check_data(recipe, tmp_path)
+    (tmp_path / recipe.test.files[0]).unlink()
+    with pytest.raises(
+        ss.DataError, match=r"needs sigmorphon2021_g2p/dut_test.tsv in the data folder .* The data: sig"
+    ):
+        check_data(recipe, tmp_path)
