@@ -158,6 +158,9 @@ def train(
     warmup: Annotated[float | None, _option(TRAINING, "Share of training in which the learning rate rises.")] = None,
     weight_decay: Annotated[float | None, _option(TRAINING, "Of AdamW.")] = None,
     clip_norm: Annotated[float | None, _option(TRAINING, "Largest norm of the gradients.")] = None,
+    average_decay: Annotated[
+        float | None, _option(TRAINING, "Keep a moving average of the weights, such as 0.999; 0: none.")
+    ] = None,
     patience: Annotated[int | None, _option(TRAINING, "Evaluations without a better score before it stops.")] = None,
     seed: Annotated[int | None, _option(TRAINING, "Same seed, same machine: same weights.")] = None,
     device: Annotated[str | None, _option(TRAINING, "cpu or cuda.")] = None,

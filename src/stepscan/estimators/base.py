@@ -39,6 +39,7 @@ class Estimator(BaseEstimator):
         warmup: share of training in which the learning rate rises; then it falls, half a cosine, to 0.
         weight_decay: AdamW's (Loshchilov & Hutter 2019), on matrices.
         clip_norm: largest norm of all gradients together (Pascanu et al. 2013).
+        average_decay: of the moving average of the weights that is judged and kept, such as 0.999; 0 averages nothing.
         patience: evaluations without a better score after which training stops; the best weights are kept.
         seed: same seed, same machine: same weights to the bit (with a time budget, that depends on the time).
         device: `cpu` or `cuda`.
@@ -54,6 +55,7 @@ class Estimator(BaseEstimator):
     warmup: float = 0.05
     weight_decay: float = 0.01
     clip_norm: float = 1.0
+    average_decay: float = 0.0
     patience: int = 3
     seed: int = 0
     device: str = "cpu"

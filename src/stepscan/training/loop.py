@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -55,6 +56,39 @@ class Meter:
         }
 
 
+class Average:
+    """Exponential moving average of the weights (Polyak & Juditsky 1992); within `with`, the model has the average.
+
+    The decay rises with the updates n, `min(decay, (1 + n) / (10 + n))`, so that the first weights are soon forgotten.
+    Decay 0 is no average: the model's own weights.
+    """
+
+    def __init__(self, model: nn.Module, decay: float) -> None:
+        self.decay, self.updates = decay, 0
+        self.parameters = list(model.parameters())
+        self.values = [parameter.detach().clone() for parameter in self.parameters] if decay else []
+
+    def update(self) -> None:
+        """After an update of the weights."""
+        if self.decay:
+            self.updates += 1
+            share = 1 - min(self.decay, (1 + self.updates) / (10 + self.updates))
+            torch._foreach_lerp_(self.values, [parameter.detach() for parameter in self.parameters], share)
+
+    def __enter__(self) -> None:
+        self._swap()
+
+    def __exit__(self, *error: object) -> None:
+        self._swap()
+
+    def _swap(self) -> None:
+        with torch.no_grad():
+            for parameter, value in zip(self.parameters if self.values else [], self.values, strict=True):
+                kept = parameter.detach().clone()
+                parameter.copy_(value)
+                value.copy_(kept)
+
+
 class Clock:
     """How far training is: by steps, or by the time budget where that is further."""
 
@@ -95,6 +129,7 @@ class Trainer:
     def __init__(self, task: Task, settings: TrainingSettings, reporter: Silence) -> None:
         self.task, self.settings, self.reporter = task, settings, reporter
         self.optimiser = _optimiser(task.model, settings)
+        self.average = Average(task.model, settings.average_decay)
         self.clock = Clock(settings, settings.epochs * task.batches_per_epoch)
         self.history: list[dict[str, Any]] = []
         self.best: dict[str, Any] = {}
@@ -124,11 +159,13 @@ class Trainer:
         model.train()
         state = None
         for batch in self.task.batches(epoch):
+            seed_noise(self.settings.seed, self.clock.step)
             for group in self.optimiser.param_groups:
                 group["lr"] = self.settings.learning_rate * self.clock.rate()
             batch = batch.to(self.settings.device)
             total, count, state = model.loss(batch.inputs, batch.targets, state)
             self._update(total / max(count, 1))
+            self.average.update()
             state = None if state is None else model.carry(state)
             self.clock.step += 1
             meter.add(batch, total.item(), count)
@@ -141,7 +178,14 @@ class Trainer:
         self._check_finite("loss", loss.item())
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
-        nn.utils.clip_grad_norm_(self.task.model.parameters(), self.settings.clip_norm)
+        parameters = dict(self.task.model.named_parameters())
+        norm = nn.utils.get_total_norm([p.grad for p in parameters.values() if p.grad is not None])
+        if not math.isfinite(norm.item()):
+            for name, parameter in parameters.items():
+                if parameter.grad is not None:
+                    self._check_finite(f"gradient of {name}", parameter.grad.norm().item())
+            self._check_finite("norm of all gradients together", norm.item())
+        nn.utils.clip_grads_with_norm_(parameters.values(), self.settings.clip_norm, norm)
         self.optimiser.step()
 
     def _check_finite(self, name: str, *values: float) -> None:
@@ -154,20 +198,29 @@ class Trainer:
 
     def _evaluate(self, epoch: int, meter: Meter) -> None:
         figures = meter.figures()
+        for name, tensor in self.task.model.state_dict().items():
+            if tensor.is_floating_point():
+                self._check_finite(f"weight {name}", tensor.norm().item())
         self.task.model.eval()
-        with torch.inference_mode():
+        with self.average, torch.inference_mode():
             scores = self.task.evaluate()
+            weights = copy.deepcopy(self.task.model.state_dict())
         self._check_finite("validation score", *scores.values())
         score = next(iter(scores.values())) * (1 if self.task.greater_is_better else -1)
         self.evaluations_since_best = 0 if score > self.best_score else self.evaluations_since_best + 1
         is_best = score >= self.best_score or not self.best  # of equal ones the later, which is trained longer
         if is_best:
-            self.best_score, self.best = score, copy.deepcopy(self.task.model.state_dict())
+            self.best_score, self.best = score, weights
         row = {"epoch": epoch + 1, "step": self.clock.step, "seconds": round(self.clock.seconds, 2)}
         row |= {"train_loss": figures.pop("loss"), **{f"valid_{k}": v for k, v in scores.items()}, **figures}
         row |= {"learning_rate": self.optimiser.param_groups[0]["lr"], "best": is_best}
         self.history.append(row)
         self.reporter.evaluated(row)
+
+
+def seed_noise(seed: int, step: int) -> None:
+    """Make the noise of a step (dropout, masks) a function of (seed, step) alone."""
+    torch.manual_seed(int(np.random.SeedSequence([seed, step]).generate_state(1, np.uint64)[0]))
 
 
 def _optimiser(model: nn.Module, settings: TrainingSettings) -> torch.optim.Optimizer:

@@ -24,6 +24,7 @@ class TrainingSettings(BaseModel):
     warmup: float = Field(ge=0, le=1)  # share of training in which the learning rate rises
     weight_decay: float = Field(ge=0)  # AdamW's (Loshchilov & Hutter 2019)
     clip_norm: float = Field(gt=0)  # largest norm of all gradients together (Pascanu et al. 2013)
+    average_decay: float = Field(default=0, ge=0, lt=1)  # of the moving average of the weights; 0: none
     patience: int = Field(ge=1)  # evaluations without a better score after which training stops
     seed: int = Field(ge=0, lt=2**63)
     device: Literal["cpu", "cuda"]
