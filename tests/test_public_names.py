@@ -26,7 +26,8 @@ OPTIONS = {
     "predict": "--beam-width --format --input --json --length-penalty --n-best --output --text-column model texts",
     "reproduce": "--data --json --out --overwrite --quiet --seed --time-budget name",
     "train": """
-        --attention --average-decay --batch-size --beam-width --bidirectional --cell --character-size --clip-norm --config --device
+        --attention --average-decay --batch-size --beam-width --bidirectional --cell --character-size --clip-norm
+        --config --device
         --dropout --embedding-size --epochs --field --format --hidden-size --input-feeding --json --keep-case
         --label-column --label-smoothing --layers --learning-rate --length-penalty --lowercase --no-input-feeding
         --not-tied --one-direction --out --overwrite --patience --pooling --quiet --seed --source-tokenizer
