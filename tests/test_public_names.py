@@ -15,7 +15,7 @@ from stepscan.cli import app
 
 NAMES = """
     AttentiveDecoder Bidirectional Classifier ConditionedGenerator DataError Dropout Elman Embedding Encoder GRU
-    Generator LSTM LanguageModel Layer LayerNorm Linear ModelFormatError NotFittedError Pointwise Recurrence
+    Generator LSTM LanguageModel Layer LayerNorm Linear ModelFormatError NotFittedError Numbers Pointwise Recurrence
     Residual Sequences SettingsError Stack StepscanError Tagger Transducer Translator VariationalDropout
     WordAndCharacterEmbedding build describe from_torch laws load register to_torch
 """
@@ -27,12 +27,11 @@ OPTIONS = {
     "reproduce": "--data --json --out --overwrite --quiet --seed --time-budget name",
     "train": """
         --attention --average-decay --batch-size --beam-width --bidirectional --cell --character-size --clip-norm
-        --config --device
-        --dropout --embedding-size --epochs --field --format --hidden-size --input-feeding --json --keep-case
-        --label-column --label-smoothing --layers --learning-rate --length-penalty --lowercase --no-input-feeding
-        --not-tied --one-direction --out --overwrite --patience --pooling --quiet --seed --source-tokenizer
-        --spelling-size --text-column --tied --time-budget --tokenizer --train --unknown-probability --valid
-        --vocabulary-size --warmup --weight-decay --window task
+        --config --device --dropout --embedding-size --epochs --field --format --hidden-size --input-feeding
+        --input-noise --json --keep-case --label-column --label-smoothing --layers --learning-rate --length-penalty
+        --lowercase --no-input-feeding --not-tied --one-direction --out --overwrite --patience --pooling --quiet
+        --seed --source-tokenizer --spelling-size --text-column --tied --time-budget --tokenizer --train
+        --unknown-probability --valid --vocabulary-size --warmup --weight-decay --window task
     """,
 }
 TORCH_FREE = [

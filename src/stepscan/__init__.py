@@ -28,6 +28,7 @@ _HOMES = {
     "stepscan.combinators.stack": ["Stack"],
     "stepscan.patterns.embedding": ["Embedding", "WordAndCharacterEmbedding"],
     "stepscan.patterns.encoder": ["Encoder"],
+    "stepscan.patterns.numbers": ["Numbers"],
     "stepscan.patterns.generator": ["Generator"],
     "stepscan.patterns.transducer": ["Transducer"],
     "stepscan.patterns.conditioned_generator": ["ConditionedGenerator"],

@@ -58,7 +58,8 @@ JSON = Annotated[bool, typer.Option("--json", help="Print one JSON object a line
 FORMAT = Annotated[
     str | None,
     typer.Option(
-        help="Format, where the file's name does not say it: csv, tsv, jsonl, lines, conllu, columns.",
+        help="Format, where the file's name does not say it: csv, tsv, jsonl, lines, conllu, columns; "
+        "of numbers: ts, npy, ucr, numbers (CSV).",
         rich_help_panel=DATA,
     ),
 ]
@@ -93,6 +94,8 @@ stepscan train classify --train reviews.csv --out model
 stepscan train tag --train en-train.conllu --valid en-dev.conllu --out model --cell gru
 
 stepscan train generate --train book.txt --out model --time-budget 10m
+
+stepscan train classify --train TRAIN.ts.gz --out model
 
 stepscan train translate --train train.de --train train.en --valid val.de --valid val.en --out model
 
@@ -146,6 +149,7 @@ def train(
         bool | None, _option(MODEL, "classify, tag: whether words drop case.", "--lowercase/--keep-case")
     ] = None,
     dropout: Annotated[float | None, _option(MODEL, "Probability that a number is dropped in training.")] = None,
+    input_noise: Annotated[float | None, _option(MODEL, "classify, tag: noise on numbers in training.")] = None,
     unknown_probability: Annotated[float | None, _option(MODEL, "classify, tag: how often a word is hidden.")] = None,
     label_smoothing: Annotated[float | None, _option(MODEL, "translate: share spread over the vocabulary.")] = None,
     beam_width: Annotated[int | None, _option(MODEL, "translate: hypotheses kept.")] = None,
@@ -362,8 +366,12 @@ def _as_lines(row: dict[str, Any]) -> list[str]:
     """What `predict` says of a text: one line, or for a tagger one a token and a blank one."""
     if "tags" in row:
         return [*(f"{token}\t{tag}" for token, tag in zip(row["tokens"], row["tags"], strict=True)), ""]
-    said = row["translation"] if "translation" in row else f"{row['label']}\t{row['probability']:.4f}\t{row['text']}"
+    said = row["translation"] if "translation" in row else f"{row['label']}\t{row['probability']:.4f}\t{_name(row)}"
     return [re.sub(r"[\r\n]+", " ", said)]
+
+
+def _name(row: dict[str, Any]) -> str:
+    return row["text"] if "text" in row else f"series {row['series']}"
 
 
 def _from_config(path: Path | None, names: Iterable[str]) -> dict[str, Any]:

@@ -33,9 +33,12 @@ def labelled_arrays(path: str | Path, labelled: bool) -> Iterator[tuple[Values, 
     yield from zip(series, _labels(beside, series.shape[:1]).tolist(), strict=True)
 
 
-def tagged_arrays(path: str | Path) -> Iterator[tuple[Values, list[str]]]:
-    """Each series `[T, D]` and its T tags."""
+def tagged_arrays(path: str | Path, labelled: bool) -> Iterator[tuple[Values, list[str]]]:
+    """Each series `[T, D]` and its T tags; none without `NAME.labels.npy`, if `labelled` does not ask for it."""
     series = _series(path)
+    if not labelled and not labels_beside(path).exists():
+        yield from ((values, []) for values in series)
+        return
     yield from zip(series, _labels(labels_beside(path), series.shape[:2]).tolist(), strict=True)
 
 

@@ -1,4 +1,4 @@
-"""From examples to batches: which examples go together, and how ragged ids become `Sequences`."""
+"""From examples to batches: which examples go together, and how ragged ids and numbers become `Sequences`."""
 
 from __future__ import annotations
 
@@ -63,6 +63,15 @@ def pad(rows: Sequence[Sequence[int] | np.ndarray]) -> Sequences:
             [np.asarray(row, dtype=np.int64) for row in rows]
         )
     return Sequences(torch.from_numpy(data), torch.from_numpy(lengths))
+
+
+def pad_numbers(rows: Sequence[np.ndarray]) -> Sequences:
+    """Series `[T, D]` of any lengths, at least one → `Sequences` `[B, T, D]` of float64."""
+    lengths = torch.tensor([len(row) for row in rows])
+    data = torch.zeros(len(rows), int(lengths.max()), rows[0].shape[1], dtype=torch.float64)
+    for place, row in enumerate(rows):
+        data[place, : len(row)] = torch.from_numpy(row)
+    return Sequences(data, lengths)
 
 
 def streams(ids: np.ndarray, rows: int, window: int) -> list[tuple[torch.Tensor, torch.Tensor]]:

@@ -62,20 +62,22 @@ def labelled_rows(
         yield values_of(numbers, path, line)[:, None], label
 
 
-def tagged_steps(path: str | Path, label_column: str | int | None) -> Iterator[tuple[Values, list[str]]]:
-    """Series `[T, D]` and their T tags: one step a row, a blank line between series."""
+def tagged_steps(
+    path: str | Path, label_column: str | int | None, labelled: bool
+) -> Iterator[tuple[Values, list[str]]]:
+    """Series `[T, D]` and their T tags (none where there is no such column): one step a row, a blank line between."""
     rows = [(line, _split(text) if text.strip() else []) for line, text in read_lines(path)]
     rows = rows[next(i for i, (_, cells) in enumerate(rows) if cells) :]
-    layout = _layout(rows[0], path, label_column, labelled=True)
-    steps: list[tuple[Values, str]] = []
+    layout = _layout(rows[0], path, label_column, labelled)
+    steps: list[tuple[Values, str | None]] = []
     width = len(rows[0][1])
     for line, cells in [*_data(rows, layout, path), (len(rows) + 1, [])]:
         if cells:
             _check_width(cells, width, rows[0][0], path, line)
             numbers, tag = layout.parted(cells, path, line)
-            steps.append((values_of(numbers, path, line), str(tag)))
+            steps.append((values_of(numbers, path, line), tag))
         elif steps:
-            yield np.stack([values for values, _ in steps]), [tag for _, tag in steps]
+            yield np.stack([values for values, _ in steps]), [tag for _, tag in steps if tag is not None]
             steps = []
 
 

@@ -76,14 +76,17 @@ def read_labelled_series(
 
 
 def read_tagged_series(
-    path: str | Path, *, format: str | None = None, label_column: str | int | None = None
+    path: str | Path, *, format: str | None = None, label_column: str | int | None = None, labelled: bool = True
 ) -> list[TaggedSeries]:
-    """Series with a label at every step: "numbers" (one step a row, a blank line between series) or "npy"."""
+    """Series with a label at every step: "numbers" (one step a row, a blank line between series) or "npy".
+
+    Without `labelled` there may be none, and tags are then empty.
+    """
     kind = _format(path, format)
     if kind == "numbers":
-        return [TaggedSeries(*pair) for pair in number_tables.tagged_steps(path, label_column)]
+        return [TaggedSeries(*pair) for pair in number_tables.tagged_steps(path, label_column, labelled)]
     if kind == "npy":
-        return [TaggedSeries(*pair) for pair in arrays.tagged_arrays(path)]
+        return [TaggedSeries(*pair) for pair in arrays.tagged_arrays(path, labelled)]
     raise SettingsError(f"Format {kind!r} has one label a series, not one a step; use 'numbers' or 'npy'.")
 
 

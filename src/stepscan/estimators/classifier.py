@@ -1,8 +1,8 @@
-"""Classifier: an encoder over text, from a text to one of several classes."""
+"""Classifier: an encoder over a text or a series of numbers, to one of several classes."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
@@ -11,20 +11,27 @@ import torch
 from sklearn.base import ClassifierMixin
 from sklearn.metrics import accuracy_score, f1_score
 
-from stepscan.data.batching import Batch, by_length, pad
+from stepscan.data.batching import Batch, by_length, pad, pad_numbers
 from stepscan.data.tokenizers import TextTokenizer
 from stepscan.errors import SettingsError
 from stepscan.estimators.architecture import network
 from stepscan.estimators.base import Estimator, bucketed_batches, checked_texts, hold_out, listed, paired
+from stepscan.estimators.series import are_numbers, checked_series
 from stepscan.patterns.embedding import Embedding
 from stepscan.patterns.encoder import Encoder
+from stepscan.patterns.numbers import Numbers
+from stepscan.sequences import Sequences
 from stepscan.training.loop import Task
 from stepscan.training.settings import TrainingSettings
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class Classifier(ClassifierMixin, Estimator):
-    """Decides which class a text belongs to.
+    """Decides which class a text, or a series of numbers, belongs to.
+
+    Wherever texts `X` are taken, so are series: arrays `[T]` or `[T, D]` of T time steps of D dimensions, or all in one
+    array `[N, T]` or `[N, T, D]`. They are standardised by the training data's mean and deviation.
+    `unknown_probability`, `tokenizer`, `vocabulary_size` and `lowercase` are for texts alone.
 
     Args:
         cell: recurrent cell, such as `lstm`, `gru`, `elman`.
@@ -32,7 +39,8 @@ class Classifier(ClassifierMixin, Estimator):
         hidden_size: of each cell and direction.
         bidirectional: whether the text is read from both ends.
         pooling: `last`, `mean`, `max` or `attention`: how the outputs become one feature vector.
-        embedding_size: numbers a word.
+        embedding_size: numbers a word; for series, what a step is projected to.
+        input_noise: standard deviation of noise on standardised numbers in training; for series alone.
         dropout: probability, on embeddings, between layers and on the feature vector.
         unknown_probability: probability that a word is hidden in training, so that unknown words are learned.
         tokenizer: `word`, `whitespace`, `character`, `byte` or `bpe`.
@@ -50,6 +58,7 @@ class Classifier(ClassifierMixin, Estimator):
     bidirectional: bool = True
     pooling: str = "max"
     embedding_size: int = 128
+    input_noise: float = 0.0
     dropout: float = 0.5
     unknown_probability: float = 0.02
     tokenizer: str = "word"
@@ -65,7 +74,7 @@ class Classifier(ClassifierMixin, Estimator):
         return np.array(self.labels_)
 
     def fit(
-        self, X: Sequence[str], y: Sequence[Any], validation: tuple[Sequence[str], Sequence[Any]] | None = None
+        self, X: Sequence[Any], y: Sequence[Any], validation: tuple[Sequence[Any], Sequence[Any]] | None = None
     ) -> Self:
         """Learn from texts `X` and their classes `y`, strings or whole numbers.
 
@@ -75,44 +84,38 @@ class Classifier(ClassifierMixin, Estimator):
             SettingsError: a setting is wrong, there is one class only, or validation data has a class of its own.
         """
         with self._fitting() as settings:
-            examples = paired(checked_texts(X), _labels(y), ("texts", "classes"))
+            examples = paired(self._checked(X), _labels(y), ("texts", "classes"))
             valid = None
             if validation is not None:
-                valid = paired(checked_texts(validation[0]), _labels(validation[1]), ("validation texts", "classes"))
+                checked = self._checked(validation[0], like=examples[0][0])
+                valid = paired(checked, _labels(validation[1]), ("validation texts", "classes"))
             train, held_out = hold_out(examples, valid, self.verbose)
             self.labels_ = _classes(train, held_out)
-            tokenizer = TextTokenizer.train(
-                self.tokenizer,
-                (text for text, _ in train),
-                vocabulary_size=self.vocabulary_size,
-                lowercase=self.lowercase,
-            )
-            self.tokenizers_ = {"tokenizer": tokenizer}
-            self.model_ = self._model(tokenizer).to(settings.device)
+            self.model_ = self._model(self._embedding([text for text, _ in train])).to(settings.device)
             batches, count = self._batches(train, settings)
             self._train(settings, Task(self.model_, batches, count, lambda: self._evaluate(held_out), True))
         return self
 
-    def predict(self, X: Sequence[str]) -> np.ndarray:
+    def predict(self, X: Sequence[Any]) -> np.ndarray:
         """The most probable class of each text `[N]`."""
         scores = self._scores(X)
         return self.classes_[scores.argmax(axis=1)]
 
-    def predict_proba(self, X: Sequence[str]) -> np.ndarray:
+    def predict_proba(self, X: Sequence[Any]) -> np.ndarray:
         """The probability of each class `[N, classes]`, in the order of `classes_`."""
         return torch.from_numpy(self._scores(X)).softmax(dim=1).numpy()
 
-    def transform(self, X: Sequence[str]) -> np.ndarray:
+    def transform(self, X: Sequence[Any]) -> np.ndarray:
         """The feature vector of each text `[N, H]`: what the decision is made from."""
         self._check_fitted()
         return self._batched(X, self.model_.encode, self.model_.layer.output_size)
 
-    def score(self, X: Sequence[str], y: Sequence[Any], sample_weight: Sequence[float] | None = None) -> float:
+    def score(self, X: Sequence[Any], y: Sequence[Any], sample_weight: Sequence[float] | None = None) -> float:
         """Accuracy: the share of texts whose class is right, 0 … 1."""
         true = [label for _, label in paired(X, _labels(y), ("texts", "classes"))]
         return float(accuracy_score(true, self.predict(X), sample_weight=sample_weight))
 
-    def metrics(self, X: Sequence[str], y: Sequence[Any]) -> dict[str, Any]:
+    def metrics(self, X: Sequence[Any], y: Sequence[Any]) -> dict[str, Any]:
         """Accuracy and the mean of the classes' F1."""
         true = [label for _, label in paired(X, _labels(y), ("texts", "classes"))]
         self._check_known(true)
@@ -120,10 +123,33 @@ class Classifier(ClassifierMixin, Estimator):
         f1 = f1_score(true, found, average="macro", zero_division=0)
         return {"accuracy": float(accuracy_score(true, found)), "macro_f1": float(f1), "texts": len(true)}
 
-    def _model(self, tokenizer: TextTokenizer) -> Encoder:
-        embedding = Embedding(
-            len(tokenizer), self.embedding_size, self.dropout, self.unknown_probability, tokenizer.unknown
+    def _embedding(self, X: Sequence[Any]) -> Embedding | Numbers:
+        """The input map for texts or series; what is learned for it (a vocabulary, mean and deviation) is learned."""
+        if are_numbers(X):
+            self.tokenizers_ = {}
+            return Numbers(X[0].shape[1], self.embedding_size, self.dropout, self.input_noise).standardise(X)
+        if self.input_noise:
+            raise SettingsError(f"input_noise={self.input_noise} is for series of numbers, but X holds texts")
+        tokenizer = TextTokenizer.train(
+            self.tokenizer, X, vocabulary_size=self.vocabulary_size, lowercase=self.lowercase
         )
+        self.tokenizers_ = {"tokenizer": tokenizer}
+        return Embedding(len(tokenizer), self.embedding_size, self.dropout, self.unknown_probability, tokenizer.unknown)
+
+    def _checked(self, X: Sequence[Any], like: Any = None) -> list[Any]:
+        """Texts or series, whichever came, or those that go with `like`, checked."""
+        numeric = are_numbers(X) if like is None else not isinstance(like, str)
+        if not numeric:
+            return checked_texts(X)
+        return checked_series(X, None if like is None else like.shape[1])
+
+    def _rows(self, X: Sequence[Any]) -> tuple[list[Any], Callable[[list[Any]], Sequences]]:
+        """What the model reads of each text (ids) or series (numbers), and how such rows become a batch."""
+        if not self.tokenizers_:
+            return checked_series(X, self.model_.embedding.size), pad_numbers
+        return self.tokenizers_["tokenizer"].encode_batch(checked_texts(X)), pad
+
+    def _model(self, embedding: Embedding | Numbers) -> Encoder:
         layer = network(
             self.cell,
             self.embedding_size,
@@ -135,13 +161,13 @@ class Classifier(ClassifierMixin, Estimator):
         return Encoder(embedding, layer, len(self.classes_), self.pooling, dropout=self.dropout)
 
     def _batches(self, examples: Sequence[tuple[str, Any]], settings: TrainingSettings):
-        rows = self.tokenizers_["tokenizer"].encode_batch([text for text, _ in examples])
+        rows, padded = self._rows([text for text, _ in examples])
         number = {label: index for index, label in enumerate(self.classes_.tolist())}
         targets = torch.tensor([number[label] for _, label in examples])
 
         def collate(chosen: np.ndarray) -> Batch:
-            inputs = pad([rows[i] for i in chosen])
-            return Batch(inputs, targets[chosen], len(chosen), int(inputs.lengths.sum()), inputs.data.numel())
+            inputs = padded([rows[i] for i in chosen])
+            return Batch(inputs, targets[chosen], len(chosen), int(inputs.lengths.sum()), inputs.mask.numel())
 
         return bucketed_batches([len(row) for row in rows], settings, collate)
 
@@ -153,16 +179,16 @@ class Classifier(ClassifierMixin, Estimator):
         right = probabilities.argmax(axis=1) == places
         return {"accuracy": float(right.mean()), "nats": float(-np.log(of_truth).mean())}
 
-    def _scores(self, X: Sequence[str]) -> np.ndarray:
+    def _scores(self, X: Sequence[Any]) -> np.ndarray:
         self._check_fitted()
         return self._batched(X, self.model_, len(self.classes_))
 
     @torch.inference_mode()
-    def _batched(self, X: Sequence[str], function, width: int) -> np.ndarray:
-        rows = self.tokenizers_["tokenizer"].encode_batch(checked_texts(X))
+    def _batched(self, X: Sequence[Any], function, width: int) -> np.ndarray:
+        rows, padded = self._rows(X)
         found = np.zeros((len(rows), width), dtype=np.float32)
         for chosen in by_length([len(row) for row in rows], 128):
-            found[chosen] = function(pad([rows[i] for i in chosen]).to(self._device)).cpu().numpy()
+            found[chosen] = function(padded([rows[i] for i in chosen]).to(self._device)).cpu().numpy()
         return found
 
 

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from stepscan.data.lines import read_text
 from stepscan.data.readers import labelled_format, read_labelled, read_parallel, read_sentences, read_tagged, read_texts
+from stepscan.data.series import read_labelled_series, read_tagged_series, series_format
 from stepscan.errors import DataError, SettingsError, nearest
 from stepscan.estimators.base import ESTIMATORS, Estimator
 from stepscan.estimators.classifier import Classifier
@@ -36,17 +37,26 @@ def read_examples(task: str, files: Files, reading: Reading = Reading()) -> tupl
     """What `fit` and `score` of the task's estimator take, out of one file (translate: one or two).
 
     Returns:
-        classify: texts, labels; tag: sentences, tag sequences; translate: sources, targets; generate: (text,).
+        classify: texts or series, labels; tag: sentences or series, tag sequences; translate: sources, targets;
+        generate: (text,).
     """
     _check_used(task, reading)
     if not files or len(files) > (2 if task == "translate" else 1):
         takes = "one .tsv file or two files, the source's and the target's," if task == "translate" else "one file"
         raise SettingsError(f"{task} takes {takes} as data, got {len(files)}: {', '.join(map(str, files))}")
-    if task == "classify":
-        examples: Sequence[tuple[Any, Any]] = read_labelled(
+    numeric = series_format(files[0], reading.format) is not None
+    examples: Sequence[tuple[Any, Any]]
+    if task == "classify" and numeric:
+        examples = read_labelled_series(files[0], format=reading.format, label_column=reading.label_column)
+    elif task == "tag" and numeric:
+        examples = read_tagged_series(files[0], format=reading.format, label_column=reading.label_column)
+    elif task == "classify":
+        examples = read_labelled(
             files[0], format=reading.format, text_column=reading.text_column, label_column=reading.label_column
         )
     elif task == "tag":
+        if reading.label_column is not None:
+            raise SettingsError("--label-column is for tag on numbers (--format numbers), not on words")
         examples = read_tagged(files[0], format=reading.format, field=reading.field)
     elif task == "translate":
         examples = read_parallel(files, format=reading.format)
@@ -64,7 +74,7 @@ def reading_of(files: Files, reading: Reading) -> Reading:
 _USES = {
     "classify": {"format", "text_column", "label_column"},
     "generate": set(),
-    "tag": {"format", "field"},
+    "tag": {"format", "field", "label_column"},
     "translate": {"format"},
 }
 
@@ -153,7 +163,7 @@ def predict(
     n_best: int = 1,
     settings: Mapping[str, Any] | None = None,
 ) -> Iterator[dict[str, Any]]:
-    """What a model says of texts, one dictionary a text: `text` and, by task,
+    """What a model says of texts, one dictionary a text: `text` (of numbers `series`, its place) and, by task,
 
     classify: `label`, `probability`; tag: `tokens`, `tags`; translate: `translation`, `score` and, with `n_best` above
     1, `n_best`. Texts for a tagger are split at white space; files may be CoNLL-U or columns.
@@ -168,6 +178,9 @@ def predict(
         raise SettingsError(f"{path} holds a language model: use `stepscan generate`, or `stepscan evaluate`")
     if n_best != 1 and not isinstance(model, Translator):
         raise SettingsError(f"{model.task} says one thing of each text; n_best is for translate")
+    if input_file and series_format(input_file, reading.format):
+        yield from _predict_series(model, input_file, reading)
+        return
     if isinstance(model, Tagger):
         sentences = (
             read_sentences(input_file, format=reading.format) if input_file else [text.split() for text in texts]
@@ -186,6 +199,22 @@ def predict(
     for text, probabilities in zip(texts, model.predict_proba(texts), strict=True):
         best = int(probabilities.argmax())
         yield {"text": text, "label": str(model.classes_[best]), "probability": float(probabilities[best])}
+
+
+def _predict_series(model: Any, file: str | Path, reading: Reading) -> Iterator[dict[str, Any]]:
+    """Like `predict`, of the series in a file of numbers; `series` is its place in the file, from 1."""
+    if model.tokenizers_:
+        raise SettingsError(f"{file} holds numbers, but the model reads texts")
+    if isinstance(model, Tagger):
+        series: list[Any] = [one.values for one in read_tagged_series(file, format=reading.format, labelled=False)]
+        for number, (values, tags) in enumerate(zip(series, model.predict(series), strict=True), start=1):
+            steps = [",".join(map(str, step)) for step in values.tolist()]
+            yield {"series": number, "tokens": steps, "tags": tags}
+        return
+    series = [example.values for example in read_labelled_series(file, format=reading.format, labelled=False)]
+    for number, probabilities in enumerate(model.predict_proba(series), start=1):
+        best = int(probabilities.argmax())
+        yield {"series": number, "label": str(model.classes_[best]), "probability": float(probabilities[best])}
 
 
 def _fit(estimator: Any, examples: tuple[Any, ...], validation: tuple[Any, ...] | None, files: Files) -> None:

@@ -128,7 +128,9 @@ def read_folder(path: str | Path) -> ModelFolder:
     except (SafetensorError, RuntimeError, OSError) as error:
         reason = " ".join(str(error).split())[:300]
         raise ModelFormatError(f"{path / 'model.safetensors'} does not fit config.json: {reason}") from None
-    names = ["tokenizer", *(name for name in ("characters", "source_tokenizer") if (path / f"{name}.json").exists())]
+    reads_symbols = any(isinstance(part, Embedding) for part in model.modules())
+    others = [name for name in ("characters", "source_tokenizer") if (path / f"{name}.json").exists()]
+    names = ["tokenizer", *others] if reads_symbols else others
     tokenizers = {name: TextTokenizer.load(path / f"{name}.json") for name in names}
     vocabularies = sorted(part.vocabulary_size for part in model.modules() if isinstance(part, Embedding))
     if vocabularies != sorted(map(len, tokenizers.values())):

@@ -46,6 +46,7 @@ class ModelSettings(BaseModel):
     attention: Literal["none", "additive"] = "none"
     input_feeding: bool = False
     tied: bool = False
+    input_noise: float = Field(default=0, ge=0, allow_inf_nan=False)
     dropout: float = Field(default=0, ge=0, lt=1)
     unknown_probability: float = Field(default=0, ge=0, lt=1)
     label_smoothing: float = Field(default=0, ge=0, lt=1)

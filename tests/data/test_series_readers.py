@@ -88,6 +88,13 @@ def test_tagged_steps(file):
         assert (second.values.tolist(), second.tags) == ([[5, 6]], ["a"])
 
 
+def test_steps_without_tags(file, tmp_path):
+    series = read_tagged_series(file("a.csv", "1,2\n3,4\n\n5,6\n"), format="numbers", labelled=False)
+    assert [(one.values.tolist(), one.tags) for one in series] == [([[1, 2], [3, 4]], []), ([[5, 6]], [])]
+    np.save(tmp_path / "a.npy", np.ones((1, 2)))
+    assert read_tagged_series(tmp_path / "a.npy", labelled=False)[0].tags == []
+
+
 @pytest.mark.parametrize(
     "content",
     [

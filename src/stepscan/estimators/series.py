@@ -1,0 +1,66 @@
+"""Numbers that users pass to an estimator, checked: series of T time steps of D dimensions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from stepscan.data.numbers import Values
+from stepscan.errors import SettingsError
+from stepscan.estimators.base import listed
+
+
+def are_numbers(items: Iterable[Any]) -> bool:
+    """Whether the first item that is not empty is a series of numbers, and not a text or a list of tokens."""
+    for item in listed(items):
+        if isinstance(item, str):
+            return False
+        if len(np.shape(item)) and len(item):
+            return np.asarray(item).dtype.kind in "iuf"
+    return False
+
+
+def checked_series(items: Iterable[Any], size: int | None = None, what: str = "series") -> list[Values]:
+    """Each item as an array `[T, D]` of float64; `[T]` is one dimension.
+
+    Args:
+        items: arrays, or nested lists of numbers; one array `[N, T]` or `[N, T, D]` is N series.
+        size: D, if it is known; otherwise that of the first.
+        what: for messages.
+
+    Raises:
+        SettingsError: says which series is no array of finite numbers, or has another number of dimensions.
+    """
+    found: list[Values] = []
+    for number, item in enumerate(listed(items), start=1):
+        values = _as_array(item, f"{what} {number}")
+        expected = size if size is not None else found[0].shape[1] if found else values.shape[1]
+        if values.shape[1] != expected:
+            reference = "the model has" if size is not None else f"{what} 1 has"
+            raise SettingsError(f"{what} {number} has {values.shape[1]} dimensions a step, but {reference} {expected}")
+        found.append(values)
+    return found
+
+
+def _as_array(item: Any, name: str) -> Values:
+    try:
+        values = np.asarray(item)
+    except ValueError:
+        raise SettingsError(f"{name} is ragged: every step needs as many numbers as the first") from None
+    if values.dtype.kind not in "iuf" and values.size:
+        shown = repr(item)[:40]
+        raise SettingsError(f"{name} is {shown}, not a series of numbers; texts and numbers cannot be mixed")
+    if values.ndim not in (1, 2):
+        raise SettingsError(f"{name} has the shape {values.shape}; a series is [T] or [T, D]: steps and dimensions")
+    values = values.astype(np.float64)
+    values = values[:, None] if values.ndim == 1 else values
+    wrong = np.argwhere(~np.isfinite(values))
+    if len(wrong):
+        step, dimension = wrong[0].tolist()
+        raise SettingsError(
+            f"{name} is {values[step, dimension]} at step {step + 1}, dimension {dimension + 1}; "
+            "fill the gaps first: no value is guessed"
+        )
+    return values
