@@ -221,7 +221,7 @@ def test_time_budget(text, seconds):
 
 @pytest.mark.parametrize("text", ["", "soon", "-5", "10 m", "5d", "30m1h", "s", "1e3", True])
 def test_no_time_budget(text):
-    with pytest.raises(SettingsError, match="a time budget is written like 90s, 10m or 1h30m"):
+    with pytest.raises(SettingsError, match="a time is written like 90s, 10m or 1h30m"):
         _seconds(text)
 
 

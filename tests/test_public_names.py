@@ -26,12 +26,13 @@ OPTIONS = {
     "predict": "--beam-width --format --input --json --length-penalty --n-best --output --text-column model texts",
     "reproduce": "--data --json --out --overwrite --quiet --seed --time-budget name",
     "train": """
-        --attention --average-decay --batch-size --beam-width --bidirectional --cell --character-size --clip-norm
-        --config --device --dropout --embedding-size --epochs --field --format --hidden-size --input-feeding
-        --input-noise --json --keep-case --label-column --label-smoothing --layers --learning-rate --length-penalty
-        --lowercase --no-input-feeding --not-tied --one-direction --out --overwrite --patience --pooling --quiet
-        --seed --source-tokenizer --spelling-size --text-column --tied --time-budget --tokenizer --train
-        --unknown-probability --valid --vocabulary-size --warmup --weight-decay --window task
+        --accumulate --attention --average-decay --batch-size --beam-width --bidirectional --cell
+        --character-size --checkpoint-every --clip-norm --config --device --dropout --embedding-size --epochs
+        --field --format --hidden-size --input-feeding --input-noise --json --keep-case --label-column
+        --label-smoothing --layers --learning-rate --length-penalty --lowercase --no-input-feeding --not-tied
+        --one-direction --out --overwrite --patience --pooling --quiet --resume --seed --source-tokenizer
+        --spelling-size --text-column --tied --time-budget --tokenizer --train --unknown-probability --valid
+        --vocabulary-size --warmup --weight-decay --window task
     """,
 }
 TORCH_FREE = [
@@ -77,7 +78,7 @@ def test_options_of_train_are_the_estimators_settings():
 
     of_train = {parameter.name for parameter in typer.main.get_command(app).commands["train"].params}
     settings = {name for kind in ESTIMATORS.values() for name in kind().get_params()}
-    assert settings - of_train == {"verbose"}  # which is --quiet, the other way round
+    assert settings - of_train == {"verbose", "checkpoints"}  # --quiet, the other way round; a folder in --out
 
 
 def test_importing_is_cheap():

@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from stepscan import __version__
-from stepscan.errors import SettingsError, StepscanError, nearest
+from stepscan.errors import Interrupted, SettingsError, StepscanError, nearest
 
 app = typer.Typer(
     name="stepscan",
@@ -165,11 +165,18 @@ def train(
     average_decay: Annotated[
         float | None, _option(TRAINING, "Keep a moving average of the weights, such as 0.999; 0: none.")
     ] = None,
+    accumulate: Annotated[int | None, _option(TRAINING, "Batches whose gradients make one update.")] = None,
     patience: Annotated[int | None, _option(TRAINING, "Evaluations without a better score before it stops.")] = None,
     seed: Annotated[int | None, _option(TRAINING, "Same seed, same machine: same weights.")] = None,
     device: Annotated[str | None, _option(TRAINING, "cpu or cuda.")] = None,
     config: Annotated[
         Path | None, _option(TRAINING, "TOML file with any of these settings; options go before it.")
+    ] = None,
+    resume: Annotated[
+        bool, _option(OUTPUT, "Go on with the training at --out that was interrupted.", "--resume")
+    ] = False,
+    checkpoint_every: Annotated[
+        str | None, _option(OUTPUT, "Time between checkpoints, such as 30s, 5m; 60s if not given.")
     ] = None,
     overwrite: Annotated[bool, _option(OUTPUT, "Replace a model that is at --out already.", "--overwrite")] = False,
     quiet: Annotated[bool, _option(OUTPUT, "No progress.", "--quiet")] = False,
@@ -181,10 +188,10 @@ def train(
     from stepscan.estimators.files import train as train_on_files
 
     not_settings = ("task", "train", "out", "valid", "format", "text_column", "label_column", "field", "config")
-    names = [n for n in given if n not in (*not_settings, "overwrite", "quiet", "as_json")]
+    names = [n for n in given if n not in (*not_settings, "resume", "overwrite", "quiet", "as_json")]
     settings = _from_config(config, names) | {n: given[n] for n in names if given[n] is not None}
-    if "time_budget" in settings:
-        settings["time_budget"] = _seconds(settings["time_budget"])
+    for name in {"time_budget", "checkpoint_every"} & set(settings):
+        settings[name] = _seconds(settings[name])
     summary = train_on_files(
         task.value,
         train,
@@ -193,6 +200,7 @@ def train(
         settings={**settings, "verbose": not quiet},
         reading=Reading(format, text_column, label_column, field),
         overwrite=overwrite,
+        resume=resume,
     )
     _print_figures(summary, as_json)
 
@@ -333,6 +341,9 @@ def main() -> None:
     warnings.showwarning = lambda message, *_, **__: _say("[bold yellow]warning:[/bold yellow]", message)
     try:
         app()
+    except Interrupted as interrupted:
+        print(interrupted, file=sys.stderr)
+        sys.exit(128 + interrupted.signal)
     except StepscanError as error:
         _say("[bold red]error:[/bold red]", error)
         sys.exit(1)
@@ -397,6 +408,6 @@ def _seconds(text: str | float) -> float:
     """`90`, `90s`, `10m` or `1h30m` in seconds."""
     parts = re.fullmatch(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s?)?", str(text).strip())
     if not parts or not any(parts.groups()):
-        raise SettingsError(f"a time budget is written like 90s, 10m or 1h30m, got {text!r}")
+        raise SettingsError(f"a time is written like 90s, 10m or 1h30m, got {text!r}")
     hours, minutes, seconds = (float(part or 0) for part in parts.groups())
     return hours * 3600 + minutes * 60 + seconds

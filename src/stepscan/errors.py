@@ -39,6 +39,19 @@ class NotFittedError(StepscanError):
     """An estimator was asked to work before `fit` or `load`."""
 
 
+class Interrupted(StepscanError):
+    """Training was asked to stop, and has kept what it needs to go on.
+
+    Args:
+        message: how to go on.
+        signal: the number of the signal that asked for it.
+    """
+
+    def __init__(self, message: str, signal: int) -> None:
+        super().__init__(message)
+        self.signal = signal
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
     """`" Did you mean 'lstm'?"` for the known word nearest to `word`, or the list of known words if none is near."""
     known = list(known)

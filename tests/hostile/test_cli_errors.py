@@ -79,7 +79,7 @@ SETTINGS = [
     ("no such device", "classify --device gpu", "device: input should be 'cpu' or 'cuda', got 'gpu'"),
     ("small vocabulary", "translate --tokenizer bpe --vocabulary-size 10", "at least 260, but got 10"),
     ("feeding nothing", "translate --attention none --input-feeding", "input_feeding|needs attention='additive'"),
-    ("no time", "classify --time-budget soon", "a time budget is written like 90s, 10m or 1h30m, got 'soon'"),
+    ("no time", "classify --time-budget soon", "a time is written like 90s, 10m or 1h30m, got 'soon'"),
     ("no time", "classify --time-budget 0m", "time_budget: input should be greater than 0, got 0.0"),
     (
         "config key",
@@ -173,14 +173,22 @@ def test_out_in_a_folder_that_may_not_be_written(workplace, refuses, monkeypatch
     refuses(workplace, 1, expected, "train", "classify", "--train", "none.csv", "--out", "full/out")
 
 
-def test_a_disk_that_fails_at_the_end(workplace, refuses, monkeypatch):
+def test_a_disk_that_fails_at_the_end(workplace, run, monkeypatch):
+    """The training is kept."""
+
     def fail(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("stepscan.estimators.folder.save_file", fail)
     options = ["--epochs", "1", "--hidden-size", "4", "--embedding-size", "4", "--quiet"]
-    expected = ["out cannot be written: No space left on device"]
-    refuses(workplace, 1, expected, "train", "classify", "--train", "reviews.csv", "--out", "out", *options)
+    command = ["train", "classify", "--train", "reviews.csv", "--out", "out", *options]
+    with monkeypatch.context() as patch:
+        patch.setattr("stepscan.estimators.folder.save_file", fail)
+        failed = run(*command)
+    assert failed.code == 1
+    assert "out cannot be written: No space left on device; the training is kept: mend that, then" in failed.words
+    assert [path.name for path in (workplace / "out").iterdir()] == ["checkpoints"]
+    assert run(*command, "--resume").code == 0
+    assert not (workplace / "out" / "checkpoints").exists()
 
 
 @pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="needs /proc")

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 import stepscan
 
@@ -23,9 +26,10 @@ def test_an_error(workplace):
     assert not (workplace / "out").exists()
 
 
-def test_interrupted_in_training(workplace):
-    before = sorted(os.listdir(workplace))
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_in_training(workplace, number):
     command = [*COMMAND, "train", "classify", "--train", "reviews.csv", "--out", "out", *TINY]
+    before = sorted(os.listdir(workplace))
     with subprocess.Popen(
         command,
         stdout=subprocess.PIPE,
@@ -39,15 +43,23 @@ def test_interrupted_in_training(workplace):
         try:
             lines = iter(process.stderr.readline, "")
             assert any("epoch  2" in line for line in lines)
-            process.send_signal(signal.SIGINT)
+            process.send_signal(number)
             out, err = process.communicate(timeout=30)
         finally:
             process.kill()
-    assert process.returncode == 130
-    assert out == ""
-    assert err.splitlines()[-1] == "interrupted; nothing was written"
+    assert (process.returncode, out) == (128 + number, "")
+    last = err.splitlines()[-1]
+    said = re.fullmatch(
+        r"interrupted at step (\d+); all up to step (\d+) is kept: go on with the same command and --resume", last
+    )
+    assert said, err
+    assert said[1] == said[2]
     assert "Traceback" not in err
-    assert sorted(os.listdir(workplace)) == before
+    assert sorted(os.listdir(workplace)) == sorted([*before, "out"])
+    assert os.listdir(workplace / "out") == ["checkpoints"]
+    done = subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT)
+    assert done.returncode == 1
+    assert "out holds a training that was interrupted: go on with it (--resume), or start anew" in done.stderr
 
 
 def test_a_reader_that_goes_away(models, workplace):

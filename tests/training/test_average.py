@@ -7,7 +7,8 @@ import torch
 from fake_task import SETTINGS, Line, Log, batches, trained
 
 from stepscan.errors import StepscanError
-from stepscan.training.loop import Average, Task, Trainer
+from stepscan.training.average import Average
+from stepscan.training.loop import Task, Trainer
 from stepscan.training.settings import TrainingSettings
 
 

@@ -7,7 +7,7 @@ import math
 import pytest
 from fake_task import trained
 
-from stepscan.training import loop
+from stepscan.training import clock
 
 
 def test_schedule(rates):
@@ -40,7 +40,7 @@ class Ticking:
 
 def test_time_budget(rates, monkeypatch):
     """It ends the training in the middle of an epoch, with the schedule complete; what was learned is evaluated."""
-    monkeypatch.setattr(loop, "time", Ticking())
+    monkeypatch.setattr(clock, "time", Ticking())
     trainer = trained(time_budget=20.0, epochs=10**6, patience=10**6)
     assert trainer.reporter.notes == ["the time budget is used up"]
     assert trainer.reporter.done[-1] == 1.0
@@ -55,7 +55,7 @@ def test_time_budget(rates, monkeypatch):
 
 
 def test_epochs_may_end_before_the_time_budget(rates, monkeypatch):
-    monkeypatch.setattr(loop, "time", Ticking())
+    monkeypatch.setattr(clock, "time", Ticking())
     trainer = trained(time_budget=10.0**6)
     assert (len(rates), trainer.reporter.notes) == (9, [])
     assert rates[-1] < 0.02

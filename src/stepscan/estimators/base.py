@@ -16,8 +16,10 @@ from stepscan.data.batching import Batch, bucketed
 from stepscan.data.tokenizers import TextTokenizer
 from stepscan.errors import ModelFormatError, NotFittedError, SettingsError, nearest
 from stepscan.estimators.folder import ModelFolder, check_savable, read_folder, write_folder
+from stepscan.registry import describe
 from stepscan.training.loop import Task, Trainer
 from stepscan.training.progress import Bar, Silence
+from stepscan.training.resuming import OF_A_RUN
 from stepscan.training.settings import ModelSettings, TrainingSettings, validated
 
 Item = TypeVar("Item")
@@ -40,9 +42,13 @@ class Estimator(BaseEstimator):
         weight_decay: AdamW's (Loshchilov & Hutter 2019), on matrices.
         clip_norm: largest norm of all gradients together (Pascanu et al. 2013).
         average_decay: of the moving average of the weights that is judged and kept, such as 0.999; 0 averages nothing.
+        accumulate: batches whose gradients make one update.
         patience: evaluations without a better score after which training stops; the best weights are kept.
         seed: same seed, same machine: same weights to the bit (with a time budget, that depends on the time).
         device: `cpu` or `cuda`.
+        checkpoints: folder to keep training state in, so that an interrupted training can go on; None keeps none.
+        checkpoint_every: seconds between checkpoints; there is also one after each evaluation.
+        resume: whether to go on from the newest whole checkpoint, to the same weights to the bit.
         verbose: whether `fit` reports on standard error.
     """
 
@@ -56,9 +62,13 @@ class Estimator(BaseEstimator):
     weight_decay: float = 0.01
     clip_norm: float = 1.0
     average_decay: float = 0.0
+    accumulate: int = 1
     patience: int = 3
     seed: int = 0
     device: str = "cpu"
+    checkpoints: str | Path | None = None
+    checkpoint_every: float = 60.0
+    resume: bool = False
     verbose: bool = False
     model_: Any = field(init=False)
     tokenizers_: dict[str, TextTokenizer] = field(init=False)
@@ -78,7 +88,9 @@ class Estimator(BaseEstimator):
             StepscanError: something is at `path` already (a model may be replaced with `overwrite`).
         """
         self._check_fitted()
-        folder = ModelFolder(self.task, self.get_params(), self.model_, self.tokenizers_, self.labels_, self.history_)
+        folder = ModelFolder(
+            self.task, self._kept_settings(), self.model_, self.tokenizers_, self.labels_, self.history_
+        )
         write_folder(path, folder, overwrite=overwrite)
 
     @classmethod
@@ -136,6 +148,10 @@ class Estimator(BaseEstimator):
         validated(ModelSettings, given)
         return validated(TrainingSettings, of_training)
 
+    def _kept_settings(self) -> dict[str, Any]:
+        """The settings that the result depends on: those that a model folder records."""
+        return {name: value for name, value in self.get_params().items() if name not in OF_A_RUN}
+
     @contextmanager
     def _fitting(self) -> Iterator[TrainingSettings]:
         """Checked settings and seeded random numbers; if what is done with them fails, all is as it was before."""
@@ -153,7 +169,8 @@ class Estimator(BaseEstimator):
 
     def _train(self, settings: TrainingSettings, task: Task) -> None:
         check_savable(task.model)
-        self.history_ = Trainer(task, settings, Bar() if self.verbose else Silence()).run()
+        identity = {**self._kept_settings(), "model": describe(task.model)}
+        self.history_ = Trainer(task, settings, Bar() if self.verbose else Silence(), identity).run()
         self.model_ = task.model.cpu()
 
     def _check_fitted(self) -> None:

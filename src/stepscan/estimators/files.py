@@ -11,14 +11,15 @@ from typing import Any, NamedTuple
 from stepscan.data.lines import read_text
 from stepscan.data.readers import labelled_format, read_labelled, read_parallel, read_sentences, read_tagged, read_texts
 from stepscan.data.series import read_labelled_series, read_tagged_series, series_format
-from stepscan.errors import DataError, SettingsError, nearest
+from stepscan.errors import DataError, SettingsError, StepscanError, nearest
 from stepscan.estimators.base import ESTIMATORS, Estimator
 from stepscan.estimators.classifier import Classifier
-from stepscan.estimators.folder import check_free
+from stepscan.estimators.folder import CHECKPOINTS, check_free, tidy
 from stepscan.estimators.language_model import LanguageModel
 from stepscan.estimators.loading import load
 from stepscan.estimators.tagger import Tagger
 from stepscan.estimators.translator import Translator
+from stepscan.training.checkpoints import Checkpoints
 from stepscan.training.settings import ModelSettings, validated
 
 Files = Sequence[str | Path]
@@ -95,6 +96,7 @@ def train(
     settings: Mapping[str, Any],
     reading: Reading = Reading(),  # noqa: B008
     overwrite: bool = False,
+    resume: bool = False,
 ) -> dict[str, Any]:
     """Train the task's estimator on files and write a model folder.
 
@@ -104,18 +106,22 @@ def train(
         out: the model folder.
         settings: of the estimator's constructor; the others keep their defaults.
         reading: how the files are read.
-        overwrite: whether a model at `out` is replaced.
+        overwrite: whether a model or an interrupted training at `out` is replaced.
+        resume: whether an interrupted training at `out` goes on, to the same weights to the bit.
 
     Returns:
         task, folder, seconds, parameters, epochs, and the best validation scores.
     """
-    check_free(out, overwrite=overwrite)
+    checkpoints = _start(Path(out), overwrite=overwrite, resume=resume)
     started = time.perf_counter()
-    estimator = make_estimator(task, settings)
+    estimator = make_estimator(task, {**settings, "checkpoints": checkpoints, "resume": resume})
     examples = read_examples(task, train_files, reading)
     validation = read_examples(task, valid_files, reading_of(valid_files, reading)) if valid_files else None
     _fit(estimator, examples, validation, train_files)
-    estimator.save(out, overwrite=overwrite)
+    try:
+        estimator.save(out, overwrite=True)
+    except StepscanError as error:
+        raise StepscanError(f"{error}; the training is kept: mend that, then the same command and --resume") from error
     best = [row for row in estimator.history_ if row["best"]][-1]
     return {
         "task": task,
@@ -125,6 +131,25 @@ def train(
         "epochs": estimator.history_[-1]["epoch"],
         **{name: value for name, value in best.items() if name.startswith("valid_")},
     }
+
+
+def _start(out: Path, *, overwrite: bool, resume: bool) -> Path:
+    """Whether training may write to `out`, and where its checkpoints go."""
+    tidy(out)
+    checkpoints = Checkpoints(out / CHECKPOINTS)
+    if resume and not checkpoints and (out / "config.json").is_file():
+        raise StepscanError(
+            f"the training of {out} has ended: there is nothing to go on with. Start anew with --overwrite, "
+            "or choose another name"
+        )
+    if checkpoints and not (resume or overwrite):
+        raise StepscanError(
+            f"{out} holds a training that was interrupted: go on with it (--resume), or start anew (--overwrite)"
+        )
+    check_free(out, overwrite=overwrite or resume)
+    if not resume:
+        checkpoints.clear()
+    return checkpoints.folder
 
 
 def make_estimator(task: str, settings: Mapping[str, Any]) -> Estimator:

@@ -11,8 +11,8 @@ README.md            a model card
 
 from __future__ import annotations
 
+import glob
 import json
-import os
 import secrets
 import shutil
 from pathlib import Path
@@ -31,8 +31,10 @@ from stepscan.patterns.embedding import Embedding
 from stepscan.patterns.encoder import Encoder
 from stepscan.patterns.transducer import Transducer
 from stepscan.registry import build, describe
+from stepscan.training.checkpoints import sync
 
 FORMAT_VERSION: Literal[1] = 1
+CHECKPOINTS = "checkpoints"  # the folder in it that training state lies in until training ends
 
 
 class Config(BaseModel):
@@ -60,9 +62,9 @@ class ModelFolder(NamedTuple):
 
 
 def check_free(path: str | Path, *, overwrite: bool) -> None:
-    """Raise unless a model may be written to `path`: nothing there, an empty folder, or a model and `overwrite`."""
+    """Raise unless a model may be written to `path`: nothing there but checkpoints, or a model and `overwrite`."""
     target = Path(path).resolve()
-    if target.is_file() or (target.is_dir() and any(target.iterdir())):
+    if target.is_file() or (target.is_dir() and any(there.name != CHECKPOINTS for there in target.iterdir())):
         if not (target / "config.json").is_file():
             raise StepscanError(f"{path} is there already and is no model folder; choose another name")
         if not overwrite:
@@ -86,9 +88,9 @@ def write_folder(path: str | Path, folder: ModelFolder, *, overwrite: bool = Fal
         _write_files(temporary, folder)
         for file in temporary.iterdir():
             file.chmod((temporary / "config.json").stat().st_mode)  # safetensors writes for the owner alone
-            _sync(file)
+            sync(file)
         _put(temporary, path)
-        _sync(path.parent)
+        sync(path.parent)
     except (OSError, SafetensorError) as error:
         raise _cannot_write(path, error) from error
     finally:
@@ -152,16 +154,32 @@ def _temporary_beside(path: Path) -> Path:
 
 def _put(new: Path, path: Path) -> None:
     """Rename `new` to `path`; what stood there is removed only once the new one stands."""
+    old = _aside(path)
     if not path.exists():
         new.rename(path)
-        return
-    old = path.rename(new.with_name(new.name + ".old"))
-    try:
-        new.rename(path)
-    except BaseException:
-        old.rename(path)
-        raise
+    else:
+        shutil.rmtree(old, ignore_errors=True)
+        path.rename(old)
+        try:
+            new.rename(path)
+        except BaseException:
+            old.rename(path)
+            raise
     shutil.rmtree(old, ignore_errors=True)
+
+
+def tidy(path: str | Path) -> None:
+    """Undo what a process that was killed while it wrote to `path` left: what stood there stands there again."""
+    target = Path(path).resolve()
+    if not target.exists() and _aside(target).exists():
+        _aside(target).rename(target)
+    for left_over in (_aside(target), *target.parent.glob(f".{glob.escape(target.name)}.*.tmp")):
+        shutil.rmtree(left_over, ignore_errors=True)
+
+
+def _aside(path: Path) -> Path:
+    """Where what stands at `path` waits while it is replaced."""
+    return path.with_name(f".{path.name}.old")
 
 
 def _cannot_write(path: Path, error: Exception) -> StepscanError:
@@ -256,11 +274,3 @@ def _required(path: Path) -> Path:
     if not path.is_file():
         raise ModelFormatError(f"{path.parent} is no whole model folder: {path.name} is missing")
     return path
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

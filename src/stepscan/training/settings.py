@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -25,9 +26,13 @@ class TrainingSettings(BaseModel):
     weight_decay: float = Field(ge=0)  # AdamW's (Loshchilov & Hutter 2019)
     clip_norm: float = Field(gt=0)  # largest norm of all gradients together (Pascanu et al. 2013)
     average_decay: float = Field(default=0, ge=0, lt=1)  # of the moving average of the weights; 0: none
+    accumulate: int = Field(default=1, ge=1)  # batches an update
     patience: int = Field(ge=1)  # evaluations without a better score after which training stops
     seed: int = Field(ge=0, lt=2**63)
     device: Literal["cpu", "cuda"]
+    checkpoints: str | Path | None = None  # folder that training state is kept in
+    checkpoint_every: float = Field(default=60, ge=0)  # seconds
+    resume: bool = False
 
 
 class ModelSettings(BaseModel):

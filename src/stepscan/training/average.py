@@ -1,0 +1,39 @@
+"""Averages of the weights over training."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+
+class Average:
+    """Exponential moving average of the weights (Polyak & Juditsky 1992); within `with`, the model has the average.
+
+    The decay rises with the updates n, `min(decay, (1 + n) / (10 + n))`, so that the first weights are soon forgotten.
+    Decay 0 is no average: the model's own weights.
+    """
+
+    def __init__(self, model: nn.Module, decay: float) -> None:
+        self.decay, self.updates = decay, 0
+        self.parameters = list(model.parameters())
+        self.values = [parameter.detach().clone() for parameter in self.parameters] if decay else []
+
+    def update(self) -> None:
+        """After an update of the weights."""
+        if self.decay:
+            self.updates += 1
+            share = 1 - min(self.decay, (1 + self.updates) / (10 + self.updates))
+            torch._foreach_lerp_(self.values, [parameter.detach() for parameter in self.parameters], share)
+
+    def __enter__(self) -> None:
+        self._swap()
+
+    def __exit__(self, *error: object) -> None:
+        self._swap()
+
+    def _swap(self) -> None:
+        with torch.no_grad():
+            for parameter, value in zip(self.parameters if self.values else [], self.values, strict=True):
+                kept = parameter.detach().clone()
+                parameter.copy_(value)
+                value.copy_(kept)

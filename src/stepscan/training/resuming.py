@@ -1,0 +1,225 @@
+"""Going on where training was interrupted: what is kept, when, and what Ctrl-C does."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor
+
+from stepscan.data.batching import Batch
+from stepscan.errors import Interrupted, SettingsError, StepscanError
+from stepscan.sequences import Sequences
+from stepscan.state import leaves, map_state
+from stepscan.training.checkpoints import Checkpoint, Checkpoints
+from stepscan.training.settings import TrainingSettings
+
+if TYPE_CHECKING:
+    from stepscan.training.loop import Trainer
+
+OF_A_RUN = ("checkpoints", "checkpoint_every", "resume")  # settings that leave the result as it is
+_MAY_CHANGE = ("epochs", "time_budget", "patience", "learning_rate", "weight_decay", "clip_norm", "warmup", "verbose")
+
+
+class Keeper:
+    """Writes the checkpoints of a training and reads the newest; without a folder for them it does nothing.
+
+    Within `with`, Ctrl-C and SIGTERM let the update under way end, write a checkpoint and raise `Interrupted`; a second
+    one ends at once.
+
+    Args:
+        settings: `checkpoints`, `checkpoint_every` and `resume` of them.
+        identity: what must be the same for a training to go on.
+    """
+
+    def __init__(self, settings: TrainingSettings, identity: dict[str, Any]) -> None:
+        if settings.resume and settings.checkpoints is None:
+            raise SettingsError("resume=True needs checkpoints=FOLDER, the folder that holds what is to go on")
+        self.checkpoints = None if settings.checkpoints is None else Checkpoints(settings.checkpoints)
+        self.settings, self.identity = settings, identity
+        self.written: int | None = None  # the step of the newest checkpoint
+        self.signal = 0
+        self._last = time.perf_counter()
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> Keeper:
+        if self.checkpoints is not None and threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                if signal.getsignal(number) is not signal.SIG_IGN:
+                    self._before[number] = signal.signal(number, self._hear)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def restore(self, trainer: Trainer) -> None:
+        """Put the trainer where the newest whole checkpoint left it.
+
+        Raises:
+            StepscanError: the checkpoints are of another training, or are there and `resume` was not asked for.
+        """
+        if self.checkpoints is None:
+            return
+        self.identity = {**self.identity, "data": _digest(trainer.task.batches(0))}
+        if not self.settings.resume:
+            if self.checkpoints:
+                raise StepscanError(
+                    f"{self.checkpoints.folder} holds a training that was interrupted: go on with it (--resume), "
+                    "or start anew (--overwrite, or remove it)"
+                )
+            return
+        checkpoint, broken = self.checkpoints.newest()
+        for text in broken:
+            trainer.reporter.note(text)
+        if checkpoint is None:
+            where = self.checkpoints.folder
+            trainer.reporter.note(f"there is no checkpoint in {where} to go on from: training starts at the beginning")
+            return
+        for name, value in _changes(checkpoint.state["identity"], self.identity):
+            trainer.reporter.note(f"going on with {name} {value!r}, as it is now; the result is that of neither alone")
+        release(trainer, checkpoint)
+        self.written = trainer.clock.step
+        trainer.reporter.note(f"going on after step {trainer.clock.step}")
+
+    def keep(self, trainer: Trainer, *, now: bool = False) -> None:
+        """After an update: write a checkpoint if one is due, and stop if that was asked for.
+
+        Raises:
+            Interrupted: Ctrl-C or SIGTERM came.
+        """
+        if self.checkpoints is None:
+            return
+        if not (now or self.signal or time.perf_counter() - self._last >= self.settings.checkpoint_every):
+            return
+        trainer.check_weights()
+        said = ""
+        try:
+            self.checkpoints.write(trainer.clock.step, capture(trainer, self.identity))
+            self.written = trainer.clock.step
+        except OSError as error:
+            said = f"the checkpoint of step {trainer.clock.step} could not be written: {error.strerror or error}; "
+            trainer.reporter.note(f"{said}training goes on" if not self.signal else said)
+        self._last = time.perf_counter()
+        if self.signal:
+            raise Interrupted(f"interrupted at step {trainer.clock.step}; {said}{self.advice}", self.signal)
+
+    @property
+    def advice(self) -> str:
+        """What is kept, and how to go on with it."""
+        if self.checkpoints is None or self.written is None:
+            return "nothing was saved"
+        return f"all up to step {self.written} is kept: go on with the same command and --resume"
+
+    def _hear(self, number: int, frame: object) -> None:
+        if self.signal:
+            raise KeyboardInterrupt
+        self.signal = number
+        os.write(2, b"\nstopping after this step; once more to stop at once\n")  # print is not for signal handlers
+
+
+def capture(trainer: Trainer, identity: dict[str, Any]) -> Checkpoint:
+    """All of a trainer that is not in its settings and data."""
+    tensors = {f"model.{name}": value for name, value in trainer.task.model.state_dict().items()}
+    tensors |= {f"best.{name}": value for name, value in trainer.best.items()}
+    tensors |= {f"average.{i}": value for i, value in enumerate(trainer.average.values)}
+    for i, values in trainer.optimiser.state_dict()["state"].items():
+        tensors |= {f"optimiser.{i}.{name}": value for name, value in values.items()}
+    carried = [] if trainer.carried is None else list(leaves(trainer.carried))
+    tensors |= {f"carried.{i}": value for i, value in enumerate(carried)}
+    state = {
+        "identity": identity,
+        "epoch": trainer.epoch,
+        "batch": trainer.batch,
+        "step": trainer.clock.step,
+        "seconds": trainer.clock.seconds,
+        "meter": {"seconds": trainer.meter.seconds, "sums": trainer.meter.sums},
+        "learning_rate": trainer.optimiser.param_groups[0]["lr"],
+        "average_updates": trainer.average.updates,
+        "history": trainer.history,
+        "best_score": trainer.best_score,
+        "evaluations_since_best": trainer.evaluations_since_best,
+    }
+    return Checkpoint({name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}, state)
+
+
+def release(trainer: Trainer, checkpoint: Checkpoint) -> None:
+    """The inverse of `capture`: the trainer, made from the same settings and data, is as it was then."""
+    state, device = checkpoint.state, trainer.settings.device
+    parts: dict[str, dict[str, Tensor]] = {}
+    for name, value in checkpoint.tensors.items():
+        kind, rest = name.split(".", 1)
+        parts.setdefault(kind, {})[rest] = value.to(device)
+    trainer.task.model.load_state_dict(parts["model"])
+    trainer.best = parts.get("best", {})
+    for i, value in parts.get("average", {}).items():
+        trainer.average.values[int(i)].copy_(value)
+    of_parameters: dict[int, dict[str, Tensor]] = {}
+    for name, value in parts.get("optimiser", {}).items():
+        i, key = name.split(".", 1)
+        of_parameters.setdefault(int(i), {})[key] = value
+    for group in trainer.optimiser.param_groups:
+        group["lr"] = state["learning_rate"]
+    groups = trainer.optimiser.state_dict()["param_groups"]
+    trainer.optimiser.load_state_dict({"state": of_parameters, "param_groups": groups})
+    if "carried" in parts:
+        values = iter([parts["carried"][str(i)] for i in range(len(parts["carried"]))])
+        model: Any = trainer.task.model
+        like = model.initial_state(len(parts["carried"]["0"]))
+        trainer.carried = map_state(lambda leaf: next(values), like)
+    trainer.epoch, trainer.batch = state["epoch"], state["batch"]
+    trainer.clock.step, trainer.clock.seconds = state["step"], state["seconds"]
+    trainer.meter.seconds, trainer.meter.sums = state["meter"]["seconds"], state["meter"]["sums"]
+    trainer.average.updates, trainer.history = state["average_updates"], state["history"]
+    trainer.best_score, trainer.evaluations_since_best = state["best_score"], state["evaluations_since_best"]
+
+
+def _changes(then: dict[str, Any], now: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    """The settings that changed and may.
+
+    Raises:
+        StepscanError: something changed that may not.
+    """
+    for name in sorted({*then, *now}):
+        if then.get(name) == now.get(name):
+            continue
+        if name not in _MAY_CHANGE:
+            old, new = (_short(values.get(name)) for values in (then, now))
+            raise StepscanError(
+                f"--resume goes on with the same data and settings, but {name} was {old} and is now {new}; "
+                "give it as before, or start anew (--overwrite)"
+            )
+        if name != "verbose":
+            yield name, now.get(name)
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) < 60 else text[:57] + "…"
+
+
+def _digest(batches: Any) -> str:
+    """SHA-256 of all that is trained on, in the order of the first epoch."""
+    found = hashlib.sha256()
+    for batch in batches:
+        for tensor in _tensors(batch):
+            found.update(f"{tensor.dtype}{tuple(tensor.shape)}".encode())
+            found.update(tensor.contiguous().numpy().tobytes())
+    return found.hexdigest()[:16]
+
+
+def _tensors(value: Any) -> Iterator[Tensor]:
+    if isinstance(value, Batch):
+        yield from _tensors((value.inputs, value.targets))
+    elif isinstance(value, Sequences):
+        yield from (value.data, value.lengths)
+    elif isinstance(value, tuple):
+        for part in value:
+            yield from _tensors(part)
+    else:
+        yield value

@@ -1,0 +1,164 @@
+"""Going on from a checkpoint: the same weights to the bit, broken checkpoints passed over, other trainings refused."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+from fake_task import SETTINGS, Line, Log, batches
+
+import stepscan as ss
+from stepscan.errors import SettingsError, StepscanError
+from stepscan.training.checkpoints import Checkpoint, Checkpoints
+from stepscan.training.loop import Task, Trainer
+from stepscan.training.settings import TrainingSettings
+
+TEXT = "".join(f"{n} and {n} is {2 * n}.\n" for n in range(60))
+SMALL = {"hidden_size": 6, "embedding_size": 6, "window": 8, "batch_size": 4, "epochs": 2, "dropout": 0.3}
+
+
+class Stopped(Exception):
+    pass
+
+
+def stopping_at(step, monkeypatch):
+    """Training ends with an exception before the update of a step, as if the process had died."""
+    update = Trainer._update
+
+    def spy(self):
+        if self.clock.step == step:
+            raise Stopped
+        update(self)
+
+    monkeypatch.setattr(Trainer, "_update", spy)
+
+
+@pytest.mark.parametrize("step", [1, 7, 36, 40])
+def test_the_same_weights_to_the_bit(tmp_path, monkeypatch, step):
+    whole = ss.LanguageModel(**SMALL).fit(TEXT)
+    again = ss.LanguageModel(**SMALL, checkpoints=tmp_path, checkpoint_every=0)
+    with monkeypatch.context() as patch:
+        stopping_at(step, patch)
+        with pytest.raises(Stopped):
+            again.fit(TEXT)
+    again.set_params(resume=True).fit(TEXT)
+    assert all(torch.equal(a, b) for a, b in zip(whole.model_.parameters(), again.model_.parameters(), strict=True))
+    assert [row["train_loss"] for row in whole.history_] == [row["train_loss"] for row in again.history_]
+
+
+def trainer(folder, **changes):
+    task = Task(Line(), batches, 3, lambda: {"score": 1.0}, True)
+    settings = TrainingSettings(**{**SETTINGS, "checkpoints": folder, "checkpoint_every": 0, **changes})
+    identity = {name: value for name, value in changes.items() if name != "resume"}
+    return Trainer(task, settings, Log(), identity)
+
+
+def test_a_broken_checkpoint_is_named_and_passed_over(tmp_path):
+    trainer(tmp_path).run()
+    older, newer = sorted(path.name for path in tmp_path.iterdir())
+    tensors = tmp_path / newer / "tensors.safetensors"
+    data = bytearray(tensors.read_bytes())
+    data[-1] ^= 1
+    tensors.write_bytes(data)
+    again = trainer(tmp_path, resume=True)
+    again.run()
+    assert f"{newer} is broken and passed over: tensors.safetensors is not what was written" in again.reporter.notes[0]
+    assert again.reporter.notes[1] == f"going on after step {int(older.removeprefix('step-'))}"
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "state.json", "tensors.safetensors"])
+def test_a_checkpoint_that_lacks_a_file(tmp_path, name):
+    checkpoints = Checkpoints(tmp_path)
+    for step in (1, 2):
+        checkpoints.write(step, Checkpoint({"a": torch.tensor([float(step)])}, {"step": step}))
+    (tmp_path / "step-000000002" / name).unlink()
+    found, broken = checkpoints.newest()
+    assert found.state == {"step": 1}
+    assert found.tensors["a"].item() == 1
+    assert len(broken) == 1
+
+
+def test_two_are_kept_and_nothing_else(tmp_path):
+    checkpoints = Checkpoints(tmp_path)
+    (tmp_path / "step-000000001.tmp").mkdir()
+    for step in range(2, 6):
+        checkpoints.write(step, Checkpoint({"a": torch.zeros(1)}, {}))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["step-000000004", "step-000000005"]
+    manifest = json.loads((tmp_path / "step-000000005" / "manifest.json").read_text())
+    assert sorted(manifest) == ["state.json", "tensors.safetensors"]
+
+
+def test_another_training_is_refused(tmp_path):
+    trainer(tmp_path, batch_size=1).run()
+    with pytest.raises(StepscanError, match="batch_size was 1 and is now 2; give it as before, or start anew"):
+        trainer(tmp_path, batch_size=2, resume=True).run()
+    with pytest.raises(StepscanError, match="holds a training that was interrupted"):
+        trainer(tmp_path, batch_size=1).run()
+
+
+def test_other_data_is_refused(tmp_path):
+    model = ss.LanguageModel(**SMALL, checkpoints=tmp_path).fit(TEXT)
+    with pytest.raises(StepscanError, match=r"but data was '.*' and is now '.*'"):
+        model.set_params(resume=True).fit(TEXT.replace("59 and", "58 and").replace("7 and", "8 and"))
+
+
+def test_more_epochs_may_be_asked_for(tmp_path):
+    trainer(tmp_path, epochs=2).run()
+    again = trainer(tmp_path, epochs=3, resume=True)
+    assert [row["epoch"] for row in again.run()] == [1, 2, 3]
+    assert "going on with epochs 3" in again.reporter.notes[0]
+
+
+def test_a_disk_that_is_full_stops_nothing(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Checkpoints, "write", full)
+    one = trainer(tmp_path / "none")
+    assert len(one.run()) == 3
+    assert one.reporter.notes[0] == (
+        "the checkpoint of step 1 could not be written: No space left on device; training goes on"
+    )
+
+
+def test_what_is_kept_when_a_loss_is_not_finite(tmp_path):
+    class Worse(Line):
+        def loss(self, inputs, targets, state=None):
+            loss = super().loss(inputs, targets, state)
+            return loss._replace(total=loss.total * (torch.nan if len(self.states) == 5 else 1))
+
+    one = trainer(tmp_path)
+    one.task.model = Worse()
+    one = Trainer(one.task, one.settings, Log())
+    with pytest.raises(StepscanError, match="the loss became nan at step 5; all up to step 4 is kept"):
+        one.run()
+    assert Checkpoints(tmp_path).newest()[0].state["step"] == 4
+
+
+def test_resume_without_checkpoints():
+    with pytest.raises(SettingsError, match="resume=True needs checkpoints=FOLDER"):
+        ss.LanguageModel(**SMALL, resume=True).fit(TEXT)
+
+
+def test_accumulated_gradients_are_those_of_one_batch():
+    """Batches of 2, 2 and 1 examples in one update: the gradient of all five together."""
+    found = []
+
+    class Watched(Line):
+        pass
+
+    model = Watched()
+    step = torch.optim.AdamW.step
+    one = Trainer(
+        Task(model, lambda epoch: batches(0), 3, lambda: {"score": 1.0}, True),
+        TrainingSettings(**{**SETTINGS, "accumulate": 3, "epochs": 1, "clip_norm": 1e9}),
+        Log(),
+    )
+    one.optimiser.step = lambda: found.append(model.weight.grad.clone()) or step(one.optimiser)
+    one.run()
+    reference = Line()
+    inputs = torch.cat([batch.inputs for batch in batches(0)])
+    (reference.loss(inputs, torch.zeros(5, 1)).total / 5).backward()
+    assert len(found) == 1
+    assert torch.allclose(found[0], reference.weight.grad)
