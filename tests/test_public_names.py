@@ -14,10 +14,11 @@ import stepscan
 from stepscan.cli import app
 
 NAMES = """
-    AttentiveDecoder Bidirectional Classifier ConditionedGenerator DataError Dropout Elman Embedding Encoder GRU
-    Generator LSTM LanguageModel Layer LayerNorm Linear ModelFormatError NotFittedError Numbers Pointwise Recurrence
-    Residual Sequences SettingsError Stack StepscanError Tagger Transducer Translator VariationalDropout
-    WordAndCharacterEmbedding build describe from_torch laws load register to_torch
+    AttentiveDecoder Bidirectional BidirectionalTransformer Classifier ConditionedGenerator DataError Dropout
+    Elman Embedding Encoder GRU Generator LSTM LanguageModel Layer LayerNorm Linear ModelFormatError
+    NotFittedError Numbers Pointwise Recurrence Residual Sequences SettingsError Stack StepscanError Tagger
+    Transducer Transformer Translator VariationalDropout WordAndCharacterEmbedding build describe from_torch
+    laws load register to_torch
 """
 OPTIONS = {
     "demo": "--only --seed",
@@ -111,7 +112,7 @@ def test_help_of_train(run):
         "classify|generate|tag|",
         "--train",
         "without it the last tenth is held out",
-        "Recurrent cell: lstm, gru, elman.",
+        "lstm, gru, elman or transformer; or one a layer: lstm,transformer.",
         "such as 90s, 10m, 1h30m",
         "options go before it",
         "stepscan train classify --train reviews.csv --out model",

@@ -19,6 +19,7 @@ _HOMES = {
     "stepscan.cells.elman": ["Elman"],
     "stepscan.cells.gru": ["GRU"],
     "stepscan.cells.lstm": ["LSTM"],
+    "stepscan.cells.transformer": ["BidirectionalTransformer", "Transformer"],
     "stepscan.cells.conversion": ["from_torch", "to_torch"],
     "stepscan.combinators.bidirectional": ["Bidirectional"],
     "stepscan.combinators.dropout": ["Dropout", "VariationalDropout"],

@@ -120,7 +120,9 @@ def train(
     text_column: TEXT_COLUMN = None,
     label_column: LABEL_COLUMN = None,
     field: FIELD = "upos",
-    cell: Annotated[str | None, _option(MODEL, "Recurrent cell: lstm, gru, elman.")] = None,
+    cell: Annotated[
+        str | None, _option(MODEL, "lstm, gru, elman or transformer; or one a layer: lstm,transformer.")
+    ] = None,
     layers: Annotated[int | None, _option(MODEL, "Cells one above the other.")] = None,
     hidden_size: Annotated[int | None, _option(MODEL, "Numbers in a hidden state.")] = None,
     embedding_size: Annotated[int | None, _option(MODEL, "Numbers that stand for a symbol.")] = None,

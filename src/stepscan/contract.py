@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from stepscan.sequences import Sequences
 from stepscan.state import State, leaves, map_state
 
-__all__ = ["Layer", "Pointwise", "Recurrence", "check_layers", "keep_old_where_ended"]
+__all__ = ["Layer", "Pointwise", "Recurrence", "check_layers", "keep_old_where_ended", "pad_caches"]
 
 
 class Layer(nn.Module):
@@ -178,4 +178,17 @@ def check_layers(who: str, *parts: object) -> None:
 
 def keep_old_where_ended(running: Tensor, new: State, old: State) -> State:
     """`new` in the rows where `running [B]` is true, `old` in the others. Chosen, not multiplied: NaN · 0 is NaN."""
-    return map_state(lambda n, o: torch.where(running.view(-1, *[1] * (n.dim() - 1)), n, o), new, old)
+
+    def choose(n: Tensor, o: Tensor) -> Tensor:
+        if n.shape != o.shape:  # a cache that has grown
+            n, o = pad_caches(n, o)
+        return torch.where(running.view(-1, *[1] * (n.dim() - 1)), n, o)
+
+    return map_state(choose, new, old)
+
+
+def pad_caches(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
+    """Two caches `[B, C, …]` at the larger of their capacities; what is past a row's length is zero."""
+    capacity = max(first.shape[1], second.shape[1])
+    padded = [torch.cat([x, x.new_zeros(len(x), capacity - x.shape[1], *x.shape[2:])], 1) for x in (first, second)]
+    return padded[0], padded[1]

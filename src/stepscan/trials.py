@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from stepscan.contract import Layer, Recurrence, keep_old_where_ended
+from stepscan.contract import Layer, Recurrence, keep_old_where_ended, pad_caches
 from stepscan.sequences import Sequences
 from stepscan.state import State, leaves, map_state, named_leaves
 
@@ -109,6 +109,8 @@ def same_states(trial: Trial, what: str, got: State, expected: State) -> None:
     if [name for name, _ in pairs[0]] != [name for name, _ in pairs[1]]:
         raise Difference(f"{what}: leaves {[n for n, _ in pairs[0]]} instead of {[n for n, _ in pairs[1]]}")
     for (name, g), (_, e) in zip(*pairs, strict=True):
+        if g.dim() > 2 and e.dim() > 2 and g.shape[1] != e.shape[1]:  # caches of different capacities
+            g, e = pad_caches(g, e)
         same(trial, f"{what} {name}".rstrip(), g, e)
 
 
@@ -117,12 +119,25 @@ def gradients_of(trial: Trial, outputs: Tensor, final: State, sources: list[Tens
     random = torch.Generator().manual_seed(trial.case.seed)
     total = outputs.new_zeros(())
     for leaf in (outputs, *leaves(final)):
+        weights = _weights(leaf, random)
         if leaf.is_floating_point() and leaf.requires_grad:
-            total = total + (leaf * torch.randn(leaf.shape, generator=random, dtype=leaf.dtype).to(leaf.device)).sum()
+            total = total + (leaf * weights).sum()
     if not total.requires_grad:
         return [torch.zeros_like(source) for source in sources]
     found = torch.autograd.grad(total, sources, allow_unused=True)
     return [torch.zeros_like(s) if f is None else f for s, f in zip(sources, found, strict=True)]
+
+
+def _weights(leaf: Tensor, random: torch.Generator) -> Tensor:
+    """Random numbers in the leaf's shape, the same ones for a cache of another capacity `[B, C, …]`, C up to 64."""
+    size = list(leaf.shape)
+    if len(size) > 2:
+        size[1] = max(64, size[1])
+    return (
+        torch.randn(size, generator=random, dtype=torch.float64)
+        .to(leaf.dtype)
+        .to(leaf.device)[tuple(map(slice, leaf.shape))]
+    )
 
 
 def gradient_sources(trial: Trial, data: Tensor, state: State) -> tuple[list[str], list[Tensor], State]:

@@ -58,6 +58,19 @@ LAWFUL: dict[str, Callable[[], ss.Layer]] = {
     "elman, no bias": lambda: ss.Elman(3, 2, bias=False),
     "lstm, no bias": lambda: ss.LSTM(3, 2, bias=False),
     "gru, no bias": lambda: ss.GRU(2, 3, bias=False),
+    # Eight numbers wide: the derivative of a norm over two is as large as you like.
+    "transformer": lambda: ss.Transformer(3, 8),
+    "transformer, two heads": lambda: ss.Transformer(8, 8, heads=2),
+    "transformer, odd heads, short context": lambda: ss.Transformer(3, 9, heads=3, context=3),
+    "transformer, context of one": lambda: ss.Transformer(8, 8, context=1),
+    "bidirectional transformer": lambda: ss.BidirectionalTransformer(3, 8, heads=2),
+    "stack of transformers": lambda: ss.Stack(
+        [ss.Transformer(3, 8), ss.LSTM(8, 8), ss.Transformer(8, 8), ss.LayerNorm(8)]
+    ),
+    "attentive decoder over a transformer": lambda: Remembering(ss.Transformer(3, 8), 2, 2),
+    "attentive decoder over a transformer, input feeding": lambda: Remembering(
+        ss.Transformer(11, 8), 2, 3, input_feeding=True
+    ),
     "linear": lambda: ss.Linear(3, 2),
     "layer norm": lambda: ss.LayerNorm(4),
     "dropout": lambda: ss.Dropout(3, 0.5),

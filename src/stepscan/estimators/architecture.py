@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import inspect
 
+from stepscan.cells.transformer import Block
 from stepscan.combinators.bidirectional import Bidirectional
 from stepscan.combinators.dropout import Dropout
+from stepscan.combinators.layer_norm import LayerNorm
 from stepscan.combinators.stack import Stack
 from stepscan.contract import Layer
 from stepscan.errors import SettingsError, nearest
@@ -26,20 +28,42 @@ def network(
     bidirectional: bool = False,
     dropout: float = 0.0,
 ) -> Layer:
-    """`layers` cells one above the other, each in one or both directions (`hidden_size` each), dropout between them."""
-    if cell not in cell_names():
-        raise SettingsError(f"unknown cell {cell!r}.{nearest(cell, cell_names())}")
+    """`layers` cells one above the other, each in one or both directions (`hidden_size` each), dropout between them.
+
+    `cell` is one name, or one a layer with commas between. In both directions, a cell with a non-causal twin (a
+    transformer) is that twin. One with dropout of its own has it within. Over a pre-norm block stands a last LayerNorm.
+    """
+    names = _names(cell, layers)
+    parts: list[Layer] = []
+    for name in names:
+        make = registered_classes()[name]
+        width = parts[-1].output_size if parts else input_size
+        if parts and dropout and not isinstance(parts[-1], Block):
+            parts.append(Dropout(width, dropout))
+        own = {"dropout": dropout} if "dropout" in inspect.signature(make).parameters else {}
+        twin = getattr(make, "noncausal", None)
+        if bidirectional and twin is not None:
+            parts.append(twin(width, hidden_size, **own))
+        elif bidirectional:
+            parts.append(Bidirectional(make(width, hidden_size, **own), make(width, hidden_size, **own)))
+        else:
+            parts.append(make(width, hidden_size, **own))
+    if isinstance(parts[-1], Block):
+        parts.append(LayerNorm(parts[-1].output_size))
+    return parts[0] if len(parts) == 1 else Stack(parts)
+
+
+def _names(cell: str, layers: int) -> list[str]:
+    """The cell of each layer."""
     if layers < 1:
         raise SettingsError(f"layers must be at least 1, got {layers}")
-    make = registered_classes()[cell]
-    parts: list[Layer] = []
-    for index in range(layers):
-        width = parts[-1].output_size if parts else input_size
-        if index and dropout:
-            parts.append(Dropout(width, dropout))
-        one = make(width, hidden_size)
-        parts.append(Bidirectional(one, make(width, hidden_size)) if bidirectional else one)
-    return parts[0] if len(parts) == 1 else Stack(parts)
+    names = [name.strip() for name in cell.split(",")]
+    for name in names:
+        if name not in cell_names():
+            raise SettingsError(f"unknown cell {name!r}.{nearest(name, cell_names())}")
+    if len(names) > 1 and layers not in (1, len(names)):
+        raise SettingsError(f"{cell!r} names {len(names)} cells, one a layer, but layers is {layers}; leave one away")
+    return names * layers if len(names) == 1 else names
 
 
 def _is_cell(cls: type) -> bool:

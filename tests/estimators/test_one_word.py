@@ -1,0 +1,39 @@
+"""A transformer, an LSTM and a stack of both differ in one word of every command."""
+
+from __future__ import annotations
+
+import pytest
+
+SIZES = ["--hidden-size", "8", "--embedding-size", "8", "--epochs", "2", "--batch-size", "8", "--quiet"]
+OPTIONS = {
+    "classify": [],
+    "tag": ["--character-size", "4", "--spelling-size", "4"],
+    "generate": ["--window", "16"],
+    "translate": ["--tokenizer", "character"],
+}
+TEXT = {"classify": "a good film", "tag": "ab cd", "translate": "abc"}
+
+
+@pytest.mark.parametrize("task", OPTIONS)
+@pytest.mark.parametrize("cell", ["lstm", "transformer", "lstm,transformer"])
+def test_one_word(run, corpora, tmp_path, task, cell):
+    out, data = tmp_path / "model", corpora[task]
+    trained = run("train", task, "--train", data, "--out", out, "--cell", cell, *SIZES, *OPTIONS[task])
+    assert trained.code == 0, trained.err
+    assert ("transformer" in (out / "config.json").read_text()) == ("transformer" in cell)
+    assert run("evaluate", out, data).code == 0
+    if task == "generate":
+        said = [run("generate", out, "--prompt", "ab", "--length", "20", "--seed", "1").out for _ in range(2)]
+        assert said[0] == said[1]
+        assert len(said[0].rstrip("\n")) >= 22
+    else:
+        said = run("predict", out, TEXT[task])
+        assert said.code == 0, said.err
+        assert said.out
+
+
+def test_a_wrong_name_among_several(run, corpora, tmp_path):
+    command = ["train", "tag", "--train", corpora["tag"], "--out", tmp_path / "m", "--cell"]
+    assert "unknown cell 'transfomer'. Did you mean 'transformer'?" in run(*command, "lstm,transfomer").words
+    several = run(*command, "lstm,gru", "--layers", "3")
+    assert "'lstm,gru' names 2 cells, one a layer, but layers is 3; leave one away" in several.words
