@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check format clean
+.PHONY: demo test check docs format clean
 
 demo: $(VENV)/run.stamp        ## train all four patterns on embedded data and show what they learned
 	$(BIN)/stepscan demo
@@ -16,6 +16,9 @@ check: $(VENV)/dev.stamp       ## style, types, and the code in the documents
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest tests/test_documents.py
+
+docs: $(VENV)/docs.stamp       ## the site, into site/; a broken link is an error
+	$(BIN)/mkdocs build --quiet --strict
 
 format: $(VENV)/dev.stamp
 	$(BIN)/ruff check --fix .
@@ -31,5 +34,10 @@ $(VENV)/dev.stamp: pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
 	touch $@ $(VENV)/run.stamp
 
+$(VENV)/docs.stamp: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet -c constraints.txt '.[docs]'
+	touch $@
+
 clean:
-	rm -rf $(VENV) build dist
+	rm -rf $(VENV) build dist site

@@ -1,0 +1,58 @@
+"""Writes the golden model folders of this version, `VERSION/TASK`, with what each said when written (`expected.json`).
+
+Run once a version: `python tests/golden/make.py`. Never run for a version that was released.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import sys
+from pathlib import Path
+from typing import Any
+
+import stepscan as ss
+
+HERE = Path(__file__).parent
+SMALL: dict[str, Any] = {"hidden_size": 6, "embedding_size": 4, "epochs": 2, "batch_size": 8, "learning_rate": 0.02}
+
+
+def answers(model: Any) -> dict[str, Any]:
+    """What a model of any task says of fixed inputs; the numbers too."""
+    if isinstance(model, ss.Classifier):
+        texts = ["a good film", "bad , bad film", "never seen", ""]
+        return {"predict": model.predict(texts).tolist(), "numbers": model.predict_proba(texts).tolist()}
+    if isinstance(model, ss.Tagger):
+        sentences = [["ab", "cd"], ["new", "ab", "ba"], []]
+        return {"predict": model.predict(sentences), "numbers": []}
+    if isinstance(model, ss.LanguageModel):
+        said = model.generate("ab", length=12, temperature=0)
+        return {"predict": said, "numbers": [model.score("abc abd abc"), *model.predict_proba(["ab"])[0].tolist()]}
+    found = model.translate(["abc", "cca"])
+    return {"predict": [one[0].text for one in found], "numbers": [one[0].score for one in found]}
+
+
+def make(folder: Path) -> None:
+    draw = random.Random(0)
+    reviews = [(f"a {word} film , {draw.choice('xyz')}", label) for word, label in [("good", "p"), ("bad", "n")] * 20]
+    sentences = [draw.choices(["ab", "ba", "cd"], k=draw.randint(1, 4)) for _ in range(40)]
+    pairs = [(s, s[::-1]) for s in ("".join(draw.choices("abc", k=3)) for _ in range(40))]
+    models = {
+        "classify": ss.Classifier(**SMALL).fit(*zip(*reviews, strict=True)),
+        "tag": ss.Tagger(**SMALL, cell="gru", character_size=4, spelling_size=4).fit(
+            sentences, [[word[0].upper() for word in words] for words in sentences]
+        ),
+        "generate": ss.LanguageModel(**SMALL, cell="transformer", window=16).fit("abc abd\n" * 100),
+        "translate": ss.Translator(**SMALL, tokenizer="character", cell="elman").fit(*zip(*pairs, strict=True)),
+    }
+    for task, model in models.items():
+        model.save(folder / task)
+        (folder / task / "expected.json").write_text(json.dumps(answers(model), indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    target = HERE / ss.__version__
+    if target.exists():
+        sys.exit(f"{target} is there already; a released version's folders stay as they are")
+    target.mkdir()
+    make(target)
