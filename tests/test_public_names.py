@@ -14,11 +14,11 @@ import stepscan
 from stepscan.cli import app
 
 NAMES = """
-    AttentiveDecoder Bidirectional BidirectionalTransformer Classifier ConditionedGenerator DataError Dropout
-    Elman Embedding Encoder GRU Generator LSTM LanguageModel Layer LayerNorm Linear ModelFormatError
-    NotFittedError Numbers Pointwise Recurrence Residual Sequences SettingsError Stack StepscanError Tagger
-    Transducer Transformer Translator VariationalDropout WordAndCharacterEmbedding build describe from_torch
-    laws load register to_torch
+    AttentiveDecoder Bidirectional BidirectionalTransformer CRF CRFTransducer Classifier ConditionedGenerator
+    DataError Dropout Elman Embedding Encoder GRU Generator LSTM LanguageModel Layer LayerNorm Linear
+    ModelFormatError NotFittedError Numbers Pointwise Recurrence Residual Sequences SettingsError Stack
+    StepscanError Tagger Transducer Transformer Translator VariationalDropout WordAndCharacterEmbedding build
+    describe from_torch laws load register to_torch
 """
 OPTIONS = {
     "demo": "--only --seed",
@@ -28,12 +28,12 @@ OPTIONS = {
     "reproduce": "--data --json --out --overwrite --quiet --seed --time-budget name",
     "train": """
         --accumulate --attention --average-decay --batch-size --beam-width --bidirectional --cell
-        --character-size --checkpoint-every --clip-norm --config --device --dropout --embedding-size --epochs
-        --field --format --hidden-size --input-feeding --input-noise --json --keep-case --label-column
-        --label-smoothing --layers --learning-rate --length-penalty --lowercase --no-input-feeding --not-tied
-        --one-direction --out --overwrite --patience --pooling --quiet --resume --seed --source-tokenizer
-        --spelling-size --text-column --tied --time-budget --tokenizer --train --unknown-probability --valid
-        --vocabulary-size --warmup --weight-decay --window task
+        --character-size --checkpoint-every --clip-norm --config --crf --device --dropout --embedding-size
+        --epochs --field --format --hidden-size --input-feeding --input-noise --json --keep-case --label-column
+        --label-smoothing --layers --learning-rate --length-penalty --lowercase --no-crf --no-input-feeding
+        --not-tied --one-direction --out --overwrite --patience --pooling --quiet --resume --seed
+        --source-tokenizer --spelling-size --text-column --tied --time-budget --tokenizer --train
+        --unknown-probability --valid --vocabulary-size --warmup --weight-decay --window task
     """,
 }
 TORCH_FREE = [

@@ -31,6 +31,7 @@ _HOMES = {
     "stepscan.patterns.encoder": ["Encoder"],
     "stepscan.patterns.numbers": ["Numbers"],
     "stepscan.patterns.generator": ["Generator"],
+    "stepscan.patterns.crf": ["CRF", "CRFTransducer"],
     "stepscan.patterns.transducer": ["Transducer"],
     "stepscan.patterns.conditioned_generator": ["ConditionedGenerator"],
     "stepscan.patterns.attention": ["AttentiveDecoder"],

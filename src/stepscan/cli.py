@@ -150,6 +150,9 @@ def train(
     lowercase: Annotated[
         bool | None, _option(MODEL, "classify, tag: whether words drop case.", "--lowercase/--keep-case")
     ] = None,
+    crf: Annotated[
+        bool | None, _option(MODEL, "tag: decide all tags of a sentence together.", "--crf/--no-crf")
+    ] = None,
     dropout: Annotated[float | None, _option(MODEL, "Probability that a number is dropped in training.")] = None,
     input_noise: Annotated[float | None, _option(MODEL, "classify, tag: noise on numbers in training.")] = None,
     unknown_probability: Annotated[float | None, _option(MODEL, "classify, tag: how often a word is hidden.")] = None,
@@ -219,7 +222,7 @@ def evaluate(
     field: FIELD = "upos",
     as_json: JSON = False,
 ) -> None:
-    """Score a model on a file: accuracy, perplexity or BLEU, whichever its task is judged by."""
+    """Score a model on a file: accuracy, F1 of spans, perplexity or BLEU, whichever its task is judged by."""
     from stepscan.estimators.files import Reading
     from stepscan.estimators.files import evaluate as evaluate_files
 
@@ -372,7 +375,13 @@ def _print_figures(figures: dict[str, Any], as_json: bool) -> None:
         print(json.dumps(figures, ensure_ascii=False))
         return
     for name, value in figures.items():
-        print(f"{name:<16} {value:.4f}" if isinstance(value, float) else f"{name:<16} {value}")
+        if name == "types":  # of spans: a line each
+            value = "".join(f"\n  {kind:<18}{_in_a_line(of_kind)}" for kind, of_kind in value.items())
+        print(f"{name:<16} {value:.4f}" if isinstance(value, float) else f"{name:<16} {value}".rstrip())
+
+
+def _in_a_line(figures: dict[str, Any]) -> str:
+    return " · ".join(f"{n} {v:.4f}" if isinstance(v, float) else f"{n} {v}" for n, v in figures.items())
 
 
 def _as_lines(row: dict[str, Any]) -> list[str]:

@@ -10,6 +10,7 @@ with int64 tokens, unnormalised scores (logits; -inf forbids a token) and states
 from stepscan.decoding.beam import Hypothesis, Step, beam_search
 from stepscan.decoding.generate import forbidding, generate, greedy, row_randoms, stream
 from stepscan.decoding.sampling import Sampler, log_softmax
+from stepscan.decoding.viterbi import viterbi
 
 __all__ = [
     "Hypothesis",
@@ -22,4 +23,5 @@ __all__ = [
     "log_softmax",
     "row_randoms",
     "stream",
+    "viterbi",
 ]

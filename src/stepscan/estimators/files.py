@@ -171,7 +171,8 @@ def evaluate(path: str | Path, files: Files, *, reading: Reading = Reading()) ->
     """The field's own metrics of a model on files.
 
     Returns:
-        classify: accuracy, macro F1; tag: accuracy; generate: nats a symbol, perplexity, bits a symbol;
+        classify: accuracy, macro F1; tag: accuracy, and for tags that mark spans
+        F1, precision and recall, over all and by type; generate: nats a symbol, perplexity, bits a symbol;
         translate: BLEU and chrF with sacrebleu's signature. And how many examples they are over.
     """
     model = load(path)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
@@ -15,11 +16,14 @@ from stepscan.errors import SettingsError
 from stepscan.estimators.architecture import network
 from stepscan.estimators.base import Estimator, bucketed_batches, checked_texts, hold_out, listed, paired
 from stepscan.estimators.series import are_numbers, checked_series
+from stepscan.estimators.spans import are_spans, first_break, forbidden_transitions, span_scores, spans
+from stepscan.patterns.crf import CRFTransducer
 from stepscan.patterns.embedding import Embedding, WordAndCharacterEmbedding, Words
 from stepscan.patterns.numbers import Numbers
 from stepscan.patterns.transducer import Transducer
 from stepscan.sequences import Sequences
 from stepscan.training.loop import Task
+from stepscan.training.progress import Bar
 from stepscan.training.settings import TrainingSettings
 
 Sentence = Sequence[str]
@@ -46,6 +50,9 @@ class Tagger(Estimator):
         unknown_probability: probability that a word is hidden in training, so that its spelling must do.
         vocabulary_size: words at most.
         lowercase: whether the word vectors drop case; the spelling keeps it.
+        crf: whether the tags of a sentence are decided together, by a conditional random field (Lample et al. 2016).
+            Where they mark spans (B-person, I-person, O), an I- that continues nothing then has probability 0, unless
+            the training data have one. It costs time, and pays where tags depend on each other.
         epochs … device: see `Estimator`.
     """
 
@@ -64,6 +71,7 @@ class Tagger(Estimator):
     unknown_probability: float = 0.1
     vocabulary_size: int = 30000
     lowercase: bool = True
+    crf: bool = False
     epochs: int = 7
     batch_size: int = 32
     learning_rate: float = 3e-3
@@ -91,30 +99,40 @@ class Tagger(Estimator):
                 valid = _checked(_inputs(validation[0], like=examples[0][0]), validation[1], "validation sentences")
             train, held_out = hold_out(examples, valid, self.verbose)
             self.labels_ = sorted({tag for _, tags in train for tag in tags})
+            self._say_judge([tags for _, tags in held_out])
             self.tokenizers_ = self._tokenizers([tokens for tokens, _ in train])
-            self.model_ = self._model([tokens for tokens, _ in train]).to(settings.device)
+            forbidden = self._forbidden([tags for _, tags in train])
+            self.model_ = self._model([tokens for tokens, _ in train], forbidden).to(settings.device)
             batches, count = self._batches(train, settings)
             self._train(settings, Task(self.model_, batches, count, lambda: self._evaluate(held_out), True))
         return self
 
     def predict(self, X: Sequence[Sentence]) -> list[list[str]]:
-        """The most probable tag of each token."""
-        return [self.classes_[scores.argmax(axis=1)].tolist() for scores in self._scores(X)]
+        """The most probable tag of each token; with a CRF, the most probable tags of the whole sentence."""
+        self._check_fitted()
+        return [self.classes_[found].tolist() for found in self._found(X, self.model_.decide)]
 
     def predict_proba(self, X: Sequence[Sentence]) -> list[np.ndarray]:
         """For each sentence, the probability of each tag `[T, tags]`, in the order of `classes_`."""
-        return [torch.from_numpy(scores).softmax(dim=1).numpy() for scores in self._scores(X)]
+        self._check_fitted()
+        return self._found(X, self.model_.probabilities)
 
     def score(self, X: Sequence[Sentence], y: Sequence[Sentence]) -> float:
-        """Accuracy: the share of tokens whose tag is right, 0 … 1."""
-        pairs = zip(self.predict(X), (tags for _, tags in _checked(_inputs(X), y, "sentences")), strict=True)
-        right = [found == true for sentence in pairs for found, true in zip(*sentence, strict=True)]
-        return sum(right) / len(right)
+        """F1 of spans where the tags are of the kind B-person, I-person, O; else accuracy: 0 … 1."""
+        return next(iter(self._figures(X, y).values()))
 
     def metrics(self, X: Sequence[Sentence], y: Sequence[Sentence]) -> dict[str, Any]:
-        """Accuracy over the tokens."""
+        """Accuracy over the tokens; before it, where the tags mark spans, their F1, precision and recall, over all and
+        by type, as `conlleval` counts."""
         self._check_known([tag for tags in y for tag in tags])
-        return {"accuracy": self.score(X, y), "tokens": sum(map(len, X)), "sentences": len(X)}
+        return {**self._figures(X, y), "tokens": sum(map(len, X)), "sentences": len(X)}
+
+    def _figures(self, X: Sequence[Sentence], y: Sequence[Sentence]) -> dict[str, Any]:
+        examples = _checked(_inputs(X), y, "sentences")
+        found, true = self.predict(X), [list(tags) for _, tags in examples]
+        right = [f == t for pair in zip(found, true, strict=True) for f, t in zip(*pair, strict=True)]
+        of_spans = span_scores(found, true) if are_spans(self.classes_) else {}
+        return {**of_spans, "accuracy": sum(right) / len(right)}
 
     def _tokenizers(self, sentences: list[Sentence]) -> dict[str, TextTokenizer]:
         if are_numbers(sentences):
@@ -145,7 +163,29 @@ class Tagger(Estimator):
         spelling = network(self.cell, self.character_size, self.spelling_size, bidirectional=True)
         return WordAndCharacterEmbedding(words, characters, spelling, self.dropout)
 
-    def _model(self, X: list[Any]) -> Transducer:
+    def _say_judge(self, held_out: list[Sentence]) -> None:
+        """Validation tags that spans cannot be read from are an error before training, not after it."""
+        if are_spans(self.classes_):
+            count = len(spans(held_out))
+            if self.verbose:
+                Bar().note(f"the tags mark spans: the best weights are those with the best F1 of {count:,} spans")
+
+    def _forbidden(self, y: Sequence[Sentence]) -> list[list[int]]:
+        """What a CRF rules out: of tags that mark spans, what IOB2 never has, if these tags never have it either."""
+        if not (self.crf and are_spans(self.classes_)):
+            return []
+        broken = first_break(y)
+        if broken is None:
+            return forbidden_transitions(self.classes_.tolist())
+        sentence, token = broken
+        warnings.warn(
+            f"the tags are not IOB2: in sentence {sentence}, token {token} is {y[sentence - 1][token - 1]}, which "
+            "continues nothing; so the CRF learns what follows what, but rules nothing out",
+            stacklevel=3,
+        )
+        return []
+
+    def _model(self, X: list[Any], forbidden: list[list[int]]) -> Transducer:
         embedding = self._embedding(X)
         layer = network(
             self.cell,
@@ -155,6 +195,8 @@ class Tagger(Estimator):
             bidirectional=self.bidirectional,
             dropout=self.dropout,
         )
+        if self.crf:
+            return CRFTransducer(embedding, layer, len(self.classes_), dropout=self.dropout, forbidden=forbidden)
         return Transducer(embedding, layer, len(self.classes_), dropout=self.dropout)
 
     def _batches(self, examples: Sequence[tuple[Sentence, Sentence]], settings: TrainingSettings):
@@ -191,21 +233,22 @@ class Tagger(Estimator):
 
     def _evaluate(self, examples: Sequence[tuple[Sentence, Sentence]]) -> dict[str, float]:
         sentences, tags = zip(*examples, strict=True)
-        return {"accuracy": self.score(sentences, tags)}
+        figures = self._figures(sentences, tags)
+        return {name: figures[name] for name in ("f1", "accuracy") if name in figures}
 
     @torch.inference_mode()
-    def _scores(self, X: Sequence[Sentence]) -> list[np.ndarray]:
-        self._check_fitted()
+    def _found(self, X: Sequence[Sentence], answer: Callable[[Sequences], Sequences]) -> list[np.ndarray]:
+        """What `answer` makes of the model's scores, for each sentence, in order."""
         embedding = self.model_.embedding
         sentences: list[Any] = listed(X) if self.tokenizers_ else checked_series(X, embedding.size)
         for sentence in sentences:
             _items(sentence)
         collate = self._collator(sentences)
-        found: list[np.ndarray] = [np.zeros((0, len(self.classes_)), dtype=np.float32)] * len(sentences)
+        found: list[np.ndarray] = [np.zeros(0)] * len(sentences)
         for chosen in by_length([len(sentence) for sentence in sentences], 64):
-            scores: Sequences = self.model_(collate(chosen).to(self._device))[0].to("cpu")
+            answers = answer(self.model_(collate(chosen).to(self._device))[0]).to("cpu")
             for row, index in enumerate(chosen):
-                found[index] = scores.data[row, : scores.lengths[row]].numpy()
+                found[index] = answers.data[row, : answers.lengths[row]].numpy()
         return found
 
 

@@ -42,5 +42,13 @@ class Transducer(nn.Module):
         wanted = targets.items()
         return Loss(F.cross_entropy(self._score(outputs.items()), wanted, reduction="sum"), len(wanted))
 
+    def probabilities(self, scores: Sequences) -> Sequences:
+        """Scores `[B, T, outputs]` → the probability of each class at each item, likewise."""
+        return scores.map(lambda data: data.softmax(dim=2))
+
+    def decide(self, scores: Sequences) -> Sequences:
+        """Scores `[B, T, outputs]` → classes `[B, T]`, the most probable."""
+        return scores.map(lambda data: data.argmax(dim=2))
+
     def _score(self, outputs: Tensor) -> Tensor:
         return self.head(F.dropout(outputs, self.dropout, self.training))

@@ -59,6 +59,7 @@ class ModelSettings(BaseModel):
     source_tokenizer: TokenizerKind | None = None
     vocabulary_size: int | None = Field(default=None, ge=5)
     lowercase: bool = False
+    crf: bool = False
     window: int = Field(default=1, ge=1)
     beam_width: int = Field(default=1, ge=1)
     length_penalty: float = Field(default=0, ge=0)

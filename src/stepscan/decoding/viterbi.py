@@ -1,0 +1,42 @@
+"""The best path through a lattice of scores (Viterbi 1967), for a whole batch; NumPy alone."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.floating]
+
+
+def viterbi(
+    scores: Floats, lengths: NDArray[np.integer], transitions: Floats, start: Floats, end: Floats
+) -> NDArray[np.int64]:
+    """For each row the path y that maximises `start[y_1] + Σ scores[t, y_t] + Σ transitions[y_{t−1}, y_t] + end[y_T]`.
+
+    Args:
+        scores: `[B, T, K]`, right-padded; what stands in the padding changes nothing.
+        lengths: `[B]`, 0 … T.
+        transitions: `[K, K]`, from a tag to the next.
+        start, end: `[K]`, of the first and the last tag.
+
+    Returns:
+        `[B, T]` tags, 0 in the padding. Of equally good ones the first.
+    """
+    rows, steps, tags = scores.shape
+    best = np.zeros((rows, tags), dtype=scores.dtype)
+    came_from = np.zeros((rows, steps, tags), dtype=np.int64)
+    for t in range(steps):
+        if t == 0:
+            reached = start + scores[:, 0]
+        else:
+            paths = best[:, :, None] + transitions
+            came_from[:, t] = paths.argmax(axis=1)
+            reached = paths.max(axis=1) + scores[:, t]
+        best = np.where((t < lengths)[:, None], reached, best)
+    found = np.zeros((rows, steps), dtype=np.int64)
+    tag, everyone = (best + end).argmax(axis=1), np.arange(rows)
+    for t in range(steps - 1, -1, -1):
+        running = t < lengths
+        found[:, t] = np.where(running, tag, 0)
+        tag = np.where(running, came_from[everyone, t, tag], tag)
+    return found

@@ -1,0 +1,156 @@
+"""Linear-chain conditional random field: a decision about a whole sequence of tags (Lafferty et al. 2001).
+
+A path of tags y over scores s `[T, K]` has the score
+
+    S(y) = start[y_1] + Σ_t s[t, y_t] + Σ_t transitions[y_{t−1}, y_t] + end[y_T]
+
+and the probability exp S(y) / Σ_{y'} exp S(y') (Collobert et al. 2011, §3.4.2; Lample et al. 2016, §2.2). All sums over
+paths are exact, by the forward algorithm (Rabiner 1989, §III); the best path is `stepscan.decoding.viterbi`.
+
+Dimension letters: B batch, T time, K tags.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from stepscan.contract import Layer
+from stepscan.decoding.viterbi import viterbi
+from stepscan.patterns.loss import Loss
+from stepscan.patterns.transducer import Transducer
+from stepscan.registry import register
+from stepscan.sequences import Sequences
+from stepscan.state import State
+
+# In place of −∞, whose gradient is NaN: exp of it, beside any score, is exactly 0, and many of them add up to a number.
+FORBIDDEN = -1e30
+START = -1  # in a forbidden pair: before the first tag
+
+
+class CRF(nn.Module):
+    """What follows what: learned scores of transitions, of first and of last tags.
+
+    Args:
+        tags: K.
+        forbidden: pairs `[before, after]` of tags that never stand side by side; `[-1, after]`: never first. Paths with
+            one have probability exactly 0. At least one path of each length must remain.
+
+    Raises:
+        ValueError: a pair names no tag, or forbids every first tag, or all that could follow a tag.
+    """
+
+    allowed: Tensor
+    may_start: Tensor
+
+    def __init__(self, tags: int, forbidden: Sequence[Sequence[int]] = ()) -> None:
+        super().__init__()
+        allowed, may_start = torch.ones(tags, tags, dtype=torch.bool), torch.ones(tags, dtype=torch.bool)
+        for before, after in forbidden:
+            if not (START <= before < tags and 0 <= after < tags):
+                raise ValueError(f"a forbidden pair is of tags 0 … {tags - 1}, or -1 and a tag, got {[before, after]}")
+            (may_start if before == START else allowed[before])[after] = False
+        if not (may_start.any() and allowed.any(dim=1).all()):
+            raise ValueError("every first tag, or all that could follow some tag, is forbidden; leave one")
+        self.register_buffer("allowed", allowed, persistent=False)
+        self.register_buffer("may_start", may_start, persistent=False)
+        self.transitions = nn.Parameter(torch.zeros(tags, tags))  # [from, to]
+        self.start = nn.Parameter(torch.zeros(tags))
+        self.end = nn.Parameter(torch.zeros(tags))
+
+    def weights(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Transitions `[K, K]` (from, to), start `[K]` and end `[K]`, with `FORBIDDEN` where that is so."""
+        transitions = self.transitions.masked_fill(~self.allowed, FORBIDDEN)
+        return transitions, self.start.masked_fill(~self.may_start, FORBIDDEN), self.end
+
+    def log_likelihood(self, scores: Sequences, tags: Sequences) -> Tensor:
+        """Log-probability `[B]` of the paths `tags [B, T]` under `scores [B, T, K]`; an empty path has 0.
+
+        Raises:
+            ValueError: a path has a forbidden transition; its row and place are named, from 0.
+        """
+        data, path, mask = scores.zeroed().data, tags.zeroed().data, scores.mask
+        if not scores.steps:
+            return data.new_zeros(len(scores))
+        self._check_allowed(path, mask)
+        transitions, start, end = self.weights()
+        at_items = data.gather(2, path[..., None])[..., 0]
+        between = transitions[path[:, :-1], path[:, 1:]]
+        total = torch.where(mask, at_items, 0).sum(1) + torch.where(mask[:, 1:], between, 0).sum(1)
+        total = total + start[path[:, 0]] + end[tags.last()]
+        return torch.where(scores.lengths > 0, total - self.log_partition(scores), 0)
+
+    def log_partition(self, scores: Sequences) -> Tensor:
+        """Log of the sum of exp S over all paths, `[B]`; of a sequence of length 0 it is 0."""
+        transitions, start, end = self.weights()
+        reached = _forward(scores, transitions, start).last()
+        return torch.where(scores.lengths > 0, torch.logsumexp(reached + end, dim=1), 0)
+
+    def marginals(self, scores: Sequences) -> Sequences:
+        """Probability of each tag at each item, over all paths: `[B, T, K]` (forward–backward)."""
+        transitions, start, end = self.weights()
+        before = _forward(scores, transitions, start)
+        after = _forward(scores.reversed(), transitions.T, end).reversed()
+        both = before.data + after.data - scores.zeroed().data
+        return scores.replace(both.softmax(dim=2)).zeroed()
+
+    def best_paths(self, scores: Sequences) -> Sequences:
+        """The most probable path of each row, `[B, T]`."""
+        weights = [weight.detach().cpu().numpy() for weight in self.weights()]
+        found = viterbi(scores.zeroed().data.detach().cpu().numpy(), scores.lengths.cpu().numpy(), *weights)
+        return scores.replace(torch.from_numpy(found).to(scores.data.device), zeroed=True)
+
+    def _check_allowed(self, path: Tensor, mask: Tensor) -> None:
+        fine = torch.cat([self.may_start[path[:, :1]], self.allowed[path[:, :-1], path[:, 1:]]], dim=1) | ~mask
+        if not fine.all():
+            row, place = (~fine).nonzero()[0].tolist()
+            raise ValueError(f"row {row} has a transition at place {place} that the CRF forbids")
+
+
+def _forward(scores: Sequences, transitions: Tensor, start: Tensor) -> Sequences:
+    """Log of the sum of exp S over all paths that reach a tag, up to and with its item: `[B, T, K]`."""
+    data = scores.zeroed().data
+    if not scores.steps:
+        return scores
+    reached = [start + data[:, 0]]
+    for t in range(1, scores.steps):
+        reached.append(torch.logsumexp(reached[-1][:, :, None] + transitions, dim=1) + data[:, t])
+    return scores.replace(torch.stack(reached, dim=1)).zeroed()
+
+
+@register("crf_transducer")
+class CRFTransducer(Transducer):
+    """A transducer that decides about all items of a sequence together: its head's scores go into a CRF.
+
+    Args:
+        embedding: ids → vectors; None if the inputs are vectors already.
+        layer: any Layer.
+        outputs: K, tags.
+        dropout: probability for the layer's outputs in training.
+        forbidden: pairs of tags; see `CRF`.
+    """
+
+    def __init__(
+        self,
+        embedding: nn.Module | None,
+        layer: Layer,
+        outputs: int,
+        dropout: float = 0.0,
+        forbidden: Sequence[Sequence[int]] = (),
+    ) -> None:
+        super().__init__(embedding, layer, outputs, dropout)
+        self.crf = CRF(outputs, forbidden)
+
+    def loss(self, inputs: Any, targets: Sequences, state: State | None = None) -> Loss:
+        """Minus the log-likelihood of `targets [B, T]`, summed; counted by items."""
+        scores, _ = self(inputs)
+        return Loss(-self.crf.log_likelihood(scores, targets).sum(), int(targets.lengths.sum()))
+
+    def probabilities(self, scores: Sequences) -> Sequences:
+        return self.crf.marginals(scores)
+
+    def decide(self, scores: Sequences) -> Sequences:
+        return self.crf.best_paths(scores)
