@@ -32,6 +32,7 @@ def test_the_recipes():
         "shakespeare",
         "sst2",
         "sst5",
+        "wnut17",
     ]
     assert [recipe.name for recipe in list_recipes()] == recipe_names()
 

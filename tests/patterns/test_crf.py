@@ -42,7 +42,7 @@ def every_path(crf: ss.CRF, items: torch.Tensor, forbidden) -> dict[tuple[int, .
         total = crf.start[path[0]] + crf.end[path[-1]] if path else torch.tensor(0.0)
         total = total + sum(items[t, tag] for t, tag in enumerate(path))
         total = total + sum(crf.transitions[pair] for pair in itertools.pairwise(path))
-        found[path] = float(total)
+        found[path] = total.item()
     return found
 
 
