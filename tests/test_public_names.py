@@ -21,6 +21,10 @@ NAMES = """
     describe from_torch laws load register to_torch
 """
 OPTIONS = {
+    "compare": """
+        --batch-size --cells --config --epochs --equal --field --format --hidden-size --json --label-column --layers
+        --learning-rate --out --quiet --seed --text-column --time-budget --train --valid task
+    """,
     "demo": "--only --seed",
     "evaluate": "--field --format --json --label-column --text-column files model",
     "generate": "--json --length --min-p --prompt --seed --temperature --top-k --top-p model",

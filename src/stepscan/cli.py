@@ -210,6 +210,75 @@ def train(
     _print_figures(summary, as_json)
 
 
+class Equal(Enum):
+    parameters = "parameters"
+    time = "time"
+
+
+@app.command(
+    epilog="""[bold]Examples[/bold]
+
+stepscan compare classify --train reviews.csv --cells elman,lstm,gru --out comparison
+
+stepscan compare tag --train en.conllu --cells lstm,transformer --equal time --time-budget 5m --out comparison """
+)
+def compare(
+    task: Annotated[Task, typer.Argument(help="What the models are to do.")],
+    train: Annotated[list[Path], _option(DATA, "Training data, as for `stepscan train`.")],
+    cells: Annotated[str, _option(MODEL, "Cells with commas between: elman,lstm,gru. The first sets the size.")],
+    out: Annotated[Path, _option(OUTPUT, "New folder for models, comparison.json and curves.png.")],
+    equal: Annotated[
+        Equal, typer.Option(help="What all cells have the same amount of.", rich_help_panel=MODEL)
+    ] = Equal.parameters,
+    valid: Annotated[
+        list[Path] | None, _option(DATA, "Validation data; without it the last tenth is held out.")
+    ] = None,
+    format: FORMAT = None,
+    text_column: TEXT_COLUMN = None,
+    label_column: LABEL_COLUMN = None,
+    field: FIELD = "upos",
+    layers: Annotated[int | None, _option(MODEL, "Cells one above the other.")] = None,
+    hidden_size: Annotated[int | None, _option(MODEL, "Numbers in a hidden state of the first cell.")] = None,
+    epochs: Annotated[int | None, _option(TRAINING, "Passes over the data, at most.")] = None,
+    time_budget: Annotated[str | None, _option(TRAINING, "Time to train each cell, such as 90s, 10m, 1h30m.")] = None,
+    batch_size: Annotated[int | None, _option(TRAINING, "Sequences a batch.")] = None,
+    learning_rate: Annotated[float | None, _option(TRAINING, "At its highest.")] = None,
+    seed: Annotated[int | None, _option(TRAINING, "The same for all cells.")] = None,
+    config: Annotated[
+        Path | None, _option(TRAINING, "TOML file with any setting of `stepscan train`; options go before it.")
+    ] = None,
+    quiet: Annotated[bool, _option(OUTPUT, "No progress.", "--quiet")] = False,
+    as_json: JSON = False,
+) -> None:
+    """Train the same model with several cells, of as many parameters or in as much time, and show them side by side."""
+    given = dict(locals())
+    from stepscan.estimators import comparison
+    from stepscan.estimators.base import ESTIMATORS
+    from stepscan.estimators.files import Reading
+
+    names = ("layers", "hidden_size", "epochs", "time_budget", "batch_size", "learning_rate", "seed")
+    settings = _from_config(config, ESTIMATORS[task.value]().get_params())
+    settings |= {name: given[name] for name in names if given[name] is not None}
+    if "time_budget" in settings:
+        settings["time_budget"] = _seconds(settings["time_budget"])
+    rows = comparison.compare(
+        task.value,
+        train,
+        out,
+        cells=[cell.strip() for cell in cells.split(",")],
+        equal=equal.value,
+        valid_files=valid or (),
+        settings={**settings, "verbose": not quiet},
+        reading=Reading(format, text_column, label_column, field),
+        note=lambda text: None if quiet else print(text, file=sys.stderr),
+    )
+    if as_json:
+        print("\n".join(json.dumps(row, ensure_ascii=False) for row in rows))
+    else:
+        comparison.show(rows, Console())
+        print(f"Learning curves: {out / 'curves.png'}")
+
+
 @app.command(epilog="Example: stepscan evaluate model test.conllu")
 def evaluate(
     model: Annotated[Path, typer.Argument(help="Model folder.")],

@@ -117,7 +117,7 @@ def train(
     estimator = make_estimator(task, {**settings, "checkpoints": checkpoints, "resume": resume})
     examples = read_examples(task, train_files, reading)
     validation = read_examples(task, valid_files, reading_of(valid_files, reading)) if valid_files else None
-    _fit(estimator, examples, validation, train_files)
+    fit_on(estimator, examples, validation, train_files)
     try:
         estimator.save(out, overwrite=True)
     except StepscanError as error:
@@ -243,7 +243,8 @@ def _predict_series(model: Any, file: str | Path, reading: Reading) -> Iterator[
         yield {"series": number, "label": str(model.classes_[best]), "probability": float(probabilities[best])}
 
 
-def _fit(estimator: Any, examples: tuple[Any, ...], validation: tuple[Any, ...] | None, files: Files) -> None:
+def fit_on(estimator: Any, examples: tuple[Any, ...], validation: tuple[Any, ...] | None, files: Files) -> None:
+    """Fit on what `read_examples` read from `files`, which its errors name."""
     if isinstance(estimator, LanguageModel):
         estimator.fit(examples[0], validation=validation[0] if validation else None)
         return
