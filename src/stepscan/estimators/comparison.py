@@ -94,9 +94,11 @@ def compare(
 
 def show(rows: Sequence[Mapping[str, Any]], console: Console) -> None:
     """Print the rows of `compare` as a table."""
-    table = Table("cell", *("hidden size", "parameters", "epochs", "seconds", f"best {rows[0]['metric']}", "tokens/s"))
-    for column in table.columns[1:]:
-        column.justify = "right"
+    metric = rows[0]["metric"]
+    table = Table(caption=f"best {metric}; tokens/s: the median of the passes")
+    table.add_column("cell", no_wrap=True)
+    for heading in ("hidden size", "parameters", "epochs", "seconds", metric.removeprefix("validation "), "tokens/s"):
+        table.add_column(heading, justify="right")
     for row in rows:
         table.add_row(
             row["cell"],

@@ -17,7 +17,9 @@ _ALONG = (("epoch", "passes over the data"), ("seconds", "training time, s"))
 def check_drawing() -> None:
     """Raise a `StepscanError` that says what to install, if there is nothing to draw with."""
     if find_spec("matplotlib") is None:
-        raise StepscanError("learning curves are drawn with matplotlib, which is not here: pip install 'stepscan[plots]'")
+        raise StepscanError(
+            "learning curves are drawn with matplotlib, which is not here: pip install 'stepscan[plots]'"
+        )
 
 
 def draw(rows: Sequence[Mapping[str, Any]], path: str | Path, title: str) -> None:
