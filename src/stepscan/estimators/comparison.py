@@ -54,7 +54,7 @@ def compare(
         out: folder for `comparison.json`, `curves.png` and a model folder a cell; both files are there, for the cells
             so far, from the first cell's end on.
         cells: their registered names; the first sets how many parameters all have.
-        equal: `parameters`: the same number of epochs, and hidden sizes for which the numbers of parameters are as
+        equal: `parameters`: as many epochs at most, and hidden sizes for which the numbers of parameters are as
             near to the first's as they can be. `time`: the same hidden size, and each trains for `time_budget`
             seconds, however many epochs that makes.
         settings: of the estimator; all cells share them, `hidden_size` being the first cell's.

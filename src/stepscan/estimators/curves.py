@@ -26,7 +26,7 @@ def draw(rows: Sequence[Mapping[str, Any]], path: str | Path, title: str) -> Non
     """A PNG with the validation score of each row of `compare`, over passes and over seconds."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(11, 4.5), layout="constrained")
+    figure = Figure(figsize=(11, 5), layout="constrained")
     axes = figure.subplots(1, 2, sharey=True)
     for axis, (along, label) in zip(axes, _ALONG, strict=True):
         for index, row in enumerate(rows):
@@ -43,6 +43,6 @@ def draw(rows: Sequence[Mapping[str, Any]], path: str | Path, title: str) -> Non
         axis.grid(alpha=0.3)
     axes[0].xaxis.get_major_locator().set_params(integer=True)
     axes[0].set_ylabel(rows[0]["metric"])
-    axes[0].legend()
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
     figure.suptitle(title)
     figure.savefig(path, dpi=120)
