@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import statistics
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,6 +25,7 @@ from stepscan.training.settings import TrainingSettings
 
 EQUALS = ("parameters", "time")
 _MANY = 1_000_000  # epochs: the time budget ends training
+_FAR = 0.1  # share by which numbers of parameters may differ without a word
 
 
 class Contender(NamedTuple):
@@ -97,7 +99,7 @@ def show(rows: Sequence[Mapping[str, Any]], console: Console) -> None:
     metric = rows[0]["metric"]
     table = Table(caption=f"best {metric}; tokens/s: the median of the passes")
     table.add_column("cell", no_wrap=True)
-    for heading in ("hidden size", "parameters", "epochs", "seconds", metric.removeprefix("validation "), "tokens/s"):
+    for heading in ("hidden", "parameters", "epochs", "seconds", metric.removeprefix("validation "), "tokens/s"):
         table.add_column(heading, justify="right")
     for row in rows:
         table.add_row(
@@ -166,7 +168,14 @@ def _contenders(template: Any, cells: Sequence[str], equal: str) -> Iterator[Con
     wanted = _parameters(template, cells[0], size)
     for cell in cells:
         one = size if equal == "time" or cell == cells[0] else hidden_size_for(template, cell, wanted)
-        yield Contender(cell, one, _parameters(template, cell, one))
+        found = _parameters(template, cell, one)
+        if equal == "parameters" and abs(found - wanted) > _FAR * wanted:
+            warnings.warn(
+                f"{cell}: hidden size {one} comes nearest to the {wanted:,} parameters of {cells[0]}, with {found:,}; "
+                "a larger --hidden-size lets them be nearer",
+                stacklevel=2,
+            )
+        yield Contender(cell, one, found)
 
 
 def hidden_size_for(template: Any, cell: str, wanted: int) -> int:
