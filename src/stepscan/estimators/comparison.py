@@ -153,11 +153,15 @@ def _untrained(estimator: Estimator, examples: tuple, validation: tuple | None, 
 class _Untrained:
     """Stands before an estimator, so that `fit` ends before training."""
 
+    cell: str
     given_: tuple[Any, ...]
 
     def _model(self, *given: Any) -> torch.nn.Module:
         self.given_ = given
-        return super()._model(*given)  # type: ignore[misc]
+        try:
+            return super()._model(*given)  # type: ignore[misc]
+        except (TypeError, ValueError) as error:
+            raise SettingsError(f"no model can be made of cell {self.cell!r} here: {error}") from error
 
     def _train(self, settings: TrainingSettings, task: Task) -> None:
         pass
@@ -199,11 +203,11 @@ def _unit(template: Any, cell: str) -> int:
     for unit in range(1, 65):
         try:
             _parameters(template, cell, prime * unit)
-        except ValueError as error:
+        except SettingsError as error:
             reason = error
         else:
             return unit
-    raise SettingsError(f"no model can be made of cell {cell!r} here: {reason}")
+    raise reason
 
 
 def _parameters(template: Any, cell: str, hidden_size: int) -> int:
