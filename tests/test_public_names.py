@@ -17,8 +17,8 @@ NAMES = """
     AttentiveDecoder Bidirectional BidirectionalTransformer CRF CRFTransducer Classifier ConditionedGenerator
     DataError Dropout Elman Embedding Encoder GRU Generator LSTM LanguageModel Layer LayerNorm Linear
     ModelFormatError NotFittedError Numbers Pointwise Recurrence Residual Sequences SettingsError Stack
-    StepscanError Tagger Transducer Transformer Translator VariationalDropout WordAndCharacterEmbedding build
-    describe from_torch laws load register to_torch
+    StepscanError Tagger Transducer Transformer Translator VariationalDropout WeightDrop
+    WordAndCharacterEmbedding Zoneout build describe from_torch laws load register to_torch
 """
 OPTIONS = {
     "compare": """
@@ -32,12 +32,13 @@ OPTIONS = {
     "reproduce": "--data --json --out --overwrite --quiet --seed --time-budget name",
     "train": """
         --accumulate --attention --average-decay --batch-size --beam-width --bidirectional --cell
-        --character-size --checkpoint-every --clip-norm --config --crf --device --dropout --embedding-size
-        --epochs --field --format --hidden-size --input-feeding --input-noise --json --keep-case --label-column
-        --label-smoothing --layers --learning-rate --length-penalty --lowercase --no-crf --no-input-feeding
-        --not-tied --one-direction --out --overwrite --patience --pooling --quiet --resume --seed
-        --source-tokenizer --spelling-size --text-column --tied --time-budget --tokenizer --train
-        --unknown-probability --valid --vocabulary-size --warmup --weight-decay --window task
+        --character-size --checkpoint-every --clip-norm --config --crf --device --dropout --embedding-dropout
+        --embedding-size --epochs --field --format --hidden-size --input-feeding --input-noise --json
+        --keep-case --label-column --label-smoothing --layers --learning-rate --length-penalty --lowercase
+        --no-crf --no-input-feeding --not-tied --not-variational --one-direction --out --overwrite --patience
+        --pooling --quiet --resume --seed --source-tokenizer --spelling-size --text-column --tied --time-budget
+        --tokenizer --train --unknown-probability --valid --variational --vocabulary-size --warmup
+        --weight-decay --weight-drop --window --zoneout task
     """,
 }
 TORCH_FREE = [

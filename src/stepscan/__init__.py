@@ -27,6 +27,8 @@ _HOMES = {
     "stepscan.combinators.linear": ["Linear"],
     "stepscan.combinators.residual": ["Residual"],
     "stepscan.combinators.stack": ["Stack"],
+    "stepscan.combinators.weight_drop": ["WeightDrop"],
+    "stepscan.combinators.zoneout": ["Zoneout"],
     "stepscan.patterns.embedding": ["Embedding", "WordAndCharacterEmbedding"],
     "stepscan.patterns.encoder": ["Encoder"],
     "stepscan.patterns.numbers": ["Numbers"],

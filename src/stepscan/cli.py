@@ -156,7 +156,13 @@ def train(
     dropout: Annotated[float | None, _option(MODEL, "Probability that a number is dropped in training.")] = None,
     input_noise: Annotated[float | None, _option(MODEL, "classify, tag: noise on numbers in training.")] = None,
     unknown_probability: Annotated[float | None, _option(MODEL, "classify, tag: how often a word is hidden.")] = None,
-    label_smoothing: Annotated[float | None, _option(MODEL, "translate: share spread over the vocabulary.")] = None,
+    variational: Annotated[
+        bool | None, _option(MODEL, "Dropout with one mask a sequence.", "--variational/--not-variational")
+    ] = None,
+    embedding_dropout: Annotated[float | None, _option(MODEL, "Probability that a symbol is dropped.")] = None,
+    zoneout: Annotated[float | None, _option(MODEL, "Probability that a number of the state stays.")] = None,
+    weight_drop: Annotated[float | None, _option(MODEL, "Probability that a recurrent weight is dropped.")] = None,
+    label_smoothing: Annotated[float | None, _option(MODEL, "Share of the target spread over all classes.")] = None,
     beam_width: Annotated[int | None, _option(MODEL, "translate: hypotheses kept.")] = None,
     length_penalty: Annotated[float | None, _option(MODEL, "translate: favours longer ones.")] = None,
     window: Annotated[int | None, _option(TRAINING, "generate: steps that gradients go back.")] = None,

@@ -83,6 +83,7 @@ def test_config(saved):
     size = len(classifier.tokenizers_["tokenizer"])
     gru = {"gru": {"input_size": 4, "hidden_size": 4}}
     embedding = {"vocabulary_size": size, "size": 4, "dropout": 0.0, "unknown_probability": 0.02, "unknown": 1}
+    embedding["symbol_dropout"] = 0.0
     assert config == {
         "format": "stepscan",
         "format_version": 1,
@@ -96,6 +97,7 @@ def test_config(saved):
                 "outputs": 2,
                 "pooling": classifier.pooling,
                 "dropout": 0.0,
+                "label_smoothing": 0.0,
             }
         },
     }

@@ -14,11 +14,6 @@ from stepscan.sequences import Sequences
 from stepscan.state import State
 
 
-def _check_probability(p: float) -> None:
-    if not 0 <= p < 1:
-        raise ValueError(f"the dropout probability must be at least 0 and below 1, got {p}")
-
-
 @register("dropout")
 class Dropout(Pointwise):
     """Each number is dropped with probability `p` in training, the others grow by 1/(1−p) (Srivastava et al. 2014).
@@ -30,7 +25,8 @@ class Dropout(Pointwise):
 
     def __init__(self, size: int, p: float) -> None:
         super().__init__()
-        _check_probability(p)
+        if not 0 <= p < 1:
+            raise ValueError(f"the dropout probability must be at least 0 and below 1, got {p}")
         self.input_size = self.output_size = size
         self.p = p
 
@@ -44,7 +40,7 @@ class VariationalState(NamedTuple):
 
 
 @register("variational_dropout")
-class VariationalDropout(Pointwise):
+class VariationalDropout(Dropout):
     """The same numbers dropped at every step of a sequence (Gal & Ghahramani 2016).
 
     The mask lives in the state: drawn by `initial_state`, carried through windows, drawn anew by `renew`.
@@ -53,12 +49,6 @@ class VariationalDropout(Pointwise):
         size: the width, in and out.
         p: probability.
     """
-
-    def __init__(self, size: int, p: float) -> None:
-        super().__init__()
-        _check_probability(p)
-        self.input_size = self.output_size = size
-        self.p = p
 
     def initial_state(
         self, batch_size: int, *, device: torch.device | None = None, dtype: torch.dtype | None = None

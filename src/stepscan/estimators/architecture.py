@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import inspect
+from typing import Any
 
 from stepscan.cells.transformer import Block
 from stepscan.combinators.bidirectional import Bidirectional
-from stepscan.combinators.dropout import Dropout
+from stepscan.combinators.dropout import Dropout, VariationalDropout
 from stepscan.combinators.layer_norm import LayerNorm
 from stepscan.combinators.stack import Stack
+from stepscan.combinators.weight_drop import WeightDrop
+from stepscan.combinators.zoneout import Zoneout
 from stepscan.contract import Layer
 from stepscan.errors import SettingsError, nearest
 from stepscan.registry import registered_classes
@@ -27,30 +30,46 @@ def network(
     layers: int = 1,
     bidirectional: bool = False,
     dropout: float = 0.0,
+    variational: bool = False,
+    zoneout: float = 0.0,
+    weight_drop: float = 0.0,
 ) -> Layer:
     """`layers` cells one above the other, each in one or both directions (`hidden_size` each), dropout between them.
 
     `cell` is one name, or one a layer with commas between. In both directions, a cell with a non-causal twin (a
     transformer) is that twin. One with dropout of its own has it within. Over a pre-norm block stands a last LayerNorm.
+    With `variational`, dropout has one mask a sequence, and stands before the first layer too.
     """
     names = _names(cell, layers)
     parts: list[Layer] = []
     for name in names:
         make = registered_classes()[name]
         width = parts[-1].output_size if parts else input_size
-        if parts and dropout and not isinstance(parts[-1], Block):
+        if dropout and variational:
+            parts.append(VariationalDropout(width, dropout))
+        elif parts and dropout and not isinstance(parts[-1], Block):
             parts.append(Dropout(width, dropout))
         own = {"dropout": dropout} if "dropout" in inspect.signature(make).parameters else {}
         twin = getattr(make, "noncausal", None)
         if bidirectional and twin is not None:
-            parts.append(twin(width, hidden_size, **own))
+            parts.append(_noisy(twin(width, hidden_size, **own), zoneout, weight_drop))
         elif bidirectional:
-            parts.append(Bidirectional(make(width, hidden_size, **own), make(width, hidden_size, **own)))
+            both = [_noisy(make(width, hidden_size, **own), zoneout, weight_drop) for _ in range(2)]
+            parts.append(Bidirectional(*both))
         else:
-            parts.append(make(width, hidden_size, **own))
+            parts.append(_noisy(make(width, hidden_size, **own), zoneout, weight_drop))
     if isinstance(parts[-1], Block):
         parts.append(LayerNorm(parts[-1].output_size))
     return parts[0] if len(parts) == 1 else Stack(parts)
+
+
+def _noisy(cell: Any, zoneout: float, weight_drop: float) -> Any:
+    """The cell with noise on its state and on its recurrent weights; the draw of weights is of a whole scan."""
+    try:
+        cell = Zoneout(cell, zoneout) if zoneout else cell
+        return WeightDrop(cell, weight_drop) if weight_drop else cell
+    except (TypeError, ValueError) as error:
+        raise SettingsError(f"{error}; --zoneout and --weight-drop are for elman, lstm and gru") from None
 
 
 def _names(cell: str, layers: int) -> list[str]:

@@ -15,6 +15,7 @@ from sklearn.base import BaseEstimator
 from stepscan.data.batching import Batch, bucketed
 from stepscan.data.tokenizers import TextTokenizer
 from stepscan.errors import ModelFormatError, NotFittedError, SettingsError, nearest
+from stepscan.estimators.architecture import network
 from stepscan.estimators.folder import ModelFolder, check_savable, read_folder, write_folder
 from stepscan.registry import describe
 from stepscan.training.loop import Task, Trainer
@@ -34,6 +35,11 @@ class Estimator(BaseEstimator):
     an `nn.Module`), `tokenizers_`, `labels_` (or None) and `history_` (the training curve).
 
     Args:
+        variational: whether dropout has the same mask at every step of a sequence (Gal & Ghahramani 2016).
+        embedding_dropout: probability that a symbol is dropped in a batch, at all its places (likewise).
+        zoneout: probability that a number of the state stays as it was (Krueger et al. 2017).
+        weight_drop: probability that a weight from hidden state to hidden state is dropped (Merity et al. 2018).
+        label_smoothing: share of the target spread over all classes in training (Szegedy et al. 2016).
         epochs: passes over the training data, at most.
         time_budget: seconds; the schedule is completed and training ends by then.
         batch_size: sequences a batch.
@@ -54,6 +60,11 @@ class Estimator(BaseEstimator):
 
     task: ClassVar[str]
     pattern: ClassVar[type]  # of `model_`
+    variational: bool = False
+    embedding_dropout: float = 0.0
+    zoneout: float = 0.0
+    weight_drop: float = 0.0
+    label_smoothing: float = 0.0
     epochs: int = 5
     time_budget: float | None = None
     batch_size: int = 32
@@ -166,6 +177,27 @@ class Estimator(BaseEstimator):
         except BaseException:
             self.__dict__ = before
             raise
+
+    def _network(self, input_size: int, hidden_size: int, *, bidirectional: bool = False) -> Any:
+        """The layers that the settings ask for."""
+        model: Any = self  # each estimator has a cell, layers and dropout, with defaults of its own
+        return network(
+            model.cell,
+            input_size,
+            hidden_size,
+            layers=model.layers,
+            bidirectional=bidirectional,
+            dropout=model.dropout,
+            variational=self.variational,
+            zoneout=self.zoneout,
+            weight_drop=self.weight_drop,
+        )
+
+    @property
+    def _input_dropout(self) -> float:
+        """Of the embedding: variational dropout stands before the first layer instead."""
+        model: Any = self
+        return 0.0 if self.variational else model.dropout
 
     def _train(self, settings: TrainingSettings, task: Task) -> None:
         check_savable(task.model)

@@ -14,7 +14,6 @@ from sklearn.metrics import accuracy_score, f1_score
 from stepscan.data.batching import Batch, by_length, pad, pad_numbers
 from stepscan.data.tokenizers import TextTokenizer
 from stepscan.errors import SettingsError
-from stepscan.estimators.architecture import network
 from stepscan.estimators.base import Estimator, bucketed_batches, checked_texts, hold_out, listed, paired
 from stepscan.estimators.series import are_numbers, checked_series
 from stepscan.patterns.embedding import Embedding
@@ -127,14 +126,23 @@ class Classifier(ClassifierMixin, Estimator):
         """The input map for texts or series; what is learned for it (a vocabulary, mean and deviation) is learned."""
         if are_numbers(X):
             self.tokenizers_ = {}
-            return Numbers(X[0].shape[1], self.embedding_size, self.dropout, self.input_noise).standardise(X)
+            if self.embedding_dropout:
+                raise SettingsError(f"embedding_dropout={self.embedding_dropout} is for texts, but X holds numbers")
+            return Numbers(X[0].shape[1], self.embedding_size, self._input_dropout, self.input_noise).standardise(X)
         if self.input_noise:
             raise SettingsError(f"input_noise={self.input_noise} is for series of numbers, but X holds texts")
         tokenizer = TextTokenizer.train(
             self.tokenizer, X, vocabulary_size=self.vocabulary_size, lowercase=self.lowercase
         )
         self.tokenizers_ = {"tokenizer": tokenizer}
-        return Embedding(len(tokenizer), self.embedding_size, self.dropout, self.unknown_probability, tokenizer.unknown)
+        return Embedding(
+            len(tokenizer),
+            self.embedding_size,
+            self._input_dropout,
+            self.unknown_probability,
+            tokenizer.unknown,
+            self.embedding_dropout,
+        )
 
     def _checked(self, X: Sequence[Any], like: Any = None) -> list[Any]:
         """Texts or series, whichever came, or those that go with `like`, checked."""
@@ -150,15 +158,15 @@ class Classifier(ClassifierMixin, Estimator):
         return self.tokenizers_["tokenizer"].encode_batch(checked_texts(X)), pad
 
     def _model(self, embedding: Embedding | Numbers) -> Encoder:
-        layer = network(
-            self.cell,
-            self.embedding_size,
-            self.hidden_size,
-            layers=self.layers,
-            bidirectional=self.bidirectional,
+        layer = self._network(self.embedding_size, self.hidden_size, bidirectional=self.bidirectional)
+        return Encoder(
+            embedding,
+            layer,
+            len(self.classes_),
+            self.pooling,
             dropout=self.dropout,
+            label_smoothing=self.label_smoothing,
         )
-        return Encoder(embedding, layer, len(self.classes_), self.pooling, dropout=self.dropout)
 
     def _batches(self, examples: Sequence[tuple[str, Any]], settings: TrainingSettings):
         rows, padded = self._rows([text for text, _ in examples])

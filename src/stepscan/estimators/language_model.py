@@ -15,7 +15,6 @@ from stepscan.data.batching import Batch, pad, streams
 from stepscan.data.tokenizers import TextTokenizer
 from stepscan.decoding import Sampler, forbidding, generate
 from stepscan.errors import SettingsError
-from stepscan.estimators.architecture import network
 from stepscan.estimators.base import Estimator, checked_texts, listed
 from stepscan.patterns.embedding import Embedding
 from stepscan.patterns.generator import Generator
@@ -194,9 +193,14 @@ class LanguageModel(Estimator):
         return "\n".join(tokenizer.decode(piece) for piece in pieces)
 
     def _model(self) -> Generator:
-        embedding = Embedding(len(self.tokenizers_["tokenizer"]), self.embedding_size, self.dropout)
-        layer = network(self.cell, self.embedding_size, self.hidden_size, layers=self.layers, dropout=self.dropout)
-        return Generator(embedding, layer, tied=self.tied, dropout=self.dropout)  # type: ignore[arg-type]
+        embedding = Embedding(
+            len(self.tokenizers_["tokenizer"]),
+            self.embedding_size,
+            self._input_dropout,
+            symbol_dropout=self.embedding_dropout,
+        )
+        layer = self._network(self.embedding_size, self.hidden_size)
+        return Generator(embedding, layer, tied=self.tied, dropout=self.dropout, label_smoothing=self.label_smoothing)
 
     def _split(self, text: str, validation: str | None) -> tuple[str, str]:
         for one in (text, validation):

@@ -149,19 +149,22 @@ class Tagger(Estimator):
 
     def _embedding(self, X: list[Any]) -> Embedding | WordAndCharacterEmbedding | Numbers:
         if not self.tokenizers_:
-            return Numbers(X[0].shape[1], self.embedding_size, self.dropout, self.input_noise).standardise(X)
+            if self.embedding_dropout:
+                raise SettingsError(f"embedding_dropout={self.embedding_dropout} is for words, but X holds numbers")
+            return Numbers(X[0].shape[1], self.embedding_size, self._input_dropout, self.input_noise).standardise(X)
         words = Embedding(
             len(self.tokenizers_["tokenizer"]),
             self.embedding_size,
             unknown_probability=self.unknown_probability,
             unknown=self.tokenizers_["tokenizer"].unknown,
-            dropout=0.0 if self.character_size else self.dropout,
+            dropout=0.0 if self.character_size else self._input_dropout,
+            symbol_dropout=self.embedding_dropout,
         )
         if not self.character_size:
             return words
         characters = Embedding(len(self.tokenizers_["characters"]), self.character_size)
         spelling = network(self.cell, self.character_size, self.spelling_size, bidirectional=True)
-        return WordAndCharacterEmbedding(words, characters, spelling, self.dropout)
+        return WordAndCharacterEmbedding(words, characters, spelling, self._input_dropout)
 
     def _say_judge(self, held_out: list[Sentence]) -> None:
         """Validation tags that spans cannot be read from are an error before training, not after it."""
@@ -187,17 +190,14 @@ class Tagger(Estimator):
 
     def _model(self, X: list[Any], forbidden: list[list[int]]) -> Transducer:
         embedding = self._embedding(X)
-        layer = network(
-            self.cell,
-            embedding.output_size,
-            self.hidden_size,
-            layers=self.layers,
-            bidirectional=self.bidirectional,
-            dropout=self.dropout,
-        )
+        layer = self._network(embedding.output_size, self.hidden_size, bidirectional=self.bidirectional)
         if self.crf:
+            if self.label_smoothing:
+                raise SettingsError("label_smoothing is for tags decided one by one; a CRF decides them together")
             return CRFTransducer(embedding, layer, len(self.classes_), dropout=self.dropout, forbidden=forbidden)
-        return Transducer(embedding, layer, len(self.classes_), dropout=self.dropout)
+        return Transducer(
+            embedding, layer, len(self.classes_), dropout=self.dropout, label_smoothing=self.label_smoothing
+        )
 
     def _batches(self, examples: Sequence[tuple[Sentence, Sentence]], settings: TrainingSettings):
         collate_inputs = self._collator([tokens for tokens, _ in examples])

@@ -13,7 +13,6 @@ from stepscan.data.batching import Batch, by_length, pad
 from stepscan.data.tokenizers import TextTokenizer
 from stepscan.decoding import Hypothesis, beam_search, forbidding
 from stepscan.errors import SettingsError
-from stepscan.estimators.architecture import network
 from stepscan.estimators.base import Estimator, bucketed_batches, checked_texts, hold_out, paired
 from stepscan.estimators.error_rates import symbol_error_rate, text_error_rate
 from stepscan.patterns.attention import AttentiveDecoder
@@ -158,18 +157,21 @@ class Translator(Estimator):
     def _model(self) -> ConditionedGenerator:
         if self.input_feeding and self.attention == "none":
             raise SettingsError("input_feeding feeds back what attention found; it needs attention='additive'")
+        if self.input_feeding and self.weight_drop:
+            raise SettingsError(
+                "weight_drop draws once a scan, but input feeding goes step by step; choose one of them"
+            )
         size, hidden = self.embedding_size, self.hidden_size
-        encoder = network(
-            self.cell, size, max(1, hidden // 2), layers=self.layers, bidirectional=True, dropout=self.dropout
-        )
+        encoder = self._network(size, max(1, hidden // 2), bidirectional=True)
         wide = size + hidden if self.input_feeding else size
-        layer: Any = network(self.cell, wide, hidden, layers=self.layers, dropout=self.dropout)
+        layer: Any = self._network(wide, hidden)
         if self.attention == "additive":
             layer = AttentiveDecoder(layer, encoder.output_size, hidden // 2, self.input_feeding)
         own = self.tokenizers_.get("source_tokenizer")
-        of_source = None if own is None else Embedding(len(own), size, dropout=self.dropout)
+        noise: dict[str, Any] = {"dropout": self._input_dropout, "symbol_dropout": self.embedding_dropout}
+        of_source = None if own is None else Embedding(len(own), size, **noise)
         generator = Generator(
-            Embedding(len(self.tokenizers_["tokenizer"]), size, dropout=self.dropout),
+            Embedding(len(self.tokenizers_["tokenizer"]), size, **noise),
             layer,
             tied=True,
             dropout=self.dropout,

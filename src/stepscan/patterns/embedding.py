@@ -24,14 +24,22 @@ class Embedding(nn.Module):
         unknown_probability: probability that a whole symbol is replaced by `unknown` in training, so that the vector
             of unknown symbols is trained too.
         unknown: id of the unknown symbol.
+        symbol_dropout: probability that a symbol is dropped in training, at all its places (Gal & Ghahramani 2016).
     """
 
     def __init__(
-        self, vocabulary_size: int, size: int, dropout: float = 0.0, unknown_probability: float = 0.0, unknown: int = 1
+        self,
+        vocabulary_size: int,
+        size: int,
+        dropout: float = 0.0,
+        unknown_probability: float = 0.0,
+        unknown: int = 1,
+        symbol_dropout: float = 0.0,
     ) -> None:
         super().__init__()
         self.vocabulary_size, self.output_size = vocabulary_size, size
         self.dropout, self.unknown_probability, self.unknown = dropout, unknown_probability, unknown
+        self.symbol_dropout = symbol_dropout
         self.weight = nn.Parameter(torch.empty(vocabulary_size, size).normal_(std=size**-0.5))
 
     def forward(self, inputs: Sequences) -> Sequences:
@@ -42,7 +50,11 @@ class Embedding(nn.Module):
         """Ids `[…]` → vectors `[…, E]`."""
         if self.training and self.unknown_probability:
             ids = torch.where(torch.rand(ids.shape, device=ids.device) < self.unknown_probability, self.unknown, ids)
-        return F.dropout(F.embedding(ids, self.weight), self.dropout, self.training)
+        vectors = F.embedding(ids, self.weight)
+        if self.training and self.symbol_dropout:
+            kept = F.dropout(self.weight.new_ones(self.vocabulary_size), self.symbol_dropout)
+            vectors = vectors * kept[ids][..., None]
+        return F.dropout(vectors, self.dropout, self.training)
 
 
 class Words(NamedTuple):

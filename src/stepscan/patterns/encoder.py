@@ -17,10 +17,12 @@ from stepscan.registry import register
 from stepscan.sequences import Sequences
 
 POOLINGS = ("last", "mean", "max", "attention")
-_LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
-    "class": lambda scores, targets: F.cross_entropy(scores, targets, reduction="sum"),
-    "labels": lambda scores, targets: F.binary_cross_entropy_with_logits(scores, targets, reduction="sum"),
-    "number": lambda scores, targets: F.mse_loss(scores.squeeze(-1), targets, reduction="sum"),
+_LOSSES: dict[str, Callable[[Tensor, Tensor, float], Tensor]] = {
+    "class": lambda scores, targets, share: F.cross_entropy(scores, targets, reduction="sum", label_smoothing=share),
+    "labels": lambda scores, targets, share: F.binary_cross_entropy_with_logits(
+        scores, targets * (1 - share) + share / 2, reduction="sum"
+    ),
+    "number": lambda scores, targets, share: F.mse_loss(scores.squeeze(-1), targets, reduction="sum"),
 }
 
 
@@ -36,6 +38,7 @@ class Encoder(nn.Module):
             Pooling over nothing gives zeros.
         decision: `class` (one of `outputs`), `labels` (each on or off) or `number`.
         dropout: probability for the feature vector in training.
+        label_smoothing: share of the target spread evenly in training (Szegedy et al. 2016); a number has none.
     """
 
     def __init__(
@@ -46,6 +49,7 @@ class Encoder(nn.Module):
         pooling: str = "last",
         decision: str = "class",
         dropout: float = 0.0,
+        label_smoothing: float = 0.0,
     ) -> None:
         super().__init__()
         check_layers("Encoder", layer)
@@ -56,7 +60,7 @@ class Encoder(nn.Module):
         if decision == "number" and outputs != 1:
             raise ValueError(f"a number is one output, got outputs={outputs}")
         self.embedding, self.layer, self.pooling, self.decision = embedding, layer, pooling, decision
-        self.dropout = dropout
+        self.dropout, self.label_smoothing = dropout, label_smoothing
         self.head = nn.Linear(layer.output_size, outputs)
         if pooling == "attention":
             size = layer.output_size
@@ -73,7 +77,8 @@ class Encoder(nn.Module):
 
     def loss(self, inputs: Any, targets: Tensor, state: None = None) -> Loss:
         """Cross-entropy (`class`: targets `[B]` ids; `labels`: `[B, outputs]` 0/1), squared error (`number`: `[B]`)."""
-        return Loss(_LOSSES[self.decision](self.forward(inputs), targets), len(targets))
+        smoothing = self.label_smoothing if self.training else 0.0
+        return Loss(_LOSSES[self.decision](self.forward(inputs), targets, smoothing), len(targets))
 
     def _pool(self, outputs: Sequences) -> Tensor:
         data, mask = outputs.data, outputs.mask[:, :, None]

@@ -23,12 +23,21 @@ class Transducer(nn.Module):
         layer: any Layer.
         outputs: classes a step.
         dropout: probability for the layer's outputs in training.
+        label_smoothing: share of the target spread over all classes in training (Szegedy et al. 2016).
     """
 
-    def __init__(self, embedding: nn.Module | None, layer: Layer, outputs: int, dropout: float = 0.0) -> None:
+    def __init__(
+        self,
+        embedding: nn.Module | None,
+        layer: Layer,
+        outputs: int,
+        dropout: float = 0.0,
+        label_smoothing: float = 0.0,
+    ) -> None:
         super().__init__()
         check_layers("Transducer", layer)
-        self.embedding, self.layer, self.dropout = embedding, layer, dropout
+        self.embedding, self.layer = embedding, layer
+        self.dropout, self.label_smoothing = dropout, label_smoothing
         self.head = nn.Linear(layer.output_size, outputs)
 
     def forward(self, inputs: Any, state: State | None = None) -> tuple[Sequences, State]:
@@ -39,8 +48,9 @@ class Transducer(nn.Module):
     def loss(self, inputs: Any, targets: Sequences, state: None = None) -> Loss:
         """Cross-entropy against `targets [B, T]`, summed over the items; the head sees no padding."""
         outputs, _ = self.layer(inputs if self.embedding is None else self.embedding(inputs))
-        wanted = targets.items()
-        return Loss(F.cross_entropy(self._score(outputs.items()), wanted, reduction="sum"), len(wanted))
+        wanted, scores = targets.items(), self._score(outputs.items())
+        smoothing = self.label_smoothing if self.training else 0.0
+        return Loss(F.cross_entropy(scores, wanted, reduction="sum", label_smoothing=smoothing), len(wanted))
 
     def probabilities(self, scores: Sequences) -> Sequences:
         """Scores `[B, T, outputs]` → the probability of each class at each item, likewise."""

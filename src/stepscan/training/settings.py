@@ -53,6 +53,10 @@ class ModelSettings(BaseModel):
     tied: bool = False
     input_noise: float = Field(default=0, ge=0, allow_inf_nan=False)
     dropout: float = Field(default=0, ge=0, lt=1)
+    variational: bool = False
+    embedding_dropout: float = Field(default=0, ge=0, lt=1)
+    zoneout: float = Field(default=0, ge=0, lt=1)
+    weight_drop: float = Field(default=0, ge=0, lt=1)
     unknown_probability: float = Field(default=0, ge=0, lt=1)
     label_smoothing: float = Field(default=0, ge=0, lt=1)
     tokenizer: TokenizerKind = "word"

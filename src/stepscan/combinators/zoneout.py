@@ -1,0 +1,44 @@
+"""Zoneout: now and then a number of the state stays as it was (Krueger et al. 2017)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from stepscan.combinators.wrapper import Wrapper
+from stepscan.contract import Recurrence
+from stepscan.registry import register
+from stepscan.state import State, leaves, map_state
+
+
+@register("zoneout")
+class Zoneout(Wrapper):
+    """`s_t = d_t ⊙ s_{t−1} + (1 − d_t) ⊙ R(s_{t−1}, x_t)`: in training `d_t ~ Bernoulli(p)`, otherwise `d_t = p`.
+
+    The output is the readout of the mixed state. Drawn anew at each step, so that `scan` is a loop over `step`.
+
+    Args:
+        layer: a Recurrence whose state is hidden state alone: leaves `[B, H]` of floating point.
+        p: probability that a number stays.
+
+    Raises:
+        ValueError: `p` is no probability below 1, or the state holds something else, such as a cache.
+    """
+
+    def __init__(self, layer: Recurrence, p: float) -> None:
+        super().__init__(layer)
+        if not 0 <= p < 1:
+            raise ValueError(f"the zoneout probability must be at least 0 and below 1, got {p}")
+        if not all(leaf.is_floating_point() and leaf.dim() == 2 for leaf in leaves(layer.initial_state(1))):
+            raise ValueError(f"zoneout needs a state of hidden state alone, but {layer.described} keeps something else")
+        self.p = p
+
+    def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+        _, new = self.layer.step(x, state)
+        mixed = map_state(self._mix, state, new)
+        return self.layer.readout(mixed), mixed
+
+    def _mix(self, old: Tensor, new: Tensor) -> Tensor:
+        if self.training:
+            return torch.where(torch.rand_like(new) < self.p, old, new)
+        return self.p * old + (1 - self.p) * new
