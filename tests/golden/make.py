@@ -11,6 +11,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 import stepscan as ss
 
 HERE = Path(__file__).parent
@@ -24,7 +26,8 @@ def answers(model: Any) -> dict[str, Any]:
         return {"predict": model.predict(texts).tolist(), "numbers": model.predict_proba(texts).tolist()}
     if isinstance(model, ss.Tagger):
         sentences = [["ab", "cd"], ["new", "ab", "ba"], []]
-        return {"predict": model.predict(sentences), "numbers": []}
+        shares = np.concatenate(model.predict_proba(sentences))
+        return {"predict": model.predict(sentences), "numbers": shares.ravel().tolist()}
     if isinstance(model, ss.LanguageModel):
         said = model.generate("ab", length=12, temperature=0)
         return {"predict": said, "numbers": [model.score("abc abd abc"), *model.predict_proba(["ab"])[0].tolist()]}
