@@ -130,7 +130,7 @@ def train(
         bool | None, _option(MODEL, "classify, tag: read from both ends.", "--bidirectional/--one-direction")
     ] = None,
     pooling: Annotated[str | None, _option(MODEL, "classify: last, mean, max or attention.")] = None,
-    attention: Annotated[str | None, _option(MODEL, "translate: additive or none.")] = None,
+    attention: Annotated[str | None, _option(MODEL, "translate: additive, dot, general or none.")] = None,
     input_feeding: Annotated[
         bool | None, _option(MODEL, "translate: feed back what attention found.", "--input-feeding/--no-input-feeding")
     ] = None,
@@ -156,6 +156,10 @@ def train(
     dropout: Annotated[float | None, _option(MODEL, "Probability that a number is dropped in training.")] = None,
     input_noise: Annotated[float | None, _option(MODEL, "classify, tag: noise on numbers in training.")] = None,
     unknown_probability: Annotated[float | None, _option(MODEL, "classify, tag: how often a word is hidden.")] = None,
+    embeddings: Annotated[
+        Path | None, _option(MODEL, "Word vectors to begin with: GloVe's or word2vec's text, gzip too.")
+    ] = None,
+    init_from: Annotated[Path | None, _option(MODEL, "Model folder whose weights to begin with.")] = None,
     variational: Annotated[
         bool | None, _option(MODEL, "Dropout with one mask a sequence.", "--variational/--not-variational")
     ] = None,

@@ -83,6 +83,8 @@ LAWFUL: dict[str, Callable[[], ss.Layer]] = {
     "attentive decoder, input feeding": lambda: ss.AttentiveDecoder(ss.LSTM(5, 2), 2, 3, input_feeding=True),
     "attentive decoder with a memory": lambda: Remembering(ss.LSTM(3, 2), 2, 3),
     "attentive decoder with a memory, input feeding": lambda: Remembering(ss.GRU(5, 2), 2, 3, input_feeding=True),
+    "attentive decoder, dot": lambda: Remembering(ss.GRU(3, 2), 2, 1, kind="dot"),
+    "attentive decoder, general": lambda: Remembering(ss.LSTM(5, 2), 3, 1, input_feeding=True, kind="general"),
     "stack": lambda: ss.Stack([ss.LSTM(3, 2), ss.Dropout(2, 0.5), ss.GRU(2, 2)]),
     "stack with pointwise layers on top": lambda: ss.Stack(
         [ss.Elman(3, 2), ss.VariationalDropout(2, 0.5), ss.LayerNorm(2), ss.Linear(2, 3)]

@@ -17,6 +17,7 @@ from stepscan.data.tokenizers import TextTokenizer
 from stepscan.errors import ModelFormatError, NotFittedError, SettingsError, nearest
 from stepscan.estimators.architecture import network
 from stepscan.estimators.folder import ModelFolder, check_savable, read_folder, write_folder
+from stepscan.estimators.initialisation import set_vectors, take_weights
 from stepscan.registry import describe
 from stepscan.training.loop import Task, Trainer
 from stepscan.training.progress import Bar, Silence
@@ -35,6 +36,8 @@ class Estimator(BaseEstimator):
     an `nn.Module`), `tokenizers_`, `labels_` (or None) and `history_` (the training curve).
 
     Args:
+        embeddings: file of word vectors to begin with (GloVe's or word2vec's text); `embedding_size` must be theirs.
+        init_from: model folder whose weights to begin with, where they fit.
         variational: whether dropout has the same mask at every step of a sequence (Gal & Ghahramani 2016).
         embedding_dropout: probability that a symbol is dropped in a batch, at all its places (likewise).
         zoneout: probability that a number of the state stays as it was (Krueger et al. 2017).
@@ -60,6 +63,8 @@ class Estimator(BaseEstimator):
 
     task: ClassVar[str]
     pattern: ClassVar[type]  # of `model_`
+    embeddings: str | Path | None = None
+    init_from: str | Path | None = None
     variational: bool = False
     embedding_dropout: float = 0.0
     zoneout: float = 0.0
@@ -201,9 +206,22 @@ class Estimator(BaseEstimator):
 
     def _train(self, settings: TrainingSettings, task: Task) -> None:
         check_savable(task.model)
+        self._begin_with(task.model)
         identity = {**self._kept_settings(), "model": describe(task.model)}
         self.history_ = Trainer(task, settings, Bar() if self.verbose else Silence(), identity).run()
         self.model_ = task.model.cpu()
+
+    def _begin_with(self, model: Any) -> None:
+        """Weights from elsewhere, as the settings say."""
+        said = []
+        if self.init_from is not None:
+            said.append(take_weights(model, self.tokenizers_, self.labels_, self.init_from))
+        if self.embeddings is not None:
+            if not self.tokenizers_:
+                raise SettingsError("embeddings are vectors of words, but the data are numbers")
+            said.append(set_vectors(model, self.tokenizers_, self.embeddings))
+        for text in said if self.verbose else []:
+            Bar().note(text)
 
     def _check_fitted(self) -> None:
         if not hasattr(self, "model_"):

@@ -40,7 +40,7 @@ class Translator(Estimator):
         layers: cells one above the other, in both.
         hidden_size: of the decoder; the encoder, which reads in both directions, has half of it each.
         embedding_size: numbers a symbol; one matrix for source, target and output, unless `source_tokenizer` is set.
-        attention: `additive` (Bahdanau et al. 2015) or `none`.
+        attention: `additive` (Bahdanau et al. 2015), `dot` or `general` (Luong et al. 2015), or `none`.
         input_feeding: whether what the decoder said last joins its next input (Luong et al. 2015); slower.
         dropout: probability, on embeddings, between layers and before the output.
         label_smoothing: share of the target's probability spread over the vocabulary in training.
@@ -165,8 +165,13 @@ class Translator(Estimator):
         encoder = self._network(size, max(1, hidden // 2), bidirectional=True)
         wide = size + hidden if self.input_feeding else size
         layer: Any = self._network(wide, hidden)
-        if self.attention == "additive":
-            layer = AttentiveDecoder(layer, encoder.output_size, hidden // 2, self.input_feeding)
+        if self.attention != "none":
+            try:
+                layer = AttentiveDecoder(
+                    layer, encoder.output_size, max(1, hidden // 2), self.input_feeding, self.attention
+                )
+            except ValueError as error:
+                raise SettingsError(f"attention={self.attention!r}: {error}") from None
         own = self.tokenizers_.get("source_tokenizer")
         noise: dict[str, Any] = {"dropout": self._input_dropout, "symbol_dropout": self.embedding_dropout}
         of_source = None if own is None else Embedding(len(own), size, **noise)

@@ -12,9 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from stepscan.contract import Recurrence, check_layers
+from stepscan.errors import nearest
 from stepscan.registry import register
 from stepscan.sequences import Sequences
 from stepscan.state import State
+
+KINDS = ("additive", "dot", "general")
 
 
 def masked_softmax(scores: Tensor, mask: Tensor) -> Tensor:
@@ -47,10 +50,46 @@ class AdditiveAttention(nn.Module):
         return weights @ memory, weights
 
 
+class ProductAttention(nn.Module):
+    """`score(q, m) = q · W m` (`general`), or `q · m` without W (`dot`; Luong et al. 2015, eq. 8).
+
+    Args:
+        query_size: numbers in a query q.
+        memory_size: numbers in an item m of the memory; without W as many.
+        weighted: whether there is a W.
+
+    Raises:
+        ValueError: without W, the two sizes differ.
+    """
+
+    def __init__(self, query_size: int, memory_size: int, weighted: bool) -> None:
+        super().__init__()
+        if not weighted and query_size != memory_size:
+            raise ValueError(
+                f"dot attention needs queries as wide as the memory, but they are {query_size} and {memory_size}; "
+                "use general attention"
+            )
+        self.of_memory = nn.Linear(memory_size, query_size, bias=False) if weighted else nn.Identity()
+
+    def forward(self, queries: Tensor, keys: Tensor, memory: Tensor, length: Tensor) -> tuple[Tensor, Tensor]:
+        """As `AdditiveAttention`; keys `of_memory(memory)` `[B, S, Q]`."""
+        mask = torch.arange(memory.shape[1], device=memory.device) < length[:, None]
+        weights = masked_softmax(queries @ keys.transpose(1, 2), mask[:, None])
+        return weights @ memory, weights
+
+
+def _attention(kind: str, query_size: int, memory_size: int, size: int) -> AdditiveAttention | ProductAttention:
+    if kind not in KINDS:
+        raise ValueError(f"unknown attention {kind!r}.{nearest(kind, KINDS)}")
+    if kind == "additive":
+        return AdditiveAttention(query_size, memory_size, size)
+    return ProductAttention(query_size, memory_size, weighted=kind == "general")
+
+
 class AttentiveState(NamedTuple):
     inner: State
     memory: Tensor  # [B, S, M]
-    keys: Tensor  # [B, S, A]
+    keys: Tensor  # [B, S, A], or as wide as h for a product
     length: Tensor  # [B], items of the memory that count
     weights: Tensor  # [B, S], where the last step looked
     feed: Tensor  # [B, H], the last output
@@ -62,7 +101,7 @@ class AttentiveDecoder(Recurrence):
 
         h_t = layer([x_t ; y_{t−1}])     (without input feeding: layer(x_t))
         c_t = Σ_s softmax_s(score(h_t, m_s)) m_s
-        y_t = tanh(W [h_t ; c_t])        (Luong et al. 2015, eq. 5, with Bahdanau's score)
+        y_t = tanh(W [h_t ; c_t])        (Luong et al. 2015, eq. 5)
 
     Args:
         layer: any Recurrence; with input feeding its input width is I + H.
@@ -70,9 +109,18 @@ class AttentiveDecoder(Recurrence):
         attention_size: A, width of the score's hidden layer.
         input_feeding: whether the last output joins the next input (Luong et al. 2015, §3.3). Then steps cannot be
             taken all at once, and `scan` is the loop over `step`.
+        kind: of the score: `additive` (Bahdanau et al. 2015), `dot` or `general` (Luong et al. 2015); these two
+            have no hidden layer.
     """
 
-    def __init__(self, layer: Recurrence, memory_size: int, attention_size: int, input_feeding: bool = False) -> None:
+    def __init__(
+        self,
+        layer: Recurrence,
+        memory_size: int,
+        attention_size: int,
+        input_feeding: bool = False,
+        kind: str = "additive",
+    ) -> None:
         super().__init__()
         check_layers("AttentiveDecoder", layer)
         if not isinstance(layer, Recurrence):
@@ -83,7 +131,8 @@ class AttentiveDecoder(Recurrence):
             raise ValueError(f"with input feeding the layer must take inputs wider than H, but it is {layer.described}")
         self.layer, self.input_feeding = layer, input_feeding
         self.memory_size, self.attention_size = memory_size, attention_size
-        self.attention = AdditiveAttention(layer.output_size, memory_size, attention_size)
+        self.attention = _attention(kind, layer.output_size, memory_size, attention_size)
+        self.key_size = attention_size if kind == "additive" else layer.output_size
         self.combine = nn.Linear(layer.output_size + memory_size, self.output_size)
 
     def initial_state(
@@ -95,7 +144,9 @@ class AttentiveDecoder(Recurrence):
         """The state with something to look at: `memory [B, S, M]`."""
         data = memory.zeroed().data
         weights = data.new_zeros(data.shape[:2])
-        return state._replace(memory=data, keys=self.attention.of_memory(data), length=memory.lengths, weights=weights)
+        keys = self.attention.of_memory(data)
+        keys = keys.clone() if keys is data else keys  # two leaves of a state are two tensors, or it could not be saved
+        return state._replace(memory=data, keys=keys, length=memory.lengths, weights=weights)
 
     def step(self, x: Tensor, state: AttentiveState) -> tuple[Tensor, AttentiveState]:
         if self.input_feeding:
@@ -138,7 +189,7 @@ class AttentiveDecoder(Recurrence):
         return AttentiveState(
             inner,
             memory=like.new_zeros(batch_size, 0, self.memory_size),
-            keys=like.new_zeros(batch_size, 0, self.attention_size),
+            keys=like.new_zeros(batch_size, 0, self.key_size),
             length=like.new_zeros(batch_size, dtype=torch.long),
             weights=like.new_zeros(batch_size, 0),
             feed=like.new_zeros(batch_size, self.output_size),

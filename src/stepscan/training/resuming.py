@@ -22,7 +22,8 @@ from stepscan.training.settings import TrainingSettings
 if TYPE_CHECKING:
     from stepscan.training.loop import Trainer
 
-OF_A_RUN = ("checkpoints", "checkpoint_every", "resume")  # settings that leave the result as it is
+# Settings that a model folder does not record: places on this machine, and what leaves the result as it is.
+OF_A_RUN = ("checkpoints", "checkpoint_every", "resume", "embeddings", "init_from")
 _MAY_CHANGE = ("epochs", "time_budget", "patience", "learning_rate", "weight_decay", "clip_norm", "warmup", "verbose")
 
 

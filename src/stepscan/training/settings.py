@@ -48,11 +48,13 @@ class ModelSettings(BaseModel):
     character_size: int = Field(default=0, ge=0)
     spelling_size: int = Field(default=1, ge=1)
     pooling: Literal["last", "mean", "max", "attention"] = "last"
-    attention: Literal["none", "additive"] = "none"
+    attention: Literal["none", "additive", "dot", "general"] = "none"
     input_feeding: bool = False
     tied: bool = False
     input_noise: float = Field(default=0, ge=0, allow_inf_nan=False)
     dropout: float = Field(default=0, ge=0, lt=1)
+    embeddings: str | Path | None = None
+    init_from: str | Path | None = None
     variational: bool = False
     embedding_dropout: float = Field(default=0, ge=0, lt=1)
     zoneout: float = Field(default=0, ge=0, lt=1)
