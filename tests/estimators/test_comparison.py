@@ -189,7 +189,10 @@ def test_a_number_that_cannot_be_reached_is_said(corpora, tmp_path):
 def test_a_cell_that_the_task_cannot_use(cells, corpora, tmp_path, run):
     done = run("compare", "generate", "--train", corpora["generate"], "--cells", cells, "--out", tmp_path / "out")
     assert (done.code, done.out) == (1, "")
-    assert "no model can be made of cell 'bidirectional_transformer' here: a Generator needs a Recurrence" in done.words
+    assert (
+        "no model can be made of cell 'bidirectional_transformer' here: generate writes one symbol after the other"
+        in done.words
+    )
     assert not (tmp_path / "out").exists()
 
 

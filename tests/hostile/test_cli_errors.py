@@ -61,6 +61,8 @@ DATA = [
 ]
 SETTINGS = [
     ("unknown cell", "classify --cell lstmm", "unknown cell 'lstmm'. Did you mean 'lstm'?"),
+    ("not causal", "generate --cell bidirectional_transformer", "generate writes one symbol after|such as transformer"),
+    ("not causal", "translate --cell lstm,bidirectional_transformer", "translate writes one symbol after the other"),
     ("another task's", "classify --attention none", "classify has no setting 'attention'. It is for translate."),
     ("another task's", "generate --bidirectional", "generate has no setting 'bidirectional'. It is for classify, tag."),
     ("negative", "classify --learning-rate -1", "learning_rate: input should be greater than 0, got -1.0"),

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from sklearn.base import BaseEstimator
 
+from stepscan.contract import Recurrence
 from stepscan.data.batching import Batch, bucketed
 from stepscan.data.tokenizers import TextTokenizer
 from stepscan.errors import ModelFormatError, NotFittedError, SettingsError, nearest
@@ -183,10 +184,10 @@ class Estimator(BaseEstimator):
             self.__dict__ = before
             raise
 
-    def _network(self, input_size: int, hidden_size: int, *, bidirectional: bool = False) -> Any:
-        """The layers that the settings ask for."""
+    def _network(self, input_size: int, hidden_size: int, *, bidirectional: bool = False, causal: bool = False) -> Any:
+        """The layers that the settings ask for; `causal` ones look at nothing that comes later, or it is an error."""
         model: Any = self  # each estimator has a cell, layers and dropout, with defaults of its own
-        return network(
+        layer = network(
             model.cell,
             input_size,
             hidden_size,
@@ -197,6 +198,12 @@ class Estimator(BaseEstimator):
             zoneout=self.zoneout,
             weight_drop=self.weight_drop,
         )
+        if causal and not isinstance(layer, Recurrence):
+            raise SettingsError(
+                f"{self.task} writes one symbol after the other, but cell {model.cell!r} looks at those that are not "
+                "written yet; take one that reads in one direction, such as transformer or lstm"
+            )
+        return layer
 
     @property
     def _input_dropout(self) -> float:

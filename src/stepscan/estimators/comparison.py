@@ -20,7 +20,6 @@ from stepscan.estimators.base import Estimator
 from stepscan.estimators.curves import check_drawing, draw
 from stepscan.estimators.files import Files, Reading, fit_on, make_estimator, read_examples, reading_of
 from stepscan.training.loop import Task
-from stepscan.training.resuming import OF_A_RUN
 from stepscan.training.settings import TrainingSettings
 
 EQUALS = ("parameters", "time")
@@ -121,7 +120,7 @@ def _check(cells: Sequence[str], equal: str, settings: Mapping[str, Any]) -> Non
         raise SettingsError("equal time needs a time budget for each cell (--time-budget 5m)")
     if equal == "time" and "epochs" in settings:
         raise SettingsError("in equal time the time budget ends training, so --epochs has no meaning; leave it away")
-    for name in ("cell", *OF_A_RUN):
+    for name in ("cell", "checkpoints", "resume"):
         if name in settings:
             raise SettingsError(f"compare trains several cells (--cells gru,lstm), so it takes no setting {name!r}")
     for cell in cells:
@@ -160,7 +159,7 @@ class _Untrained:
         self.given_ = given
         try:
             return super()._model(*given)  # type: ignore[misc]
-        except (TypeError, ValueError) as error:
+        except ValueError as error:
             raise SettingsError(f"no model can be made of cell {self.cell!r} here: {error}") from error
 
     def _train(self, settings: TrainingSettings, task: Task) -> None:

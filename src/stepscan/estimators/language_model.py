@@ -199,7 +199,7 @@ class LanguageModel(Estimator):
             self._input_dropout,
             symbol_dropout=self.embedding_dropout,
         )
-        layer = self._network(self.embedding_size, self.hidden_size)
+        layer = self._network(self.embedding_size, self.hidden_size, causal=True)
         return Generator(embedding, layer, tied=self.tied, dropout=self.dropout, label_smoothing=self.label_smoothing)
 
     def _split(self, text: str, validation: str | None) -> tuple[str, str]:

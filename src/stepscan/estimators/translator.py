@@ -164,7 +164,7 @@ class Translator(Estimator):
         size, hidden = self.embedding_size, self.hidden_size
         encoder = self._network(size, max(1, hidden // 2), bidirectional=True)
         wide = size + hidden if self.input_feeding else size
-        layer: Any = self._network(wide, hidden)
+        layer: Any = self._network(wide, hidden, causal=True)
         if self.attention != "none":
             try:
                 layer = AttentiveDecoder(
