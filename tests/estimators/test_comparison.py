@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 import stepscan as ss
-from stepscan.estimators import curves
+from stepscan.estimators import comparison, curves
 from stepscan.estimators.comparison import compare, show
 from stepscan.estimators.files import Reading, train
 
@@ -194,6 +194,30 @@ def test_a_cell_that_the_task_cannot_use(cells, corpora, tmp_path, run):
         in done.words
     )
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(("at", "said"), [(1, "nothing was written"), (2, "out holds the cells that had ended: gru")])
+def test_interrupted(at, said, corpora, tmp_path, run, monkeypatch):
+    """At the training of the first cell or of the second; the first fit of all only finds the vocabulary."""
+    fits = []
+
+    def fit(*given):
+        fits.append(given)
+        if len(fits) == at + 1:
+            raise KeyboardInterrupt
+        comparison_fit(*given)
+
+    comparison_fit = comparison.fit_on
+    monkeypatch.setattr(comparison, "fit_on", fit)
+    monkeypatch.chdir(tmp_path)
+    options = ["--cells", "gru,lstm", "--epochs", "1", "--hidden-size", "4", "--out", "out", "--quiet"]
+    done = run("compare", "classify", "--train", corpora["classify"], *options)
+    assert (done.code, done.out) == (130, "")
+    assert said in done.words
+    if at == 2:
+        assert [row["cell"] for row in json.loads((tmp_path / "out" / "comparison.json").read_text())] == ["gru"]
+    else:
+        assert not (tmp_path / "out").exists()
 
 
 def test_without_matplotlib(corpora, tmp_path, monkeypatch):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import statistics
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from stepscan.data.lines import write_lines
-from stepscan.errors import SettingsError, StepscanError, nearest
+from stepscan.errors import Interrupted, SettingsError, StepscanError, nearest
 from stepscan.estimators.architecture import cell_names
 from stepscan.estimators.base import Estimator
 from stepscan.estimators.curves import check_drawing, draw
@@ -67,6 +68,7 @@ def compare(
 
     Raises:
         SettingsError: an unknown cell, one that the task cannot use, or settings that contradict each other.
+        Interrupted: by Ctrl-C, after the first cell; what had ended is at `out`.
         StepscanError: something is at `out` already, or matplotlib is not installed.
     """
     _check(cells, equal, settings)
@@ -81,15 +83,21 @@ def compare(
     template = _untrained(first, examples, validation, train_files)
     contenders = list(_contenders(template, cells, equal))
     rows: list[dict[str, Any]] = []
-    for contender in contenders:
-        note(f"{contender.cell}: hidden size {contender.hidden_size}, {contender.parameters:,} parameters")
-        estimator = make_estimator(task, {**shared, "cell": contender.cell, "hidden_size": contender.hidden_size})
-        fit_on(estimator, examples, validation, train_files)
-        folder.mkdir(exist_ok=True)
-        estimator.save(folder / contender.cell)
-        rows.append(_row(contender, estimator.history_))
-        write_lines(folder / "comparison.json", json.dumps(rows, indent=1, ensure_ascii=False).split("\n"))
-        draw(rows, folder / "curves.png", f"{task}, equal {equal}")
+    try:
+        for contender in contenders:
+            note(f"{contender.cell}: hidden size {contender.hidden_size}, {contender.parameters:,} parameters")
+            estimator = make_estimator(task, {**shared, "cell": contender.cell, "hidden_size": contender.hidden_size})
+            fit_on(estimator, examples, validation, train_files)
+            folder.mkdir(exist_ok=True)
+            estimator.save(folder / contender.cell)
+            rows.append(_row(contender, estimator.history_))
+            write_lines(folder / "comparison.json", json.dumps(rows, indent=1, ensure_ascii=False).split("\n"))
+            draw(rows, folder / "curves.png", f"{task}, equal {equal}")
+    except KeyboardInterrupt:
+        if not rows:
+            raise
+        ended = ", ".join(row["cell"] for row in rows)
+        raise Interrupted(f"interrupted; {out} holds the cells that had ended: {ended}", signal.SIGINT) from None
     return rows
 
 
