@@ -26,9 +26,15 @@ OPTIONS = {
         --learning-rate --out --quiet --seed --text-column --time-budget --train --valid task
     """,
     "demo": "--only --seed",
-    "evaluate": "--field --format --json --label-column --text-column files model",
-    "generate": "--json --length --min-p --prompt --seed --temperature --top-k --top-p model",
-    "predict": "--beam-width --format --input --json --length-penalty --n-best --output --text-column model texts",
+    "evaluate": "--field --format --json --label-column --per-line --text-column files model",
+    "generate": """
+        --allow --forbid --json --length --min-p --prompt --repetition-penalty --seed --stop --temperature --top-k
+        --top-p model
+    """,
+    "predict": """
+        --beam-width --format --input --json --length-penalty --maximum-length --minimum-length --n-best --output
+        --text-column model texts
+    """,
     "reproduce": "--data --json --out --overwrite --quiet --seed --time-budget name",
     "train": """
         --accumulate --attention --average-decay --batch-size --beam-width --bidirectional --cell

@@ -299,11 +299,19 @@ def evaluate(
     text_column: TEXT_COLUMN = None,
     label_column: LABEL_COLUMN = None,
     field: FIELD = "upos",
+    per_line: Annotated[
+        bool, typer.Option("--per-line", help="Instead: the log-probability of each text or right answer.")
+    ] = False,
     as_json: JSON = False,
 ) -> None:
     """Score a model on a file: accuracy, F1 of spans, perplexity or BLEU, whichever its task is judged by."""
-    from stepscan.estimators.files import Reading
+    from stepscan.estimators.files import Reading, evaluate_lines
     from stepscan.estimators.files import evaluate as evaluate_files
+
+    if per_line:
+        for row in evaluate_lines(model, files, reading=Reading(format, text_column, label_column, field)):
+            print(json.dumps(row) if as_json else f"{row['log_probability']:.4f}\t{row['symbols']}")
+        return
 
     _print_figures(evaluate_files(model, files, reading=Reading(format, text_column, label_column, field)), as_json)
 
@@ -321,6 +329,8 @@ def predict(
     length_penalty: Annotated[
         float | None, typer.Option(help="translate: favours longer ones.", show_default=False)
     ] = None,
+    minimum_length: Annotated[int, typer.Option(help="translate: fewest symbols.")] = 0,
+    maximum_length: Annotated[int | None, typer.Option(help="translate: most symbols.", show_default=False)] = None,
     format: FORMAT = None,
     text_column: TEXT_COLUMN = None,
     as_json: JSON = False,
@@ -341,6 +351,7 @@ def predict(
         input_file=input,
         reading=Reading(format, text_column),
         n_best=n_best,
+        lengths=(minimum_length, maximum_length),
         settings={name: value for name, value in given.items() if value is not None},
     )
     lines = (line for row in rows for line in ([json.dumps(row, ensure_ascii=False)] if as_json else _as_lines(row)))
@@ -362,6 +373,10 @@ def generate(
     top_k: Annotated[int, typer.Option(help="Choose among the k likeliest; 0: among all.")] = 0,
     top_p: Annotated[float, typer.Option(help="Choose among the likeliest that together have this probability.")] = 1.0,
     min_p: Annotated[float, typer.Option(help="Choose among those this likely relative to the likeliest.")] = 0.0,
+    repetition_penalty: Annotated[float, typer.Option(help="Above 1: what was said is said less.")] = 1.0,
+    stop: Annotated[list[str] | None, typer.Option(help="Text that ends it; may be given again.")] = None,
+    forbid: Annotated[list[str] | None, typer.Option(help="Symbol never written; may be given again.")] = None,
+    allow: Annotated[list[str] | None, typer.Option(help="Only these symbols; may be given again.")] = None,
     seed: Annotated[int | None, typer.Option(help="Same seed, same text.", show_default=False)] = None,
     as_json: JSON = False,
 ) -> None:
@@ -369,7 +384,17 @@ def generate(
     from stepscan.estimators.language_model import LanguageModel
 
     text = LanguageModel.load(model).generate(
-        prompt, length=length, temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p, seed=seed
+        prompt,
+        length=length,
+        temperature=temperature,
+        top_k=top_k,
+        top_p=top_p,
+        min_p=min_p,
+        repetition_penalty=repetition_penalty,
+        stop=stop or (),
+        forbidden=forbid or (),
+        allowed=allow or (),
+        seed=seed,
     )
     print(json.dumps({"prompt": prompt, "text": text}, ensure_ascii=False) if as_json else text)
 

@@ -8,7 +8,8 @@ with int64 tokens, unnormalised scores (logits; -inf forbids a token) and states
 """
 
 from stepscan.decoding.beam import Hypothesis, Step, beam_search
-from stepscan.decoding.generate import forbidding, generate, greedy, row_randoms, stream
+from stepscan.decoding.constraints import at_least, forbidding, penalising
+from stepscan.decoding.generate import generate, greedy, row_randoms, stream
 from stepscan.decoding.sampling import Sampler, log_softmax
 from stepscan.decoding.viterbi import viterbi
 
@@ -16,11 +17,13 @@ __all__ = [
     "Hypothesis",
     "Sampler",
     "Step",
+    "at_least",
     "beam_search",
     "forbidding",
     "generate",
     "greedy",
     "log_softmax",
+    "penalising",
     "row_randoms",
     "stream",
     "viterbi",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 
 import numpy as np
@@ -75,6 +75,7 @@ def generate(
     sampler: Sampler,
     seed: int | None = None,
     stop: int | None = None,
+    until: Callable[[list[int]], bool] | None = None,
 ) -> list[list[int]]:
     """At most `length` sampled tokens for each row of `start` `[N]`, which holds the token that a row reads first.
 
@@ -97,6 +98,8 @@ def generate(
         rows = rows[going]
         for row, token in zip(rows.tolist(), tokens[going].tolist(), strict=True):
             texts[row].append(token)
+        if until is not None and all(map(until, texts)):
+            break
     return texts
 
 
@@ -107,19 +110,6 @@ def greedy(step: Step, state: State, start: ArrayLike, *, stop: int, maximum_len
     """
     found = beam_search(step, state, start, width=1, stop=stop, maximum_length=maximum_length)
     return [hypotheses[0] for hypotheses in found]
-
-
-def forbidding(step: Step, tokens: Sequence[int]) -> Step:
-    """The same step function, but `tokens` are never chosen."""
-    forbidden = list(tokens)
-
-    def forbid(read: Array, state: State) -> tuple[Array, State]:
-        scores, state = step(read, state)
-        scores = np.array(scores)  # a copy: the caller's stay as they are
-        scores[:, forbidden] = -np.inf
-        return scores, state
-
-    return forbid
 
 
 def _going(tokens: Array, stop: int | None) -> Array:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
@@ -121,6 +122,12 @@ class Classifier(ClassifierMixin, Estimator):
         found = self.predict(X)
         f1 = f1_score(true, found, average="macro", zero_division=0)
         return {"accuracy": float(accuracy_score(true, found)), "macro_f1": float(f1), "texts": len(true)}
+
+    def log_probabilities(self, X: Sequence[Any], y: Sequence[Any]) -> list[tuple[float, int]]:
+        """The natural logarithm of the probability of each true class (minus infinity for one unknown), and 1."""
+        place = {label: index for index, label in enumerate(self.classes_.tolist())}
+        pairs = zip(self.predict_proba(X), _labels(y), strict=True)
+        return [(float(np.log(row[place[label]])) if label in place else -math.inf, 1) for row, label in pairs]
 
     def _embedding(self, X: Sequence[Any]) -> Embedding | Numbers:
         """The input map for texts or series; what is learned for it (a vocabulary, mean and deviation) is learned."""

@@ -180,6 +180,22 @@ def evaluate(path: str | Path, files: Files, *, reading: Reading = Reading()) ->
     return {"task": model.task, "file": ", ".join(map(str, files)), **model.metrics(*examples)}
 
 
+def evaluate_lines(
+    path: str | Path,
+    files: Files,
+    *,
+    reading: Reading = Reading(),  # noqa: B008
+) -> Iterator[dict[str, Any]]:
+    """For each example of files, in order: `line` (its place, from 1), `log_probability` (natural) that the model gives
+    to the right answer, or to the text, and `symbols`, how many that is of. A text is a line, by itself."""
+    model: Any = load(path)
+    examples = read_examples(model.task, files, reading)
+    if isinstance(model, LanguageModel):
+        examples = (examples[0].splitlines(),)
+    for place, (found, symbols) in enumerate(model.log_probabilities(*examples), start=1):
+        yield {"line": place, "log_probability": found, "symbols": symbols}
+
+
 def predict(
     path: str | Path,
     texts: Sequence[str] = (),
@@ -187,12 +203,14 @@ def predict(
     input_file: str | Path | None = None,
     reading: Reading = Reading(),  # noqa: B008
     n_best: int = 1,
+    lengths: tuple[int, int | None] = (0, None),
     settings: Mapping[str, Any] | None = None,
 ) -> Iterator[dict[str, Any]]:
     """What a model says of texts, one dictionary a text: `text` (of numbers `series`, its place) and, by task,
 
     classify: `label`, `probability`; tag: `tokens`, `tags`; translate: `translation`, `score` and, with `n_best` above
-    1, `n_best`. Texts for a tagger are split at white space; files may be CoNLL-U or columns.
+    1, `n_best`; `lengths` are its fewest and most symbols. Texts for a tagger are split at white space; files may be
+    CoNLL-U or columns.
     """
     model = load(path)
     for name, value in (settings or {}).items():
@@ -204,6 +222,8 @@ def predict(
         raise SettingsError(f"{path} holds a language model: use `stepscan generate`, or `stepscan evaluate`")
     if n_best != 1 and not isinstance(model, Translator):
         raise SettingsError(f"{model.task} says one thing of each text; n_best is for translate")
+    if lengths != (0, None) and not isinstance(model, Translator):
+        raise SettingsError(f"minimum and maximum length are for translate, not for {model.task}")
     if input_file and series_format(input_file, reading.format):
         yield from _predict_series(model, input_file, reading)
         return
@@ -217,7 +237,8 @@ def predict(
     if input_file:
         texts = read_texts(input_file, format=reading.format, text_column=reading.text_column)
     if isinstance(model, Translator):
-        for text, found in zip(texts, model.translate(texts, n_best=n_best), strict=True):
+        several = model.translate(texts, n_best=n_best, minimum_length=lengths[0], maximum_length=lengths[1])
+        for text, found in zip(texts, several, strict=True):
             row = {"text": text, "translation": found[0].text, "score": found[0].score}
             yield row | ({"n_best": [one._asdict() for one in found]} if n_best > 1 else {})
         return

@@ -13,8 +13,8 @@ import torch
 
 from stepscan.data.batching import Batch, pad, streams
 from stepscan.data.tokenizers import TextTokenizer
-from stepscan.decoding import Sampler, forbidding, generate
-from stepscan.errors import SettingsError
+from stepscan.decoding import Sampler, forbidding, generate, penalising
+from stepscan.errors import SettingsError, nearest
 from stepscan.estimators.base import Estimator, checked_texts, listed
 from stepscan.patterns.embedding import Embedding
 from stepscan.patterns.generator import Generator
@@ -129,6 +129,10 @@ class LanguageModel(Estimator):
         top_k: int = 0,
         top_p: float = 1.0,
         min_p: float = 0.0,
+        repetition_penalty: float = 1.0,
+        stop: Sequence[str] = (),
+        forbidden: Sequence[str] = (),
+        allowed: Sequence[str] = (),
         seed: int | None = None,
     ) -> str:
         """The prompt and `length` symbols more.
@@ -140,6 +144,10 @@ class LanguageModel(Estimator):
             top_k: choose among the k most probable; 0 among all.
             top_p: choose among the most probable that together have this probability (Holtzman et al. 2020).
             min_p: choose among those at least this probable relative to the most probable.
+            repetition_penalty: above 1, symbols that stand in the text already are less likely (Keskar et al. 2019).
+            stop: texts that end it; what is written ends before the first of them.
+            forbidden: symbols that are never written.
+            allowed: if there are any, only these symbols are written.
             seed: of the random choices; None is a new one each time.
         """
         self._check_fitted()
@@ -151,9 +159,16 @@ class LanguageModel(Estimator):
         with torch.inference_mode():
             known = self.model_.embedding(pad([read[:-1]]).to(self._device))
             _, state = self.model_.layer(known, self.model_.initial_state(1))
-        step = forbidding(self.model_.array_step, self._never)
-        written = generate(step, state, [read[-1]], length=length, sampler=sampler, seed=seed)[0]
+        step = forbidding(self.model_.array_step, self._excluded(forbidden, allowed))
+        if repetition_penalty != 1:
+            said = np.zeros((1, len(tokenizer)), dtype=bool)
+            said[0, read] = True
+            step, state = penalising(step, state, said, repetition_penalty)
+        ends = [text for text in stop if text]
+        until = (lambda ids: any(text in self._decode(ids) for text in ends)) if ends else None
+        written = generate(step, state, [read[-1]], length=length, sampler=sampler, seed=seed, until=until)[0]
         more = self._decode(written)
+        more = more[: min([place for text in ends if (place := more.find(text)) >= 0], default=len(more))]
         apart = self._by_line and prompt[-1:].strip() and more[:1].strip()
         return f"{prompt} {more}" if apart else prompt + more
 
@@ -166,6 +181,31 @@ class LanguageModel(Estimator):
         """Symbols that are not written."""
         tokenizer = self.tokenizers_["tokenizer"]
         return [tokenizer.pad, tokenizer.unknown, tokenizer.begin, *([] if self._by_line else [tokenizer.end])]
+
+    def _excluded(self, forbidden: Sequence[str], allowed: Sequence[str]) -> list[int]:
+        """Ids of the symbols that are not written."""
+        tokens = self.tokenizers_["tokenizer"].tokens
+        place = {symbol: i for i, symbol in enumerate(tokens)}
+        for symbol in (*forbidden, *allowed):
+            if symbol not in place:
+                raise SettingsError(f"the model has no symbol {symbol!r}.{nearest(symbol, tokens)}")
+        others = [i for i in range(len(tokens)) if tokens[i] not in allowed] if allowed else []
+        found = {*self._never, *(place[symbol] for symbol in forbidden), *others}
+        if len(found) == len(tokens):
+            raise SettingsError("every symbol is forbidden; allow at least one")
+        return sorted(found)
+
+    @torch.inference_mode()
+    def log_probabilities(self, texts: Sequence[str]) -> list[tuple[float, int]]:
+        """Of each text by itself: the natural logarithm of its probability, and how many symbols it has."""
+        self._check_fitted()
+        found = []
+        for text in checked_texts(texts):
+            ids = self._encode(text)
+            inputs, targets = pad([[self._begin, *ids[:-1]] if ids else []]), pad([ids])
+            loss = self.model_.loss(inputs.to(self._device), targets.to(self._device)) if ids else None
+            found.append((-loss.total.item() if loss else 0.0, len(ids)))
+        return found
 
     @property
     def _by_line(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -116,6 +117,22 @@ class Tagger(Estimator):
         """For each sentence, the probability of each tag `[T, tags]`, in the order of `classes_`."""
         self._check_fitted()
         return self._found(X, self.model_.probabilities)
+
+    @torch.inference_mode()
+    def log_probabilities(self, X: Sequence[Sentence], y: Sequence[Sentence]) -> list[tuple[float, int]]:
+        """Of each sentence's true tags: the natural logarithm of their probability (with a CRF, of them together; minus
+        infinity for a tag unknown), and how many there are."""
+        self._check_fitted()
+        place = {tag: index for index, tag in enumerate(self.classes_.tolist())}
+        found = []
+        for tokens, tags in _checked(_inputs(X), y, "sentences"):
+            if not set(tags) <= set(place):
+                found.append((-math.inf, len(tags)))
+                continue
+            inputs = self._collator([tokens])(np.array([0])).to(self._device)
+            targets = pad([[place[tag] for tag in tags]]).to(self._device)
+            found.append((-self.model_.loss(inputs, targets).total.item(), len(tags)))
+        return found
 
     def score(self, X: Sequence[Sentence], y: Sequence[Sentence]) -> float:
         """F1 of spans where the tags are of the kind B-person, I-person, O; else accuracy: 0 … 1."""

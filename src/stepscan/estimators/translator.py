@@ -11,7 +11,7 @@ import torch
 
 from stepscan.data.batching import Batch, by_length, pad
 from stepscan.data.tokenizers import TextTokenizer
-from stepscan.decoding import Hypothesis, beam_search, forbidding
+from stepscan.decoding import Hypothesis, at_least, beam_search, forbidding
 from stepscan.errors import SettingsError
 from stepscan.estimators.base import Estimator, bucketed_batches, checked_texts, hold_out, paired
 from stepscan.estimators.error_rates import symbol_error_rate, text_error_rate
@@ -94,18 +94,41 @@ class Translator(Estimator):
         """The best translation of each text, by beam search."""
         return [best[0].text for best in self.translate(sources)]
 
-    def translate(self, sources: Sequence[str], *, n_best: int = 1) -> list[list[Translation]]:
-        """The `n_best` translations of each text, best first."""
+    def translate(
+        self, sources: Sequence[str], *, n_best: int = 1, minimum_length: int = 0, maximum_length: int | None = None
+    ) -> list[list[Translation]]:
+        """The `n_best` translations of each text, best first, of at least and at most so many symbols.
+
+        Without a maximum it is twice the source's symbols and 20; one that is cut off there is given as it is.
+        """
         self._check_fitted()
         ids = self._encode(checked_texts(sources), self._source_tokenizer)
         found: list[list[Translation]] = [[] for _ in ids]
         width = max(self.beam_width, n_best)
         for chosen in by_length([len(row) for row in ids], 32):
-            for index, hypotheses in zip(chosen, self._decode([ids[i] for i in chosen], width, n_best), strict=True):
+            for index, hypotheses in zip(
+                chosen,
+                self._decode([ids[i] for i in chosen], width, n_best, minimum_length, maximum_length),
+                strict=True,
+            ):
                 found[index] = [
                     Translation(self.tokenizers_["tokenizer"].decode(h.tokens), h.log_probability, h.score)
                     for h in hypotheses
                 ]
+        return found
+
+    @torch.inference_mode()
+    def log_probabilities(self, sources: Sequence[str], targets: Sequence[str]) -> list[tuple[float, int]]:
+        """Of each target, given its source: the natural logarithm of its probability, and how many symbols it has, its
+        end among them."""
+        self._check_fitted()
+        writer, found = self.tokenizers_["tokenizer"], []
+        pairs = paired(checked_texts(sources), checked_texts(targets), ("sources", "targets"))
+        for source, target in pairs:
+            read, ids = self._encode([source], self._source_tokenizer)[0], self._encode([target], writer)[0]
+            inputs = [pad([row]).to(self._device) for row in (read, [writer.begin, *ids[:-1]])]
+            loss = self.model_.loss(tuple(inputs), pad([ids]).to(self._device))
+            found.append((-loss.total.item(), len(ids)))
         return found
 
     def score(self, sources: Sequence[str], targets: Sequence[str]) -> float:
@@ -214,15 +237,23 @@ class Translator(Estimator):
         return {"nats": total / count}
 
     @torch.inference_mode()
-    def _decode(self, rows: Sequence[list[int]], width: int, n_best: int) -> list[list[Hypothesis]]:
+    def _decode(
+        self, rows: Sequence[list[int]], width: int, n_best: int, minimum: int, maximum: int | None
+    ) -> list[list[Hypothesis]]:
+        if maximum is not None and maximum < max(minimum, 1):
+            raise SettingsError(f"maximum_length must be at least 1 and the minimum, {minimum}, but is {maximum}")
         tokenizer, source = self.tokenizers_["tokenizer"], pad(rows).to(self._device)
+        step = forbidding(self.model_.generator.array_step, [tokenizer.pad, tokenizer.unknown, tokenizer.begin])
+        state = self.model_.initial_state(source)
+        if minimum:
+            step, state = at_least(step, state, len(rows), tokenizer.end, minimum)
         return beam_search(
-            forbidding(self.model_.generator.array_step, [tokenizer.pad, tokenizer.unknown, tokenizer.begin]),
-            self.model_.initial_state(source),
+            step,
+            state,
             np.full(len(rows), tokenizer.begin),
             width=width,
             stop=tokenizer.end,
-            maximum_length=[2 * len(row) + 20 for row in rows],
+            maximum_length=[max(2 * len(row) + 20, minimum + 1) if maximum is None else maximum for row in rows],
             length_penalty=self.length_penalty,
             n_best=n_best,
         )
