@@ -26,7 +26,7 @@ OPTIONS = {
         --learning-rate --out --quiet --seed --text-column --time-budget --train --valid task
     """,
     "demo": "--only --seed",
-    "evaluate": "--field --format --json --label-column --per-line --text-column files model",
+    "evaluate": "--field --format --json --label-column --per-line --skip-bad-lines --text-column files model",
     "generate": """
         --allow --forbid --json --length --min-p --prompt --repetition-penalty --seed --stop --temperature --top-k
         --top-p model
@@ -42,9 +42,9 @@ OPTIONS = {
         --embedding-size --embeddings --epochs --field --format --hidden-size --init-from --input-feeding
         --input-noise --json --keep-case --label-column --label-smoothing --layers --learning-rate
         --length-penalty --lowercase --no-crf --no-input-feeding --not-tied --not-variational --one-direction
-        --out --overwrite --patience --pooling --quiet --resume --seed --source-tokenizer --spelling-size
-        --text-column --tied --time-budget --tokenizer --train --unknown-probability --valid --variational
-        --vocabulary-size --warmup --weight-decay --weight-drop --window --zoneout task
+        --out --overwrite --patience --pooling --quiet --resume --seed --skip-bad-lines --source-tokenizer
+        --spelling-size --text-column --tied --time-budget --tokenizer --train --unknown-probability --valid
+        --variational --vocabulary-size --warmup --weight-decay --weight-drop --window --zoneout task
     """,
 }
 TORCH_FREE = [

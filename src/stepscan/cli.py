@@ -68,6 +68,10 @@ TEXT_COLUMN = Annotated[
     typer.Option(help="Column with the text: a name, or a number from 1 if there is no header.", rich_help_panel=DATA),
 ]
 LABEL_COLUMN = Annotated[str | None, typer.Option(help="Column with the label, likewise.", rich_help_panel=DATA)]
+SKIP = Annotated[
+    bool,
+    typer.Option("--skip-bad-lines", help="Skip bad lines, count and report them.", rich_help_panel=DATA),
+]
 FIELD = Annotated[str, typer.Option(help="tag: which CoNLL-U field is the tag: upos, xpos, …", rich_help_panel=DATA)]
 
 
@@ -119,6 +123,7 @@ def train(
     format: FORMAT = None,
     text_column: TEXT_COLUMN = None,
     label_column: LABEL_COLUMN = None,
+    skip_bad_lines: SKIP = False,
     field: FIELD = "upos",
     cell: Annotated[
         str | None, _option(MODEL, "lstm, gru, elman or transformer; or one a layer: lstm,transformer.")
@@ -202,21 +207,34 @@ def train(
     from stepscan.estimators.files import Reading
     from stepscan.estimators.files import train as train_on_files
 
-    not_settings = ("task", "train", "out", "valid", "format", "text_column", "label_column", "field", "config")
+    not_settings = (
+        "task",
+        "train",
+        "out",
+        "valid",
+        "format",
+        "text_column",
+        "label_column",
+        "field",
+        "config",
+        "skip_bad_lines",
+    )
     names = [n for n in given if n not in (*not_settings, "resume", "overwrite", "quiet", "as_json")]
     settings = _from_config(config, names) | {n: given[n] for n in names if given[n] is not None}
     for name in {"time_budget", "checkpoint_every"} & set(settings):
         settings[name] = _seconds(settings[name])
+    bad_lines = _bad_lines(skip_bad_lines)
     summary = train_on_files(
         task.value,
         train,
         out,
         valid_files=valid or (),
         settings={**settings, "verbose": not quiet},
-        reading=Reading(format, text_column, label_column, field),
+        reading=Reading(format, text_column, label_column, field, bad_lines),
         overwrite=overwrite,
         resume=resume,
     )
+    _report(bad_lines)
     _print_figures(summary, as_json)
 
 
@@ -298,6 +316,7 @@ def evaluate(
     format: FORMAT = None,
     text_column: TEXT_COLUMN = None,
     label_column: LABEL_COLUMN = None,
+    skip_bad_lines: SKIP = False,
     field: FIELD = "upos",
     per_line: Annotated[
         bool, typer.Option("--per-line", help="Instead: the log-probability of each text or right answer.")
@@ -308,12 +327,16 @@ def evaluate(
     from stepscan.estimators.files import Reading, evaluate_lines
     from stepscan.estimators.files import evaluate as evaluate_files
 
+    bad_lines = _bad_lines(skip_bad_lines)
+    reading = Reading(format, text_column, label_column, field, bad_lines)
     if per_line:
-        for row in evaluate_lines(model, files, reading=Reading(format, text_column, label_column, field)):
+        for row in evaluate_lines(model, files, reading=reading):
             print(json.dumps(row) if as_json else f"{row['log_probability']:.4f}\t{row['symbols']}")
+        _report(bad_lines)
         return
-
-    _print_figures(evaluate_files(model, files, reading=Reading(format, text_column, label_column, field)), as_json)
+    figures = evaluate_files(model, files, reading=reading)
+    _report(bad_lines)
+    _print_figures(figures, as_json)
 
 
 @app.command(epilog="Example: stepscan predict model 'not a bad film at all'")
@@ -472,6 +495,18 @@ def main() -> None:
 
 def _say(what: str, message: object) -> None:
     Console(stderr=True).print(f"{what} {escape(str(message))}", highlight=False, soft_wrap=True)
+
+
+def _bad_lines(wanted: bool) -> Any:
+    from stepscan.data.bad_lines import BadLines
+
+    return BadLines() if wanted else None
+
+
+def _report(bad_lines: Any) -> None:
+    """What was skipped, on standard error."""
+    if bad_lines and bad_lines.counts:
+        _say("[bold yellow]warning:[/bold yellow]", bad_lines.report())
 
 
 def _print_figures(figures: dict[str, Any], as_json: bool) -> None:

@@ -106,7 +106,7 @@ def test_wrong_fields(file):
         read_tagged(file("a.conll", "a O\n"), field="xpos")
 
 
-CHARACTERS = st.characters(exclude_categories=["Cs"], exclude_characters="\r\n\t ")
+CHARACTERS = st.characters(exclude_categories=["Cs"], exclude_characters="\0\r\n\t ")
 WORD = st.text(CHARACTERS, min_size=1).filter(lambda word: word != "-DOCSTART-")
 SENTENCE = st.lists(st.tuples(WORD, WORD), min_size=1)
 

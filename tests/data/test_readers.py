@@ -184,7 +184,7 @@ def test_wrong_settings(file):
         read_texts(path, format="lines", text_column=1)
 
 
-TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r")).filter(str.strip)
+TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0\r")).filter(str.strip)
 LABEL = TEXT.map(str.strip)
 
 

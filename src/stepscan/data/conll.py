@@ -6,8 +6,9 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from stepscan.data.bad_lines import BadLines, check_some, keep
 from stepscan.data.examples import TaggedSentence
-from stepscan.data.lines import read_lines
+from stepscan.data.lines import Line, read_lines, whole_lines
 from stepscan.data.tables import choose_format
 from stepscan.errors import DataError, SettingsError, nearest
 
@@ -19,7 +20,9 @@ _SUFFIXES = {".conllu": "conllu"}
 _NAMED = {".conllu", ".conll", ".iob", ".bio", ".tsv", ".txt"}  # names that tell columns from text
 
 
-def read_tagged(path: str | Path, *, format: str | None = None, field: str = "upos") -> list[TaggedSentence]:
+def read_tagged(
+    path: str | Path, *, format: str | None = None, field: str = "upos", bad_lines: BadLines | None = None
+) -> list[TaggedSentence]:
     """Sentences whose tokens have one tag each.
 
     Args:
@@ -29,6 +32,7 @@ def read_tagged(path: str | Path, *, format: str | None = None, field: str = "up
             skipped). By default `.conllu` is CoNLL-U and anything else columns.
         field: the CoNLL-U field that is the tag: form, lemma, upos, xpos, feats or deprel. A `_` is a tag like any
             other, but a field that is `_` throughout is an error.
+        bad_lines: skips and counts sentences with a bad line; without it the first one is an error.
 
     Raises:
         SettingsError: an unknown format or field, or a field for a file that is not CoNLL-U.
@@ -39,13 +43,15 @@ def read_tagged(path: str | Path, *, format: str | None = None, field: str = "up
     if field not in _FIELDS:
         raise SettingsError(f"There is no field {field!r} to tag with.{nearest(field, _FIELDS)}")
     if format == "conllu":
-        return _read_conllu(path, field)
+        return list(_conllu(path, field, bad_lines))
     if field != "upos":
         raise SettingsError(f"Only CoNLL-U has a field {field!r}; in CoNLL columns the last column is the tag.")
-    return _read_columns(path, least=2)
+    return list(_columns(path, 2, bad_lines))
 
 
-def read_sentences(path: str | Path, *, format: str | None = None) -> list[list[str]]:
+def read_sentences(
+    path: str | Path, *, format: str | None = None, bad_lines: BadLines | None = None
+) -> list[list[str]]:
     """Only the tokens of sentences.
 
     Formats are those of `read_tagged`, where columns may be a single one, and "text", by default for `.txt`: one
@@ -54,13 +60,20 @@ def read_sentences(path: str | Path, *, format: str | None = None) -> list[list[
     Raises:
         DataError: as `read_tagged`; and if neither the name nor tabs say whether the file is text or columns.
     """
+    return list(stream_sentences(path, format=format, bad_lines=bad_lines))
+
+
+def stream_sentences(
+    path: str | Path, *, format: str | None = None, bad_lines: BadLines | None = None
+) -> Iterator[list[str]]:
+    """Like `read_sentences`, one at a time."""
     if format is None and Path(str(path).removesuffix(".gz")).suffix.lower() not in _NAMED:
         _refuse_text(path)
     format = choose_format(path, format, {**_SUFFIXES, ".txt": "text"}, otherwise="columns")
     if format == "text":
-        return [line.split() for _, line in read_lines(path)]
-    sentences = _read_conllu(path, "form") if format == "conllu" else _read_columns(path, least=1)
-    return [sentence.tokens for sentence in sentences]
+        return check_some((line.split() for _, line in read_lines(path, bad_lines)), path, bad_lines)
+    sentences = _conllu(path, "form", bad_lines) if format == "conllu" else _columns(path, 1, bad_lines)
+    return (sentence.tokens for sentence in sentences)
 
 
 def _refuse_text(path: str | Path) -> None:
@@ -77,31 +90,57 @@ def _refuse_text(path: str | Path) -> None:
             return
 
 
-def _read_conllu(path: str | Path, field: str) -> list[TaggedSentence]:
-    rows = [list(_words(path, block)) for block in _blocks(path)]
-    sentences = _sentences(path, rows, tag=_FIELDS[field])
-    if all(tag == "_" for sentence in sentences for tag in sentence.tags):
-        line = next(line for sentence in rows for line, _ in sentence)
+def _conllu(path: str | Path, field: str, bad_lines: BadLines | None) -> Iterator[TaggedSentence]:
+    first, filled = 0, False
+    tag = _FIELDS[field]
+    sentences = keep(_blocks(path), lambda block: _words(path, block, tag), bad_lines, "sentence")
+    for rows in _some(sentences, path, bad_lines):
+        first = first or rows[0][0]
+        sentence = TaggedSentence([row[1] for _, row in rows], [row[tag] for _, row in rows])
+        filled = filled or any(each != "_" for each in sentence.tags)
+        yield sentence
+    if not filled:
         hint = "Choose another field." if field != "form" else "Some corpora are published without their words."
-        raise DataError(f"the field {field!r} is '_' in every word of the file.", path=path, line=line, hint=hint)
-    return sentences
+        raise DataError(f"the field {field!r} is '_' in every word of the file.", path=path, line=first, hint=hint)
 
 
-def _read_columns(path: str | Path, least: int) -> list[TaggedSentence]:
-    rows = [[(line, _split(text)) for line, text in block] for block in _blocks(path)]
-    first, width = next(((line, max(len(row), least)) for block in rows for line, row in block), (1, least))
-    for line, row in (each for block in rows for each in block):
-        if len(row) != width:
-            expected = f"{width} columns, as in line {first}" if line != first else "a token and a tag"
-            raise DataError(f"expected {expected}, but got {len(row)}: {' '.join(row)!r}.", path=path, line=line)
-    return _sentences(path, rows, tag=-1)
+def _columns(path: str | Path, least: int, bad_lines: BadLines | None) -> Iterator[TaggedSentence]:
+    first: Row | None = None
+
+    def rows_of(block: list[Line]) -> list[Row]:
+        nonlocal first
+        rows = [(line.number, _split(_text(line))) for line in block]
+        number, row = first or rows[0]
+        width = max(len(row), least)
+        for line, row in rows:
+            if len(row) != width:
+                expected = f"{width} columns, as in line {number}" if line != number else "a token and a tag"
+                raise DataError(f"expected {expected}, but got {len(row)}: {' '.join(row)!r}.", path=path, line=line)
+            _check_filled(row[0], row[-1], path, line)
+        first = first or rows[0]
+        return rows
+
+    for rows in _some(keep(_blocks(path), rows_of, bad_lines, "sentence"), path, bad_lines):
+        yield TaggedSentence([row[0] for _, row in rows], [row[-1] for _, row in rows])
 
 
-def _blocks(path: str | Path) -> Iterator[list[tuple[int, str]]]:
-    block: list[tuple[int, str]] = []
-    for number, line in read_lines(path):
-        if line.strip(" \t") and _split(line)[0] != "-DOCSTART-":
-            block.append((number, line))
+def _some(sentences: Iterator[list[Row]], path: str | Path, bad_lines: BadLines | None) -> Iterator[list[Row]]:
+    """The sentences that have words; an error if there is none."""
+    found = False
+    for rows in check_some(sentences, path, bad_lines):
+        if rows:
+            found = True
+            yield rows
+    if not found:
+        raise DataError("the file has no sentence.", path=path)
+
+
+def _blocks(path: str | Path) -> Iterator[list[Line]]:
+    block: list[Line] = []
+    for line in whole_lines(path):
+        text = line.text.removesuffix("\n")
+        if line.error or (text.strip(" \t") and _split(text)[0] != "-DOCSTART-"):
+            block.append(line)
         elif block:
             yield block
             block = []
@@ -109,35 +148,38 @@ def _blocks(path: str | Path) -> Iterator[list[tuple[int, str]]]:
         yield block
 
 
-def _words(path: str | Path, block: list[tuple[int, str]]) -> Iterator[Row]:
-    expected = 1
-    for line, text in block:
+def _text(line: Line) -> str:
+    if line.error:
+        raise line.error
+    return line.text.removesuffix("\n")
+
+
+def _words(path: str | Path, block: list[Line], tag: int) -> list[Row]:
+    rows: list[Row] = []
+    for line in block:
+        text = _text(line)
         if text.startswith("#"):
             continue
         row = text.split("\t")
         if len(row) != 10:
-            raise DataError(f"expected 10 columns with tabs between, but got {len(row)}.", path=path, line=line)
+            reason = f"expected 10 columns with tabs between, but got {len(row)}."
+            raise DataError(reason, path=path, line=line.number)
         if re.fullmatch(r"[0-9]+[-.][0-9]+", row[0]):
             continue
-        if row[0] != str(expected):
+        if row[0] != str(len(rows) + 1):
             hint = "Sentences need a blank line between them." if row[0] == "1" else ""
-            raise DataError(f"expected the word id {expected}, but got {row[0]!r}.", path=path, line=line, hint=hint)
-        expected += 1
-        yield line, row
+            reason = f"expected the word id {len(rows) + 1}, but got {row[0]!r}."
+            raise DataError(reason, path=path, line=line.number, hint=hint)
+        _check_filled(row[1], row[tag], path, line.number)
+        rows.append((line.number, row))
+    return rows
+
+
+def _check_filled(token: str, tag: str, path: str | Path, line: int) -> None:
+    if not (token and tag):
+        raise DataError(f"the {'tag' if token else 'token'} is empty.", path=path, line=line)
 
 
 def _split(text: str) -> list[str]:
     # Only spaces and tabs part columns: a token may be another kind of white space, such as a no-break space.
     return text.split("\t") if "\t" in text else re.split(" +", text.strip(" "))
-
-
-def _sentences(path: str | Path, rows: list[list[Row]], tag: int) -> list[TaggedSentence]:
-    token = 1 if tag > 0 else 0
-    for line, row in (each for block in rows for each in block):
-        if not (row[token] and row[tag]):
-            raise DataError(f"the {'tag' if row[token] else 'token'} is empty.", path=path, line=line)
-    sentences = [TaggedSentence([row[token] for _, row in block], [row[tag] for _, row in block]) for block in rows]
-    sentences = [sentence for sentence in sentences if sentence.tokens]
-    if not sentences:
-        raise DataError("the file has no sentence.", path=path)
-    return sentences

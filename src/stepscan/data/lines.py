@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import difflib
 import gzip
 import os
@@ -9,41 +10,66 @@ import secrets
 import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
+from stepscan.data.bad_lines import BadLines, check_some, keep, refuse
 from stepscan.errors import DataError
 
 _GZIP_MAGIC = b"\x1f\x8b"
+LONGEST_LINE = 2**24  # bytes: a line is one example
+LONGEST_TEXT = 2**30  # bytes: a corpus may be one line, as text8 is
 
 
-def read_lines(path: str | Path) -> Iterator[tuple[int, str]]:
+class Line(NamedTuple):
+    """A line: its number from 1, its text with its end (only the last may have none), and what is wrong with it.
+
+    The text of a wrong one is what can be made of it; nobody is to use it, but it parts sentences and rows.
+    """
+
+    number: int
+    text: str
+    error: DataError | None = None
+
+
+def read_lines(path: str | Path, bad_lines: BadLines | None = None) -> Iterator[tuple[int, str]]:
     """Stream the lines of a text file, gzip or plain, as `(line number from 1, text without the line end)`.
 
     LF and CRLF end a line and nothing else does. A leading byte order mark is dropped.
 
     Raises:
-        DataError: a file that is missing, a folder, empty (no line with anything but white space), not UTF-8, or
-            damaged gzip; raised when the iterator gets there.
+        DataError: a file that is missing, a folder, empty (no line with anything but white space), UTF-16, ended by
+            lone carriage returns, or damaged gzip; raised when the iterator gets there. Also, without `bad_lines`, a
+            line that is not UTF-8, holds a NUL or is longer than 16 MiB.
     """
-    for number, line in read_whole_lines(path):
-        yield number, line.removesuffix("\n")
+    for line in whole_lines(path):
+        if line.error:
+            refuse(line.error, bad_lines)
+        else:
+            yield line.number, line.text.removesuffix("\n")
 
 
-def read_text(path: str | Path) -> str:
+def read_text(path: str | Path, bad_lines: BadLines | None = None) -> str:
     """The whole text of a file, every line end as `"\\n"`; otherwise, and in its errors, like `read_lines`."""
-    return "".join(line for _, line in read_whole_lines(path))
+
+    def text_of(line: Line) -> str:
+        if line.error:
+            raise line.error
+        return line.text
+
+    lines = keep(whole_lines(path, longest=LONGEST_TEXT), text_of, bad_lines)
+    return "".join(check_some(lines, path, bad_lines))
 
 
-def read_whole_lines(path: str | Path) -> Iterator[tuple[int, str]]:
-    """Like `read_lines`, but each line keeps its end, as `"\\n"`; only the last may have none."""
+def whole_lines(path: str | Path, longest: int = LONGEST_LINE) -> Iterator[Line]:
+    """Every line, wrong ones too; faults of the whole file are errors as in `read_lines`."""
     blank = True
-    for number, raw in _raw_lines(Path(path)):
-        line = _decode(raw, path, number)
-        if line.endswith("\r\n"):
-            line = line[:-2] + "\n"
+    for number, raw in _raw_lines(Path(path), longest):
         if number == 1:
-            line = line.removeprefix("\ufeff")
-        blank = blank and not line.strip()
-        yield number, line
+            _refuse_other_files(raw, path)
+            raw = raw.removeprefix(codecs.BOM_UTF8)
+        line = _checked(raw, path, number, longest)
+        blank = blank and not line.error and not line.text.strip()
+        yield line
     if blank:
         raise DataError("the file is empty: expected at least one line of text.", path=path)
 
@@ -79,15 +105,19 @@ def write_lines(path: str | Path, lines: Iterable[str]) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def _raw_lines(path: Path) -> Iterator[tuple[int, bytes]]:
+def _raw_lines(path: Path, longest: int) -> Iterator[tuple[int, bytes]]:
+    """Lines as bytes; of one longer than `longest` bytes, so many and one more."""
     number = 0
     try:
         with open(path, "rb") as file:
             packed = file.peek(2)[:2] == _GZIP_MAGIC
-            lines: Iterable[bytes] = gzip.GzipFile(fileobj=file) if packed else file
-            for raw in lines:
+            stream = gzip.GzipFile(fileobj=file) if packed else file
+            while raw := stream.readline(longest + 1):
                 number += 1
                 yield number, raw
+                part = raw
+                while len(part) > longest and not part.endswith(b"\n"):
+                    part = stream.readline(longest + 1)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise DataError(
             f"the gzip data is cut off or damaged: {error}.",
@@ -111,16 +141,33 @@ def _cannot_read(path: Path, error: OSError) -> DataError:
     return DataError("no such file.", path=path, hint=f"Did you mean {near[0]!r}?" if near else "")
 
 
-def _decode(raw: bytes, path: str | Path, number: int) -> str:
+def _refuse_other_files(first: bytes, path: str | Path) -> None:
+    """Raise if the first line shows that the file is no UTF-8 text with lines that end as they do today."""
+    if first.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        hint = "Convert the file first: iconv -f UTF-16 -t UTF-8 OLD > NEW"
+        raise DataError("expected UTF-8 text, but its byte order mark says UTF-16.", path=path, hint=hint)
+    if not first.endswith(b"\n") and first.rstrip(b"\r").count(b"\r") > 0:
+        reason = "expected lines that end in LF or CRLF, but its only line holds lone carriage returns (CR)."
+        raise DataError(reason, path=path, hint="Convert the file first: tr '\\r' '\\n' < OLD > NEW")
+
+
+def _checked(raw: bytes, path: str | Path, number: int, longest: int) -> Line:
+    if len(raw) > longest:
+        reason = f"the line is longer than {longest / 2**20:,.0f} MiB."
+        hint = "Is this a text file, with one example a line? Part the line."
+        return Line(number, "?\n", DataError(reason, path=path, line=number, hint=hint))
+    if raw.endswith(b"\r\n"):
+        raw = raw[:-2] + b"\n"
+    if b"\0" in raw:
+        reason = f"expected text, but byte {raw.index(0) + 1} of the line is NUL (0x00)."
+        error = DataError(reason, path=path, line=number, hint="Is this a binary file, or UTF-16?")
+        return Line(number, raw.decode("utf-8", "replace"), error)
     try:
-        return raw.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise DataError(
-            f"expected UTF-8 text, but byte {error.start + 1} of the line is 0x{raw[error.start]:02x}.",
-            path=path,
-            line=number,
-            hint="Convert the file first, for example: iconv -f LATIN1 -t UTF-8 OLD > NEW",
-        ) from error
+        return Line(number, raw.decode("utf-8"))
+    except UnicodeDecodeError as bad:
+        reason = f"expected UTF-8 text, but byte {bad.start + 1} of the line is 0x{raw[bad.start]:02x}."
+        hint = "Convert the file first, for example: iconv -f LATIN1 -t UTF-8 OLD > NEW"
+        return Line(number, raw.decode("utf-8", "replace"), DataError(reason, path=path, line=number, hint=hint))
 
 
 def _encoded(lines: Iterable[str], path: str | Path) -> Iterator[bytes]:

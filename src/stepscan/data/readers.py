@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
-from stepscan.data.conll import read_sentences, read_tagged
+from stepscan.data.bad_lines import BadLines, check_some, keep, refuse
+from stepscan.data.conll import read_sentences, read_tagged, stream_sentences
 from stepscan.data.examples import LabelledText, Pair, TaggedSentence
-from stepscan.data.lines import read_lines, write_lines
+from stepscan.data.lines import Line, read_lines, whole_lines, write_lines
 from stepscan.data.tables import (
     TABLE_SUFFIXES,
     Column,
@@ -27,6 +29,7 @@ from stepscan.data.tables import (
 from stepscan.errors import DataError, SettingsError
 
 __all__ = [
+    "BadLines",
     "LabelledText",
     "Pair",
     "TaggedSentence",
@@ -36,6 +39,8 @@ __all__ = [
     "read_sentences",
     "read_tagged",
     "read_texts",
+    "stream_sentences",
+    "stream_texts",
     "write_lines",
 ]
 
@@ -56,6 +61,7 @@ def read_labelled(
     format: str | None = None,
     text_column: str | int | None = None,
     label_column: str | int | None = None,
+    bad_lines: BadLines | None = None,
 ) -> list[LabelledText]:
     """Texts with one label each, as a string.
 
@@ -67,6 +73,7 @@ def read_labelled(
         text_column, label_column: names of columns (or JSON keys), in any case. By default `text`, or else the only
             one of `sentence`, `review`, `content`; and `label`, or else the only one of `class`, `sentiment`,
             `category`, `target`. Two positions from 1 (integers or strings of digits) mean CSV or TSV without a header.
+        bad_lines: skips bad lines and counts them; without it the first one is an error.
 
     Raises:
         SettingsError: an unknown format, or settings that contradict each other.
@@ -77,42 +84,71 @@ def read_labelled(
     if format == "lines":
         if text_column is not None or label_column is not None:
             raise SettingsError("A file of labelled lines has no columns to name; give format='csv', 'tsv' or 'jsonl'.")
-        return list(_labelled_lines(path))
+        rows = keep(filled_lines(path, bad_lines), lambda row: _labelled_line(row, path), bad_lines)
+        return list(check_some(rows, path, bad_lines))
     table = Table(
         path,
         format,
         (Column("text", text_column, _TEXT_GUESSES), Column("label", label_column, _LABEL_GUESSES)),
         hint="Name them with text_column and label_column; for a CSV or TSV file without a header give positions, "
         "text_column=1 and label_column=2.",
+        bad_lines=bad_lines,
     )
-    return [
-        LabelledText(text_value(text, "text", path, line), _label(label, path, line))
-        for line, (text, label) in table.rows()
-    ]
+
+    def example(row: tuple[int, list[object]]) -> LabelledText:
+        line, (text, label) = row
+        return LabelledText(text_value(text, "text", path, line), _label(label, path, line))
+
+    return list(check_some(keep(table.rows(), example, bad_lines), path, bad_lines))
 
 
-def read_texts(path: str | Path, *, format: str | None = None, text_column: str | int | None = None) -> list[str]:
+def read_texts(
+    path: str | Path,
+    *,
+    format: str | None = None,
+    text_column: str | int | None = None,
+    bad_lines: BadLines | None = None,
+) -> list[str]:
     """Texts without labels, one a line, or the text column of CSV, TSV or JSON Lines (as in `read_labelled`).
 
     Empty texts are kept, so that what is computed from them stays aligned with the file.
     """
+    return list(stream_texts(path, format=format, text_column=text_column, bad_lines=bad_lines))
+
+
+def stream_texts(
+    path: str | Path,
+    *,
+    format: str | None = None,
+    text_column: str | int | None = None,
+    bad_lines: BadLines | None = None,
+) -> Iterator[str]:
+    """Like `read_texts`, one at a time."""
     format = labelled_format(path, format)
     if format == "lines":
         if text_column is not None:
             raise SettingsError("A file of one text a line has no columns; give format='csv', 'tsv' or 'jsonl'.")
-        return [text for _, text in read_lines(path)]
+        return check_some((text for _, text in read_lines(path, bad_lines)), path, bad_lines)
     hint = "Name it with text_column; for a CSV or TSV file without a header give its position, text_column=1."
-    table = Table(path, format, (Column("text", text_column, _TEXT_GUESSES),), hint)
-    return [string_value(text, "text", path, line) for line, (text,) in table.rows()]
+    table = Table(path, format, (Column("text", text_column, _TEXT_GUESSES),), hint, bad_lines)
+
+    def text_of(row: tuple[int, list[object]]) -> str:
+        line, (text,) = row
+        return string_value(text, "text", path, line)
+
+    return check_some(keep(table.rows(), text_of, bad_lines), path, bad_lines)
 
 
-def read_parallel(paths: str | Path | Sequence[str | Path], *, format: str | None = None) -> list[Pair]:
+def read_parallel(
+    paths: str | Path | Sequence[str | Path], *, format: str | None = None, bad_lines: BadLines | None = None
+) -> list[Pair]:
     """Pairs of source and target: one file of pairs, or two files with as many lines each.
 
     Args:
         paths: one `.tsv` of exactly two columns without a header, one `.jsonl` with the keys `source` and `target`,
             or two files, source and target, one text a line.
         format: "tsv", "jsonl" or "lines" (two files); by default as the number of files and the name say.
+        bad_lines: skips and counts bad lines, of two files the pair on both sides; without it the first is an error.
 
     Raises:
         SettingsError: neither one file nor two, or a format that does not go with their number.
@@ -128,20 +164,22 @@ def read_parallel(paths: str | Path | Sequence[str | Path], *, format: str | Non
         given = f"format {format!r} and {len(files)} file{'s' * (len(files) - 1)}"
         raise SettingsError(f"Expected one file in format 'tsv' or 'jsonl', or two files of 'lines', but got {given}.")
     if format == "lines":
-        return _lines_of_two(*files)
-    rows = _two_columns(files[0]) if format == "tsv" else _two_keys(files[0])
-    return [
-        Pair(text_value(source, "source", files[0], line), text_value(target, "target", files[0], line))
-        for line, (source, target) in rows
-    ]
+        return _lines_of_two(files[0], files[1], bad_lines)
+    read: Callable[..., Iterator[tuple[int, Any]]] = _two_columns if format == "tsv" else _two_keys
+
+    def pair(row: tuple[int, Any]) -> Pair:
+        line, (source, target) = row
+        return Pair(text_value(source, "source", files[0], line), text_value(target, "target", files[0], line))
+
+    return list(check_some(keep(read(files[0], bad_lines), pair, bad_lines), files[0], bad_lines))
 
 
-def _labelled_lines(path: str | Path) -> Iterator[LabelledText]:
-    for line, row in filled_lines(path):
-        label, _, text = re.split(r"([ \t]+|$)", row, maxsplit=1)
-        if label.startswith(_FASTTEXT) and text.startswith(_FASTTEXT):
-            raise DataError("expected one label, but got several.", path=path, line=line)
-        yield LabelledText(text_value(text, "text", path, line), _label(label.removeprefix(_FASTTEXT), path, line))
+def _labelled_line(numbered: tuple[int, str], path: str | Path) -> LabelledText:
+    line, row = numbered
+    label, _, text = re.split(r"([ \t]+|$)", row, maxsplit=1)
+    if label.startswith(_FASTTEXT) and text.startswith(_FASTTEXT):
+        raise DataError("expected one label, but got several.", path=path, line=line)
+    return LabelledText(text_value(text, "text", path, line), _label(label.removeprefix(_FASTTEXT), path, line))
 
 
 def _label(value: object, path: str | Path, line: int) -> str:
@@ -151,26 +189,39 @@ def _label(value: object, path: str | Path, line: int) -> str:
     return text_value(value if isinstance(value, str) else json.dumps(value), "label", path, line).strip()
 
 
-def _two_columns(path: str | Path) -> Iterator[tuple[int, list[str]]]:
-    for line, row in filled_lines(path):
+def _two_columns(path: str | Path, bad_lines: BadLines | None) -> Iterator[tuple[int, list[str]]]:
+    for line, row in filled_lines(path, bad_lines):
         fields = row.split("\t")
-        if len(fields) != 2:
+        if len(fields) == 2:
+            yield line, fields
+        else:
             reason = f"expected source and target with a tab between, but got {len(fields)} fields."
-            raise DataError(reason, path=path, line=line)
-        yield line, fields
+            refuse(DataError(reason, path=path, line=line), bad_lines)
 
 
-def _two_keys(path: str | Path) -> Iterator[tuple[int, list[object]]]:
+def _two_keys(path: str | Path, bad_lines: BadLines | None) -> Iterator[tuple[int, list[object]]]:
     columns = (Column("source"), Column("target"))
-    return Table(path, "jsonl", columns, hint="Write objects with the keys 'source' and 'target'.").rows()
+    return Table(path, "jsonl", columns, "Write objects with the keys 'source' and 'target'.", bad_lines).rows()
 
 
-def _lines_of_two(source: str | Path, target: str | Path) -> list[Pair]:
-    sources, targets = ([text for _, text in read_lines(path)] for path in (source, target))
+def _lines_of_two(source: str | Path, target: str | Path, bad_lines: BadLines | None) -> list[Pair]:
+    sources, targets = (list(whole_lines(path)) for path in (source, target))
+    if bad_lines is None:
+        for error in (line.error for lines in (sources, targets) for line in lines if line.error):
+            raise error
     if len(sources) != len(targets):
         reason = f"expected as many lines as in {target}, but this file has {len(sources)} and that one {len(targets)}."
         raise DataError(reason, path=source)
-    return [
-        Pair(text_value(left, "source", source, line), text_value(right, "target", target, line))
-        for line, (left, right) in enumerate(zip(sources, targets, strict=True), start=1)
-    ]
+
+    def side(line: Line, role: str, path: str | Path) -> str:
+        if line.error:
+            raise line.error
+        return text_value(line.text.removesuffix("\n"), role, path, line.number)
+
+    def pair(lines: tuple[Line, Line]) -> Pair:
+        return Pair(side(lines[0], "source", source), side(lines[1], "target", target))
+
+    pairs = list(keep(zip(sources, targets, strict=True), pair, bad_lines, unit="pair"))
+    if not pairs:
+        raise DataError(f"nothing is left of it and {target}: every pair has a bad line.", path=source)
+    return pairs

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import csv
 import json
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
-from stepscan.data.lines import read_lines, read_whole_lines
+from stepscan.data.bad_lines import BadLines, keep, refuse
+from stepscan.data.lines import Line, read_lines, whole_lines
 from stepscan.errors import DataError, SettingsError, nearest
 
 TABLE_SUFFIXES = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".json": "jsonl", ".ndjson": "jsonl"}
@@ -47,6 +49,7 @@ class Table:
     format: str
     columns: tuple[Column, ...]
     hint: str
+    bad_lines: BadLines | None = None  # skips them; the header is always needed
 
     def rows(self) -> Iterator[tuple[int, list[object]]]:
         """Stream `(line where the row begins, values in the order of columns)`; CSV and TSV give strings.
@@ -58,27 +61,31 @@ class Table:
         return self._objects() if self.format == "jsonl" else self._delimited()
 
     def _objects(self) -> Iterator[tuple[int, list[object]]]:
-        for number, line in filled_lines(self.path):
-            record = _parse_object(line, self.path, number)
-            names = list(record)
-            yield number, [record[names[self._find(names, column, number)]] for column in self.columns]
+        return keep(filled_lines(self.path, self.bad_lines), self._values, self.bad_lines)
+
+    def _values(self, row: tuple[int, str]) -> tuple[int, list[object]]:
+        number, line = row
+        record = _parse_object(line, self.path, number)
+        names = list(record)
+        return number, [record[names[self._find(names, column, number)]] for column in self.columns]
 
     def _delimited(self) -> Iterator[tuple[int, list[object]]]:
         by_position = self._by_position()
-        rows = _csv_rows(self.path) if self.format == "csv" else _tsv_rows(self.path)
-        line, first = next(_without_blank_end(rows, self.path), (1, [""]))
+        rows = (_csv_rows if self.format == "csv" else _tsv_rows)(self.path, self.bad_lines)
+        line, first = next(_without_blank_end(rows, self.path, self.bad_lines), (1, [""]))
         if len(first) > 1:
-            rows = _without_blank_end(rows, self.path)
+            rows = _without_blank_end(rows, self.path, self.bad_lines)
         find = self._place if by_position else self._find
         places = [find(first, column, line) for column in self.columns]
         found = False
         for number, row in chain([(line, first)], rows) if by_position else rows:
-            if len(row) != len(first):
-                hint = "Put quotation marks around a field that contains a comma." if self.format == "csv" else ""
-                reason = f"expected {len(first)} fields, as in line {line}, but got {len(row)}."
-                raise DataError(reason, path=self.path, line=number, hint=hint)
             found = True
-            yield number, [row[place] for place in places]
+            if len(row) == len(first):
+                yield number, [row[place] for place in places]
+                continue
+            hint = "Put quotation marks around a field that contains a comma." if self.format == "csv" else ""
+            reason = f"expected {len(first)} fields, as in line {line}, but got {len(row)}."
+            refuse(DataError(reason, path=self.path, line=number, hint=hint), self.bad_lines)
         if not found:
             raise DataError("the file has a header but no rows.", path=self.path, line=line, hint=self.hint)
 
@@ -126,10 +133,10 @@ def choose_format(path: str | Path, format: str | None, suffixes: dict[str, str]
     return format
 
 
-def filled_lines(path: str | Path) -> Iterator[tuple[int, str]]:
+def filled_lines(path: str | Path, bad_lines: BadLines | None = None) -> Iterator[tuple[int, str]]:
     """The lines of a file without blank ones at the end; a DataError for a blank one between others."""
-    rows = ((number, [line]) for number, line in read_lines(path))
-    return ((number, line) for number, (line,) in _without_blank_end(rows, path))
+    rows = ((number, [line]) for number, line in read_lines(path, bad_lines))
+    return ((number, line) for number, (line,) in _without_blank_end(rows, path, bad_lines))
 
 
 def string_value(value: object, role: str, path: str | Path, line: int) -> str:
@@ -153,34 +160,56 @@ def json_kind(value: object) -> str:
     return kinds.get(type(value), "a number")
 
 
-def _csv_rows(path: str | Path) -> Iterator[tuple[int, list[str]]]:
+def _csv_rows(path: str | Path, bad_lines: BadLines | None) -> Iterator[tuple[int, list[str]]]:
     # The csv module's own limit, 131,072 characters a field, is shorter than a long document.
     csv.field_size_limit(max(csv.field_size_limit(), 2**31 - 1))
-    # strict: otherwise a quotation mark that is never closed swallows the rest of the file in silence.
-    reader = csv.reader((line for _, line in read_whole_lines(path)), strict=True)
-    start = 1
-    try:
-        for row in reader:
-            yield start, row or [""]
-            start = reader.line_num + 1
-    except csv.Error as error:
-        hint = "Is a quotation mark missing? Inside quotation marks, one is written twice."
-        raise DataError(f"the row that begins here is not CSV: {error}.", path=path, line=start, hint=hint) from error
+    lines, taken = whole_lines(path), deque[Line]()
+
+    def row_lines() -> Iterator[str]:
+        for line in lines:
+            taken.append(line)
+            if bad_lines is None and line.error:
+                raise line.error
+            yield line.text
+
+    while True:
+        # strict: otherwise a quotation mark that is never closed swallows the rest of the file in silence.
+        reader = csv.reader(row_lines(), strict=True)
+        try:
+            for row in reader:
+                start, error = taken[0].number, next((line.error for line in taken if line.error), None)
+                taken.clear()
+                if error:
+                    refuse(error, bad_lines)
+                else:
+                    yield start, row or [""]
+            return
+        except csv.Error as error:
+            bad, *rest = taken
+            hint = "Is a quotation mark missing? Inside quotation marks, one is written twice."
+            reason = f"the row that begins here is not CSV: {error}."
+            refuse(DataError(reason, path=path, line=bad.number, hint=hint), bad_lines)
+            lines = chain(rest, lines)  # a line that looks on its own like a row may be one
+            taken.clear()
 
 
-def _tsv_rows(path: str | Path) -> Iterator[tuple[int, list[str]]]:
+def _tsv_rows(path: str | Path, bad_lines: BadLines | None) -> Iterator[tuple[int, list[str]]]:
     # Split by hand: csv.reader, even without quoting, fails at a lone carriage return inside a line.
-    return ((number, line.split("\t")) for number, line in read_lines(path))
+    return ((number, line.split("\t")) for number, line in read_lines(path, bad_lines))
 
 
-def _without_blank_end(rows: Iterator[tuple[int, list[str]]], path: str | Path) -> Iterator[tuple[int, list[str]]]:
-    blank = None
+def _without_blank_end(
+    rows: Iterator[tuple[int, list[str]]], path: str | Path, bad_lines: BadLines | None
+) -> Iterator[tuple[int, list[str]]]:
+    blank: list[int] = []
     for line, row in rows:
         if len(row) == 1 and not row[0].strip():
-            blank = blank or line
+            blank.append(line)
             continue
-        if blank:
-            raise DataError("expected an example, but the line is blank.", path=path, line=blank, hint="Remove it.")
+        for number in blank:
+            reason = "expected an example, but the line is blank."
+            refuse(DataError(reason, path=path, line=number, hint="Remove it."), bad_lines)
+        blank.clear()
         yield line, row
 
 

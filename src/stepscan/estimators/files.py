@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from stepscan.data.bad_lines import BadLines
 from stepscan.data.lines import read_text
 from stepscan.data.readers import labelled_format, read_labelled, read_parallel, read_sentences, read_tagged, read_texts
 from stepscan.data.series import read_labelled_series, read_tagged_series, series_format
@@ -32,6 +33,7 @@ class Reading(NamedTuple):
     text_column: str | None = None
     label_column: str | None = None
     field: str = "upos"
+    bad_lines: BadLines | None = None  # counts what it skips; without it the first bad line is an error
 
 
 def read_examples(task: str, files: Files, reading: Reading = Reading()) -> tuple[Any, ...]:  # noqa: B008
@@ -46,6 +48,9 @@ def read_examples(task: str, files: Files, reading: Reading = Reading()) -> tupl
         takes = "one .tsv file or two files, the source's and the target's," if task == "translate" else "one file"
         raise SettingsError(f"{task} takes {takes} as data, got {len(files)}: {', '.join(map(str, files))}")
     numeric = series_format(files[0], reading.format) is not None
+    bad = reading.bad_lines
+    if numeric and bad is not None:
+        raise SettingsError(f"--skip-bad-lines is for texts, but {files[0]} holds numbers: mend it")
     examples: Sequence[tuple[Any, Any]]
     if task == "classify" and numeric:
         examples = read_labelled_series(files[0], format=reading.format, label_column=reading.label_column)
@@ -53,17 +58,26 @@ def read_examples(task: str, files: Files, reading: Reading = Reading()) -> tupl
         examples = read_tagged_series(files[0], format=reading.format, label_column=reading.label_column)
     elif task == "classify":
         examples = read_labelled(
-            files[0], format=reading.format, text_column=reading.text_column, label_column=reading.label_column
+            files[0],
+            format=reading.format,
+            text_column=reading.text_column,
+            label_column=reading.label_column,
+            bad_lines=bad,
         )
     elif task == "tag":
         if reading.label_column is not None:
             raise SettingsError("--label-column is for tag on numbers (--format numbers), not on words")
-        examples = read_tagged(files[0], format=reading.format, field=reading.field)
+        examples = read_tagged(files[0], format=reading.format, field=reading.field, bad_lines=bad)
     elif task == "translate":
-        examples = read_parallel(files, format=reading.format)
+        examples = read_parallel(files, format=reading.format, bad_lines=bad)
     else:
-        return (read_text(files[0]),)
+        return (read_text(files[0], bad),)
     return [first for first, _ in examples], [second for _, second in examples]
+
+
+def _skipped(reading: Reading) -> dict[str, int]:
+    """How many bad lines (sentences, pairs) were skipped, where that was asked for."""
+    return {} if reading.bad_lines is None else {"skipped": sum(reading.bad_lines.counts.values())}
 
 
 def reading_of(files: Files, reading: Reading) -> Reading:
@@ -83,7 +97,7 @@ _USES = {
 def _check_used(task: str, reading: Reading) -> None:
     """A reading option that the task has no use for is a mistake, not a detail."""
     for name, value in reading._asdict().items():
-        if value != Reading._field_defaults[name] and name not in _USES[task]:
+        if value != Reading._field_defaults[name] and name not in {"bad_lines", *_USES[task]}:
             raise SettingsError(f"--{name.replace('_', '-')} is not for {task}")
 
 
@@ -129,6 +143,7 @@ def train(
         "seconds": round(time.perf_counter() - started, 1),
         "parameters": sum(parameter.numel() for parameter in estimator.model_.parameters()),
         "epochs": estimator.history_[-1]["epoch"],
+        **_skipped(reading),
         **{name: value for name, value in best.items() if name.startswith("valid_")},
     }
 
@@ -177,7 +192,7 @@ def evaluate(path: str | Path, files: Files, *, reading: Reading = Reading()) ->
     """
     model = load(path)
     examples = read_examples(model.task, files, reading)
-    return {"task": model.task, "file": ", ".join(map(str, files)), **model.metrics(*examples)}
+    return {"task": model.task, "file": ", ".join(map(str, files)), **model.metrics(*examples), **_skipped(reading)}
 
 
 def evaluate_lines(

@@ -85,7 +85,7 @@ class Recipe(_Table):
                 raise SettingsError(
                     f"recipe {self.name}: unknown reading option {name!r}.{nearest(name, Reading._fields)}"
                 )
-        return Reading(**self.reading)
+        return Reading(**self.reading)  # type: ignore[arg-type]  # all of them strings
 
     def check(self) -> None:
         """Raise unless the task exists and has these settings, with values that it takes."""
