@@ -8,7 +8,7 @@ import math
 import pytest
 
 import stepscan as ss
-from stepscan.cli import _seconds
+from stepscan.cli.options import seconds as in_seconds
 from stepscan.errors import SettingsError
 
 TINY = "--hidden-size 8 --embedding-size 8 --epochs 1 --batch-size 8 --quiet"
@@ -216,13 +216,13 @@ def test_overwrite_and_what_training_says(corpora, run, tmp_path):
     ],
 )
 def test_time_budget(text, seconds):
-    assert _seconds(text) == seconds
+    assert in_seconds(text) == seconds
 
 
 @pytest.mark.parametrize("text", ["", "soon", "-5", "10 m", "5d", "30m1h", "s", "1e3", True])
 def test_no_time_budget(text):
     with pytest.raises(SettingsError, match="a time is written like 90s, 10m or 1h30m"):
-        _seconds(text)
+        in_seconds(text)
 
 
 def test_validation_data_may_be_in_another_format(run, tmp_path):

@@ -1,0 +1,44 @@
+"""The command line: parsing only; each command calls one public function."""
+
+from __future__ import annotations
+
+import io
+import sys
+import warnings
+
+from stepscan.cli import training, use  # noqa: F401  # each command enters itself
+from stepscan.cli.options import app
+from stepscan.cli.printing import say
+from stepscan.errors import Interrupted, StepscanError
+
+__all__ = ["app", "main"]
+
+_OF_TRAINING = {"torch", "sklearn", "pydantic", "sacrebleu"}  # what the extra `train` installs
+
+
+def main() -> None:
+    """Run the command line. Exit codes: 0 done, 1 an error in words, 2 wrong usage, 130 interrupted."""
+    for stream, errors in ((sys.stdin, "surrogateescape"), (sys.stdout, "strict")):
+        if isinstance(stream, io.TextIOWrapper):  # what is not UTF-8 is found, and said, where the texts are checked
+            stream.reconfigure(encoding="utf-8", errors=errors)
+    warnings.showwarning = lambda message, *_, **__: say("[bold yellow]warning:[/bold yellow]", message)
+    try:
+        app()
+    except Interrupted as interrupted:
+        print(interrupted, file=sys.stderr)
+        sys.exit(128 + interrupted.signal)
+    except StepscanError as error:
+        say("[bold red]error:[/bold red]", error)
+        sys.exit(1)
+    except ModuleNotFoundError as error:
+        if (error.name or "").split(".")[0] not in _OF_TRAINING:
+            raise
+        say("[bold red]error:[/bold red]", f"this needs {error.name}: pip install 'stepscan[train]'")
+        sys.exit(1)
+    except OSError as error:  # a full disk or a closed pipe under standard output
+        say("[bold red]error:[/bold red]", f"cannot write: {error.strerror or error}")
+        sys.exit(1)
+    except SystemExit as end:
+        if end.code == 130:  # typer's, for an interrupt
+            print("interrupted; nothing was written", file=sys.stderr)
+        raise

@@ -1,0 +1,100 @@
+"""The program, and the options and settings that several commands share."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from stepscan import __version__
+from stepscan.errors import SettingsError, nearest
+
+app = typer.Typer(
+    name="stepscan",
+    help="Sequence models you train as a scan and ship as a step: classify, tag, generate, translate.\n\n"
+    "Start with: stepscan demo",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"stepscan {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _program(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    pass
+
+
+class Task(Enum):
+    classify = "classify"
+    generate = "generate"
+    tag = "tag"
+    translate = "translate"
+
+
+DATA, MODEL, TRAINING, OUTPUT = "Data", "Model", "Training", "Output"
+JSON = Annotated[bool, typer.Option("--json", help="Print one JSON object a line on standard output.")]
+FORMAT = Annotated[
+    str | None,
+    typer.Option(
+        help="Format, where the file's name does not say it: csv, tsv, jsonl, lines, conllu, columns; "
+        "of numbers: ts, npy, ucr, numbers (CSV).",
+        rich_help_panel=DATA,
+    ),
+]
+TEXT_COLUMN = Annotated[
+    str | None,
+    typer.Option(help="Column with the text: a name, or a number from 1 if there is no header.", rich_help_panel=DATA),
+]
+LABEL_COLUMN = Annotated[str | None, typer.Option(help="Column with the label, likewise.", rich_help_panel=DATA)]
+SKIP = Annotated[
+    bool,
+    typer.Option("--skip-bad-lines", help="Skip bad lines, count and report them.", rich_help_panel=DATA),
+]
+FIELD = Annotated[str, typer.Option(help="tag: which CoNLL-U field is the tag: upos, xpos, …", rich_help_panel=DATA)]
+
+
+def option(panel: str, text: str, *names: str) -> Any:
+    return typer.Option(*names, help=text, rich_help_panel=panel, show_default=False)
+
+
+def from_config(path: Path | None, names: Iterable[str]) -> dict[str, Any]:
+    """Settings out of a TOML file, whose keys are the options' names."""
+    if path is None:
+        return {}
+    import tomllib
+
+    from stepscan.data.lines import read_text
+
+    try:
+        found = tomllib.loads(read_text(path))
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"{path} is not TOML: {error}") from None
+    known = set(names)
+    for key in found:
+        if key.replace("-", "_") not in known:
+            raise SettingsError(f"{path}: unknown setting {key!r}.{nearest(key.replace('-', '_'), known)}")
+    return {key.replace("-", "_"): value for key, value in found.items()}
+
+
+def seconds(text: str | float) -> float:
+    """`90`, `90s`, `10m` or `1h30m` in seconds."""
+    parts = re.fullmatch(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s?)?", str(text).strip())
+    if not parts or not any(parts.groups()):
+        raise SettingsError(f"a time is written like 90s, 10m or 1h30m, got {text!r}")
+    hours, minutes, seconds = (float(part or 0) for part in parts.groups())
+    return hours * 3600 + minutes * 60 + seconds

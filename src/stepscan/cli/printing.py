@@ -1,0 +1,52 @@
+"""What commands print: figures, answers, and what was skipped."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+
+
+def say(what: str, message: object) -> None:
+    Console(stderr=True).print(f"{what} {escape(str(message))}", highlight=False, soft_wrap=True)
+
+
+def counter(wanted: bool) -> Any:
+    from stepscan.data.bad_lines import BadLines
+
+    return BadLines() if wanted else None
+
+
+def report(bad_lines: Any) -> None:
+    """What was skipped, on standard error."""
+    if bad_lines and bad_lines.counts:
+        say("[bold yellow]warning:[/bold yellow]", bad_lines.report())
+
+
+def print_figures(figures: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(figures, ensure_ascii=False))
+        return
+    for name, value in figures.items():
+        if name == "types":  # of spans: a line each
+            value = "".join(f"\n  {kind:<18}{_in_a_line(of_kind)}" for kind, of_kind in value.items())
+        print(f"{name:<16} {value:.4f}" if isinstance(value, float) else f"{name:<16} {value}".rstrip())
+
+
+def _in_a_line(figures: dict[str, Any]) -> str:
+    return " · ".join(f"{n} {v:.4f}" if isinstance(v, float) else f"{n} {v}" for n, v in figures.items())
+
+
+def as_lines(row: dict[str, Any]) -> list[str]:
+    """What `predict` says of a text: one line, or for a tagger one a token and a blank one."""
+    if "tags" in row:
+        return [*(f"{token}\t{tag}" for token, tag in zip(row["tokens"], row["tags"], strict=True)), ""]
+    said = row["translation"] if "translation" in row else f"{row['label']}\t{row['probability']:.4f}\t{_name(row)}"
+    return [re.sub(r"[\r\n]+", " ", said)]
+
+
+def _name(row: dict[str, Any]) -> str:
+    return row["text"] if "text" in row else f"series {row['series']}"

@@ -1,0 +1,296 @@
+"""Commands that train: `demo`, `train`, `compare`, `reproduce`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from enum import Enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from stepscan.cli.options import (
+    DATA,
+    FIELD,
+    FORMAT,
+    JSON,
+    LABEL_COLUMN,
+    MODEL,
+    OUTPUT,
+    SKIP,
+    TEXT_COLUMN,
+    TRAINING,
+    Task,
+    app,
+    from_config,
+    option,
+    seconds,
+)
+from stepscan.cli.printing import counter, print_figures, report
+
+
+@app.command()
+def demo(
+    seed: Annotated[int, typer.Option(help="Seed of the generated data and of training.")] = 0,
+    only: Annotated[Task | None, typer.Option(help="One of the four parts.", show_default=False)] = None,
+) -> None:
+    """Train all four patterns on embedded data (about three minutes) and show what each learned."""
+    from stepscan.demo import run
+
+    run(seed=seed, only=only.value if only else None)
+
+
+@app.command(
+    epilog="""[bold]Examples[/bold]
+
+stepscan train classify --train reviews.csv --out model
+
+stepscan train tag --train en-train.conllu --valid en-dev.conllu --out model --cell gru
+
+stepscan train generate --train book.txt --out model --time-budget 10m
+
+stepscan train classify --train TRAIN.ts.gz --out model
+
+stepscan train translate --train train.de --train train.en --valid val.de --valid val.en --out model
+
+Defaults depend on the task: those of stepscan.Classifier, LanguageModel, Tagger and Translator. """
+)
+def train(
+    task: Annotated[Task, typer.Argument(help="What the model is to do.")],
+    train: Annotated[
+        list[Path],
+        option(
+            DATA,
+            "Training data: CSV, TSV, JSON Lines, `label text` lines (classify); CoNLL-U or columns (tag); plain "
+            "text (generate); a .tsv of two columns, or the option twice: source file, target file (translate). "
+            "Gzip of any.",
+        ),
+    ],
+    out: Annotated[Path, option(OUTPUT, "Model folder to write.")],
+    valid: Annotated[list[Path] | None, option(DATA, "Validation data; without it the last tenth is held out.")] = None,
+    format: FORMAT = None,
+    text_column: TEXT_COLUMN = None,
+    label_column: LABEL_COLUMN = None,
+    skip_bad_lines: SKIP = False,
+    field: FIELD = "upos",
+    cell: Annotated[
+        str | None, option(MODEL, "lstm, gru, elman or transformer; or one a layer: lstm,transformer.")
+    ] = None,
+    layers: Annotated[int | None, option(MODEL, "Cells one above the other.")] = None,
+    hidden_size: Annotated[int | None, option(MODEL, "Numbers in a hidden state.")] = None,
+    embedding_size: Annotated[int | None, option(MODEL, "Numbers that stand for a symbol.")] = None,
+    bidirectional: Annotated[
+        bool | None, option(MODEL, "classify, tag: read from both ends.", "--bidirectional/--one-direction")
+    ] = None,
+    pooling: Annotated[str | None, option(MODEL, "classify: last, mean, max or attention.")] = None,
+    attention: Annotated[str | None, option(MODEL, "translate: additive, dot, general or none.")] = None,
+    input_feeding: Annotated[
+        bool | None, option(MODEL, "translate: feed back what attention found.", "--input-feeding/--no-input-feeding")
+    ] = None,
+    tied: Annotated[
+        bool | None, option(MODEL, "generate: output weights are the embedding's.", "--tied/--not-tied")
+    ] = None,
+    character_size: Annotated[int | None, option(MODEL, "tag: numbers a character; 0: no spelling.")] = None,
+    spelling_size: Annotated[int | None, option(MODEL, "tag: hidden state of the character encoder.")] = None,
+    tokenizer: Annotated[
+        str | None, option(MODEL, "classify, generate, translate: word, whitespace, character, byte or bpe.")
+    ] = None,
+    source_tokenizer: Annotated[
+        str | None,
+        option(MODEL, "translate: likewise, for a source in other symbols; then --tokenizer is the target's."),
+    ] = None,
+    vocabulary_size: Annotated[int | None, option(MODEL, "Symbols at most.")] = None,
+    lowercase: Annotated[
+        bool | None, option(MODEL, "classify, tag: whether words drop case.", "--lowercase/--keep-case")
+    ] = None,
+    crf: Annotated[bool | None, option(MODEL, "tag: decide all tags of a sentence together.", "--crf/--no-crf")] = None,
+    dropout: Annotated[float | None, option(MODEL, "Probability that a number is dropped in training.")] = None,
+    input_noise: Annotated[float | None, option(MODEL, "classify, tag: noise on numbers in training.")] = None,
+    unknown_probability: Annotated[float | None, option(MODEL, "classify, tag: how often a word is hidden.")] = None,
+    embeddings: Annotated[
+        Path | None, option(MODEL, "Word vectors to begin with: GloVe's or word2vec's text, gzip too.")
+    ] = None,
+    init_from: Annotated[Path | None, option(MODEL, "Model folder whose weights to begin with.")] = None,
+    variational: Annotated[
+        bool | None, option(MODEL, "Dropout with one mask a sequence.", "--variational/--not-variational")
+    ] = None,
+    embedding_dropout: Annotated[float | None, option(MODEL, "Probability that a symbol is dropped.")] = None,
+    zoneout: Annotated[float | None, option(MODEL, "Probability that a number of the state stays.")] = None,
+    weight_drop: Annotated[float | None, option(MODEL, "Probability that a recurrent weight is dropped.")] = None,
+    label_smoothing: Annotated[float | None, option(MODEL, "Share of the target spread over all classes.")] = None,
+    beam_width: Annotated[int | None, option(MODEL, "translate: hypotheses kept.")] = None,
+    length_penalty: Annotated[float | None, option(MODEL, "translate: favours longer ones.")] = None,
+    window: Annotated[int | None, option(TRAINING, "generate: steps that gradients go back.")] = None,
+    epochs: Annotated[int | None, option(TRAINING, "Passes over the data, at most.")] = None,
+    time_budget: Annotated[str | None, option(TRAINING, "Time to train at most, such as 90s, 10m, 1h30m.")] = None,
+    batch_size: Annotated[int | None, option(TRAINING, "Sequences a batch.")] = None,
+    learning_rate: Annotated[float | None, option(TRAINING, "At its highest.")] = None,
+    warmup: Annotated[float | None, option(TRAINING, "Share of training in which the learning rate rises.")] = None,
+    weight_decay: Annotated[float | None, option(TRAINING, "Of AdamW.")] = None,
+    clip_norm: Annotated[float | None, option(TRAINING, "Largest norm of the gradients.")] = None,
+    average_decay: Annotated[
+        float | None, option(TRAINING, "Keep a moving average of the weights, such as 0.999; 0: none.")
+    ] = None,
+    accumulate: Annotated[int | None, option(TRAINING, "Batches whose gradients make one update.")] = None,
+    patience: Annotated[int | None, option(TRAINING, "Evaluations without a better score before it stops.")] = None,
+    seed: Annotated[int | None, option(TRAINING, "Same seed, same machine: same weights.")] = None,
+    device: Annotated[str | None, option(TRAINING, "cpu or cuda.")] = None,
+    config: Annotated[
+        Path | None, option(TRAINING, "TOML file with any of these settings; options go before it.")
+    ] = None,
+    resume: Annotated[
+        bool, option(OUTPUT, "Go on with the training at --out that was interrupted.", "--resume")
+    ] = False,
+    checkpoint_every: Annotated[
+        str | None, option(OUTPUT, "Time between checkpoints, such as 30s, 5m; 60s if not given.")
+    ] = None,
+    overwrite: Annotated[bool, option(OUTPUT, "Replace a model that is at --out already.", "--overwrite")] = False,
+    quiet: Annotated[bool, option(OUTPUT, "No progress.", "--quiet")] = False,
+    as_json: JSON = False,
+) -> None:
+    """Train a model on your own files and write a model folder."""
+    given = dict(locals())
+    from stepscan.estimators.files import Reading
+    from stepscan.estimators.files import train as train_on_files
+
+    not_settings = (
+        "task",
+        "train",
+        "out",
+        "valid",
+        "format",
+        "text_column",
+        "label_column",
+        "field",
+        "config",
+        "skip_bad_lines",
+    )
+    names = [n for n in given if n not in (*not_settings, "resume", "overwrite", "quiet", "as_json")]
+    settings = from_config(config, names) | {n: given[n] for n in names if given[n] is not None}
+    for name in {"time_budget", "checkpoint_every"} & set(settings):
+        settings[name] = seconds(settings[name])
+    bad_lines = counter(skip_bad_lines)
+    summary = train_on_files(
+        task.value,
+        train,
+        out,
+        valid_files=valid or (),
+        settings={**settings, "verbose": not quiet},
+        reading=Reading(format, text_column, label_column, field, bad_lines),
+        overwrite=overwrite,
+        resume=resume,
+    )
+    report(bad_lines)
+    print_figures(summary, as_json)
+
+
+class Equal(Enum):
+    parameters = "parameters"
+    time = "time"
+
+
+@app.command(
+    epilog="""[bold]Examples[/bold]
+
+stepscan compare classify --train reviews.csv --cells elman,lstm,gru --out comparison
+
+stepscan compare tag --train en.conllu --cells lstm,transformer --equal time --time-budget 5m --out comparison """
+)
+def compare(
+    task: Annotated[Task, typer.Argument(help="What the models are to do.")],
+    train: Annotated[list[Path], option(DATA, "Training data, as for `stepscan train`.")],
+    cells: Annotated[str, option(MODEL, "Cells with commas between: elman,lstm,gru. The first sets the size.")],
+    out: Annotated[Path, option(OUTPUT, "New folder for models, comparison.json and curves.png.")],
+    equal: Annotated[
+        Equal, typer.Option(help="What all cells have the same amount of.", rich_help_panel=MODEL)
+    ] = Equal.parameters,
+    valid: Annotated[list[Path] | None, option(DATA, "Validation data; without it the last tenth is held out.")] = None,
+    format: FORMAT = None,
+    text_column: TEXT_COLUMN = None,
+    label_column: LABEL_COLUMN = None,
+    field: FIELD = "upos",
+    layers: Annotated[int | None, option(MODEL, "Cells one above the other.")] = None,
+    hidden_size: Annotated[int | None, option(MODEL, "Numbers in a hidden state of the first cell.")] = None,
+    epochs: Annotated[int | None, option(TRAINING, "Passes over the data, at most.")] = None,
+    time_budget: Annotated[str | None, option(TRAINING, "Time to train each cell, such as 90s, 10m, 1h30m.")] = None,
+    batch_size: Annotated[int | None, option(TRAINING, "Sequences a batch.")] = None,
+    learning_rate: Annotated[float | None, option(TRAINING, "At its highest.")] = None,
+    seed: Annotated[int | None, option(TRAINING, "The same for all cells.")] = None,
+    config: Annotated[
+        Path | None, option(TRAINING, "TOML file with any setting of `stepscan train`; options go before it.")
+    ] = None,
+    quiet: Annotated[bool, option(OUTPUT, "No progress.", "--quiet")] = False,
+    as_json: JSON = False,
+) -> None:
+    """Train the same model with several cells, of as many parameters or in as much time, and show them side by side."""
+    given = dict(locals())
+    from stepscan.estimators import comparison
+    from stepscan.estimators.base import ESTIMATORS
+    from stepscan.estimators.files import Reading
+
+    names = ("layers", "hidden_size", "epochs", "time_budget", "batch_size", "learning_rate", "seed")
+    settings = from_config(config, ESTIMATORS[task.value]().get_params())
+    settings |= {name: given[name] for name in names if given[name] is not None}
+    if "time_budget" in settings:
+        settings["time_budget"] = seconds(settings["time_budget"])
+    rows = comparison.compare(
+        task.value,
+        train,
+        out,
+        cells=[cell.strip() for cell in cells.split(",")],
+        equal=equal.value,
+        valid_files=valid or (),
+        settings={**settings, "verbose": not quiet},
+        reading=Reading(format, text_column, label_column, field),
+        note=lambda text: None if quiet else print(text, file=sys.stderr),
+    )
+    if as_json:
+        print("\n".join(json.dumps(row, ensure_ascii=False) for row in rows))
+    else:
+        comparison.show(rows, Console())
+        print(f"Learning curves: {out / 'curves.png'}")
+
+
+@app.command(epilog="Example: stepscan reproduce g2p-dutch --data ../shared/data --seed 0")
+def reproduce(
+    name: Annotated[
+        str | None, typer.Argument(help="A recipe, or a .toml file of your own; none: list the recipes.")
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(help="Folder with the published data; else STEPSCAN_DATA, or ../shared/data.", show_default=False),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Model folder to write; without it no model is kept.", show_default=False)
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of the training.")] = 0,
+    time_budget: Annotated[str | None, option(TRAINING, "In place of the recipe's: 90s, 10m, 1h30m.")] = None,
+    overwrite: Annotated[bool, option(OUTPUT, "Replace a model that is at --out already.", "--overwrite")] = False,
+    quiet: Annotated[bool, option(OUTPUT, "No progress.", "--quiet")] = False,
+    as_json: JSON = False,
+) -> None:
+    """Make a row of a published table, from data to score, and print it beside what others published."""
+    from stepscan.estimators import recipe, reproduction
+
+    if name is None:
+        rows = recipe.list_recipes()
+        if as_json:
+            print("\n".join(json.dumps(row.model_dump(), ensure_ascii=False) for row in rows))
+        else:
+            reproduction.show_recipes(rows, Console())
+        return
+    row = reproduction.reproduce(
+        name,
+        data=data,
+        out=out,
+        seed=seed,
+        time_budget=None if time_budget is None else seconds(time_budget),
+        overwrite=overwrite,
+        verbose=not quiet,
+    )
+    if as_json:
+        print(json.dumps(row, ensure_ascii=False))
+    else:
+        reproduction.show(row, Console())

@@ -1,0 +1,137 @@
+"""Commands that use a model: `evaluate`, `predict`, `generate`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from stepscan.cli.options import (
+    FIELD,
+    FORMAT,
+    JSON,
+    LABEL_COLUMN,
+    SKIP,
+    TEXT_COLUMN,
+    app,
+)
+from stepscan.cli.printing import as_lines, counter, print_figures, report
+from stepscan.errors import SettingsError
+
+
+@app.command(epilog="Example: stepscan evaluate model test.conllu")
+def evaluate(
+    model: Annotated[Path, typer.Argument(help="Model folder.")],
+    files: Annotated[
+        list[Path], typer.Argument(help="Data with the right answers, in the format of the training data.")
+    ],
+    format: FORMAT = None,
+    text_column: TEXT_COLUMN = None,
+    label_column: LABEL_COLUMN = None,
+    skip_bad_lines: SKIP = False,
+    field: FIELD = "upos",
+    per_line: Annotated[
+        bool, typer.Option("--per-line", help="Instead: the log-probability of each text or right answer.")
+    ] = False,
+    as_json: JSON = False,
+) -> None:
+    """Score a model on a file: accuracy, F1 of spans, perplexity or BLEU, whichever its task is judged by."""
+    from stepscan.estimators.files import Reading, evaluate_lines
+    from stepscan.estimators.files import evaluate as evaluate_files
+
+    bad_lines = counter(skip_bad_lines)
+    reading = Reading(format, text_column, label_column, field, bad_lines)
+    if per_line:
+        for row in evaluate_lines(model, files, reading=reading):
+            print(json.dumps(row) if as_json else f"{row['log_probability']:.4f}\t{row['symbols']}")
+        report(bad_lines)
+        return
+    figures = evaluate_files(model, files, reading=reading)
+    report(bad_lines)
+    print_figures(figures, as_json)
+
+
+@app.command(epilog="Example: stepscan predict model 'not a bad film at all'")
+def predict(
+    model: Annotated[Path, typer.Argument(help="Model folder of a classifier, tagger or translator.")],
+    texts: Annotated[list[str] | None, typer.Argument(help="Texts; none: --input, or standard input.")] = None,
+    input: Annotated[
+        Path | None, typer.Option(help="File of texts, one a line; for a tagger CoNLL-U, columns or text.")
+    ] = None,
+    output: Annotated[Path | None, typer.Option(help="File to write, whole or not at all.")] = None,
+    n_best: Annotated[int, typer.Option(help="translate: how many translations, shown with --json.")] = 1,
+    beam_width: Annotated[int | None, typer.Option(help="translate: hypotheses kept.", show_default=False)] = None,
+    length_penalty: Annotated[
+        float | None, typer.Option(help="translate: favours longer ones.", show_default=False)
+    ] = None,
+    minimum_length: Annotated[int, typer.Option(help="translate: fewest symbols.")] = 0,
+    maximum_length: Annotated[int | None, typer.Option(help="translate: most symbols.", show_default=False)] = None,
+    format: FORMAT = None,
+    text_column: TEXT_COLUMN = None,
+    as_json: JSON = False,
+) -> None:
+    """Say what a model thinks: the class, the tags or the translation of each text."""
+    from stepscan.data.lines import write_lines
+    from stepscan.estimators.files import Reading
+    from stepscan.estimators.files import predict as predict_files
+
+    if texts and input:
+        raise SettingsError("texts come from the command line or from --input, not from both")
+    if not texts and input is None:
+        texts = [line.rstrip("\n") for line in sys.stdin]
+    given = {"beam_width": beam_width, "length_penalty": length_penalty}
+    rows = predict_files(
+        model,
+        texts or (),
+        input_file=input,
+        reading=Reading(format, text_column),
+        n_best=n_best,
+        lengths=(minimum_length, maximum_length),
+        settings={name: value for name, value in given.items() if value is not None},
+    )
+    lines = (line for row in rows for line in ([json.dumps(row, ensure_ascii=False)] if as_json else as_lines(row)))
+    if output:
+        write_lines(output, lines)
+    else:
+        for line in lines:
+            print(line)
+
+
+@app.command(epilog="Example: stepscan generate model --prompt 'ROMEO:' --length 300 --temperature 0.8 --seed 1")
+def generate(
+    model: Annotated[Path, typer.Argument(help="Model folder of a language model.")],
+    prompt: Annotated[str, typer.Option(help="How the text begins.")] = "",
+    length: Annotated[int, typer.Option(min=0, help="Symbols to generate.")] = 500,
+    temperature: Annotated[
+        float, typer.Option(help="Below 1 more cautious, above 1 bolder; 0: always the likeliest.")
+    ] = 1.0,
+    top_k: Annotated[int, typer.Option(help="Choose among the k likeliest; 0: among all.")] = 0,
+    top_p: Annotated[float, typer.Option(help="Choose among the likeliest that together have this probability.")] = 1.0,
+    min_p: Annotated[float, typer.Option(help="Choose among those this likely relative to the likeliest.")] = 0.0,
+    repetition_penalty: Annotated[float, typer.Option(help="Above 1: what was said is said less.")] = 1.0,
+    stop: Annotated[list[str] | None, typer.Option(help="Text that ends it; may be given again.")] = None,
+    forbid: Annotated[list[str] | None, typer.Option(help="Symbol never written; may be given again.")] = None,
+    allow: Annotated[list[str] | None, typer.Option(help="Only these symbols; may be given again.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Same seed, same text.", show_default=False)] = None,
+    as_json: JSON = False,
+) -> None:
+    """Write on from a prompt with a language model."""
+    from stepscan.estimators.language_model import LanguageModel
+
+    text = LanguageModel.load(model).generate(
+        prompt,
+        length=length,
+        temperature=temperature,
+        top_k=top_k,
+        top_p=top_p,
+        min_p=min_p,
+        repetition_penalty=repetition_penalty,
+        stop=stop or (),
+        forbidden=forbid or (),
+        allowed=allow or (),
+        seed=seed,
+    )
+    print(json.dumps({"prompt": prompt, "text": text}, ensure_ascii=False) if as_json else text)
