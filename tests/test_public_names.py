@@ -38,13 +38,14 @@ OPTIONS = {
     "reproduce": "--data --json --out --overwrite --quiet --seed --time-budget name",
     "train": """
         --accumulate --attention --average-decay --batch-size --beam-width --bidirectional --cell
-        --character-size --checkpoint-every --clip-norm --config --crf --device --dropout --embedding-dropout
-        --embedding-size --embeddings --epochs --field --format --hidden-size --init-from --input-feeding
-        --input-noise --json --keep-case --label-column --label-smoothing --layers --learning-rate
-        --length-penalty --lowercase --no-crf --no-input-feeding --not-tied --not-variational --one-direction
-        --out --overwrite --patience --pooling --quiet --resume --seed --skip-bad-lines --source-tokenizer
-        --spelling-size --text-column --tied --time-budget --tokenizer --train --unknown-probability --valid
-        --variational --vocabulary-size --warmup --weight-decay --weight-drop --window --zoneout task
+        --character-size --checkpoint-every --clip-norm --config --crf --decision --device --dropout
+        --embedding-dropout --embedding-size --embeddings --epochs --field --format --hidden-size --init-from
+        --input-feeding --input-noise --json --keep-case --label-column --label-smoothing --layers
+        --learning-rate --length-penalty --lowercase --no-crf --no-input-feeding --not-tied --not-variational
+        --one-direction --out --overwrite --patience --pooling --quiet --resume --seed --skip-bad-lines
+        --source-tokenizer --spelling-size --text-column --tied --time-budget --tokenizer --train
+        --unknown-probability --valid --variational --vocabulary-size --warmup --weight-decay --weight-drop
+        --window --zoneout task
     """,
 }
 TORCH_FREE = [

@@ -159,7 +159,11 @@ def test_hostile_jsonl(file, bad):
         ("0 A\n A\n", 2, "the label is empty."),
         ("__label__ A\n", 1, "the label is empty."),
         ("0 A\n\n1 B\n", 2, "expected an example, but the line is blank. Remove it."),
-        ("__label__a __label__b A\n", 1, "expected one label, but got several."),
+        (
+            "__label__a __label__b A\n",
+            1,
+            "expected one label, but got several. If each text has several, say --decision labels.",
+        ),
     ],
 )
 def test_bad_labelled_lines(file, refused, content, line, reason):

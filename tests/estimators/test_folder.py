@@ -95,6 +95,7 @@ def test_config(saved):
                 "embedding": {"embedding": {**embedding, "unknown_probability": classifier.unknown_probability}},
                 "layer": {"bidirectional": {"forward": gru, "backward": gru}},
                 "outputs": 2,
+                "decision": "class",
                 "pooling": classifier.pooling,
                 "dropout": 0.0,
                 "label_smoothing": 0.0,

@@ -44,8 +44,14 @@ def as_lines(row: dict[str, Any]) -> list[str]:
     """What `predict` says of a text: one line, or for a tagger one a token and a blank one."""
     if "tags" in row:
         return [*(f"{token}\t{tag}" for token, tag in zip(row["tokens"], row["tags"], strict=True)), ""]
-    said = row["translation"] if "translation" in row else f"{row['label']}\t{row['probability']:.4f}\t{_name(row)}"
-    return [re.sub(r"[\r\n]+", " ", said)]
+    return [re.sub(r"[\r\n]+", " ", row["translation"] if "translation" in row else _decided(row))]
+
+
+def _decided(row: dict[str, Any]) -> str:
+    if "number" in row:
+        return f"{row['number']:.6g}\t{_name(row)}"
+    found = row["labels"] if "labels" in row else {row["label"]: row["probability"]}
+    return f"{','.join(found)}\t{','.join(f'{p:.4f}' for p in found.values())}\t{_name(row)}"
 
 
 def _name(row: dict[str, Any]) -> str:

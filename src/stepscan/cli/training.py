@@ -84,6 +84,9 @@ def train(
     bidirectional: Annotated[
         bool | None, option(MODEL, "classify, tag: read from both ends.", "--bidirectional/--one-direction")
     ] = None,
+    decision: Annotated[
+        str | None, option(MODEL, "classify: class, labels (several, with commas between) or number.")
+    ] = None,
     pooling: Annotated[str | None, option(MODEL, "classify: last, mean, max or attention.")] = None,
     attention: Annotated[str | None, option(MODEL, "translate: additive, dot, general or none.")] = None,
     input_feeding: Annotated[
@@ -152,8 +155,8 @@ def train(
 ) -> None:
     """Train a model on your own files and write a model folder."""
     given = dict(locals())
-    from stepscan.estimators.files import Reading
     from stepscan.estimators.files import train as train_on_files
+    from stepscan.estimators.reading import Reading
 
     not_settings = (
         "task",
@@ -178,7 +181,7 @@ def train(
         out,
         valid_files=valid or (),
         settings={**settings, "verbose": not quiet},
-        reading=Reading(format, text_column, label_column, field, bad_lines),
+        reading=Reading(format, text_column, label_column, field, bad_lines=bad_lines),
         overwrite=overwrite,
         resume=resume,
     )
@@ -228,7 +231,7 @@ def compare(
     given = dict(locals())
     from stepscan.estimators import comparison
     from stepscan.estimators.base import ESTIMATORS
-    from stepscan.estimators.files import Reading
+    from stepscan.estimators.reading import Reading
 
     names = ("layers", "hidden_size", "epochs", "time_budget", "batch_size", "learning_rate", "seed")
     settings = from_config(config, ESTIMATORS[task.value]().get_params())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
@@ -39,11 +40,12 @@ def evaluate(
     as_json: JSON = False,
 ) -> None:
     """Score a model on a file: accuracy, F1 of spans, perplexity or BLEU, whichever its task is judged by."""
-    from stepscan.estimators.files import Reading, evaluate_lines
     from stepscan.estimators.files import evaluate as evaluate_files
+    from stepscan.estimators.files import evaluate_lines
+    from stepscan.estimators.reading import Reading
 
     bad_lines = counter(skip_bad_lines)
-    reading = Reading(format, text_column, label_column, field, bad_lines)
+    reading = Reading(format, text_column, label_column, field, bad_lines=bad_lines)
     if per_line:
         for row in evaluate_lines(model, files, reading=reading):
             print(json.dumps(row) if as_json else f"{row['log_probability']:.4f}\t{row['symbols']}")
@@ -75,17 +77,18 @@ def predict(
 ) -> None:
     """Say what a model thinks: the class, the tags or the translation of each text."""
     from stepscan.data.lines import write_lines
-    from stepscan.estimators.files import Reading
     from stepscan.estimators.files import predict as predict_files
+    from stepscan.estimators.reading import Reading
 
     if texts and input:
         raise SettingsError("texts come from the command line or from --input, not from both")
+    asked: Iterable[str] = texts or ()
     if not texts and input is None:
-        texts = [line.rstrip("\n") for line in sys.stdin]
+        asked = (line.rstrip("\n") for line in sys.stdin)
     given = {"beam_width": beam_width, "length_penalty": length_penalty}
     rows = predict_files(
         model,
-        texts or (),
+        asked,
         input_file=input,
         reading=Reading(format, text_column),
         n_best=n_best,

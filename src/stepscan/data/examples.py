@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 
 class LabelledText(NamedTuple):
-    """A text and its class."""
+    """A text and its class; or its labels, or a number."""
 
     text: str
-    label: str
+    label: Any
 
 
 class TaggedSentence(NamedTuple):

@@ -6,8 +6,6 @@ anything, blank ones at the end of the file hold nothing; one between examples i
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +13,7 @@ from typing import Any
 from stepscan.data.bad_lines import BadLines, check_some, keep, refuse
 from stepscan.data.conll import read_sentences, read_tagged, stream_sentences
 from stepscan.data.examples import LabelledText, Pair, TaggedSentence
+from stepscan.data.labels import GUESSES, LABELS, labelled_line
 from stepscan.data.lines import Line, read_lines, whole_lines, write_lines
 from stepscan.data.tables import (
     TABLE_SUFFIXES,
@@ -22,7 +21,6 @@ from stepscan.data.tables import (
     Table,
     choose_format,
     filled_lines,
-    json_kind,
     string_value,
     text_value,
 )
@@ -45,8 +43,6 @@ __all__ = [
 ]
 
 _TEXT_GUESSES = ("sentence", "review", "content")
-_LABEL_GUESSES = ("class", "sentiment", "category", "target")
-_FASTTEXT = "__label__"
 _PAIR_SUFFIXES = {suffix: format for suffix, format in TABLE_SUFFIXES.items() if format != "csv"}
 
 
@@ -61,9 +57,10 @@ def read_labelled(
     format: str | None = None,
     text_column: str | int | None = None,
     label_column: str | int | None = None,
+    decision: str = "class",
     bad_lines: BadLines | None = None,
 ) -> list[LabelledText]:
-    """Texts with one label each, as a string.
+    """Texts, each with what is to be decided of it.
 
     Args:
         path: the file.
@@ -73,6 +70,9 @@ def read_labelled(
         text_column, label_column: names of columns (or JSON keys), in any case. By default `text`, or else the only
             one of `sentence`, `review`, `content`; and `label`, or else the only one of `class`, `sentiment`,
             `category`, `target`. Two positions from 1 (integers or strings of digits) mean CSV or TSV without a header.
+        decision: "class": the label is one string; "labels": any number of them, with commas between or a JSON list,
+            also guessed from `labels`, `classes`, `categories`, `tags`; "number": a finite number, also guessed from
+            `number`, `score`, `rating`, `value`, `target`.
         bad_lines: skips bad lines and counts them; without it the first one is an error.
 
     Raises:
@@ -84,12 +84,16 @@ def read_labelled(
     if format == "lines":
         if text_column is not None or label_column is not None:
             raise SettingsError("A file of labelled lines has no columns to name; give format='csv', 'tsv' or 'jsonl'.")
-        rows = keep(filled_lines(path, bad_lines), lambda row: _labelled_line(row, path), bad_lines)
+
+        def labelled(row: tuple[int, str]) -> LabelledText:
+            return LabelledText(*labelled_line(row[1], decision, path, row[0]))
+
+        rows = keep(filled_lines(path, bad_lines), labelled, bad_lines)
         return list(check_some(rows, path, bad_lines))
     table = Table(
         path,
         format,
-        (Column("text", text_column, _TEXT_GUESSES), Column("label", label_column, _LABEL_GUESSES)),
+        (Column("text", text_column, _TEXT_GUESSES), Column("label", label_column, GUESSES[decision])),
         hint="Name them with text_column and label_column; for a CSV or TSV file without a header give positions, "
         "text_column=1 and label_column=2.",
         bad_lines=bad_lines,
@@ -97,7 +101,7 @@ def read_labelled(
 
     def example(row: tuple[int, list[object]]) -> LabelledText:
         line, (text, label) = row
-        return LabelledText(text_value(text, "text", path, line), _label(label, path, line))
+        return LabelledText(text_value(text, "text", path, line), LABELS[decision](label, path, line))
 
     return list(check_some(keep(table.rows(), example, bad_lines), path, bad_lines))
 
@@ -172,21 +176,6 @@ def read_parallel(
         return Pair(text_value(source, "source", files[0], line), text_value(target, "target", files[0], line))
 
     return list(check_some(keep(read(files[0], bad_lines), pair, bad_lines), files[0], bad_lines))
-
-
-def _labelled_line(numbered: tuple[int, str], path: str | Path) -> LabelledText:
-    line, row = numbered
-    label, _, text = re.split(r"([ \t]+|$)", row, maxsplit=1)
-    if label.startswith(_FASTTEXT) and text.startswith(_FASTTEXT):
-        raise DataError("expected one label, but got several.", path=path, line=line)
-    return LabelledText(text_value(text, "text", path, line), _label(label.removeprefix(_FASTTEXT), path, line))
-
-
-def _label(value: object, path: str | Path, line: int) -> str:
-    if value is None or isinstance(value, list | dict):
-        reason = f"expected a string, a number or true or false as the label, but got {json_kind(value)}."
-        raise DataError(reason, path=path, line=line)
-    return text_value(value if isinstance(value, str) else json.dumps(value), "label", path, line).strip()
 
 
 def _two_columns(path: str | Path, bad_lines: BadLines | None) -> Iterator[tuple[int, list[str]]]:

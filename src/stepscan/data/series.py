@@ -50,7 +50,14 @@ def series_format(path: str | Path, format: str | None = None) -> str | None:
 def read_labelled_series(
     path: str | Path, *, format: str | None = None, label_column: str | int | None = None, labelled: bool = True
 ) -> list[LabelledSeries]:
-    """Series with one label each.
+    """Series with one label each; see `stream_labelled_series`."""
+    return list(stream_labelled_series(path, format=format, label_column=label_column, labelled=labelled))
+
+
+def stream_labelled_series(
+    path: str | Path, *, format: str | None = None, label_column: str | int | None = None, labelled: bool = True
+) -> Iterator[LabelledSeries]:
+    """Series with one label each, one at a time.
 
     Args:
         path: the file, gzip or not.
@@ -67,26 +74,33 @@ def read_labelled_series(
     if label_column is not None and kind != "numbers":
         raise SettingsError(f"A file in format {kind!r} has no columns to name; label_column is for 'numbers'.")
     if kind == "ts":
-        return list(_read_ts(path, labelled))
+        return _read_ts(path, labelled)
     if kind == "ucr":
-        return [_ucr_row(row, path, line) for line, row in filled_lines(path)]
+        return (_ucr_row(row, path, line) for line, row in filled_lines(path))
     if kind == "npy":
-        return [LabelledSeries(*pair) for pair in arrays.labelled_arrays(path, labelled)]
-    return [LabelledSeries(*pair) for pair in number_tables.labelled_rows(path, label_column, labelled)]
+        return (LabelledSeries(*pair) for pair in arrays.labelled_arrays(path, labelled))
+    return (LabelledSeries(*pair) for pair in number_tables.labelled_rows(path, label_column, labelled))
 
 
 def read_tagged_series(
     path: str | Path, *, format: str | None = None, label_column: str | int | None = None, labelled: bool = True
 ) -> list[TaggedSeries]:
-    """Series with a label at every step: "numbers" (one step a row, a blank line between series) or "npy".
+    """Series with a label at every step; see `stream_tagged_series`."""
+    return list(stream_tagged_series(path, format=format, label_column=label_column, labelled=labelled))
+
+
+def stream_tagged_series(
+    path: str | Path, *, format: str | None = None, label_column: str | int | None = None, labelled: bool = True
+) -> Iterator[TaggedSeries]:
+    """Series with a label at every step, one at a time: "numbers" (one step a row, a blank line between series), "npy".
 
     Without `labelled` there may be none, and tags are then empty.
     """
     kind = _format(path, format)
     if kind == "numbers":
-        return [TaggedSeries(*pair) for pair in number_tables.tagged_steps(path, label_column, labelled)]
+        return (TaggedSeries(*pair) for pair in number_tables.tagged_steps(path, label_column, labelled))
     if kind == "npy":
-        return [TaggedSeries(*pair) for pair in arrays.tagged_arrays(path, labelled)]
+        return (TaggedSeries(*pair) for pair in arrays.tagged_arrays(path, labelled))
     raise SettingsError(f"Format {kind!r} has one label a series, not one a step; use 'numbers' or 'npy'.")
 
 

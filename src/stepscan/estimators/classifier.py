@@ -1,21 +1,21 @@
-"""Classifier: an encoder over a text or a series of numbers, to one of several classes."""
+"""Classifier: an encoder over a text or a series of numbers, to a class, to labels, or to a number."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
 from sklearn.base import ClassifierMixin
-from sklearn.metrics import accuracy_score, f1_score
+from sklearn.utils import RegressorTags
 
 from stepscan.data.batching import Batch, by_length, pad, pad_numbers
 from stepscan.data.tokenizers import TextTokenizer
 from stepscan.errors import SettingsError
-from stepscan.estimators.base import Estimator, bucketed_batches, checked_texts, hold_out, listed, paired
+from stepscan.estimators.base import Estimator, bucketed_batches, checked_texts, hold_out, paired
+from stepscan.estimators.decisions import DECISIONS, Decision
 from stepscan.estimators.series import are_numbers, checked_series
 from stepscan.patterns.embedding import Embedding
 from stepscan.patterns.encoder import Encoder
@@ -27,13 +27,14 @@ from stepscan.training.settings import TrainingSettings
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class Classifier(ClassifierMixin, Estimator):
-    """Decides which class a text, or a series of numbers, belongs to.
+    """Decides which class a text, or a series of numbers, belongs to; or which labels it has, or predicts a number.
 
     Wherever texts `X` are taken, so are series: arrays `[T]` or `[T, D]` of T time steps of D dimensions, or all in one
     array `[N, T]` or `[N, T, D]`. They are standardised by the training data's mean and deviation.
     `unknown_probability`, `tokenizer`, `vocabulary_size` and `lowercase` are for texts alone.
 
     Args:
+        decision: `class` (one of several), `labels` (any number: each of `y` is a list) or `number` (regression).
         cell: recurrent cell, such as `lstm`, `gru`, `elman`.
         layers: cells one above the other.
         hidden_size: of each cell and direction.
@@ -52,6 +53,7 @@ class Classifier(ClassifierMixin, Estimator):
     task: ClassVar[str] = "classify"
     pattern: ClassVar[type] = Encoder
 
+    decision: str = "class"
     cell: str = "lstm"
     layers: int = 1
     hidden_size: int = 128
@@ -70,13 +72,27 @@ class Classifier(ClassifierMixin, Estimator):
 
     @property
     def classes_(self) -> np.ndarray:
-        """The classes, sorted: the columns of `predict_proba`."""
+        """The classes or labels, sorted: the columns of `predict_proba`."""
+        if self.labels_ is None:
+            raise AttributeError("a model that predicts numbers has no classes")
         return np.array(self.labels_)
+
+    @property
+    def _decision(self) -> Decision:
+        return DECISIONS[self.decision]
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        if self.decision != "class":
+            tags.estimator_type, tags.classifier_tags = None, None
+        if self.decision == "number":
+            tags.estimator_type, tags.regressor_tags = "regressor", RegressorTags()
+        return tags
 
     def fit(
         self, X: Sequence[Any], y: Sequence[Any], validation: tuple[Sequence[Any], Sequence[Any]] | None = None
     ) -> Self:
-        """Learn from texts `X` and their classes `y`, strings or whole numbers.
+        """Learn from texts `X` and their classes `y`, strings or whole numbers (or lists of such, or numbers).
 
         Judged on `validation`, or on the last tenth held out.
 
@@ -84,26 +100,38 @@ class Classifier(ClassifierMixin, Estimator):
             SettingsError: a setting is wrong, there is one class only, or validation data has a class of its own.
         """
         with self._fitting() as settings:
-            examples = paired(self._checked(X), _labels(y), ("texts", "classes"))
+            decision = self._decision
+            if self.decision == "number" and self.label_smoothing:
+                raise SettingsError("label_smoothing is for classes and labels, but the decision is a number")
+            examples = paired(self._checked(X), decision.checked(y), ("texts", "classes"))
             valid = None
             if validation is not None:
                 checked = self._checked(validation[0], like=examples[0][0])
-                valid = paired(checked, _labels(validation[1]), ("validation texts", "classes"))
+                valid = paired(checked, decision.checked(validation[1]), ("validation texts", "classes"))
             train, held_out = hold_out(examples, valid, self.verbose)
-            self.labels_ = _classes(train, held_out)
+            answers = [answer for _, answer in train]
+            self.labels_ = decision.labels(answers, [answer for _, answer in held_out])
             self.model_ = self._model(self._embedding([text for text, _ in train])).to(settings.device)
-            batches, count = self._batches(train, settings)
-            self._train(settings, Task(self.model_, batches, count, lambda: self._evaluate(held_out), True))
+            targets = decision.targets(answers, self.labels_)
+            if self.decision == "number":
+                self.model_.standardise(targets)
+            batches, count = self._batches([text for text, _ in train], targets, settings)
+            task = Task(self.model_, batches, count, lambda: self._evaluate(held_out), decision.greater_is_better)
+            self._train(settings, task)
         return self
 
-    def predict(self, X: Sequence[Any]) -> np.ndarray:
-        """The most probable class of each text `[N]`."""
-        scores = self._scores(X)
-        return self.classes_[scores.argmax(axis=1)]
+    def predict(self, X: Sequence[Any]) -> Any:
+        """The most probable class of each text `[N]`, or its number; of `labels`, a list for each."""
+        return self._decision.decided(self._scores(X), self.labels_)
 
     def predict_proba(self, X: Sequence[Any]) -> np.ndarray:
-        """The probability of each class `[N, classes]`, in the order of `classes_`."""
-        return torch.from_numpy(self._scores(X)).softmax(dim=1).numpy()
+        """The probability of each class or label `[N, classes]`, in the order of `classes_`."""
+        return self._decision.probabilities(self._scores(X))
+
+    def answers(self, X: Sequence[Any]) -> list[dict[str, Any]]:
+        """What `stepscan predict` says of each text: `label` and `probability`; `labels` with the probability of those
+        above one half, and `probabilities` of all; or `number`."""
+        return self._decision.rows(self._scores(X), self.labels_)
 
     def transform(self, X: Sequence[Any]) -> np.ndarray:
         """The feature vector of each text `[N, H]`: what the decision is made from."""
@@ -111,23 +139,22 @@ class Classifier(ClassifierMixin, Estimator):
         return self._batched(X, self.model_.encode, self.model_.layer.output_size)
 
     def score(self, X: Sequence[Any], y: Sequence[Any], sample_weight: Sequence[float] | None = None) -> float:
-        """Accuracy: the share of texts whose class is right, 0 … 1."""
-        true = [label for _, label in paired(X, _labels(y), ("texts", "classes"))]
-        return float(accuracy_score(true, self.predict(X), sample_weight=sample_weight))
+        """Accuracy: the share of texts whose class is right (or all of whose labels are), 0 … 1; of numbers R²."""
+        true = [answer for _, answer in paired(X, self._decision.checked(y), ("texts", "classes"))]
+        return self._decision.score(true, self.predict(X), sample_weight)
 
     def metrics(self, X: Sequence[Any], y: Sequence[Any]) -> dict[str, Any]:
-        """Accuracy and the mean of the classes' F1."""
-        true = [label for _, label in paired(X, _labels(y), ("texts", "classes"))]
-        self._check_known(true)
-        found = self.predict(X)
-        f1 = f1_score(true, found, average="macro", zero_division=0)
-        return {"accuracy": float(accuracy_score(true, found)), "macro_f1": float(f1), "texts": len(true)}
+        """Accuracy and the mean of the classes' F1; of `labels` F1 over all, its mean over labels, and the share of
+        texts with exactly the right ones; of numbers the root mean squared error, the mean absolute error and R²."""
+        true = [answer for _, answer in paired(X, self._decision.checked(y), ("texts", "classes"))]
+        self._check_known(self._decision.named(true))
+        return {**self._decision.metrics(true, self.predict(X)), "texts": len(true)}
 
     def log_probabilities(self, X: Sequence[Any], y: Sequence[Any]) -> list[tuple[float, int]]:
-        """The natural logarithm of the probability of each true class (minus infinity for one unknown), and 1."""
-        place = {label: index for index, label in enumerate(self.classes_.tolist())}
-        pairs = zip(self.predict_proba(X), _labels(y), strict=True)
-        return [(float(np.log(row[place[label]])) if label in place else -math.inf, 1) for row, label in pairs]
+        """The natural logarithm of the probability of each right answer (minus infinity for a class unknown), and how
+        many decisions it is made of: 1, or the number of labels."""
+        pairs = zip(self._scores(X), self._decision.checked(y), strict=True)
+        return [self._decision.log_probability(scores, true, self.labels_) for scores, true in pairs]
 
     def _embedding(self, X: Sequence[Any]) -> Embedding | Numbers:
         """The input map for texts or series; what is learned for it (a vocabulary, mean and deviation) is learned."""
@@ -169,16 +196,15 @@ class Classifier(ClassifierMixin, Estimator):
         return Encoder(
             embedding,
             layer,
-            len(self.classes_),
+            1 if self.labels_ is None else len(self.labels_),
             self.pooling,
+            self.decision,
             dropout=self.dropout,
             label_smoothing=self.label_smoothing,
         )
 
-    def _batches(self, examples: Sequence[tuple[str, Any]], settings: TrainingSettings):
-        rows, padded = self._rows([text for text, _ in examples])
-        number = {label: index for index, label in enumerate(self.classes_.tolist())}
-        targets = torch.tensor([number[label] for _, label in examples])
+    def _batches(self, X: Sequence[Any], targets: torch.Tensor, settings: TrainingSettings):
+        rows, padded = self._rows(X)
 
         def collate(chosen: np.ndarray) -> Batch:
             inputs = padded([rows[i] for i in chosen])
@@ -186,17 +212,13 @@ class Classifier(ClassifierMixin, Estimator):
 
         return bucketed_batches([len(row) for row in rows], settings, collate)
 
-    def _evaluate(self, examples: Sequence[tuple[str, Any]]) -> dict[str, float]:
-        texts, labels = zip(*examples, strict=True)
-        probabilities = self.predict_proba(texts)
-        places = np.searchsorted(self.classes_, np.array(labels))
-        of_truth = np.clip(probabilities[np.arange(len(labels)), places], 1e-12, 1)
-        right = probabilities.argmax(axis=1) == places
-        return {"accuracy": float(right.mean()), "nats": float(-np.log(of_truth).mean())}
+    def _evaluate(self, examples: Sequence[tuple[Any, Any]]) -> dict[str, float]:
+        texts, answers = zip(*examples, strict=True)
+        return self._decision.judged(self._scores(texts), answers, self.labels_)
 
     def _scores(self, X: Sequence[Any]) -> np.ndarray:
         self._check_fitted()
-        return self._batched(X, self.model_, len(self.classes_))
+        return self._batched(X, self.model_, self.model_.head.out_features)
 
     @torch.inference_mode()
     def _batched(self, X: Sequence[Any], function, width: int) -> np.ndarray:
@@ -205,27 +227,3 @@ class Classifier(ClassifierMixin, Estimator):
         for chosen in by_length([len(row) for row in rows], 128):
             found[chosen] = function(padded([rows[i] for i in chosen]).to(self._device)).cpu().numpy()
         return found
-
-
-def _labels(y: Iterable[Any]) -> list[Any]:
-    """The labels as they are: all strings, or all whole numbers."""
-    labels = [label.item() if isinstance(label, np.generic) else label for label in listed(y)]
-    kind = str if labels and isinstance(labels[0], str) else int
-    for number, label in enumerate(labels, start=1):
-        if not isinstance(label, kind):
-            raise SettingsError(f"labels must be all strings or all whole numbers, but label {number} is {label!r}")
-    return labels
-
-
-def _classes(train: Sequence[tuple[str, Any]], valid: Sequence[tuple[str, Any]]) -> list[Any]:
-    """The classes of the training data, sorted."""
-    classes = sorted({label for _, label in train})
-    if len(classes) < 2:
-        raise SettingsError(f"a classifier needs at least two classes, but every label is {classes[0]!r}")
-    unseen = sorted({label for _, label in valid} - set(classes))
-    if unseen:
-        raise SettingsError(
-            f"the validation data has classes that the training data lacks: {', '.join(map(repr, unseen[:5]))}; "
-            "shuffle the data, or give validation data of its own"
-        )
-    return classes

@@ -19,7 +19,8 @@ from stepscan.errors import Interrupted, SettingsError, StepscanError, nearest
 from stepscan.estimators.architecture import cell_names
 from stepscan.estimators.base import Estimator
 from stepscan.estimators.curves import check_drawing, draw
-from stepscan.estimators.files import Files, Reading, fit_on, make_estimator, read_examples, reading_of
+from stepscan.estimators.files import fit_on, make_estimator, reading_for
+from stepscan.estimators.reading import Files, Reading, read_examples, reading_of
 from stepscan.training.loop import Task
 from stepscan.training.settings import TrainingSettings
 
@@ -78,6 +79,7 @@ def compare(
     if equal == "time":
         shared |= {"epochs": _MANY, "patience": _MANY}
     first = make_estimator(task, {**shared, "cell": cells[0]})
+    reading = reading_for(first, reading)
     examples = read_examples(task, train_files, reading)
     validation = read_examples(task, valid_files, reading_of(valid_files, reading)) if valid_files else None
     template = _untrained(first, examples, validation, train_files)

@@ -233,7 +233,7 @@ def _build(path: Path, config: Config) -> nn.Module:
 
 def _read_labels(path: Path, model: nn.Module) -> list[Any] | None:
     """Names of what the model decides among; None for a pattern that decides nothing."""
-    if not isinstance(model, Encoder | Transducer):
+    if not isinstance(model, Encoder | Transducer) or getattr(model, "decision", "") == "number":
         return None
     labels, count = _read_json(_required(path / "labels.json")), model.head.out_features
     if (

@@ -17,8 +17,9 @@ from rich.table import Table
 import stepscan
 from stepscan.data.lines import read_text
 from stepscan.errors import SettingsError, nearest
-from stepscan.estimators.files import Files, evaluate, reading_of, train
+from stepscan.estimators.files import evaluate, train
 from stepscan.estimators.folder import check_free
+from stepscan.estimators.reading import Files, reading_of
 from stepscan.estimators.recipe import Part, Recipe, check_data, data_folder, read_recipe
 from stepscan.machine import cores, processor
 

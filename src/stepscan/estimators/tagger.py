@@ -113,6 +113,11 @@ class Tagger(Estimator):
         self._check_fitted()
         return [self.classes_[found].tolist() for found in self._found(X, self.model_.decide)]
 
+    def answers(self, X: Sequence[Sentence]) -> list[dict[str, Any]]:
+        """What `stepscan predict` says of each sentence: `tokens` (of a series, each step's numbers) and `tags`."""
+        tokens = [[t if isinstance(t, str) else ",".join(map(str, t)) for t in _plain(sentence)] for sentence in X]
+        return [{"tokens": words, "tags": tags} for words, tags in zip(tokens, self.predict(X), strict=True)]
+
     def predict_proba(self, X: Sequence[Sentence]) -> list[np.ndarray]:
         """For each sentence, the probability of each tag `[T, tags]`, in the order of `classes_`."""
         self._check_fitted()
@@ -294,3 +299,7 @@ def _checked(X: Sequence[Any], y: Sequence[Sentence], what: str) -> list[tuple[A
     if not any(len(tokens) for tokens, _ in examples):
         raise SettingsError(f"there are no tokens: all {what} are empty")
     return examples
+
+
+def _plain(sentence: Sentence | np.ndarray) -> list[Any]:
+    return sentence.tolist() if isinstance(sentence, np.ndarray) else list(sentence)

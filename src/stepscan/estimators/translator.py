@@ -94,6 +94,18 @@ class Translator(Estimator):
         """The best translation of each text, by beam search."""
         return [best[0].text for best in self.translate(sources)]
 
+    def answers(
+        self, sources: Sequence[str], *, n_best: int = 1, minimum_length: int = 0, maximum_length: int | None = None
+    ) -> list[dict[str, Any]]:
+        """What `stepscan predict` says of each text: `translation`, `score`, and `n_best` of them if more than one."""
+        rows = []
+        for best in self.translate(
+            sources, n_best=n_best, minimum_length=minimum_length, maximum_length=maximum_length
+        ):
+            row: dict[str, Any] = {"translation": best[0].text, "score": best[0].score}
+            rows.append(row | ({"n_best": [one._asdict() for one in best]} if n_best > 1 else {}))
+        return rows
+
     def translate(
         self, sources: Sequence[str], *, n_best: int = 1, minimum_length: int = 0, maximum_length: int | None = None
     ) -> list[list[Translation]]:

@@ -30,6 +30,8 @@ _LOSSES: dict[str, Callable[[Tensor, Tensor, float], Tensor]] = {
 class Encoder(nn.Module):
     """Reads a sequence, pools what the layer says into one vector, decides.
 
+    A number is learned in units of the training data's spread (`standardise`) and given in its own.
+
     Args:
         embedding: ids → vectors; None if the inputs are vectors already.
         layer: any Layer.
@@ -40,6 +42,9 @@ class Encoder(nn.Module):
         dropout: probability for the feature vector in training.
         label_smoothing: share of the target spread evenly in training (Szegedy et al. 2016); a number has none.
     """
+
+    mean: Tensor
+    deviation: Tensor
 
     def __init__(
         self,
@@ -62,6 +67,9 @@ class Encoder(nn.Module):
         self.embedding, self.layer, self.pooling, self.decision = embedding, layer, pooling, decision
         self.dropout, self.label_smoothing = dropout, label_smoothing
         self.head = nn.Linear(layer.output_size, outputs)
+        if decision == "number":
+            self.register_buffer("mean", torch.zeros(()))
+            self.register_buffer("deviation", torch.ones(()))
         if pooling == "attention":
             size = layer.output_size
             self.relevance = nn.Sequential(nn.Linear(size, size), nn.Tanh(), nn.Linear(size, 1, bias=False))
@@ -71,14 +79,27 @@ class Encoder(nn.Module):
         outputs, state = self.layer(inputs if self.embedding is None else self.embedding(inputs))
         return self.layer.readout(state) if self.pooling == "last" else self._pool(outputs.zeroed())
 
+    def standardise(self, targets: Tensor) -> None:
+        """Of a number: take mean and deviation from the training data's `[N]`; without, they are 0 and 1."""
+        deviation = targets.std(correction=0)
+        self.mean.copy_(targets.mean())
+        self.deviation.copy_(deviation if deviation > 0 else torch.ones(()))
+
     def forward(self, inputs: Any) -> Tensor:
-        """Inputs → scores `[B, outputs]`, before any softmax or sigmoid."""
-        return self.head(F.dropout(self.encode(inputs), self.dropout, self.training))
+        """Inputs → scores `[B, outputs]`, before any softmax or sigmoid; or the number `[B, 1]`."""
+        scores = self._scores(inputs)
+        return self.mean + self.deviation * scores if self.decision == "number" else scores
 
     def loss(self, inputs: Any, targets: Tensor, state: None = None) -> Loss:
-        """Cross-entropy (`class`: targets `[B]` ids; `labels`: `[B, outputs]` 0/1), squared error (`number`: `[B]`)."""
+        """Cross-entropy (`class`: targets `[B]` ids; `labels`: `[B, outputs]` 0/1), or squared error of
+        standardised numbers (`number`: `[B]`)."""
         smoothing = self.label_smoothing if self.training else 0.0
-        return Loss(_LOSSES[self.decision](self.forward(inputs), targets, smoothing), len(targets))
+        if self.decision == "number":
+            targets = (targets - self.mean) / self.deviation
+        return Loss(_LOSSES[self.decision](self._scores(inputs), targets, smoothing), len(targets))
+
+    def _scores(self, inputs: Any) -> Tensor:
+        return self.head(F.dropout(self.encode(inputs), self.dropout, self.training))
 
     def _pool(self, outputs: Sequences) -> Tensor:
         data, mask = outputs.data, outputs.mask[:, :, None]

@@ -47,6 +47,7 @@ class ModelSettings(BaseModel):
     embedding_size: int = Field(default=1, ge=1)
     character_size: int = Field(default=0, ge=0)
     spelling_size: int = Field(default=1, ge=1)
+    decision: Literal["class", "labels", "number"] = "class"
     pooling: Literal["last", "mean", "max", "attention"] = "last"
     attention: Literal["none", "additive", "dot", "general"] = "none"
     input_feeding: bool = False

@@ -1,0 +1,242 @@
+"""What a classifier decides of a text or a series: one class, several labels, or a number."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from sklearn.metrics import accuracy_score, f1_score, mean_absolute_error, r2_score, root_mean_squared_error
+
+from stepscan.errors import SettingsError
+from stepscan.estimators.base import listed
+
+
+class Decision(Protocol):
+    """One kind of decision. `scores` are the model's `[N, outputs]`, `labels` what its outputs stand for."""
+
+    greater_is_better: bool  # of the first of what `judged` finds
+
+    def checked(self, y: Iterable[Any]) -> list[Any]:
+        """The true answers as plain values, or a `SettingsError` that names the one that is none."""
+
+    def labels(self, train: Sequence[Any], valid: Sequence[Any]) -> list[Any] | None:
+        """What the outputs stand for, out of training and validation answers; None for a number."""
+
+    def targets(self, y: Sequence[Any], labels: Any) -> torch.Tensor:
+        """The true answers as `Encoder.loss` takes them."""
+
+    def decided(self, scores: np.ndarray, labels: Any) -> Any:
+        """The answers."""
+
+    def probabilities(self, scores: np.ndarray) -> np.ndarray:
+        """The probability of each label `[N, outputs]`."""
+
+    def judged(self, scores: np.ndarray, y: Sequence[Any], labels: Any) -> dict[str, float]:
+        """Scores on the validation data; the first one decides."""
+
+    def metrics(self, true: Sequence[Any], found: Any) -> dict[str, Any]:
+        """The field's own metrics."""
+
+    def score(self, true: Sequence[Any], found: Any, weights: Sequence[float] | None) -> float:
+        """As scikit-learn scores such answers."""
+
+    def log_probability(self, scores: np.ndarray, true: Any, labels: Any) -> tuple[float, int]:
+        """Of the right answer to one text (`scores [outputs]`), and how many decisions it is made of."""
+
+    def rows(self, scores: np.ndarray, labels: Any) -> list[dict[str, Any]]:
+        """What `stepscan predict` says of each."""
+
+    def named(self, y: Sequence[Any]) -> list[Any]:
+        """All labels in the true answers."""
+
+
+class OneClass:
+    """One of several classes: cross-entropy, accuracy."""
+
+    greater_is_better = True
+
+    def checked(self, y: Iterable[Any]) -> list[Any]:
+        return of_one_kind(listed(y), "label")
+
+    def labels(self, train: Sequence[Any], valid: Sequence[Any]) -> list[Any]:
+        classes = sorted(set(train))
+        if len(classes) < 2:
+            raise SettingsError(f"a classifier needs at least two classes, but every label is {classes[0]!r}")
+        _check_seen(set(valid) - set(classes), "classes")
+        return classes
+
+    def targets(self, y: Sequence[Any], labels: Any) -> torch.Tensor:
+        number = {label: index for index, label in enumerate(labels)}
+        return torch.tensor([number[label] for label in y])
+
+    def decided(self, scores: np.ndarray, labels: Any) -> np.ndarray:
+        return np.array(labels)[scores.argmax(axis=1)]
+
+    def probabilities(self, scores: np.ndarray) -> np.ndarray:
+        return torch.from_numpy(scores).softmax(dim=1).numpy()
+
+    def judged(self, scores: np.ndarray, y: Sequence[Any], labels: Any) -> dict[str, float]:
+        places = self.targets(y, labels).numpy()
+        probabilities = self.probabilities(scores)
+        of_truth = np.clip(probabilities[np.arange(len(places)), places], 1e-12, 1)
+        right = probabilities.argmax(axis=1) == places
+        return {"accuracy": float(right.mean()), "nats": float(-np.log(of_truth).mean())}
+
+    def metrics(self, true: Sequence[Any], found: Any) -> dict[str, Any]:
+        f1 = f1_score(true, found, average="macro", zero_division=0)
+        return {"accuracy": self.score(true, found, None), "macro_f1": float(f1)}
+
+    def score(self, true: Sequence[Any], found: Any, weights: Sequence[float] | None) -> float:
+        return float(accuracy_score(true, found, sample_weight=weights))
+
+    def log_probability(self, scores: np.ndarray, true: Any, labels: Any) -> tuple[float, int]:
+        probability = self.probabilities(scores[None])[0][labels.index(true)] if true in labels else 0.0
+        return math.log(probability) if probability > 0 else -math.inf, 1
+
+    def rows(self, scores: np.ndarray, labels: Any) -> list[dict[str, Any]]:
+        probabilities = self.probabilities(scores)
+        return [
+            {"label": str(labels[i]), "probability": float(row[i])} for row in probabilities for i in [row.argmax()]
+        ]
+
+    def named(self, y: Sequence[Any]) -> list[Any]:
+        return list(y)
+
+
+class SeveralLabels:
+    """Any number of labels, each on or off: binary cross-entropy, F1. On is a probability above one half."""
+
+    greater_is_better = False
+
+    def checked(self, y: Iterable[Any]) -> list[Any]:
+        found = []
+        for number, labels in enumerate(listed(y), start=1):
+            if not isinstance(labels, list | tuple | set | frozenset):
+                raise SettingsError(
+                    f"answer {number} is {labels!r}, but with decision 'labels' each is a list of labels; out of a "
+                    "matrix of 0 and 1, scikit-learn's MultiLabelBinarizer.inverse_transform makes such lists"
+                )
+            found.append(list(labels))
+        of_one_kind([label for labels in found for label in labels], "label")
+        return [sorted(set(of_one_kind(labels, "label"))) for labels in found]
+
+    def labels(self, train: Sequence[Any], valid: Sequence[Any]) -> list[Any]:
+        found = sorted(set(self.named(train)))
+        if not found:
+            raise SettingsError("there is nothing to learn: no training text has a label")
+        _check_seen(set(self.named(valid)) - set(found), "labels")
+        return found
+
+    def targets(self, y: Sequence[Any], labels: Any) -> torch.Tensor:
+        return torch.tensor([[float(label in own) for label in labels] for own in y])
+
+    def decided(self, scores: np.ndarray, labels: Any) -> list[list[Any]]:
+        return [[label for label, score in zip(labels, row, strict=True) if score > 0] for row in scores]
+
+    def probabilities(self, scores: np.ndarray) -> np.ndarray:
+        return torch.from_numpy(scores).sigmoid().numpy()
+
+    def judged(self, scores: np.ndarray, y: Sequence[Any], labels: Any) -> dict[str, float]:
+        nats = [-self.log_probability(row, own, labels)[0] for row, own in zip(scores, y, strict=True)]
+        figures = self.metrics(y, self.decided(scores, labels))
+        return {"nats": float(np.mean(nats)), "micro_f1": figures["micro_f1"], "exact": figures["exact"]}
+
+    def metrics(self, true: Sequence[Any], found: Any) -> dict[str, Any]:
+        every = sorted({*self.named(true), *self.named(found)})
+        left, right = (self.targets(answers, every).numpy() for answers in (true, found))
+        f1 = {
+            kind: f1_score(left, right, average=kind, zero_division=0) if every else 1.0 for kind in ("micro", "macro")
+        }
+        return {"micro_f1": float(f1["micro"]), "macro_f1": float(f1["macro"]), "exact": self.score(true, found, None)}
+
+    def score(self, true: Sequence[Any], found: Any, weights: Sequence[float] | None) -> float:
+        """The share of texts whose labels are exactly right."""
+        return float(np.average([a == b for a, b in zip(true, found, strict=True)], weights=weights))
+
+    def log_probability(self, scores: np.ndarray, true: Any, labels: Any) -> tuple[float, int]:
+        signs = np.where([label in true for label in labels], 1, -1)
+        unknown = any(label not in labels for label in true)
+        return -math.inf if unknown else -float(np.logaddexp(0, -signs * scores.astype(np.float64)).sum()), len(labels)
+
+    def rows(self, scores: np.ndarray, labels: Any) -> list[dict[str, Any]]:
+        return [
+            {
+                "labels": {str(labels[i]): float(row[i]) for i in np.argsort(-row, kind="stable") if row[i] > 0.5},
+                "probabilities": {str(label): float(p) for label, p in zip(labels, row, strict=True)},
+            }
+            for row in self.probabilities(scores)
+        ]
+
+    def named(self, y: Sequence[Any]) -> list[Any]:
+        return [label for labels in y for label in labels]
+
+
+class Number:
+    """A number: squared error, root mean squared error, R²."""
+
+    greater_is_better = False
+
+    def checked(self, y: Iterable[Any]) -> list[Any]:
+        found = [value.item() if isinstance(value, np.generic) else value for value in listed(y)]
+        for number, value in enumerate(found, start=1):
+            if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+                raise SettingsError(f"with decision 'number' each answer is a finite number, but {number} is {value!r}")
+        return [float(value) for value in found]
+
+    def labels(self, train: Sequence[Any], valid: Sequence[Any]) -> None:
+        return None
+
+    def targets(self, y: Sequence[Any], labels: Any) -> torch.Tensor:
+        return torch.tensor(y)
+
+    def decided(self, scores: np.ndarray, labels: Any) -> np.ndarray:
+        return scores[:, 0]
+
+    def probabilities(self, scores: np.ndarray) -> np.ndarray:
+        raise SettingsError("this model predicts numbers, and they have no probabilities; use predict")
+
+    def judged(self, scores: np.ndarray, y: Sequence[Any], labels: Any) -> dict[str, float]:
+        return {name: value for name, value in self.metrics(y, scores[:, 0]).items() if name != "r2"}
+
+    def metrics(self, true: Sequence[Any], found: Any) -> dict[str, Any]:
+        rmse, mae = root_mean_squared_error(true, found), mean_absolute_error(true, found)
+        return {"rmse": float(rmse), "mae": float(mae), "r2": self.score(true, found, None) if len(true) > 1 else None}
+
+    def score(self, true: Sequence[Any], found: Any, weights: Sequence[float] | None) -> float:
+        """R², the share of the variance that is explained."""
+        return float(r2_score(true, found, sample_weight=weights))
+
+    def log_probability(self, scores: np.ndarray, true: Any, labels: Any) -> tuple[float, int]:
+        raise SettingsError(
+            "this model predicts numbers, and they have no probabilities; use evaluate without --per-line"
+        )
+
+    def rows(self, scores: np.ndarray, labels: Any) -> list[dict[str, Any]]:
+        return [{"number": float(value)} for value in scores[:, 0]]
+
+    def named(self, y: Sequence[Any]) -> list[Any]:
+        return []
+
+
+DECISIONS: dict[str, Decision] = {"class": OneClass(), "labels": SeveralLabels(), "number": Number()}
+
+
+def of_one_kind(values: Sequence[Any], what: str) -> list[Any]:
+    """The labels as they are: all strings, or all whole numbers."""
+    labels = [value.item() if isinstance(value, np.generic) else value for value in values]
+    kind = str if labels and isinstance(labels[0], str) else int
+    for number, label in enumerate(labels, start=1):
+        if not isinstance(label, kind):
+            raise SettingsError(f"{what}s must be all strings or all whole numbers, but {what} {number} is {label!r}")
+    return labels
+
+
+def _check_seen(unseen: set[Any], what: str) -> None:
+    if unseen:
+        raise SettingsError(
+            f"the validation data has {what} that the training data lacks: "
+            f"{', '.join(map(repr, sorted(unseen)[:5]))}; shuffle the data, or give validation data of its own"
+        )

@@ -1,0 +1,135 @@
+"""From files to what estimators take."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from stepscan.data.bad_lines import BadLines
+from stepscan.data.labels import LABELS
+from stepscan.data.lines import read_text
+from stepscan.data.readers import (
+    labelled_format,
+    read_labelled,
+    read_parallel,
+    read_tagged,
+    stream_sentences,
+    stream_texts,
+)
+from stepscan.data.series import (
+    LabelledSeries,
+    read_labelled_series,
+    read_tagged_series,
+    series_format,
+    stream_labelled_series,
+    stream_tagged_series,
+)
+from stepscan.errors import DataError, SettingsError
+
+Files = Sequence[str | Path]
+
+
+class Reading(NamedTuple):
+    """How data files are to be read, where their names do not say it."""
+
+    format: str | None = None
+    text_column: str | None = None
+    label_column: str | None = None
+    field: str = "upos"
+    decision: str = "class"  # what a classifier decides; see `stepscan.data.labels`
+    bad_lines: BadLines | None = None  # counts what it skips; without it the first bad line is an error
+
+
+def read_examples(task: str, files: Files, reading: Reading = Reading()) -> tuple[Any, ...]:  # noqa: B008
+    """What `fit` and `score` of the task's estimator take, out of one file (translate: one or two).
+
+    Returns:
+        classify: texts or series, labels; tag: sentences or series, tag sequences; translate: sources, targets;
+        generate: (text,).
+    """
+    _check_used(task, reading)
+    if not files or len(files) > (2 if task == "translate" else 1):
+        takes = "one .tsv file or two files, the source's and the target's," if task == "translate" else "one file"
+        raise SettingsError(f"{task} takes {takes} as data, got {len(files)}: {', '.join(map(str, files))}")
+    numeric = series_format(files[0], reading.format) is not None
+    bad = reading.bad_lines
+    if numeric and bad is not None:
+        raise SettingsError(f"--skip-bad-lines is for texts, but {files[0]} holds numbers: mend it")
+    examples: Sequence[tuple[Any, Any]]
+    if task == "classify" and numeric:
+        series = read_labelled_series(files[0], format=reading.format, label_column=reading.label_column)
+        examples = [_decided(number, one, reading.decision, files[0]) for number, one in enumerate(series, start=1)]
+    elif task == "tag" and numeric:
+        examples = read_tagged_series(files[0], format=reading.format, label_column=reading.label_column)
+    elif task == "classify":
+        examples = read_labelled(
+            files[0],
+            format=reading.format,
+            text_column=reading.text_column,
+            label_column=reading.label_column,
+            decision=reading.decision,
+            bad_lines=bad,
+        )
+    elif task == "tag":
+        if reading.label_column is not None:
+            raise SettingsError("--label-column is for tag on numbers (--format numbers), not on words")
+        examples = read_tagged(files[0], format=reading.format, field=reading.field, bad_lines=bad)
+    elif task == "translate":
+        examples = read_parallel(files, format=reading.format, bad_lines=bad)
+    else:
+        return (read_text(files[0], bad),)
+    return [first for first, _ in examples], [second for _, second in examples]
+
+
+def reading_of(files: Files, reading: Reading) -> Reading:
+    """How other files of the same data are read: a file of `label text` lines has no columns to name."""
+    has_none = (reading.text_column or reading.label_column) and labelled_format(files[0], reading.format) == "lines"
+    return reading._replace(text_column=None, label_column=None) if has_none else reading
+
+
+_USES = {
+    "classify": {"format", "text_column", "label_column", "decision"},
+    "generate": set(),
+    "tag": {"format", "field", "label_column"},
+    "translate": {"format"},
+}
+
+
+def _check_used(task: str, reading: Reading) -> None:
+    """A reading option that the task has no use for is a mistake, not a detail."""
+    for name, value in reading._asdict().items():
+        if value != Reading._field_defaults[name] and name not in {"bad_lines", *_USES[task]}:
+            raise SettingsError(f"--{name.replace('_', '-')} is not for {task}")
+
+
+def _decided(number: int, series: LabelledSeries, decision: str, path: str | Path) -> LabelledSeries:
+    """The series with its label as what is to be decided."""
+    try:
+        return series._replace(label=LABELS[decision](series.label, path, number))
+    except DataError as error:
+        raise DataError(f"series {number}: {error.reason}", path=path) from None
+
+
+def stream_inputs(task: str, numeric: bool, file: str | Path, reading: Reading) -> Iterator[tuple[dict[str, Any], Any]]:
+    """What a model of the task is to be asked about, one at a time, each with its name: `text`, or `series`, its place
+    in a file of numbers."""
+    if series_format(file, reading.format):
+        if not numeric:
+            raise SettingsError(f"{file} holds numbers, but the model reads texts")
+        stream = stream_tagged_series if task == "tag" else stream_labelled_series
+        series: Any = stream(file, format=reading.format, labelled=False)
+        return (({"series": number}, one.values) for number, one in enumerate(series, start=1))
+    if task == "tag":
+        return named_sentences(stream_sentences(file, format=reading.format))
+    return named_texts(stream_texts(file, format=reading.format, text_column=reading.text_column))
+
+
+def named_texts(texts: Iterable[str]) -> Iterator[tuple[dict[str, Any], str]]:
+    """Texts with themselves as names."""
+    return (({"text": text}, text) for text in texts)
+
+
+def named_sentences(sentences: Iterable[list[str]]) -> Iterator[tuple[dict[str, Any], list[str]]]:
+    """Tokens with their text as name."""
+    return (({"text": " ".join(tokens)}, tokens) for tokens in sentences)

@@ -1,0 +1,243 @@
+"""Several labels, and numbers, in place of one class."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import numpy as np
+import pytest
+import torch
+from sklearn.model_selection import cross_val_score
+from sklearn.preprocessing import MultiLabelBinarizer
+from toy_tasks import FAST
+
+import stepscan as ss
+from stepscan.estimators.decisions import DECISIONS
+from stepscan.estimators.files import predict, train
+from stepscan.estimators.reading import Reading, read_examples
+
+SMALL = {**FAST, "hidden_size": 16, "embedding_size": 8, "batch_size": 8, "epochs": 12, "unknown_probability": 0.0}
+
+QUICK = "--hidden-size 16 --embedding-size 8 --batch-size 8 --epochs 12 --learning-rate 0.02 --dropout 0 --quiet"
+
+
+def topics(count: int, seed: int) -> tuple[list[str], list[list[str]]]:
+    """Texts of letters; the labels are the vowels in it, and there may be none."""
+    draw = np.random.default_rng(seed)
+    texts = [" ".join(draw.choice(list("aeoxyzw"), size=draw.integers(1, 6))) for _ in range(count)]
+    return texts, [sorted(set(text.split()) & set("aeo")) for text in texts]
+
+
+def counts(count: int, seed: int) -> tuple[list[str], list[float]]:
+    """Texts of letters; the number is 1000 and ten for each `a`."""
+    texts, _ = topics(count, seed)
+    return texts, [1000 + 10.0 * text.split().count("a") for text in texts]
+
+
+@pytest.fixture(scope="module")
+def of_labels() -> ss.Classifier:
+    return ss.Classifier(decision="labels", **SMALL).fit(*topics(160, 0))
+
+
+@pytest.fixture(scope="module")
+def of_numbers() -> ss.Classifier:
+    return ss.Classifier(decision="number", pooling="last", **{**SMALL, "epochs": 30}).fit(*counts(160, 0))
+
+
+def test_labels(of_labels):
+    texts, labels = topics(60, 1)
+    assert of_labels.predict(texts) == labels
+    assert of_labels.score(texts, labels) == 1
+    assert of_labels.metrics(texts, labels) == {"micro_f1": 1.0, "macro_f1": 1.0, "exact": 1.0, "texts": 60}
+    assert of_labels.classes_.tolist() == ["a", "e", "o"]
+    np.testing.assert_allclose(
+        of_labels.predict_proba(["a x"]),
+        of_labels.model_(of_labels._rows(["a x"])[1](of_labels._rows(["a x"])[0])).sigmoid().detach(),
+    )
+    assert of_labels.history_[-1].keys() >= {"valid_nats", "valid_micro_f1", "valid_exact"}
+
+
+def test_label_figures_by_hand():
+    decision, labels = DECISIONS["labels"], ["a", "b"]
+    true, found = [["a"], ["a", "b"], []], [["a", "b"], ["a"], []]
+    figures = decision.metrics(true, found)  # a: 2 of 2; b: none right, one missed, one too many
+    assert figures == {
+        "micro_f1": pytest.approx(2 * 2 / (2 * 2 + 1 + 1)),
+        "macro_f1": 0.5,
+        "exact": pytest.approx(1 / 3),
+    }
+    scores = np.array([2.0, -1.0])
+    by_hand = math.log(1 / (1 + math.exp(-2))) + math.log(1 - 1 / (1 + math.exp(1)))
+    assert decision.log_probability(scores, ["a"], labels) == (pytest.approx(by_hand), 2)
+    assert decision.log_probability(scores, ["c"], labels) == (-math.inf, 2)
+    assert decision.rows(scores[None], labels)[0]["labels"] == {"a": pytest.approx(1 / (1 + math.exp(-2)))}
+
+
+def test_numbers(of_numbers):
+    texts, numbers = counts(60, 1)
+    figures = of_numbers.metrics(texts, numbers)
+    assert figures["r2"] > 0.95
+    assert figures["r2"] == pytest.approx(of_numbers.score(texts, numbers))
+    errors = of_numbers.predict(texts) - numbers
+    assert figures["mae"] == pytest.approx(np.abs(errors).mean())
+    assert figures["rmse"] == pytest.approx(np.sqrt((errors**2).mean()))
+    assert not hasattr(of_numbers, "classes_")
+    assert of_numbers.labels_ is None
+
+
+def test_a_number_is_learned_in_units_of_its_spread(of_numbers):
+    _, numbers = counts(160, 0)
+    held_in = torch.tensor(numbers[:144])
+    torch.testing.assert_close(of_numbers.model_.mean, held_in.mean())
+    torch.testing.assert_close(of_numbers.model_.deviation, held_in.std(correction=0))
+
+
+@pytest.mark.parametrize("kind", ["of_labels", "of_numbers"])
+def test_folder(kind, request, tmp_path):
+    model = request.getfixturevalue(kind)
+    model.save(tmp_path / "m")
+    again = ss.load(tmp_path / "m")
+    assert again.decision == model.decision
+    assert list(again.predict(["a e", "x"])) == list(model.predict(["a e", "x"]))
+    assert (tmp_path / "m" / "labels.json").exists() == (kind == "of_labels")
+
+
+def test_cross_validation():
+    """scikit-learn must not take the answers for classes, which it would keep in proportion."""
+    texts, numbers = counts(60, 1)
+    assert cross_val_score(ss.Classifier(decision="number", **{**SMALL, "epochs": 1}), texts, numbers, cv=3).shape == (
+        3,
+    )
+    texts, labels = topics(60, 1)
+    assert cross_val_score(ss.Classifier(decision="labels", **{**SMALL, "epochs": 1}), texts, labels, cv=3).shape == (
+        3,
+    )
+
+
+@pytest.mark.parametrize(
+    ("decision", "y", "reason"),
+    [
+        ("labels", ["a", "b"], r"answer 1 is 'a', but with decision 'labels' each is a list"),
+        ("labels", MultiLabelBinarizer().fit_transform([["a"], ["b"]]), "MultiLabelBinarizer.inverse_transform"),
+        ("labels", [["a"], ["b", 3]], "labels must be all strings or all whole numbers, but label 3 is 3"),
+        ("labels", [[], []], "no training text has a label"),
+        ("labels", [["a"], ["b"]], r"the validation data has labels that the training data lacks: 'b'"),
+        ("number", [1.0, "two"], "each answer is a finite number, but 2 is 'two'"),
+        ("number", [1.0, math.nan], "each answer is a finite number, but 2 is nan"),
+        ("classes", ["a", "b"], "decision: input should be 'class', 'labels' or 'number', got 'classes'"),
+    ],
+)
+def test_refused(decision, y, reason):
+    with pytest.raises(ss.SettingsError, match=reason):
+        ss.Classifier(decision=decision).fit(["x", "y"], y)
+
+
+def test_refused_of_numbers(of_numbers):
+    with pytest.raises(ss.SettingsError, match="label_smoothing is for classes and labels"):
+        ss.Classifier(decision="number", label_smoothing=0.1).fit(["x", "y"], [1, 2])
+    with pytest.raises(ss.SettingsError, match="predicts numbers, and they have no probabilities"):
+        of_numbers.predict_proba(["a"])
+    with pytest.raises(ss.SettingsError, match="evaluate without --per-line"):
+        of_numbers.log_probabilities(["a"], [1000])
+
+
+FILES = {
+    "a.csv": ('text,labels\nred car,"b, a"\nblue,\n', [["a", "b"], []]),
+    "a.tsv": ("text\tlabel\nred car\ta,b\nblue\t\n", [["a", "b"], []]),
+    "a.jsonl": ('{"text": "red car", "labels": ["b", "a"]}\n{"text": "blue", "labels": []}\n', [["a", "b"], []]),
+    "a.txt": ("b,a red car\na blue\n", [["a", "b"], ["a"]]),
+    "b.txt": ("__label__b __label__a red car\n__label__a blue\n", [["a", "b"], ["a"]]),
+}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_files_of_labels(name, tmp_path):
+    text, expected = FILES[name]
+    (tmp_path / name).write_text(text)
+    assert read_examples("classify", [tmp_path / name], Reading(decision="labels")) == (["red car", "blue"], expected)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.csv", "text,score\nred car,1.5\nblue,-2\n"),
+        ("a.jsonl", '{"text": "red car", "score": 1.5}\n{"text": "blue", "score": "-2"}\n'),
+        ("a.txt", "1.5 red car\n-2 blue\n"),
+    ],
+)
+def test_files_of_numbers(name, text, tmp_path):
+    (tmp_path / name).write_text(text)
+    assert read_examples("classify", [tmp_path / name], Reading(decision="number")) == (
+        ["red car", "blue"],
+        [1.5, -2.0],
+    )
+
+
+def test_series_of_numbers(tmp_path):
+    (tmp_path / "a.ts").write_text("@targetlabel true\n@data\n1,2:3.5\n3,4:x\n")
+    with pytest.raises(ss.DataError, match=r"a.ts: series 2: expected a finite number to be predicted, but got 'x'"):
+        read_examples("classify", [tmp_path / "a.ts"], Reading(decision="number"))
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "reason"),
+    [
+        ("a.csv", "text,score\nred,much\n", "a.csv, line 2: expected a finite number to be predicted, but got 'much'"),
+        ("a.csv", "text,score\nred,inf\n", "a.csv, line 2: expected a finite number"),
+        ("a.jsonl", '{"text": "red", "score": true}\n', "a.jsonl, line 1: .*but got true or false"),
+    ],
+)
+def test_files_refused(name, text, reason, tmp_path):
+    (tmp_path / name).write_text(text)
+    with pytest.raises(ss.DataError, match=reason):
+        read_examples("classify", [tmp_path / name], Reading(decision="number"))
+
+
+def test_command_line(run, tmp_path):
+    texts, labels = topics(80, 0)
+    (tmp_path / "a.tsv").write_text(
+        "text\tlabels\n" + "".join(f"{t}\t{','.join(y)}\n" for t, y in zip(texts, labels, strict=True))
+    )
+    texts, numbers = counts(80, 0)
+    (tmp_path / "n.tsv").write_text(
+        "text\tscore\n" + "".join(f"{t}\t{y}\n" for t, y in zip(texts, numbers, strict=True))
+    )
+    for file, decision in (("a.tsv", "labels"), ("n.tsv", "number")):
+        result = run(
+            "train",
+            "classify",
+            "--train",
+            tmp_path / file,
+            "--out",
+            tmp_path / decision,
+            "--decision",
+            decision,
+            *QUICK.split(),
+        )
+        assert result.code == 0, result.err
+    assert json.loads(run("evaluate", tmp_path / "labels", tmp_path / "a.tsv", "--json").out)["exact"] > 0.9
+    assert "rmse " in run("evaluate", tmp_path / "number", tmp_path / "n.tsv").out
+    said, probabilities, text = run("predict", tmp_path / "labels", "x e a").out.rstrip("\n").split("\t")
+    assert ({*said.split(",")}, len(probabilities.split(",")), text) == ({"a", "e"}, 2, "x e a")
+    number, text = run("predict", tmp_path / "number", "a a").out.rstrip("\n").split("\t")
+    assert (float(number), text) == (pytest.approx(1020, abs=5), "a a")
+
+
+def test_texts_are_read_as_they_are_needed(monkeypatch, tmp_path):
+    """Of any number of texts, as many are read ahead as are decided together."""
+    monkeypatch.setattr("stepscan.estimators.files.PORTION", 16)
+    texts, labels = topics(40, 0)
+    (tmp_path / "a.txt").write_text("".join(f"{','.join(y)} {t}\n" for t, y in zip(texts, labels, strict=True) if y))
+    train("classify", [tmp_path / "a.txt"], tmp_path / "m", settings={**SMALL, "epochs": 1, "decision": "labels"})
+    read = []
+
+    def endless():
+        while True:
+            read.append(None)
+            yield "a x"
+
+    rows = predict(tmp_path / "m", endless())
+    for _ in range(40):
+        next(rows)
+    assert len(read) == 48
