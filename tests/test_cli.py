@@ -233,3 +233,11 @@ def test_validation_data_may_be_in_another_format(run, tmp_path):
     done = run(*["train", *command, "--valid", tmp_path / "dev", "--out", tmp_path / "model", "--epochs", 1, "--quiet"])
     assert done.code == 0, done.err
     assert run("evaluate", tmp_path / "model", tmp_path / "dev", "--json").code == 0
+
+
+def test_dynamic_evaluation(models, run, tmp_path):
+    (tmp_path / "a.txt").write_text("one two three\n")
+    figures = json.loads(run("evaluate", models["generate"], tmp_path / "a.txt", "--dynamic", "0.001", "--json").out)
+    assert figures["dynamic_nats"] > 0
+    result = run("evaluate", models["classify"], tmp_path / "a.txt", "--dynamic", "0.001")
+    assert "dynamic evaluation is of language models" in result.words

@@ -26,7 +26,9 @@ OPTIONS = {
         --learning-rate --out --quiet --seed --text-column --time-budget --train --valid task
     """,
     "demo": "--only --seed",
-    "evaluate": "--field --format --json --label-column --per-line --skip-bad-lines --text-column files model",
+    "evaluate": """
+        --dynamic --field --format --json --label-column --per-line --skip-bad-lines --text-column files model
+    """,
     "generate": """
         --allow --forbid --json --length --min-p --prompt --repetition-penalty --seed --stop --temperature --top-k
         --top-p model

@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+import copy
 import math
 
 import numpy as np
 import pytest
+import torch
+from torch import nn
 from toy_tasks import FAST, RHYME, equal_to_the_bit, history_is_whole, weights_of
 
 import stepscan as ss
+from stepscan.data.batching import pad
 
 TINY = {
     "hidden_size": 8,
@@ -167,3 +171,33 @@ def test_wrong_texts(language_model):
     for ask in (ss.LanguageModel().generate, lambda: ss.LanguageModel().score("a")):
         with pytest.raises(ss.NotFittedError, match="this LanguageModel is not trained yet"):
             ask()
+
+
+def test_dynamic_evaluation_by_hand():
+    """Two windows: the second is predicted after one step of Adam on the first, and the model stays as it was."""
+    model = ss.LanguageModel(**{**TINY, "window": 8}).fit(RHYME[:200])
+    before = {name: tensor.clone() for name, tensor in weights_of(model).items()}
+    text = "one two three\n"
+    found = model.metrics(text, dynamic=0.01)["dynamic_nats"]
+    learner = copy.deepcopy(model.model_)
+    ids = [model._begin, *model._encode(text)]
+    total, count, state = learner.loss(pad([ids[:8]]), pad([ids[1:9]]))
+    (total / count).backward()
+    nn.utils.clip_grad_norm_(learner.parameters(), 1.0)
+    torch.optim.Adam(learner.parameters(), lr=0.01).step()
+    rest, more, _ = learner.loss(pad([ids[8:-1]]), pad([ids[9:]]), learner.carry(state))
+    assert found == pytest.approx((total + rest).item() / (count + more))
+    assert equal_to_the_bit(before, weights_of(model))
+
+
+def test_dynamic_evaluation_learns_what_repeats():
+    """A text in symbols that training had in another order: the longer it goes on, the better it is known."""
+    model = ss.LanguageModel(**{**TINY, "hidden_size": 16, "epochs": 2}).fit(RHYME)
+    figures = model.metrics("net owt ruof eno\n" * 90, dynamic=0.02)
+    assert figures["dynamic_nats"] < 0.5 * figures["nats"]
+
+
+def test_dynamic_evaluation_refused():
+    model = ss.LanguageModel(**TINY).fit(RHYME[:200])
+    with pytest.raises(ss.SettingsError, match="the learning rate of dynamic evaluation must be above 0, but is -1"):
+        model.metrics("one", dynamic=-1)

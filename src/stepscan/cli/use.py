@@ -37,6 +37,9 @@ def evaluate(
     per_line: Annotated[
         bool, typer.Option("--per-line", help="Instead: the log-probability of each text or right answer.")
     ] = False,
+    dynamic: Annotated[
+        float, typer.Option(help="generate: also score a model that goes on learning, at this rate, such as 0.001.")
+    ] = 0.0,
     as_json: JSON = False,
 ) -> None:
     """Score a model on a file: accuracy, F1 of spans, perplexity or BLEU, whichever its task is judged by."""
@@ -51,7 +54,7 @@ def evaluate(
             print(json.dumps(row) if as_json else f"{row['log_probability']:.4f}\t{row['symbols']}")
         report(bad_lines)
         return
-    figures = evaluate_files(model, files, reading=reading)
+    figures = evaluate_files(model, files, reading=reading, dynamic=dynamic)
     report(bad_lines)
     print_figures(figures, as_json)
 

@@ -112,17 +112,27 @@ def make_estimator(task: str, settings: Mapping[str, Any]) -> Estimator:
     return estimator
 
 
-def evaluate(path: str | Path, files: Files, *, reading: Reading = Reading()) -> dict[str, Any]:  # noqa: B008
+def evaluate(
+    path: str | Path,
+    files: Files,
+    *,
+    reading: Reading = Reading(),  # noqa: B008
+    dynamic: float = 0.0,
+) -> dict[str, Any]:
     """The field's own metrics of a model on files.
 
     Returns:
         classify: accuracy, macro F1 (of labels micro F1, macro F1, exact; of numbers RMSE, MAE, R²); tag: accuracy, and
         for tags that mark spans F1, precision and recall, over all and by type; generate: nats a symbol, perplexity,
-        bits a symbol; translate: BLEU and chrF with sacrebleu's signature. And how many examples they are over.
+        bits a symbol (with `dynamic`, a learning rate, also nats by dynamic evaluation); translate: BLEU and chrF with
+        sacrebleu's signature. And how many examples they are over.
     """
-    model = load(path)
+    model: Any = load(path)
+    if dynamic and not isinstance(model, LanguageModel):
+        raise SettingsError(f"dynamic evaluation is of language models, but {path} is for {model.task}")
     examples = read_examples(model.task, files, reading_for(model, reading))
-    return {"task": model.task, "file": ", ".join(map(str, files)), **model.metrics(*examples), **_skipped(reading)}
+    figures = model.metrics(*examples, **({"dynamic": dynamic} if dynamic else {}))
+    return {"task": model.task, "file": ", ".join(map(str, files)), **figures, **_skipped(reading)}
 
 
 def evaluate_lines(

@@ -16,6 +16,7 @@ from stepscan.data.tokenizers import TextTokenizer
 from stepscan.decoding import Sampler, forbidding, generate, penalising
 from stepscan.errors import SettingsError, nearest
 from stepscan.estimators.base import Estimator, checked_texts, listed
+from stepscan.estimators.dynamic_evaluation import dynamic_nats
 from stepscan.patterns.embedding import Embedding
 from stepscan.patterns.generator import Generator
 from stepscan.sequences import Sequences
@@ -102,10 +103,18 @@ class LanguageModel(Estimator):
             total, state = total + loss.total.item(), loss.state
         return -total / (len(ids) - 1)
 
-    def metrics(self, text: str) -> dict[str, Any]:
-        """Nats and bits a symbol, and perplexity."""
+    def metrics(self, text: str, dynamic: float = 0.0) -> dict[str, Any]:
+        """Nats and bits a symbol, and perplexity.
+
+        With `dynamic`, a learning rate such as 0.001, also `dynamic_nats`, of the model that goes on learning from what
+        it has read; see `stepscan.estimators.dynamic_evaluation`.
+        """
         nats = -self.score(text)
-        return {"nats": nats, "bits": nats / math.log(2), "perplexity": math.exp(nats), "characters": len(text)}
+        figures = {"nats": nats, "bits": nats / math.log(2), "perplexity": math.exp(nats)}
+        if dynamic:
+            ids = np.array([self._begin, *self._encode(text)])
+            figures["dynamic_nats"] = dynamic_nats(self.model_, ids, learning_rate=dynamic, window=self.window)
+        return {**figures, "characters": len(text)}
 
     @torch.inference_mode()
     def predict_proba(self, texts: Sequence[str]) -> np.ndarray:

@@ -53,6 +53,7 @@ class Metric(_Table):
     greater_is_better: bool = True
     target: float | None = None  # our aim, in the published unit
     minutes: float | None = None  # and the time it may take
+    dynamic: float = 0.0  # learning rate of dynamic evaluation, of a language model
 
 
 class Published(_Table):

@@ -72,7 +72,9 @@ def reproduce(
             reading=reading,
             overwrite=overwrite,
         )
-        figures = evaluate(model, files["test"], reading=reading_of(files["test"], reading))
+        figures = evaluate(
+            model, files["test"], reading=reading_of(files["test"], reading), dynamic=recipe.metric.dynamic
+        )
     command = ["stepscan", "reproduce", str(name), "--seed", str(seed)]
     command += [] if time_budget is None else ["--time-budget", f"{time_budget:g}s"]
     return _row(recipe, figures, trained) | {"seed": seed, "command": shlex.join(command), **_circumstances()}
