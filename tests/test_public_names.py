@@ -18,31 +18,33 @@ NAMES = """
     DataError Dropout Elman Embedding Encoder GRU Generator LSTM LanguageModel Layer LayerNorm Linear
     ModelFormatError NotFittedError Numbers Pointwise Recurrence Residual Sequences SettingsError Stack
     StepscanError Tagger Transducer Transformer Translator VariationalDropout WeightDrop
-    WordAndCharacterEmbedding Zoneout build describe from_torch laws load register to_torch
+    WordAndCharacterEmbedding Zoneout average build describe ensemble from_torch laws load register to_torch
 """
 OPTIONS = {
     "compare": """
         --batch-size --cells --config --epochs --equal --field --format --hidden-size --json --label-column --layers
         --learning-rate --out --quiet --seed --text-column --time-budget --train --valid task
     """,
+    "average": "--out --overwrite models",
     "demo": "--only --seed",
     "evaluate": """
-        --dynamic --field --format --json --label-column --per-line --skip-bad-lines --text-column files model
+        --dynamic --field --format --json --label-column --per-line --skip-bad-lines --text-column --with files
+        model
     """,
     "generate": """
-        --allow --forbid --json --length --min-p --prompt --repetition-penalty --seed --stop --temperature --top-k
-        --top-p model
+        --allow --forbid --json --length --min-p --prompt --repetition-penalty --seed --stop --temperature
+        --top-k --top-p --with model
     """,
     "predict": """
-        --beam-width --format --input --json --length-penalty --maximum-length --minimum-length --n-best --output
-        --text-column model texts
+        --beam-width --coverage-penalty --format --input --json --length-penalty --maximum-length
+        --minimum-length --n-best --output --prefix --text-column --with model texts
     """,
     "reproduce": "--data --json --out --overwrite --quiet --seed --time-budget name",
     "train": """
         --accumulate --attention --average-decay --batch-size --beam-width --bidirectional --cell
-        --character-size --checkpoint-every --clip-norm --config --crf --decision --device --dropout
-        --embedding-dropout --embedding-size --embeddings --epochs --field --format --hidden-size --init-from
-        --input-feeding --input-noise --json --keep-case --label-column --label-smoothing --layers
+        --character-size --checkpoint-every --clip-norm --config --coverage-penalty --crf --decision --device
+        --dropout --embedding-dropout --embedding-size --embeddings --epochs --field --format --hidden-size
+        --init-from --input-feeding --input-noise --json --keep-case --label-column --label-smoothing --layers
         --learning-rate --length-penalty --lowercase --no-crf --no-input-feeding --not-tied --not-variational
         --one-direction --out --overwrite --patience --pooling --quiet --resume --seed --skip-bad-lines
         --source-tokenizer --spelling-size --text-column --tied --time-budget --tokenizer --train

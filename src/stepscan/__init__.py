@@ -41,6 +41,7 @@ _HOMES = {
     "stepscan.estimators.language_model": ["LanguageModel"],
     "stepscan.estimators.tagger": ["Tagger"],
     "stepscan.estimators.translator": ["Translator"],
+    "stepscan.estimators.ensemble": ["average", "ensemble"],
     "stepscan.estimators.loading": ["load"],
     "stepscan.errors": ["DataError", "ModelFormatError", "NotFittedError", "SettingsError", "StepscanError"],
 }

@@ -103,4 +103,4 @@ def test_lengths_of_translations(run, models):
         model.translate(["abc"], minimum_length=3, maximum_length=2)
     assert len(run("predict", models["translate"], "abc", "--minimum-length", "6").out.strip()) >= 6
     wrong = run("predict", models["classify"], "abc", "--minimum-length", "6")
-    assert "minimum and maximum length are for translate, not for classify" in wrong.words
+    assert "minimum_length: only for translate, not for classify" in wrong.words

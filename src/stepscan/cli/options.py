@@ -65,6 +65,10 @@ SKIP = Annotated[
     bool,
     typer.Option("--skip-bad-lines", help="Skip bad lines, count and report them.", rich_help_panel=DATA),
 ]
+WITH = Annotated[
+    list[Path] | None,
+    typer.Option("--with", help="Model that decides together with it; may be given again.", show_default=False),
+]
 FIELD = Annotated[str, typer.Option(help="tag: which CoNLL-U field is the tag: upos, xpos, …", rich_help_panel=DATA)]
 
 

@@ -125,6 +125,7 @@ def train(
     label_smoothing: Annotated[float | None, option(MODEL, "Share of the target spread over all classes.")] = None,
     beam_width: Annotated[int | None, option(MODEL, "translate: hypotheses kept.")] = None,
     length_penalty: Annotated[float | None, option(MODEL, "translate: favours longer ones.")] = None,
+    coverage_penalty: Annotated[float | None, option(MODEL, "translate: favours those that leave nothing out.")] = None,
     window: Annotated[int | None, option(TRAINING, "generate: steps that gradients go back.")] = None,
     epochs: Annotated[int | None, option(TRAINING, "Passes over the data, at most.")] = None,
     time_budget: Annotated[str | None, option(TRAINING, "Time to train at most, such as 90s, 10m, 1h30m.")] = None,

@@ -1,4 +1,4 @@
-"""Commands that use a model: `evaluate`, `predict`, `generate`."""
+"""Commands that use a model: `evaluate`, `predict`, `generate`, `average`."""
 
 from __future__ import annotations
 
@@ -15,9 +15,12 @@ from stepscan.cli.options import (
     FORMAT,
     JSON,
     LABEL_COLUMN,
+    OUTPUT,
     SKIP,
     TEXT_COLUMN,
+    WITH,
     app,
+    option,
 )
 from stepscan.cli.printing import as_lines, counter, print_figures, report
 from stepscan.errors import SettingsError
@@ -40,6 +43,7 @@ def evaluate(
     dynamic: Annotated[
         float, typer.Option(help="generate: also score a model that goes on learning, at this rate, such as 0.001.")
     ] = 0.0,
+    with_: WITH = None,
     as_json: JSON = False,
 ) -> None:
     """Score a model on a file: accuracy, F1 of spans, perplexity or BLEU, whichever its task is judged by."""
@@ -50,11 +54,11 @@ def evaluate(
     bad_lines = counter(skip_bad_lines)
     reading = Reading(format, text_column, label_column, field, bad_lines=bad_lines)
     if per_line:
-        for row in evaluate_lines(model, files, reading=reading):
+        for row in evaluate_lines(model, files, reading=reading, others=with_ or ()):
             print(json.dumps(row) if as_json else f"{row['log_probability']:.4f}\t{row['symbols']}")
         report(bad_lines)
         return
-    figures = evaluate_files(model, files, reading=reading, dynamic=dynamic)
+    figures = evaluate_files(model, files, reading=reading, dynamic=dynamic, others=with_ or ())
     report(bad_lines)
     print_figures(figures, as_json)
 
@@ -69,13 +73,18 @@ def predict(
     output: Annotated[Path | None, typer.Option(help="File to write, whole or not at all.")] = None,
     n_best: Annotated[int, typer.Option(help="translate: how many translations, shown with --json.")] = 1,
     beam_width: Annotated[int | None, typer.Option(help="translate: hypotheses kept.", show_default=False)] = None,
+    prefix: Annotated[str, typer.Option(help="translate: how every translation begins.")] = "",
     length_penalty: Annotated[
         float | None, typer.Option(help="translate: favours longer ones.", show_default=False)
+    ] = None,
+    coverage_penalty: Annotated[
+        float | None, typer.Option(help="translate: favours those that leave nothing out.", show_default=False)
     ] = None,
     minimum_length: Annotated[int, typer.Option(help="translate: fewest symbols.")] = 0,
     maximum_length: Annotated[int | None, typer.Option(help="translate: most symbols.", show_default=False)] = None,
     format: FORMAT = None,
     text_column: TEXT_COLUMN = None,
+    with_: WITH = None,
     as_json: JSON = False,
 ) -> None:
     """Say what a model thinks: the class, the tags or the translation of each text."""
@@ -88,14 +97,16 @@ def predict(
     asked: Iterable[str] = texts or ()
     if not texts and input is None:
         asked = (line.rstrip("\n") for line in sys.stdin)
-    given = {"beam_width": beam_width, "length_penalty": length_penalty}
+    given = {"beam_width": beam_width, "length_penalty": length_penalty, "coverage_penalty": coverage_penalty}
+    limits = {"n_best": n_best, "minimum_length": minimum_length, "maximum_length": maximum_length, "prefix": prefix}
+    not_given = {"n_best": 1, "minimum_length": 0, "maximum_length": None, "prefix": ""}
     rows = predict_files(
         model,
         asked,
         input_file=input,
         reading=Reading(format, text_column),
-        n_best=n_best,
-        lengths=(minimum_length, maximum_length),
+        of_translation={name: value for name, value in limits.items() if value != not_given[name]},
+        others=with_ or (),
         settings={name: value for name, value in given.items() if value is not None},
     )
     lines = (line for row in rows for line in ([json.dumps(row, ensure_ascii=False)] if as_json else as_lines(row)))
@@ -122,12 +133,14 @@ def generate(
     forbid: Annotated[list[str] | None, typer.Option(help="Symbol never written; may be given again.")] = None,
     allow: Annotated[list[str] | None, typer.Option(help="Only these symbols; may be given again.")] = None,
     seed: Annotated[int | None, typer.Option(help="Same seed, same text.", show_default=False)] = None,
+    with_: WITH = None,
     as_json: JSON = False,
 ) -> None:
     """Write on from a prompt with a language model."""
+    from stepscan.estimators.ensemble import ensemble
     from stepscan.estimators.language_model import LanguageModel
 
-    text = LanguageModel.load(model).generate(
+    text = ensemble([LanguageModel.load(one) for one in (model, *(with_ or ()))]).generate(
         prompt,
         length=length,
         temperature=temperature,
@@ -141,3 +154,15 @@ def generate(
         seed=seed,
     )
     print(json.dumps({"prompt": prompt, "text": text}, ensure_ascii=False) if as_json else text)
+
+
+@app.command(epilog="Example: stepscan average model-1 model-2 --out model")
+def average(
+    models: Annotated[list[Path], typer.Argument(help="Model folders of one shape that began alike.")],
+    out: Annotated[Path, option(OUTPUT, "Model folder to write.")],
+    overwrite: Annotated[bool, option(OUTPUT, "Replace a model that is at --out already.", "--overwrite")] = False,
+) -> None:
+    """Write a model whose weights are the mean of those of several, such as fine-tuned versions of one model."""
+    from stepscan.estimators.files import average_folders
+
+    average_folders(models, out, overwrite=overwrite)

@@ -40,6 +40,7 @@ def beam_search(
     stop: int,
     maximum_length: ArrayLike,
     length_penalty: float = 0.0,
+    bonus: Callable[[State], Array] | None = None,
     n_best: int = 1,
 ) -> list[list[Hypothesis]]:
     """The best continuations of each row, best first: at most `n_best`, fewer where no more are possible.
@@ -53,6 +54,8 @@ def beam_search(
         maximum_length: the most symbols of a hypothesis, the stop symbol among them; one number, or one a row `[B]`.
         length_penalty: alpha in `score = log_probability / ((5 + length) / 6) ** alpha`, where length counts the stop
             symbol (Wu et al. 2016, https://arxiv.org/abs/1609.08144, eq. 14); 0 ranks by probability alone.
+        bonus: what joins the score of a hypothesis that ends, `[N]`, of the state that its last token was chosen from;
+            never above 0. It ranks what has ended, not what still grows.
         n_best: how many hypotheses to return for a row, at most `width`.
 
     A hypothesis ends when its stop symbol is among the row's `width` best candidates. Those still growing at the
@@ -75,12 +78,13 @@ def beam_search(
     beams, tokens = _Beams.first(len(start)), start
     while len(beams.rows):
         scores, state = step(tokens, state)
+        extra = np.zeros(len(scores)) if bonus is None else bonus(state)
         candidates = beams.grow(log_softmax(scores), 2 * width)  # each beam has one stop: `width` are left to grow
         stopped = candidates.last == stop
-        pools.add(candidates, stopped & (np.arange(stopped.shape[1]) < width), finished=True)
+        pools.add(candidates, stopped & (np.arange(stopped.shape[1]) < width), extra, finished=True)
         beams = candidates.best(~stopped, width)
         full = pools.maximum_lengths[beams.rows] == beams.length
-        pools.add(beams, np.broadcast_to(full[:, None], beams.last.shape), finished=False)
+        pools.add(beams, np.broadcast_to(full[:, None], beams.last.shape), extra, finished=False)
         beams = select(beams, np.flatnonzero(~full & pools.open_to(beams)))
         tokens = beams.last.ravel()
         if not np.array_equal(beams.origins.ravel(), np.arange(len(scores))):
@@ -157,13 +161,14 @@ class _Pools(NamedTuple):
     length_penalty: float
     maximum_lengths: Array  # [B]
 
-    def add(self, beams: _Beams, chosen: Array, *, finished: bool) -> None:
-        """Let the `chosen` `[M, K]` compete for the places; their last token is the stop symbol if `finished`."""
+    def add(self, beams: _Beams, chosen: Array, extra: Array, *, finished: bool) -> None:
+        """Let the `chosen` `[M, K]` compete for the places; their last token is the stop symbol if `finished`, and
+        `extra`, by rows of the last step's state, joins their score."""
         for place in zip(*np.nonzero(chosen & np.isfinite(beams.log_probability)), strict=True):
             pool = self.hypotheses[beams.rows[place[0]]]
             log_probability = float(beams.log_probability[place])
             tokens = beams.tokens[place].tolist()
-            score = log_probability / float(self._penalty(beams.length))
+            score = log_probability / float(self._penalty(beams.length)) + float(extra[beams.origins[place]])
             pool.append(Hypothesis(tokens[:-1] if finished else tokens, log_probability, score, finished))
             pool.sort(key=lambda hypothesis: -hypothesis.score)  # stable: of equals, the earlier stays first
             del pool[self.n_best :]

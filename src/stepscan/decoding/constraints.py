@@ -6,7 +6,7 @@ dropping rows that ended need nothing of their own.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -15,6 +15,8 @@ from stepscan.decoding.beam import Step
 from stepscan.decoding.sampling import Array
 from stepscan.errors import SettingsError
 from stepscan.state import State
+
+_UNSEEN = 1e-9  # the least that attention to an item counts for, so that its logarithm is finite
 
 
 class Remembered(NamedTuple):
@@ -88,3 +90,36 @@ def at_least(step: Step, state: State, rows: int, stop: int, minimum: int) -> tu
         return scores, Remembered(inner, state.of_row + 1)
 
     return lengthen, Remembered(state, np.zeros(rows, dtype=np.int64))
+
+
+def covering(
+    step: Step, state: State, look: Callable[[State], Array], lengths: Array, penalty: float
+) -> tuple[Step, State, Callable[[Remembered], Array]]:
+    """Hypotheses that leave items of the source unread rank lower (Wu et al. 2016, eq. 14).
+
+    Args:
+        step: a step function.
+        state: of N rows.
+        look: where the step before a state looked, `[N, S]`, shares of 1.
+        lengths: of the rows' sources `[N]`.
+        penalty: beta in `beta * sum_s log(min(sum_t look_ts, 1))`, which joins the score.
+
+    Returns:
+        The step function, the state to begin with, and the `bonus` that `beam_search` takes.
+
+    Raises:
+        SettingsError: the penalty is not a finite number, 0 or more.
+    """
+    if not 0 <= penalty < np.inf:
+        raise SettingsError(f"coverage_penalty must be a finite number, 0 or more, but is {penalty}")
+
+    def cover(read: Array, state: Remembered) -> tuple[Array, Remembered]:
+        scores, inner = step(read, state.inner)
+        return scores, Remembered(inner, state.of_row + look(inner))
+
+    def bonus(state: Remembered) -> Array:
+        return penalty * np.log(np.clip(state.of_row, _UNSEEN, 1)).sum(axis=1)
+
+    size = look(state).shape[1]
+    past_the_end = (np.arange(size) >= np.asarray(lengths)[:, None]).astype(np.float64)  # nothing to read there
+    return cover, Remembered(state, past_the_end), bonus

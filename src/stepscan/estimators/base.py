@@ -102,9 +102,11 @@ class Estimator(BaseEstimator):
 
         Raises:
             NotFittedError: there is nothing to save yet.
-            StepscanError: something is at `path` already (a model may be replaced with `overwrite`).
+            StepscanError: something is at `path` already (a model may be replaced with `overwrite`), or the model is of
+                layers without names, such as an ensemble.
         """
         self._check_fitted()
+        check_savable(self.model_)
         folder = ModelFolder(
             self.task, self._kept_settings(), self.model_, self.tokenizers_, self.labels_, self.history_
         )

@@ -136,7 +136,7 @@ class Classifier(ClassifierMixin, Estimator):
     def transform(self, X: Sequence[Any]) -> np.ndarray:
         """The feature vector of each text `[N, H]`: what the decision is made from."""
         self._check_fitted()
-        return self._batched(X, self.model_.encode, self.model_.layer.output_size)
+        return self._batched(X, self.model_.encode, self.model_.feature_size)
 
     def score(self, X: Sequence[Any], y: Sequence[Any], sample_weight: Sequence[float] | None = None) -> float:
         """Accuracy: the share of texts whose class is right (or all of whose labels are), 0 … 1; of numbers R²."""
@@ -218,7 +218,7 @@ class Classifier(ClassifierMixin, Estimator):
 
     def _scores(self, X: Sequence[Any]) -> np.ndarray:
         self._check_fitted()
-        return self._batched(X, self.model_, self.model_.head.out_features)
+        return self._batched(X, self.model_, self.model_.outputs)
 
     @torch.inference_mode()
     def _batched(self, X: Sequence[Any], function, width: int) -> np.ndarray:

@@ -12,6 +12,7 @@ from typing import Any
 from stepscan.errors import DataError, SettingsError, StepscanError, nearest
 from stepscan.estimators.base import ESTIMATORS, Estimator
 from stepscan.estimators.classifier import Classifier
+from stepscan.estimators.ensemble import average, ensemble
 from stepscan.estimators.folder import CHECKPOINTS, check_free, tidy
 from stepscan.estimators.language_model import LanguageModel
 from stepscan.estimators.loading import load
@@ -118,6 +119,7 @@ def evaluate(
     *,
     reading: Reading = Reading(),  # noqa: B008
     dynamic: float = 0.0,
+    others: Files = (),
 ) -> dict[str, Any]:
     """The field's own metrics of a model on files.
 
@@ -127,7 +129,9 @@ def evaluate(
         bits a symbol (with `dynamic`, a learning rate, also nats by dynamic evaluation); translate: BLEU and chrF with
         sacrebleu's signature. And how many examples they are over.
     """
-    model: Any = load(path)
+    model: Any = load_together(path, others)
+    if dynamic and others:
+        raise SettingsError("dynamic evaluation is of one model, not of an ensemble")
     if dynamic and not isinstance(model, LanguageModel):
         raise SettingsError(f"dynamic evaluation is of language models, but {path} is for {model.task}")
     examples = read_examples(model.task, files, reading_for(model, reading))
@@ -140,15 +144,27 @@ def evaluate_lines(
     files: Files,
     *,
     reading: Reading = Reading(),  # noqa: B008
+    others: Files = (),
 ) -> Iterator[dict[str, Any]]:
     """For each example of files, in order: `line` (its place, from 1), `log_probability` (natural) that the model gives
     to the right answer, or to the text, and `symbols`, how many that is of. A text is a line, by itself."""
-    model: Any = load(path)
+    model: Any = load_together(path, others)
     examples = read_examples(model.task, files, reading_for(model, reading))
     if isinstance(model, LanguageModel):
         examples = (examples[0].splitlines(),)
     for place, (found, symbols) in enumerate(model.log_probabilities(*examples), start=1):
         yield {"line": place, "log_probability": found, "symbols": symbols}
+
+
+def average_folders(paths: Files, out: str | Path, *, overwrite: bool = False) -> None:
+    """Write a model with the mean of the weights of models."""
+    check_free(out, overwrite=overwrite)
+    average([load(path) for path in paths]).save(out, overwrite=overwrite)
+
+
+def load_together(path: str | Path, others: Files = ()) -> Estimator:
+    """A model, or the ensemble of it and others."""
+    return ensemble([load(one) for one in (path, *others)])
 
 
 def reading_for(estimator: Estimator, reading: Reading) -> Reading:
@@ -162,17 +178,18 @@ def predict(
     *,
     input_file: str | Path | None = None,
     reading: Reading = Reading(),  # noqa: B008
-    n_best: int = 1,
-    lengths: tuple[int, int | None] = (0, None),
+    of_translation: Mapping[str, Any] | None = None,
     settings: Mapping[str, Any] | None = None,
+    others: Files = (),
 ) -> Iterator[dict[str, Any]]:
     """What a model says of texts, one dictionary a text: `text` (of numbers `series`, its place) and, by task,
 
     classify: see `Classifier.answers`; tag: `tokens`, `tags`; translate: `translation`, `score` and, with `n_best`
-    above 1, `n_best`; `lengths` are its fewest and most symbols. Texts for a tagger are split at white space; files may
-    be CoNLL-U or columns. Texts are read as they are needed, so that there may be any number of them.
+    above 1, `n_best`; `of_translation` are arguments of `Translator.translate`. `others` are models that decide with
+    it. Texts for a tagger are split at white space; files may be CoNLL-U or columns. Texts are read as they are needed,
+    so that there may be any number of them.
     """
-    model: Any = load(path)
+    model: Any = load_together(path, others)
     for name, value in (settings or {}).items():
         if name not in model.get_params():
             raise SettingsError(f"{model.task} has no setting {name!r}")
@@ -180,12 +197,9 @@ def predict(
     validated(ModelSettings, settings or {})
     if isinstance(model, LanguageModel):
         raise SettingsError(f"{path} holds a language model: use `stepscan generate`, or `stepscan evaluate`")
-    if n_best != 1 and model.task != "translate":
-        raise SettingsError(f"{model.task} says one thing of each text; n_best is for translate")
-    if lengths != (0, None) and model.task != "translate":
-        raise SettingsError(f"minimum and maximum length are for translate, not for {model.task}")
-    of_translator = {"n_best": n_best, "minimum_length": lengths[0], "maximum_length": lengths[1]}
-    options = of_translator if model.task == "translate" else {}
+    options = of_translation or {}
+    if options and model.task != "translate":
+        raise SettingsError(f"{', '.join(options)}: only for translate, not for {model.task}")
     inputs: Iterator[tuple[dict[str, Any], Any]]
     if input_file:
         inputs = stream_inputs(model.task, not model.tokenizers_, input_file, reading)

@@ -166,8 +166,7 @@ class LanguageModel(Estimator):
         if tokenizer.unknown in read:
             warnings.warn("the prompt holds symbols that the model never saw; it reads them as unknown", stacklevel=2)
         with torch.inference_mode():
-            known = self.model_.embedding(pad([read[:-1]]).to(self._device))
-            _, state = self.model_.layer(known, self.model_.initial_state(1))
+            _, state = self.model_(pad([read[:-1]]).to(self._device))
         step = forbidding(self.model_.array_step, self._excluded(forbidden, allowed))
         if repetition_penalty != 1:
             said = np.zeros((1, len(tokenizer)), dtype=bool)

@@ -11,11 +11,12 @@ import torch
 
 from stepscan.data.batching import Batch, by_length, pad
 from stepscan.data.tokenizers import TextTokenizer
-from stepscan.decoding import Hypothesis, at_least, beam_search, forbidding
+from stepscan.decoding import Hypothesis, Step, at_least, beam_search, covering, forbidding
+from stepscan.decoding.constraints import Remembered
 from stepscan.errors import SettingsError
 from stepscan.estimators.base import Estimator, bucketed_batches, checked_texts, hold_out, paired
 from stepscan.estimators.error_rates import symbol_error_rate, text_error_rate
-from stepscan.patterns.attention import AttentiveDecoder
+from stepscan.patterns.attention import AttentiveDecoder, AttentiveState
 from stepscan.patterns.conditioned_generator import ConditionedGenerator
 from stepscan.patterns.embedding import Embedding
 from stepscan.patterns.generator import Generator
@@ -28,7 +29,7 @@ class Translation(NamedTuple):
 
     text: str
     log_probability: float  # natural logarithm
-    score: float  # what it is ranked by: after the length penalty
+    score: float  # what it is ranked by: after the penalties of length and coverage
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -49,6 +50,7 @@ class Translator(Estimator):
             target's, each side has a vocabulary and a matrix of its own, and the output shares the target's.
         vocabulary_size: symbols at most, of each vocabulary.
         beam_width, length_penalty: of the beam search in `predict` and `score` (Wu et al. 2016, eq. 14).
+        coverage_penalty: likewise; above 0, translations that leave words of the source unread rank lower.
         epochs … device: see `Estimator`.
     """
 
@@ -68,6 +70,7 @@ class Translator(Estimator):
     vocabulary_size: int = 4000
     beam_width: int = 5
     length_penalty: float = 1.0
+    coverage_penalty: float = 0.0
     epochs: int = 10
     batch_size: int = 64
     learning_rate: float = 3e-3
@@ -94,38 +97,41 @@ class Translator(Estimator):
         """The best translation of each text, by beam search."""
         return [best[0].text for best in self.translate(sources)]
 
-    def answers(
-        self, sources: Sequence[str], *, n_best: int = 1, minimum_length: int = 0, maximum_length: int | None = None
-    ) -> list[dict[str, Any]]:
-        """What `stepscan predict` says of each text: `translation`, `score`, and `n_best` of them if more than one."""
+    def answers(self, sources: Sequence[str], *, n_best: int = 1, **limits: Any) -> list[dict[str, Any]]:
+        """What `stepscan predict` says of each text: `translation`, `score`, and `n_best` of them if more than one;
+        `limits` as of `translate`."""
         rows = []
-        for best in self.translate(
-            sources, n_best=n_best, minimum_length=minimum_length, maximum_length=maximum_length
-        ):
+        for best in self.translate(sources, n_best=n_best, **limits):
             row: dict[str, Any] = {"translation": best[0].text, "score": best[0].score}
             rows.append(row | ({"n_best": [one._asdict() for one in best]} if n_best > 1 else {}))
         return rows
 
     def translate(
-        self, sources: Sequence[str], *, n_best: int = 1, minimum_length: int = 0, maximum_length: int | None = None
+        self,
+        sources: Sequence[str],
+        *,
+        n_best: int = 1,
+        minimum_length: int = 0,
+        maximum_length: int | None = None,
+        prefix: str = "",
     ) -> list[list[Translation]]:
         """The `n_best` translations of each text, best first, of at least and at most so many symbols.
 
-        Without a maximum it is twice the source's symbols and 20; one that is cut off there is given as it is.
+        Without a maximum it is twice the source's symbols and 20; one that is cut off there is given as it is. Each
+        begins with `prefix`, which counts neither as symbols nor in the log-probability.
         """
         self._check_fitted()
+        tokenizer = self.tokenizers_["tokenizer"]
         ids = self._encode(checked_texts(sources), self._source_tokenizer)
+        begun = tokenizer.encode(checked_texts([prefix], "prefix")[0])
         found: list[list[Translation]] = [[] for _ in ids]
         width = max(self.beam_width, n_best)
         for chosen in by_length([len(row) for row in ids], 32):
-            for index, hypotheses in zip(
-                chosen,
-                self._decode([ids[i] for i in chosen], width, n_best, minimum_length, maximum_length),
-                strict=True,
-            ):
+            rows = [ids[i] for i in chosen]
+            several = self._decode(rows, width, n_best, minimum_length, maximum_length, begun)
+            for index, hypotheses in zip(chosen, several, strict=True):
                 found[index] = [
-                    Translation(self.tokenizers_["tokenizer"].decode(h.tokens), h.log_probability, h.score)
-                    for h in hypotheses
+                    Translation(tokenizer.decode([*begun, *h.tokens]), h.log_probability, h.score) for h in hypotheses
                 ]
         return found
 
@@ -250,25 +256,49 @@ class Translator(Estimator):
 
     @torch.inference_mode()
     def _decode(
-        self, rows: Sequence[list[int]], width: int, n_best: int, minimum: int, maximum: int | None
+        self,
+        rows: Sequence[list[int]],
+        width: int,
+        n_best: int,
+        minimum: int,
+        maximum: int | None,
+        prefix: Sequence[int],
     ) -> list[list[Hypothesis]]:
         if maximum is not None and maximum < max(minimum, 1):
             raise SettingsError(f"maximum_length must be at least 1 and the minimum, {minimum}, but is {maximum}")
         tokenizer, source = self.tokenizers_["tokenizer"], pad(rows).to(self._device)
-        step = forbidding(self.model_.generator.array_step, [tokenizer.pad, tokenizer.unknown, tokenizer.begin])
-        state = self.model_.initial_state(source)
+        step: Step = self.model_.generator.array_step
+        state, bonus = self.model_.initial_state(source), None
         if minimum:
-            step, state = at_least(step, state, len(rows), tokenizer.end, minimum)
+            step, state = at_least(step, state, len(rows), tokenizer.end, minimum + len(prefix))
+        if self.coverage_penalty:
+            step, state, bonus = covering(step, state, _look, source.lengths.cpu().numpy(), self.coverage_penalty)
+        begun = [tokenizer.begin, *prefix]
+        for token in begun[:-1]:
+            _, state = step(np.full(len(rows), token), state)
+        step = forbidding(step, [tokenizer.pad, tokenizer.unknown, tokenizer.begin])
         return beam_search(
             step,
             state,
-            np.full(len(rows), tokenizer.begin),
+            np.full(len(rows), begun[-1]),
             width=width,
             stop=tokenizer.end,
             maximum_length=[max(2 * len(row) + 20, minimum + 1) if maximum is None else maximum for row in rows],
             length_penalty=self.length_penalty,
+            bonus=bonus,
             n_best=n_best,
         )
+
+
+def _look(state: Any) -> np.ndarray:
+    """Where the decoder (of an ensemble the mean of all) looked last, `[N, S]`."""
+    if isinstance(state, Remembered):
+        return _look(state.inner)
+    if isinstance(state, AttentiveState):
+        return state.weights.cpu().numpy()
+    if type(state) is tuple and state and all(isinstance(own, AttentiveState) for own in state):
+        return np.mean([_look(own) for own in state], axis=0)
+    raise SettingsError("a coverage penalty asks where attention looked, but this model has none")
 
 
 def _pairs(sources: Sequence[str], targets: Sequence[str], what: str) -> list[tuple[str, str]]:

@@ -79,6 +79,16 @@ class Encoder(nn.Module):
         outputs, state = self.layer(inputs if self.embedding is None else self.embedding(inputs))
         return self.layer.readout(state) if self.pooling == "last" else self._pool(outputs.zeroed())
 
+    @property
+    def outputs(self) -> int:
+        """Numbers a decision."""
+        return self.head.out_features
+
+    @property
+    def feature_size(self) -> int:
+        """H, numbers in a feature vector."""
+        return self.layer.output_size
+
     def standardise(self, targets: Tensor) -> None:
         """Of a number: take mean and deviation from the training data's `[N]`; without, they are 0 and 1."""
         deviation = targets.std(correction=0)

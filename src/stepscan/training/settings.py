@@ -70,6 +70,7 @@ class ModelSettings(BaseModel):
     window: int = Field(default=1, ge=1)
     beam_width: int = Field(default=1, ge=1)
     length_penalty: float = Field(default=0, ge=0)
+    coverage_penalty: float = Field(default=0, ge=0, allow_inf_nan=False)
     verbose: bool = False
 
 

@@ -1,0 +1,77 @@
+"""Several trained models as one: `ensemble`, which asks them all, and `average`, which makes one of their weights."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from typing import TypeVar
+
+from stepscan.errors import SettingsError
+from stepscan.estimators.base import Estimator
+from stepscan.patterns.ensemble import join, mean_weights
+from stepscan.registry import describe
+
+Model = TypeVar("Model", bound=Estimator)
+
+
+def ensemble(models: Sequence[Model]) -> Model:
+    """An estimator whose probabilities are the mean of the models' (of numbers, the mean of what they say).
+
+    The models may differ in cell and size; they must have the same task, symbols and labels, so be trained on the same
+    data. An ensemble predicts, generates and scores, as slowly as all its models together; it cannot be saved.
+
+    Raises:
+        SettingsError: says which model does not go with the first.
+    """
+    _check_alike(models)
+    together = copy.copy(models[0])
+    if len(models) > 1:
+        together.model_ = join([model.model_ for model in models]).eval()
+    return together
+
+
+def average(models: Sequence[Model]) -> Model:
+    """An estimator with the mean of the models' weights: of models that began alike, such as the last few of a run or
+    fine-tuned ones (Wortsman et al. 2022); of models that were trained apart it is worthless.
+
+    Raises:
+        SettingsError: the models are not of one shape, symbols and labels.
+    """
+    _check_alike(models)
+    first = describe(models[0].model_)
+    for number, model in enumerate(models[1:], start=2):
+        if describe(model.model_) != first:
+            raise SettingsError(
+                f"model {number} has other layers or sizes than the first, so their weights have no mean; "
+                "an ensemble can join them"
+            )
+    middle = copy.copy(models[0])
+    middle.model_ = copy.deepcopy(models[0].model_)
+    mean_weights(middle.model_, [model.model_ for model in models])
+    return middle
+
+
+def _check_alike(models: Sequence[Estimator]) -> None:
+    if not models:
+        raise SettingsError("there are no models to join")
+    first = models[0]
+    for model in models:
+        model._check_fitted()
+    for number, model in enumerate(models[1:], start=2):
+        if type(model) is not type(first):
+            raise SettingsError(f"model {number} is for {model.task}, but the first is for {first.task}")
+        for what, own, of_first in (
+            ("symbols", _symbols(model), _symbols(first)),
+            ("labels", model.labels_, first.labels_),
+            ("kind of model", type(model.model_), type(first.model_)),
+            ("decision", getattr(model, "decision", ""), getattr(first, "decision", "")),
+        ):
+            if own != of_first:
+                raise SettingsError(
+                    f"model {number} has other {what} than the first; models that are to work together are trained on "
+                    "the same data, with the same settings of the tokenizer"
+                )
+
+
+def _symbols(model: Estimator) -> dict[str, list[str]]:
+    return {name: tokenizer.tokens for name, tokenizer in model.tokenizers_.items()}
