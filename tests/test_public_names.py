@@ -15,7 +15,7 @@ from stepscan.cli import app
 
 NAMES = """
     AttentiveDecoder Bidirectional BidirectionalTransformer CRF CRFTransducer Classifier ConditionedGenerator
-    DataError Dropout Elman Embedding Encoder GRU Generator LSTM LanguageModel Layer LayerNorm Linear
+    DataError Dropout Elman Embedding Encoder Forecaster GRU Generator LSTM LanguageModel Layer LayerNorm Linear
     ModelFormatError NotFittedError Numbers Pointwise Recurrence Residual Sequences SettingsError Stack
     StepscanError Tagger Transducer Transformer Translator VariationalDropout WeightDrop
     WordAndCharacterEmbedding Zoneout average build describe ensemble from_torch laws load register to_torch
@@ -28,12 +28,12 @@ OPTIONS = {
     "average": "--out --overwrite models",
     "demo": "--only --seed",
     "evaluate": """
-        --dynamic --field --format --json --label-column --per-line --skip-bad-lines --text-column --with files
-        model
+        --dynamic --field --format --horizon --json --label-column --per-line --skip-bad-lines --text-column
+        --with files model
     """,
     "generate": """
-        --allow --forbid --json --length --min-p --prompt --repetition-penalty --seed --stop --temperature
-        --top-k --top-p --with model
+        --allow --forbid --history --interval --json --length --min-p --paths --prompt --repetition-penalty
+        --seed --stop --temperature --top-k --top-p --with model
     """,
     "predict": """
         --beam-width --coverage-penalty --format --input --json --length-penalty --maximum-length
@@ -43,13 +43,13 @@ OPTIONS = {
     "train": """
         --accumulate --attention --average-decay --batch-size --beam-width --bidirectional --cell
         --character-size --checkpoint-every --clip-norm --config --coverage-penalty --crf --decision --device
-        --dropout --embedding-dropout --embedding-size --embeddings --epochs --field --format --hidden-size
-        --init-from --input-feeding --input-noise --json --keep-case --label-column --label-smoothing --layers
-        --learning-rate --length-penalty --lowercase --no-crf --no-input-feeding --not-tied --not-variational
-        --one-direction --out --overwrite --patience --pooling --quiet --resume --seed --skip-bad-lines
-        --source-tokenizer --spelling-size --text-column --tied --time-budget --tokenizer --train
-        --unknown-probability --valid --variational --vocabulary-size --warmup --weight-decay --weight-drop
-        --window --zoneout task
+        --dropout --embedding-dropout --embedding-size --embeddings --epochs --field --format --head
+        --hidden-size --init-from --input-feeding --input-noise --json --keep-case --label-column
+        --label-smoothing --layers --learning-rate --length-penalty --logarithm --lowercase --no-crf
+        --no-input-feeding --no-logarithm --not-tied --not-variational --one-direction --out --overwrite
+        --patience --pooling --quiet --resume --season --seed --skip-bad-lines --source-tokenizer
+        --spelling-size --text-column --tied --time-budget --tokenizer --train --unknown-probability --valid
+        --variational --vocabulary-size --warmup --weight-decay --weight-drop --window --zoneout task
     """,
 }
 TORCH_FREE = [

@@ -32,6 +32,7 @@ _HOMES = {
     "stepscan.patterns.embedding": ["Embedding", "WordAndCharacterEmbedding"],
     "stepscan.patterns.encoder": ["Encoder"],
     "stepscan.patterns.numbers": ["Numbers"],
+    "stepscan.patterns.forecaster": ["Forecaster"],
     "stepscan.patterns.generator": ["Generator"],
     "stepscan.patterns.crf": ["CRF", "CRFTransducer"],
     "stepscan.patterns.transducer": ["Transducer"],

@@ -24,6 +24,7 @@ test = {files = ["a.tsv"]}
 
 def test_the_recipes():
     assert recipe_names() == [
+        "airline",
         "ewt-upos",
         "g2p-dutch",
         "g2p-french",
@@ -48,8 +49,14 @@ def test_each_is_whole(name):
     assert all(one.what and one.source for one in recipe.published)
     places = {name: {(file, str(part.slice)) for file in part.files} for name, part in recipe.parts().items()}
     assert not places["test"] & (places["train"] | places["valid"])
-    slices = [part.slice for part in recipe.parts().values() if part.slice]
+    slices = dict.fromkeys(tuple(part.slice) for part in recipe.parts().values() if part.slice)
     assert all(left[1] <= right[0] for left, right in itertools.pairwise(slices))
+
+
+def test_a_forecast_is_of_months_that_training_never_saw():
+    recipe = read_recipe("airline")
+    assert recipe.valid.slice == recipe.train.slice == [0.0, 0.83334]
+    assert int(0.83334 * 144) == 144 - recipe.metric.horizon == 120
 
 
 def test_what_a_recipe_says():

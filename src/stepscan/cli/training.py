@@ -64,8 +64,8 @@ def train(
         option(
             DATA,
             "Training data: CSV, TSV, JSON Lines, `label text` lines (classify); CoNLL-U or columns (tag); plain "
-            "text (generate); a .tsv of two columns, or the option twice: source file, target file (translate). "
-            "Gzip of any.",
+            "text or numbers (generate); a .tsv of two columns, or the option twice: source file, target file "
+            "(translate). Gzip of any.",
         ),
     ],
     out: Annotated[Path, option(OUTPUT, "Model folder to write.")],
@@ -109,8 +109,13 @@ def train(
         bool | None, option(MODEL, "classify, tag: whether words drop case.", "--lowercase/--keep-case")
     ] = None,
     crf: Annotated[bool | None, option(MODEL, "tag: decide all tags of a sentence together.", "--crf/--no-crf")] = None,
+    head: Annotated[str | None, option(MODEL, "generate, numbers: gaussian or quantile.")] = None,
+    season: Annotated[int | None, option(MODEL, "generate, numbers: steps after which they repeat.")] = None,
+    logarithm: Annotated[
+        bool | None, option(MODEL, "generate, numbers: learn their logarithms.", "--logarithm/--no-logarithm")
+    ] = None,
     dropout: Annotated[float | None, option(MODEL, "Probability that a number is dropped in training.")] = None,
-    input_noise: Annotated[float | None, option(MODEL, "classify, tag: noise on numbers in training.")] = None,
+    input_noise: Annotated[float | None, option(MODEL, "Noise on numbers in training.")] = None,
     unknown_probability: Annotated[float | None, option(MODEL, "classify, tag: how often a word is hidden.")] = None,
     embeddings: Annotated[
         Path | None, option(MODEL, "Word vectors to begin with: GloVe's or word2vec's text, gzip too.")

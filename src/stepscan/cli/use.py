@@ -43,6 +43,9 @@ def evaluate(
     dynamic: Annotated[
         float, typer.Option(help="generate: also score a model that goes on learning, at this rate, such as 0.001.")
     ] = 0.0,
+    horizon: Annotated[
+        int, typer.Option(min=0, help="generate, numbers: forecast so many last steps at once; 0: each, one ahead.")
+    ] = 0,
     with_: WITH = None,
     as_json: JSON = False,
 ) -> None:
@@ -58,7 +61,7 @@ def evaluate(
             print(json.dumps(row) if as_json else f"{row['log_probability']:.4f}\t{row['symbols']}")
         report(bad_lines)
         return
-    figures = evaluate_files(model, files, reading=reading, dynamic=dynamic, others=with_ or ())
+    figures = evaluate_files(model, files, reading=reading, dynamic=dynamic, horizon=horizon, others=with_ or ())
     report(bad_lines)
     print_figures(figures, as_json)
 
@@ -133,13 +136,30 @@ def generate(
     forbid: Annotated[list[str] | None, typer.Option(help="Symbol never written; may be given again.")] = None,
     allow: Annotated[list[str] | None, typer.Option(help="Only these symbols; may be given again.")] = None,
     seed: Annotated[int | None, typer.Option(help="Same seed, same text.", show_default=False)] = None,
+    history: Annotated[
+        Path | None, typer.Option(help="Numbers: file of what was; CSV of numbers, .npy.", show_default=False)
+    ] = None,
+    interval: Annotated[float, typer.Option(help="Numbers: share of outcomes between low and high.")] = 0.9,
+    paths: Annotated[int, typer.Option(min=1, help="Numbers: simulations that a forecast is made of.")] = 500,
     with_: WITH = None,
     as_json: JSON = False,
 ) -> None:
-    """Write on from a prompt with a language model."""
+    """Write on from a prompt with a language model; or forecast numbers: median, low and high of each step."""
     from stepscan.estimators.ensemble import ensemble
     from stepscan.estimators.language_model import LanguageModel
 
+    if history is not None:
+        from stepscan.data.series import read_histories
+
+        [series, *more] = read_histories(history)
+        if more:
+            raise SettingsError(f"{history} holds {len(more) + 1} series; a forecast is of one")
+        found = LanguageModel.load(model).forecast(series, length, interval=interval, paths=paths, seed=seed)
+        for step, values in enumerate(zip(*found, strict=True), start=1):
+            row = {name: value.tolist() for name, value in zip(found._fields, values, strict=True)}
+            numbers = "\t".join(",".join(f"{x:.6g}" for x in value) for value in row.values())
+            print(json.dumps({"step": step, **row}) if as_json else f"{step}\t{numbers}")
+        return
     text = ensemble([LanguageModel.load(one) for one in (model, *(with_ or ()))]).generate(
         prompt,
         length=length,

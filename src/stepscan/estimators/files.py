@@ -119,6 +119,7 @@ def evaluate(
     *,
     reading: Reading = Reading(),  # noqa: B008
     dynamic: float = 0.0,
+    horizon: int = 0,
     others: Files = (),
 ) -> dict[str, Any]:
     """The field's own metrics of a model on files.
@@ -126,16 +127,17 @@ def evaluate(
     Returns:
         classify: accuracy, macro F1 (of labels micro F1, macro F1, exact; of numbers RMSE, MAE, R²); tag: accuracy, and
         for tags that mark spans F1, precision and recall, over all and by type; generate: nats a symbol, perplexity,
-        bits a symbol (with `dynamic`, a learning rate, also nats by dynamic evaluation); translate: BLEU and chrF with
+        bits a symbol (with `dynamic`, a learning rate, also nats by dynamic evaluation), or errors of forecasts of
+        `horizon` steps; translate: BLEU and chrF with
         sacrebleu's signature. And how many examples they are over.
     """
     model: Any = load_together(path, others)
     if dynamic and others:
         raise SettingsError("dynamic evaluation is of one model, not of an ensemble")
-    if dynamic and not isinstance(model, LanguageModel):
-        raise SettingsError(f"dynamic evaluation is of language models, but {path} is for {model.task}")
+    if (dynamic or horizon) and not isinstance(model, LanguageModel):
+        raise SettingsError(f"--dynamic and --horizon are of models that generate, but {path} is for {model.task}")
     examples = read_examples(model.task, files, reading_for(model, reading))
-    figures = model.metrics(*examples, **({"dynamic": dynamic} if dynamic else {}))
+    figures = model.metrics(*examples, **{k: v for k, v in {"dynamic": dynamic, "horizon": horizon}.items() if v})
     return {"task": model.task, "file": ", ".join(map(str, files)), **figures, **_skipped(reading)}
 
 

@@ -1,4 +1,4 @@
-"""LanguageModel: a generator over text, which predicts what comes next and writes on."""
+"""LanguageModel: a generator over text or numbers, which predicts what comes next and goes on."""
 
 from __future__ import annotations
 
@@ -15,9 +15,12 @@ from stepscan.data.batching import Batch, pad, streams
 from stepscan.data.tokenizers import TextTokenizer
 from stepscan.decoding import Sampler, forbidding, generate, penalising
 from stepscan.errors import SettingsError, nearest
-from stepscan.estimators.base import Estimator, checked_texts, listed
+from stepscan.estimators.base import checked_texts, listed
 from stepscan.estimators.dynamic_evaluation import dynamic_nats
+from stepscan.estimators.forecasting import Forecasting, several
+from stepscan.estimators.series import are_numbers
 from stepscan.patterns.embedding import Embedding
+from stepscan.patterns.forecaster import Forecaster
 from stepscan.patterns.generator import Generator
 from stepscan.sequences import Sequences
 from stepscan.training.loop import Task
@@ -28,8 +31,11 @@ _SHORTEST_ROW = 1000  # … each of so many symbols at least, so that few are sc
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class LanguageModel(Estimator):
-    """Learns what follows what in a text, and generates.
+class LanguageModel(Forecasting):
+    """Learns what follows what in a text, and generates; or in series of numbers, and forecasts.
+
+    For numbers there are `head`, `season`, `logarithm` and `input_noise`; `tied`, `tokenizer` and `vocabulary_size` are
+    for texts alone.
 
     Args:
         cell: recurrent cell, such as `lstm`, `gru`, `elman`.
@@ -40,12 +46,17 @@ class LanguageModel(Estimator):
         dropout: probability, on embeddings, between layers and before the output.
         tokenizer: `character`, `byte`, `bpe`, `word` or `whitespace`; the last two write a line's end as `<eos>`.
         vocabulary_size: symbols at most; None for all.
+        head: of numbers: `gaussian` (mean and deviation) or `quantile`.
+        season: of numbers: steps after which they repeat; what is learned is the change from so many steps before. 0:
+            the numbers themselves; 1: the change from the last.
+        logarithm: of numbers above 0: whether their logarithms are learned, so that growth is a sum.
+        input_noise: standard deviation of noise on standardised numbers in training.
         window: steps that gradients go back (truncated back-propagation through time); the state is carried on.
         epochs … device: see `Estimator`; `batch_size` is the number of parallel streams of text.
     """
 
     task: ClassVar[str] = "generate"
-    pattern: ClassVar[type] = Generator
+    pattern: ClassVar[Any] = (Generator, Forecaster)
 
     cell: str = "lstm"
     layers: int = 1
@@ -55,17 +66,26 @@ class LanguageModel(Estimator):
     dropout: float = 0.1
     tokenizer: str = "character"
     vocabulary_size: int | None = None
+    head: str = "gaussian"
+    season: int = 0
+    logarithm: bool = False
+    input_noise: float = 0.0
     window: int = 64
     epochs: int = 7
     batch_size: int = 32
     learning_rate: float = 4e-3
 
-    def fit(self, text: str, y: None = None, validation: str | None = None) -> Self:
+    def fit(self, text: Any, y: None = None, validation: Any = None) -> Self:
         """Learn from a text; judged on the text `validation`, or on the last tenth held out.
+
+        In place of a text there may be numbers: one series `[T]` or `[T, D]`, or several in a list. Without
+        `validation`, the last tenth of each is held out.
 
         Raises:
             SettingsError: a setting is wrong, or the text is too short for one window.
         """
+        if isinstance(text, np.ndarray | list | tuple) and are_numbers(several(text)):
+            return self._fit_series(text, validation)
         with self._fitting() as settings:
             train, valid = self._split(text, validation)
             self.tokenizers_, self.labels_ = {"tokenizer": self._train_tokenizer(train)}, None
@@ -88,9 +108,11 @@ class LanguageModel(Estimator):
         """Minus nats a symbol: greater is better. Perplexity is `exp(-score)`.
 
         A text of 2,000 symbols or more is scored in up to 64 pieces side by side, each from the initial state: a bound
-        from below.
+        from below. Of numbers: minus the loss a number (nats or pinball loss of standardised numbers).
         """
         self._check_fitted()
+        if isinstance(self.model_, Forecaster):
+            return -self._series_loss(text)
         ids = np.array([self._begin, *self._encode(text)])
         if len(ids) < 2:
             raise SettingsError("there is no text to score")
@@ -103,12 +125,22 @@ class LanguageModel(Estimator):
             total, state = total + loss.total.item(), loss.state
         return -total / (len(ids) - 1)
 
-    def metrics(self, text: str, dynamic: float = 0.0) -> dict[str, Any]:
+    def metrics(self, text: Any, dynamic: float = 0.0, horizon: int = 0) -> dict[str, Any]:
         """Nats and bits a symbol, and perplexity.
+
+        Of numbers: the mean absolute error (`mae`) and root mean squared error of the last `horizon` steps of each
+        series, forecast from those before (0: of every step, one ahead); beside them those of the seasonal naive
+        forecast, which says what was one season before; the share of numbers within the 90 % interval; and the loss.
 
         With `dynamic`, a learning rate such as 0.001, also `dynamic_nats`, of the model that goes on learning from what
         it has read; see `stepscan.estimators.dynamic_evaluation`.
         """
+        if isinstance(self.model_, Forecaster):
+            if dynamic:
+                raise SettingsError("dynamic evaluation is of texts, but this model is one of numbers")
+            return self._series_metrics(text, horizon)
+        if horizon:
+            raise SettingsError("a horizon is for forecasts of numbers, but this model is one of text")
         nats = -self.score(text)
         figures = {"nats": nats, "bits": nats / math.log(2), "perplexity": math.exp(nats)}
         if dynamic:
@@ -119,7 +151,7 @@ class LanguageModel(Estimator):
     @torch.inference_mode()
     def predict_proba(self, texts: Sequence[str]) -> np.ndarray:
         """The probability of each symbol to come next after each text `[N, V]`."""
-        self._check_fitted()
+        self._check_text()
         scores, _ = self.model_(pad([[self._begin, *self._encode(text)] for text in listed(texts)]).to(self._device))
         return scores.last().softmax(dim=1).cpu().numpy()
 
@@ -159,7 +191,7 @@ class LanguageModel(Estimator):
             allowed: if there are any, only these symbols are written.
             seed: of the random choices; None is a new one each time.
         """
-        self._check_fitted()
+        self._check_text()
         tokenizer = self.tokenizers_["tokenizer"]
         sampler = Sampler(temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p)
         read = [self._begin, *self._encode(prompt)]
@@ -179,6 +211,11 @@ class LanguageModel(Estimator):
         more = more[: min([place for text in ends if (place := more.find(text)) >= 0], default=len(more))]
         apart = self._by_line and prompt[-1:].strip() and more[:1].strip()
         return f"{prompt} {more}" if apart else prompt + more
+
+    def _check_text(self) -> None:
+        self._check_fitted()
+        if isinstance(self.model_, Forecaster):
+            raise SettingsError("this model is one of numbers: use forecast (stepscan generate --history FILE)")
 
     @property
     def _begin(self) -> int:
@@ -206,7 +243,7 @@ class LanguageModel(Estimator):
     @torch.inference_mode()
     def log_probabilities(self, texts: Sequence[str]) -> list[tuple[float, int]]:
         """Of each text by itself: the natural logarithm of its probability, and how many symbols it has."""
-        self._check_fitted()
+        self._check_text()
         found = []
         for text in checked_texts(texts):
             ids = self._encode(text)

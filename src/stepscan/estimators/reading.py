@@ -18,7 +18,9 @@ from stepscan.data.readers import (
     stream_texts,
 )
 from stepscan.data.series import (
+    SERIES_FORMATS,
     LabelledSeries,
+    read_histories,
     read_labelled_series,
     read_tagged_series,
     series_format,
@@ -46,7 +48,7 @@ def read_examples(task: str, files: Files, reading: Reading = Reading()) -> tupl
 
     Returns:
         classify: texts or series, labels; tag: sentences or series, tag sequences; translate: sources, targets;
-        generate: (text,).
+        generate: (text,) or (series,).
     """
     _check_used(task, reading)
     if not files or len(files) > (2 if task == "translate" else 1):
@@ -77,6 +79,12 @@ def read_examples(task: str, files: Files, reading: Reading = Reading()) -> tupl
         examples = read_tagged(files[0], format=reading.format, field=reading.field, bad_lines=bad)
     elif task == "translate":
         examples = read_parallel(files, format=reading.format, bad_lines=bad)
+    elif numeric:
+        return (read_histories(files[0], format=reading.format),)
+    elif reading.format is not None:
+        raise SettingsError(
+            f"generate reads plain text, or numbers: {', '.join(SERIES_FORMATS)}; not {reading.format!r}"
+        )
     else:
         return (read_text(files[0], bad),)
     return [first for first, _ in examples], [second for _, second in examples]
@@ -90,7 +98,7 @@ def reading_of(files: Files, reading: Reading) -> Reading:
 
 _USES = {
     "classify": {"format", "text_column", "label_column", "decision"},
-    "generate": set(),
+    "generate": {"format"},
     "tag": {"format", "field", "label_column"},
     "translate": {"format"},
 }

@@ -53,6 +53,7 @@ class Metric(_Table):
     greater_is_better: bool = True
     target: float | None = None  # our aim, in the published unit
     minutes: float | None = None  # and the time it may take
+    horizon: int = 0  # steps forecast at once, of numbers
     dynamic: float = 0.0  # learning rate of dynamic evaluation, of a language model
 
 

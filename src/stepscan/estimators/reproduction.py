@@ -73,7 +73,11 @@ def reproduce(
             overwrite=overwrite,
         )
         figures = evaluate(
-            model, files["test"], reading=reading_of(files["test"], reading), dynamic=recipe.metric.dynamic
+            model,
+            files["test"],
+            reading=reading_of(files["test"], reading),
+            dynamic=recipe.metric.dynamic,
+            horizon=recipe.metric.horizon,
         )
     command = ["stepscan", "reproduce", str(name), "--seed", str(seed)]
     command += [] if time_budget is None else ["--time-budget", f"{time_budget:g}s"]
@@ -115,19 +119,26 @@ def show_recipes(recipes: Sequence[Recipe], console: Console) -> None:
 
 
 def _prepared(recipe: Recipe, folder: Path, scratch: Path) -> dict[str, Files]:
-    """The files of each part; where the recipe wants slices of a text, these are written to `scratch`."""
+    """The files of each part; where the recipe wants slices, these are written to `scratch`."""
+    by_row = recipe.reading.get("format") == "numbers"
     return {
-        name: [folder / file for file in part.files] if part.slice is None else [_sliced(part, name, folder, scratch)]
+        name: [folder / file for file in part.files]
+        if part.slice is None
+        else [_sliced(part, name, folder, scratch, by_row)]
         for name, part in recipe.parts().items()
     }
 
 
-def _sliced(part: Part, name: str, folder: Path, scratch: Path) -> Path:
+def _sliced(part: Part, name: str, folder: Path, scratch: Path, by_row: bool) -> Path:
+    """A slice of a text by characters; of a table of numbers by rows, under its header."""
     assert part.slice is not None
-    text = read_text(folder / part.files[0])
+    text: Any = read_text(folder / part.files[0])
+    head = ""
+    if by_row:
+        head, *text = text.splitlines(keepends=True)
     start, end = (int(share * len(text)) for share in part.slice)
     path = scratch / f"{name}.txt"
-    path.write_text(text[start:end], "utf-8", newline="")
+    path.write_text(head + "".join(text[start:end]), "utf-8", newline="")
     return path
 
 

@@ -67,6 +67,9 @@ class ModelSettings(BaseModel):
     vocabulary_size: int | None = Field(default=None, ge=5)
     lowercase: bool = False
     crf: bool = False
+    head: Literal["gaussian", "quantile"] = "gaussian"
+    season: int = Field(default=0, ge=0)
+    logarithm: bool = False
     window: int = Field(default=1, ge=1)
     beam_width: int = Field(default=1, ge=1)
     length_penalty: float = Field(default=0, ge=0)

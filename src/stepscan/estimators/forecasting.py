@@ -1,0 +1,215 @@
+"""Forecasts: what `LanguageModel` does where the sequence is one of numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+import torch
+
+from stepscan.data.batching import Batch, pad_numbers
+from stepscan.data.numbers import Values
+from stepscan.errors import SettingsError
+from stepscan.estimators.base import Estimator, bucketed_batches
+from stepscan.estimators.series import checked_series
+from stepscan.patterns.forecaster import Forecaster
+from stepscan.patterns.numbers import Numbers
+from stepscan.training.loop import Task
+from stepscan.training.progress import Bar
+from stepscan.training.settings import TrainingSettings
+
+_WINDOWS = 32  # begin within the length of one: how far they overlap
+
+
+class Forecast(NamedTuple):
+    """The next L steps, `[L, D]` each, in the numbers' own units."""
+
+    median: Values
+    low: Values  # the interval's ends
+    high: Values
+
+
+class Forecasting(Estimator):
+    """The part of `LanguageModel` that learns and forecasts numbers.
+
+    What the network reads is `w_t = z_t − z_(t − season)`, where z is the number or its logarithm; without a season it
+    is z itself.
+    """
+
+    cell: str
+    embedding_size: int
+    hidden_size: int
+    window: int
+    head: str
+    season: int
+    logarithm: bool
+    input_noise: float
+    dropout: float
+
+    def forecast(
+        self, history: Any, length: int, *, interval: float = 0.9, paths: int = 500, seed: int | None = 0
+    ) -> Forecast:
+        """The next `length` steps after a history, by simulating it on many times.
+
+        Args:
+            history: numbers `[T]` or `[T, D]`, more than one season of them.
+            length: steps to forecast.
+            interval: share of the simulations that lies between `low` and `high`.
+            paths: simulations.
+            seed: of their random numbers; None is a new one each time.
+
+        Raises:
+            SettingsError: an argument is out of range, the model is one of text, or the history is too short.
+        """
+        self._check_fitted()
+        if not isinstance(self.model_, Forecaster):
+            raise SettingsError("this model is one of text: use generate")
+        if length < 1 or paths < 1 or not 0 < interval < 1:
+            raise SettingsError(
+                f"length and paths must be 1 or more and the interval between 0 and 1, but they are {length}, {paths} "
+                f"and {interval}"
+            )
+        [series] = checked_series([history], self.model_.embedding.size, "history")
+        z, w = self._changes(series, "history")
+        simulated = self._simulated(w, length, paths, np.random.default_rng(seed))
+        levels = np.concatenate([np.broadcast_to(z, (paths, *z.shape)), np.empty_like(simulated)], axis=1)
+        for t in range(length):
+            before = levels[:, len(z) + t - self.season] if self.season else 0
+            levels[:, len(z) + t] = before + simulated[:, t]
+        outcomes = np.exp(levels[:, len(z) :]) if self.logarithm else levels[:, len(z) :]
+        return Forecast(*np.quantile(outcomes, [0.5, (1 - interval) / 2, (1 + interval) / 2], axis=0))
+
+    @torch.inference_mode()
+    def _simulated(self, w: Values, length: int, paths: int, random: np.random.Generator) -> Values:
+        """`[paths, length, D]` that may come after `w [T, D]`."""
+        known, state = self.model_(pad_numbers([w] * paths).to(self._device))
+        known, drawn = known.data[:, -1], []
+        for t in range(length):
+            shares = torch.from_numpy(random.random((paths, w.shape[1]))).to(self._device)
+            x = self.model_.quantiles(known, shares)
+            drawn.append(x.cpu().numpy())
+            if t < length - 1:
+                known, state = self.model_.step(x, state)
+        return np.stack(drawn, axis=1)
+
+    def _fit_series(self, X: Any, validation: Any) -> Self:
+        with self._fitting() as settings:
+            series = checked_series(several(X))
+            self.tokenizers_, self.labels_ = {}, None
+            held_out = None if validation is None else checked_series(several(validation), series[0].shape[1])
+            train = series if held_out else [one[: len(one) - max(1, len(one) // 10)] for one in series]
+            if held_out is None and self.verbose:
+                Bar().note("no validation data given: the last tenth of each series is held out")
+            judged = (
+                [(one, 0) for one in held_out]
+                if held_out
+                else [(s, len(t)) for s, t in zip(series, train, strict=True)]
+            )
+            rest = "" if held_out else ", without the tenth held out,"
+            changes = [self._changes(one, f"series {number}{rest}")[1] for number, one in enumerate(train, start=1)]
+            self.model_ = self._forecaster(changes).to(settings.device)
+            batches, count = self._windows(changes, settings)
+            name = "nats" if self.head == "gaussian" else "pinball"
+            self._train(settings, Task(self.model_, batches, count, lambda: {name: self._loss(judged)}, False))
+        return self
+
+    def _forecaster(self, changes: Sequence[Values]) -> Forecaster:
+        if self.embedding_dropout:
+            raise SettingsError(f"embedding_dropout={self.embedding_dropout} is for texts, but the data are numbers")
+        numbers = Numbers(changes[0].shape[1], self.embedding_size, self._input_dropout, self.input_noise)
+        layer = self._network(self.embedding_size, self.hidden_size, causal=True)
+        try:
+            return Forecaster(numbers.standardise(changes), layer, self.head, self.dropout)
+        except ValueError as error:
+            raise SettingsError(str(error)) from None
+
+    def _windows(self, changes: Sequence[Values], settings: TrainingSettings):
+        """Pieces of `window` steps and the step after each, that overlap; each is read from the initial state."""
+        stride = max(1, self.window // _WINDOWS)
+        pieces = [
+            one[start : start + self.window + 1]
+            for one in changes
+            for start in range(0, max(1, len(one) - self.window), stride)
+        ]
+
+        def collate(chosen: np.ndarray) -> Batch:
+            inputs, targets = (pad_numbers([pieces[i][a:b] for i in chosen]) for a, b in ((None, -1), (1, None)))
+            return Batch(inputs, targets, len(chosen), int(inputs.lengths.sum()), inputs.mask.numel())
+
+        return bucketed_batches([len(piece) - 1 for piece in pieces], settings, collate)
+
+    @torch.inference_mode()
+    def _loss(self, series: Sequence[tuple[Values, int]]) -> float:
+        """The mean loss of the numbers of each series from a place on, each given all before it."""
+        total, count = 0.0, 0
+        for one, start in series:
+            _, w = self._changes(one)
+            known, _ = self.model_(pad_numbers([w[:-1]]).to(self._device))
+            losses = self.model_.losses(known.data[0], torch.from_numpy(w[1:]).to(self._device))
+            losses = losses[max(0, start - self.season - 1) :]
+            total, count = total + losses.sum().item(), count + losses.numel()
+        return total / count
+
+    def _series_loss(self, X: Any) -> float:
+        return self._loss([(one, 0) for one in checked_series(several(X), self.model_.embedding.size)])
+
+    def _series_metrics(self, X: Any, horizon: int) -> dict[str, Any]:
+        """See `LanguageModel.metrics`."""
+        series = checked_series(several(X), self.model_.embedding.size)
+        if horizon < 0 or any(len(one) <= horizon for one in series):
+            raise SettingsError(f"the horizon must be 0 or more and shorter than every series, but is {horizon}")
+        true, found, naive, inside = [], [], [], []
+        for one in series:
+            self._changes(one[: len(one) - horizon])
+            middle, low, high = self.forecast(one[:-horizon], horizon) if horizon else self._one_ahead(one)
+            rest = one[len(one) - len(middle) :]
+            lag = max(1, self.season)
+            start = len(one) - len(middle)
+            places = np.arange(len(middle))
+            naive.append(one[start - lag + (places % lag if horizon else places)])
+            true.append(rest)
+            found.append(middle)
+            inside.append((low <= rest) & (rest <= high))
+        answers, forecasts, as_before = (np.concatenate(parts) for parts in (true, found, naive))
+        errors, of_naive = np.abs(forecasts - answers), np.abs(as_before - answers)
+        return {
+            "mae": float(errors.mean()),
+            "rmse": float(np.sqrt((errors**2).mean())),
+            "naive_mae": float(of_naive.mean()),
+            "naive_rmse": float(np.sqrt((of_naive**2).mean())),
+            "coverage_90": float(np.concatenate(inside).mean()),
+            "nats" if self.head == "gaussian" else "pinball": self._loss([(one, 0) for one in series]),
+            "numbers": int(answers.size),
+        }
+
+    @torch.inference_mode()
+    def _one_ahead(self, series: Values) -> Forecast:
+        """Each number, from the first that can be, after all before it."""
+        z, w = self._changes(series)
+        known = self.model_(pad_numbers([w[:-1]]).to(self._device))[0].data[0]
+        shares = (torch.full(known.shape[:2], share, device=self._device) for share in (0.5, 0.05, 0.95))
+        changes = [self.model_.quantiles(known, share).cpu().numpy() for share in shares]
+        before = z[1 : len(z) - self.season] if self.season else 0
+        levels = [before + change for change in changes]
+        return Forecast(*(np.exp(levels) if self.logarithm else levels))
+
+    def _changes(self, series: Values, name: str = "a series") -> tuple[Values, Values]:
+        """z (the numbers or their logarithms) and w, what the network reads of them."""
+        if self.logarithm and series.min(initial=1) <= 0:
+            raise SettingsError(
+                f"{name} has numbers that are 0 or below ({series.min():g}), which have no logarithm; leave it away"
+            )
+        z = np.log(series) if self.logarithm else series
+        w = z[self.season :] - z[: len(z) - self.season] if self.season else z
+        if len(w) < 2:
+            raise SettingsError(f"{name} has {len(series)} steps, but at least {self.season + 2} are needed")
+        return z, w
+
+
+def several(X: Any) -> list[Any]:
+    """Series as a list: one array `[T]` or `[T, D]` is one series, `[N, T, D]` and a list of arrays several."""
+    if isinstance(X, np.ndarray):
+        return list(X) if X.ndim == 3 else [X]
+    items = list(X)
+    return [items] if items and isinstance(items[0], int | float | np.number) else items

@@ -1,0 +1,134 @@
+"""A language model of numbers: it forecasts."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from toy_tasks import FAST, RHYME
+
+import stepscan as ss
+
+SIZES = {"hidden_size": 16, "embedding_size": 8, "window": 24, "batch_size": 16}
+SMALL = {**FAST, **SIZES, "epochs": 20, "learning_rate": 0.01}
+
+
+def seasonal(steps: int, season: int = 6) -> np.ndarray:
+    """Growth by 2 % a step, and a season."""
+    t = np.arange(steps)
+    return np.exp(0.02 * t + 0.5 * np.sin(2 * np.pi * t / season))
+
+
+@pytest.fixture(scope="module")
+def model() -> ss.LanguageModel:
+    return ss.LanguageModel(season=6, logarithm=True, **SMALL).fit(seasonal(90))
+
+
+@pytest.mark.parametrize("head", ["gaussian", "quantile"])
+def test_forecasts_a_wave(head):
+    """No season is given: the network itself must know where in the wave it is."""
+    wave = np.stack([np.sin(np.arange(140) * 0.5), np.cos(np.arange(140) * 0.5)], axis=1)
+    model = ss.LanguageModel(head=head, **{**SMALL, "epochs": 60}).fit(wave[:120])
+    found = model.forecast(wave[:120], 8, paths=100)
+    assert found.median.shape == (8, 2)
+    assert np.abs(found.median - wave[120:128]).max() < 0.35
+    assert (found.low <= found.median).all()
+    assert (found.median <= found.high).all()
+
+
+def test_season_and_growth(model):
+    whole = seasonal(100)
+    found = model.forecast(whole[:90], 10)
+    np.testing.assert_allclose(found.median[:, 0], whole[90:], rtol=0.05)
+    figures = model.metrics(whole, horizon=10)
+    assert figures["mae"] == pytest.approx(np.abs(found.median[:, 0] - whole[90:]).mean())
+    naive = np.concatenate([whole[84:90], whole[84:88]])
+    assert figures["naive_mae"] == pytest.approx(np.abs(naive - whole[90:]).mean())
+    assert figures["mae"] < 0.5 * figures["naive_mae"]
+    assert figures["numbers"] == 10
+
+
+def test_one_step_ahead(model):
+    """Without a horizon, every step is forecast from those before it: as a forecast of one step from there."""
+    whole = seasonal(40)
+    figures = model.metrics(whole)
+    assert figures["numbers"] == 40 - 6 - 1
+    middles = [model._one_ahead(checked)[0][-1, 0] for checked in (whole[:t, None] for t in range(8, 41))]
+    assert figures["mae"] == pytest.approx(np.abs(np.array(middles) - whole[7:]).mean())
+    assert figures["naive_mae"] == pytest.approx(np.abs(whole[1:34] - whole[7:]).mean())
+    assert model.score(whole) == pytest.approx(-figures["nats"])
+
+
+def test_interval(model):
+    wide, narrow = (model.forecast(seasonal(90), 5, interval=share) for share in (0.95, 0.3))
+    assert (wide.low < narrow.low).all()
+    assert (narrow.high < wide.high).all()
+    assert (model.forecast(seasonal(90), 5, seed=1).low != model.forecast(seasonal(90), 5, seed=2).low).all()
+    assert (model.forecast(seasonal(90), 5).low == model.forecast(seasonal(90), 5).low).all()
+
+
+def test_several_series_and_validation():
+    series = [seasonal(40) * scale for scale in (1, 2, 3)]
+    model = ss.LanguageModel(season=6, logarithm=True, **{**SMALL, "epochs": 2}).fit(series, validation=[seasonal(50)])
+    best = [row for row in model.history_ if row["best"]][-1]
+    assert best["valid_nats"] == pytest.approx(-model.score([seasonal(50)]), rel=1e-4)
+    assert model.metrics(series, horizon=3)["numbers"] == 9
+
+
+def test_folder(model, tmp_path):
+    model.save(tmp_path / "m")
+    again = ss.load(tmp_path / "m")
+    assert (again.forecast(seasonal(90), 3).high == model.forecast(seasonal(90), 3).high).all()
+
+
+def test_transformer():
+    model = ss.LanguageModel(cell="transformer", season=6, logarithm=True, **{**SMALL, "epochs": 3}).fit(seasonal(60))
+    assert np.isfinite(model.forecast(seasonal(60), 4, paths=20).high).all()
+
+
+def test_refused(model):
+    for kind, error in (
+        (lambda: model.generate("x"), "this model is one of numbers: use forecast"),
+        (lambda: model.predict_proba(["x"]), "this model is one of numbers"),
+        (lambda: model.forecast([1.0, 2.0], 3), "history has 2 steps, but at least 8 are needed"),
+        (lambda: model.forecast(-seasonal(20), 3), r"history has numbers that are 0 or below \(-.*leave it away"),
+        (lambda: model.forecast(np.ones((20, 2)), 3), "history 1 has 2 dimensions a step, but the model has 1"),
+        (lambda: model.forecast(seasonal(20), 0), "length and paths must be 1 or more"),
+        (
+            lambda: model.metrics(seasonal(20), horizon=20),
+            "the horizon must be 0 or more and shorter than",
+        ),
+        (lambda: model.metrics(seasonal(20), dynamic=0.1), "dynamic evaluation is of texts"),
+        (lambda: ss.LanguageModel(season=6).fit(seasonal(7)), "series 1, without the tenth held out, has 6 steps, but"),
+        (lambda: ss.LanguageModel(head="t").fit(seasonal(70)), "head: input should be 'gaussian' or 'quantile'"),
+        (lambda: ss.LanguageModel(embedding_dropout=0.1).fit(seasonal(70)), "embedding_dropout=0.1 is for texts"),
+        (lambda: ss.LanguageModel(bidirectional=True), "unexpected keyword"),
+    ):
+        with pytest.raises((ss.SettingsError, TypeError), match=error):
+            kind()
+    text = ss.LanguageModel(**{**SMALL, "epochs": 1}).fit(RHYME)
+    with pytest.raises(ss.SettingsError, match="this model is one of text: use generate"):
+        text.forecast([1, 2, 3], 2)
+    with pytest.raises(ss.SettingsError, match="a horizon is for forecasts of numbers"):
+        text.metrics("one", horizon=2)
+
+
+def test_command_line(run, tmp_path):
+    rows = [f"2000-{1 + t % 12:02},{x:.4f}" for t, x in enumerate(seasonal(80))]
+    path = tmp_path / "a.csv"
+    path.write_text("date,value\n" + "\n".join(rows) + "\n")
+    small = ["--hidden-size", "8", "--embedding-size", "4", "--epochs", "3", "--season", "6", "--logarithm", "--quiet"]
+    numbers = ("--format", "numbers")
+    result = run("train", "generate", "--train", path, *numbers, "--out", tmp_path / "m", *small)
+    assert result.code == 0, result.err
+    figures = json.loads(run("evaluate", tmp_path / "m", path, *numbers, "--horizon", "6", "--json").out)
+    assert figures["numbers"] == 6
+    lines = run("generate", tmp_path / "m", "--history", path, "--length", "2", "--paths", "50", "--seed", "0").out
+    [first, second] = [line.split("\t") for line in lines.splitlines()]
+    assert (first[0], second[0], len(first)) == ("1", "2", 4)
+    row = json.loads(run("generate", tmp_path / "m", "--history", path, "--length", "1", "--json").out)
+    assert row.keys() == {"step", "median", "low", "high"}
+    assert "use forecast (stepscan generate --history FILE)" in run("generate", tmp_path / "m").words
+    wrong = run("train", "generate", "--train", path, "--format", "csv", "--out", tmp_path / "n")
+    assert "generate reads plain text, or numbers: ts, npy, ucr, numbers; not 'csv'" in wrong.words
