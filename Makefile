@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check docs format clean
+.PHONY: demo test check docs errors format clean
 
 demo: $(VENV)/run.stamp        ## train all four patterns on embedded data and show what they learned
 	$(BIN)/stepscan demo
@@ -19,6 +19,9 @@ check: $(VENV)/dev.stamp       ## style, types, and the code in the documents
 
 docs: $(VENV)/docs.stamp       ## the site, into site/; a broken link is an error
 	$(BIN)/mkdocs build --quiet --strict
+
+errors: $(VENV)/dev.stamp     ## docs/errors.md, out of what the tests of wrong input try
+	WRITE_ERRORS=1 $(BIN)/python -m pytest tests/hostile
 
 format: $(VENV)/dev.stamp
 	$(BIN)/ruff check --fix .

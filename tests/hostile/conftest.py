@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import gzip
+import os
+import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -15,7 +18,7 @@ FILES = {
     "late-class.csv": REVIEWS + "a new film,new\n",
     "ragged.csv": "text,label\na,pos\nb,neg,too much\n",
     "latin.csv": b"text,label\na,pos\ncaf\xe9,neg\n",
-    "cut.csv.gz": gzip.compress(REVIEWS.encode())[:-20],
+    "cut.csv.gz": gzip.compress(REVIEWS.encode(), mtime=0)[:-20],
     "bad.jsonl": '{"text": "a", "label": "pos"}\n{"text": }\n',
     "source.txt": "a\nb\nc\n",
     "short.txt": "a\nb\n",
@@ -45,9 +48,13 @@ def workplace(tmp_path, monkeypatch) -> Path:
     return tmp_path
 
 
+PAGE = Path(__file__).parents[2] / "docs" / "errors.md"
+TRIED: dict[str, list[str]] = {}  # by test: each command, and what was said
+
+
 @pytest.fixture
-def refuses(run):
-    """Runs a command that must fail in words and leave everything as it was."""
+def refuses(run, request):
+    """Runs a command that must fail in words, leave everything as it was, and stand in the catalogue of errors."""
 
     def check(folder: Path, code: int, fragments: list[str], *args: object) -> None:
         before = contents(folder)
@@ -58,8 +65,53 @@ def refuses(run):
         for fragment in fragments:
             assert fragment in result.words
         assert contents(folder) == before
+        said = _without_places(result.words, folder)
+        record(request.node, _without_places(shlex.join(["stepscan", *map(str, args)]), folder), said)
+        if not os.environ.get("WRITE_ERRORS"):
+            assert said in PAGE.read_text(), "docs/errors.md is out of date: make errors"
 
     return check
+
+
+def record(node: pytest.Item, command: str, said: str) -> None:
+    """Enter a command into the catalogue, with what its test did to the files before."""
+    case: dict[str, object] = (getattr(node, "callspec", None) and node.callspec.params) or {}
+    changes = [str(value)[:100] for name, value in case.items() if name in ("name", "change", "text")]
+    entry = "".join(f"# {change}\n" for change in changes) + f"$ {command}\n{said}\n"
+    entries = TRIED.setdefault(f"{node.path.name}:{node.originalname.removeprefix('test_').replace('_', ' ')}", [])
+    if entry not in entries:
+        entries.append(entry)
+
+
+def _without_places(text: str, folder: Path) -> str:
+    """The text without what differs from run to run: where it ran, and where in a file of times a fault was seen."""
+    text = re.sub(r"column \d+ \(char \d+\)", "column … (char …)", text)
+    text = re.sub(r"/\S*/models\d+/", "models/", text.replace(f"{folder}/", ""))
+    return text.replace(str(folder), ".")
+
+
+def pytest_sessionfinish() -> None:
+    """With WRITE_ERRORS, the catalogue is written anew out of what was tried."""
+    if not os.environ.get("WRITE_ERRORS"):
+        return
+    parts = [HEAD, "## The files\n\n| file | what is in it |\n|---|---|\n"]
+    parts += [f"| `{name}` | `{_shown(content)}` |\n" for name, content in FILES.items()]
+    for key, said in TRIED.items():
+        parts.append(f"\n## {key.partition(':')[2].capitalize()}\n\n```text\n{chr(10).join(said)}```\n")
+    PAGE.write_text("".join(parts))
+
+
+HEAD = """# What is said of wrong input
+
+This page is made by the tests (`make errors`): each command was run, ended with exit code 1 (2 for wrong usage), wrote
+nothing, and said what stands below it. Where a line is bad, `--skip-bad-lines` skips, counts and reports it instead.
+
+"""
+
+
+def _shown(content: str | bytes) -> str:
+    text = repr(content).removeprefix("b")[1:-1]
+    return (text if len(text) <= 60 else text[:57] + "…").replace("|", "\\|").replace("`", "'") or " "
 
 
 def contents(folder: Path) -> dict[str, bytes | None]:

@@ -163,7 +163,7 @@ OUT = [
 @pytest.mark.parametrize(("out", "expected"), **table(OUT))
 def test_wrong_out(workplace, refuses, out, expected):
     """Known before any training: the data file here does not even exist."""
-    refuses(workplace, 1, [expected], "train", "classify", "--train", "none.csv", "--out", *shlex.split(out))
+    refuses(workplace, 1, [expected], "train", "classify", "--train", "reviews.csv", "--out", *shlex.split(out))
 
 
 def test_out_in_a_folder_that_may_not_be_written(workplace, refuses, monkeypatch):
@@ -172,7 +172,7 @@ def test_out_in_a_folder_that_may_not_be_written(workplace, refuses, monkeypatch
 
     monkeypatch.setattr("pathlib.Path.mkdir", refuse)  # root may write everywhere
     expected = ["full/out cannot be written: Permission denied"]
-    refuses(workplace, 1, expected, "train", "classify", "--train", "none.csv", "--out", "full/out")
+    refuses(workplace, 1, expected, "train", "classify", "--train", "reviews.csv", "--out", "full/out")
 
 
 def test_a_disk_that_fails_at_the_end(workplace, run, monkeypatch):

@@ -162,7 +162,7 @@ USES = [
     ("predict {classify} x --output .", ".: the file cannot be written"),
     ("predict {classify} x --output full", "full: the file cannot be written: Is a directory"),
     ("predict {classify} x --beam-width 3", "classify has no setting 'beam_width'"),
-    ("predict {tag} x --n-best 2", "n_best is for translate"),
+    ("predict {tag} x --n-best 2", "n_best: only for translate, not for tag"),
     ("predict {translate} x --n-best 0", "n_best is 0"),
     ("predict {translate} x --beam-width 0", "beam_width: input should be greater than or equal to 1, got 0"),
     ("predict {translate} x --length-penalty -1", "length_penalty: input should be greater than or equal to 0, got -1"),
@@ -171,7 +171,10 @@ USES = [
     ("generate {generate} --top-k -1", "top_k must be a whole number, 0 (off) or more, but is -1"),
     ("generate {generate} --min-p 2", "min_p must be between 0 (off) and 1, but is 2.0"),
     ("generate {generate} --seed -1", "seed must be 0 or more, but is -1"),
-    ("train classify --train none.csv --out {classify}", "holds a model already; choose another name, or overwrite it"),
+    (
+        "train classify --train reviews.csv --out {classify}",
+        "holds a model already; choose another name, or overwrite it",
+    ),
 ]
 
 

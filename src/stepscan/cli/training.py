@@ -29,6 +29,7 @@ from stepscan.cli.options import (
     seconds,
 )
 from stepscan.cli.printing import counter, print_figures, report
+from stepscan.data.lines import check_files
 
 
 @app.command()
@@ -161,6 +162,7 @@ def train(
 ) -> None:
     """Train a model on your own files and write a model folder."""
     given = dict(locals())
+    check_files([*train, *(valid or ())])  # before the seconds that importing torch takes
     from stepscan.estimators.files import train as train_on_files
     from stepscan.estimators.reading import Reading
 
@@ -235,6 +237,7 @@ def compare(
 ) -> None:
     """Train the same model with several cells, of as many parameters or in as much time, and show them side by side."""
     given = dict(locals())
+    check_files([*train, *(valid or ())])
     from stepscan.estimators import comparison
     from stepscan.estimators.base import ESTIMATORS
     from stepscan.estimators.reading import Reading

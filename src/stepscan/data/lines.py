@@ -60,6 +60,20 @@ def read_text(path: str | Path, bad_lines: BadLines | None = None) -> str:
     return "".join(check_some(lines, path, bad_lines))
 
 
+def check_files(paths: Iterable[str | Path]) -> None:
+    """Raise for the first that is no file that can be read: before anything slow begins.
+
+    Raises:
+        DataError: with the nearest name in its folder.
+    """
+    for path in map(Path, paths):
+        try:
+            with open(path, "rb"):
+                pass
+        except OSError as error:
+            raise _cannot_read(path, error) from error
+
+
 def whole_lines(path: str | Path, longest: int = LONGEST_LINE) -> Iterator[Line]:
     """Every line, wrong ones too; faults of the whole file are errors as in `read_lines`."""
     blank = True

@@ -21,6 +21,7 @@ from stepscan.estimators.folder import ModelFolder, check_savable, read_folder, 
 from stepscan.estimators.initialisation import set_vectors, take_weights
 from stepscan.registry import describe
 from stepscan.training.loop import Task, Trainer
+from stepscan.training.memory import check_memory
 from stepscan.training.progress import Bar, Silence
 from stepscan.training.resuming import OF_A_RUN
 from stepscan.training.settings import ModelSettings, TrainingSettings, validated
@@ -213,8 +214,16 @@ class Estimator(BaseEstimator):
         model: Any = self
         return 0.0 if self.variational else model.dropout
 
+    def _built(self, *given: Any) -> Any:
+        """`_model(*given)`, or an error at once if it cannot fit into memory: it is made without weights first."""
+        make: Any = self
+        with torch.device("meta"):
+            check_memory(make._model(*given))
+        return make._model(*given)
+
     def _train(self, settings: TrainingSettings, task: Task) -> None:
         check_savable(task.model)
+        check_memory(task.model, getattr(task.batches, "places", 0))
         self._begin_with(task.model)
         identity = {**self._kept_settings(), "model": describe(task.model)}
         self.history_ = Trainer(task, settings, Bar() if self.verbose else Silence(), identity).run()
@@ -287,13 +296,32 @@ def paired(first: Iterable[Any], second: Iterable[Any], names: tuple[str, str]) 
     return list(zip(left, right, strict=True))
 
 
-def bucketed_batches(
-    lengths: Sequence[int], settings: TrainingSettings, collate: Callable[[np.ndarray], Batch]
-) -> tuple[Callable[[int], Iterable[Batch]], int]:
-    """The `batches` and `batches_per_epoch` of a `Task`, length-bucketed."""
+@dataclass
+class Buckets:
+    """The `batches` of a `Task`, of like lengths together.
 
-    def of_epoch(epoch: int) -> Iterator[Batch]:
-        for chosen in bucketed(lengths, settings.batch_size, seed=settings.seed, epoch=epoch):
-            yield collate(chosen)
+    Args:
+        lengths: of the examples.
+        settings: batch size and seed.
+        collate: makes a batch of examples' indices.
+        sizes: how many places each example takes in a batch, if that is not its length.
+    """
 
-    return of_epoch, -(-len(lengths) // settings.batch_size)
+    lengths: Sequence[int]
+    settings: TrainingSettings
+    collate: Callable[[np.ndarray], Batch]
+    sizes: Sequence[int] = ()
+
+    def __call__(self, epoch: int) -> Iterator[Batch]:
+        for chosen in bucketed(self.lengths, self.settings.batch_size, seed=self.settings.seed, epoch=epoch):
+            yield self.collate(chosen)
+
+    def __len__(self) -> int:
+        """Batches an epoch."""
+        return -(-len(self.lengths) // self.settings.batch_size)
+
+    @property
+    def places(self) -> int:
+        """At most so many are in a batch, padding included: where the longest examples meet."""
+        longest = sorted(self.sizes or self.lengths)[-self.settings.batch_size :]
+        return max(longest, default=0) * len(longest)

@@ -14,7 +14,7 @@ from sklearn.utils import RegressorTags
 from stepscan.data.batching import Batch, by_length, pad, pad_numbers
 from stepscan.data.tokenizers import TextTokenizer
 from stepscan.errors import SettingsError
-from stepscan.estimators.base import Estimator, bucketed_batches, checked_texts, hold_out, paired
+from stepscan.estimators.base import Buckets, Estimator, checked_texts, hold_out, paired
 from stepscan.estimators.decisions import DECISIONS, Decision
 from stepscan.estimators.series import are_numbers, checked_series
 from stepscan.patterns.embedding import Embedding
@@ -111,12 +111,14 @@ class Classifier(ClassifierMixin, Estimator):
             train, held_out = hold_out(examples, valid, self.verbose)
             answers = [answer for _, answer in train]
             self.labels_ = decision.labels(answers, [answer for _, answer in held_out])
-            self.model_ = self._model(self._embedding([text for text, _ in train])).to(settings.device)
+            self.model_ = self._built(self._embedding([text for text, _ in train])).to(settings.device)
             targets = decision.targets(answers, self.labels_)
             if self.decision == "number":
                 self.model_.standardise(targets)
-            batches, count = self._batches([text for text, _ in train], targets, settings)
-            task = Task(self.model_, batches, count, lambda: self._evaluate(held_out), decision.greater_is_better)
+            batches = self._batches([text for text, _ in train], targets, settings)
+            task = Task(
+                self.model_, batches, len(batches), lambda: self._evaluate(held_out), decision.greater_is_better
+            )
             self._train(settings, task)
         return self
 
@@ -203,14 +205,14 @@ class Classifier(ClassifierMixin, Estimator):
             label_smoothing=self.label_smoothing,
         )
 
-    def _batches(self, X: Sequence[Any], targets: torch.Tensor, settings: TrainingSettings):
+    def _batches(self, X: Sequence[Any], targets: torch.Tensor, settings: TrainingSettings) -> Buckets:
         rows, padded = self._rows(X)
 
         def collate(chosen: np.ndarray) -> Batch:
             inputs = padded([rows[i] for i in chosen])
             return Batch(inputs, targets[chosen], len(chosen), int(inputs.lengths.sum()), inputs.mask.numel())
 
-        return bucketed_batches([len(row) for row in rows], settings, collate)
+        return Buckets([len(row) for row in rows], settings, collate)
 
     def _evaluate(self, examples: Sequence[tuple[Any, Any]]) -> dict[str, float]:
         texts, answers = zip(*examples, strict=True)

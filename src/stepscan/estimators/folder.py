@@ -130,6 +130,9 @@ def read_folder(path: str | Path) -> ModelFolder:
     except (SafetensorError, RuntimeError, OSError) as error:
         reason = " ".join(str(error).split())[:300]
         raise ModelFormatError(f"{path / 'model.safetensors'} does not fit config.json: {reason}") from None
+    for name, tensor in model.state_dict().items():
+        if not tensor.isfinite().all():
+            raise ModelFormatError(f"{path / 'model.safetensors'}: {name} has values that are no finite numbers")
     reads_symbols = any(isinstance(part, Embedding) for part in model.modules())
     others = [name for name in ("characters", "source_tokenizer") if (path / f"{name}.json").exists()]
     names = ["tokenizer", *others] if reads_symbols else others

@@ -11,7 +11,7 @@ import torch
 from stepscan.data.batching import Batch, pad_numbers
 from stepscan.data.numbers import Values
 from stepscan.errors import SettingsError
-from stepscan.estimators.base import Estimator, bucketed_batches
+from stepscan.estimators.base import Buckets, Estimator
 from stepscan.estimators.series import checked_series
 from stepscan.patterns.forecaster import Forecaster
 from stepscan.patterns.numbers import Numbers
@@ -109,9 +109,9 @@ class Forecasting(Estimator):
             rest = "" if held_out else ", without the tenth held out,"
             changes = [self._changes(one, f"series {number}{rest}")[1] for number, one in enumerate(train, start=1)]
             self.model_ = self._forecaster(changes).to(settings.device)
-            batches, count = self._windows(changes, settings)
+            batches = self._windows(changes, settings)
             name = "nats" if self.head == "gaussian" else "pinball"
-            self._train(settings, Task(self.model_, batches, count, lambda: {name: self._loss(judged)}, False))
+            self._train(settings, Task(self.model_, batches, len(batches), lambda: {name: self._loss(judged)}, False))
         return self
 
     def _forecaster(self, changes: Sequence[Values]) -> Forecaster:
@@ -124,7 +124,7 @@ class Forecasting(Estimator):
         except ValueError as error:
             raise SettingsError(str(error)) from None
 
-    def _windows(self, changes: Sequence[Values], settings: TrainingSettings):
+    def _windows(self, changes: Sequence[Values], settings: TrainingSettings) -> Buckets:
         """Pieces of `window` steps and the step after each, that overlap; each is read from the initial state."""
         stride = max(1, self.window // _WINDOWS)
         pieces = [
@@ -137,7 +137,7 @@ class Forecasting(Estimator):
             inputs, targets = (pad_numbers([pieces[i][a:b] for i in chosen]) for a, b in ((None, -1), (1, None)))
             return Batch(inputs, targets, len(chosen), int(inputs.lengths.sum()), inputs.mask.numel())
 
-        return bucketed_batches([len(piece) - 1 for piece in pieces], settings, collate)
+        return Buckets([len(piece) - 1 for piece in pieces], settings, collate)
 
     @torch.inference_mode()
     def _loss(self, series: Sequence[tuple[Values, int]]) -> float:

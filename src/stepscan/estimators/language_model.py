@@ -87,6 +87,7 @@ class LanguageModel(Forecasting):
         if isinstance(text, np.ndarray | list | tuple) and are_numbers(several(text)):
             return self._fit_series(text, validation)
         with self._fitting() as settings:
+            self._check_of_text()
             train, valid = self._split(text, validation)
             self.tokenizers_, self.labels_ = {"tokenizer": self._train_tokenizer(train)}, None
             ids = np.array([self._begin, *self._encode(train)])
@@ -96,7 +97,7 @@ class LanguageModel(Forecasting):
                     "give more text, or a smaller batch_size"
                 )
             windows = streams(ids, settings.batch_size, self.window)
-            self.model_ = self._model().to(settings.device)
+            self.model_ = self._built().to(settings.device)
             task = Task(
                 self.model_, lambda epoch: _batches(windows), len(windows), lambda: {"nats": -self.score(valid)}, False
             )
@@ -211,6 +212,12 @@ class LanguageModel(Forecasting):
         more = more[: min([place for text in ends if (place := more.find(text)) >= 0], default=len(more))]
         apart = self._by_line and prompt[-1:].strip() and more[:1].strip()
         return f"{prompt} {more}" if apart else prompt + more
+
+    def _check_of_text(self) -> None:
+        """Settings that only numbers have are a mistake where the data are text."""
+        for name in ("season", "logarithm", "input_noise", "head"):
+            if getattr(self, name) != getattr(type(self), name):
+                raise SettingsError(f"{name}={getattr(self, name)!r} is for series of numbers, but the data are text")
 
     def _check_text(self) -> None:
         self._check_fitted()

@@ -15,7 +15,7 @@ from stepscan.data.batching import Batch, by_length, pad, pad_numbers
 from stepscan.data.tokenizers import TextTokenizer
 from stepscan.errors import SettingsError
 from stepscan.estimators.architecture import network
-from stepscan.estimators.base import Estimator, bucketed_batches, checked_texts, hold_out, listed, paired
+from stepscan.estimators.base import Buckets, Estimator, checked_texts, hold_out, listed, paired
 from stepscan.estimators.series import are_numbers, checked_series
 from stepscan.estimators.spans import are_spans, first_break, forbidden_transitions, span_scores, spans
 from stepscan.patterns.crf import CRFTransducer
@@ -103,9 +103,9 @@ class Tagger(Estimator):
             self._say_judge([tags for _, tags in held_out])
             self.tokenizers_ = self._tokenizers([tokens for tokens, _ in train])
             forbidden = self._forbidden([tags for _, tags in train])
-            self.model_ = self._model([tokens for tokens, _ in train], forbidden).to(settings.device)
-            batches, count = self._batches(train, settings)
-            self._train(settings, Task(self.model_, batches, count, lambda: self._evaluate(held_out), True))
+            self.model_ = self._built([tokens for tokens, _ in train], forbidden).to(settings.device)
+            batches = self._batches(train, settings)
+            self._train(settings, Task(self.model_, batches, len(batches), lambda: self._evaluate(held_out), True))
         return self
 
     def predict(self, X: Sequence[Sentence]) -> list[list[str]]:
@@ -221,7 +221,7 @@ class Tagger(Estimator):
             embedding, layer, len(self.classes_), dropout=self.dropout, label_smoothing=self.label_smoothing
         )
 
-    def _batches(self, examples: Sequence[tuple[Sentence, Sentence]], settings: TrainingSettings):
+    def _batches(self, examples: Sequence[tuple[Sentence, Sentence]], settings: TrainingSettings) -> Buckets:
         collate_inputs = self._collator([tokens for tokens, _ in examples])
         number = {tag: index for index, tag in enumerate(self.classes_.tolist())}
         # A tag that only validation data has is never right; training never sees one.
@@ -232,7 +232,7 @@ class Tagger(Estimator):
             count = int(targets.lengths.sum())
             return Batch(collate_inputs(chosen), targets, len(chosen), count, targets.data.numel())
 
-        return bucketed_batches([len(row) for row in tags], settings, collate)
+        return Buckets([len(row) for row in tags], settings, collate)
 
     def _collator(self, sentences: Sequence[Any]):
         """A function from chosen sentences to the model's inputs; each distinct word is looked up and spelled once."""

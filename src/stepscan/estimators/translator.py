@@ -14,7 +14,7 @@ from stepscan.data.tokenizers import TextTokenizer
 from stepscan.decoding import Hypothesis, Step, at_least, beam_search, covering, forbidding
 from stepscan.decoding.constraints import Remembered
 from stepscan.errors import SettingsError
-from stepscan.estimators.base import Estimator, bucketed_batches, checked_texts, hold_out, paired
+from stepscan.estimators.base import Buckets, Estimator, checked_texts, hold_out, paired
 from stepscan.estimators.error_rates import symbol_error_rate, text_error_rate
 from stepscan.patterns.attention import AttentiveDecoder, AttentiveState
 from stepscan.patterns.conditioned_generator import ConditionedGenerator
@@ -88,9 +88,9 @@ class Translator(Estimator):
             valid = None if validation is None else _pairs(*validation, "validation sources")
             train, held_out = hold_out(pairs, valid, self.verbose)
             self.tokenizers_, self.labels_ = self._tokenizers(train), None
-            self.model_ = self._model().to(settings.device)
-            batches, count = self._batches(train, settings)
-            self._train(settings, Task(self.model_, batches, count, lambda: self._evaluate(held_out), False))
+            self.model_ = self._built().to(settings.device)
+            batches = self._batches(train, settings)
+            self._train(settings, Task(self.model_, batches, len(batches), lambda: self._evaluate(held_out), False))
         return self
 
     def predict(self, sources: Sequence[str]) -> list[str]:
@@ -228,7 +228,7 @@ class Translator(Estimator):
     def _encode(self, texts: Sequence[str], tokenizer: TextTokenizer) -> list[list[int]]:
         return [[*ids, tokenizer.end] for ids in tokenizer.encode_batch(list(texts))]
 
-    def _batches(self, pairs: Sequence[tuple[str, str]], settings: TrainingSettings):
+    def _batches(self, pairs: Sequence[tuple[str, str]], settings: TrainingSettings) -> Buckets:
         writer = self.tokenizers_["tokenizer"]
         begin = writer.begin
         sources = self._encode([s for s, _ in pairs], self._source_tokenizer)
@@ -242,11 +242,12 @@ class Translator(Estimator):
 
         # By the target's length first: the decoder costs more than the encoder.
         lengths = [len(t) * 1000 + min(len(s), 999) for s, t in zip(sources, targets, strict=True)]
-        return bucketed_batches(lengths, settings, collate)
+        sizes = [len(s) + len(t) for s, t in zip(sources, targets, strict=True)]
+        return Buckets(lengths, settings, collate, sizes)
 
     def _evaluate(self, pairs: Sequence[tuple[str, str]]) -> dict[str, float]:
         settings = self._settings()
-        batches, _ = self._batches(pairs, settings)
+        batches = self._batches(pairs, settings)
         total, count = 0.0, 0
         for batch in batches(0):
             batch = batch.to(settings.device)

@@ -1,0 +1,142 @@
+"""What cannot go well is told before it begins, and what is too large never fills the memory."""
+
+from __future__ import annotations
+
+import gzip
+import resource
+import shutil
+import subprocess
+import sys
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from stepscan.training import memory
+
+MEGABYTE = 2**20
+
+
+@pytest.fixture
+def little_memory(monkeypatch):
+    monkeypatch.setattr(memory, "available_memory", lambda: 10 * MEGABYTE)
+
+
+@pytest.mark.usefixtures("little_memory")
+@pytest.mark.parametrize(
+    ("command", "expected"),
+    [
+        (
+            "classify --train reviews.csv --hidden-size 2000",
+            "the model would have 34,089,026 weights; with gradients and AdamW's moments they take 545 MB",
+        ),
+        ("tag --train spans.txt --hidden-size 2000", "the model would have"),
+        ("generate --train text.txt --hidden-size 2000", "the model would have"),
+        ("translate --train pairs.tsv --hidden-size 2000", "the model would have"),
+        (
+            "classify --train long.csv --hidden-size 8 --embedding-size 8",
+            "the largest batch has 360,000 places, padding included, whose outputs alone take",
+        ),
+    ],
+)
+def test_more_memory_than_there_is(workplace, refuses, command, expected):
+    (workplace / "spans.txt").write_text("a X\nb Y\n\nc X\n\n")
+    (workplace / "long.csv").write_text("text,label\n" + f'"{"a " * 20_000}",x\n"b",y\n' * 10)
+    refuses(workplace, 1, [expected], "train", *command.split(), "--out", "out", "--quiet")
+
+
+def test_what_fits_is_not_refused():
+    memory.check_memory(torch.nn.Linear(10, 10), 1000)
+
+
+def test_what_is_available():
+    """More than the test takes, less than any machine has; it falls by what is taken."""
+    from stepscan.machine import available_memory
+
+    assert 2**26 < available_memory() < 2**50
+
+
+def test_a_line_of_a_hundred_megabytes(workplace, refuses):
+    (workplace / "endless.csv").write_bytes(b"text,label\na,x\n" + b"a" * (100 * MEGABYTE) + b",y\n")
+    expected = "endless.csv, line 3: the line is longer than 16 MiB. Is this a text file, with one example a line?"
+    refuses(workplace, 1, [expected], "train", "classify", "--train", "endless.csv", "--out", "out")
+
+
+@pytest.mark.parametrize("task", ["classify", "generate"])
+def test_a_gzip_bomb_takes_bounded_memory(workplace, task):
+    """Four gigabytes of zeros in four megabytes: read in a process that may take one more gigabyte, and refused."""
+    if not sys.platform.startswith("linux"):
+        pytest.skip("limits of memory are Linux's")
+    block = gzip.compress(b"a" * (64 * MEGABYTE), 1)
+    with open(workplace / "bomb.gz", "wb") as file:
+        for _ in range(64):
+            file.write(block)
+    read = "list(read_lines('bomb.gz'))" if task == "classify" else "read_text('bomb.gz')"
+    code = f"from stepscan.data.lines import *\ntry:\n    {read}\nexcept Exception as error:\n    print(error)"
+    limit = 3 * 2**30
+    found = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=workplace,
+        capture_output=True,
+        text=True,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (limit, limit)),
+    )
+    longest = "16" if task == "classify" else "1,024"
+    assert f"bomb.gz, line 1: the line is longer than {longest} MiB" in found.stdout, found.stderr
+
+
+@pytest.mark.parametrize("ending", ["\n", "\r\n"])
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_line_ends_and_byte_order_marks_are_taken(workplace, ending, mark):
+    from stepscan.data.readers import read_labelled
+
+    (workplace / "windows.csv").write_bytes((mark + "text,label\na b,x\nc,y\n").replace("\n", ending).encode())
+    assert read_labelled("windows.csv") == [("a b", "x"), ("c", "y")]
+
+
+def test_weights_that_are_no_numbers(models, workplace, refuses):
+    shutil.copytree(models["classify"], workplace / "model")
+    weights = load_file(workplace / "model" / "model.safetensors")
+    weights["head.bias"][0] = float("nan")
+    save_file(weights, workplace / "model" / "model.safetensors")
+    expected = "model/model.safetensors: head.bias has values that are no finite numbers"
+    refuses(workplace, 1, [expected], "predict", "model", "a good film")
+
+
+def test_a_label_that_training_never_saw(models, workplace, run):
+    """It counts as wrong, and is not an error: real test data have such labels."""
+    (workplace / "new.csv").write_text("text,label\na good film,pos\na new film,new\n")
+    result = run("evaluate", models["classify"], "new.csv", "--json")
+    assert result.code == 0
+    assert '"texts": 2' in result.out
+
+
+def test_a_mistyped_file_is_told_before_torch_is_imported(workplace):
+    code = (
+        "import sys\nsys.argv = 'stepscan train classify --train review.csv --out out'.split()\n"
+        "from stepscan.cli import main\ntry:\n    main()\nexcept SystemExit:\n    print('torch' in sys.modules)"
+    )
+    found = subprocess.run([sys.executable, "-c", code], cwd=workplace, capture_output=True, text=True)
+    assert found.stdout == "False\n"
+    assert "review.csv: no such file. Did you mean 'reviews.csv'?" in found.stderr
+
+
+@pytest.mark.parametrize(
+    ("command", "expected"),
+    [
+        ("classify --train reviews.csv --decision number", "reviews.csv, line 2: expected a finite number"),
+        ("classify --train reviews.csv --decision several", "decision: input should be 'class', 'labels' or 'number'"),
+        ("generate --train text.txt --season 12", "season=12 is for series of numbers, but the data are text"),
+        ("generate --train text.txt --head quantile", "head='quantile' is for series of numbers"),
+        ("generate --train series.csv --format numbers --season 12", "has 2 steps, but at least 14 are needed"),
+        ("generate --train gaps.csv --format numbers", "gaps.csv, line 3: value 1 is missing"),
+        ("generate --train negative.csv --format numbers --logarithm", "which have no logarithm"),
+        ("classify --train a.npy", "a.npy"),
+    ],
+)
+def test_numbers_and_decisions(workplace, refuses, command, expected):
+    (workplace / "series.csv").write_text("x\n1\n2\n3\n")
+    (workplace / "gaps.csv").write_text("x,y\n1,2\n,3\n")
+    (workplace / "negative.csv").write_text("x\n" + "".join(f"{i}\n" for i in range(-5, 20)))
+    (workplace / "a.npy").write_bytes(b"no array")
+    refuses(workplace, 1, [expected], "train", *command.split(), "--out", "out", "--quiet")
