@@ -92,7 +92,7 @@ def test_one_array_is_many_series():
     [
         ([[1.0, 2], "a"], "series 2 is 'a', not a series of numbers; texts and numbers cannot be mixed"),
         (["a", [1.0, 2]], r"text 2 is \[1.0, 2\], not a string"),
-        ([[1.0, np.nan], [1, 2]], "series 1 is nan at step 2, dimension 1; fill the gaps first"),
+        ([[1.0, np.nan], [1, 2]], "series 1 is NaN at step 2, dimension 1; fill the gaps first"),
         ([[[1.0], [2]], [[1, 2], [3, 4]]], "series 2 has 2 dimensions a step, but series 1 has 1"),
         ([[1.0], [[1, 2], [3]]], "series 2 is ragged: every step needs as many numbers as the first"),
         (np.zeros((2, 3, 4, 5)), r"series 1 has the shape \(3, 4, 5\); a series is \[T\] or \[T, D\]"),

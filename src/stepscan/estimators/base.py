@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Self, TypeVar
 
 import numpy as np
+import sklearn.exceptions
 import torch
 from sklearn.base import BaseEstimator
 
@@ -243,7 +244,7 @@ class Estimator(BaseEstimator):
 
     def _check_fitted(self) -> None:
         if not hasattr(self, "model_"):
-            raise NotFittedError(f"this {type(self).__name__} is not trained yet: call fit, or load a model folder")
+            raise _NotFitted(f"this {type(self).__name__} is not trained yet: call fit, or load a model folder")
 
     @property
     def _device(self) -> torch.device:
@@ -256,7 +257,7 @@ def hold_out(examples: list[Item], validation: list[Item] | None, verbose: bool)
         return examples, validation
     if len(examples) < 2:
         raise SettingsError(
-            "one example cannot be split into training and validation data; give more, or validation data"
+            "one example (1 sample) cannot be split into training and validation data; give more, or validation data"
         )
     cut = len(examples) - max(1, len(examples) // 10)
     if verbose:
@@ -266,8 +267,16 @@ def hold_out(examples: list[Item], validation: list[Item] | None, verbose: bool)
     return examples[:cut], examples[cut:]
 
 
+class _NotFitted(NotFittedError, sklearn.exceptions.NotFittedError):
+    """Ours, that scikit-learn knows for its own."""
+
+
 def listed(examples: Iterable[Any]) -> list[Any]:
     """The examples as a list; a text by itself would be taken for a list of its characters."""
+    if hasattr(examples, "toarray"):
+        raise SettingsError("sparse data are not supported: a sequence is texts or a dense array; give X.toarray()")
+    if hasattr(examples, "__array__"):
+        examples = np.asarray(examples)
     if isinstance(examples, str):
         raise SettingsError(f"a list is needed, got one text, {examples[:40]!r}; put it into a list")
     return list(examples)

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
-from sklearn.base import ClassifierMixin
+from sklearn.base import ClassifierMixin, TransformerMixin
 from sklearn.utils import RegressorTags
 
 from stepscan.data.batching import Batch, by_length, pad, pad_numbers
@@ -26,7 +26,7 @@ from stepscan.training.settings import TrainingSettings
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class Classifier(ClassifierMixin, Estimator):
+class Classifier(ClassifierMixin, TransformerMixin, Estimator):
     """Decides which class a text, or a series of numbers, belongs to; or which labels it has, or predicts a number.
 
     Wherever texts `X` are taken, so are series: arrays `[T]` or `[T, D]` of T time steps of D dimensions, or all in one
@@ -103,6 +103,8 @@ class Classifier(ClassifierMixin, Estimator):
             decision = self._decision
             if self.decision == "number" and self.label_smoothing:
                 raise SettingsError("label_smoothing is for classes and labels, but the decision is a number")
+            if y is None:
+                raise SettingsError("Classifier requires y to be passed, but the target y is None")
             examples = paired(self._checked(X), decision.checked(y), ("texts", "classes"))
             valid = None
             if validation is not None:

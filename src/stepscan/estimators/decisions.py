@@ -225,12 +225,16 @@ DECISIONS: dict[str, Decision] = {"class": OneClass(), "labels": SeveralLabels()
 
 
 def of_one_kind(values: Sequence[Any], what: str) -> list[Any]:
-    """The labels as they are: all strings, or all whole numbers."""
+    """The labels as they are: all strings, or all whole numbers (2.0 is one)."""
     labels = [value.item() if isinstance(value, np.generic) else value for value in values]
+    labels = [int(label) if isinstance(label, float) and label.is_integer() else label for label in labels]
     kind = str if labels and isinstance(labels[0], str) else int
     for number, label in enumerate(labels, start=1):
         if not isinstance(label, kind):
-            raise SettingsError(f"{what}s must be all strings or all whole numbers, but {what} {number} is {label!r}")
+            hint = ", a continuous number; to predict such, take decision='number'" if isinstance(label, float) else ""
+            raise SettingsError(
+                f"{what}s must be all strings or all whole numbers, but {what} {number} is {label!r}{hint}"
+            )
     return labels
 
 

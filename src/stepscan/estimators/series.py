@@ -18,6 +18,8 @@ def are_numbers(items: Iterable[Any]) -> bool:
         if isinstance(item, str):
             return False
         if len(np.shape(item)) and len(item):
+            if np.asarray(item).dtype.kind == "c":
+                raise SettingsError("Complex data not supported: give real numbers, such as the two parts side by side")
             return np.asarray(item).dtype.kind in "iuf"
     return False
 
@@ -59,8 +61,8 @@ def _as_array(item: Any, name: str) -> Values:
     wrong = np.argwhere(~np.isfinite(values))
     if len(wrong):
         step, dimension = wrong[0].tolist()
+        shown = str(values[step, dimension]).replace("nan", "NaN")
         raise SettingsError(
-            f"{name} is {values[step, dimension]} at step {step + 1}, dimension {dimension + 1}; "
-            "fill the gaps first: no value is guessed"
+            f"{name} is {shown} at step {step + 1}, dimension {dimension + 1}; fill the gaps first: no value is guessed"
         )
     return values
