@@ -6,16 +6,19 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from stepscan.data.arrow import is_arrow
 from stepscan.data.bad_lines import BadLines, check_some, keep
 from stepscan.data.examples import TaggedSentence
 from stepscan.data.lines import Line, read_lines, whole_lines
-from stepscan.data.tables import choose_format
+from stepscan.data.tables import Column, Table, choose_format
 from stepscan.errors import DataError, SettingsError, nearest
 
 # The columns of one line, with its number.
 Row = tuple[int, list[str]]
 
 _FIELDS = {"form": 1, "lemma": 2, "upos": 3, "xpos": 4, "feats": 5, "deprel": 7}
+_WORDS, _TAGS = ("words", "text"), ("ner_tags", "pos_tags", "upos", "labels")  # columns of data sets
+_LISTS = "A data set has a column of lists of words, tokens, and one of their tags; name the latter with --field."
 _SUFFIXES = {".conllu": "conllu"}
 _NAMED = {".conllu", ".conll", ".iob", ".bio", ".tsv", ".txt"}  # names that tell columns from text
 
@@ -27,9 +30,10 @@ def read_tagged(
 
     Args:
         path: the file.
-        format: "conllu" (10 columns; comments, ranges such as `3-4` and empty nodes such as `8.1` are skipped), or
+        format: "conllu" (10 columns; comments, ranges such as `3-4` and empty nodes such as `8.1` are skipped),
             "columns" (the first column is the token, the last the tag, tabs or spaces between; `-DOCSTART-` lines are
-            skipped). By default `.conllu` is CoNLL-U and anything else columns.
+            skipped), or "arrow" (Parquet, `hf:NAME`: columns of lists, `tokens` and `tags`). By default the name says:
+            `.conllu`, `.parquet`, `hf:`; anything else is columns.
         field: the CoNLL-U field that is the tag: form, lemma, upos, xpos, feats or deprel. A `_` is a tag like any
             other, but a field that is `_` throughout is an error.
         bad_lines: skips and counts sentences with a bad line; without it the first one is an error.
@@ -40,6 +44,8 @@ def read_tagged(
             token or tag, a field that is nowhere filled in, or no sentence at all.
     """
     format = choose_format(path, format, _SUFFIXES, otherwise="columns")
+    if format == "arrow":
+        return list(_of_table(path, field, bad_lines))
     if field not in _FIELDS:
         raise SettingsError(f"There is no field {field!r} to tag with.{nearest(field, _FIELDS)}")
     if format == "conllu":
@@ -67,9 +73,12 @@ def stream_sentences(
     path: str | Path, *, format: str | None = None, bad_lines: BadLines | None = None
 ) -> Iterator[list[str]]:
     """Like `read_sentences`, one at a time."""
-    if format is None and Path(str(path).removesuffix(".gz")).suffix.lower() not in _NAMED:
+    if format is None and not is_arrow(path) and Path(str(path).removesuffix(".gz")).suffix.lower() not in _NAMED:
         _refuse_text(path)
     format = choose_format(path, format, {**_SUFFIXES, ".txt": "text"}, otherwise="columns")
+    if format == "arrow":
+        rows = Table(path, format, (Column("tokens", None, _WORDS),), _LISTS, bad_lines).rows()
+        return (_strings(tokens, "tokens", path, number) for number, (tokens,) in rows)
     if format == "text":
         return check_some((line.split() for _, line in read_lines(path, bad_lines)), path, bad_lines)
     sentences = _conllu(path, "form", bad_lines) if format == "conllu" else _columns(path, 1, bad_lines)
@@ -88,6 +97,28 @@ def _refuse_text(path: str | Path) -> None:
                     hint="Say --format text or --format columns.",
                 )
             return
+
+
+def _of_table(path: str | Path, field: str, bad_lines: BadLines | None) -> Iterator[TaggedSentence]:
+    """Rows with a list of tokens and a list of tags, in the column that the field names, or in the only one guessed."""
+    tags = Column("tags", None if field == "upos" else field, _TAGS)
+
+    def sentence(row: tuple[int, list[object]]) -> TaggedSentence:
+        number, (tokens, tags) = row
+        found = TaggedSentence(*(_strings(v, role, path, number) for v, role in ((tokens, "tokens"), (tags, "tags"))))
+        if len(found.tokens) != len(found.tags):
+            reason = f"expected a tag a token, but got {len(found.tokens)} tokens and {len(found.tags)} tags."
+            raise DataError(reason, path=path, line=number)
+        return found
+
+    rows = Table(path, "arrow", (Column("tokens", None, _WORDS), tags), _LISTS, bad_lines).rows()
+    return check_some(keep(rows, sentence, bad_lines, "sentence"), path, bad_lines)
+
+
+def _strings(value: object, role: str, path: str | Path, line: int) -> list[str]:
+    if not isinstance(value, list) or not all(isinstance(one, str) and one for one in value):
+        raise DataError(f"expected a list of strings as the {role}.", path=path, line=line)
+    return value
 
 
 def _conllu(path: str | Path, field: str, bad_lines: BadLines | None) -> Iterator[TaggedSentence]:

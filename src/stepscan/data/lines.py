@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from stepscan.data.arrow import is_hub
 from stepscan.data.bad_lines import BadLines, check_some, keep, refuse
 from stepscan.errors import DataError
 
@@ -67,6 +68,8 @@ def check_files(paths: Iterable[str | Path]) -> None:
         DataError: with the nearest name in its folder.
     """
     for path in map(Path, paths):
+        if is_hub(path):
+            continue
         try:
             with open(path, "rb"):
                 pass

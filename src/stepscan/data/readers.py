@@ -7,6 +7,7 @@ anything, blank ones at the end of the file hold nothing; one between examples i
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -169,7 +170,7 @@ def read_parallel(
         raise SettingsError(f"Expected one file in format 'tsv' or 'jsonl', or two files of 'lines', but got {given}.")
     if format == "lines":
         return _lines_of_two(files[0], files[1], bad_lines)
-    read: Callable[..., Iterator[tuple[int, Any]]] = _two_columns if format == "tsv" else _two_keys
+    read: Callable[..., Iterator[tuple[int, Any]]] = _two_columns if format == "tsv" else partial(_two_keys, format)
 
     def pair(row: tuple[int, Any]) -> Pair:
         line, (source, target) = row
@@ -188,9 +189,10 @@ def _two_columns(path: str | Path, bad_lines: BadLines | None) -> Iterator[tuple
             refuse(DataError(reason, path=path, line=line), bad_lines)
 
 
-def _two_keys(path: str | Path, bad_lines: BadLines | None) -> Iterator[tuple[int, list[object]]]:
+def _two_keys(format: str, path: str | Path, bad_lines: BadLines | None) -> Iterator[tuple[int, list[object]]]:
     columns = (Column("source"), Column("target"))
-    return Table(path, "jsonl", columns, "Write objects with the keys 'source' and 'target'.", bad_lines).rows()
+    hint = "Write objects with the keys 'source' and 'target'."
+    return Table(path, format, columns, hint, bad_lines).rows()
 
 
 def _lines_of_two(source: str | Path, target: str | Path, bad_lines: BadLines | None) -> list[Pair]:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from stepscan.data import arrays, number_tables
+from stepscan.data.arrow import is_arrow
 from stepscan.data.lines import read_lines
 from stepscan.data.numbers import Values, canonical_label, stacked, values_of
 from stepscan.data.tables import choose_format, filled_lines
@@ -44,7 +45,7 @@ def series_format(path: str | Path, format: str | None = None) -> str | None:
     """ "ts", "npy", "ucr" or "numbers"; None if neither the name nor `format` says that the file holds numbers."""
     if format is not None:
         return format if format in SERIES_FORMATS else None
-    return choose_format(path, None, _SUFFIXES, otherwise="") or None
+    return None if is_arrow(path) else choose_format(path, None, _SUFFIXES, otherwise="") or None
 
 
 def read_labelled_series(

@@ -1,4 +1,4 @@
-"""CSV, TSV and JSON Lines as rows of chosen columns, each with its line number."""
+"""CSV, TSV, JSON Lines, Parquet and data sets as rows of chosen columns, each with its line number."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from itertools import chain
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
+from stepscan.data.arrow import is_arrow, records
 from stepscan.data.bad_lines import BadLines, keep, refuse
 from stepscan.data.lines import Line, read_lines, whole_lines
 from stepscan.errors import DataError, SettingsError, nearest
@@ -58,6 +59,8 @@ class Table:
             SettingsError: some columns go by position and others by name.
             DataError: a column is missing, a row is broken, or there is no row.
         """
+        if self.format == "arrow":
+            return keep(enumerate(records(self.path), start=1), self._picked, self.bad_lines)
         return self._objects() if self.format == "jsonl" else self._delimited()
 
     def _objects(self) -> Iterator[tuple[int, list[object]]]:
@@ -65,7 +68,10 @@ class Table:
 
     def _values(self, row: tuple[int, str]) -> tuple[int, list[object]]:
         number, line = row
-        record = _parse_object(line, self.path, number)
+        return self._picked((number, _parse_object(line, self.path, number)))
+
+    def _picked(self, row: tuple[int, dict[str, object]]) -> tuple[int, list[object]]:
+        number, record = row
         names = list(record)
         return number, [record[names[self._find(names, column, number)]] for column in self.columns]
 
@@ -125,9 +131,11 @@ class Table:
 
 def choose_format(path: str | Path, format: str | None, suffixes: dict[str, str], otherwise: str) -> str:
     """`format` if it is known, else SettingsError; for None, what the file's suffix before any `.gz` stands for."""
+    if is_arrow(path):
+        format = format or "arrow"
     if format is None:
         return suffixes.get(Path(Path(path).name.lower().removesuffix(".gz")).suffix, otherwise)
-    known = {*suffixes.values(), otherwise}
+    known = {*suffixes.values(), otherwise, "arrow"}
     if format not in known:
         raise SettingsError(f"There is no format {format!r} for this data.{nearest(format, known)}")
     return format

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from stepscan.data.arrow import is_arrow
 from stepscan.data.bad_lines import BadLines
 from stepscan.data.labels import LABELS
 from stepscan.data.lines import read_text
@@ -14,6 +15,7 @@ from stepscan.data.readers import (
     read_labelled,
     read_parallel,
     read_tagged,
+    read_texts,
     stream_sentences,
     stream_texts,
 )
@@ -81,6 +83,8 @@ def read_examples(task: str, files: Files, reading: Reading = Reading()) -> tupl
         examples = read_parallel(files, format=reading.format, bad_lines=bad)
     elif numeric:
         return (read_histories(files[0], format=reading.format),)
+    elif is_arrow(files[0]):
+        return ("\n".join(read_texts(files[0], bad_lines=bad)),)
     elif reading.format is not None:
         raise SettingsError(
             f"generate reads plain text, or numbers: {', '.join(SERIES_FORMATS)}; not {reading.format!r}"
