@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import random
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,18 +15,25 @@ import numpy as np
 import stepscan as ss
 
 HERE = Path(__file__).parent
+WAVE = np.exp(np.sin(np.arange(30) * 0.7))
 SMALL: dict[str, Any] = {"hidden_size": 6, "embedding_size": 4, "epochs": 2, "batch_size": 8, "learning_rate": 0.02}
 
 
 def answers(model: Any) -> dict[str, Any]:
     """What a model of any task says of fixed inputs; the numbers too."""
+    if isinstance(model, ss.Classifier) and not model.tokenizers_:
+        return {"predict": "", "numbers": np.asarray(model.predict([WAVE, WAVE[:3]])).tolist()}
     if isinstance(model, ss.Classifier):
         texts = ["a good film", "bad , bad film", "never seen", ""]
+        if model.decision == "labels":
+            return {"predict": model.predict(texts), "numbers": model.predict_proba(texts).tolist()}
         return {"predict": model.predict(texts).tolist(), "numbers": model.predict_proba(texts).tolist()}
     if isinstance(model, ss.Tagger):
         sentences = [["ab", "cd"], ["new", "ab", "ba"], []]
         shares = np.concatenate(model.predict_proba(sentences))
         return {"predict": model.predict(sentences), "numbers": shares.ravel().tolist()}
+    if isinstance(model, ss.LanguageModel) and not model.tokenizers_:
+        return {"predict": "", "numbers": np.stack(model.forecast(WAVE, 3, paths=20)).ravel().tolist()}
     if isinstance(model, ss.LanguageModel):
         said = model.generate("ab", length=12, temperature=0)
         return {"predict": said, "numbers": [model.score("abc abd abc"), *model.predict_proba(["ab"])[0].tolist()]}
@@ -47,15 +53,26 @@ def make(folder: Path) -> None:
         ),
         "generate": ss.LanguageModel(**SMALL, cell="transformer", window=16).fit("abc abd\n" * 100),
         "translate": ss.Translator(**SMALL, tokenizer="character", cell="elman").fit(*zip(*pairs, strict=True)),
+        "classify-labels": ss.Classifier(**SMALL, decision="labels").fit(
+            [text for text, _ in reviews], [[*text.split()[1:2]] for text, _ in reviews]
+        ),
+        "classify-series": ss.Classifier(**SMALL, decision="number", cell="gru").fit(
+            [WAVE[i : i + 8] for i in range(20)], WAVE[8:28]
+        ),
+        "tag-crf": ss.Tagger(**SMALL, crf=True, character_size=0).fit(
+            sentences, [["O" if word == "cd" else f"B-{word}" for word in words] for words in sentences]
+        ),
+        "generate-series": ss.LanguageModel(**SMALL, head="quantile", season=2, logarithm=True, window=8).fit(WAVE),
     }
     for task, model in models.items():
+        if (folder / task).exists():
+            print(f"{folder / task} is there already, and stays as it is")
+            continue
         model.save(folder / task)
         (folder / task / "expected.json").write_text(json.dumps(answers(model), indent=1) + "\n")
 
 
 if __name__ == "__main__":
     target = HERE / ss.__version__
-    if target.exists():
-        sys.exit(f"{target} is there already; a released version's folders stay as they are")
-    target.mkdir()
+    target.mkdir(exist_ok=True)
     make(target)

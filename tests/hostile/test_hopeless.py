@@ -31,6 +31,7 @@ def little_memory(monkeypatch):
             "the model would have 34,089,026 weights; with gradients and AdamW's moments they take 545 MB",
         ),
         ("tag --train spans.txt --hidden-size 2000", "the model would have"),
+        ("tag --train spans.txt --crf --hidden-size 2000", "the model would have"),
         ("generate --train text.txt --hidden-size 2000", "the model would have"),
         ("translate --train pairs.tsv --hidden-size 2000", "the model would have"),
         (

@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -48,15 +49,15 @@ class CRF(nn.Module):
 
     def __init__(self, tags: int, forbidden: Sequence[Sequence[int]] = ()) -> None:
         super().__init__()
-        allowed, may_start = torch.ones(tags, tags, dtype=torch.bool), torch.ones(tags, dtype=torch.bool)
+        allowed, may_start = np.ones((tags, tags), dtype=bool), np.ones(tags, dtype=bool)
         for before, after in forbidden:
             if not (START <= before < tags and 0 <= after < tags):
                 raise ValueError(f"a forbidden pair is of tags 0 … {tags - 1}, or -1 and a tag, got {[before, after]}")
             (may_start if before == START else allowed[before])[after] = False
-        if not (may_start.any() and allowed.any(dim=1).all()):
+        if not (may_start.any() and allowed.any(axis=1).all()):
             raise ValueError("every first tag, or all that could follow some tag, is forbidden; leave one")
-        self.register_buffer("allowed", allowed, persistent=False)
-        self.register_buffer("may_start", may_start, persistent=False)
+        self.register_buffer("allowed", torch.from_numpy(allowed), persistent=False)
+        self.register_buffer("may_start", torch.from_numpy(may_start), persistent=False)
         self.transitions = nn.Parameter(torch.zeros(tags, tags))  # [from, to]
         self.start = nn.Parameter(torch.zeros(tags))
         self.end = nn.Parameter(torch.zeros(tags))
