@@ -15,9 +15,9 @@ from stepscan.cli import app
 
 NAMES = """
     AttentiveDecoder Bidirectional BidirectionalTransformer CRF CRFTransducer Classifier ConditionedGenerator
-    DataError Dropout Elman Embedding Encoder Forecaster GRU Generator LSTM LanguageModel Layer LayerNorm Linear
-    ModelFormatError NotFittedError Numbers Pointwise Recurrence Residual Sequences SettingsError Stack
-    StepscanError Tagger Transducer Transformer Translator VariationalDropout WeightDrop
+    CrossAttention DataError Dropout Elman Embedding Encoder Forecaster GRU Generator LSTM LanguageModel Layer
+    LayerNorm Linear ModelFormatError NotFittedError Numbers Pointwise Recurrence Residual Sequences
+    SettingsError Stack StepscanError Tagger Transducer Transformer Translator VariationalDropout WeightDrop
     WordAndCharacterEmbedding Zoneout average build describe ensemble from_torch laws load register to_torch
 """
 OPTIONS = {

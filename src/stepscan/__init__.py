@@ -38,6 +38,7 @@ _HOMES = {
     "stepscan.patterns.transducer": ["Transducer"],
     "stepscan.patterns.conditioned_generator": ["ConditionedGenerator"],
     "stepscan.patterns.attention": ["AttentiveDecoder"],
+    "stepscan.patterns.cross_attention": ["CrossAttention"],
     "stepscan.estimators.classifier": ["Classifier"],
     "stepscan.estimators.language_model": ["LanguageModel"],
     "stepscan.estimators.tagger": ["Tagger"],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from hypothesis import strategies as st
@@ -10,22 +11,34 @@ from torch import Tensor
 
 import stepscan as ss
 from stepscan.patterns.attention import AttentiveState
+from stepscan.patterns.cross_attention import CrossAttentionState
 
 
 class Remembering(ss.AttentiveDecoder):
     """An attentive decoder with a fixed random memory in its initial state, as an encoder would put it there."""
 
-    items = 3
-
     def initial_state(
         self, batch_size: int, *, device: torch.device | None = None, dtype: torch.dtype | None = None
     ) -> AttentiveState:
-        random = torch.Generator().manual_seed(5)
-        one = torch.randn(self.items, self.memory_size, generator=random, dtype=torch.float64)
-        lengths = torch.arange(batch_size) % (self.items + 1)  # the first row has nothing to look at
-        memory = one.to(self.combine.weight.dtype).expand(batch_size, -1, -1)
-        state = super().initial_state(batch_size, device=device, dtype=dtype)
-        return self.attend_to(state, ss.Sequences(memory, lengths))
+        return with_memory(self, super().initial_state(batch_size, device=device, dtype=dtype))
+
+
+class Looking(ss.CrossAttention):
+    """Cross attention with the same memory."""
+
+    def initial_state(
+        self, batch_size: int, *, device: torch.device | None = None, dtype: torch.dtype | None = None
+    ) -> CrossAttentionState:
+        return with_memory(self, super().initial_state(batch_size, device=device, dtype=dtype))
+
+
+def with_memory(layer: Any, state: Any) -> Any:
+    """A state of the layer with a fixed random memory of three items; the first row has nothing to look at."""
+    batch_size, items = len(state.length), 3
+    random = torch.Generator().manual_seed(5)
+    one = torch.randn(items, layer.memory_size, generator=random, dtype=torch.float64)
+    memory = one.to(next(layer.parameters()).dtype).expand(batch_size, -1, -1)
+    return layer.attend_to(state, ss.Sequences(memory, torch.arange(batch_size) % (items + 1)))
 
 
 class RunningMean(ss.Recurrence):
@@ -83,6 +96,11 @@ LAWFUL: dict[str, Callable[[], ss.Layer]] = {
     "attentive decoder, input feeding": lambda: ss.AttentiveDecoder(ss.LSTM(5, 2), 2, 3, input_feeding=True),
     "attentive decoder with a memory": lambda: Remembering(ss.LSTM(3, 2), 2, 3),
     "attentive decoder with a memory, input feeding": lambda: Remembering(ss.GRU(5, 2), 2, 3, input_feeding=True),
+    "cross attention": lambda: ss.CrossAttention(4, 3),
+    "cross attention with a memory": lambda: Looking(4, 3, heads=2),
+    "transformer with cross attention": lambda: ss.Stack(
+        [ss.Transformer(3, 4, heads=2), Looking(4, 3, heads=2), ss.LayerNorm(4)]
+    ),
     "attentive decoder, dot": lambda: Remembering(ss.GRU(3, 2), 2, 1, kind="dot"),
     "attentive decoder, general": lambda: Remembering(ss.LSTM(5, 2), 3, 1, input_feeding=True, kind="general"),
     "stack": lambda: ss.Stack([ss.LSTM(3, 2), ss.Dropout(2, 0.5), ss.GRU(2, 2)]),

@@ -52,9 +52,7 @@ class Block(Layer):
 
     def __init__(self, input_size: int, hidden_size: int, heads: int = 0, dropout: float = 0.0) -> None:
         super().__init__()
-        heads = heads or max(n for n in range(1, hidden_size + 1) if hidden_size % n == 0 and _fits(n, hidden_size))
-        if heads < 0 or hidden_size % heads:
-            raise ValueError(f"heads must divide the hidden size {hidden_size}, got {heads}")
+        heads = heads_for(hidden_size, heads)
         if not 0 <= dropout < 1:
             raise ValueError(f"the dropout probability must be at least 0 and below 1, got {dropout}")
         self.input_size, self.output_size, self.hidden_size = input_size, hidden_size, hidden_size
@@ -216,5 +214,14 @@ def rotate(x: Tensor, positions: Tensor, heads: int) -> Tensor:
     return torch.cat([first * cos - second * sin, first * sin + second * cos, rest], dim=3).flatten(2)
 
 
-def _fits(heads: int, hidden_size: int) -> bool:
-    return heads == 1 or hidden_size // heads >= _HEAD_SIZE
+def heads_for(hidden_size: int, heads: int = 0) -> int:
+    """As many attention heads as are wanted; for 0 as many as give each at least 32 numbers.
+
+    Raises:
+        ValueError: they do not divide the hidden size.
+    """
+    fitting = [n for n in range(1, hidden_size + 1) if hidden_size % n == 0 and hidden_size // n >= _HEAD_SIZE]
+    heads = heads or max(fitting, default=1)
+    if heads < 0 or hidden_size % heads:
+        raise ValueError(f"heads must divide the hidden size {hidden_size}, got {heads}")
+    return heads

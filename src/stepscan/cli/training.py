@@ -89,7 +89,7 @@ def train(
         str | None, option(MODEL, "classify: class, labels (several, with commas between) or number.")
     ] = None,
     pooling: Annotated[str | None, option(MODEL, "classify: last, mean, max or attention.")] = None,
-    attention: Annotated[str | None, option(MODEL, "translate: additive, dot, general or none.")] = None,
+    attention: Annotated[str | None, option(MODEL, "translate: additive, dot, general, cross or none.")] = None,
     input_feeding: Annotated[
         bool | None, option(MODEL, "translate: feed back what attention found.", "--input-feeding/--no-input-feeding")
     ] = None,

@@ -14,6 +14,7 @@ from stepscan.combinators.weight_drop import WeightDrop
 from stepscan.combinators.zoneout import Zoneout
 from stepscan.contract import Layer
 from stepscan.errors import SettingsError, nearest
+from stepscan.patterns.cross_attention import CrossAttention
 from stepscan.registry import registered_classes
 
 
@@ -33,12 +34,14 @@ def network(
     variational: bool = False,
     zoneout: float = 0.0,
     weight_drop: float = 0.0,
+    memory_size: int = 0,
 ) -> Layer:
     """`layers` cells one above the other, each in one or both directions (`hidden_size` each), dropout between them.
 
     `cell` is one name, or one a layer with commas between. In both directions, a cell with a non-causal twin (a
     transformer) is that twin. One with dropout of its own has it within. Over a pre-norm block stands a last LayerNorm.
-    With `variational`, dropout has one mask a sequence, and stands before the first layer too.
+    With `variational`, dropout has one mask a sequence, and stands before the first layer too. With a `memory_size`,
+    each cell is followed by a look at a memory of such items (`CrossAttention`).
     """
     names = _names(cell, layers)
     parts: list[Layer] = []
@@ -47,7 +50,7 @@ def network(
         width = parts[-1].output_size if parts else input_size
         if dropout and variational:
             parts.append(VariationalDropout(width, dropout))
-        elif parts and dropout and not isinstance(parts[-1], Block):
+        elif parts and dropout and not isinstance(parts[-1], Block | CrossAttention):
             parts.append(Dropout(width, dropout))
         own = {"dropout": dropout} if "dropout" in inspect.signature(make).parameters else {}
         twin = getattr(make, "noncausal", None)
@@ -58,7 +61,9 @@ def network(
             parts.append(Bidirectional(*both))
         else:
             parts.append(_noisy(make(width, hidden_size, **own), zoneout, weight_drop))
-    if isinstance(parts[-1], Block):
+        if memory_size:
+            parts.append(CrossAttention(parts[-1].output_size, memory_size, dropout=dropout))
+    if isinstance(parts[-1], Block | CrossAttention):
         parts.append(LayerNorm(parts[-1].output_size))
     return parts[0] if len(parts) == 1 else Stack(parts)
 

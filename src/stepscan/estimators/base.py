@@ -188,8 +188,17 @@ class Estimator(BaseEstimator):
             self.__dict__ = before
             raise
 
-    def _network(self, input_size: int, hidden_size: int, *, bidirectional: bool = False, causal: bool = False) -> Any:
-        """The layers that the settings ask for; `causal` ones look at nothing that comes later, or it is an error."""
+    def _network(
+        self,
+        input_size: int,
+        hidden_size: int,
+        *,
+        bidirectional: bool = False,
+        causal: bool = False,
+        memory_size: int = 0,
+    ) -> Any:
+        """The layers that the settings ask for; `causal` ones look at nothing that comes later, or it is an error. With
+        a `memory_size`, each looks at such a memory."""
         model: Any = self  # each estimator has a cell, layers and dropout, with defaults of its own
         layer = network(
             model.cell,
@@ -201,6 +210,7 @@ class Estimator(BaseEstimator):
             variational=self.variational,
             zoneout=self.zoneout,
             weight_drop=self.weight_drop,
+            memory_size=memory_size,
         )
         if causal and not isinstance(layer, Recurrence):
             raise SettingsError(

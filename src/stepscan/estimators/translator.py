@@ -12,11 +12,10 @@ import torch
 from stepscan.data.batching import Batch, by_length, pad
 from stepscan.data.tokenizers import TextTokenizer
 from stepscan.decoding import Hypothesis, Step, at_least, beam_search, covering, forbidding
-from stepscan.decoding.constraints import Remembered
 from stepscan.errors import SettingsError
 from stepscan.estimators.base import Buckets, Estimator, checked_texts, hold_out, paired
 from stepscan.estimators.error_rates import symbol_error_rate, text_error_rate
-from stepscan.patterns.attention import AttentiveDecoder, AttentiveState
+from stepscan.patterns.attention import AttentiveDecoder, looks
 from stepscan.patterns.conditioned_generator import ConditionedGenerator
 from stepscan.patterns.embedding import Embedding
 from stepscan.patterns.generator import Generator
@@ -41,7 +40,8 @@ class Translator(Estimator):
         layers: cells one above the other, in both.
         hidden_size: of the decoder; the encoder, which reads in both directions, has half of it each.
         embedding_size: numbers a symbol; one matrix for source, target and output, unless `source_tokenizer` is set.
-        attention: `additive` (Bahdanau et al. 2015), `dot` or `general` (Luong et al. 2015), or `none`.
+        attention: `additive` (Bahdanau et al. 2015), `dot` or `general` (Luong et al. 2015), once above
+            the decoder; `cross` (Vaswani et al. 2017), after each of its cells; or `none`.
         input_feeding: whether what the decoder said last joins its next input (Luong et al. 2015); slower.
         dropout: probability, on embeddings, between layers and before the output.
         label_smoothing: share of the target's probability spread over the vocabulary in training.
@@ -196,8 +196,10 @@ class Translator(Estimator):
         }
 
     def _model(self) -> ConditionedGenerator:
-        if self.input_feeding and self.attention == "none":
-            raise SettingsError("input_feeding feeds back what attention found; it needs attention='additive'")
+        if self.input_feeding and self.attention in ("none", "cross"):
+            raise SettingsError(
+                "input_feeding feeds back what attention found; it needs attention='additive', 'dot' or 'general'"
+            )
         if self.input_feeding and self.weight_drop:
             raise SettingsError(
                 "weight_drop draws once a scan, but input feeding goes step by step; choose one of them"
@@ -205,8 +207,9 @@ class Translator(Estimator):
         size, hidden = self.embedding_size, self.hidden_size
         encoder = self._network(size, max(1, hidden // 2), bidirectional=True)
         wide = size + hidden if self.input_feeding else size
-        layer: Any = self._network(wide, hidden, causal=True)
-        if self.attention != "none":
+        memory_size = encoder.output_size if self.attention == "cross" else 0
+        layer: Any = self._network(wide, hidden, causal=True, memory_size=memory_size)
+        if self.attention not in ("none", "cross"):
             try:
                 layer = AttentiveDecoder(
                     layer, encoder.output_size, max(1, hidden // 2), self.input_feeding, self.attention
@@ -292,14 +295,11 @@ class Translator(Estimator):
 
 
 def _look(state: Any) -> np.ndarray:
-    """Where the decoder (of an ensemble the mean of all) looked last, `[N, S]`."""
-    if isinstance(state, Remembered):
-        return _look(state.inner)
-    if isinstance(state, AttentiveState):
-        return state.weights.cpu().numpy()
-    if type(state) is tuple and state and all(isinstance(own, AttentiveState) for own in state):
-        return np.mean([_look(own) for own in state], axis=0)
-    raise SettingsError("a coverage penalty asks where attention looked, but this model has none")
+    """Where the decoder looked last, `[N, S]`: the mean over all parts (and models of an ensemble) that look."""
+    found = looks(state)
+    if not found:
+        raise SettingsError("a coverage penalty asks where attention looked, but this model has none")
+    return np.mean([weights.cpu().numpy() for weights in found], axis=0)
 
 
 def _pairs(sources: Sequence[str], targets: Sequence[str], what: str) -> list[tuple[str, str]]:

@@ -6,11 +6,12 @@ beams, streaming and saving treat an attentive decoder as any other recurrence.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from stepscan.combinators.stack import Stack
 from stepscan.contract import Recurrence, check_layers
 from stepscan.errors import nearest
 from stepscan.registry import register
@@ -86,6 +87,37 @@ def _attention(kind: str, query_size: int, memory_size: int, size: int) -> Addit
     return ProductAttention(query_size, memory_size, weighted=kind == "general")
 
 
+class Attentive(Recurrence):
+    """A recurrence that looks at a memory, which is part of its state."""
+
+    memory_size: int  # M, numbers in an item of the memory
+
+    def attend_to(self, state: Any, memory: Sequences) -> Any:
+        """The state with something to look at: `memory [B, S, M]`."""
+        raise NotImplementedError
+
+
+def attentive_parts(layer: nn.Module) -> list[Attentive]:
+    """The parts of a layer that look at a memory."""
+    return [part for part in layer.modules() if isinstance(part, Attentive)]
+
+
+def attend_to(layer: nn.Module, state: State, memory: Sequences) -> State:
+    """The layer's state with something to look at, in each part of it that looks."""
+    if isinstance(layer, Attentive):
+        return layer.attend_to(state, memory)
+    if isinstance(layer, Stack):
+        return tuple(attend_to(part, own, memory) for part, own in zip(layer.layers, state, strict=True))
+    return state
+
+
+def looks(state: State) -> list[Any]:
+    """Where each attentive part looked in its last step, `[B, S]`."""
+    if not isinstance(state, tuple):
+        return []
+    return [state.weights] if hasattr(state, "weights") else [one for part in state for one in looks(part)]
+
+
 class AttentiveState(NamedTuple):
     inner: State
     memory: Tensor  # [B, S, M]
@@ -96,7 +128,7 @@ class AttentiveState(NamedTuple):
 
 
 @register("attentive_decoder")
-class AttentiveDecoder(Recurrence):
+class AttentiveDecoder(Attentive):
     """A recurrence whose every output is joined with what it finds in a memory.
 
         h_t = layer([x_t ; y_{t−1}])     (without input feeding: layer(x_t))

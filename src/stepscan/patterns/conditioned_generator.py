@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from stepscan.contract import Layer
-from stepscan.patterns.attention import AttentiveDecoder
+from stepscan.patterns.attention import attend_to, attentive_parts, looks
 from stepscan.patterns.embedding import Embedding
 from stepscan.patterns.generator import Generator
 from stepscan.patterns.loss import Loss
@@ -20,7 +20,8 @@ class ConditionedGenerator(nn.Module):
     """A generator whose initial state an encoder makes (Sutskever et al. 2014; Cho et al. 2014).
 
     The encoder's readout goes through one learned Linear, the bridge, into the decoder's initial state; if the decoder
-    is an `AttentiveDecoder`, that state also holds the encoder's outputs to look at.
+    has parts that look (an `AttentiveDecoder`, `CrossAttention`s), that state also holds what they look at: the
+    encoder's outputs.
 
     Args:
         embedding: the source's ids → vectors; None shares the generator's embedding.
@@ -30,11 +31,12 @@ class ConditionedGenerator(nn.Module):
 
     def __init__(self, embedding: Embedding | None, encoder: Layer, generator: Generator) -> None:
         super().__init__()
-        if isinstance(generator.layer, AttentiveDecoder) and generator.layer.memory_size != encoder.output_size:
-            raise ValueError(
-                f"the decoder looks at items of {generator.layer.memory_size} numbers, but {encoder.described} "
-                f"gives {encoder.output_size}; make memory_size {encoder.output_size}"
-            )
+        for part in attentive_parts(generator.layer):
+            if part.memory_size != encoder.output_size:
+                raise ValueError(
+                    f"the decoder looks at items of {part.memory_size} numbers, but {encoder.described} "
+                    f"gives {encoder.output_size}; make memory_size {encoder.output_size}"
+                )
         if generator.start is not None:
             raise ValueError("the encoder makes the initial state, so the generator's must be 'zero', not 'learned'")
         self.embedding, self.encoder, self.generator = embedding, encoder, generator
@@ -46,7 +48,7 @@ class ConditionedGenerator(nn.Module):
         outputs, final = self.encoder(embed(source))
         layer = self.generator.layer
         state = layer.condition(self.bridge(self.encoder.readout(final)))
-        return layer.attend_to(state, outputs) if isinstance(layer, AttentiveDecoder) else state
+        return attend_to(layer, state, outputs)
 
     def forward(self, source: Sequences, inputs: Sequences) -> tuple[Sequences, State]:
         """Source `[B, S]` and target symbols `[B, T]` → scores of the next symbols `[B, T, V]` and the final state."""
@@ -60,12 +62,12 @@ class ConditionedGenerator(nn.Module):
 
     @torch.inference_mode()
     def attention(self, source: Sequences, inputs: Sequences) -> Tensor:
-        """Where the decoder looked: `[B, T, S]`, for an `AttentiveDecoder`."""
-        if not isinstance(self.generator.layer, AttentiveDecoder):
+        """Where the decoder looked: `[B, T, S]`, the mean of its parts that look."""
+        if not attentive_parts(self.generator.layer):
             raise TypeError("this model has no attention to show; train it with attention='additive'")
         state = self.initial_state(source)
         seen = []
         for t in range(inputs.steps):
             _, state = self.generator.step(inputs.data[:, t], state)
-            seen.append(state.weights)
+            seen.append(torch.stack(looks(state)).mean(dim=0))
         return torch.stack(seen, dim=1)

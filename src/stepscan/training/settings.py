@@ -49,7 +49,7 @@ class ModelSettings(BaseModel):
     spelling_size: int = Field(default=1, ge=1)
     decision: Literal["class", "labels", "number"] = "class"
     pooling: Literal["last", "mean", "max", "attention"] = "last"
-    attention: Literal["none", "additive", "dot", "general"] = "none"
+    attention: Literal["none", "additive", "dot", "general", "cross"] = "none"
     input_feeding: bool = False
     tied: bool = False
     input_noise: float = Field(default=0, ge=0, allow_inf_nan=False)
