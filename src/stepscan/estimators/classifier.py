@@ -14,8 +14,9 @@ from sklearn.utils import RegressorTags
 from stepscan.data.batching import Batch, by_length, pad, pad_numbers
 from stepscan.data.tokenizers import TextTokenizer
 from stepscan.errors import SettingsError
-from stepscan.estimators.base import Buckets, Estimator, checked_texts, hold_out, paired
+from stepscan.estimators.base import Estimator
 from stepscan.estimators.decisions import DECISIONS, Decision
+from stepscan.estimators.examples import Buckets, checked_texts, hold_out, paired
 from stepscan.estimators.series import are_numbers, checked_series
 from stepscan.patterns.embedding import Embedding
 from stepscan.patterns.encoder import Encoder

@@ -11,7 +11,7 @@ import torch
 from sklearn.metrics import accuracy_score, f1_score, mean_absolute_error, r2_score, root_mean_squared_error
 
 from stepscan.errors import SettingsError
-from stepscan.estimators.base import listed
+from stepscan.estimators.examples import listed
 
 
 class Decision(Protocol):

@@ -11,7 +11,8 @@ import torch
 from stepscan.data.batching import Batch, pad_numbers
 from stepscan.data.numbers import Values
 from stepscan.errors import SettingsError
-from stepscan.estimators.base import Buckets, Estimator
+from stepscan.estimators.base import Estimator
+from stepscan.estimators.examples import Buckets
 from stepscan.estimators.series import checked_series
 from stepscan.patterns.forecaster import Forecaster
 from stepscan.patterns.numbers import Numbers

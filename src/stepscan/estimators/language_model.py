@@ -15,8 +15,8 @@ from stepscan.data.batching import Batch, pad, streams
 from stepscan.data.tokenizers import TextTokenizer
 from stepscan.decoding import Sampler, forbidding, generate, penalising
 from stepscan.errors import SettingsError, nearest
-from stepscan.estimators.base import checked_texts, listed
 from stepscan.estimators.dynamic_evaluation import dynamic_nats
+from stepscan.estimators.examples import checked_texts, listed
 from stepscan.estimators.forecasting import Forecasting, several
 from stepscan.estimators.series import are_numbers
 from stepscan.patterns.embedding import Embedding
@@ -136,6 +136,7 @@ class LanguageModel(Forecasting):
         With `dynamic`, a learning rate such as 0.001, also `dynamic_nats`, of the model that goes on learning from what
         it has read; see `stepscan.estimators.dynamic_evaluation`.
         """
+        self._check_fitted()
         if isinstance(self.model_, Forecaster):
             if dynamic:
                 raise SettingsError("dynamic evaluation is of texts, but this model is one of numbers")

@@ -9,7 +9,7 @@ import numpy as np
 
 from stepscan.data.numbers import Values
 from stepscan.errors import SettingsError
-from stepscan.estimators.base import listed
+from stepscan.estimators.examples import listed
 
 
 def are_numbers(items: Iterable[Any]) -> bool:

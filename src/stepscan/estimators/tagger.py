@@ -15,7 +15,8 @@ from stepscan.data.batching import Batch, by_length, pad, pad_numbers
 from stepscan.data.tokenizers import TextTokenizer
 from stepscan.errors import SettingsError
 from stepscan.estimators.architecture import network
-from stepscan.estimators.base import Buckets, Estimator, checked_texts, hold_out, listed, paired
+from stepscan.estimators.base import Estimator
+from stepscan.estimators.examples import Buckets, checked_texts, hold_out, listed, paired
 from stepscan.estimators.series import are_numbers, checked_series
 from stepscan.estimators.spans import are_spans, first_break, forbidden_transitions, span_scores, spans
 from stepscan.patterns.crf import CRFTransducer

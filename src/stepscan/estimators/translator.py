@@ -13,8 +13,9 @@ from stepscan.data.batching import Batch, by_length, pad
 from stepscan.data.tokenizers import TextTokenizer
 from stepscan.decoding import Hypothesis, Step, at_least, beam_search, covering, forbidding
 from stepscan.errors import SettingsError
-from stepscan.estimators.base import Buckets, Estimator, checked_texts, hold_out, paired
+from stepscan.estimators.base import Estimator
 from stepscan.estimators.error_rates import symbol_error_rate, text_error_rate
+from stepscan.estimators.examples import Buckets, checked_texts, hold_out, paired
 from stepscan.patterns.attention import AttentiveDecoder, looks
 from stepscan.patterns.conditioned_generator import ConditionedGenerator
 from stepscan.patterns.embedding import Embedding
