@@ -99,6 +99,8 @@ def test_refused(model):
             lambda: model.metrics(seasonal(20), horizon=20),
             "the horizon must be 0 or more and shorter than",
         ),
+        (lambda: model.metrics("month,x"), "this model is one of numbers, but the data are text; of a CSV file say"),
+        (lambda: model.score("month,x"), "this model is one of numbers"),
         (lambda: model.metrics(seasonal(20), dynamic=0.1), "dynamic evaluation is of texts"),
         (lambda: ss.LanguageModel(season=6).fit(seasonal(7)), "series 1, without the tenth held out, has 6 steps, but"),
         (lambda: ss.LanguageModel(head="t").fit(seasonal(70)), "head: input should be 'gaussian' or 'quantile'"),

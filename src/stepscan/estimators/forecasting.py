@@ -152,12 +152,17 @@ class Forecasting(Estimator):
             total, count = total + losses.sum().item(), count + losses.numel()
         return total / count
 
+    def _series(self, X: Any) -> list[Values]:
+        if isinstance(X, str):
+            raise SettingsError("this model is one of numbers, but the data are text; of a CSV file say format numbers")
+        return checked_series(several(X), self.model_.embedding.size)
+
     def _series_loss(self, X: Any) -> float:
-        return self._loss([(one, 0) for one in checked_series(several(X), self.model_.embedding.size)])
+        return self._loss([(one, 0) for one in self._series(X)])
 
     def _series_metrics(self, X: Any, horizon: int) -> dict[str, Any]:
         """See `LanguageModel.metrics`."""
-        series = checked_series(several(X), self.model_.embedding.size)
+        series = self._series(X)
         if horizon < 0 or any(len(one) <= horizon for one in series):
             raise SettingsError(f"the horizon must be 0 or more and shorter than every series, but is {horizon}")
         true, found, naive, inside = [], [], [], []

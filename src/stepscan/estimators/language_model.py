@@ -218,7 +218,10 @@ class LanguageModel(Forecasting):
         """Settings that only numbers have are a mistake where the data are text."""
         for name in ("season", "logarithm", "input_noise", "head"):
             if getattr(self, name) != getattr(type(self), name):
-                raise SettingsError(f"{name}={getattr(self, name)!r} is for series of numbers, but the data are text")
+                raise SettingsError(
+                    f"{name}={getattr(self, name)!r} is for series of numbers, but the data are text; of a CSV file say "
+                    "format numbers"
+                )
 
     def _check_text(self) -> None:
         self._check_fitted()
