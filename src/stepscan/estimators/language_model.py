@@ -219,8 +219,8 @@ class LanguageModel(Forecasting):
         for name in ("season", "logarithm", "input_noise", "head"):
             if getattr(self, name) != getattr(type(self), name):
                 raise SettingsError(
-                    f"{name}={getattr(self, name)!r} is for series of numbers, but the data are text; of a CSV file say "
-                    "format numbers"
+                    f"{name}={getattr(self, name)!r} is for series of numbers, but the data are text; of a CSV file "
+                    "say format numbers"
                 )
 
     def _check_text(self) -> None:
