@@ -85,6 +85,7 @@ def record(node: pytest.Item, command: str, said: str) -> None:
 
 def _without_places(text: str, folder: Path) -> str:
     """The text without what differs from run to run: where it ran, and where in a file of times a fault was seen."""
+    text = text.replace("python -m pytest.stepscan", "stepscan")  # click names the program that runs it
     text = re.sub(r"column \d+ \(char \d+\)", "column … (char …)", text)
     text = re.sub(r"/\S*/models\d+/", "models/", text.replace(f"{folder}/", ""))
     return text.replace(str(folder), ".")
