@@ -240,4 +240,4 @@ def test_dynamic_evaluation(models, run, tmp_path):
     figures = json.loads(run("evaluate", models["generate"], tmp_path / "a.txt", "--dynamic", "0.001", "--json").out)
     assert figures["dynamic_nats"] > 0
     result = run("evaluate", models["classify"], tmp_path / "a.txt", "--dynamic", "0.001")
-    assert "dynamic evaluation is of language models" in result.words
+    assert "--dynamic and --horizon are of models that generate" in result.words
