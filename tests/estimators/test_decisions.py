@@ -185,6 +185,7 @@ def test_series_of_numbers(tmp_path):
     [
         ("a.csv", "text,score\nred,much\n", "a.csv, line 2: expected a finite number to be predicted, but got 'much'"),
         ("a.csv", "text,score\nred,inf\n", "a.csv, line 2: expected a finite number"),
+        ("a.csv", "text,score\nred,1_0\n", "a.csv, line 2: expected a finite number to be predicted, but got '1_0'"),
         ("a.jsonl", '{"text": "red", "score": true}\n', "a.jsonl, line 1: .*but got true or false"),
     ],
 )
@@ -192,6 +193,18 @@ def test_files_refused(name, text, reason, tmp_path):
     (tmp_path / name).write_text(text)
     with pytest.raises(ss.DataError, match=reason):
         read_examples("classify", [tmp_path / name], Reading(decision="number"))
+
+
+def test_labels_that_are_missing_are_not_labels(tmp_path):
+    (tmp_path / "a.jsonl").write_text('{"text": "red", "labels": null}\n')
+    with pytest.raises(ss.DataError, match="as the label, but got null"):
+        read_examples("classify", [tmp_path / "a.jsonl"], Reading(decision="labels"))
+
+
+def test_weights_to_begin_with(of_numbers, tmp_path):
+    of_numbers.save(tmp_path / "m")
+    again = ss.Classifier(decision="number", init_from=tmp_path / "m", **{**SMALL, "epochs": 1, "pooling": "last"})
+    assert again.fit(*counts(40, 0)).score(*counts(40, 1)) > 0.5
 
 
 def test_command_line(run, tmp_path):

@@ -104,6 +104,7 @@ def test_refused(model):
         (lambda: model.metrics(seasonal(20), dynamic=0.1), "dynamic evaluation is of texts"),
         (lambda: ss.LanguageModel(season=6).fit(seasonal(7)), "series 1, without the tenth held out, has 6 steps, but"),
         (lambda: ss.LanguageModel(head="t").fit(seasonal(70)), "head: input should be 'gaussian' or 'quantile'"),
+        (lambda: ss.LanguageModel(tied=True).fit(seasonal(70)), "tied=True is for texts, but the data are numbers"),
         (lambda: ss.LanguageModel(embedding_dropout=0.1).fit(seasonal(70)), "embedding_dropout=0.1 is for texts"),
         (lambda: ss.LanguageModel(bidirectional=True), "unexpected keyword"),
     ):
@@ -132,5 +133,10 @@ def test_command_line(run, tmp_path):
     row = json.loads(run("generate", tmp_path / "m", "--history", path, "--length", "1", "--json").out)
     assert row.keys() == {"step", "median", "low", "high"}
     assert "use forecast (stepscan generate --history FILE)" in run("generate", tmp_path / "m").words
+    said = run("generate", tmp_path / "m", "--history", path, "--with", tmp_path / "m").words
+    assert "--prompt and --with are for models of text" in said
+    said = run("evaluate", tmp_path / "m", path, *numbers, "--with", tmp_path / "m").words
+    assert "these models cannot be joined" in said
+    assert "this model is one of numbers" in run("evaluate", tmp_path / "m", path, *numbers, "--per-line").words
     wrong = run("train", "generate", "--train", path, "--format", "csv", "--out", tmp_path / "n")
     assert "generate reads plain text, or numbers: ts, npy, ucr, numbers; not 'csv'" in wrong.words

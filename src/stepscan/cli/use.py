@@ -149,6 +149,8 @@ def generate(
     from stepscan.estimators.language_model import LanguageModel
 
     if history is not None:
+        if prompt or with_:
+            raise SettingsError("--prompt and --with are for models of text; a forecast goes on from --history alone")
         from stepscan.data.series import read_histories
 
         [series, *more] = read_histories(history)

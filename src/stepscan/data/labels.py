@@ -25,14 +25,16 @@ def one_label(value: object, path: str | Path, line: int) -> str:
 
 def several_labels(value: object, path: str | Path, line: int) -> list[str]:
     """Labels with commas between, or a JSON list of them; none at all may be."""
-    values = value if isinstance(value, list) else [] if value == "" else str(value).split(",")
-    return sorted({one_label(each, path, line) for each in values})
+    if isinstance(value, str):
+        value = value.split(",") if value.strip() else []
+    return sorted({one_label(each, path, line) for each in (value if isinstance(value, list) else [value])})
 
 
 def number_label(value: object, path: str | Path, line: int) -> float:
     """A finite number."""
     try:
         number = math.nan if isinstance(value, bool | list | dict) or value is None else float(str(value))
+        number = math.nan if "_" in str(value) else number  # Python's own way of writing numbers
     except ValueError:
         number = math.nan
     if not math.isfinite(number):

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from stepscan.errors import SettingsError
 from stepscan.estimators.base import Estimator
-from stepscan.patterns.ensemble import join, mean_weights
+from stepscan.patterns.ensemble import can_join, join, mean_weights
 from stepscan.registry import describe
 
 Model = TypeVar("Model", bound=Estimator)
@@ -25,6 +25,10 @@ def ensemble(models: Sequence[Model]) -> Model:
     """
     _check_alike(models)
     together = copy.copy(models[0])
+    if len(models) > 1 and not can_join(models[0].model_):
+        raise SettingsError(
+            "these models cannot be joined: ensembles are of models that classify, tag, write or translate"
+        )
     if len(models) > 1:
         together.model_ = join([model.model_ for model in models]).eval()
     return together

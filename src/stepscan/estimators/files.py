@@ -128,8 +128,7 @@ def evaluate(
         classify: accuracy, macro F1 (of labels micro F1, macro F1, exact; of numbers RMSE, MAE, R²); tag: accuracy, and
         for tags that mark spans F1, precision and recall, over all and by type; generate: nats a symbol, perplexity,
         bits a symbol (with `dynamic`, a learning rate, also nats by dynamic evaluation), or errors of forecasts of
-        `horizon` steps; translate: BLEU and chrF with
-        sacrebleu's signature. And how many examples they are over.
+        `horizon` steps; translate: BLEU and chrF with sacrebleu's signature. And how many examples they are over.
     """
     model: Any = load_together(path, others)
     if dynamic and others:
@@ -152,7 +151,7 @@ def evaluate_lines(
     to the right answer, or to the text, and `symbols`, how many that is of. A text is a line, by itself."""
     model: Any = load_together(path, others)
     examples = read_examples(model.task, files, reading_for(model, reading))
-    if isinstance(model, LanguageModel):
+    if isinstance(model, LanguageModel) and isinstance(examples[0], str):
         examples = (examples[0].splitlines(),)
     for place, (found, symbols) in enumerate(model.log_probabilities(*examples), start=1):
         yield {"line": place, "log_probability": found, "symbols": symbols}

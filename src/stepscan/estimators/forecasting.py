@@ -116,8 +116,9 @@ class Forecasting(Estimator):
         return self
 
     def _forecaster(self, changes: Sequence[Values]) -> Forecaster:
-        if self.embedding_dropout:
-            raise SettingsError(f"embedding_dropout={self.embedding_dropout} is for texts, but the data are numbers")
+        for name in ("tied", "tokenizer", "vocabulary_size", "embedding_dropout"):
+            if getattr(self, name) != getattr(type(self), name):
+                raise SettingsError(f"{name}={getattr(self, name)!r} is for texts, but the data are numbers")
         numbers = Numbers(changes[0].shape[1], self.embedding_size, self._input_dropout, self.input_noise)
         layer = self._network(self.embedding_size, self.hidden_size, causal=True)
         try:

@@ -163,6 +163,11 @@ _ENSEMBLES: dict[type[nn.Module], type[Ensemble]] = {
 }
 
 
+def can_join(member: nn.Module) -> bool:
+    """Whether there are ensembles of such patterns; of forecasters there are none."""
+    return type(member) in _ENSEMBLES
+
+
 def join(members: Sequence[nn.Module]) -> Ensemble:
     """The ensemble of trained patterns of one kind."""
     return _ENSEMBLES[type(members[0])](members)
