@@ -226,3 +226,13 @@ def test_without_matplotlib(corpora, tmp_path, monkeypatch):
     with pytest.raises(ss.StepscanError, match=r"which is not here: pip install 'stepscan\[plots\]'"):
         compare("tag", [corpora["tag"]], tmp_path / "out", cells=["lstm", "gru"], settings=TINY)
     assert not (tmp_path / "out").exists()
+
+
+def test_forecasts(tmp_path):
+    (tmp_path / "a.csv").write_text("x\n" + "".join(f"{(t % 6) + 0.1 * t}\n" for t in range(60)))
+    reading = Reading(format="numbers")
+    rows = compare(
+        "generate", [tmp_path / "a.csv"], tmp_path / "out", cells=["gru", "lstm"], settings=TINY, reading=reading
+    )
+    assert [row["metric"] for row in rows] == ["validation nats"] * 2
+    assert ss.load(tmp_path / "out" / "lstm").forecast([1.0, 2.0, 3.0], 2).median.shape == (2, 1)

@@ -288,7 +288,10 @@ class LanguageModel(Forecasting):
         pieces = [ids[a:b] for a, b in zip([0, *(e + 1 for e in ends)], [*ends, len(ids)], strict=True)]
         return "\n".join(tokenizer.decode(piece) for piece in pieces)
 
-    def _model(self) -> Generator:
+    def _model(self, changes: Sequence[np.ndarray] | None = None) -> Generator | Forecaster:
+        """The pattern for text; given what is to be learned of series, that for numbers."""
+        if changes is not None:
+            return self._forecaster(changes)
         embedding = Embedding(
             len(self.tokenizers_["tokenizer"]),
             self.embedding_size,
