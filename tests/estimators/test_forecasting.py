@@ -103,6 +103,7 @@ def test_refused(model):
         (lambda: model.score("month,x"), "this model is one of numbers"),
         (lambda: model.metrics(seasonal(20), dynamic=0.1), "dynamic evaluation is of texts"),
         (lambda: ss.LanguageModel(season=6).fit(seasonal(7)), "series 1, without the tenth held out, has 6 steps, but"),
+        (lambda: ss.LanguageModel().fit(seasonal(70), validation=[]), "there is no series to validate on"),
         (lambda: ss.LanguageModel(head="t").fit(seasonal(70)), "head: input should be 'gaussian' or 'quantile'"),
         (lambda: ss.LanguageModel(tied=True).fit(seasonal(70)), "tied=True is for texts, but the data are numbers"),
         (lambda: ss.LanguageModel(embedding_dropout=0.1).fit(seasonal(70)), "embedding_dropout=0.1 is for texts"),
@@ -134,7 +135,14 @@ def test_command_line(run, tmp_path):
     assert row.keys() == {"step", "median", "low", "high"}
     assert "use forecast (stepscan generate --history FILE)" in run("generate", tmp_path / "m").words
     said = run("generate", tmp_path / "m", "--history", path, "--with", tmp_path / "m").words
-    assert "--prompt and --with are for models of text" in said
+    assert "--with: for models of text; a forecast goes on from --history alone" in said
+    said = run("generate", tmp_path / "m", "--history", path, "--temperature", "0.5", "--top-k", "3").words
+    assert "--top-k, --temperature: for models of text" in said
+    assert "--interval and --paths are for forecasts" in run("generate", tmp_path / "m", "--paths", "9").words
+    assert (
+        "leave --dynamic and --horizon away"
+        in run("evaluate", tmp_path / "m", path, "--per-line", "--horizon", "2").words
+    )
     said = run("evaluate", tmp_path / "m", path, *numbers, "--with", tmp_path / "m").words
     assert "these models cannot be joined" in said
     assert "this model is one of numbers" in run("evaluate", tmp_path / "m", path, *numbers, "--per-line").words

@@ -56,6 +56,8 @@ def evaluate(
 
     bad_lines = counter(skip_bad_lines)
     reading = Reading(format, text_column, label_column, field, bad_lines=bad_lines)
+    if per_line and (dynamic or horizon):
+        raise SettingsError("--per-line gives log-probabilities alone; leave --dynamic and --horizon away")
     if per_line:
         for row in evaluate_lines(model, files, reading=reading, others=with_ or ()):
             print(json.dumps(row) if as_json else f"{row['log_probability']:.4f}\t{row['symbols']}")
@@ -149,8 +151,18 @@ def generate(
     from stepscan.estimators.language_model import LanguageModel
 
     if history is not None:
-        if prompt or with_:
-            raise SettingsError("--prompt and --with are for models of text; a forecast goes on from --history alone")
+        given: dict[str, object] = {
+            "prompt": prompt,
+            "with": with_,
+            "stop": stop,
+            "forbid": forbid,
+            "allow": allow,
+            "top-k": top_k,
+        }
+        given |= {"temperature": temperature != 1, "top-p": top_p != 1, "min-p": min_p}
+        given |= {"repetition-penalty": repetition_penalty != 1}
+        if of_text := [f"--{name}" for name, value in given.items() if value]:
+            raise SettingsError(f"{', '.join(of_text)}: for models of text; a forecast goes on from --history alone")
         from stepscan.data.series import read_histories
 
         [series, *more] = read_histories(history)
@@ -162,6 +174,8 @@ def generate(
             numbers = "\t".join(",".join(f"{x:.6g}" for x in value) for value in row.values())
             print(json.dumps({"step": step, **row}) if as_json else f"{step}\t{numbers}")
         return
+    if (interval, paths) != (0.9, 500):
+        raise SettingsError("--interval and --paths are for forecasts of numbers, from --history")
     text = ensemble([LanguageModel.load(one) for one in (model, *(with_ or ()))]).generate(
         prompt,
         length=length,

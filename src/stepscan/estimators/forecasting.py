@@ -16,6 +16,7 @@ from stepscan.estimators.examples import Buckets
 from stepscan.estimators.series import checked_series
 from stepscan.patterns.forecaster import Forecaster
 from stepscan.patterns.numbers import Numbers
+from stepscan.state import select
 from stepscan.training.loop import Task
 from stepscan.training.progress import Bar
 from stepscan.training.settings import TrainingSettings
@@ -84,8 +85,8 @@ class Forecasting(Estimator):
     @torch.inference_mode()
     def _simulated(self, w: Values, length: int, paths: int, random: np.random.Generator) -> Values:
         """`[paths, length, D]` that may come after `w [T, D]`."""
-        known, state = self.model_(pad_numbers([w] * paths).to(self._device))
-        known, drawn = known.data[:, -1], []
+        read, state = self.model_(pad_numbers([w]).to(self._device))  # once: every path has the same history
+        known, state, drawn = read.data[:, -1].expand(paths, -1, -1), select(state, [0] * paths), []
         for t in range(length):
             shares = torch.from_numpy(random.random((paths, w.shape[1]))).to(self._device)
             x = self.model_.quantiles(known, shares)
@@ -99,15 +100,15 @@ class Forecasting(Estimator):
             series = checked_series(several(X))
             self.tokenizers_, self.labels_ = {}, None
             held_out = None if validation is None else checked_series(several(validation), series[0].shape[1])
-            train = series if held_out else [one[: len(one) - max(1, len(one) // 10)] for one in series]
+            given = held_out is not None
+            train = series if given else [one[: len(one) - max(1, len(one) // 10)] for one in series]
+            if held_out == []:
+                raise SettingsError("there is no series to validate on; give one, or leave validation away")
             if held_out is None and self.verbose:
                 Bar().note("no validation data given: the last tenth of each series is held out")
-            judged = (
-                [(one, 0) for one in held_out]
-                if held_out
-                else [(s, len(t)) for s, t in zip(series, train, strict=True)]
-            )
-            rest = "" if held_out else ", without the tenth held out,"
+            starts = [0 if given else len(one) for one in train]
+            judged = [(one, 0) for one in held_out] if held_out else list(zip(series, starts, strict=True))
+            rest = "" if given else ", without the tenth held out,"
             changes = [self._changes(one, f"series {number}{rest}")[1] for number, one in enumerate(train, start=1)]
             self.model_ = self._built(changes).to(settings.device)
             batches = self._windows(changes, settings)
@@ -168,7 +169,6 @@ class Forecasting(Estimator):
             raise SettingsError(f"the horizon must be 0 or more and shorter than every series, but is {horizon}")
         true, found, naive, inside = [], [], [], []
         for one in series:
-            self._changes(one[: len(one) - horizon])
             middle, low, high = self.forecast(one[:-horizon], horizon) if horizon else self._one_ahead(one)
             rest = one[len(one) - len(middle) :]
             lag = max(1, self.season)

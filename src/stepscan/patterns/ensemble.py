@@ -16,7 +16,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from stepscan.decoding.sampling import log_softmax
 from stepscan.patterns.conditioned_generator import ConditionedGenerator
 from stepscan.patterns.crf import CRFTransducer
 from stepscan.patterns.encoder import Encoder
@@ -40,7 +39,7 @@ class Ensemble(nn.Module):
         self.members = nn.ModuleList(members)
 
     @property
-    def embedding(self) -> nn.Module:
+    def embedding(self) -> Any:
         return self._first.embedding
 
     @property
@@ -130,12 +129,13 @@ class GeneratorEnsemble(Ensemble):
         wanted = targets.items()
         return Loss(F.nll_loss(scores.items(), wanted, reduction="sum"), len(wanted), state)
 
+    @torch.inference_mode()
     def array_step(self, ids: np.ndarray, state: State) -> tuple[np.ndarray, State]:
         """What `stepscan.decoding` drives."""
-        found = [member.array_step(ids, own) for member, own in zip(self._each, state, strict=True)]
-        log_probabilities = np.stack([log_softmax(scores) for scores, _ in found])
-        mean = np.logaddexp.reduce(log_probabilities, axis=0) - math.log(len(found))
-        return mean, tuple(own for _, own in found)
+        tokens = torch.from_numpy(ids).to(self.embedding.weight.device)
+        found = [member.step(tokens, own) for member, own in zip(self._each, state, strict=True)]
+        mean = log_mean([scores.log_softmax(dim=1) for scores, _ in found])
+        return mean.cpu().numpy(), tuple(own for _, own in found)
 
 
 class ConditionedGeneratorEnsemble(Ensemble):
