@@ -18,6 +18,7 @@ _HOMES = {
     "stepscan.registry": ["build", "describe", "register"],
     "stepscan.cells.elman": ["Elman"],
     "stepscan.cells.gru": ["GRU"],
+    "stepscan.cells.layer_norm_lstm": ["LayerNormLSTM"],
     "stepscan.cells.lstm": ["LSTM"],
     "stepscan.cells.transformer": ["BidirectionalTransformer", "Transformer"],
     "stepscan.cells.conversion": ["from_torch", "to_torch"],
@@ -49,12 +50,14 @@ _HOMES = {
 }
 _home_of = {name: module for module, names in _HOMES.items() for name in names}
 
-__all__ = sorted([*_home_of, "laws"])
+_MODULES = ["kernels", "laws"]
+
+__all__ = sorted([*_home_of, *_MODULES])
 
 
 def __getattr__(name: str) -> Any:
-    if name == "laws":
-        return importlib.import_module("stepscan.laws")
+    if name in _MODULES:
+        return importlib.import_module(f"stepscan.{name}")
     if name not in _home_of:
         raise AttributeError(f"module 'stepscan' has no attribute {name!r}")
     value = getattr(importlib.import_module(_home_of[name]), name)

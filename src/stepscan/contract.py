@@ -60,12 +60,16 @@ class Layer(nn.Module):
 
     def check_input(self, inputs: Sequences) -> Sequences:
         """`inputs` with zeros in the padding, or an error that says what this layer takes."""
+        self.check_shape(inputs)
+        return inputs.zeroed()
+
+    def check_shape(self, inputs: Sequences) -> None:
+        """Raise unless `inputs` are `[B, T, I]`."""
         if inputs.data.dim() != 3 or inputs.data.shape[2] != self.input_size:
             raise ValueError(
                 f"{self.described} takes inputs [B, T, {self.input_size}], got {list(inputs.data.shape)}; "
                 "check the size of the layer or embedding before it"
             )
-        return inputs.zeroed()
 
     @property
     def described(self) -> str:

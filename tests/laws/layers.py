@@ -63,6 +63,7 @@ CELLS: dict[str, Callable[[int, int], ss.Recurrence]] = {
     "elman": ss.Elman,
     "lstm": ss.LSTM,
     "gru": ss.GRU,
+    "layer_norm_lstm": ss.LayerNormLSTM,
 }
 
 LAWFUL: dict[str, Callable[[], ss.Layer]] = {

@@ -18,6 +18,39 @@ def test_lawful(name: str) -> None:
     ss.laws.check(layer, examples=15 if simple else 5)
 
 
+NATIVE = ["elman", "elman, relu", "elman, no bias", "lstm", "lstm, no bias", "gru", "gru, no bias", "layer_norm_lstm"]
+
+
+@pytest.mark.skipif(ss.kernels.native.library is None, reason="no native library was built")
+@pytest.mark.parametrize("name", NATIVE)
+def test_lawful_to_the_bit_on_native_kernels(name: str) -> None:
+    torch.manual_seed(0)
+    library = ss.kernels.native.library
+    best = library.instruction_set()
+    try:
+        for isa in library.instruction_sets():
+            library.use_instruction_set(isa)
+            for layer in (
+                LAWFUL[name](),
+                ss.Stack([LAWFUL[name](), ss.Linear(LAWFUL[name]().output_size, 5), ss.GRU(5, 4)]),
+            ):
+                ss.laws.check(layer, examples=10, to_the_bit=True)
+            ss.laws.check(ss.Bidirectional(LAWFUL[name](), LAWFUL[name]()), examples=10, to_the_bit=True)
+    finally:
+        library.use_instruction_set(best)
+
+
+def test_to_the_bit_sees_one_bit() -> None:
+    class Rounds(RunningMean):
+        def scan(self, inputs, state=None):  # type: ignore[no-untyped-def]
+            outputs, final = super().scan(inputs, state)
+            return outputs.replace(outputs.data * (1 + 2**-23)).zeroed(), final
+
+    ss.laws.check(Rounds(2), examples=5, laws="1", to_the_bit=False)
+    with pytest.raises(ss.laws.LawBroken, match="scan's output"):
+        ss.laws.check(Rounds(2), examples=5, to_the_bit=True)
+
+
 @settings(
     max_examples=6,
     deadline=None,

@@ -1,4 +1,4 @@
-"""What Elman, LSTM and GRU have in common: four weights, and PyTorch's fused kernels over whole sequences."""
+"""What the classic cells have in common: their weights, and three ways to compute them (see `stepscan.kernels`)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
+from stepscan import kernels
 from stepscan.contract import Recurrence
+from stepscan.kernels import torch_ops
 from stepscan.sequences import Sequences
 from stepscan.state import State
 
@@ -48,10 +50,34 @@ class Cell(Recurrence):
                 nn.init.zeros_(bias)
 
     def scan(self, inputs: Sequences, state: State | None = None) -> tuple[Sequences, State]:
-        inputs = self.check_input(inputs)
-        if inputs.is_all_empty:  # PyTorch's kernels refuse it
+        self.check_shape(inputs)
+        if state is None:
+            state = self.start(inputs)
+        if torch_ops.suits(self, inputs.data):
+            outputs, (final,) = torch_ops.scan(inputs, [torch_ops.Direction(self, False, state)])
+            return inputs.replace(outputs, zeroed=True), final
+        inputs = inputs.zeroed()
+        if inputs.is_all_empty or kernels.forced() == "reference":  # PyTorch's kernels refuse nothing at all
             return super().scan(inputs, state)
-        return self.fused_scan(inputs, self.initial_state(len(inputs)) if state is None else state)
+        return self.fused_scan(inputs, state)
+
+    def start(self, inputs: Sequences) -> State:
+        """The initial state for a batch."""
+        return self.initial_state(len(inputs), device=inputs.data.device, dtype=inputs.data.dtype)
+
+    def runs_natively(self, inputs: Sequences) -> bool:
+        """Whether the native kernels can take this cell as it is: no hook waits to see it called."""
+        hooks = (self._forward_hooks, self._forward_pre_hooks, self._backward_hooks, self._backward_pre_hooks)
+        return torch_ops.suits(self, inputs.data) and not any(hooks)
+
+    def step(self, x: Tensor, state: Any) -> tuple[Tensor, State]:
+        if torch_ops.suits(self, x):
+            return torch_ops.step(self, x, state)
+        return self.equations(x, state)
+
+    def equations(self, x: Tensor, state: Any) -> tuple[Tensor, State]:
+        """One step as the cell's equations say it, in PyTorch: what every kernel is held to."""
+        raise NotImplementedError(f"{type(self).__name__} must define equations(x, state)")
 
     def fused_scan(self, inputs: Sequences, state: Any) -> tuple[Sequences, State]:
         """`scan` through one of PyTorch's fused kernels; `inputs` are checked and have an item, `state` is given."""
@@ -62,6 +88,20 @@ class Cell(Recurrence):
         """The weights in PyTorch's order: input, recurrent and, where there are, their biases."""
         found = (self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh)
         return [weight for weight in found if weight is not None]
+
+    @property
+    def kernel(self) -> str:
+        """The name of this cell's native kernel."""
+        return self.registered_name
+
+    @property
+    def kernel_weights(self) -> list[Tensor | None]:
+        """The weights in the native kernel's order; None for a bias that is not there."""
+        own = self._parameters
+        return [own[name] if name in own else getattr(self, name) for name in self.kernel_weight_names]
+
+    kernel_weight_names: tuple[str, ...] = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+    kernel_leaves = 1  # tensors in a state
 
     def extra_repr(self) -> str:
         return f"{self.input_size}, {self.hidden_size}" + ("" if self.bias_ih is not None else ", bias=False")

@@ -41,12 +41,16 @@ class Elman(Cell):
         super().__init__(input_size, hidden_size, bias)
         self.nonlinearity = nonlinearity
 
+    @property
+    def kernel(self) -> str:
+        return f"elman_{self.nonlinearity}"
+
     def initial_state(
         self, batch_size: int, *, device: torch.device | None = None, dtype: torch.dtype | None = None
     ) -> ElmanState:
         return ElmanState(self.zeros(batch_size, self.hidden_size, device, dtype))
 
-    def step(self, x: Tensor, state: ElmanState) -> tuple[Tensor, ElmanState]:
+    def equations(self, x: Tensor, state: ElmanState) -> tuple[Tensor, ElmanState]:
         total = F.linear(x, self.weight_ih, self.bias_ih) + F.linear(state.h, self.weight_hh, self.bias_hh)
         h = torch.tanh(total) if self.nonlinearity == "tanh" else torch.relu(total)
         return h, ElmanState(h)

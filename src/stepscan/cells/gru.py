@@ -40,7 +40,7 @@ class GRU(Cell):
     ) -> GRUState:
         return GRUState(self.zeros(batch_size, self.hidden_size, device, dtype))
 
-    def step(self, x: Tensor, state: GRUState) -> tuple[Tensor, GRUState]:
+    def equations(self, x: Tensor, state: GRUState) -> tuple[Tensor, GRUState]:
         from_x = F.linear(x, self.weight_ih, self.bias_ih).chunk(3, dim=1)
         from_h = F.linear(state.h, self.weight_hh, self.bias_hh).chunk(3, dim=1)
         r = torch.sigmoid(from_x[0] + from_h[0])

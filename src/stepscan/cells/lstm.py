@@ -37,6 +37,7 @@ class LSTM(Cell):
     """
 
     gates = 4
+    kernel_leaves = 2
 
     @torch.no_grad()
     def reset_parameters(self) -> None:
@@ -50,7 +51,7 @@ class LSTM(Cell):
         zeros = self.zeros(batch_size, self.hidden_size, device, dtype)
         return LSTMState(zeros, zeros.clone())
 
-    def step(self, x: Tensor, state: LSTMState) -> tuple[Tensor, LSTMState]:
+    def equations(self, x: Tensor, state: LSTMState) -> tuple[Tensor, LSTMState]:
         gates = F.linear(x, self.weight_ih, self.bias_ih) + F.linear(state.h, self.weight_hh, self.bias_hh)
         i, f, g, o = gates.chunk(4, dim=1)
         c = torch.sigmoid(f) * state.c + torch.sigmoid(i) * torch.tanh(g)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor
 
+from stepscan.cells.cell import Cell
 from stepscan.contract import Layer, check_layers
+from stepscan.kernels import torch_ops
 from stepscan.registry import register
 from stepscan.sequences import Sequences
 from stepscan.state import State
@@ -40,12 +42,25 @@ class Bidirectional(Layer):
         self.output_size = forward.output_size + backward.output_size
 
     def scan(self, inputs: Sequences, state: State | None = None) -> tuple[Sequences, State]:
-        inputs = self.check_input(inputs)
         of_forward, of_backward = (None, None) if state is None else state
+        both = self.forward_layer, self.backward_layer
+        if all(isinstance(layer, Cell) and layer.runs_natively(inputs) for layer in both):
+            return self._scan_natively(inputs, of_forward, of_backward)
+        inputs = self.check_input(inputs)
         ahead, final_forward = self.forward_layer(inputs, of_forward)
         back, final_backward = self.backward_layer(inputs.reversed(), of_backward)
         outputs = torch.cat([ahead.zeroed().data, back.reversed().data], dim=2)
         return inputs.replace(outputs, zeroed=True), BidirectionalState(final_forward, final_backward)
+
+    def _scan_natively(self, inputs: Sequences, ahead: State, back: State) -> tuple[Sequences, State]:
+        """Both directions at once, on a thread each where there are two; the kernel itself reads from right to left."""
+        self.check_shape(inputs)
+        directions = [
+            torch_ops.Direction(layer, reverse, cast(Cell, layer).start(inputs) if state is None else state)
+            for layer, reverse, state in ((self.forward_layer, False, ahead), (self.backward_layer, True, back))
+        ]
+        outputs, finals = torch_ops.scan(inputs, directions)
+        return inputs.replace(outputs, zeroed=True), BidirectionalState(*finals)
 
     def readout(self, state: BidirectionalState) -> Tensor:
         """Both directions' final outputs, joined: forward after the last item, backward after the first."""

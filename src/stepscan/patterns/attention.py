@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from stepscan.combinators.stack import Stack
 from stepscan.contract import Recurrence, check_layers
 from stepscan.errors import nearest
+from stepscan.kernels.torch_ops import Linear, attend, attends_natively
 from stepscan.registry import register
 from stepscan.sequences import Sequences
 from stepscan.state import State
@@ -38,13 +39,15 @@ class AdditiveAttention(nn.Module):
 
     def __init__(self, query_size: int, memory_size: int, size: int) -> None:
         super().__init__()
-        self.of_query = nn.Linear(query_size, size)
-        self.of_memory = nn.Linear(memory_size, size, bias=False)
-        self.score = nn.Linear(size, 1, bias=False)
+        self.of_query = Linear(query_size, size)
+        self.of_memory = Linear(memory_size, size, bias=False)
+        self.score = Linear(size, 1, bias=False)
 
     def forward(self, queries: Tensor, keys: Tensor, memory: Tensor, length: Tensor) -> tuple[Tensor, Tensor]:
         """Queries `[B, T, Q]`, keys `of_memory(memory)` `[B, S, A]`, memory `[B, S, M]`, length `[B]`
         → contexts `[B, T, M]` and weights `[B, T, S]`."""
+        if attends_natively(self.score.weight, queries, keys, memory):
+            return attend(self.of_query(queries), keys, memory, length, self.score.weight)
         hidden = torch.tanh(self.of_query(queries)[:, :, None] + keys[:, None])
         mask = torch.arange(memory.shape[1], device=memory.device) < length[:, None]
         weights = masked_softmax(self.score(hidden)[..., 0], mask[:, None])
@@ -70,7 +73,7 @@ class ProductAttention(nn.Module):
                 f"dot attention needs queries as wide as the memory, but they are {query_size} and {memory_size}; "
                 "use general attention"
             )
-        self.of_memory = nn.Linear(memory_size, query_size, bias=False) if weighted else nn.Identity()
+        self.of_memory = Linear(memory_size, query_size, bias=False) if weighted else nn.Identity()
 
     def forward(self, queries: Tensor, keys: Tensor, memory: Tensor, length: Tensor) -> tuple[Tensor, Tensor]:
         """As `AdditiveAttention`; keys `of_memory(memory)` `[B, S, Q]`."""
@@ -165,7 +168,7 @@ class AttentiveDecoder(Attentive):
         self.memory_size, self.attention_size = memory_size, attention_size
         self.attention = _attention(kind, layer.output_size, memory_size, attention_size)
         self.key_size = attention_size if kind == "additive" else layer.output_size
-        self.combine = nn.Linear(layer.output_size + memory_size, self.output_size)
+        self.combine = Linear(layer.output_size + memory_size, self.output_size)
 
     def initial_state(
         self, batch_size: int, *, device: torch.device | None = None, dtype: torch.dtype | None = None

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from stepscan.contract import Layer
+from stepscan.kernels.torch_ops import Linear
 from stepscan.patterns.attention import attend_to, attentive_parts, looks
 from stepscan.patterns.embedding import Embedding
 from stepscan.patterns.generator import Generator
@@ -40,7 +41,7 @@ class ConditionedGenerator(nn.Module):
         if generator.start is not None:
             raise ValueError("the encoder makes the initial state, so the generator's must be 'zero', not 'learned'")
         self.embedding, self.encoder, self.generator = embedding, encoder, generator
-        self.bridge = nn.Linear(encoder.output_size, generator.layer.condition_size)
+        self.bridge = Linear(encoder.output_size, generator.layer.condition_size)
 
     def initial_state(self, source: Sequences) -> State:
         """Read the source `[B, S]` and make of it the state in which decoding begins."""

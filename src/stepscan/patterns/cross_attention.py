@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from stepscan.cells.transformer import heads_for
+from stepscan.kernels.torch_ops import Linear
 from stepscan.patterns.attention import Attentive, masked_softmax
 from stepscan.registry import register
 from stepscan.sequences import Sequences
@@ -51,9 +52,9 @@ class CrossAttention(Attentive):
         self.input_size, self.output_size, self.memory_size = size, size, memory_size
         self.heads, self.dropout = heads_for(size, heads), dropout
         self.norm = nn.LayerNorm(size)
-        self.of_query = nn.Linear(size, size)
-        self.of_memory = nn.Linear(memory_size, 2 * size)
-        self.output = nn.Linear(size, size)
+        self.of_query = Linear(size, size)
+        self.of_memory = Linear(memory_size, 2 * size)
+        self.output = Linear(size, size)
 
     def initial_state(
         self, batch_size: int, *, device: torch.device | None = None, dtype: torch.dtype | None = None

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from stepscan.contract import Layer, check_layers
 from stepscan.errors import nearest
+from stepscan.kernels.torch_ops import Linear
 from stepscan.patterns.attention import masked_softmax
 from stepscan.patterns.loss import Loss
 from stepscan.registry import register
@@ -66,13 +67,13 @@ class Encoder(nn.Module):
             raise ValueError(f"a number is one output, got outputs={outputs}")
         self.embedding, self.layer, self.pooling, self.decision = embedding, layer, pooling, decision
         self.dropout, self.label_smoothing = dropout, label_smoothing
-        self.head = nn.Linear(layer.output_size, outputs)
+        self.head = Linear(layer.output_size, outputs)
         if decision == "number":
             self.register_buffer("mean", torch.zeros(()))
             self.register_buffer("deviation", torch.ones(()))
         if pooling == "attention":
             size = layer.output_size
-            self.relevance = nn.Sequential(nn.Linear(size, size), nn.Tanh(), nn.Linear(size, 1, bias=False))
+            self.relevance = nn.Sequential(Linear(size, size), nn.Tanh(), Linear(size, 1, bias=False))
 
     def encode(self, inputs: Any) -> Tensor:
         """Inputs (ids `[B, T]`, or vectors `[B, T, I]` without an embedding) → feature vectors `[B, H]`."""

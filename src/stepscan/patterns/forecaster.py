@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from stepscan.contract import Recurrence, check_layers
 from stepscan.errors import nearest
+from stepscan.kernels.torch_ops import Linear
 from stepscan.patterns.loss import Loss
 from stepscan.patterns.numbers import Numbers
 from stepscan.registry import register
@@ -47,7 +48,7 @@ class Forecaster(nn.Module):
             raise ValueError(f"unknown head {head!r}.{nearest(head, HEADS)}")
         self.embedding, self.layer, self.head, self.dropout = embedding, layer, head, dropout
         start = torch.zeros(2) if head == "gaussian" else torch.special.ndtri(torch.tensor(LEVELS))
-        self.output = nn.Linear(layer.output_size, embedding.size * len(start))
+        self.output = Linear(layer.output_size, embedding.size * len(start))
         nn.init.zeros_(self.output.weight)  # training starts from a random walk: the next is as the last
         self.output.bias = nn.Parameter(start.repeat(embedding.size))
 

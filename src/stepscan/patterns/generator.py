@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from stepscan.contract import Recurrence, check_layers
 from stepscan.errors import nearest
+from stepscan.kernels.torch_ops import Linear, linear
 from stepscan.patterns.embedding import Embedding
 from stepscan.patterns.loss import Loss
 from stepscan.registry import register
@@ -54,8 +55,8 @@ class Generator(nn.Module):
         self.dropout, self.label_smoothing = dropout, label_smoothing
         self.start = nn.Parameter(torch.zeros(layer.condition_size)) if initial == "learned" else None
         size = layer.output_size
-        self.projection = nn.Linear(size, embedding.output_size) if tied and size != embedding.output_size else None
-        self.head = None if tied else nn.Linear(size, embedding.vocabulary_size)
+        self.projection = Linear(size, embedding.output_size) if tied and size != embedding.output_size else None
+        self.head = None if tied else Linear(size, embedding.vocabulary_size)
         self.bias = nn.Parameter(torch.zeros(embedding.vocabulary_size)) if tied else None
 
     def initial_state(self, batch_size: int) -> State:
@@ -99,6 +100,5 @@ class Generator(nn.Module):
         outputs = F.dropout(outputs, self.dropout, self.training)
         if self.head is not None:
             return self.head(outputs)
-        return F.linear(
-            outputs if self.projection is None else self.projection(outputs), self.embedding.weight, self.bias
-        )
+        projected = outputs if self.projection is None else self.projection(outputs)
+        return linear(self, projected, self.embedding.weight, self.bias)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from stepscan.errors import SettingsError
+from stepscan.kernels.torch_ops import Linear
 from stepscan.registry import register
 from stepscan.sequences import Sequences
 
@@ -40,7 +41,7 @@ class Numbers(nn.Module):
         self.dropout, self.noise = dropout, noise
         self.register_buffer("mean", torch.zeros(size, dtype=torch.float64))
         self.register_buffer("deviation", torch.ones(size, dtype=torch.float64))
-        self.projection = nn.Linear(size, output_size) if output_size else None
+        self.projection = Linear(size, output_size) if output_size else None
 
     def standardise(self, series: Sequence[np.ndarray]) -> Self:
         """Take mean and deviation from series `[T, D]`; a dimension that never changes is only shifted to 0.

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from stepscan.contract import Layer, check_layers
+from stepscan.kernels.torch_ops import Linear
 from stepscan.patterns.loss import Loss
 from stepscan.registry import register
 from stepscan.sequences import Sequences
@@ -38,7 +39,7 @@ class Transducer(nn.Module):
         check_layers("Transducer", layer)
         self.embedding, self.layer = embedding, layer
         self.dropout, self.label_smoothing = dropout, label_smoothing
-        self.head = nn.Linear(layer.output_size, outputs)
+        self.head = Linear(layer.output_size, outputs)
 
     def forward(self, inputs: Any, state: State | None = None) -> tuple[Sequences, State]:
         """Inputs `[B, T]` → scores `[B, T, outputs]`, before any softmax, and the layer's final state."""

@@ -1,0 +1,122 @@
+// stepscan._native: addresses in, nothing out but what they point to. Shapes are checked by the Python that calls.
+#include <nanobind/nanobind.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/unique_ptr.h>
+#include <nanobind/stl/vector.h>
+
+#include <memory>
+
+#include "engine.h"
+#include "team.h"
+
+namespace nb = nanobind;
+using namespace stepscan;
+
+namespace {
+
+typedef uintptr_t Address;
+template <class T = float>
+T* at(Address address) { return reinterpret_cast<T*>(address); }
+
+// A sample of each array: whether numbers that PyTorch does not count as changed have changed after all.
+uint64_t fingerprint(const std::vector<Address>& addresses, const std::vector<long>& sizes) {
+  uint64_t hash = 1469598103934665603ull;
+  for (size_t i = 0; i < addresses.size(); i++) {
+    const uint32_t* p = at<const uint32_t>(addresses[i]);
+    long size = sizes[i], stride = size > 16 ? size / 16 : 1;
+    for (long k = 0; p && k < size; k += stride) hash = (hash ^ p[k]) * 1099511628211ull;
+  }
+  return hash;
+}
+
+Direction direction(const Weights* w, bool reverse, Address x, long steps, const std::vector<Address>& a) {
+  Direction d{w, reverse, {}, {}};
+  d.scan = {&w->packed, at(x), at(a[0]), at(a[1]), at(a[2]), (long)a[3], steps, at(a[4]), at(a[5])};
+  return d;
+}
+
+class Kept {
+ public:
+  std::vector<Direction> directions;
+  std::unique_ptr<Saved> saved;
+};
+
+}  // namespace
+
+NB_MODULE(_native, m) {
+  nb::set_leak_warnings(false);  // packed weights live in a table until the process ends
+  nb::class_<Weights>(m, "Weights").def("__init__", [](Weights* self, const std::string& cell, long input, long hidden, const std::vector<Address>& a, bool backward) {
+    Parameters p{at(a[0]), at(a[1]), at(a[2]), at(a[3]), {}};
+    for (size_t i = 4; i < a.size() && i < 4 + MOST_EXTRAS; i++) p.extra[i - 4] = at(a[i]);
+    nb::gil_scoped_release release;
+    new (self) Weights(cell, input, hidden, p, backward);
+  }, nb::arg("cell"), nb::arg("input_size"), nb::arg("hidden_size"), nb::arg("addresses"), nb::arg("backward"));
+
+  nb::class_<Kept>(m, "Kept");
+
+  // addresses of a direction: h0, c0, y, y's stride in floats, h_end, c_end
+  m.def("forward", [](const std::vector<const Weights*>& weights, const std::vector<bool>& reverse, Address x, Address lengths, long batch,
+                      long steps, const std::vector<std::vector<Address>>& addresses, bool save, int threads) -> std::unique_ptr<Kept> {
+    auto kept = std::make_unique<Kept>();
+    for (size_t i = 0; i < weights.size(); i++) kept->directions.push_back(direction(weights[i], reverse[i], x, steps, addresses[i]));
+    nb::gil_scoped_release release;
+    kept->saved = std::make_unique<Saved>(kept->directions, at<const int64_t>(lengths), batch, steps, threads);
+    kept->saved->forward(kept->directions, threads, save);
+    if (!save) kept->saved.reset();
+    return kept;
+  });
+
+  // addresses of a direction: h0, c0, y; then dy, dh_end, dc_end, dh0, dc0, and of the gradients of its weights
+  m.def("backward", [](const Kept& kept, Address x, Address dx, const std::vector<const Weights*>& weights, const std::vector<std::vector<Address>>& addresses, int threads) {
+    std::vector<Direction> directions = kept.directions;
+    for (size_t i = 0; i < directions.size(); i++) {
+      const std::vector<Address>& a = addresses[i];
+      Direction& d = directions[i];
+      d.weights = weights[i];
+      d.scan.weights = &weights[i]->packed, d.scan.x = at(x), d.scan.h0 = at(a[0]), d.scan.c0 = at(a[1]), d.scan.y = at(a[2]);
+      d.back = {at(a[3]), at(a[4]), at(a[5]), at(dx), i > 0, at(a[6]), at(a[7]), {}};
+      if (a.size() > 8) {
+        d.back.to.in = at(a[8]), d.back.to.rec = at(a[9]), d.back.to.bias_in = at(a[10]), d.back.to.bias_rec = at(a[11]);
+        for (size_t e = 12; e < a.size(); e++) d.back.to.extra[e - 12] = at(a[e]);
+      }
+    }
+    nb::gil_scoped_release release;
+    kept.saved->backward(directions, threads);
+  });
+
+  // one item of each row; c is 0 where a cell has none; the new h is the output
+  m.def("step", [](const Weights& weights, Address x, Address h, Address c, long batch, Address h_end, Address c_end, int threads) {
+    static thread_local std::vector<int64_t> ones;
+    ones.assign(batch, 1);
+    std::vector<Direction> directions{direction(&weights, false, x, 1, {h, c, h_end, (Address)weights.packed.hidden, 0, c_end})};
+    nb::gil_scoped_release release;
+    Saved(directions, ones.data(), batch, 1, threads).forward(directions, threads, false);
+  });
+
+  m.def("fingerprint", &fingerprint);
+
+  nb::class_<Linear>(m, "Linear").def("__init__", [](Linear* self, Address W, Address bias, long inputs, long outputs) {
+    new (self) Linear(at(W), at(bias), inputs, outputs);
+  }).def("run", [](const Linear& self, Address x, long rows, Address y, int threads) {
+    nb::gil_scoped_release release;
+    self.run(at(x), rows, at(y), threads);
+  });
+  m.def("softmax", [](Address x, long rows, long size, Address y, int threads) {
+    nb::gil_scoped_release release;
+    softmax(at(x), rows, size, at(y), threads);
+  });
+  m.def("attend", [](Address query, Address keys, Address memory, Address length, Address score, long batch, long queries, long items,
+                     long width, long memory_width, Address context, Address weights, int threads) {
+    nb::gil_scoped_release release;
+    attend(at(query), at(keys), at(memory), at<const int64_t>(length), at(score), batch, queries, items, width, memory_width, at(context), at(weights), threads);
+  });
+  m.def("use_openmp", [](Address parallel, Address thread_number, Address team_size) {
+    use_openmp(at<void>(parallel), at<void>(thread_number), at<void>(team_size));
+  });
+  m.def("instruction_sets", &instruction_sets);
+  m.def("instruction_set", [] { return std::string(kernels().isa); });
+  m.def("use_instruction_set", &use_instruction_set);
+  m.def("peak_flops", [](int threads) { nb::gil_scoped_release release; return peak_flops(threads); });
+  m.def("barrier_seconds", [](int threads) { nb::gil_scoped_release release; return barrier_seconds(threads); });
+  m.def("team_size", [](int threads) { nb::gil_scoped_release release; return team_size(threads); });
+}

@@ -1,0 +1,73 @@
+// Which instruction set runs, how a batch is dealt out to threads, and what lives between forward and backward.
+#pragma once
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "buffer.h"
+#include "kernels.h"
+
+namespace stepscan {
+
+// The kernels of the best instruction set that this processor has, or of the one that STEPSCAN_ISA names.
+const Kernels& kernels();
+std::vector<std::string> instruction_sets();  // those that this processor can run, best first
+void use_instruction_set(const std::string& name);
+
+// One cell's weights, packed for one instruction set. Never changes.
+class Weights {
+ public:
+  Weights(const std::string& cell, long input, long hidden, const Parameters& given, bool backward);
+  const CellKernels& cell;
+  Packed packed{};
+
+ private:
+  Buffer buffer_;
+};
+
+struct Direction {
+  const Weights* weights;
+  bool reverse;  // reads a row from its last item to its first
+  Scan scan;
+  ScanBack back;
+};
+
+// The order of a batch, and what a forward pass keeps for the backward pass.
+class Saved {
+ public:
+  // `lengths` [B], each 0 … steps
+  Saved(const std::vector<Direction>& directions, const int64_t* lengths, long batch, long steps, int threads);
+  void forward(const std::vector<Direction>& directions, int threads, bool save);
+  void backward(const std::vector<Direction>& directions, int threads) const;
+
+ private:
+  struct Share {
+    int direction;
+    Part part;
+    std::vector<int64_t> numbers;  // row, length, active, offset, item
+    Buffer kept;
+  };
+  bool worth_a_team_;
+  std::vector<Share> shares_;  // those of a direction one after the other
+};
+
+class Linear {
+ public:
+  Linear(const float* W, const float* bias, long inputs, long outputs);
+  void run(const float* x, long rows, float* y, int threads) const;
+  const long inputs, outputs;
+
+ private:
+  const Kernels& kernels_;
+  Buffer packed_;
+};
+
+void softmax(const float* x, long rows, long size, float* y, int threads);
+void attend(const float* query, const float* keys, const float* memory, const int64_t* length, const float* score, long batch,
+            long queries, long items, long width, long memory_width, float* context, float* weights, int threads);
+
+double peak_flops(int threads);           // floating-point operations a second
+double barrier_seconds(int threads);      // one wait of all for all
+long team_size(int threads);              // how many threads are granted
+
+}  // namespace stepscan

@@ -1,0 +1,138 @@
+// The one matrix product of all kernels. Every output is one chain of fused multiply-adds in the order of k, whatever the
+// number of rows, so that a row has the same bits alone and in any batch.
+//
+// Packed weights: `[panels][K][width][LANES]`, a panel being `width` vectors of outputs; what is past the last output is 0.
+#pragma once
+#include "simd.h"
+
+namespace stepscan {
+namespace ISA {
+
+constexpr int WIDEST = 4;  // vectors in a panel
+constexpr int TALLEST = 8;
+
+// Rows that fit into the registers beside `width` vectors of B and one of A.
+constexpr int tallest(int width) {
+  return REGISTERS >= 32 ? (width == 4 ? 6 : 8) : (width == 4 ? 3 : width == 3 ? 4 : width == 2 ? 6 : 8);
+}
+
+// out[m][n] = start[n] + Σ_k rows[m][k] · B[k][n]. K runs over `chunks` pieces of `chunk` numbers, `jump` apart in rows.
+//   rows [M] pointers; B [chunks · chunk][N][LANES]; start [N][LANES] or null for zeros; out [M][N][LANES]
+template <int M, int N>
+static void tile(const float* const* rows, long chunks, long chunk, long jump, const float* B, const float* start,
+                 float* out) {
+  Vec sum[M][N];
+  const float* row[M];
+#pragma GCC unroll 8
+  for (int m = 0; m < M; m++) {
+    row[m] = rows[m];
+#pragma GCC unroll 4
+    for (int n = 0; n < N; n++) sum[m][n] = start ? load(start + n * LANES) : zero();
+  }
+  for (long c = 0; c < chunks; c++) {
+    for (long k = 0; k < chunk; k++, B += N * LANES) {
+      Vec b[N];
+#pragma GCC unroll 4
+      for (int n = 0; n < N; n++) b[n] = load(B + n * LANES);
+#pragma GCC unroll 8
+      for (int m = 0; m < M; m++) {
+        Vec a = set1(row[m][k]);
+#pragma GCC unroll 4
+        for (int n = 0; n < N; n++) sum[m][n] = fma(a, b[n], sum[m][n]);
+      }
+    }
+#pragma GCC unroll 8
+    for (int m = 0; m < M; m++) row[m] += jump;
+  }
+#pragma GCC unroll 8
+  for (int m = 0; m < M; m++)
+#pragma GCC unroll 4
+    for (int n = 0; n < N; n++) store(out + (m * N + n) * LANES, sum[m][n]);
+}
+
+// C[m][n] += Σ_k A[k][m] · B[k][n]: the gradient of weights. A row k is `lda` after row k − 1; B [K][N][LANES]; C rows are
+// `ldc` apart, and only `columns` of their numbers are touched.
+template <int M, int N>
+static void outer(const float* A, long lda, long K, const float* B, float* C, long ldc, int columns) {
+  Vec sum[M][N];
+  for (int m = 0; m < M; m++)
+    for (int n = 0; n < N; n++) sum[m][n] = zero();
+  for (long k = 0; k < K; k++, A += lda, B += N * LANES) {
+    Vec b[N];
+#pragma GCC unroll 4
+    for (int n = 0; n < N; n++) b[n] = load(B + n * LANES);
+#pragma GCC unroll 8
+    for (int m = 0; m < M; m++) {
+      Vec a = set1(A[m]);
+#pragma GCC unroll 4
+      for (int n = 0; n < N; n++) sum[m][n] = fma(a, b[n], sum[m][n]);
+    }
+  }
+#pragma GCC unroll 8
+  for (int m = 0; m < M; m++)
+#pragma GCC unroll 4
+    for (int n = 0; n < N; n++) {
+      float* c = C + m * ldc + n * LANES;
+      int left = columns - n * LANES;
+      if (left >= LANES) store(c, load(c) + sum[m][n]);
+      else if (left > 0) store_part(c, left, load_part(c, left) + sum[m][n]);
+    }
+}
+
+typedef void (*Tile)(const float* const*, long, long, long, const float*, const float*, float*);
+typedef void (*Outer)(const float*, long, long, const float*, float*, long, int);
+
+#define STEPSCAN_BY_HEIGHT(kernel, N)                                                                       \
+  {kernel<1, N>, kernel<2, N>, kernel<3, N>, kernel<4, N>, kernel<(tallest(N) >= 5 ? 5 : 1), N>,            \
+   kernel<(tallest(N) >= 6 ? 6 : 1), N>, kernel<(tallest(N) >= 7 ? 7 : 1), N>, kernel<(tallest(N) >= 8 ? 8 : 1), N>}
+static const Tile TILES[WIDEST][TALLEST] = {STEPSCAN_BY_HEIGHT(tile, 1), STEPSCAN_BY_HEIGHT(tile, 2),
+                                            STEPSCAN_BY_HEIGHT(tile, 3), STEPSCAN_BY_HEIGHT(tile, 4)};
+static const Outer OUTERS[WIDEST][TALLEST] = {STEPSCAN_BY_HEIGHT(outer, 1), STEPSCAN_BY_HEIGHT(outer, 2),
+                                              STEPSCAN_BY_HEIGHT(outer, 3), STEPSCAN_BY_HEIGHT(outer, 4)};
+
+// Calls f(first, count) for rows `from` … `to`, cut into even pieces that fit beside `width` vectors.
+template <class F>
+INLINE void by_tiles(long from, long to, int width, F f) {
+  long total = to - from;
+  if (total <= 0) return;
+  long pieces = (total + tallest(width) - 1) / tallest(width);
+  for (long i = 0, row = from; i < pieces; i++) {
+    int count = (int)((total * (i + 1)) / pieces - (total * i) / pieces);
+    f(row, count);
+    row += count;
+  }
+}
+
+// How wide panels over `blocks` vectors should be: the widest of those that waste least.
+INLINE int best_width(long blocks) {
+  int best = 1;
+  long waste = 0;
+  for (int width = WIDEST; width >= 1; width--) {
+    long spare = (blocks + width - 1) / width * width - blocks;
+    if (width == WIDEST || spare < waste) best = width, waste = spare;
+  }
+  return best;
+}
+INLINE long blocks_of(long size) { return (size + LANES - 1) / LANES; }
+INLINE int in_block(long size, long block) {  // numbers of `size` that fall into a block
+  long left = size - block * LANES;
+  return left >= LANES ? LANES : left < 0 ? 0 : (int)left;
+}
+
+// W rows `row … row + LANES` (those below `rows`), `[rows][K]` → column block `out[k · stride + lane]`, transposed.
+INLINE void pack_block(const float* W, long rows, long K, long row, float* out, long stride) {
+  int count = (int)(rows - row < LANES ? rows - row : LANES);
+  for (long k = 0; k < K; k += LANES) {
+    int wide = (int)(K - k < LANES ? K - k : LANES);
+    Vec r[LANES];
+    for (int i = 0; i < LANES; i++) {
+      const float* p = W + (row + i) * K + k;
+      r[i] = i >= count ? zero() : wide == LANES ? load(p) : load_part(p, wide);
+    }
+    transpose(r);
+    for (int i = 0; i < wide; i++) store(out + (k + i) * stride, r[i]);
+  }
+}
+
+}  // namespace ISA
+}  // namespace stepscan

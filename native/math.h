@@ -1,0 +1,41 @@
+// exp, sigmoid and tanh of vectors: within 2 units in the last place; NaN gives NaN, infinities their limits.
+#pragma once
+#include "simd.h"
+
+namespace stepscan {
+namespace ISA {
+
+// e^x = 2^n · (1 + p): n whole, p = e^r − 1 with |r| ≤ ln 2 / 2 (polynomial of Cephes' expf). -87 ≤ x ≤ 88.
+struct Power {
+  Vec n, p;
+};
+INLINE Power power(Vec x) {
+  Vec n = round(x * set1(1.44269504f));
+  Vec r = fma(n, set1(-0.693359375f), x);
+  r = fma(n, set1(2.12194440e-4f), r);
+  Vec q = set1(1.9875691500e-4f);
+  q = fma(q, r, set1(1.3981999507e-3f));
+  q = fma(q, r, set1(8.3334519073e-3f));
+  q = fma(q, r, set1(4.1665795894e-2f));
+  q = fma(q, r, set1(1.6666665459e-1f));
+  q = fma(q, r, set1(5.0000001201e-1f));
+  return {n, fma(r * r, q, r)};
+}
+
+INLINE Vec exp(Vec x) {
+  Power e = power(least(set1(88.f), greatest(set1(-87.f), x)));
+  return scale(e.p + set1(1.f), e.n);
+}
+
+INLINE Vec sigmoid(Vec x) { return set1(1.f) / (set1(1.f) + exp(zero() - x)); }
+
+// tanh |x| = (e^{2|x|} − 1) / (e^{2|x|} + 1), with e^{2|x|} − 1 = 2^n p + (2^n − 1), so that small x lose nothing
+INLINE Vec tanh(Vec x) {
+  Power e = power(least(set1(20.f), magnitude(x + x)));
+  Vec two_n = scale(set1(1.f), e.n);
+  Vec less_one = fma(two_n, e.p, two_n - set1(1.f));
+  return with_sign(less_one / (less_one + set1(2.f)), x);
+}
+
+}  // namespace ISA
+}  // namespace stepscan

@@ -1,0 +1,560 @@
+// A cell over time: input product, recurrence, and back again. The cell brings only its pointwise arithmetic.
+//
+// A cell is a struct:
+//   gates                  vectors of a unit block in the input and in the recurrent product
+//   saved, back            vectors of a unit block that forward keeps for backward; gradients that backward makes
+//   in_slot, rec_slot      where in `back` the gradients of the two products begin (`gates` of them each)
+//   in_order, rec_order    which gate of PyTorch's weights each of these vectors is
+//   units                  0: panels of as many blocks as fit (one gate); 1: one block with its gates
+//   has_c, carries         whether there is a second leaf c; what goes to the step before beside the product: nothing, c or h
+//   forward<save>(rec, gates, h_prev, c_prev, c) -> h      one block of one row
+//       rec [gates][LANES]    recurrent product, its bias in it
+//       gates [saved][LANES]  in: the input product, its bias in it, from vector 0 on; out: what backward needs
+//       h_prev, c_prev, c     [LANES]; c may be c_prev
+//   backward(dh, gates, h_prev, c_prev, c, carry, d)       the same block, back
+//       dh                    all that flows into h_t;  carry [LANES] in: from the step after, out: to the step before
+//       d [back][LANES]       out: gradients of the products' sums
+// Cells that look at a whole row at once (`whole_rows`) have forward_row and backward_row instead: see layer_norm_lstm.h.
+#pragma once
+#include "buffer.h"
+#include "gemm.h"
+#include "kernels.h"
+#include "math.h"
+#include "team.h"
+
+namespace stepscan {
+namespace ISA {
+
+enum Carries { CARRIES_NOTHING, CARRIES_C, CARRIES_H };
+
+constexpr long CHUNK = 256;       // items whose input products are made at a time
+constexpr long TOKENS = 96;       // items of a piece of dx
+constexpr long DEPTH = 128;       // items of a block of a weight gradient
+constexpr int TILE_FLOATS = TALLEST * WIDEST * LANES;
+
+// Sizes and addresses of one part's buffers. `n` is the number of items.
+template <class Cell>
+struct Buffers {
+  const Packed& w;
+  const Part& part;
+  long blocks, vectors, padded;  // blocks of H; vectors a panel's product has; blocks with those that fill up the panels
+  // kept for backward:
+  float* gates;   // [panels][n (or a chunk)][units · saved][LANES]
+  float* cells;   // [padded][rows + n (or rows)][LANES]: c; in backward's order, the first `rows` are c0
+  float* notes;   // [n (or a chunk)][Cell::notes]
+  // of forward only:
+  float* h[2];    // [rows][padded · LANES]: h before and after a step, by turns
+  float* product; // [rows][panels][vectors][LANES], where a cell looks at whole rows
+  // of backward only:
+  float* d;       // [panels][n][units · back][LANES]
+  float* carry;   // [padded][rows][LANES]
+  float* dh;      // [rows][padded · LANES], where a cell looks at whole rows
+  float* own;     // gradients of the cell's extras, where it has them: [own_vectors(w)][LANES]
+
+  Buffers(const Packed& weights, const Part& p) : w(weights), part(p) {
+    blocks = blocks_of(w.hidden), vectors = w.units * Cell::gates, padded = w.panels * w.units;
+  }
+  long chunk() const {  // items a chunk may hold at most
+    long most = CHUNK;
+    for (long t = 0; t < part.steps; t++)
+      if (part.active[t] > most) most = part.active[t];
+    return most < part.tokens ? most : part.tokens;
+  }
+  void keep(Carver& c, bool save) {
+    long n = save ? part.tokens : chunk();
+    gates = c.take(w.panels * n * w.units * Cell::saved * LANES);
+    cells = Cell::has_c ? c.take(padded * (part.rows + (save ? part.tokens : 0)) * LANES) : nullptr;
+    notes = c.take(n * Cell::notes);
+  }
+  void forward(Carver& c) {
+    h[0] = c.take(part.rows * padded * LANES);
+    h[1] = c.take(part.rows * padded * LANES);
+    product = Cell::whole_rows ? c.take(part.rows * w.panels * vectors * LANES) : nullptr;
+  }
+  void backward(Carver& c) {
+    d = c.take(w.panels * part.tokens * w.units * Cell::back * LANES);
+    carry = c.take(padded * part.rows * LANES);
+    dh = Cell::whole_rows ? c.take(part.rows * w.hidden_panels * w.hidden_width * LANES) : nullptr;
+    own = c.take(Cell::own_vectors(blocks) * LANES);
+  }
+};
+
+INLINE void share(long total, int member, int members, long* from, long* to) {
+  *from = total * member / members, *to = total * (member + 1) / members;
+}
+INLINE void copy_row(const float* from, float* to, long size) { if (from) __builtin_memcpy(to, from, size * 4); else __builtin_memset(to, 0, size * 4); }
+
+template <class Cell>
+struct Recurrent {
+  typedef Buffers<Cell> B;
+
+  // ------------------------------------------------------------------------------------------------------------ weights
+
+  static void shape(Packed* w) {
+    long blocks = blocks_of(w->hidden);
+    w->units = Cell::units ? Cell::units : best_width(blocks);
+    w->panels = (blocks + w->units - 1) / w->units;
+    w->in_width = best_width(blocks_of(w->input)), w->hidden_width = best_width(blocks);
+    w->in_panels = (blocks_of(w->input) + w->in_width - 1) / w->in_width;
+    w->hidden_panels = (blocks + w->hidden_width - 1) / w->hidden_width;
+  }
+  static void carve(Packed* w, Carver& c, bool backward) {
+    long vectors = w->units * Cell::gates, outputs = w->panels * vectors * LANES;
+    w->in = c.take(outputs * w->input), w->rec = c.take(outputs * w->hidden);
+    w->bias_in = c.take(outputs), w->bias_rec = c.take(outputs);
+    w->in_back = backward ? c.take(outputs * w->in_panels * w->in_width * LANES) : nullptr;
+    w->rec_back = backward ? c.take(outputs * w->hidden_panels * w->hidden_width * LANES) : nullptr;
+    Cell::carve_extras(w, blocks_of(w->hidden), c);
+  }
+  static size_t weight_floats(const Packed* w, bool backward) {
+    Packed copy = *w;
+    Carver c{nullptr};
+    carve(&copy, c, backward);
+    return c.used;
+  }
+  static void pack(Packed* w, const Parameters* p, float* memory, bool backward) {
+    Carver c{memory};
+    carve(w, c, backward);
+    pack_side(*w, p->in, p->bias_in, w->input, Cell::in_order, w->in, w->bias_in);
+    pack_side(*w, p->rec, p->bias_rec, w->hidden, Cell::rec_order, w->rec, w->bias_rec);
+    if (backward) {
+      pack_back(*w, p->in, w->input, Cell::in_order, w->in_width, w->in_panels, w->in_back);
+      pack_back(*w, p->rec, w->hidden, Cell::rec_order, w->hidden_width, w->hidden_panels, w->rec_back);
+    }
+    Cell::pack_extras(*w, *p);
+  }
+  static void pack_side(const Packed& w, const float* W, const float* bias, long K, const int* order, float* out,
+                        float* bias_out) {
+    long vectors = w.units * Cell::gates, stride = vectors * LANES;
+    for (long p = 0; p < w.panels; p++)
+      for (int u = 0; u < w.units; u++)
+        for (int g = 0; g < Cell::gates; g++) {
+          long block = p * w.units + u;
+          int count = in_block(w.hidden, block);
+          float* to = out + p * K * stride + (u * Cell::gates + g) * LANES;
+          float* b = bias_out + p * stride + (u * Cell::gates + g) * LANES;
+          if (count) pack_block(W + order[g] * w.hidden * K, w.hidden, K, block * LANES, to, stride);
+          else for (long k = 0; k < K; k++) store(to + k * stride, zero());
+          store(b, bias && count ? load_part(bias + order[g] * w.hidden + block * LANES, count) : zero());
+        }
+  }
+  static void pack_back(const Packed& w, const float* W, long columns, const int* order, int width, long panels, float* out) {
+    for (long q = 0; q < panels; q++)
+      for (long block = 0; block < w.panels * w.units; block++)
+        for (int g = 0; g < Cell::gates; g++)
+          for (int lane = 0; lane < LANES; lane++, out += width * LANES) {
+            const float* from = W + (order[g] * w.hidden + block * LANES + lane) * columns + q * width * LANES;
+            bool there = lane < in_block(w.hidden, block);
+            for (int n = 0; n < width; n++) {
+              int count = in_block(columns, q * width + n);
+              store(out + n * LANES, !there || !count ? zero() : count == LANES ? load(from + n * LANES) : load_part(from + n * LANES, count));
+            }
+          }
+  }
+
+  // ------------------------------------------------------------------------------------------------------------ forward
+
+  static size_t saved_floats(const Packed* w, const Part* part) {
+    B b(*w, *part);
+    Carver c{nullptr};
+    b.keep(c, true);
+    return c.used;
+  }
+  static size_t scratch_floats(const Packed* w, const Part* part, bool save) {
+    B b(*w, *part);
+    Carver c{nullptr};
+    if (!save) b.keep(c, false);
+    b.forward(c);
+    return c.used;
+  }
+
+  static void forward(const Scan* scan, const Part* part, float* saved, float* scratch, int member, Barrier* barrier) {
+    B b(*scan->weights, *part);
+    Carver of_scratch{scratch}, of_saved{saved};
+    b.keep(saved ? of_saved : of_scratch, saved != nullptr);
+    b.forward(of_scratch);
+    if (saved) run<true>(*scan, b, member, barrier);
+    else run<false>(*scan, b, member, barrier);
+  }
+
+  template <bool save>
+  static void run(const Scan& s, B& b, int member, Barrier* barrier) {
+    const Packed& w = b.w;
+    const Part& part = b.part;
+    int members = barrier->members;
+    long from, to, in_cells = part.rows + (save ? part.tokens : 0), capacity = save ? part.tokens : b.chunk();
+    share(w.panels, member, members, &from, &to);
+    start(s, b, in_cells, member, members);
+    barrier->wait(member);
+    for (long t0 = 0, t1; t0 < part.steps; t0 = t1) {
+      for (t1 = t0 + 1; t1 < part.steps && part.offset[t1 + 1] - part.offset[t0] <= CHUNK; t1++) {}
+      long base = save ? 0 : part.offset[t0];
+      from_inputs(s, b, part.offset[t0], part.offset[t1], base, capacity, from, to);
+      for (long t = t0; t < t1; t++) {
+        step<save>(s, b, t, base, capacity, in_cells, from, to);
+        barrier->wait(member);
+      }
+    }
+    finish<save>(s, b, in_cells, member, members);
+  }
+
+  static void start(const Scan& s, B& b, long in_cells, int member, int members) {
+    long H = b.w.hidden, wide = b.padded * LANES;
+    for (long r = member; r < b.part.rows; r += members) {
+      long row = b.part.row[r];
+      __builtin_memset(b.h[0] + r * wide, 0, wide * 4), __builtin_memset(b.h[1] + r * wide, 0, wide * 4);
+      if (s.h0) __builtin_memcpy(b.h[0] + r * wide, s.h0 + row * H, H * 4);
+      if (Cell::has_c)
+        for (long j = 0; j < b.padded; j++) {
+          int count = in_block(H, j);
+          store(b.cells + (j * in_cells + r) * LANES, s.c0 && count ? load_part(s.c0 + row * H + j * LANES, count) : zero());
+        }
+    }
+  }
+
+  // gates = W x + b of items `first … last`, of which `base` is the first in the buffer
+  static void from_inputs(const Scan& s, B& b, long first, long last, long base, long capacity, long from, long to) {
+    const Packed& w = b.w;
+    long I = w.input, row_floats = w.units * Cell::saved * LANES;
+    for (long p = from; p < to; p++)
+      by_tiles(first, last, b.vectors, [&](long n, int count) {
+        const float* rows[TALLEST];
+        alignas(64) float out[TILE_FLOATS];
+        for (int m = 0; m < count; m++) rows[m] = s.x + b.part.item[n + m] * I;
+        TILES[b.vectors - 1][count - 1](rows, 1, I, 0, w.in + p * I * b.vectors * LANES, w.bias_in + p * b.vectors * LANES, out);
+        for (int m = 0; m < count; m++)
+          for (int u = 0; u < w.units; u++)
+            for (int g = 0; g < Cell::gates; g++)
+              store(b.gates + (p * capacity + n + m - base) * row_floats + (u * Cell::saved + g) * LANES,
+                    load(out + (m * b.vectors + u * Cell::gates + g) * LANES));
+      });
+  }
+
+  template <bool save>
+  static void step(const Scan& s, B& b, long t, long base, long capacity, long in_cells, long from, long to) {
+    const Packed& w = b.w;
+    const Part& part = b.part;
+    long H = w.hidden, wide = b.padded * LANES, row_floats = w.units * Cell::saved * LANES, here = part.offset[t] - base;
+    const float* h_prev = b.h[t & 1];
+    float* h_next = b.h[(t + 1) & 1];
+    long now = save ? part.rows + part.offset[t] : 0;                        // in cells
+    long before = save && t ? part.rows + part.offset[t - 1] : 0;
+    for (long p = from; p < to; p++)
+      by_tiles(0, part.active[t], b.vectors, [&](long r, int count) {
+        const float* rows[TALLEST];
+        alignas(64) float out[TILE_FLOATS];
+        for (int m = 0; m < count; m++) rows[m] = h_prev + (r + m) * wide;
+        float* gates = b.gates + (p * capacity + here + r) * row_floats;
+        for (long k = 0; k < count * row_floats; k += 16) __builtin_prefetch(gates + k, 1);
+        TILES[b.vectors - 1][count - 1](rows, 1, H, 0, w.rec + p * H * b.vectors * LANES, w.bias_rec + p * b.vectors * LANES, out);
+        if constexpr (Cell::whole_rows) {
+          for (int m = 0; m < count; m++)
+            __builtin_memcpy(b.product + ((r + m) * w.panels + p) * b.vectors * LANES, out + m * b.vectors * LANES, b.vectors * LANES * 4);
+        } else {
+          for (int m = 0; m < count; m++)
+            for (int u = 0; u < w.units; u++) {
+              long j = p * w.units + u;
+              if (j >= b.blocks) break;
+              float* c = Cell::has_c ? b.cells + (j * in_cells + now + r + m) * LANES : nullptr;
+              const float* c_prev = Cell::has_c ? b.cells + (j * in_cells + before + r + m) * LANES : nullptr;
+              Vec h = Cell::template forward<save>(out + (m * b.vectors + u * Cell::gates) * LANES,
+                                                   gates + m * row_floats + u * Cell::saved * LANES, rows[m] + j * LANES, c_prev, c);
+              store(h_next + (r + m) * wide + j * LANES, h);
+              put(s, b, t, r + m, j, h);
+            }
+        }
+      });
+    if constexpr (Cell::whole_rows)
+      for (long r = 0; r < part.active[t]; r++) {
+        float* h = h_next + r * wide;
+        Cell::template forward_row<save>(w, b.blocks, b.product + r * w.panels * b.vectors * LANES, b.gates + (here + r) * row_floats,
+                                         capacity * row_floats, b.cells + (before + r) * LANES, b.cells + (now + r) * LANES,
+                                         in_cells * LANES, b.notes + (here + r) * Cell::notes, h);
+        __builtin_memcpy(s.y + part.item[part.offset[t] + r] * s.y_stride, h, H * 4);
+      }
+  }
+  INLINE void put(const Scan& s, const B& b, long t, long r, long j, Vec h) {
+    float* y = s.y + b.part.item[b.part.offset[t] + r] * s.y_stride + j * LANES;
+    int count = in_block(b.w.hidden, j);
+    if (count == LANES) store(y, h);
+    else store_part(y, count, h);
+  }
+
+  // final states, and zeros in the padding
+  template <bool save>
+  static void finish(const Scan& s, B& b, long in_cells, int member, int members) {
+    const Part& part = b.part;
+    long H = b.w.hidden, wide = b.padded * LANES;
+    for (long r = member; r < part.rows; r += members) {
+      long row = part.row[r], length = part.length[r];
+      if (s.h_end) __builtin_memcpy(s.h_end + row * H, b.h[length & 1] + r * wide, H * 4);
+      if (Cell::has_c && s.c_end) {
+        long place = save && length ? part.rows + part.offset[length - 1] + r : r;
+        for (long j = 0; j < b.blocks; j++)
+          store_part(s.c_end + row * H + j * LANES, in_block(H, j), load(b.cells + (j * in_cells + place) * LANES));
+      }
+      for (long t = length; t < s.steps; t++) __builtin_memset(s.y + (row * s.steps + t) * s.y_stride, 0, H * 4);
+    }
+  }
+
+  // ----------------------------------------------------------------------------------------------------------- backward
+
+  static size_t back_floats(const Packed* w, const Part* part) {
+    B b(*w, *part);
+    Carver c{nullptr};
+    b.backward(c);
+    return c.used;
+  }
+
+  static void backward(const Scan* scan, const ScanBack* back, const Part* the_part, const float* saved, float* memory,
+                       int member, Barrier* barrier) {
+    const Scan& s = *scan;
+    const Part& part = *the_part;
+    B b(*s.weights, part);
+    Carver of_saved{const_cast<float*>(saved)}, of_back{memory};
+    b.keep(of_saved, true), b.backward(of_back);
+    const Packed& w = b.w;
+    long from, to, H = w.hidden, wide_back = w.units * Cell::back * LANES;
+    share(w.hidden_panels, member, barrier->members, &from, &to);
+    if (!member) __builtin_memset(b.own, 0, Cell::own_vectors(b.blocks) * LANES * 4);
+    for (long j = member; j < b.padded; j += barrier->members)
+      for (long r = 0; r < part.rows; r++) {
+        int count = in_block(H, j);
+        bool given = Cell::carries == CARRIES_C && back->dc_end && count;
+        store(b.carry + (j * part.rows + r) * LANES, given ? load_part(back->dc_end + part.row[r] * H + j * LANES, count) : zero());
+      }
+    for (long j = b.blocks + member; j < b.padded; j += barrier->members)  // blocks that only fill up the last panel
+      for (long n = 0; n < part.tokens; n++)
+        __builtin_memset(b.d + ((j / w.units) * part.tokens + n) * wide_back + (j % w.units) * Cell::back * LANES, 0, Cell::back * LANES * 4);
+    barrier->wait(member);
+    for (long t = part.steps - 1; t >= 0; t--) {
+      back_step(s, *back, b, t, from, to);
+      barrier->wait(member);
+    }
+    to_start(*back, b, from, to);
+    if (Cell::has_c && back->dc0)
+      for (long r = member; r < part.rows; r += barrier->members)
+        for (long j = 0; j < b.blocks; j++)
+          store_part(back->dc0 + part.row[r] * H + j * LANES, in_block(H, j), load(b.carry + (j * part.rows + r) * LANES));
+    if (back->dx && !back->add)
+      for (long r = member; r < part.rows; r += barrier->members)
+        __builtin_memset(back->dx + (part.row[r] * s.steps + part.length[r]) * w.input, 0, (s.steps - part.length[r]) * w.input * 4);
+  }
+
+  // f(r, j, dh) for rows `first … last`: dh [LANES] that flows to h_{t−1} of block j out of step t's gradients
+  template <class F>
+  static void from_next(B& b, long t, long first, long last, long from, long to, F f) {
+    const Packed& w = b.w;
+    const Part& part = b.part;
+    long wide_back = w.units * Cell::back * LANES, K = w.panels * b.vectors * LANES;
+    for (long q = from; q < to; q++)
+      by_tiles(first, last, w.hidden_width, [&](long r, int count) {
+        const float* rows[TALLEST];
+        alignas(64) float out[TILE_FLOATS];
+        for (int m = 0; m < count; m++) rows[m] = b.d + (part.offset[t] + r + m) * wide_back + Cell::rec_slot * LANES;
+        TILES[w.hidden_width - 1][count - 1](rows, w.panels, b.vectors * LANES, part.tokens * wide_back,
+                                             w.rec_back + q * K * w.hidden_width * LANES, nullptr, out);
+        for (int m = 0; m < count; m++)
+          for (int u = 0; u < w.hidden_width && q * w.hidden_width + u < b.blocks; u++)
+            f(r + m, q * w.hidden_width + u, load(out + (m * w.hidden_width + u) * LANES));
+      });
+  }
+
+  static void back_step(const Scan& s, const ScanBack& back, B& b, long t, long from, long to) {
+    const Packed& w = b.w;
+    const Part& part = b.part;
+    long H = w.hidden, wide = b.padded * LANES, n = part.active[t], next = part.active[t + 1];
+    long row_floats = w.units * Cell::saved * LANES, wide_back = w.units * Cell::back * LANES, in_cells = part.rows + part.tokens;
+    long before = t ? part.rows + part.offset[t - 1] : 0, now = part.rows + part.offset[t];
+    auto arrive = [&](long r, long j, Vec dh) {
+      int count = in_block(H, j);
+      const float* dy = back.dy + part.item[part.offset[t] + r] * s.y_stride + j * LANES;
+      dh = dh + (count == LANES ? load(dy) : load_part(dy, count));
+      if constexpr (Cell::whole_rows) {
+        store(b.dh + r * wide + j * LANES, dh);
+        return;
+      } else {
+        float* carry = b.carry + (j * part.rows + r) * LANES;
+        if (Cell::carries == CARRIES_H) dh = dh + load(carry);
+        const float* h = previous(s, b, t, r);
+        Vec h_prev = !h ? zero() : count == LANES ? load(h + j * LANES) : load_part(h + j * LANES, count);
+        long panel = j / w.units, u = j % w.units;
+        Cell::backward(dh, b.gates + (panel * part.tokens + part.offset[t] + r) * row_floats + u * Cell::saved * LANES, h_prev,
+                       Cell::has_c ? b.cells + (j * in_cells + before + r) * LANES : nullptr,
+                       Cell::has_c ? b.cells + (j * in_cells + now + r) * LANES : nullptr, carry,
+                       b.d + (panel * part.tokens + part.offset[t] + r) * wide_back + u * Cell::back * LANES);
+      }
+    };
+    if (next) from_next(b, t + 1, 0, next, from, to, arrive);
+    for (long r = next; r < n; r++)
+      for (long j = from * w.hidden_width; j < to * w.hidden_width && j < b.blocks; j++) arrive(r, j, at_end(back, b, r, j));
+    if constexpr (Cell::whole_rows)
+      for (long r = 0; r < n; r++)
+        Cell::backward_row(w, b.blocks, b.dh + r * wide, b.gates + (part.offset[t] + r) * row_floats, part.tokens * row_floats,
+                           b.cells + (before + r) * LANES, b.cells + (now + r) * LANES, in_cells * LANES,
+                           b.notes + (part.offset[t] + r) * Cell::notes, b.carry + r * LANES, part.rows * LANES,
+                           b.d + (part.offset[t] + r) * wide_back, part.tokens * wide_back, b.own);
+  }
+  INLINE Vec at_end(const ScanBack& back, const B& b, long r, long j) {
+    return back.dh_end ? load_part(back.dh_end + b.part.row[r] * b.w.hidden + j * LANES, in_block(b.w.hidden, j)) : zero();
+  }
+  // h_{t−1} of a row: its output before, or where it began; null for zeros
+  INLINE const float* previous(const Scan& s, const B& b, long t, long r) {
+    if (t) return s.y + b.part.item[b.part.offset[t - 1] + r] * s.y_stride;
+    return s.h0 ? s.h0 + b.part.row[r] * b.w.hidden : nullptr;
+  }
+
+  static void to_start(const ScanBack& back, B& b, long from, long to) {
+    if (!back.dh0) return;
+    const Part& part = b.part;
+    long H = b.w.hidden, n = part.steps ? part.active[0] : 0;
+    auto arrive = [&](long r, long j, Vec dh) {
+      if (Cell::carries == CARRIES_H) dh = dh + load(b.carry + (j * part.rows + r) * LANES);
+      store_part(back.dh0 + part.row[r] * H + j * LANES, in_block(H, j), dh);
+    };
+    if (n) from_next(b, 0, 0, n, from, to, arrive);
+    for (long r = n; r < part.rows; r++)
+      for (long j = from * b.w.hidden_width; j < to * b.w.hidden_width && j < b.blocks; j++) arrive(r, j, at_end(back, b, r, j));
+  }
+
+  // ------------------------------------------------------------------- pieces of work after backward, in any order
+
+  static long items(const Packed* w, const Part* parts, long count, int phase) {
+    if (phase == 1) return w->in_panels + w->hidden_panels + w->panels + 1;
+    long pieces = 0;
+    for (long i = 0; i < count; i++) pieces += (parts[i].tokens + TOKENS - 1) / TOKENS;
+    return pieces * w->in_panels;
+  }
+  static void item(const Scan* scan, const ScanBack* back, const Part* parts, long count, const float* const* saved,
+                   float* const* memory, int phase, long number) {
+    const Packed& w = *scan->weights;
+    if (phase == 0) return inputs(*scan, *back, parts, memory, number);
+    if (number < w.in_panels) return weights(*scan, *back, parts, count, memory, false, number);
+    number -= w.in_panels;
+    if (number < w.hidden_panels) return weights(*scan, *back, parts, count, memory, true, number);
+    number -= w.hidden_panels;
+    if (number < w.panels) return biases(*scan, *back, parts, count, memory, number);
+    (void)saved;
+    extras(*scan, *back, parts, count, memory);
+  }
+
+  // dx of one panel of inputs, of up to TOKENS items
+  static void inputs(const Scan& s, const ScanBack& back, const Part* parts, float* const* memory, long number) {
+    const Packed& w = *s.weights;
+    long piece = number / w.in_panels, q = number % w.in_panels, i = 0;
+    for (; piece >= (parts[i].tokens + TOKENS - 1) / TOKENS; i++) piece -= (parts[i].tokens + TOKENS - 1) / TOKENS;
+    const Part& part = parts[i];
+    B b(w, part);
+    Carver c{memory[i]};
+    b.backward(c);
+    long last = (piece + 1) * TOKENS < part.tokens ? (piece + 1) * TOKENS : part.tokens;
+    long wide_back = w.units * Cell::back * LANES, K = w.panels * b.vectors * LANES;
+    by_tiles(piece * TOKENS, last, w.in_width, [&](long n, int rows_here) {
+      const float* rows[TALLEST];
+      alignas(64) float out[TILE_FLOATS];
+      for (int m = 0; m < rows_here; m++) rows[m] = b.d + (n + m) * wide_back + Cell::in_slot * LANES;
+      TILES[w.in_width - 1][rows_here - 1](rows, w.panels, b.vectors * LANES, part.tokens * wide_back,
+                                           w.in_back + q * K * w.in_width * LANES, nullptr, out);
+      for (int m = 0; m < rows_here; m++)
+        for (int v = 0; v < w.in_width; v++) {
+          int wide = in_block(w.input, q * w.in_width + v);
+          if (!wide) break;
+          float* dx = back.dx + part.item[n + m] * w.input + (q * w.in_width + v) * LANES;
+          Vec value = load(out + (m * w.in_width + v) * LANES);
+          if (wide == LANES) store(dx, back.add ? load(dx) + value : value);
+          else store_part(dx, wide, back.add ? load_part(dx, wide) + value : value);
+        }
+    });
+  }
+
+  // Gradient of one panel of columns of W_in (or W_rec): Σ over items of d ⊗ x (or h_{t−1})
+  static void weights(const Scan& s, const ScanBack& back, const Part* parts, long count, float* const* memory, bool rec, long q) {
+    const Packed& w = *s.weights;
+    long columns = rec ? w.hidden : w.input, H = w.hidden;
+    int width = rec ? w.hidden_width : w.in_width, slot = rec ? Cell::rec_slot : Cell::in_slot;
+    const int* order = rec ? Cell::rec_order : Cell::in_order;
+    float* to = rec ? back.to.rec : back.to.in;
+    long first = q * width * LANES, left = columns - first;
+    int here = left < width * LANES ? (int)left : width * LANES;
+    for (long g = 0; g < Cell::gates * H; g++) __builtin_memset(to + g * columns + first, 0, here * 4);
+    alignas(64) float block[DEPTH * WIDEST * LANES];  // [items][width][LANES] of x or h_{t−1}
+    for (long i = 0; i < count; i++) {
+      const Part& part = parts[i];
+      B b(w, part);
+      Carver c{memory[i]};
+      b.backward(c);
+      long wide_back = w.units * Cell::back * LANES, t = 0;
+      for (long n0 = 0; n0 < part.tokens; n0 += DEPTH) {
+        long depth = part.tokens - n0 < DEPTH ? part.tokens - n0 : DEPTH;
+        for (long n = n0; n < n0 + depth; n++) {
+          while (n >= part.offset[t + 1]) t++;
+          const float* from = rec ? previous(s, b, t, n - part.offset[t]) : s.x + part.item[n] * columns;
+          float* line = block + (n - n0) * width * LANES;
+          for (int v = 0; v < width; v++) {
+            int wide = in_block(columns, q * width + v);
+            store(line + v * LANES, !from || !wide ? zero() : wide == LANES ? load(from + first + v * LANES) : load_part(from + first + v * LANES, wide));
+          }
+        }
+        for (long j = 0; j < b.blocks; j++)
+          for (int g = 0; g < Cell::gates; g++) {
+            const float* d = b.d + ((j / w.units) * part.tokens + n0) * wide_back + ((j % w.units) * Cell::back + slot + g) * LANES;
+            by_tiles(0, in_block(H, j), width, [&](long m, int tall) {
+              OUTERS[width - 1][tall - 1](d + m, wide_back, depth, block, to + (order[g] * H + j * LANES + m) * columns + first, columns, here);
+            });
+          }
+      }
+    }
+  }
+
+  static void biases(const Scan& s, const ScanBack& back, const Part* parts, long count, float* const* memory, long panel) {
+    const Packed& w = *s.weights;
+    long wide_back = w.units * Cell::back * LANES;
+    if (!back.to.bias_in) return;
+    Vec sum[WIDEST * 2];
+    for (Vec& v : sum) v = zero();
+    int many = w.units * Cell::back;
+    for (long i = 0; i < count; i++) {
+      B b(w, parts[i]);
+      Carver c{memory[i]};
+      b.backward(c);
+      const float* d = b.d + panel * parts[i].tokens * wide_back;
+      for (long n = 0; n < parts[i].tokens; n++, d += wide_back)
+        for (int v = 0; v < many; v++) sum[v] = sum[v] + load(d + v * LANES);
+    }
+    for (int u = 0; u < w.units; u++)
+      for (int g = 0; g < Cell::gates; g++) {
+        long j = panel * w.units + u;
+        int wide = in_block(w.hidden, j);
+        if (!wide) continue;
+        store_part(back.to.bias_in + Cell::in_order[g] * w.hidden + j * LANES, wide, sum[u * Cell::back + Cell::in_slot + g]);
+        if (back.to.bias_rec) store_part(back.to.bias_rec + Cell::rec_order[g] * w.hidden + j * LANES, wide, sum[u * Cell::back + Cell::rec_slot + g]);
+      }
+  }
+
+  static void extras(const Scan& s, const ScanBack& back, const Part* parts, long count, float* const* memory) {
+    for (long i = 0; i < count; i++) {
+      B b(*s.weights, parts[i]);
+      Carver c{memory[i]};
+      b.backward(c);
+      Cell::add_extras(*s.weights, b.blocks, b.own, back.to, i == 0);
+    }
+  }
+
+  static CellKernels kernels(const char* name) {
+    return {name,         Cell::gates,    Cell::has_c ? 2 : 1, Cell::extras, Cell::whole_rows, shape,   weight_floats, pack,
+            saved_floats, scratch_floats, back_floats,         forward,      backward,         items,   item};
+  }
+};
+
+// What a cell has that has nothing beside the four weights.
+struct NoExtras {
+  static constexpr bool whole_rows = false;
+  static constexpr int extras = 0, notes = 0;
+  static long own_vectors(long) { return 0; }
+  static void carve_extras(Packed*, long, Carver&) {}
+  static void pack_extras(const Packed&, const Parameters&) {}
+  static void add_extras(const Packed&, long, const float*, const Gradients&, bool) {}
+};
+
+}  // namespace ISA
+}  // namespace stepscan

@@ -1,0 +1,39 @@
+// Vectors of 4 floats in the compilers' own vector type: any processor (SSE2 on x86-64, NEON on ARM).
+
+typedef float Vec __attribute__((vector_size(16)));
+typedef int Int __attribute__((vector_size(16)));
+constexpr int LANES = 4;
+#ifdef __ARM_NEON
+constexpr int REGISTERS = 32;
+INLINE Vec fma(Vec a, Vec b, Vec c) { return (Vec)vfmaq_f32((float32x4_t)c, (float32x4_t)a, (float32x4_t)b); }
+#else
+constexpr int REGISTERS = 16;
+INLINE Vec fma(Vec a, Vec b, Vec c) { return a * b + c; }  // two roundings, everywhere the same
+#endif
+
+INLINE Vec zero() { return Vec{0, 0, 0, 0}; }
+INLINE Vec set1(float x) { return Vec{x, x, x, x}; }
+INLINE Vec load(const float* p) { Vec v; __builtin_memcpy(&v, p, sizeof v); return v; }
+INLINE void store(float* p, Vec v) { __builtin_memcpy(p, &v, sizeof v); }
+INLINE Vec load_part(const float* p, int n) {
+  Vec v = zero();
+  for (int i = 0; i < n; i++) v[i] = p[i];
+  return v;
+}
+INLINE void store_part(float* p, int n, Vec v) { for (int i = 0; i < n; i++) p[i] = v[i]; }
+INLINE Vec choose(Int mask, Vec yes, Vec no) { return (Vec)((mask & (Int)yes) | (~mask & (Int)no)); }
+INLINE Vec least(Vec limit, Vec x) { return choose(limit < x, limit, x); }
+INLINE Vec greatest(Vec limit, Vec x) { return choose(limit > x, limit, x); }
+INLINE Vec round(Vec x) { const Vec magic = set1(12582912.f); return (x + magic) - magic; }  // |x| < 2^22
+INLINE Vec scale(Vec x, Vec n) { return x * (Vec)((__builtin_convertvector(n, Int) + 127) << 23); }
+INLINE Vec magnitude(Vec x) { return (Vec)((Int)x & 0x7fffffff); }
+INLINE Vec with_sign(Vec x, Vec sign) { return (Vec)((Int)x | ((Int)sign & (Int)set1(-0.0f))); }
+INLINE Vec where_positive(Vec x, Vec v) { return (Vec)((x > zero()) & (Int)v); }
+INLINE Vec sqrt(Vec x) {
+  for (int i = 0; i < LANES; i++) x[i] = __builtin_sqrtf(x[i]);
+  return x;
+}
+INLINE void transpose(Vec r[LANES]) {
+  for (int i = 0; i < LANES; i++)
+    for (int j = 0; j < i; j++) { float held = r[i][j]; r[i][j] = r[j][i]; r[j][i] = held; }
+}

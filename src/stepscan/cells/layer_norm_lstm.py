@@ -1,0 +1,76 @@
+"""LSTM with layer normalisation (Ba et al. 2016, Layer Normalization, eqs 20 to 22).
+
+s_t = α_ih ⊙ norm(W_ih x_t) + α_hh ⊙ norm(W_hh h_{t-1}) + b        norm over all 4H numbers
+i, f, g, o = the quarters of s_t
+c_t = σ(f) ⊙ c_{t-1} + σ(i) ⊙ tanh(g)
+h_t = σ(o) ⊙ tanh(α_c ⊙ norm(c_t) + β_c)        y_t = h_t         norm over H numbers
+
+norm(v) = (v − mean(v)) / √(variance(v) + 10⁻⁵)
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from stepscan.cells.cell import Cell
+from stepscan.cells.lstm import LSTMState
+from stepscan.contract import Recurrence
+from stepscan.registry import register
+from stepscan.sequences import Sequences
+
+
+@register("layer_norm_lstm")
+class LayerNormLSTM(Cell):
+    """LSTM whose sums and cell are normalised: steadier training, the same state.
+
+    Weights, in the order i, f, g, o: `weight_ih [4H, I]`, `weight_hh [4H, H]`; gains `gain_ih`, `gain_hh [4H]` and
+    `gain_c [H]`, 1 at first; biases `bias [4H]` and `bias_c [H]`, 0 at first but for the forget gate's, which is 1.
+
+    Args:
+        input_size: I.
+        hidden_size: H.
+    """
+
+    gates = 4
+    kernel_leaves = 2
+    kernel_weight_names = (
+        *("weight_ih", "weight_hh", "bias_ih", "bias_hh"),
+        *("gain_ih", "gain_hh", "bias", "gain_c", "bias_c"),
+    )
+
+    def __init__(self, input_size: int, hidden_size: int) -> None:
+        super().__init__(input_size, hidden_size, bias=False)
+        self.gain_ih = nn.Parameter(torch.ones(4 * hidden_size))
+        self.gain_hh = nn.Parameter(torch.ones(4 * hidden_size))
+        self.bias = nn.Parameter(torch.zeros(4 * hidden_size))
+        self.gain_c = nn.Parameter(torch.ones(hidden_size))
+        self.bias_c = nn.Parameter(torch.zeros(hidden_size))
+        with torch.no_grad():
+            self.bias[hidden_size : 2 * hidden_size] = 1.0
+
+    @property
+    def weights(self) -> list[Tensor]:
+        return [weight for weight in self.kernel_weights if weight is not None]
+
+    def initial_state(
+        self, batch_size: int, *, device: torch.device | None = None, dtype: torch.dtype | None = None
+    ) -> LSTMState:
+        zeros = self.zeros(batch_size, self.hidden_size, device, dtype)
+        return LSTMState(zeros, zeros.clone())
+
+    def equations(self, x: Tensor, state: LSTMState) -> tuple[Tensor, LSTMState]:
+        of_x, of_h = F.linear(x, self.weight_ih), F.linear(state.h, self.weight_hh)
+        wide, size = [4 * self.hidden_size], [self.hidden_size]
+        total = F.layer_norm(of_x, wide, self.gain_ih) + F.layer_norm(of_h, wide, self.gain_hh) + self.bias
+        i, f, g, o = total.chunk(4, dim=1)
+        c = torch.sigmoid(f) * state.c + torch.sigmoid(i) * torch.tanh(g)
+        h = torch.sigmoid(o) * torch.tanh(F.layer_norm(c, size, self.gain_c, self.bias_c))
+        return h, LSTMState(h, c)
+
+    def fused_scan(self, inputs: Sequences, state: LSTMState) -> tuple[Sequences, LSTMState]:
+        return Recurrence.scan(self, inputs, state)  # PyTorch has no such kernel
+
+    def extra_repr(self) -> str:
+        return f"{self.input_size}, {self.hidden_size}"
