@@ -72,7 +72,7 @@ def test_every_file_ships_with_the_package():
     root = Path(ss.__file__).parents[2]
     if not (root / "pyproject.toml").is_file():
         pytest.skip("no repository here: the package is installed")
-    assert 'recipes = "stepscan/recipes"' in (root / "pyproject.toml").read_text()
+    assert '"stepscan/recipes" = "recipes"' in (root / "pyproject.toml").read_text()
     assert recipes_folder() == root / "recipes"
 
 

@@ -177,7 +177,7 @@ def test_softmax(isa: str) -> None:
     assert y[3].isnan().all()
 
 
-@pytest.mark.parametrize("bad", [torch.nan, torch.inf, -torch.inf, 1e-40, 1e30, -1e30])
+@pytest.mark.parametrize("bad", [torch.nan, torch.inf, -torch.inf, 1e-40, 1e15, -1e15])
 def test_strange_numbers_are_as_in_the_equations(isa: str, make: Make, bad: float) -> None:
     cell, lengths = make(5, 18), [4, 3, 4]
     x = torch.randn(3, 4, 5)

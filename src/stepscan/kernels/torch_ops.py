@@ -61,10 +61,12 @@ class _Packed:
     """A module's weights in the kernels' layout, and what they were made of. Lies in the module, but is no part of it:
     a copy of the module, saved or in memory, begins with an empty one."""
 
-    __slots__ = ("backward", "identity", "tensors", "weights")
+    __slots__ = ("addresses", "backward", "identity", "sizes", "tensors", "weights")
 
     def __init__(self) -> None:
         self.identity: Any = None
+        self.addresses: list[int] = []
+        self.sizes: list[int] = []
         self.backward = False
         self.weights: Any = None
         self.tensors: Sequence[Tensor | None] = ()  # kept, so that no other tensor gets their addresses
@@ -83,12 +85,16 @@ def _packed(module: nn.Module, tensors: Sequence[Tensor | None], backward: bool,
     numbers.
     """
     addresses = [0 if t is None else t.data_ptr() for t in tensors]
-    sizes = [0 if t is None else t.numel() for t in tensors]
-    versions = [0 if t is None or t.is_inference() else t._version for t in tensors]
-    identity = (addresses, versions, library.fingerprint(addresses, sizes))
+    try:
+        versions = [0 if t is None else t._version for t in tensors]
+    except RuntimeError:  # made in inference mode: these count no versions
+        versions = []
     found: _Packed | None = module.__dict__.get("_stepscan_packed")
     if found is None:
         found = module.__dict__["_stepscan_packed"] = _Packed()
+    if found.addresses != addresses:
+        found.addresses, found.sizes = addresses, [0 if t is None else t.numel() for t in tensors]
+    identity = (addresses, versions, library.fingerprint(addresses, found.sizes))
     if found.identity != identity or (backward and not found.backward):
         contiguous = [None if t is None else t.detach().contiguous() for t in tensors]
         weights = make([0 if t is None else t.data_ptr() for t in contiguous])
@@ -123,9 +129,10 @@ def scan(inputs: Sequences, directions: Sequence[Direction]) -> tuple[Tensor, li
 
 def step(cell: Any, x: Tensor, state: Any) -> tuple[Tensor, State]:
     """One item: `x [B, I]` and a state → output `[B, H]` and the next state, with a scan's bits."""
-    batch = len(x)
-    if x.dim() != 2 or x.shape[1] != cell.input_size:
-        raise ValueError(f"{cell.described} steps over [B, {cell.input_size}], got {list(x.shape)}")
+    shape = x.shape
+    if len(shape) != 2 or shape[1] != cell.input_size:
+        raise ValueError(f"{cell.described} steps over [B, {cell.input_size}], got {list(shape)}")
+    batch = shape[0]
     if torch.is_grad_enabled():
         y, (final,) = _run(x[:, None], _ones(batch), [Direction(cell, False, state)])
         return y[:, 0], final
@@ -133,7 +140,7 @@ def step(cell: Any, x: Tensor, state: Any) -> tuple[Tensor, State]:
         _check_leaf(cell, leaf, batch)
     weights = _weights(cell, cell.kernel_weights, False)
     x, start = x.contiguous(), [leaf.contiguous() for leaf in state]
-    end = [x.new_empty(batch, cell.hidden_size) for _ in start]  # the first, h, is the output too
+    end = [torch.empty_like(leaf) for leaf in start]  # the first, h, is the output too
     library.step(weights, x.data_ptr(), *_two(start), batch, *_two(end), torch.get_num_threads())
     return end[0], type(state)(*end)
 
