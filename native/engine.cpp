@@ -44,8 +44,11 @@ const Kernels& named(const std::string& name) {
 
 std::atomic<const Kernels*> chosen{nullptr};
 
-constexpr double WORTH_A_TEAM = 1e6;  // floating-point operations: about ten times what it takes to wake a thread
-constexpr long ALONE = 192;  // up to this hidden size a thread takes rows of its own; above it, hidden units of all rows
+// Floating-point operations that are worth a second thread: about ten times what it takes to call one, and for a lone
+// step, between which threads go to sleep, a hundred times.
+constexpr double WORTH_A_TEAM = 1e6, STEP_WORTH_A_TEAM = 2e7;
+constexpr long ALONE = 192;     // up to this hidden size a thread takes rows of its own; above it, hidden units of all rows
+constexpr long TOGETHER = 48;   // a row for which no other thread has one is shared from this hidden size on
 
 const CellKernels& cell_named(const std::string& name) {
   const Kernels& k = kernels();
@@ -112,7 +115,7 @@ Saved::Saved(const std::vector<Direction>& directions, const int64_t* lengths, l
     const Packed& w = d.weights->packed;
     for (long r = 0; r < batch; r++) operations += 2.0 * lengths[r] * d.weights->cell.gates * w.hidden * (w.input + w.hidden);
   }
-  worth_a_team_ = operations > WORTH_A_TEAM;
+  worth_a_team_ = operations > (steps == 1 ? STEP_WORTH_A_TEAM : WORTH_A_TEAM);
   threads = worth_a_team_ ? threads : 1;
   std::vector<int64_t> order(batch);
   std::iota(order.begin(), order.end(), 0);
@@ -122,6 +125,7 @@ Saved::Saved(const std::vector<Direction>& directions, const int64_t* lengths, l
     const Weights& weights = *directions[d].weights;
     long parts = 1;
     if (weights.cell.whole_rows || weights.packed.hidden <= ALONE) parts = std::max(1L, std::min<long>(batch, threads / many));
+    split_ = split_ || (parts == 1 && !weights.cell.whole_rows && weights.packed.hidden >= TOGETHER);
     for (long p = 0; p < parts; p++) {
       std::vector<int64_t> rows;
       for (long r = 0; r < batch; r++) {
@@ -152,14 +156,12 @@ Saved::Saved(const std::vector<Direction>& directions, const int64_t* lengths, l
 void Saved::forward(const std::vector<Direction>& directions, int threads, bool save) {
   threads = worth_a_team_ ? threads : 1;
   std::vector<Buffer> scratch;
-  bool split = false;
   for (Share& share : shares_) {
     const Weights& w = *directions[share.direction].weights;
     if (save) share.kept = Buffer(w.cell.saved_floats(&w.packed, &share.part));
     scratch.emplace_back(w.cell.scratch_floats(&w.packed, &share.part, save));
-    split = split || (!w.cell.whole_rows && w.packed.hidden > ALONE);
   }
-  on_shares(threads, (long)shares_.size(), split, [&](long i, int member, Barrier& barrier) {
+  on_shares(threads, (long)shares_.size(), split_, [&](long i, int member, Barrier& barrier) {
     Share& share = shares_[i];
     const Direction& d = directions[share.direction];
     d.weights->cell.forward(&d.scan, &share.part, save ? share.kept.data() : nullptr, scratch[i].data(), member, &barrier);
@@ -169,13 +171,11 @@ void Saved::forward(const std::vector<Direction>& directions, int threads, bool 
 void Saved::backward(const std::vector<Direction>& directions, int threads) const {
   threads = worth_a_team_ ? threads : 1;
   std::vector<Buffer> memory;
-  bool split = false;
   for (const Share& share : shares_) {
     const Weights& w = *directions[share.direction].weights;
     memory.emplace_back(w.cell.back_floats(&w.packed, &share.part));
-    split = split || (!w.cell.whole_rows && w.packed.hidden > ALONE);
   }
-  on_shares(threads, (long)shares_.size(), split, [&](long i, int member, Barrier& barrier) {
+  on_shares(threads, (long)shares_.size(), split_, [&](long i, int member, Barrier& barrier) {
     const Share& share = shares_[i];
     const Direction& d = directions[share.direction];
     d.weights->cell.backward(&d.scan, &d.back, &share.part, share.kept.data(), memory[i].data(), member, &barrier);

@@ -47,7 +47,7 @@ class Saved {
     std::vector<int64_t> numbers;  // row, length, active, offset, item
     Buffer kept;
   };
-  bool worth_a_team_;
+  bool worth_a_team_, split_ = false;  // whether threads share the hidden units of a part
   std::vector<Share> shares_;  // those of a direction one after the other
 };
 

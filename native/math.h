@@ -13,13 +13,12 @@ INLINE Power power(Vec x) {
   Vec n = round(x * set1(1.44269504f));
   Vec r = fma(n, set1(-0.693359375f), x);
   r = fma(n, set1(2.12194440e-4f), r);
-  Vec q = set1(1.9875691500e-4f);
-  q = fma(q, r, set1(1.3981999507e-3f));
-  q = fma(q, r, set1(8.3334519073e-3f));
-  q = fma(q, r, set1(4.1665795894e-2f));
-  q = fma(q, r, set1(1.6666665459e-1f));
-  q = fma(q, r, set1(5.0000001201e-1f));
-  return {n, fma(r * r, q, r)};
+  Vec squared = r * r;
+  Vec high = fma(set1(1.9875691500e-4f), r, set1(1.3981999507e-3f));
+  Vec middle = fma(set1(8.3334519073e-3f), r, set1(4.1665795894e-2f));
+  Vec low = fma(set1(1.6666665459e-1f), r, set1(5.0000001201e-1f));
+  Vec q = fma(fma(high, squared, middle), squared, low);  // three short chains instead of a long one
+  return {n, fma(squared, q, r)};
 }
 
 INLINE Vec exp(Vec x) {
