@@ -2,8 +2,9 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+NATIVE := $(shell find native -name '*.cpp' -o -name '*.h' -o -name CMakeLists.txt)
 
-.PHONY: demo test check docs errors format clean
+.PHONY: demo test check docs errors format sanitize clean
 
 demo: $(VENV)/run.stamp        ## train all four patterns on embedded data and show what they learned
 	$(BIN)/stepscan demo
@@ -23,16 +24,22 @@ docs: $(VENV)/docs.stamp       ## the site, into site/; a broken link is an erro
 errors: $(VENV)/dev.stamp     ## docs/errors.md, out of what the tests of wrong input try
 	WRITE_ERRORS=1 $(BIN)/python -m pytest tests/hostile
 
+sanitize:                      ## the kernels' own tests: plain, with address and undefined-behaviour, with thread sanitizer
+	for kind in "" address,undefined thread; do \
+	  cmake -S native -B build/tests-$$kind -DSTEPSCAN_TESTS=ON -DSTEPSCAN_SANITIZE=$$kind > /dev/null && \
+	  cmake --build build/tests-$$kind --parallel 2 && build/tests-$$kind/test_kernels || exit 1; \
+	done
+
 format: $(VENV)/dev.stamp
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-$(VENV)/run.stamp: pyproject.toml constraints.txt
+$(VENV)/run.stamp: pyproject.toml constraints.txt $(NATIVE)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[train,demo]'
 	touch $@
 
-$(VENV)/dev.stamp: pyproject.toml constraints.txt
+$(VENV)/dev.stamp: pyproject.toml constraints.txt $(NATIVE)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
 	touch $@ $(VENV)/run.stamp

@@ -91,9 +91,10 @@ def main() -> None:
     tagger = Tagger()
     settings: TrainingSettings = tagger._settings()
     tagger.labels_ = sorted({tag for sentence in sentences for tag in sentence.tags})
-    tagger.tokenizers_ = tagger._tokenizers([sentence.tokens for sentence in sentences])
-    ours = tagger._model()
-    batches = list(tagger._batches([tuple(s) for s in sentences], settings)[0](0))[: given.batches]
+    tokens_of = [sentence.tokens for sentence in sentences]
+    tagger.tokenizers_ = tagger._tokenizers(tokens_of)
+    ours = tagger._model(tokens_of, [])
+    batches = list(tagger._batches([tuple(s) for s in sentences], settings)(0))[: given.batches]
     sizes = (len(tagger.tokenizers_["tokenizer"]), len(tagger.tokenizers_["characters"]), len(tagger.labels_))
     rivals: dict[str, tuple[nn.Module, Callable[[Batch], Tensor]]] = {}
     rivals["stepscan"] = (ours, lambda b: (lambda found: found.total / found.items)(ours.loss(b.inputs, b.targets)))

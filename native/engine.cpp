@@ -67,19 +67,18 @@ void on_items(int threads, long count, F run) {
   });
 }
 
-// Calls f(share, member, barrier) for all shares: a thread each, or several with a barrier where there are fewer shares.
+// Calls f(share, group) for all shares: a thread each, or several with a barrier where there are fewer shares.
 template <class F>
 void on_shares(int threads, long shares, bool split, F run) {
   std::vector<Barrier> barriers(shares);
   on_team(split ? threads : (int)std::min<long>(threads, shares), [&](int thread, int team) {
     NoDenormals quiet;
     if (team <= shares) {
-      for (long i = thread; i < shares; i += team) run(i, 0, barriers[i]);
+      for (long i = thread; i < shares; i += team) run(i, Group{&barriers[i], 0, 1});
       return;
     }
     long mine = (long)thread * shares / team, first = (mine * team + shares - 1) / shares, next = ((mine + 1) * team + shares - 1) / shares;
-    barriers[mine].members = (int)(next - first);  // all of them write the same
-    run(mine, (int)(thread - first), barriers[mine]);
+    run(mine, Group{&barriers[mine], (int)(thread - first), (int)(next - first)});
   });
 }
 
@@ -161,10 +160,10 @@ void Saved::forward(const std::vector<Direction>& directions, int threads, bool 
     if (save) share.kept = Buffer(w.cell.saved_floats(&w.packed, &share.part));
     scratch.emplace_back(w.cell.scratch_floats(&w.packed, &share.part, save));
   }
-  on_shares(threads, (long)shares_.size(), split_, [&](long i, int member, Barrier& barrier) {
+  on_shares(threads, (long)shares_.size(), split_, [&](long i, const Group& group) {
     Share& share = shares_[i];
     const Direction& d = directions[share.direction];
-    d.weights->cell.forward(&d.scan, &share.part, save ? share.kept.data() : nullptr, scratch[i].data(), member, &barrier);
+    d.weights->cell.forward(&d.scan, &share.part, save ? share.kept.data() : nullptr, scratch[i].data(), group);
   });
 }
 
@@ -175,10 +174,10 @@ void Saved::backward(const std::vector<Direction>& directions, int threads) cons
     const Weights& w = *directions[share.direction].weights;
     memory.emplace_back(w.cell.back_floats(&w.packed, &share.part));
   }
-  on_shares(threads, (long)shares_.size(), split_, [&](long i, int member, Barrier& barrier) {
+  on_shares(threads, (long)shares_.size(), split_, [&](long i, const Group& group) {
     const Share& share = shares_[i];
     const Direction& d = directions[share.direction];
-    d.weights->cell.backward(&d.scan, &d.back, &share.part, share.kept.data(), memory[i].data(), member, &barrier);
+    d.weights->cell.backward(&d.scan, &d.back, &share.part, share.kept.data(), memory[i].data(), group);
   });
   struct Work {
     const Direction* direction;
@@ -244,8 +243,8 @@ double barrier_seconds(int threads) {
   Barrier barrier;
   auto started = std::chrono::steady_clock::now();
   on_team(threads, [&](int thread, int team) {
-    barrier.members = team;
-    for (int i = 0; i < 10000; i++) barrier.wait(thread);
+    Group group{&barrier, thread, team};
+    for (int i = 0; i < 10000; i++) group.wait();
   });
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count() / 10000;
 }

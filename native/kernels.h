@@ -57,8 +57,7 @@ struct ScanBack {
   Gradients to;
 };
 
-struct Memory;  // scan.h
-struct Barrier;
+struct Group;   // team.h
 
 // One cell on one instruction set.
 struct CellKernels {
@@ -71,8 +70,8 @@ struct CellKernels {
   size_t (*saved_floats)(const Packed*, const Part*);                    // of a forward pass that saves
   size_t (*scratch_floats)(const Packed*, const Part*, bool save);       // of a forward pass
   size_t (*back_floats)(const Packed*, const Part*);                     // of a backward pass
-  void (*forward)(const Scan*, const Part*, float* saved, float* scratch, int member, Barrier*);
-  void (*backward)(const Scan*, const ScanBack*, const Part*, const float* saved, float* back, int member, Barrier*);
+  void (*forward)(const Scan*, const Part*, float* saved, float* scratch, const Group&);
+  void (*backward)(const Scan*, const ScanBack*, const Part*, const float* saved, float* back, const Group&);
   long (*items)(const Packed*, const Part*, long parts, int phase);      // pieces of work of a phase after backward
   void (*item)(const Scan*, const ScanBack*, const Part*, long parts, const float* const* saved, float* const* back,
                int phase, long number);                                  // phase 0: dx; phase 1: gradients of weights

@@ -168,31 +168,31 @@ struct Recurrent {
     return c.used;
   }
 
-  static void forward(const Scan* scan, const Part* part, float* saved, float* scratch, int member, Barrier* barrier) {
+  static void forward(const Scan* scan, const Part* part, float* saved, float* scratch, const Group& group) {
     B b(*scan->weights, *part);
     Carver of_scratch{scratch}, of_saved{saved};
     b.keep(saved ? of_saved : of_scratch, saved != nullptr);
     b.forward(of_scratch);
-    if (saved) run<true>(*scan, b, member, barrier);
-    else run<false>(*scan, b, member, barrier);
+    if (saved) run<true>(*scan, b, group);
+    else run<false>(*scan, b, group);
   }
 
   template <bool save>
-  static void run(const Scan& s, B& b, int member, Barrier* barrier) {
+  static void run(const Scan& s, B& b, const Group& group) {
     const Packed& w = b.w;
     const Part& part = b.part;
-    int members = barrier->members;
+    int member = group.member, members = group.members;
     long from, to, in_cells = part.rows + (save ? part.tokens : 0), capacity = save ? part.tokens : b.chunk();
     share(w.panels, member, members, &from, &to);
     start(s, b, in_cells, member, members);
-    barrier->wait(member);
+    group.wait();
     for (long t0 = 0, t1; t0 < part.steps; t0 = t1) {
       for (t1 = t0 + 1; t1 < part.steps && part.offset[t1 + 1] - part.offset[t0] <= CHUNK; t1++) {}
       long base = save ? 0 : part.offset[t0];
       from_inputs(s, b, part.offset[t0], part.offset[t1], base, capacity, from, to);
       for (long t = t0; t < t1; t++) {
         step<save>(s, b, t, base, capacity, in_cells, from, to);
-        barrier->wait(member);
+        group.wait();
       }
     }
     finish<save>(s, b, in_cells, member, members);
@@ -307,7 +307,7 @@ struct Recurrent {
   }
 
   static void backward(const Scan* scan, const ScanBack* back, const Part* the_part, const float* saved, float* memory,
-                       int member, Barrier* barrier) {
+                       const Group& group) {
     const Scan& s = *scan;
     const Part& part = *the_part;
     B b(*s.weights, part);
@@ -315,29 +315,30 @@ struct Recurrent {
     b.keep(of_saved, true), b.backward(of_back);
     const Packed& w = b.w;
     long from, to, H = w.hidden, wide_back = w.units * Cell::back * LANES;
-    share(w.hidden_panels, member, barrier->members, &from, &to);
+    int member = group.member, members = group.members;
+    share(w.hidden_panels, member, members, &from, &to);
     if (!member) __builtin_memset(b.own, 0, Cell::own_vectors(b.blocks) * LANES * 4);
-    for (long j = member; j < b.padded; j += barrier->members)
+    for (long j = member; j < b.padded; j += members)
       for (long r = 0; r < part.rows; r++) {
         int count = in_block(H, j);
         bool given = Cell::carries == CARRIES_C && back->dc_end && count;
         store(b.carry + (j * part.rows + r) * LANES, given ? load_part(back->dc_end + part.row[r] * H + j * LANES, count) : zero());
       }
-    for (long j = b.blocks + member; j < b.padded; j += barrier->members)  // blocks that only fill up the last panel
+    for (long j = b.blocks + member; j < b.padded; j += members)  // blocks that only fill up the last panel
       for (long n = 0; n < part.tokens; n++)
         __builtin_memset(b.d + ((j / w.units) * part.tokens + n) * wide_back + (j % w.units) * Cell::back * LANES, 0, Cell::back * LANES * 4);
-    barrier->wait(member);
+    group.wait();
     for (long t = part.steps - 1; t >= 0; t--) {
       back_step(s, *back, b, t, from, to);
-      barrier->wait(member);
+      group.wait();
     }
     to_start(*back, b, from, to);
     if (Cell::has_c && back->dc0)
-      for (long r = member; r < part.rows; r += barrier->members)
+      for (long r = member; r < part.rows; r += members)
         for (long j = 0; j < b.blocks; j++)
           store_part(back->dc0 + part.row[r] * H + j * LANES, in_block(H, j), load(b.carry + (j * part.rows + r) * LANES));
     if (back->dx && !back->add)
-      for (long r = member; r < part.rows; r += barrier->members)
+      for (long r = member; r < part.rows; r += members)
         __builtin_memset(back->dx + (part.row[r] * s.steps + part.length[r]) * w.input, 0, (s.steps - part.length[r]) * w.input * 4);
   }
 

@@ -90,8 +90,7 @@ const int watch_forks = pthread_atfork(nullptr, nullptr, [] { forked = true; });
 
 }  // namespace
 
-void Barrier::wait(int member) {
-  if (members == 1) return;
+void Barrier::wait(int member, int members) {
   unsigned mine = line[member].reached + 1;
   __atomic_store_n(&line[member].reached, mine, __ATOMIC_RELEASE);
   for (int other = 0; other < members; other++)

@@ -11,8 +11,14 @@ struct Barrier {
     unsigned reached;
   };
   Line line[MOST_THREADS] = {};
-  int members = 1;
-  void wait(int member);
+  void wait(int member, int members);
+};
+
+// Threads that share a piece of work, as one of them sees it.
+struct Group {
+  Barrier* barrier;
+  int member, members;
+  void wait() const { if (members > 1) barrier->wait(member, members); }
 };
 
 // Runs job(argument, thread, threads) on a team. `wanted` is a wish: what is granted, 1 … wanted, is what job is told.

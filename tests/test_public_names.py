@@ -16,9 +16,9 @@ from stepscan.cli import app
 NAMES = """
     AttentiveDecoder Bidirectional BidirectionalTransformer CRF CRFTransducer Classifier ConditionedGenerator
     CrossAttention DataError Dropout Elman Embedding Encoder Forecaster GRU Generator LSTM LanguageModel Layer
-    LayerNorm Linear ModelFormatError NotFittedError Numbers Pointwise Recurrence Residual Sequences
+    LayerNorm LayerNormLSTM Linear ModelFormatError NotFittedError Numbers Pointwise Recurrence Residual Sequences
     SettingsError Stack StepscanError Tagger Transducer Transformer Translator VariationalDropout WeightDrop
-    WordAndCharacterEmbedding Zoneout average build describe ensemble from_torch laws load register to_torch
+    WordAndCharacterEmbedding Zoneout average build describe ensemble from_torch kernels laws load register to_torch
 """
 OPTIONS = {
     "compare": """
@@ -26,6 +26,7 @@ OPTIONS = {
         --learning-rate --out --quiet --seed --text-column --time-budget --train --valid task
     """,
     "average": "--out --overwrite models",
+    "bench": "--json --only --rounds --threads kind",
     "demo": "--only --seed",
     "evaluate": """
         --dynamic --field --format --horizon --json --label-column --per-line --skip-bad-lines --text-column

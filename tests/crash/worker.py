@@ -63,8 +63,9 @@ def run(job: dict, place: Path) -> dict:
             os.kill(process, signal.SIGKILL)
         time.sleep(0.0005)
     seconds = time.perf_counter() - (begun or 0)
+    calls = int(counted.read_text() or -1)  # empty where the signal came while it was written
     code = os.waitstatus_to_exitcode(status)
-    return {"code": code, "said": said.read_text(), "calls": int(counted.read_text()), "seconds": seconds}
+    return {"code": code, "said": said.read_text(), "calls": calls, "seconds": seconds}
 
 
 with tempfile.TemporaryDirectory() as folder:

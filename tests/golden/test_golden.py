@@ -22,4 +22,4 @@ def test_there_is_one_of_each_task():
 def test_it_says_what_it_said(folder):
     expected, found = json.loads((folder / "expected.json").read_text()), answers(ss.load(folder))
     assert found["predict"] == expected["predict"]
-    np.testing.assert_allclose(found["numbers"], expected["numbers"], atol=1e-5)
+    np.testing.assert_allclose(found["numbers"], expected["numbers"], rtol=1e-6, atol=1e-5)

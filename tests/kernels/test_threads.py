@@ -19,12 +19,13 @@ PROGRAM = """
 import torch, stepscan as ss
 torch.manual_seed(0)
 torch.set_num_threads(2)
-cell, x = ss.LSTM(40, 256), ss.Sequences(torch.randn(16, 20, 40), list(range(5, 21)))
+cell, x = ss.LSTM(40, 256), ss.Sequences(torch.randn(4, 20, 40), [5, 20, 11, 16])
 def train():
     y, _ = cell.scan(x)
     cell.zero_grad()
     y.data.sum().backward()
-    return y.data.sum().item(), cell.weight_hh.grad.sum().item()
+    # few numbers at a time: torch's own threads hang in a forked child
+    return y.data.sum().item(), cell.weight_hh.grad[:64, :64].sum().item()
 """
 
 

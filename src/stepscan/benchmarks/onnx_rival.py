@@ -34,7 +34,7 @@ def runner(cell: Cell, inputs: Sequences, threads: int) -> Callable[[], Any] | N
 
     bias = np.concatenate([reordered(cell.bias_ih)[:, 0], reordered(cell.bias_hh)[:, 0]])  # type: ignore[arg-type]
     arrays = {"W": reordered(cell.weight_ih)[None], "R": reordered(cell.weight_hh)[None], "B": bias[None]}
-    attributes = {"hidden_size": hidden} | ({"linear_before_reset": 1} if operator == "GRU" else {})
+    attributes: dict[str, Any] = {"hidden_size": hidden} | ({"linear_before_reset": 1} if operator == "GRU" else {})
     node = helper.make_node(operator, ["x", "W", "R", "B", "lengths"], ["y"], **attributes)
     graph = helper.make_graph(
         [node],

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from stepscan.kernels.native import library
 
-__all__ = ["Result", "limits", "race"]
+__all__ = ["Race", "Result", "limits", "race"]
 
 
 @dataclass
@@ -43,9 +43,16 @@ class Result:
         return row
 
 
+class Race(NamedTuple):
+    """A line of a table before it is run."""
+
+    name: str
+    run: Callable[[], Result]
+
+
 def race(
     name: str,
-    runners: dict[str, Callable[[], Any]],
+    runners: Mapping[str, Callable[[], Any]],
     *,
     rounds: int = 11,
     least_seconds: float = 0.01,

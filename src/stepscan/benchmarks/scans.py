@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from stepscan import kernels
 from stepscan.benchmarks import onnx_rival
-from stepscan.benchmarks.race import Result, race
+from stepscan.benchmarks.race import Race, Result, race
 from stepscan.cells.cell import Cell
 from stepscan.cells.conversion import to_torch
 from stepscan.cells.elman import Elman
@@ -42,46 +42,61 @@ def operations(cell: Cell, items: int) -> float:
     return 2.0 * items * cell.gates * cell.hidden_size * (cell.input_size + cell.hidden_size)
 
 
-def scan_results(threads: int, rounds: int) -> Iterator[Result]:
+def scan_results(threads: int, rounds: int) -> Iterator[Race]:
     """The lines of `stepscan bench scan`."""
-    ragged, full = lengths_of_text(), torch.full((32,), 60)
+    ragged, full, one_row = lengths_of_text(), torch.full((32,), 60), torch.tensor([1000])
+
+    def line(name: str, run: Callable[..., Result], make: Callable[[], Layer], *given: Any) -> Race:
+        return Race(name, lambda: run(name, make(), *given))
+
     for name, make in CELLS.items():
         for size in SIZES:
-            yield _training(f"{name} {size}, training", make(size, size), ragged, rounds)
+            yield line(f"{name} {size}, training", training, partial(make, size, size), ragged, rounds)
     for name in ("LSTM", "GRU"):
         for size in SIZES:
-            both = Bidirectional(CELLS[name](size, size), CELLS[name](size, size))
-            yield _training(f"bidirectional {name} {size}, training", both, ragged, rounds)
+            both = partial(_both_ways, CELLS[name], size)
+            yield line(f"bidirectional {name} {size}, training", training, both, ragged, rounds)
     for size in SIZES:
-        yield _training(f"LSTM {size}, equal lengths, training", LSTM(size, size), full, rounds)
+        yield line(f"LSTM {size}, equal lengths, training", training, partial(LSTM, size, size), full, rounds)
     for size in SIZES:
-        yield _one_thread(f"LSTM {size}, training, one thread against {threads}", LSTM(size, size), ragged, rounds, threads)
-    yield _layer_norm("layer-norm LSTM 256, training", ragged, rounds)
+        title = f"LSTM {size}, training, one thread"
+        yield line(title, _one_thread, partial(LSTM, size, size), ragged, rounds, threads)
+    yield line("layer-norm LSTM 256, training", _layer_norm, partial(LayerNormLSTM, 256, 256), ragged, rounds)
     for name, make in CELLS.items():
         for size in SIZES:
-            yield _inference(f"{name} {size}, inference", make(size, size), ragged, rounds, threads)
+            yield line(f"{name} {size}, inference", _inference, partial(make, size, size), ragged, rounds, threads)
     for name, make in CELLS.items():
         for size in (16, 32, 64):
-            yield _inference(
-                f"{name} {size}, one row of 1,000, a step", make(size, size), torch.tensor([1000]), rounds, threads, per_call=1000
-            )
+            title = f"{name} {size}, one row of 1,000, a step"
+            yield line(title, _inference, partial(make, size, size), one_row, rounds, threads, 1000)
 
 
-def step_results(threads: int, rounds: int) -> Iterator[Result]:
+def _both_ways(make: Callable[[int, int], Cell], size: int) -> Bidirectional:
+    return Bidirectional(make(size, size), make(size, size))
+
+
+def step_results(threads: int, rounds: int) -> Iterator[Race]:
     """The lines of `stepscan bench step`: one call from Python for one item of one row."""
-    for name in ("LSTM", "GRU"):
+    for name, peer in (("LSTM", nn.LSTMCell), ("GRU", nn.GRUCell)):
         for size in (16, 64, 128, 256, 512):
-            cell = CELLS[name](size, size)
-            x, start = torch.randn(1, size), cell.initial_state(1)
-            peer = (nn.LSTMCell if name == "LSTM" else nn.GRUCell)(size, size)
-            given = tuple(start) if name == "LSTM" else start[0]
-            runners = {"stepscan": lambda c=cell, x=x, s=start: c.step(x, s), "torch cell": lambda p=peer, x=x, g=given: p(x, g)}
-            with torch.no_grad():
-                yield race(f"{name} {size}, step", runners, rounds=rounds, unit="µs")
+            title = f"{name} {size}, step"
+            yield Race(title, partial(_step, title, CELLS[name], peer, size, rounds))
     for name in ("LSTM", "GRU"):
-        cell, one = CELLS[name](16, 16), torch.ones(1, dtype=torch.long)
-        runners = _train_runners(cell, one, 1)
-        yield race(f"{name} 16, one item, training", runners, rounds=rounds, unit="µs")
+        both = _train_runners(CELLS[name](16, 16), torch.ones(1, dtype=torch.long), 1)
+        title = f"{name} 16, one item, training"
+        yield Race(title, partial(race, title, both, rounds=rounds, unit="µs"))
+
+
+def _step(name: str, make: Callable[..., Cell], peer: type[nn.RNNCellBase], size: int, rounds: int) -> Result:
+    cell, theirs = make(size, size), peer(size, size)  # type: ignore[call-arg]
+    x, start = torch.randn(1, size), cell.initial_state(1)
+    given = tuple(start) if isinstance(cell, LSTM) else start[0]
+    runners: dict[str, Callable[[], Any]] = {
+        "stepscan": partial(cell.step, x, start),
+        "torch cell": partial(theirs, x, given),
+    }
+    with torch.no_grad():
+        return race(name, runners, rounds=rounds, unit="µs")
 
 
 def _train_runners(layer: Layer, lengths: Tensor, steps: int) -> dict[str, Callable[[], Any]]:
@@ -116,7 +131,8 @@ def _touch(layer: nn.Module) -> Callable[[], None]:
     return change
 
 
-def _training(name: str, layer: Any, lengths: Tensor, rounds: int) -> Result:
+def training(name: str, layer: Any, lengths: Tensor, rounds: int) -> Result:
+    """Forward and backward of a cell, or of two of them side by side, over a batch with these lengths."""
     items, steps = int(lengths.sum()), int(lengths.max())
     cells = [layer] if isinstance(layer, Cell) else [layer.forward_layer, layer.backward_layer]
     return race(
@@ -143,20 +159,22 @@ def _one_thread(name: str, cell: Cell, lengths: Tensor, rounds: int, threads: in
     return race(name, chosen, rounds=rounds, least_seconds=0, prepare=_touch(cell))
 
 
-def _layer_norm(name: str, lengths: Tensor, rounds: int) -> Result:
-    cell, steps = LayerNormLSTM(256, 256), int(lengths.max())
-    x = torch.randn(len(lengths), steps, 256, requires_grad=True)
-    gradient = Sequences(torch.randn(len(lengths), steps, 256), lengths).zeroed().data
+def _layer_norm(name: str, cell: Cell, lengths: Tensor, rounds: int) -> Result:
+    steps = int(lengths.max())
+    x = torch.randn(len(lengths), steps, cell.input_size, requires_grad=True)
+    gradient = Sequences(torch.randn(len(lengths), steps, cell.hidden_size), lengths).zeroed().data
 
     def run(backend: str) -> None:
         with kernels.use(backend):
             cell.scan(Sequences(x, lengths))[0].data.backward(gradient)
 
-    runners = {"stepscan": functools.partial(run, "native"), "torch eager": functools.partial(run, "torch")}
+    runners: dict[str, Callable[[], Any]] = {
+        "stepscan": partial(run, "native"),
+        "torch eager": partial(run, "torch"),
+    }
     items = int(lengths.sum())
-    return race(
-        name, runners, rounds=rounds, least_seconds=0, prepare=_touch(cell), operations=3 * operations(cell, items)
-    )
+    work = 3 * operations(cell, items)
+    return race(name, runners, rounds=rounds, least_seconds=0, prepare=_touch(cell), operations=work)
 
 
 def _inference(name: str, cell: Cell, lengths: Tensor, rounds: int, threads: int, per_call: int = 1) -> Result:
@@ -173,6 +191,4 @@ def _inference(name: str, cell: Cell, lengths: Tensor, rounds: int, threads: int
         runners["ONNX Runtime"] = of_onnx
     with torch.no_grad():
         unit = "ms" if per_call == 1 else "µs"
-        return race(
-            name, runners, rounds=rounds, operations=operations(cell, items), unit=unit, per_call=per_call
-        )
+        return race(name, runners, rounds=rounds, operations=operations(cell, items), unit=unit, per_call=per_call)

@@ -57,7 +57,7 @@ class Cell(Recurrence):
             outputs, (final,) = torch_ops.scan(inputs, [torch_ops.Direction(self, False, state)])
             return inputs.replace(outputs, zeroed=True), final
         inputs = inputs.zeroed()
-        if inputs.is_all_empty or kernels.forced() == "reference":  # PyTorch's kernels refuse nothing at all
+        if inputs.is_all_empty or kernels.forced() == "reference" or torch_ops.transformed():
             return super().scan(inputs, state)
         return self.fused_scan(inputs, state)
 

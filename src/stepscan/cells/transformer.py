@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from stepscan.contract import Layer, Recurrence
+from stepscan.noise import dropout
 from stepscan.registry import register
 from stepscan.sequences import Sequences
 from stepscan.state import State
@@ -78,8 +79,8 @@ class Block(Layer):
 
     def after(self, u: Tensor, attended: Tensor) -> Tensor:
         """The residual stream and what attention found → the block's output, `[B, T, H]`."""
-        z = u + F.dropout(self.output(attended), self.dropout, self.training)
-        return z + F.dropout(self.down(F.gelu(self.up(self.forward_norm(z)))), self.dropout, self.training)
+        z = u + dropout(self.output(attended), self.dropout, self.training)
+        return z + dropout(self.down(F.gelu(self.up(self.forward_norm(z)))), self.dropout, self.training)
 
 
 @register("bidirectional_transformer")

@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from stepscan.contract import Pointwise
+from stepscan.noise import dropout
 from stepscan.registry import register
 from stepscan.sequences import Sequences
 from stepscan.state import State
@@ -31,7 +31,7 @@ class Dropout(Pointwise):
         self.p = p
 
     def transform(self, x: Tensor, state: State | None = None) -> Tensor:
-        return F.dropout(x, self.p, self.training)
+        return dropout(x, self.p, self.training)
 
 
 class VariationalState(NamedTuple):
@@ -54,10 +54,10 @@ class VariationalDropout(Dropout):
         self, batch_size: int, *, device: torch.device | None = None, dtype: torch.dtype | None = None
     ) -> VariationalState:
         zeros = self.zeros(batch_size, self.output_size, device, dtype)
-        return VariationalState(zeros, F.dropout(torch.ones_like(zeros), self.p, self.training))
+        return VariationalState(zeros, dropout(torch.ones_like(zeros), self.p, self.training))
 
     def renew(self, state: VariationalState) -> VariationalState:
-        return VariationalState(state.y, F.dropout(torch.ones_like(state.mask), self.p, self.training))
+        return VariationalState(state.y, dropout(torch.ones_like(state.mask), self.p, self.training))
 
     def transform(self, x: Tensor, state: State | None = None) -> Tensor:
         assert state is not None  # `scan` and `step` always have one

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import torch
-from torch.nn import functional as F
 
 from stepscan.combinators.wrapper import Wrapper
 from stepscan.contract import Recurrence
+from stepscan.noise import dropout
 from stepscan.registry import register
 from stepscan.sequences import Sequences
 from stepscan.state import State
@@ -40,5 +40,5 @@ class WeightDrop(Wrapper):
     def scan(self, inputs: Sequences, state: State | None = None) -> tuple[Sequences, State]:
         if not (self.training and self.p):
             return self.layer(inputs, state)
-        weights = {name: F.dropout(self.layer.get_parameter(name), self.p) for name in self.dropped}
+        weights = {name: dropout(self.layer.get_parameter(name), self.p) for name in self.dropped}
         return torch.func.functional_call(self.layer, weights, (inputs, state))

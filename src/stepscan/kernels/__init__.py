@@ -45,13 +45,9 @@ def use(backend: str | None) -> contextlib.AbstractContextManager[None]:
     """
     global _forced
     if backend is not None and backend not in BACKENDS:
-        raise ValueError(
-            f"backend must be one of {', '.join(BACKENDS)} or None, got {backend!r}{nearest(backend, BACKENDS)}"
-        )
+        raise ValueError(f"no back end is called {backend!r}.{nearest(backend, BACKENDS)}")
     if backend == "native" and native.library is None:
-        raise RuntimeError(
-            f"the native kernels can't be used: {native.missing}; install stepscan with a C++17 compiler"
-        )
+        raise RuntimeError(f"there are no native kernels ({native.missing}); install stepscan with a C++17 compiler")
     previous, _forced = _forced, backend
     return _restoring(previous)
 

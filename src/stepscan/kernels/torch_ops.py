@@ -22,7 +22,7 @@ from stepscan.kernels.native import library
 from stepscan.sequences import Sequences
 from stepscan.state import State
 
-__all__ = ["Direction", "Linear", "attend", "attends_natively", "linear", "scan", "step", "suits"]
+__all__ = ["Direction", "Linear", "attend", "attends_natively", "linear", "scan", "step", "suits", "transformed"]
 
 
 class Direction(NamedTuple):
@@ -48,8 +48,13 @@ def _plain(weight: Tensor, data: Tensor) -> bool:
         and weight.is_cpu
         and kernels.native_wanted()
         and not torch.compiler.is_compiling()
-        and torch._C._functorch.maybe_current_level() is None  # under torch.func a tensor has no address
+        and not transformed()
     )
+
+
+def transformed() -> bool:
+    """Whether a transform of torch.func is at work: its tensors have no address, so no fused kernel can take them."""
+    return torch._C._functorch.maybe_current_level() is not None
 
 
 _PLAIN = (Tensor, nn.Parameter)

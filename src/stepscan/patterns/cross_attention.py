@@ -13,10 +13,10 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from stepscan.cells.transformer import heads_for
 from stepscan.kernels.torch_ops import Linear
+from stepscan.noise import dropout
 from stepscan.patterns.attention import Attentive, masked_softmax
 from stepscan.registry import register
 from stepscan.sequences import Sequences
@@ -102,4 +102,4 @@ class CrossAttention(Attentive):
         mask = torch.arange(k.shape[2], device=x.device) < state.length[:, None]
         weights = masked_softmax(q @ k.transpose(2, 3) / q.shape[3] ** 0.5, mask[:, None, None])
         found = (weights @ v).transpose(1, 2).flatten(2)
-        return x + F.dropout(self.output(found), self.dropout, self.training), weights.mean(dim=1)
+        return x + dropout(self.output(found), self.dropout, self.training), weights.mean(dim=1)

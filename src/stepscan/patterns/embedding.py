@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from stepscan.contract import Layer
+from stepscan.noise import dropout
 from stepscan.registry import register
 from stepscan.sequences import Sequences
 
@@ -52,9 +53,9 @@ class Embedding(nn.Module):
             ids = torch.where(torch.rand(ids.shape, device=ids.device) < self.unknown_probability, self.unknown, ids)
         vectors = F.embedding(ids, self.weight)
         if self.training and self.symbol_dropout:
-            kept = F.dropout(self.weight.new_ones(self.vocabulary_size), self.symbol_dropout)
+            kept = dropout(self.weight.new_ones(self.vocabulary_size), self.symbol_dropout)
             vectors = vectors * kept[ids][..., None]
-        return F.dropout(vectors, self.dropout, self.training)
+        return dropout(vectors, self.dropout, self.training)
 
 
 class Words(NamedTuple):
@@ -89,4 +90,4 @@ class WordAndCharacterEmbedding(nn.Module):
         _, state = self.spelling(self.characters(inputs.spellings))
         by_spelling = F.embedding(inputs.spelling_of, self.spelling.readout(state))
         joined = torch.cat([self.words(inputs.words).data, by_spelling], dim=2)
-        return inputs.words.replace(F.dropout(joined, self.dropout, self.training)).zeroed()
+        return inputs.words.replace(dropout(joined, self.dropout, self.training)).zeroed()

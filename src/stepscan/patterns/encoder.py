@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from stepscan.contract import Layer, check_layers
 from stepscan.errors import nearest
 from stepscan.kernels.torch_ops import Linear
+from stepscan.noise import dropout
 from stepscan.patterns.attention import masked_softmax
 from stepscan.patterns.loss import Loss
 from stepscan.registry import register
@@ -110,7 +111,7 @@ class Encoder(nn.Module):
         return Loss(_LOSSES[self.decision](self._scores(inputs), targets, smoothing), len(targets))
 
     def _scores(self, inputs: Any) -> Tensor:
-        return self.head(F.dropout(self.encode(inputs), self.dropout, self.training))
+        return self.head(dropout(self.encode(inputs), self.dropout, self.training))
 
     def _pool(self, outputs: Sequences) -> Tensor:
         data, mask = outputs.data, outputs.mask[:, :, None]

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from stepscan.contract import Recurrence, check_layers
 from stepscan.errors import nearest
 from stepscan.kernels.torch_ops import Linear
+from stepscan.noise import dropout
 from stepscan.patterns.loss import Loss
 from stepscan.patterns.numbers import Numbers
 from stepscan.registry import register
@@ -101,7 +102,7 @@ class Forecaster(nn.Module):
         return self.embedding.restored(low + part * (high - low))
 
     def _known(self, outputs: Tensor, last: Tensor) -> Tensor:
-        found: Any = self.output(F.dropout(outputs, self.dropout, self.training))
+        found: Any = self.output(dropout(outputs, self.dropout, self.training))
         found = found.unflatten(-1, (self.embedding.size, -1))
         place = self.embedding.standardised(last)[..., None]
         if self.head == "quantile":

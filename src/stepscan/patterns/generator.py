@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from stepscan.contract import Recurrence, check_layers
 from stepscan.errors import nearest
 from stepscan.kernels.torch_ops import Linear, linear
+from stepscan.noise import dropout
 from stepscan.patterns.embedding import Embedding
 from stepscan.patterns.loss import Loss
 from stepscan.registry import register
@@ -97,7 +98,7 @@ class Generator(nn.Module):
         return scores.cpu().numpy(), state
 
     def _score(self, outputs: Tensor) -> Tensor:
-        outputs = F.dropout(outputs, self.dropout, self.training)
+        outputs = dropout(outputs, self.dropout, self.training)
         if self.head is not None:
             return self.head(outputs)
         projected = outputs if self.projection is None else self.projection(outputs)

@@ -8,10 +8,10 @@ from typing import Self
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from stepscan.errors import SettingsError
 from stepscan.kernels.torch_ops import Linear
+from stepscan.noise import dropout
 from stepscan.registry import register
 from stepscan.sequences import Sequences
 
@@ -72,7 +72,7 @@ class Numbers(nn.Module):
         x = self.standardised(x)
         if self.training and self.noise:
             x = x + self.noise * torch.randn_like(x)
-        return x if self.projection is None else F.dropout(self.projection(x), self.dropout, self.training)
+        return x if self.projection is None else dropout(self.projection(x), self.dropout, self.training)
 
     def standardised(self, x: Tensor) -> Tensor:
         """`(x − mean) / deviation`, taken in float64 and given in the model's dtype."""

@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from stepscan.contract import Layer, check_layers
 from stepscan.kernels.torch_ops import Linear
+from stepscan.noise import dropout
 from stepscan.patterns.loss import Loss
 from stepscan.registry import register
 from stepscan.sequences import Sequences
@@ -62,4 +63,4 @@ class Transducer(nn.Module):
         return scores.map(lambda data: data.argmax(dim=2))
 
     def _score(self, outputs: Tensor) -> Tensor:
-        return self.head(F.dropout(outputs, self.dropout, self.training))
+        return self.head(dropout(outputs, self.dropout, self.training))

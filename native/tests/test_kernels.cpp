@@ -1,0 +1,156 @@
+// Every kernel of every instruction set, with each array ending at a page that may not be touched. Run alone, and under
+// the address, undefined-behaviour and thread sanitizers (`make sanitize`). Values are tested from Python, beside PyTorch.
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <thread>
+#include <vector>
+
+#include "../engine.h"
+#include "../team.h"
+
+using namespace stepscan;
+
+// An array whose last number is the last of a page; the page after it, and the one before, can't be read or written.
+template <class T>
+class Guarded {
+ public:
+  explicit Guarded(size_t count, float scale = 0) : count_(count) {
+    size_t page = (size_t)sysconf(_SC_PAGESIZE), inside = (count * sizeof(T) + page - 1) / page * page;
+    size_ = inside + 2 * page;
+    base_ = (char*)mmap(nullptr, size_, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (base_ == MAP_FAILED || (inside && mprotect(base_ + page, inside, PROT_READ | PROT_WRITE))) std::abort();
+    data_ = (T*)(base_ + page + inside - count * sizeof(T));
+    for (size_t i = 0; i < count; i++) data_[i] = (T)(scale * ((float)std::rand() / (float)RAND_MAX - 0.5f));
+  }
+  ~Guarded() { munmap(base_, size_); }
+  Guarded(const Guarded&) = delete;
+  T* get() const { return data_; }
+  bool operator==(const Guarded& other) const { return !std::memcmp(data_, other.data_, count_ * sizeof(T)); }
+
+ private:
+  size_t count_, size_;
+  char* base_;
+  T* data_;
+};
+typedef Guarded<float> Floats;
+
+static int failures = 0;
+#define CHECK(what, ...) \
+  if (!(what)) failures++, std::printf("FAILED %s: ", #what), std::printf(__VA_ARGS__), std::printf("\n")
+
+struct Cell {
+  const char* name;
+  int gates, leaves, extras;
+};
+static const Cell CELLS[] = {{"elman_tanh", 1, 1, 0}, {"elman_relu", 1, 1, 0}, {"lstm", 4, 2, 0}, {"gru", 3, 1, 0}, {"layer_norm_lstm", 4, 2, 5}};
+
+// Forward and backward in one or two directions; all that comes out.
+struct Run {
+  std::vector<std::unique_ptr<Floats>> out;
+  Run(const Cell& cell, long I, long H, const std::vector<int64_t>& lengths, long T, int ways, int threads) {
+    std::srand(7);
+    long B = (long)lengths.size(), G = cell.gates * H;
+    Guarded<int64_t> length(B);
+    for (long b = 0; b < B; b++) length.get()[b] = lengths[b];
+    Floats x(B * T * I, 2), dy(B * T * H * ways, 1);
+    keep(B * T * I), keep(B * T * H * ways);
+    float *dx = out[0]->get(), *y = out[1]->get();
+    std::vector<std::unique_ptr<Floats>> given;
+    std::vector<std::unique_ptr<Weights>> weights;
+    std::vector<Direction> directions;
+    auto make = [&](long count) { given.push_back(std::make_unique<Floats>(count, 1)); return given.back()->get(); };
+    for (int way = 0; way < ways; way++) {
+      bool extras = cell.extras > 0;
+      Parameters p{make(G * I), make(G * H), extras ? nullptr : make(G), extras ? nullptr : make(G), {}};
+      for (int e = 0; e < cell.extras; e++) p.extra[e] = make(e < 3 ? 4 * H : H);
+      weights.push_back(std::make_unique<Weights>(cell.name, I, H, p, true));
+      Direction d{weights.back().get(), way == 1, {}, {}};
+      bool two = cell.leaves == 2;
+      d.scan = {&d.weights->packed, x.get(), make(B * H), two ? make(B * H) : nullptr, y + way * H, H * ways, T, keep(B * H), two ? keep(B * H) : nullptr};
+      d.back = {dy.get() + way * H, make(B * H), two ? make(B * H) : nullptr, dx, way > 0, keep(B * H), two ? keep(B * H) : nullptr, {}};
+      d.back.to = {keep(G * I), keep(G * H), extras ? nullptr : keep(G), extras ? nullptr : keep(G), {}};
+      for (int e = 0; e < cell.extras; e++) d.back.to.extra[e] = keep(e < 3 ? 4 * H : H);
+      directions.push_back(d);
+    }
+    Saved saved(directions, length.get(), B, T, threads);
+    saved.forward(directions, threads, true);
+    saved.backward(directions, threads);
+    Floats first(B * T * H * ways);
+    std::memcpy(first.get(), y, B * T * H * ways * 4);
+    Saved(directions, length.get(), B, T, threads).forward(directions, threads, false);
+    CHECK(first == *out[1], "%s %ld → %ld: inference gives other bits than training", cell.name, I, H);
+    for (long b = 0; b < B; b++)
+      for (long n = (b * T + lengths[b]) * H * ways; n < (b + 1) * T * H * ways; n++) CHECK(y[n] == 0, "padding is not zero");
+  }
+  float* keep(long count) {
+    out.push_back(std::make_unique<Floats>(count, 1));
+    return out.back()->get();
+  }
+};
+
+static void cells() {
+  const long sizes[] = {1, 15, 16, 17, 63, 64, 65};
+  const std::vector<std::vector<int64_t>> batches = {{}, {0}, {3}, {0, 5, 2, 0, 5, 1, 4, 4, 3}};
+  for (const Cell& cell : CELLS)
+    for (long I : sizes)
+      for (long H : sizes)
+        for (const auto& lengths : batches)
+          for (int ways = 1; ways <= 2; ways++) {
+            Run one(cell, I, H, lengths, 5, ways, 1), two(cell, I, H, lengths, 5, ways, 2);
+            CHECK(*one.out[1] == *two.out[1], "%s %ld → %ld: two threads give other bits", cell.name, I, H);
+          }
+  for (const Cell& cell : CELLS) {  // large enough that threads share hidden units
+    Run one(cell, 20, 250, {9, 3, 0, 7}, 9, 1, 1), two(cell, 20, 250, {9, 3, 0, 7}, 9, 1, 2), three(cell, 20, 250, {9, 3, 0, 7}, 9, 1, 3);
+    CHECK(*one.out[1] == *two.out[1] && *one.out[1] == *three.out[1], "%s: threads give other bits", cell.name);
+  }
+}
+
+static void around() {
+  for (long rows : {0, 1, 7, 130})
+    for (long in : {1, 16, 65})
+      for (long out : {1, 15, 64, 100}) {
+        Floats W(out * in, 1), b(out, 1), x(rows * in, 1), y(rows * out), z(rows * out);
+        Linear linear(W.get(), b.get(), in, out);
+        linear.run(x.get(), rows, y.get(), 2);
+        for (long r = 0; r < rows; r++) linear.run(x.get() + r * in, 1, z.get() + r * out, 1);
+        CHECK(y == z, "linear %ld → %ld of %ld rows: a row alone has other bits", in, out, rows);
+        softmax(y.get(), rows, out, z.get(), 2);
+      }
+  for (long width : {1, 16, 17})
+    for (long items : {1, 5}) {
+      long B = 3, T = 2, M = width + 1;
+      Guarded<int64_t> length(B);
+      length.get()[0] = items, length.get()[1] = 0, length.get()[2] = 1;
+      Floats q(B * T * width, 1), k(B * items * width, 1), m(B * items * M, 1), v(width, 1), context(B * T * M), weights(B * T * items);
+      attend(q.get(), k.get(), m.get(), length.get(), v.get(), B, T, items, width, M, context.get(), weights.get(), 2);
+      for (long i = 0; i < T * M; i++) CHECK(context.get()[T * M + i] == 0, "context of nothing");
+    }
+}
+
+static void callers() {
+  Run expected(CELLS[2], 17, 250, {9, 3, 0, 7}, 9, 1, 2);
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 4; i++)
+    threads.emplace_back([] {
+      Floats W(64 * 64, 1), x(200 * 64, 1), y(200 * 64);
+      Linear linear(W.get(), nullptr, 64, 64);
+      for (int n = 0; n < 50; n++) linear.run(x.get(), 200, y.get(), 3);
+    });
+  for (std::thread& thread : threads) thread.join();
+  CHECK(team_size(3) == 3, "own pool");
+}
+
+int main() {
+  for (const std::string& isa : instruction_sets()) {
+    use_instruction_set(isa);
+    cells(), around(), callers();
+    std::printf("%s: %d failures\n", isa.c_str(), failures);
+  }
+  return failures != 0;
+}
