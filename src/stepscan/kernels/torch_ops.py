@@ -22,7 +22,18 @@ from stepscan.kernels.native import library
 from stepscan.sequences import Sequences
 from stepscan.state import State
 
-__all__ = ["Direction", "Linear", "attend", "attends_natively", "linear", "scan", "step", "suits", "transformed"]
+__all__ = [
+    "Direction",
+    "Linear",
+    "attend",
+    "attends_natively",
+    "linear",
+    "scan",
+    "softmax",
+    "step",
+    "suits",
+    "transformed",
+]
 
 
 class Direction(NamedTuple):
@@ -339,6 +350,17 @@ def linear(owner: nn.Module, x: Tensor, weight: Tensor, bias: Tensor | None) -> 
 
 
 # Attention ------------------------------------------------------------------------------------------------------------
+
+
+def softmax(scores: Tensor) -> Tensor:
+    """Softmax over the last dimension, natively where no gradient is asked for: −∞ after the rest change no bit."""
+    if torch.is_grad_enabled() or not _plain(scores, scores):
+        return scores.softmax(dim=-1)
+    scores = scores.contiguous()
+    result, size = torch.empty_like(scores), scores.shape[-1]
+    rows = scores.numel() // max(1, size)
+    library.softmax(scores.data_ptr(), rows, size, result.data_ptr(), torch.get_num_threads())
+    return result
 
 
 def attends_natively(score: Tensor, *data: Tensor) -> bool:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from stepscan.combinators.stack import Stack
 from stepscan.contract import Recurrence, check_layers
 from stepscan.errors import nearest
-from stepscan.kernels.torch_ops import Linear, attend, attends_natively
+from stepscan.kernels.torch_ops import Linear, attend, attends_natively, softmax
 from stepscan.registry import register
 from stepscan.sequences import Sequences
 from stepscan.state import State
@@ -24,8 +24,8 @@ KINDS = ("additive", "dot", "general")
 
 def masked_softmax(scores: Tensor, mask: Tensor) -> Tensor:
     """Softmax over the last dimension among the places where `mask` is true; all zeros where there is none."""
-    scores = scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
-    return torch.where(mask, scores.softmax(dim=-1), 0)
+    least = torch.finfo(scores.dtype).min if torch.is_grad_enabled() else float("-inf")  # −∞ has no gradient
+    return torch.where(mask, softmax(scores.masked_fill(~mask, least)), 0)
 
 
 class AdditiveAttention(nn.Module):

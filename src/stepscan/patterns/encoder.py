@@ -116,9 +116,14 @@ class Encoder(nn.Module):
     def _pool(self, outputs: Sequences) -> Tensor:
         data, mask = outputs.data, outputs.mask[:, :, None]
         if self.pooling == "mean" or outputs.steps == 0:
-            return data.sum(dim=1) / outputs.lengths.clamp(min=1)[:, None]
+            return _total(data) / outputs.lengths.clamp(min=1)[:, None]
         if self.pooling == "max":
             highest = data.masked_fill(~mask, float("-inf")).amax(dim=1)
             return torch.where(outputs.lengths[:, None] > 0, highest, 0)
         weights = masked_softmax(self.relevance(data)[..., 0], outputs.mask)
-        return (weights[:, None] @ data)[:, 0]
+        return _total(weights[:, :, None] * data)
+
+
+def _total(data: Tensor) -> Tensor:
+    """Σ over time of `[B, T, H]`. To answer, one item after the other, so that no padding changes a bit of it."""
+    return data.sum(dim=1) if torch.is_grad_enabled() else data.cumsum(dim=1)[:, -1]
