@@ -1,5 +1,6 @@
 #include "buffer.h"
 
+#include <pthread.h>
 #include <sys/mman.h>
 
 #include <cstdlib>
@@ -23,6 +24,9 @@ Store& store() {
   static Store* one = new Store;
   return *one;
 }
+// A child must not inherit the lock in a state that only a thread of its parent could end.
+const int keep_unlocked = pthread_atfork([] { store().mutex.lock(); }, [] { store().mutex.unlock(); },
+                                         [] { store().mutex.unlock(); });
 
 }  // namespace
 

@@ -40,7 +40,7 @@ def random_state(cell: Cell, batch: int) -> object:
     return map_state(torch.randn_like, cell.initial_state(batch))
 
 
-def run(cell: Cell, x: Tensor, lengths: list[int], state: object) -> tuple[list[Tensor], list[Tensor]]:
+def run(cell: Cell, x: Tensor, lengths: list[int] | Tensor, state: object) -> tuple[list[Tensor], list[Tensor]]:
     """Outputs and final state, and the gradients of a fixed random weighting of them."""
     x = x.clone().requires_grad_()
     state = map_state(lambda leaf: leaf.clone().requires_grad_(), state)
@@ -298,6 +298,29 @@ def test_inference_mode() -> None:
     with torch.inference_mode():
         assert torch.equal(cell.scan(ss.Sequences(x, [3, 2]))[0].data, expected.data)
         assert torch.equal(ss.LSTM(3, 4).scan(ss.Sequences(x, [0, 0]))[0].data, torch.zeros(2, 3, 4))
+
+
+def test_any_strides(make: Make) -> None:
+    cell, x = make(3, 4), torch.randn(4, 5, 3)
+    state = random_state(cell, 4)
+    lengths = torch.tensor([5, 9, 3, 9, 0, 9, 4, 9])[::2]
+    expected, gradients = run(cell, x, lengths.tolist(), state)
+    spread = x.transpose(0, 2).contiguous().transpose(0, 2)
+    apart = map_state(lambda leaf: leaf.t().contiguous().t(), state)
+    assert not spread.is_contiguous()
+    assert not lengths.is_contiguous()
+    for got, wanted in zip(run(cell, spread, lengths, apart), (expected, gradients), strict=True):
+        assert all(map(torch.equal, got, wanted))
+    one = ss.Sequences(x, torch.tensor(2).expand(4))
+    assert torch.equal(cell.scan(one, state)[0].data, cell.scan(ss.Sequences(x, [2] * 4), state)[0].data)
+
+
+def test_weights_that_do_not_fit_are_an_error() -> None:
+    cell, x = ss.GRU(3, 4), ss.Sequences(torch.randn(2, 3, 3), [3, 2])
+    with pytest.raises(ValueError, match=r"GRU\(3 → 4\) needs weight_hh \[12, 4\], float32, .* got \[12, 5\]"):
+        torch.func.functional_call(cell, {"weight_hh": torch.randn(12, 5)}, (x,))
+    with pytest.raises(ValueError, match=r"needs bias_hh \[12\], float32, .* got \[12\], torch\.float64"):
+        torch.func.functional_call(cell, {"bias_hh": torch.randn(12, dtype=torch.float64)}, (x,))
 
 
 def test_a_state_that_does_not_fit_is_an_error() -> None:

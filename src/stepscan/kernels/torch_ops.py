@@ -114,17 +114,36 @@ def _packed(module: nn.Module, tensors: Sequence[Tensor | None], backward: bool,
     if found.identity != identity or (backward and not found.backward):
         contiguous = [None if t is None else t.detach().contiguous() for t in tensors]
         weights = make([0 if t is None else t.data_ptr() for t in contiguous])
-        found.weights, found.identity, found.backward, found.tensors = weights, identity, backward, tensors
+        found.weights, found.identity, found.backward = weights, identity, backward
+        found.tensors = [None if t is None else t.detach() for t in tensors]
     return found.weights
 
 
 def _weights(cell: Any, tensors: Sequence[Tensor | None], backward: bool) -> Any:
-    return _packed(
-        cell,
-        tensors,
-        backward,
-        lambda addresses: library.Weights(cell.kernel, cell.input_size, cell.hidden_size, addresses, backward),
-    )
+    def make(addresses: list[int]) -> Any:
+        _check_weights(cell, tensors)
+        return library.Weights(cell.kernel, cell.input_size, cell.hidden_size, addresses, backward)
+
+    return _packed(cell, tensors, backward, make)
+
+
+def _check_weights(cell: Any, tensors: Sequence[Tensor | None]) -> None:
+    rows, hidden = cell.gates * cell.hidden_size, cell.hidden_size
+    shapes = {
+        "weight_ih": (rows, cell.input_size),
+        "weight_hh": (rows, hidden),
+        "gain_c": (hidden,),
+        "bias_c": (hidden,),
+    }
+    for name, tensor in zip(cell.kernel_weight_names, tensors, strict=True):
+        if tensor is None:
+            continue
+        shape = shapes.get(name, (rows,))
+        if tensor.shape != shape or tensor.dtype is not torch.float32 or not tensor.is_cpu:
+            raise ValueError(
+                f"{cell.described} needs {name} {list(shape)}, float32, on the CPU as the others, "
+                f"got {list(tensor.shape)}, {tensor.dtype}, on {tensor.device}"
+            )
 
 
 # Scans ----------------------------------------------------------------------------------------------------------------
@@ -192,7 +211,7 @@ class _Run:
     """One call: what is the same forward and backward."""
 
     def __init__(self, lengths: Tensor, steps: int, cells: list[tuple[Any, bool]]) -> None:
-        self.lengths, self.steps, self.cells = lengths, steps, cells
+        self.lengths, self.steps, self.cells = lengths.contiguous(), steps, cells
         self.leaves = [cell.kernel_leaves for cell, _ in cells]
         counts = [n + len(cell.kernel_weights) for n, (cell, _) in zip(self.leaves, cells, strict=True)]
         self.ends = [0, *itertools.accumulate(counts)]
@@ -217,9 +236,7 @@ class _Run:
             start = [leaf.contiguous() for leaf in start]
             end = [torch.empty_like(leaf) for leaf in start]
             packed.append(_weights(cell, weights, save))
-            addresses.append(
-                [*_two(start), y.data_ptr() + 4 * offset, self.width, *_two(end)],
-            )
+            addresses.append([*_two(start), y.data_ptr() + 4 * offset, self.width, *_two(end)])
             ends += end
             alive.append(start)
             offset += cell.hidden_size
@@ -340,7 +357,8 @@ def linear(owner: nn.Module, x: Tensor, weight: Tensor, bias: Tensor | None) -> 
         x: `[…, I]`, weight `[H, I]`, bias `[H]`.
     """
     outputs, inputs = weight.shape
-    if torch.is_grad_enabled() or not _plain(weight, x) or x.shape[-1] != inputs:
+    fits = x.shape[-1] == inputs and (bias is None or (bias.shape == (outputs,) and bias.dtype is torch.float32))
+    if torch.is_grad_enabled() or not fits or not _plain(weight, x):
         return F.linear(x, weight, bias)
     packed = _packed(owner, [weight, bias], False, lambda addresses: library.Linear(*addresses, inputs, outputs))
     x = x.contiguous()
@@ -377,7 +395,7 @@ def attend(queries: Tensor, keys: Tensor, memory: Tensor, length: Tensor, score:
     Returns:
         Contexts `[B, T, M]` and weights `[B, T, S]`, softmax over S of v · tanh(query + key); zeros where length is 0.
     """
-    queries, keys, memory, length, score = (t.contiguous() for t in (queries, keys, memory, length, score))
+    queries, keys, memory, length, score = (t.contiguous() for t in (queries, keys, memory, length.long(), score))
     (batch, steps, width), items, memory_width = queries.shape, keys.shape[1], memory.shape[2]
     context, weights = queries.new_empty(batch, steps, memory_width), queries.new_empty(batch, steps, items)
     library.attend(
