@@ -126,4 +126,6 @@ class Encoder(nn.Module):
 
 def _total(data: Tensor) -> Tensor:
     """Σ over time of `[B, T, H]`. To answer, one item after the other, so that no padding changes a bit of it."""
-    return data.sum(dim=1) if torch.is_grad_enabled() else data.cumsum(dim=1)[:, -1]
+    if torch.is_grad_enabled() or data.shape[1] == 0:
+        return data.sum(dim=1)
+    return data.cumsum(dim=1)[:, -1]
