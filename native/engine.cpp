@@ -57,13 +57,19 @@ const CellKernels& cell_named(const std::string& name) {
   throw std::invalid_argument("no kernel for a cell named '" + name + "'");
 }
 
-// Pieces of work that take what time they take: whoever is free takes the next.
+// Pieces of work that take what time they take. Each thread begins with its own stretch of them, whose numbers it has
+// likely made itself and so has near; whoever is free then helps the others.
 template <class F>
 void on_items(int threads, long count, F run) {
-  std::atomic<long> next{0};
-  on_team((int)std::min<long>(threads, count), [&](int, int) {
+  struct alignas(64) Stretch {
+    std::atomic<long> next{0};
+  } stretch[MOST_THREADS];
+  on_team((int)std::min<long>(threads, count), [&](int thread, int team) {
     NoDenormals quiet;
-    for (long i; (i = next.fetch_add(1)) < count;) run(i);
+    for (int k = 0; k < team; k++) {
+      long s = (thread + k) % team, first = count * s / team, size = count * (s + 1) / team - first;
+      for (long i; (i = stretch[s].next.fetch_add(1)) < size;) run(first + i);
+    }
   });
 }
 

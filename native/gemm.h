@@ -17,10 +17,11 @@ constexpr int tallest(int width) {
 }
 
 // out[m][n] = start[n] + Σ_k rows[m][k] · B[k][n]. K runs over `chunks` pieces of `chunk` numbers, `jump` apart in rows.
-//   rows [M] pointers; B [chunks · chunk][N][LANES]; start [N][LANES] or null for zeros; out [M][N][LANES]
+//   rows [M] pointers; B [chunks · chunk][N][LANES]; start [N][LANES] or null for zeros; out [M][N][LANES];
+//   ahead: numbers that will be read soon, of which each k fetches a vector into the second cache; B itself for none
 template <int M, int N>
 static void tile(const float* const* rows, long chunks, long chunk, long jump, const float* B, const float* start,
-                 float* out) {
+                 float* out, const float* ahead) {
   Vec sum[M][N];
   const float* row[M];
 #pragma GCC unroll 8
@@ -30,8 +31,9 @@ static void tile(const float* const* rows, long chunks, long chunk, long jump, c
     for (int n = 0; n < N; n++) sum[m][n] = start ? load(start + n * LANES) : zero();
   }
   for (long c = 0; c < chunks; c++) {
-    for (long k = 0; k < chunk; k++, B += N * LANES) {
+    for (long k = 0; k < chunk; k++, B += N * LANES, ahead += LANES) {
       Vec b[N];
+      __builtin_prefetch(ahead, 0, 2);
 #pragma GCC unroll 4
       for (int n = 0; n < N; n++) b[n] = load(B + n * LANES);
 #pragma GCC unroll 8
@@ -79,7 +81,7 @@ static void outer(const float* A, long lda, long K, const float* B, float* C, lo
     }
 }
 
-typedef void (*Tile)(const float* const*, long, long, long, const float*, const float*, float*);
+typedef void (*Tile)(const float* const*, long, long, long, const float*, const float*, float*, const float*);
 typedef void (*Outer)(const float*, long, long, const float*, float*, long, int);
 
 #define STEPSCAN_BY_HEIGHT(kernel, N)                                                                       \
@@ -90,7 +92,15 @@ static const Tile TILES[WIDEST][TALLEST] = {STEPSCAN_BY_HEIGHT(tile, 1), STEPSCA
 static const Outer OUTERS[WIDEST][TALLEST] = {STEPSCAN_BY_HEIGHT(outer, 1), STEPSCAN_BY_HEIGHT(outer, 2),
                                               STEPSCAN_BY_HEIGHT(outer, 3), STEPSCAN_BY_HEIGHT(outer, 4)};
 
-// Calls f(first, count) for rows `from` … `to`, cut into even pieces that fit beside `width` vectors.
+// What a tile may fetch ahead while the `tile`-th of a panel runs: each tile a K · LANES piece of the panel after it, where
+// the matrix is larger than a core's second cache keeps.
+constexpr long KEPT = 1 << 18;  // floats
+INLINE const float* fetch_ahead(const float* B, long K, int N, long panel, long panels, int tile) {
+  bool none = panel + 1 >= panels || tile >= N || panels * K * N * LANES <= KEPT;
+  return none ? B : B + (N + tile) * K * LANES;
+}
+
+// Calls f(first, count, number) for rows `from` … `to`, cut into even pieces that fit beside `width` vectors.
 template <class F>
 INLINE void by_tiles(long from, long to, int width, F f) {
   long total = to - from;
@@ -98,7 +108,7 @@ INLINE void by_tiles(long from, long to, int width, F f) {
   long pieces = (total + tallest(width) - 1) / tallest(width);
   for (long i = 0, row = from; i < pieces; i++) {
     int count = (int)((total * (i + 1)) / pieces - (total * i) / pieces);
-    f(row, count);
+    f(row, count, (int)i);
     row += count;
   }
 }

@@ -38,11 +38,12 @@ void linear(const float* packed, const float* x, long from, long to, long inputs
   long panels = panels_of(outputs, &width), stride = width * LANES;
   for (long first = from; first < to; first += CHUNK)
     for (long p = 0; p < panels; p++)
-      by_tiles(first, first + CHUNK < to ? first + CHUNK : to, width, [&](long r, int count) {
+      by_tiles(first, first + CHUNK < to ? first + CHUNK : to, width, [&](long r, int count, int) {
         const float* rows[TALLEST];
         alignas(64) float out[TILE_FLOATS];
         for (int m = 0; m < count; m++) rows[m] = x + (r + m) * inputs;
-        TILES[width - 1][count - 1](rows, 1, inputs, 0, packed + p * inputs * stride, packed + panels * stride * inputs + p * stride, out);
+        const float* B = packed + p * inputs * stride;
+        TILES[width - 1][count - 1](rows, 1, inputs, 0, B, packed + panels * stride * inputs + p * stride, out, B);
         for (int m = 0; m < count; m++)
           for (int v = 0; v < width; v++) {
             int wide = in_block(outputs, p * width + v);

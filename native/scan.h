@@ -30,6 +30,7 @@ enum Carries { CARRIES_NOTHING, CARRIES_C, CARRIES_H };
 constexpr long CHUNK = 256;       // items whose input products are made at a time
 constexpr long TOKENS = 96;       // items of a piece of dx
 constexpr long DEPTH = 128;       // items of a block of a weight gradient
+constexpr long GROUP = 128;       // rows of a weight gradient that are made together
 constexpr int TILE_FLOATS = TALLEST * WIDEST * LANES;
 
 // Sizes and addresses of one part's buffers. `n` is the number of items.
@@ -217,11 +218,12 @@ struct Recurrent {
     const Packed& w = b.w;
     long I = w.input, row_floats = w.units * Cell::saved * LANES;
     for (long p = from; p < to; p++)
-      by_tiles(first, last, b.vectors, [&](long n, int count) {
+      by_tiles(first, last, b.vectors, [&](long n, int count, int) {
         const float* rows[TALLEST];
         alignas(64) float out[TILE_FLOATS];
         for (int m = 0; m < count; m++) rows[m] = s.x + b.part.item[n + m] * I;
-        TILES[b.vectors - 1][count - 1](rows, 1, I, 0, w.in + p * I * b.vectors * LANES, w.bias_in + p * b.vectors * LANES, out);
+        const float* B = w.in + p * I * b.vectors * LANES;
+        TILES[b.vectors - 1][count - 1](rows, 1, I, 0, B, w.bias_in + p * b.vectors * LANES, out, B);
         for (int m = 0; m < count; m++)
           for (int u = 0; u < w.units; u++)
             for (int g = 0; g < Cell::gates; g++)
@@ -240,13 +242,15 @@ struct Recurrent {
     long now = save ? part.rows + part.offset[t] : 0;                        // in cells
     long before = save && t ? part.rows + part.offset[t - 1] : 0;
     for (long p = from; p < to; p++)
-      by_tiles(0, part.active[t], b.vectors, [&](long r, int count) {
+      by_tiles(0, part.active[t], b.vectors, [&](long r, int count, int number) {
         const float* rows[TALLEST];
         alignas(64) float out[TILE_FLOATS];
         for (int m = 0; m < count; m++) rows[m] = h_prev + (r + m) * wide;
         float* gates = b.gates + (p * capacity + here + r) * row_floats;
         for (long k = 0; k < count * row_floats; k += 16) __builtin_prefetch(gates + k, 1);
-        TILES[b.vectors - 1][count - 1](rows, 1, H, 0, w.rec + p * H * b.vectors * LANES, w.bias_rec + p * b.vectors * LANES, out);
+        const float* B = w.rec + p * H * b.vectors * LANES;
+        TILES[b.vectors - 1][count - 1](rows, 1, H, 0, B, w.bias_rec + p * b.vectors * LANES, out,
+                                        fetch_ahead(B, H, b.vectors, p, to, number));
         if constexpr (Cell::whole_rows) {
           for (int m = 0; m < count; m++)
             __builtin_memcpy(b.product + ((r + m) * w.panels + p) * b.vectors * LANES, out + m * b.vectors * LANES, b.vectors * LANES * 4);
@@ -349,12 +353,13 @@ struct Recurrent {
     const Part& part = b.part;
     long wide_back = w.units * Cell::back * LANES, K = w.panels * b.vectors * LANES;
     for (long q = from; q < to; q++)
-      by_tiles(first, last, w.hidden_width, [&](long r, int count) {
+      by_tiles(first, last, w.hidden_width, [&](long r, int count, int number) {
         const float* rows[TALLEST];
         alignas(64) float out[TILE_FLOATS];
         for (int m = 0; m < count; m++) rows[m] = b.d + (part.offset[t] + r + m) * wide_back + Cell::rec_slot * LANES;
-        TILES[w.hidden_width - 1][count - 1](rows, w.panels, b.vectors * LANES, part.tokens * wide_back,
-                                             w.rec_back + q * K * w.hidden_width * LANES, nullptr, out);
+        const float* B = w.rec_back + q * K * w.hidden_width * LANES;
+        TILES[w.hidden_width - 1][count - 1](rows, w.panels, b.vectors * LANES, part.tokens * wide_back, B, nullptr, out,
+                                             fetch_ahead(B, K, w.hidden_width, q, to, number));
         for (int m = 0; m < count; m++)
           for (int u = 0; u < w.hidden_width && q * w.hidden_width + u < b.blocks; u++)
             f(r + m, q * w.hidden_width + u, load(out + (m * w.hidden_width + u) * LANES));
@@ -421,7 +426,7 @@ struct Recurrent {
   // ------------------------------------------------------------------- pieces of work after backward, in any order
 
   static long items(const Packed* w, const Part* parts, long count, int phase) {
-    if (phase == 1) return w->in_panels + w->hidden_panels + w->panels + 1;
+    if (phase == 1) return groups(*w) * (w->in_panels + w->hidden_panels) + (Cell::extras > 0);
     long pieces = 0;
     for (long i = 0; i < count; i++) pieces += (parts[i].tokens + TOKENS - 1) / TOKENS;
     return pieces * w->in_panels;
@@ -430,14 +435,21 @@ struct Recurrent {
                    float* const* memory, int phase, long number) {
     const Packed& w = *scan->weights;
     if (phase == 0) return inputs(*scan, *back, parts, memory, number);
-    if (number < w.in_panels) return weights(*scan, *back, parts, count, memory, false, number);
-    number -= w.in_panels;
-    if (number < w.hidden_panels) return weights(*scan, *back, parts, count, memory, true, number);
-    number -= w.hidden_panels;
-    if (number < w.panels) return biases(*scan, *back, parts, count, memory, number);
     (void)saved;
-    extras(*scan, *back, parts, count, memory);
+    long each = w.in_panels + w.hidden_panels, group = number / each, q = number % each;
+    if (group == groups(w)) return extras(*scan, *back, parts, count, memory);
+    long first = group * group_panels(w), last = first + group_panels(w) < w.panels ? first + group_panels(w) : w.panels;
+    if (q < w.in_panels) weights(*scan, *back, parts, count, memory, false, q, first, last);
+    else weights(*scan, *back, parts, count, memory, true, q - w.in_panels, first, last);
+    for (; q == 0 && first < last; first++) biases(*scan, *back, parts, count, memory, first);
   }
+
+  // Gradients of weights are made for a group of panels at a time, whose d stays in a core's second cache.
+  static long group_panels(const Packed& w) {
+    long panels = GROUP / (w.units * Cell::gates * LANES);
+    return panels > 1 ? panels : 1;
+  }
+  static long groups(const Packed& w) { return (w.panels + group_panels(w) - 1) / group_panels(w); }
 
   // dx of one panel of inputs, of up to TOKENS items
   static void inputs(const Scan& s, const ScanBack& back, const Part* parts, float* const* memory, long number) {
@@ -450,12 +462,12 @@ struct Recurrent {
     b.backward(c);
     long last = (piece + 1) * TOKENS < part.tokens ? (piece + 1) * TOKENS : part.tokens;
     long wide_back = w.units * Cell::back * LANES, K = w.panels * b.vectors * LANES;
-    by_tiles(piece * TOKENS, last, w.in_width, [&](long n, int rows_here) {
+    by_tiles(piece * TOKENS, last, w.in_width, [&](long n, int rows_here, int) {
       const float* rows[TALLEST];
       alignas(64) float out[TILE_FLOATS];
       for (int m = 0; m < rows_here; m++) rows[m] = b.d + (n + m) * wide_back + Cell::in_slot * LANES;
-      TILES[w.in_width - 1][rows_here - 1](rows, w.panels, b.vectors * LANES, part.tokens * wide_back,
-                                           w.in_back + q * K * w.in_width * LANES, nullptr, out);
+      const float* B = w.in_back + q * K * w.in_width * LANES;
+      TILES[w.in_width - 1][rows_here - 1](rows, w.panels, b.vectors * LANES, part.tokens * wide_back, B, nullptr, out, B);
       for (int m = 0; m < rows_here; m++)
         for (int v = 0; v < w.in_width; v++) {
           int wide = in_block(w.input, q * w.in_width + v);
@@ -468,8 +480,9 @@ struct Recurrent {
     });
   }
 
-  // Gradient of one panel of columns of W_in (or W_rec): Σ over items of d ⊗ x (or h_{t−1})
-  static void weights(const Scan& s, const ScanBack& back, const Part* parts, long count, float* const* memory, bool rec, long q) {
+  // Gradient of one panel of columns of W_in (or W_rec), of the rows of panels `first … last`: Σ over items of d ⊗ x (or h_{t−1})
+  static void weights(const Scan& s, const ScanBack& back, const Part* parts, long count, float* const* memory, bool rec, long q,
+                      long first_panel, long last_panel) {
     const Packed& w = *s.weights;
     long columns = rec ? w.hidden : w.input, H = w.hidden;
     int width = rec ? w.hidden_width : w.in_width, slot = rec ? Cell::rec_slot : Cell::in_slot;
@@ -477,7 +490,9 @@ struct Recurrent {
     float* to = rec ? back.to.rec : back.to.in;
     long first = q * width * LANES, left = columns - first;
     int here = left < width * LANES ? (int)left : width * LANES;
-    for (long g = 0; g < Cell::gates * H; g++) __builtin_memset(to + g * columns + first, 0, here * 4);
+    long from_block = first_panel * w.units, to_block = last_panel * w.units;
+    for (int g = 0; g < Cell::gates; g++)
+      for (long r = from_block * LANES; r < to_block * LANES && r < H; r++) __builtin_memset(to + (g * H + r) * columns + first, 0, here * 4);
     alignas(64) float block[DEPTH * WIDEST * LANES];  // [items][width][LANES] of x or h_{t−1}
     for (long i = 0; i < count; i++) {
       const Part& part = parts[i];
@@ -496,10 +511,10 @@ struct Recurrent {
             store(line + v * LANES, !from || !wide ? zero() : wide == LANES ? load(from + first + v * LANES) : load_part(from + first + v * LANES, wide));
           }
         }
-        for (long j = 0; j < b.blocks; j++)
+        for (long j = from_block; j < to_block && j < b.blocks; j++)
           for (int g = 0; g < Cell::gates; g++) {
             const float* d = b.d + ((j / w.units) * part.tokens + n0) * wide_back + ((j % w.units) * Cell::back + slot + g) * LANES;
-            by_tiles(0, in_block(H, j), width, [&](long m, int tall) {
+            by_tiles(0, in_block(H, j), width, [&](long m, int tall, int) {
               OUTERS[width - 1][tall - 1](d + m, wide_back, depth, block, to + (order[g] * H + j * LANES + m) * columns + first, columns, here);
             });
           }
