@@ -1,13 +1,17 @@
 // stepscan._native: addresses in, nothing out but what they point to. Shapes are checked by the Python that calls.
 #include <nanobind/nanobind.h>
+#include <nanobind/ndarray.h>
+#include <nanobind/stl/shared_ptr.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/unique_ptr.h>
 #include <nanobind/stl/vector.h>
 
+#include <cstring>
 #include <memory>
 
 #include "engine.h"
 #include "team.h"
+#include "writer.h"
 
 namespace nb = nanobind;
 using namespace stepscan;
@@ -45,12 +49,12 @@ class Kept {
 
 NB_MODULE(_native, m) {
   nb::set_leak_warnings(false);  // packed weights live in a table until the process ends
-  nb::class_<Weights>(m, "Weights").def("__init__", [](Weights* self, const std::string& cell, long input, long hidden, const std::vector<Address>& a, bool backward) {
+  nb::class_<Weights>(m, "Weights").def("__init__", [](Weights* self, const std::string& cell, long input, long hidden, const std::vector<Address>& a, bool backward, int format) {
     Parameters p{at(a[0]), at(a[1]), at(a[2]), at(a[3]), {}};
     for (size_t i = 4; i < a.size() && i < 4 + MOST_EXTRAS; i++) p.extra[i - 4] = at(a[i]);
     nb::gil_scoped_release release;
-    new (self) Weights(cell, input, hidden, p, backward);
-  }, nb::arg("cell"), nb::arg("input_size"), nb::arg("hidden_size"), nb::arg("addresses"), nb::arg("backward"));
+    new (self) Weights(cell, input, hidden, p, backward, (Format)format);
+  }, nb::arg("cell"), nb::arg("input_size"), nb::arg("hidden_size"), nb::arg("addresses"), nb::arg("backward"), nb::arg("format") = 0);
 
   nb::class_<Kept>(m, "Kept");
 
@@ -86,20 +90,27 @@ NB_MODULE(_native, m) {
 
   // one item of each row; c is 0 where a cell has none; the new h is the output
   m.def("step", [](const Weights& weights, Address x, Address h, Address c, long batch, Address h_end, Address c_end, int threads) {
-    static thread_local std::vector<int64_t> ones;
-    ones.assign(batch, 1);
-    std::vector<Direction> directions{direction(&weights, false, x, 1, {h, c, h_end, (Address)weights.packed.hidden, 0, c_end})};
     nb::gil_scoped_release release;
-    Saved(directions, ones.data(), batch, 1, threads).forward(directions, threads, false);
+    const long I = weights.packed.input, H = weights.packed.hidden;
+    auto rows = [](Address first, long size) { return Places::flat(at(first), size); };
+    weights.step({batch, rows(x, I), rows(h, H), rows(c, H), rows(h_end, H), rows(c_end, H), false}, threads);
   });
 
   m.def("fingerprint", &fingerprint);
 
-  nb::class_<Linear>(m, "Linear").def("__init__", [](Linear* self, Address W, Address bias, long inputs, long outputs) {
-    new (self) Linear(at(W), at(bias), inputs, outputs);
-  }).def("run", [](const Linear& self, Address x, long rows, Address y, int threads) {
+  nb::class_<Linear>(m, "Linear").def("__init__", [](Linear* self, Address W, Address bias, long inputs, long outputs, int format) {
+    new (self) Linear(at(W), at(bias), inputs, outputs, (Format)format);
+  }, nb::arg("weight"), nb::arg("bias"), nb::arg("inputs"), nb::arg("outputs"), nb::arg("format") = 0).def("run", [](const Linear& self, Address x, long rows, Address y, int threads) {
     nb::gil_scoped_release release;
     self.run(at(x), rows, at(y), threads);
+  });
+  m.def("layer_norm", [](Address x, long rows, long size, Address gain, Address bias, Address y, int threads) {
+    nb::gil_scoped_release release;
+    layer_norm(at(x), rows, size, at(gain), at(bias), at(y), threads);
+  });
+  m.def("tanh", [](Address x, long size, Address y, int threads) {
+    nb::gil_scoped_release release;
+    tanh(at(x), size, at(y), threads);
   });
   m.def("softmax", [](Address x, long rows, long size, Address y, int threads) {
     nb::gil_scoped_release release;
@@ -110,6 +121,62 @@ NB_MODULE(_native, m) {
     nb::gil_scoped_release release;
     attend(at(query), at(keys), at(memory), at<const int64_t>(length), at(score), batch, queries, items, width, memory_width, at(context), at(weights), threads);
   });
+
+  // Layers that answer: a tree, made from its leaves up.
+  nb::class_<Layer>(m, "Layer")
+      .def_ro("input_size", &Layer::input).def_ro("output_size", &Layer::output).def_ro("state_size", &Layer::state)
+      .def_ro("causal", &Layer::causal).def_ro("pointwise", &Layer::pointwise)
+      .def_prop_ro("condition_size", [](const Layer& layer) { return layer.condition(); })
+      // x [B, T, I], lengths [B], states [B, S] in and out, y [B, T, O]
+      .def("scan", [](const Layer& layer, Address x, Address lengths, long rows, long steps, Address states, Address y, int threads) {
+        nb::gil_scoped_release release;
+        layer.scan({at<const int64_t>(lengths), rows, steps}, at(x), at(states), layer.state, at(y), layer.output, threads);
+      })
+      // x [n, I], states [n, S] in and out, y [n, O]
+      .def("step", [](const Layer& layer, Address x, long rows, Address states, Address y, int threads) {
+        nb::gil_scoped_release release;
+        step(layer, rows, Places::flat(at(x), layer.input), Places::flat(at(states), layer.state), Places::flat(at(y), layer.output), threads);
+      })
+      .def("readout", [](const Layer& layer, Address states, long rows, Address y) {
+        for (long r = 0; r < rows; r++) layer.readout(at(states) + r * layer.state, at(y) + r * layer.output);
+      })
+      .def("condition", [](const Layer& layer, Address vectors, long rows, Address states) {
+        for (long r = 0; r < rows; r++) layer.set_condition(at(vectors) + r * layer.condition(), at(states) + r * layer.state);
+      });
+  m.def("make_cell", &make_cell), m.def("make_linear", &make_linear), m.def("make_identity", &make_identity), m.def("make_stack", &make_stack);
+  m.def("make_layer_norm", [](long size, Address gain, Address bias, bool keeps) { return make_layer_norm(size, at(gain), at(bias), keeps); });
+  m.def("make_residual", &make_residual), m.def("make_zoneout", &make_zoneout), m.def("make_bidirectional", &make_bidirectional);
+
+  // The state of one sequence that is going on, and room to go on in: a push allocates nothing.
+  nb::class_<Stream>(m, "Stream")
+      .def(nb::init<LayerPointer>())
+      .def("push", [](Stream& stream, nb::ndarray<const float, nb::ndim<2>, nb::c_contig, nb::device::cpu> x,
+                      nb::ndarray<float, nb::ndim<2>, nb::c_contig, nb::device::cpu> y, int threads) {
+        const long T = (long)x.shape(0);
+        if ((long)x.shape(1) != stream.layer->input || (long)y.shape(1) != stream.layer->output || (long)y.shape(0) < T)
+          throw nb::value_error("push takes x [T, input] and y [T or more, output]");
+        nb::gil_scoped_release release;
+        stream.push(x.data(), T, y.data(), threads);
+      })
+      .def("read", [](const Stream& stream, Address to) { std::memcpy(at(to), stream.state(), stream.bytes()); })
+      .def("write", [](Stream& stream, Address from) { std::memcpy(stream.state(), at(from), stream.bytes()); })
+      .def_prop_ro("address", [](const Stream& stream) { return (Address)stream.state(); });
+  // one item of each stream: x [n, I] → y [n, O]
+  m.def("push_many", [](const std::vector<Stream*>& streams, Address x, Address y, int threads) {
+    nb::gil_scoped_release release;
+    push_many(streams, at(x), at(y), threads);
+  });
+
+  nb::class_<Writer>(m, "Writer")
+      .def("__init__", [](Writer* self, Address embedding, long symbols, LayerPointer layer, std::shared_ptr<const Linear> projection, std::shared_ptr<const Linear> head) {
+        new (self) Writer(at(embedding), symbols, std::move(layer), std::move(projection), std::move(head));
+      }, nb::arg(), nb::arg(), nb::arg(), nb::arg().none(), nb::arg())
+      .def("write", [](const Writer& writer, Address state, long symbol, long length, double temperature, long top_k, double top_p, double min_p,
+                       Address never, Address uniforms, Address to, int threads) {
+        nb::gil_scoped_release release;
+        return writer.write(at(state), symbol, length, {temperature, top_k, top_p, min_p}, at<const uint8_t>(never), at<const double>(uniforms), at<int64_t>(to), threads);
+      });
+
   m.def("use_openmp", [](Address parallel, Address thread_number, Address team_size) {
     use_openmp(at<void>(parallel), at<void>(thread_number), at<void>(team_size));
   });

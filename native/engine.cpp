@@ -17,6 +17,12 @@ namespace avx2 { extern const Kernels KERNELS; }
 namespace avx512 { extern const Kernels KERNELS; }
 #endif
 
+#ifdef STEPSCAN_HAS_AVX
+extern const bool HAS_VNNI = (__builtin_cpu_init(), __builtin_cpu_supports("avx512vnni"));
+#else
+extern const bool HAS_VNNI = false;
+#endif
+
 namespace {
 
 std::vector<const Kernels*> runnable() {
@@ -106,9 +112,9 @@ std::vector<std::string> instruction_sets() {
 }
 void use_instruction_set(const std::string& name) { chosen = &named(name); }
 
-Weights::Weights(const std::string& name, long input, long hidden, const Parameters& given, bool backward)
+Weights::Weights(const std::string& name, long input, long hidden, const Parameters& given, bool backward, Format format)
     : cell(cell_named(name)) {
-  packed.input = input, packed.hidden = hidden;
+  packed.input = input, packed.hidden = hidden, packed.format = format;
   cell.shape(&packed);
   buffer_ = Buffer(cell.weight_floats(&packed, backward));
   cell.pack(&packed, &given, buffer_.data(), backward);
@@ -217,15 +223,39 @@ void Saved::backward(const std::vector<Direction>& directions, int threads) cons
   });
 }
 
-Linear::Linear(const float* W, const float* bias, long in, long out)
-    : inputs(in), outputs(out), kernels_(kernels()), packed_(kernels_.linear_floats(in, out)) {
-  kernels_.linear_pack(W, bias, in, out, packed_.data());
+void Weights::step(const Rows& rows, int threads) const {
+  double operations = 2.0 * (double)rows.count * cell.gates * packed.hidden * (packed.input + packed.hidden);
+  Buffer scratch(cell.step_floats(&packed, rows.count));
+  Barrier barrier;
+  on_team(operations > STEP_WORTH_A_TEAM ? threads : 1, [&](int thread, int team) {
+    NoDenormals quiet;
+    cell.step(&packed, &rows, scratch.data(), Group{&barrier, thread, team});
+  });
+}
+
+Linear::Linear(const float* W, const float* bias, long in, long out, Format format)
+    : inputs(in), outputs(out), kernels_(kernels()), packed_(kernels_.linear_floats(format, in, out)) {
+  kernels_.linear_pack(&matrix_, format, W, bias, in, out, packed_.data());
 }
 void Linear::run(const float* x, long rows, float* y, int threads) const {
-  long piece = 64, pieces = (rows + piece - 1) / piece;
+  const long piece = 64, pieces = (rows + piece - 1) / piece;
+  Barrier alone;
   on_items(rows * inputs * outputs < 100000 ? 1 : threads, pieces, [&](long i) {
-    kernels_.linear(packed_.data(), x, i * piece, std::min(rows, (i + 1) * piece), inputs, outputs, y);
+    kernels_.linear(&matrix_, Places::flat(x, inputs), i * piece, std::min(rows, (i + 1) * piece), outputs, Places::flat(y, outputs), Group{&alone, 0, 1});
   });
+}
+void Linear::run(Places x, long rows, Places y, const Group& group) const {
+  kernels_.linear(&matrix_, x, 0, rows, outputs, y, group);
+}
+void layer_norm(const float* x, long rows, long size, const float* gain, const float* bias, float* y, int threads) {
+  const long piece = 64, pieces = (rows + piece - 1) / piece;
+  on_items(rows * size < 100000 ? 1 : threads, pieces, [&](long i) {
+    kernels().layer_norm(x, i * piece, std::min(rows, (i + 1) * piece), size, gain, bias, y);
+  });
+}
+void tanh(const float* x, long size, float* y, int threads) {
+  const long piece = 4096, pieces = (size + piece - 1) / piece;
+  on_items(size < 100000 ? 1 : threads, pieces, [&](long i) { kernels().tanh(x, i * piece, std::min(size, (i + 1) * piece), y); });
 }
 void softmax(const float* x, long rows, long size, float* y, int threads) {
   long piece = 64, pieces = (rows + piece - 1) / piece;

@@ -6,6 +6,7 @@
 
 #include "buffer.h"
 #include "kernels.h"
+#include "team.h"
 
 namespace stepscan {
 
@@ -17,7 +18,8 @@ void use_instruction_set(const std::string& name);
 // One cell's weights, packed for one instruction set. Never changes.
 class Weights {
  public:
-  Weights(const std::string& cell, long input, long hidden, const Parameters& given, bool backward);
+  Weights(const std::string& cell, long input, long hidden, const Parameters& given, bool backward, Format format = FLOAT32);
+  void step(const Rows& rows, int threads) const;
   const CellKernels& cell;
   Packed packed{};
 
@@ -53,14 +55,19 @@ class Saved {
 
 class Linear {
  public:
-  Linear(const float* W, const float* bias, long inputs, long outputs);
+  Linear(const float* W, const float* bias, long inputs, long outputs, Format format = FLOAT32);
   void run(const float* x, long rows, float* y, int threads) const;
+  void run(Places x, long rows, Places y, const Group& group) const;  // this thread's share of the outputs
   const long inputs, outputs;
 
  private:
   const Kernels& kernels_;
   Buffer packed_;
+  Matrix matrix_{};
 };
+
+void layer_norm(const float* x, long rows, long size, const float* gain, const float* bias, float* y, int threads);
+void tanh(const float* x, long size, float* y, int threads);
 
 void softmax(const float* x, long rows, long size, float* y, int threads);
 void attend(const float* query, const float* keys, const float* memory, const int64_t* length, const float* score, long batch,

@@ -10,6 +10,7 @@ namespace ISA {
 
 constexpr int WIDEST = 4;  // vectors in a panel
 constexpr int TALLEST = 8;
+constexpr int TILE_FLOATS = TALLEST * WIDEST * LANES;
 
 // Rows that fit into the registers beside `width` vectors of B and one of A.
 constexpr int tallest(int width) {
@@ -19,9 +20,10 @@ constexpr int tallest(int width) {
 // out[m][n] = start[n] + Σ_k rows[m][k] · B[k][n]. K runs over `chunks` pieces of `chunk` numbers, `jump` apart in rows.
 //   rows [M] pointers; B [chunks · chunk][N][LANES]; start [N][LANES] or null for zeros; out [M][N][LANES];
 //   ahead: numbers that will be read soon, of which each k fetches a vector into the second cache; B itself for none
-template <int M, int N>
-static void tile(const float* const* rows, long chunks, long chunk, long jump, const float* B, const float* start,
-                 float* out, const float* ahead) {
+//   W: float, or uint16_t for bfloat16
+template <int M, int N, class W>
+static void tile(const float* const* rows, long chunks, long chunk, long jump, const W* B, const float* start, float* out,
+                 const W* ahead) {
   Vec sum[M][N];
   const float* row[M];
 #pragma GCC unroll 8
@@ -81,22 +83,32 @@ static void outer(const float* A, long lda, long K, const float* B, float* C, lo
     }
 }
 
-typedef void (*Tile)(const float* const*, long, long, long, const float*, const float*, float*, const float*);
+template <class W>
+using Tile = void (*)(const float* const*, long, long, long, const W*, const float*, float*, const W*);
 typedef void (*Outer)(const float*, long, long, const float*, float*, long, int);
 
-#define STEPSCAN_BY_HEIGHT(kernel, N)                                                                       \
-  {kernel<1, N>, kernel<2, N>, kernel<3, N>, kernel<4, N>, kernel<(tallest(N) >= 5 ? 5 : 1), N>,            \
-   kernel<(tallest(N) >= 6 ? 6 : 1), N>, kernel<(tallest(N) >= 7 ? 7 : 1), N>, kernel<(tallest(N) >= 8 ? 8 : 1), N>}
-static const Tile TILES[WIDEST][TALLEST] = {STEPSCAN_BY_HEIGHT(tile, 1), STEPSCAN_BY_HEIGHT(tile, 2),
-                                            STEPSCAN_BY_HEIGHT(tile, 3), STEPSCAN_BY_HEIGHT(tile, 4)};
-static const Outer OUTERS[WIDEST][TALLEST] = {STEPSCAN_BY_HEIGHT(outer, 1), STEPSCAN_BY_HEIGHT(outer, 2),
-                                              STEPSCAN_BY_HEIGHT(outer, 3), STEPSCAN_BY_HEIGHT(outer, 4)};
+// An entry for each number of rows, where no tile is so tall the last that is.
+#define STEPSCAN_BY_HEIGHT(kernel, N, ...)                                                                                   \
+  {kernel<1, N __VA_ARGS__>,                         kernel<2, N __VA_ARGS__>,                                               \
+   kernel<3, N __VA_ARGS__>,                         kernel<(tallest(N) >= 4 ? 4 : 1), N __VA_ARGS__>,                       \
+   kernel<(tallest(N) >= 5 ? 5 : 1), N __VA_ARGS__>, kernel<(tallest(N) >= 6 ? 6 : 1), N __VA_ARGS__>,                       \
+   kernel<(tallest(N) >= 7 ? 7 : 1), N __VA_ARGS__>, kernel<(tallest(N) >= 8 ? 8 : 1), N __VA_ARGS__>}
+#define STEPSCAN_BY_SIZE(kernel, ...)                                                                                        \
+  {STEPSCAN_BY_HEIGHT(kernel, 1, __VA_ARGS__), STEPSCAN_BY_HEIGHT(kernel, 2, __VA_ARGS__),                                   \
+   STEPSCAN_BY_HEIGHT(kernel, 3, __VA_ARGS__), STEPSCAN_BY_HEIGHT(kernel, 4, __VA_ARGS__)}
+template <class W>
+struct Tiles {
+  static constexpr Tile<W> of[WIDEST][TALLEST] = STEPSCAN_BY_SIZE(tile, , W);
+};
+static const Outer OUTERS[WIDEST][TALLEST] = STEPSCAN_BY_SIZE(outer);
+static constexpr auto& TILES = Tiles<float>::of;
 
 // What a tile may fetch ahead while the `tile`-th of a panel runs: each tile a K · LANES piece of the panel after it, where
 // the matrix is larger than a core's second cache keeps.
-constexpr long KEPT = 1 << 18;  // floats
-INLINE const float* fetch_ahead(const float* B, long K, int N, long panel, long panels, int tile) {
-  bool none = panel + 1 >= panels || tile >= N || panels * K * N * LANES <= KEPT;
+constexpr size_t KEPT = 1 << 20;  // bytes
+template <class W>
+INLINE const W* fetch_ahead(const W* B, long K, int N, long panel, long panels, int tile) {
+  bool none = panel + 1 >= panels || tile >= N || panels * K * N * LANES * sizeof(W) <= KEPT;
   return none ? B : B + (N + tile) * K * LANES;
 }
 

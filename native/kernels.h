@@ -18,13 +18,27 @@ struct Gradients {  // the same, all written; `bias_in` and `bias_rec` may be nu
   float* extra[MOST_EXTRAS];
 };
 
-// The same weights in panels (see gemm.h): P panels of `units` blocks of LANES hidden units, each block with its gates.
+// How weights are kept. Activations and sums are float32 in all of them; see matrix.h.
+enum Format { FLOAT32, BFLOAT16, INT8 };
+
+// The weights of one product, K numbers in, in panels of `width` vectors of LANES outputs. Outputs past the last are zeros.
+struct Matrix {
+  Format format;
+  int width;
+  long K, panels;
+  void* B;         // float32, bfloat16: [panels][K][width][LANES]; int8: [panels][⌈K / 4⌉][width][LANES][4]
+  float* bias;     // [panels][width][LANES]: where each sum starts
+  float* scale;    // int8: [panels][width][LANES], what a code of 1 is worth
+  int32_t* start;  // int8: [panels][width][LANES], −128 · Σ codes
+};
+
+// The same weights in panels: each holds `units` blocks of LANES hidden units, each block with its gates.
 struct Packed {
   long input, hidden;
+  Format format;
   int units, in_width, hidden_width;    // blocks a panel; panel widths of what multiplies from the right in backward
   long panels, in_panels, hidden_panels;
-  float *in, *rec;                      // [panels][I or H][units · gates][LANES]
-  float *bias_in, *bias_rec;            // [panels][units · gates][LANES]
+  Matrix in, rec;
   float *in_back, *rec_back;            // [in_panels or hidden_panels][panels · units · gates · LANES][width][LANES], or null
   float* extra[MOST_EXTRAS];            // as the cell's header says
 };
@@ -59,6 +73,23 @@ struct ScanBack {
 
 struct Group;   // team.h
 
+// Where each row's numbers are: in places of their own, or `stride` apart.
+struct Places {
+  float* const* base;
+  float* first;
+  long stride, offset;
+  float* at(long row) const { return (base ? base[row] : first + row * stride) + offset; }
+  Places after(long more) const { return {base, first, stride, offset + more}; }
+  static Places flat(const float* first, long stride) { return {nullptr, const_cast<float*>(first), stride, 0}; }
+};
+// One item of each of `count` rows.
+struct Rows {
+  long count;
+  Places x, h, c;         // [I], [H], [H]
+  Places h_next, c_next;  // [H]; h_next are other places than h, c_next may be those of c
+  bool multiplied;        // x holds input products already, as `products` makes them
+};
+
 // One cell on one instruction set.
 struct CellKernels {
   const char* name;
@@ -67,6 +98,10 @@ struct CellKernels {
   void (*shape)(Packed*);                                                // fills in the sizes from input and hidden
   size_t (*weight_floats)(const Packed*, bool backward);
   void (*pack)(Packed*, const Parameters*, float* memory, bool backward);
+  void (*step)(const Packed*, const Rows*, float* scratch, const Group&);  // one item of each row
+  size_t (*step_floats)(const Packed*, long rows);                         // scratch of `step`
+  size_t (*product_floats)(const Packed*);                                 // of one row's input products
+  void (*products)(const Packed*, const float* x, float* to);              // one row
   size_t (*saved_floats)(const Packed*, const Part*);                    // of a forward pass that saves
   size_t (*scratch_floats)(const Packed*, const Part*, bool save);       // of a forward pass
   size_t (*back_floats)(const Packed*, const Part*);                     // of a backward pass
@@ -82,9 +117,14 @@ struct Kernels {
   int lanes;
   const CellKernels* const* cells;
   int cell_count;
-  size_t (*linear_floats)(long inputs, long outputs);
-  void (*linear_pack)(const float* W, const float* bias, long inputs, long outputs, float* packed);
-  void (*linear)(const float* packed, const float* x, long from, long to, long inputs, long outputs, float* y);
+  size_t (*linear_floats)(Format format, long inputs, long outputs);
+  void (*linear_pack)(Matrix* to, Format format, const float* W, const float* bias, long inputs, long outputs, float* memory);
+  // rows `from … to`, and of their outputs the panels of one thread of a group
+  void (*linear)(const Matrix* weights, Places x, long from, long to, long outputs, Places y, const Group&);
+  void (*layer_norm)(const float* x, long from, long to, long size, const float* gain, const float* bias, float* y);
+  void (*tanh)(const float* x, long from, long to, float* y);
+  // e^((score − the greatest) / temperature) in double precision; false where the greatest is no finite number
+  bool (*chances)(const float* scores, long size, double temperature, double* y);
   void (*softmax)(const float* x, long from, long to, long size, float* y);
   void (*attend)(const float* query, const float* keys, const float* memory, const int64_t* length, const float* score,
                  long from, long to, long queries, long items, long width, long memory_width, float* context,

@@ -15,44 +15,41 @@ long panels_of(long outputs, int* width) {
   *width = best_width(blocks_of(outputs));
   return (blocks_of(outputs) + *width - 1) / *width;
 }
-// packed: [panels][inputs][width][LANES], then biases [panels][width][LANES]
-size_t linear_floats(long inputs, long outputs) {
+Matrix matrix_of(Format format, long inputs, long outputs) {
   int width;
-  return panels_of(outputs, &width) * width * LANES * (inputs + 1);
+  long panels = panels_of(outputs, &width);
+  return {format, width, inputs, panels, nullptr, nullptr, nullptr, nullptr};
 }
-void linear_pack(const float* W, const float* bias, long inputs, long outputs, float* packed) {
-  int width;
-  long panels = panels_of(outputs, &width), stride = width * LANES;
-  float* biases = packed + panels * stride * inputs;
-  for (long j = 0; j < panels * width; j++) {
-    int count = in_block(outputs, j);
-    float* to = packed + (j / width) * inputs * stride + (j % width) * LANES;
-    if (count) pack_block(W, outputs, inputs, j * LANES, to, stride);
-    else for (long k = 0; k < inputs; k++) store(to + k * stride, zero());
-    store(biases + j * LANES, bias && count ? load_part(bias + j * LANES, count) : zero());
-  }
+size_t linear_floats(Format format, long inputs, long outputs) {
+  Matrix m = matrix_of(format, inputs, outputs);
+  Carver c{nullptr};
+  carve(&m, c);
+  return c.used;
+}
+void linear_pack(Matrix* to, Format format, const float* W, const float* bias, long inputs, long outputs, float* memory) {
+  *to = matrix_of(format, inputs, outputs);
+  Carver c{memory};
+  carve(to, c);
+  for (long j = 0; j < to->panels * to->width; j++)
+    pack_vector(*to, j / to->width, (int)(j % to->width), W, j * LANES, in_block(outputs, j), bias);
 }
 // y [rows, outputs] = x [rows, inputs] Wᵀ + b for rows `from … to`
-void linear(const float* packed, const float* x, long from, long to, long inputs, long outputs, float* y) {
-  int width;
-  long panels = panels_of(outputs, &width), stride = width * LANES;
+void linear(const Matrix* weights, Places x, long from, long to, long outputs, Places y, const Group& group) {
+  const Matrix& w = *weights;
+  long from_panel, to_panel;
+  share(w.panels, group.member, group.members, &from_panel, &to_panel);
   for (long first = from; first < to; first += CHUNK)
-    for (long p = 0; p < panels; p++)
-      by_tiles(first, first + CHUNK < to ? first + CHUNK : to, width, [&](long r, int count, int) {
-        const float* rows[TALLEST];
-        alignas(64) float out[TILE_FLOATS];
-        for (int m = 0; m < count; m++) rows[m] = x + (r + m) * inputs;
-        const float* B = packed + p * inputs * stride;
-        TILES[width - 1][count - 1](rows, 1, inputs, 0, B, packed + panels * stride * inputs + p * stride, out, B);
-        for (int m = 0; m < count; m++)
-          for (int v = 0; v < width; v++) {
-            int wide = in_block(outputs, p * width + v);
-            if (wide) store_part(y + (r + m) * outputs + (p * width + v) * LANES, wide, load(out + (m * width + v) * LANES));
-          }
-      });
+    multiply(w, first, first + CHUNK < to ? first + CHUNK : to, from_panel, to_panel, [&](long r) { return x.at(r); },
+             [](long, long, int) {}, [&](long p, long r, int count, const float* out) {
+               for (int m = 0; m < count; m++)
+                 for (int v = 0; v < w.width; v++) {
+                   int wide = in_block(outputs, p * w.width + v);
+                   if (wide) store_part(y.at(r + m) + (p * w.width + v) * LANES, wide, load(out + (m * w.width + v) * LANES));
+                 }
+             });
 }
 
-// ------------------------------------------------------------------------------------------------------------ softmax
+// --------------------------------------------------------------------------------------------------------- elementwise
 
 float sum_of(Vec v) {
   alignas(64) float lane[LANES];
@@ -61,6 +58,59 @@ float sum_of(Vec v) {
   for (int i = 0; i < LANES; i++) sum += lane[i];
   return sum;
 }
+// y = (x − mean) / √(variance + 10⁻⁵) · gain + bias, row by row (Ba et al. 2016)
+void layer_norm(const float* x, long from, long to, long size, const float* gain, const float* bias, float* y) {
+  for (long r = from; r < to; r++) {
+    const float* row = x + r * size;
+    Vec sum = zero(), squares = zero();
+    for (long i = 0; i < size; i += LANES) sum = sum + load_part(row + i, in_block(size, i / LANES));
+    Vec mean = set1(sum_of(sum) / (float)size);
+    for (long i = 0; i < size; i += LANES) {
+      int wide = in_block(size, i / LANES);
+      alignas(64) float lane[LANES] = {};
+      store_part(lane, wide, load_part(row + i, wide) - mean);
+      squares = fma(load(lane), load(lane), squares);
+    }
+    Vec scale = set1(1.f) / sqrt(set1(sum_of(squares) / (float)size + 1e-5f));
+    for (long i = 0; i < size; i += LANES) {
+      int wide = in_block(size, i / LANES);
+      Vec normed = (load_part(row + i, wide) - mean) * scale;
+      store_part(y + r * size + i, wide, fma(normed, load_part(gain + i, wide), load_part(bias + i, wide)));
+    }
+  }
+}
+void tanh_of(const float* x, long from, long to, float* y) {
+  for (long i = from; i < to; i += LANES) {
+    int wide = to - i < LANES ? (int)(to - i) : LANES;
+    store_part(y + i, wide, tanh(load_part(x + i, wide)));
+  }
+}
+
+// e^x for x ≤ 0, to 2 units in the last place: 2^n e^r with |r| ≤ ln 2 / 2, e^r by its series
+INLINE double exp_double(double x) {
+  x = x < -745.0 ? -745.0 : x;
+  double n = (x * 1.4426950408889634 + 6755399441055744.0) - 6755399441055744.0;
+  double r = (x - n * 0.693147180369123816490) - n * 1.90821492927058770002e-10, sum = 1.0 / 6227020800.0;
+  const double inverse[] = {1.0 / 479001600, 1.0 / 39916800, 1.0 / 3628800, 1.0 / 362880, 1.0 / 40320, 1.0 / 5040,
+                            1.0 / 720,       1.0 / 120,      1.0 / 24,      1.0 / 6,      0.5,         1.0,        1.0};
+  for (double a : inverse) sum = sum * r + a;
+  long half = (long)n / 2, rest = (long)n - half;  // in two steps, so that the smallest results are reached
+  unsigned long a = (unsigned long)(half + 1023) << 52, b = (unsigned long)(rest + 1023) << 52;
+  double first, second;
+  __builtin_memcpy(&first, &a, 8), __builtin_memcpy(&second, &b, 8);
+  return sum * first * second;
+}
+bool chances(const float* scores, long size, double temperature, double* y) {
+  double best = -__builtin_inf();
+  bool nan = false;
+  for (long i = 0; i < size; i++) best = scores[i] > best ? scores[i] : best, nan = nan || scores[i] != scores[i];
+  if (nan || best == -__builtin_inf() || best == __builtin_inf()) return false;
+  for (long i = 0; i < size; i++) y[i] = scores[i] == -__builtin_inff() ? 0 : exp_double((scores[i] - best) / temperature);
+  return true;
+}
+
+// ------------------------------------------------------------------------------------------------------------ softmax
+
 void softmax_row(const float* x, long size, float* y) {
   const float lowest = -__builtin_inff();
   float most = lowest;
@@ -158,7 +208,7 @@ const CellKernels* const CELLS[] = {&ELMAN_TANH, &ELMAN_RELU, &LSTM_KERNELS, &GR
 #define STRING(x) STRING_(x)
 extern const Kernels KERNELS;
 const Kernels KERNELS = {STRING(ISA), LANES,   CELLS,  sizeof CELLS / sizeof *CELLS, linear_floats, linear_pack,
-                         linear,      softmax, attend, peak};
+                         linear,      layer_norm, tanh_of, chances, softmax, attend, peak};
 
 }  // namespace ISA
 }  // namespace stepscan

@@ -20,6 +20,7 @@
 #include "gemm.h"
 #include "kernels.h"
 #include "math.h"
+#include "matrix.h"
 #include "team.h"
 
 namespace stepscan {
@@ -31,7 +32,6 @@ constexpr long CHUNK = 256;       // items whose input products are made at a ti
 constexpr long TOKENS = 96;       // items of a piece of dx
 constexpr long DEPTH = 128;       // items of a block of a weight gradient
 constexpr long GROUP = 128;       // rows of a weight gradient that are made together
-constexpr int TILE_FLOATS = TALLEST * WIDEST * LANES;
 
 // Sizes and addresses of one part's buffers. `n` is the number of items.
 template <class Cell>
@@ -101,8 +101,9 @@ struct Recurrent {
   }
   static void carve(Packed* w, Carver& c, bool backward) {
     long vectors = w->units * Cell::gates, outputs = w->panels * vectors * LANES;
-    w->in = c.take(outputs * w->input), w->rec = c.take(outputs * w->hidden);
-    w->bias_in = c.take(outputs), w->bias_rec = c.take(outputs);
+    w->in = {w->format, (int)vectors, w->input, w->panels, nullptr, nullptr, nullptr, nullptr};
+    w->rec = {w->format, (int)vectors, w->hidden, w->panels, nullptr, nullptr, nullptr, nullptr};
+    ISA::carve(&w->in, c), ISA::carve(&w->rec, c);
     w->in_back = backward ? c.take(outputs * w->in_panels * w->in_width * LANES) : nullptr;
     w->rec_back = backward ? c.take(outputs * w->hidden_panels * w->hidden_width * LANES) : nullptr;
     Cell::carve_extras(w, blocks_of(w->hidden), c);
@@ -116,28 +117,21 @@ struct Recurrent {
   static void pack(Packed* w, const Parameters* p, float* memory, bool backward) {
     Carver c{memory};
     carve(w, c, backward);
-    pack_side(*w, p->in, p->bias_in, w->input, Cell::in_order, w->in, w->bias_in);
-    pack_side(*w, p->rec, p->bias_rec, w->hidden, Cell::rec_order, w->rec, w->bias_rec);
+    pack_side(*w, p->in, p->bias_in, Cell::in_order, w->in);
+    pack_side(*w, p->rec, p->bias_rec, Cell::rec_order, w->rec);
     if (backward) {
       pack_back(*w, p->in, w->input, Cell::in_order, w->in_width, w->in_panels, w->in_back);
       pack_back(*w, p->rec, w->hidden, Cell::rec_order, w->hidden_width, w->hidden_panels, w->rec_back);
     }
     Cell::pack_extras(*w, *p);
   }
-  static void pack_side(const Packed& w, const float* W, const float* bias, long K, const int* order, float* out,
-                        float* bias_out) {
-    long vectors = w.units * Cell::gates, stride = vectors * LANES;
-    for (long p = 0; p < w.panels; p++)
-      for (int u = 0; u < w.units; u++)
-        for (int g = 0; g < Cell::gates; g++) {
-          long block = p * w.units + u;
-          int count = in_block(w.hidden, block);
-          float* to = out + p * K * stride + (u * Cell::gates + g) * LANES;
-          float* b = bias_out + p * stride + (u * Cell::gates + g) * LANES;
-          if (count) pack_block(W + order[g] * w.hidden * K, w.hidden, K, block * LANES, to, stride);
-          else for (long k = 0; k < K; k++) store(to + k * stride, zero());
-          store(b, bias && count ? load_part(bias + order[g] * w.hidden + block * LANES, count) : zero());
-        }
+  static void pack_side(const Packed& w, const float* W, const float* bias, const int* order, const Matrix& to) {
+    for (long block = 0; block < w.panels * w.units; block++)
+      for (int g = 0; g < Cell::gates; g++) {
+        const float* own = bias ? bias + order[g] * w.hidden : nullptr;
+        pack_vector(to, block / w.units, (int)(block % w.units) * Cell::gates + g, W + order[g] * w.hidden * to.K, block * LANES,
+                    in_block(w.hidden, block), own);
+      }
   }
   static void pack_back(const Packed& w, const float* W, long columns, const int* order, int width, long panels, float* out) {
     for (long q = 0; q < panels; q++)
@@ -216,20 +210,17 @@ struct Recurrent {
   // gates = W x + b of items `first … last`, of which `base` is the first in the buffer
   static void from_inputs(const Scan& s, B& b, long first, long last, long base, long capacity, long from, long to) {
     const Packed& w = b.w;
-    long I = w.input, row_floats = w.units * Cell::saved * LANES;
-    for (long p = from; p < to; p++)
-      by_tiles(first, last, b.vectors, [&](long n, int count, int) {
-        const float* rows[TALLEST];
-        alignas(64) float out[TILE_FLOATS];
-        for (int m = 0; m < count; m++) rows[m] = s.x + b.part.item[n + m] * I;
-        const float* B = w.in + p * I * b.vectors * LANES;
-        TILES[b.vectors - 1][count - 1](rows, 1, I, 0, B, w.bias_in + p * b.vectors * LANES, out, B);
-        for (int m = 0; m < count; m++)
-          for (int u = 0; u < w.units; u++)
-            for (int g = 0; g < Cell::gates; g++)
-              store(b.gates + (p * capacity + n + m - base) * row_floats + (u * Cell::saved + g) * LANES,
-                    load(out + (m * b.vectors + u * Cell::gates + g) * LANES));
-      });
+    long row_floats = w.units * Cell::saved * LANES;
+    multiply(w.in, first, last, from, to, [&](long n) { return s.x + b.part.item[n] * w.input; }, [](long, long, int) {},
+             [&](long p, long n, int count, const float* out) {
+               for (int m = 0; m < count; m++) spread(w, out + m * b.vectors * LANES, b.gates + (p * capacity + n + m - base) * row_floats);
+             });
+  }
+  // a panel's input products [units · gates][LANES] to where its cell wants them, [units · saved][LANES]
+  INLINE void spread(const Packed& w, const float* product, float* gates) {
+    for (int u = 0; u < w.units; u++)
+      for (int g = 0; g < Cell::gates; g++)
+        store(gates + (u * Cell::saved + g) * LANES, load(product + (u * Cell::gates + g) * LANES));
   }
 
   template <bool save>
@@ -241,33 +232,27 @@ struct Recurrent {
     float* h_next = b.h[(t + 1) & 1];
     long now = save ? part.rows + part.offset[t] : 0;                        // in cells
     long before = save && t ? part.rows + part.offset[t - 1] : 0;
-    for (long p = from; p < to; p++)
-      by_tiles(0, part.active[t], b.vectors, [&](long r, int count, int number) {
-        const float* rows[TALLEST];
-        alignas(64) float out[TILE_FLOATS];
-        for (int m = 0; m < count; m++) rows[m] = h_prev + (r + m) * wide;
-        float* gates = b.gates + (p * capacity + here + r) * row_floats;
-        for (long k = 0; k < count * row_floats; k += 16) __builtin_prefetch(gates + k, 1);
-        const float* B = w.rec + p * H * b.vectors * LANES;
-        TILES[b.vectors - 1][count - 1](rows, 1, H, 0, B, w.bias_rec + p * b.vectors * LANES, out,
-                                        fetch_ahead(B, H, b.vectors, p, to, number));
-        if constexpr (Cell::whole_rows) {
-          for (int m = 0; m < count; m++)
-            __builtin_memcpy(b.product + ((r + m) * w.panels + p) * b.vectors * LANES, out + m * b.vectors * LANES, b.vectors * LANES * 4);
-        } else {
-          for (int m = 0; m < count; m++)
-            for (int u = 0; u < w.units; u++) {
-              long j = p * w.units + u;
-              if (j >= b.blocks) break;
-              float* c = Cell::has_c ? b.cells + (j * in_cells + now + r + m) * LANES : nullptr;
-              const float* c_prev = Cell::has_c ? b.cells + (j * in_cells + before + r + m) * LANES : nullptr;
-              Vec h = Cell::template forward<save>(out + (m * b.vectors + u * Cell::gates) * LANES,
-                                                   gates + m * row_floats + u * Cell::saved * LANES, rows[m] + j * LANES, c_prev, c);
-              store(h_next + (r + m) * wide + j * LANES, h);
-              put(s, b, t, r + m, j, h);
-            }
-        }
-      });
+    auto gates_of = [&](long p, long r) { return b.gates + (p * capacity + here + r) * row_floats; };
+    multiply(w.rec, 0, part.active[t], from, to, [&](long r) { return h_prev + r * wide; },
+             [&](long p, long r, int count) {
+               for (long k = 0; k < count * row_floats; k += 16) __builtin_prefetch(gates_of(p, r) + k, 1);
+             },
+             [&](long p, long r, int count, const float* out) {
+               for (int m = 0; m < count; m++, r++, out += b.vectors * LANES) {
+                 if constexpr (Cell::whole_rows) {
+                   __builtin_memcpy(b.product + (r * w.panels + p) * b.vectors * LANES, out, b.vectors * LANES * 4);
+                 } else {
+                   for (long u = 0, j = p * w.units; u < w.units && j < b.blocks; u++, j++) {
+                     float* c = Cell::has_c ? b.cells + (j * in_cells + now + r) * LANES : nullptr;
+                     const float* c_prev = Cell::has_c ? b.cells + (j * in_cells + before + r) * LANES : nullptr;
+                     Vec h = Cell::template forward<save>(out + u * Cell::gates * LANES, gates_of(p, r) + u * Cell::saved * LANES,
+                                                          h_prev + r * wide + j * LANES, c_prev, c);
+                     store(h_next + r * wide + j * LANES, h);
+                     put(s, b, t, r, j, h);
+                   }
+                 }
+               }
+             });
     if constexpr (Cell::whole_rows)
       for (long r = 0; r < part.active[t]; r++) {
         float* h = h_next + r * wide;
@@ -298,6 +283,63 @@ struct Recurrent {
           store_part(s.c_end + row * H + j * LANES, in_block(H, j), load(b.cells + (j * in_cells + place) * LANES));
       }
       for (long t = length; t < s.steps; t++) __builtin_memset(s.y + (row * s.steps + t) * s.y_stride, 0, H * 4);
+    }
+  }
+
+  // --------------------------------------------------------------------------------- one item of rows that lie anywhere
+
+  // scratch: input products [panels][rows][units · saved][LANES]; where a cell looks at whole rows, also recurrent products
+  // [rows][panels][units · gates][LANES], and c, h and notes of one row
+  static size_t step_floats(const Packed* w, long rows) {
+    size_t row = (size_t)(w->panels * w->units * LANES);
+    return rows * row * Cell::saved + (Cell::whole_rows ? rows * row * Cell::gates + 2 * row + Cell::notes : 0);
+  }
+  static size_t product_floats(const Packed* w) { return (size_t)(w->panels * w->units * Cell::saved * LANES); }
+  static void products(const Packed* w, const float* x, float* to) {
+    multiply(w->in, 0, 1, 0, w->panels, [&](long) { return x; }, [](long, long, int) {},
+             [&](long p, long, int, const float* out) { spread(*w, out, to + p * w->units * Cell::saved * LANES); });
+  }
+  static void step_rows(const Packed* packed, const Rows* given, float* scratch, const Group& group) {
+    const Packed& w = *packed;
+    const Rows& rows = *given;
+    const long row_floats = w.units * Cell::saved * LANES, vectors = w.units * Cell::gates, blocks = blocks_of(w.hidden), n = rows.count;
+    float* product = scratch + w.panels * n * row_floats;  // of whole rows
+    long from, to;
+    share(w.panels, group.member, group.members, &from, &to);
+    auto nothing = [](long, long, int) {};
+    auto gates_of = [&](long p, long r) {
+      return rows.multiplied && !Cell::whole_rows ? rows.x.at(r) + p * row_floats : scratch + (p * n + r) * row_floats;
+    };
+    if (!rows.multiplied)
+      multiply(w.in, 0, n, from, to, [&](long r) { return rows.x.at(r); }, nothing, [&](long p, long r, int count, const float* out) {
+        for (int m = 0; m < count; m++) spread(w, out + m * vectors * LANES, gates_of(p, r + m));
+      });
+    else if (Cell::whole_rows)
+      for (long p = from; p < to; p++)
+        for (long r = 0; r < n; r++) __builtin_memcpy(gates_of(p, r), rows.x.at(r) + p * row_floats, row_floats * 4);
+    multiply(w.rec, 0, n, from, to, [&](long r) { return rows.h.at(r); }, nothing, [&](long p, long r, int count, const float* out) {
+      for (int m = 0; m < count; m++, r++, out += vectors * LANES) {
+        if constexpr (Cell::whole_rows) __builtin_memcpy(product + (r * w.panels + p) * vectors * LANES, out, vectors * LANES * 4);
+        else for (long u = 0, j = p * w.units; u < w.units && j < blocks; u++, j++) {
+          const int wide = in_block(w.hidden, j);
+          alignas(64) float h[LANES], c[LANES];
+          store(h, load_part(rows.h.at(r) + j * LANES, wide));
+          if (Cell::has_c) store(c, load_part(rows.c.at(r) + j * LANES, wide));
+          Vec next = Cell::template forward<false>(out + u * Cell::gates * LANES, gates_of(p, r) + u * Cell::saved * LANES, h, c, c);
+          store_part(rows.h_next.at(r) + j * LANES, wide, next);
+          if (Cell::has_c) store_part(rows.c_next.at(r) + j * LANES, wide, load(c));
+        }
+      }
+    });
+    if constexpr (Cell::whole_rows) {
+      group.wait();
+      float *c = product + n * w.panels * vectors * LANES, *h = c + blocks * LANES, *notes = h + blocks * LANES;
+      for (long r = 0; r < n && group.member == 0; r++) {
+        for (long j = 0; j < blocks; j++) store(c + j * LANES, load_part(rows.c.at(r) + j * LANES, in_block(w.hidden, j)));
+        Cell::template forward_row<false>(w, blocks, product + r * w.panels * vectors * LANES, gates_of(0, r), n * row_floats, c, c, LANES,
+                                          notes, h);
+        __builtin_memcpy(rows.h_next.at(r), h, w.hidden * 4), __builtin_memcpy(rows.c_next.at(r), c, w.hidden * 4);
+      }
     }
   }
 
@@ -557,8 +599,8 @@ struct Recurrent {
   }
 
   static CellKernels kernels(const char* name) {
-    return {name,         Cell::gates,    Cell::has_c ? 2 : 1, Cell::extras, Cell::whole_rows, shape,   weight_floats, pack,
-            saved_floats, scratch_floats, back_floats,         forward,      backward,         items,   item};
+    return {name,      Cell::gates, Cell::has_c ? 2 : 1, Cell::extras,   Cell::whole_rows, shape,    weight_floats, pack,
+            step_rows, step_floats, product_floats, products, saved_floats,        scratch_floats, back_floats,      forward,  backward,      items, item};
   }
 };
 

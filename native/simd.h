@@ -4,6 +4,8 @@
 // standard library, since the linker might keep the copy that an old processor can't run, and are compiled without
 // contraction, so that an expression is rounded in the same way wherever it stands.
 #pragma once
+#include <cstddef>
+#include <cstdint>
 
 #if defined(STEPSCAN_AVX512) || defined(STEPSCAN_AVX2)
 #include <immintrin.h>
@@ -25,6 +27,7 @@
 #endif
 
 namespace stepscan {
+extern const bool HAS_VNNI;  // engine.cpp: whether this processor has vpdpbusd
 namespace ISA {
 #include ISA_HEADER
 }  // namespace ISA

@@ -7,6 +7,9 @@ constexpr int REGISTERS = 16;
 INLINE Vec zero() { return _mm256_setzero_ps(); }
 INLINE Vec set1(float x) { return _mm256_set1_ps(x); }
 INLINE Vec load(const float* p) { return _mm256_loadu_ps(p); }
+INLINE Vec load(const uint16_t* p) {  // bfloat16
+  return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i*)p)), 16));
+}
 INLINE void store(float* p, Vec v) { _mm256_storeu_ps(p, v); }
 INLINE __m256i first(int n) {
   return _mm256_cmpgt_epi32(_mm256_set1_epi32(n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
@@ -43,4 +46,23 @@ INLINE void transpose(Vec r[LANES]) {
     t[i + 4] = _mm256_permute2f128_ps(r[i], r[i + 4], 0x31);
   }
   for (int i = 0; i < 8; i++) r[i] = t[i];
+}
+
+using Whole = __m256i;  // 8 whole numbers of 32 bits, or 32 bytes
+INLINE Whole whole_zero() { return _mm256_setzero_si256(); }
+INLINE Whole load(const int32_t* p) { return _mm256_loadu_si256((const __m256i*)p); }
+INLINE Whole four_bytes(const uint8_t* p) { int x; __builtin_memcpy(&x, p, 4); return _mm256_set1_epi32(x); }
+INLINE Vec as_floats(Whole x) { return _mm256_cvtepi32_ps(x); }
+// sum + Σ of four products, bytes 0 … 255 of a and -128 … 127 of b
+INLINE Whole dot4(Whole sum, Whole a, Whole b) {
+  Whole even = _mm256_madd_epi16(_mm256_and_si256(a, _mm256_set1_epi16(255)), _mm256_srai_epi16(_mm256_slli_epi16(b, 8), 8));
+  Whole odd = _mm256_madd_epi16(_mm256_srli_epi16(a, 8), _mm256_srai_epi16(b, 8));
+  return _mm256_add_epi32(sum, _mm256_add_epi32(even, odd));
+}
+// whole numbers -32767 … 32767, plus 32768, as [4 high bytes, 4 low bytes] for each four
+INLINE void store_codes(Vec v, uint8_t* codes) {
+  const __m256i order = _mm256_broadcastsi128_si256(_mm_setr_epi8(1, 5, 9, 13, 0, 4, 8, 12, -1, -1, -1, -1, -1, -1, -1, -1));
+  __m256i u = _mm256_add_epi32(_mm256_cvtps_epi32(v), _mm256_set1_epi32(32768));
+  __m256i bytes = _mm256_permute4x64_epi64(_mm256_shuffle_epi8(u, order), 0x08);
+  _mm_storeu_si128((__m128i*)codes, _mm256_castsi256_si128(bytes));
 }

@@ -7,6 +7,9 @@ constexpr int REGISTERS = 32;  // vector registers
 INLINE Vec zero() { return _mm512_setzero_ps(); }
 INLINE Vec set1(float x) { return _mm512_set1_ps(x); }
 INLINE Vec load(const float* p) { return _mm512_loadu_ps(p); }
+INLINE Vec load(const uint16_t* p) {  // bfloat16
+  return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i*)p)), 16));
+}
 INLINE void store(float* p, Vec v) { _mm512_storeu_ps(p, v); }
 INLINE __mmask16 first(int n) { return (__mmask16)((1u << n) - 1u); }
 INLINE Vec load_part(const float* p, int n) { return _mm512_maskz_loadu_ps(first(n), p); }
@@ -44,4 +47,26 @@ INLINE void transpose(Vec r[LANES]) {
     r[q] = _mm512_shuffle_f32x4(t[q], t[q + 8], 0x88);
     r[q + 8] = _mm512_shuffle_f32x4(t[q], t[q + 8], 0xdd);
   }
+}
+
+using Whole = __m512i;  // 16 whole numbers of 32 bits, or 64 bytes
+INLINE Whole whole_zero() { return _mm512_setzero_si512(); }
+INLINE Whole load(const int32_t* p) { return _mm512_loadu_si512(p); }
+INLINE Whole four_bytes(const uint8_t* p) { int x; __builtin_memcpy(&x, p, 4); return _mm512_set1_epi32(x); }
+INLINE Vec as_floats(Whole x) { return _mm512_cvtepi32_ps(x); }
+// sum + Σ of four products, bytes 0 … 255 of a and -128 … 127 of b
+INLINE Whole dot4(Whole sum, Whole a, Whole b) {
+  Whole even = _mm512_madd_epi16(_mm512_and_si512(a, _mm512_set1_epi16(255)), _mm512_srai_epi16(_mm512_slli_epi16(b, 8), 8));
+  Whole odd = _mm512_madd_epi16(_mm512_srli_epi16(a, 8), _mm512_srai_epi16(b, 8));
+  return _mm512_add_epi32(sum, _mm512_add_epi32(even, odd));
+}
+#define STEPSCAN_HAS_DOT_INSTRUCTION __attribute__((target("avx512vnni")))
+INLINE STEPSCAN_HAS_DOT_INSTRUCTION Whole dot4_fast(Whole sum, Whole a, Whole b) { return _mm512_dpbusd_epi32(sum, a, b); }
+INLINE bool has_dot_instruction() { return HAS_VNNI; }
+// whole numbers -32767 … 32767, plus 32768, as [4 high bytes, 4 low bytes] for each four
+INLINE void store_codes(Vec v, uint8_t* codes) {
+  const __m512i order = _mm512_broadcast_i32x4(_mm_setr_epi8(1, 5, 9, 13, 0, 4, 8, 12, -1, -1, -1, -1, -1, -1, -1, -1));
+  __m512i u = _mm512_add_epi32(_mm512_cvtps_epi32(v), _mm512_set1_epi32(32768));
+  __m512i bytes = _mm512_permutexvar_epi64(_mm512_setr_epi64(0, 2, 4, 6, 0, 2, 4, 6), _mm512_shuffle_epi8(u, order));
+  _mm256_storeu_si256((__m256i*)codes, _mm512_castsi512_si256(bytes));
 }

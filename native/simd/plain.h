@@ -14,6 +14,10 @@ INLINE Vec fma(Vec a, Vec b, Vec c) { return a * b + c; }  // two roundings, eve
 INLINE Vec zero() { return Vec{0, 0, 0, 0}; }
 INLINE Vec set1(float x) { return Vec{x, x, x, x}; }
 INLINE Vec load(const float* p) { Vec v; __builtin_memcpy(&v, p, sizeof v); return v; }
+INLINE Vec load(const uint16_t* p) {  // bfloat16
+  Int v = {p[0], p[1], p[2], p[3]};
+  return (Vec)(v << 16);
+}
 INLINE void store(float* p, Vec v) { __builtin_memcpy(p, &v, sizeof v); }
 INLINE Vec load_part(const float* p, int n) {
   Vec v = zero();
@@ -36,4 +40,20 @@ INLINE Vec sqrt(Vec x) {
 INLINE void transpose(Vec r[LANES]) {
   for (int i = 0; i < LANES; i++)
     for (int j = 0; j < i; j++) { float held = r[i][j]; r[i][j] = r[j][i]; r[j][i] = held; }
+}
+
+typedef Int Whole;  // 4 whole numbers of 32 bits, or 16 bytes
+INLINE Whole whole_zero() { return Whole{0, 0, 0, 0}; }
+INLINE Whole load(const int32_t* p) { Whole v; __builtin_memcpy(&v, p, sizeof v); return v; }
+INLINE Whole four_bytes(const uint8_t* p) { int x; __builtin_memcpy(&x, p, 4); return Whole{x, x, x, x}; }
+INLINE Vec as_floats(Whole x) { return __builtin_convertvector(x, Vec); }
+// sum + Σ of four products, bytes 0 … 255 of a and -128 … 127 of b
+INLINE Whole dot4(Whole sum, Whole a, Whole b) {
+  for (int byte = 0; byte < 4; byte++) sum += ((a >> (8 * byte)) & 255) * ((b << (24 - 8 * byte)) >> 24);
+  return sum;
+}
+// whole numbers -32767 … 32767, plus 32768, as [4 high bytes, 4 low bytes] for each four
+INLINE void store_codes(Vec v, uint8_t* codes) {
+  Whole u = __builtin_convertvector(v, Whole) + 32768;
+  for (int i = 0; i < 4; i++) codes[i] = (uint8_t)(u[i] >> 8), codes[4 + i] = (uint8_t)u[i];
 }

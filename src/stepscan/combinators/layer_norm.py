@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from stepscan.contract import Pointwise
+from stepscan.kernels import torch_ops
 from stepscan.registry import register
 from stepscan.state import State
 
@@ -20,7 +21,7 @@ class LayerNorm(Pointwise):
     def __init__(self, size: int) -> None:
         super().__init__()
         self.input_size = self.output_size = size
-        self.norm = nn.LayerNorm(size)
+        self.norm = torch_ops.LayerNorm(size)
 
     def transform(self, x: Tensor, state: State | None = None) -> Tensor:
         return self.norm(x)

@@ -24,7 +24,9 @@ from stepscan.state import State
 
 __all__ = [
     "Direction",
+    "LayerNorm",
     "Linear",
+    "Tanh",
     "attend",
     "attends_natively",
     "linear",
@@ -32,6 +34,7 @@ __all__ = [
     "softmax",
     "step",
     "suits",
+    "tanh",
     "transformed",
 ]
 
@@ -365,6 +368,40 @@ def linear(owner: nn.Module, x: Tensor, weight: Tensor, bias: Tensor | None) -> 
     y = x.new_empty(*x.shape[:-1], outputs)
     packed.run(x.data_ptr(), x.numel() // inputs, y.data_ptr(), torch.get_num_threads())
     return y
+
+
+# Number by number -----------------------------------------------------------------------------------------------------
+
+
+def tanh(x: Tensor) -> Tensor:
+    """Hyperbolic tangent, natively where no gradient is asked for."""
+    if torch.is_grad_enabled() or not _plain(x, x):
+        return torch.tanh(x)
+    x = x.contiguous()
+    y = torch.empty_like(x)
+    library.tanh(x.data_ptr(), x.numel(), y.data_ptr(), torch.get_num_threads())
+    return y
+
+
+class Tanh(nn.Module):
+    """`tanh` as a module."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return tanh(x)
+
+
+class LayerNorm(nn.LayerNorm):
+    """`nn.LayerNorm` over the last dimension; natively where no gradient is asked for."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        size = x.shape[-1]
+        if torch.is_grad_enabled() or self.weight.shape != (size,) or not _plain(self.weight, x):
+            return super().forward(x)
+        x = x.contiguous()
+        y = torch.empty_like(x)
+        addresses = self.weight.data_ptr(), self.bias.data_ptr(), y.data_ptr()
+        library.layer_norm(x.data_ptr(), x.numel() // size, size, *addresses, torch.get_num_threads())
+        return y
 
 
 # Attention ------------------------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from stepscan.combinators.stack import Stack
 from stepscan.contract import Recurrence, check_layers
 from stepscan.errors import nearest
-from stepscan.kernels.torch_ops import Linear, attend, attends_natively, softmax
+from stepscan.kernels.torch_ops import Linear, attend, attends_natively, softmax, tanh
 from stepscan.registry import register
 from stepscan.sequences import Sequences
 from stepscan.state import State
@@ -217,7 +217,7 @@ class AttentiveDecoder(Attentive):
 
     def _look(self, hidden: Tensor, state: AttentiveState) -> tuple[Tensor, Tensor]:
         context, weights = self.attention(hidden, state.keys, state.memory, state.length)
-        return torch.tanh(self.combine(torch.cat([hidden, context], dim=2))), weights
+        return tanh(self.combine(torch.cat([hidden, context], dim=2))), weights
 
     def _with_nothing_to_see(self, inner: State, batch_size: int) -> AttentiveState:
         like = self.combine.weight

@@ -12,10 +12,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from stepscan.cells.transformer import heads_for
-from stepscan.kernels.torch_ops import Linear
+from stepscan.kernels.torch_ops import LayerNorm, Linear
 from stepscan.noise import dropout
 from stepscan.patterns.attention import Attentive, masked_softmax
 from stepscan.registry import register
@@ -51,7 +51,7 @@ class CrossAttention(Attentive):
             raise ValueError(f"the dropout probability must be at least 0 and below 1, got {dropout}")
         self.input_size, self.output_size, self.memory_size = size, size, memory_size
         self.heads, self.dropout = heads_for(size, heads), dropout
-        self.norm = nn.LayerNorm(size)
+        self.norm = LayerNorm(size)
         self.of_query = Linear(size, size)
         self.of_memory = Linear(memory_size, 2 * size)
         self.output = Linear(size, size)

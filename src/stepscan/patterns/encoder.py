@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from stepscan.contract import Layer, check_layers
 from stepscan.errors import nearest
-from stepscan.kernels.torch_ops import Linear
+from stepscan.kernels.torch_ops import Linear, Tanh
 from stepscan.noise import dropout
 from stepscan.patterns.attention import masked_softmax
 from stepscan.patterns.loss import Loss
@@ -74,7 +74,7 @@ class Encoder(nn.Module):
             self.register_buffer("deviation", torch.ones(()))
         if pooling == "attention":
             size = layer.output_size
-            self.relevance = nn.Sequential(Linear(size, size), nn.Tanh(), Linear(size, 1, bias=False))
+            self.relevance = nn.Sequential(Linear(size, size), Tanh(), Linear(size, 1, bias=False))
 
     def encode(self, inputs: Any) -> Tensor:
         """Inputs (ids `[B, T]`, or vectors `[B, T, I]` without an embedding) → feature vectors `[B, H]`."""

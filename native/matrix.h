@@ -1,0 +1,98 @@
+// One product's weights in whichever format they are kept: packing them, and multiplying rows by them.
+#pragma once
+#include "buffer.h"
+#include "int8.h"
+#include "kernels.h"
+
+namespace stepscan {
+namespace ISA {
+
+INLINE size_t floats_of(const Matrix& m) {  // memory of B
+  size_t vectors = (size_t)m.panels * m.width * LANES;
+  return m.format == INT8 ? vectors * fours(m.K) : m.format == BFLOAT16 ? (vectors * m.K + 1) / 2 : vectors * m.K;
+}
+INLINE void carve(Matrix* m, Carver& c) {
+  long vectors = m->panels * m->width * LANES;
+  m->B = c.take((long)floats_of(*m));
+  m->bias = c.take(vectors);
+  m->scale = m->format == INT8 ? c.take(vectors) : nullptr;
+  m->start = m->format == INT8 ? (int32_t*)c.take(vectors) : nullptr;
+}
+
+// Vector `v` of a panel from W rows `row … row + count`, `[rows][K]`, and their biases; `count` 0 makes zeros.
+INLINE void pack_vector(const Matrix& m, long panel, int v, const float* W, long row, int count, const float* bias) {
+  long stride = m.width * LANES, K = m.K, at = (panel * m.width + v) * LANES;
+  store(m.bias + at, bias && count ? load_part(bias + row, count) : zero());
+  if (m.format == FLOAT32) {
+    float* to = (float*)m.B + panel * K * stride + v * LANES;
+    if (count) pack_block(W, row + count, K, row, to, stride);
+    else for (long k = 0; k < K; k++) store(to + k * stride, zero());
+  } else if (m.format == BFLOAT16) {
+    uint16_t* to = (uint16_t*)m.B + panel * K * stride + v * LANES;
+    for (long k = 0; k < K; k++)
+      for (int i = 0; i < LANES; i++) {
+        uint32_t bits = 0;
+        if (i < count) __builtin_memcpy(&bits, W + (row + i) * K + k, 4);
+        to[k * stride + i] = (uint16_t)((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);  // to the nearest, of two the even
+      }
+  } else {
+    int8_t* to = (int8_t*)m.B + panel * fours(K) * stride * 4 + v * LANES * 4;
+    for (int i = 0; i < LANES; i++) {
+      const float* w = W + (row + i) * K;
+      float top = 0;
+      for (long k = 0; i < count && k < K; k++) top = w[k] > top ? w[k] : -w[k] > top ? -w[k] : top;
+      int sum = 0;
+      for (long k = 0; k < 4 * fours(K); k++) {
+        float code = i < count && k < K && top > 0 ? w[k] * (127.f / top) : 0;
+        int whole = (int)((code + 12582912.f) - 12582912.f);  // to the nearest
+        to[k / 4 * stride * 4 + i * 4 + k % 4] = (int8_t)whole;
+        sum += whole;
+      }
+      m.scale[at + i] = top / 127.f, m.start[at + i] = -128 * sum;
+    }
+  }
+}
+
+template <class W>
+INLINE void run_tile(int width, int count, const float* const* rows, long K, const W* B, const float* bias, float* out, const W* ahead) {
+  Tiles<W>::of[width - 1][count - 1](rows, 1, K, 0, B, bias, out, ahead);
+}
+
+// out = bias + W · row for rows `first … last` and panels `from … to`.
+//   row(r) -> const float* [K];  before(p, r, count) as soon as it is known which come next;
+//   use(p, r, count, out [count][width][LANES])
+template <class Row, class Before, class Use>
+INLINE void multiply(const Matrix& m, long first, long last, long from, long to, Row row, Before before, Use use) {
+  alignas(64) float out[TILE_FLOATS];
+  const long stride = m.width * LANES;
+  auto floats = [&](auto* B) {
+    for (long p = from; p < to; p++) {
+      auto* panel = B + p * m.K * stride;
+      by_tiles(first, last, m.width, [&](long r, int count, int number) {
+        const float* rows[TALLEST];
+        for (int i = 0; i < count; i++) rows[i] = row(r + i);
+        before(p, r, count);
+        run_tile(m.width, count, rows, m.K, panel, m.bias + p * stride, out, fetch_ahead(panel, m.K, m.width, p, to, number));
+        use(p, r, count, out);
+      });
+    }
+  };
+  if (m.format == FLOAT32) return floats((const float*)m.B);
+  if (m.format == BFLOAT16) return floats((const uint16_t*)m.B);
+  long four = fours(m.K), most = tallest_dot(m.width);
+  uint8_t* codes = (uint8_t*)__builtin_alloca((size_t)(most * four * 8));
+  float worth[TALLEST];
+  for (long r = first; r < last; r += most) {
+    int count = (int)(last - r < most ? last - r : most);
+    for (int i = 0; i < count; i++) worth[i] = encode(row(r + i), m.K, codes + i * four * 8);
+    for (long p = from; p < to; p++) {
+      before(p, r, count);
+      dot_of(m.width, count)(codes, four * 8, worth, four, (const int8_t*)m.B + p * four * stride * 4, m.start + p * stride,
+                             m.scale + p * stride, m.bias + p * stride, out);
+      use(p, r, count, out);
+    }
+  }
+}
+
+}  // namespace ISA
+}  // namespace stepscan

@@ -1,0 +1,322 @@
+"""Layers without torch: a description and its tensors in, a native layer out.
+
+A state is an array `[n, S]` of float32, a row's numbers one after the other, so that `state[rows]` reorders it. Arrays are
+float32 and contiguous; everything has the bits that PyTorch's side has when it answers on its native back end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stepscan.errors import ModelFormatError, SettingsError, UnsupportedLayer, nearest
+from stepscan.kernels.native import library
+
+Array = NDArray[Any]
+Tensors = Mapping[str, Array]
+
+FORMATS = ("float32", "bfloat16", "int8")  # in the order of the native library's
+
+
+class Options(NamedTuple):
+    """How a model runs: its weights' format in memory, and threads at most."""
+
+    weights: str = "float32"
+    threads: int = 1
+
+    @property
+    def format(self) -> int:
+        if self.weights not in FORMATS:
+            raise SettingsError(f"weights are kept as one of {', '.join(FORMATS)}.{nearest(self.weights, FORMATS)}")
+        return FORMATS.index(self.weights)
+
+
+class Layer:
+    """A layer of a model that answers.
+
+    Args:
+        native: the library's layer.
+        described: such as `LSTM(8 → 16)`, for messages.
+        threads: at most.
+        blocking: of a layer that is not causal, the part that is to blame.
+    """
+
+    def __init__(self, native: Any, described: str, threads: int = 1, blocking: str = "") -> None:
+        self.native, self.described, self.threads, self.blocking = native, described, threads, blocking
+        self.input_size: int = native.input_size
+        self.output_size: int = native.output_size
+        self.state_size: int = native.state_size
+        self.causal: bool = native.causal
+        self.condition_size: int = native.condition_size
+
+    def initial_state(self, rows: int) -> Array:
+        """The state before anything was seen, `[rows, S]`."""
+        return np.zeros((rows, self.state_size), np.float32)
+
+    def scan(self, data: Array, lengths: Array, state: Array | None = None) -> tuple[Array, Array]:
+        """Whole sequences: `[B, T, I]` of `lengths [B]` → `[B, T, O]`, zero in the padding, and the final state."""
+        data, lengths = _contiguous(data), np.ascontiguousarray(lengths, np.int64)
+        rows, steps, width = data.shape
+        self._check_width(width)
+        if lengths.shape != (rows,) or (rows and not 0 <= lengths.min() <= lengths.max() <= steps):
+            raise ValueError(f"lengths must be {rows} numbers from 0 to {steps}, got {lengths}")
+        state = self.initial_state(rows) if state is None else self._own(state, rows)
+        outputs = np.empty((rows, steps, self.output_size), np.float32)
+        self.native.scan(*_at(data, lengths), rows, steps, *_at(state, outputs), self.threads)
+        return outputs, state
+
+    def step(self, x: Array, state: Array) -> tuple[Array, Array]:
+        """One item of each row: `x [n, I]` and a state → `[n, O]` and the next state. Changes neither argument."""
+        self.check_causal()
+        x = _contiguous(x)
+        self._check_width(x.shape[1])
+        state = self._own(state, len(x))
+        outputs = np.empty((len(x), self.output_size), np.float32)
+        self.native.step(*_at(x), len(x), *_at(state, outputs), self.threads)
+        return outputs, state
+
+    def readout(self, state: Array) -> Array:
+        """O of a final state: `[n, O]`."""
+        state = _contiguous(state)
+        outputs = np.empty((len(state), self.output_size), np.float32)
+        self.native.readout(*_at(state), len(state), *_at(outputs))
+        return outputs
+
+    def condition(self, vector: Array) -> Array:
+        """`[n, condition_size]` → an initial state, cut from the vector."""
+        vector = _contiguous(vector)
+        if vector.shape[1] != self.condition_size:
+            raise ValueError(f"{self.described} takes {self.condition_size} numbers to start, got {vector.shape[1]}")
+        state = self.initial_state(len(vector))
+        self.native.condition(*_at(vector), len(vector), *_at(state))
+        return state
+
+    def check_causal(self) -> None:
+        """Raise unless the layer can go one step at a time."""
+        if not self.causal:
+            raise SettingsError(
+                f"{self.blocking or self.described} looks at items that are still to come, so it has no step: give it "
+                "whole sequences, or train a model that reads in one direction"
+            )
+
+    def _check_width(self, width: int) -> None:
+        if width != self.input_size:
+            raise ValueError(f"{self.described} takes inputs of {self.input_size} numbers, got {width}")
+
+    def _own(self, state: Array, rows: int) -> Array:
+        if state.shape != (rows, self.state_size):
+            raise ValueError(f"{self.described} has states [{rows}, {self.state_size}], got {list(state.shape)}")
+        return np.array(state, np.float32, order="C")
+
+
+class Linear:
+    """`x Wᵀ + b` over the last dimension.
+
+    Args:
+        weight: `[O, I]`.
+        bias: `[O]`, or None.
+    """
+
+    def __init__(self, weight: Array, bias: Array | None, options: Options) -> None:
+        self.output_size, self.input_size = weight.shape
+        self.threads = options.threads
+        weight, bias = _contiguous(weight), None if bias is None else _contiguous(bias)
+        addresses = (*_at(weight), 0 if bias is None else _at(bias)[0])
+        self.native = library.Linear(*addresses, self.input_size, self.output_size, options.format)
+
+    def __call__(self, x: Array) -> Array:
+        x = _contiguous(x)
+        outputs = np.empty((*x.shape[:-1], self.output_size), np.float32)
+        self.native.run(*_at(x), x.size // self.input_size, *_at(outputs), self.threads)
+        return outputs
+
+
+def linear(tensors: Tensors, prefix: str, options: Options) -> Linear:
+    """The `Linear` whose tensors are `prefix + "weight"` and, where it is there, `prefix + "bias"`."""
+    return Linear(tensors[prefix + "weight"], tensors.get(prefix + "bias"), options)
+
+
+def layer_norm(x: Array, gain: Array, bias: Array) -> Array:
+    """Layer normalisation of `[…, H]` (Ba et al. 2016), with gain and bias `[H]`."""
+    x, gain, bias = _contiguous(x), _contiguous(gain), _contiguous(bias)
+    outputs, size = np.empty_like(x), x.shape[-1]
+    library.layer_norm(*_at(x), x.size // size, size, *_at(gain, bias, outputs), 1)
+    return outputs
+
+
+def tanh(x: Array) -> Array:
+    """Hyperbolic tangent, number by number."""
+    x = _contiguous(x)
+    outputs = np.empty_like(x)
+    library.tanh(*_at(x), x.size, *_at(outputs), 1)
+    return outputs
+
+
+def softmax(scores: Array) -> Array:
+    """Softmax over the last dimension; −∞ has probability 0."""
+    scores = _contiguous(scores)
+    outputs, size = np.empty_like(scores), scores.shape[-1]
+    library.softmax(*_at(scores), scores.size // max(1, size), size, *_at(outputs), 1)
+    return outputs
+
+
+def attend(queries: Array, keys: Array, memory: Array, length: Array, score: Array) -> tuple[Array, Array]:
+    """Additive attention (Bahdanau et al. 2015).
+
+    Args:
+        queries: `[B, T, A]`, keys `[B, S, A]`, memory `[B, S, M]`, length `[B]` of the memory, score: A numbers v.
+
+    Returns:
+        Contexts `[B, T, M]` and weights `[B, T, S]`, softmax over S of v · tanh(query + key); zeros where length is 0.
+    """
+    queries, keys, memory, score = map(_contiguous, (queries, keys, memory, score))
+    length = np.ascontiguousarray(length, np.int64)
+    (rows, steps, width), items, memory_width = queries.shape, keys.shape[1], memory.shape[2]
+    context, weights = np.empty((rows, steps, memory_width), np.float32), np.empty((rows, steps, items), np.float32)
+    sizes = (rows, steps, items, width, memory_width)
+    library.attend(*_at(queries, keys, memory, length, score), *sizes, *_at(context, weights), 1)
+    return context, weights
+
+
+# From descriptions ----------------------------------------------------------------------------------------------------
+
+
+def build_layer(description: Any, tensors: Tensors, prefix: str, options: Options, *, keeps: bool = True) -> Layer:
+    """The layer that a part of `config.json` describes.
+
+    Args:
+        description: `{name: arguments}`.
+        tensors: of the model, by name.
+        prefix: what this layer's names begin with, such as `layer.`.
+        options: how it runs.
+        keeps: whether a pointwise layer's last output is part of the state, for its readout.
+
+    Raises:
+        UnsupportedLayer: it, or a part of it, has no kernel.
+    """
+    name, arguments = described_object(description)
+    if name not in _MAKERS:
+        raise UnsupportedLayer(name, f"the layer {name!r} has no native kernel")
+    return _MAKERS[name](_Part(name, arguments, tensors, prefix, options, keeps))
+
+
+def described_object(description: Any) -> tuple[str, Any]:
+    """The name and the arguments of `{name: arguments}`."""
+    if not isinstance(description, dict) or len(description) != 1:
+        raise ModelFormatError(f"expected a layer, written {{name: arguments}}, got {str(description)[:60]}")
+    return next(iter(description.items()))
+
+
+class _Part(NamedTuple):
+    """One object of a description, and where its tensors are."""
+
+    name: str
+    arguments: Any
+    tensors: Tensors
+    prefix: str
+    options: Options
+    keeps: bool
+
+    def tensor(self, name: str) -> Array | None:
+        found = self.tensors.get(self.prefix + name)
+        return None if found is None else _contiguous(found)
+
+    def inner(self, description: Any, name: str, *, keeps: bool = True) -> Layer:
+        return build_layer(description, self.tensors, f"{self.prefix}{name}.", self.options, keeps=keeps)
+
+    def made(self, native: Any, title: str, blocking: str = "") -> Layer:
+        described = f"{title}({native.input_size} → {native.output_size})"
+        return Layer(native, described, self.options.threads, blocking)
+
+
+_PLAIN = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+_NORMED = (*_PLAIN, "gain_ih", "gain_hh", "bias", "gain_c", "bias_c")
+
+
+def _cell(title: str, names: Sequence[str] = _PLAIN) -> Callable[[_Part], Layer]:
+    def make(part: _Part) -> Layer:
+        kernel = f"elman_{part.arguments.get('nonlinearity', 'tanh')}" if part.name == "elman" else part.name
+        arrays = [part.tensor(name) for name in names]
+        addresses = [0 if array is None else _at(array)[0] for array in arrays]
+        sizes = part.arguments["input_size"], part.arguments["hidden_size"]
+        weights = library.Weights(kernel, *sizes, addresses, False, part.options.format)
+        return part.made(library.make_cell(weights), title)
+
+    return make
+
+
+def _linear(part: _Part) -> Layer:
+    of_weights = linear(part.tensors, f"{part.prefix}projection.", part.options)
+    return part.made(library.make_linear(of_weights.native, part.keeps), "Linear")
+
+
+def _layer_norm(part: _Part) -> Layer:
+    gain, bias = part.tensor("norm.weight"), part.tensor("norm.bias")
+    assert gain is not None and bias is not None  # the folder was held against its description
+    return part.made(library.make_layer_norm(len(gain), *_at(gain, bias), part.keeps), "LayerNorm")
+
+
+def _identity(part: _Part) -> Layer:
+    """Dropout, which only training has."""
+    return part.made(library.make_identity(part.arguments["size"], part.keeps), "Dropout")
+
+
+def _stack(part: _Part) -> Layer:
+    descriptions = part.arguments if isinstance(part.arguments, list) else part.arguments["layers"]
+    pointwise = all(described_object(one)[0] in _POINTWISE for one in descriptions)
+    layers = [part.inner(one, f"layers.{i}", keeps=pointwise and i == 0) for i, one in enumerate(descriptions)]
+    doing = [layer for layer, one in zip(layers, descriptions, strict=True) if described_object(one)[0] not in _IDLE]
+    native = library.make_stack([layer.native for layer in (layers if pointwise else doing)])
+    return part.made(native, "Stack", next((layer.blocking for layer in layers if layer.blocking), ""))
+
+
+def _residual(part: _Part) -> Layer:
+    layer = part.inner(part.arguments["layer"], "layer")
+    return part.made(library.make_residual(layer.native), "Residual", layer.blocking)
+
+
+def _zoneout(part: _Part) -> Layer:
+    layer = part.inner(part.arguments["layer"], "layer")
+    return part.made(library.make_zoneout(layer.native, part.arguments["p"]), "Zoneout")
+
+
+def _weight_drop(part: _Part) -> Layer:
+    return part.inner(part.arguments["layer"], "layer")
+
+
+def _bidirectional(part: _Part) -> Layer:
+    forward = part.inner(part.arguments["forward"], "forward_layer")
+    backward = part.inner(part.arguments["backward"], "backward_layer")
+    layer = part.made(library.make_bidirectional(forward.native, backward.native), "Bidirectional")
+    layer.blocking = layer.described
+    return layer
+
+
+_IDLE = ("dropout", "variational_dropout")
+_POINTWISE = (*_IDLE, "linear", "layer_norm")
+_MAKERS: dict[str, Callable[[_Part], Layer]] = {
+    "elman": _cell("Elman"),
+    "lstm": _cell("LSTM"),
+    "gru": _cell("GRU"),
+    "layer_norm_lstm": _cell("LayerNormLSTM", _NORMED),
+    "linear": _linear,
+    "layer_norm": _layer_norm,
+    "dropout": _identity,
+    "variational_dropout": _identity,
+    "stack": _stack,
+    "residual": _residual,
+    "zoneout": _zoneout,
+    "weight_drop": _weight_drop,
+    "bidirectional": _bidirectional,
+}
+
+
+def _contiguous(array: Array) -> Array:
+    return np.ascontiguousarray(array, np.float32)
+
+
+def _at(*arrays: Array) -> list[int]:
+    return [array.__array_interface__["data"][0] for array in arrays]
