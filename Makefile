@@ -27,7 +27,8 @@ errors: $(VENV)/dev.stamp     ## docs/errors.md, out of what the tests of wrong 
 sanitize:                      ## the kernels' own tests: plain, with address and undefined-behaviour, with thread sanitizer
 	for kind in "" address,undefined thread; do \
 	  cmake -S native -B build/tests-$$kind -DSTEPSCAN_TESTS=ON -DSTEPSCAN_SANITIZE=$$kind > /dev/null && \
-	  cmake --build build/tests-$$kind --parallel 2 && build/tests-$$kind/test_kernels || exit 1; \
+	  cmake --build build/tests-$$kind --parallel 2 && \
+	  build/tests-$$kind/test_kernels && build/tests-$$kind/test_layers || exit 1; \
 	done
 
 format: $(VENV)/dev.stamp

@@ -171,10 +171,10 @@ NB_MODULE(_native, m) {
       .def("__init__", [](Writer* self, Address embedding, long symbols, LayerPointer layer, std::shared_ptr<const Linear> projection, std::shared_ptr<const Linear> head) {
         new (self) Writer(at(embedding), symbols, std::move(layer), std::move(projection), std::move(head));
       }, nb::arg(), nb::arg(), nb::arg(), nb::arg().none(), nb::arg())
-      .def("write", [](const Writer& writer, Address state, long symbol, long length, double temperature, long top_k, double top_p, double min_p,
+      .def("write", [](const Writer& writer, Address state, Address y, long length, double temperature, long top_k, double top_p, double min_p,
                        Address never, Address uniforms, Address to, int threads) {
         nb::gil_scoped_release release;
-        return writer.write(at(state), symbol, length, {temperature, top_k, top_p, min_p}, at<const uint8_t>(never), at<const double>(uniforms), at<int64_t>(to), threads);
+        return writer.write(at(state), at(y), length, {temperature, top_k, top_p, min_p}, at<const uint8_t>(never), at<const double>(uniforms), at<int64_t>(to), threads);
       });
 
   m.def("use_openmp", [](Address parallel, Address thread_number, Address team_size) {

@@ -50,9 +50,9 @@ const Kernels& named(const std::string& name) {
 
 std::atomic<const Kernels*> chosen{nullptr};
 
-// Floating-point operations that are worth a second thread: about ten times what it takes to call one, and for a lone
-// step, between which threads go to sleep, a hundred times.
-constexpr double WORTH_A_TEAM = 1e6, STEP_WORTH_A_TEAM = 2e7;
+// Floating-point operations that are worth a second thread: about ten times what it takes to call one. Of a lone step,
+// between which threads may go to sleep: where its weights are larger than what one core has near (an LSTM of 256 units).
+constexpr double WORTH_A_TEAM = 1e6, STEP_WORTH_A_TEAM = 7e5;
 constexpr long ALONE = 192;     // up to this hidden size a thread takes rows of its own; above it, hidden units of all rows
 constexpr long TOGETHER = 48;   // a row for which no other thread has one is shared from this hidden size on
 
@@ -126,7 +126,7 @@ Saved::Saved(const std::vector<Direction>& directions, const int64_t* lengths, l
     const Packed& w = d.weights->packed;
     for (long r = 0; r < batch; r++) operations += 2.0 * lengths[r] * d.weights->cell.gates * w.hidden * (w.input + w.hidden);
   }
-  worth_a_team_ = operations > (steps == 1 ? STEP_WORTH_A_TEAM : WORTH_A_TEAM);
+  worth_a_team_ = operations > WORTH_A_TEAM;
   threads = worth_a_team_ ? threads : 1;
   std::vector<int64_t> order(batch);
   std::iota(order.begin(), order.end(), 0);

@@ -142,8 +142,8 @@ void softmax(const float* x, long from, long to, long size, float* y) {
 
 // ---------------------------------------------------------------------------------------------------------- attention
 
-// For queries `from … to` of B · queries: weights = softmax(v · tanh(q + k)), context = weights · memory. Rows of `length`
-// 0 get zeros. query [B, queries, width], keys [B, items, width], memory [B, items, memory_width]
+// For queries `from … to` of B · queries: weights = softmax(v · tanh(q + k)), or softmax(q · k) where v, the score, is null;
+// context = weights · memory. Rows of `length` 0 get zeros. query [B, queries, width], keys [B, items, width], memory [B, items, memory_width]
 void attend(const float* query, const float* keys, const float* memory, const int64_t* length, const float* score, long from,
             long to, long queries, long items, long width, long memory_width, float* context, float* weights) {
   for (long n = from; n < to; n++) {
@@ -153,8 +153,8 @@ void attend(const float* query, const float* keys, const float* memory, const in
       Vec sum = zero();
       for (long a = 0; a < width; a += LANES) {
         int wide = in_block(width, a / LANES);
-        Vec hidden = tanh(load_part(query + n * width + a, wide) + load_part(keys + (b * items + s) * width + a, wide));
-        sum = fma(hidden, load_part(score + a, wide), sum);
+        Vec q = load_part(query + n * width + a, wide), k = load_part(keys + (b * items + s) * width + a, wide);
+        sum = score ? fma(tanh(q + k), load_part(score + a, wide), sum) : fma(q, k, sum);
       }
       weight[s] = sum_of(sum);
     }

@@ -72,20 +72,18 @@ Input Writer::read(int64_t symbol) const {
   return {Places::flat(embedding_.data() + symbol * layer_->input, 0), false};
 }
 
-long Writer::write(float* state, int64_t symbol, long length, const Choice& how, const uint8_t* never, const double* uniforms, int64_t* to,
+long Writer::write(float* state, float* y, long length, const Choice& how, const uint8_t* never, const double* uniforms, int64_t* to,
                    int threads) const {
-  const long H = layer_->output, P = projection_ ? projection_->outputs : 0;
-  Buffer scratch(layer_->step_floats(1)), outputs(H + P + symbols);
-  float *y = outputs.data(), *projected = y + H, *scores = projected + P;
+  const long P = projection_ ? projection_->outputs : 0;
+  Buffer scratch(layer_->step_floats(1)), outputs(P + symbols);
+  float *projected = outputs.data(), *scores = projected + P;
   Chooser chooser(symbols);
   Barrier barrier;
-  long written = 0;
-  bool going = length > 0;
+  long written = 0, symbol = 0;
   on_team(threads, [&](int thread, int team) {
     NoDenormals quiet;
     Group group{&barrier, thread, team};
-    while (going) {
-      layer_->step(1, read(symbol), Places::flat(state, 0), Places::flat(y, 0), scratch.data(), group);
+    for (long i = 0; i < length; i++) {
       const float* from = y;
       if (projection_) projection_->run(Places::flat(y, 0), 1, Places::flat(projected, 0), group), group.wait(), from = projected;
       head_->run(Places::flat(from, 0), 1, Places::flat(scores, 0), group);
@@ -93,11 +91,12 @@ long Writer::write(float* state, int64_t symbol, long length, const Choice& how,
       if (thread == 0) {
         for (long v = 0; v < symbols; v++)
           if (never[v]) scores[v] = -std::numeric_limits<float>::infinity();
-        symbol = chooser.choose(scores, how, uniforms[written]);
+        symbol = chooser.choose(scores, how, uniforms[i]);
         if (symbol >= 0) to[written++] = symbol;
-        going = symbol >= 0 && written < length;
       }
       group.wait();
+      if (symbol < 0) return;
+      layer_->step(1, read(symbol), Places::flat(state, 0), Places::flat(y, 0), scratch.data(), group);
     }
   });
   return written;

@@ -16,10 +16,10 @@ class Writer {
   // embedding [V, E]; projection (may be null) and head after the layer
   Writer(const float* embedding, long symbols, LayerPointer layer, std::shared_ptr<const Linear> projection, std::shared_ptr<const Linear> head);
 
-  // Reads `symbol`, chooses the next with uniforms[0], reads that, …; the state [layer.state] has read all but the last.
-  // `never` [V]: symbols that are not chosen. Returns how many were written to `to`; fewer than `length` only where scores
-  // are no finite numbers, or all are forbidden.
-  long write(float* state, int64_t symbol, long length, const Choice&, const uint8_t* never, const double* uniforms, int64_t* to, int threads) const;
+  // Chooses a symbol after the layer's output y [output] with uniforms[0], reads it, chooses the next, …; state [layer.state]
+  // and y are those after what was read last, all that is written. `never` [V]: symbols that are not chosen. Returns how
+  // many were written to `to`; fewer than `length` only where scores are no finite numbers, or all are forbidden.
+  long write(float* state, float* y, long length, const Choice&, const uint8_t* never, const double* uniforms, int64_t* to, int threads) const;
   const long symbols;
 
  private:

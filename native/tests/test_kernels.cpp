@@ -1,54 +1,8 @@
 // Every kernel of every instruction set, with each array ending at a page that may not be touched. Run alone, and under
 // the address, undefined-behaviour and thread sanitizers (`make sanitize`). Values are tested from Python, beside PyTorch.
-#include <sys/mman.h>
-#include <unistd.h>
-
-#include <cmath>
-#include <cstdio>
-#include <cstdlib>
-#include <cstring>
-#include <memory>
 #include <thread>
-#include <vector>
 
-#include "../engine.h"
-#include "../team.h"
-
-using namespace stepscan;
-
-// An array whose last number is the last of a page; the page after it, and the one before, can't be read or written.
-template <class T>
-class Guarded {
- public:
-  explicit Guarded(size_t count, float scale = 0) : count_(count) {
-    size_t page = (size_t)sysconf(_SC_PAGESIZE), inside = (count * sizeof(T) + page - 1) / page * page;
-    size_ = inside + 2 * page;
-    base_ = (char*)mmap(nullptr, size_, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (base_ == MAP_FAILED || (inside && mprotect(base_ + page, inside, PROT_READ | PROT_WRITE))) std::abort();
-    data_ = (T*)(base_ + page + inside - count * sizeof(T));
-    for (size_t i = 0; i < count; i++) data_[i] = (T)(scale * ((float)std::rand() / (float)RAND_MAX - 0.5f));
-  }
-  ~Guarded() { munmap(base_, size_); }
-  Guarded(const Guarded&) = delete;
-  T* get() const { return data_; }
-  bool operator==(const Guarded& other) const { return !std::memcmp(data_, other.data_, count_ * sizeof(T)); }
-
- private:
-  size_t count_, size_;
-  char* base_;
-  T* data_;
-};
-typedef Guarded<float> Floats;
-
-static int failures = 0;
-#define CHECK(what, ...) \
-  if (!(what)) failures++, std::printf("FAILED %s: ", #what), std::printf(__VA_ARGS__), std::printf("\n")
-
-struct Cell {
-  const char* name;
-  int gates, leaves, extras;
-};
-static const Cell CELLS[] = {{"elman_tanh", 1, 1, 0}, {"elman_relu", 1, 1, 0}, {"lstm", 4, 2, 0}, {"gru", 3, 1, 0}, {"layer_norm_lstm", 4, 2, 5}};
+#include "guarded.h"
 
 // Forward and backward in one or two directions; all that comes out.
 struct Run {

@@ -19,7 +19,7 @@ from stepscan.cli import app
 @pytest.mark.parametrize("make", [ss.LSTM, ss.GRU, ss.Elman])
 def test_onnx_runtime_scans_the_same(make: type) -> None:
     cell, inputs = make(5, 7), ss.Sequences(torch.randn(4, 6, 5), [6, 3, 2, 1])
-    run = onnx_rival.runner(cell, inputs, 1)
+    run = onnx_rival.scanner(cell, inputs, 1)
     if run is None:
         pytest.skip("onnx and onnxruntime are not installed")
     expected, _ = cell.scan(inputs)

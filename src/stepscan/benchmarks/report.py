@@ -11,7 +11,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from stepscan.benchmarks import scans, sizes
+from stepscan.benchmarks import scans, sizes, streams
 from stepscan.benchmarks.race import Race, Result, limits
 from stepscan.errors import SettingsError, nearest
 from stepscan.machine import cores, processor
@@ -22,6 +22,9 @@ KINDS: dict[str, Callable[[int, int], Iterator[Race]]] = {
     "scan": scans.scan_results,
     "step": scans.step_results,
     "sizes": sizes.size_results,
+    "stream": streams.stream_results,
+    "generate": streams.generate_results,
+    "sessions": streams.session_results,
 }
 
 
@@ -29,7 +32,7 @@ def bench(kind: str, *, threads: int | None = None, rounds: int = 11, only: str 
     """Race our kernels against PyTorch's and ONNX Runtime's on this machine and print what came.
 
     Args:
-        kind: `scan`, `step` or `sizes`.
+        kind: `scan`, `step`, `sizes`, `stream`, `generate` or `sessions`.
         threads: of torch and of the kernels; by default torch's own choice.
         rounds: how often each rival has its turn.
         only: lines whose name holds this.

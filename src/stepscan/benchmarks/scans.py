@@ -186,7 +186,7 @@ def _inference(name: str, cell: Cell, lengths: Tensor, rounds: int, threads: int
         "torch padded": lambda: peer(x),
         "torch packed": lambda: pad_packed_sequence(peer(pack_padded_sequence(x, lengths, batch_first=True))[0], True),
     }
-    of_onnx = onnx_rival.runner(cell, inputs, threads)
+    of_onnx = onnx_rival.scanner(cell, inputs, threads)
     if of_onnx is not None:
         runners["ONNX Runtime"] = of_onnx
     with torch.no_grad():

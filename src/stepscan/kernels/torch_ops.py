@@ -418,25 +418,31 @@ def softmax(scores: Tensor) -> Tensor:
     return result
 
 
-def attends_natively(score: Tensor, *data: Tensor) -> bool:
+def attends_natively(*data: Tensor) -> bool:
     """Whether `attend` can take these tensors: no gradient is asked for, and they suit the kernels."""
-    return not torch.is_grad_enabled() and all(_plain(score, tensor) for tensor in data)
+    return not torch.is_grad_enabled() and all(_plain(tensor, tensor) for tensor in data)
 
 
-def attend(queries: Tensor, keys: Tensor, memory: Tensor, length: Tensor, score: Tensor) -> tuple[Tensor, Tensor]:
-    """Additive attention (Bahdanau et al. 2015), forward only.
+def attend(
+    queries: Tensor, keys: Tensor, memory: Tensor, length: Tensor, score: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """Additive attention (Bahdanau et al. 2015), or by products (Luong et al. 2015), forward only.
 
     Args:
-        queries: `[B, T, A]`, keys `[B, S, A]`, memory `[B, S, M]`, length `[B]` of the memory, score: A numbers v.
+        queries: `[B, T, A]`, keys `[B, S, A]`, memory `[B, S, M]`, length `[B]` of the memory, score: A numbers v, or
+            None for products.
 
     Returns:
-        Contexts `[B, T, M]` and weights `[B, T, S]`, softmax over S of v · tanh(query + key); zeros where length is 0.
+        Contexts `[B, T, M]` and weights `[B, T, S]`, softmax over S of v · tanh(query + key) or of query · key; zeros
+        where length is 0.
     """
-    queries, keys, memory, length, score = (t.contiguous() for t in (queries, keys, memory, length.long(), score))
+    queries, keys, memory, length = (t.contiguous() for t in (queries, keys, memory, length.long()))
+    score = None if score is None else score.contiguous()
     (batch, steps, width), items, memory_width = queries.shape, keys.shape[1], memory.shape[2]
     context, weights = queries.new_empty(batch, steps, memory_width), queries.new_empty(batch, steps, items)
     library.attend(
-        *(queries.data_ptr(), keys.data_ptr(), memory.data_ptr(), length.data_ptr(), score.data_ptr()),
+        *(queries.data_ptr(), keys.data_ptr(), memory.data_ptr(), length.data_ptr()),
+        0 if score is None else score.data_ptr(),
         *(batch, steps, items, width, memory_width),
         *(context.data_ptr(), weights.data_ptr(), torch.get_num_threads()),
     )

@@ -77,6 +77,8 @@ class ProductAttention(nn.Module):
 
     def forward(self, queries: Tensor, keys: Tensor, memory: Tensor, length: Tensor) -> tuple[Tensor, Tensor]:
         """As `AdditiveAttention`; keys `of_memory(memory)` `[B, S, Q]`."""
+        if attends_natively(queries, keys, memory):
+            return attend(queries, keys, memory, length, None)
         mask = torch.arange(memory.shape[1], device=memory.device) < length[:, None]
         weights = masked_softmax(queries @ keys.transpose(1, 2), mask[:, None])
         return weights @ memory, weights

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from stepscan.contract import Layer, check_layers
-from stepscan.kernels.torch_ops import Linear
+from stepscan.kernels.torch_ops import Linear, softmax
 from stepscan.noise import dropout
 from stepscan.patterns.loss import Loss
 from stepscan.registry import register
@@ -56,7 +56,7 @@ class Transducer(nn.Module):
 
     def probabilities(self, scores: Sequences) -> Sequences:
         """Scores `[B, T, outputs]` → the probability of each class at each item, likewise."""
-        return scores.map(lambda data: data.softmax(dim=2))
+        return scores.map(softmax)
 
     def decide(self, scores: Sequences) -> Sequences:
         """Scores `[B, T, outputs]` → classes `[B, T]`, the most probable."""

@@ -163,21 +163,25 @@ def softmax(scores: Array) -> Array:
     return outputs
 
 
-def attend(queries: Array, keys: Array, memory: Array, length: Array, score: Array) -> tuple[Array, Array]:
-    """Additive attention (Bahdanau et al. 2015).
+def attend(queries: Array, keys: Array, memory: Array, length: Array, score: Array | None) -> tuple[Array, Array]:
+    """Additive attention (Bahdanau et al. 2015), or by products (Luong et al. 2015).
 
     Args:
-        queries: `[B, T, A]`, keys `[B, S, A]`, memory `[B, S, M]`, length `[B]` of the memory, score: A numbers v.
+        queries: `[B, T, A]`, keys `[B, S, A]`, memory `[B, S, M]`, length `[B]` of the memory, score: A numbers v, or
+            None for products.
 
     Returns:
-        Contexts `[B, T, M]` and weights `[B, T, S]`, softmax over S of v · tanh(query + key); zeros where length is 0.
+        Contexts `[B, T, M]` and weights `[B, T, S]`, softmax over S of v · tanh(query + key) or of query · key; zeros
+        where length is 0.
     """
-    queries, keys, memory, score = map(_contiguous, (queries, keys, memory, score))
+    queries, keys, memory = map(_contiguous, (queries, keys, memory))
+    score = None if score is None else _contiguous(score)
     length = np.ascontiguousarray(length, np.int64)
     (rows, steps, width), items, memory_width = queries.shape, keys.shape[1], memory.shape[2]
     context, weights = np.empty((rows, steps, memory_width), np.float32), np.empty((rows, steps, items), np.float32)
     sizes = (rows, steps, items, width, memory_width)
-    library.attend(*_at(queries, keys, memory, length, score), *sizes, *_at(context, weights), 1)
+    v = 0 if score is None else _at(score)[0]
+    library.attend(*_at(queries, keys, memory, length), v, *sizes, *_at(context, weights), 1)
     return context, weights
 
 

@@ -1,0 +1,115 @@
+// Layers that answer, in every format and instruction set: a step, a scan, rows together and alone, one thread and several.
+#include <algorithm>
+
+#include "../writer.h"
+#include "guarded.h"
+
+typedef std::unique_ptr<Floats> Array;
+
+static std::shared_ptr<const Weights> weights_of(const Cell& cell, long I, long H, Format format) {
+  long G = cell.gates * H;
+  Floats in(G * I, 1), rec(G * H, 1), bias_in(G, 1), bias_rec(G, 1);
+  std::vector<Array> extras;
+  Parameters p{in.get(), rec.get(), cell.extras ? nullptr : bias_in.get(), cell.extras ? nullptr : bias_rec.get(), {}};
+  for (int e = 0; e < cell.extras; e++) {
+    extras.push_back(std::make_unique<Floats>(e < 3 ? 4 * H : H, 1));
+    p.extra[e] = extras.back()->get();
+  }
+  return std::make_shared<Weights>(cell.name, I, H, p, false, format);
+}
+static std::shared_ptr<const Linear> linear_of(long I, long O, Format format) {
+  Floats W(O * I, 1), bias(O, 1);
+  return std::make_shared<Linear>(W.get(), bias.get(), I, O, format);
+}
+
+// Whole, item by item, in pieces, among others: the same bits.
+static void check_layer(const char* name, const LayerPointer& layer, Format format) {
+  const long B = 4, T = 5, I = layer->input, O = layer->output, S = layer->state;
+  const int64_t lengths[] = {5, 0, 3, 1};
+  Guarded<int64_t> length(B);
+  std::copy(lengths, lengths + B, length.get());
+  Floats x(B * T * I, 2), y(B * T * O, 1), z(B * T * O, 1), states(B * S), others(B * S);
+  layer->scan({length.get(), B, T}, x.get(), states.get(), S, y.get(), O, 1);
+  layer->scan({length.get(), B, T}, x.get(), others.get(), S, z.get(), O, 3);
+  CHECK(y == z && states == others, "%s, format %d: threads give other bits", name, format);
+  for (long b = 0; b < B; b++)
+    for (long n = (b * T + lengths[b]) * O; n < (b + 1) * T * O; n++) CHECK(y.get()[n] == 0, "%s: padding is not zero", name);
+  Floats read(O), last(O);
+  layer->readout(states.get(), read.get());
+  std::memcpy(last.get(), y.get() + 4 * O, O * 4);
+  if (!layer->causal) return;
+  CHECK(read == last, "%s, format %d: the readout is not the last output", name, format);
+  for (int threads : {1, 2}) {
+    Stream stream(layer);
+    Floats out(T * O);
+    stream.push(x.get(), 2, out.get(), threads), stream.push(x.get() + 2 * I, 0, out.get(), threads), stream.push(x.get() + 2 * I, 3, out.get() + 2 * O, threads);
+    CHECK(!std::memcmp(out.get(), y.get(), T * O * 4), "%s, format %d: a stream has other bits than a scan", name, format);
+    CHECK(!std::memcmp(stream.state(), states.get(), stream.bytes()), "%s: a stream ends in another state", name);
+  }
+  std::vector<std::unique_ptr<Stream>> streams;
+  std::vector<Stream*> many;
+  for (long b = 0; b < B; b++) streams.push_back(std::make_unique<Stream>(layer)), many.push_back(streams.back().get());
+  Floats first(B * I, 2), together(B * O), alone(O);
+  push_many(many, first.get(), together.get(), 2);
+  for (long b = 0; b < B; b++) {
+    Stream stream(layer);
+    stream.push(first.get() + b * I, 1, alone.get(), 1);
+    CHECK(!std::memcmp(alone.get(), together.get() + b * O, O * 4), "%s, format %d: a row has other bits among others", name, format);
+    CHECK(!std::memcmp(stream.state(), many[b]->state(), stream.bytes()), "%s: its state has too", name);
+  }
+  Floats vector(layer->condition(), 1), start(S);
+  layer->set_condition(vector.get(), start.get());
+}
+
+static void layers(Format format) {
+  for (const Cell& cell : CELLS) {
+    for (long I : {1, 17})
+      for (long H : {1, 15, 16, 33, 65}) check_layer(cell.name, make_cell(weights_of(cell, I, H, format)), format);
+    LayerPointer narrow = make_cell(weights_of(cell, 9, 9, format)), wide = make_cell(weights_of(cell, 9, 20, format));
+    Floats gain(20, 1), bias(20, 1);
+    check_layer("stack", make_stack({narrow, wide, make_layer_norm(20, gain.get(), bias.get(), false), make_linear(linear_of(20, 3, format), false)}), format);
+    check_layer("residual", make_residual(make_stack({narrow, make_identity(9, false)})), format);
+    check_layer("zoneout", make_zoneout(wide, 0.3), format);
+    check_layer("bidirectional", make_bidirectional(narrow, wide), format);
+    check_layer("bidirectional of others", make_bidirectional(make_residual(narrow), make_stack({wide})), format);
+    check_layer("pointwise", make_stack({make_linear(linear_of(9, 20, format), true), make_identity(20, false)}), format);
+  }
+}
+
+// One thread and two write the same; what is forbidden is not written; a state written down goes on as it would have.
+static void writing(Format format) {
+  const long V = 37, E = 20, H = 65, length = 50;
+  LayerPointer layer = make_stack({make_cell(weights_of(CELLS[2], E, H, format)), make_cell(weights_of(CELLS[3], H, H, format))});
+  Floats table(V * E, 2);
+  for (bool tied : {false, true}) {
+    auto projection = tied ? linear_of(H, E, format) : nullptr;
+    Writer writer(table.get(), V, layer, projection, linear_of(tied ? E : H, V, format));
+    Guarded<uint8_t> never(V);
+    never.get()[3] = 1;
+    Guarded<double> draws(length, 1);
+    for (long i = 0; i < length; i++) draws.get()[i] += 0.5;
+    for (Choice how : {Choice{1, 0, 1, 0}, Choice{0, 0, 1, 0}, Choice{0.7, 5, 0.9, 0.01}, Choice{2, 0, 0.5, 0}}) {
+      Guarded<int64_t> one(length), two(length), rest(length);
+      Floats state(layer->state), y(H), other(layer->state), z(H);
+      long count = writer.write(state.get(), y.get(), length, how, never.get(), draws.get(), one.get(), 1);
+      CHECK(count == length, "%ld written", count);
+      CHECK(writer.write(other.get(), z.get(), 20, how, never.get(), draws.get(), two.get(), 2) == 20, "twenty");
+      CHECK(writer.write(other.get(), z.get(), length - 20, how, never.get(), draws.get() + 20, two.get() + 20, 2) == length - 20, "the rest");
+      CHECK(one == two && state == other && y == z, "two threads, in two pieces, write something else");
+      CHECK(std::find(one.get(), one.get() + length, 3) == one.get() + length, "a forbidden symbol was written");
+    }
+    std::fill(never.get(), never.get() + V, 1);
+    Floats state(layer->state), y(H);
+    int64_t to;
+    CHECK(writer.write(state.get(), y.get(), 1, {1, 0, 1, 0}, never.get(), draws.get(), &to, 1) == 0, "all were forbidden");
+  }
+}
+
+int main() {
+  for (const std::string& isa : instruction_sets()) {
+    use_instruction_set(isa);
+    for (Format format : {FLOAT32, BFLOAT16, INT8}) layers(format), writing(format);
+    std::printf("%s: %d failures\n", isa.c_str(), failures);
+  }
+  return failures != 0;
+}

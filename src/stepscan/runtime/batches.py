@@ -1,0 +1,88 @@
+"""Ragged batches without torch: padded arrays beside the lengths of their rows, and which rows go together.
+
+Dimension letters: B batch, T time, D dimensions of a time step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Array", "Batch", "Words", "by_length", "pad", "pad_numbers"]
+
+Array = NDArray[Any]
+
+
+class Batch(NamedTuple):
+    """Rows of different lengths, right-padded: what `Sequences` is with torch. As a tuple it has two parts, not B."""
+
+    data: Array  # [B, T, …]; what stands in the padding is nobody's business
+    lengths: Array  # [B] int64, 0 … T
+
+    @property
+    def mask(self) -> Array:
+        """`[B, T]` booleans: true where there is an item, false in the padding."""
+        return np.arange(self.data.shape[1]) < self.lengths[:, None]
+
+    @property
+    def is_ragged(self) -> bool:
+        """Whether any row is shorter than T."""
+        return bool((self.lengths < self.data.shape[1]).any())
+
+    def zeroed(self) -> Batch:
+        """The same items with zeros in the padding. Chosen, not multiplied: NaN · 0 is NaN."""
+        if not self.is_ragged:
+            return self
+        mask = self.mask.reshape(*self.data.shape[:2], *[1] * (self.data.ndim - 2))
+        return Batch(np.where(mask, self.data, np.zeros((), self.data.dtype)), self.lengths)
+
+    def last(self, default: Array | None = None) -> Array:
+        """`[B, …]`: each row's last item; for a row of length 0 the row of `default`, or zeros."""
+        rows, steps = self.data.shape[:2]
+        nothing = np.zeros((rows, *self.data.shape[2:]), self.data.dtype) if default is None else default
+        if not steps:
+            return nothing
+        found = self.data[np.arange(rows), np.maximum(self.lengths - 1, 0)]
+        return np.where((self.lengths > 0).reshape(-1, *[1] * (found.ndim - 1)), found, nothing)
+
+    def select(self, rows: Any) -> Batch:
+        """The rows `rows` (indices `[N]`), cut to the longest of them."""
+        lengths = self.lengths[rows]
+        return Batch(self.data[rows, : lengths.max(initial=0)], lengths)
+
+
+class Words(NamedTuple):
+    """Words with their spelling: what `WordAndCharacterEmbedding` reads. Each distinct word is spelled once."""
+
+    words: Batch  # [B, T] ids of words
+    spellings: Batch  # [U, C] ids of characters of the distinct words
+    spelling_of: Array  # [B, T] which row of `spellings` is each word's; 0 in the padding
+
+
+def pad(rows: Sequence[Sequence[int] | Array]) -> Batch:
+    """Rows of ids → `[B, T]` of int64."""
+    lengths = np.fromiter((len(row) for row in rows), dtype=np.int64, count=len(rows))
+    data = np.zeros((len(rows), int(lengths.max(initial=0))), dtype=np.int64)
+    if data.size:
+        data[np.arange(data.shape[1]) < lengths[:, None]] = np.concatenate(
+            [np.asarray(row, dtype=np.int64) for row in rows]
+        )
+    return Batch(data, lengths)
+
+
+def pad_numbers(rows: Sequence[Array]) -> Batch:
+    """Series `[T, D]` of any lengths, at least one → `[B, T, D]` of float64."""
+    lengths = np.fromiter((len(row) for row in rows), dtype=np.int64, count=len(rows))
+    data = np.zeros((len(rows), int(lengths.max()), rows[0].shape[1]))
+    for place, row in enumerate(rows):
+        data[place, : len(row)] = row
+    return Batch(data, lengths)
+
+
+def by_length(lengths: Sequence[int], batch_size: int) -> list[Array]:
+    """Indices of the examples of each batch, longest first: for prediction, where only speed matters."""
+    order = np.argsort(-np.asarray(lengths, dtype=np.int64), kind="stable")
+    return [order[i : i + batch_size] for i in range(0, len(order), batch_size)]

@@ -1,0 +1,80 @@
+"""Generator, the unfold: a sequence out of an initial state, each output the next input."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from stepscan.errors import ModelFormatError, nearest
+from stepscan.runtime.batches import Array, Batch
+from stepscan.runtime.layers import Linear
+from stepscan.runtime.networks.decoder import build_decoder
+from stepscan.runtime.networks.embedding import SYMBOLS, Embedding
+from stepscan.runtime.networks.tensors import Tensors, build_part
+from stepscan.state import State
+
+INITIAL = ("zero", "learned")
+
+
+class Generator:
+    """Predicts the next symbol from those so far; generates by feeding back what was chosen.
+
+    Args:
+        tensors: of its parts; `start` where the initial state is learned, `bias [V]` where the weights are tied.
+        embedding: ids → vectors, described; its vocabulary is what is generated.
+        layer: causal, described.
+        initial: `zero` (the layer's own initial state) or `learned` (a vector that `layer.condition` cuts).
+        tied: whether the output weights are the embedding's. Where layer and embedding differ in width, a projection
+            stands between.
+        dropout, label_smoothing: for training alone.
+    """
+
+    def __init__(
+        self,
+        tensors: Tensors,
+        embedding: Any,
+        layer: Any,
+        initial: str = "zero",
+        tied: bool = False,
+        dropout: float = 0.0,
+        label_smoothing: float = 0.0,
+    ) -> None:
+        if initial not in INITIAL:
+            raise ModelFormatError(f"unknown initial state {initial!r}.{nearest(str(initial), INITIAL)}")
+        self.embedding: Embedding = build_part(SYMBOLS, embedding, tensors.inside("embedding"))
+        self.layer = build_decoder(layer, tensors, "layer")
+        self.start = tensors.array("start", self.layer.condition_size) if initial == "learned" else None
+        size, width = self.layer.output_size, self.embedding.output_size
+        self.projection = tensors.linear("projection", size, width) if tied and size != width else None
+        vocabulary = self.embedding.vocabulary_size
+        self.head = (
+            Linear(self.embedding.weight, tensors.array("bias", vocabulary), tensors.options)
+            if tied
+            else tensors.linear("head", size, vocabulary)
+        )
+
+    def initial_state(self, rows: int) -> State:
+        """The state of so many rows before the first symbol."""
+        if self.start is None:
+            return self.layer.initial_state(rows)
+        return self.layer.condition(np.repeat(self.start[None], rows, axis=0))
+
+    def scan(self, rows: Batch | Sequence[Any], state: State | None = None) -> tuple[Array, Array, State]:
+        """Rows of ids, or a batch `[B, T]` of them → scores of the next symbols `[B, T, V]`, before any softmax, the
+        rows' lengths `[B]`, and the final state."""
+        vectors, lengths = self.embedding(rows)
+        state = self.initial_state(len(lengths)) if state is None else state
+        outputs, state = self.layer.scan(vectors, lengths, state)
+        scores = Batch(self.score(outputs), lengths).zeroed()
+        return scores.data, lengths, state
+
+    def step(self, ids: Array, state: State) -> tuple[Array, State]:
+        """One symbol a row `[B]` and a state → scores of the next `[B, V]` and the next state."""
+        y, state = self.layer.step(self.embedding.step(ids), state)
+        return self.score(y), state
+
+    def score(self, outputs: Array) -> Array:
+        """The layer's outputs `[…, H]` → scores of the next symbol `[…, V]`."""
+        return self.head(outputs if self.projection is None else self.projection(outputs))

@@ -1,0 +1,211 @@
+"""An outline says of a description what building it would show, or raises as building it would."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+import torch
+
+import stepscan as ss
+from stepscan.errors import ModelFormatError, UnsupportedLayer
+from stepscan.registry import build, describe, registered_classes
+from stepscan.runtime.layer_outlines import LayerOutline
+from stepscan.runtime.outline import outline
+
+CELLS = {
+    "elman": lambda i, h: ss.Elman(i, h, "relu"),
+    "elman without bias": lambda i, h: ss.Elman(i, h, bias=False),
+    "gru": ss.GRU,
+    "lstm": lambda i, h: ss.LSTM(i, h, bias=True),
+    "layer_norm_lstm": ss.LayerNormLSTM,
+    "transformer": lambda i, h: ss.Transformer(i, h, heads=2),
+    "linear": ss.Linear,
+}
+AROUND = {
+    "itself": lambda layer: layer,
+    "stack": lambda layer: ss.Stack([layer, ss.Dropout(6, 0.1), ss.LayerNorm(6), ss.Linear(6, 6)]),
+    "residual": lambda layer: ss.Stack(
+        [layer, ss.Residual(ss.Stack([ss.VariationalDropout(6, 0.1), ss.Linear(6, 6)]))]
+    ),
+    "zoneout": lambda layer: ss.Zoneout(layer, 0.1),
+    "weight_drop": lambda layer: ss.WeightDrop(layer, 0.1),
+    "bidirectional": lambda layer: ss.Bidirectional(layer, build(describe(layer))),
+    "attentive_decoder": lambda layer: ss.AttentiveDecoder(layer, 5, 3),
+    "general attention": lambda layer: ss.AttentiveDecoder(layer, 5, 3, kind="general"),
+    "cross_attention": lambda layer: ss.Stack([layer, ss.CrossAttention(6, 5, heads=3)]),
+}
+
+
+def attentive(kind: str = "additive", feeding: bool = False, memory: int = 8) -> ss.Layer:
+    inner = ss.GRU(4 + 6 * feeding, 6)
+    return ss.AttentiveDecoder(inner, memory, 5, input_feeding=feeding, kind=kind)
+
+
+def translator(layer: ss.Layer, size: int = 8, **options: object) -> ss.ConditionedGenerator:
+    return ss.ConditionedGenerator(
+        ss.Embedding(11, 4), ss.LSTM(4, size), ss.Generator(ss.Embedding(9, 4), layer, tied=True, **options)
+    )
+
+
+def words() -> ss.WordAndCharacterEmbedding:
+    spelling = ss.Bidirectional(ss.GRU(3, 2), ss.GRU(3, 2))
+    return ss.WordAndCharacterEmbedding(ss.Embedding(9, 4), ss.Embedding(7, 3), spelling, 0.1)
+
+
+PATTERNS = [
+    lambda: ss.Encoder(ss.Embedding(9, 4), ss.LSTM(4, 6), 3),
+    lambda: ss.Encoder(None, ss.LSTM(4, 6), 1, pooling="attention", decision="number"),
+    lambda: ss.Encoder(ss.Numbers(2), ss.BidirectionalTransformer(2, 6), 3, pooling="max", decision="labels"),
+    lambda: ss.Encoder(ss.Numbers(2, 5), ss.Transformer(5, 6), 3, dropout=0.5, label_smoothing=0.1),
+    lambda: ss.Transducer(words(), ss.Bidirectional(ss.LSTM(8, 6), ss.LSTM(8, 6)), 3),
+    lambda: ss.CRFTransducer(words(), ss.GRU(8, 6), 3, forbidden=[[-1, 0], [0, 2], [0, 1]]),
+    lambda: ss.Generator(ss.Embedding(9, 4), ss.LSTM(4, 6)),
+    lambda: ss.Generator(ss.Embedding(9, 4), ss.LSTM(4, 6), initial="learned", tied=True),
+    lambda: ss.Generator(ss.Embedding(9, 6), ss.Residual(ss.GRU(6, 6)), initial="learned", tied=True),
+    lambda: ss.Forecaster(ss.Numbers(2, 4), ss.GRU(4, 6)),
+    lambda: ss.Forecaster(ss.Numbers(2), ss.GRU(2, 6), head="quantile"),
+    lambda: translator(ss.GRU(4, 6)),
+    lambda: translator(attentive()),
+    lambda: translator(attentive("general", feeding=True)),
+    lambda: translator(attentive("dot", memory=6), 6),
+    lambda: translator(ss.Stack([ss.Transformer(4, 6), ss.CrossAttention(6, 8)])),
+    lambda: ss.ConditionedGenerator(
+        None, ss.LSTM(4, 8), ss.Generator(ss.Embedding(9, 4), ss.Zoneout(ss.GRU(4, 6), 0.1))
+    ),
+]
+
+
+def assert_outlined(model) -> None:
+    found = outline(describe(model))
+    dtypes = {torch.float32: "F32", torch.float64: "F64"}
+    assert found.tensors == {n: (dtypes[t.dtype], tuple(t.shape)) for n, t in model.state_dict().items()}
+    if isinstance(found, LayerOutline):
+        assert (found.input_size, found.output_size) == (model.input_size, model.output_size)
+        assert found.causal == isinstance(model, ss.Recurrence)
+        assert not found.causal or found.condition_size == model.condition_size
+    else:
+        sizes = [part.vocabulary_size for part in model.modules() if isinstance(part, ss.Embedding)]
+        assert sorted(found.vocabularies.values()) == sorted(sizes)
+        decides = isinstance(model, ss.Encoder | ss.Transducer) and getattr(model, "decision", "") != "number"
+        assert found.labels == (model.head.out_features if decides else None)
+
+
+@pytest.mark.parametrize(("cell", "around"), [*itertools.product(CELLS, AROUND)])
+def test_layers(cell, around):
+    """What the constructor refuses, the outline refuses."""
+    layer = CELLS[cell](4, 6)
+    try:
+        whole = AROUND[around](layer)
+    except (TypeError, ValueError):
+        description = {around: {"layer": describe(layer), "p": 0.1}}
+        with pytest.raises((TypeError, ValueError)):
+            outline(description)
+    else:
+        assert_outlined(whole)
+
+
+@pytest.mark.parametrize("make", PATTERNS)
+def test_patterns(make):
+    assert_outlined(make())
+
+
+def test_every_built_in_class_has_an_outline():
+    own = {name for name, cls in registered_classes().items() if cls.__module__.startswith("stepscan.")}
+    for name in own:
+        with pytest.raises(ModelFormatError, match=f"the description of '{name}' does not fit its constructor"):
+            outline({name: {"nothing": 1}})
+
+
+LSTM = {"lstm": {"input_size": 4, "hidden_size": 6}}
+GRU = {"gru": {"input_size": 4, "hidden_size": 6}}
+SEES_ALL = {"bidirectional": {"forward": LSTM, "backward": LSTM}}
+SYMBOLS = {"embedding": {"vocabulary_size": 9, "size": 4}}
+DECODER = {"attentive_decoder": {"layer": GRU, "memory_size": 5, "attention_size": 3}}
+WRONG = [
+    {"elman": {"input_size": 4, "hidden_size": 6, "nonlinearity": "sigmoid"}},
+    {"gru": {"input_size": 0, "hidden_size": 6}},
+    {"gru": {"input_size": 4, "hidden_size": "6"}},
+    {"dropout": {"size": 4, "p": 1}},
+    {"zoneout": {"layer": LSTM, "p": -0.1}},
+    {"zoneout": {"layer": SEES_ALL, "p": 0.1}},
+    {"zoneout": {"layer": DECODER, "p": 0.1}},
+    {"weight_drop": {"layer": {"linear": {"input_size": 4, "output_size": 4}}, "p": 0.1}},
+    {"residual": {"layer": LSTM}},
+    {"stack": []},
+    {"stack": [LSTM, LSTM]},
+    {"stack": [LSTM, 3]},
+    {"bidirectional": {"forward": LSTM, "backward": {"gru": {"input_size": 5, "hidden_size": 6}}}},
+    {"transformer": {"input_size": 4, "hidden_size": 6, "heads": 4}},
+    {"transformer": {"input_size": 4, "hidden_size": 6, "context": 0}},
+    {"attentive_decoder": {"layer": SEES_ALL, "memory_size": 5, "attention_size": 3}},
+    {"attentive_decoder": {"layer": GRU, "memory_size": 5, "attention_size": 3, "kind": "dot"}},
+    {"attentive_decoder": {"layer": GRU, "memory_size": 5, "attention_size": 3, "kind": "cosine"}},
+    {"attentive_decoder": {"layer": GRU, "memory_size": 5, "attention_size": 3, "input_feeding": True}},
+    {"encoder": {"embedding": SYMBOLS, "layer": LSTM, "outputs": 2, "decision": "number"}},
+    {"encoder": {"embedding": SYMBOLS, "layer": LSTM, "outputs": 2, "pooling": "first"}},
+    {"crf_transducer": {"embedding": SYMBOLS, "layer": LSTM, "outputs": 2, "forbidden": [[0, 2]]}},
+    {"crf_transducer": {"embedding": SYMBOLS, "layer": LSTM, "outputs": 2, "forbidden": [[0, 0], [0, 1]]}},
+    {"crf_transducer": {"embedding": SYMBOLS, "layer": LSTM, "outputs": 2, "forbidden": [[-1, 0], [-1, 1]]}},
+    {"generator": {"embedding": SYMBOLS, "layer": SEES_ALL}},
+    {"generator": {"embedding": SYMBOLS, "layer": LSTM, "initial": "random"}},
+    {"forecaster": {"embedding": {"numbers": {"size": 4}}, "layer": LSTM, "head": "student"}},
+    {"forecaster": {"embedding": {"numbers": {"size": 4}}, "layer": SEES_ALL}},
+    {
+        "conditioned_generator": {
+            "embedding": SYMBOLS,
+            "encoder": LSTM,
+            "generator": {"generator": {"embedding": SYMBOLS, "layer": DECODER}},
+        }
+    },
+    {
+        "conditioned_generator": {
+            "embedding": SYMBOLS,
+            "encoder": LSTM,
+            "generator": {"generator": {"embedding": SYMBOLS, "layer": LSTM, "initial": "learned"}},
+        }
+    },
+]
+
+
+@pytest.mark.parametrize("description", WRONG, ids=str)
+def test_what_cannot_be_built_has_no_outline(description):
+    with pytest.raises((TypeError, ValueError, RuntimeError)):
+        build(description)
+    with pytest.raises((TypeError, ValueError)):
+        outline(description)
+
+
+STRICTER = [  # what PyTorch's side would only find when it runs
+    {"encoder": {"embedding": {"embedding": {"vocabulary_size": 9, "size": 5}}, "layer": LSTM, "outputs": 2}},
+    {"encoder": {"embedding": LSTM, "layer": LSTM, "outputs": 2}},
+    {"encoder": {"embedding": SYMBOLS, "layer": LSTM, "outputs": 0}},
+    {"generator": {"embedding": None, "layer": LSTM}},
+    {"generator": {"embedding": SYMBOLS, "layer": LSTM, "tied": 1}},
+    {"forecaster": {"embedding": SYMBOLS, "layer": LSTM}},
+    {"conditioned_generator": {"embedding": SYMBOLS, "encoder": LSTM, "generator": LSTM}},
+    {"crf_transducer": {"embedding": SYMBOLS, "layer": LSTM, "outputs": 2, "forbidden": [[True, False]]}},
+    {"crf_transducer": {"embedding": SYMBOLS, "layer": LSTM, "outputs": 2, "forbidden": 1}},
+    {"word_and_character_embedding": {"words": SYMBOLS, "characters": SYMBOLS, "spelling": SYMBOLS}},
+    {"word_and_character_embedding": {"words": LSTM, "characters": SYMBOLS, "spelling": LSTM}},
+    {"embedding": {"vocabulary_size": 9, "size": 4, "dropout": "0.5"}},
+    {"embedding": {"vocabulary_size": 9, "size": 4, "unknown": -1}},
+]
+
+
+@pytest.mark.parametrize("description", STRICTER, ids=str)
+def test_what_could_not_run_has_no_outline(description):
+    with pytest.raises((TypeError, ValueError)):
+        outline(description)
+
+
+def test_a_layer_that_is_not_built_in():
+    with pytest.raises(
+        UnsupportedLayer, match=r"no layer or model 'lstmm' is built in.*Did you mean 'lstm'\?"
+    ) as caught:
+        outline({"stack": [{"lstmm": {"input_size": 4, "hidden_size": 6}}]})
+    assert caught.value.layer == "lstmm"
+
+
+def test_plain_data_are_themselves():
+    assert outline([1, "a", None, {"a": 1, "b": 2}]) == [1, "a", None, {"a": 1, "b": 2}]

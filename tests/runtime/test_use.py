@@ -1,0 +1,260 @@
+"""A model says the same whether the estimator that trained it answers or its folder, loaded without torch."""
+
+from __future__ import annotations
+
+import random
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+
+import stepscan as ss
+from stepscan.errors import UnsupportedLayer
+from stepscan.kernels import native
+from stepscan.runtime.model import load_model
+
+pytestmark = pytest.mark.skipif(native.library is None, reason="no native library was built")
+
+SMALL: dict[str, Any] = {"hidden_size": 12, "embedding_size": 8, "epochs": 1, "batch_size": 16, "learning_rate": 0.02}
+DRAW = random.Random(0)
+TEXTS = [" ".join(DRAW.choices("abcdefgh", k=DRAW.randint(0, 12))) for _ in range(80)]
+ASKED = [*TEXTS[:20], "", "never seen"]
+CLASSES = ["yes" if "a" in text else "no" for text in TEXTS]
+LABELS = [sorted(set(text.split()) & set("abc")) for text in TEXTS]
+SERIES = [np.array([[len(word), ord(word)] for word in text.split()]).reshape(-1, 2) / 7 for text in TEXTS]
+SENTENCES = [text.split() for text in TEXTS]
+TAGS = [[word.upper() for word in words] for words in SENTENCES]
+SPANS = [["B-x" if word in "ab" else "O" for word in words] for words in SENTENCES]
+SOURCES = ["".join(DRAW.choices("abc", k=DRAW.randint(1, 5))) for _ in range(60)]
+TARGETS = [source[::-1] for source in SOURCES]
+STORY = "one two three\nfour five six\nseven eight\n" * 40
+
+CLASSIFIERS: dict[str, tuple[dict[str, Any], Any, Any]] = {
+    "class": ({}, TEXTS, CLASSES),
+    "numbered classes": ({"pooling": "attention", "cell": "gru"}, TEXTS, [len(text) % 3 for text in TEXTS]),
+    "labels": ({"decision": "labels", "pooling": "mean", "layers": 2}, TEXTS, LABELS),
+    "number": ({"decision": "number", "pooling": "last", "bidirectional": False}, TEXTS, list(map(len, TEXTS))),
+    "series": ({"cell": "elman"}, SERIES, CLASSES),
+}
+TAGGERS: dict[str, tuple[dict[str, Any], Any, Any]] = {
+    "spelled": ({"character_size": 4, "spelling_size": 4}, SENTENCES, TAGS),
+    "words": ({"character_size": 0, "cell": "layer_norm_lstm", "layers": 2}, SENTENCES, TAGS),
+    "crf": ({"character_size": 0, "crf": True, "cell": "gru"}, SENTENCES, SPANS),
+    "series": ({"cell": "lstm,elman", "bidirectional": False}, SERIES, TAGS),
+}
+WRITERS: dict[str, dict[str, Any]] = {
+    "characters": {},
+    "words": {"tokenizer": "word", "tied": True, "cell": "gru", "layers": 2},
+    "bytes": {"tokenizer": "byte", "cell": "elman"},
+}
+TRANSLATORS: dict[str, dict[str, Any]] = {
+    "additive": {},
+    "fed": {"input_feeding": True, "cell": "gru"},
+    "general": {"attention": "general", "layers": 2, "source_tokenizer": "byte"},
+    "none": {"attention": "none", "cell": "elman"},
+}
+
+
+class Both(NamedTuple):
+    trained: Any
+    loaded: Any
+
+
+@pytest.fixture(scope="module")
+def both(tmp_path_factory):
+    """Trains a model of a kind once, and gives it beside what its folder makes."""
+    folder, made = tmp_path_factory.mktemp("models"), {}
+
+    def of(kind: type, name: str, settings: dict[str, Any], *data: Any) -> Both:
+        key = f"{kind.__name__}-{name}"
+        if key not in made:
+            made[key] = kind(**{**SMALL, **settings}).fit(*data)
+            made[key].save(folder / key)
+        return Both(made[key], load_model(folder / key))
+
+    return of
+
+
+def classifiers(both, name: str) -> Both:
+    settings, X, y = CLASSIFIERS[name]
+    return both(ss.Classifier, name, settings, X, y)
+
+
+def taggers(both, name: str) -> Both:
+    settings, X, y = TAGGERS[name]
+    return both(ss.Tagger, name, settings, X, y)
+
+
+def writers(both, name: str) -> Both:
+    return both(ss.LanguageModel, name, {"window": 16, **WRITERS[name]}, STORY)
+
+
+def translators(both, name: str) -> Both:
+    return both(ss.Translator, name, {"tokenizer": "character", **TRANSLATORS[name]}, SOURCES, TARGETS)
+
+
+@pytest.mark.parametrize("name", CLASSIFIERS)
+def test_classifier(both, name):
+    trained, loaded = classifiers(both, name)
+    X, y = CLASSIFIERS[name][1:]
+    asked = X[:20] if name == "series" else ASKED
+    assert (type(loaded).__name__, loaded.decision, loaded.labels_) == (
+        "Classifier",
+        trained.decision,
+        trained.labels_,
+    )
+    assert list(loaded.predict(asked)) == list(trained.predict(asked))
+    assert loaded.answers(asked) == trained.answers(asked)
+    assert np.array_equal(loaded.transform(asked), trained.transform(asked))
+    assert loaded.metrics(X, y) == trained.metrics(X, y)
+    assert loaded.score(X, y) == trained.score(X, y)
+    if name != "number":
+        assert np.array_equal(loaded.predict_proba(asked), trained.predict_proba(asked))
+        assert loaded.log_probabilities(X, y) == trained.log_probabilities(X, y)
+        assert loaded.classes_.tolist() == trained.classes_.tolist()
+
+
+@pytest.mark.parametrize("name", TAGGERS)
+def test_tagger(both, name):
+    trained, loaded = taggers(both, name)
+    X, y = TAGGERS[name][1:]
+    asked = X[:20] if name == "series" else [*X[:20], [], ["Ω", "a", ""]]
+    assert loaded.predict(asked) == trained.predict(asked)
+    assert loaded.answers(asked) == trained.answers(asked)
+    for left, right in zip(loaded.predict_proba(asked), trained.predict_proba(asked), strict=True):
+        assert np.array_equal(left, right)
+    assert loaded.metrics(X, y) == trained.metrics(X, y)
+    for left, right in zip(loaded.log_probabilities(X, y), trained.log_probabilities(X, y), strict=True):
+        assert left == (pytest.approx(right[0], rel=1e-5, abs=1e-6), right[1])
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_language_model(both, name):
+    trained, loaded = writers(both, name)
+    asked = ["one", "seven ei", ""]
+    assert loaded.predict(asked) == trained.predict(asked)
+    assert np.array_equal(loaded.predict_proba(asked), trained.predict_proba(asked))
+    assert loaded.score(STORY) == pytest.approx(trained.score(STORY), rel=1e-6)
+    assert loaded.metrics("one two") == pytest.approx(trained.metrics("one two"), rel=1e-5)
+    for left, right in zip(loaded.log_probabilities(asked), trained.log_probabilities(asked), strict=True):
+        assert left == (pytest.approx(right[0], rel=1e-5), right[1])
+
+
+@pytest.mark.parametrize("name", WRITERS)
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"temperature": 0},
+        {"temperature": 1.5, "seed": 3},
+        {"top_k": 4, "top_p": 0.9, "min_p": 0.01, "seed": 4},
+        {"repetition_penalty": 1.3, "seed": 5},
+        {"stop": ["e"], "seed": 6},
+        {"length": 0},
+    ],
+    ids=lambda options: ",".join(options),
+)
+def test_generated_text(both, name, options):
+    trained, loaded = writers(both, name)
+    for prompt in ("", "one "):
+        given = {"prompt": prompt, "length": 40, **options}
+        assert loaded.generate(**given) == trained.generate(**given)
+
+
+def test_symbols_allowed_and_forbidden(both):
+    trained, loaded = writers(both, "characters")
+    for options in ({"allowed": ["o", "n", "e"]}, {"forbidden": ["e"]}):
+        assert loaded.generate(length=40, seed=1, **options) == trained.generate(length=40, seed=1, **options)
+    with pytest.raises(ss.SettingsError, match="the model has no symbol 'xx'"):
+        loaded.generate(forbidden=["xx"])
+    with pytest.warns(UserWarning, match="the prompt holds symbols that the model never saw"):
+        assert loaded.generate("Ω", length=3, seed=1) == "Ω" + loaded.generate("Ω", length=3, seed=1)[1:]
+
+
+@pytest.mark.parametrize("name", TRANSLATORS)
+def test_translator(both, name):
+    trained, loaded = translators(both, name)
+    asked = [*SOURCES[:10], "", "Ωa"]
+    assert (loaded.beam_width, loaded.length_penalty) == (trained.beam_width, trained.length_penalty)
+    assert loaded.predict(asked) == trained.predict(asked)
+    assert alike(name, loaded.translate(asked, n_best=3), trained.translate(asked, n_best=3))
+    assert [row["translation"] for row in loaded.answers(asked)] == loaded.predict(asked)
+    assert loaded.answers(["ab"], n_best=2)[0]["n_best"][1] == loaded.translate(["ab"], n_best=2)[0][1]._asdict()
+    limits = {"minimum_length": 3, "maximum_length": 6, "prefix": "c", "n_best": 2}
+    assert alike(name, loaded.translate(asked, **limits), trained.translate(asked, **limits))
+    assert loaded.metrics(SOURCES[:10], TARGETS[:10]) == trained.metrics(SOURCES[:10], TARGETS[:10])
+    found, expected = (model.log_probabilities(SOURCES[:5], TARGETS[:5]) for model in (loaded, trained))
+    assert alike(name, [found], [expected])
+
+
+def alike(name: str, found: list[list[Any]], expected: list[list[Any]]) -> bool:
+    """Whether rows of tuples are equal to the bit; with attention of products, which is NumPy's here and PyTorch's
+    there, only nearly."""
+    if name != "general":
+        return found == expected
+    flat = [[value for row in rows for one in row for value in one] for rows in (found, expected)]
+    return flat[0] == [pytest.approx(value, rel=1e-5) if isinstance(value, float) else value for value in flat[1]]
+
+
+@pytest.mark.parametrize("name", ["additive", "fed", "general"])
+def test_where_it_looks(both, name):
+    trained, loaded = translators(both, name)
+    found, expected = (model.attention_weights("abc", "cba") for model in (loaded, trained))
+    assert found[:2] == expected[:2] == (["a", "b", "c", "<eos>"], ["c", "b", "a", "<eos>"])
+    np.testing.assert_allclose(found[2], expected[2], rtol=1e-5 if name == "general" else 0)
+    for model in (trained, loaded):
+        model.coverage_penalty = 0.4
+    found, expected = (model.translate(["abc", "b"], n_best=2, minimum_length=2) for model in (loaded, trained))
+    assert alike(name, found, expected)
+
+
+def test_without_attention(both):
+    _, loaded = translators(both, "none")
+    with pytest.raises(ss.SettingsError, match="train it with attention='additive'"):
+        loaded.attention_weights("a", "a")
+    loaded.coverage_penalty = 0.1
+    with pytest.raises(ss.SettingsError, match="a coverage penalty asks where attention looked"):
+        loaded.predict(["a"])
+
+
+def test_errors_are_the_estimators(both):
+    classifier, tagger = classifiers(both, "class").loaded, taggers(both, "words").loaded
+    writer, series = writers(both, "characters").loaded, classifiers(both, "series").loaded
+    for ask, words in (
+        (lambda: classifier.predict("a b"), "a list is needed, got one text, 'a b'; put it into a list"),
+        (lambda: classifier.predict([3]), "text 1 is 3, not a string"),
+        (lambda: classifier.metrics(["a"], ["never"]), "the model knows none of these labels: it says no, yes"),
+        (lambda: series.predict([[1.0, 2.0]]), "series 1 has 1 dimensions a step, but the model has 2"),
+        (lambda: tagger.predict(["a b"]), "a sentence is a list of tokens, got the text 'a b'; split it first"),
+        (lambda: writer.score(""), "there is no text to score"),
+        (lambda: writer.metrics("one", horizon=2), "a horizon is for forecasts of numbers"),
+        (lambda: writer.metrics("one", dynamic=0.1), "dynamic evaluation goes on training the model, which takes"),
+        (lambda: writer.generate(temperature=-1), "temperature must be a finite number"),
+    ):
+        with pytest.raises(ss.SettingsError, match=words):
+            ask()
+
+
+def test_what_was_trained_is_told(both):
+    trained, loaded = classifiers(both, "labels")
+    assert loaded.history_ == trained.history_
+    assert loaded.settings["layers"] == 2
+    assert repr(loaded).startswith("Classifier('")
+    assert repr(loaded).endswith("Classifier-labels', weights='float32', threads=1)")
+
+
+def test_threads_change_nothing(both, tmp_path):
+    trained, _ = classifiers(both, "class")
+    trained.save(tmp_path / "m")
+    assert np.array_equal(load_model(tmp_path / "m", threads=2).predict_proba(ASKED), trained.predict_proba(ASKED))
+
+
+def test_what_has_no_kernel(tmp_path):
+    writer = ss.LanguageModel(**SMALL, cell="transformer", window=16).fit(STORY)
+    writer.save(tmp_path / "transformer")
+    with pytest.raises(UnsupportedLayer) as found:
+        load_model(tmp_path / "transformer")
+    assert found.value.layer == "transformer"
+    ss.LanguageModel(**SMALL, window=8).fit(np.sin(np.arange(90.0))).save(tmp_path / "numbers")
+    with pytest.raises(UnsupportedLayer) as found:
+        load_model(tmp_path / "numbers")
+    assert found.value.layer == "forecaster"
