@@ -56,11 +56,20 @@ OPTIONS = {
 TORCH_FREE = [
     "stepscan",
     "stepscan.cli",
+    "stepscan.cli.loading",
+    "stepscan.data.reading",
     "stepscan.data.readers",
     "stepscan.data.series",
     "stepscan.data.tokenizers",
     "stepscan.decoding",
     "stepscan.registry",
+    "stepscan.runtime",
+    "stepscan.runtime.classifier",
+    "stepscan.runtime.files",
+    "stepscan.runtime.language_model",
+    "stepscan.runtime.model",
+    "stepscan.runtime.tagger",
+    "stepscan.runtime.translator",
     "stepscan.state",
 ]
 

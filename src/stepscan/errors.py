@@ -35,6 +35,22 @@ class ModelFormatError(StepscanError):
     """A model folder is not one that this version of Stepscan can read."""
 
 
+class UnsupportedLayer(StepscanError):
+    """A model has a layer that the native library has no kernel for, so that only PyTorch can run it.
+
+    Args:
+        layer: the name that the layer is registered under.
+        reason: a sentence: what is missing and what to do.
+    """
+
+    def __init__(self, layer: str, reason: str) -> None:
+        self.layer = layer
+        super().__init__(reason)
+
+    def __reduce__(self) -> tuple[type[UnsupportedLayer], tuple[str, str]]:
+        return UnsupportedLayer, (self.layer, str(self))
+
+
 class NotFittedError(StepscanError):
     """An estimator was asked to work before `fit` or `load`."""
 

@@ -11,7 +11,7 @@ from datasets import ClassLabel, Dataset, DatasetDict, Features, List, Value
 
 import stepscan as ss
 from stepscan.data.readers import read_labelled, read_parallel, read_sentences, read_tagged, read_texts
-from stepscan.estimators.reading import Reading, read_examples
+from stepscan.data.reading import Reading, read_examples
 
 REVIEWS = {"text": ["a good film", "a bad film"], "label": ["pos", "neg"]}
 

@@ -13,9 +13,10 @@ from sklearn.preprocessing import MultiLabelBinarizer
 from toy_tasks import FAST
 
 import stepscan as ss
-from stepscan.estimators.decisions import DECISIONS
-from stepscan.estimators.files import predict, train
-from stepscan.estimators.reading import Reading, read_examples
+from stepscan.data.reading import Reading, read_examples
+from stepscan.estimators.files import train
+from stepscan.runtime.decisions import DECISIONS
+from stepscan.runtime.files import predict
 
 SMALL = {**FAST, "hidden_size": 16, "embedding_size": 8, "batch_size": 8, "epochs": 12, "unknown_probability": 0.0}
 
@@ -240,7 +241,7 @@ def test_command_line(run, tmp_path):
 
 def test_texts_are_read_as_they_are_needed(monkeypatch, tmp_path):
     """Of any number of texts, as many are read ahead as are decided together."""
-    monkeypatch.setattr("stepscan.estimators.files.PORTION", 16)
+    monkeypatch.setattr("stepscan.runtime.files.PORTION", 16)
     texts, labels = topics(40, 0)
     (tmp_path / "a.txt").write_text("".join(f"{','.join(y)} {t}\n" for t, y in zip(texts, labels, strict=True) if y))
     train("classify", [tmp_path / "a.txt"], tmp_path / "m", settings={**SMALL, "epochs": 1, "decision": "labels"})
@@ -251,7 +252,7 @@ def test_texts_are_read_as_they_are_needed(monkeypatch, tmp_path):
             read.append(None)
             yield "a x"
 
-    rows = predict(tmp_path / "m", endless())
+    rows = predict(ss.load(tmp_path / "m"), endless())
     for _ in range(40):
         next(rows)
     assert len(read) == 48

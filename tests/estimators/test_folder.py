@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from toy_tasks import FAST, neighbours, ordered
 
 import stepscan as ss
+from stepscan.estimators.folder import check_savable
 from stepscan.registry import registered_classes
 from stepscan.training.resuming import OF_A_RUN
 
@@ -217,6 +218,47 @@ def test_a_users_own_cell(tmp_path, monkeypatch):
         ss.Classifier(**{**TINY, "cell": "mycell"}).fit(TEXTS, LABELS)
 
 
+def test_a_users_own_cell_is_held_against_the_weights(tmp_path):
+    """It is made without memory for its weights to see what it needs: 10⁸ × 10⁸ of them are refused at once."""
+    ss.Classifier(**{**TINY, "cell": "mycell", "bidirectional": False}).fit(TEXTS, LABELS).save(tmp_path / "model")
+    file = tmp_path / "model" / "config.json"
+    config = json.loads(file.read_text())
+    for size in (5, 10**8):
+        config["model"]["encoder"]["layer"]["mycell"]["hidden_size"] = size
+        file.write_text(json.dumps(config))
+        with pytest.raises(
+            ss.ModelFormatError, match=rf"layer.linear.weight: expected F32 \[{size}, 4\], got F32 \[4, 4\]"
+        ):
+            ss.load(tmp_path / "model")
+
+
+@ss.register("scaled")
+class Scaled(ss.Elman):
+    """A user's cell that looks at its weights while it is made, and keeps a buffer."""
+
+    def __init__(self, input_size: int, hidden_size: int, limit: float = 0.5) -> None:
+        super().__init__(input_size, hidden_size)
+        self.register_buffer("steps", torch.tensor(3))
+        if float(self.weight_hh.detach().abs().max()) > limit:
+            with torch.no_grad():
+                self.weight_hh.mul_(limit)
+
+
+def test_a_users_own_cell_that_looks_at_its_weights(tmp_path):
+    model = ss.Classifier(**{**TINY, "cell": "scaled"}).fit(TEXTS, LABELS)
+    model.save(tmp_path / "model")
+    again = ss.load(tmp_path / "model")
+    np.testing.assert_array_equal(again.predict_proba(TEXTS), model.predict_proba(TEXTS))
+
+
+def test_infinite_settings_and_arguments(tmp_path):
+    model = ss.Classifier(**{**TINY, "clip_norm": float("inf")}).fit(TEXTS, LABELS)
+    model.save(tmp_path / "model")
+    assert ss.load(tmp_path / "model").clip_norm == sys.float_info.max
+    with pytest.raises(ss.StepscanError, match="an argument of one of its layers is infinite"):
+        check_savable(Scaled(2, 3, limit=float("inf")))
+
+
 def test_what_could_not_be_saved_is_said_before_training():
     @ss.register("sharing")
     class Sharing(ss.Elman):
@@ -247,7 +289,9 @@ def test_task_and_model_must_agree(tmp_path):
     model.save(tmp_path / "model")
     config = json.loads((tmp_path / "model" / "config.json").read_text())
     (tmp_path / "model" / "config.json").write_text(json.dumps({**config, "task": "tag", "settings": {}}))
-    with pytest.raises(ss.ModelFormatError, match="the task is 'tag', but the model is a Encoder"):
+    with pytest.raises(
+        ss.ModelFormatError, match="the task is 'tag', but the model is no transducer or crf_transducer: encoder"
+    ):
         ss.load(tmp_path / "model")
 
 

@@ -9,8 +9,10 @@ import pytest
 from rich.console import Console
 
 import stepscan as ss
-from stepscan.estimators.files import Reading, evaluate, train
+from stepscan.data.reading import Reading
+from stepscan.estimators.files import train
 from stepscan.estimators.reproduction import reproduce, show
+from stepscan.runtime.files import evaluate
 
 RECIPE = """
 title = "Good or bad"
@@ -79,7 +81,7 @@ def test_is_training_and_scoring_by_hand(recipe, tmp_path):
         settings=settings,
         reading=reading,
     )
-    figures = evaluate(tmp_path / "by-hand", [files / "test.txt"])
+    figures = evaluate(ss.load(tmp_path / "by-hand"), [files / "test.txt"])
     assert row["value"] == 100 * figures["accuracy"] != 0
     assert row["figures"] == {"macro_f1": figures["macro_f1"], "texts": 3}
     assert (row["parameters"], row["epochs"], row["seed"]) == (trained["parameters"], 2, 3)

@@ -10,7 +10,7 @@ import pytest
 from toy_tasks import FAST, equal_to_the_bit, weights_of
 
 import stepscan as ss
-from stepscan.estimators.spans import first_break, span_scores
+from stepscan.runtime.spans import first_break, span_scores
 
 TINY = {"cell": "gru", "hidden_size": 8, "embedding_size": 8, "character_size": 0, "epochs": 1, "batch_size": 8, **FAST}
 

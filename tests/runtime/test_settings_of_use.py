@@ -7,9 +7,9 @@ import json
 import pytest
 
 import stepscan as ss
+from stepscan import runtime
 from stepscan.estimators.base import ESTIMATORS
 from stepscan.kernels import native
-from stepscan.runtime.model import load_model
 from stepscan.runtime.settings import SETTINGS, check_use
 from stepscan.training.settings import ModelSettings, validated
 
@@ -52,9 +52,9 @@ def test_settings_of_a_folder(models, tmp_path):
         ({"beam_with": 2}, "config.json: Translator has no setting 'beam_with'. Did you mean 'beam_width'?"),
     ):
         (folder / "config.json").write_text(json.dumps({**config, "settings": {**config["settings"], **change}}))
-        for load in (load_model, ss.load):
+        for load in (runtime.load, ss.load):
             with pytest.raises(ss.ModelFormatError, match=words):
                 load(folder)
     del config["settings"]["coverage_penalty"]  # a folder from before there was one
     (folder / "config.json").write_text(json.dumps(config))
-    assert load_model(folder).coverage_penalty == 0
+    assert runtime.load(folder).coverage_penalty == 0

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import random
+import re
 from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
 
 import stepscan as ss
+from stepscan import runtime
 from stepscan.errors import UnsupportedLayer
 from stepscan.kernels import native
-from stepscan.runtime.model import load_model
 
 pytestmark = pytest.mark.skipif(native.library is None, reason="no native library was built")
 
@@ -70,7 +71,7 @@ def both(tmp_path_factory):
         if key not in made:
             made[key] = kind(**{**SMALL, **settings}).fit(*data)
             made[key].save(folder / key)
-        return Both(made[key], load_model(folder / key))
+        return Both(made[key], runtime.load(folder / key))
 
     return of
 
@@ -245,16 +246,25 @@ def test_what_was_trained_is_told(both):
 def test_threads_change_nothing(both, tmp_path):
     trained, _ = classifiers(both, "class")
     trained.save(tmp_path / "m")
-    assert np.array_equal(load_model(tmp_path / "m", threads=2).predict_proba(ASKED), trained.predict_proba(ASKED))
+    assert np.array_equal(runtime.load(tmp_path / "m", threads=2).predict_proba(ASKED), trained.predict_proba(ASKED))
+
+
+def test_wrong_ways_to_run(models):
+    for options, words in (
+        ({"threads": 0}, "threads must be 1 or more, but is 0"),
+        ({"weights": "int4"}, "weights are kept as one of float32, bfloat16, int8. Did you mean 'int8'?"),
+    ):
+        with pytest.raises(ss.SettingsError, match=re.escape(words)):
+            runtime.load(models["classify"], **options)
 
 
 def test_what_has_no_kernel(tmp_path):
     writer = ss.LanguageModel(**SMALL, cell="transformer", window=16).fit(STORY)
     writer.save(tmp_path / "transformer")
     with pytest.raises(UnsupportedLayer) as found:
-        load_model(tmp_path / "transformer")
+        runtime.load(tmp_path / "transformer")
     assert found.value.layer == "transformer"
     ss.LanguageModel(**SMALL, window=8).fit(np.sin(np.arange(90.0))).save(tmp_path / "numbers")
     with pytest.raises(UnsupportedLayer) as found:
-        load_model(tmp_path / "numbers")
+        runtime.load(tmp_path / "numbers")
     assert found.value.layer == "forecaster"

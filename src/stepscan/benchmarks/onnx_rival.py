@@ -49,19 +49,23 @@ class Graph:
         attributes: dict[str, Any] = {"hidden_size": hidden} | ({"linear_before_reset": 1} if operator == "GRU" else {})
         return self.node(operator, [inputs[0], *own, *inputs[1:]], outputs, **attributes)
 
-    def session(self, inputs: dict[str, tuple[Any, list[Any]]], outputs: dict[str, tuple[Any, list[Any]]], threads: int) -> Any:
+    def session(
+        self, inputs: dict[str, tuple[Any, list[Any]]], outputs: dict[str, tuple[Any, list[Any]]], threads: int
+    ) -> Any:
         """An inference session; inputs and outputs are `name: (type, shape)`."""
         import onnx
         import onnxruntime
         from onnx import helper
 
-        declared = [[helper.make_tensor_value_info(n, *of) for n, of in side.items()] for side in (inputs, outputs)]
-        graph = helper.make_graph(self.nodes, "rival", *declared, self.weights)
+        into, out = ([helper.make_tensor_value_info(n, *of) for n, of in side.items()] for side in (inputs, outputs))
+        graph = helper.make_graph(self.nodes, "rival", into, out, self.weights)
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
         onnx.checker.check_model(model)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-        options.add_session_config_entry("session.force_spinning_stop", "1")  # else it holds the other core in our turns
+        options.add_session_config_entry(
+            "session.force_spinning_stop", "1"
+        )  # else it holds the other core in our turns
         return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
 
 
@@ -120,7 +124,9 @@ def stepper(cell: Cell, threads: int) -> Callable[[], Any] | None:
     return step
 
 
-def writer(embedding: Any, cells: Sequence[Cell], head: Any, temperature: float, threads: int) -> Callable[[int], Any] | None:
+def writer(
+    embedding: Any, cells: Sequence[Cell], head: Any, temperature: float, threads: int
+) -> Callable[[int], Any] | None:
     """A call that writes so many symbols: embedding, cells, head, softmax and the draw all in one graph a symbol.
 
     Args:

@@ -24,7 +24,6 @@ KINDS: dict[str, Callable[[int, int], Iterator[Race]]] = {
     "sizes": sizes.size_results,
     "stream": streams.stream_results,
     "generate": streams.generate_results,
-    "sessions": streams.session_results,
 }
 
 
@@ -32,7 +31,7 @@ def bench(kind: str, *, threads: int | None = None, rounds: int = 11, only: str 
     """Race our kernels against PyTorch's and ONNX Runtime's on this machine and print what came.
 
     Args:
-        kind: `scan`, `step`, `sizes`, `stream`, `generate` or `sessions`.
+        kind: `scan`, `step`, `sizes`, `stream` or `generate`.
         threads: of torch and of the kernels; by default torch's own choice.
         rounds: how often each rival has its turn.
         only: lines whose name holds this.

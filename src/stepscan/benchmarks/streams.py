@@ -1,4 +1,4 @@
-"""`stepscan bench stream`, `generate` and `sessions`: a model in use, without PyTorch, beside PyTorch and ONNX Runtime."""
+"""`stepscan bench stream` and `generate`: a model in use, without PyTorch, beside PyTorch and ONNX Runtime."""
 
 from __future__ import annotations
 
@@ -72,7 +72,11 @@ class _Writer:
     """Embedding, two LSTMs and an output of so many units over `SYMBOLS` symbols."""
 
     def __init__(self, size: int) -> None:
-        self.embedding, self.cells, self.head = nn.Embedding(SYMBOLS, size), [LSTM(size, size), LSTM(size, size)], nn.Linear(size, SYMBOLS)
+        self.embedding, self.cells, self.head = (
+            nn.Embedding(SYMBOLS, size),
+            [LSTM(size, size), LSTM(size, size)],
+            nn.Linear(size, SYMBOLS),
+        )
         self.size = size
 
     def ours(self, weights: str, threads: int) -> Callable[[], Any]:
@@ -106,11 +110,15 @@ class _Writer:
 
 
 def generate_results(threads: int, rounds: int) -> Iterator[Race]:
-    """A token of a two-layer LSTM over 100 symbols, sampled at temperature 0.8, a hundred at a time."""
+    """A token of a two-layer LSTM over 100 symbols, sampled at temperature 0.8, a hundred at a time; and a step of 256
+    sequences of a 2 × 256 LSTM, one after another and all together."""
     for weights in layers.FORMATS:
         for size in SIZES[1:]:
             title = f"2 LSTM {size}, {weights}, a token"
             yield Race(title, partial(_generate, title, size, weights, threads, rounds))
+    for weights in layers.FORMATS:
+        title = f"256 sessions of 2 LSTM 256, {weights}, a step of each"
+        yield Race(title, partial(_sessions, title, weights, threads, rounds))
 
 
 def _generate(name: str, size: int, weights: str, threads: int, rounds: int) -> Result:
@@ -127,13 +135,6 @@ def _generate(name: str, size: int, weights: str, threads: int, rounds: int) -> 
     work = LENGTH * (2 * operations(model.cells[0], 1) + 2.0 * size * SYMBOLS)
     with torch.inference_mode():
         return race(name, runners, rounds=rounds, unit="µs", per_call=LENGTH, operations=work)
-
-
-def session_results(threads: int, rounds: int) -> Iterator[Race]:
-    """256 sequences of a 2 × 256 LSTM: a step of each, one after another, and of all together."""
-    for weights in layers.FORMATS:
-        title = f"256 sessions of 2 LSTM 256, {weights}, a step of each"
-        yield Race(title, partial(_sessions, title, weights, threads, rounds))
 
 
 def _sessions(name: str, weights: str, threads: int, rounds: int, count: int = 256, size: int = 256) -> Result:

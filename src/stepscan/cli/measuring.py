@@ -11,7 +11,7 @@ from stepscan.cli.options import JSON, app
 
 @app.command(epilog="Example: stepscan bench step")
 def bench(
-    kind: Annotated[str, typer.Argument(help="scan, step, sizes, stream, generate or sessions.")] = "scan",
+    kind: Annotated[str, typer.Argument(help="scan, step, sizes, stream or generate.")] = "scan",
     threads: Annotated[int | None, typer.Option(min=1, help="Threads of torch and of the kernels.")] = None,
     rounds: Annotated[int, typer.Option(min=1, help="How often each rival has its turn.")] = 11,
     only: Annotated[str, typer.Option(help="Only lines whose name holds this, such as 'LSTM 256'.")] = "",

@@ -163,8 +163,8 @@ def train(
     """Train a model on your own files and write a model folder."""
     given = dict(locals())
     check_files([*train, *(valid or ())])  # before the seconds that importing torch takes
+    from stepscan.data.reading import Reading
     from stepscan.estimators.files import train as train_on_files
-    from stepscan.estimators.reading import Reading
 
     not_settings = (
         "task",
@@ -238,9 +238,9 @@ def compare(
     """Train the same model with several cells, of as many parameters or in as much time, and show them side by side."""
     given = dict(locals())
     check_files([*train, *(valid or ())])
+    from stepscan.data.reading import Reading
     from stepscan.estimators import comparison
     from stepscan.estimators.base import ESTIMATORS
-    from stepscan.estimators.reading import Reading
 
     names = ("layers", "hidden_size", "epochs", "time_budget", "batch_size", "learning_rate", "seed")
     settings = from_config(config, ESTIMATORS[task.value]().get_params())

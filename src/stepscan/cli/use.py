@@ -6,10 +6,11 @@ import json
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from stepscan.cli.loading import load
 from stepscan.cli.options import (
     FIELD,
     FORMAT,
@@ -23,7 +24,8 @@ from stepscan.cli.options import (
     option,
 )
 from stepscan.cli.printing import as_lines, counter, print_figures, report
-from stepscan.errors import SettingsError
+from stepscan.errors import ModelFormatError, SettingsError
+from stepscan.machine import cores
 
 
 @app.command(epilog="Example: stepscan evaluate model test.conllu")
@@ -50,20 +52,22 @@ def evaluate(
     as_json: JSON = False,
 ) -> None:
     """Score a model on a file: accuracy, F1 of spans, perplexity or BLEU, whichever its task is judged by."""
-    from stepscan.estimators.files import evaluate as evaluate_files
-    from stepscan.estimators.files import evaluate_lines
-    from stepscan.estimators.reading import Reading
+    from stepscan.data.reading import Reading
+    from stepscan.runtime import files as used
 
     bad_lines = counter(skip_bad_lines)
     reading = Reading(format, text_column, label_column, field, bad_lines=bad_lines)
     if per_line and (dynamic or horizon):
         raise SettingsError("--per-line gives log-probabilities alone; leave --dynamic and --horizon away")
+    if dynamic and with_:
+        raise SettingsError("dynamic evaluation is of one model, not of an ensemble")
+    found = load(model, with_ or (), needs="dynamic evaluation goes on training" if dynamic else "", threads=cores())
     if per_line:
-        for row in evaluate_lines(model, files, reading=reading, others=with_ or ()):
+        for row in used.evaluate_lines(found, files, reading=reading):
             print(json.dumps(row) if as_json else f"{row['log_probability']:.4f}\t{row['symbols']}")
         report(bad_lines)
         return
-    figures = evaluate_files(model, files, reading=reading, dynamic=dynamic, horizon=horizon, others=with_ or ())
+    figures = used.evaluate(found, files, reading=reading, dynamic=dynamic, horizon=horizon)
     report(bad_lines)
     print_figures(figures, as_json)
 
@@ -94,8 +98,8 @@ def predict(
 ) -> None:
     """Say what a model thinks: the class, the tags or the translation of each text."""
     from stepscan.data.lines import write_lines
-    from stepscan.estimators.files import predict as predict_files
-    from stepscan.estimators.reading import Reading
+    from stepscan.data.reading import Reading
+    from stepscan.runtime import files as used
 
     if texts and input:
         raise SettingsError("texts come from the command line or from --input, not from both")
@@ -105,13 +109,15 @@ def predict(
     given = {"beam_width": beam_width, "length_penalty": length_penalty, "coverage_penalty": coverage_penalty}
     limits = {"n_best": n_best, "minimum_length": minimum_length, "maximum_length": maximum_length, "prefix": prefix}
     not_given = {"n_best": 1, "minimum_length": 0, "maximum_length": None, "prefix": ""}
-    rows = predict_files(
-        model,
+    found = load(model, with_ or (), threads=cores())
+    if found.task == "generate":
+        raise SettingsError(f"{model} holds a language model: use `stepscan generate`, or `stepscan evaluate`")
+    rows = used.predict(
+        found,
         asked,
         input_file=input,
         reading=Reading(format, text_column),
         of_translation={name: value for name, value in limits.items() if value != not_given[name]},
-        others=with_ or (),
         settings={name: value for name, value in given.items() if value is not None},
     )
     lines = (line for row in rows for line in ([json.dumps(row, ensure_ascii=False)] if as_json else as_lines(row)))
@@ -147,9 +153,6 @@ def generate(
     as_json: JSON = False,
 ) -> None:
     """Write on from a prompt with a language model; or forecast numbers: median, low and high of each step."""
-    from stepscan.estimators.ensemble import ensemble
-    from stepscan.estimators.language_model import LanguageModel
-
     if history is not None:
         given: dict[str, object] = {
             "prompt": prompt,
@@ -168,7 +171,9 @@ def generate(
         [series, *more] = read_histories(history)
         if more:
             raise SettingsError(f"{history} holds {len(more) + 1} series; a forecast is of one")
-        found = LanguageModel.load(model).forecast(series, length, interval=interval, paths=paths, seed=seed)
+        forecaster = load(model, needs="forecasts have no native kernel")
+        _check_writes(model, forecaster)
+        found = forecaster.forecast(series, length, interval=interval, paths=paths, seed=seed)
         for step, values in enumerate(zip(*found, strict=True), start=1):
             row = {name: value.tolist() for name, value in zip(found._fields, values, strict=True)}
             numbers = "\t".join(",".join(f"{x:.6g}" for x in value) for value in row.values())
@@ -176,7 +181,9 @@ def generate(
         return
     if (interval, paths) != (0.9, 500):
         raise SettingsError("--interval and --paths are for forecasts of numbers, from --history")
-    text = ensemble([LanguageModel.load(one) for one in (model, *(with_ or ()))]).generate(
+    writer = load(model, with_ or ())
+    _check_writes(model, writer)
+    text = writer.generate(
         prompt,
         length=length,
         temperature=temperature,
@@ -190,6 +197,11 @@ def generate(
         seed=seed,
     )
     print(json.dumps({"prompt": prompt, "text": text}, ensure_ascii=False) if as_json else text)
+
+
+def _check_writes(path: Path, model: Any) -> None:
+    if model.task != "generate":
+        raise ModelFormatError(f"{path} holds a {type(model).__name__}, not a LanguageModel; use stepscan.load")
 
 
 @app.command(epilog="Example: stepscan average model-1 model-2 --out model")

@@ -8,7 +8,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
+from stepscan.runtime import batches as ragged
+from stepscan.runtime.batches import by_length
 from stepscan.sequences import Sequences
+
+__all__ = ["Batch", "bucketed", "by_length", "pad", "pad_numbers", "streams"]
 
 _BATCHES_A_POOL = 50
 
@@ -48,30 +52,18 @@ def bucketed(lengths: Sequence[int], batch_size: int, *, seed: int, epoch: int) 
     return [batches[i] for i in random.permutation(len(batches))]
 
 
-def by_length(lengths: Sequence[int], batch_size: int) -> list[np.ndarray]:
-    """Indices of the examples of each batch, longest first: for prediction, where only speed matters."""
-    order = np.argsort(-np.asarray(lengths, dtype=np.int64), kind="stable")
-    return [order[i : i + batch_size] for i in range(0, len(order), batch_size)]
-
-
 def pad(rows: Sequence[Sequence[int] | np.ndarray]) -> Sequences:
     """Rows of ids → `Sequences` `[B, T]` of int64."""
-    lengths = np.fromiter((len(row) for row in rows), dtype=np.int64, count=len(rows))
-    data = np.zeros((len(rows), int(lengths.max(initial=0))), dtype=np.int64)
-    if data.size:
-        data[np.arange(data.shape[1]) < lengths[:, None]] = np.concatenate(
-            [np.asarray(row, dtype=np.int64) for row in rows]
-        )
-    return Sequences(torch.from_numpy(data), torch.from_numpy(lengths))
+    return _sequences(ragged.pad(rows))
 
 
 def pad_numbers(rows: Sequence[np.ndarray]) -> Sequences:
     """Series `[T, D]` of any lengths, at least one → `Sequences` `[B, T, D]` of float64."""
-    lengths = torch.tensor([len(row) for row in rows])
-    data = torch.zeros(len(rows), int(lengths.max()), rows[0].shape[1], dtype=torch.float64)
-    for place, row in enumerate(rows):
-        data[place, : len(row)] = torch.from_numpy(row)
-    return Sequences(data, lengths)
+    return _sequences(ragged.pad_numbers(rows))
+
+
+def _sequences(batch: ragged.Batch) -> Sequences:
+    return Sequences(torch.from_numpy(batch.data), torch.from_numpy(batch.lengths))
 
 
 def streams(ids: np.ndarray, rows: int, window: int) -> list[tuple[torch.Tensor, torch.Tensor]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +19,10 @@ from stepscan.errors import ModelFormatError, NotFittedError, SettingsError, nea
 from stepscan.estimators.architecture import network
 from stepscan.estimators.folder import ModelFolder, check_savable, read_folder, write_folder
 from stepscan.estimators.initialisation import set_vectors, take_weights
+from stepscan.estimators.networks import Network
 from stepscan.registry import describe
+from stepscan.runtime.model import Using
+from stepscan.runtime.settings import check_names
 from stepscan.training.loop import Task, Trainer
 from stepscan.training.memory import check_memory
 from stepscan.training.progress import Bar, Silence
@@ -30,7 +33,7 @@ ESTIMATORS: dict[str, type[Estimator]] = {}  # task → class; each class enters
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class Estimator(BaseEstimator):
+class Estimator(Using, BaseEstimator):
     """Base of `Classifier`, `LanguageModel`, `Tagger` and `Translator`, and the settings that all of them have.
 
     The constructor only keeps its settings; `fit` checks them. After `fit` or `load` there are `model_` (the pattern,
@@ -62,8 +65,8 @@ class Estimator(BaseEstimator):
         verbose: whether `fit` reports on standard error.
     """
 
-    task: ClassVar[str]
     pattern: ClassVar[type]  # of `model_`
+    adaptor: ClassVar[type[Network]]  # makes `network_` of `model_`
     embeddings: str | Path | None = None
     init_from: str | Path | None = None
     variational: bool = False
@@ -94,7 +97,7 @@ class Estimator(BaseEstimator):
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
-        if "task" in vars(cls):
+        if "pattern" in vars(cls):
             ESTIMATORS[cls.task] = cls
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> None:
@@ -132,9 +135,7 @@ class Estimator(BaseEstimator):
 
     @classmethod
     def _from_folder(cls, folder: ModelFolder) -> Self:
-        unknown = set(folder.settings) - set(cls._get_param_names())
-        if unknown:
-            raise SettingsError(f"{cls.__name__} has no setting {sorted(unknown)[0]!r}")
+        check_names(folder.settings, folder.task, cls.__name__)
         if not isinstance(folder.model, cls.pattern):
             raise SettingsError(f"the task is {folder.task!r}, but the model is a {type(folder.model).__name__}")
         estimator = cls(**folder.settings)
@@ -143,19 +144,11 @@ class Estimator(BaseEstimator):
         estimator.labels_, estimator.history_ = folder.labels, folder.history
         return estimator
 
-    def metrics(self, *examples: Any) -> dict[str, Any]:
-        """The field's own metrics on examples, as `fit` takes them; `score` is the first of them."""
-        raise NotImplementedError
-
-    def _check_known(self, labels: Sequence[Any]) -> None:
-        """A model that knows none of the true labels is being judged on the wrong ones."""
-        known = self.labels_ or []
-        if labels and not set(known) & set(labels):
-            says, here = (", ".join(map(str, sorted(values)[:5])) for values in (known, set(labels)))
-            raise SettingsError(
-                f"the model knows none of these labels: it says {says}, but here they are {here}; "
-                "is it the right column or --field?"
-            )
+    @property
+    def network_(self) -> Any:
+        """What answers: `model_` with the methods of a network of the runtime; made anew, for it may be another."""
+        self._check_fitted()
+        return self.adaptor(self.model_)
 
     def _settings(self) -> TrainingSettings:
         """Those of the constructor's settings that training takes, checked."""
@@ -253,6 +246,9 @@ class Estimator(BaseEstimator):
             said.append(set_vectors(model, self.tokenizers_, self.embeddings))
         for text in said if self.verbose else []:
             Bar().note(text)
+
+    def _check_usable(self) -> None:
+        self._check_fitted()
 
     def _check_fitted(self) -> None:
         if not hasattr(self, "model_"):

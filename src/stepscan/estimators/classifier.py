@@ -11,23 +11,25 @@ import torch
 from sklearn.base import ClassifierMixin, TransformerMixin
 from sklearn.utils import RegressorTags
 
-from stepscan.data.batching import Batch, by_length, pad, pad_numbers
+from stepscan.data.batching import Batch, pad, pad_numbers
 from stepscan.data.tokenizers import TextTokenizer
 from stepscan.errors import SettingsError
 from stepscan.estimators.base import Estimator
-from stepscan.estimators.decisions import DECISIONS, Decision
-from stepscan.estimators.examples import Buckets, checked_texts, hold_out, paired
-from stepscan.estimators.series import are_numbers, checked_series
+from stepscan.estimators.examples import Buckets, hold_out
+from stepscan.estimators.networks import EncoderNetwork
 from stepscan.patterns.embedding import Embedding
 from stepscan.patterns.encoder import Encoder
 from stepscan.patterns.numbers import Numbers
+from stepscan.runtime.classifier import Classifying
+from stepscan.runtime.examples import checked_texts, paired
+from stepscan.runtime.series import are_numbers, checked_series
 from stepscan.sequences import Sequences
 from stepscan.training.loop import Task
 from stepscan.training.settings import TrainingSettings
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class Classifier(ClassifierMixin, TransformerMixin, Estimator):
+class Classifier(Classifying, ClassifierMixin, TransformerMixin, Estimator):
     """Decides which class a text, or a series of numbers, belongs to; or which labels it has, or predicts a number.
 
     Wherever texts `X` are taken, so are series: arrays `[T]` or `[T, D]` of T time steps of D dimensions, or all in one
@@ -51,10 +53,9 @@ class Classifier(ClassifierMixin, TransformerMixin, Estimator):
         epochs … device: see `Estimator`.
     """
 
-    task: ClassVar[str] = "classify"
     pattern: ClassVar[type] = Encoder
+    adaptor: ClassVar[type] = EncoderNetwork
 
-    decision: str = "class"
     cell: str = "lstm"
     layers: int = 1
     hidden_size: int = 128
@@ -70,17 +71,6 @@ class Classifier(ClassifierMixin, TransformerMixin, Estimator):
     epochs: int = 4
     batch_size: int = 64
     learning_rate: float = 2e-3
-
-    @property
-    def classes_(self) -> np.ndarray:
-        """The classes or labels, sorted: the columns of `predict_proba`."""
-        if self.labels_ is None:
-            raise AttributeError("a model that predicts numbers has no classes")
-        return np.array(self.labels_)
-
-    @property
-    def _decision(self) -> Decision:
-        return DECISIONS[self.decision]
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -115,7 +105,7 @@ class Classifier(ClassifierMixin, TransformerMixin, Estimator):
             answers = [answer for _, answer in train]
             self.labels_ = decision.labels(answers, [answer for _, answer in held_out])
             self.model_ = self._built(self._embedding([text for text, _ in train])).to(settings.device)
-            targets = decision.targets(answers, self.labels_)
+            targets = torch.from_numpy(decision.targets(answers, self.labels_))
             if self.decision == "number":
                 self.model_.standardise(targets)
             batches = self._batches([text for text, _ in train], targets, settings)
@@ -124,42 +114,6 @@ class Classifier(ClassifierMixin, TransformerMixin, Estimator):
             )
             self._train(settings, task)
         return self
-
-    def predict(self, X: Sequence[Any]) -> Any:
-        """The most probable class of each text `[N]`, or its number; of `labels`, a list for each."""
-        return self._decision.decided(self._scores(X), self.labels_)
-
-    def predict_proba(self, X: Sequence[Any]) -> np.ndarray:
-        """The probability of each class or label `[N, classes]`, in the order of `classes_`."""
-        return self._decision.probabilities(self._scores(X))
-
-    def answers(self, X: Sequence[Any]) -> list[dict[str, Any]]:
-        """What `stepscan predict` says of each text: `label` and `probability`; `labels` with the probability of those
-        above one half, and `probabilities` of all; or `number`."""
-        return self._decision.rows(self._scores(X), self.labels_)
-
-    def transform(self, X: Sequence[Any]) -> np.ndarray:
-        """The feature vector of each text `[N, H]`: what the decision is made from."""
-        self._check_fitted()
-        return self._batched(X, self.model_.encode, self.model_.feature_size)
-
-    def score(self, X: Sequence[Any], y: Sequence[Any], sample_weight: Sequence[float] | None = None) -> float:
-        """Accuracy: the share of texts whose class is right (or all of whose labels are), 0 … 1; of numbers R²."""
-        true = [answer for _, answer in paired(X, self._decision.checked(y), ("texts", "classes"))]
-        return self._decision.score(true, self.predict(X), sample_weight)
-
-    def metrics(self, X: Sequence[Any], y: Sequence[Any]) -> dict[str, Any]:
-        """Accuracy and the mean of the classes' F1; of `labels` F1 over all, its mean over labels, and the share of
-        texts with exactly the right ones; of numbers the root mean squared error, the mean absolute error and R²."""
-        true = [answer for _, answer in paired(X, self._decision.checked(y), ("texts", "classes"))]
-        self._check_known(self._decision.named(true))
-        return {**self._decision.metrics(true, self.predict(X)), "texts": len(true)}
-
-    def log_probabilities(self, X: Sequence[Any], y: Sequence[Any]) -> list[tuple[float, int]]:
-        """The natural logarithm of the probability of each right answer (minus infinity for a class unknown), and how
-        many decisions it is made of: 1, or the number of labels."""
-        pairs = zip(self._scores(X), self._decision.checked(y), strict=True)
-        return [self._decision.log_probability(scores, true, self.labels_) for scores, true in pairs]
 
     def _embedding(self, X: Sequence[Any]) -> Embedding | Numbers:
         """The input map for texts or series; what is learned for it (a vocabulary, mean and deviation) is learned."""
@@ -192,9 +146,7 @@ class Classifier(ClassifierMixin, TransformerMixin, Estimator):
 
     def _rows(self, X: Sequence[Any]) -> tuple[list[Any], Callable[[list[Any]], Sequences]]:
         """What the model reads of each text (ids) or series (numbers), and how such rows become a batch."""
-        if not self.tokenizers_:
-            return checked_series(X, self.model_.embedding.size), pad_numbers
-        return self.tokenizers_["tokenizer"].encode_batch(checked_texts(X)), pad
+        return self._read(X), pad if self.tokenizers_ else pad_numbers
 
     def _model(self, embedding: Embedding | Numbers) -> Encoder:
         layer = self._network(self.embedding_size, self.hidden_size, bidirectional=self.bidirectional)
@@ -220,15 +172,3 @@ class Classifier(ClassifierMixin, TransformerMixin, Estimator):
     def _evaluate(self, examples: Sequence[tuple[Any, Any]]) -> dict[str, float]:
         texts, answers = zip(*examples, strict=True)
         return self._decision.judged(self._scores(texts), answers, self.labels_)
-
-    def _scores(self, X: Sequence[Any]) -> np.ndarray:
-        self._check_fitted()
-        return self._batched(X, self.model_, self.model_.outputs)
-
-    @torch.inference_mode()
-    def _batched(self, X: Sequence[Any], function, width: int) -> np.ndarray:
-        rows, padded = self._rows(X)
-        found = np.zeros((len(rows), width), dtype=np.float32)
-        for chosen in by_length([len(row) for row in rows], 128):
-            found[chosen] = function(padded([rows[i] for i in chosen]).to(self._device)).cpu().numpy()
-        return found

@@ -15,12 +15,13 @@ from rich.console import Console
 from rich.table import Table
 
 from stepscan.data.lines import write_lines
+from stepscan.data.reading import Files, Reading, read_examples, reading_of
 from stepscan.errors import Interrupted, SettingsError, StepscanError, nearest
 from stepscan.estimators.architecture import cell_names
 from stepscan.estimators.base import Estimator
 from stepscan.estimators.curves import check_drawing, draw
-from stepscan.estimators.files import fit_on, make_estimator, reading_for
-from stepscan.estimators.reading import Files, Reading, read_examples, reading_of
+from stepscan.estimators.files import fit_on, make_estimator
+from stepscan.runtime.files import reading_for
 from stepscan.training.loop import Task
 from stepscan.training.settings import TrainingSettings
 

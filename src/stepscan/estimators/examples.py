@@ -1,10 +1,10 @@
-"""The examples that users pass to estimators: checked, split into training and validation, and batched."""
+"""The examples that estimators learn from: split into training and validation, and batched."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
@@ -30,40 +30,6 @@ def hold_out(examples: list[Item], validation: list[Item] | None, verbose: bool)
             f"no validation data given: the last tenth ({len(examples) - cut:,} of {len(examples):,}) is held out"
         )
     return examples[:cut], examples[cut:]
-
-
-def listed(examples: Iterable[Any]) -> list[Any]:
-    """The examples as a list; a text by itself would be taken for a list of its characters."""
-    if hasattr(examples, "toarray"):
-        raise SettingsError("sparse data are not supported: a sequence is texts or a dense array; give X.toarray()")
-    if hasattr(examples, "__array__"):
-        examples = np.asarray(examples)
-    if isinstance(examples, str):
-        raise SettingsError(f"a list is needed, got one text, {examples[:40]!r}; put it into a list")
-    return list(examples)
-
-
-def checked_texts(values: Iterable[Any], what: str = "text") -> list[str]:
-    """The values as a list of strings that can be written as UTF-8, or an error that names the one that is not."""
-    found = listed(values)
-    for number, value in enumerate(found, start=1):
-        if not isinstance(value, str):
-            raise SettingsError(f"{what} {number} is {value!r}, not a string")
-        try:
-            value.isascii() or value.encode()
-        except UnicodeEncodeError:
-            raise SettingsError(f"{what} {number} is not valid Unicode (half a surrogate pair): {value!r}") from None
-    return found
-
-
-def paired(first: Iterable[Any], second: Iterable[Any], names: tuple[str, str]) -> list[tuple[Any, Any]]:
-    """The pairs of two collections of equal length, at least one."""
-    left, right = listed(first), listed(second)
-    if len(left) != len(right):
-        raise SettingsError(f"as many {names[0]} as {names[1]} are needed, got {len(left):,} and {len(right):,}")
-    if not left:
-        raise SettingsError(f"there are no {names[0]}")
-    return list(zip(left, right, strict=True))
 
 
 @dataclass

@@ -13,41 +13,41 @@ from __future__ import annotations
 
 import glob
 import json
+import math
+import os
 import secrets
 import shutil
+import sys
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+import numpy as np
+import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import nn
 
 import stepscan
 from stepscan.data.tokenizers import TextTokenizer
-from stepscan.errors import ModelFormatError, StepscanError
+from stepscan.errors import ModelFormatError, StepscanError, UnsupportedLayer
 from stepscan.estimators.model_card import model_card
+from stepscan.patterns.conditioned_generator import ConditionedGenerator
 from stepscan.patterns.embedding import Embedding
 from stepscan.patterns.encoder import Encoder
 from stepscan.patterns.transducer import Transducer
 from stepscan.registry import build, describe
+from stepscan.runtime import folder as runtime_folder
+from stepscan.runtime.configuration import FORMAT, FORMAT_VERSION
+from stepscan.runtime.folder import Needs, expanded
+from stepscan.runtime.outline import Tensor, shown
 from stepscan.training.checkpoints import sync
 
-FORMAT_VERSION: Literal[1] = 1
 CHECKPOINTS = "checkpoints"  # the folder in it that training state lies in until training ends
-
-
-class Config(BaseModel):
-    """What `config.json` holds."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-    format: Literal["stepscan"] = "stepscan"
-    format_version: Literal[1] = FORMAT_VERSION
-    stepscan_version: str = stepscan.__version__
-    task: str
-    settings: dict[str, Any]
-    model: dict[str, Any]
+_DTYPES = {
+    **{torch.float64: "F64", torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16"},
+    **{torch.int64: "I64", torch.int32: "I32", torch.int16: "I16", torch.int8: "I8"},
+    **{torch.uint8: "U8", torch.bool: "BOOL"},
+}
 
 
 class ModelFolder(NamedTuple):
@@ -98,15 +98,22 @@ def write_folder(path: str | Path, folder: ModelFolder, *, overwrite: bool = Fal
 
 
 def check_savable(model: nn.Module) -> None:
-    """Raise now, not after hours of training, if a model could not be written: nameless layers, shared weights.
+    """Raise now, not after hours of training, if a model could not be written: nameless layers, arguments that JSON
+    cannot say, shared weights.
 
     Raises:
         StepscanError: says which part is to blame.
     """
     try:
-        describe(model)
+        description = describe(model)
     except TypeError as error:
         raise StepscanError(str(error)) from None
+    try:
+        json.dumps(description, allow_nan=False)
+    except ValueError:
+        raise StepscanError(
+            "the model cannot be saved: an argument of one of its layers is infinite or no number; JSON has no such"
+        ) from None
     owner: dict[int, str] = {}
     for name, tensor in model.state_dict().items():
         first = owner.setdefault(tensor.data_ptr(), name) if tensor.numel() else name
@@ -117,32 +124,56 @@ def check_savable(model: nn.Module) -> None:
 
 
 def read_folder(path: str | Path) -> ModelFolder:
-    """Read and check a model folder.
+    """Read and check a model folder, as `stepscan.runtime.folder` does, and build its model.
 
     Raises:
         ModelFormatError: the folder is none, or one of its files is missing, broken or of another version.
     """
-    path = Path(path)
-    config = _read_config(path)
-    model = _build(path, config)
+    found = runtime_folder.read_folder(path, _needs)
+    history, model = found.history, build(found.model)
+    tensors = {name: torch.from_numpy(np.array(array)) for name, array in expanded(found.tensors).items()}
+    model.load_state_dict(tensors)
+    return ModelFolder(found.task, found.settings, model.eval(), found.tokenizers, found.labels, history)
+
+
+def _needs(description: Any) -> Needs:
+    """What a model needs of its folder; if a part of it is a user's own, it is built to see that."""
     try:
-        model.load_state_dict(load_file(_required(path / "model.safetensors")))
-    except (SafetensorError, RuntimeError, OSError) as error:
-        reason = " ".join(str(error).split())[:300]
-        raise ModelFormatError(f"{path / 'model.safetensors'} does not fit config.json: {reason}") from None
-    for name, tensor in model.state_dict().items():
-        if not tensor.isfinite().all():
-            raise ModelFormatError(f"{path / 'model.safetensors'}: {name} has values that are no finite numbers")
-    reads_symbols = any(isinstance(part, Embedding) for part in model.modules())
-    others = [name for name in ("characters", "source_tokenizer") if (path / f"{name}.json").exists()]
-    names = ["tokenizer", *others] if reads_symbols else others
-    tokenizers = {name: TextTokenizer.load(path / f"{name}.json") for name in names}
-    vocabularies = sorted(part.vocabulary_size for part in model.modules() if isinstance(part, Embedding))
-    if vocabularies != sorted(map(len, tokenizers.values())):
-        raise ModelFormatError(f"{path / 'tokenizer.json'} is not of this model: it has another number of symbols")
-    return ModelFolder(
-        config.task, config.settings, model.eval(), tokenizers, _read_labels(path, model), _read_history(path)
-    )
+        found = runtime_folder.needs(description)
+    except UnsupportedLayer:
+        found = _needs_of(_empty(description))
+    return found
+
+
+def _empty(description: Any) -> nn.Module:
+    """The model without memory for its weights, if it can be made so."""
+    try:
+        with torch.device("meta"):
+            model = build(description)
+    except (NotImplementedError, RuntimeError):  # a cell that looks at its weights while it is made
+        model = build(description)
+    if not isinstance(model, nn.Module):
+        raise ModelFormatError(f"it describes no model: {shown(description)}")
+    return model
+
+
+def _needs_of(model: Any) -> Needs:
+    tensors = {name: Tensor(_DTYPES[one.dtype], tuple(one.shape)) for name, one in model.state_dict().items()}
+    vocabularies = {
+        _tokenizer_of(model, name): part.vocabulary_size
+        for name, part in model.named_modules()
+        if isinstance(part, Embedding)
+    }
+    decision = model.decision if isinstance(model, Encoder) else ""
+    decides = isinstance(model, Encoder | Transducer) and decision != "number"
+    return Needs(tensors, vocabularies, model.head.out_features if decides else None, decision)
+
+
+def _tokenizer_of(model: nn.Module, name: str) -> str:
+    """The file, without `.json`, whose symbols an embedding of that name takes."""
+    if isinstance(model, ConditionedGenerator) and name == "embedding":
+        return "source_tokenizer"
+    return "characters" if name.endswith("characters") else "tokenizer"
 
 
 def _temporary_beside(path: Path) -> Path:
@@ -190,8 +221,8 @@ def _cannot_write(path: Path, error: Exception) -> StepscanError:
 
 
 def _write_files(path: Path, folder: ModelFolder) -> None:
-    config = Config(task=folder.task, settings=folder.settings, model=describe(folder.model))
-    (path / "config.json").write_text(config.model_dump_json(indent=2) + "\n", "utf-8")
+    config = json.dumps(_config(folder), ensure_ascii=False, indent=2, default=os.fspath)
+    (path / "config.json").write_text(config + "\n", "utf-8")
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in folder.model.state_dict().items()}
     save_file(tensors, path / "model.safetensors")
     for name, tokenizer in folder.tokenizers.items():
@@ -202,78 +233,13 @@ def _write_files(path: Path, folder: ModelFolder) -> None:
     (path / "README.md").write_text(model_card(folder.task, folder.settings, folder.model, folder.history), "utf-8")
 
 
-def _read_config(path: Path) -> Config:
-    if not path.is_dir():
-        what = "is a file, not a model folder" if path.exists() else "does not exist"
-        raise ModelFormatError(f"{path} {what}; a model folder is what `stepscan train … --out {path.name}` writes")
-    if not (path / "config.json").is_file():
-        raise ModelFormatError(f"{path} is no model folder: it has no config.json")
-    data = _read_json(path / "config.json")
-    version = data.get("format_version") if isinstance(data, dict) else None
-    if isinstance(version, int) and version > FORMAT_VERSION:
-        raise ModelFormatError(
-            f"{path} was written by a newer Stepscan: its format is {version}, this one reads {FORMAT_VERSION}; "
-            "update Stepscan"
-        )
-    try:
-        return Config.model_validate(data)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "the whole"
-        raise ModelFormatError(f"{path / 'config.json'}: {where}: {first['msg']}") from None
-
-
-def _build(path: Path, config: Config) -> nn.Module:
-    try:
-        model = build(config.model)
-    except (ArithmeticError, AttributeError, MemoryError, RuntimeError, TypeError, ValueError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise ModelFormatError(f"{path / 'config.json'}: 'model' cannot be built: {reason}") from error
-    if not isinstance(model, nn.Module):
-        raise ModelFormatError(f"{path / 'config.json'}: 'model' describes no model: {json.dumps(config.model)[:100]}")
-    return model
-
-
-def _read_labels(path: Path, model: nn.Module) -> list[Any] | None:
-    """Names of what the model decides among; None for a pattern that decides nothing."""
-    if not isinstance(model, Encoder | Transducer) or getattr(model, "decision", "") == "number":
-        return None
-    labels, count = _read_json(_required(path / "labels.json")), model.head.out_features
-    if (
-        not isinstance(labels, list)
-        or len(labels) != count
-        or not all(isinstance(label, str | int) for label in labels)
-    ):
-        raise ModelFormatError(f"{path / 'labels.json'}: expected a list of {count} labels, as in config.json")
-    return labels
-
-
-def _read_history(path: Path) -> list[dict[str, Any]]:
-    rows = [_parsed(path / "metrics.jsonl", line) for line in _text(path / "metrics.jsonl").splitlines()]
-    if not all(isinstance(row, dict) and {"seconds", "best"} <= set(row) for row in rows):
-        raise ModelFormatError(f"{path / 'metrics.jsonl'}: expected a JSON object with seconds and best on each line")
-    return rows
-
-
-def _read_json(path: Path) -> Any:
-    return _parsed(path, _text(path))
-
-
-def _parsed(path: Path, text: str) -> Any:
-    try:
-        return json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as error:
-        raise ModelFormatError(f"{path} is not JSON: {error}") from None
-
-
-def _text(path: Path) -> str:
-    try:
-        return _required(path).read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ModelFormatError(f"{path} cannot be read: {error}") from None
-
-
-def _required(path: Path) -> Path:
-    if not path.is_file():
-        raise ModelFormatError(f"{path.parent} is no whole model folder: {path.name} is missing")
-    return path
+def _config(folder: ModelFolder) -> dict[str, Any]:
+    """What `config.json` holds. JSON has no infinity: as a setting, the largest number does what it would."""
+    return {
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        "stepscan_version": stepscan.__version__,
+        "task": folder.task,
+        "settings": {n: sys.float_info.max if value == math.inf else value for n, value in folder.settings.items()},
+        "model": describe(folder.model),
+    }

@@ -13,9 +13,9 @@ from stepscan.data.numbers import Values
 from stepscan.errors import SettingsError
 from stepscan.estimators.base import Estimator
 from stepscan.estimators.examples import Buckets
-from stepscan.estimators.series import checked_series
 from stepscan.patterns.forecaster import Forecaster
 from stepscan.patterns.numbers import Numbers
+from stepscan.runtime.series import checked_series
 from stepscan.state import select
 from stepscan.training.loop import Task
 from stepscan.training.progress import Bar

@@ -15,9 +15,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 import stepscan
 from stepscan.data.lines import read_text
+from stepscan.data.reading import Reading
 from stepscan.errors import DataError, SettingsError, nearest
 from stepscan.estimators.files import make_estimator
-from stepscan.estimators.reading import Reading
 from stepscan.training.settings import validated
 
 

@@ -16,12 +16,14 @@ from rich.table import Table
 
 import stepscan
 from stepscan.data.lines import read_text
+from stepscan.data.reading import Files, reading_of
 from stepscan.errors import SettingsError, nearest
-from stepscan.estimators.files import evaluate, train
+from stepscan.estimators.files import train
 from stepscan.estimators.folder import check_free
-from stepscan.estimators.reading import Files, reading_of
+from stepscan.estimators.loading import load
 from stepscan.estimators.recipe import Part, Recipe, check_data, data_folder, read_recipe
 from stepscan.machine import cores, processor
+from stepscan.runtime.files import evaluate
 
 
 def reproduce(
@@ -73,7 +75,7 @@ def reproduce(
             overwrite=overwrite,
         )
         figures = evaluate(
-            model,
+            load(model),
             files["test"],
             reading=reading_of(files["test"], reading),
             dynamic=recipe.metric.dynamic,

@@ -4,36 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
-import torch
 
-from stepscan.data.batching import Batch, by_length, pad
+from stepscan.data.batching import Batch, pad
 from stepscan.data.tokenizers import TextTokenizer
-from stepscan.decoding import Hypothesis, Step, at_least, beam_search, covering, forbidding
 from stepscan.errors import SettingsError
 from stepscan.estimators.base import Estimator
-from stepscan.estimators.error_rates import symbol_error_rate, text_error_rate
-from stepscan.estimators.examples import Buckets, checked_texts, hold_out, paired
-from stepscan.patterns.attention import AttentiveDecoder, looks
+from stepscan.estimators.examples import Buckets, hold_out
+from stepscan.estimators.networks import ConditionedGeneratorNetwork
+from stepscan.patterns.attention import AttentiveDecoder
 from stepscan.patterns.conditioned_generator import ConditionedGenerator
 from stepscan.patterns.embedding import Embedding
 from stepscan.patterns.generator import Generator
+from stepscan.runtime.translator import Translating, pairs_of_texts
 from stepscan.training.loop import Task
 from stepscan.training.settings import TrainingSettings
 
 
-class Translation(NamedTuple):
-    """One of the n best translations of a text."""
-
-    text: str
-    log_probability: float  # natural logarithm
-    score: float  # what it is ranked by: after the penalties of length and coverage
-
-
 @dataclass(kw_only=True, eq=False, repr=False)
-class Translator(Estimator):
+class Translator(Translating, Estimator):
     """Translates: an encoder reads the source, a decoder writes the target, looking back through attention.
 
     Args:
@@ -55,8 +46,8 @@ class Translator(Estimator):
         epochs … device: see `Estimator`.
     """
 
-    task: ClassVar[str] = "translate"
     pattern: ClassVar[type] = ConditionedGenerator
+    adaptor: ClassVar[type] = ConditionedGeneratorNetwork
 
     cell: str = "lstm"
     layers: int = 1
@@ -69,9 +60,6 @@ class Translator(Estimator):
     tokenizer: str = "bpe"
     source_tokenizer: str | None = None
     vocabulary_size: int = 4000
-    beam_width: int = 5
-    length_penalty: float = 1.0
-    coverage_penalty: float = 0.0
     epochs: int = 10
     batch_size: int = 64
     learning_rate: float = 3e-3
@@ -85,106 +73,14 @@ class Translator(Estimator):
     ) -> Self:
         """Learn from texts and their translations; judged on `validation`, or on the last tenth held out."""
         with self._fitting() as settings:
-            pairs = _pairs(sources, targets, "sources")
-            valid = None if validation is None else _pairs(*validation, "validation sources")
+            pairs = pairs_of_texts(sources, targets, "sources")
+            valid = None if validation is None else pairs_of_texts(*validation, "validation sources")
             train, held_out = hold_out(pairs, valid, self.verbose)
             self.tokenizers_, self.labels_ = self._tokenizers(train), None
             self.model_ = self._built().to(settings.device)
             batches = self._batches(train, settings)
             self._train(settings, Task(self.model_, batches, len(batches), lambda: self._evaluate(held_out), False))
         return self
-
-    def predict(self, sources: Sequence[str]) -> list[str]:
-        """The best translation of each text, by beam search."""
-        return [best[0].text for best in self.translate(sources)]
-
-    def answers(self, sources: Sequence[str], *, n_best: int = 1, **limits: Any) -> list[dict[str, Any]]:
-        """What `stepscan predict` says of each text: `translation`, `score`, and `n_best` of them if more than one;
-        `limits` as of `translate`."""
-        rows = []
-        for best in self.translate(sources, n_best=n_best, **limits):
-            row: dict[str, Any] = {"translation": best[0].text, "score": best[0].score}
-            rows.append(row | ({"n_best": [one._asdict() for one in best]} if n_best > 1 else {}))
-        return rows
-
-    def translate(
-        self,
-        sources: Sequence[str],
-        *,
-        n_best: int = 1,
-        minimum_length: int = 0,
-        maximum_length: int | None = None,
-        prefix: str = "",
-    ) -> list[list[Translation]]:
-        """The `n_best` translations of each text, best first, of at least and at most so many symbols.
-
-        Without a maximum it is twice the source's symbols and 20; one that is cut off there is given as it is. Each
-        begins with `prefix`, which counts neither as symbols nor in the log-probability.
-        """
-        self._check_fitted()
-        tokenizer = self.tokenizers_["tokenizer"]
-        ids = self._encode(checked_texts(sources), self._source_tokenizer)
-        begun = tokenizer.encode(checked_texts([prefix], "prefix")[0])
-        found: list[list[Translation]] = [[] for _ in ids]
-        width = max(self.beam_width, n_best)
-        for chosen in by_length([len(row) for row in ids], 32):
-            rows = [ids[i] for i in chosen]
-            several = self._decode(rows, width, n_best, minimum_length, maximum_length, begun)
-            for index, hypotheses in zip(chosen, several, strict=True):
-                found[index] = [
-                    Translation(tokenizer.decode([*begun, *h.tokens]), h.log_probability, h.score) for h in hypotheses
-                ]
-        return found
-
-    @torch.inference_mode()
-    def log_probabilities(self, sources: Sequence[str], targets: Sequence[str]) -> list[tuple[float, int]]:
-        """Of each target, given its source: the natural logarithm of its probability, and how many symbols it has, its
-        end among them."""
-        self._check_fitted()
-        writer, found = self.tokenizers_["tokenizer"], []
-        pairs = paired(checked_texts(sources), checked_texts(targets), ("sources", "targets"))
-        for source, target in pairs:
-            read, ids = self._encode([source], self._source_tokenizer)[0], self._encode([target], writer)[0]
-            inputs = [pad([row]).to(self._device) for row in (read, [writer.begin, *ids[:-1]])]
-            loss = self.model_.loss(tuple(inputs), pad([ids]).to(self._device))
-            found.append((-loss.total.item(), len(ids)))
-        return found
-
-    def score(self, sources: Sequence[str], targets: Sequence[str]) -> float:
-        """BLEU (Papineni et al. 2002) by sacrebleu, 0 … 100: greater is better."""
-        return self.metrics(sources, targets)["bleu"]
-
-    def metrics(self, sources: Sequence[str], targets: Sequence[str]) -> dict[str, Any]:
-        """BLEU (Papineni et al. 2002) and chrF (Popović 2015), sacrebleu's signature of BLEU, and errors in %.
-
-        `error_rate` is the share of texts that are not exactly right (of words to phones: the word error rate), and
-        `symbol_error_rate` the edits from what was found to what is true, a symbol of the target's tokenizer.
-        """
-        from sacrebleu.metrics import BLEU, CHRF
-
-        true = [target for _, target in _pairs(sources, targets, "sources")]
-        found, bleu = self.predict(sources), BLEU()
-        symbols = [self.tokenizers_["tokenizer"].encode_batch(texts) for texts in (found, true)]
-        scores = {
-            "bleu": bleu.corpus_score(found, [true]).score,
-            "chrf": CHRF().corpus_score(found, [true]).score,
-            "error_rate": text_error_rate(found, true),
-            "symbol_error_rate": symbol_error_rate(*symbols),
-        }
-        return {**scores, "signature": str(bleu.get_signature()), "texts": len(found)}
-
-    def attention_weights(self, source: str, target: str) -> tuple[list[str], list[str], np.ndarray]:
-        """Where the decoder looks while writing `target`: source symbols (S), target symbols (T), weights `[T, S]`."""
-        self._check_fitted()
-        reader, writer = self._source_tokenizer, self.tokenizers_["tokenizer"]
-        read, written = self._encode([source], reader)[0], self._encode([target], writer)[0]
-        source_ids, target_ids = pad([read]), pad([[writer.begin, *written[:-1]]])
-        weights = self.model_.attention(source_ids.to(self._device), target_ids.to(self._device))
-        return [reader.tokens[i] for i in read], [writer.tokens[i] for i in written], weights[0].cpu().numpy()
-
-    @property
-    def _source_tokenizer(self) -> TextTokenizer:
-        return self.tokenizers_.get("source_tokenizer", self.tokenizers_["tokenizer"])
 
     def _tokenizers(self, pairs: Sequence[tuple[str, str]]) -> dict[str, TextTokenizer]:
         sources, targets = zip(*pairs, strict=True)
@@ -229,9 +125,6 @@ class Translator(Estimator):
         )
         return ConditionedGenerator(of_source, encoder, generator)
 
-    def _encode(self, texts: Sequence[str], tokenizer: TextTokenizer) -> list[list[int]]:
-        return [[*ids, tokenizer.end] for ids in tokenizer.encode_batch(list(texts))]
-
     def _batches(self, pairs: Sequence[tuple[str, str]], settings: TrainingSettings) -> Buckets:
         writer = self.tokenizers_["tokenizer"]
         begin = writer.begin
@@ -258,50 +151,3 @@ class Translator(Estimator):
             loss = self.model_.loss(batch.inputs, batch.targets)
             total, count = total + loss.total.item(), count + loss.items
         return {"nats": total / count}
-
-    @torch.inference_mode()
-    def _decode(
-        self,
-        rows: Sequence[list[int]],
-        width: int,
-        n_best: int,
-        minimum: int,
-        maximum: int | None,
-        prefix: Sequence[int],
-    ) -> list[list[Hypothesis]]:
-        if maximum is not None and maximum < max(minimum, 1):
-            raise SettingsError(f"maximum_length must be at least 1 and the minimum, {minimum}, but is {maximum}")
-        tokenizer, source = self.tokenizers_["tokenizer"], pad(rows).to(self._device)
-        step: Step = self.model_.generator.array_step
-        state, bonus = self.model_.initial_state(source), None
-        if minimum:
-            step, state = at_least(step, state, len(rows), tokenizer.end, minimum + len(prefix))
-        if self.coverage_penalty:
-            step, state, bonus = covering(step, state, _look, source.lengths.cpu().numpy(), self.coverage_penalty)
-        begun = [tokenizer.begin, *prefix]
-        for token in begun[:-1]:
-            _, state = step(np.full(len(rows), token), state)
-        step = forbidding(step, [tokenizer.pad, tokenizer.unknown, tokenizer.begin])
-        return beam_search(
-            step,
-            state,
-            np.full(len(rows), begun[-1]),
-            width=width,
-            stop=tokenizer.end,
-            maximum_length=[max(2 * len(row) + 20, minimum + 1) if maximum is None else maximum for row in rows],
-            length_penalty=self.length_penalty,
-            bonus=bonus,
-            n_best=n_best,
-        )
-
-
-def _look(state: Any) -> np.ndarray:
-    """Where the decoder looked last, `[N, S]`: the mean over all parts (and models of an ensemble) that look."""
-    found = looks(state)
-    if not found:
-        raise SettingsError("a coverage penalty asks where attention looked, but this model has none")
-    return np.mean([weights.cpu().numpy() for weights in found], axis=0)
-
-
-def _pairs(sources: Sequence[str], targets: Sequence[str], what: str) -> list[tuple[str, str]]:
-    return paired(checked_texts(sources, "source"), checked_texts(targets, "target"), (what, "targets"))

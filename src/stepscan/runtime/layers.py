@@ -1,7 +1,7 @@
 """Layers without torch: a description and its tensors in, a native layer out.
 
-A state is an array `[n, S]` of float32, a row's numbers one after the other, so that `state[rows]` reorders it. Arrays are
-float32 and contiguous; everything has the bits that PyTorch's side has when it answers on its native back end.
+A state is an array `[n, S]` of float32, a row's numbers one after the other, so that `state[rows]` reorders it. Arrays
+are float32 and contiguous; everything has the bits that PyTorch's side has when it answers on its native back end.
 """
 
 from __future__ import annotations
@@ -258,8 +258,7 @@ def _linear(part: _Part) -> Layer:
 
 
 def _layer_norm(part: _Part) -> Layer:
-    gain, bias = part.tensor("norm.weight"), part.tensor("norm.bias")
-    assert gain is not None and bias is not None  # the folder was held against its description
+    gain, bias = (_contiguous(part.tensors[f"{part.prefix}norm.{name}"]) for name in ("weight", "bias"))
     return part.made(library.make_layer_norm(len(gain), *_at(gain, bias), part.keeps), "LayerNorm")
 
 
@@ -322,5 +321,10 @@ def _contiguous(array: Array) -> Array:
     return np.ascontiguousarray(array, np.float32)
 
 
+def address(array: Array) -> int:
+    """Where an array's numbers lie; whoever uses it keeps the array."""
+    return array.__array_interface__["data"][0]
+
+
 def _at(*arrays: Array) -> list[int]:
-    return [array.__array_interface__["data"][0] for array in arrays]
+    return list(map(address, arrays))

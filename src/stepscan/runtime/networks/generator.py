@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from stepscan.decoding import Sampler
 from stepscan.errors import ModelFormatError, nearest
+from stepscan.kernels.native import library
 from stepscan.runtime.batches import Array, Batch
-from stepscan.runtime.layers import Linear
+from stepscan.runtime.layers import Layer, Linear, address
 from stepscan.runtime.networks.decoder import build_decoder
 from stepscan.runtime.networks.embedding import SYMBOLS, Embedding
 from stepscan.runtime.networks.tensors import Tensors, build_part
@@ -74,6 +77,50 @@ class Generator:
         """One symbol a row `[B]` and a state → scores of the next `[B, V]` and the next state."""
         y, state = self.layer.step(self.embedding.step(ids), state)
         return self.score(y), state
+
+    def read(self, ids: Sequence[int]) -> tuple[State, Array]:
+        """Read ids, at least one, from the initial state → the state and the layer's last output `[1, H]`."""
+        vectors, lengths = self.embedding([ids])
+        outputs, state = self.layer.scan(vectors, lengths, self.initial_state(1))
+        return state, outputs[:, -1].copy()
+
+    def write(
+        self, state: Array, y: Array, draws: Array, sampler: Sampler, excluded: Sequence[int], threads: int
+    ) -> list[int]:
+        """Choose a symbol, read it, choose the next, …, all of it inside the native library.
+
+        Args:
+            state: of one row `[1, S]`, and y `[1, H]`, the layer's last output. Both are changed: at the end they are
+                those after the last symbol.
+            draws: a number in [0, 1) for each symbol, float64 `[N]`.
+            sampler: how each is chosen.
+            excluded: ids that are not written.
+            threads: at most.
+
+        Returns:
+            N ids.
+
+        Raises:
+            StepscanError: scores are no finite numbers, or every symbol is excluded.
+        """
+        never = np.zeros(self.embedding.vocabulary_size, np.uint8)
+        never[list(excluded)] = 1
+        ids = np.empty(len(draws), np.int64)
+        arrays: list[Array] = [np.ascontiguousarray(draws, np.float64), never, ids]
+        draws_at, never_at, ids_at = map(address, arrays)
+        how = sampler.temperature, int(sampler.top_k), sampler.top_p, sampler.min_p
+        written = self._writer.write(address(state), address(y), len(ids), *how, never_at, draws_at, ids_at, threads)
+        if written < len(ids):
+            sampler.probabilities(np.where(never, -np.inf, self.score(y)))  # says what is wrong with the scores
+        return ids[:written].tolist()
+
+    @functools.cached_property
+    def _writer(self) -> Any:
+        table = np.ascontiguousarray(self.embedding.weight, np.float32)
+        if not isinstance(self.layer, Layer):
+            raise TypeError(f"only native layers write on their own, but this is {self.layer.described}")
+        projection = None if self.projection is None else self.projection.native
+        return library.Writer(address(table), len(table), self.layer.native, projection, self.head.native)
 
     def score(self, outputs: Array) -> Array:
         """The layer's outputs `[…, H]` → scores of the next symbol `[…, V]`."""

@@ -1,4 +1,7 @@
-"""What a classifier decides of a text or a series: one class, several labels, or a number."""
+"""What a classifier decides of a text or a series: one class, several labels, or a number.
+
+F1, errors and R² are scikit-learn's, which is imported where it is asked for.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +10,10 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
 import numpy as np
-import torch
-from sklearn.metrics import accuracy_score, f1_score, mean_absolute_error, r2_score, root_mean_squared_error
 
 from stepscan.errors import SettingsError
-from stepscan.estimators.examples import listed
+from stepscan.runtime.examples import listed, of_one_kind
+from stepscan.runtime.probabilities import sigmoid, softmax
 
 
 class Decision(Protocol):
@@ -25,8 +27,8 @@ class Decision(Protocol):
     def labels(self, train: Sequence[Any], valid: Sequence[Any]) -> list[Any] | None:
         """What the outputs stand for, out of training and validation answers; None for a number."""
 
-    def targets(self, y: Sequence[Any], labels: Any) -> torch.Tensor:
-        """The true answers as `Encoder.loss` takes them."""
+    def targets(self, y: Sequence[Any], labels: Any) -> np.ndarray:
+        """The true answers as an encoder's loss takes them."""
 
     def decided(self, scores: np.ndarray, labels: Any) -> Any:
         """The answers."""
@@ -68,29 +70,31 @@ class OneClass:
         _check_seen(set(valid) - set(classes), "classes")
         return classes
 
-    def targets(self, y: Sequence[Any], labels: Any) -> torch.Tensor:
+    def targets(self, y: Sequence[Any], labels: Any) -> np.ndarray:
         number = {label: index for index, label in enumerate(labels)}
-        return torch.tensor([number[label] for label in y])
+        return np.array([number[label] for label in y], dtype=np.int64)
 
     def decided(self, scores: np.ndarray, labels: Any) -> np.ndarray:
         return np.array(labels)[scores.argmax(axis=1)]
 
     def probabilities(self, scores: np.ndarray) -> np.ndarray:
-        return torch.from_numpy(scores).softmax(dim=1).numpy()
+        return softmax(scores)
 
     def judged(self, scores: np.ndarray, y: Sequence[Any], labels: Any) -> dict[str, float]:
-        places = self.targets(y, labels).numpy()
+        places = self.targets(y, labels)
         probabilities = self.probabilities(scores)
         of_truth = np.clip(probabilities[np.arange(len(places)), places], 1e-12, 1)
         right = probabilities.argmax(axis=1) == places
         return {"accuracy": float(right.mean()), "nats": float(-np.log(of_truth).mean())}
 
     def metrics(self, true: Sequence[Any], found: Any) -> dict[str, Any]:
+        from sklearn.metrics import f1_score
+
         f1 = f1_score(true, found, average="macro", zero_division=0)
         return {"accuracy": self.score(true, found, None), "macro_f1": float(f1)}
 
     def score(self, true: Sequence[Any], found: Any, weights: Sequence[float] | None) -> float:
-        return float(accuracy_score(true, found, sample_weight=weights))
+        return float(np.average(np.asarray(true) == np.asarray(found), weights=weights))
 
     def log_probability(self, scores: np.ndarray, true: Any, labels: Any) -> tuple[float, int]:
         probability = self.probabilities(scores[None])[0][labels.index(true)] if true in labels else 0.0
@@ -130,14 +134,16 @@ class SeveralLabels:
         _check_seen(set(self.named(valid)) - set(found), "labels")
         return found
 
-    def targets(self, y: Sequence[Any], labels: Any) -> torch.Tensor:
-        return torch.tensor([[float(label in own) for label in labels] for own in y])
+    def targets(self, y: Sequence[Any], labels: Any) -> np.ndarray:
+        return np.array([[label in own for label in labels] for own in y], dtype=np.float32).reshape(
+            len(y), len(labels)
+        )
 
     def decided(self, scores: np.ndarray, labels: Any) -> list[list[Any]]:
         return [[label for label, score in zip(labels, row, strict=True) if score > 0] for row in scores]
 
     def probabilities(self, scores: np.ndarray) -> np.ndarray:
-        return torch.from_numpy(scores).sigmoid().numpy()
+        return sigmoid(scores)
 
     def judged(self, scores: np.ndarray, y: Sequence[Any], labels: Any) -> dict[str, float]:
         nats = [-self.log_probability(row, own, labels)[0] for row, own in zip(scores, y, strict=True)]
@@ -145,8 +151,10 @@ class SeveralLabels:
         return {"nats": float(np.mean(nats)), "micro_f1": figures["micro_f1"], "exact": figures["exact"]}
 
     def metrics(self, true: Sequence[Any], found: Any) -> dict[str, Any]:
+        from sklearn.metrics import f1_score
+
         every = sorted({*self.named(true), *self.named(found)})
-        left, right = (self.targets(answers, every).numpy() for answers in (true, found))
+        left, right = (self.targets(answers, every) for answers in (true, found))
         f1 = {
             kind: f1_score(left, right, average=kind, zero_division=0) if every else 1.0 for kind in ("micro", "macro")
         }
@@ -189,8 +197,8 @@ class Number:
     def labels(self, train: Sequence[Any], valid: Sequence[Any]) -> None:
         return None
 
-    def targets(self, y: Sequence[Any], labels: Any) -> torch.Tensor:
-        return torch.tensor(y)
+    def targets(self, y: Sequence[Any], labels: Any) -> np.ndarray:
+        return np.array(y, dtype=np.float32)
 
     def decided(self, scores: np.ndarray, labels: Any) -> np.ndarray:
         return scores[:, 0]
@@ -202,11 +210,15 @@ class Number:
         return {name: value for name, value in self.metrics(y, scores[:, 0]).items() if name != "r2"}
 
     def metrics(self, true: Sequence[Any], found: Any) -> dict[str, Any]:
+        from sklearn.metrics import mean_absolute_error, root_mean_squared_error
+
         rmse, mae = root_mean_squared_error(true, found), mean_absolute_error(true, found)
         return {"rmse": float(rmse), "mae": float(mae), "r2": self.score(true, found, None) if len(true) > 1 else None}
 
     def score(self, true: Sequence[Any], found: Any, weights: Sequence[float] | None) -> float:
         """R², the share of the variance that is explained."""
+        from sklearn.metrics import r2_score
+
         return float(r2_score(true, found, sample_weight=weights))
 
     def log_probability(self, scores: np.ndarray, true: Any, labels: Any) -> tuple[float, int]:
@@ -222,20 +234,6 @@ class Number:
 
 
 DECISIONS: dict[str, Decision] = {"class": OneClass(), "labels": SeveralLabels(), "number": Number()}
-
-
-def of_one_kind(values: Sequence[Any], what: str) -> list[Any]:
-    """The labels as they are: all strings, or all whole numbers (2.0 is one)."""
-    labels = [value.item() if isinstance(value, np.generic) else value for value in values]
-    labels = [int(label) if isinstance(label, float) and label.is_integer() else label for label in labels]
-    kind = str if labels and isinstance(labels[0], str) else int
-    for number, label in enumerate(labels, start=1):
-        if not isinstance(label, kind):
-            hint = ", a continuous number; to predict such, take decision='number'" if isinstance(label, float) else ""
-            raise SettingsError(
-                f"{what}s must be all strings or all whole numbers, but {what} {number} is {label!r}{hint}"
-            )
-    return labels
 
 
 def _check_seen(unseen: set[Any], what: str) -> None:

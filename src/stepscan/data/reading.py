@@ -1,4 +1,4 @@
-"""From files to what estimators take."""
+"""From files to what a task's model takes."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Reading(NamedTuple):
 
 
 def read_examples(task: str, files: Files, reading: Reading = Reading()) -> tuple[Any, ...]:  # noqa: B008
-    """What `fit` and `score` of the task's estimator take, out of one file (translate: one or two).
+    """What `fit` and `score` of the task's model take, out of one file (translate: one or two).
 
     Returns:
         classify: texts or series, labels; tag: sentences or series, tag sequences; translate: sources, targets;

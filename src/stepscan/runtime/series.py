@@ -1,4 +1,4 @@
-"""Numbers that users pass to an estimator, checked: series of T time steps of D dimensions."""
+"""Numbers that users pass to a model, checked: series of T time steps of D dimensions."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from stepscan.data.numbers import Values
 from stepscan.errors import SettingsError
-from stepscan.estimators.examples import listed
+from stepscan.runtime.examples import listed
 
 
 def are_numbers(items: Iterable[Any]) -> bool:

@@ -1,0 +1,156 @@
+"""Torch patterns with the methods of `stepscan.runtime.networks`, so that what uses a model is written once for both.
+
+Ids, numbers and scores are NumPy arrays, states are torch's. Nothing here asks for a gradient.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+
+from stepscan.data.batching import pad, pad_numbers
+from stepscan.kernels.torch_ops import softmax
+from stepscan.patterns import embedding
+from stepscan.patterns.attention import looks
+from stepscan.patterns.numbers import Numbers
+from stepscan.runtime.batches import Batch, Words
+from stepscan.runtime.layers import Options
+from stepscan.runtime.networks.crf import CRF, START
+from stepscan.runtime.networks.tensors import Tensors
+from stepscan.runtime.probabilities import nats
+from stepscan.sequences import Sequences
+from stepscan.state import State
+
+Scored = tuple[np.ndarray, np.ndarray]  # data [N, T, …] and lengths [N]
+
+
+class Network:
+    """A torch pattern, or an ensemble of such.
+
+    Args:
+        model: the pattern.
+    """
+
+    def __init__(self, model: Any) -> None:
+        self.model = model
+
+    @property
+    def embedding(self) -> Any:
+        return self.model.embedding
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.model.parameters()).device
+
+    def _given(self, rows: Any) -> Any:
+        """What the model takes: `Sequences` of rows of ids `[T]` or numbers `[T, D]`, or words with their spelling."""
+        numeric = isinstance(self.embedding, Numbers)
+        return as_input(rows, numeric).to(self.device)
+
+
+def as_input(rows: Any, numeric: bool = False) -> Any:
+    """What a pattern takes of rows of ids, of numbers, or of `stepscan.runtime.batches.Words`."""
+    if isinstance(rows, Words):
+        words, spellings, spelling_of = rows
+        return embedding.Words(_sequences(words), _sequences(spellings), torch.from_numpy(spelling_of))
+    return pad_numbers(rows) if numeric else pad(rows)
+
+
+def _sequences(batch: Batch | Scored) -> Sequences:
+    data, lengths = batch
+    return Sequences(torch.from_numpy(data), torch.from_numpy(lengths))
+
+
+class EncoderNetwork(Network):
+    """See `stepscan.runtime.networks.encoder`."""
+
+    @property
+    def outputs(self) -> int:
+        return self.model.outputs
+
+    @property
+    def feature_size(self) -> int:
+        return self.model.feature_size
+
+    @torch.inference_mode()
+    def scores(self, rows: Sequence[Any]) -> np.ndarray:
+        return self.model(self._given(rows)).cpu().numpy()
+
+    @torch.inference_mode()
+    def features(self, rows: Sequence[Any]) -> np.ndarray:
+        return self.model.encode(self._given(rows)).cpu().numpy()
+
+
+class TransducerNetwork(Network):
+    """See `stepscan.runtime.networks.transducer`."""
+
+    @torch.inference_mode()
+    def scores(self, rows: Any) -> Scored:
+        return _arrays(self.model(self._given(rows))[0])
+
+    def decide(self, data: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+        scores = Batch(data, lengths)
+        return Batch(data.argmax(axis=2), lengths).zeroed().data if self._crf is None else self._crf.best_paths(scores)
+
+    @torch.inference_mode()
+    def probabilities(self, data: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+        if self._crf is not None:
+            return self._crf.marginals(Batch(data, lengths))
+        return Batch(softmax(torch.from_numpy(data)).numpy(), lengths).zeroed().data
+
+    def log_probability(self, data: np.ndarray, lengths: np.ndarray, targets: np.ndarray) -> np.ndarray:
+        if self._crf is not None:
+            return self._crf.log_likelihood(Batch(data, lengths), targets)
+        return -Batch(nats(data, targets), lengths).zeroed().data.sum(axis=1)
+
+    @cached_property
+    def _crf(self) -> CRF | None:
+        """The runtime's, with the weights of the model's (of an ensemble: with their mean)."""
+        own = getattr(getattr(self.model, "_decider", self.model), "crf", None)
+        if own is None:
+            return None
+        not_first = [[START, tag] for (tag,) in (~own.may_start).nonzero().tolist()]
+        forbidden = (~own.allowed).nonzero().tolist() + not_first
+        weights = {name: weight.detach().float().cpu().numpy() for name, weight in own.named_parameters()}
+        return CRF(Tensors(weights, Options()), len(own.start), forbidden)
+
+
+class GeneratorNetwork(Network):
+    """See `stepscan.runtime.networks.generator`."""
+
+    @torch.inference_mode()
+    def initial_state(self, rows: int) -> State:
+        return self.model.initial_state(rows)
+
+    def step(self, ids: np.ndarray, state: State) -> tuple[np.ndarray, State]:
+        return self.model.array_step(ids, state)
+
+    @torch.inference_mode()
+    def scan(self, rows: Sequence[Any], state: State | None = None) -> tuple[np.ndarray, np.ndarray, State]:
+        scores, state = self.model(self._given(rows), state)
+        return *_arrays(scores), state
+
+
+class ConditionedGeneratorNetwork(Network):
+    """See `stepscan.runtime.networks.conditioned_generator`."""
+
+    @property
+    def generator(self) -> GeneratorNetwork:
+        return GeneratorNetwork(self.model.generator)
+
+    @torch.inference_mode()
+    def initial_state(self, rows: Sequence[Any]) -> State:
+        return self.model.initial_state(self._given(rows))
+
+    def looks(self, state: State) -> np.ndarray | None:
+        """The mean over all parts (and models of an ensemble) that look; None if there are none."""
+        found = [weights.cpu().numpy() for weights in looks(state)]
+        return np.mean(found, axis=0) if found else None
+
+
+def _arrays(found: Sequences) -> Scored:
+    return found.data.cpu().numpy(), found.lengths.cpu().numpy()

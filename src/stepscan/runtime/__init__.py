@@ -1,0 +1,42 @@
+"""Trained models without PyTorch: load a model folder, predict, generate, stream.
+
+    from stepscan import runtime
+
+    model = runtime.load("model")
+    model.predict(["not a bad film at all"])
+
+Needs NumPy, safetensors, tokenizers and the native library, nothing more.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from stepscan.runtime.classifier import Classifier
+    from stepscan.runtime.language_model import LanguageModel
+    from stepscan.runtime.tagger import Tagger
+    from stepscan.runtime.translator import Translator
+
+__all__ = ["load"]
+
+
+def load(
+    path: str | Path, weights: str | None = None, threads: int = 1
+) -> Classifier | LanguageModel | Tagger | Translator | Any:
+    """Whichever of the four a model folder holds, to be used: with the same results as `stepscan.load`.
+
+    Args:
+        path: what `stepscan train`, `save` or `stepscan compress` wrote.
+        weights: what the weights are kept as in memory: `float32`, `bfloat16` or `int8`; None for what the folder has.
+        threads: that work together on one call, at most. One is best for streams.
+
+    Raises:
+        ModelFormatError: the folder is none, or one of its files is missing, broken or of another version.
+        UnsupportedLayer: the model has a layer without a native kernel; `stepscan.load` runs it with PyTorch.
+        SettingsError: there are no such weights, or the number of threads is below 1.
+    """
+    from stepscan.runtime.model import load_model
+
+    return load_model(path, weights, threads)

@@ -1,0 +1,105 @@
+"""Classifier: an encoder over a text or a series of numbers, to a class, to labels, or to a number."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from stepscan.runtime.batches import by_length
+from stepscan.runtime.decisions import DECISIONS, Decision
+from stepscan.runtime.examples import check_known, checked_texts, paired
+from stepscan.runtime.model import RuntimeModel, Using
+from stepscan.runtime.series import checked_series
+
+_TOGETHER = 128  # texts that are decided in one batch
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class Classifying(Using):
+    """What a classifier does once it is trained.
+
+    Wherever texts `X` are taken, so are series: arrays `[T]` or `[T, D]` of T time steps of D dimensions, or all in one
+    array `[N, T]` or `[N, T, D]`.
+
+    Args:
+        decision: `class` (one of several), `labels` (any number) or `number`.
+    """
+
+    task: ClassVar[str] = "classify"
+
+    decision: str = "class"
+
+    @property
+    def classes_(self) -> np.ndarray:
+        """The classes or labels, sorted: the columns of `predict_proba`."""
+        if self.labels_ is None:
+            raise AttributeError("a model that predicts numbers has no classes")
+        return np.array(self.labels_)
+
+    def predict(self, X: Sequence[Any]) -> Any:
+        """The most probable class of each text `[N]`, or its number; of `labels`, a list for each."""
+        return self._decision.decided(self._scores(X), self.labels_)
+
+    def predict_proba(self, X: Sequence[Any]) -> np.ndarray:
+        """The probability of each class or label `[N, classes]`, in the order of `classes_`."""
+        return self._decision.probabilities(self._scores(X))
+
+    def answers(self, X: Sequence[Any]) -> list[dict[str, Any]]:
+        """What `stepscan predict` says of each text: `label` and `probability`; `labels` with the probability of those
+        above one half, and `probabilities` of all; or `number`."""
+        return self._decision.rows(self._scores(X), self.labels_)
+
+    def transform(self, X: Sequence[Any]) -> np.ndarray:
+        """The feature vector of each text `[N, H]`: what the decision is made from."""
+        self._check_usable()
+        network = self.network_
+        return self._batched(X, network.features, network.feature_size)
+
+    def score(self, X: Sequence[Any], y: Sequence[Any], sample_weight: Sequence[float] | None = None) -> float:
+        """Accuracy: the share of texts whose class is right (or all of whose labels are), 0 … 1; of numbers R²."""
+        true = [answer for _, answer in paired(X, self._decision.checked(y), ("texts", "classes"))]
+        return self._decision.score(true, self.predict(X), sample_weight)
+
+    def metrics(self, X: Sequence[Any], y: Sequence[Any]) -> dict[str, Any]:
+        """Accuracy and the mean of the classes' F1; of `labels` F1 over all, its mean over labels, and the share of
+        texts with exactly the right ones; of numbers the root mean squared error, the mean absolute error and R²."""
+        true = [answer for _, answer in paired(X, self._decision.checked(y), ("texts", "classes"))]
+        check_known(self._decision.named(true), self.labels_)
+        return {**self._decision.metrics(true, self.predict(X)), "texts": len(true)}
+
+    def log_probabilities(self, X: Sequence[Any], y: Sequence[Any]) -> list[tuple[float, int]]:
+        """The natural logarithm of the probability of each right answer (minus infinity for a class unknown), and how
+        many decisions it is made of: 1, or the number of labels."""
+        pairs = zip(self._scores(X), self._decision.checked(y), strict=True)
+        return [self._decision.log_probability(scores, true, self.labels_) for scores, true in pairs]
+
+    @property
+    def _decision(self) -> Decision:
+        return DECISIONS[self.decision]
+
+    def _scores(self, X: Sequence[Any]) -> np.ndarray:
+        self._check_usable()
+        network = self.network_
+        return self._batched(X, network.scores, network.outputs)
+
+    def _batched(self, X: Sequence[Any], ask: Callable[[list[Any]], np.ndarray], width: int) -> np.ndarray:
+        """What `ask` says of the rows of a batch `[B, width]`, for all of `X` in order."""
+        rows = self._read(X)
+        found = np.zeros((len(rows), width), dtype=np.float32)
+        for chosen in by_length([len(row) for row in rows], _TOGETHER):
+            found[chosen] = ask([rows[i] for i in chosen])
+        return found
+
+    def _read(self, X: Sequence[Any]) -> list[Any]:
+        """What the network reads of each text (ids) or series (numbers `[T, D]`)."""
+        if not self.tokenizers_:
+            return checked_series(X, self.network_.embedding.size)
+        return self.tokenizers_["tokenizer"].encode_batch(checked_texts(X))
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class Classifier(Classifying, RuntimeModel):
+    """Decides which class a text, or a series of numbers, belongs to; or which labels it has, or predicts a number."""

@@ -1,0 +1,68 @@
+"""The examples that users pass to a model, checked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from stepscan.errors import SettingsError
+
+
+def listed(examples: Iterable[Any]) -> list[Any]:
+    """The examples as a list; a text by itself would be taken for a list of its characters."""
+    if hasattr(examples, "toarray"):
+        raise SettingsError("sparse data are not supported: a sequence is texts or a dense array; give X.toarray()")
+    if hasattr(examples, "__array__"):
+        examples = np.asarray(examples)
+    if isinstance(examples, str):
+        raise SettingsError(f"a list is needed, got one text, {examples[:40]!r}; put it into a list")
+    return list(examples)
+
+
+def checked_texts(values: Iterable[Any], what: str = "text") -> list[str]:
+    """The values as a list of strings that can be written as UTF-8, or an error that names the one that is not."""
+    found = listed(values)
+    for number, value in enumerate(found, start=1):
+        if not isinstance(value, str):
+            raise SettingsError(f"{what} {number} is {value!r}, not a string")
+        try:
+            value.isascii() or value.encode()
+        except UnicodeEncodeError:
+            raise SettingsError(f"{what} {number} is not valid Unicode (half a surrogate pair): {value!r}") from None
+    return found
+
+
+def paired(first: Iterable[Any], second: Iterable[Any], names: tuple[str, str]) -> list[tuple[Any, Any]]:
+    """The pairs of two collections of equal length, at least one."""
+    left, right = listed(first), listed(second)
+    if len(left) != len(right):
+        raise SettingsError(f"as many {names[0]} as {names[1]} are needed, got {len(left):,} and {len(right):,}")
+    if not left:
+        raise SettingsError(f"there are no {names[0]}")
+    return list(zip(left, right, strict=True))
+
+
+def of_one_kind(values: Sequence[Any], what: str) -> list[Any]:
+    """The labels as they are: all strings, or all whole numbers (2.0 is one)."""
+    labels = [value.item() if isinstance(value, np.generic) else value for value in values]
+    labels = [int(label) if isinstance(label, float) and label.is_integer() else label for label in labels]
+    kind = str if labels and isinstance(labels[0], str) else int
+    for number, label in enumerate(labels, start=1):
+        if not isinstance(label, kind):
+            hint = ", a continuous number; to predict such, take decision='number'" if isinstance(label, float) else ""
+            raise SettingsError(
+                f"{what}s must be all strings or all whole numbers, but {what} {number} is {label!r}{hint}"
+            )
+    return labels
+
+
+def check_known(labels: Sequence[Any], known: Sequence[Any] | None) -> None:
+    """A model that knows none of the true labels is being judged on the wrong ones."""
+    if labels and not set(known or ()) & set(labels):
+        says, here = (", ".join(map(str, sorted(values)[:5])) for values in (known or (), set(labels)))
+        raise SettingsError(
+            f"the model knows none of these labels: it says {says}, but here they are {here}; "
+            "is it the right column or --field?"
+        )

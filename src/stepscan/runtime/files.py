@@ -1,0 +1,101 @@
+"""From a model and files to answers and figures: what `predict` and `evaluate` of the command line do.
+
+A model is one that was loaded to be used alone, or an estimator: both are used in the same way.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from stepscan.data.reading import Files, Reading, named_sentences, named_texts, read_examples, stream_inputs
+from stepscan.errors import SettingsError
+from stepscan.runtime.settings import SETTINGS, check_use
+
+PORTION = 2048  # texts that are read, decided and written at a time: memory does not grow with the file
+
+
+def predict(
+    model: Any,
+    texts: Iterable[str] = (),
+    *,
+    input_file: str | Path | None = None,
+    reading: Reading = Reading(),  # noqa: B008
+    of_translation: Mapping[str, Any] | None = None,
+    settings: Mapping[str, Any] | None = None,
+) -> Iterator[dict[str, Any]]:
+    """What a model says of texts, one dictionary a text: `text` (of numbers `series`, its place) and, by task,
+
+    classify: see `Classifier.answers`; tag: `tokens`, `tags`; translate: `translation`, `score` and, with `n_best`
+    above 1, `n_best`; `of_translation` are arguments of `Translator.translate`. Texts for a tagger are split at white
+    space; files may be CoNLL-U or columns. Texts are read as they are needed, so that there may be any number of them.
+    """
+    for name, value in (settings or {}).items():
+        if name not in SETTINGS[model.task]:
+            raise SettingsError(f"{model.task} has no setting {name!r}")
+        setattr(model, name, value)
+    check_use(settings or {})
+    if model.task == "generate":
+        raise SettingsError("a language model decides nothing: use `stepscan generate`, or `stepscan evaluate`")
+    options = of_translation or {}
+    if options and model.task != "translate":
+        raise SettingsError(f"{', '.join(options)}: only for translate, not for {model.task}")
+    inputs: Iterator[tuple[dict[str, Any], Any]]
+    if input_file:
+        inputs = stream_inputs(model.task, not model.tokenizers_, input_file, reading)
+    else:
+        inputs = named_sentences(text.split() for text in texts) if model.task == "tag" else named_texts(texts)
+    while portion := list(itertools.islice(inputs, PORTION)):
+        answers = model.answers([one for _, one in portion], **options)
+        for (named, _), said in zip(portion, answers, strict=True):
+            yield named | said
+
+
+def evaluate(
+    model: Any,
+    files: Files,
+    *,
+    reading: Reading = Reading(),  # noqa: B008
+    dynamic: float = 0.0,
+    horizon: int = 0,
+) -> dict[str, Any]:
+    """The field's own metrics of a model on files.
+
+    Returns:
+        classify: accuracy, macro F1 (of labels micro F1, macro F1, exact; of numbers RMSE, MAE, R²); tag: accuracy, and
+        for tags that mark spans F1, precision and recall, over all and by type; generate: nats a symbol, perplexity,
+        bits a symbol (with `dynamic`, a learning rate, also nats by dynamic evaluation), or errors of forecasts of
+        `horizon` steps; translate: BLEU and chrF with sacrebleu's signature. And how many examples they are over.
+    """
+    if (dynamic or horizon) and model.task != "generate":
+        raise SettingsError(f"--dynamic and --horizon are of models that generate, but this one is for {model.task}")
+    examples = read_examples(model.task, files, reading_for(model, reading))
+    figures = model.metrics(*examples, **{k: v for k, v in {"dynamic": dynamic, "horizon": horizon}.items() if v})
+    return {"task": model.task, "file": ", ".join(map(str, files)), **figures, **skipped(reading)}
+
+
+def evaluate_lines(
+    model: Any,
+    files: Files,
+    *,
+    reading: Reading = Reading(),  # noqa: B008
+) -> Iterator[dict[str, Any]]:
+    """For each example of files, in order: `line` (its place, from 1), `log_probability` (natural) that the model gives
+    to the right answer, or to the text, and `symbols`, how many that is of. A text is a line, by itself."""
+    examples = read_examples(model.task, files, reading_for(model, reading))
+    if model.task == "generate" and isinstance(examples[0], str):
+        examples = (examples[0].splitlines(),)
+    for place, (found, symbols) in enumerate(model.log_probabilities(*examples), start=1):
+        yield {"line": place, "log_probability": found, "symbols": symbols}
+
+
+def reading_for(model: Any, reading: Reading) -> Reading:
+    """How the model's data are read: its labels are what it decides."""
+    return reading._replace(decision=model.decision) if model.task == "classify" else reading
+
+
+def skipped(reading: Reading) -> dict[str, int]:
+    """How many bad lines (sentences, pairs) were skipped, where that was asked for."""
+    return {} if reading.bad_lines is None else {"skipped": sum(reading.bad_lines.counts.values())}

@@ -1,0 +1,241 @@
+"""Outlines of the cells and combinators; see `stepscan.runtime.outline`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import pairwise
+from typing import Any
+
+from stepscan.runtime.outline import (
+    LayerOutline,
+    Tensor,
+    Tensors,
+    check_causal,
+    check_choice,
+    check_flag,
+    check_layer,
+    check_probability,
+    check_size,
+    linear,
+    of_parts,
+    outlines,
+    shown,
+    within,
+)
+
+
+def _cell(name: str, gates: int, input_size: Any, hidden_size: Any, bias: Any, leaves: int = 1) -> LayerOutline:
+    check_size(input_size=input_size, hidden_size=hidden_size)
+    check_flag(bias=bias)
+    rows = gates * hidden_size
+    tensors = {"weight_ih": Tensor("F32", (rows, input_size)), "weight_hh": Tensor("F32", (rows, hidden_size))}
+    if bias:
+        tensors |= {"bias_ih": Tensor("F32", (rows,)), "bias_hh": Tensor("F32", (rows,))}
+    return LayerOutline(name, tensors, input_size, hidden_size, condition_size=leaves * hidden_size)
+
+
+@outlines("elman")
+def _elman(input_size: Any, hidden_size: Any, nonlinearity: Any = "tanh", bias: Any = True) -> LayerOutline:
+    check_choice(("tanh", "relu"), nonlinearity=nonlinearity)
+    return _cell("elman", 1, input_size, hidden_size, bias)
+
+
+@outlines("gru")
+def _gru(input_size: Any, hidden_size: Any, bias: Any = True) -> LayerOutline:
+    return _cell("gru", 3, input_size, hidden_size, bias)
+
+
+@outlines("lstm")
+def _lstm(input_size: Any, hidden_size: Any, bias: Any = True) -> LayerOutline:
+    return _cell("lstm", 4, input_size, hidden_size, bias, leaves=2)
+
+
+@outlines("layer_norm_lstm")
+def _layer_norm_lstm(input_size: Any, hidden_size: Any) -> LayerOutline:
+    cell = _cell("layer_norm_lstm", 4, input_size, hidden_size, False, leaves=2)
+    wide, narrow = Tensor("F32", (4 * hidden_size,)), Tensor("F32", (hidden_size,))
+    cell.tensors.update(gain_ih=wide, gain_hh=wide, bias=wide, gain_c=narrow, bias_c=narrow)
+    return cell
+
+
+def _block(input_size: Any, hidden_size: Any, heads: Any, dropout: Any) -> Tensors:
+    check_size(input_size=input_size, hidden_size=hidden_size)
+    check_probability(dropout=dropout)
+    _check_heads(hidden_size, heads)
+    return {
+        **(linear("into", input_size, hidden_size) if input_size != hidden_size else {}),
+        **_norm("attention_norm", hidden_size),
+        **_norm("forward_norm", hidden_size),
+        **linear("projection", hidden_size, 3 * hidden_size),
+        **linear("output", hidden_size, hidden_size),
+        **linear("up", hidden_size, 4 * hidden_size),
+        **linear("down", 4 * hidden_size, hidden_size),
+    }
+
+
+@outlines("bidirectional_transformer")
+def _bidirectional_transformer(input_size: Any, hidden_size: Any, heads: Any = 0, dropout: Any = 0.0) -> LayerOutline:
+    tensors = _block(input_size, hidden_size, heads, dropout)
+    return LayerOutline("bidirectional_transformer", tensors, input_size, hidden_size, causal=False)
+
+
+@outlines("transformer")
+def _transformer(
+    input_size: Any, hidden_size: Any, heads: Any = 0, context: Any = 512, dropout: Any = 0.0
+) -> LayerOutline:
+    tensors = _block(input_size, hidden_size, heads, dropout)
+    check_size(context=context)
+    return LayerOutline("transformer", tensors, input_size, hidden_size, condition_size=input_size, caches=True)
+
+
+@outlines("linear")
+def _linear(input_size: Any, output_size: Any) -> LayerOutline:
+    check_size(input_size=input_size, output_size=output_size)
+    return LayerOutline("linear", linear("projection", input_size, output_size), input_size, output_size)
+
+
+@outlines("layer_norm")
+def _layer_norm(size: Any) -> LayerOutline:
+    check_size(size=size)
+    return LayerOutline("layer_norm", _norm("norm", size), size, size)
+
+
+@outlines("dropout")
+def _dropout(size: Any, p: Any) -> LayerOutline:
+    check_size(size=size)
+    check_probability(p=p)
+    return LayerOutline("dropout", {}, size, size)
+
+
+@outlines("variational_dropout")
+def _variational_dropout(size: Any, p: Any) -> LayerOutline:
+    check_size(size=size)
+    check_probability(p=p)
+    return LayerOutline("variational_dropout", {}, size, size)
+
+
+@outlines("stack")
+def _stack(layers: Any) -> LayerOutline:
+    if not isinstance(layers, list) or not layers:
+        raise ValueError(f"stack takes a list of at least one layer, got {shown(layers)}")
+    check_layer("stack", *layers)
+    for below, above in pairwise(layers):
+        if below.output_size != above.input_size:
+            raise ValueError(f"stack needs fitting widths, but {below.described} stands below {above.described}")
+    return LayerOutline(
+        "stack",
+        {name: one for n, layer in enumerate(layers) for name, one in within(f"layers.{n}", layer.tensors).items()},
+        layers[0].input_size,
+        layers[-1].output_size,
+        causal=all(layer.causal for layer in layers),
+        condition_size=sum(layer.condition_size for layer in layers),
+        memories=tuple(memory for layer in layers for memory in layer.memories),
+        caches=any(layer.caches for layer in layers),
+    )
+
+
+@outlines("bidirectional")
+def _bidirectional(forward: Any, backward: Any) -> LayerOutline:
+    check_layer("bidirectional", forward, backward)
+    if forward.input_size != backward.input_size:
+        raise ValueError(
+            f"bidirectional needs two layers of equal input width, got {forward.described} and {backward.described}"
+        )
+    tensors = of_parts(forward_layer=forward, backward_layer=backward)
+    output_size = forward.output_size + backward.output_size
+    memories = forward.memories + backward.memories
+    return LayerOutline("bidirectional", tensors, forward.input_size, output_size, causal=False, memories=memories)
+
+
+@outlines("residual")
+def _residual(layer: Any) -> LayerOutline:
+    check_layer("residual", layer)
+    if layer.input_size != layer.output_size:
+        raise ValueError(f"residual needs equal widths, but has {layer.described}")
+    return _around("residual", layer)
+
+
+@outlines("zoneout")
+def _zoneout(layer: Any, p: Any) -> LayerOutline:
+    check_causal("zoneout", layer)
+    check_probability(p=p)
+    if layer.caches:
+        raise ValueError(f"zoneout needs a state of hidden state alone, but {layer.described} keeps something else")
+    return _around("zoneout", layer)
+
+
+@outlines("weight_drop")
+def _weight_drop(layer: Any, p: Any, name: Any = "weight_hh") -> LayerOutline:
+    check_causal("weight_drop", layer)
+    check_probability(p=p)
+    if name not in {full.split(".")[-1] for full in layer.tensors}:
+        raise ValueError(f"weight_drop needs weights named {shown(name)}, but {layer.described} has none")
+    return _around("weight_drop", layer)
+
+
+@outlines("attentive_decoder")
+def _attentive_decoder(
+    layer: Any, memory_size: Any, attention_size: Any, input_feeding: Any = False, kind: Any = "additive"
+) -> LayerOutline:
+    check_causal("attentive_decoder", layer)
+    check_size(memory_size=memory_size, attention_size=attention_size)
+    check_flag(input_feeding=input_feeding)
+    check_choice(("additive", "dot", "general"), attention=kind)
+    size = layer.output_size
+    input_size = layer.input_size - (size if input_feeding else 0)
+    check_size(input_size=input_size)
+    if kind == "dot" and size != memory_size:
+        raise ValueError(f"dot attention needs a memory as wide as its layer, but they are {memory_size} and {size}")
+    return LayerOutline(
+        "attentive_decoder",
+        {
+            **of_parts(layer=layer),
+            **_attention(kind, size, memory_size, attention_size),
+            **linear("combine", size + memory_size, size),
+        },
+        input_size,
+        size,
+        condition_size=layer.condition_size,
+        memories=(memory_size, *layer.memories),
+        caches=True,
+    )
+
+
+@outlines("cross_attention")
+def _cross_attention(size: Any, memory_size: Any, heads: Any = 0, dropout: Any = 0.0) -> LayerOutline:
+    check_size(size=size, memory_size=memory_size)
+    check_probability(dropout=dropout)
+    _check_heads(size, heads)
+    tensors = {
+        **_norm("norm", size),
+        **linear("of_query", size, size),
+        **linear("of_memory", memory_size, 2 * size),
+        **linear("output", size, size),
+    }
+    return LayerOutline("cross_attention", tensors, size, size, memories=(memory_size,), caches=True)
+
+
+def _around(name: str, layer: LayerOutline) -> LayerOutline:
+    """What a combinator around one layer is, if it changes nothing but how that runs."""
+    return replace(layer, name=name, tensors=of_parts(layer=layer))
+
+
+def _attention(kind: str, query_size: int, memory_size: int, size: int) -> Tensors:
+    if kind == "dot":
+        return {}
+    if kind == "general":
+        return linear("attention.of_memory", memory_size, query_size, bias=False)
+    return {
+        **linear("attention.of_query", query_size, size),
+        **linear("attention.of_memory", memory_size, size, bias=False),
+        **linear("attention.score", size, 1, bias=False),
+    }
+
+
+def _norm(prefix: str, size: int) -> Tensors:
+    return within(prefix, {"weight": Tensor("F32", (size,)), "bias": Tensor("F32", (size,))})
+
+
+def _check_heads(size: int, heads: Any) -> None:
+    if type(heads) is not int or heads < 0 or (heads and size % heads):
+        raise ValueError(f"heads must divide the hidden size {size}, got {shown(heads)}")

@@ -1,0 +1,150 @@
+"""What models in use have in common, on both sides; and models that were loaded to be used alone, without torch."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from stepscan.errors import ModelFormatError, SettingsError, nearest
+from stepscan.runtime.folder import RuntimeFolder, expanded, read_folder
+from stepscan.runtime.layers import Options
+from stepscan.runtime.networks.building import build_network
+from stepscan.runtime.settings import check_names, check_use
+
+if TYPE_CHECKING:
+    from stepscan.data.tokenizers import TextTokenizer
+
+_KINDS = {  # task → module and class, imported when such a model is loaded
+    "classify": ("classifier", "Classifier"),
+    "generate": ("language_model", "LanguageModel"),
+    "tag": ("tagger", "Tagger"),
+    "translate": ("translator", "Translator"),
+}
+
+
+class Using:
+    """Base of what a trained model can do, whether an estimator trained it or it was loaded to be used alone.
+
+    All answers come from `network_`: one of `stepscan.runtime.networks`, or a torch pattern with their methods.
+    """
+
+    task: ClassVar[str]
+    network_: Any
+    tokenizers_: dict[str, TextTokenizer]
+    labels_: list[Any] | None  # strings, or whole numbers
+
+    def _check_usable(self) -> None:
+        """Raise unless there is a trained model; one that was loaded always is."""
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class RuntimeModel(Using):
+    """A trained model that runs on the native kernels; see `load_model`.
+
+    Args:
+        folder: what was read.
+        network_: one of `stepscan.runtime.networks`.
+        tokenizers_: by their files' names, without `.json`.
+        labels_: what it decides among; None if it decides nothing that has a name.
+        weights: what the weights are kept as: `float32`, `bfloat16` or `int8`.
+        threads: how many work together on one call.
+    """
+
+    folder: RuntimeFolder
+    network_: Any
+    tokenizers_: dict[str, TextTokenizer]
+    labels_: list[Any] | None
+    weights: str
+    threads: int
+
+    @property
+    def path(self) -> Path:
+        """Its folder."""
+        return self.folder.path
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What it was trained with."""
+        return self.folder.settings
+
+    @property
+    def history_(self) -> list[dict[str, Any]]:
+        """The training curve, one row an evaluation; read when it is asked for."""
+        return self.folder.history
+
+    @cached_property
+    def fingerprint(self) -> bytes:
+        """16 bytes that tell its description and weights from those of any other model."""
+        found = hashlib.blake2b(json.dumps(self.folder.model, sort_keys=True).encode(), digest_size=16)
+        for name, array in sorted(self.folder.tensors.items()):
+            found.update(name.encode())
+            found.update(array.data if array.size else b"")
+        return found.digest()
+
+    def session(self) -> Any:
+        """A new `stepscan.runtime.session.Session`: one sequence, pushed piece by piece.
+
+        Raises:
+            SettingsError: the model cannot go one step at a time; the layer that is to blame is named.
+        """
+        from stepscan.runtime.session import session
+
+        return session(self)
+
+    def step_many(self, sessions: Sequence[Any], items: Sequence[Any]) -> list[Any]:
+        """One item for each of several sessions, all in one batch: what each session's `push` would have returned; see
+        `stepscan.runtime.session.step_many`."""
+        from stepscan.runtime.session import step_many
+
+        return step_many(self, sessions, items)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({str(self.path)!r}, weights={self.weights!r}, threads={self.threads})"
+
+
+def load_model(path: str | Path, weights: str | None = None, threads: int = 1) -> Any:
+    """Whichever runtime model a model folder holds; see `stepscan.runtime.load`.
+
+    Raises:
+        ModelFormatError: the folder is none, or one of its files is missing, broken or of another version.
+        UnsupportedLayer: the model has a layer that only PyTorch can run.
+        SettingsError: there are no such weights, or the number of threads is below 1.
+    """
+    if threads < 1:
+        raise SettingsError(f"threads must be 1 or more, but is {threads}")
+    folder = read_folder(path)
+    options = Options(weights or folder.weights, threads)
+    kind = _kind(Path(path), folder.task)
+    try:
+        check_names(folder.settings, folder.task, kind.__name__)
+        check_use(folder.settings)
+    except SettingsError as error:
+        raise ModelFormatError(f"{Path(path) / 'config.json'}: {error}") from None
+    return kind(
+        folder=folder,
+        network_=build_network(folder.model, expanded(folder.tensors), options),
+        tokenizers_=folder.tokenizers,
+        labels_=folder.labels,
+        weights=options.weights,
+        threads=threads,
+        **_of_use(kind, folder.settings),
+    )
+
+
+def _kind(path: Path, task: str) -> Any:
+    if task not in _KINDS:
+        raise ModelFormatError(f"{path}: unknown task {task!r}.{nearest(task, _KINDS)}")
+    module, name = _KINDS[task]
+    return getattr(importlib.import_module(f"stepscan.runtime.{module}"), name)
+
+
+def _of_use(kind: Any, settings: dict[str, Any]) -> dict[str, Any]:
+    """Those settings that the kind of model has as attributes."""
+    own = {field.name for field in fields(kind)} - {field.name for field in fields(RuntimeModel)}
+    return {name: value for name, value in settings.items() if name in own}

@@ -1,0 +1,201 @@
+"""Outlines of the embeddings and patterns; see `stepscan.runtime.outline`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from stepscan.runtime.outline import (
+    GeneratorOutline,
+    InputOutline,
+    PatternOutline,
+    Tensor,
+    Tensors,
+    check_causal,
+    check_choice,
+    check_flag,
+    check_inputs,
+    check_layer,
+    check_number,
+    check_size,
+    linear,
+    of_parts,
+    outlines,
+    shown,
+)
+
+_QUANTILES = 13  # that the forecaster's quantile head learns
+START = -1  # in a forbidden pair of a CRF: before the first tag
+
+
+@outlines("embedding")
+def _embedding(
+    vocabulary_size: Any,
+    size: Any,
+    dropout: Any = 0.0,
+    unknown_probability: Any = 0.0,
+    unknown: Any = 1,
+    symbol_dropout: Any = 0.0,
+) -> InputOutline:
+    check_size(vocabulary_size=vocabulary_size, size=size)
+    check_number(dropout=dropout, unknown_probability=unknown_probability, symbol_dropout=symbol_dropout)
+    if type(unknown) is not int or unknown < 0:
+        raise ValueError(f"unknown must be the id of a symbol, got {shown(unknown)}")
+    tensors = {"weight": Tensor("F32", (vocabulary_size, size))}
+    return InputOutline("embedding", tensors, size, {"tokenizer": vocabulary_size})
+
+
+@outlines("word_and_character_embedding")
+def _word_and_character_embedding(words: Any, characters: Any, spelling: Any, dropout: Any = 0.0) -> InputOutline:
+    name = "word_and_character_embedding"
+    _check_embedding(name, words, characters)
+    check_layer(name, spelling)
+    check_inputs(name, characters, spelling)
+    check_number(dropout=dropout)
+    tensors = of_parts(words=words, characters=characters, spelling=spelling)
+    vocabularies = {**words.vocabularies, "characters": characters.vocabularies["tokenizer"]}
+    return InputOutline(name, tensors, words.output_size + spelling.output_size, vocabularies)
+
+
+@outlines("numbers")
+def _numbers(size: Any, output_size: Any = None, dropout: Any = 0.0, noise: Any = 0.0) -> InputOutline:
+    check_size(size=size, output_size=output_size or size)
+    check_number(dropout=dropout, noise=noise)
+    tensors = {"mean": Tensor("F64", (size,)), "deviation": Tensor("F64", (size,))}
+    if output_size:
+        tensors |= linear("projection", size, output_size)
+    return InputOutline("numbers", tensors, output_size or size, {}, numbers=size)
+
+
+@outlines("encoder")
+def _encoder(
+    embedding: Any,
+    layer: Any,
+    outputs: Any,
+    pooling: Any = "last",
+    decision: Any = "class",
+    dropout: Any = 0.0,
+    label_smoothing: Any = 0.0,
+) -> PatternOutline:
+    tensors = _decider("encoder", embedding, layer, outputs, dropout, label_smoothing)
+    check_choice(("last", "mean", "max", "attention"), pooling=pooling)
+    check_choice(("class", "labels", "number"), decision=decision)
+    size, is_number = layer.output_size, decision == "number"
+    if is_number and outputs != 1:
+        raise ValueError(f"a number is one output, got outputs={outputs}")
+    if is_number:
+        tensors |= {"mean": Tensor("F32", ()), "deviation": Tensor("F32", ())}
+    if pooling == "attention":
+        tensors |= {**linear("relevance.0", size, size), **linear("relevance.2", size, 1, bias=False)}
+    return PatternOutline("encoder", tensors, _vocabularies(embedding), None if is_number else outputs, decision)
+
+
+@outlines("transducer")
+def _transducer(
+    embedding: Any, layer: Any, outputs: Any, dropout: Any = 0.0, label_smoothing: Any = 0.0
+) -> PatternOutline:
+    tensors = _decider("transducer", embedding, layer, outputs, dropout, label_smoothing)
+    return PatternOutline("transducer", tensors, _vocabularies(embedding), outputs)
+
+
+@outlines("crf_transducer")
+def _crf_transducer(
+    embedding: Any, layer: Any, outputs: Any, dropout: Any = 0.0, forbidden: Any = ()
+) -> PatternOutline:
+    tensors = _decider("crf_transducer", embedding, layer, outputs, dropout, 0.0)
+    _check_forbidden(outputs, forbidden)
+    tensors |= {f"crf.{name}": Tensor("F32", (outputs,)) for name in ("start", "end")}
+    tensors["crf.transitions"] = Tensor("F32", (outputs, outputs))
+    return PatternOutline("crf_transducer", tensors, _vocabularies(embedding), outputs)
+
+
+@outlines("generator")
+def _generator(
+    embedding: Any,
+    layer: Any,
+    initial: Any = "zero",
+    tied: Any = False,
+    dropout: Any = 0.0,
+    label_smoothing: Any = 0.0,
+) -> PatternOutline:
+    _check_embedding("generator", embedding)
+    check_causal("generator", layer)
+    check_inputs("generator", embedding, layer)
+    check_choice(("zero", "learned"), initial=initial)
+    check_flag(tied=tied)
+    check_number(dropout=dropout, label_smoothing=label_smoothing)
+    tensors, symbols = of_parts(embedding=embedding, layer=layer), embedding.vocabularies["tokenizer"]
+    size = layer.output_size
+    if initial == "learned":
+        tensors["start"] = Tensor("F32", (layer.condition_size,))
+    if tied and size != embedding.output_size:
+        tensors |= linear("projection", size, embedding.output_size)
+    tensors |= {"bias": Tensor("F32", (symbols,))} if tied else linear("head", size, symbols)
+    parts = GeneratorOutline(embedding, layer, initial == "learned")
+    return PatternOutline("generator", tensors, _vocabularies(embedding), generator=parts)
+
+
+@outlines("forecaster")
+def _forecaster(embedding: Any, layer: Any, head: Any = "gaussian", dropout: Any = 0.0) -> PatternOutline:
+    if not isinstance(embedding, InputOutline) or not embedding.numbers:
+        raise TypeError(f"forecaster needs an embedding of numbers, got {shown(embedding)}")
+    check_causal("forecaster", layer)
+    check_inputs("forecaster", embedding, layer)
+    check_choice(("gaussian", "quantile"), head=head)
+    check_number(dropout=dropout)
+    outputs = embedding.numbers * (2 if head == "gaussian" else _QUANTILES)
+    tensors = {**of_parts(embedding=embedding, layer=layer), **linear("output", layer.output_size, outputs)}
+    return PatternOutline("forecaster", tensors, {})
+
+
+@outlines("conditioned_generator")
+def _conditioned_generator(embedding: Any, encoder: Any, generator: Any) -> PatternOutline:
+    name = "conditioned_generator"
+    if not isinstance(generator, PatternOutline) or generator.generator is None:
+        raise TypeError(f"{name} needs a generator, got {shown(generator)}")
+    check_layer(name, encoder)
+    _check_embedding(name, *([] if embedding is None else [embedding]))
+    own, layer, learned = generator.generator
+    check_inputs(name, embedding or own, encoder)
+    for memory in layer.memories:
+        if memory != encoder.output_size:
+            raise ValueError(f"the decoder looks at items of {memory} numbers, but {encoder.described} writes them")
+    if learned:
+        raise ValueError("the encoder makes the initial state, so the generator's must be 'zero', not 'learned'")
+    tensors = of_parts(embedding=embedding, encoder=encoder, generator=generator)
+    tensors |= linear("bridge", encoder.output_size, layer.condition_size)
+    read = {} if embedding is None else {"source_tokenizer": embedding.vocabularies["tokenizer"]}
+    return PatternOutline(name, tensors, {**generator.vocabularies, **read})
+
+
+def _decider(name: str, embedding: Any, layer: Any, outputs: Any, dropout: Any, label_smoothing: Any) -> Tensors:
+    """The tensors of embedding, layer and head, their arguments checked."""
+    check_layer(name, layer)
+    check_inputs(name, embedding, layer)
+    check_size(outputs=outputs)
+    check_number(dropout=dropout, label_smoothing=label_smoothing)
+    return {**of_parts(embedding=embedding, layer=layer), **linear("head", layer.output_size, outputs)}
+
+
+def _vocabularies(embedding: InputOutline | None) -> dict[str, int]:
+    return {} if embedding is None else embedding.vocabularies
+
+
+def _check_embedding(who: str, *parts: Any) -> None:
+    for part in parts:
+        if not isinstance(part, InputOutline) or part.name != "embedding":
+            raise TypeError(f"{who} needs an embedding, got {shown(part)}")
+
+
+def _check_forbidden(tags: int, forbidden: Any) -> None:
+    """Raise unless all are pairs of tags, and leave a first tag, and one after each."""
+    if not isinstance(forbidden, list | tuple):
+        raise TypeError(f"forbidden must be a list of pairs of tags, got {shown(forbidden)}")
+    after: dict[int, set[int]] = {}
+    for pair in forbidden:
+        if not (isinstance(pair, list) and len(pair) == 2 and all(type(tag) is int for tag in pair)):
+            raise TypeError(f"forbidden must be a list of pairs of tags, got {shown(pair)} in it")
+        if not (START <= pair[0] < tags and 0 <= pair[1] < tags):
+            raise ValueError(f"a forbidden pair is of tags 0 … {tags - 1}, or -1 and a tag, got {pair}")
+        after.setdefault(pair[0], set()).add(pair[1])
+    if any(len(found) == tags for found in after.values()):
+        raise ValueError("every first tag, or all that could follow some tag, is forbidden; leave one")

@@ -1,0 +1,426 @@
+"""A catalogue of what can be wrong with a model folder: each entry breaks one that is whole, a small classifier's."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import pickle
+import struct
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors.numpy import load_file, save
+
+Change = Callable[[Path], None]
+DEEP = 10**6
+
+
+def tensor_file(header: Any, data: bytes = b"", length: int | None = None) -> bytes:
+    """A safetensors file, right or wrong: a header of any kind, and another length of it than it has."""
+    text = header if isinstance(header, bytes) else json.dumps(header).encode()
+    return struct.pack("<Q", len(text) if length is None else length) + text + data
+
+
+def parts(path: Path) -> tuple[dict[str, Any], bytes]:
+    """Header and data of a safetensors file."""
+    content = path.read_bytes()
+    end = 8 + int.from_bytes(content[:8], "little")
+    return json.loads(content[8:end]), content[end:]
+
+
+def content(name: str, text: bytes | str) -> Change:
+    """Another content of a file."""
+    return lambda folder: _write(folder / name, text)
+
+
+def config(**changes: Any) -> Change:
+    """Other values in config.json; None takes a key away."""
+
+    def change(folder: Path) -> None:
+        values = {**json.loads((folder / "config.json").read_text()), **changes}
+        _write(folder / "config.json", json.dumps({key: one for key, one in values.items() if one is not None}))
+
+    return change
+
+
+def model(edit: Callable[[dict[str, Any]], Any]) -> Change:
+    """Other arguments of the encoder in config.json."""
+
+    def change(folder: Path) -> None:
+        values = json.loads((folder / "config.json").read_text())
+        edit(values["model"]["encoder"])
+        _write(folder / "config.json", json.dumps(values))
+
+    return change
+
+
+def entry(name: str, **changes: Any) -> Change:
+    """Another entry of a tensor in the header; None takes a key away."""
+
+    def change(folder: Path) -> None:
+        header, data = parts(folder / "model.safetensors")
+        values = {**header[name], **changes}
+        header[name] = {key: one for key, one in values.items() if one is not None}
+        _write(folder / "model.safetensors", tensor_file(header, data))
+
+    return change
+
+
+def tensors(edit: Callable[[dict[str, np.ndarray]], Any]) -> Change:
+    """Other tensors, in a file that is itself whole."""
+
+    def change(folder: Path) -> None:
+        found = load_file(folder / "model.safetensors")
+        edit(found)
+        _write(folder / "model.safetensors", save(found))
+
+    return change
+
+
+def value(number: float) -> Change:
+    """One weight of another value."""
+    return tensors(lambda found: found["layer.forward_layer.weight_hh"].__setitem__((1, 2), number))
+
+
+def tokenizer(edit: Callable[[dict[str, Any]], Any]) -> Change:
+    """Another tokenizer.json."""
+
+    def change(folder: Path) -> None:
+        values = json.loads((folder / "tokenizer.json").read_text())
+        edit(values)
+        _write(folder / "tokenizer.json", json.dumps(values))
+
+    return change
+
+
+def compressed(kind: str, store: Callable[[dict[str, Any]], Any]) -> Change:
+    """Weights of a smaller kind: `store` changes `{name: (dtype, array)}`."""
+
+    def change(folder: Path) -> None:
+        config(weights=kind)(folder)
+        found: dict[str, Any] = {n: ("F32", a) for n, a in load_file(folder / "model.safetensors").items()}
+        store(found)
+        header, data = {}, b""
+        for name, (dtype, array) in found.items():
+            header[name] = {"dtype": dtype, "shape": array.shape, "data_offsets": [len(data), len(data) + array.nbytes]}
+            data += array.tobytes()
+        _write(folder / "model.safetensors", tensor_file(header, data))
+
+    return change
+
+
+def as_int8(name: str, scales: Any = None) -> Callable[[dict[str, Any]], None]:
+    """Stores one tensor in int8, by default with right scales beside it."""
+
+    def store(found: dict[str, Any]) -> None:
+        array = found[name][1]
+        found[name] = ("I8", np.ones(array.shape, np.int8))
+        found[f"{name}.scale"] = ("F32", np.ones(array.shape[:1], np.float32) if scales is None else scales)
+
+    return store
+
+
+def bfloat16(array: np.ndarray) -> np.ndarray:
+    """The upper halves."""
+    return (array.view(np.uint32) >> 16).astype(np.uint16)
+
+
+def _write(path: Path, text: bytes | str) -> None:
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+
+
+def _zip() -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("archive/data.pkl", pickle.dumps([1, 2]))
+    return file.getvalue()
+
+
+def _within(name: str, times: int) -> Callable[[dict[str, Any]], None]:
+    def edit(encoder: dict[str, Any]) -> None:
+        for _ in range(times):
+            encoder["layer"] = {name: {"layer": encoder["layer"]}}
+
+    return edit
+
+
+def _swap(found: dict[str, Any]) -> None:
+    ids = found["model"]["vocab"]
+    ids["film"], ids["<pad>"] = ids["<pad>"], ids["film"]
+
+
+WEIGHTS, HH, HEAD = "model.safetensors", "layer.forward_layer.weight_hh", "head.weight"
+OFFSETS = "data_offsets: "
+BYTES = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": False}
+
+CONFIGS: dict[str, tuple[Change, str]] = {
+    "an empty config.json": (content("config.json", ""), "config.json is not JSON"),
+    "config.json in UTF-16": (content("config.json", "{}".encode("utf-16")), "config.json cannot be read: 'utf-8'"),
+    "config.json is a zip": (content("config.json", _zip()), "config.json"),
+    "a million lists": (content("config.json", "[" * DEEP), "config.json is nested more than 200 levels deep"),
+    "a million objects": (content("config.json", '{"a":' * DEEP), "config.json is nested more than 200 levels deep"),
+    "a million closed lists": (content("config.json", "[" * DEEP + "]" * DEEP), "nested more than 200 levels deep"),
+    "brackets in a string are none": (config(extra="[" * 1000), "'extra' is no key"),
+    "layers in layers": (model(_within("residual", 150)), "config.json is nested more than 200 levels deep"),
+    "a key twice": (content("config.json", '{"format": "stepscan", "format": "x"}'), "'format' stands twice"),
+    "NaN": (config(settings={"dropout": float("nan")}), "config.json is not JSON: NaN is no number"),
+    "an infinite number": (content("config.json", '{"format": 1e999}'), "1e999 is too large a number"),
+    "a number of 5000 digits": (content("config.json", '{"format": 1%s}' % ("0" * 5000)), "config.json is not JSON"),
+    "a string": (content("config.json", '"config"'), "config.json: expected an object, got 'config'"),
+    "null": (content("config.json", "null"), "config.json: expected an object, got None"),
+    "no format": (config(format=None), "config.json: format: expected 'stepscan', got nothing"),
+    "no format_version": (config(format_version=None), "config.json: format_version: expected 1, got nothing"),
+    "format_version true": (config(format_version=True), "config.json: format_version: expected 1, got True"),
+    "format_version 0": (config(format_version=0), "config.json: format_version: expected 1, got 0"),
+    "no task": (config(task=None), "config.json: task: expected a string, got nothing"),
+    "a list of tasks": (config(task=["classify"]), "config.json: task: expected a string, got ['classify']"),
+    "no settings": (config(settings=None), "config.json: settings: expected an object, got nothing"),
+    "a list of settings": (config(settings=[]), "config.json: settings: expected an object, got []"),
+    "no model": (config(model=None), "config.json: model: expected an object, got nothing"),
+    "a version that is a number": (
+        config(stepscan_version=1),
+        "config.json: stepscan_version: expected a string, got 1",
+    ),
+    "a key like another": (
+        config(weight="int8"),
+        "'weight' is no key of a model's configuration. Did you mean 'weights'?",
+    ),
+    "weights of no kind": (
+        config(weights="int4"),
+        "config.json: weights: expected float32, bfloat16, int8, got 'int4'",
+    ),
+    "weights in a list": (
+        config(weights=["int8"]),
+        "config.json: weights: expected float32, bfloat16, int8, got ['int8']",
+    ),
+    "another task": (
+        config(task="generate"),
+        "the task is 'generate', but the model is no generator or forecaster: encoder",
+    ),
+    "another decision": (
+        model(lambda m: m.update(decision="labels")),
+        "config.json: settings: the decision is 'class', but the model's is 'labels'",
+    ),
+    "a reference": (
+        model(lambda m: m.update(layer={"$ref": "#/model"})),
+        "'model' cannot be built: encoder needs layers",
+    ),
+    "a model of two patterns": (
+        config(model={"encoder": {}, "transducer": {}}),
+        "'model' cannot be built: it describes no",
+    ),
+    "a layer that is a list": (
+        model(lambda m: m.update(layer=[m["layer"]])),
+        "'model' cannot be built: encoder needs layers, got a list of 1",
+    ),
+    "an unknown argument": (
+        model(lambda m: m.update(hiden=1)),
+        "the description of 'encoder' does not fit its constructor",
+    ),
+    "no outputs": (model(lambda m: m.update(outputs=0)), "outputs must be a whole number of at least 1, got 0"),
+    "a negative size": (model(lambda m: m["embedding"]["embedding"].update(size=-4)), "size must be a whole number"),
+    "a size of 1.5": (model(lambda m: m["embedding"]["embedding"].update(size=1.5)), "size must be a whole number"),
+    "a size of true": (model(lambda m: m["embedding"]["embedding"].update(size=True)), "size must be a whole number"),
+    "a size of 2⁶³": (
+        model(lambda m: m["embedding"]["embedding"].update(size=2**63)),
+        "size must be at most 2147483647",
+    ),
+    "a size of 10⁴⁰⁰⁰": (model(lambda m: m["embedding"]["embedding"].update(size=10**4000)), "size must be at most"),
+    "a size of 2³¹ − 1": (
+        model(lambda m: m["embedding"]["embedding"].update(size=2**31 - 1)),
+        "gives 2147483647 numbers",
+    ),
+    "a stack of nothing": (model(lambda m: m.update(layer={"stack": []})), "stack takes a list of at least one layer"),
+    "widths that do not fit": (
+        model(lambda m: m.update(layer={"stack": [m["layer"], m["layer"]]})),
+        "stack needs fitting widths, but bidirectional (4 → 12) stands below bidirectional (4 → 12)",
+    ),
+    "an embedding too wide": (
+        model(lambda m: m["embedding"]["embedding"].update(size=5)),
+        "the embedding of encoder gives 5 numbers to bidirectional (4 → 12)",
+    ),
+    "an unknown pooling": (model(lambda m: m.update(pooling="lst")), "unknown pooling 'lst'. Did you mean 'last'?"),
+    "characters that a terminal obeys": (config(task=["\x1b[2J"]), r"got ['\x1b[2J']"),
+}
+
+FILES: dict[str, tuple[Change, str]] = {
+    "an empty weights' file": (content(WEIGHTS, b""), "no safetensors file: it has 0 bytes"),
+    "weights of 7 bytes": (content(WEIGHTS, b"\0" * 7), "no safetensors file: it has 7 bytes"),
+    "weights of nothing but zeros": (content(WEIGHTS, b"\0" * 100), "no safetensors file: its header begins with"),
+    "weights are a zip": (content(WEIGHTS, _zip()), "no safetensors file: it is a zip archive, as torch.save writes"),
+    "weights are a pickle": (content(WEIGHTS, pickle.dumps([1] * 99)), "no safetensors file: it is a Python pickle"),
+    "weights are gzip": (content(WEIGHTS, gzip.compress(b"a" * 99, mtime=0)), "no safetensors file: it is gzip data"),
+    "weights are HTML": (content(WEIGHTS, "<!DOCTYPE html><html>"), "no safetensors file: its header would have"),
+    "a pointer of Git LFS": (
+        content(WEIGHTS, "version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 1\n"),
+        "no safetensors file: it is a pointer of Git LFS, not the file itself (git lfs pull fetches that)",
+    ),
+    "a header longer than the file": (content(WEIGHTS, tensor_file({}, length=99)), "its header should have 99 bytes"),
+    "a header of 2⁶⁴ − 1 bytes": (content(WEIGHTS, tensor_file({}, length=2**64 - 1)), "its header would have 18,446"),
+    "a header that is a list": (content(WEIGHTS, tensor_file([])), "its header begins with b'[', not with {"),
+    "a header that is no JSON": (
+        content(WEIGHTS, tensor_file(b"{]")),
+        "the header of model/model.safetensors is not JSON",
+    ),
+    "a header that is not UTF-8": (content(WEIGHTS, tensor_file(b'{"\xff":1}')), "is not UTF-8"),
+    "a header of a million lists": (content(WEIGHTS, tensor_file(b'{"a":' + b"[" * DEEP)), "more than 200 levels deep"),
+    "a tensor twice": (content(WEIGHTS, tensor_file(b'{"a":1,"a":1}')), "'a' stands twice"),
+    "no tensors": (content(WEIGHTS, tensor_file({})), "does not fit config.json: embedding.weight is missing"),
+    "metadata of numbers": (
+        content(WEIGHTS, tensor_file({"__metadata__": {"a": 1}})),
+        "__metadata__: expected strings",
+    ),
+    "a tensor that is null": (content(WEIGHTS, tensor_file({HEAD: None})), "expected dtype, shape and data_offsets"),
+    "a tensor without dtype": (entry(HEAD, dtype=None), "'head.weight': expected dtype, shape and data_offsets"),
+    "a tensor with more": (entry(HEAD, strides=[1]), "'head.weight': expected dtype, shape and data_offsets"),
+    "an unknown dtype": (entry(HEAD, dtype="F8_E4M3"), "'head.weight': dtype: expected one of F64, F32"),
+    "a dtype that is a number": (entry(HEAD, dtype=32), "'head.weight': dtype: expected one of F64, F32"),
+    "a dtype too large": (entry(HEAD, dtype="F64"), "'head.weight': " + OFFSETS),
+    "a dtype as large": (entry(HEAD, dtype="I32"), "head.weight: expected F32 [2, 12], got I32 [2, 12]"),
+    "a negative size in a shape": (entry(HEAD, shape=[-2, -12]), "'head.weight': shape: expected at most 8 whole"),
+    "a size of 12.0": (entry(HEAD, shape=[2, 12.0]), "'head.weight': shape: expected at most 8 whole"),
+    "a shape of truth values": (entry(HEAD, shape=[True, 24]), "'head.weight': shape: expected at most 8 whole"),
+    "a shape that is a number": (
+        entry(HEAD, shape=24),
+        "'head.weight': shape: expected at most 8 whole numbers, got 24",
+    ),
+    "a shape of 9 sizes": (entry(HEAD, shape=[2, 12] + [1] * 7), "'head.weight': shape: expected at most 8 whole"),
+    "a shape of 2⁶² × 4": (entry(HEAD, shape=[2**62, 4]), "'head.weight': " + OFFSETS),
+    "a shape whose product overflows": (entry(HEAD, shape=[2**32, 2**32, 24]), "'head.weight': " + OFFSETS),
+    "a shape turned": (entry(HEAD, shape=[12, 2]), "head.weight: expected F32 [2, 12], got F32 [12, 2]"),
+    "a shape of 10¹⁰⁰": (entry(HEAD, shape=[10**100]), "'head.weight': shape: expected at most 8 whole"),
+    "negative offsets": (entry(HEAD, data_offsets=[-96, 0]), "'head.weight': " + OFFSETS + "expected the first byte"),
+    "offsets turned": (
+        entry(HEAD, data_offsets=[96, 0]),
+        "'head.weight': " + OFFSETS + "[96, 0] do not hold F32 [2, 12]",
+    ),
+    "one offset": (entry(HEAD, data_offsets=[96]), "'head.weight': " + OFFSETS + "expected the first byte and the end"),
+    "tensors that overlap": (
+        entry(HEAD, data_offsets=[0, 96]),
+        "'embedding.weight': " + OFFSETS + "it begins at byte 0, which overlaps",
+    ),
+    "a tensor past the end": (
+        entry(HEAD, data_offsets=[2**50, 2**50 + 96]),
+        OFFSETS + "it begins at byte 296, which leaves a hole",
+    ),
+    "a petabyte": (entry(HEAD, shape=[2**48], data_offsets=[0, 2**50]), "model/model.safetensors"),
+    "weights with something after them": (
+        lambda folder: _write(folder / WEIGHTS, (folder / WEIGHTS).read_bytes() + b"\0"),
+        "something follows them",
+    ),
+    "a tensor missing": (tensors(lambda t: t.pop(HEAD)), "does not fit config.json: head.weight is missing"),
+    "a tensor that nothing needs": (
+        tensors(lambda t: t.update(hed=np.zeros(1, np.float32))),
+        "does not fit config.json: nothing needs 'hed'",
+    ),
+    "a weight that is NaN": (value(np.nan), HH + " has values that are no finite numbers"),
+    "a weight that is infinite": (value(-np.inf), HH + " has values that are no finite numbers"),
+}
+
+SMALLER: dict[str, tuple[Change, str]] = {
+    "int8 without scales": (
+        compressed("int8", lambda t: t.update({HEAD: ("I8", np.ones((2, 12), np.int8))})),
+        "head.weight.scale: expected F32 [2] beside the int8 head.weight",
+    ),
+    "int8 with too many scales": (
+        compressed("int8", as_int8(HEAD, np.ones(12, np.float32))),
+        "head.weight.scale: expected F32 [2] beside the int8 head.weight",
+    ),
+    "scales that are NaN": (compressed("int8", as_int8(HEAD, np.full(2, np.nan, np.float32))), "head.weight.scale has"),
+    "scales too large": (
+        compressed("int8", as_int8(HEAD, np.full(2, 3e37, np.float32))),
+        "head.weight.scale has values",
+    ),
+    "scales without int8": (
+        compressed("int8", lambda t: t.update({f"{HEAD}.scale": ("F32", np.ones(2, np.float32))})),
+        "nothing needs 'head.weight.scale'",
+    ),
+    "int8 that is no matrix": (
+        compressed("int8", as_int8("head.bias")),
+        "head.bias: expected F32 or BF16 [2], got I8 [2]",
+    ),
+    "int8 that is not announced": (compressed("float32", as_int8(HEAD)), "head.weight: expected F32 [2, 12], got I8"),
+    "bfloat16 that is not announced": (
+        compressed("float32", lambda t: t.update({HEAD: ("BF16", bfloat16(t[HEAD][1]))})),
+        "head.weight: expected F32 [2, 12], got BF16 [2, 12]",
+    ),
+    "bfloat16 that is NaN": (
+        compressed("bfloat16", lambda t: t.update({HEAD: ("BF16", np.full((2, 12), 0xFFC0, np.uint16))})),
+        "head.weight has values that are no finite numbers",
+    ),
+}
+
+TOKENIZERS: dict[str, tuple[Change, str]] = {
+    "an empty tokenizer": (content("tokenizer.json", ""), "tokenizer.json: expected a tokenizer, but: "),
+    "a tokenizer that is a pickle": (
+        content("tokenizer.json", pickle.dumps(1)),
+        "tokenizer.json cannot be read: it is a Python pickle",
+    ),
+    "a tokenizer of a million lists": (content("tokenizer.json", "[" * DEEP), "tokenizer.json: expected a tokenizer"),
+    "a tokenizer that is an object": (content("tokenizer.json", "{}"), "tokenizer.json: expected a tokenizer, but: "),
+    "a symbol more": (
+        tokenizer(lambda t: t["model"]["vocab"].update(new=12)),
+        "tokenizer.json is not of this model: it has 13 symbols, but config.json has an embedding of 12",
+    ),
+    "a symbol less": (tokenizer(lambda t: t["model"]["vocab"].popitem()), "not of this model: it has 11 symbols"),
+    "ids with a gap": (tokenizer(lambda t: t["model"]["vocab"].update(film=99)), "its ids do not count from 0"),
+    "ids of specials exchanged": (tokenizer(_swap), "tokenizer.json: expected a tokenizer, but: "),
+    "a negative id": (tokenizer(lambda t: t["model"]["vocab"].update(film=-1)), "expected a tokenizer, but: "),
+    "an unknown token that is none": (
+        tokenizer(lambda t: t["model"].update(unk_token="?")),
+        "it is a WordLevel whose unknown token is '?'; expected WordLevel with '<unk>', or BPE",
+    ),
+    "a tokenizer of too few bytes": (
+        tokenizer(lambda t: t.update(pre_tokenizer=BYTES)),
+        "tokenizer.json: expected 260 symbols for a tokenizer of bytes, got 12",
+    ),
+    "a tokenizer that pads": (
+        tokenizer(
+            lambda t: t.update(
+                padding={
+                    **{"strategy": {"Fixed": 9}, "direction": "Right", "pad_to_multiple_of": None},
+                    **{"pad_id": 10**6, "pad_type_id": 0, "pad_token": "x"},
+                }
+            )
+        ),
+        "tokenizer.json: expected a tokenizer, but: it has padding, which Stepscan's have not",
+    ),
+    "a tokenizer that cuts": (
+        tokenizer(
+            lambda t: t.update(
+                truncation={"max_length": 1, "strategy": "LongestFirst", "direction": "Right", "stride": 0}
+            )
+        ),
+        "tokenizer.json: expected a tokenizer, but: it has truncation, which Stepscan's have not",
+    ),
+    "a tokenizer that splits in another way": (
+        tokenizer(lambda t: t.update(pre_tokenizer={"type": "Whitespace"})),
+        "tokenizer.json: expected a tokenizer, but: it is of no kind that Stepscan knows",
+    ),
+}
+
+LABELS: dict[str, tuple[Change, str]] = {
+    "no labels": (content("labels.json", "[]"), "labels.json: expected a list of 2 labels, as in config.json, got 0"),
+    "three labels": (
+        content("labels.json", '["a", "b", "c"]'),
+        "expected a list of 2 labels, as in config.json, got 3",
+    ),
+    "labels that are an object": (
+        content("labels.json", '{"a": 0, "b": 1}'),
+        "labels.json: expected a list of 2 labels",
+    ),
+    "labels of two kinds": (content("labels.json", '["a", 1]'), "labels that are all strings or all whole numbers"),
+    "labels that are lists": (content("labels.json", '[["a"], ["b"]]'), "labels that are all strings or all whole"),
+    "a label twice": (content("labels.json", '["a", "a"]'), "labels.json: the label 'a' stands there twice"),
+    "half a surrogate pair": (content("labels.json", r'["a", "\ud800"]'), r"the label '\ud800' is not valid Unicode"),
+    "labels of a million lists": (
+        content("labels.json", "[" * DEEP),
+        "labels.json is nested more than 200 levels deep",
+    ),
+}
+
+HOSTILE = {**CONFIGS, **FILES, **SMALLER, **TOKENIZERS, **LABELS}
