@@ -10,14 +10,14 @@ distinct word once, as Stepscan does. The three take turns, round by round; medi
 from __future__ import annotations
 
 import argparse
-import statistics
-import time
+import functools
 from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+from turns import OURS, add_options, show, take_turns, train_plainly
 
 from stepscan import Tagger
 from stepscan.data.batching import Batch
@@ -64,25 +64,10 @@ class PlainTagger(nn.Module):
         return F.cross_entropy(scores.flatten(0, 1), targets.flatten(), ignore_index=-100)
 
 
-def epoch(
-    model: nn.Module, optimiser: torch.optim.Optimizer, loss: Callable[[Batch], Tensor], batches: list[Batch]
-) -> float:
-    """Seconds to train on the batches once."""
-    started = time.perf_counter()
-    for batch in batches:
-        optimiser.zero_grad(set_to_none=True)
-        loss(batch).backward()
-        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimiser.step()
-    return time.perf_counter() - started
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data")
-    parser.add_argument("--batches", type=int, default=40)
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--threads", type=int, default=2)
+    add_options(parser, batches=40, rounds=7)
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
     torch.manual_seed(0)
@@ -97,24 +82,18 @@ def main() -> None:
     batches = list(tagger._batches([tuple(s) for s in sentences], settings)(0))[: given.batches]
     sizes = (len(tagger.tokenizers_["tokenizer"]), len(tagger.tokenizers_["characters"]), len(tagger.labels_))
     rivals: dict[str, tuple[nn.Module, Callable[[Batch], Tensor]]] = {}
-    rivals["stepscan"] = (ours, lambda b: (lambda found: found.total / found.items)(ours.loss(b.inputs, b.targets)))
+    rivals[OURS] = (ours, lambda b: (lambda found: found.total / found.items)(ours.loss(b.inputs, b.targets)))
     for name, distinct in (("plain, every word spelled", False), ("plain, distinct words spelled", True)):
         plain = PlainTagger(tagger, *sizes, distinct)
         rivals[name] = (plain, plain.loss)
-    optimisers = {name: torch.optim.AdamW(model.parameters(), fused=True) for name, (model, _) in rivals.items()}
-    times: dict[str, list[float]] = {name: [] for name in rivals}
-    for turn in range(given.rounds + 1):
-        for name, (model, loss) in rivals.items():
-            seconds = epoch(model, optimisers[name], loss, batches)
-            if turn:  # the first warms up
-                times[name].append(seconds)
+    loops = {}
+    for name, (model, loss) in rivals.items():
+        optimiser = torch.optim.AdamW(model.parameters(), fused=True)
+        loops[name] = functools.partial(train_plainly, model, optimiser, loss, batches)
+    times = take_turns(loops, given.rounds)
     tokens = sum(batch.tokens for batch in batches)
     print(f"{given.batches} batches of {settings.batch_size} sentences, {tokens:,} tokens, {given.threads} threads")
-    for name, seconds in times.items():
-        ratio = statistics.median(s / o for s, o in zip(seconds, times["stepscan"], strict=True))
-        middle = statistics.median(seconds)
-        speed = f"{1000 * middle / len(batches):6.1f} ms a batch  {tokens / middle:8,.0f} tokens/s"
-        print(f"{name:<32} {speed}  {ratio:.2f}× our time")
+    show(times, len(batches), tokens)
 
 
 if __name__ == "__main__":

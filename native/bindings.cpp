@@ -112,6 +112,14 @@ NB_MODULE(_native, m) {
     nb::gil_scoped_release release;
     tanh(at(x), size, at(y), threads);
   });
+  // x [T, D] of double (or float) → (x − mean) / deviation, taken in double, as float
+  m.def("standardise", [](Address x, bool doubles, long steps, long size, Address mean, Address deviation, Address y) {
+    for (long t = 0; t < steps; t++)
+      for (long d = 0; d < size; d++) {
+        double value = doubles ? at<const double>(x)[t * size + d] : (double)at<const float>(x)[t * size + d];
+        at(y)[t * size + d] = (float)((value - at<const double>(mean)[d]) / at<const double>(deviation)[d]);
+      }
+  });
   m.def("softmax", [](Address x, long rows, long size, Address y, int threads) {
     nb::gil_scoped_release release;
     softmax(at(x), rows, size, at(y), threads);

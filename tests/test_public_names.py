@@ -17,8 +17,9 @@ NAMES = """
     AttentiveDecoder Bidirectional BidirectionalTransformer CRF CRFTransducer Classifier ConditionedGenerator
     CrossAttention DataError Dropout Elman Embedding Encoder Forecaster GRU Generator LSTM LanguageModel Layer
     LayerNorm LayerNormLSTM Linear ModelFormatError NotFittedError Numbers Pointwise Recurrence Residual Sequences
-    SettingsError Stack StepscanError Tagger Transducer Transformer Translator VariationalDropout WeightDrop
-    WordAndCharacterEmbedding Zoneout average build describe ensemble from_torch kernels laws load register to_torch
+    SettingsError Stack StepscanError Tagger Transducer Transformer Translator UnsupportedLayer VariationalDropout
+    WeightDrop WordAndCharacterEmbedding Zoneout average build describe ensemble from_torch kernels laws load register
+    runtime to_torch
 """
 OPTIONS = {
     "compare": """
@@ -26,6 +27,7 @@ OPTIONS = {
         --learning-rate --out --quiet --seed --text-column --time-budget --train --valid task
     """,
     "average": "--out --overwrite models",
+    "compress": "--field --format --json --label-column --out --overwrite --text-column --weights files model",
     "bench": "--json --only --rounds --threads kind",
     "demo": "--only --seed",
     "evaluate": """

@@ -46,11 +46,13 @@ _HOMES = {
     "stepscan.estimators.translator": ["Translator"],
     "stepscan.estimators.ensemble": ["average", "ensemble"],
     "stepscan.estimators.loading": ["load"],
-    "stepscan.errors": ["DataError", "ModelFormatError", "NotFittedError", "SettingsError", "StepscanError"],
+    "stepscan.errors": [
+        *("DataError", "ModelFormatError", "NotFittedError", "SettingsError", "StepscanError", "UnsupportedLayer"),
+    ],
 }
 _home_of = {name: module for module, names in _HOMES.items() for name in names}
 
-_MODULES = ["kernels", "laws"]
+_MODULES = ["kernels", "laws", "runtime"]
 
 __all__ = sorted([*_home_of, *_MODULES])
 

@@ -13,10 +13,10 @@ from stepscan.errors import DataError, SettingsError, StepscanError, nearest
 from stepscan.estimators.base import ESTIMATORS, Estimator
 from stepscan.estimators.classifier import Classifier
 from stepscan.estimators.ensemble import average, ensemble
-from stepscan.estimators.folder import CHECKPOINTS, check_free, tidy
 from stepscan.estimators.language_model import LanguageModel
 from stepscan.estimators.loading import load
 from stepscan.runtime.files import reading_for, skipped
+from stepscan.runtime.placing import CHECKPOINTS, check_free, tidy
 from stepscan.training.checkpoints import Checkpoints
 
 

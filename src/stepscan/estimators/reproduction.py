@@ -19,11 +19,11 @@ from stepscan.data.lines import read_text
 from stepscan.data.reading import Files, reading_of
 from stepscan.errors import SettingsError, nearest
 from stepscan.estimators.files import train
-from stepscan.estimators.folder import check_free
 from stepscan.estimators.loading import load
 from stepscan.estimators.recipe import Part, Recipe, check_data, data_folder, read_recipe
 from stepscan.machine import cores, processor
 from stepscan.runtime.files import evaluate
+from stepscan.runtime.placing import check_free
 
 
 def reproduce(

@@ -349,7 +349,9 @@ class _Block:
         network = model.network_
         self.capacity, self.threads, self.network = capacity, model.threads, network
         self.size = network.embedding.size
-        self.exact = np.empty((capacity, self.size))
+        self.mean, self.deviation = (
+            np.ascontiguousarray(a, np.float64) for a in (network.embedding.mean, network.embedding.deviation)
+        )
         self.numbers = np.empty((capacity, self.size), np.float32)
         self.vectors = np.empty((capacity, network.layer.input_size), np.float32)
         self.outputs = np.empty((capacity, network.layer.output_size), np.float32)
@@ -369,10 +371,12 @@ class _Block:
             raise SettingsError(
                 f"expected room [{steps} or more, {tags}] of float32, contiguous, got {list(out.shape)}, {out.dtype}"
             )
-        exact, numbers = self.exact[:steps], self.numbers[:steps]
-        np.subtract(block, network.embedding.mean, out=exact)
-        np.divide(exact, network.embedding.deviation, out=exact)
-        numbers[:] = exact
+        numbers = self.numbers[:steps]
+        if block.dtype not in (np.float32, np.float64) or not block.flags.c_contiguous:
+            block = np.ascontiguousarray(block, np.float64)
+        doubles = block.dtype == np.float64
+        scale = address(self.mean), address(self.deviation)
+        library.standardise(address(block), doubles, steps, self.size, *scale, address(numbers))
         projection = network.embedding.projection
         if projection is None:
             vectors = numbers

@@ -6,6 +6,7 @@ needs before a tensor is made; a tensor is a view of the mapped file.
 
 from __future__ import annotations
 
+import json
 import math
 import mmap
 from collections.abc import Iterator, Mapping
@@ -67,6 +68,26 @@ def read_tensors(path: Path, needed: Tensors, weights: str) -> dict[str, np.ndar
     for entry in entries:
         _check_values(path, entry, tensors)
     return tensors
+
+
+def write_tensors(path: Path, tensors: Mapping[str, np.ndarray]) -> None:
+    """Write a file that `read_tensors` reads; an array of uint16 is BF16, which safetensors' own NumPy side has not."""
+    names = {np.dtype(dtype): name for name, dtype in DTYPES.items()}
+    header, place = {}, 0
+    arrays = sorted(tensors.items(), key=lambda item: (-item[1].itemsize, item[0]))  # so that all are aligned
+    for name, array in arrays:
+        header[name] = {
+            "dtype": names[array.dtype],
+            "shape": array.shape,
+            "data_offsets": [place, place + array.nbytes],
+        }
+        place += array.nbytes
+    head = json.dumps(header).encode()
+    head += b" " * (-len(head) % 8)
+    with path.open("wb") as file:
+        file.write(len(head).to_bytes(8, "little") + head)
+        for _, array in arrays:
+            file.write(np.ascontiguousarray(array).tobytes())
 
 
 def expanded(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

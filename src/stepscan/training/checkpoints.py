@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
 import shutil
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,6 +17,8 @@ from typing import Any, NamedTuple
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
+
+from stepscan.runtime.placing import sync
 
 _FILES = ("tensors.safetensors", "state.json")
 _KEPT = 2
@@ -81,15 +82,6 @@ class Checkpoints:
     def _all(self) -> list[Path]:
         """Newest first."""
         return sorted((path for path in self.folder.glob("step-*") if path.suffix != ".tmp"), reverse=True)
-
-
-def sync(path: Path) -> None:
-    """Have what was written to a file or folder reach the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _write_files(place: Path, checkpoint: Checkpoint) -> None:

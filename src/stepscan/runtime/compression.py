@@ -1,0 +1,85 @@
+"""Smaller weights: a model folder out of another, its matrices in bfloat16 or int8.
+
+bfloat16 is the upper half of a float32, rounded to the nearest. int8 is `round(w · 127 / max |row|)` beside one float32
+scale a row. Vectors (biases, gains) and what a CRF knows stay as they are.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from stepscan.errors import SettingsError, nearest
+from stepscan.runtime.configuration import read_config
+from stepscan.runtime.folder import read_folder
+from stepscan.runtime.layers import Array
+from stepscan.runtime.placing import write_whole
+from stepscan.runtime.tensor_file import write_tensors
+
+SMALLER = ("bfloat16", "int8")
+
+
+def compress(path: str | Path, weights: str, out: str | Path, *, overwrite: bool = False) -> dict[str, Any]:
+    """Write a model folder with smaller weights.
+
+    Args:
+        path: a model folder, not compressed yet.
+        weights: `bfloat16` or `int8`.
+        out: the folder to write.
+        overwrite: whether a model at `out` is replaced.
+
+    Returns:
+        `weights`, and the bytes of the weights' file `before` and `after`.
+
+    Raises:
+        SettingsError: there are no such weights, or the folder's are small already.
+    """
+    if weights not in SMALLER:
+        raise SettingsError(f"weights may be made {' or '.join(SMALLER)}, got {weights!r}.{nearest(weights, SMALLER)}")
+    path, folder = Path(path), read_folder(path)
+    if folder.weights != "float32":
+        raise SettingsError(f"{path} is {folder.weights} already; compress the folder that it was made of")
+
+    def write(place: Path) -> None:
+        for file in path.iterdir():
+            if file.is_file() and file.name not in ("config.json", "model.safetensors"):
+                shutil.copyfile(file, place / file.name)
+        config = read_config(path) | {"weights": weights}
+        (place / "config.json").write_text(json.dumps(config, ensure_ascii=False, indent=2) + "\n", "utf-8")
+        write_tensors(place / "model.safetensors", smaller(folder.tensors, weights))
+
+    write_whole(out, write, overwrite=overwrite)
+    before, after = ((folder / "model.safetensors").stat().st_size for folder in (path, Path(out)))
+    return {"weights": weights, "before": before, "after": after}
+
+
+def smaller(tensors: dict[str, Array], weights: str) -> dict[str, Array]:
+    """The tensors with their matrices of weights as bfloat16 (in uint16), or as int8 beside `NAME.scale`."""
+    found = {}
+    for name, array in tensors.items():
+        is_matrix = array.ndim == 2 and array.dtype == np.float32 and name.rpartition(".")[2].startswith("weight")
+        if not is_matrix:
+            found[name] = array
+        elif weights == "bfloat16":
+            found[name] = _bfloat16(array)
+        else:
+            found[name], found[f"{name}.scale"] = _int8(array)
+    return found
+
+
+def _bfloat16(array: Array) -> Array:
+    bits = np.ascontiguousarray(array).view(np.uint32).astype(np.uint64)
+    rounded = (bits + 0x7FFF + ((bits >> 16) & 1)) >> 16  # to the nearest, of two the even one
+    largest = 0x7F7F | ((bits >> 16) & 0x8000)  # no number becomes infinite
+    return np.where(rounded & 0x7F80 == 0x7F80, largest, rounded).astype(np.uint16)
+
+
+def _int8(array: Array) -> tuple[Array, Array]:
+    largest = np.abs(array).max(axis=1, initial=0)
+    scale = (largest / np.float32(127)).astype(np.float32)
+    codes = np.rint(array / np.where(scale > 0, scale, np.float32(1))[:, None])
+    return np.clip(codes, -127, 127).astype(np.int8), scale
