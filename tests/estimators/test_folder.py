@@ -166,7 +166,10 @@ def test_what_is_there_already_stays(saved, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["empty", "note.txt"]
 
 
-@pytest.mark.parametrize("name", ["save_file", "sync", "model_card", "_put"])
+@pytest.mark.parametrize(
+    "name",
+    ["estimators.folder.save_file", "estimators.folder.model_card", "runtime.placing.sync", "runtime.placing._put"],
+)
 def test_a_failure_leaves_the_old_model(saved, tmp_path, monkeypatch, name):
     """Whichever step fails, what was there is there and nothing else."""
     _, classifier = saved
@@ -176,7 +179,7 @@ def test_a_failure_leaves_the_old_model(saved, tmp_path, monkeypatch, name):
     def fail(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(f"stepscan.estimators.folder.{name}", fail)
+    monkeypatch.setattr(f"stepscan.{name}", fail)
     with pytest.raises(KeyboardInterrupt):
         classifier.save(tmp_path / "model", overwrite=True)
     assert {path.name: path.read_bytes() for path in (tmp_path / "model").iterdir()} == before
