@@ -15,7 +15,8 @@ from stepscan import kernels
 COUNTER = r"""
 #define _GNU_SOURCE
 #include <stddef.h>
-extern void *__libc_malloc(size_t), *__libc_calloc(size_t, size_t), *__libc_realloc(void *, size_t), *__libc_memalign(size_t, size_t);
+extern void *__libc_malloc(size_t), *__libc_calloc(size_t, size_t);
+extern void *__libc_realloc(void *, size_t), *__libc_memalign(size_t, size_t);
 static long count;
 long allocations(void) { return __atomic_load_n(&count, __ATOMIC_RELAXED); }
 static void note(void) { __atomic_fetch_add(&count, 1, __ATOMIC_RELAXED); }

@@ -14,13 +14,13 @@ from stepscan.errors import nearest
 from stepscan.kernels.torch_ops import Linear, Tanh
 from stepscan.noise import dropout
 from stepscan.patterns.attention import masked_softmax
-from stepscan.patterns.loss import Loss
+from stepscan.patterns.loss import Loss, cross_entropy
 from stepscan.registry import register
 from stepscan.sequences import Sequences
 
 POOLINGS = ("last", "mean", "max", "attention")
 _LOSSES: dict[str, Callable[[Tensor, Tensor, float], Tensor]] = {
-    "class": lambda scores, targets, share: F.cross_entropy(scores, targets, reduction="sum", label_smoothing=share),
+    "class": cross_entropy,
     "labels": lambda scores, targets, share: F.binary_cross_entropy_with_logits(
         scores, targets * (1 - share) + share / 2, reduction="sum"
     ),

@@ -5,14 +5,13 @@ from __future__ import annotations
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from stepscan.contract import Recurrence, check_layers
 from stepscan.errors import nearest
 from stepscan.kernels.torch_ops import Linear, linear
 from stepscan.noise import dropout
 from stepscan.patterns.embedding import Embedding
-from stepscan.patterns.loss import Loss
+from stepscan.patterns.loss import Loss, cross_entropy
 from stepscan.registry import register
 from stepscan.sequences import Sequences
 from stepscan.state import State, detach
@@ -89,7 +88,7 @@ class Generator(nn.Module):
         wanted = targets.items()
         smoothing = self.label_smoothing if self.training else 0.0
         scores = self._score(outputs.items())
-        return Loss(F.cross_entropy(scores, wanted, reduction="sum", label_smoothing=smoothing), len(wanted), state)
+        return Loss(cross_entropy(scores, wanted, smoothing), len(wanted), state)
 
     @torch.inference_mode()
     def array_step(self, ids: np.ndarray, state: State) -> tuple[np.ndarray, State]:

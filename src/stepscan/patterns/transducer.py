@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from stepscan.contract import Layer, check_layers
 from stepscan.kernels.torch_ops import Linear, softmax
 from stepscan.noise import dropout
-from stepscan.patterns.loss import Loss
+from stepscan.patterns.loss import Loss, cross_entropy
 from stepscan.registry import register
 from stepscan.sequences import Sequences
 from stepscan.state import State
@@ -52,7 +51,7 @@ class Transducer(nn.Module):
         outputs, _ = self.layer(inputs if self.embedding is None else self.embedding(inputs))
         wanted, scores = targets.items(), self._score(outputs.items())
         smoothing = self.label_smoothing if self.training else 0.0
-        return Loss(F.cross_entropy(scores, wanted, reduction="sum", label_smoothing=smoothing), len(wanted))
+        return Loss(cross_entropy(scores, wanted, smoothing), len(wanted))
 
     def probabilities(self, scores: Sequences) -> Sequences:
         """Scores `[B, T, outputs]` → the probability of each class at each item, likewise."""

@@ -121,13 +121,13 @@ class Trainer:
             group["lr"] = self.settings.learning_rate * self.clock.rate()
         parameters = self.task.model.named_parameters()
         gradients = {name: p.grad for name, p in parameters if p.grad is not None}
-        torch._foreach_div_(list(gradients.values()), max(self.items, 1))
-        norm = nn.utils.get_total_norm(gradients.values())
+        norm = nn.utils.get_total_norm(gradients.values()) / max(self.items, 1)
         if not math.isfinite(norm.item()):
             for name, gradient in gradients.items():
                 self._check_finite(f"gradient of {name}", gradient.norm().item())
             self._check_finite("norm of all gradients together", norm.item())
-        nn.utils.clip_grads_with_norm_(self.task.model.parameters(), self.settings.clip_norm, norm)
+        share = min(1.0, self.settings.clip_norm / (norm.item() + 1e-6)) / max(self.items, 1)  # one pass over all
+        torch._foreach_mul_(list(gradients.values()), share)
         self.optimiser.step()
         self.average.update()
         self.items = 0
@@ -168,7 +168,10 @@ class Trainer:
 
 def seed_noise(seed: int, step: int) -> None:
     """Make the noise of a step (dropout, masks) a function of (seed, step) alone."""
-    torch.manual_seed(int(np.random.SeedSequence([seed, step]).generate_state(1, np.uint64)[0]))
+    number = int(np.random.SeedSequence([seed, step]).generate_state(1, np.uint64)[0])
+    if torch.cuda.is_available():
+        torch.cuda.manual_seed_all(number)
+    torch.default_generator.manual_seed(number)  # `torch.manual_seed` takes note of who calls it, for absent devices
 
 
 def _optimiser(model: nn.Module, settings: TrainingSettings) -> torch.optim.Optimizer:
