@@ -49,12 +49,12 @@ class Kept {
 
 NB_MODULE(_native, m) {
   nb::set_leak_warnings(false);  // packed weights live in a table until the process ends
-  nb::class_<Weights>(m, "Weights").def("__init__", [](Weights* self, const std::string& cell, long input, long hidden, const std::vector<Address>& a, bool backward, int format) {
+  nb::class_<Weights>(m, "Weights").def("__init__", [](Weights* self, const std::string& cell, long input, long hidden, const std::vector<Address>& a, bool backward, int format, int threads) {
     Parameters p{at(a[0]), at(a[1]), at(a[2]), at(a[3]), {}};
     for (size_t i = 4; i < a.size() && i < 4 + MOST_EXTRAS; i++) p.extra[i - 4] = at(a[i]);
     nb::gil_scoped_release release;
-    new (self) Weights(cell, input, hidden, p, backward, (Format)format);
-  }, nb::arg("cell"), nb::arg("input_size"), nb::arg("hidden_size"), nb::arg("addresses"), nb::arg("backward"), nb::arg("format") = 0);
+    new (self) Weights(cell, input, hidden, p, backward, (Format)format, threads);
+  }, nb::arg("cell"), nb::arg("input_size"), nb::arg("hidden_size"), nb::arg("addresses"), nb::arg("backward"), nb::arg("format") = 0, nb::arg("threads") = 1);
 
   nb::class_<Kept>(m, "Kept");
 

@@ -14,6 +14,7 @@ class Buffer {
   Buffer(const Buffer&) = delete;
   Buffer& operator=(const Buffer&) = delete;
   float* data() const { return data_; }
+  size_t floats() const { return bytes_ / sizeof(float); }  // at least as many as were asked for
 
  private:
   float* data_ = nullptr;

@@ -53,6 +53,7 @@ std::atomic<const Kernels*> chosen{nullptr};
 // Floating-point operations that are worth a second thread: about ten times what it takes to call one. Of a lone step,
 // between which threads may go to sleep: where its weights are larger than what one core has near (an LSTM of 256 units).
 constexpr double WORTH_A_TEAM = 1e6, STEP_WORTH_A_TEAM = 7e5;
+constexpr size_t WORTH_PACKING = 100000;  // numbers
 constexpr long ALONE = 192;     // up to this hidden size a thread takes rows of its own; above it, hidden units of all rows
 constexpr long TOGETHER = 48;   // a row for which no other thread has one is shared from this hidden size on
 
@@ -112,12 +113,14 @@ std::vector<std::string> instruction_sets() {
 }
 void use_instruction_set(const std::string& name) { chosen = &named(name); }
 
-Weights::Weights(const std::string& name, long input, long hidden, const Parameters& given, bool backward, Format format)
+Weights::Weights(const std::string& name, long input, long hidden, const Parameters& given, bool backward, Format format, int threads)
     : cell(cell_named(name)) {
   packed.input = input, packed.hidden = hidden, packed.format = format;
   cell.shape(&packed);
   buffer_ = Buffer(cell.weight_floats(&packed, backward));
-  cell.pack(&packed, &given, buffer_.data(), backward);
+  cell.lay_out(&packed, buffer_.data(), backward);
+  Barrier unused;
+  on_team(buffer_.floats() > WORTH_PACKING ? threads : 1, [&](int thread, int team) { cell.pack(&packed, &given, Group{&unused, thread, team}); });
 }
 
 Saved::Saved(const std::vector<Direction>& directions, const int64_t* lengths, long batch, long steps, int threads) {

@@ -18,7 +18,7 @@ void use_instruction_set(const std::string& name);
 // One cell's weights, packed for one instruction set. Never changes.
 class Weights {
  public:
-  Weights(const std::string& cell, long input, long hidden, const Parameters& given, bool backward, Format format = FLOAT32);
+  Weights(const std::string& cell, long input, long hidden, const Parameters& given, bool backward, Format format = FLOAT32, int threads = 1);
   void step(const Rows& rows, int threads) const;
   const CellKernels& cell;
   Packed packed{};

@@ -37,7 +37,10 @@ static void tile(const float* const* rows, long chunks, long chunk, long jump, c
       Vec b[N];
       __builtin_prefetch(ahead, 0, 2);
 #pragma GCC unroll 4
-      for (int n = 0; n < N; n++) b[n] = load(B + n * LANES);
+      for (int n = 0; n < N; n++) {
+        b[n] = load(B + n * LANES);
+        if (M > 1) KEEP(b[n]);
+      }
 #pragma GCC unroll 8
       for (int m = 0; m < M; m++) {
         Vec a = set1(row[m][k]);
@@ -64,7 +67,10 @@ static void outer(const float* A, long lda, long K, const float* B, float* C, lo
   for (long k = 0; k < K; k++, A += lda, B += N * LANES) {
     Vec b[N];
 #pragma GCC unroll 4
-    for (int n = 0; n < N; n++) b[n] = load(B + n * LANES);
+    for (int n = 0; n < N; n++) {
+      b[n] = load(B + n * LANES);
+      if (M > 1) KEEP(b[n]);
+    }
 #pragma GCC unroll 8
     for (int m = 0; m < M; m++) {
       Vec a = set1(A[m]);

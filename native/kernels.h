@@ -97,7 +97,8 @@ struct CellKernels {
   bool whole_rows;  // a step needs all of a row's units at once, so that threads share rows, never units
   void (*shape)(Packed*);                                                // fills in the sizes from input and hidden
   size_t (*weight_floats)(const Packed*, bool backward);
-  void (*pack)(Packed*, const Parameters*, float* memory, bool backward);
+  void (*lay_out)(Packed*, float* memory, bool backward);                  // where the weights will be
+  void (*pack)(const Packed*, const Parameters*, const Group&);            // each thread its own panels
   void (*step)(const Packed*, const Rows*, float* scratch, const Group&);  // one item of each row
   size_t (*step_floats)(const Packed*, long rows);                         // scratch of `step`
   size_t (*product_floats)(const Packed*);                                 // of one row's input products

@@ -171,14 +171,6 @@ void attend(const float* query, const float* keys, const float* memory, const in
 
 // --------------------------------------------------------------------------------------------------------------- peak
 
-#if defined(STEPSCAN_AVX512)
-#define KEEP(x) asm volatile("" : "+v"(x))
-#elif defined(__x86_64__)
-#define KEEP(x) asm volatile("" : "+x"(x))
-#else
-#define KEEP(x) asm volatile("" : "+w"(x))
-#endif
-
 // Independent multiply-adds in registers, the most that this instruction set can do: floating-point operations done.
 double peak(long rounds) {
   constexpr int CHAINS = REGISTERS >= 32 ? 24 : 12;

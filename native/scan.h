@@ -114,27 +114,35 @@ struct Recurrent {
     carve(&copy, c, backward);
     return c.used;
   }
-  static void pack(Packed* w, const Parameters* p, float* memory, bool backward) {
+  static void lay_out(Packed* w, float* memory, bool backward) {
     Carver c{memory};
     carve(w, c, backward);
-    pack_side(*w, p->in, p->bias_in, Cell::in_order, w->in);
-    pack_side(*w, p->rec, p->bias_rec, Cell::rec_order, w->rec);
-    if (backward) {
-      pack_back(*w, p->in, w->input, Cell::in_order, w->in_width, w->in_panels, w->in_back);
-      pack_back(*w, p->rec, w->hidden, Cell::rec_order, w->hidden_width, w->hidden_panels, w->rec_back);
-    }
-    Cell::pack_extras(*w, *p);
   }
-  static void pack_side(const Packed& w, const float* W, const float* bias, const int* order, const Matrix& to) {
-    for (long block = 0; block < w.panels * w.units; block++)
+  static void pack(const Packed* packed, const Parameters* p, const Group& group) {
+    const Packed& w = *packed;
+    pack_side(w, p->in, p->bias_in, Cell::in_order, w.in, group);
+    pack_side(w, p->rec, p->bias_rec, Cell::rec_order, w.rec, group);
+    if (w.in_back) {
+      pack_back(w, p->in, w.input, Cell::in_order, w.in_width, w.in_panels, w.in_back, group);
+      pack_back(w, p->rec, w.hidden, Cell::rec_order, w.hidden_width, w.hidden_panels, w.rec_back, group);
+    }
+    if (group.member == 0) Cell::pack_extras(w, *p);
+  }
+  static void pack_side(const Packed& w, const float* W, const float* bias, const int* order, const Matrix& to, const Group& group) {
+    long from, last;
+    share(w.panels * w.units, group.member, group.members, &from, &last);
+    for (long block = from; block < last; block++)
       for (int g = 0; g < Cell::gates; g++) {
         const float* own = bias ? bias + order[g] * w.hidden : nullptr;
         pack_vector(to, block / w.units, (int)(block % w.units) * Cell::gates + g, W + order[g] * w.hidden * to.K, block * LANES,
                     in_block(w.hidden, block), own);
       }
   }
-  static void pack_back(const Packed& w, const float* W, long columns, const int* order, int width, long panels, float* out) {
-    for (long q = 0; q < panels; q++)
+  static void pack_back(const Packed& w, const float* W, long columns, const int* order, int width, long panels, float* to, const Group& group) {
+    long from_panel, to_panel;
+    share(panels, group.member, group.members, &from_panel, &to_panel);
+    for (long q = from_panel; q < to_panel; q++) {
+      float* out = to + q * w.panels * w.units * Cell::gates * LANES * width * LANES;
       for (long block = 0; block < w.panels * w.units; block++)
         for (int g = 0; g < Cell::gates; g++)
           for (int lane = 0; lane < LANES; lane++, out += width * LANES) {
@@ -145,6 +153,7 @@ struct Recurrent {
               store(out + n * LANES, !there || !count ? zero() : count == LANES ? load(from + n * LANES) : load_part(from + n * LANES, count));
             }
           }
+    }
   }
 
   // ------------------------------------------------------------------------------------------------------------ forward
@@ -599,7 +608,7 @@ struct Recurrent {
   }
 
   static CellKernels kernels(const char* name) {
-    return {name,      Cell::gates, Cell::has_c ? 2 : 1, Cell::extras,   Cell::whole_rows, shape,    weight_floats, pack,
+    return {name,      Cell::gates, Cell::has_c ? 2 : 1, Cell::extras,   Cell::whole_rows, shape,    weight_floats, lay_out, pack,
             step_rows, step_floats, product_floats, products, saved_floats,        scratch_floats, back_floats,      forward,  backward,      items, item};
   }
 };

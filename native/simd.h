@@ -13,6 +13,15 @@
 #include <arm_neon.h>
 #endif
 
+// Keeps a vector in a register: a compiler that may read it from memory again, once for each use, does so.
+#if defined(STEPSCAN_AVX512)
+#define KEEP(x) asm volatile("" : "+v"(x))
+#elif defined(__x86_64__)
+#define KEEP(x) asm volatile("" : "+x"(x))
+#else
+#define KEEP(x) asm volatile("" : "+w"(x))
+#endif
+
 #define INLINE static inline __attribute__((always_inline))
 
 #if defined(STEPSCAN_AVX512)

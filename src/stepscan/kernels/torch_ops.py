@@ -125,7 +125,8 @@ def _packed(module: nn.Module, tensors: Sequence[Tensor | None], backward: bool,
 def _weights(cell: Any, tensors: Sequence[Tensor | None], backward: bool) -> Any:
     def make(addresses: list[int]) -> Any:
         _check_weights(cell, tensors)
-        return library.Weights(cell.kernel, cell.input_size, cell.hidden_size, addresses, backward)
+        sizes, threads = (cell.input_size, cell.hidden_size), torch.get_num_threads()
+        return library.Weights(cell.kernel, *sizes, addresses, backward, threads=threads)
 
     return _packed(cell, tensors, backward, make)
 
