@@ -27,6 +27,17 @@ _STEPS_TO_SCORE = 256  # that are read at once
 _SCORES = 2**23  # that are looked at together: 32 MB of them
 
 
+class Continuation(NamedTuple):
+    """How a text goes on."""
+
+    length: int  # symbols at most
+    sampler: Sampler
+    seed: int | None
+    excluded: Sequence[int]  # ids that are not written
+    repetition_penalty: float  # 1 is none
+    until: Callable[[list[int]], bool] | None  # ends it, given what was written
+
+
 class Writing(Using):
     """What a language model of text does once it is trained."""
 
@@ -114,15 +125,9 @@ class Writing(Using):
         if self._tokenizer.unknown in read:
             warnings.warn("the prompt holds symbols that the model never saw; it reads them as unknown", stacklevel=2)
         ends = [text for text in stop if text]
-        written = self._continued(
-            read,
-            length=length,
-            sampler=sampler,
-            seed=seed,
-            excluded=self._excluded(forbidden, allowed),
-            repetition_penalty=repetition_penalty,
-            until=(lambda ids: any(text in self._decode(ids) for text in ends)) if ends else None,
-        )
+        until = (lambda ids: any(text in self._decode(ids) for text in ends)) if ends else None
+        asked = Continuation(length, sampler, seed, self._excluded(forbidden, allowed), repetition_penalty, until)
+        written = self._continued(read, asked)
         more = self._decode(written)
         more = more[: min([place for text in ends if (place := more.find(text)) >= 0], default=len(more))]
         apart = self._by_line and prompt[-1:].strip() and more[:1].strip()
@@ -138,26 +143,17 @@ class Writing(Using):
             found.append((-loss if loss else 0.0, len(ids) - 1))
         return found
 
-    def _continued(
-        self,
-        read: Sequence[int],
-        *,
-        length: int,
-        sampler: Sampler,
-        seed: int | None,
-        excluded: Sequence[int],
-        repetition_penalty: float,
-        until: Callable[[list[int]], bool] | None,
-    ) -> list[int]:
-        """At most `length` ids after those that were `read`, of which there is at least one."""
+    def _continued(self, read: Sequence[int], asked: Continuation) -> list[int]:
+        """What is asked for after the ids that were `read`, of which there is at least one."""
         network = self.network_
         state = network.scan([read[:-1]])[2]
-        step = forbidding(network.step, excluded)
-        if repetition_penalty != 1:
+        step = forbidding(network.step, asked.excluded)
+        if asked.repetition_penalty != 1:
             said = np.zeros((1, len(self._tokenizer)), dtype=bool)
             said[0, list(read)] = True
-            step, state = penalising(step, state, said, repetition_penalty)
-        return generate(step, state, [read[-1]], length=length, sampler=sampler, seed=seed, until=until)[0]
+            step, state = penalising(step, state, said, asked.repetition_penalty)
+        how: dict[str, Any] = {"sampler": asked.sampler, "seed": asked.seed, "until": asked.until}
+        return generate(step, state, [read[-1]], length=asked.length, **how)[0]
 
     def _nats(self, inputs: Sequence[Any], targets: Sequence[Any], state: State | None) -> tuple[float, State]:
         """Nats of all `targets` together, rows of ids each of which comes after that of `inputs`; and the state."""
@@ -226,28 +222,10 @@ class Writing(Using):
 class LanguageModel(Writing, RuntimeModel):
     """Predicts what comes next in a text, and goes on with it."""
 
-    def _continued(
-        self,
-        read: Sequence[int],
-        *,
-        length: int,
-        sampler: Sampler,
-        seed: int | None,
-        excluded: Sequence[int],
-        repetition_penalty: float,
-        until: Callable[[list[int]], bool] | None,
-    ) -> list[int]:
+    def _continued(self, read: Sequence[int], asked: Continuation) -> list[int]:
         """Inside the native library, where nobody looks at single symbols."""
-        if repetition_penalty != 1 or until is not None or length < 1:
-            return super()._continued(
-                read,
-                length=length,
-                sampler=sampler,
-                seed=seed,
-                excluded=excluded,
-                repetition_penalty=repetition_penalty,
-                until=until,
-            )
-        network, draws = self.network_, row_randoms(seed, 1)[0].random(length)
+        if asked.repetition_penalty != 1 or asked.until is not None or asked.length < 1:
+            return super()._continued(read, asked)
+        network, draws = self.network_, row_randoms(asked.seed, 1)[0].random(asked.length)
         state, y = network.read(read)
-        return network.write(state, y, draws, sampler, excluded, self.threads)
+        return network.write(state, y, draws, asked.sampler, asked.excluded, self.threads)

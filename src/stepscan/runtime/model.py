@@ -88,19 +88,19 @@ class RuntimeModel(Using):
         return found.digest()
 
     def session(self) -> Any:
-        """A new `stepscan.runtime.session.Session`: one sequence, pushed piece by piece.
+        """A new `stepscan.runtime.sessions.Session`: one sequence, pushed piece by piece.
 
         Raises:
             SettingsError: the model cannot go one step at a time; the layer that is to blame is named.
         """
-        from stepscan.runtime.session import session
+        from stepscan.runtime.sessions import session
 
         return session(self)
 
     def step_many(self, sessions: Sequence[Any], items: Sequence[Any]) -> list[Any]:
         """One item for each of several sessions, all in one batch: what each session's `push` would have returned; see
-        `stepscan.runtime.session.step_many`."""
-        from stepscan.runtime.session import step_many
+        `stepscan.runtime.sessions.step_many`."""
+        from stepscan.runtime.sessions import step_many
 
         return step_many(self, sessions, items)
 
