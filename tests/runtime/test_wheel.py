@@ -53,7 +53,7 @@ def test_a_wheel_without_torch(tmp_path: Path) -> None:
         [python, "-m", "stepscan", "predict", str(tmp_path / "models" / "classify"), "a good film"], "no command"
     )
     assert said.split("\t")[0] in ("good", "bad")
-    assert size_of(environment) - before < 145_000_000
+    assert size_of(environment) - before < 120_000_000
 
 
 def train(path: Path) -> dict[str, Any]:
