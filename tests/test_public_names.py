@@ -18,8 +18,8 @@ NAMES = """
     CrossAttention DataError Dropout Elman Embedding Encoder Forecaster GRU Generator LSTM LanguageModel Layer
     LayerNorm LayerNormLSTM Linear ModelFormatError NotFittedError Numbers Pointwise Recurrence Residual Sequences
     SettingsError Stack StepscanError Tagger Transducer Transformer Translator UnsupportedLayer VariationalDropout
-    WeightDrop WordAndCharacterEmbedding Zoneout average build describe ensemble from_torch kernels laws load register
-    runtime to_torch
+    WeightDrop WordAndCharacterEmbedding Zoneout average build describe ensemble from_torch inspection kernels laws load
+    register runtime to_torch
 """
 OPTIONS = {
     "compare": """
@@ -38,6 +38,7 @@ OPTIONS = {
         --allow --forbid --history --interval --json --length --min-p --paths --prompt --repetition-penalty
         --seed --stop --temperature --top-k --top-p --with model
     """,
+    "inspect": "--cell --hidden-size --input --json --length --out --seed model text",
     "predict": """
         --beam-width --coverage-penalty --format --input --json --length-penalty --maximum-length
         --minimum-length --n-best --output --prefix --text-column --with model texts
@@ -45,14 +46,15 @@ OPTIONS = {
     "reproduce": "--data --json --out --overwrite --quiet --seed --time-budget name",
     "train": """
         --accumulate --attention --average-decay --batch-size --beam-width --bidirectional --cell
-        --character-size --checkpoint-every --clip-norm --config --coverage-penalty --crf --decision --device
-        --dropout --embedding-dropout --embedding-size --embeddings --epochs --field --format --head
-        --hidden-size --init-from --input-feeding --input-noise --json --keep-case --label-column
-        --label-smoothing --layers --learning-rate --length-penalty --logarithm --lowercase --no-crf
-        --no-input-feeding --no-logarithm --not-tied --not-variational --one-direction --out --overwrite
-        --patience --pooling --quiet --resume --season --seed --skip-bad-lines --source-tokenizer
-        --spelling-size --text-column --tied --time-budget --tokenizer --train --unknown-probability --valid
-        --variational --vocabulary-size --warmup --weight-decay --weight-drop --window --zoneout task
+        --character-size --checkpoint-every --clip-norm --clip-value --config --coverage-penalty --crf --decision
+        --device --dropout --embedding-dropout --embedding-size --embeddings --epochs --field --forget-bias
+        --format --head --hidden-size --init-from --initialisation --input-feeding --input-noise --json
+        --keep-case --label-column --label-smoothing --layers --learning-rate --length-penalty --logarithm
+        --lowercase --no-crf --no-input-feeding --no-logarithm --no-watch-gradients --not-residual --not-tied
+        --not-variational --one-direction --out --overwrite --patience --pooling --quiet --residual --resume
+        --season --seed --skip-bad-lines --source-tokenizer --spelling-size --t-max --tensorboard --text-column
+        --tied --time-budget --tokenizer --train --unknown-probability --valid --variational --vocabulary-size
+        --warmup --watch-gradients --weight-decay --weight-drop --window --zoneout task
     """,
 }
 TORCH_FREE = [

@@ -81,6 +81,26 @@ SETTINGS = [
     ("no such device", "classify --device gpu", "device: input should be 'cpu' or 'cuda', got 'gpu'"),
     ("small vocabulary", "translate --tokenizer bpe --vocabulary-size 10", "at least 260, but got 10"),
     ("feeding nothing", "translate --attention none --input-feeding", "input_feeding|needs attention='additive'"),
+    (
+        "another cell's",
+        "classify --initialisation identity",
+        "identity initialisation is for elman, but the cell is lstm",
+    ),
+    (
+        "another cell's",
+        "classify --cell elman --initialisation chrono",
+        "chrono initialisation is for lstm, gru and layer_norm",
+    ),
+    ("another cell's", "generate --cell gru --forget-bias 2", "for layer_norm_lstm and lstm, but the cell is gru"),
+    ("another cell's", "translate --cell transformer --residual", "transformer has residuals of its own"),
+    ("two say it", "generate --initialisation chrono --forget-bias 2", "leave forget_bias away"),
+    ("of nothing", "classify --t-max 9", "t_max=9 is for chrono initialisation, but this one is orthogonal"),
+    (
+        "too short",
+        "generate --initialisation chrono --t-max 2",
+        "t_max: input should be greater than or equal to 3, got 2",
+    ),
+    ("nothing", "classify --clip-value 0", "clip_value: input should be greater than 0, got 0.0"),
     ("no time", "classify --time-budget soon", "a time is written like 90s, 10m or 1h30m, got 'soon'"),
     ("no time", "classify --time-budget 0m", "time_budget: input should be greater than 0, got 0.0"),
     (

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from stepscan import kernels
+from stepscan.cells.initialisation import Initialisation
 from stepscan.contract import Recurrence
 from stepscan.kernels import torch_ops
 from stepscan.sequences import Sequences
@@ -20,17 +21,26 @@ class Cell(Recurrence):
     """A recurrence with `gates` blocks of weights, laid out and meant as in `nn.RNN`, `nn.LSTM` and `nn.GRU`.
 
     Weights: `weight_ih [gates·H, I]`, `weight_hh [gates·H, H]`, `bias_ih`, `bias_hh [gates·H]` (absent if not `bias`).
-    At first `weight_ih` is Glorot-uniform, each H × H block of `weight_hh` orthogonal (Saxe et al. 2014), biases zero.
+    At first `weight_ih` is Glorot-uniform, each H × H block of `weight_hh` orthogonal (Saxe et al. 2014), biases zero;
+    `stepscan.cells.initialisation` says what else there is.
     """
 
     gates: int
+    initialisations: tuple[str, ...] = ("orthogonal",)  # that the cell knows
 
-    def __init__(self, input_size: int, hidden_size: int, bias: bool = True) -> None:
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        bias: bool = True,
+        initialisation: Initialisation = Initialisation(),  # noqa: B008
+    ) -> None:
         super().__init__()
         for name, size in (("input_size", input_size), ("hidden_size", hidden_size)):
             if not isinstance(size, int) or size < 1:
                 raise ValueError(f"{name} must be a whole number of at least 1, got {size!r}")
         self.input_size, self.hidden_size, self.output_size = input_size, hidden_size, hidden_size
+        self.initialisation = initialisation
         rows = self.gates * hidden_size
         self.weight_ih = nn.Parameter(torch.empty(rows, input_size))
         self.weight_hh = nn.Parameter(torch.empty(rows, hidden_size))

@@ -8,10 +8,11 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from stepscan.cells.cell import Cell, scan_packed
+from stepscan.cells.initialisation import Initialisation, check_elman
 from stepscan.registry import register
 from stepscan.sequences import Sequences
 
@@ -31,15 +32,31 @@ class Elman(Cell):
         hidden_size: H.
         nonlinearity: φ, `"tanh"` or `"relu"`.
         bias: whether there are biases.
+        initialisation: `"orthogonal"`, or `"identity"` for an IRNN, which takes relu (Le et al. 2015).
     """
 
     gates = 1
+    initialisations = ("orthogonal", "identity")
 
-    def __init__(self, input_size: int, hidden_size: int, nonlinearity: str = "tanh", bias: bool = True) -> None:
-        if nonlinearity not in _FUSED:
-            raise ValueError(f"nonlinearity must be 'tanh' or 'relu', got {nonlinearity!r}")
-        super().__init__(input_size, hidden_size, bias)
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        nonlinearity: str = "tanh",
+        bias: bool = True,
+        initialisation: str = "orthogonal",
+    ) -> None:
+        beginning = Initialisation(initialisation)
+        check_elman(nonlinearity, beginning)
+        super().__init__(input_size, hidden_size, bias, beginning)
         self.nonlinearity = nonlinearity
+
+    @torch.no_grad()
+    def reset_parameters(self) -> None:
+        super().reset_parameters()
+        if self.initialisation.kind == "identity":
+            nn.init.normal_(self.weight_ih, std=0.001)
+            nn.init.eye_(self.weight_hh)
 
     @property
     def kernel(self) -> str:

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from stepscan.cells.cell import Cell, scan_packed
+from stepscan.cells.initialisation import Initialisation
 from stepscan.registry import register
 from stepscan.sequences import Sequences
 
@@ -31,9 +32,30 @@ class GRU(Cell):
         input_size: I.
         hidden_size: H.
         bias: whether there are biases.
+        initialisation: `"orthogonal"`, or `"chrono"` (Tallec & Ollivier 2018), of the update gate.
+        t_max: steps of the longest dependency, of chrono.
     """
 
     gates = 3
+    initialisations = ("orthogonal", "chrono")
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        bias: bool = True,
+        initialisation: str = "orthogonal",
+        t_max: int | None = None,
+    ) -> None:
+        beginning = Initialisation(initialisation, t_max)
+        beginning.check("gru", self.initialisations, bias)
+        super().__init__(input_size, hidden_size, bias, beginning)
+
+    @torch.no_grad()
+    def reset_parameters(self) -> None:
+        super().reset_parameters()
+        if self.initialisation.kind == "chrono" and self.bias_ih is not None:
+            self.bias_ih.chunk(3)[1].copy_(self.initialisation.forget_biases(self.hidden_size))
 
     def initial_state(
         self, batch_size: int, *, device: torch.device | None = None, dtype: torch.dtype | None = None

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from stepscan.cells.cell import Cell
-from stepscan.cells.lstm import LSTMState
+from stepscan.cells.initialisation import Initialisation
+from stepscan.cells.lstm import LSTMState, set_gate_biases
 from stepscan.contract import Recurrence
 from stepscan.registry import register
 from stepscan.sequences import Sequences
@@ -26,29 +27,42 @@ class LayerNormLSTM(Cell):
     """LSTM whose sums and cell are normalised: steadier training, the same state.
 
     Weights, in the order i, f, g, o: `weight_ih [4H, I]`, `weight_hh [4H, H]`; gains `gain_ih`, `gain_hh [4H]` and
-    `gain_c [H]`, 1 at first; biases `bias [4H]` and `bias_c [H]`, 0 at first but for the forget gate's, which is 1.
+    `gain_c [H]`, 1 at first; biases `bias [4H]` and `bias_c [H]`, 0 at first but for the forget gate's.
 
     Args:
         input_size: I.
         hidden_size: H.
+        initialisation: `"orthogonal"`, or `"chrono"` (Tallec & Ollivier 2018).
+        t_max: steps of the longest dependency, of chrono.
+        forget_bias: the forget gate's first bias; 1 if not given (Gers et al. 2000).
     """
 
     gates = 4
     kernel_leaves = 2
+    initialisations = ("orthogonal", "chrono")
     kernel_weight_names = (
         *("weight_ih", "weight_hh", "bias_ih", "bias_hh"),
         *("gain_ih", "gain_hh", "bias", "gain_c", "bias_c"),
     )
 
-    def __init__(self, input_size: int, hidden_size: int) -> None:
-        super().__init__(input_size, hidden_size, bias=False)
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        initialisation: str = "orthogonal",
+        t_max: int | None = None,
+        forget_bias: float | None = None,
+    ) -> None:
+        beginning = Initialisation(initialisation, t_max, forget_bias)
+        beginning.check("layer_norm_lstm", self.initialisations)
+        super().__init__(input_size, hidden_size, bias=False, initialisation=beginning)
         self.gain_ih = nn.Parameter(torch.ones(4 * hidden_size))
         self.gain_hh = nn.Parameter(torch.ones(4 * hidden_size))
         self.bias = nn.Parameter(torch.zeros(4 * hidden_size))
         self.gain_c = nn.Parameter(torch.ones(hidden_size))
         self.bias_c = nn.Parameter(torch.zeros(hidden_size))
         with torch.no_grad():
-            self.bias[hidden_size : 2 * hidden_size] = 1.0
+            set_gate_biases(self.bias, beginning)
 
     @property
     def weights(self) -> list[Tensor]:

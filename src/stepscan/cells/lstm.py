@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from stepscan.cells.cell import Cell, scan_packed, scan_padded_lstm
+from stepscan.cells.initialisation import Initialisation
 from stepscan.registry import register
 from stepscan.sequences import Sequences
 
@@ -28,22 +29,39 @@ class LSTMState(NamedTuple):
 
 @register("lstm")
 class LSTM(Cell):
-    """Long short-term memory; weights in the order i, f, g, o; the forget gate's bias is 1 at first (Gers et al. 2000).
+    """Long short-term memory; weights in the order i, f, g, o.
 
     Args:
         input_size: I.
         hidden_size: H.
         bias: whether there are biases.
+        initialisation: `"orthogonal"`, or `"chrono"` (Tallec & Ollivier 2018).
+        t_max: steps of the longest dependency, of chrono.
+        forget_bias: the forget gate's first bias; 1 if not given (Gers et al. 2000).
     """
 
     gates = 4
     kernel_leaves = 2
+    initialisations = ("orthogonal", "chrono")
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        bias: bool = True,
+        initialisation: str = "orthogonal",
+        t_max: int | None = None,
+        forget_bias: float | None = None,
+    ) -> None:
+        beginning = Initialisation(initialisation, t_max, forget_bias)
+        beginning.check("lstm", self.initialisations, bias)
+        super().__init__(input_size, hidden_size, bias, beginning)
 
     @torch.no_grad()
     def reset_parameters(self) -> None:
         super().reset_parameters()
         if self.bias_ih is not None:
-            self.bias_ih[self.hidden_size : 2 * self.hidden_size] = 1.0
+            set_gate_biases(self.bias_ih, self.initialisation)
 
     def initial_state(
         self, batch_size: int, *, device: torch.device | None = None, dtype: torch.dtype | None = None
@@ -64,3 +82,11 @@ class LSTM(Cell):
         else:
             outputs, (h, c) = scan_padded_lstm(inputs, state.h, state.c, self.weights)
         return outputs, LSTMState(h, c)
+
+
+def set_gate_biases(bias: Tensor, initialisation: Initialisation) -> None:
+    """The forget gate's part of a bias `[4H]` (i, f, g, o), and with chrono the input gate's, as they are at first."""
+    of_input, of_forget, _, _ = bias.chunk(4)
+    of_forget.copy_(initialisation.forget_biases(len(of_forget)))
+    if initialisation.kind == "chrono":
+        of_input.copy_(-of_forget)

@@ -6,7 +6,7 @@ import io
 import sys
 import warnings
 
-from stepscan.cli import measuring, shipping, training, use  # noqa: F401  # each command enters itself
+from stepscan.cli import inspecting, measuring, reproducing, shipping, training, use  # noqa: F401  # each command enters itself
 from stepscan.cli.options import app
 from stepscan.cli.printing import say
 from stepscan.errors import Interrupted, StepscanError

@@ -1,4 +1,4 @@
-"""Commands that train: `demo`, `train`, `compare`, `reproduce`."""
+"""Commands that train: `demo`, `train`, `compare`."""
 
 from __future__ import annotations
 
@@ -115,6 +115,14 @@ def train(
     logarithm: Annotated[
         bool | None, option(MODEL, "generate, numbers: learn their logarithms.", "--logarithm/--no-logarithm")
     ] = None,
+    residual: Annotated[
+        bool | None, option(MODEL, "Add what a layer takes to what it gives.", "--residual/--not-residual")
+    ] = None,
+    initialisation: Annotated[
+        str | None, option(MODEL, "Recurrent weights: orthogonal, identity (elman) or chrono (lstm, gru).")
+    ] = None,
+    t_max: Annotated[int | None, option(MODEL, "chrono: steps of the longest dependency.")] = None,
+    forget_bias: Annotated[float | None, option(MODEL, "lstm: the forget gate's first bias.")] = None,
     dropout: Annotated[float | None, option(MODEL, "Probability that a number is dropped in training.")] = None,
     input_noise: Annotated[float | None, option(MODEL, "Noise on numbers in training.")] = None,
     unknown_probability: Annotated[float | None, option(MODEL, "classify, tag: how often a word is hidden.")] = None,
@@ -140,6 +148,7 @@ def train(
     warmup: Annotated[float | None, option(TRAINING, "Share of training in which the learning rate rises.")] = None,
     weight_decay: Annotated[float | None, option(TRAINING, "Of AdamW.")] = None,
     clip_norm: Annotated[float | None, option(TRAINING, "Largest norm of the gradients.")] = None,
+    clip_value: Annotated[float | None, option(TRAINING, "Largest number in a gradient.")] = None,
     average_decay: Annotated[
         float | None, option(TRAINING, "Keep a moving average of the weights, such as 0.999; 0: none.")
     ] = None,
@@ -147,6 +156,15 @@ def train(
     patience: Annotated[int | None, option(TRAINING, "Evaluations without a better score before it stops.")] = None,
     seed: Annotated[int | None, option(TRAINING, "Same seed, same machine: same weights.")] = None,
     device: Annotated[str | None, option(TRAINING, "cpu or cuda.")] = None,
+    watch_gradients: Annotated[
+        bool | None,
+        option(
+            TRAINING,
+            "Write into the curve how far back gradients reach, and say if they vanish or explode.",
+            "--watch-gradients/--no-watch-gradients",
+        ),
+    ] = None,
+    tensorboard: Annotated[Path | None, option(TRAINING, "Folder to write the curve to for TensorBoard, too.")] = None,
     config: Annotated[
         Path | None, option(TRAINING, "TOML file with any of these settings; options go before it.")
     ] = None,
@@ -263,46 +281,3 @@ def compare(
     else:
         comparison.show(rows, Console())
         print(f"Learning curves: {out / 'curves.png'}")
-
-
-@app.command(epilog="Example: stepscan reproduce g2p-dutch --data ../shared/data --seed 0")
-def reproduce(
-    name: Annotated[
-        str | None, typer.Argument(help="A recipe, or a .toml file of your own; none: list the recipes.")
-    ] = None,
-    data: Annotated[
-        Path | None,
-        typer.Option(help="Folder with the published data; else STEPSCAN_DATA, or ../shared/data.", show_default=False),
-    ] = None,
-    out: Annotated[
-        Path | None, typer.Option(help="Model folder to write; without it no model is kept.", show_default=False)
-    ] = None,
-    seed: Annotated[int, typer.Option(help="Of the training.")] = 0,
-    time_budget: Annotated[str | None, option(TRAINING, "In place of the recipe's: 90s, 10m, 1h30m.")] = None,
-    overwrite: Annotated[bool, option(OUTPUT, "Replace a model that is at --out already.", "--overwrite")] = False,
-    quiet: Annotated[bool, option(OUTPUT, "No progress.", "--quiet")] = False,
-    as_json: JSON = False,
-) -> None:
-    """Make a row of a published table, from data to score, and print it beside what others published."""
-    from stepscan.estimators import recipe, reproduction
-
-    if name is None:
-        rows = recipe.list_recipes()
-        if as_json:
-            print("\n".join(json.dumps(row.model_dump(), ensure_ascii=False) for row in rows))
-        else:
-            reproduction.show_recipes(rows, Console())
-        return
-    row = reproduction.reproduce(
-        name,
-        data=data,
-        out=out,
-        seed=seed,
-        time_budget=None if time_budget is None else seconds(time_budget),
-        overwrite=overwrite,
-        verbose=not quiet,
-    )
-    if as_json:
-        print(json.dumps(row, ensure_ascii=False))
-    else:
-        reproduction.show(row, Console())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +13,7 @@ import sklearn.exceptions
 import torch
 from sklearn.base import BaseEstimator
 
+from stepscan.cells.initialisation import Initialisation
 from stepscan.contract import Recurrence
 from stepscan.data.tokenizers import TextTokenizer
 from stepscan.errors import ModelFormatError, NotFittedError, SettingsError, nearest
@@ -47,6 +48,11 @@ class Estimator(Using, BaseEstimator):
         zoneout: probability that a number of the state stays as it was (Krueger et al. 2017).
         weight_drop: probability that a weight from hidden state to hidden state is dropped (Merity et al. 2018).
         label_smoothing: share of the target spread over all classes in training (Szegedy et al. 2016).
+        residual: whether what a layer takes is added to what it gives (He et al. 2016).
+        initialisation: of recurrent weights and gates: `orthogonal` (Saxe et al. 2014), `identity` (elman, then with
+            relus: Le et al. 2015) or `chrono` (lstm, gru, layer_norm_lstm: Tallec & Ollivier 2018).
+        t_max: of chrono: steps of the longest dependency; None takes the longest of the training data, or the window.
+        forget_bias: the forget gate's first bias (lstm, layer_norm_lstm); None is 1 (Gers et al. 2000).
         epochs: passes over the training data, at most.
         time_budget: seconds; the schedule is completed and training ends by then.
         batch_size: sequences a batch.
@@ -54,6 +60,7 @@ class Estimator(Using, BaseEstimator):
         warmup: share of training in which the learning rate rises; then it falls, half a cosine, to 0.
         weight_decay: AdamW's (Loshchilov & Hutter 2019), on matrices.
         clip_norm: largest norm of all gradients together (Pascanu et al. 2013).
+        clip_value: largest number in a gradient, cut before the norm is (Graves 2013, §2.1); None cuts none.
         average_decay: of the moving average of the weights that is judged and kept, such as 0.999; 0 averages nothing.
         accumulate: batches whose gradients make one update.
         patience: evaluations without a better score after which training stops; the best weights are kept.
@@ -62,6 +69,9 @@ class Estimator(Using, BaseEstimator):
         checkpoints: folder to keep training state in, so that an interrupted training can go on; None keeps none.
         checkpoint_every: seconds between checkpoints; there is also one after each evaluation.
         resume: whether to go on from the newest whole checkpoint, to the same weights to the bit.
+        watch_gradients: whether the curve says how far back gradients reach, how many updates are clipped and how open
+            the gates are, and the reporter if they vanish or explode; see `stepscan.training.watching`.
+        tensorboard: folder to write the curve to for TensorBoard, too; None writes none.
         verbose: whether `fit` reports on standard error.
     """
 
@@ -74,6 +84,10 @@ class Estimator(Using, BaseEstimator):
     zoneout: float = 0.0
     weight_drop: float = 0.0
     label_smoothing: float = 0.0
+    residual: bool = False
+    initialisation: str = "orthogonal"
+    t_max: int | None = None
+    forget_bias: float | None = None
     epochs: int = 5
     time_budget: float | None = None
     batch_size: int = 32
@@ -81,6 +95,7 @@ class Estimator(Using, BaseEstimator):
     warmup: float = 0.05
     weight_decay: float = 0.01
     clip_norm: float = 1.0
+    clip_value: float | None = None
     average_decay: float = 0.0
     accumulate: int = 1
     patience: int = 3
@@ -89,6 +104,8 @@ class Estimator(Using, BaseEstimator):
     checkpoints: str | Path | None = None
     checkpoint_every: float = 60.0
     resume: bool = False
+    watch_gradients: bool = False
+    tensorboard: str | Path | None = None
     verbose: bool = False
     model_: Any = field(init=False)
     tokenizers_: dict[str, TextTokenizer] = field(init=False)
@@ -202,6 +219,8 @@ class Estimator(Using, BaseEstimator):
             zoneout=self.zoneout,
             weight_drop=self.weight_drop,
             memory_size=memory_size,
+            initialisation=Initialisation(self.initialisation, self._t_max, self.forget_bias),
+            residual=self.residual,
         )
         if causal and not isinstance(layer, Recurrence):
             raise SettingsError(
@@ -216,9 +235,16 @@ class Estimator(Using, BaseEstimator):
         model: Any = self
         return 0.0 if self.variational else model.dropout
 
-    def _built(self, *given: Any) -> Any:
-        """`_model(*given)`, or an error at once if it cannot fit into memory: it is made without weights first."""
+    @property
+    def _t_max(self) -> int | None:
+        """As set; else, of chrono, what `_built` found."""
+        return getattr(self, "_longest", None) if self.t_max is None else self.t_max
+
+    def _built(self, *given: Any, longest: Callable[[], int]) -> Any:
+        """`_model(*given)`, or an error at once if it cannot fit into memory: it is made without weights first.
+        `longest` counts the steps of the longest sequence; it is asked only where the settings leave that open."""
         make: Any = self
+        self._longest = max(3, longest()) if self.initialisation == "chrono" and self.t_max is None else None
         try:
             with torch.device("meta"):
                 empty = make._model(*given)

@@ -104,11 +104,13 @@ class Classifier(Classifying, ClassifierMixin, TransformerMixin, Estimator):
             train, held_out = hold_out(examples, valid, self.verbose)
             answers = [answer for _, answer in train]
             self.labels_ = decision.labels(answers, [answer for _, answer in held_out])
-            self.model_ = self._built(self._embedding([text for text, _ in train])).to(settings.device)
+            texts = [text for text, _ in train]
+            embedding = self._embedding(texts)
+            self.model_ = self._built(embedding, longest=lambda: self._longest_of(texts)).to(settings.device)
             targets = torch.from_numpy(decision.targets(answers, self.labels_))
             if self.decision == "number":
                 self.model_.standardise(targets)
-            batches = self._batches([text for text, _ in train], targets, settings)
+            batches = self._batches(texts, targets, settings)
             task = Task(
                 self.model_, batches, len(batches), lambda: self._evaluate(held_out), decision.greater_is_better
             )
@@ -136,6 +138,10 @@ class Classifier(Classifying, ClassifierMixin, TransformerMixin, Estimator):
             tokenizer.unknown,
             self.embedding_dropout,
         )
+
+    def _longest_of(self, X: Sequence[Any]) -> int:
+        """Steps of the longest text or series."""
+        return max(map(len, self._read(X) if self.tokenizers_ else X))
 
     def _checked(self, X: Sequence[Any], like: Any = None) -> list[Any]:
         """Texts or series, whichever came, or those that go with `like`, checked."""

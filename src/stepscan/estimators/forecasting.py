@@ -110,7 +110,7 @@ class Forecasting(Estimator):
             judged = [(one, 0) for one in held_out] if held_out else list(zip(series, starts, strict=True))
             rest = "" if given else ", without the tenth held out,"
             changes = [self._changes(one, f"series {number}{rest}")[1] for number, one in enumerate(train, start=1)]
-            self.model_ = self._built(changes).to(settings.device)
+            self.model_ = self._built(changes, longest=lambda: self.window).to(settings.device)
             batches = self._windows(changes, settings)
             name = "nats" if self.head == "gaussian" else "pinball"
             self._train(settings, Task(self.model_, batches, len(batches), lambda: {name: self._loss(judged)}, False))

@@ -93,7 +93,7 @@ class LanguageModel(Writing, Forecasting):
                     "give more text, or a smaller batch_size"
                 )
             windows = streams(ids, settings.batch_size, self.window)
-            self.model_ = self._built().to(settings.device)
+            self.model_ = self._built(longest=lambda: self.window).to(settings.device)
             task = Task(
                 self.model_, lambda epoch: _batches(windows), len(windows), lambda: {"nats": -self.score(valid)}, False
             )

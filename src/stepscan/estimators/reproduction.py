@@ -83,7 +83,7 @@ def reproduce(
         )
     command = ["stepscan", "reproduce", str(name), "--seed", str(seed)]
     command += [] if time_budget is None else ["--time-budget", f"{time_budget:g}s"]
-    return _row(recipe, figures, trained) | {"seed": seed, "command": shlex.join(command), **_circumstances()}
+    return _row(recipe, figures, trained) | {"seed": seed, "command": shlex.join(command), **circumstances()}
 
 
 def show(row: dict[str, Any], console: Console) -> None:
@@ -166,7 +166,8 @@ def _row(recipe: Recipe, figures: dict[str, Any], trained: dict[str, Any]) -> di
     }
 
 
-def _circumstances() -> dict[str, Any]:
+def circumstances() -> dict[str, Any]:
+    """What a figure came about on: machine, versions and date."""
     return {
         "processor": processor(),
         "cores": cores(),

@@ -98,7 +98,9 @@ class Tagger(Tagging, Estimator):
             self._say_judge([tags for _, tags in held_out])
             self.tokenizers_ = self._tokenizers([tokens for tokens, _ in train])
             forbidden = self._forbidden([tags for _, tags in train])
-            self.model_ = self._built([tokens for tokens, _ in train], forbidden).to(settings.device)
+            self.model_ = self._built(
+                [tokens for tokens, _ in train], forbidden, longest=lambda: max(len(tokens) for tokens, _ in train)
+            ).to(settings.device)
             batches = self._batches(train, settings)
             self._train(settings, Task(self.model_, batches, len(batches), lambda: self._evaluate(held_out), True))
         return self

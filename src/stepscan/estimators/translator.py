@@ -77,10 +77,16 @@ class Translator(Translating, Estimator):
             valid = None if validation is None else pairs_of_texts(*validation, "validation sources")
             train, held_out = hold_out(pairs, valid, self.verbose)
             self.tokenizers_, self.labels_ = self._tokenizers(train), None
-            self.model_ = self._built().to(settings.device)
+            self.model_ = self._built(longest=lambda: self._longest_text(train)).to(settings.device)
             batches = self._batches(train, settings)
             self._train(settings, Task(self.model_, batches, len(batches), lambda: self._evaluate(held_out), False))
         return self
+
+    def _longest_text(self, pairs: Sequence[tuple[str, str]]) -> int:
+        """Symbols of the longest source or target."""
+        sources, targets = zip(*pairs, strict=True)
+        rows = self._encode(sources, self._source_tokenizer) + self._encode(targets, self.tokenizers_["tokenizer"])
+        return max(map(len, rows))
 
     def _tokenizers(self, pairs: Sequence[tuple[str, str]]) -> dict[str, TextTokenizer]:
         sources, targets = zip(*pairs, strict=True)

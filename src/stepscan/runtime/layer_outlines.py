@@ -1,4 +1,4 @@
-"""Outlines of the cells and combinators; see `stepscan.runtime.outline`."""
+"""Outlines of the combinators, and of what attends; see `stepscan.runtime.outline`."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
+from stepscan.runtime.cell_outlines import check_heads, norm
 from stepscan.runtime.outline import (
     LayerOutline,
-    Tensor,
     Tensors,
     check_causal,
     check_choice,
@@ -24,70 +24,6 @@ from stepscan.runtime.outline import (
 )
 
 
-def _cell(name: str, gates: int, input_size: Any, hidden_size: Any, bias: Any, leaves: int = 1) -> LayerOutline:
-    check_size(input_size=input_size, hidden_size=hidden_size)
-    check_flag(bias=bias)
-    rows = gates * hidden_size
-    tensors = {"weight_ih": Tensor("F32", (rows, input_size)), "weight_hh": Tensor("F32", (rows, hidden_size))}
-    if bias:
-        tensors |= {"bias_ih": Tensor("F32", (rows,)), "bias_hh": Tensor("F32", (rows,))}
-    return LayerOutline(name, tensors, input_size, hidden_size, condition_size=leaves * hidden_size)
-
-
-@outlines("elman")
-def _elman(input_size: Any, hidden_size: Any, nonlinearity: Any = "tanh", bias: Any = True) -> LayerOutline:
-    check_choice(("tanh", "relu"), nonlinearity=nonlinearity)
-    return _cell("elman", 1, input_size, hidden_size, bias)
-
-
-@outlines("gru")
-def _gru(input_size: Any, hidden_size: Any, bias: Any = True) -> LayerOutline:
-    return _cell("gru", 3, input_size, hidden_size, bias)
-
-
-@outlines("lstm")
-def _lstm(input_size: Any, hidden_size: Any, bias: Any = True) -> LayerOutline:
-    return _cell("lstm", 4, input_size, hidden_size, bias, leaves=2)
-
-
-@outlines("layer_norm_lstm")
-def _layer_norm_lstm(input_size: Any, hidden_size: Any) -> LayerOutline:
-    cell = _cell("layer_norm_lstm", 4, input_size, hidden_size, False, leaves=2)
-    wide, narrow = Tensor("F32", (4 * hidden_size,)), Tensor("F32", (hidden_size,))
-    cell.tensors.update(gain_ih=wide, gain_hh=wide, bias=wide, gain_c=narrow, bias_c=narrow)
-    return cell
-
-
-def _block(input_size: Any, hidden_size: Any, heads: Any, dropout: Any) -> Tensors:
-    check_size(input_size=input_size, hidden_size=hidden_size)
-    check_probability(dropout=dropout)
-    _check_heads(hidden_size, heads)
-    return {
-        **(linear("into", input_size, hidden_size) if input_size != hidden_size else {}),
-        **_norm("attention_norm", hidden_size),
-        **_norm("forward_norm", hidden_size),
-        **linear("projection", hidden_size, 3 * hidden_size),
-        **linear("output", hidden_size, hidden_size),
-        **linear("up", hidden_size, 4 * hidden_size),
-        **linear("down", 4 * hidden_size, hidden_size),
-    }
-
-
-@outlines("bidirectional_transformer")
-def _bidirectional_transformer(input_size: Any, hidden_size: Any, heads: Any = 0, dropout: Any = 0.0) -> LayerOutline:
-    tensors = _block(input_size, hidden_size, heads, dropout)
-    return LayerOutline("bidirectional_transformer", tensors, input_size, hidden_size, causal=False)
-
-
-@outlines("transformer")
-def _transformer(
-    input_size: Any, hidden_size: Any, heads: Any = 0, context: Any = 512, dropout: Any = 0.0
-) -> LayerOutline:
-    tensors = _block(input_size, hidden_size, heads, dropout)
-    check_size(context=context)
-    return LayerOutline("transformer", tensors, input_size, hidden_size, condition_size=input_size, caches=True)
-
-
 @outlines("linear")
 def _linear(input_size: Any, output_size: Any) -> LayerOutline:
     check_size(input_size=input_size, output_size=output_size)
@@ -97,7 +33,7 @@ def _linear(input_size: Any, output_size: Any) -> LayerOutline:
 @outlines("layer_norm")
 def _layer_norm(size: Any) -> LayerOutline:
     check_size(size=size)
-    return LayerOutline("layer_norm", _norm("norm", size), size, size)
+    return LayerOutline("layer_norm", norm("norm", size), size, size)
 
 
 @outlines("dropout")
@@ -205,9 +141,9 @@ def _attentive_decoder(
 def _cross_attention(size: Any, memory_size: Any, heads: Any = 0, dropout: Any = 0.0) -> LayerOutline:
     check_size(size=size, memory_size=memory_size)
     check_probability(dropout=dropout)
-    _check_heads(size, heads)
+    check_heads(size, heads)
     tensors = {
-        **_norm("norm", size),
+        **norm("norm", size),
         **linear("of_query", size, size),
         **linear("of_memory", memory_size, 2 * size),
         **linear("output", size, size),
@@ -230,12 +166,3 @@ def _attention(kind: str, query_size: int, memory_size: int, size: int) -> Tenso
         **linear("attention.of_memory", memory_size, size, bias=False),
         **linear("attention.score", size, 1, bias=False),
     }
-
-
-def _norm(prefix: str, size: int) -> Tensors:
-    return within(prefix, {"weight": Tensor("F32", (size,)), "bias": Tensor("F32", (size,))})
-
-
-def _check_heads(size: int, heads: Any) -> None:
-    if type(heads) is not int or heads < 0 or (heads and size % heads):
-        raise ValueError(f"heads must divide the hidden size {size}, got {shown(heads)}")

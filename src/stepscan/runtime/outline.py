@@ -134,7 +134,7 @@ def _outlined(name: str, positional: tuple[Any, ...], named: dict[str, Any]) -> 
 @functools.cache
 def _import_built_in() -> None:
     """Import the outlines, which enter themselves."""
-    for module in ("layer_outlines", "pattern_outlines"):
+    for module in ("cell_outlines", "layer_outlines", "pattern_outlines"):
         importlib.import_module(f"stepscan.runtime.{module}")
 
 

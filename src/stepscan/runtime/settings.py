@@ -9,9 +9,10 @@ from typing import Any
 from stepscan.errors import SettingsError, nearest
 
 _OF_ALL = """
-    accumulate average_decay batch_size cell checkpoint_every checkpoints clip_norm device dropout embedding_dropout
-    embedding_size embeddings epochs hidden_size init_from label_smoothing layers learning_rate patience resume seed
-    time_budget variational verbose warmup weight_decay weight_drop zoneout
+    accumulate average_decay batch_size cell checkpoint_every checkpoints clip_norm clip_value device dropout
+    embedding_dropout embedding_size embeddings epochs forget_bias hidden_size init_from initialisation label_smoothing
+    layers learning_rate patience residual resume seed t_max tensorboard time_budget variational verbose warmup
+    watch_gradients weight_decay weight_drop zoneout
 """
 _OF_ONE = {
     "classify": """

@@ -17,10 +17,13 @@ from stepscan.data.batching import Batch
 from stepscan.errors import StepscanError
 from stepscan.state import State
 from stepscan.training.average import Average
+from stepscan.training.clipping import clip
 from stepscan.training.clock import Clock, Meter
 from stepscan.training.progress import Silence
 from stepscan.training.resuming import Keeper
 from stepscan.training.settings import TrainingSettings
+from stepscan.training.tensorboard import Curve
+from stepscan.training.watching import Blind, Watcher
 
 
 @dataclass
@@ -51,6 +54,8 @@ class Trainer:
         self.optimiser = _optimiser(task.model, settings)
         self.average = Average(task.model, settings.average_decay)
         self.clock = Clock(settings, settings.epochs * task.batches_per_epoch)
+        self.watcher = Watcher(task.model, settings.clip_norm) if settings.watch_gradients else Blind()
+        self.curve = Curve(settings.tensorboard)
         self.history: list[dict[str, Any]] = []
         self.best: dict[str, Any] = {}
         self.best_score = -math.inf
@@ -71,6 +76,7 @@ class Trainer:
                 self.reporter.note("the time budget is used up")
         finally:
             self.reporter.close()
+            self.curve.close()
         self.task.model.load_state_dict(self.best)
         self.task.model.eval()
         return self.history
@@ -112,6 +118,7 @@ class Trainer:
         self.batch += 1
         if self.batch % self.settings.accumulate == 0 or self.batch == self.task.batches_per_epoch:
             self._update()
+            self.watcher.look(batch, self.carried)
         self.carried = None if state is None else model.carry(state)
         self.clock.step += 1
         self.meter.add(batch, loss, count)
@@ -121,13 +128,12 @@ class Trainer:
             group["lr"] = self.settings.learning_rate * self.clock.rate()
         parameters = self.task.model.named_parameters()
         gradients = {name: p.grad for name, p in parameters if p.grad is not None}
-        norm = nn.utils.get_total_norm(gradients.values()) / max(self.items, 1)
-        if not math.isfinite(norm.item()):
+        norm = (nn.utils.get_total_norm(gradients.values()) / max(self.items, 1)).item()
+        if not math.isfinite(norm):
             for name, gradient in gradients.items():
                 self._check_finite(f"gradient of {name}", gradient.norm().item())
-            self._check_finite("norm of all gradients together", norm.item())
-        share = min(1.0, self.settings.clip_norm / (norm.item() + 1e-6)) / max(self.items, 1)  # one pass over all
-        torch._foreach_mul_(list(gradients.values()), share)
+            self._check_finite("norm of all gradients together", norm)
+        self.watcher.updated(clip(list(gradients.values()), norm, self.items, self.settings))
         self.optimiser.step()
         self.average.update()
         self.items = 0
@@ -161,9 +167,12 @@ class Trainer:
             self.best_score, self.best = score, weights
         row = {"epoch": self.epoch + 1, "step": self.clock.step, "seconds": round(self.clock.seconds, 2)}
         row |= {"train_loss": figures.pop("loss"), **{f"valid_{k}": v for k, v in scores.items()}, **figures}
-        row |= {"learning_rate": self.optimiser.param_groups[0]["lr"], "best": is_best}
+        row |= {"learning_rate": self.optimiser.param_groups[0]["lr"], **self.watcher.figures(), "best": is_best}
         self.history.append(row)
         self.reporter.evaluated(row)
+        self.curve.write(row)
+        for text in self.watcher.warnings():
+            self.reporter.note(text)
 
 
 def seed_noise(seed: int, step: int) -> None:

@@ -23,8 +23,14 @@ if TYPE_CHECKING:
     from stepscan.training.loop import Trainer
 
 # Settings that a model folder does not record: places on this machine, and what leaves the result as it is.
-OF_A_RUN = ("checkpoints", "checkpoint_every", "resume", "embeddings", "init_from")
-_MAY_CHANGE = ("epochs", "time_budget", "patience", "learning_rate", "weight_decay", "clip_norm", "warmup", "verbose")
+OF_A_RUN = (
+    *("checkpoints", "checkpoint_every", "resume", "embeddings", "init_from"),
+    *("watch_gradients", "tensorboard"),
+)
+_MAY_CHANGE = (
+    *("epochs", "time_budget", "patience", "learning_rate", "weight_decay", "clip_norm", "clip_value"),
+    *("warmup", "verbose"),
+)
 
 
 class Keeper:
@@ -143,6 +149,7 @@ def capture(trainer: Trainer, identity: dict[str, Any]) -> Checkpoint:
         "learning_rate": trainer.optimiser.param_groups[0]["lr"],
         "average_updates": trainer.average.updates,
         "history": trainer.history,
+        "watched": trainer.watcher.seen,
         "best_score": trainer.best_score,
         "evaluations_since_best": trainer.evaluations_since_best,
     }
@@ -177,6 +184,7 @@ def release(trainer: Trainer, checkpoint: Checkpoint) -> None:
     trainer.clock.step, trainer.clock.seconds = state["step"], state["seconds"]
     trainer.meter.seconds, trainer.meter.sums = state["meter"]["seconds"], state["meter"]["sums"]
     trainer.average.updates, trainer.history = state["average_updates"], state["history"]
+    trainer.watcher.seen = state.get("watched", {})
     trainer.best_score, trainer.evaluations_since_best = state["best_score"], state["evaluations_since_best"]
 
 

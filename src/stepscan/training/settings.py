@@ -25,6 +25,7 @@ class TrainingSettings(BaseModel):
     warmup: float = Field(ge=0, le=1)  # share of training in which the learning rate rises
     weight_decay: float = Field(ge=0)  # AdamW's (Loshchilov & Hutter 2019)
     clip_norm: float = Field(gt=0)  # largest norm of all gradients together (Pascanu et al. 2013)
+    clip_value: float | None = Field(default=None, gt=0)  # largest number in a gradient, cut before the norm is
     average_decay: float = Field(default=0, ge=0, lt=1)  # of the moving average of the weights; 0: none
     accumulate: int = Field(default=1, ge=1)  # batches an update
     patience: int = Field(ge=1)  # evaluations without a better score after which training stops
@@ -33,6 +34,8 @@ class TrainingSettings(BaseModel):
     checkpoints: str | Path | None = None  # folder that training state is kept in
     checkpoint_every: float = Field(default=60, ge=0)  # seconds
     resume: bool = False
+    watch_gradients: bool = False
+    tensorboard: str | Path | None = None  # folder that the curve is written to
 
 
 class ModelSettings(BaseModel):
@@ -62,6 +65,10 @@ class ModelSettings(BaseModel):
     weight_drop: float = Field(default=0, ge=0, lt=1)
     unknown_probability: float = Field(default=0, ge=0, lt=1)
     label_smoothing: float = Field(default=0, ge=0, lt=1)
+    residual: bool = False
+    initialisation: Literal["orthogonal", "identity", "chrono"] = "orthogonal"
+    t_max: int | None = Field(default=None, ge=3)
+    forget_bias: float | None = Field(default=None, allow_inf_nan=False)
     tokenizer: TokenizerKind = "word"
     source_tokenizer: TokenizerKind | None = None
     vocabulary_size: int | None = Field(default=None, ge=5)

@@ -1,0 +1,66 @@
+"""Commands that look inside: `inspect`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from stepscan.cli.options import MODEL, OUTPUT, app, option
+from stepscan.errors import SettingsError
+
+
+@app.command(
+    epilog="""[bold]Examples[/bold]
+
+stepscan inspect model 'not a bad film at all' --out report.html
+
+stepscan inspect --cell elman,lstm,gru --length 200"""
+)
+def inspect(
+    model: Annotated[Path | None, typer.Argument(help="Model folder; none: --cell.", show_default=False)] = None,
+    text: Annotated[
+        str | None,
+        typer.Argument(
+            help="What the model reads; none: --input, or random symbols, or what a language model writes itself.",
+            show_default=False,
+        ),
+    ] = None,
+    input: Annotated[Path | None, typer.Option(help="File with the text.", show_default=False)] = None,
+    cell: Annotated[str | None, option(MODEL, "Untrained cells with commas between, such as elman,lstm,gru.")] = None,
+    length: Annotated[int | None, option(MODEL, "With --cell: steps that they read; 200.")] = None,
+    hidden_size: Annotated[int | None, option(MODEL, "With --cell: numbers in a state; 64.")] = None,
+    seed: Annotated[int, typer.Option(help="Of weights, inputs and random directions.")] = 0,
+    out: Annotated[Path, option(OUTPUT, "HTML file to write; report.html.")] = Path("report.html"),
+    as_json: Annotated[bool, typer.Option("--json", help="Print the numbers as JSON in place of the file.")] = False,
+) -> None:
+    """How far back gradients reach, what gates and units do: one HTML file with words, plots and tables."""
+    if (model is None) == (cell is None):
+        raise SettingsError("inspect looks at a model folder or at --cell elman,lstm,gru: give one of them")
+    if cell is not None and (text is not None or input is not None):
+        raise SettingsError("--cell reads random numbers, so it takes no text and no --input")
+    if model is not None and (length is not None or hidden_size is not None):
+        raise SettingsError("--length and --hidden-size are for --cell; a model has its own")
+    if text is not None and input is not None:
+        raise SettingsError("the text comes from the command line or from --input, not from both")
+    from stepscan.inspection import as_json as plain
+    from stepscan.inspection import of_cells, report, summary
+
+    if cell is not None:
+        names = [name.strip() for name in cell.split(",")]
+        subject: object = of_cells(names, length=length or 200, hidden_size=hidden_size or 64, seed=seed)
+    else:
+        from stepscan.data.lines import read_text
+        from stepscan.estimators.loading import load
+
+        assert model is not None
+        subject = load(model)
+        text = read_text(input) if input is not None else text
+    found = report(subject, None if as_json else out, text=text, seed=seed)
+    if as_json:
+        print(json.dumps(plain(found), ensure_ascii=False))
+    else:
+        print(summary(found))
+        print(f"Report: {out}")

@@ -1,0 +1,32 @@
+"""aⁿbⁿ, to be continued (Gers & Schmidhuber 2001; Weiss et al. 2018): whoever can say when it ends has counted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from stepscan.data.synthetic.examples import Examples, check_length
+
+A, B = 0, 1
+SYMBOLS = 2
+A_OR_B, ONLY_B, THE_END = 0, 1, 2  # what may come next
+CLASSES = 3
+
+
+def counting(numbers: Iterable[int]) -> Examples:
+    """aⁿbⁿ for each n, and what may come next after each symbol.
+
+    Args:
+        numbers: the n, each at least 1.
+
+    Returns:
+        inputs: rows `[2n]`; targets: rows `[2n]`: after an a either symbol, after the first n − 1
+        b's a b, then the end.
+    """
+    numbers = list(numbers)
+    for n in numbers:
+        check_length("counting", n, 1)
+    inputs = [np.repeat([A, B], n) for n in numbers]
+    targets = [np.array([A_OR_B] * n + [ONLY_B] * (n - 1) + [THE_END]) for n in numbers]
+    return Examples(inputs, targets)

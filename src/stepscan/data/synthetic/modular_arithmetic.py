@@ -1,0 +1,34 @@
+"""Modular arithmetic without brackets (Delétang et al. 2023, appendix A): a regular language."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from stepscan.data.synthetic.examples import Examples, Seed, check_length
+
+MODULUS = CLASSES = 5
+PLUS, MINUS, TIMES = MODULUS, MODULUS + 1, MODULUS + 2
+SYMBOLS = MODULUS + 3
+
+
+def modular_arithmetic(seed: Seed, count: int, length: int) -> Examples:
+    """Numbers of 0 … 4 with +, − or · between `[N, T]` → `[N]`: their value modulo 5; · binds more closely.
+
+    An expression's length is odd; of an even `length`, T is one less.
+    """
+    check_length("modular arithmetic", length, 1)
+    random = np.random.default_rng(seed)
+    numbers = random.integers(MODULUS, size=(count, (length + 1) // 2))
+    signs = random.integers(PLUS, SYMBOLS, size=(count, numbers.shape[1] - 1))
+    inputs = np.empty((count, numbers.shape[1] + signs.shape[1]), dtype=np.int64)
+    inputs[:, ::2], inputs[:, 1::2] = numbers, signs
+    return Examples(inputs, values(inputs))
+
+
+def values(expressions: np.ndarray) -> np.ndarray:
+    """Expressions `[N, T]` → their values `[N]`, modulo 5."""
+    total, term = np.zeros(len(expressions), dtype=np.int64), expressions[:, 0]
+    for sign, number in zip(expressions[:, 1::2].T, expressions[:, 2::2].T, strict=True):
+        total = np.where(sign == TIMES, total, total + term)
+        term = np.where(sign == TIMES, term * number, np.where(sign == MINUS, -number, number)) % MODULUS
+    return (total + term) % MODULUS

@@ -1,0 +1,35 @@
+"""Temporal order, two symbols (Hochreiter & Schmidhuber 1997, §5.6, task 6a)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from stepscan.data.synthetic.examples import Examples, Seed
+
+SYMBOLS = ("a", "b", "c", "d", "X", "Y", "begin", "end")  # the first four say nothing
+X, BEGIN, END = 4, 6, 7
+CLASSES = ("XX", "XY", "YX", "YY")
+SHORTEST, LONGEST = 100, 110  # steps
+FIRST, SECOND = (10, 20), (50, 60)  # where the two symbols stand: from, to
+
+
+def order(seed: Seed, count: int) -> Examples:
+    """X or Y at a step of 10 … 20 and again at one of 50 … 60, among distractors: which pair was it?
+
+    Args:
+        seed: of the draw.
+        count: N.
+
+    Returns:
+        inputs: N rows `[T]` of ids in `SYMBOLS`, T of 100 … 110; targets `[N]`, ids in `CLASSES`.
+    """
+    random = np.random.default_rng(seed)
+    targets = random.integers(len(CLASSES), size=count)
+    inputs = []
+    for target in targets:
+        row = random.integers(X, size=random.integers(SHORTEST, LONGEST + 1))
+        for (start, end), which in zip((FIRST, SECOND), divmod(int(target), 2), strict=True):
+            row[random.integers(start, end + 1)] = X + which
+        row[0], row[-1] = BEGIN, END
+        inputs.append(row)
+    return Examples(inputs, targets)

@@ -1,0 +1,142 @@
+"""From an experiment to its figures: every contestant is trained by the one training loop, and tested."""
+
+from __future__ import annotations
+
+import functools
+import shlex
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from stepscan.errors import Interrupted, StepscanError
+from stepscan.estimators.reproduction import circumstances
+from stepscan.experiments.experiment import Contestant, Experiment, batches
+from stepscan.training.loop import Task, Trainer
+from stepscan.training.progress import Bar, Silence
+from stepscan.training.settings import TrainingSettings, validated
+
+
+def run(
+    experiment: Experiment, *, seed: int = 0, time_budget: float | None = None, verbose: bool = False
+) -> dict[str, Any]:
+    """Train and test all contestants of an experiment.
+
+    Args:
+        experiment: one of `stepscan.experiments.catalogue`.
+        seed: of weights and training data; the data that they are tested on are the same for every seed.
+        time_budget: seconds of training for all contestants together, in place of the experiment's; each has an
+            equal part of what is left.
+        verbose: whether training reports on standard error.
+
+    Returns:
+        `experiment`, `title`, `metric`, `rows` (one a contestant: `cell`, `value`, `expected`, `as_expected`,
+        `figures`, `parameters`, `updates`, `seconds`), `baselines`, `remarks`, the seed, the budget, the machine and
+        the date.
+
+    Raises:
+        SettingsError: a seed or time budget that cannot be.
+    """
+    budget = experiment.seconds if time_budget is None else time_budget
+    rows: list[dict[str, Any]] = []
+    left = budget
+    for number, one in enumerate(experiment.contestants):
+        settings = _settings(experiment, one, seed, left / (len(experiment.contestants) - number))
+        rows.append(_row(experiment, one, settings, verbose))
+        left = max(left - rows[-1]["seconds"], 1.0)
+    values = {row["cell"]: row["value"] for row in rows}
+    for row, one in zip(rows, experiment.contestants, strict=True):
+        row["as_expected"] = None if one.holds is None else one.holds(values)
+    command = ["stepscan", "reproduce", experiment.name, "--seed", str(seed)]
+    command += [] if time_budget is None else ["--time-budget", f"{time_budget:g}s"]
+    about = {"seed": seed, "budget": budget, "command": shlex.join(command)}
+    return _described(experiment, rows) | about | circumstances()
+
+
+def _described(experiment: Experiment, rows: list[dict[str, Any]]) -> dict[str, Any]:
+    return {
+        "experiment": experiment.name,
+        "title": experiment.title,
+        "metric": experiment.metric,
+        "source": experiment.source,
+        "rows": rows,
+        "baselines": [{"what": what, "figure": figure} for what, figure in experiment.baselines],
+        "remarks": experiment.remarks,
+    }
+
+
+def _settings(experiment: Experiment, one: Contestant, seed: int, seconds: float) -> TrainingSettings:
+    epochs = -(-experiment.updates // experiment.updates_per_evaluation)
+    return validated(
+        TrainingSettings,
+        {
+            "epochs": epochs,
+            "time_budget": seconds,
+            "batch_size": experiment.batch_size,
+            "learning_rate": one.learning_rate,
+            "warmup": 0.02,
+            "weight_decay": 0.0,
+            "clip_norm": experiment.clip_norm,
+            "patience": epochs,
+            "seed": seed,
+            "device": "cpu",
+        },
+    )
+
+
+def _row(experiment: Experiment, one: Contestant, settings: TrainingSettings, verbose: bool) -> dict[str, Any]:
+    reporter = Bar() if verbose else Silence()
+    reporter.note(f"{experiment.name}: {one.name}")
+    started = time.perf_counter()
+    with torch.random.fork_rng([]):
+        torch.manual_seed(settings.seed)
+        model = one.make()
+        before = experiment.before(model)
+        trainer = Trainer(_task(experiment, one, model, settings), settings, reporter)
+        diverged = _train(trainer, reporter)
+    seconds = time.perf_counter() - started
+    figures = _tested(experiment, model)
+    name = next(iter(figures))
+    return {
+        "cell": one.name,
+        "value": figures.pop(name),
+        "expected": one.expected,
+        "as_expected": None,
+        "figures": {**before, **figures, **diverged},
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "updates": trainer.clock.step,
+        "seconds": round(seconds, 1),
+    }
+
+
+def _train(trainer: Trainer, reporter: Silence) -> dict[str, int]:
+    """Train; where numbers stop being finite, go back to the best weights so far, and say at which update that was."""
+    try:
+        trainer.run()
+    except Interrupted:
+        raise
+    except StepscanError as error:
+        if not trainer.best:
+            raise
+        reporter.note(str(error))
+        trainer.task.model.load_state_dict(trainer.best)
+        trainer.task.model.eval()
+        return {"diverged_at": trainer.clock.step + 1}
+    return {}
+
+
+def _task(experiment: Experiment, one: Contestant, model: Any, settings: TrainingSettings) -> Task:
+    return Task(
+        model,
+        functools.partial(batches, experiment, one, settings.seed),
+        experiment.updates_per_evaluation,
+        lambda: dict(experiment.validate(model)),
+        experiment.greater_is_better,
+    )
+
+
+@torch.inference_mode()
+def _tested(experiment: Experiment, model: Any) -> dict[str, Any]:
+    figures: Mapping[str, float] = experiment.test(model)
+    return dict(figures)

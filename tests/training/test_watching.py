@@ -1,0 +1,318 @@
+"""Watching: what it measures, what it says and once, what it costs, and that it changes nothing."""
+
+from __future__ import annotations
+
+import json
+import sys
+import types
+
+import numpy as np
+import pytest
+import torch
+from fake_task import Line, Log, batches, trained
+
+import stepscan as ss
+from stepscan.inspection import flow
+from stepscan.training.clipping import Clipped
+from stepscan.training.glance import ROWS, STEPS, glance, hear, influence
+from stepscan.training.loop import Task, Trainer
+from stepscan.training.settings import TrainingSettings
+from stepscan.training.watching import FIRST, SHARE, Watcher
+
+REACH = ["gradient_horizon", "gradient_horizon_e", "gradient_steps", "gradient_growth", "sequence_steps"]
+SMALL = {
+    "decision": "number",
+    "pooling": "last",
+    "bidirectional": False,
+    "layers": 1,
+    "hidden_size": 16,
+    "embedding_size": 8,
+    "dropout": 0.1,
+    "epochs": 2,
+    "batch_size": 16,
+    "learning_rate": 1e-4,
+    "watch_gradients": True,
+}
+
+
+def fitted(monkeypatch, steps=150, **options):
+    """A classifier that has seen 48 series, and what it was told."""
+    log = Log()
+    monkeypatch.setattr("stepscan.estimators.base.Silence", lambda: log)
+    random = np.random.default_rng(0)
+    X = random.normal(size=(48, steps, 2))
+    model = ss.Classifier(**{**SMALL, **options}).fit(X, X[:, 0, 0])
+    return model, [note for note in log.notes if note.startswith("gradients")]
+
+
+def test_a_tanh_elman_is_told_that_gradients_vanish(monkeypatch):
+    model, notes = fitted(monkeypatch, cell="elman", clip_norm=1e6)
+    assert len(notes) == 1  # though it is so at both evaluations
+    assert "gradients vanish" in notes[0]
+    assert "sequences have up to 150 steps" in notes[0]
+    assert "--cell lstm --initialisation chrono" in notes[0]
+    assert all(row["gradient_horizon"] < 30 for row in model.history_)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"cell": "lstm", "initialisation": "chrono"},
+        {"cell": "gru", "initialisation": "chrono", "bidirectional": True},
+        {"cell": "elman", "initialisation": "identity"},
+    ],
+)
+def test_one_with_a_cure_is_not(monkeypatch, options):
+    model, notes = fitted(monkeypatch, clip_norm=1e6, **options)
+    assert notes == []
+    assert all(row["gradient_horizon"] > 75 for row in model.history_)
+
+
+def test_short_sequences_are_not(monkeypatch):
+    assert fitted(monkeypatch, steps=12, cell="elman", clip_norm=1e6)[1] == []
+
+
+def test_the_curve_has_the_figures(monkeypatch, tmp_path):
+    model, _ = fitted(monkeypatch, cell="lstm")
+    model.save(tmp_path / "model")
+    rows = [json.loads(line) for line in (tmp_path / "model" / "metrics.jsonl").read_text().splitlines()]
+    gates = [f"gate_{name}{rest}" for name in ("input", "forget", "output") for rest in ("", "_saturated")]
+    for row in rows:
+        names = list(row)
+        assert names[names.index("learning_rate") + 1 : -1] == [
+            "gradient_norm",
+            "clipped",
+            *REACH,
+            *gates,
+            "gate_memory",
+        ]
+        assert 0 < row["gradient_horizon_e"] <= row["gradient_horizon"] <= row["gradient_steps"] == 150
+        assert 0.6 < row["gate_forget"] < 0.8  # σ(1) is 0.73
+        assert 0.4 < row["gate_input"] < 0.6
+    plain, notes = fitted(monkeypatch, cell="lstm", watch_gradients=False)
+    assert notes == []
+    assert not {*REACH, "clipped"} & set(plain.history_[0])
+
+
+def test_it_changes_no_bit(monkeypatch):
+    """Dropout included: a look draws no random number that training would have drawn."""
+    options = {"cell": "lstm", "dropout": 0.3, "weight_drop": 0.2, "steps": 20}
+    watched, _ = fitted(monkeypatch, **options)
+    plain, _ = fitted(monkeypatch, **options, watch_gradients=False)
+    weights = [model.model_.state_dict() for model in (watched, plain)]
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+
+
+def test_every_task_can_be_watched(monkeypatch):
+    options = {"hidden_size": 8, "embedding_size": 8, "epochs": 1, "layers": 2, "watch_gradients": True}
+    texts = ["a b c", "b a", "c c a b"] * 8
+    tagger = ss.Tagger(**options).fit([text.split() for text in texts], [list(text.upper().split()) for text in texts])
+    writer = ss.LanguageModel(**options, window=16).fit(" ".join(texts) * 8)
+    translators = [
+        ss.Translator(**options, attention=kind, cell=cell).fit(texts, [text[::-1] for text in texts])
+        for kind, cell in (("additive", "gru"), ("dot", "lstm"), ("none", "elman"))
+    ]
+    for model in (tagger, writer, *translators):
+        assert {*REACH, "gradient_norm", "clipped"} <= set(model.history_[0])
+        assert 0 < model.history_[0]["gradient_horizon"] <= model.history_[0]["gradient_steps"]
+    transformer = ss.LanguageModel(**options, window=16, cell="transformer").fit(" ".join(texts) * 8)
+    assert not set(REACH) & set(transformer.history_[0])  # it looks at its past, and so has no such lag
+    assert transformer.history_[0]["gradient_norm"] > 0
+
+
+# The measure ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "make", [ss.Elman, ss.GRU, ss.LSTM, lambda i, h: ss.Stack([ss.LSTM(i, h), ss.Residual(ss.GRU(h, h))])]
+)
+def test_influence_is_the_last_row_of_the_flow(make):
+    torch.manual_seed(0)
+    layer, inputs = make(3, 5), ss.Sequences(torch.randn(1, 12, 3), [12])
+    whole = flow(layer, inputs).fields
+    found = influence(layer, inputs)
+    assert found.keys() == whole.keys()
+    for name, curve in found.items():
+        np.testing.assert_allclose(curve, whole[name].map[-1, ::-1], rtol=1e-9)
+
+
+def test_influence_of_a_linear_network():
+    """h_t = w h_{t−1} + x with w = 1/2, all of it positive: the gradient halves at each step."""
+    layer = ss.Elman(1, 1, "relu")
+    with torch.no_grad():
+        layer.weight_ih.fill_(1.0)
+        layer.weight_hh.fill_(0.5)
+    curve = influence(layer, ss.Sequences(torch.ones(2, 10, 1), [10, 10]))["h"]
+    np.testing.assert_allclose(curve, 0.5 ** np.arange(10), rtol=1e-12)
+
+
+def test_a_look_is_bounded():
+    """Of a large batch of long sequences it takes 4 rows and 256 steps."""
+    encoder = ss.Encoder(None, ss.GRU(2, 3), 2)
+    inputs = ss.Sequences(torch.randn(100, 600, 2), [600] * 90 + [300] * 10)
+    batch = batches(0)[0]._replace(inputs=inputs, targets=torch.zeros(100, dtype=torch.long))
+    (heard,) = hear(encoder.train(), batch, None)
+    assert heard.inputs.data.shape == (ROWS, STEPS, 2)
+    assert heard.length == 600
+    assert encoder.training
+    assert not encoder.layer._forward_pre_hooks
+
+
+def test_a_dead_network_has_no_horizon():
+    layer = ss.Elman(2, 3, "relu")
+    with torch.no_grad():
+        layer.bias_ih.fill_(-100.0)
+    encoder = ss.Encoder(None, layer, 2)
+    batch = batches(0)[0]._replace(
+        inputs=ss.Sequences(torch.randn(2, 30, 2), [30, 30]), targets=torch.zeros(2, dtype=torch.long)
+    )
+    found = glance(encoder, batch, None)
+    assert found["gradient_horizon"] < 1
+    assert found["gradient_growth"] == 1.0
+
+
+# The cost ------------------------------------------------------------------------------------------------------------
+
+
+class Time:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.mark.parametrize("cost", [0.1, 3.0])
+def test_looks_take_two_per_cent_of_the_time(cost):
+    """But for the first; whatever a look costs and however many updates there are."""
+    clock, looks = Time(), []
+
+    def look(model, batch, state):
+        clock.now += cost
+        looks.append(clock.now)
+        return {"gradient_steps": 5.0}
+
+    watcher = Watcher(Line(), 1.0, clock, look)
+    for _ in range(100_000):
+        clock.now += 0.01
+        watcher.look(batches(0)[0], None)
+        assert watcher.spent <= max(SHARE * clock.now, cost) + 1e-9
+    assert watcher.spent == pytest.approx(len(looks) * cost)
+    assert watcher.spent > 0.8 * SHARE * clock.now  # and the time that there is, is used
+    assert looks[0] == pytest.approx(100 * 0.01 + cost)
+
+
+# What is said --------------------------------------------------------------------------------------------------------
+
+
+def told(norms, clipped=(False,) * 4, model=None, look=None):
+    """What a watcher says at one evaluation after the other."""
+    watcher = Watcher(model or Line(), 1.0, glance=lambda *_: look or {})
+    said = []
+    for norm in norms:
+        for one in clipped:
+            watcher.updated(Clipped(norm, one))
+            watcher.look(batches(0)[0], None)
+        watcher.figures()
+        said.append(watcher.warnings())
+    return said
+
+
+def test_more_than_half_clipped():
+    assert told([2.0], (True, True, False, False)) == [[]]
+    first, second = told([2.0, 2.0], (True, True, True, False))
+    assert first[0].startswith("gradients are large: 75% of updates were clipped, norm 2, --clip-norm 1. Try")
+    assert second == []
+
+
+def test_a_norm_that_grows():
+    first, second, third = told([0.1, 1.2, 13.0])
+    assert first == third == []
+    assert second[0].startswith("gradients explode: their norm grew from 0.1 to 1.2")
+
+
+def test_gradients_that_grow_with_the_lag():
+    look = {"gradient_horizon": 50.0, "gradient_steps": 50.0, "sequence_steps": 50.0, "gradient_growth": 1234.0}
+    model = ss.Encoder(None, ss.Elman(2, 3), 2)
+    ((words,),) = told([0.1], model=model, look=look)
+    assert words == (
+        "gradients explode: they grow on their way back, up to 1234 times. "
+        "Try a lower --learning-rate, --clip-value 0.1, or --cell lstm"
+    )
+
+
+@pytest.mark.parametrize(
+    ("cell", "advice"),
+    [
+        (lambda: ss.Elman(2, 3), "Try --cell lstm --initialisation chrono, or --initialisation identity"),
+        (lambda: ss.LSTM(2, 3), "Try --initialisation chrono"),
+        (lambda: ss.GRU(2, 3), "Try --initialisation chrono"),
+        (lambda: ss.LSTM(2, 3, initialisation="chrono", t_max=9), "Try a larger --t-max, "),
+        (lambda: ss.Elman(2, 3, "relu", initialisation="identity"), "Try --cell lstm --initialisation chrono"),
+    ],
+)
+def test_advice_fits_the_cell(cell, advice):
+    look = {"gradient_horizon": 9.0, "gradient_steps": 256.0, "sequence_steps": 900.0}
+    ((words,),) = told([0.1], model=ss.Encoder(None, cell(), 2), look=look)
+    assert "9 steps back they are down to 1 %, but sequences have up to 900 steps" in words
+    assert advice in words
+
+
+def test_figures_are_means_since_the_last_evaluation():
+    looks = iter([{"a": 1.0}, {"a": 3.0, "b": 5.0}])
+    watcher = Watcher(Line(), 1.0, Time(), lambda *_: next(looks))
+    watcher.updates = FIRST
+    for norm, clipped in ((1.0, True), (4.0, False)):
+        watcher.updated(Clipped(norm, clipped))
+        watcher.look(batches(0)[0], None)
+        watcher.last, watcher.updates = 0.0, FIRST  # so that the next look is due
+    watcher.last = 1.0
+    assert watcher.figures() == {"gradient_norm": pytest.approx(2.0), "clipped": 0.5, "a": 2.0, "b": 5.0}
+    watcher.updated(Clipped(1.0, False))
+    assert watcher.figures() == {"gradient_norm": pytest.approx(1.0), "clipped": 0.0, "a": 3.0, "b": 5.0}
+
+
+def test_the_loop_tells_the_watcher():
+    trainer = trained(Line(factor=1000.0), watch_gradients=True, learning_rate=1e-6, accumulate=2)
+    assert [row["clipped"] for row in trainer.history] == [1.0] * 3
+    assert trainer.reporter.notes[0].startswith("gradients are large: 100% of updates were clipped")
+    assert len(trainer.reporter.notes) == 1
+
+
+def test_a_resumed_training_says_nothing_twice(tmp_path):
+    kept = {"watch_gradients": True, "learning_rate": 1e-6, "checkpoints": tmp_path}
+    trained(Line(factor=1000.0), **kept, epochs=1)
+    again = trained(Line(factor=1000.0), **kept, epochs=3, resume=True)
+    assert not [note for note in again.reporter.notes if note.startswith("gradients")]
+    assert [row["clipped"] for row in again.history] == [1.0] * 3
+
+
+# TensorBoard ---------------------------------------------------------------------------------------------------------
+
+
+def test_tensorboard(monkeypatch):
+    """The row's numbers at its step; without the package an error in words, before training."""
+    written, closed = [], []
+
+    class SummaryWriter:
+        def __init__(self, folder):
+            self.folder = folder
+
+        def add_scalar(self, name, value, step):
+            written.append((self.folder, name, value, step))
+
+        def flush(self):
+            pass
+
+        def close(self):
+            closed.append(self.folder)
+
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", types.SimpleNamespace(SummaryWriter=SummaryWriter))
+    trainer = trained(tensorboard="curves", watch_gradients=True)
+    for row in trainer.history:
+        expected = {name: value for name, value in row.items() if name not in ("step", "best")}
+        assert {name: value for _, name, value, step in written if step == row["step"]} == expected
+    assert closed == ["curves"]
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    with pytest.raises(ss.SettingsError, match="tensorboard='curves' needs that package: pip install tensorboard"):
+        Trainer(Task(Line(), batches, 3, dict, True), TrainingSettings(**trainer.settings.model_dump()), Log())
