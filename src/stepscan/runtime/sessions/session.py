@@ -52,9 +52,8 @@ class Session:
     def state(self) -> bytes:
         """All that is needed to go on, on another machine too: `restore` takes it, of a session of the same model."""
         with self._lock:
-            kept = dict(self._kept)
-            tensors = {_MODEL: np.frombuffer(self._model.fingerprint, np.uint8), _STATE: self._read(), **kept}
-        return write_tensors(tensors)
+            model = np.frombuffer(self._model.fingerprint, np.uint8)
+            return write_tensors({_MODEL: model, _STATE: self._read(), **self._kept})
 
     def restore(self, state: bytes) -> Self:
         """Go on from where a session was when its `state` was taken.
