@@ -192,14 +192,14 @@ double peak(long rounds) {
 }
 
 // The registry of cells: one line each.
-const CellKernels* const CELLS[] = {&ELMAN_TANH, &ELMAN_RELU, &LSTM_KERNELS, &GRU_KERNELS, &LAYER_NORM_LSTM};
+constexpr const CellKernels* CELLS[] = {&ELMAN_TANH, &ELMAN_RELU, &LSTM_KERNELS, &GRU_KERNELS, &LAYER_NORM_LSTM};
 
 }  // namespace
 
 #define STRING_(x) #x
 #define STRING(x) STRING_(x)
 extern const Kernels KERNELS;
-const Kernels KERNELS = {STRING(ISA), LANES,   CELLS,  sizeof CELLS / sizeof *CELLS, linear_floats, linear_pack,
+constexpr Kernels KERNELS = {STRING(ISA), LANES,   CELLS,  sizeof CELLS / sizeof *CELLS, linear_floats, linear_pack,
                          linear,      layer_norm, tanh_of, chances, softmax, attend, peak};
 
 }  // namespace ISA

@@ -607,7 +607,8 @@ struct Recurrent {
     }
   }
 
-  static CellKernels kernels(const char* name) {
+  // Constant, so that no code of this instruction set runs while the library is loaded: the processor may lack it.
+  static constexpr CellKernels kernels(const char* name) {
     return {name,      Cell::gates, Cell::has_c ? 2 : 1, Cell::extras,   Cell::whole_rows, shape,    weight_floats, lay_out, pack,
             step_rows, step_floats, product_floats, products, saved_floats,        scratch_floats, back_floats,      forward,  backward,      items, item};
   }

@@ -19,8 +19,8 @@ void Elman<relu>::backward(Vec dh, const float* gates, Vec, const float*, const 
   store(d, relu ? where_positive(h, dh) : dh * (set1(1.f) - h * h));
 }
 
-const CellKernels ELMAN_TANH = Recurrent<Elman<false>>::kernels("elman_tanh");
-const CellKernels ELMAN_RELU = Recurrent<Elman<true>>::kernels("elman_relu");
+constexpr CellKernels ELMAN_TANH = Recurrent<Elman<false>>::kernels("elman_tanh");
+constexpr CellKernels ELMAN_RELU = Recurrent<Elman<true>>::kernels("elman_relu");
 
 }  // namespace ISA
 }  // namespace stepscan

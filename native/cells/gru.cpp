@@ -24,7 +24,7 @@ void GRU::backward(Vec dh, const float* gates, Vec h_prev, const float*, const f
   store(carry, dh * z);
 }
 
-const CellKernels GRU_KERNELS = Recurrent<GRU>::kernels("gru");
+constexpr CellKernels GRU_KERNELS = Recurrent<GRU>::kernels("gru");
 
 }  // namespace ISA
 }  // namespace stepscan

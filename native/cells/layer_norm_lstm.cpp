@@ -150,7 +150,7 @@ void LayerNormLSTM::backward_row(const Packed& w, long blocks, const float* dh, 
   }
 }
 
-const CellKernels LAYER_NORM_LSTM = Recurrent<LayerNormLSTM>::kernels("layer_norm_lstm");
+constexpr CellKernels LAYER_NORM_LSTM = Recurrent<LayerNormLSTM>::kernels("layer_norm_lstm");
 
 }  // namespace ISA
 }  // namespace stepscan

@@ -27,7 +27,7 @@ void LSTM::backward(Vec dh, const float* gates, Vec, const float* c_prev, const 
   store(carry, dc * f);
 }
 
-const CellKernels LSTM_KERNELS = Recurrent<LSTM>::kernels("lstm");
+constexpr CellKernels LSTM_KERNELS = Recurrent<LSTM>::kernels("lstm");
 
 }  // namespace ISA
 }  // namespace stepscan
