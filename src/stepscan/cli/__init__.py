@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import io
+import logging
 import sys
 import warnings
 
 from stepscan.cli import inspecting, measuring, reproducing, shipping, training, use  # noqa: F401  # each command enters itself
 from stepscan.cli.options import app
-from stepscan.cli.printing import say
+from stepscan.cli.printing import Notes, say
 from stepscan.errors import Interrupted, StepscanError
 
 __all__ = ["app", "main"]
@@ -22,6 +23,8 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):  # what is not UTF-8 is found, and said, where the texts are checked
             stream.reconfigure(encoding="utf-8", errors=errors)
     warnings.showwarning = lambda message, *_, **__: say("[bold yellow]warning:[/bold yellow]", message)
+    log = logging.getLogger("stepscan")
+    log.handlers, log.level = [Notes()], logging.INFO
     try:
         app()
     except Interrupted as interrupted:

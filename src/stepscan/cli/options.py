@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any
@@ -48,28 +49,75 @@ class Task(Enum):
 
 DATA, MODEL, TRAINING, OUTPUT = "Data", "Model", "Training", "Output"
 JSON = Annotated[bool, typer.Option("--json", help="Print one JSON object a line on standard output.")]
-FORMAT = Annotated[
-    str | None,
-    typer.Option(
-        help="Format, where the file's name does not say it: csv, tsv, jsonl, lines, conllu, columns; "
-        "of numbers: ts, npy, ucr, numbers (CSV).",
-        rich_help_panel=DATA,
-    ),
-]
-TEXT_COLUMN = Annotated[
-    str | None,
-    typer.Option(help="Column with the text: a name, or a number from 1 if there is no header.", rich_help_panel=DATA),
-]
-LABEL_COLUMN = Annotated[str | None, typer.Option(help="Column with the label, likewise.", rich_help_panel=DATA)]
-SKIP = Annotated[
-    bool,
-    typer.Option("--skip-bad-lines", help="Skip bad lines, count and report them.", rich_help_panel=DATA),
-]
 WITH = Annotated[
     list[Path] | None,
     typer.Option("--with", help="Model that decides together with it; may be given again.", show_default=False),
 ]
-FIELD = Annotated[str, typer.Option(help="tag: which CoNLL-U field is the tag: upos, xpos, …", rich_help_panel=DATA)]
+READING: dict[str, tuple[Any, Any]] = {  # how data files are read: option → its type with its help, and its default
+    "format": (
+        Annotated[
+            str | None,
+            typer.Option(
+                help="Format, where the file's name does not say it: csv, tsv, jsonl, lines, conllu, columns; "
+                "of numbers: ts, npy, ucr, numbers (CSV).",
+                rich_help_panel=DATA,
+            ),
+        ],
+        None,
+    ),
+    "text_column": (
+        Annotated[
+            str | None,
+            typer.Option(
+                help="Column with the text: a name, or a number from 1 if there is no header.", rich_help_panel=DATA
+            ),
+        ],
+        None,
+    ),
+    "label_column": (
+        Annotated[str | None, typer.Option(help="Column with the label, likewise.", rich_help_panel=DATA)],
+        None,
+    ),
+    "field": (
+        Annotated[str, typer.Option(help="tag: which CoNLL-U field is the tag: upos, xpos, …", rich_help_panel=DATA)],
+        "upos",
+    ),
+    "skip_bad_lines": (
+        Annotated[
+            bool,
+            typer.Option("--skip-bad-lines", help="Skip bad lines, count and report them.", rich_help_panel=DATA),
+        ],
+        False,
+    ),
+}
+
+
+def reads_data(*without: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Gives a command the options of `READING` but those named; its parameter `reading` is the `Reading` they make."""
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        def run(**given: Any) -> None:
+            from stepscan.data.bad_lines import BadLines
+            from stepscan.data.reading import Reading
+
+            chosen = {name: given.pop(name) for name in READING if name not in without}
+            bad_lines = BadLines() if chosen.pop("skip_bad_lines", False) else None
+            command(**given, reading=Reading(**chosen, bad_lines=bad_lines))
+
+        parameters = dict(inspect.signature(command, eval_str=True).parameters)
+        place = list(parameters).index("reading")
+        del parameters["reading"]
+        own = [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in parameters.values()]
+        added = [
+            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+            for name, (annotation, default) in READING.items()
+            if name not in without
+        ]
+        run.__name__, run.__doc__ = command.__name__, command.__doc__
+        run.__signature__ = inspect.Signature([*own[:place], *added, *own[place:]])  # type: ignore[attr-defined]
+        return run
+
+    return decorate
 
 
 def option(panel: str, text: str, *names: str) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 from typing import Any
 
@@ -14,10 +15,17 @@ def say(what: str, message: object) -> None:
     Console(stderr=True).print(f"{what} {escape(str(message))}", highlight=False, soft_wrap=True)
 
 
-def counter(wanted: bool) -> Any:
-    from stepscan.data.bad_lines import BadLines
+class Notes(logging.Handler):
+    """What the library logs, on standard error: `note:`, or `warning:` where an answer may depend on it."""
 
-    return BadLines() if wanted else None
+    def emit(self, record: logging.LogRecord) -> None:
+        kind = "[bold yellow]warning:[/bold yellow]" if record.levelno >= logging.WARNING else "[bold]note:[/bold]"
+        say(kind, record.getMessage())
+
+
+def quieten() -> None:
+    """Only warnings: no notes."""
+    logging.getLogger("stepscan").setLevel(logging.WARNING)
 
 
 def report(bad_lines: Any) -> None:

@@ -6,29 +6,25 @@ import json
 import sys
 from enum import Enum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
 from stepscan.cli.options import (
     DATA,
-    FIELD,
-    FORMAT,
     JSON,
-    LABEL_COLUMN,
     MODEL,
     OUTPUT,
-    SKIP,
-    TEXT_COLUMN,
     TRAINING,
     Task,
     app,
     from_config,
     option,
+    reads_data,
     seconds,
 )
-from stepscan.cli.printing import counter, print_figures, report
+from stepscan.cli.printing import print_figures, quieten, report
 from stepscan.data.lines import check_files
 
 
@@ -58,6 +54,7 @@ stepscan train translate --train train.de --train train.en --valid val.de --vali
 
 Defaults depend on the task: those of stepscan.Classifier, LanguageModel, Tagger and Translator. """
 )
+@reads_data()
 def train(
     task: Annotated[Task, typer.Argument(help="What the model is to do.")],
     train: Annotated[
@@ -71,11 +68,7 @@ def train(
     ],
     out: Annotated[Path, option(OUTPUT, "Model folder to write.")],
     valid: Annotated[list[Path] | None, option(DATA, "Validation data; without it the last tenth is held out.")] = None,
-    format: FORMAT = None,
-    text_column: TEXT_COLUMN = None,
-    label_column: LABEL_COLUMN = None,
-    skip_bad_lines: SKIP = False,
-    field: FIELD = "upos",
+    reading: Any = None,
     cell: Annotated[
         str | None, option(MODEL, "lstm, gru, elman or transformer; or one a layer: lstm,transformer.")
     ] = None,
@@ -180,38 +173,27 @@ def train(
 ) -> None:
     """Train a model on your own files and write a model folder."""
     given = dict(locals())
+    if quiet:
+        quieten()
     check_files([*train, *(valid or ())])  # before the seconds that importing torch takes
-    from stepscan.data.reading import Reading
     from stepscan.estimators.files import train as train_on_files
 
-    not_settings = (
-        "task",
-        "train",
-        "out",
-        "valid",
-        "format",
-        "text_column",
-        "label_column",
-        "field",
-        "config",
-        "skip_bad_lines",
-    )
-    names = [n for n in given if n not in (*not_settings, "resume", "overwrite", "quiet", "as_json")]
+    not_settings = ("task", "train", "out", "valid", "reading", "config", "resume", "overwrite", "quiet", "as_json")
+    names = [n for n in given if n not in not_settings]
     settings = from_config(config, names) | {n: given[n] for n in names if given[n] is not None}
     for name in {"time_budget", "checkpoint_every"} & set(settings):
         settings[name] = seconds(settings[name])
-    bad_lines = counter(skip_bad_lines)
     summary = train_on_files(
         task.value,
         train,
         out,
         valid_files=valid or (),
         settings={**settings, "verbose": not quiet},
-        reading=Reading(format, text_column, label_column, field, bad_lines=bad_lines),
+        reading=reading,
         overwrite=overwrite,
         resume=resume,
     )
-    report(bad_lines)
+    report(reading.bad_lines)
     print_figures(summary, as_json)
 
 
@@ -227,6 +209,7 @@ stepscan compare classify --train reviews.csv --cells elman,lstm,gru --out compa
 
 stepscan compare tag --train en.conllu --cells lstm,transformer --equal time --time-budget 5m --out comparison """
 )
+@reads_data("skip_bad_lines")
 def compare(
     task: Annotated[Task, typer.Argument(help="What the models are to do.")],
     train: Annotated[list[Path], option(DATA, "Training data, as for `stepscan train`.")],
@@ -236,10 +219,7 @@ def compare(
         Equal, typer.Option(help="What all cells have the same amount of.", rich_help_panel=MODEL)
     ] = Equal.parameters,
     valid: Annotated[list[Path] | None, option(DATA, "Validation data; without it the last tenth is held out.")] = None,
-    format: FORMAT = None,
-    text_column: TEXT_COLUMN = None,
-    label_column: LABEL_COLUMN = None,
-    field: FIELD = "upos",
+    reading: Any = None,
     layers: Annotated[int | None, option(MODEL, "Cells one above the other.")] = None,
     hidden_size: Annotated[int | None, option(MODEL, "Numbers in a hidden state of the first cell.")] = None,
     epochs: Annotated[int | None, option(TRAINING, "Passes over the data, at most.")] = None,
@@ -255,8 +235,9 @@ def compare(
 ) -> None:
     """Train the same model with several cells, of as many parameters or in as much time, and show them side by side."""
     given = dict(locals())
+    if quiet:
+        quieten()
     check_files([*train, *(valid or ())])
-    from stepscan.data.reading import Reading
     from stepscan.estimators import comparison
     from stepscan.estimators.base import ESTIMATORS
 
@@ -273,7 +254,7 @@ def compare(
         equal=equal.value,
         valid_files=valid or (),
         settings={**settings, "verbose": not quiet},
-        reading=Reading(format, text_column, label_column, field),
+        reading=reading,
         note=lambda text: None if quiet else print(text, file=sys.stderr),
     )
     if as_json:

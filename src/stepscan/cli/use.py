@@ -11,34 +11,20 @@ from typing import Annotated, Any
 import typer
 
 from stepscan.cli.loading import load
-from stepscan.cli.options import (
-    FIELD,
-    FORMAT,
-    JSON,
-    LABEL_COLUMN,
-    OUTPUT,
-    SKIP,
-    TEXT_COLUMN,
-    WITH,
-    app,
-    option,
-)
-from stepscan.cli.printing import as_lines, counter, print_figures, report
+from stepscan.cli.options import JSON, OUTPUT, WITH, app, option, reads_data
+from stepscan.cli.printing import as_lines, print_figures, report
 from stepscan.errors import ModelFormatError, SettingsError
 from stepscan.machine import cores
 
 
 @app.command(epilog="Example: stepscan evaluate model test.conllu")
+@reads_data()
 def evaluate(
     model: Annotated[Path, typer.Argument(help="Model folder.")],
     files: Annotated[
         list[Path], typer.Argument(help="Data with the right answers, in the format of the training data.")
     ],
-    format: FORMAT = None,
-    text_column: TEXT_COLUMN = None,
-    label_column: LABEL_COLUMN = None,
-    skip_bad_lines: SKIP = False,
-    field: FIELD = "upos",
+    reading: Any,
     per_line: Annotated[
         bool, typer.Option("--per-line", help="Instead: the log-probability of each text or right answer.")
     ] = False,
@@ -52,11 +38,8 @@ def evaluate(
     as_json: JSON = False,
 ) -> None:
     """Score a model on a file: accuracy, F1 of spans, perplexity or BLEU, whichever its task is judged by."""
-    from stepscan.data.reading import Reading
     from stepscan.runtime import files as used
 
-    bad_lines = counter(skip_bad_lines)
-    reading = Reading(format, text_column, label_column, field, bad_lines=bad_lines)
     if per_line and (dynamic or horizon):
         raise SettingsError("--per-line gives log-probabilities alone; leave --dynamic and --horizon away")
     if dynamic and with_:
@@ -65,14 +48,15 @@ def evaluate(
     if per_line:
         for row in used.evaluate_lines(found, files, reading=reading):
             print(json.dumps(row) if as_json else f"{row['log_probability']:.4f}\t{row['symbols']}")
-        report(bad_lines)
+        report(reading.bad_lines)
         return
     figures = used.evaluate(found, files, reading=reading, dynamic=dynamic, horizon=horizon)
-    report(bad_lines)
+    report(reading.bad_lines)
     print_figures(figures, as_json)
 
 
 @app.command(epilog="Example: stepscan predict model 'not a bad film at all'")
+@reads_data("label_column", "field", "skip_bad_lines")
 def predict(
     model: Annotated[Path, typer.Argument(help="Model folder of a classifier, tagger or translator.")],
     texts: Annotated[list[str] | None, typer.Argument(help="Texts; none: --input, or standard input.")] = None,
@@ -91,14 +75,12 @@ def predict(
     ] = None,
     minimum_length: Annotated[int, typer.Option(help="translate: fewest symbols.")] = 0,
     maximum_length: Annotated[int | None, typer.Option(help="translate: most symbols.", show_default=False)] = None,
-    format: FORMAT = None,
-    text_column: TEXT_COLUMN = None,
+    reading: Any = None,
     with_: WITH = None,
     as_json: JSON = False,
 ) -> None:
     """Say what a model thinks: the class, the tags or the translation of each text."""
     from stepscan.data.lines import write_lines
-    from stepscan.data.reading import Reading
     from stepscan.runtime import files as used
 
     if texts and input:
@@ -116,7 +98,7 @@ def predict(
         found,
         asked,
         input_file=input,
-        reading=Reading(format, text_column),
+        reading=reading,
         of_translation={name: value for name, value in limits.items() if value != not_given[name]},
         settings={name: value for name, value in given.items() if value is not None},
     )
