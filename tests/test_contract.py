@@ -140,6 +140,32 @@ def test_unfinished_layers_say_what_is_missing() -> None:
         ss.Layer().scan(numbers([1.0]))
 
 
+def test_the_free_scan_takes_its_steps_apart_once() -> None:
+    """A slice each step has a gradient as large as the whole input: backward would be quadratic in T."""
+
+    class Sum(ss.Recurrence):
+        input_size = output_size = 1
+
+        def initial_state(self, batch_size, *, device=None, dtype=None):
+            return self.zeros(batch_size, 1, device, dtype)
+
+        def step(self, x, state):
+            return x + state, x + state
+
+    data = torch.ones(1, 8, 1, requires_grad=True)
+    outputs, _ = Sum().scan(ss.Sequences(data, [8]))
+    assert outputs.data.flatten().tolist() == [1, 2, 3, 4, 5, 6, 7, 8]
+    nodes, kinds = [outputs.data.grad_fn], []
+    while nodes:
+        node = nodes.pop()
+        kinds.append(type(node).__name__)
+        nodes += [following for following, _ in node.next_functions if following is not None]
+    assert "UnbindBackward0" in kinds
+    assert not {"SelectBackward0", "SliceBackward0"} & set(kinds)
+    outputs.data.sum().backward()
+    assert data.grad.flatten().tolist() == [8, 7, 6, 5, 4, 3, 2, 1]
+
+
 def test_pointwise() -> None:
     class Double(ss.Pointwise):
         input_size = output_size = 1

@@ -96,8 +96,8 @@ class Recurrence(Layer):
         if state is None:
             state = self.initial_state(len(inputs), device=inputs.data.device, dtype=inputs.data.dtype)
         outputs = []
-        for t in range(inputs.steps):
-            y, new = self.step(inputs.data[:, t], state)
+        for t, x in enumerate(inputs.data.unbind(1)):  # a slice each step would make backward quadratic in T
+            y, new = self.step(x, state)
             state = keep_old_where_ended(t < inputs.lengths, new, state) if inputs.is_ragged else new
             outputs.append(y)
         if not outputs:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import itertools
 
 import pytest
@@ -197,6 +198,38 @@ STRICTER = [  # what PyTorch's side would only find when it runs
 def test_what_could_not_run_has_no_outline(description):
     with pytest.raises((TypeError, ValueError)):
         outline(description)
+
+
+PROBABILITIES = {"p", "dropout", "symbol_dropout", "unknown_probability", "label_smoothing"}
+
+
+def with_probabilities() -> list[tuple[str, str]]:
+    """Every class of the registry whose constructor takes a probability, and what that is called."""
+    takes = {name: inspect.signature(kind).parameters for name, kind in registered_classes().items()}
+    return [(name, own) for name, parameters in takes.items() for own in parameters if own in PROBABILITIES]
+
+
+@pytest.mark.parametrize("value", [1.5, 1.0, -0.1, float("nan"), "0.5", True, None])
+@pytest.mark.parametrize(("name", "argument"), with_probabilities())
+def test_a_probability_is_checked_on_both_sides_alike(name, argument, value):
+    examples = [make() for make in PATTERNS] + [around(ss.GRU(4, 6)) for around in AROUND.values()]
+    examples += [ss.Transformer(4, 6), ss.BidirectionalTransformer(4, 6), ss.VariationalDropout(4, 0.1)]
+    example = next(
+        part for whole in examples for part in whole.modules() if getattr(part, "registered_name", "") == name
+    )
+    description = describe(example)
+    assert build(description)
+    description[name][argument] = value
+    for make in (build, outline):
+        with pytest.raises(ValueError, match=f"{argument} must be a probability, at least 0 and below 1, got"):
+            make(description)
+
+
+@pytest.mark.parametrize("noise", [-0.1, float("inf"), "0.1"])
+def test_noise_is_checked_on_both_sides_alike(noise):
+    for make in (build, outline):
+        with pytest.raises(ValueError, match="noise must be a standard deviation, finite and at least 0"):
+            make({"numbers": {"size": 2, "noise": noise}})
 
 
 def test_a_layer_that_is_not_built_in():

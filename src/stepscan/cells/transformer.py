@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from stepscan.contract import Layer, Recurrence
+from stepscan.fields import check_probability
 from stepscan.noise import dropout
 from stepscan.registry import register
 from stepscan.sequences import Sequences
@@ -54,8 +55,7 @@ class Block(Layer):
     def __init__(self, input_size: int, hidden_size: int, heads: int = 0, dropout: float = 0.0) -> None:
         super().__init__()
         heads = heads_for(hidden_size, heads)
-        if not 0 <= dropout < 1:
-            raise ValueError(f"the dropout probability must be at least 0 and below 1, got {dropout}")
+        check_probability(dropout=dropout)
         self.input_size, self.output_size, self.hidden_size = input_size, hidden_size, hidden_size
         self.heads, self.dropout = heads, dropout
         self.into = nn.Linear(input_size, hidden_size) if input_size != hidden_size else None

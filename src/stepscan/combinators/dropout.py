@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from stepscan.contract import Pointwise
+from stepscan.fields import check_probability
 from stepscan.noise import dropout
 from stepscan.registry import register
 from stepscan.sequences import Sequences
@@ -25,8 +26,7 @@ class Dropout(Pointwise):
 
     def __init__(self, size: int, p: float) -> None:
         super().__init__()
-        if not 0 <= p < 1:
-            raise ValueError(f"the dropout probability must be at least 0 and below 1, got {p}")
+        check_probability(p=p)
         self.input_size = self.output_size = size
         self.p = p
 

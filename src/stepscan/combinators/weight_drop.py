@@ -6,6 +6,7 @@ import torch
 
 from stepscan.combinators.wrapper import Wrapper
 from stepscan.contract import Recurrence
+from stepscan.fields import check_probability
 from stepscan.noise import dropout
 from stepscan.registry import register
 from stepscan.sequences import Sequences
@@ -30,8 +31,7 @@ class WeightDrop(Wrapper):
 
     def __init__(self, layer: Recurrence, p: float, name: str = "weight_hh") -> None:
         super().__init__(layer)
-        if not 0 <= p < 1:
-            raise ValueError(f"the probability of weight drop must be at least 0 and below 1, got {p}")
+        check_probability(p=p)
         self.p = p
         self.dropped = [full for full, _ in layer.named_parameters() if full.split(".")[-1] == name]
         if not self.dropped:

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from stepscan.combinators.wrapper import Wrapper
 from stepscan.contract import Recurrence
+from stepscan.fields import check_probability
 from stepscan.registry import register
 from stepscan.state import State, leaves, map_state
 
@@ -27,8 +28,7 @@ class Zoneout(Wrapper):
 
     def __init__(self, layer: Recurrence, p: float) -> None:
         super().__init__(layer)
-        if not 0 <= p < 1:
-            raise ValueError(f"the zoneout probability must be at least 0 and below 1, got {p}")
+        check_probability(p=p)
         if not all(leaf.is_floating_point() and leaf.dim() == 2 for leaf in leaves(layer.initial_state(1))):
             raise ValueError(f"zoneout needs a state of hidden state alone, but {layer.described} keeps something else")
         self.p = p

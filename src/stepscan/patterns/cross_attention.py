@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from stepscan.cells.transformer import heads_for
+from stepscan.fields import check_probability
 from stepscan.kernels.torch_ops import LayerNorm, Linear
 from stepscan.noise import dropout
 from stepscan.patterns.attention import Attentive, masked_softmax
@@ -47,8 +48,7 @@ class CrossAttention(Attentive):
 
     def __init__(self, size: int, memory_size: int, heads: int = 0, dropout: float = 0.0) -> None:
         super().__init__()
-        if not 0 <= dropout < 1:
-            raise ValueError(f"the dropout probability must be at least 0 and below 1, got {dropout}")
+        check_probability(dropout=dropout)
         self.input_size, self.output_size, self.memory_size = size, size, memory_size
         self.heads, self.dropout = heads_for(size, heads), dropout
         self.norm = LayerNorm(size)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from stepscan.contract import Layer
+from stepscan.fields import check_probability
 from stepscan.noise import dropout
 from stepscan.registry import register
 from stepscan.sequences import Sequences
@@ -38,6 +39,7 @@ class Embedding(nn.Module):
         symbol_dropout: float = 0.0,
     ) -> None:
         super().__init__()
+        check_probability(dropout=dropout, unknown_probability=unknown_probability, symbol_dropout=symbol_dropout)
         self.vocabulary_size, self.output_size = vocabulary_size, size
         self.dropout, self.unknown_probability, self.unknown = dropout, unknown_probability, unknown
         self.symbol_dropout = symbol_dropout
@@ -82,6 +84,7 @@ class WordAndCharacterEmbedding(nn.Module):
 
     def __init__(self, words: Embedding, characters: Embedding, spelling: Layer, dropout: float = 0.0) -> None:
         super().__init__()
+        check_probability(dropout=dropout)
         self.words, self.characters, self.spelling, self.dropout = words, characters, spelling, dropout
         self.output_size = words.output_size + spelling.output_size
 

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from stepscan.contract import Layer, check_layers
 from stepscan.errors import nearest
+from stepscan.fields import check_probability
 from stepscan.kernels.torch_ops import Linear, Tanh
 from stepscan.noise import dropout
 from stepscan.patterns.attention import masked_softmax
@@ -60,6 +61,7 @@ class Encoder(nn.Module):
     ) -> None:
         super().__init__()
         check_layers("Encoder", layer)
+        check_probability(dropout=dropout, label_smoothing=label_smoothing)
         if pooling not in POOLINGS:
             raise ValueError(f"unknown pooling {pooling!r}.{nearest(pooling, POOLINGS)}")
         if decision not in _LOSSES:

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from stepscan.contract import Recurrence, check_layers
 from stepscan.errors import nearest
+from stepscan.fields import check_probability
 from stepscan.kernels.torch_ops import Linear
 from stepscan.noise import dropout
 from stepscan.patterns.loss import Loss
@@ -41,6 +42,7 @@ class Forecaster(nn.Module):
     def __init__(self, embedding: Numbers, layer: Recurrence, head: str = "gaussian", dropout: float = 0.0) -> None:
         super().__init__()
         check_layers("Forecaster", layer)
+        check_probability(dropout=dropout)
         if not isinstance(layer, Recurrence):
             raise TypeError(
                 f"a Forecaster needs a Recurrence, but {layer.described} has no step: it looks at what is to come"

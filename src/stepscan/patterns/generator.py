@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from stepscan.contract import Recurrence, check_layers
 from stepscan.errors import nearest
+from stepscan.fields import check_probability
 from stepscan.kernels.torch_ops import Linear, linear
 from stepscan.noise import dropout
 from stepscan.patterns.embedding import Embedding
@@ -44,6 +45,7 @@ class Generator(nn.Module):
     ) -> None:
         super().__init__()
         check_layers("Generator", layer)
+        check_probability(dropout=dropout, label_smoothing=label_smoothing)
         if not isinstance(layer, Recurrence):
             raise TypeError(
                 f"a Generator needs a Recurrence, but {layer.described} has no step: it looks at items that are not "

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from stepscan.errors import SettingsError
+from stepscan.fields import check_noise, check_probability
 from stepscan.kernels.torch_ops import Linear
 from stepscan.noise import dropout
 from stepscan.registry import register
@@ -37,6 +38,8 @@ class Numbers(nn.Module):
 
     def __init__(self, size: int, output_size: int | None = None, dropout: float = 0.0, noise: float = 0.0) -> None:
         super().__init__()
+        check_probability(dropout=dropout)
+        check_noise(noise=noise)
         self.size, self.output_size = size, output_size or size
         self.dropout, self.noise = dropout, noise
         self.register_buffer("mean", torch.zeros(size, dtype=torch.float64))

@@ -7,6 +7,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from stepscan.contract import Layer, check_layers
+from stepscan.fields import check_probability
 from stepscan.kernels.torch_ops import Linear, softmax
 from stepscan.noise import dropout
 from stepscan.patterns.loss import Loss, cross_entropy
@@ -37,6 +38,7 @@ class Transducer(nn.Module):
     ) -> None:
         super().__init__()
         check_layers("Transducer", layer)
+        check_probability(dropout=dropout, label_smoothing=label_smoothing)
         self.embedding, self.layer = embedding, layer
         self.dropout, self.label_smoothing = dropout, label_smoothing
         self.head = Linear(layer.output_size, outputs)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from stepscan.cells.initialisation import Initialisation, check_elman
+from stepscan.fields import check_probability
 from stepscan.runtime.outline import (
     LayerOutline,
     Tensor,
     Tensors,
     check_flag,
-    check_probability,
     check_size,
     linear,
     outlines,

@@ -6,6 +6,7 @@ from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
+from stepscan.fields import check_probability
 from stepscan.runtime.cell_outlines import check_heads, norm
 from stepscan.runtime.outline import (
     LayerOutline,
@@ -14,7 +15,6 @@ from stepscan.runtime.outline import (
     check_choice,
     check_flag,
     check_layer,
-    check_probability,
     check_size,
     linear,
     of_parts,

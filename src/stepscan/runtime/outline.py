@@ -166,20 +166,6 @@ def check_size(**sizes: Any) -> None:
             raise ValueError(f"{name} must be at most {LARGEST_SIZE}, got {shown(size)}")
 
 
-def check_probability(**probabilities: Any) -> None:
-    """Raise unless all are at least 0 and below 1."""
-    for name, value in probabilities.items():
-        if type(value) not in (int, float) or not 0 <= value < 1:
-            raise ValueError(f"{name} must be a probability, at least 0 and below 1, got {shown(value)}")
-
-
-def check_number(**numbers: Any) -> None:
-    """Raise unless all are numbers."""
-    for name, value in numbers.items():
-        if type(value) not in (int, float):
-            raise TypeError(f"{name} must be a number, got {shown(value)}")
-
-
 def check_flag(**flags: Any) -> None:
     """Raise unless all are true or false."""
     for name, value in flags.items():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from stepscan.fields import check_noise, check_probability
 from stepscan.runtime.outline import (
     GeneratorOutline,
     InputOutline,
@@ -15,7 +16,6 @@ from stepscan.runtime.outline import (
     check_flag,
     check_inputs,
     check_layer,
-    check_number,
     check_size,
     linear,
     of_parts,
@@ -37,7 +37,7 @@ def _embedding(
     symbol_dropout: Any = 0.0,
 ) -> InputOutline:
     check_size(vocabulary_size=vocabulary_size, size=size)
-    check_number(dropout=dropout, unknown_probability=unknown_probability, symbol_dropout=symbol_dropout)
+    check_probability(dropout=dropout, unknown_probability=unknown_probability, symbol_dropout=symbol_dropout)
     if type(unknown) is not int or unknown < 0:
         raise ValueError(f"unknown must be the id of a symbol, got {shown(unknown)}")
     tensors = {"weight": Tensor("F32", (vocabulary_size, size))}
@@ -50,7 +50,7 @@ def _word_and_character_embedding(words: Any, characters: Any, spelling: Any, dr
     _check_embedding(name, words, characters)
     check_layer(name, spelling)
     check_inputs(name, characters, spelling)
-    check_number(dropout=dropout)
+    check_probability(dropout=dropout)
     tensors = of_parts(words=words, characters=characters, spelling=spelling)
     vocabularies = {**words.vocabularies, "characters": characters.vocabularies["tokenizer"]}
     return InputOutline(name, tensors, words.output_size + spelling.output_size, vocabularies)
@@ -59,7 +59,8 @@ def _word_and_character_embedding(words: Any, characters: Any, spelling: Any, dr
 @outlines("numbers")
 def _numbers(size: Any, output_size: Any = None, dropout: Any = 0.0, noise: Any = 0.0) -> InputOutline:
     check_size(size=size, output_size=output_size or size)
-    check_number(dropout=dropout, noise=noise)
+    check_probability(dropout=dropout)
+    check_noise(noise=noise)
     tensors = {"mean": Tensor("F64", (size,)), "deviation": Tensor("F64", (size,))}
     if output_size:
         tensors |= linear("projection", size, output_size)
@@ -122,7 +123,7 @@ def _generator(
     check_inputs("generator", embedding, layer)
     check_choice(("zero", "learned"), initial=initial)
     check_flag(tied=tied)
-    check_number(dropout=dropout, label_smoothing=label_smoothing)
+    check_probability(dropout=dropout, label_smoothing=label_smoothing)
     tensors, symbols = of_parts(embedding=embedding, layer=layer), embedding.vocabularies["tokenizer"]
     size = layer.output_size
     if initial == "learned":
@@ -141,7 +142,7 @@ def _forecaster(embedding: Any, layer: Any, head: Any = "gaussian", dropout: Any
     check_causal("forecaster", layer)
     check_inputs("forecaster", embedding, layer)
     check_choice(("gaussian", "quantile"), head=head)
-    check_number(dropout=dropout)
+    check_probability(dropout=dropout)
     outputs = embedding.numbers * (2 if head == "gaussian" else _QUANTILES)
     tensors = {**of_parts(embedding=embedding, layer=layer), **linear("output", layer.output_size, outputs)}
     return PatternOutline("forecaster", tensors, {})
@@ -172,7 +173,7 @@ def _decider(name: str, embedding: Any, layer: Any, outputs: Any, dropout: Any, 
     check_layer(name, layer)
     check_inputs(name, embedding, layer)
     check_size(outputs=outputs)
-    check_number(dropout=dropout, label_smoothing=label_smoothing)
+    check_probability(dropout=dropout, label_smoothing=label_smoothing)
     return {**of_parts(embedding=embedding, layer=layer), **linear("head", layer.output_size, outputs)}
 
 
