@@ -178,7 +178,7 @@ def test_config_and_precedence(corpora, run, tmp_path):
     assert {n: v for n, v in found.items() if n not in (*expected, "learning_rate", "verbose")} == {
         n: v for n, v in default.items() if n not in (*expected, "learning_rate", "verbose")
     }
-    assert "last tenth" not in result.err
+    assert "held out" not in result.err
 
 
 def test_overwrite_and_what_training_says(corpora, run, tmp_path):
@@ -186,7 +186,9 @@ def test_overwrite_and_what_training_says(corpora, run, tmp_path):
     loud = TINY.replace(" --quiet", "").split()
     command = ["train", "classify", "--train", corpora["classify"], "--out", out, *loud]
     result = run(*command)
-    assert result.err.startswith("no validation data given: the last tenth (4 of 40) is held out\nepoch  1 · ")
+    assert result.err.startswith(
+        "no validation data given: a tenth (4 of 40), drawn at random, stratified, seed 0, is held out\nepoch  1 · "
+    )
     shown = dict(line.split(maxsplit=1) for line in result.out.splitlines())
     row = ss.load(out).history_[0]
     assert shown["valid_accuracy"] == f"{row['valid_accuracy']:.4f}"

@@ -141,7 +141,7 @@ def test_help_of_train(run):
     for expected in (
         "classify|generate|tag|",
         "--train",
-        "without it the last tenth is held out",
+        "without it a random tenth is held out (generate: the last)",
         "lstm, gru, elman or transformer; or one a layer: lstm,transformer.",
         "such as 90s, 10m, 1h30m",
         "options go before it",

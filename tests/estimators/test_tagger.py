@@ -5,6 +5,7 @@ import pytest
 from toy_tasks import FAST, equal_to_the_bit, history_is_whole, neighbours, weights_of
 
 import stepscan as ss
+from stepscan.estimators.examples import hold_out
 
 TINY = {"hidden_size": 4, "embedding_size": 4, "epochs": 1, "batch_size": 8, "unknown_probability": 0.1, **FAST}
 SPELLED = {"character_size": 4, "spelling_size": 3}
@@ -123,7 +124,11 @@ def test_wrong_examples(tagger):
 
 def test_seeds_and_held_out_tenth():
     fits = [ss.Tagger(**TINY, **SPELLED, seed=seed).fit(SENTENCES, TAGS) for seed in (1, 1, 2)]
-    given = ss.Tagger(**TINY, **SPELLED, seed=1).fit(SENTENCES[:36], TAGS[:36], validation=(SENTENCES[36:], TAGS[36:]))
+    pairs = [*zip(SENTENCES, TAGS, strict=True)]
+    train, held_out = hold_out(pairs, None, seed=1, verbose=False, labels=lambda pair: pair[1])
+    given = ss.Tagger(**TINY, **SPELLED, seed=1).fit(
+        *zip(*train, strict=True), validation=[*zip(*held_out, strict=True)]
+    )
     one, same, other, split = map(weights_of, [*fits, given])
     assert equal_to_the_bit(one, same)
     assert not equal_to_the_bit(one, other)

@@ -27,6 +27,11 @@ from stepscan.cli.options import (
 from stepscan.cli.printing import print_figures, quieten, report
 from stepscan.data.lines import check_files
 
+VALID = Annotated[
+    list[Path] | None,
+    option(DATA, "Validation data; without it a random tenth is held out (generate: the last)."),
+]
+
 
 @app.command()
 def demo(
@@ -67,7 +72,9 @@ def train(
         ),
     ],
     out: Annotated[Path, option(OUTPUT, "Model folder to write.")],
-    valid: Annotated[list[Path] | None, option(DATA, "Validation data; without it the last tenth is held out.")] = None,
+    valid: Annotated[
+        list[Path] | None, option(DATA, "Validation data; without it a random tenth is held out (generate: the last).")
+    ] = None,
     reading: Any = None,
     cell: Annotated[
         str | None, option(MODEL, "lstm, gru, elman or transformer; or one a layer: lstm,transformer.")
@@ -218,7 +225,9 @@ def compare(
     equal: Annotated[
         Equal, typer.Option(help="What all cells have the same amount of.", rich_help_panel=MODEL)
     ] = Equal.parameters,
-    valid: Annotated[list[Path] | None, option(DATA, "Validation data; without it the last tenth is held out.")] = None,
+    valid: Annotated[
+        list[Path] | None, option(DATA, "Validation data; without it a random tenth is held out (generate: the last).")
+    ] = None,
     reading: Any = None,
     layers: Annotated[int | None, option(MODEL, "Cells one above the other.")] = None,
     hidden_size: Annotated[int | None, option(MODEL, "Numbers in a hidden state of the first cell.")] = None,

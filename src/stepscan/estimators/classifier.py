@@ -85,7 +85,7 @@ class Classifier(Classifying, ClassifierMixin, TransformerMixin, Estimator):
     ) -> Self:
         """Learn from texts `X` and their classes `y`, strings or whole numbers (or lists of such, or numbers).
 
-        Judged on `validation`, or on the last tenth held out.
+        Judged on `validation`, or on a tenth held out at random, stratified by class or number.
 
         Raises:
             SettingsError: a setting is wrong, there is one class only, or validation data has a class of its own.
@@ -101,7 +101,14 @@ class Classifier(Classifying, ClassifierMixin, TransformerMixin, Estimator):
             if validation is not None:
                 checked = self._checked(validation[0], like=examples[0][0])
                 valid = paired(checked, decision.checked(validation[1]), ("validation texts", "classes"))
-            train, held_out = hold_out(examples, valid, self.verbose)
+            train, held_out = hold_out(
+                examples,
+                valid,
+                seed=settings.seed,
+                verbose=self.verbose,
+                labels=lambda example: decision.named([example[1]]),
+                stratified=None if self.decision == "labels" else lambda example: example[1],
+            )
             answers = [answer for _, answer in train]
             self.labels_ = decision.labels(answers, [answer for _, answer in held_out])
             texts = [text for text, _ in train]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -16,20 +17,63 @@ from stepscan.training.settings import TrainingSettings
 Item = TypeVar("Item")
 
 
-def hold_out(examples: list[Item], validation: list[Item] | None, verbose: bool) -> tuple[list[Item], list[Item]]:
-    """Training and validation examples; without the latter, the last tenth is held out, and it says so."""
+def hold_out(
+    examples: list[Item],
+    validation: list[Item] | None,
+    *,
+    seed: int,
+    verbose: bool,
+    labels: Callable[[Item], Iterable[Any]] = lambda _: (),
+    stratified: Callable[[Item], Any] | None = None,
+) -> tuple[list[Item], list[Item]]:
+    """Training and validation examples; without the latter, a tenth is held out at random, and it says so.
+
+    The examples are shuffled and, to be stratified, sorted; then one is drawn out of each ten in turn. So every class
+    gives its share, however the file is sorted.
+
+    Args:
+        examples: what there is to learn from.
+        validation: what was given to validate on, if anything.
+        seed: of the draw.
+        verbose: whether to report what is held out.
+        labels: of an example; the last example with a label is never held out.
+        stratified: what the examples are sorted by, such as the class.
+
+    Raises:
+        SettingsError: there is one example only, or every one is the only one with its label.
+    """
     if validation is not None:
         return examples, validation
     if len(examples) < 2:
         raise SettingsError(
             "one example (1 sample) cannot be split into training and validation data; give more, or validation data"
         )
-    cut = len(examples) - max(1, len(examples) // 10)
-    if verbose:
-        Bar().note(
-            f"no validation data given: the last tenth ({len(examples) - cut:,} of {len(examples):,}) is held out"
+    random = np.random.default_rng(seed)
+    order = random.permutation(len(examples)).tolist()
+    if stratified is not None:
+        order.sort(key=lambda place: stratified(examples[place]))
+    left = Counter(label for example in examples for label in set(labels(example)))
+    chosen: set[int] = set()
+    for part in np.array_split(order, max(1, len(examples) // 10)):
+        for place in random.permutation(part).tolist():
+            own = set(labels(examples[place]))
+            if all(left[label] > 1 for label in own):
+                chosen.add(place)
+                left.subtract(own)
+                break
+    if not chosen:
+        raise SettingsError(
+            f"none of the {len(examples)} examples can be held out for validation: each is the only one with its "
+            "label; give more examples, or validation data"
         )
-    return examples[:cut], examples[cut:]
+    if verbose:
+        how = "at random" if stratified is None else "at random, stratified"
+        Bar().note(
+            f"no validation data given: a tenth ({len(chosen):,} of {len(examples):,}), drawn {how}, seed {seed}, "
+            "is held out"
+        )
+    train = [example for place, example in enumerate(examples) if place not in chosen]
+    return train, [examples[place] for place in sorted(chosen)]
 
 
 @dataclass

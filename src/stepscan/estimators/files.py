@@ -35,7 +35,8 @@ def train(
 
     Args:
         task: `classify`, `generate`, `tag` or `translate`.
-        train_files, valid_files: see `read_examples`; without the latter, the last tenth is held out.
+        train_files, valid_files: see `read_examples`; without the latter, a tenth is held out (see `hold_out`; of
+            text and of series to forecast, the last).
         out: the model folder.
         settings: of the estimator's constructor; the others keep their defaults.
         reading: how the files are read.

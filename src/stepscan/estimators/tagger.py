@@ -81,7 +81,7 @@ class Tagger(Tagging, Estimator):
         y: Sequence[Sentence],
         validation: tuple[Sequence[Sentence], Sequence[Sentence]] | None = None,
     ) -> Self:
-        """Learn from sentences `X` (lists of tokens) and their tags `y`; judged on `validation` or the last tenth.
+        """Learn from sentences `X` (lists of tokens) and their tags `y`; judged on `validation` or a random tenth.
 
         Raises:
             SettingsError: a setting is wrong, or a sentence has not as many tags as tokens.
@@ -93,7 +93,9 @@ class Tagger(Tagging, Estimator):
                 valid = tagged(
                     sentences_or_series(validation[0], like=examples[0][0]), validation[1], "validation sentences"
                 )
-            train, held_out = hold_out(examples, valid, self.verbose)
+            train, held_out = hold_out(
+                examples, valid, seed=settings.seed, verbose=self.verbose, labels=lambda example: example[1]
+            )
             self.labels_ = sorted({tag for _, tags in train for tag in tags})
             self._say_judge([tags for _, tags in held_out])
             self.tokenizers_ = self._tokenizers([tokens for tokens, _ in train])

@@ -71,11 +71,11 @@ class Translator(Translating, Estimator):
         targets: Sequence[str],
         validation: tuple[Sequence[str], Sequence[str]] | None = None,
     ) -> Self:
-        """Learn from texts and their translations; judged on `validation`, or on the last tenth held out."""
+        """Learn from texts and their translations; judged on `validation`, or on a tenth held out at random."""
         with self._fitting() as settings:
             pairs = pairs_of_texts(sources, targets, "sources")
             valid = None if validation is None else pairs_of_texts(*validation, "validation sources")
-            train, held_out = hold_out(pairs, valid, self.verbose)
+            train, held_out = hold_out(pairs, valid, seed=settings.seed, verbose=self.verbose)
             self.tokenizers_, self.labels_ = self._tokenizers(train), None
             self.model_ = self._built(longest=lambda: self._longest_text(train)).to(settings.device)
             batches = self._batches(train, settings)
