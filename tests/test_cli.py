@@ -19,7 +19,7 @@ OWN = {
     "translate": "--cell gru --tokenizer character --attention none",
 }
 VALID = {
-    "classify": {"valid_accuracy", "valid_nats"},
+    "classify": {"valid_accuracy", "valid_macro_f1", "valid_nats"},
     "tag": {"valid_accuracy"},
     "generate": {"valid_nats"},
     "translate": {"valid_nats"},

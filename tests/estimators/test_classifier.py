@@ -76,7 +76,7 @@ def test_saved_and_loaded(classifier, tmp_path):
 
 
 def test_history(classifier):
-    assert history_is_whole(classifier.history_, 8, ["valid_accuracy", "valid_nats"])
+    assert history_is_whole(classifier.history_, 8, ["valid_accuracy", "valid_macro_f1", "valid_nats"])
     assert [row["step"] for row in classifier.history_] == [23 * epoch for epoch in range(1, 9)]  # 360 texts by 16
 
 
@@ -222,3 +222,25 @@ def test_a_fit_that_fails_leaves_everything_as_it_was():
     with pytest.raises(ss.SettingsError, match="unknown cell"):
         model.set_params(cell="lstmm").fit(["c d e f g", "g f e d c"] * 12, labels)
     np.testing.assert_array_equal(model.predict_proba(texts), before)
+
+
+def test_imbalanced_classes_are_mentioned(caplog):
+    """Accuracy .95 of a model that always says the same."""
+    texts, labels = TEXTS + TEXTS[:20], ["often"] * 57 + ["rare"] * 3
+    model = ss.Classifier(**TINY).fit(texts, labels)
+    said = (
+        "imbalanced: 'often' has 51 examples, 'rare' 3; always answering 'often' would have an accuracy of 0.94, so "
+        "judge by macro_f1, not by accuracy"
+    )
+    assert [record.getMessage() for record in caplog.records] == [f"the classes of the training data are {said}"]
+    caplog.clear()
+    assert model.metrics(texts, labels) == {
+        "accuracy": 0.95,
+        "macro_f1": pytest.approx(0.4872, abs=1e-4),
+        "texts": 60,
+    }
+    [record] = caplog.records
+    assert "'often' has 57 examples, 'rare' 3" in record.getMessage()
+    caplog.clear()
+    ss.Classifier(**TINY).fit(TEXTS, LABELS)
+    assert not caplog.records

@@ -13,8 +13,8 @@ from sklearn.preprocessing import MultiLabelBinarizer
 from toy_tasks import FAST
 
 import stepscan as ss
-from stepscan.estimators.examples import hold_out
 from stepscan.data.reading import Reading, read_examples
+from stepscan.estimators.examples import hold_out
 from stepscan.estimators.files import train
 from stepscan.runtime.decisions import DECISIONS
 from stepscan.runtime.files import predict

@@ -21,7 +21,7 @@ from stepscan.patterns.embedding import Embedding
 from stepscan.patterns.encoder import Encoder
 from stepscan.patterns.numbers import Numbers
 from stepscan.runtime.classifier import Classifying
-from stepscan.runtime.examples import checked_texts, paired
+from stepscan.runtime.examples import checked_texts, paired, warn_of_imbalance
 from stepscan.runtime.series import are_numbers, checked_series
 from stepscan.sequences import Sequences
 from stepscan.training.loop import Task
@@ -111,6 +111,8 @@ class Classifier(Classifying, ClassifierMixin, TransformerMixin, Estimator):
             )
             answers = [answer for _, answer in train]
             self.labels_ = decision.labels(answers, [answer for _, answer in held_out])
+            if self.decision == "class":
+                warn_of_imbalance(answers, "training data")
             texts = [text for text, _ in train]
             embedding = self._embedding(texts)
             self.model_ = self._built(embedding, longest=lambda: self._longest_of(texts)).to(settings.device)

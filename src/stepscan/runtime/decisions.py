@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from stepscan.errors import SettingsError
-from stepscan.runtime.examples import listed, of_one_kind
+from stepscan.runtime.examples import listed, of_one_kind, warn_of_imbalance
 from stepscan.runtime.probabilities import sigmoid, softmax
 
 
@@ -84,14 +84,16 @@ class OneClass:
         places = self.targets(y, labels)
         probabilities = self.probabilities(scores)
         of_truth = np.clip(probabilities[np.arange(len(places)), places], 1e-12, 1)
-        right = probabilities.argmax(axis=1) == places
-        return {"accuracy": float(right.mean()), "nats": float(-np.log(of_truth).mean())}
+        decided = probabilities.argmax(axis=1)
+        return {
+            "accuracy": float((decided == places).mean()),
+            "macro_f1": _macro_f1(places, decided),
+            "nats": float(-np.log(of_truth).mean()),
+        }
 
     def metrics(self, true: Sequence[Any], found: Any) -> dict[str, Any]:
-        from sklearn.metrics import f1_score
-
-        f1 = f1_score(true, found, average="macro", zero_division=0)
-        return {"accuracy": self.score(true, found, None), "macro_f1": float(f1)}
+        warn_of_imbalance(true, "data")
+        return {"accuracy": self.score(true, found, None), "macro_f1": _macro_f1(true, found)}
 
     def score(self, true: Sequence[Any], found: Any, weights: Sequence[float] | None) -> float:
         return float(np.average(np.asarray(true) == np.asarray(found), weights=weights))
@@ -234,6 +236,12 @@ class Number:
 
 
 DECISIONS: dict[str, Decision] = {"class": OneClass(), "labels": SeveralLabels(), "number": Number()}
+
+
+def _macro_f1(true: Sequence[Any], found: Any) -> float:
+    from sklearn.metrics import f1_score
+
+    return float(f1_score(true, found, average="macro", zero_division=0))
 
 
 def _check_seen(unseen: set[Any], what: str) -> None:

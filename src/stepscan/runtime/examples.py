@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import logging
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
 from stepscan.errors import SettingsError
+
+logger = logging.getLogger(__name__)
+_IMBALANCE = 9  # examples of the most frequent class for one of the rarest: accuracy then says little
 
 
 def listed(examples: Iterable[Any]) -> list[Any]:
@@ -65,4 +70,16 @@ def check_known(labels: Sequence[Any], known: Sequence[Any] | None) -> None:
         raise SettingsError(
             f"the model knows none of these labels: it says {says}, but here they are {here}; "
             "is it the right column or --field?"
+        )
+
+
+def warn_of_imbalance(labels: Iterable[Any], what: str) -> None:
+    """Log a warning if some class has many times as many examples as another: accuracy hides the rare one."""
+    counts = Counter(labels).most_common()
+    (frequent, most), (rare, fewest) = counts[0], counts[-1]
+    if most >= _IMBALANCE * fewest:
+        share = most / sum(count for _, count in counts)
+        logger.warning(
+            f"the classes of the {what} are imbalanced: {frequent!r} has {most:,} examples, {rare!r} {fewest:,}; "
+            f"always answering {frequent!r} would have an accuracy of {share:.2f}, so judge by macro_f1, not by accuracy"
         )
