@@ -21,7 +21,7 @@ from stepscan.patterns.embedding import Embedding
 from stepscan.patterns.encoder import Encoder
 from stepscan.patterns.numbers import Numbers
 from stepscan.runtime.classifier import Classifying
-from stepscan.runtime.examples import checked_texts, paired, warn_of_imbalance
+from stepscan.runtime.examples import checked_texts, listed, paired, validation_pair, warn_of_imbalance
 from stepscan.runtime.series import are_numbers, checked_series
 from stepscan.sequences import Sequences
 from stepscan.training.loop import Task
@@ -96,11 +96,12 @@ class Classifier(Classifying, ClassifierMixin, TransformerMixin, Estimator):
                 raise SettingsError("label_smoothing is for classes and labels, but the decision is a number")
             if y is None:
                 raise SettingsError("Classifier requires y to be passed, but the target y is None")
-            examples = paired(self._checked(X), decision.checked(y), ("texts", "classes"))
+            examples = paired(self._checked(listed(X)), decision.checked(y), ("texts", "classes"))
             valid = None
             if validation is not None:
-                checked = self._checked(validation[0], like=examples[0][0])
-                valid = paired(checked, decision.checked(validation[1]), ("validation texts", "classes"))
+                texts, true = validation_pair(validation)
+                checked = self._checked(texts, like=examples[0][0])
+                valid = paired(checked, decision.checked(true), ("validation texts", "classes"))
             train, held_out = hold_out(
                 examples,
                 valid,

@@ -18,6 +18,7 @@ from stepscan.patterns.attention import AttentiveDecoder
 from stepscan.patterns.conditioned_generator import ConditionedGenerator
 from stepscan.patterns.embedding import Embedding
 from stepscan.patterns.generator import Generator
+from stepscan.runtime.examples import validation_pair
 from stepscan.runtime.translator import Translating, pairs_of_texts
 from stepscan.training.loop import Task
 from stepscan.training.settings import TrainingSettings
@@ -74,7 +75,7 @@ class Translator(Translating, Estimator):
         """Learn from texts and their translations; judged on `validation`, or on a tenth held out at random."""
         with self._fitting() as settings:
             pairs = pairs_of_texts(sources, targets, "sources")
-            valid = None if validation is None else pairs_of_texts(*validation, "validation sources")
+            valid = None if validation is None else pairs_of_texts(*validation_pair(validation), "validation sources")
             train, held_out = hold_out(pairs, valid, seed=settings.seed, verbose=self.verbose)
             self.tokenizers_, self.labels_ = self._tokenizers(train), None
             self.model_ = self._built(longest=lambda: self._longest_text(train)).to(settings.device)

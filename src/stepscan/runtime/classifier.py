@@ -60,21 +60,27 @@ class Classifying(Using):
 
     def score(self, X: Sequence[Any], y: Sequence[Any], sample_weight: Sequence[float] | None = None) -> float:
         """Accuracy: the share of texts whose class is right (or all of whose labels are), 0 … 1; of numbers R²."""
-        true = [answer for _, answer in paired(X, self._decision.checked(y), ("texts", "classes"))]
-        return self._decision.score(true, self.predict(X), sample_weight)
+        texts, true = self._judged(X, y)
+        return self._decision.score(true, self.predict(texts), sample_weight)
 
     def metrics(self, X: Sequence[Any], y: Sequence[Any]) -> dict[str, Any]:
         """Accuracy and the mean of the classes' F1; of `labels` F1 over all, its mean over labels, and the share of
         texts with exactly the right ones; of numbers the root mean squared error, the mean absolute error and R²."""
-        true = [answer for _, answer in paired(X, self._decision.checked(y), ("texts", "classes"))]
+        texts, true = self._judged(X, y)
         check_known(self._decision.named(true), self.labels_)
-        return {**self._decision.metrics(true, self.predict(X)), "texts": len(true)}
+        return {**self._decision.metrics(true, self.predict(texts)), "texts": len(true)}
 
     def log_probabilities(self, X: Sequence[Any], y: Sequence[Any]) -> list[tuple[float, int]]:
         """The natural logarithm of the probability of each right answer (minus infinity for a class unknown), and how
         many decisions it is made of: 1, or the number of labels."""
-        pairs = zip(self._scores(X), self._decision.checked(y), strict=True)
+        texts, answers = self._judged(X, y)
+        pairs = zip(self._scores(texts), answers, strict=True)
         return [self._decision.log_probability(scores, true, self.labels_) for scores, true in pairs]
+
+    def _judged(self, X: Sequence[Any], y: Sequence[Any]) -> tuple[list[Any], list[Any]]:
+        """The texts and their true answers, as many of the one as of the other."""
+        pairs = paired(X, self._decision.checked(y), ("texts", "classes"))
+        return [text for text, _ in pairs], [answer for _, answer in pairs]
 
     @property
     def _decision(self) -> Decision:

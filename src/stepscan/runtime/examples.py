@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import Any
 
 import numpy as np
@@ -16,14 +16,29 @@ _IMBALANCE = 9  # examples of the most frequent class for one of the rarest: acc
 
 
 def listed(examples: Iterable[Any]) -> list[Any]:
-    """The examples as a list; a text by itself would be taken for a list of its characters."""
+    """The examples as a list, whatever they come as: a list, an array, a column of a table, a generator.
+
+    Raises:
+        SettingsError: one text by itself, whose characters would be taken for the examples; something without an
+            order, or without items.
+    """
     if hasattr(examples, "toarray"):
         raise SettingsError("sparse data are not supported: a sequence is texts or a dense array; give X.toarray()")
     if hasattr(examples, "__array__"):
         examples = np.asarray(examples)
     if isinstance(examples, str):
         raise SettingsError(f"a list is needed, got one text, {examples[:40]!r}; put it into a list")
+    if not isinstance(examples, Iterable) or isinstance(examples, bytes | Mapping | Set):
+        raise SettingsError(f"a list is needed, got {type(examples).__name__}: {examples!r:.40}")
     return list(examples)
+
+
+def validation_pair(validation: Any) -> tuple[list[Any], list[Any]]:
+    """The examples to validate on and their answers, each as a list."""
+    parts = listed(validation)
+    if len(parts) != 2:
+        raise SettingsError(f"validation must be two lists, the examples and their answers, but it has {len(parts)}")
+    return listed(parts[0]), listed(parts[1])
 
 
 def checked_texts(values: Iterable[Any], what: str = "text") -> list[str]:
@@ -81,5 +96,6 @@ def warn_of_imbalance(labels: Iterable[Any], what: str) -> None:
         share = most / sum(count for _, count in counts)
         logger.warning(
             f"the classes of the {what} are imbalanced: {frequent!r} has {most:,} examples, {rare!r} {fewest:,}; "
-            f"always answering {frequent!r} would have an accuracy of {share:.2f}, so judge by macro_f1, not by accuracy"
+            f"always answering {frequent!r} would have an accuracy of {share:.2f}, so judge by macro_f1, not by "
+            "accuracy"
         )

@@ -119,8 +119,8 @@ class Translating(Using):
         """
         from sacrebleu.metrics import BLEU, CHRF
 
-        true = [target for _, target in pairs_of_texts(sources, targets, "sources")]
-        found, bleu = self.predict(sources), BLEU()
+        texts, true = (list(side) for side in zip(*pairs_of_texts(sources, targets, "sources"), strict=True))
+        found, bleu = self.predict(texts), BLEU()
         symbols = [self.tokenizers_["tokenizer"].encode_batch(texts) for texts in (found, true)]
         scores = {
             "bleu": bleu.corpus_score(found, [true]).score,
