@@ -31,8 +31,8 @@ OPTIONS = {
     "bench": "--json --only --rounds --threads kind",
     "demo": "--only --seed",
     "evaluate": """
-        --dynamic --field --format --horizon --json --label-column --per-line --skip-bad-lines --text-column
-        --with files model
+        --bleu-tokenize --dynamic --field --format --horizon --json --label-column --per-line --skip-bad-lines
+        --text-column --with files model
     """,
     "generate": """
         --allow --forbid --history --interval --json --length --min-p --paths --prompt --repetition-penalty

@@ -34,14 +34,22 @@ def evaluate(
     horizon: Annotated[
         int, typer.Option(min=0, help="generate, numbers: forecast so many last steps at once; 0: each, one ahead.")
     ] = 0,
+    bleu_tokenize: Annotated[
+        str | None,
+        typer.Option(
+            help="translate: sacreBLEU's tokenizer for BLEU, such as 13a, zh, ja-mecab or char; by default chosen by "
+            "what the target is written in.",
+            show_default=False,
+        ),
+    ] = None,
     with_: WITH = None,
     as_json: JSON = False,
 ) -> None:
     """Score a model on a file: accuracy, F1 of spans, perplexity or BLEU, whichever its task is judged by."""
     from stepscan.runtime import files as used
 
-    if per_line and (dynamic or horizon):
-        raise SettingsError("--per-line gives log-probabilities alone; leave --dynamic and --horizon away")
+    if per_line and (dynamic or horizon or bleu_tokenize):
+        raise SettingsError("--per-line gives log-probabilities alone; omit --dynamic, --horizon and --bleu-tokenize")
     if dynamic and with_:
         raise SettingsError("dynamic evaluation is of one model, not of an ensemble")
     found = load(model, with_ or (), needs="dynamic evaluation goes on training" if dynamic else "", threads=cores())
@@ -50,7 +58,9 @@ def evaluate(
             print(json.dumps(row) if as_json else f"{row['log_probability']:.4f}\t{row['symbols']}")
         report(reading.bad_lines)
         return
-    figures = used.evaluate(found, files, reading=reading, dynamic=dynamic, horizon=horizon)
+    figures = used.evaluate(
+        found, files, reading=reading, dynamic=dynamic, horizon=horizon, bleu_tokenize=bleu_tokenize
+    )
     report(reading.bad_lines)
     print_figures(figures, as_json)
 

@@ -60,6 +60,7 @@ def evaluate(
     reading: Reading = Reading(),  # noqa: B008
     dynamic: float = 0.0,
     horizon: int = 0,
+    bleu_tokenize: str | None = None,
 ) -> dict[str, Any]:
     """The field's own metrics of a model on files.
 
@@ -67,12 +68,16 @@ def evaluate(
         classify: accuracy, macro F1 (of labels micro F1, macro F1, exact; of numbers RMSE, MAE, R²); tag: accuracy, and
         for tags that mark spans F1, precision and recall, over all and by type; generate: nats a symbol, perplexity,
         bits a symbol (with `dynamic`, a learning rate, also nats by dynamic evaluation), or errors of forecasts of
-        `horizon` steps; translate: BLEU and chrF with sacrebleu's signature. And how many examples they are over.
+        `horizon` steps; translate: BLEU and chrF with sacrebleu's signature (`bleu_tokenize` names its tokenizer, in
+        place of the one for what the target is written in). And how many examples they are over.
     """
     if (dynamic or horizon) and model.task != "generate":
         raise SettingsError(f"--dynamic and --horizon are of models that generate, but this one is for {model.task}")
+    if bleu_tokenize is not None and model.task != "translate":
+        raise SettingsError(f"--bleu-tokenize is for models that translate, but this one is for {model.task}")
     examples = read_examples(model.task, files, reading_for(model, reading))
-    figures = model.metrics(*examples, **{k: v for k, v in {"dynamic": dynamic, "horizon": horizon}.items() if v})
+    options = {"dynamic": dynamic, "horizon": horizon, "bleu_tokenize": bleu_tokenize}
+    figures = model.metrics(*examples, **{name: value for name, value in options.items() if value})
     return {"task": model.task, "file": ", ".join(map(str, files)), **figures, **skipped(reading)}
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from stepscan.decoding import Hypothesis, Step, at_least, beam_search, covering, forbidding
 from stepscan.errors import SettingsError
 from stepscan.runtime.batches import by_length
+from stepscan.runtime.bleu import bleu
 from stepscan.runtime.error_rates import symbol_error_rate, text_error_rate
 from stepscan.runtime.examples import checked_texts, paired
 from stepscan.runtime.model import RuntimeModel, Using
@@ -111,24 +112,30 @@ class Translating(Using):
         """BLEU (Papineni et al. 2002) by sacrebleu, 0 … 100: greater is better."""
         return self.metrics(sources, targets)["bleu"]
 
-    def metrics(self, sources: Sequence[str], targets: Sequence[str]) -> dict[str, Any]:
+    def metrics(
+        self, sources: Sequence[str], targets: Sequence[str], bleu_tokenize: str | None = None
+    ) -> dict[str, Any]:
         """BLEU (Papineni et al. 2002) and chrF (Popović 2015), sacrebleu's signature of BLEU, and errors in %.
+
+        `bleu_tokenize` is sacreBLEU's tokenizer for BLEU (`13a`, `zh`, `ja-mecab`, `char`, …); None chooses it by what
+        the targets are written in.
 
         `error_rate` is the share of texts that are not exactly right (of words to phones: the word error rate), and
         `symbol_error_rate` the edits from what was found to what is true, a symbol of the target's tokenizer.
         """
-        from sacrebleu.metrics import BLEU, CHRF
+        from sacrebleu.metrics import CHRF
 
         texts, true = (list(side) for side in zip(*pairs_of_texts(sources, targets, "sources"), strict=True))
-        found, bleu = self.predict(texts), BLEU()
+        found = self.predict(texts)
         symbols = [self.tokenizers_["tokenizer"].encode_batch(texts) for texts in (found, true)]
+        score, signature = bleu(found, true, bleu_tokenize)
         scores = {
-            "bleu": bleu.corpus_score(found, [true]).score,
+            "bleu": score,
             "chrf": CHRF().corpus_score(found, [true]).score,
             "error_rate": text_error_rate(found, true),
             "symbol_error_rate": symbol_error_rate(*symbols),
         }
-        return {**scores, "signature": str(bleu.get_signature()), "texts": len(found)}
+        return {**scores, "signature": signature, "texts": len(found)}
 
     def attention_weights(self, source: str, target: str) -> tuple[list[str], list[str], np.ndarray]:
         """Where the decoder looks while writing `target`: source symbols (S), target symbols (T), weights `[T, S]`.
