@@ -28,6 +28,7 @@ FILES = {
     "words.conllu": "1\ta\t_\tX\n",
     "short-text.txt": "abc\n",
     "text.txt": "abc abd\n" * 40,
+    "deep.toml": "cell = " + "[" * 5000 + "]" * 5000,
     "typo.toml": "hiden-size = 3\n",
     "broken.toml": "cell = \n",
     "table.toml": "[model]\ncell = 'gru'\n",

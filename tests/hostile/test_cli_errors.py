@@ -108,6 +108,11 @@ SETTINGS = [
         "classify --config typo.toml",
         "typo.toml: unknown setting 'hiden-size'. Did you mean 'hidden_size'?",
     ),
+    (
+        "TOML nested too deeply",
+        "classify --config deep.toml",
+        "deep.toml is not TOML of settings: its lists",
+    ),
     ("not TOML", "classify --config broken.toml", "broken.toml is not TOML|line 1, column 8"),
     ("a table", "classify --config table.toml", "table.toml: unknown setting 'model'"),
     ("kind of value", "classify --config kind.toml", "hidden_size: input should be a valid integer, got 'big'"),

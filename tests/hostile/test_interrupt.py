@@ -26,6 +26,40 @@ def test_an_error(workplace):
     assert not (workplace / "out").exists()
 
 
+@pytest.mark.parametrize("module", ["stepscan.cli", "stepscan.cli.options", "typer", "stepscan.runtime"])
+def test_interrupted_while_modules_are_imported(module, models):
+    code = f"""
+import sys
+
+class Interrupting:
+    def find_spec(self, name, path=None, target=None):
+        if name == {module!r}:
+            raise KeyboardInterrupt
+
+sys.meta_path.insert(0, Interrupting())
+sys.argv = ["stepscan", "predict", {str(models["classify"])!r}, "a film"]
+from stepscan.__main__ import main
+main()
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=ENVIRONMENT)
+    assert (done.returncode, done.stdout) == (130, "")
+    assert done.stderr.startswith("interrupted")
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_an_instruction_set_that_there_is_not(models):
+    for command in (["predict", str(models["classify"]), "a film"], ["train", "tag", "--train", "x", "--out", "y"]):
+        environment = {**ENVIRONMENT, "STEPSCAN_ISA": "foo"}
+        done = subprocess.run([*COMMAND, *command], capture_output=True, text=True, env=environment)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert "Traceback" not in done.stderr
+    environment = {**ENVIRONMENT, "STEPSCAN_ISA": "foo"}
+    command = [*COMMAND, "predict", str(models["tag"]), "ab"]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert done.stderr.startswith("error: STEPSCAN_ISA must be one that this processor can run (")
+    assert done.stderr.endswith("plain), got 'foo'; set it to one of these, or unset it\n")
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_interrupted_in_training(workplace, number):
     command = [*COMMAND, "train", "classify", "--train", "reviews.csv", "--out", "out", *TINY]

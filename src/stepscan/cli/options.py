@@ -128,14 +128,9 @@ def from_config(path: Path | None, names: Iterable[str]) -> dict[str, Any]:
     """Settings out of a TOML file, whose keys are the options' names."""
     if path is None:
         return {}
-    import tomllib
+    from stepscan.data.toml import read_toml
 
-    from stepscan.data.lines import read_text
-
-    try:
-        found = tomllib.loads(read_text(path))
-    except tomllib.TOMLDecodeError as error:
-        raise SettingsError(f"{path} is not TOML: {error}") from None
+    found = read_toml(path)
     known = set(names)
     for key in found:
         if key.replace("-", "_") not in known:

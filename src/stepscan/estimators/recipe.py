@@ -6,7 +6,6 @@ They lie in `recipes/` of the repository, and in the installed package beside th
 from __future__ import annotations
 
 import os
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,8 +13,8 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 import stepscan
-from stepscan.data.lines import read_text
 from stepscan.data.reading import Reading
+from stepscan.data.toml import read_toml
 from stepscan.errors import DataError, SettingsError, nearest
 from stepscan.estimators.files import make_estimator
 from stepscan.training.settings import validated
@@ -131,10 +130,7 @@ def read_recipe(name: str | Path) -> Recipe:
         if str(name) not in recipe_names():
             raise SettingsError(f"unknown recipe {str(name)!r}.{nearest(str(name), recipe_names())}")
         path = recipes_folder() / f"{name}.toml"
-    try:
-        found = tomllib.loads(read_text(path))
-    except tomllib.TOMLDecodeError as error:
-        raise SettingsError(f"{path} is not TOML: {error}") from None
+    found = read_toml(path)
     if "name" in found:
         raise SettingsError(f"{path}: a recipe's name is its file's; take out 'name'")
     try:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from html import escape
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+
+from stepscan.inspection.escaping import escape
 
 WIDTH, HEIGHT = 420, 280  # of every plot; it is scaled to the width there is
 LEFT, RIGHT, TOP, BOTTOM = 56, 12, 12, 44

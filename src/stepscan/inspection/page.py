@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from html import escape
 from typing import NamedTuple
 
 import numpy as np
 
 from stepscan.inspection.drawing import swatch
+from stepscan.inspection.escaping import escape
 from stepscan.inspection.frame import DARK, LIGHT, STYLE, superscript
 
 _CSS = f"""
@@ -42,8 +42,6 @@ th:first-child, td:first-child {{ text-align: left }}
 .text span {{ border-radius: 2px }}
 footer, .about {{ color: var(--soft); font-size: .9rem }} footer {{ margin-top: 3rem }}
 """
-
-_CONTROLS = {code: chr(0x2400 + code) for code in range(32) if code != 10}  # ␀ … ␟ for what HTML cannot hold
 
 
 class Section(NamedTuple):
@@ -96,7 +94,7 @@ def table(headings: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
 def written(value: object) -> str:
     """A number as it stands in the page: three digits, `–` for none."""
     if isinstance(value, bool | np.bool_) or not isinstance(value, int | float | np.integer | np.floating):
-        return str(value).translate(_CONTROLS)
+        return str(value)
     if isinstance(value, int | np.integer):
         return f"{value:,}".replace("-", "−")
     number = float(value)
@@ -114,7 +112,7 @@ def coloured(tokens: Sequence[str], values: np.ndarray, *, between: str = "") ->
     parts = []
     for token, value in zip(tokens, np.nan_to_num(np.asarray(values, dtype=float)), strict=True):
         colour = "214,84,0" if value >= 0 else "0,112,190"
-        shown = escape(token.translate(_CONTROLS).replace("\n", "↵\n"))
+        shown = escape(token.replace("\n", "↵\n"))
         style = f"background:rgba({colour},{min(abs(value), 1) * 0.75:.2f})"
         parts.append(f'<span style="{style}" title="{value:.2f}">{shown}</span>')
     return f'<div class="text">{between.join(parts)}</div>'

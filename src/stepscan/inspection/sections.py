@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from html import escape
 
 import numpy as np
 
 from stepscan.inspection.drawing import SERIES, Curve, curves, heat, histogram
+from stepscan.inspection.escaping import escape
 from stepscan.inspection.examination import Examination, PartFigures, between
 from stepscan.inspection.gates import QUANTILES, GateStatistics
 from stepscan.inspection.page import Section, coloured, pair, table, written
