@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -31,6 +32,9 @@ from stepscan.training.resuming import OF_A_RUN
 from stepscan.training.settings import ModelSettings, TrainingSettings, validated
 
 ESTIMATORS: dict[str, type[Estimator]] = {}  # task → class; each class enters itself
+
+# OpenMP's threads do not come along into a forked child, which would wait for them for ever: it has one thread.
+os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
