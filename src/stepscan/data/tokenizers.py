@@ -80,6 +80,10 @@ class TextTokenizer:
         """Write one JSON file, whole or not at all."""
         write_lines(path, self._tokenizer.to_str(pretty=True).split("\n"))
 
+    def to_json(self) -> str:
+        """What `save` writes, in one line."""
+        return self._tokenizer.to_str()
+
     def encode(self, text: str) -> list[int]:
         """The ids of a text; no special token is added."""
         return self.encode_batch([text])[0]
@@ -93,9 +97,29 @@ class TextTokenizer:
             return [[byte + len(SPECIAL) for byte in self._normalise(text).encode()] for text in texts]
         return [encoding.ids for encoding in self._tokenizer.encode_batch_fast(texts, add_special_tokens=False)]
 
+    def settled(self, text: str) -> tuple[str, str]:
+        """The beginning of a text whose ids are the same whatever follows the text, and the rest, which is short.
+
+        Encoded apart, the two have the ids of the whole. Both are in lower case where the tokenizer drops case.
+        """
+        text = self._normalise(text)
+        if self.kind in ("character", "byte"):
+            return text, ""
+        spans = [span for _, span in self._tokenizer.pre_tokenizer.pre_tokenize_str(text)]
+        if not spans or spans[-1][1] < len(text):  # what separates tokens stands at the end
+            return text, ""
+        # What follows may go on with the last token, or make one of the last two: `don` `'`, `3` `.`, `'` `r`.
+        end = spans[-2][0] if len(spans) > 1 else 0
+        return text[:end], text[end:]
+
+    @property
+    def drops_space(self) -> bool:
+        """Whether white space only separates tokens, and is not kept."""
+        return self.kind in ("word", "whitespace")
+
     def encode_tokens(self, tokens: Iterable[str]) -> list[int]:
         """One id for each token of a text that is already split; only for kinds "word" and "whitespace"."""
-        if self.kind not in ("word", "whitespace"):
+        if not self.drops_space:
             reason = f"a tokenizer of kind {self.kind!r} gives a token any number of ids"
             raise SettingsError(f"Expected one id for each token, but {reason}; use kind 'whitespace' or 'word'.")
         return self._look_up(map(self._normalise, tokens))
