@@ -108,8 +108,12 @@ class TextTokenizer:
         spans = [span for _, span in self._tokenizer.pre_tokenizer.pre_tokenize_str(text)]
         if not spans or spans[-1][1] < len(text):  # what separates tokens stands at the end
             return text, ""
-        # What follows may go on with the last token, or make one of the last two: `don` `'`, `3` `.`, `'` `r`.
-        end = spans[-2][0] if len(spans) > 1 else 0
+        # What follows may go on with the last token, or join the last two, such as `don` `'`, `3` `.`, `'` `r`; and how
+        # BPE cuts white space depends on whether anything stands after it.
+        last = max(0, len(spans) - 2)
+        while last and text[slice(*spans[last - 1])].isspace():
+            last -= 1
+        end = spans[last][0] if last else 0
         return text[:end], text[end:]
 
     @property

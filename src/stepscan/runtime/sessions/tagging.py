@@ -45,7 +45,7 @@ class TaggingSession(Session):
         """
         if self._model.tokenizers_:
             raise SettingsError("push_block is for taggers of series, but this one tags the tokens of texts: use push")
-        block = _as_numbers(block)
+        block = _as_block(block, self._network.embedding.size)
         with self._turn:
             if self._block is None or len(block) > self._block.capacity:
                 self._block = _Block(self._model, max(1, len(block)))
@@ -78,12 +78,14 @@ def _items(sentence: Any) -> list[str]:
     return [sentence] if isinstance(sentence, str) else checked_texts(sentence, "token")
 
 
-def _as_numbers(block: Any) -> Array:
-    """A block as the native library reads it: itself if it can be, otherwise in float64."""
-    plain = isinstance(block, np.ndarray) and not isinstance(block, np.ma.MaskedArray)
-    if plain and block.dtype in (np.float32, np.float64) and block.flags.c_contiguous and block.flags.aligned:
-        return block
-    return as_numbers(block, "the block")
+def _as_block(block: Any, size: int) -> Array:
+    """A block `[T, size]` as the native library reads it: itself if it can be, otherwise in float64."""
+    floats = isinstance(block, np.ndarray) and block.dtype in (np.float32, np.float64)
+    if not floats or np.ma.isMaskedArray(block) or not (block.flags.c_contiguous and block.flags.aligned):
+        block = as_numbers(block, "the block")
+    if block.ndim != 2 or block.shape[1] != size:
+        raise SettingsError(f"expected a block [T, {size}], got {list(block.shape)}")
+    return block
 
 
 class _Block:
@@ -103,7 +105,7 @@ class _Block:
 
     def run(self, stream: Any, block: Array, out: Array) -> Array:
         network, steps = self.network, len(block)
-        self.check(block, out)
+        self.check_room(out, block)
         numbers, vectors, scores = self.numbers[:steps], self.vectors[:steps], self.scores[:steps]
         place = library.standardise(block, address(self.mean), address(self.deviation), numbers)
         if place >= 0:
@@ -120,10 +122,8 @@ class _Block:
             overflowed()
         return out[:steps]
 
-    def check(self, block: Array, out: Any) -> None:
-        """Raise unless the block can be read and `out` can be written."""
-        if block.ndim != 2 or block.shape[1] != self.size:
-            raise SettingsError(f"expected a block [T, {self.size}], got {list(block.shape)}")
+    def check_room(self, out: Any, block: Array) -> None:
+        """Raise unless the block's probabilities can be written to `out`."""
         room = f"expected room [{len(block)} or more, {self.scores.shape[1]}] of float32, contiguous and writeable"
         if not isinstance(out, np.ndarray):
             raise SettingsError(f"{room}, got {type(out).__name__}; give np.empty((steps, tags), np.float32)")
