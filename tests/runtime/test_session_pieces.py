@@ -64,6 +64,17 @@ def test_what_is_settled_stays(tokenizer: TextTokenizer, pieces: list[str]) -> N
     assert tokenizer.settled(rest) == ("", rest)
 
 
+@pytest.mark.parametrize("tokenizer", tokenizers())
+def test_the_end_of_a_long_text_will_do(tokenizer: TextTokenizer) -> None:
+    """What is not settled yet does not depend on how much stands before it."""
+    chance = random.Random(1)
+    for size in (30, 100, 300) * 5:
+        text = "".join(chance.choices(BITS, k=size))
+        settled, rest = tokenizer.settled(text)
+        assert tokenizer.encode(settled) + tokenizer.encode(rest) == tokenizer.encode(text)
+        assert tokenizer.settled(f"{text} {text}")[1] == tokenizer.settled(f"not {text}")[1]
+
+
 @pytest.mark.parametrize(
     ("kind", "text", "settled"),
     [

@@ -12,6 +12,8 @@ from stepscan.data.lines import write_lines
 from stepscan.data.vocabulary import SPECIAL, build_tokenizer, normaliser
 from stepscan.errors import ModelFormatError, SettingsError
 
+_TAIL = 64  # characters of a text's end that are looked at first for where its last tokens begin
+
 
 class TextTokenizer:
     """A tokenizer of one of five kinds; one JSON file, in Hugging Face's own format, saves it.
@@ -105,15 +107,13 @@ class TextTokenizer:
         text = self._normalise(text)
         if self.kind in ("character", "byte"):
             return text, ""
-        spans = [span for _, span in self._tokenizer.pre_tokenizer.pre_tokenize_str(text)]
-        if not spans or spans[-1][1] < len(text):  # what separates tokens stands at the end
-            return text, ""
-        # What follows may go on with the last token, or join the last two, such as `don` `'`, `3` `.`, `'` `r`; and how
-        # BPE cuts white space depends on whether anything stands after it.
-        last = max(0, len(spans) - 2)
-        while last and text[slice(*spans[last - 1])].isspace():
-            last -= 1
-        end = spans[last][0] if last else 0
+        size = _TAIL
+        while size < len(text):  # no token reaches over the beginning of white space, so the end alone will do
+            start = text.rfind(" ", 0, -size)
+            if start > 0 and not text[start - 1].isspace() and (end := self._settled_end(text[start:])):
+                return text[: start + end], text[start + end :]
+            size *= 4
+        end = self._settled_end(text)
         return text[:end], text[end:]
 
     @property
@@ -153,6 +153,18 @@ class TextTokenizer:
 
     def __reduce__(self) -> tuple[type[TextTokenizer], tuple[Tokenizer]]:
         return TextTokenizer, (self._tokenizer,)
+
+    def _settled_end(self, text: str) -> int:
+        """How long the settled beginning of a text is."""
+        spans = [span for _, span in self._tokenizer.pre_tokenizer.pre_tokenize_str(text)]
+        if not spans or spans[-1][1] < len(text):  # what separates tokens stands at the end
+            return len(text)
+        # What follows may go on with the last token, or join the last two, such as `don` `'`, `3` `.`, `'` `r`; and how
+        # BPE cuts white space depends on whether anything stands after it.
+        last = max(0, len(spans) - 2)
+        while last and text[slice(*spans[last - 1])].isspace():
+            last -= 1
+        return spans[last][0] if last else 0
 
     def _look_up(self, tokens: Iterable[str]) -> list[int]:
         find, unknown = self._ids.get, self.unknown

@@ -67,7 +67,7 @@ def step_many(model: Any, sessions: Sequence[Session], items: Sequence[Any]) -> 
         if (place := library.push_many(streams, address(x), address(outputs), model.threads)) >= 0:
             overflowed(f"item {place + 1}: ")
         after = [
-            Moment(stream, one._kept_after(moment.kept, output[None]))
+            Moment(stream, one._keep(moment.kept, output[None]))
             for one, stream, moment, output in zip(sessions, streams, before, outputs, strict=True)
         ]
         answers = kind._answers(model, after, outputs)

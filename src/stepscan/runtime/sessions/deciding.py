@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -45,26 +45,28 @@ class DecidingSession(Session):
             else vectors_of_series(model, several, what)
         )
 
-    def _keep(self, kept: dict[str, Array], outputs: Array) -> None:
+    def _keep(self, kept: Mapping[str, Array], outputs: Array) -> Mapping[str, Array]:
+        after = dict(kept)
         if "steps" in kept:
-            kept["steps"] += len(outputs)
+            after["steps"] = kept["steps"] + len(outputs)
         if "highest" in kept:
-            np.maximum(kept["highest"], outputs.max(axis=0, initial=-np.inf), out=kept["highest"])
+            after["highest"] = np.maximum(kept["highest"], outputs.max(axis=0, initial=-np.inf))
         elif "most" in kept:
-            self._keep_attended(kept, outputs)
+            after = self._keep_attended(kept, outputs)
         elif "total" in kept:
             for output in outputs:
-                kept["total"] += output
+                after["total"] = after["total"] + output
+        return after
 
-    def _keep_attended(self, kept: dict[str, Array], outputs: Array) -> None:
+    def _keep_attended(self, kept: Mapping[str, Array], outputs: Array) -> dict[str, Array]:
         """The softmax over all items so far, as sums below the greatest score."""
+        most, weight, total = kept["most"], kept["weight"], kept["total"]
         scores = self._network.relevance_of(outputs).astype(np.float64)
         for score, output in zip(scores, outputs, strict=True):
-            most = max(kept["most"][0], score)
-            old, new = np.exp(kept["most"][0] - most), np.exp(score - most)
-            kept["total"][:] = kept["total"] * old + output * new
-            kept["weight"][:] = kept["weight"] * old + new
-            kept["most"][:] = most
+            before, most = most, np.maximum(most, score)
+            old, new = np.exp(before - most), np.exp(score - most)
+            total, weight = total * old + output * new, weight * old + new
+        return {"most": most, "weight": weight, "total": total}
 
     @classmethod
     def _answers(cls, model: Any, moments: Sequence[Moment], outputs: Array) -> list[Any]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from stepscan.errors import SettingsError, StepscanError
 from stepscan.kernels.native import library
-from stepscan.runtime.batches import Array, Batch
+from stepscan.runtime.batches import Array, Batch, pad_numbers
 from stepscan.runtime.layers import address
 from stepscan.runtime.series import checked_series
 from stepscan.runtime.sessions.saved import read_saved, write_saved
@@ -107,8 +107,9 @@ class Session:
         """What the layers read of each of several pieces; `what` names one in messages."""
         raise NotImplementedError
 
-    def _keep(self, kept: dict[str, Array], outputs: Array) -> None:
-        """Take note, in `kept`, of the layers' outputs `[T, H]` for the items just read."""
+    def _keep(self, kept: Mapping[str, Array], outputs: Array) -> Mapping[str, Array]:
+        """What is kept after items whose layers' outputs are `[T, H]`, given what was kept before, which stays."""
+        return kept
 
     def _answer(self, outputs: Array, moment: Moment) -> Any:
         """What `push` returns, given the outputs for the items just read, and the moment after all of the sequence."""
@@ -143,12 +144,7 @@ class Session:
         stream.write(before.stream.address)
         if not stream.push(vectors, outputs, self._model.threads):
             overflowed()
-        return outputs, Moment(stream, self._kept_after(before.kept, outputs), held)
-
-    def _kept_after(self, kept: Mapping[str, Array], outputs: Array) -> dict[str, Array]:
-        own = {name: array.copy() for name, array in kept.items()}
-        self._keep(own, outputs)
-        return own
+        return outputs, Moment(stream, self._keep(before.kept, outputs), held)
 
     def _ahead(self, moment: Moment) -> Moment:
         """The moment after what is held back, as if nothing followed it."""
@@ -170,11 +166,12 @@ def vectors_of_series(model: Any, several: Sequence[Any], what: str) -> Batch:
     empty = np.zeros((0, embedding.size))
     pieces = [empty if np.shape(one) in ((0,), empty.shape) else one for one in several]
     checked = checked_series(pieces, embedding.size, what)
-    for number, piece in enumerate(checked, start=1):
-        wrong = np.argwhere(~np.isfinite(embedding.standardised(piece)))
-        if len(wrong):
-            too_large(f"{what} {number}", piece, *wrong[0].tolist())
-    return embedding(checked)
+    batch = pad_numbers(checked)
+    numbers = Batch(embedding.standardised(batch.data), batch.lengths).zeroed()
+    if not np.isfinite(numbers.data).all():
+        piece, step, dimension = np.argwhere(~np.isfinite(numbers.data))[0].tolist()
+        too_large(f"{what} {piece + 1}", checked[piece], step, dimension)
+    return Batch(embedding.projected(numbers.data), batch.lengths)
 
 
 def too_large(where: str, piece: Array, step: int, dimension: int) -> NoReturn:

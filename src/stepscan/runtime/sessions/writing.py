@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -33,9 +33,8 @@ class WritingSession(Session):
     def _vectors(model: Any, several: Sequence[Any], what: str) -> Batch:
         return model.network_.embedding([model._encode(text) for text in checked_texts(several, what)])
 
-    def _keep(self, kept: dict[str, Array], outputs: Array) -> None:
-        if len(outputs):
-            kept["y"][:] = outputs[-1]
+    def _keep(self, kept: Mapping[str, Array], outputs: Array) -> Mapping[str, Array]:
+        return {"y": outputs[-1:].copy()} if len(outputs) else kept
 
     @classmethod
     def _answers(cls, model: Any, moments: Sequence[Moment], outputs: Array) -> list[Any]:
