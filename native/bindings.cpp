@@ -11,6 +11,7 @@
 
 #include "engine.h"
 #include "team.h"
+#include "turn.h"
 #include "writer.h"
 
 namespace nb = nanobind;
@@ -38,6 +39,49 @@ Direction direction(const Weights* w, bool reverse, Address x, long steps, const
   d.scan = {&w->packed, at(x), at(a[0]), at(a[1]), at(a[2]), (long)a[3], steps, at(a[4]), at(a[5])};
   return d;
 }
+
+template <class T>
+using Table = nb::ndarray<T, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
+
+// x [T, D] → (x − mean) / deviation, taken in double, as float; the place of the first that is not a finite number then, or -1
+template <class T>
+long standardise(Table<const T> x, Address mean, Address deviation, Table<float> y) {
+  const long steps = (long)x.shape(0), size = (long)x.shape(1);
+  if ((long)y.shape(0) < steps || (long)y.shape(1) != size) throw nb::value_error("standardise takes x [T, D] and y [T or more, D]");
+  const T* from = x.data();
+  float* to = y.data();
+  nb::gil_scoped_release release;
+  for (long t = 0; t < steps; t++)
+    for (long d = 0; d < size; d++)
+      to[t * size + d] = (float)(((double)from[t * size + d] - at<const double>(mean)[d]) / at<const double>(deviation)[d]);
+  if (finite(to, steps * size)) return -1;
+  long place = 0;
+  while (finite(to + place, 1)) place++;
+  return place;
+}
+
+// Turns that a block of Python's has, and the objects that they belong to.
+struct Held {
+  explicit Held(nb::list given) : owners(std::move(given)), turns(members(owners)) {}
+  void enter() {
+    using std::chrono::milliseconds;
+    if (turns.take(milliseconds(0))) return;
+    for (;;) {
+      {
+        nb::gil_scoped_release release;
+        if (turns.take(milliseconds(50))) return;
+      }
+      if (PyErr_CheckSignals()) throw nb::python_error();
+    }
+  }
+  static std::vector<Turn*> members(const nb::list& owners) {
+    std::vector<Turn*> found;
+    for (nb::handle one : owners) found.push_back(nb::cast<Turn*>(one));
+    return found;
+  }
+  nb::list owners;
+  Turns turns;
+};
 
 class Kept {
  public:
@@ -112,17 +156,19 @@ NB_MODULE(_native, m) {
     nb::gil_scoped_release release;
     tanh(at(x), size, at(y), threads);
   });
-  // x [T, D] of double (or float) → (x − mean) / deviation, taken in double, as float
-  m.def("standardise", [](Address x, bool doubles, long steps, long size, Address mean, Address deviation, Address y) {
-    for (long t = 0; t < steps; t++)
-      for (long d = 0; d < size; d++) {
-        double value = doubles ? at<const double>(x)[t * size + d] : (double)at<const float>(x)[t * size + d];
-        at(y)[t * size + d] = (float)((value - at<const double>(mean)[d]) / at<const double>(deviation)[d]);
-      }
-  });
+  m.def("standardise", &standardise<double>), m.def("standardise", &standardise<float>);
   m.def("softmax", [](Address x, long rows, long size, Address y, int threads) {
     nb::gil_scoped_release release;
     softmax(at(x), rows, size, at(y), threads);
+  });
+  // softmax of scores into an array of a user's; false, and nothing is written, where a score is not finite
+  m.def("probabilities", [](Table<const float> scores, Table<float> to, int threads) {
+    const long rows = (long)scores.shape(0), size = (long)scores.shape(1);
+    if ((long)to.shape(0) < rows || (long)to.shape(1) != size) throw nb::value_error("probabilities takes scores [T, K] and room [T or more, K]");
+    nb::gil_scoped_release release;
+    if (!finite(scores.data(), rows * size)) return false;
+    softmax(scores.data(), rows, size, to.data(), threads);
+    return true;
   });
   m.def("attend", [](Address query, Address keys, Address memory, Address length, Address score, long batch, long queries, long items,
                      long width, long memory_width, Address context, Address weights, int threads) {
@@ -158,22 +204,28 @@ NB_MODULE(_native, m) {
   // The state of one sequence that is going on, and room to go on in: a push allocates nothing.
   nb::class_<Stream>(m, "Stream")
       .def(nb::init<LayerPointer>())
-      .def("push", [](Stream& stream, nb::ndarray<const float, nb::ndim<2>, nb::c_contig, nb::device::cpu> x,
-                      nb::ndarray<float, nb::ndim<2>, nb::c_contig, nb::device::cpu> y, int threads) {
+      .def("push", [](Stream& stream, Table<const float> x, Table<float> y, int threads) {
         const long T = (long)x.shape(0);
         if ((long)x.shape(1) != stream.layer->input || (long)y.shape(1) != stream.layer->output || (long)y.shape(0) < T)
           throw nb::value_error("push takes x [T, input] and y [T or more, output]");
         nb::gil_scoped_release release;
-        stream.push(x.data(), T, y.data(), threads);
+        return stream.push(x.data(), T, y.data(), threads);
       })
       .def("read", [](const Stream& stream, Address to) { std::memcpy(at(to), stream.state(), stream.bytes()); })
-      .def("write", [](Stream& stream, Address from) { std::memcpy(stream.state(), at(from), stream.bytes()); })
+      .def("write", [](Stream& stream, Address from) { std::memmove(stream.state(), at(from), stream.bytes()); })
       .def_prop_ro("address", [](const Stream& stream) { return (Address)stream.state(); });
   // one item of each stream: x [n, I] → y [n, O]
   m.def("push_many", [](const std::vector<Stream*>& streams, Address x, Address y, int threads) {
     nb::gil_scoped_release release;
-    push_many(streams, at(x), at(y), threads);
+    return push_many(streams, at(x), at(y), threads);
   });
+
+  // `with Turns([turn, …]):` has all of them for itself; Ctrl-C ends the wait, and never comes between having them and the block
+  nb::class_<Turn>(m, "Turn").def(nb::init<>());
+  nb::class_<Held>(m, "Turns")
+      .def("__init__", [](Held* self, nb::list turns) { new (self) Held(std::move(turns)); })
+      .def("__enter__", &Held::enter)
+      .def("__exit__", [](Held& self, nb::args) { self.turns.give(); });
 
   nb::class_<Writer>(m, "Writer")
       .def("__init__", [](Writer* self, Address embedding, long symbols, LayerPointer layer, std::shared_ptr<const Linear> projection, std::shared_ptr<const Linear> head) {

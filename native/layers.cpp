@@ -367,7 +367,7 @@ void step(const Layer& layer, long n, Places x, Places states, Places y, int thr
 Stream::Stream(LayerPointer given) : layer(std::move(given)), state_(layer->state), scratch_(layer->step_floats(1)) {
   std::memset(state(), 0, bytes());
 }
-void Stream::push(const float* x, long T, float* y, int threads) {
+bool Stream::push(const float* x, long T, float* y, int threads) {
   Barrier barrier;
   on_team((double)T * operations(*layer) > WORTH_A_TEAM ? threads : 1, [&](int thread, int team) {
     NoDenormals quiet;
@@ -378,13 +378,28 @@ void Stream::push(const float* x, long T, float* y, int threads) {
       group.wait();
     }
   });
+  return finite(y, T * layer->output) && finite(state(), layer->state);
 }
-void push_many(const std::vector<Stream*>& streams, const float* x, float* y, int threads) {
-  if (streams.empty()) return;
+long push_many(const std::vector<Stream*>& streams, const float* x, float* y, int threads) {
+  if (streams.empty()) return -1;
   const Layer& layer = *streams[0]->layer;
   std::vector<float*> states;
   for (Stream* stream : streams) states.push_back(stream->state());
   step(layer, (long)streams.size(), Places::flat(x, layer.input), {states.data(), nullptr, 0, 0}, Places::flat(y, layer.output), threads);
+  for (size_t r = 0; r < streams.size(); r++)
+    if (!finite(y + r * layer.output, layer.output) || !finite(states[r], layer.state)) return (long)r;
+  return -1;
+}
+
+bool finite(const float* x, long size) {
+  constexpr uint32_t EXPONENT = 0x7f800000;  // all ones in NaN and the infinities
+  uint32_t bad = 0;
+  for (long i = 0; i < size; i++) {
+    uint32_t bits;
+    std::memcpy(&bits, x + i, sizeof bits);
+    bad |= (bits & EXPONENT) == EXPONENT;
+  }
+  return !bad;
 }
 
 }  // namespace stepscan

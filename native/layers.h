@@ -66,8 +66,8 @@ LayerPointer make_bidirectional(LayerPointer forward, LayerPointer backward);
 class Stream {
  public:
   explicit Stream(LayerPointer layer);
-  // x [T, input] → y [T, output]; allocates nothing
-  void push(const float* x, long T, float* y, int threads);
+  // x [T, input] → y [T, output]; whether y and the state are finite numbers. Allocates nothing.
+  bool push(const float* x, long T, float* y, int threads);
   float* state() const { return state_.data(); }
   size_t bytes() const { return (size_t)layer->state * sizeof(float); }
   const LayerPointer layer;
@@ -76,7 +76,10 @@ class Stream {
   Buffer state_, scratch_;
 };
 // One item of each of several streams of one layer: x [n, input] → y [n, output]. Each has the bits that it has alone.
-void push_many(const std::vector<Stream*>& streams, const float* x, float* y, int threads);
+// The first of them whose output or state is not finite, or -1.
+long push_many(const std::vector<Stream*>& streams, const float* x, float* y, int threads);
+
+bool finite(const float* x, long size);
 
 // Steps of n rows, by as many threads as pay.
 void step(const Layer& layer, long n, Places x, Places states, Places y, int threads);

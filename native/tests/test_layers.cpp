@@ -1,5 +1,6 @@
 // Layers that answer, in every format and instruction set: a step, a scan, rows together and alone, one thread and several.
 #include <algorithm>
+#include <cmath>
 
 #include "../writer.h"
 #include "guarded.h"
@@ -56,6 +57,12 @@ static void check_layer(const char* name, const LayerPointer& layer, Format form
     stream.push(first.get() + b * I, 1, alone.get(), 1);
     CHECK(!std::memcmp(alone.get(), together.get() + b * O, O * 4), "%s, format %d: a row has other bits among others", name, format);
     CHECK(!std::memcmp(stream.state(), many[b]->state(), stream.bytes()), "%s: its state has too", name);
+  }
+  CHECK(finite(together.get(), B * O), "%s: an output is not finite", name);
+  for (float bad : {NAN, INFINITY, -INFINITY}) {
+    many[B - 1]->state()[S - 1] = bad;
+    CHECK(!many[B - 1]->push(first.get(), 0, alone.get(), 1), "%s: a state of %f counts as finite", name, bad);
+    CHECK(!finite(&bad, 1), "%f counts as finite", bad);
   }
   Floats vector(layer->condition(), 1), start(S);
   layer->set_condition(vector.get(), start.get());

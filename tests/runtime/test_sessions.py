@@ -13,33 +13,11 @@ import stepscan as ss
 from stepscan import runtime
 
 WORDS = ["the", "dog", "runs", "a", "cat", "sleeps", "dogs", "the"]
-TEXT = "one two three four five. "
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Small models of every kind that has sessions."""
-    path = tmp_path_factory.mktemp("models")
-    tagger: dict[str, Any] = {"bidirectional": False, "hidden_size": 9, "epochs": 3, "batch_size": 4}
-    sentences, tags = [WORDS[:3], WORDS[3:6]] * 6, [["DET", "NOUN", "VERB"]] * 12
-    ss.Tagger(cell="gru", **tagger).fit(sentences, tags).save(path / "tag")
-    ss.Tagger(crf=True, **tagger).fit(sentences, tags).save(path / "crf")
-    ss.Tagger(hidden_size=5, epochs=1).fit(sentences, tags).save(path / "both ways")
-    random = np.random.default_rng(0)
-    series = [random.normal(3, 2, (length, 2)) for length in (5, 9, 7, 12)] * 3
-    steps = [["up" if x[0] > 3 else "down" for x in one] for one in series]
-    ss.Tagger(layers=2, **tagger).fit(series, steps).save(path / "steps")
-    texts, classes = ["a good film", "a bad film", "not a good film", "not a bad film"], ["good", "bad", "bad", "good"]
-    for pooling in ("last", "mean", "max", "attention"):
-        classifier: dict[str, Any] = {"bidirectional": False, "hidden_size": 10, "epochs": 3, "embedding_size": 6}
-        ss.Classifier(pooling=pooling, **classifier).fit(texts * 6, classes * 6).save(path / pooling)
-    settings: dict[str, Any] = {"hidden_size": 20, "layers": 2, "window": 16, "batch_size": 4, "epochs": 2}
-    ss.LanguageModel(**settings).fit(TEXT * 50).save(path / "write")
-    ss.LanguageModel(tied=True, cell="lstm,gru", **settings).fit(TEXT * 50).save(path / "tied")
-    ss.Translator(hidden_size=8, embedding_size=8, epochs=1, tokenizer="character").fit(["ab"] * 8, ["ba"] * 8).save(
-        path / "translate"
-    )
-    return path
+@pytest.fixture
+def folder(session_models: Path) -> Path:
+    return session_models
 
 
 def test_tags_as_the_words_arrive(folder: Path) -> None:
@@ -98,7 +76,7 @@ def test_bytes_that_are_no_state(folder: Path, broken: Any) -> None:
     state = session.state()
     before = session.push("")
     given = {"half": state[: len(state) // 2], "twisted": state.replace(b"steps", b"stops")}.get(broken, broken)
-    with pytest.raises(ss.StepscanError, match="bytes are no"):
+    with pytest.raises(ss.StepscanError, match="bytes are not"):
         session.restore(given)
     assert session.push("") == before
 

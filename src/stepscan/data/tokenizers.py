@@ -12,6 +12,8 @@ from stepscan.data.lines import write_lines
 from stepscan.data.vocabulary import SPECIAL, build_tokenizer, normaliser
 from stepscan.errors import ModelFormatError, SettingsError
 
+_TAIL = 64  # characters of a text's end that are looked at first for where its last tokens begin
+
 
 class TextTokenizer:
     """A tokenizer of one of five kinds; one JSON file, in Hugging Face's own format, saves it.
@@ -80,6 +82,10 @@ class TextTokenizer:
         """Write one JSON file, whole or not at all."""
         write_lines(path, self._tokenizer.to_str(pretty=True).split("\n"))
 
+    def to_json(self) -> str:
+        """What `save` writes, in one line."""
+        return self._tokenizer.to_str()
+
     def encode(self, text: str) -> list[int]:
         """The ids of a text; no special token is added."""
         return self.encode_batch([text])[0]
@@ -93,9 +99,31 @@ class TextTokenizer:
             return [[byte + len(SPECIAL) for byte in self._normalise(text).encode()] for text in texts]
         return [encoding.ids for encoding in self._tokenizer.encode_batch_fast(texts, add_special_tokens=False)]
 
+    def settled(self, text: str) -> tuple[str, str]:
+        """The beginning of a text whose ids are the same whatever follows the text, and the rest, which is short.
+
+        Encoded apart, the two have the ids of the whole. Both are in lower case where the tokenizer drops case.
+        """
+        text = self._normalise(text)
+        if self.kind in ("character", "byte"):
+            return text, ""
+        size = _TAIL
+        while size < len(text):  # no token reaches over the beginning of white space, so the end alone will do
+            start = text.rfind(" ", 0, -size)
+            if start > 0 and not text[start - 1].isspace() and (end := self._settled_end(text[start:])):
+                return text[: start + end], text[start + end :]
+            size *= 4
+        end = self._settled_end(text)
+        return text[:end], text[end:]
+
+    @property
+    def drops_space(self) -> bool:
+        """Whether white space only separates tokens, and is not kept."""
+        return self.kind in ("word", "whitespace")
+
     def encode_tokens(self, tokens: Iterable[str]) -> list[int]:
         """One id for each token of a text that is already split; only for kinds "word" and "whitespace"."""
-        if self.kind not in ("word", "whitespace"):
+        if not self.drops_space:
             reason = f"a tokenizer of kind {self.kind!r} gives a token any number of ids"
             raise SettingsError(f"Expected one id for each token, but {reason}; use kind 'whitespace' or 'word'.")
         return self._look_up(map(self._normalise, tokens))
@@ -125,6 +153,18 @@ class TextTokenizer:
 
     def __reduce__(self) -> tuple[type[TextTokenizer], tuple[Tokenizer]]:
         return TextTokenizer, (self._tokenizer,)
+
+    def _settled_end(self, text: str) -> int:
+        """How long the settled beginning of a text is."""
+        spans = [span for _, span in self._tokenizer.pre_tokenizer.pre_tokenize_str(text)]
+        if not spans or spans[-1][1] < len(text):  # what separates tokens stands at the end
+            return len(text)
+        # What follows may go on with the last token, or join the last two, such as `don` `'`, `3` `.`, `'` `r`; and how
+        # BPE cuts white space depends on whether anything stands after it.
+        last = max(0, len(spans) - 2)
+        while last and text[slice(*spans[last - 1])].isspace():
+            last -= 1
+        return spans[last][0] if last else 0
 
     def _look_up(self, tokens: Iterable[str]) -> list[int]:
         find, unknown = self._ids.get, self.unknown

@@ -9,7 +9,7 @@ with int64 tokens, unnormalised scores (logits; -inf forbids a token) and states
 
 from stepscan.decoding.beam import Hypothesis, Step, beam_search
 from stepscan.decoding.constraints import at_least, covering, forbidding, penalising
-from stepscan.decoding.generate import generate, greedy, row_randoms, stream
+from stepscan.decoding.generate import checked_whole, generate, greedy, row_randoms, stream
 from stepscan.decoding.sampling import Sampler, log_softmax
 from stepscan.decoding.viterbi import viterbi
 
@@ -19,6 +19,7 @@ __all__ = [
     "Step",
     "at_least",
     "beam_search",
+    "checked_whole",
     "covering",
     "forbidding",
     "generate",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -20,11 +21,20 @@ def row_randoms(seed: int | None, rows: int) -> list[np.random.Generator]:
     Row i gets the same numbers however many rows there are.
 
     Raises:
-        SettingsError: the seed is negative.
+        SettingsError: the seed is not a whole number of 0 or more.
     """
-    if seed is not None and seed < 0:
-        raise SettingsError(f"seed must be 0 or more, but is {seed}")
+    if seed is not None:
+        checked_whole(seed, "seed")
     return [np.random.default_rng(sequence) for sequence in np.random.SeedSequence(seed).spawn(rows)]
+
+
+def checked_whole(value: Any, name: str) -> int:
+    """A setting that is a whole number of 0 or more; anything else is a `SettingsError` that names it."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer):
+        raise SettingsError(f"{name} must be a whole number, 0 or more, but is {value!r}")
+    if value < 0:
+        raise SettingsError(f"{name} must be 0 or more, but is {value}")
+    return int(value)
 
 
 def stream(
@@ -84,11 +94,10 @@ def generate(
     whenever they end, and a greater length only adds tokens. (So far as `step` itself treats rows alike in any batch.)
 
     Raises:
-        SettingsError: the length is negative.
+        SettingsError: the length or the seed is not a whole number of 0 or more.
         StepscanError: scores have NaN or +inf, or forbid every token of a row.
     """
-    if length < 0:
-        raise SettingsError(f"length must be 0 or more, but is {length}")
+    length = checked_whole(length, "length")
     start = np.asarray(start, dtype=np.int64)
     texts: list[list[int]] = [[] for _ in start]
     rows = np.arange(len(start))

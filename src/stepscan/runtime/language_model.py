@@ -179,7 +179,7 @@ class Writing(Using):
     @property
     def _by_line(self) -> bool:
         """Whether a line's end is a symbol of its own, `<eos>`: where the tokenizer drops white space."""
-        return self._tokenizer.kind in ("word", "whitespace")
+        return self._tokenizer.drops_space
 
     @property
     def _never(self) -> list[int]:
@@ -208,6 +208,12 @@ class Writing(Using):
         lines = text.split("\n")
         ids = tokenizer.encode_batch(lines)
         return [i for row in ids[:-1] for i in [*row, tokenizer.end]] + ids[-1]
+
+    def _settled(self, text: str) -> tuple[str, str]:
+        """The beginning of a text that is encoded in the same way whatever follows the text, and the rest."""
+        before, end, line = text.rpartition("\n") if self._by_line else ("", "", text)
+        settled, rest = self._tokenizer.settled(line)
+        return before + end + settled, rest
 
     def _decode(self, ids: list[int]) -> str:
         tokenizer = self._tokenizer

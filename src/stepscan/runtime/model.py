@@ -80,8 +80,11 @@ class RuntimeModel(Using):
 
     @cached_property
     def fingerprint(self) -> bytes:
-        """16 bytes that tell its description and weights from those of any other model."""
-        found = hashlib.blake2b(json.dumps(self.folder.model, sort_keys=True).encode(), digest_size=16)
+        """16 bytes that tell it from any model that answers otherwise: of its description, labels, tokenizers and
+        weights, and what these are kept as."""
+        tokenizers = {name: tokenizer.to_json() for name, tokenizer in self.tokenizers_.items()}
+        described = [self.folder.model, self.labels_, tokenizers, self.weights]
+        found = hashlib.blake2b(json.dumps(described, sort_keys=True).encode(), digest_size=16)
         for name, array in sorted(self.folder.tensors.items()):
             found.update(name.encode())
             found.update(array.data if array.size else b"")

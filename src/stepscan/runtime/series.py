@@ -47,16 +47,9 @@ def checked_series(items: Iterable[Any], size: int | None = None, what: str = "s
 
 
 def _as_array(item: Any, name: str) -> Values:
-    try:
-        values = np.asarray(item)
-    except ValueError:
-        raise SettingsError(f"{name} is ragged: every step needs as many numbers as the first") from None
-    if values.dtype.kind not in "iuf" and values.size:
-        shown = repr(item)[:40]
-        raise SettingsError(f"{name} is {shown}, not a series of numbers; texts and numbers cannot be mixed")
+    values = as_numbers(item, name)
     if values.ndim not in (1, 2):
         raise SettingsError(f"{name} has the shape {values.shape}; a series is [T] or [T, D]: steps and dimensions")
-    values = values.astype(np.float64)
     values = values[:, None] if values.ndim == 1 else values
     wrong = np.argwhere(~np.isfinite(values))
     if len(wrong):
@@ -66,3 +59,22 @@ def _as_array(item: Any, name: str) -> Values:
             f"{name} is {shown} at step {step + 1}, dimension {dimension + 1}; fill the gaps first: no value is guessed"
         )
     return values
+
+
+def as_numbers(item: Any, name: str) -> Values:
+    """A copy of an array, or of nested lists, in float64 and one piece of memory; `name` is for messages.
+
+    Raises:
+        SettingsError: it is ragged, has values that are masked out, or is not of real numbers.
+    """
+    if np.ma.is_masked(item):
+        raise SettingsError(f"{name} has values that are masked out; fill the gaps first: no value is guessed")
+    try:
+        values = np.asarray(item)
+    except ValueError:
+        raise SettingsError(f"{name} is ragged: every step needs as many numbers as the first") from None
+    if values.dtype.kind not in "iuf" and values.size:
+        shown = repr(item)[:40]
+        raise SettingsError(f"{name} is {shown}, not a series of numbers; texts and numbers cannot be mixed")
+    with np.errstate(over="ignore"):  # too large a number is infinite, and refused as such
+        return values.astype(np.float64, order="C")

@@ -78,13 +78,16 @@ class Numbers:
 
     def step(self, x: Array) -> Array:
         """Numbers `[…, D]` → vectors `[…, E]`."""
-        x = self.standardised(x)
-        return x if self.projection is None else self.projection(x)
+        return self.projected(self.standardised(x))
 
     def standardised(self, x: Array) -> Array:
         """`(x − mean) / deviation`, taken in float64 and given in float32."""
         with np.errstate(over="ignore", invalid="ignore"):  # too large a number is infinite, as with torch
             return ((x.astype(np.float64) - self.mean) / self.deviation).astype(np.float32)
+
+    def projected(self, x: Array) -> Array:
+        """Standardised numbers `[…, D]` → vectors `[…, E]`."""
+        return x if self.projection is None else self.projection(x)
 
 
 class WordAndCharacterEmbedding:

@@ -2,67 +2,85 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from stepscan.runtime.layers import Array
-from stepscan.runtime.sessions.session import Session, pieces_of_series
+from stepscan.runtime.batches import Array, Batch
+from stepscan.runtime.examples import checked_texts
+from stepscan.runtime.sessions.session import Moment, Session, layers_state, vectors_of_series
 
 
 class DecidingSession(Session):
     """A running decision: `push` takes a text, or a piece `[T, D]` of a series, and returns what `stepscan predict`
-    would say of all that was read. A text is cut into symbols piece by piece, so end pieces between words."""
+    would say of all that was read.
 
-    def _begin(self) -> None:
+    With a tokenizer of words (`word`, `whitespace`), the end of a piece ends a word: "not" and then "bad" is "not bad".
+    With the others, pieces are joined as they are and may end anywhere.
+    """
+
+    def _begin(self) -> Moment:
         size = self._network.layer.output_size
-        self._kept = {
+        kept: dict[str, Array] = {
             "last": {},
             "mean": {"steps": np.zeros(1, np.int64), "total": np.zeros(size)},
             "max": {"steps": np.zeros(1, np.int64), "highest": np.full(size, -np.inf, np.float32)},
             "attention": {"most": np.full(1, -np.inf), "weight": np.zeros(1), "total": np.zeros(size)},
         }[self._network.pooling]
+        return self._moment(np.zeros((1, self._network.layer.state_size), np.float32), kept)
+
+    def _settled(self, held: str, items: Any) -> tuple[Any, str]:
+        tokenizer = self._model.tokenizers_.get("tokenizer")
+        if tokenizer is None:
+            return items, ""
+        text = held + checked_texts([items])[0]
+        return (text, "") if tokenizer.drops_space else tokenizer.settled(text)
 
     @staticmethod
-    def _vectors(model: Any, several: Sequence[Any]) -> Array:
-        return model.network_.embedding(
-            model._read(several) if model.tokenizers_ else pieces_of_series(model, several)
-        )[0]
+    def _vectors(model: Any, several: Sequence[Any], what: str) -> Batch:
+        return (
+            model.network_.embedding(model._read(several))
+            if model.tokenizers_
+            else vectors_of_series(model, several, what)
+        )
 
-    def _keep(self, outputs: Array) -> None:
-        kept = self._kept
+    def _keep(self, kept: Mapping[str, Array], outputs: Array) -> Mapping[str, Array]:
+        after = dict(kept)
         if "steps" in kept:
-            kept["steps"] += len(outputs)
+            after["steps"] = kept["steps"] + len(outputs)
         if "highest" in kept:
-            np.maximum(kept["highest"], outputs.max(axis=0, initial=-np.inf), out=kept["highest"])
+            after["highest"] = np.maximum(kept["highest"], outputs.max(axis=0, initial=-np.inf))
         elif "most" in kept:
-            self._keep_attended(outputs)
+            after = self._keep_attended(kept, outputs)
         elif "total" in kept:
             for output in outputs:
-                kept["total"] += output
+                after["total"] = after["total"] + output
+        return after
 
-    def _keep_attended(self, outputs: Array) -> None:
+    def _keep_attended(self, kept: Mapping[str, Array], outputs: Array) -> dict[str, Array]:
         """The softmax over all items so far, as sums below the greatest score."""
-        kept, scores = self._kept, self._network.relevance_of(outputs).astype(np.float64)
+        most, weight, total = kept["most"], kept["weight"], kept["total"]
+        scores = self._network.relevance_of(outputs).astype(np.float64)
         for score, output in zip(scores, outputs, strict=True):
-            most = max(kept["most"][0], score)
-            old, new = np.exp(kept["most"][0] - most), np.exp(score - most)
-            kept["total"][:] = kept["total"] * old + output * new
-            kept["weight"][:] = kept["weight"] * old + new
-            kept["most"][:] = most
-
-    def _feature(self) -> Array:
-        kept = self._kept
-        if "highest" in kept:
-            return kept["highest"] if kept["steps"] else np.zeros_like(kept["highest"])
-        if "weight" in kept:
-            return (kept["total"] / (kept["weight"] or 1)).astype(np.float32)
-        if "total" in kept:
-            return kept["total"].astype(np.float32) / np.float32(max(1, kept["steps"][0]))
-        return self._network.layer.readout(self._read())[0]
+            before, most = most, np.maximum(most, score)
+            old, new = np.exp(before - most), np.exp(score - most)
+            total, weight = total * old + output * new, weight * old + new
+        return {"most": most, "weight": weight, "total": total}
 
     @classmethod
-    def _answers(cls, model: Any, sessions: Sequence[Any], outputs: Array) -> list[Any]:
-        features = np.stack([session._feature() for session in sessions])
+    def _answers(cls, model: Any, moments: Sequence[Moment], outputs: Array) -> list[Any]:
+        features = np.stack([_feature(model.network_, moment) for moment in moments])
         return model._decision.rows(model.network_.judge(features), model.labels_)
+
+
+def _feature(network: Any, moment: Moment) -> Array:
+    """The feature vector `[H]` of all that was read."""
+    kept = moment.kept
+    if "highest" in kept:
+        return kept["highest"] if kept["steps"] else np.zeros_like(kept["highest"])
+    if "weight" in kept:
+        return (kept["total"] / (kept["weight"] or 1)).astype(np.float32)
+    if "total" in kept:
+        return kept["total"].astype(np.float32) / np.float32(max(1, kept["steps"][0]))
+    return network.layer.readout(layers_state(network, moment))[0]

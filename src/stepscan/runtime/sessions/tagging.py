@@ -9,9 +9,11 @@ import numpy as np
 
 from stepscan.errors import SettingsError
 from stepscan.kernels.native import library
+from stepscan.runtime.batches import Array, Batch
 from stepscan.runtime.examples import checked_texts
-from stepscan.runtime.layers import Array, address
-from stepscan.runtime.sessions.session import Session, pieces_of_series
+from stepscan.runtime.layers import address
+from stepscan.runtime.series import as_numbers
+from stepscan.runtime.sessions.session import Moment, Session, overflowed, too_large, vectors_of_series
 
 
 class TaggingSession(Session):
@@ -31,33 +33,59 @@ class TaggingSession(Session):
         Once the largest piece has been seen, nothing is allocated.
 
         Args:
-            block: `[T, D]` of floats.
+            block: `[T, D]` of numbers; float32 and float64 in one piece of memory are read where they are.
             out: `[T or more, tags]` of float32, where they are written.
 
         Returns:
             The first T rows of `out`.
+
+        Raises:
+            SettingsError: the block is not of finite numbers, or `out` cannot take what is written; the session is as
+                it was, and so is `out`.
         """
-        with self._lock:
+        if self._model.tokenizers_:
+            raise SettingsError("push_block is for taggers of series, but this one tags the tokens of texts: use push")
+        block = _as_block(block, self._network.embedding.size)
+        with self._turn:
             if self._block is None or len(block) > self._block.capacity:
                 self._block = _Block(self._model, max(1, len(block)))
-            return self._block.run(self._stream, block, out)
+            stream = self._spare
+            stream.write(self._now.stream.address)
+            found = self._block.run(stream, block, out)
+            self._now = Moment(stream, self._now.kept)
+            return found
+
+    def _begin(self) -> Moment:
+        return self._moment(np.zeros((1, self._network.layer.state_size), np.float32), {})
 
     @staticmethod
-    def _vectors(model: Any, several: Sequence[Any]) -> Array:
-        sentences = [_items(one) for one in several] if model.tokenizers_ else pieces_of_series(model, several)
-        return model.network_.embedding(model._reader(sentences)(range(len(sentences))))[0]
+    def _vectors(model: Any, several: Sequence[Any], what: str) -> Batch:
+        if not model.tokenizers_:
+            return vectors_of_series(model, several, what)
+        sentences = [_items(one) for one in several]
+        return model.network_.embedding(model._reader(sentences)(range(len(sentences))))
 
-    def _answer(self, outputs: Array) -> list[Any]:
+    def _answer(self, outputs: Array, moment: Moment) -> list[Any]:
         return self._answers(self._model, [], outputs)
 
     @classmethod
-    def _answers(cls, model: Any, sessions: Sequence[Any], outputs: Array) -> list[Any]:
+    def _answers(cls, model: Any, moments: Sequence[Moment], outputs: Array) -> list[Any]:
         return model.classes_[model.network_.head(outputs).argmax(axis=1)].tolist() if len(outputs) else []
 
 
 def _items(sentence: Any) -> list[str]:
     """The tokens of a piece of a sentence; a text is one token."""
     return [sentence] if isinstance(sentence, str) else checked_texts(sentence, "token")
+
+
+def _as_block(block: Any, size: int) -> Array:
+    """A block `[T, size]` as the native library reads it: itself if it can be, otherwise in float64."""
+    floats = isinstance(block, np.ndarray) and block.dtype in (np.float32, np.float64)
+    if not floats or np.ma.isMaskedArray(block) or not (block.flags.c_contiguous and block.flags.aligned):
+        block = as_numbers(block, "the block")
+    if block.ndim != 2 or block.shape[1] != size:
+        raise SettingsError(f"expected a block [T, {size}], got {list(block.shape)}")
+    return block
 
 
 class _Block:
@@ -76,32 +104,34 @@ class _Block:
         self.scores = np.empty((capacity, network.outputs), np.float32)
 
     def run(self, stream: Any, block: Array, out: Array) -> Array:
-        network, steps, tags = self.network, len(block), self.scores.shape[1]
-        if block.ndim != 2 or block.shape[1] != self.size:
-            raise SettingsError(f"expected a block [T, {self.size}], got {list(block.shape)}")
-        if (
-            out.dtype != np.float32
-            or out.ndim != 2
-            or out.shape[1] != tags
-            or len(out) < steps
-            or not out.flags.c_contiguous
-        ):
-            raise SettingsError(
-                f"expected room [{steps} or more, {tags}] of float32, contiguous, got {list(out.shape)}, {out.dtype}"
-            )
-        numbers = self.numbers[:steps]
-        if block.dtype not in (np.float32, np.float64) or not block.flags.c_contiguous:
-            block = np.ascontiguousarray(block, np.float64)
-        doubles = block.dtype == np.float64
-        scale = address(self.mean), address(self.deviation)
-        library.standardise(address(block), doubles, steps, self.size, *scale, address(numbers))
+        network, steps = self.network, len(block)
+        self.check_room(out, block)
+        numbers, vectors, scores = self.numbers[:steps], self.vectors[:steps], self.scores[:steps]
+        place = library.standardise(block, address(self.mean), address(self.deviation), numbers)
+        if place >= 0:
+            too_large("the block", block, *divmod(place, self.size))
         projection = network.embedding.projection
         if projection is None:
             vectors = numbers
         else:
-            vectors = self.vectors[:steps]
             projection.native.run(address(numbers), steps, address(vectors), self.threads)
-        stream.push(vectors, self.outputs, self.threads)
-        network.head.native.run(address(self.outputs), steps, address(self.scores), self.threads)
-        library.softmax(address(self.scores), steps, tags, address(out), self.threads)
+        if not stream.push(vectors, self.outputs, self.threads):
+            overflowed()
+        network.head.native.run(address(self.outputs), steps, address(scores), self.threads)
+        if not library.probabilities(scores, out, self.threads):
+            overflowed()
         return out[:steps]
+
+    def check_room(self, out: Any, block: Array) -> None:
+        """Raise unless the block's probabilities can be written to `out`."""
+        room = f"expected room [{len(block)} or more, {self.scores.shape[1]}] of float32, contiguous and writeable"
+        if not isinstance(out, np.ndarray):
+            raise SettingsError(f"{room}, got {type(out).__name__}; give np.empty((steps, tags), np.float32)")
+        fits = out.ndim == 2 and out.shape[1] == self.scores.shape[1] and len(out) >= len(block)
+        if not fits or out.dtype != np.float32 or not out.flags.carray:
+            lacks = ("" if out.flags.c_contiguous else ", not contiguous") + (
+                "" if out.flags.writeable else ", read-only"
+            )
+            raise SettingsError(f"{room}, got {list(out.shape)} of {out.dtype}{lacks}")
+        if np.may_share_memory(block, out):
+            raise SettingsError(f"{room}, apart from the block, but the two share memory")
