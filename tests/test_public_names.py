@@ -23,28 +23,38 @@ NAMES = """
 """
 OPTIONS = {
     "compare": """
+        --day-first --fill --ignore-time --month-first --sort --time-column
         --batch-size --cells --config --epochs --equal --field --format --hidden-size --json --label-column --layers
         --learning-rate --out --quiet --seed --text-column --time-budget --train --valid task
     """,
     "average": "--out --overwrite models",
-    "compress": "--field --format --json --label-column --out --overwrite --text-column --weights files model",
+    "compress": """
+        --day-first --fill --ignore-time --month-first --sort --time-column
+        --field --format --json --label-column --out --overwrite --text-column --weights files model
+    """,
     "bench": "--json --only --rounds --threads kind",
     "demo": "--only --seed",
     "evaluate": """
+        --day-first --fill --ignore-time --month-first --sort --time-column
         --dynamic --field --format --horizon --json --label-column --per-line --skip-bad-lines --text-column
         --with files model
     """,
     "generate": """
+        --format
+        --day-first --fill --ignore-time --month-first --sort --time-column
         --allow --forbid --history --interval --json --length --min-p --paths --prompt --repetition-penalty
         --seed --stop --temperature --top-k --top-p --with model
     """,
     "inspect": "--cell --hidden-size --input --json --length --out --seed model text",
     "predict": """
+        --day-first --fill --ignore-time --month-first --sort --time-column
         --beam-width --coverage-penalty --format --input --json --length-penalty --maximum-length
         --minimum-length --n-best --output --prefix --text-column --with model texts
     """,
     "reproduce": "--data --json --out --overwrite --quiet --seed --time-budget name",
     "train": """
+        --step
+        --day-first --fill --ignore-time --month-first --sort --time-column
         --accumulate --attention --average-decay --batch-size --beam-width --bidirectional --cell
         --character-size --checkpoint-every --clip-norm --clip-value --config --coverage-penalty --crf --decision
         --device --dropout --embedding-dropout --embedding-size --embeddings --epochs --field --forget-bias

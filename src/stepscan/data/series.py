@@ -19,7 +19,9 @@ from typing import NamedTuple
 from stepscan.data import arrays, number_tables
 from stepscan.data.arrow import is_arrow
 from stepscan.data.lines import read_lines
+from stepscan.data.number_tables import AS_IT_IS, History
 from stepscan.data.numbers import Values, canonical_label, stacked, values_of
+from stepscan.data.steps import TimeReading
 from stepscan.data.tables import choose_format, filled_lines
 from stepscan.errors import DataError, SettingsError, nearest
 
@@ -49,14 +51,25 @@ def series_format(path: str | Path, format: str | None = None) -> str | None:
 
 
 def read_labelled_series(
-    path: str | Path, *, format: str | None = None, label_column: str | int | None = None, labelled: bool = True
+    path: str | Path,
+    *,
+    format: str | None = None,
+    label_column: str | int | None = None,
+    labelled: bool = True,
+    times: TimeReading = AS_IT_IS,
 ) -> list[LabelledSeries]:
     """Series with one label each; see `stream_labelled_series`."""
-    return list(stream_labelled_series(path, format=format, label_column=label_column, labelled=labelled))
+    read = stream_labelled_series(path, format=format, label_column=label_column, labelled=labelled, times=times)
+    return list(read)
 
 
 def stream_labelled_series(
-    path: str | Path, *, format: str | None = None, label_column: str | int | None = None, labelled: bool = True
+    path: str | Path,
+    *,
+    format: str | None = None,
+    label_column: str | int | None = None,
+    labelled: bool = True,
+    times: TimeReading = AS_IT_IS,
 ) -> Iterator[LabelledSeries]:
     """Series with one label each, one at a time.
 
@@ -65,6 +78,7 @@ def stream_labelled_series(
         format: see above.
         label_column: "numbers": the label's column, a name or a position from 1.
         labelled: whether every series must have a label; if not, one that is there is read all the same.
+        times: "numbers" and "ts": how the times are read.
 
     Raises:
         SettingsError: an unknown format, or `label_column` for a format without columns.
@@ -74,24 +88,37 @@ def stream_labelled_series(
     kind = _format(path, format)
     if label_column is not None and kind != "numbers":
         raise SettingsError(f"A file in format {kind!r} has no columns to name; label_column is for 'numbers'.")
+    if kind in ("ucr", "npy"):
+        _check_has_times(kind, times)
     if kind == "ts":
         return _read_ts(path, labelled)
     if kind == "ucr":
         return (_ucr_row(row, path, line) for line, row in filled_lines(path))
     if kind == "npy":
         return (LabelledSeries(*pair) for pair in arrays.labelled_arrays(path, labelled))
-    return (LabelledSeries(*pair) for pair in number_tables.labelled_rows(path, label_column, labelled))
+    return (LabelledSeries(*pair) for pair in number_tables.labelled_rows(path, label_column, labelled, times))
 
 
 def read_tagged_series(
-    path: str | Path, *, format: str | None = None, label_column: str | int | None = None, labelled: bool = True
+    path: str | Path,
+    *,
+    format: str | None = None,
+    label_column: str | int | None = None,
+    labelled: bool = True,
+    times: TimeReading = AS_IT_IS,
 ) -> list[TaggedSeries]:
     """Series with a label at every step; see `stream_tagged_series`."""
-    return list(stream_tagged_series(path, format=format, label_column=label_column, labelled=labelled))
+    read = stream_tagged_series(path, format=format, label_column=label_column, labelled=labelled, times=times)
+    return list(read)
 
 
 def stream_tagged_series(
-    path: str | Path, *, format: str | None = None, label_column: str | int | None = None, labelled: bool = True
+    path: str | Path,
+    *,
+    format: str | None = None,
+    label_column: str | int | None = None,
+    labelled: bool = True,
+    times: TimeReading = AS_IT_IS,
 ) -> Iterator[TaggedSeries]:
     """Series with a label at every step, one at a time: "numbers" (one step a row, a blank line between series), "npy".
 
@@ -99,21 +126,44 @@ def stream_tagged_series(
     """
     kind = _format(path, format)
     if kind == "numbers":
-        return (TaggedSeries(*pair) for pair in number_tables.tagged_steps(path, label_column, labelled))
+        return (TaggedSeries(*pair) for pair in number_tables.tagged_steps(path, label_column, labelled, times))
     if kind == "npy":
+        _check_has_times(kind, times)
         return (TaggedSeries(*pair) for pair in arrays.tagged_arrays(path, labelled))
     raise SettingsError(f"Format {kind!r} has one label a series, not one a step; use 'numbers' or 'npy'.")
 
 
-def read_histories(path: str | Path, *, format: str | None = None) -> list[Values]:
-    """Series to go on from: "numbers" (one time step a row; the default for every name but `.npy` and `.ts`), "npy", or
-    the series of a "ts" or "ucr" file, whose labels are no part of them."""
+class Histories(list[Values]):
+    """Series to go on from, and the step from time to time in them (None: they have no times)."""
+
+    def __init__(self, histories: Sequence[History]) -> None:
+        super().__init__(history.values for history in histories)
+        self.step = next((history.step for history in histories if history.step), None)
+
+
+def read_histories(path: str | Path, *, format: str | None = None, times: TimeReading = AS_IT_IS) -> Histories:
+    """Series to go on from; see `read_timed_histories`."""
+    return Histories(read_timed_histories(path, format=format, times=times))
+
+
+def read_timed_histories(
+    path: str | Path, *, format: str | None = None, times: TimeReading = AS_IT_IS
+) -> list[History]:
+    """Series to go on from, and their times where the file has them: "numbers" (one time step a row; the default for
+    every name but `.npy` and `.ts`), "npy", or the series of a "ts" or "ucr" file, whose labels are no part of them."""
     kind = series_format(path, format) or ("numbers" if format is None else _format(path, format))
     if kind == "numbers":
-        return [number_tables.steps(path)]
+        return [number_tables.steps(path, times)]
     if kind == "npy":
-        return arrays.histories(path)
-    return [example.values for example in read_labelled_series(path, format=kind, labelled=False)]
+        _check_has_times(kind, times)
+        return [History(values) for values in arrays.histories(path)]
+    examples = read_labelled_series(path, format=kind, labelled=False, times=times)
+    return [History(example.values) for example in examples]
+
+
+def _check_has_times(kind: str, times: TimeReading) -> None:
+    if given := times.given():
+        raise SettingsError(f"A file in format {kind!r} has no times; {', '.join(given)}: for 'numbers' and 'ts'.")
 
 
 def _format(path: str | Path, format: str | None) -> str:
