@@ -18,10 +18,12 @@ import numpy as np
 
 from stepscan.data.lines import read_lines
 from stepscan.data.numbers import Values, canonical_label, is_number, values_of, values_with_gaps
-from stepscan.data.steps import Step, TimeReading, checked, common_step, filled, regular
+from stepscan.data.regular import History, filled, regular
+from stepscan.data.steps import TimeReading, checked, common_step
 from stepscan.data.tables import filled_lines
 from stepscan.data.time_columns import Table, TimeColumns, find_times
-from stepscan.data.times import Times, looks_like_a_time, read_times
+from stepscan.data.time_formats import looks_like_a_time, read_times
+from stepscan.data.times import Times
 from stepscan.errors import DataError, SettingsError, nearest
 
 logger = logging.getLogger(__name__)
@@ -99,14 +101,6 @@ def tagged_steps(
         yield values[order], [tag for tag in tags if tag is not None]
 
 
-class History(NamedTuple):
-    """A series `[T, D]`, and when its steps are, where that is known."""
-
-    values: Values
-    times: Times | None = None
-    step: Step | None = None
-
-
 def steps(path: str | Path, times: TimeReading = AS_IT_IS) -> History:
     """One series `[T, D]`, one time step a row."""
     rows = [(line, _split(text)) for line, text in filled_lines(path)]
@@ -164,7 +158,7 @@ def _layout(rows: Sequence[Row], path: str | Path, label: _Label, times: TimeRea
     _tell(table, columns, times)
     if place is None and label.possible:
         last = max((i for i in range(len(first)) if i not in columns.left_out), default=-1)
-        if label.needed or (header is None and not _fits(first[last])):
+        if label.needed or not _fits(next(cells for _, cells in data if cells)[last]):
             place = -1 if last == len(first) - 1 else last
     return _Layout(place, columns), data
 

@@ -77,7 +77,8 @@ def read_examples(task: str, files: Files, reading: Reading = Reading()) -> tupl
     examples: Sequence[tuple[Any, Any]]
     if task == "classify" and numeric:
         series = read_labelled_series(files[0], **how)
-        examples = [_decided(number, one, reading.decision, files[0]) for number, one in enumerate(series, start=1)]
+        decided = (_decided(number, one, reading.decision, files[0]) for number, one in enumerate(series, start=1))
+        examples = [(one.values, one.label) for one in decided]
     elif task == "tag" and numeric:
         examples = read_tagged_series(files[0], **how)
     elif task == "classify":

@@ -3,7 +3,8 @@ is an error with file, line and reason: no value is guessed, none is left out.
 
 Formats, by the file's name (before any `.gz`) or by `format`:
 
-* "ts" (`.ts`): aeon's and sktime's; `v,v,…:second dimension:…:label` a line, under `@` lines and `@data` if there are.
+* "ts" (`.ts`): aeon's and sktime's; `v,v,…:second dimension:…:label` a line, under `@` lines and `@data` if there are;
+  with `@timeStamps true`, `(time,v)` in place of each value.
 * "npy" (`.npy`): see `stepscan.data.arrays`.
 * "ucr": the UCR archive's text, `label v v …` a line, with blanks, tabs or commas between.
 * "numbers": CSV of numbers, see `stepscan.data.number_tables`.
@@ -16,13 +17,15 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from stepscan.data import arrays, number_tables
+from stepscan.data import arrays, number_tables, pairs
 from stepscan.data.arrow import is_arrow
 from stepscan.data.lines import read_lines
-from stepscan.data.number_tables import AS_IT_IS, History
+from stepscan.data.number_tables import AS_IT_IS
 from stepscan.data.numbers import Values, canonical_label, stacked, values_of
-from stepscan.data.steps import TimeReading
+from stepscan.data.regular import History
+from stepscan.data.steps import Step, TimeReading
 from stepscan.data.tables import choose_format, filled_lines
+from stepscan.data.times import Times
 from stepscan.errors import DataError, SettingsError, nearest
 
 SERIES_FORMATS = ("ts", "npy", "ucr", "numbers")
@@ -34,6 +37,8 @@ class LabelledSeries(NamedTuple):
 
     values: Values
     label: str | None
+    times: Times | None = None  # where the file has them, as the step between them
+    step: Step | None = None
 
 
 class TaggedSeries(NamedTuple):
@@ -91,7 +96,7 @@ def stream_labelled_series(
     if kind in ("ucr", "npy"):
         _check_has_times(kind, times)
     if kind == "ts":
-        return _read_ts(path, labelled)
+        return _read_ts(path, labelled, times)
     if kind == "ucr":
         return (_ucr_row(row, path, line) for line, row in filled_lines(path))
     if kind == "npy":
@@ -158,7 +163,7 @@ def read_timed_histories(
         _check_has_times(kind, times)
         return [History(values) for values in arrays.histories(path)]
     examples = read_labelled_series(path, format=kind, labelled=False, times=times)
-    return [History(example.values) for example in examples]
+    return [History(example.values, example.times, example.step) for example in examples]
 
 
 def _check_has_times(kind: str, times: TimeReading) -> None:
@@ -186,25 +191,37 @@ class _Header(NamedTuple):
 
     labelled: bool | None = None
     classes: frozenset[str] = frozenset()
+    timed: bool = False
 
 
-def _read_ts(path: str | Path, labelled: bool) -> Iterator[LabelledSeries]:
+def _read_ts(path: str | Path, labelled: bool, times: TimeReading) -> Iterator[LabelledSeries]:
     header, rows = _ts_header(read_lines(path), path)
     has_labels = header.labelled if header.labelled is not None else True
     if labelled and not has_labels:
         raise DataError("its header says @classLabel false, but every series needs a class.", path=path)
+    if not header.timed:
+        _check_has_times("ts", times)
     first: tuple[int, int] | None = None
+    step: Step | None = None
     for line, row in _without_blank(rows, path):
-        *parts, label = row.strip().split(":") if has_labels else [*row.strip().split(":"), ""]
+        cut = pairs.parts(row.strip()) if header.timed else row.strip().split(":")
+        *parts, label = cut if has_labels else [*cut, ""]
         if not parts:
             reason = f"expected values, a colon and a label, but got {row.strip()[:40]!r}."
             raise DataError(reason, path=path, line=line)
-        values = [values_of(_cells(part), path, line, number) for number, part in enumerate(parts, start=1)]
-        first = first or (line, len(values))
-        if len(values) != first[1]:
-            reason = f"expected {first[1]} dimensions, as in line {first[0]}, but got {len(values)}."
+        first = first or (line, len(parts))
+        if len(parts) != first[1]:
+            reason = f"expected {first[1]} dimensions, as in line {first[0]}, but got {len(parts)}."
             raise DataError(reason, path=path, line=line)
-        yield LabelledSeries(stacked(values, path, line), _ts_label(label, header, path, line) if has_labels else None)
+        if header.timed:
+            series = pairs.series(parts, path, line, times, step)
+            step = step or series.step
+        else:
+            values = [values_of(_cells(part), path, line, number) for number, part in enumerate(parts, start=1)]
+            series = History(stacked(values, path, line))
+        yield LabelledSeries(
+            series.values, _ts_label(label, header, path, line) if has_labels else None, series.times, series.step
+        )
     if first is None:
         raise DataError("the file has a header but no series.", path=path)
 
@@ -245,13 +262,12 @@ def _ts_header(lines: Iterator[tuple[int, str]], path: str | Path) -> tuple[_Hea
 def _read_key(header: _Header, key: str, words: Sequence[str], path: str | Path, line: int) -> _Header:
     says = words[0].lower() if words else ""
     if key == "@timestamps" and says == "true":
-        reason = "expected plain values, but @timeStamps says that each has a time."
-        raise DataError(reason, path=path, line=line, hint="Write the values alone, at equal distances in time.")
+        return header._replace(timed=True)
     if key == "@classlabel":
         if says not in ("true", "false"):
             reason = f"expected true or false after @classLabel, but got {' '.join(words)[:40]!r}."
             raise DataError(reason, path=path, line=line)
-        return _Header(says == "true", frozenset(words[1:]))
+        return header._replace(labelled=says == "true", classes=frozenset(words[1:]))
     return header
 
 

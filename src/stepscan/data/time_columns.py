@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from stepscan.data.numbers import is_number
-from stepscan.data.times import Cells, epoch_of, is_whole, looks_like_a_time
+from stepscan.data.time_formats import Cells, epoch_of, is_whole, looks_like_a_time
 from stepscan.errors import DataError, nearest
 
 _NAMES = {"date", "dates", "datetime", "timestamp", "timestamps", "datum", "zeit", "fecha", "jahr", "epoch"}
@@ -157,7 +157,7 @@ def _is_number_of_time(table: Table, column: int) -> bool:
         return False
     places = [float(cell) for _, cell in cells]
     steps = [b - a for a, b in itertools.pairwise(places)]
-    return bool(steps) and (all(s > 0 for s in steps) or all(s < 0 for s in steps) or table.names is None)
+    return bool(steps) and (all(s > 0 for s in steps) or all(s < 0 for s in steps) or not table.name(column))
 
 
 def _are_days_in_digits(cells: Cells) -> bool:
@@ -190,7 +190,9 @@ def _is_year(cell: str) -> bool:
 def _counts_rows(table: Table, column: int) -> bool:
     """Whether a column counts rows: whole numbers without a name or under that of an index, each once."""
     cells = [cell for _, cell in table.column(column)]
-    if table.width < 2 or not all(map(is_whole, cells)) or table.name(column) not in _COUNTS:
+    if table.width < 2 or table.name(column) not in _COUNTS or not all(map(is_whole, cells)):
+        return False
+    if epoch_of(table.column(column)):
         return False
     numbers = [int(float(cell)) for cell in cells]
     steps = {b - a for a, b in itertools.pairwise(numbers)}
