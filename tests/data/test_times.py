@@ -270,9 +270,11 @@ def test_which_column(file, caplog):
         ("0,5\n1,6\n2,7\n", [[5], [6], [7]]),
         ("1,5\n2,6\n", [[1, 5], [2, 6]]),  # two rows do not count
         ("month,hour,x\n2021-01,9,1\n2021-02,8,2\n", [[9, 1], [8, 2]]),
+        ("bytes,x\n1500000000,1\n1500000017,2\n1500000050,3\n1500000055,4\n", None),
         ("ds,target\n2021-01,3\n2021-02,4\n", [[3], [4]]),
     ):
-        assert read_histories(file("a.csv", content))[0].tolist() == values, content
+        expected = values or np.loadtxt(content.splitlines()[1:], delimiter=",").tolist()
+        assert read_histories(file("a.csv", content))[0].tolist() == expected, content
     path = file("a.csv", "start,end,x\n2021-01-01,2021-01-02,3\n2021-01-02,2021-01-03,4\n")
     with pytest.raises(DataError, match="expected one column of times, got 2: column 'start', column 'end'"):
         read_histories(path)

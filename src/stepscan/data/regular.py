@@ -123,6 +123,8 @@ def _departs(
     expected = f"a time after {_said(times, before, path)}"
     if step is not None:
         due = times.write(step.after(times.places[before], 1, ends_months(times, step)))
+        if due == times.write(times.places[before]):  # the step is finer than what is written
+            due = f"a time {step}"
         trained = ", the model's" if reading.step else ""
         expected = f"{due} after {_said(times, before, path)} (the step is {step}{trained})"
     got, hint = f"got {_said(times, after)}", f"Bring the rows to this step, or {_IGNORE}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -135,7 +136,8 @@ def _is_date_and_clock(table: Table, places: Sequence[int]) -> bool:
 
 def _parts(table: Table, places: Sequence[int]) -> tuple[int, ...]:
     """Columns `year`, `month` and so on, that are one time together."""
-    found = {table.name(i): i for i in places if all(is_whole(cell) for _, cell in table.column(i))}
+    named = [i for i in places if table.name(i) in _PARTS]
+    found = {table.name(i): i for i in named if all(is_whole(cell) for _, cell in table.column(i))}
     parts = tuple(found[name] for name in itertools.takewhile(found.__contains__, _PARTS))
     return parts if len(parts) > 1 else ()
 
@@ -148,16 +150,19 @@ def _joined(parts: Sequence[str]) -> str:
 def _is_number_of_time(table: Table, column: int) -> bool:
     """Whether a column of numbers is named as a time, or has no other meaning than seconds since 1970."""
     cells = table.column(column)
-    if not all(is_number(cell) for _, cell in cells):
-        return False
     words = set(re.findall(r"[^\W\d_]+", table.name(column)))
     if words & _NAMES or (words & _TIME and words <= _TIME | _BESIDE_TIME):
-        return True
-    if epoch_of(cells) is None and not (table.names is None and column == 0 and _are_days_in_digits(cells)):
-        return False
-    places = [float(cell) for _, cell in cells]
-    steps = [b - a for a, b in itertools.pairwise(places)]
-    return bool(steps) and (all(s > 0 for s in steps) or all(s < 0 for s in steps) or not table.name(column))
+        return all(is_number(cell) for _, cell in cells)
+    if not table.name(column):
+        return epoch_of(cells) is not None or (table.names is None and column == 0 and _are_days_in_digits(cells))
+    return epoch_of(cells) is not None and _is_steady([int(float(cell)) for _, cell in cells])
+
+
+def _is_steady(numbers: Sequence[int]) -> bool:
+    """Whether numbers rise, or fall, mostly by the same: those of a clock, and not of a counter."""
+    steps = Counter(b - a for a, b in itertools.pairwise(numbers))
+    one_way = len({step > 0 for step in steps}) == 1 and 0 not in steps
+    return one_way and 2 * steps.most_common(1)[0][1] >= steps.total()
 
 
 def _are_days_in_digits(cells: Cells) -> bool:
@@ -189,15 +194,15 @@ def _is_year(cell: str) -> bool:
 
 def _counts_rows(table: Table, column: int) -> bool:
     """Whether a column counts rows: whole numbers without a name or under that of an index, each once."""
-    cells = [cell for _, cell in table.column(column)]
-    if table.width < 2 or table.name(column) not in _COUNTS or not all(map(is_whole, cells)):
+    if table.name(column) not in _COUNTS or (table.names is None and column > 0) or table.width < 2:
         return False
-    if epoch_of(table.column(column)):
+    cells = [cell for _, cell in table.column(column)]
+    if not all(map(is_whole, cells)) or epoch_of(table.column(column)):
         return False
     numbers = [int(float(cell)) for cell in cells]
     steps = {b - a for a, b in itertools.pairwise(numbers)}
     if table.names is None:
-        return column == 0 and len(numbers) > 2 and steps == {1} and numbers[0] in (0, 1)
+        return len(numbers) > 2 and steps == {1} and numbers[0] in (0, 1)
     if not table.name(column):
         return column == 0 or steps == {1}
     distinct = table.name(column) in _KEYS and len(set(numbers)) == len(numbers)
