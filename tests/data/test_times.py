@@ -321,6 +321,8 @@ def test_times_of_tagged_steps(file):
         first, second = read_tagged_series(file("a.csv", text), format="numbers")
         assert (first.values.tolist(), first.tags) == ([[1], [2], [3]], ["a", "b", "a"])
         assert (second.values.tolist(), second.tags) == ([[4], [5]], ["b", "b"])
+    long = "ms,x,tag\n" + "".join(f"{t},1,a\n" for t in range(0, 1500, 20)) + "\n1500,1,a\n1520,2,a\n1540,3,a\n"
+    assert len(read_tagged_series(file("e.csv", long.replace("ms", "time")), format="numbers")[1].tags) == 3
     last = file("b.csv", "x,activity,when\n1,a,2021-01-01\n2,b,2021-01-02\n")
     [series] = read_tagged_series(last, format="numbers")
     assert (series.values.tolist(), series.tags) == ([[1], [2]], ["a", "b"])
@@ -395,6 +397,15 @@ def test_steps_by_name():
     assert step_named("15 minutes") == Step("time", 900 * 10**9)
     assert step_named("0.02") == Step("number", 2 * 10**7)
     assert str(step_named("7 days")) == "1 week"
+    for step in (Step("number", 50_000), Step("number", 1234567 * 10**9 + 5), Step("time", 7), Step("month", 5)):
+        assert step_named(str(step)) == step
+
+
+def test_times_beyond_the_calendar(file):
+    [history] = read_timed_histories(file("a.csv", table(["9997", "9998"], "date")))
+    assert history.values.tolist() == [[0], [1]]
+    [history] = read_timed_histories(file("b.csv", table(["9998-01-01", "9999-01-01"])))
+    assert ahead(history.times, history.step, 2) == []
 
 
 def test_filled_is_a_copy():

@@ -91,7 +91,7 @@ def tagged_steps(
     rows = rows[next(i for i, (_, cells) in enumerate(rows) if cells) :]
     layout, data = _layout(rows, path, _Label(label_column, True, labelled), times)
     series = list(_parted_by_blanks(data))
-    moments = [_times(layout.columns, steps, path, times) for steps in series]
+    moments = list(_cut(_times(layout.columns, [row for steps in series for row in steps], path, times), series))
     step = common_step([one for one in moments if one], path, times)
     for steps, of_steps in zip(series, moments, strict=True):
         parted = [(line, *layout.parted(cells, path, line)) for line, cells in steps]
@@ -124,6 +124,14 @@ def _times(columns: TimeColumns, rows: Sequence[Row], path: str | Path, times: T
     if not columns.time or times.ignore:
         return None
     return read_times(columns.times(rows), path, times.day_first)
+
+
+def _cut(times: Times | None, series: Sequence[Sequence[Row]]) -> Iterator[Times | None]:
+    """The times of each series; how they are written is decided for all of them together."""
+    end = 0
+    for steps in series:
+        start, end = end, end + len(steps)
+        yield times and times._replace(places=times.places[start:end], lines=times.lines[start:end])
 
 
 def _parted_by_blanks(rows: Sequence[Row]) -> Iterator[list[Row]]:

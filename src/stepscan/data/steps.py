@@ -1,4 +1,4 @@
-"""The step from one time to the next: what it is, where a column departs from it, and how rows that lack are filled."""
+"""The step from one time to the next: what it is, its name, and the times that come next."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from stepscan.data.times import DAY, SECOND, Times, moment, place_of
+from stepscan.data.times import DAY, SECOND, Times, moment, place_of, plain
 from stepscan.errors import SettingsError
 
 logger = logging.getLogger(__name__)
@@ -60,7 +60,7 @@ class Step(NamedTuple):
         if self.unit == "business day":
             return "1 business day"
         if self.unit == "number":
-            return f"{self.size / SECOND:g}"
+            return plain(self.size)
         sizes = _IN_MONTHS if self.unit == "month" else _SIZES
         name, size = next((name, size) for name, size in sizes.items() if self.size % size == 0)
         count = self.size // size
@@ -97,9 +97,12 @@ class Step(NamedTuple):
 
 
 def ahead(times: Times, step: Step, count: int) -> list[str]:
-    """The times of the steps that come next, as the column writes times."""
+    """The times of the steps that come next, as the column writes times; none if they go beyond the year 9999."""
     last, ends = max(times.places), ends_months(times, step)
-    return [times.write(step.after(last, number, ends)) for number in range(1, count + 1)]
+    try:
+        return [times.write(step.after(last, number, ends)) for number in range(1, count + 1)]
+    except (ValueError, OverflowError):
+        return []
 
 
 def ends_months(times: Times, step: Step) -> bool:

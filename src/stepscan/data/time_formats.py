@@ -17,10 +17,8 @@ from stepscan.errors import DataError
 
 Cells = Sequence[tuple[int, str]]  # each with its line
 _MONTHS = {"janfebmaraprmayjunjulaugsepoctnovdec"[3 * n : 3 * n + 3]: n + 1 for n in range(12)}
-_CLOCK = (
-    r"(?:(?:T|,?\s+)(?P<H>\d{1,2}):(?P<M>\d\d)(?::(?P<S>\d\d)(?:[.,](?P<f>\d{1,9}))?)?\s*(?P<half>[AP]M)?"
-    r"\s*(?P<zone>Z|UTC|GMT|[+-]\d\d(?::?\d\d)?)?)?"
-)
+_OF_A_DAY = r"(?P<H>\d{1,4}):(?P<M>\d\d)(?::(?P<S>\d\d)(?:[.,](?P<f>\d{1,9}))?)?\s*(?P<half>[AP]M)?"
+_CLOCK = r"(?:(?:T|,?\s+)" + _OF_A_DAY + r"\s*(?P<zone>Z|UTC|GMT|[+-]\d\d(?::?\d\d)?)?)?"
 _YEAR = r"(?P<y>\d{4}|\d\d)"
 _NAME = r"(?P<name>[A-Z]{3,9})\.?"
 _ISO = r"(?P<y>\d{4})(?P<sep>[-/.])(?P<m>\d{1,2})(?P=sep)(?P<d>\d{1,2})" + _CLOCK
@@ -54,7 +52,7 @@ _WAYS = (
     _written(r"(?:[A-Z]{3,9},?\s+)?(?P<d>\d{1,2})[-/. ]+" + _NAME + r",?[-/ ]+" + _YEAR + _CLOCK),
     _written(r"(?:[A-Z]{3,9},?\s+)?" + _NAME + r"\s+(?P<d>\d{1,2}),?\s+(?P<y>\d{4})" + _CLOCK),
     _written(r"(?P<y>\d{4})(?P<m>\d\d)(?P<d>\d\d)T(?P<H>\d\d):?(?P<M>\d\d)(?::?(?P<S>\d\d))?(?P<zone>Z)?"),
-    _written(r"(?:(?P<days>\d+) days?,? )?(?P<H>\d{1,4}):(?P<M>\d\d)(?::(?P<S>\d\d)(?:[.,](?P<f>\d{1,9}))?)?", "clock"),
+    _written(r"(?:(?P<days>\d+) days?,? )?" + _OF_A_DAY, "clock"),
     _UNDECIDED,
 )
 
@@ -106,6 +104,9 @@ HINT = "Name the column of times with --time-column; omit it with --ignore-time.
 
 def _of_numbers(cells: Cells, path: str | Path) -> Times:
     for way in (_DIGITS, _DIGITS_OF_A_MONTH, _DIGITS_OF_A_YEAR):
+        numbers = {float(cell) for _, cell in cells}
+        if way is _DIGITS_OF_A_YEAR and max(numbers) - min(numbers) > 10 * len(numbers):
+            continue
         if all(_fits(way, cell) for _, cell in cells):
             return _of_texts(cells, way, path, None)
     lines = [line for line, _ in cells]

@@ -31,7 +31,7 @@ class Times(NamedTuple):
         if self.style in EPOCHS:
             return str(place // EPOCHS[self.style])
         if self.unit == "number":
-            return _plain(Decimal(place) / SECOND)
+            return plain(place)
         return _STYLES[self.style](place) + ("" if self.zone is None else _zone(self.zone))
 
 
@@ -58,8 +58,9 @@ def _write_clock(place: int) -> str:
     return text + (f".{rest:09d}".rstrip("0") if rest else "")
 
 
-def _plain(number: Decimal) -> str:
-    text = f"{number:f}"
+def plain(billionths: int) -> str:
+    """A number as it is written: `0.02`."""
+    text = f"{Decimal(billionths) / SECOND:f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
@@ -74,5 +75,5 @@ _STYLES: dict[str, Callable[[int], str]] = {
     "quarter": lambda place: f"{moment(place).year}-Q{(moment(place).month + 2) // 3}",
     "year": lambda place: f"{moment(place).year}",
     "clock": _write_clock,
-    "fractions": lambda place: _plain(Decimal(place) / SECOND),
+    "fractions": plain,
 }
