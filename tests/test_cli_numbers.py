@@ -7,6 +7,8 @@ import json
 import numpy as np
 import pytest
 
+from stepscan.data.reading import Reading
+
 SMALL = "--hidden-size 8 --embedding-size 4 --epochs 6 --batch-size 4 --learning-rate 0.03 --dropout 0 --quiet"
 
 
@@ -49,6 +51,83 @@ def test_tag(run, tmp_path):
     assert figures["accuracy"] > 0.9
     lines = run("predict", tmp_path / "m", "--input", bare, *numbers).out.splitlines()
     assert lines == [*(f"{x}\t{'+' if x > 0 else '-'}" for x in values[0]), ""]
+
+
+def monthly(places):
+    return "month,sales\n" + "".join(f"{2015 + i // 12}-{1 + i % 12:02},{100 + i + 10 * (i % 12)}\n" for i in places)
+
+
+@pytest.fixture(scope="module")
+def model_of_months(tmp_path_factory):
+    from stepscan.estimators.files import train
+
+    folder = tmp_path_factory.mktemp("months")
+    (folder / "a.csv").write_text(monthly(range(96)))
+    settings = {"season": 12, "hidden_size": 4, "embedding_size": 4, "epochs": 1}
+    train("generate", [folder / "a.csv"], folder / "m", settings=settings, reading=Reading(format="numbers"))
+    return folder / "m"
+
+
+def test_times_of_a_history(model_of_months, run, tmp_path):
+    """A forecast carries its times; a gap is filled as asked, and what is newest-first or daily is not forecast."""
+
+    def forecast(content, *options):
+        (tmp_path / "a.csv").write_text(content)
+        return run(
+            "generate", model_of_months, "--history", tmp_path / "a.csv", "--length", "2", "--seed", "0", *options
+        )
+
+    whole = forecast(monthly(range(60))).out
+    assert [line.split("\t")[4] for line in whole.splitlines()] == ["2020-01", "2020-02"]
+    rows = [json.loads(line) for line in forecast(monthly(range(60)), "--json").out.splitlines()]
+    assert [row["time"] for row in rows] == ["2020-01", "2020-02"]
+    head, *lines = monthly(range(60)).splitlines()
+    newest = "\n".join([head, *reversed(lines)])
+    result = forecast(newest)
+    assert (result.code, result.out) == (1, "")
+    assert "the newest row stands first" in result.words
+    assert forecast(newest, "--sort").out == whole
+    gap = monthly([*range(30), *range(32, 60)])
+    assert "line 32: expected 2017-07 after 2017-06 (line 31)" in forecast(gap).words
+    filled = forecast(gap, "--fill", "linear")
+    assert "2 missing rows were filled (--fill linear)" in filled.words
+    assert filled.out.splitlines()[0].split("\t")[4] == "2020-01"
+    daily = "day,x\n" + "".join(f"2021-01-{day:02},{day}\n" for day in range(1, 32))
+    result = forecast(daily)
+    assert (result.code, result.out) == (1, "")
+    assert "(the step is 1 month, the model's), got 2021-01-02" in result.words
+    numbers = ("--format", "numbers")
+    assert "the model's), got 2021-01-02" in run("evaluate", model_of_months, tmp_path / "a.csv", *numbers).words
+    assert "of numbers, from --history" in run("generate", model_of_months, "--sort").words
+
+
+def test_validation_has_the_step_of_the_training_data(run, tmp_path):
+    (tmp_path / "a.csv").write_text(monthly(range(96)))
+    (tmp_path / "b.csv").write_text("year,sales\n" + "".join(f"{1990 + i},{i}\n" for i in range(30)))
+    files = ("--train", tmp_path / "a.csv", "--valid", tmp_path / "b.csv", "--format", "numbers")
+    result = run("train", "generate", *files, "--out", tmp_path / "m", "--quiet")
+    assert (
+        "b.csv, line 3: expected a time 1 month after 1990 (line 2) (the step is 1 month, the model's), got 1991"
+        in result.words
+    )
+
+
+def test_times_of_a_tagger(run, tmp_path):
+    """A time stamp is no input: the same tags with it and without, and a series that skips steps is refused."""
+    values = np.random.default_rng(0).normal(size=(30, 4)).round(3)
+    path, bare, gap = (tmp_path / name for name in ("a.csv", "bare.csv", "gap.csv"))
+    tagged = [[f"{20 * t},{x},{'+' if x > 0 else '-'}" for t, x in enumerate(row)] for row in values]
+    path.write_text("timestamp,x,state\n" + "\n\n".join(map("\n".join, tagged)) + "\n")
+    bare.write_text("\n\n".join("\n".join(map(str, row)) for row in values) + "\n")
+    gap.write_text("timestamp,x,state\n0,1,+\n20,1,+\n40,1,+\n80,1,+\n")
+    numbers = ("--format", "numbers")
+    assert run("train", "tag", "--train", path, "--out", tmp_path / "m", *SMALL.split(), *numbers).code == 0
+    with_times = run("predict", tmp_path / "m", "--input", path, *numbers)
+    assert "column 'timestamp' is the time of the rows, not a value" in with_times.words
+    assert with_times.out == run("predict", tmp_path / "m", "--input", bare, *numbers).out
+    refused = run("predict", tmp_path / "m", "--input", gap, *numbers)
+    assert "gap.csv, line 5: expected 60 after 40 (line 4) (the step is 20), got 80: 1 row is missing" in refused.words
+    assert run("predict", tmp_path / "m", "--input", gap, *numbers, "--ignore-time").code == 0
 
 
 def test_refused(ts, models, run, tmp_path):

@@ -23,37 +23,43 @@ NAMES = """
 """
 OPTIONS = {
     "compare": """
-        --batch-size --cells --config --epochs --equal --field --format --hidden-size --json --label-column --layers
-        --learning-rate --out --quiet --seed --text-column --time-budget --train --valid task
+        --batch-size --cells --config --day-first --epochs --equal --field --fill --format --hidden-size --ignore-time
+        --json --label-column --layers --learning-rate --month-first --out --quiet --seed --sort --text-column
+        --time-budget --time-column --train --valid task
     """,
     "average": "--out --overwrite models",
-    "compress": "--field --format --json --label-column --out --overwrite --text-column --weights files model",
+    "compress": """
+        --day-first --field --fill --format --ignore-time --json --label-column --month-first --out --overwrite --sort
+        --text-column --time-column --weights files model
+    """,
     "bench": "--json --only --rounds --threads kind",
     "demo": "--only --seed",
     "evaluate": """
-        --bleu-tokenize --dynamic --field --format --horizon --json --label-column --per-line --skip-bad-lines
-        --text-column --with files model
+        --bleu-tokenize --day-first --dynamic --field --fill --format --horizon --ignore-time --json --label-column
+        --month-first --per-line --skip-bad-lines --sort --text-column --time-column --with files model
     """,
     "generate": """
-        --allow --forbid --history --interval --json --length --min-p --paths --prompt --repetition-penalty
-        --seed --stop --temperature --top-k --top-p --with model
+        --allow --day-first --fill --forbid --format --history --ignore-time --interval --json --length --min-p
+        --month-first --paths --prompt --repetition-penalty --seed --sort --stop --temperature --time-column --top-k
+        --top-p --with model
     """,
     "inspect": "--cell --hidden-size --input --json --length --out --seed model text",
     "predict": """
-        --beam-width --coverage-penalty --format --input --json --length-penalty --maximum-length
-        --minimum-length --n-best --output --prefix --text-column --with model texts
+        --beam-width --coverage-penalty --day-first --fill --format --ignore-time --input --json --length-penalty
+        --maximum-length --minimum-length --month-first --n-best --output --prefix --sort --text-column --time-column
+        --with model texts
     """,
     "reproduce": "--data --json --out --overwrite --quiet --seed --time-budget name",
     "train": """
-        --accumulate --attention --average-decay --batch-size --beam-width --bidirectional --cell
-        --character-size --checkpoint-every --clip-norm --clip-value --config --coverage-penalty --crf --decision
-        --device --dropout --embedding-dropout --embedding-size --embeddings --epochs --field --forget-bias
-        --format --head --hidden-size --init-from --initialisation --input-feeding --input-noise --json
-        --keep-case --label-column --label-smoothing --layers --learning-rate --length-penalty --logarithm
-        --lowercase --no-crf --no-input-feeding --no-logarithm --no-watch-gradients --not-residual --not-tied
-        --not-variational --one-direction --out --overwrite --patience --pooling --quiet --residual --resume
-        --season --seed --skip-bad-lines --source-tokenizer --spelling-size --t-max --tensorboard --text-column
-        --tied --time-budget --tokenizer --train --unknown-probability --valid --variational --vocabulary-size
+        --accumulate --attention --average-decay --batch-size --beam-width --bidirectional --cell --character-size
+        --checkpoint-every --clip-norm --clip-value --config --coverage-penalty --crf --day-first --decision --device
+        --dropout --embedding-dropout --embedding-size --embeddings --epochs --field --fill --forget-bias --format
+        --head --hidden-size --ignore-time --init-from --initialisation --input-feeding --input-noise --json --keep-case
+        --label-column --label-smoothing --layers --learning-rate --length-penalty --logarithm --lowercase --month-first
+        --no-crf --no-input-feeding --no-logarithm --no-watch-gradients --not-residual --not-tied --not-variational
+        --one-direction --out --overwrite --patience --pooling --quiet --residual --resume --season --seed
+        --skip-bad-lines --sort --source-tokenizer --spelling-size --step --t-max --tensorboard --text-column --tied
+        --time-budget --time-column --tokenizer --train --unknown-probability --valid --variational --vocabulary-size
         --warmup --watch-gradients --weight-decay --weight-drop --window --zoneout task
     """,
 }

@@ -156,12 +156,6 @@ def test_arrays_as_histories(tmp_path):
         ("@problemName x\n1:a\n", 2, "expected @data before the first series."),
         ("@problemName x\n", None, "expected series after @data, but the file ends in its header."),
         ("@classLabel maybe\n@data\n1:a", 1, "expected true or false after @classLabel, but got 'maybe'."),
-        (
-            "@timeStamps true\n@data\n(1,2):a\n",
-            1,
-            "expected plain values, but @timeStamps says that each has a time. Write the values alone, at equal "
-            "distances in time.",
-        ),
     ],
 )
 def test_ts_refused(content, line, reason, file, refused):

@@ -119,7 +119,7 @@ def test_refused(model):
 
 
 def test_command_line(run, tmp_path):
-    rows = [f"2000-{1 + t % 12:02},{x:.4f}" for t, x in enumerate(seasonal(80))]
+    rows = [f"{2000 + t // 12}-{1 + t % 12:02},{x:.4f}" for t, x in enumerate(seasonal(80))]
     path = tmp_path / "a.csv"
     path.write_text("date,value\n" + "\n".join(rows) + "\n")
     small = ["--hidden-size", "8", "--embedding-size", "4", "--epochs", "3", "--season", "6", "--logarithm", "--quiet"]
@@ -130,9 +130,11 @@ def test_command_line(run, tmp_path):
     assert figures["numbers"] == 6
     lines = run("generate", tmp_path / "m", "--history", path, "--length", "2", "--paths", "50", "--seed", "0").out
     [first, second] = [line.split("\t") for line in lines.splitlines()]
-    assert (first[0], second[0], len(first)) == ("1", "2", 4)
+    assert (first[0], first[4], second[0], second[4]) == ("1", "2006-09", "2", "2006-10")
     row = json.loads(run("generate", tmp_path / "m", "--history", path, "--length", "1", "--json").out)
-    assert row.keys() == {"step", "median", "low", "high"}
+    assert row.keys() == {"step", "time", "median", "low", "high"}
+    assert row["time"] == "2006-09"
+    assert ss.load(tmp_path / "m").step == "1 month"
     assert "use forecast (stepscan generate --history FILE)" in run("generate", tmp_path / "m").words
     said = run("generate", tmp_path / "m", "--history", path, "--with", tmp_path / "m").words
     assert "--with: for models of text; a forecast goes on from --history alone" in said
@@ -148,3 +150,52 @@ def test_command_line(run, tmp_path):
     assert "this model is one of numbers" in run("evaluate", tmp_path / "m", path, *numbers, "--per-line").words
     wrong = run("train", "generate", "--train", path, "--format", "csv", "--out", tmp_path / "n")
     assert "generate reads plain text, or numbers: ts, npy, ucr, numbers; not 'csv'" in wrong.words
+
+
+def _naive(series: np.ndarray, season: int, horizon: int) -> list[float]:
+    """Written out: what was one season before, or the last number; of a forecast, as far as was known."""
+    lag, known = max(1, season), len(series) - horizon
+    if not horizon:
+        return [abs(series[t - lag] - series[t]) for t in range(season + 1, len(series))]
+    said = list(series[:known])
+    for _ in range(horizon):
+        said.append(said[-lag])
+    return [abs(said[t] - series[t]) for t in range(known, len(series))]
+
+
+@pytest.mark.parametrize("season", [0, 1, 5])
+def test_every_length_and_horizon(season):
+    """Short series are forecast as a plain calculation says, or refused in words."""
+    numbers = np.random.default_rng(0).normal(size=2 * season + 40)
+    model = ss.LanguageModel(season=season, hidden_size=4, embedding_size=4, window=8, epochs=1).fit(numbers)
+    for length in range(1, 2 * season + 4):
+        series = numbers[:length]
+        if length < season + 2:
+            steps = "1 step" if length == 1 else f"{length} steps"
+            said = f"has {steps}, but at least {season + 2} are needed"
+            for use in (model.score, model.metrics, lambda given: model.forecast(given, 2)):
+                with pytest.raises(ss.SettingsError, match=said):
+                    use(series)
+            with pytest.raises(ss.SettingsError, match=f"validation series 1 {said}"):
+                ss.LanguageModel(season=season).fit(numbers, validation=series)
+            continue
+        assert np.isfinite(model.forecast(series, 2, paths=3).high).all()
+        assert model.score(series) == pytest.approx(-model.metrics(series)["nats"])
+        for horizon in range(length + 1):
+            if length - horizon < season + 2:
+                with pytest.raises(ss.SettingsError, match=r"shorter than every series|without its last \d+, has"):
+                    model.metrics(series, horizon=horizon)
+                continue
+            figures, errors = model.metrics(series, horizon=horizon), _naive(series, season, horizon)
+            assert figures["numbers"] == len(errors)
+            assert figures["naive_mae"] == pytest.approx(np.mean(errors))
+            assert figures["naive_rmse"] == pytest.approx(np.sqrt(np.mean(np.square(errors))))
+            if horizon:
+                middle = model.forecast(series[:-horizon], horizon).median[:, 0]
+                assert figures["mae"] == pytest.approx(np.abs(middle - series[-horizon:]).mean())
+
+
+def test_no_series_at_all(model):
+    for use in (model.score, model.metrics):
+        with pytest.raises(ss.SettingsError, match="expected at least one series of numbers, got none"):
+            use([])

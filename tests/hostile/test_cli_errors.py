@@ -57,6 +57,28 @@ DATA = [
     ("an empty line", "translate --train source.txt --train gap.txt", "gap.txt, line 2: the target is empty"),
     ("one side", "translate --train source.txt", "two files of 'lines', but got format 'lines' and 1 file"),
     ("three files", f"translate{' --train source.txt' * 3}", "translate takes one .tsv file or two files|got 3"),
+    (
+        "a gap in time",
+        "generate --format numbers --train gap.csv",
+        "gap.csv, line 4: expected 2021-03 after 2021-02 (line 3)|2 rows are missing|--fill linear|--ignore-time",
+    ),
+    (
+        "the newest first",
+        "generate --format numbers --train newest.csv",
+        "newest.csv, line 3: expected times in order, but the newest row stands first|--sort",
+    ),
+    ("a time twice", "generate --format numbers --train twice.csv", "twice.csv, line 4|got 2021-02 again. Remove one"),
+    ("day or month", "generate --format numbers --train either.csv", "either.csv, line 2|--day-first or --month-first"),
+    (
+        "a gap in tags",
+        "tag --format numbers --train tagged-gap.csv --time-column ms",
+        "tagged-gap.csv, line 5: expected 60 after 40 (line 4) (the step is 20), got 100: 2 rows are missing",
+    ),
+    ("no such column", "generate --format numbers --train gap.csv --time-column mnth", "Did you mean 'month'?"),
+    ("no such step", "generate --format numbers --train gap.csv --step fortnight", "step: expected a number of one of"),
+    ("times of text", "classify --train reviews.csv --sort", "--sort: for series of numbers (--format numbers), but"),
+    ("no tags to fill", "tag --format numbers --train tagged-gap.csv --fill zero", "--fill is not for tag"),
+    ("unknown fill", "generate --format numbers --train gap.csv --fill mean", "expected linear, previous, zero, got"),
     ("little text", "generate --train short-text.txt", "the text has 3 symbols, too few for 32 parallel streams"),
 ]
 SETTINGS = [

@@ -24,7 +24,8 @@ def main() -> None:
             stream.reconfigure(encoding="utf-8", errors=errors)
     warnings.showwarning = lambda message, *_, **__: say("[bold yellow]warning:[/bold yellow]", message)
     log = logging.getLogger("stepscan")
-    log.handlers, log.level = [Notes()], logging.INFO
+    log.handlers = [Notes()]
+    log.setLevel(logging.INFO)
     try:
         app()
     except Interrupted as interrupted:

@@ -82,6 +82,49 @@ READING: dict[str, tuple[Any, Any]] = {  # how data files are read: option → i
         Annotated[str, typer.Option(help="tag: which CoNLL-U field is the tag: upos, xpos, …", rich_help_panel=DATA)],
         "upos",
     ),
+    "time_column": (
+        Annotated[
+            str | None,
+            typer.Option(
+                help='Numbers: column of the times, likewise; "none": every column holds values.', rich_help_panel=DATA
+            ),
+        ],
+        None,
+    ),
+    "ignore_time": (
+        Annotated[
+            bool,
+            typer.Option(
+                "--ignore-time",
+                help="Numbers: take rows as they stand, whatever their times.",
+                rich_help_panel=DATA,
+            ),
+        ],
+        False,
+    ),
+    "sort": (
+        Annotated[bool, typer.Option("--sort", help="Numbers: sort the rows by time.", rich_help_panel=DATA)],
+        False,
+    ),
+    "fill": (
+        Annotated[
+            str | None,
+            typer.Option(help="generate, numbers: fill gaps: linear, previous or zero.", rich_help_panel=DATA),
+        ],
+        None,
+    ),
+    "day_first": (
+        Annotated[
+            bool | None,
+            typer.Option(
+                "--day-first/--month-first",
+                help="Numbers: whether 01/02/2021 is in February; decided from the whole column if not given.",
+                rich_help_panel=DATA,
+                show_default=False,
+            ),
+        ],
+        None,
+    ),
     "skip_bad_lines": (
         Annotated[
             bool,

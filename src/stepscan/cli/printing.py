@@ -48,6 +48,12 @@ def _in_a_line(figures: dict[str, Any]) -> str:
     return " · ".join(f"{n} {v:.4f}" if isinstance(v, float) else f"{n} {v}" for n, v in figures.items())
 
 
+def as_forecast_line(row: dict[str, Any]) -> str:
+    """A step of a forecast: its number, median, low and high, and its time if that is known."""
+    numbers = (",".join(f"{x:.6g}" for x in row[name]) for name in ("median", "low", "high"))
+    return "\t".join([str(row["step"]), *numbers, *([row["time"]] if "time" in row else [])])
+
+
 def as_lines(row: dict[str, Any]) -> list[str]:
     """What `predict` says of a text: one line, or for a tagger one a token and a blank one."""
     if "tags" in row:

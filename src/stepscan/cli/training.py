@@ -115,6 +115,10 @@ def train(
     logarithm: Annotated[
         bool | None, option(MODEL, "generate, numbers: learn their logarithms.", "--logarithm/--no-logarithm")
     ] = None,
+    step: Annotated[
+        str | None,
+        option(MODEL, "generate, numbers: time between two steps, such as month; else that of the data."),
+    ] = None,
     residual: Annotated[
         bool | None, option(MODEL, "Add what a layer takes to what it gives.", "--residual/--not-residual")
     ] = None,

@@ -12,7 +12,7 @@ import typer
 
 from stepscan.cli.loading import load
 from stepscan.cli.options import JSON, OUTPUT, WITH, app, option, reads_data
-from stepscan.cli.printing import as_lines, print_figures, report
+from stepscan.cli.printing import as_forecast_line, as_lines, print_figures, report
 from stepscan.errors import ModelFormatError, SettingsError
 from stepscan.machine import cores
 
@@ -121,6 +121,7 @@ def predict(
 
 
 @app.command(epilog="Example: stepscan generate model --prompt 'ROMEO:' --length 300 --temperature 0.8 --seed 1")
+@reads_data("text_column", "label_column", "field", "skip_bad_lines")
 def generate(
     model: Annotated[Path, typer.Argument(help="Model folder of a language model.")],
     prompt: Annotated[str, typer.Option(help="How the text begins.")] = "",
@@ -141,6 +142,7 @@ def generate(
     ] = None,
     interval: Annotated[float, typer.Option(help="Numbers: share of outcomes between low and high.")] = 0.9,
     paths: Annotated[int, typer.Option(min=1, help="Numbers: simulations that a forecast is made of.")] = 500,
+    reading: Any = None,
     with_: WITH = None,
     as_json: JSON = False,
 ) -> None:
@@ -158,19 +160,15 @@ def generate(
         given |= {"repetition-penalty": repetition_penalty != 1}
         if of_text := [f"--{name}" for name, value in given.items() if value]:
             raise SettingsError(f"{', '.join(of_text)}: for models of text; a forecast goes on from --history alone")
-        from stepscan.data.series import read_histories
+        from stepscan.runtime.files import forecasts
 
-        [series, *more] = read_histories(history)
-        if more:
-            raise SettingsError(f"{history} holds {len(more) + 1} series; a forecast is of one")
         forecaster = load(model, needs="forecasts have no native kernel")
         _check_writes(model, forecaster)
-        found = forecaster.forecast(series, length, interval=interval, paths=paths, seed=seed)
-        for step, values in enumerate(zip(*found, strict=True), start=1):
-            row = {name: value.tolist() for name, value in zip(found._fields, values, strict=True)}
-            numbers = "\t".join(",".join(f"{x:.6g}" for x in value) for value in row.values())
-            print(json.dumps({"step": step, **row}) if as_json else f"{step}\t{numbers}")
+        for row in forecasts(forecaster, history, length, reading=reading, interval=interval, paths=paths, seed=seed):
+            print(json.dumps(row) if as_json else as_forecast_line(row))
         return
+    if asked := [*reading.times.given(), *(["--format"] if reading.format else [])]:
+        raise SettingsError(f"{', '.join(asked)}: for forecasts of numbers, from --history")
     if (interval, paths) != (0.9, 500):
         raise SettingsError("--interval and --paths are for forecasts of numbers, from --history")
     writer = load(model, with_ or ())

@@ -2,14 +2,14 @@
 between series; one time step a row and no label, to forecast from.
 
 A header is recognised by cells that are no numbers where numbers are to be. The label's column is the one named, or the
-header's `label`, `class` or `target`, or else the last. To forecast from, a first column of dates (`1949-01`, or
-under a name such as `date`) is the time and not a dimension.
+header's `label`, `class` or `target`, or else the last. A column of times is no dimension: it says in which order the
+steps come, and that none is missing; see `stepscan.data.time_columns` and `stepscan.data.steps`.
 """
 
 from __future__ import annotations
 
 import csv
-import re
+import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -17,34 +17,49 @@ from typing import NamedTuple
 import numpy as np
 
 from stepscan.data.lines import read_lines
-from stepscan.data.numbers import Values, canonical_label, is_number, values_of
+from stepscan.data.numbers import Values, canonical_label, is_number, values_of, values_with_gaps
+from stepscan.data.regular import History, filled, regular
+from stepscan.data.steps import TimeReading, checked, common_step
 from stepscan.data.tables import filled_lines
-from stepscan.errors import DataError, nearest
+from stepscan.data.time_columns import Table, TimeColumns, find_times
+from stepscan.data.time_formats import looks_like_a_time, read_times
+from stepscan.data.times import Times
+from stepscan.errors import DataError, SettingsError, nearest
 
+logger = logging.getLogger(__name__)
 _LABELS = ("label", "class", "target")
-_TIMES = ("date", "time", "timestamp", "datetime", "month", "ds")
-_DATE = re.compile(r"\d{4}[-/]\d{1,2}([-/]\d{1,2})?([T ]\d.*)?")
 Row = tuple[int, list[str]]
+AS_IT_IS = TimeReading()
+
+
+class _Label(NamedTuple):
+    """What is known of a file before it is read: of the label's column, and whether all rows are of one width."""
+
+    column: str | int | None
+    possible: bool
+    needed: bool
+    even: bool = True
+
+
+_NONE = _Label(None, possible=False, needed=False)
 
 
 class _Layout(NamedTuple):
-    """Which column of a row is the label's, and whether the first row is a header."""
+    """Which columns of a row are not values: the label's, the time's, those that count rows."""
 
     label: int | None  # from 0; -1 is the last
-    header: list[str] | None
+    columns: TimeColumns
 
     def parted(self, cells: Sequence[str], path: str | Path, line: int) -> tuple[list[str], str | None]:
         """The numbers' cells and the label of a row."""
-        if self.header and len(cells) != len(self.header):
-            reason = f"expected {len(self.header)} fields, as in the header, but got {len(cells)}."
-            raise DataError(reason, path=path, line=line)
         if self.label is None:
-            return list(cells), None
+            return [cell for i, cell in enumerate(cells) if i not in self.columns.left_out], None
         if self.label >= len(cells):
             reason = f"the label is to be in column {self.label + 1}, but the columns go from 1 to {len(cells)}."
             raise DataError(reason, path=path, line=line)
-        numbers = list(cells)
-        label = canonical_label(numbers.pop(self.label))
+        place = self.label % len(cells)
+        label = canonical_label(cells[place])
+        numbers = [cell for i, cell in enumerate(cells) if i != place and i not in self.columns.left_out]
         if not label or not numbers:
             reason = "the label is empty." if numbers else "expected numbers and a label, but there is one cell alone."
             raise DataError(reason, path=path, line=line)
@@ -52,79 +67,146 @@ class _Layout(NamedTuple):
 
 
 def labelled_rows(
-    path: str | Path, label_column: str | int | None, labelled: bool
+    path: str | Path, label_column: str | int | None, labelled: bool, times: TimeReading = AS_IT_IS
 ) -> Iterator[tuple[Values, str | None]]:
-    """One series of one dimension a row, `[T, 1]`, and its label; without a header, T may differ from row to row."""
+    """One series of one dimension a row, `[T, 1]`, and its label; without a header, T may differ from row to row.
+
+    A time or number that a row has beside its values is left out."""
+    if times.sort or times.fill:
+        raise SettingsError(f"--sort and --fill are for one step a row, but each row of {path} is a series")
     rows = [(line, _split(text)) for line, text in filled_lines(path)]
-    layout = _layout(rows[0], path, label_column, labelled)
-    for line, cells in _data(rows, layout, path):
+    layout, data = _layout(rows, path, _Label(label_column, True, labelled, even=False), times)
+    for line, cells in data:
         numbers, label = layout.parted(cells, path, line)
         yield values_of(numbers, path, line)[:, None], label
 
 
 def tagged_steps(
-    path: str | Path, label_column: str | int | None, labelled: bool
+    path: str | Path, label_column: str | int | None, labelled: bool, times: TimeReading = AS_IT_IS
 ) -> Iterator[tuple[Values, list[str]]]:
     """Series `[T, D]` and their T tags (none where there is no such column): one step a row, a blank line between."""
+    if times.fill:
+        raise SettingsError("--fill is for series without tags; part the series by a blank line where rows are missing")
     rows = [(line, _split(text) if text.strip() else []) for line, text in read_lines(path)]
     rows = rows[next(i for i, (_, cells) in enumerate(rows) if cells) :]
-    layout = _layout(rows[0], path, label_column, labelled)
-    steps: list[tuple[Values, str | None]] = []
-    width = len(rows[0][1])
-    for line, cells in [*_data(rows, layout, path), (len(rows) + 1, [])]:
-        if cells:
-            _check_width(cells, width, rows[0][0], path, line)
-            numbers, tag = layout.parted(cells, path, line)
-            steps.append((values_of(numbers, path, line), tag))
-        elif steps:
-            yield np.stack([values for values, _ in steps]), [tag for _, tag in steps if tag is not None]
-            steps = []
+    layout, data = _layout(rows, path, _Label(label_column, True, labelled), times)
+    series = list(_parted_by_blanks(data))
+    moments = list(_cut(_times(layout.columns, [row for steps in series for row in steps], path, times), series))
+    step = common_step([one for one in moments if one], path, times)
+    for steps, of_steps in zip(series, moments, strict=True):
+        parted = [(line, *layout.parted(cells, path, line)) for line, cells in steps]
+        values = np.stack([values_of(numbers, path, line) for line, numbers, _ in parted])
+        order = regular(of_steps, step, path, times).order if of_steps else range(len(steps))
+        tags = [parted[i][2] for i in order]
+        yield values[order], [tag for tag in tags if tag is not None]
 
 
-def steps(path: str | Path) -> Values:
+def steps(path: str | Path, times: TimeReading = AS_IT_IS) -> History:
     """One series `[T, D]`, one time step a row."""
     rows = [(line, _split(text)) for line, text in filled_lines(path)]
     line, first = rows[0]
-    start = 1 if _DATE.fullmatch(first[0]) else 0
-    header = first if not all(map(_fits, first[start:])) else None
-    data = _data(rows, _Layout(None, header), path)
-    named = header is not None and header[0].casefold() in _TIMES
-    start = 1 if named or _DATE.fullmatch(data[0][1][0]) else 0
-    if start >= len(first):
+    layout, data = _layout(rows, path, _NONE, times)
+    if len(layout.columns.left_out) >= len(first):
         raise DataError("expected a column of numbers beside that of dates.", path=path, line=line)
-    for number, cells in data:
-        _check_width(cells, len(first), line, path, number)
-    return np.stack([values_of(cells[start:], path, number) for number, cells in data])
+    read = values_with_gaps if times.fill else values_of
+    values = np.stack([read(layout.parted(cells, path, number)[0], path, number) for number, cells in data])
+    moments = _times(layout.columns, data, path, times)
+    if moments is None:
+        if times.sort:
+            raise SettingsError(f"--sort: {path} has no column of times to sort by; name it with --time-column")
+        return History(filled(values, times.fill, path))
+    step = common_step([moments], path, times if not layout.columns.counting else times._replace(step=""))
+    values = filled(regular(moments, step, path, times).of(values), times.fill, path)
+    return History(values, None if layout.columns.counting else moments, step)
+
+
+def _times(columns: TimeColumns, rows: Sequence[Row], path: str | Path, times: TimeReading) -> Times | None:
+    if not columns.time or times.ignore:
+        return None
+    return read_times(columns.times(rows), path, times.day_first)
+
+
+def _cut(times: Times | None, series: Sequence[Sequence[Row]]) -> Iterator[Times | None]:
+    """The times of each series; how they are written is decided for all of them together."""
+    end = 0
+    for steps in series:
+        start, end = end, end + len(steps)
+        yield times and times._replace(places=times.places[start:end], lines=times.lines[start:end])
+
+
+def _parted_by_blanks(rows: Sequence[Row]) -> Iterator[list[Row]]:
+    steps: list[Row] = []
+    for row in [*rows, (0, [])]:
+        if row[1]:
+            steps.append(row)
+        elif steps:
+            yield steps
+            steps = []
 
 
 def _split(text: str) -> list[str]:
     return [cell.strip() for cell in next(csv.reader([text]))]
 
 
-def _data(rows: list[Row], layout: _Layout, path: str | Path) -> list[Row]:
-    data = rows[1:] if layout.header else rows
+def _layout(rows: Sequence[Row], path: str | Path, label: _Label, times: TimeReading) -> tuple[_Layout, Sequence[Row]]:
+    """What the columns hold, and the rows of data."""
+    checked(times)
+    line, first = rows[0]
+    place = _asked_for(first, label.column, path, line) if label.possible else None
+    named = place is not None and not str(label.column).isdigit()
+    header = first if named or _is_header(rows, place, label.possible) else None
+    data = rows[1:] if header else rows
     if not any(cells for _, cells in data):
-        raise DataError("the file has a header but no rows.", path=path, line=rows[0][0])
-    return data
+        raise DataError("the file has a header but no rows.", path=path, line=line)
+    for number, cells in data:
+        if cells and (header or label.even):
+            _check_width(cells, first, "the header" if header else f"line {line}", path, number)
+    table = Table(path, header, [row for row in data if row[1]], place)
+    columns = find_times(table, times.column)
+    _tell(table, columns, times)
+    if place is None and label.possible:
+        last = max((i for i in range(len(first)) if i not in columns.left_out), default=-1)
+        if label.needed or not _fits(next(cells for _, cells in data if cells)[last]):
+            place = -1 if last == len(first) - 1 else last
+    return _Layout(place, columns), data
 
 
-def _layout(first: Row, path: str | Path, label_column: str | int | None, labelled: bool) -> _Layout:
-    line, cells = first
-    wanted = None if label_column is None else str(label_column)
-    if wanted and wanted.isascii() and wanted.isdigit() and int(wanted) > 0:
-        place = int(wanted) - 1
-        numbers = [cell for i, cell in enumerate(cells) if i != place]
-        return _Layout(place, None if all(map(_fits, numbers)) else cells)
-    folded = [cell.casefold() for cell in cells]
-    if wanted is not None:
-        if wanted.casefold() not in folded:
-            hint = nearest(wanted, cells).strip()
-            raise DataError(f"the first line has no column {wanted!r}.", path=path, line=line, hint=hint)
-        return _Layout(folded.index(wanted.casefold()), cells)
-    named = [folded.index(name) for name in _LABELS if name in folded]
-    if not named and all(map(_fits, cells[:-1])):
-        return _Layout(-1 if labelled or not _fits(cells[-1]) else None, None)
-    return _Layout(named[0] if named else -1 if labelled else None, cells)
+def _asked_for(first: list[str], column: str | int | None, path: str | Path, line: int) -> int | None:
+    """The label's place where the user or the header names it."""
+    folded = [cell.casefold() for cell in first]
+    if column is None:
+        return next((folded.index(name) for name in _LABELS if name in folded), None)
+    wanted = str(column)
+    if wanted.isascii() and wanted.isdigit() and int(wanted) > 0:
+        return int(wanted) - 1
+    if wanted.casefold() not in folded:
+        hint = nearest(wanted, first).strip()
+        raise DataError(f"the first line has no column {wanted!r}.", path=path, line=line, hint=hint)
+    return folded.index(wanted.casefold())
+
+
+def _is_header(rows: Sequence[Row], label: int | None, label_possible: bool) -> bool:
+    """Whether the first row has a word, or a time, where the next has a number; the label's column may have either."""
+    first = rows[0][1]
+    following = next((cells for _, cells in rows[1:] if cells), first)
+    numbers = [i for i, cell in enumerate(first) if i != label and not looks_like_a_time(cell)]
+    if label is None and label_possible:
+        numbers = numbers[:-1]
+    above = [i for i in range(min(len(first), len(following))) if looks_like_a_time(first[i])]
+    return (
+        not all(_fits(first[i]) for i in numbers)
+        or any(is_number(following[i]) for i in above)
+        or (not first[0] and following[0] != "")
+    )
+
+
+def _tell(table: Table, columns: TimeColumns, times: TimeReading) -> None:
+    """Log which columns are no values."""
+    what = "is left out unread" if times.ignore else "is the time of the rows, not a value"
+    if columns.time and not columns.counting:
+        logger.info(f"{table.path}: {' with '.join(map(table.quoted, columns.time))} {what}")
+    for place in (*(columns.time if columns.counting else ()), *columns.counts):
+        logger.info(f"{table.path}: {table.quoted(place)} counts the rows and is left out")
 
 
 def _fits(text: str) -> bool:
@@ -132,6 +214,7 @@ def _fits(text: str) -> bool:
     return is_number(text) or text in ("", "?")
 
 
-def _check_width(cells: Sequence[str], width: int, first: int, path: str | Path, line: int) -> None:
-    if len(cells) != width:
-        raise DataError(f"expected {width} fields, as in line {first}, but got {len(cells)}.", path=path, line=line)
+def _check_width(cells: Sequence[str], first: Sequence[str], where: str, path: str | Path, line: int) -> None:
+    if len(cells) != len(first):
+        reason = f"expected {len(first)} fields, as in {where}, but got {len(cells)}."
+        raise DataError(reason, path=path, line=line)

@@ -45,6 +45,14 @@ def values_of(cells: Sequence[str], path: str | Path, line: int, dimension: int 
     raise DataError(f"{where} is {text[:40]!r}, not a finite number.", path=path, line=line)
 
 
+def values_with_gaps(cells: Sequence[str], path: str | Path, line: int) -> Values:
+    """As `values_of`, but a missing value is NaN."""
+    missing = [cell.strip().lower() in _MISSING for cell in cells]
+    values = values_of(["0" if lacks else cell for cell, lacks in zip(cells, missing, strict=True)], path, line)
+    values[missing] = np.nan
+    return values
+
+
 def stacked(dimensions: Sequence[Values], path: str | Path, line: int) -> Values:
     """D dimensions of T values each → `[T, D]`; a DataError if their lengths differ."""
     for number, values in enumerate(dimensions, start=1):

@@ -29,6 +29,7 @@ from stepscan.data.series import (
     stream_labelled_series,
     stream_tagged_series,
 )
+from stepscan.data.steps import TimeReading
 from stepscan.errors import DataError, SettingsError
 
 Files = Sequence[str | Path]
@@ -42,7 +43,17 @@ class Reading(NamedTuple):
     label_column: str | None = None
     field: str = "upos"
     decision: str = "class"  # what a classifier decides; see `stepscan.data.labels`
+    time_column: str | None = None  # of numbers, as the next five; see `stepscan.data.steps.TimeReading`
+    ignore_time: bool = False
+    sort: bool = False
+    fill: str | None = None
+    day_first: bool | None = None
+    step: str = ""
     bad_lines: BadLines | None = None  # counts what it skips; without it the first bad line is an error
+
+    @property
+    def times(self) -> TimeReading:
+        return TimeReading(self.time_column, self.ignore_time, self.sort, self.fill, self.day_first, self.step)
 
 
 def read_examples(task: str, files: Files, reading: Reading = Reading()) -> tuple[Any, ...]:  # noqa: B008
@@ -57,15 +68,19 @@ def read_examples(task: str, files: Files, reading: Reading = Reading()) -> tupl
         takes = "one .tsv file or two files, the source's and the target's," if task == "translate" else "one file"
         raise SettingsError(f"{task} takes {takes} as data, got {len(files)}: {', '.join(map(str, files))}")
     numeric = series_format(files[0], reading.format) is not None
+    if not numeric:
+        _check_no_times(files[0], reading)
     bad = reading.bad_lines
     if numeric and bad is not None:
         raise SettingsError(f"--skip-bad-lines is for texts, but {files[0]} holds numbers: mend it")
+    how: dict[str, Any] = {"format": reading.format, "label_column": reading.label_column, "times": reading.times}
     examples: Sequence[tuple[Any, Any]]
     if task == "classify" and numeric:
-        series = read_labelled_series(files[0], format=reading.format, label_column=reading.label_column)
-        examples = [_decided(number, one, reading.decision, files[0]) for number, one in enumerate(series, start=1)]
+        series = read_labelled_series(files[0], **how)
+        decided = (_decided(number, one, reading.decision, files[0]) for number, one in enumerate(series, start=1))
+        examples = [(one.values, one.label) for one in decided]
     elif task == "tag" and numeric:
-        examples = read_tagged_series(files[0], format=reading.format, label_column=reading.label_column)
+        examples = read_tagged_series(files[0], **how)
     elif task == "classify":
         examples = read_labelled(
             files[0],
@@ -82,7 +97,7 @@ def read_examples(task: str, files: Files, reading: Reading = Reading()) -> tupl
     elif task == "translate":
         examples = read_parallel(files, format=reading.format, bad_lines=bad)
     elif numeric:
-        return (read_histories(files[0], format=reading.format),)
+        return (read_histories(files[0], format=reading.format, times=reading.times),)
     elif is_arrow(files[0]):
         return ("\n".join(read_texts(files[0], bad_lines=bad)),)
     elif reading.format is not None:
@@ -100,10 +115,11 @@ def reading_of(files: Files, reading: Reading) -> Reading:
     return reading._replace(text_column=None, label_column=None) if has_none else reading
 
 
+_TIMES = {"time_column", "ignore_time", "day_first"}
 _USES = {
-    "classify": {"format", "text_column", "label_column", "decision"},
-    "generate": {"format"},
-    "tag": {"format", "field", "label_column"},
+    "classify": {"format", "text_column", "label_column", "decision", "sort", "fill", *_TIMES},
+    "generate": {"format", "sort", "fill", "step", *_TIMES},
+    "tag": {"format", "field", "label_column", "sort", *_TIMES},
     "translate": {"format"},
 }
 
@@ -113,6 +129,11 @@ def _check_used(task: str, reading: Reading) -> None:
     for name, value in reading._asdict().items():
         if value != Reading._field_defaults[name] and name not in {"bad_lines", *_USES[task]}:
             raise SettingsError(f"--{name.replace('_', '-')} is not for {task}")
+
+
+def _check_no_times(path: str | Path, reading: Reading) -> None:
+    if given := reading.times.given():
+        raise SettingsError(f"{', '.join(given)}: for series of numbers (--format numbers), but {path} holds text")
 
 
 def _decided(number: int, series: LabelledSeries, decision: str, path: str | Path) -> LabelledSeries:
@@ -130,8 +151,9 @@ def stream_inputs(task: str, numeric: bool, file: str | Path, reading: Reading) 
         if not numeric:
             raise SettingsError(f"{file} holds numbers, but the model reads texts")
         stream = stream_tagged_series if task == "tag" else stream_labelled_series
-        series: Any = stream(file, format=reading.format, labelled=False)
+        series: Any = stream(file, format=reading.format, labelled=False, times=reading.times)
         return (({"series": number}, one.values) for number, one in enumerate(series, start=1))
+    _check_no_times(file, reading)
     if task == "tag":
         return named_sentences(stream_sentences(file, format=reading.format))
     return named_texts(stream_texts(file, format=reading.format, text_column=reading.text_column))

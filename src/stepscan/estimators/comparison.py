@@ -15,13 +15,12 @@ from rich.console import Console
 from rich.table import Table
 
 from stepscan.data.lines import write_lines
-from stepscan.data.reading import Files, Reading, read_examples, reading_of
+from stepscan.data.reading import Files, Reading
 from stepscan.errors import Interrupted, SettingsError, StepscanError, nearest
 from stepscan.estimators.architecture import cell_names
 from stepscan.estimators.base import Estimator
 from stepscan.estimators.curves import check_drawing, draw
-from stepscan.estimators.files import fit_on, make_estimator
-from stepscan.runtime.files import reading_for
+from stepscan.estimators.files import fit_on, make_estimator, read_for
 from stepscan.training.loop import Task
 from stepscan.training.settings import TrainingSettings
 
@@ -80,9 +79,9 @@ def compare(
     if equal == "time":
         shared |= {"epochs": _MANY, "patience": _MANY}
     first = make_estimator(task, {**shared, "cell": cells[0]})
-    reading = reading_for(first, reading)
-    examples = read_examples(task, train_files, reading)
-    validation = read_examples(task, valid_files, reading_of(valid_files, reading)) if valid_files else None
+    examples, validation = read_for(first, train_files, valid_files, reading)
+    if task == "generate":
+        shared["step"] = first.step
     template = _untrained(first, examples, validation, train_files)
     contenders = list(_contenders(template, cells, equal))
     rows: list[dict[str, Any]] = []

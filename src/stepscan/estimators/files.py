@@ -49,9 +49,7 @@ def train(
     checkpoints = _start(Path(out), overwrite=overwrite, resume=resume)
     started = time.perf_counter()
     estimator = make_estimator(task, {**settings, "checkpoints": checkpoints, "resume": resume})
-    reading = reading_for(estimator, reading)
-    examples = read_examples(task, train_files, reading)
-    validation = read_examples(task, valid_files, reading_of(valid_files, reading)) if valid_files else None
+    examples, validation = read_for(estimator, train_files, valid_files, reading)
     fit_on(estimator, examples, validation, train_files)
     try:
         estimator.save(out, overwrite=True)
@@ -112,6 +110,21 @@ def average_folders(paths: Files, out: str | Path, *, overwrite: bool = False) -
 def load_together(path: str | Path, others: Files = ()) -> Estimator:
     """A model, or the ensemble of it and others."""
     return ensemble([load(one) for one in (path, *others)])
+
+
+def read_for(
+    estimator: Any, train_files: Files, valid_files: Files, reading: Reading
+) -> tuple[tuple[Any, ...], tuple[Any, ...] | None]:
+    """What an estimator is to be fitted on and, if there are files of it, judged by; both have one step from time to
+    time, which becomes the estimator's."""
+    examples = read_examples(estimator.task, train_files, reading_for(estimator, reading))
+    step = getattr(examples[0], "step", None)
+    if step is not None:
+        estimator.step = str(step)
+    if not valid_files:
+        return examples, None
+    reading = reading_for(estimator, reading)
+    return examples, read_examples(estimator.task, valid_files, reading_of(valid_files, reading))
 
 
 def fit_on(estimator: Any, examples: tuple[Any, ...], validation: tuple[Any, ...] | None, files: Files) -> None:

@@ -10,6 +10,7 @@ import torch
 
 from stepscan.data.batching import Batch, pad_numbers
 from stepscan.data.numbers import Values
+from stepscan.data.steps import step_named
 from stepscan.errors import SettingsError
 from stepscan.estimators.base import Estimator
 from stepscan.estimators.examples import Buckets
@@ -46,6 +47,7 @@ class Forecasting(Estimator):
     head: str
     season: int
     logarithm: bool
+    step: str
     input_noise: float
     dropout: float
 
@@ -97,6 +99,7 @@ class Forecasting(Estimator):
 
     def _fit_series(self, X: Any, validation: Any) -> Self:
         with self._fitting() as settings:
+            step_named(self.step)
             series = checked_series(several(X))
             self.tokenizers_, self.labels_ = {}, None
             held_out = None if validation is None else checked_series(several(validation), series[0].shape[1])
@@ -108,6 +111,8 @@ class Forecasting(Estimator):
                 Bar().note("no validation data given: the last tenth of each series is held out")
             starts = [0 if given else len(one) for one in train]
             judged = [(one, 0) for one in held_out] if held_out else list(zip(series, starts, strict=True))
+            for number, one in enumerate(held_out or (), start=1):
+                self._changes(one, f"validation series {number}")  # an error now, not after an epoch
             rest = "" if given else ", without the tenth held out,"
             changes = [self._changes(one, f"series {number}{rest}")[1] for number, one in enumerate(train, start=1)]
             self.model_ = self._built(changes, longest=lambda: self.window).to(settings.device)
@@ -157,16 +162,25 @@ class Forecasting(Estimator):
     def _series(self, X: Any) -> list[Values]:
         if isinstance(X, str):
             raise SettingsError("this model is one of numbers, but the data are text; of a CSV file say format numbers")
-        return checked_series(several(X), self.model_.embedding.size)
+        series = checked_series(several(X), self.model_.embedding.size)
+        if not series:
+            raise SettingsError("expected at least one series of numbers, got none")
+        return series
 
     def _series_loss(self, X: Any) -> float:
-        return self._loss([(one, 0) for one in self._series(X)])
+        series = self._series(X)
+        for number, one in enumerate(series, start=1):
+            self._check_length(len(one), f"series {number}")
+        return self._loss([(one, 0) for one in series])
 
     def _series_metrics(self, X: Any, horizon: int) -> dict[str, Any]:
         """See `LanguageModel.metrics`."""
         series = self._series(X)
-        if horizon < 0 or any(len(one) <= horizon for one in series):
+        if horizon < 0 or any(0 < len(one) <= horizon for one in series):
             raise SettingsError(f"the horizon must be 0 or more and shorter than every series, but is {horizon}")
+        ending = f", without its last {horizon}," if horizon else ""
+        for number, one in enumerate(series, start=1):
+            self._check_length(len(one) - horizon, f"series {number}{ending}")
         true, found, naive, inside = [], [], [], []
         for one in series:
             middle, low, high = self.forecast(one[:-horizon], horizon) if horizon else self._one_ahead(one)
@@ -203,15 +217,19 @@ class Forecasting(Estimator):
 
     def _changes(self, series: Values, name: str = "a series") -> tuple[Values, Values]:
         """z (the numbers or their logarithms) and w, what the network reads of them."""
+        self._check_length(len(series), name)
         if self.logarithm and series.min(initial=1) <= 0:
             raise SettingsError(
                 f"{name} has numbers that are 0 or below ({series.min():g}), which have no logarithm; leave it away"
             )
         z = np.log(series) if self.logarithm else series
         w = z[self.season :] - z[: len(z) - self.season] if self.season else z
-        if len(w) < 2:
-            raise SettingsError(f"{name} has {len(series)} steps, but at least {self.season + 2} are needed")
         return z, w
+
+    def _check_length(self, length: int, name: str) -> None:
+        if length < self.season + 2:
+            steps = "step" if length == 1 else "steps"
+            raise SettingsError(f"{name} has {length} {steps}, but at least {self.season + 2} are needed")
 
 
 def several(X: Any) -> list[Any]:

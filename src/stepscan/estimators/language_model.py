@@ -46,6 +46,8 @@ class LanguageModel(Writing, Forecasting):
         season: of numbers: steps after which they repeat; what is learned is the change from so many steps before. 0:
             the numbers themselves; 1: the change from the last.
         logarithm: of numbers above 0: whether their logarithms are learned, so that growth is a sum.
+        step: of numbers: time between two steps, such as `month` or `15 minutes`, which the times of every file must
+            have; "": unknown. The command line sets it to that of the training file.
         input_noise: standard deviation of noise on standardised numbers in training.
         window: steps that gradients go back (truncated back-propagation through time); the state is carried on.
         epochs … device: see `Estimator`; `batch_size` is the number of parallel streams of text.
@@ -65,6 +67,7 @@ class LanguageModel(Writing, Forecasting):
     head: str = "gaussian"
     season: int = 0
     logarithm: bool = False
+    step: str = ""
     input_noise: float = 0.0
     window: int = 64
     epochs: int = 7
@@ -128,7 +131,7 @@ class LanguageModel(Writing, Forecasting):
 
     def _check_of_text(self) -> None:
         """Settings that only numbers have are a mistake where the data are text."""
-        for name in ("season", "logarithm", "input_noise", "head"):
+        for name in ("season", "logarithm", "step", "input_noise", "head"):
             if getattr(self, name) != getattr(type(self), name):
                 raise SettingsError(
                     f"{name}={getattr(self, name)!r} is for series of numbers, but the data are text; of a CSV file "

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from stepscan.data.reading import Files, Reading, named_sentences, named_texts, read_examples, stream_inputs
+from stepscan.data.series import read_timed_histories
+from stepscan.data.steps import ahead
 from stepscan.errors import SettingsError
 from stepscan.runtime.settings import SETTINGS, check_use
 
@@ -51,6 +53,27 @@ def predict(
         answers = model.answers([one for _, one in portion], **options)
         for (named, _), said in zip(portion, answers, strict=True):
             yield named | said
+
+
+def forecasts(
+    model: Any,
+    history: str | Path,
+    length: int,
+    *,
+    reading: Reading = Reading(),  # noqa: B008
+    **settings: Any,
+) -> Iterator[dict[str, Any]]:
+    """What comes after the series in a file, a dictionary a step: `step` from 1, `time` (if the file has times),
+    `median`, `low`, `high`; `settings` are arguments of `LanguageModel.forecast`."""
+    [series, *more] = read_timed_histories(history, format=reading.format, times=reading_for(model, reading).times)
+    if more:
+        raise SettingsError(f"{history} holds {len(more) + 1} series; a forecast is of one")
+    found = model.forecast(series.values, length, **settings)
+    times = ahead(series.times, series.step, length) if series.times and series.step else None
+    for place, values in enumerate(zip(*found, strict=True)):
+        when = {"time": times[place]} if times else {}
+        numbers = {name: value.tolist() for name, value in zip(found._fields, values, strict=True)}
+        yield {"step": place + 1, **when, **numbers}
 
 
 def evaluate(
@@ -97,7 +120,9 @@ def evaluate_lines(
 
 
 def reading_for(model: Any, reading: Reading) -> Reading:
-    """How the model's data are read: its labels are what it decides."""
+    """How the model's data are read: its labels are what it decides, their times have its step."""
+    if model.task == "generate":
+        return reading._replace(step=getattr(model, "step", ""))  # a model of text has none
     return reading._replace(decision=model.decision) if model.task == "classify" else reading
 
 

@@ -18,7 +18,7 @@ _OF_ONE = {
     "classify": """
         bidirectional decision input_noise lowercase pooling tokenizer unknown_probability vocabulary_size
     """,
-    "generate": "head input_noise logarithm season tied tokenizer vocabulary_size window",
+    "generate": "head input_noise logarithm season step tied tokenizer vocabulary_size window",
     "tag": """
         bidirectional character_size crf input_noise lowercase spelling_size unknown_probability vocabulary_size
     """,

@@ -77,6 +77,7 @@ class ModelSettings(BaseModel):
     head: Literal["gaussian", "quantile"] = "gaussian"
     season: int = Field(default=0, ge=0)
     logarithm: bool = False
+    step: str = ""
     window: int = Field(default=1, ge=1)
     beam_width: int = Field(default=1, ge=1)
     length_penalty: float = Field(default=0, ge=0)
