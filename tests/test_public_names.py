@@ -24,15 +24,19 @@ NAMES = """
 OPTIONS = {
     "compare": """
         --batch-size --cells --config --epochs --equal --field --format --hidden-size --json --label-column --layers
-        --learning-rate --out --quiet --seed --text-column --time-budget --train --valid task
+        --learning-rate --out --quiet --seed --tag-column --text-column --time-budget --token-column --train
+        --valid task
     """,
     "average": "--out --overwrite models",
-    "compress": "--field --format --json --label-column --out --overwrite --text-column --weights files model",
+    "compress": """
+        --field --format --json --label-column --out --overwrite --tag-column --text-column --token-column
+        --weights files model
+    """,
     "bench": "--json --only --rounds --threads kind",
     "demo": "--only --seed",
     "evaluate": """
-        --dynamic --field --format --horizon --json --label-column --per-line --skip-bad-lines --text-column
-        --with files model
+        --dynamic --field --format --horizon --json --label-column --per-line --skip-bad-lines --tag-column
+        --text-column --token-column --with files model
     """,
     "generate": """
         --allow --forbid --history --interval --json --length --min-p --paths --prompt --repetition-penalty
@@ -41,7 +45,7 @@ OPTIONS = {
     "inspect": "--cell --hidden-size --input --json --length --out --seed model text",
     "predict": """
         --beam-width --coverage-penalty --format --input --json --length-penalty --maximum-length
-        --minimum-length --n-best --output --prefix --text-column --with model texts
+        --minimum-length --n-best --output --prefix --text-column --token-column --with model texts
     """,
     "reproduce": "--data --json --out --overwrite --quiet --seed --time-budget name",
     "train": """
@@ -52,9 +56,9 @@ OPTIONS = {
         --keep-case --label-column --label-smoothing --layers --learning-rate --length-penalty --logarithm
         --lowercase --no-crf --no-input-feeding --no-logarithm --no-watch-gradients --not-residual --not-tied
         --not-variational --one-direction --out --overwrite --patience --pooling --quiet --residual --resume
-        --season --seed --skip-bad-lines --source-tokenizer --spelling-size --t-max --tensorboard --text-column
-        --tied --time-budget --tokenizer --train --unknown-probability --valid --variational --vocabulary-size
-        --warmup --watch-gradients --weight-decay --weight-drop --window --zoneout task
+        --season --seed --skip-bad-lines --source-tokenizer --spelling-size --t-max --tag-column --tensorboard
+        --text-column --tied --time-budget --token-column --tokenizer --train --unknown-probability --valid
+        --variational --vocabulary-size --warmup --watch-gradients --weight-decay --weight-drop --window --zoneout task
     """,
 }
 TORCH_FREE = [

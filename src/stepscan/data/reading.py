@@ -41,6 +41,8 @@ class Reading(NamedTuple):
     text_column: str | None = None
     label_column: str | None = None
     field: str = "upos"
+    token_column: str | None = None
+    tag_column: str | None = None
     decision: str = "class"  # what a classifier decides; see `stepscan.data.labels`
     bad_lines: BadLines | None = None  # counts what it skips; without it the first bad line is an error
 
@@ -65,6 +67,8 @@ def read_examples(task: str, files: Files, reading: Reading = Reading()) -> tupl
         series = read_labelled_series(files[0], format=reading.format, label_column=reading.label_column)
         examples = [_decided(number, one, reading.decision, files[0]) for number, one in enumerate(series, start=1)]
     elif task == "tag" and numeric:
+        if reading.token_column is not None or reading.tag_column is not None:
+            raise SettingsError("--token-column and --tag-column are for tag on words; for numbers give --label-column")
         examples = read_tagged_series(files[0], format=reading.format, label_column=reading.label_column)
     elif task == "classify":
         examples = read_labelled(
@@ -77,8 +81,17 @@ def read_examples(task: str, files: Files, reading: Reading = Reading()) -> tupl
         )
     elif task == "tag":
         if reading.label_column is not None:
-            raise SettingsError("--label-column is for tag on numbers (--format numbers), not on words")
-        examples = read_tagged(files[0], format=reading.format, field=reading.field, bad_lines=bad)
+            raise SettingsError(
+                "--label-column is for tag on numbers (--format numbers), not on words: give --tag-column"
+            )
+        examples = read_tagged(
+            files[0],
+            format=reading.format,
+            field=reading.field,
+            token_column=reading.token_column,
+            tag_column=reading.tag_column,
+            bad_lines=bad,
+        )
     elif task == "translate":
         examples = read_parallel(files, format=reading.format, bad_lines=bad)
     elif numeric:
@@ -103,7 +116,7 @@ def reading_of(files: Files, reading: Reading) -> Reading:
 _USES = {
     "classify": {"format", "text_column", "label_column", "decision"},
     "generate": {"format"},
-    "tag": {"format", "field", "label_column"},
+    "tag": {"format", "field", "label_column", "token_column", "tag_column"},
     "translate": {"format"},
 }
 
@@ -133,7 +146,7 @@ def stream_inputs(task: str, numeric: bool, file: str | Path, reading: Reading) 
         series: Any = stream(file, format=reading.format, labelled=False)
         return (({"series": number}, one.values) for number, one in enumerate(series, start=1))
     if task == "tag":
-        return named_sentences(stream_sentences(file, format=reading.format))
+        return named_sentences(stream_sentences(file, format=reading.format, token_column=reading.token_column))
     return named_texts(stream_texts(file, format=reading.format, text_column=reading.text_column))
 
 
