@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import math
+import reprlib
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,20 +20,42 @@ def listed(examples: Iterable[Any]) -> list[Any]:
         examples = np.asarray(examples)
     if isinstance(examples, str):
         raise SettingsError(f"a list is needed, got one text, {examples[:40]!r}; put it into a list")
+    if isinstance(examples, bytes | Mapping | set | frozenset) or not isinstance(examples, Iterable):
+        raise SettingsError(f"a list is needed, got {reprlib.repr(examples)}{_kind(examples)}")
     return list(examples)
 
 
-def checked_texts(values: Iterable[Any], what: str = "text") -> list[str]:
-    """The values as a list of strings that can be written as UTF-8, or an error that names the one that is not."""
+def checked_texts(values: Iterable[Any], what: str = "text", where: str = "") -> list[str]:
+    """The values as a list of strings that can be written as UTF-8, or an error that names the one that is not, and
+    `where` the values are."""
     found = listed(values)
     for number, value in enumerate(found, start=1):
         if not isinstance(value, str):
-            raise SettingsError(f"{what} {number} is {value!r}, not a string")
+            raise SettingsError(
+                f"{where}{what} {number} is {reprlib.repr(value)}, not a string{_kind(value)}{_remedy(value)}"
+            )
         try:
             value.isascii() or value.encode()
         except UnicodeEncodeError:
-            raise SettingsError(f"{what} {number} is not valid Unicode (half a surrogate pair): {value!r}") from None
+            raise SettingsError(
+                f"{where}{what} {number} is not valid Unicode (half a surrogate pair): {value!r}"
+            ) from None
     return found
+
+
+def _kind(value: Any) -> str:
+    """The type, where the value does not say it."""
+    return "" if value is None else f" ({type(value).__name__})"
+
+
+def _remedy(value: Any) -> str:
+    if isinstance(value, bytes):
+        return "; decode it first"
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ": a missing value; remove or replace it"
+    if isinstance(value, int | float | np.number):
+        return "; give what the number stands for, or str of it"
+    return ""
 
 
 def paired(first: Iterable[Any], second: Iterable[Any], names: tuple[str, str]) -> list[tuple[Any, Any]]:
