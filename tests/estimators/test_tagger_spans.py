@@ -206,7 +206,7 @@ def test_other_data_are_read_in_the_models_scheme(caplog):
     figures = model.metrics(SENTENCES, others)
     [record] = caplog.records
     assert re.match(
-        r"the tags here are not IOB2, as the model's: sentence \d+, token \d+: [ES]-[pq], which IOB2 does not have; F1 ",
+        r"the tags here are not IOB2, as the model's: sentence \d+, token \d+: [ES]-[pq], which IOB2 does not have; ",
         record.getMessage(),
     )
     assert figures["f1"] == model.metrics(SENTENCES, TAGS)["f1"]

@@ -21,7 +21,7 @@ def listed(examples: Iterable[Any]) -> list[Any]:
     if isinstance(examples, str):
         raise SettingsError(f"a list is needed, got one text, {examples[:40]!r}; put it into a list")
     if isinstance(examples, bytes | Mapping | set | frozenset) or not isinstance(examples, Iterable):
-        raise SettingsError(f"a list is needed, got {reprlib.repr(examples)}{_kind(examples)}")
+        raise SettingsError(f"a list is needed, got {_shown(examples)}{_kind(examples)}")
     return list(examples)
 
 
@@ -32,7 +32,7 @@ def checked_texts(values: Iterable[Any], what: str = "text", where: str = "") ->
     for number, value in enumerate(found, start=1):
         if not isinstance(value, str):
             raise SettingsError(
-                f"{where}{what} {number} is {reprlib.repr(value)}, not a string{_kind(value)}{_remedy(value)}"
+                f"{where}{what} {number} is {_shown(value)}, not a string{_kind(value)}{_remedy(value)}"
             )
         try:
             value.isascii() or value.encode()
@@ -41,6 +41,10 @@ def checked_texts(values: Iterable[Any], what: str = "text", where: str = "") ->
                 f"{where}{what} {number} is not valid Unicode (half a surrogate pair): {value!r}"
             ) from None
     return found
+
+
+def _shown(value: Any) -> str:
+    return reprlib.repr(value.item() if isinstance(value, np.generic) else value)
 
 
 def _kind(value: Any) -> str:

@@ -128,8 +128,8 @@ class Scheme:
         return {"name": self.name, **self.notation._asdict()}
 
     def first_break(self, sentences: Iterable[Sequence[str]]) -> Break | None:
-        """The first tag that the scheme does not have, that cannot follow the one before it, or that cannot begin or end a
-        sentence; None if there is none. Tags that are not written so count as outside."""
+        """The first tag that the scheme does not have, or that cannot follow the one before, begin or end a sentence.
+        Tags that are not written so count as outside."""
         breaks, marks = self._breaks, _Marks(self.notation)
         roles = {"O", *(_ROLES[letter] for letter in _LETTERS[self.name])}
         for number, tags in enumerate(sentences, start=1):

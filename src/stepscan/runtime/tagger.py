@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -43,7 +43,7 @@ class Tagging(Using):
 
     def answers(self, X: Sequence[Sentence]) -> list[dict[str, Any]]:
         """What `stepscan predict` says of each sentence: `tokens` (of a series, each step's numbers) and `tags`."""
-        X = listed(X)
+        X = _rows(X)
         tokens = [[t if isinstance(t, str) else ",".join(map(str, t)) for t in _plain(sentence)] for sentence in X]
         return [{"tokens": words, "tags": tags} for words, tags in zip(tokens, self.predict(X), strict=True)]
 
@@ -157,14 +157,14 @@ def tagged(X: Sequence[Any], y: Iterable[Any], what: str) -> list[tuple[Any, lis
 
 
 def _rows(several: Any) -> list[Any]:
-    """Sentences, series or tag sequences as a list."""
+    """Sentences, series or tag sequences as a list of what can be read twice."""
     if hasattr(several, "columns") and not all(kind.kind in "iuf" for kind in several.dtypes):
         names = ", ".join(map(str, several.columns))
         raise SettingsError(
             f"a list of lists is needed, one a sentence, got a {type(several).__name__} with the columns {names}; give "
             f"a column of lists, such as df[{str(several.columns[0])!r}]"
         )
-    return listed(several)
+    return [list(one) if isinstance(one, Iterator) else one for one in listed(several)]
 
 
 def _is_series(one: Any) -> bool:
