@@ -225,6 +225,11 @@ def test_files_without_columns_to_name(file):
         read_sentences(file("a.txt", "a b\n"), token_column=1)
 
 
+def test_a_token_a_line_is_one(file, refused):
+    reason = "expected 1 columns, as in line 1, but got 2: '# 2'. A comment is a line before a sentence that begins "
+    refused(2, reason + "with '#'.", read_sentences, file("a.conll", "the\n# 2 \n"))
+
+
 @pytest.mark.parametrize("name", ["10-space.conll", "10-tab.conll", "10-two.conll"])
 def test_reported(name):
     if not REPORTS.is_dir():

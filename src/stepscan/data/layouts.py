@@ -45,7 +45,9 @@ class Layout:
         return _without_end(_split(text, self.tabs), self.width)
 
     def other_fields(self, text: str) -> list[str]:
-        """Where blanks are in place of tabs, or tabs in place of blanks."""
+        """Where blanks are in place of tabs, or tabs in place of blanks; none, where there are none."""
+        if not self.tabs and "\t" not in text.strip(BLANKS):
+            return []
         return _without_end(_split(text, not self.tabs), self.width)
 
 

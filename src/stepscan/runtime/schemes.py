@@ -56,6 +56,7 @@ _LETTERS = {
     **{"IOB1": "IB", "IOB2": "BI", "IOE1": "IE", "IOE2": "IE"},
     **{"IOBES": "BIES", "BILOU": "BILU", "BMES": "BMES", "BMEWO": "BMEW"},
 }
+_ALSO = {"IOB1": "M", "IOB2": "M", "IOE1": "LM", "IOE2": "LM", "BMEWO": "I"}  # letters that mean the same there
 SCHEMES = tuple(_LETTERS)
 
 
@@ -131,12 +132,12 @@ class Scheme:
         """The first tag that the scheme does not have, or that cannot follow the one before, begin or end a sentence.
         Tags that are not written so count as outside."""
         breaks, marks = self._breaks, _Marks(self.notation)
-        roles = {"O", *(_ROLES[letter] for letter in _LETTERS[self.name])}
+        strange = {letter for letter in _ROLES if letter not in _LETTERS[self.name] + _ALSO.get(self.name, "")}
         for number, tags in enumerate(sentences, start=1):
             before, mark = OUTSIDE, OUTSIDE
             for place, tag in enumerate(tags, start=1):
                 before, mark = mark, marks[tag]
-                if mark.role not in roles:
+                if mark is not OUTSIDE and self.notation.parts(tag)[0] in strange:
                     return Break(number, place, f"{tag}, which {self.name} does not have")
                 if breaks(before, mark):
                     return Break(
