@@ -72,6 +72,12 @@ def test_comments_before_a_token_that_looks_like_one(file):
     assert pairs(path) == [["#/O", "x/B-y"], ["#x/O", "#/B-y"]]
 
 
+@pytest.mark.parametrize("content", ["#\tO\nhappy\tB-x\n\n# x\nz\tO\n", "# O\nhappy B-x\n\n# x y z\nz O\n"])
+def test_a_token_before_the_first_comment(file, content):
+    path = file("a.conll", content)
+    assert pairs(path) == [["#/O", "happy/B-x"], ["z/O"]]
+
+
 def test_the_same_symbol_before_two_sentences(file):
     """`# SYM` twice, before any other SYM, is a token: comments differ."""
     path = file("a.conll", "# SYM\none NUM\n\n# SYM\ntwo NUM\n")
@@ -144,6 +150,12 @@ def test_what_was_read_is_said(file, caplog):
     ]
 
 
+def test_what_is_said_cannot_command_a_terminal(file, caplog):
+    caplog.set_level("INFO", logger="stepscan")
+    assert pairs(file("a.conll", "\x1b[31m\tO\n")) == [["\x1b[31m/O"]]
+    assert caplog.records[0].getMessage().endswith(r"first sentence: \x1b[31m/O")
+
+
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
@@ -209,6 +221,12 @@ def test_bad_lines_cost_their_sentence_alone(file):
             "Name the columns with --token-column and --tag-column; or, if this is CoNLL-U, give --format conllu.",
         ),
         ("a _\nb _\n", {}, None, "the tag, column 2, is '_' in every row of the file. Name another with --tag-column."),
+        (
+            "a,X\nb,Y\n",
+            {},
+            1,
+            "expected a token and a tag, but got 1: 'a,X'. Columns are separated by tabs or blanks, not by commas.",
+        ),
         ("# only\n\n# of this kind\n", {}, None, "the file has no sentence."),
     ],
 )

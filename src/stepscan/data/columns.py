@@ -105,7 +105,8 @@ class _Reader:
     def _wrong_width(self, number: int, text: str, row: list[str], layout: Layout) -> DataError:
         if number == layout.line:
             reason = f"expected a token and a tag, but got {len(row)}: {' '.join(row)!r}."
-            return DataError(reason, path=self.path, line=number)
+            hint = "Columns are separated by tabs or blanks, not by commas." if "," in text else ""
+            return DataError(reason, path=self.path, line=number, hint=hint)
         as_in = "as named" if layout.names and not layout.header else f"as in line {layout.line}"
         reason = f"expected {layout.width} columns, {as_in}, but got {len(row)}: {' '.join(row)!r}."
         hint = "A comment is a line before a sentence that begins with '#'." if text.startswith("#") else ""
@@ -116,12 +117,16 @@ class _Reader:
             return f"column {place + 1}" + (f" ({layout.names[place]})" if layout.names else "")
 
         tagged = self.chosen.tagged
-        shown = [f"{a}/{b}" if tagged else a for a, b in zip(*sentence, strict=True)]
+        shown = [_printable(f"{a}/{b}" if tagged else a) for a, b in zip(*sentence, strict=True)]
         logger.info(
             f"{self.path}: {layout.width} column{'s' * (layout.width != 1)}; the token is {column(layout.token)}"
             f"{f', the tag {column(layout.tag)}' * tagged}; first sentence: "
             f"{' '.join(shown[:_SHOWN])}{' …' * (len(shown) > _SHOWN)}"
         )
+
+
+def _printable(text: str) -> str:
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
 
 
 def _rows(texts: Texts) -> Texts:

@@ -60,17 +60,19 @@ class Comments:
             return True
         if _KEY.match(text) or (first and self.always and not (hashtag or layout.tabs)):
             return True
-        if not row[0].startswith("# ") and row[0] != "#":
+        if not row[0].startswith("# ") and (row[0] != "#" or layout.tabs):
             return False
         if layout.width == 1 or row[-1] in known or (layout.tabs and not known):
             return False
-        return self.some or self._begins(number, text, row[-1], known)
+        if self.some:
+            return True
+        ahead = self.ahead()
+        return row[-1] not in _last(ahead, layout) and self._begins(number, text, row[-1], known, ahead)
 
-    def _begins(self, number: int, text: str, tag: str, known: set[str]) -> bool:
+    def _begins(self, number: int, text: str, tag: str, known: set[str], ahead: Texts) -> bool:
         """Whether what has as many columns as a row is the first comment: no tag is a number, as this is; the next
         sentence begins with a `#` too, and with another text; or the file has no rows."""
         is_id = not known or (tag.isdigit() and not any(one.isdigit() for one in known))
-        ahead = self.ahead()
         followed = bool(ahead) and re.match(r"#\s", ahead[0][1]) is not None and ahead[0][1] != text
         if is_id or followed:
             logger.info(f"{self.path}, line {number}: {text!r} and its like are read as comments")
