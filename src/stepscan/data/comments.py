@@ -12,7 +12,7 @@ from stepscan.data.layouts import Layout
 
 logger = logging.getLogger(__name__)
 
-_KEY = re.compile(r"#\s*(new(doc|par)\b|(begin|end) document\b|\S+\s+=\s)")  # such as `# sent_id = 3`
+_KEY = re.compile(r"#(\s+new(doc|par)\b|\s*(begin|end) document\b|\s*\S+\s+=\s)")  # such as `# sent_id = 3`
 
 
 class Comments:

@@ -123,13 +123,14 @@ def _has_tabs(texts: list[str]) -> bool:
 
 def _split(text: str, tabs: bool) -> list[str]:
     if tabs:
-        return [field.strip(" ") or field for field in text.split("\t")]
+        fields = text.split("\t")
+        return [field.strip(" ") or field for field in fields] if " " in text else fields
     return re.split("[ \t]+", text.strip(BLANKS))
 
 
 def _without_end(row: list[str], width: int) -> list[str]:
     """Without what blanks at the end of a line seem to add to `width` columns."""
-    while len(row) > max(width, 1) and not row[-1].strip(BLANKS):
+    while len(row) > width and len(row) > 1 and not row[-1].strip(BLANKS):
         row = row[:-1]
     return row
 
