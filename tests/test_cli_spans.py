@@ -17,7 +17,7 @@ def model(run, tmp_path):
     files = ["--train", tmp_path / "train.conll", "--valid", tmp_path / "valid.conll", "--out", tmp_path / "model"]
     result = run("train", "tag", *map(str, files), *FAST, "--learning-rate", "0.02", "--crf")
     assert result.code == 0, result.err
-    assert "the tags mark spans: the best weights are those with the best F1 of 2 spans" in result.err
+    assert "the tags mark spans (IOB2): the best weights are those with the best F1 of 2 spans" in result.err
     assert "validation: f1 1.0000 · accuracy 1.0000" in result.err
     return tmp_path / "model"
 

@@ -24,30 +24,31 @@ NAMES = """
 OPTIONS = {
     "compare": """
         --batch-size --cells --config --day-first --epochs --equal --field --fill --format --hidden-size --ignore-time
-        --json --label-column --layers --learning-rate --month-first --out --quiet --seed --sort --text-column
-        --time-budget --time-column --train --valid task
+        --json --label-column --layers --learning-rate --month-first --out --quiet --seed --sort --tag-column
+        --text-column --time-budget --time-column --token-column --train --valid task
     """,
     "average": "--out --overwrite models",
     "compress": """
         --day-first --field --fill --format --ignore-time --json --label-column --month-first --out --overwrite --sort
-        --text-column --time-column --weights files model
+        --tag-column --text-column --time-column --token-column --weights files model
     """,
     "bench": "--json --only --rounds --threads kind",
     "demo": "--only --seed",
     "evaluate": """
         --bleu-tokenize --day-first --dynamic --field --fill --format --horizon --ignore-time --json --label-column
-        --month-first --per-line --skip-bad-lines --sort --text-column --time-column --with files model
+        --month-first --per-line --skip-bad-lines --sort --tag-column --text-column --time-column --token-column --with
+        files model
     """,
     "generate": """
         --allow --day-first --fill --forbid --format --history --ignore-time --interval --json --length --min-p
-        --month-first --paths --prompt --repetition-penalty --seed --sort --stop --temperature --time-column --top-k
-        --top-p --with model
+        --month-first --paths --prompt --repetition-penalty --seed --sort --stop --tag-column --temperature
+        --time-column --token-column --top-k --top-p --with model
     """,
     "inspect": "--cell --hidden-size --input --json --length --out --seed model text",
     "predict": """
         --beam-width --coverage-penalty --day-first --fill --format --ignore-time --input --json --length-penalty
         --maximum-length --minimum-length --month-first --n-best --output --prefix --sort --text-column --time-column
-        --with model texts
+        --token-column --with model texts
     """,
     "reproduce": "--data --json --out --overwrite --quiet --seed --time-budget name",
     "train": """
@@ -58,9 +59,10 @@ OPTIONS = {
         --label-column --label-smoothing --layers --learning-rate --length-penalty --logarithm --lowercase --month-first
         --no-crf --no-input-feeding --no-logarithm --no-watch-gradients --not-residual --not-tied --not-variational
         --one-direction --out --overwrite --patience --pooling --quiet --residual --resume --season --seed
-        --skip-bad-lines --sort --source-tokenizer --spelling-size --step --t-max --tensorboard --text-column --tied
-        --time-budget --time-column --tokenizer --train --unknown-probability --valid --variational --vocabulary-size
-        --warmup --watch-gradients --weight-decay --weight-drop --window --zoneout task
+        --skip-bad-lines --sort --source-tokenizer --spelling-size --step --t-max --tag-column --tensorboard
+        --text-column --tied --time-budget --time-column --token-column --tokenizer --train --unknown-probability
+        --valid --variational --vocabulary-size --warmup --watch-gradients --weight-decay --weight-drop --window
+        --zoneout task
     """,
 }
 TORCH_FREE = [

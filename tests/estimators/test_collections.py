@@ -48,11 +48,11 @@ def test_of_a_translator(container):
 @pytest.mark.parametrize(
     ("X", "message"),
     [
-        ({"a film": 1}, "a list is needed, got dict"),
-        ({"a film", "b"}, "a list is needed, got set"),
-        (None, "a list is needed, got NoneType"),
-        (3, "a list is needed, got int"),
-        (b"abc", "a list is needed, got bytes"),
+        ({"a film": 1}, r"a list is needed, got {'a film': 1} \(dict\)"),
+        ({"a film", "b"}, r"a list is needed, got {.*} \(set\)"),
+        (None, r"a list is needed, got None"),
+        (3, r"a list is needed, got 3 \(int\)"),
+        (b"abc", r"a list is needed, got b'abc' \(bytes\)"),
         ("a film", "a list is needed, got one text, 'a film'; put it into a list"),
     ],
 )

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import random
+import re
 
 import numpy as np
 import pytest
 from toy_tasks import FAST, equal_to_the_bit, weights_of
 
 import stepscan as ss
-from stepscan.runtime.spans import first_break, span_scores
+from stepscan.runtime.schemes import Notation, Scheme
+from stepscan.runtime.spans import span_scores
 
 TINY = {"cell": "gru", "hidden_size": 8, "embedding_size": 8, "character_size": 0, "epochs": 1, "batch_size": 8, **FAST}
 
@@ -67,8 +69,8 @@ def test_what_an_untrained_crf_says_is_iob2():
     sentences = [draw.choices("()pqxyz", k=12) for _ in range(60)]
     model = ss.Tagger(**TINY, crf=True).fit(SENTENCES, TAGS)
     loose = ss.Tagger(**TINY).fit(SENTENCES, TAGS)
-    assert first_break(model.predict(sentences)) is None
-    assert first_break(loose.predict(sentences)) is not None
+    assert Scheme().first_break(model.predict(sentences)) is None
+    assert Scheme().first_break(loose.predict(sentences)) is not None
 
 
 def test_saved_and_loaded(tagger, tmp_path):
@@ -97,19 +99,24 @@ def test_a_folder_from_before_there_was_a_crf(tmp_path):
     assert again.predict(SENTENCES) == model.predict(SENTENCES)
 
 
-def test_tags_that_are_not_iob2():
-    """CoNLL-2003 as published begins spans with I-: learned as it is, with a warning that names the first."""
+def test_tags_that_break_every_scheme(caplog):
+    """Learned as they are, with a warning that names the first break."""
     tags = [[tag.replace("B-", "I-") for tag in row] for row in TAGS]
     tags[1][0:1] = ["B-p"]
-    with pytest.warns(UserWarning, match=r"not IOB2: in sentence 1, token \d is I-[pq], which continues nothing"):
-        model = ss.Tagger(**TINY, crf=True).fit(SENTENCES, tags)
+    model = ss.Tagger(**TINY, crf=True).fit(SENTENCES, tags)
+    [record] = [one for one in caplog.records if one.levelname == "WARNING"]
+    assert re.fullmatch(
+        r"the tags are not IOB2: sentence 1, token \d: I-[pq] after O; F1 counts spans as conlleval does; "
+        "the CRF rules nothing out",
+        record.getMessage(),
+    )
     assert model.model_.crf.allowed.all()
     assert model.model_.crf.may_start.all()
 
 
 def test_other_tags_have_a_crf_without_constraints():
     tags = [[token.upper() for token in sentence] for sentence in SENTENCES]
-    model = ss.Tagger(**{**TINY, "epochs": 4}, crf=True).fit(SENTENCES, tags)
+    model = ss.Tagger(**{**TINY, "epochs": 8}, crf=True).fit(SENTENCES, tags)
     assert model.model_.crf.allowed.all()
     assert list(model.metrics(SENTENCES, tags)) == ["accuracy", "tokens", "sentences"]
     assert model.predict([["(", "p", ")"], []]) == [["(", "P", ")"], []]
@@ -132,3 +139,120 @@ def test_series_have_it_too():
 def test_wrong_value():
     with pytest.raises(ss.SettingsError, match="crf: input should be a valid boolean, got 'yes'"):
         ss.Tagger(crf="yes").fit(SENTENCES, TAGS)
+
+
+def in_scheme(name: str, tags: list[list[str]]) -> list[list[str]]:
+    """Tags of one span a sentence, IOB2, in another scheme."""
+    letters = {"IOB1": ("I", "I", "I", "I"), "IOE2": ("I", "I", "E", "E"), "IOBES": tuple("BIES")}
+    letters |= {"BILOU": tuple("BILU"), "untyped": tuple("BIIB"), "suffix": tuple("BIES")}
+    begin, inside, end, whole = letters[name]
+    written = []
+    for row in tags:
+        places = [place for place, tag in enumerate(row) if tag != "O"]
+        first, last = places[0], places[-1]
+        one = list(row)
+        for place in places:
+            letter = inside if first < place < last else begin if place == first else end
+            letter, kind = whole if first == last else letter, row[place][2:]
+            one[place] = {"untyped": letter, "suffix": f"{kind}-{letter}"}.get(name, f"{letter}-{kind}")
+        written.append(one)
+    return written
+
+
+KINDS = [
+    ("IOB1", Scheme("IOB1")),
+    ("IOE2", Scheme("IOE2")),
+    ("IOBES", Scheme("IOBES")),
+    ("BILOU", Scheme("BILOU")),
+    ("untyped", Scheme("IOB2", Notation(""))),
+    ("suffix", Scheme("IOBES", Notation("-", True))),
+]
+
+
+@pytest.mark.parametrize(("name", "scheme"), KINDS)
+def test_every_scheme_is_scored_kept_and_constrained(name, scheme, tmp_path):
+    tags = in_scheme(name, TAGS)
+    model = ss.Tagger(**TINY, crf=True).fit(SENTENCES, tags)
+    assert model.scheme_ == scheme
+    assert [name for name in model.history_[0] if name.startswith("valid_")] == ["valid_f1", "valid_accuracy"]
+    model.save(tmp_path / "model")
+    assert json.loads((tmp_path / "model" / "config.json").read_text())["scheme"] == scheme.described()
+    draw = random.Random(0)
+    others = [draw.choices("()pqxyz", k=draw.randint(1, 12)) for _ in range(60)]
+    for one in (model, ss.load(tmp_path / "model"), ss.runtime.load(tmp_path / "model")):
+        assert one.scheme_ == scheme
+        assert scheme.first_break(one.predict(others)) is None
+        figures = one.metrics(SENTENCES, tags)
+        assert figures["f1"] == span_scores(one.predict(SENTENCES), tags, scheme)["f1"]
+        assert (figures["spans"], list(figures["types"])) == (40, ["span"] if name == "untyped" else ["p", "q"])
+        assert one.score(SENTENCES, tags) == figures["f1"]
+
+
+def test_ends_are_ruled_out_on_both_sides(tmp_path):
+    """In IOBES no sentence ends inside of a span: probability 0 there, and −∞ for a path that does."""
+    model = ss.Tagger(**TINY, crf=True).fit(SENTENCES, in_scheme("IOBES", TAGS))
+    model.save(tmp_path / "model")
+    inner = [number for number, tag in enumerate(model.classes_) if tag[0] in "BI"]
+    cut = [["O", "B-p"]], [["O", "O"]]
+    for one in (model, ss.runtime.load(tmp_path / "model")):
+        assert all((row[-1, inner] == 0).all() for row in one.predict_proba(SENTENCES))
+        assert one.log_probabilities([["x", "("]], cut[0])[0] == (-np.inf, 2)
+        assert np.isfinite(one.log_probabilities([["x", "("]], cut[1])[0][0])
+
+
+def test_other_data_are_read_in_the_models_scheme(caplog):
+    model = ss.Tagger(**TINY).fit(SENTENCES, TAGS)
+    others = in_scheme("IOBES", TAGS)
+    figures = model.metrics(SENTENCES, others)
+    [record] = [one for one in caplog.records if one.levelname == "WARNING"]
+    assert re.match(
+        r"the tags here are not IOB2, as the model's: sentence \d+, token \d+: [ES]-[pq], which IOB2 does not have; ",
+        record.getMessage(),
+    )
+    assert figures["f1"] == model.metrics(SENTENCES, TAGS)["f1"]
+    assert figures["spans"] == 40
+
+
+def test_tags_that_only_look_like_spans_are_said(caplog):
+    tags = [[*row[:-1], "X-p"] if number == 3 else row for number, row in enumerate(TAGS)]
+    model = ss.Tagger(**TINY, crf=True).fit(SENTENCES, tags)
+    [record] = [one for one in caplog.records if one.levelname == "WARNING"]
+    token = len(tags[3])
+    assert record.getMessage() == (
+        "no F1 of spans, only accuracy: the tags look like spans, but sentence 4, "
+        f"token {token}: expected O, B-…, I-…, E-…, S-… or their like (L, U, M, W), got 'X-p'"
+    )
+    assert (model.scheme_, list(model.history_[0])[-1]) == (None, "best")
+    assert "valid_f1" not in model.history_[0]
+
+
+def test_a_folder_without_a_scheme_means_iob2_or_none(tmp_path):
+    """As before schemes were kept."""
+    for name, tags, expected in [("a", TAGS, Scheme()), ("b", in_scheme("IOBES", TAGS), None)]:
+        ss.Tagger(**TINY).fit(SENTENCES, tags).save(tmp_path / name)
+        file = tmp_path / name / "config.json"
+        config = json.loads(file.read_text())
+        del config["scheme"]
+        file.write_text(json.dumps(config))
+        assert ss.load(tmp_path / name).scheme_ == ss.runtime.load(tmp_path / name).scheme_ == expected
+
+
+@pytest.mark.parametrize(
+    "scheme",
+    [
+        "IOB2",
+        {},
+        {"name": "IOB3", "delimiter": "-", "suffix": False},
+        {"name": "IOB2", "delimiter": "--", "suffix": False},
+        {"name": "IOB2", "delimiter": "-", "suffix": 1},
+        {"name": "IOB2", "delimiter": "-", "suffix": False, "more": 1},
+        {"name": ["IOB2"], "delimiter": "-", "suffix": False},
+    ],
+)
+def test_a_wrong_scheme_in_a_folder(tagger, tmp_path, scheme):
+    tagger.save(tmp_path / "model")
+    file = tmp_path / "model" / "config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"scheme": scheme}))
+    for load in (ss.load, ss.runtime.load):
+        with pytest.raises(ss.ModelFormatError, match=r"config\.json: scheme: expected name, one of IOB1, IOB2, "):
+            load(tmp_path / "model")

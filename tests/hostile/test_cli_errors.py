@@ -50,6 +50,23 @@ DATA = [
     ),
     ("no such field", "tag --train words.conllu --field xpso", "no field 'xpso'|Did you mean 'xpos'?"),
     (
+        "a comment within",
+        "tag --train three.conll",
+        "three.conll, line 6: expected 3 columns, as in line 1, but got|'#'",
+    ),
+    (
+        "no such column",
+        "tag --train three.conll --tag-column ter",
+        "expected one column 'ter', but the columns are 'word', 'pos', 'ner'|--tag-column 1 is the first of 3",
+    ),
+    ("no such column", "tag --train three.conll --tag-column 4", "expected --tag-column from 1 to 3, the columns here"),
+    ("one column twice", "tag --train three.conll --tag-column 1", "in two columns, but both are column 1"),
+    ("ids", "tag --train counted.conll", "it counts the tokens: 1, 2, …|--token-column|--format conllu"),
+    ("not tagged", "tag --train blank.conll", "the tag, column 3, is '_' in every row of the file"),
+    ("columns of CoNLL-U", "tag --train words.conllu --tag-column 4", "--tag-column are for CoNLL columns|--field"),
+    ("another option", "tag --train three.conll --label-column 3", "not on words: give --tag-column"),
+    ("another task's", "classify --train reviews.csv --tag-column 2", "--tag-column is not for classify"),
+    (
         "unequal files",
         "translate --train source.txt --train short.txt",
         "source.txt: expected as many lines as in short.txt, but this file has 3 and that one 2",

@@ -13,8 +13,8 @@ import stepscan as ss
 
 LENGTHS = [4, 1, 0, 3]
 TAGS = 3
-FORBIDDEN = [[-1, 2], [0, 2], [1, 1]]
-PATHS = ss.Sequences.pad([[0, 1, 2, 2], [1], [], [1, 0, 0]])
+FORBIDDEN = [[-1, 2], [0, 2], [1, 1], [1, -1]]
+PATHS = ss.Sequences.pad([[0, 1, 2, 2], [0], [], [1, 0, 0]])
 
 
 def field(forbidden=(), seed: int = 0) -> ss.CRF:
@@ -37,7 +37,7 @@ def every_path(crf: ss.CRF, items: torch.Tensor, forbidden) -> dict[tuple[int, .
     """Score of each path that is not forbidden, by the equation."""
     found = {}
     for path in itertools.product(range(TAGS), repeat=len(items)):
-        if any([before, after] in [list(pair) for pair in forbidden] for before, after in zip((-1, *path), path)):  # noqa: B905
+        if any([before, after] in forbidden for before, after in itertools.pairwise((-1, *path, -1))):
             continue
         total = crf.start[path[0]] + crf.end[path[-1]] if path else torch.tensor(0.0)
         total = total + sum(items[t, tag] for t, tag in enumerate(path))
@@ -94,7 +94,9 @@ def test_a_forbidden_path_is_an_error() -> None:
     with pytest.raises(ValueError, match="row 1 has a transition at place 0 that the CRF forbids"):
         crf.log_likelihood(scores(), ss.Sequences.pad([[0, 1, 2, 2], [2], [], [1, 0, 0]]))
     with pytest.raises(ValueError, match="row 3 has a transition at place 2"):
-        crf.log_likelihood(scores(), ss.Sequences.pad([[0, 1, 2, 2], [1], [], [1, 0, 2]]))
+        crf.log_likelihood(scores(), ss.Sequences.pad([[0, 1, 2, 2], [0], [], [1, 0, 2]]))
+    with pytest.raises(ValueError, match="row 3 has a transition at place 2"):  # the last tag
+        crf.log_likelihood(scores(), ss.Sequences.pad([[0, 1, 2, 2], [0], [], [1, 0, 1]]))
 
 
 @pytest.mark.parametrize("filler", [7.0, float("nan"), float("inf")])
@@ -137,6 +139,8 @@ def test_gradients(forbidden) -> None:
         ([[-2, 0]], r"got \[-2, 0\]"),
         ([[-1, 0], [-1, 1], [-1, 2]], "every first tag"),
         ([[1, 0], [1, 1], [1, 2]], "all that could follow some tag"),
+        ([[0, -1], [1, -1], [2, -1]], "every last tag"),
+        ([[-1, -1]], r"got \[-1, -1\]"),
     ],
 )
 def test_wrong_constraints(forbidden, words) -> None:
@@ -178,4 +182,5 @@ def test_described_and_built() -> None:
     again.load_state_dict(model.state_dict())
     assert torch.equal(again.crf.allowed, model.crf.allowed)
     assert again.crf.may_start.tolist() == [True, True, False]
+    assert again.crf.may_end.tolist() == [True, False, True]
     torch.testing.assert_close(again.loss(IDS, PATHS).total, model.loss(IDS, PATHS).total)

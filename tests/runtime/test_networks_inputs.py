@@ -82,7 +82,7 @@ def tagger(**settings: object) -> ss.Transducer:
     return made(lambda: kind(ss.Embedding(VOCABULARY, WIDTH), ss.GRU(WIDTH, 6), 3, dropout=0.5, **settings))
 
 
-FREE, BOUND = {"forbidden": []}, {"forbidden": [[-1, 2], [0, 2], [1, 1]]}
+FREE, BOUND = {"forbidden": []}, {"forbidden": [[-1, 2], [0, 2], [1, 1], [1, -1]]}
 
 
 @pytest.mark.parametrize("settings", [{}, FREE, BOUND])

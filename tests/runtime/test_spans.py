@@ -7,7 +7,7 @@ import random
 import pytest
 
 import stepscan as ss
-from stepscan.runtime.spans import Span, are_spans, first_break, forbidden_transitions, span_scores, spans
+from stepscan.runtime.spans import Span, span_scores, spans
 
 
 def test_spans_as_conlleval_reads_them():
@@ -79,36 +79,6 @@ def test_against_seqeval(seed):
     assert set(report) - {"macro avg", "weighted avg"} == set(mine)
 
 
-@pytest.mark.parametrize(
-    ("tags", "expected"),
-    [
-        (["O", "B-a", "I-a"], True),
-        (["B-a"], True),
-        (["O"], False),
-        (["O", "I-a"], False),
-        (["O", "B-a", "E-a"], False),
-        (["NOUN", "B-a"], False),
-        (["B-", "O"], False),
-        ([0, 1], False),
-        ([], False),
-    ],
-)
-def test_which_tags_mark_spans(tags, expected):
-    assert are_spans(tags) == expected
-
-
 def test_a_tag_that_marks_nothing():
     with pytest.raises(ss.SettingsError, match="sentence 2, token 1: expected O, B-… or I-…, got 'NOUN'"):
         spans([["O"], ["NOUN"]])
-
-
-def test_what_iob2_forbids():
-    tags = ["B-a", "B-b", "I-a", "O"]
-    assert forbidden_transitions(tags) == [[-1, 2], [1, 2], [3, 2]]
-
-
-def test_first_break():
-    assert first_break([["B-a", "I-a"], [], ["O", "B-b", "I-b", "I-b"]]) is None
-    assert first_break([["B-a"], ["O", "I-a"]]) == (2, 2)
-    assert first_break([["I-a"]]) == (1, 1)
-    assert first_break([["B-a", "I-b"]]) == (1, 2)

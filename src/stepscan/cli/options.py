@@ -125,6 +125,22 @@ READING: dict[str, tuple[Any, Any]] = {  # how data files are read: option → i
         ],
         None,
     ),
+    "token_column": (
+        Annotated[
+            str | None,
+            typer.Option(
+                help="tag: column with the token: a number from 1, or a name; default: the first.", rich_help_panel=DATA
+            ),
+        ],
+        None,
+    ),
+    "tag_column": (
+        Annotated[
+            str | None,
+            typer.Option(help="tag: column with the tag, likewise; default: the last.", rich_help_panel=DATA),
+        ],
+        None,
+    ),
     "skip_bad_lines": (
         Annotated[
             bool,

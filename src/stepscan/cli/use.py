@@ -66,7 +66,7 @@ def evaluate(
 
 
 @app.command(epilog="Example: stepscan predict model 'not a bad film at all'")
-@reads_data("label_column", "field", "skip_bad_lines")
+@reads_data("label_column", "field", "tag_column", "skip_bad_lines")
 def predict(
     model: Annotated[Path, typer.Argument(help="Model folder of a classifier, tagger or translator.")],
     texts: Annotated[list[str] | None, typer.Argument(help="Texts; none: --input, or standard input.")] = None,

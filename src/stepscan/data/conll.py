@@ -1,4 +1,4 @@
-"""Sentences in columns: CoNLL-U, and the older CoNLL columns (`token … tag`, a blank line between sentences)."""
+"""Files of sentences, with a tag a token or without tags: CoNLL-U, CoNLL columns, data sets, text."""
 
 from __future__ import annotations
 
@@ -8,55 +8,75 @@ from pathlib import Path
 
 from stepscan.data.arrow import is_arrow
 from stepscan.data.bad_lines import BadLines, check_some, keep
+from stepscan.data.blocks import blocks_of, check_filled, nonempty, text_of
+from stepscan.data.columns import read_columns
 from stepscan.data.examples import TaggedSentence
-from stepscan.data.lines import Line, read_lines, whole_lines
-from stepscan.data.tables import Column, Table, choose_format
+from stepscan.data.layouts import Chosen
+from stepscan.data.lines import Line, read_lines
+from stepscan.data.tables import Column, Table, choose_format, json_kind
 from stepscan.errors import DataError, SettingsError, nearest
-
-# The columns of one line, with its number.
-Row = tuple[int, list[str]]
 
 _FIELDS = {"form": 1, "lemma": 2, "upos": 3, "xpos": 4, "feats": 5, "deprel": 7}
 _WORDS, _TAGS = ("words", "text"), ("ner_tags", "pos_tags", "upos", "labels")  # columns of data sets
-_LISTS = "A data set has a column of lists of words, tokens, and one of their tags; name the latter with --field."
+_LISTS = (
+    "A data set has a column of lists of words, tokens, and one of their tags; name them with --token-column and "
+    "--tag-column."
+)
 _SUFFIXES = {".conllu": "conllu"}
-_NAMED = {".conllu", ".conll", ".iob", ".bio", ".tsv", ".txt"}  # names that tell columns from text
+_NAMED = {".conllu", ".conllup", ".conll", ".iob", ".iob2", ".bio", ".tsv", ".txt"}  # names that tell columns from text
 
 
 def read_tagged(
-    path: str | Path, *, format: str | None = None, field: str = "upos", bad_lines: BadLines | None = None
+    path: str | Path,
+    *,
+    format: str | None = None,
+    field: str = "upos",
+    token_column: str | int | None = None,
+    tag_column: str | int | None = None,
+    bad_lines: BadLines | None = None,
 ) -> list[TaggedSentence]:
     """Sentences whose tokens have one tag each.
 
     Args:
         path: the file.
         format: "conllu" (10 columns; comments, ranges such as `3-4` and empty nodes such as `8.1` are skipped),
-            "columns" (the first column is the token, the last the tag, tabs or spaces between; `-DOCSTART-` lines are
-            skipped), or "arrow" (Parquet, `hf:NAME`: columns of lists, `tokens` and `tags`). By default the name says:
-            `.conllu`, `.parquet`, `hf:`; anything else is columns.
+            "columns" (tabs or spaces between; skipped are `-DOCSTART-` and comments, lines before a sentence that begin
+            with `#` and do not have its columns), or "arrow" (Parquet, `hf:NAME`: columns of lists, `tokens` and
+            `tags`). By default the name says: `.conllu`, `.parquet`, `hf:`; anything else is columns.
         field: the CoNLL-U field that is the tag: form, lemma, upos, xpos, feats or deprel. A `_` is a tag like any
             other, but a field that is `_` throughout is an error.
+        token_column, tag_column: of columns: positions from 1, or names from a first line of names or from
+            `# global.columns = …` (CoNLL-U Plus); by default the first and the last, or those whose names say so. Of
+            data sets: names.
         bad_lines: skips and counts sentences with a bad line; without it the first one is an error.
 
     Raises:
-        SettingsError: an unknown format or field, or a field for a file that is not CoNLL-U.
+        SettingsError: an unknown format or field, a field for a file that is not CoNLL-U, or columns for one that is.
         DataError: a file that cannot be read, a line with a wrong number of columns, a word id out of order, an empty
             token or tag, a field that is nowhere filled in, or no sentence at all.
     """
     format = choose_format(path, format, _SUFFIXES, otherwise="columns")
     if format == "arrow":
-        return list(_of_table(path, field, bad_lines))
+        return list(_of_table(path, token_column, _one_of(tag_column, field), bad_lines))
     if field not in _FIELDS:
         raise SettingsError(f"There is no field {field!r} to tag with.{nearest(field, _FIELDS)}")
     if format == "conllu":
+        _refuse_columns(path, token_column, tag_column)
         return list(_conllu(path, field, bad_lines))
     if field != "upos":
-        raise SettingsError(f"Only CoNLL-U has a field {field!r}; in CoNLL columns the last column is the tag.")
-    return list(_columns(path, 2, bad_lines))
+        raise SettingsError(
+            f"Only CoNLL-U has a field {field!r}; in CoNLL columns the last column is the tag: name another with "
+            "--tag-column."
+        )
+    return list(read_columns(path, Chosen(token_column, tag_column), bad_lines))
 
 
 def read_sentences(
-    path: str | Path, *, format: str | None = None, bad_lines: BadLines | None = None
+    path: str | Path,
+    *,
+    format: str | None = None,
+    token_column: str | int | None = None,
+    bad_lines: BadLines | None = None,
 ) -> list[list[str]]:
     """Only the tokens of sentences.
 
@@ -66,23 +86,46 @@ def read_sentences(
     Raises:
         DataError: as `read_tagged`; and if neither the name nor tabs say whether the file is text or columns.
     """
-    return list(stream_sentences(path, format=format, bad_lines=bad_lines))
+    return list(stream_sentences(path, format=format, token_column=token_column, bad_lines=bad_lines))
 
 
 def stream_sentences(
-    path: str | Path, *, format: str | None = None, bad_lines: BadLines | None = None
+    path: str | Path,
+    *,
+    format: str | None = None,
+    token_column: str | int | None = None,
+    bad_lines: BadLines | None = None,
 ) -> Iterator[list[str]]:
     """Like `read_sentences`, one at a time."""
     if format is None and not is_arrow(path) and Path(str(path).removesuffix(".gz")).suffix.lower() not in _NAMED:
         _refuse_text(path)
     format = choose_format(path, format, {**_SUFFIXES, ".txt": "text"}, otherwise="columns")
     if format == "arrow":
-        rows = Table(path, format, (Column("tokens", None, _WORDS),), _LISTS, bad_lines).rows()
+        rows = Table(path, format, (Column("tokens", token_column, _WORDS),), _LISTS, bad_lines).rows()
         return (_strings(tokens, "tokens", path, number) for number, (tokens,) in rows)
+    if format == "columns":
+        chosen = Chosen(token_column, tagged=False)
+        return (sentence.tokens for sentence in read_columns(path, chosen, bad_lines))
+    _refuse_columns(path, token_column)
     if format == "text":
         return check_some((line.split() for _, line in read_lines(path, bad_lines)), path, bad_lines)
-    sentences = _conllu(path, "form", bad_lines) if format == "conllu" else _columns(path, 1, bad_lines)
-    return (sentence.tokens for sentence in sentences)
+    return (sentence.tokens for sentence in _conllu(path, "form", bad_lines))
+
+
+def _one_of(tag_column: str | int | None, field: str) -> str | int | None:
+    """What names the column of tags in a data set."""
+    if tag_column is not None and field != "upos":
+        raise SettingsError(f"expected --tag-column or --field, but got both: {tag_column!r} and {field!r}")
+    return tag_column if field == "upos" else field
+
+
+def _refuse_columns(path: str | Path, *columns: str | int | None) -> None:
+    """Raise if columns were named for a file that has none to name."""
+    if named := [one for one in columns if one is not None]:
+        raise SettingsError(
+            f"--token-column and --tag-column are for CoNLL columns, but {path} is read as CoNLL-U, whose tag --field "
+            f"names, or as text; got {named[0]!r}. To read it as columns, give --format columns."
+        )
 
 
 def _refuse_text(path: str | Path) -> None:
@@ -99,9 +142,11 @@ def _refuse_text(path: str | Path) -> None:
             return
 
 
-def _of_table(path: str | Path, field: str, bad_lines: BadLines | None) -> Iterator[TaggedSentence]:
-    """Rows with a list of tokens and a list of tags, in the column that the field names, or in the only one guessed."""
-    tags = Column("tags", None if field == "upos" else field, _TAGS)
+def _of_table(
+    path: str | Path, token_column: str | int | None, tag_column: str | int | None, bad_lines: BadLines | None
+) -> Iterator[TaggedSentence]:
+    """Rows with a list of tokens and a list of tags, in the columns named, or in the only ones guessed."""
+    columns = Column("tokens", token_column, _WORDS), Column("tags", tag_column, _TAGS)
 
     def sentence(row: tuple[int, list[object]]) -> TaggedSentence:
         number, (tokens, tags) = row
@@ -111,84 +156,44 @@ def _of_table(path: str | Path, field: str, bad_lines: BadLines | None) -> Itera
             raise DataError(reason, path=path, line=number)
         return found
 
-    rows = Table(path, "arrow", (Column("tokens", None, _WORDS), tags), _LISTS, bad_lines).rows()
+    rows = Table(path, "arrow", columns, _LISTS, bad_lines).rows()
     return check_some(keep(rows, sentence, bad_lines, "sentence"), path, bad_lines)
 
 
 def _strings(value: object, role: str, path: str | Path, line: int) -> list[str]:
-    if not isinstance(value, list) or not all(isinstance(one, str) and one for one in value):
-        raise DataError(f"expected a list of strings as the {role}.", path=path, line=line)
+    if not isinstance(value, list):
+        raise DataError(f"expected a list of strings as the {role}, but got {json_kind(value)}.", path=path, line=line)
+    for number, one in enumerate(value, start=1):
+        if not isinstance(one, str) or not one:
+            got = f"{json_kind(one)} ({one!r})" if one != "" else "an empty one"
+            reason = f"expected a list of strings as the {role}, but item {number} is {got}."
+            hint = "Replace numbers by the names that they stand for." if isinstance(one, int) else ""
+            raise DataError(reason, path=path, line=line, hint=hint)
     return value
 
 
 def _conllu(path: str | Path, field: str, bad_lines: BadLines | None) -> Iterator[TaggedSentence]:
     first, filled = 0, False
     tag = _FIELDS[field]
-    sentences = keep(_blocks(path), lambda block: _words(path, block, tag), bad_lines, "sentence")
-    for rows in _some(sentences, path, bad_lines):
-        first = first or rows[0][0]
-        sentence = TaggedSentence([row[1] for _, row in rows], [row[tag] for _, row in rows])
-        filled = filled or any(each != "_" for each in sentence.tags)
-        yield sentence
+
+    def sentence(block: list[Line]) -> TaggedSentence:
+        nonlocal first
+        rows = _words(path, block, tag)
+        first = first or (rows[0][0] if rows else 0)
+        return TaggedSentence([row[1] for _, row in rows], [row[tag] for _, row in rows])
+
+    for one in nonempty(keep(blocks_of(path), sentence, bad_lines, "sentence"), path, bad_lines):
+        filled = filled or any(each != "_" for each in one.tags)
+        yield one
     if not filled:
         hint = "Choose another field." if field != "form" else "Some corpora are published without their words."
         raise DataError(f"the field {field!r} is '_' in every word of the file.", path=path, line=first, hint=hint)
 
 
-def _columns(path: str | Path, least: int, bad_lines: BadLines | None) -> Iterator[TaggedSentence]:
-    first: Row | None = None
-
-    def rows_of(block: list[Line]) -> list[Row]:
-        nonlocal first
-        rows = [(line.number, _split(_text(line))) for line in block]
-        number, row = first or rows[0]
-        width = max(len(row), least)
-        for line, row in rows:
-            if len(row) != width:
-                expected = f"{width} columns, as in line {number}" if line != number else "a token and a tag"
-                raise DataError(f"expected {expected}, but got {len(row)}: {' '.join(row)!r}.", path=path, line=line)
-            _check_filled(row[0], row[-1], path, line)
-        first = first or rows[0]
-        return rows
-
-    for rows in _some(keep(_blocks(path), rows_of, bad_lines, "sentence"), path, bad_lines):
-        yield TaggedSentence([row[0] for _, row in rows], [row[-1] for _, row in rows])
-
-
-def _some(sentences: Iterator[list[Row]], path: str | Path, bad_lines: BadLines | None) -> Iterator[list[Row]]:
-    """The sentences that have words; an error if there is none."""
-    found = False
-    for rows in check_some(sentences, path, bad_lines):
-        if rows:
-            found = True
-            yield rows
-    if not found:
-        raise DataError("the file has no sentence.", path=path)
-
-
-def _blocks(path: str | Path) -> Iterator[list[Line]]:
-    block: list[Line] = []
-    for line in whole_lines(path):
-        text = line.text.removesuffix("\n")
-        if line.error or (text.strip(" \t") and _split(text)[0] != "-DOCSTART-"):
-            block.append(line)
-        elif block:
-            yield block
-            block = []
-    if block:
-        yield block
-
-
-def _text(line: Line) -> str:
-    if line.error:
-        raise line.error
-    return line.text.removesuffix("\n")
-
-
-def _words(path: str | Path, block: list[Line], tag: int) -> list[Row]:
-    rows: list[Row] = []
+def _words(path: str | Path, block: list[Line], tag: int) -> list[tuple[int, list[str]]]:
+    rows: list[tuple[int, list[str]]] = []
     for line in block:
-        text = _text(line)
+        text = text_of(line)
         if text.startswith("#"):
             continue
         row = text.split("\t")
@@ -201,16 +206,6 @@ def _words(path: str | Path, block: list[Line], tag: int) -> list[Row]:
             hint = "Sentences need a blank line between them." if row[0] == "1" else ""
             reason = f"expected the word id {len(rows) + 1}, but got {row[0]!r}."
             raise DataError(reason, path=path, line=line.number, hint=hint)
-        _check_filled(row[1], row[tag], path, line.number)
+        check_filled(row[1], row[tag], path, line.number)
         rows.append((line.number, row))
     return rows
-
-
-def _check_filled(token: str, tag: str, path: str | Path, line: int) -> None:
-    if not (token and tag):
-        raise DataError(f"the {'tag' if token else 'token'} is empty.", path=path, line=line)
-
-
-def _split(text: str) -> list[str]:
-    # Only spaces and tabs part columns: a token may be another kind of white space, such as a no-break space.
-    return text.split("\t") if "\t" in text else re.split(" +", text.strip(" "))

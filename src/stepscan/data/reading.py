@@ -42,6 +42,8 @@ class Reading(NamedTuple):
     text_column: str | None = None
     label_column: str | None = None
     field: str = "upos"
+    token_column: str | None = None
+    tag_column: str | None = None
     decision: str = "class"  # what a classifier decides; see `stepscan.data.labels`
     time_column: str | None = None  # of numbers, as the next five; see `stepscan.data.steps.TimeReading`
     ignore_time: bool = False
@@ -80,6 +82,8 @@ def read_examples(task: str, files: Files, reading: Reading = Reading()) -> tupl
         decided = (_decided(number, one, reading.decision, files[0]) for number, one in enumerate(series, start=1))
         examples = [(one.values, one.label) for one in decided]
     elif task == "tag" and numeric:
+        if reading.token_column is not None or reading.tag_column is not None:
+            raise SettingsError("--token-column and --tag-column are for tag on words; for numbers give --label-column")
         examples = read_tagged_series(files[0], **how)
     elif task == "classify":
         examples = read_labelled(
@@ -92,8 +96,17 @@ def read_examples(task: str, files: Files, reading: Reading = Reading()) -> tupl
         )
     elif task == "tag":
         if reading.label_column is not None:
-            raise SettingsError("--label-column is for tag on numbers (--format numbers), not on words")
-        examples = read_tagged(files[0], format=reading.format, field=reading.field, bad_lines=bad)
+            raise SettingsError(
+                "--label-column is for tag on numbers (--format numbers), not on words: give --tag-column"
+            )
+        examples = read_tagged(
+            files[0],
+            format=reading.format,
+            field=reading.field,
+            token_column=reading.token_column,
+            tag_column=reading.tag_column,
+            bad_lines=bad,
+        )
     elif task == "translate":
         examples = read_parallel(files, format=reading.format, bad_lines=bad)
     elif numeric:
@@ -119,7 +132,7 @@ _TIMES = {"time_column", "ignore_time", "day_first"}
 _USES = {
     "classify": {"format", "text_column", "label_column", "decision", "sort", "fill", *_TIMES},
     "generate": {"format", "sort", "fill", "step", *_TIMES},
-    "tag": {"format", "field", "label_column", "sort", *_TIMES},
+    "tag": {"format", "field", "label_column", "token_column", "tag_column", "sort", *_TIMES},
     "translate": {"format"},
 }
 
@@ -155,7 +168,7 @@ def stream_inputs(task: str, numeric: bool, file: str | Path, reading: Reading) 
         return (({"series": number}, one.values) for number, one in enumerate(series, start=1))
     _check_no_times(file, reading)
     if task == "tag":
-        return named_sentences(stream_sentences(file, format=reading.format))
+        return named_sentences(stream_sentences(file, format=reading.format, token_column=reading.token_column))
     return named_texts(stream_texts(file, format=reading.format, text_column=reading.text_column))
 
 

@@ -132,7 +132,7 @@ class Estimator(Using, BaseEstimator):
         self._check_fitted()
         check_savable(self.model_)
         folder = ModelFolder(
-            self.task, self._kept_settings(), self.model_, self.tokenizers_, self.labels_, self.history_
+            self.task, self._kept_settings(), self.model_, self.tokenizers_, self.labels_, self.history_, self.scheme_
         )
         write_folder(path, folder, overwrite=overwrite)
 
@@ -162,7 +162,7 @@ class Estimator(Using, BaseEstimator):
         estimator = cls(**folder.settings)
         estimator._settings()
         estimator.model_, estimator.tokenizers_ = folder.model, folder.tokenizers
-        estimator.labels_, estimator.history_ = folder.labels, folder.history
+        estimator.labels_, estimator.history_, estimator.scheme_ = folder.labels, folder.history, folder.scheme
         return estimator
 
     @property

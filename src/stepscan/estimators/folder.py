@@ -37,6 +37,7 @@ from stepscan.runtime.configuration import FORMAT, FORMAT_VERSION
 from stepscan.runtime.folder import Needs, expanded
 from stepscan.runtime.outline import Tensor, shown
 from stepscan.runtime.placing import write_whole
+from stepscan.runtime.schemes import Scheme
 
 _DTYPES = {
     **{torch.float64: "F64", torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16"},
@@ -54,6 +55,7 @@ class ModelFolder(NamedTuple):
     tokenizers: dict[str, TextTokenizer]  # file name without `.json` → tokenizer
     labels: list[Any] | None  # strings, or whole numbers
     history: list[dict[str, Any]]
+    scheme: Scheme | None = None  # of a tagger whose tags mark spans
 
 
 def write_folder(path: str | Path, folder: ModelFolder, *, overwrite: bool = False) -> None:
@@ -97,7 +99,7 @@ def read_folder(path: str | Path) -> ModelFolder:
     history, model = found.history, build(found.model)
     tensors = {name: torch.from_numpy(np.array(array)) for name, array in expanded(found.tensors).items()}
     model.load_state_dict(tensors)
-    return ModelFolder(found.task, found.settings, model.eval(), found.tokenizers, found.labels, history)
+    return ModelFolder(found.task, found.settings, model.eval(), found.tokenizers, found.labels, history, found.scheme)
 
 
 def _needs(description: Any) -> Needs:
@@ -162,4 +164,5 @@ def _config(folder: ModelFolder) -> dict[str, Any]:
         "task": folder.task,
         "settings": {n: sys.float_info.max if value == math.inf else value for n, value in folder.settings.items()},
         "model": describe(folder.model),
+        **({"scheme": folder.scheme and folder.scheme.described()} if folder.task == "tag" else {}),
     }

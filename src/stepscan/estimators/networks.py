@@ -13,13 +13,14 @@ import numpy as np
 import torch
 
 from stepscan.data.batching import pad, pad_numbers
+from stepscan.decoding.transitions import Allowed
 from stepscan.kernels.torch_ops import softmax
 from stepscan.patterns import embedding
 from stepscan.patterns.attention import looks
 from stepscan.patterns.numbers import Numbers
 from stepscan.runtime.batches import Batch, Words
 from stepscan.runtime.layers import Options
-from stepscan.runtime.networks.crf import CRF, START
+from stepscan.runtime.networks.crf import CRF
 from stepscan.runtime.networks.tensors import Tensors
 from stepscan.runtime.probabilities import nats
 from stepscan.sequences import Sequences
@@ -113,8 +114,7 @@ class TransducerNetwork(Network):
         own = getattr(getattr(self.model, "_decider", self.model), "crf", None)
         if own is None:
             return None
-        not_first = [[START, tag] for (tag,) in (~own.may_start).nonzero().tolist()]
-        forbidden = (~own.allowed).nonzero().tolist() + not_first
+        forbidden = Allowed(*(one.cpu().numpy() for one in (own.allowed, own.may_start, own.may_end))).forbidden()
         weights = {name: weight.detach().float().cpu().numpy() for name, weight in own.named_parameters()}
         return CRF(Tensors(weights, Options()), len(own.start), forbidden)
 

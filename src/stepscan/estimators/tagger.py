@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import warnings
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
@@ -20,12 +20,16 @@ from stepscan.patterns.crf import CRFTransducer
 from stepscan.patterns.embedding import Embedding, WordAndCharacterEmbedding
 from stepscan.patterns.numbers import Numbers
 from stepscan.patterns.transducer import Transducer
+from stepscan.runtime.examples import validation_pair
+from stepscan.runtime.schemes import near_miss, recognised
 from stepscan.runtime.series import are_numbers
-from stepscan.runtime.spans import are_spans, first_break, forbidden_transitions, spans
+from stepscan.runtime.spans import spans
 from stepscan.runtime.tagger import Sentence, Tagging, sentences_or_series, tagged
 from stepscan.training.loop import Task
 from stepscan.training.progress import Bar
 from stepscan.training.settings import TrainingSettings
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -50,8 +54,9 @@ class Tagger(Tagging, Estimator):
         vocabulary_size: words at most.
         lowercase: whether the word vectors drop case; the spelling keeps it.
         crf: whether the tags of a sentence are decided together, by a conditional random field (Lample et al. 2016).
-            Where they mark spans (B-person, I-person, O), an I- that continues nothing then has probability 0, unless
-            the training data have one. It costs time, and pays where tags depend on each other.
+            Where they mark spans (B-person, I-person, O), what their scheme rules out then has probability 0, such as
+            an I- that continues nothing, unless the training data have it. It costs time, and pays where tags depend on
+            each other.
         epochs … device: see `Estimator`.
     """
 
@@ -83,6 +88,9 @@ class Tagger(Tagging, Estimator):
     ) -> Self:
         """Learn from sentences `X` (lists of tokens) and their tags `y`; judged on `validation` or a random tenth.
 
+        Empty sentences are checked, and then neither learned from nor held out. If the tags mark spans, `scheme_` says
+        by which scheme; see `stepscan.runtime.schemes`.
+
         Raises:
             SettingsError: a setting is wrong, or a sentence has not as many tags as tokens.
         """
@@ -90,16 +98,16 @@ class Tagger(Tagging, Estimator):
             examples = tagged(sentences_or_series(X), y, "sentences")
             valid = None
             if validation is not None:
-                valid = tagged(
-                    sentences_or_series(validation[0], like=examples[0][0]), validation[1], "validation sentences"
-                )
+                X, y = validation_pair(validation)
+                valid = tagged(sentences_or_series(X, like=examples[0][0]), y, "validation sentences")
+            filled = [one for one in examples if one[1]]
             train, held_out = hold_out(
-                examples, valid, seed=settings.seed, verbose=self.verbose, labels=lambda example: example[1]
+                filled, valid, seed=settings.seed, verbose=self.verbose, labels=lambda example: example[1]
             )
             self.labels_ = sorted({tag for _, tags in train for tag in tags})
+            forbidden = self._read_scheme([tags for _, tags in examples])
             self._say_judge([tags for _, tags in held_out])
             self.tokenizers_ = self._tokenizers([tokens for tokens, _ in train])
-            forbidden = self._forbidden([tags for _, tags in train])
             self.model_ = self._built(
                 [tokens for tokens, _ in train], forbidden, longest=lambda: max(len(tokens) for tokens, _ in train)
             ).to(settings.device)
@@ -141,25 +149,25 @@ class Tagger(Tagging, Estimator):
 
     def _say_judge(self, held_out: list[Sentence]) -> None:
         """Validation tags that spans cannot be read from are an error before training, not after it."""
-        if are_spans(self.classes_):
-            count = len(spans(held_out))
+        if self.scheme_:
+            count = len(spans(held_out, self.scheme_))
             if self.verbose:
-                Bar().note(f"the tags mark spans: the best weights are those with the best F1 of {count:,} spans")
+                Bar().note(
+                    f"the tags mark spans ({self.scheme_.name}): the best weights are those with the best F1 of "
+                    f"{count:,} spans"
+                )
 
-    def _forbidden(self, y: Sequence[Sentence]) -> list[list[int]]:
-        """What a CRF rules out: of tags that mark spans, what IOB2 never has, if these tags never have it either."""
-        if not (self.crf and are_spans(self.classes_)):
+    def _read_scheme(self, y: Sequence[Sentence]) -> list[list[int]]:
+        """Finds out how tags mark spans. What a CRF rules out: what the scheme does, if these tags never break it."""
+        self.scheme_, broken = recognised(y)
+        if self.scheme_ is None:
+            if reason := near_miss(y):
+                logger.warning(f"no F1 of spans, only accuracy: the tags look like spans, but {reason}")
             return []
-        broken = first_break(y)
-        if broken is None:
-            return forbidden_transitions(self.classes_.tolist())
-        sentence, token = broken
-        warnings.warn(
-            f"the tags are not IOB2: in sentence {sentence}, token {token} is {y[sentence - 1][token - 1]}, which "
-            "continues nothing; so the CRF learns what follows what, but rules nothing out",
-            stacklevel=3,
-        )
-        return []
+        if broken:
+            ruled = "; the CRF rules nothing out" if self.crf else ""
+            logger.warning(f"the tags are not {self.scheme_.name}: {broken}; F1 counts spans as conlleval does{ruled}")
+        return self.scheme_.forbidden(self.labels_ or []) if self.crf and not broken else []
 
     def _model(self, X: list[Any], forbidden: list[list[int]]) -> Transducer:
         embedding = self._embedding(X)
@@ -186,6 +194,5 @@ class Tagger(Tagging, Estimator):
         return Buckets([len(row) for row in tags], settings, collate)
 
     def _evaluate(self, examples: Sequence[tuple[Sentence, Sentence]]) -> dict[str, float]:
-        sentences, tags = zip(*examples, strict=True)
-        figures = self._figures(sentences, tags)
+        figures = self._figures(examples)
         return {name: figures[name] for name in ("f1", "accuracy") if name in figures}

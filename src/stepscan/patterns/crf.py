@@ -15,11 +15,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from stepscan.contract import Layer
+from stepscan.decoding.transitions import FORBIDDEN, allowed
 from stepscan.decoding.viterbi import viterbi
 from stepscan.patterns.loss import Loss
 from stepscan.patterns.transducer import Transducer
@@ -27,45 +27,40 @@ from stepscan.registry import register
 from stepscan.sequences import Sequences
 from stepscan.state import State
 
-# In place of −∞, whose gradient is NaN: exp of it, beside any score, is exactly 0, and many of them add up to a number.
-FORBIDDEN = -1e30
-START = -1  # in a forbidden pair: before the first tag
-
 
 class CRF(nn.Module):
     """What follows what: learned scores of transitions, of first and of last tags.
 
     Args:
         tags: K.
-        forbidden: pairs `[before, after]` of tags that never stand side by side; `[-1, after]`: never first. Paths with
-            one have probability exactly 0. At least one path of each length must remain.
+        forbidden: pairs `[before, after]` of tags that never stand side by side; `[-1, tag]`: never first;
+            `[tag, -1]`: never last. Paths with one have probability exactly 0. At least one path of each length must
+            remain.
 
     Raises:
-        ValueError: a pair names no tag, or forbids every first tag, or all that could follow a tag.
+        ValueError: a pair names no tag, or forbids every first or last tag, or all that could follow a tag.
     """
 
     allowed: Tensor
     may_start: Tensor
+    may_end: Tensor
 
     def __init__(self, tags: int, forbidden: Sequence[Sequence[int]] = ()) -> None:
         super().__init__()
-        allowed, may_start = np.ones((tags, tags), dtype=bool), np.ones(tags, dtype=bool)
-        for before, after in forbidden:
-            if not (START <= before < tags and 0 <= after < tags):
-                raise ValueError(f"a forbidden pair is of tags 0 … {tags - 1}, or -1 and a tag, got {[before, after]}")
-            (may_start if before == START else allowed[before])[after] = False
-        if not (may_start.any() and allowed.any(axis=1).all()):
-            raise ValueError("every first tag, or all that could follow some tag, is forbidden; leave one")
-        self.register_buffer("allowed", torch.from_numpy(allowed), persistent=False)
-        self.register_buffer("may_start", torch.from_numpy(may_start), persistent=False)
+        for name, array in zip(("allowed", "may_start", "may_end"), allowed(tags, forbidden), strict=True):
+            self.register_buffer(name, torch.from_numpy(array), persistent=False)
         self.transitions = nn.Parameter(torch.zeros(tags, tags))  # [from, to]
         self.start = nn.Parameter(torch.zeros(tags))
         self.end = nn.Parameter(torch.zeros(tags))
 
     def weights(self) -> tuple[Tensor, Tensor, Tensor]:
         """Transitions `[K, K]` (from, to), start `[K]` and end `[K]`, with `FORBIDDEN` where that is so."""
-        transitions = self.transitions.masked_fill(~self.allowed, FORBIDDEN)
-        return transitions, self.start.masked_fill(~self.may_start, FORBIDDEN), self.end
+        masks = ~self.allowed, ~self.may_start, ~self.may_end
+        weights = self.transitions, self.start, self.end
+        transitions, start, end = (
+            weight.masked_fill(mask, FORBIDDEN) for weight, mask in zip(weights, masks, strict=True)
+        )
+        return transitions, start, end
 
     def log_likelihood(self, scores: Sequences, tags: Sequences) -> Tensor:
         """Log-probability `[B]` of the paths `tags [B, T]` under `scores [B, T, K]`; an empty path has 0.
@@ -106,6 +101,8 @@ class CRF(nn.Module):
 
     def _check_allowed(self, path: Tensor, mask: Tensor) -> None:
         fine = torch.cat([self.may_start[path[:, :1]], self.allowed[path[:, :-1], path[:, 1:]]], dim=1) | ~mask
+        last = mask & ~torch.nn.functional.pad(mask[:, 1:], (0, 1))
+        fine &= self.may_end[path] | ~last
         if not fine.all():
             row, place = (~fine).nonzero()[0].tolist()
             raise ValueError(f"row {row} has a transition at place {place} that the CRF forbids")

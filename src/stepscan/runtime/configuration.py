@@ -7,6 +7,7 @@ from typing import Any
 
 from stepscan.errors import ModelFormatError, nearest
 from stepscan.runtime.outline import shown
+from stepscan.runtime.schemes import Scheme
 from stepscan.runtime.tensor_file import SMALLER
 from stepscan.runtime.untrusted import read_json
 
@@ -64,10 +65,20 @@ def _check_keys(path: Path, config: dict[str, Any]) -> None:
             raise ModelFormatError(f"{path}: {key}: expected {kinds[kind]}, got {_got(config, key)}")
     if (weights := config.get("weights", "float32")) not in WEIGHTS:
         raise ModelFormatError(f"{path}: weights: expected {', '.join(WEIGHTS)}, got {shown(weights)}")
-    known = ("format", "format_version", *_KINDS, "weights")
+    _check_scheme(path, config)
+    known = ("format", "format_version", *_KINDS, "weights", "scheme")
     for key in config:
         if key not in known:
             raise ModelFormatError(f"{path}: {shown(key)} is no key of a model's configuration.{nearest(key, known)}")
+
+
+def _check_scheme(path: Path, config: dict[str, Any]) -> None:
+    """How the tags of a tagger mark spans, if they do; folders from before it was kept do not have it."""
+    if config.get("scheme") is not None:
+        try:
+            Scheme.of(config["scheme"])
+        except ValueError as error:
+            raise ModelFormatError(f"{path}: scheme: {error}, got {shown(config['scheme'])}") from None
 
 
 def _got(config: dict[str, Any], key: str) -> str:

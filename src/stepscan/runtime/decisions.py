@@ -238,7 +238,7 @@ class Number:
 DECISIONS: dict[str, Decision] = {"class": OneClass(), "labels": SeveralLabels(), "number": Number()}
 
 
-def _macro_f1(true: Sequence[Any], found: Any) -> float:
+def _macro_f1(true: Any, found: Any) -> float:
     from sklearn.metrics import f1_score
 
     return float(f1_score(true, found, average="macro", zero_division=0))

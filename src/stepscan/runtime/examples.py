@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import math
+import reprlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import Any
@@ -28,8 +30,8 @@ def listed(examples: Iterable[Any]) -> list[Any]:
         examples = np.asarray(examples)
     if isinstance(examples, str):
         raise SettingsError(f"a list is needed, got one text, {examples[:40]!r}; put it into a list")
-    if not isinstance(examples, Iterable) or isinstance(examples, bytes | Mapping | Set):
-        raise SettingsError(f"a list is needed, got {type(examples).__name__}: {examples!r:.40}")
+    if isinstance(examples, bytes | Mapping | Set) or not isinstance(examples, Iterable):
+        raise SettingsError(f"a list is needed, got {_shown(examples)}{_kind(examples)}")
     return list(examples)
 
 
@@ -41,17 +43,41 @@ def validation_pair(validation: Any) -> tuple[list[Any], list[Any]]:
     return listed(parts[0]), listed(parts[1])
 
 
-def checked_texts(values: Iterable[Any], what: str = "text") -> list[str]:
-    """The values as a list of strings that can be written as UTF-8, or an error that names the one that is not."""
+def checked_texts(values: Iterable[Any], what: str = "text", where: str = "") -> list[str]:
+    """The values as a list of strings that can be written as UTF-8, or an error that names the one that is not, and
+    `where` the values are."""
     found = listed(values)
     for number, value in enumerate(found, start=1):
         if not isinstance(value, str):
-            raise SettingsError(f"{what} {number} is {value!r}, not a string")
+            raise SettingsError(
+                f"{where}{what} {number} is {_shown(value)}, not a string{_kind(value)}{_remedy(value)}"
+            )
         try:
             value.isascii() or value.encode()
         except UnicodeEncodeError:
-            raise SettingsError(f"{what} {number} is not valid Unicode (half a surrogate pair): {value!r}") from None
+            raise SettingsError(
+                f"{where}{what} {number} is not valid Unicode (half a surrogate pair): {value!r}"
+            ) from None
     return found
+
+
+def _shown(value: Any) -> str:
+    return reprlib.repr(value.item() if isinstance(value, np.generic) else value)
+
+
+def _kind(value: Any) -> str:
+    """The type, where the value does not say it."""
+    return "" if value is None else f" ({type(value).__name__})"
+
+
+def _remedy(value: Any) -> str:
+    if isinstance(value, bytes):
+        return "; decode it first"
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ": a missing value; remove or replace it"
+    if isinstance(value, int | float | np.number):
+        return "; give what the number stands for, or str of it"
+    return ""
 
 
 def paired(first: Iterable[Any], second: Iterable[Any], names: tuple[str, str]) -> list[tuple[Any, Any]]:

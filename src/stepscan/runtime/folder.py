@@ -18,6 +18,7 @@ import numpy as np
 from stepscan.errors import ModelFormatError, UnsupportedLayer
 from stepscan.runtime.configuration import read_config
 from stepscan.runtime.outline import PatternOutline, Tensors, outline, shown
+from stepscan.runtime.schemes import Scheme, of_labels
 from stepscan.runtime.tensor_file import expanded, read_tensors
 from stepscan.runtime.untrusted import parsed, read_json, read_text
 
@@ -58,6 +59,7 @@ class RuntimeFolder:
     tensors: dict[str, np.ndarray]  # read-only views of the file; bfloat16 as uint16, int8 beside NAME.scale
     tokenizers: dict[str, TextTokenizer]  # file name without `.json` → tokenizer
     labels: list[Any] | None  # strings, or whole numbers
+    scheme: Scheme | None = None  # of a tagger whose tags mark spans
 
     @cached_property
     def history(self) -> list[dict[str, Any]]:
@@ -105,7 +107,15 @@ def read_folder(path: str | Path, needs: Callable[[Any], Needs] = needs) -> Runt
     tokenizers = {name: _read_tokenizer(path / f"{name}.json", size) for name, size in needed.vocabularies.items()}
     labels = None if needed.labels is None else _read_labels(path / "labels.json", needed.labels)
     return RuntimeFolder(
-        path, config["task"], config["settings"], config["model"], weights, tensors, tokenizers, labels
+        path,
+        config["task"],
+        config["settings"],
+        config["model"],
+        weights,
+        tensors,
+        tokenizers,
+        labels,
+        _scheme(config, labels or []),
     )
 
 
@@ -177,6 +187,14 @@ def _check_plain(tokenizer: Any) -> None:
         )
     if kind == "BPE" and model.dropout:
         raise ModelFormatError("its dropout would make it give other ids each time")
+
+
+def _scheme(config: dict[str, Any], labels: list[Any]) -> Scheme | None:
+    if config["task"] != "tag":
+        return None
+    if "scheme" not in config:
+        return of_labels(labels)
+    return config["scheme"] and Scheme.of(config["scheme"])
 
 
 def _read_labels(path: Path, count: int) -> list[Any]:

@@ -15,6 +15,7 @@ from stepscan.errors import ModelFormatError, SettingsError, nearest
 from stepscan.runtime.folder import RuntimeFolder, expanded, read_folder
 from stepscan.runtime.layers import Options
 from stepscan.runtime.networks.building import build_network
+from stepscan.runtime.schemes import Scheme
 from stepscan.runtime.settings import check_names, check_use
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ class Using:
     network_: Any
     tokenizers_: dict[str, TextTokenizer]
     labels_: list[Any] | None  # strings, or whole numbers
+    scheme_: Scheme | None = None  # how its tags mark spans; None if they do not
 
     def _check_usable(self) -> None:
         """Raise unless there is a trained model; one that was loaded always is."""
@@ -54,6 +56,7 @@ class RuntimeModel(Using):
         labels_: what it decides among; None if it decides nothing that has a name.
         weights: what the weights are kept as: `float32`, `bfloat16` or `int8`.
         threads: how many work together on one call.
+        scheme_: how its tags mark spans; None if they do not.
     """
 
     folder: RuntimeFolder
@@ -62,6 +65,7 @@ class RuntimeModel(Using):
     labels_: list[Any] | None
     weights: str
     threads: int
+    scheme_: Scheme | None = None
 
     @property
     def path(self) -> Path:
@@ -136,6 +140,7 @@ def load_model(path: str | Path, weights: str | None = None, threads: int = 1) -
         labels_=folder.labels,
         weights=options.weights,
         threads=threads,
+        scheme_=folder.scheme,
         **_of_use(kind, folder.settings),
     )
 

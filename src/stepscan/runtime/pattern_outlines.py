@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from stepscan.decoding.transitions import EDGE
 from stepscan.fields import check_noise, check_probability
 from stepscan.runtime.outline import (
     GeneratorOutline,
@@ -24,7 +25,6 @@ from stepscan.runtime.outline import (
 )
 
 _QUANTILES = 13  # that the forecaster's quantile head learns
-START = -1  # in a forbidden pair of a CRF: before the first tag
 
 
 @outlines("embedding")
@@ -188,15 +188,17 @@ def _check_embedding(who: str, *parts: Any) -> None:
 
 
 def _check_forbidden(tags: int, forbidden: Any) -> None:
-    """Raise unless all are pairs of tags, and leave a first tag, and one after each."""
+    """Raise unless all are pairs of tags, and leave a first and a last tag, and one after each: as
+    `decoding.transitions.allowed` does, but without K² of memory."""
     if not isinstance(forbidden, list | tuple):
         raise TypeError(f"forbidden must be a list of pairs of tags, got {shown(forbidden)}")
     after: dict[int, set[int]] = {}
     for pair in forbidden:
         if not (isinstance(pair, list) and len(pair) == 2 and all(type(tag) is int for tag in pair)):
             raise TypeError(f"forbidden must be a list of pairs of tags, got {shown(pair)} in it")
-        if not (START <= pair[0] < tags and 0 <= pair[1] < tags):
+        if not (EDGE <= pair[0] < tags and EDGE <= pair[1] < tags and pair != [EDGE, EDGE]):
             raise ValueError(f"a forbidden pair is of tags 0 … {tags - 1}, or -1 and a tag, got {pair}")
-        after.setdefault(pair[0], set()).add(pair[1])
+        key, value = (tags, pair[0]) if pair[1] == EDGE else pair  # `tags` stands for the end
+        after.setdefault(key, set()).add(value)
     if any(len(found) == tags for found in after.values()):
-        raise ValueError("every first tag, or all that could follow some tag, is forbidden; leave one")
+        raise ValueError("every first tag, every last tag, or all that could follow some tag, is forbidden; leave one")

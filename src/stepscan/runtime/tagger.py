@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -14,10 +15,11 @@ from stepscan.runtime.batches import Words, by_length, pad
 from stepscan.runtime.examples import check_known, checked_texts, listed, paired
 from stepscan.runtime.model import RuntimeModel, Using
 from stepscan.runtime.series import are_numbers, checked_series
-from stepscan.runtime.spans import are_spans, span_scores
+from stepscan.runtime.spans import span_scores
 
 Sentence = Sequence[str]
 
+logger = logging.getLogger(__name__)
 _TOGETHER = 64  # sentences that are tagged in one batch
 
 
@@ -41,6 +43,7 @@ class Tagging(Using):
 
     def answers(self, X: Sequence[Sentence]) -> list[dict[str, Any]]:
         """What `stepscan predict` says of each sentence: `tokens` (of a series, each step's numbers) and `tags`."""
+        X = _rows(X)
         tokens = [[t if isinstance(t, str) else ",".join(map(str, t)) for t in _plain(sentence)] for sentence in X]
         return [{"tokens": words, "tags": tags} for words, tags in zip(tokens, self.predict(X), strict=True)]
 
@@ -66,20 +69,26 @@ class Tagging(Using):
         return found
 
     def score(self, X: Sequence[Sentence], y: Sequence[Sentence]) -> float:
-        """F1 of spans where the tags are of the kind B-person, I-person, O; else accuracy: 0 … 1."""
-        return next(iter(self._figures(X, y).values()))
+        """F1 of spans where the tags mark them, such as B-person, I-person, O; else accuracy: 0 … 1."""
+        return next(iter(self._figures(tagged(sentences_or_series(X), y, "sentences")).values()))
 
     def metrics(self, X: Sequence[Sentence], y: Sequence[Sentence]) -> dict[str, Any]:
         """Accuracy over the tokens; before it, where the tags mark spans, their F1, precision and recall, over all and
         by type, as `conlleval` counts."""
-        check_known([tag for tags in y for tag in tags], self.labels_)
-        return {**self._figures(X, y), "tokens": sum(map(len, X)), "sentences": len(X)}
-
-    def _figures(self, X: Sequence[Sentence], y: Sequence[Sentence]) -> dict[str, Any]:
         examples = tagged(sentences_or_series(X), y, "sentences")
-        found, true = self.predict(X), [list(tags) for _, tags in examples]
+        true = [tags for _, tags in examples]
+        check_known([tag for tags in true for tag in tags], self.labels_)
+        if self.scheme_ and (broken := self.scheme_.first_break(true)):
+            logger.warning(
+                f"the tags here are not {self.scheme_.name}, as the model's: {broken}; F1 counts the spans that they "
+                "mark, but accuracy compares tags of different schemes"
+            )
+        return {**self._figures(examples), "tokens": sum(map(len, true)), "sentences": len(true)}
+
+    def _figures(self, examples: Sequence[tuple[Any, Sentence]]) -> dict[str, Any]:
+        found, true = self.predict([tokens for tokens, _ in examples]), [tags for _, tags in examples]
         right = [f == t for pair in zip(found, true, strict=True) for f, t in zip(*pair, strict=True)]
-        of_spans = span_scores(found, true) if are_spans(self.classes_) else {}
+        of_spans = span_scores(found, true, self.scheme_) if self.scheme_ else {}
         return {**of_spans, "accuracy": sum(right) / len(right)}
 
     def _reader(self, sentences: Sequence[Any]) -> Callable[[Any], Any]:
@@ -105,9 +114,11 @@ class Tagging(Using):
     def _found(self, X: Sequence[Sentence], answer: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> list[np.ndarray]:
         """What `answer` makes of the network's scores, for each sentence, in order."""
         network = self.network_
-        sentences: list[Any] = listed(X) if self.tokenizers_ else checked_series(X, network.embedding.size)
-        for sentence in sentences:
-            _items(sentence)
+        sentences: list[Any] = (
+            [_strings(sentence, f"sentence {number}") for number, sentence in enumerate(_rows(X), start=1)]
+            if self.tokenizers_
+            else checked_series(X, network.embedding.size)
+        )
         read = self._reader(sentences)
         found: list[np.ndarray] = [np.zeros(0)] * len(sentences)
         for chosen in by_length([len(sentence) for sentence in sentences], _TOGETHER):
@@ -122,32 +133,53 @@ class Tagger(Tagging, RuntimeModel):
     """Says of every token, or of every step of a series, what it is."""
 
 
-def sentences_or_series(X: Sequence[Any], like: Any = None) -> list[Any]:
+def sentences_or_series(X: Iterable[Any], like: Any = None) -> list[Any]:
     """Series, checked, or sentences, which `tagged` checks; `like` says which they must be and how wide."""
-    numeric = are_numbers(X) if like is None else isinstance(like, np.ndarray)
-    return checked_series(X, None if like is None else like.shape[1]) if numeric else listed(X)
+    rows = _rows(X)
+    numeric = are_numbers(rows) if like is None else isinstance(like, np.ndarray)
+    return checked_series(rows, None if like is None else like.shape[1]) if numeric else rows
 
 
-def tagged(X: Sequence[Any], y: Sequence[Sentence], what: str) -> list[tuple[Any, Sentence]]:
+def tagged(X: Sequence[Any], y: Iterable[Any], what: str) -> list[tuple[Any, list[str]]]:
     """The sentences, or series, each with its tags, checked: as many tags as tokens, and tokens at all."""
-    examples = paired(X, y, (what, "tag sequences"))
-    for number, (tokens, tags) in enumerate(examples, start=1):
-        if len(_items(tokens)) != len(_items(tags)):
-            raise SettingsError(
-                f"sentence {number} has {len(tokens)} tokens but {len(tags)} tags: {' '.join(map(str, tokens))[:60]!r}"
-            )
+    examples = []
+    for number, (sentence, given) in enumerate(paired(X, _rows(y), (what, "tag sequences")), start=1):
+        name = f"{what[:-1]} {number}"
+        tokens = sentence if _is_series(sentence) else _strings(sentence, name)
+        tags = _strings(given, name, "tag")
+        if len(tokens) != len(tags):
+            shown = " ".join(map(str, tokens))[:60]
+            raise SettingsError(f"{name} has {len(tokens)} tokens but {len(tags)} tags: {shown!r}")
+        examples.append((tokens, tags))
     if not any(len(tokens) for tokens, _ in examples):
         raise SettingsError(f"there are no tokens: all {what} are empty")
     return examples
 
 
-def _items(sentence: Any) -> Sequence[Any]:
-    """The tokens of a sentence, checked; a series is its own steps."""
-    if isinstance(sentence, str):
-        raise SettingsError(f"a sentence is a list of tokens, got the text {sentence[:40]!r}; split it first")
-    if isinstance(sentence, np.ndarray) and sentence.ndim == 2:
-        return list(sentence)
-    return checked_texts(sentence, "token")
+def _rows(several: Any) -> list[Any]:
+    """Sentences, series or tag sequences as a list of what can be read twice."""
+    if hasattr(several, "columns") and not all(kind.kind in "iuf" for kind in several.dtypes):
+        names = ", ".join(map(str, several.columns))
+        raise SettingsError(
+            f"a list of lists is needed, one a sentence, got a {type(several).__name__} with the columns {names}; give "
+            f"a column of lists, such as df[{str(several.columns[0])!r}]"
+        )
+    return [list(one) if isinstance(one, Iterator) else one for one in listed(several)]
+
+
+def _is_series(one: Any) -> bool:
+    return isinstance(one, np.ndarray) and one.ndim == 2 and one.dtype.kind == "f"
+
+
+def _strings(given: Any, name: str, what: str = "token") -> list[str]:
+    """The tokens, or tags, of a sentence, checked; `name` is what errors call the sentence."""
+    if isinstance(given, str):
+        of = "a sentence is a list of tokens" if what == "token" else "expected a list of tags, one a token"
+        raise SettingsError(f"{name}: {of}, got the text {given[:40]!r}; split it first")
+    try:
+        return checked_texts(given, what, f"{name}, ")
+    except SettingsError as error:
+        raise SettingsError(str(error) if str(error).startswith(name) else f"{name}: {what}s: {error}") from None
 
 
 def _plain(sentence: Sentence | np.ndarray) -> list[Any]:

@@ -10,14 +10,12 @@ from typing import Any
 
 import numpy as np
 
+from stepscan.decoding.transitions import FORBIDDEN, allowed
 from stepscan.decoding.viterbi import viterbi
 from stepscan.errors import ModelFormatError
 from stepscan.runtime.batches import Array, Batch
 from stepscan.runtime.networks.tensors import Tensors
 from stepscan.runtime.networks.transducer import Transducer
-
-FORBIDDEN = -1e30  # in place of −∞: exp of it, beside any score, is exactly 0, and many of them add up to a number
-START = -1  # in a forbidden pair: before the first tag
 
 
 class CRF:
@@ -26,23 +24,19 @@ class CRF:
     Args:
         tensors: `transitions [K, K]` (from, to), `start` and `end [K]`.
         tags: K.
-        forbidden: pairs `[before, after]` of tags that never stand side by side; `[-1, after]`: never first. Paths with
-            one have probability exactly 0.
+        forbidden: pairs `[before, after]` of tags that never stand side by side; `[-1, tag]`: never first;
+            `[tag, -1]`: never last. Paths with one have probability exactly 0.
     """
 
     def __init__(self, tensors: Tensors, tags: int, forbidden: Sequence[Sequence[int]] = ()) -> None:
-        allowed, may_start = np.ones((tags, tags), dtype=bool), np.ones(tags, dtype=bool)
-        for before, after in forbidden:
-            if not (START <= before < tags and 0 <= after < tags):
-                raise ModelFormatError(
-                    f"a forbidden pair is of tags 0 … {tags - 1}, or -1 and a tag, got {[before, after]}"
-                )
-            (may_start if before == START else allowed[before])[after] = False
-        self.allowed, self.may_start = allowed, may_start
+        try:
+            self.allowed = allowed(tags, forbidden)
+        except ValueError as error:
+            raise ModelFormatError(str(error)) from None
         least = np.float32(FORBIDDEN)
-        self.transitions = np.where(allowed, tensors.array("transitions", tags, tags), least)
-        self.start = np.where(may_start, tensors.array("start", tags), least)
-        self.end = tensors.array("end", tags)
+        self.transitions = np.where(self.allowed.transitions, tensors.array("transitions", tags, tags), least)
+        self.start = np.where(self.allowed.start, tensors.array("start", tags), least)
+        self.end = np.where(self.allowed.end, tensors.array("end", tags), least)
 
     def best_paths(self, scores: Batch) -> Array:
         """The most probable path of each row, `[B, T]`."""
@@ -70,10 +64,12 @@ class CRF:
         at_items = np.take_along_axis(scores.data, path[:, :, None], axis=2)[:, :, 0].astype(np.float64)
         at_items[:, 1:] += self.transitions[path[:, :-1], path[:, 1:]]
         at_items[:, 0] += self.start[path[:, 0]]
-        allowed = np.concatenate([self.may_start[path[:, :1]], self.allowed[path[:, :-1], path[:, 1:]]], axis=1)
-        total = np.where(mask, at_items, 0).cumsum(axis=1)[:, -1] + self.end[Batch(path, scores.lengths).last()]
+        may = self.allowed
+        fine = np.concatenate([may.start[path[:, :1]], may.transitions[path[:, :-1], path[:, 1:]]], axis=1) | ~mask
+        last = Batch(path, scores.lengths).last()
+        total = np.where(mask, at_items, 0).cumsum(axis=1)[:, -1] + self.end[last]
         total = np.where(scores.lengths > 0, total - self.log_partition(scores), 0)
-        return np.where((allowed | ~mask).all(axis=1), total, -np.inf)
+        return np.where(fine.all(axis=1) & (may.end[last] | (scores.lengths == 0)), total, -np.inf)
 
 
 class CRFTransducer(Transducer):
