@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from stepscan.runtime.batches import by_length
+from stepscan.runtime.batches import answering, by_length
 from stepscan.runtime.decisions import DECISIONS, Decision
 from stepscan.runtime.examples import check_known, checked_texts, paired
 from stepscan.runtime.model import RuntimeModel, Using
@@ -90,7 +90,8 @@ class Classifying(Using):
         rows = self._read(X)
         found = np.zeros((len(rows), width), dtype=np.float32)
         for chosen in by_length([len(row) for row in rows], _TOGETHER):
-            found[chosen] = ask([rows[i] for i in chosen])
+            with answering([len(rows[i]) for i in chosen], "text"):
+                found[chosen] = ask([rows[i] for i in chosen])
         return found
 
     def _read(self, X: Sequence[Any]) -> list[Any]:
