@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from stepscan.runtime.batches import PLACES, Batch, answering, by_length, pad, pad_numbers, spelled
 from stepscan.errors import NotEnoughMemory
+from stepscan.runtime.batches import PLACES, Batch, answering, by_length, pad, pad_numbers, spelled
 
 
 def test_pad() -> None:
@@ -88,7 +88,9 @@ def test_spelled_costs_what_the_letters_do() -> None:
 
 
 def test_no_memory_for_a_batch_is_told_in_words() -> None:
-    with pytest.raises(NotEnoughMemory, match=r"there is not enough memory for one text of 5,000 items: split long texts"):
+    with pytest.raises(
+        NotEnoughMemory, match=r"there is not enough memory for one text of 5,000 items: split long texts"
+    ):
         with answering([5000], "text"):
             np.empty((2**40, 2**20))
     with pytest.raises(MemoryError, match="for 2 texts, the longest of 7 items"), answering([7, 5], "text"):

@@ -12,9 +12,7 @@ from stepscan.runtime.probabilities import nats
 from stepscan.state import State
 
 
-def total_nats(
-    network: Any, inputs: Sequence[Any], targets: Sequence[Any], state: State | None
-) -> tuple[float, State]:
+def total_nats(network: Any, inputs: Sequence[Any], targets: Sequence[Any], state: State | None) -> tuple[float, State]:
     """Nats of all `targets` together, rows of ids each of which comes after that of `inputs`; and the state.
 
     Args:

@@ -31,4 +31,6 @@ class Stops:
     def before(self) -> str:
         """All that was written before the first of the texts."""
         written = self._decode(self._ids)
-        return written[: min([place for text in self.texts if (place := written.find(text)) >= 0], default=len(written))]
+        return written[
+            : min([place for text in self.texts if (place := written.find(text)) >= 0], default=len(written))
+        ]
