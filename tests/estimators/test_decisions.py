@@ -71,8 +71,10 @@ def test_label_figures_by_hand():
     }
     scores = np.array([2.0, -1.0])
     by_hand = math.log(1 / (1 + math.exp(-2))) + math.log(1 - 1 / (1 + math.exp(1)))
-    assert decision.log_probability(scores, ["a"], labels) == (pytest.approx(by_hand), 2)
-    assert decision.log_probability(scores, ["c"], labels) == (-math.inf, 2)
+    assert decision.nats(np.stack([scores] * 2), [["a"], ["a", "c"]], labels).tolist() == [
+        pytest.approx(-by_hand),
+        math.inf,
+    ]
     assert decision.rows(scores[None], labels)[0]["labels"] == {"a": pytest.approx(1 / (1 + math.exp(-2)))}
 
 

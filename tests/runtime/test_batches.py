@@ -88,11 +88,13 @@ def test_spelled_costs_what_the_letters_do() -> None:
 
 
 def test_no_memory_for_a_batch_is_told_in_words() -> None:
-    with pytest.raises(
-        NotEnoughMemory, match=r"there is not enough memory for one text of 5,000 items: split long texts"
+    with (
+        pytest.raises(
+            NotEnoughMemory, match=r"there is not enough memory for one text of 5,000 items: split long texts"
+        ),
+        answering([5000], "text"),
     ):
-        with answering([5000], "text"):
-            np.empty((2**40, 2**20))
+        np.empty((2**40, 2**20))
     with pytest.raises(MemoryError, match="for 2 texts, the longest of 7 items"), answering([7, 5], "text"):
         raise RuntimeError("[enforce fail at alloc_cpu.cpp:117] . DefaultCPUAllocator: can't allocate memory")
     with pytest.raises(RuntimeError, match="another"), answering([7, 5], "text"):

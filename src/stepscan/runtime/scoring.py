@@ -18,7 +18,7 @@ def total_nats(network: Any, inputs: Sequence[Any], targets: Sequence[Any], stat
     Args:
         network: a generator, of the runtime or of torch.
     """
-    scores, lengths, state = network.scan(inputs, state)
+    scores, _, state = network.scan(inputs, state)
     wanted = pad(targets)
     return float(nats(scores, wanted.data)[wanted.mask].sum()), state
 

@@ -37,7 +37,8 @@ class Tagging(Using):
     def predict(self, X: Sequence[Sentence]) -> list[list[str]]:
         """The most probable tag of each token; with a CRF, the most probable tags of the whole sentence."""
         self._check_usable()
-        return [self.classes_[found].tolist() for found in self._found(X, self.network_.decide)]
+        tags = self.classes_
+        return [tags[found].tolist() for found in self._found(X, self.network_.decide)]
 
     def answers(self, X: Sequence[Sentence]) -> list[dict[str, Any]]:
         """What `stepscan predict` says of each sentence: `tokens` (of a series, each step's numbers) and `tags`."""
@@ -60,9 +61,10 @@ class Tagging(Using):
             if not set(tags) <= set(place):
                 found.append((-math.inf, len(tags)))
                 continue
-            data, lengths = network.scores(read([number]))
             targets = np.array([[place[tag] for tag in tags]], dtype=np.int64)
-            found.append((float(network.log_probability(data, lengths, targets)[0]), len(tags)))
+            with answering([len(tags)], "sentence"):
+                data, lengths = network.scores(read([number]))
+                found.append((float(network.log_probability(data, lengths, targets)[0]), len(tags)))
         return found
 
     def score(self, X: Sequence[Sentence], y: Sequence[Sentence]) -> float:
