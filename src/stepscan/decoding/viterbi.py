@@ -25,14 +25,14 @@ def viterbi(
         `[B, T]` tags, 0 in the padding. Of equally good ones the first.
     """
     rows, steps, tags = scores.shape
-    best = np.zeros((rows, tags), dtype=scores.dtype)
+    best: Floats = np.zeros((rows, tags), dtype=scores.dtype)
     came_from = np.zeros((rows, steps, tags), dtype=np.min_scalar_type(tags))
     for t in range(steps):
         if t == 0:
             reached = start + scores[:, 0]
         else:
-            came_from[:, t], reached = _best_before(best, transitions)
-            reached = reached + scores[:, t]
+            came_from[:, t], passed = _best_before(best, transitions)
+            reached = passed + scores[:, t]
         best = np.where((t < lengths)[:, None], reached, best)
     found = np.zeros((rows, steps), dtype=np.int64)
     tag, everyone = (best + end).argmax(axis=1), np.arange(rows)

@@ -100,7 +100,7 @@ class Classifying(Using):
         network = self.network_
         return self._batched(X, network.scores, network.outputs)
 
-    def _answered(self, X: Sequence[Any], answer: Callable[[np.ndarray, np.ndarray], Sequence[Any]]) -> list[Any]:
+    def _answered(self, X: Sequence[Any], answer: Callable[[np.ndarray, np.ndarray], Any]) -> list[Any]:
         """What `answer` makes of the scores of a batch `[B, outputs]` and the places of its texts, for all of `X` in
         order; the scores of all together might not fit."""
         rows, network = self._read(X), self.network_

@@ -170,10 +170,9 @@ class Writing(Using):
             said = np.zeros((1, len(self._tokenizer)), dtype=bool)
             said[0, list(read)] = True
             step, state = penalising(step, state, said, asked.repetition_penalty)
-        steps = stream(step, state, [read[-1]], sampler=asked.sampler, random=row_randoms(asked.seed, 1))
-        drawn = (int(tokens[0]) for tokens, _ in islice(steps, asked.length))
-        while portion := list(islice(drawn, 1)):
-            yield portion
+        written = stream(step, state, [read[-1]], sampler=asked.sampler, random=row_randoms(asked.seed, 1))
+        for tokens, _ in islice(written, asked.length):
+            yield tokens.tolist()
 
     def _nats(self, inputs: Sequence[Any], targets: Sequence[Any], state: State | None) -> tuple[float, State]:
         """Nats of all `targets` together, rows of ids each of which comes after that of `inputs`; and the state."""
