@@ -53,7 +53,7 @@ def is_refusal(error: BaseException) -> bool:
 
 def in_words(count: int) -> str:
     """A number of bytes such as `545 MB`."""
-    size = float(count)
+    size = float(min(count, 10**30))  # more is no number of a float
     for unit in ("bytes", "KB", "MB", "GB"):
         if size < 1000:
             return f"{size:.3g} {unit}"
