@@ -153,7 +153,7 @@ class SeveralLabels:
         return {"nats": float(np.mean(nats)), "micro_f1": figures["micro_f1"], "exact": figures["exact"]}
 
     def metrics(self, true: Sequence[Any], found: Any) -> dict[str, Any]:
-        both = [sorted(set(left) & set(right)) for left, right in zip(true, found, strict=True)]
+        both = [list(set(left).intersection(right)) for left, right in zip(true, found, strict=True)]
         right, of_truth, said = (Counter(self.named(answers)) for answers in (both, true, found))
         every = of_truth + said
         micro = 2 * right.total() / every.total() if every else 1.0
