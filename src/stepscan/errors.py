@@ -51,6 +51,10 @@ class UnsupportedLayer(StepscanError):
         return UnsupportedLayer, (self.layer, str(self))
 
 
+class NotEnoughMemory(StepscanError, MemoryError):
+    """Something did not fit into memory; says what, and what to do."""
+
+
 class NotFittedError(StepscanError):
     """An estimator was asked to work before `fit` or `load`."""
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import platform
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -29,8 +32,16 @@ def available_memory() -> int | None:
         free = int(lines["MemAvailable"].split()[0]) * 1024
     except (OSError, ValueError, KeyError):
         return None
-    try:  # a container's own limit
+    return min(free, *_limits())
+
+
+def _limits() -> Iterator[int]:
+    """What a container's own limit and the process's (`ulimit -v`) leave, where there are such."""
+    with suppress(OSError, ValueError):
         limit, used = (Path(f"/sys/fs/cgroup/memory.{name}").read_text("ascii") for name in ("max", "current"))
-        return min(free, int(limit) - int(used))
-    except (OSError, ValueError):
-        return free
+        yield int(limit) - int(used)
+    with suppress(OSError, ValueError, IndexError):
+        limits = Path("/proc/self/limits").read_text("ascii").partition("Max address space")[2].split()
+        pages = Path("/proc/self/statm").read_text("ascii").split()
+        yield int(limits[0]) - int(pages[0]) * os.sysconf("SC_PAGE_SIZE")
+    yield sys.maxsize

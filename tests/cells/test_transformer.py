@@ -116,3 +116,30 @@ def test_wrong_sizes(options, words):
 
 def test_heads_are_chosen():
     assert [ss.Transformer(4, size).heads for size in (8, 32, 64, 96, 128, 100)] == [1, 1, 2, 3, 4, 2]
+
+
+@pytest.mark.parametrize("begun", [0, 3])
+def test_a_long_text_takes_pairs_of_its_context_not_of_itself(begun, monkeypatch):
+    """Piece by piece, to what step after step gives, gradients too."""
+    block = made(ss.Transformer, 3, 4, context=4)
+    x = torch.randn(2, 22, 3, dtype=torch.float64, requires_grad=True)
+    inputs = ss.Sequences(x, [22, 9])
+    state = block.initial_state(2, dtype=torch.float64)
+    for t in range(begun):
+        _, state = block.step(torch.full((2, 3), 0.1 * t, dtype=torch.float64), state)
+    expected, stepwise = ss.Recurrence.scan(block, inputs, state)
+    pairs = []
+    attend = block.attend
+
+    def counted(q, k, *rest):
+        pairs.append((q.shape[1], k.shape[1]))
+        return attend(q, k, *rest)
+
+    monkeypatch.setattr(block, "attend", counted)
+    found, final = block.scan(inputs, state)
+    assert max(queries for queries, _ in pairs) == 4
+    assert max(keys for _, keys in pairs) <= 8
+    torch.testing.assert_close(found.data, expected.data)
+    torch.testing.assert_close(final.h, stepwise.h)
+    left, right = (torch.autograd.grad(outputs.data.square().sum(), x)[0] for outputs in (found, expected))
+    torch.testing.assert_close(left, right)

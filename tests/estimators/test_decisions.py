@@ -72,8 +72,10 @@ def test_label_figures_by_hand():
     }
     scores = np.array([2.0, -1.0])
     by_hand = math.log(1 / (1 + math.exp(-2))) + math.log(1 - 1 / (1 + math.exp(1)))
-    assert decision.log_probability(scores, ["a"], labels) == (pytest.approx(by_hand), 2)
-    assert decision.log_probability(scores, ["c"], labels) == (-math.inf, 2)
+    assert decision.nats(np.stack([scores] * 2), [["a"], ["a", "c"]], labels).tolist() == [
+        pytest.approx(-by_hand),
+        math.inf,
+    ]
     assert decision.rows(scores[None], labels)[0]["labels"] == {"a": pytest.approx(1 / (1 + math.exp(-2)))}
 
 
@@ -257,3 +259,52 @@ def test_texts_are_read_as_they_are_needed(monkeypatch, tmp_path):
     for _ in range(40):
         next(rows)
     assert len(read) == 48
+
+
+def test_f1_of_labels_is_that_of_scikit_learn():
+    from sklearn.metrics import f1_score
+
+    draw = np.random.default_rng(0)
+    true, found = ([sorted(set(draw.choice(list("abcdefg"), 3).tolist())) for _ in range(50)] for _ in range(2))
+    binary = MultiLabelBinarizer().fit([list("abcdefg")])
+    matrices = binary.transform(true), binary.transform(found)
+    figures = DECISIONS["labels"].metrics(true, found)
+    assert figures["micro_f1"] == pytest.approx(f1_score(*matrices, average="micro"))
+    assert figures["macro_f1"] == pytest.approx(f1_score(*matrices, average="macro"))
+    assert DECISIONS["labels"].metrics([["a"], []], [["a"], ["a"]])["micro_f1"] == pytest.approx(2 / 3)
+    assert DECISIONS["labels"].metrics([[], []], [[], []]) == {"micro_f1": 1.0, "macro_f1": 1.0, "exact": 1.0}
+
+
+def test_targets_of_many_labels():
+    labels = [f"l{i:06}" for i in range(100_000)]
+    targets = DECISIONS["labels"].targets([["l000002", "l099999"], [], ["unknown"]], labels)
+    assert [row.nonzero()[0].tolist() for row in targets] == [[2, 99_999], [], []]
+
+
+@pytest.mark.parametrize("decision", ["class", "labels"])
+def test_scores_of_all_texts_are_never_kept_together(decision, monkeypatch):
+    """A thousand classes and texts: a batch's scores at a time, in training's evaluations too."""
+    from stepscan.estimators.networks import EncoderNetwork
+
+    texts = [f"w{i % 50} v{i % 20}" for i in range(1000)]
+    y = [f"c{i:04}" for i in range(1000)]
+    answers = y if decision == "class" else [[one] for one in y]
+    sizes = []
+    scores = EncoderNetwork.scores
+    monkeypatch.setattr(EncoderNetwork, "scores", lambda self, rows: (sizes.append(len(rows)), scores(self, rows))[1])
+    model = ss.Classifier(decision=decision, **{**SMALL, "epochs": 1, "batch_size": 100})
+    model.fit(texts, answers, validation=(texts, answers))
+    assert sizes == [128] * 7 + [104]  # each text once
+    found, logs = model.predict_proba(texts), model.log_probabilities(texts, answers)
+    monkeypatch.undo()
+    whole = model.model_(model._rows(texts)[1](model._rows(texts)[0])).detach()
+    expected = whole.softmax(1) if decision == "class" else whole.sigmoid()
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-7)
+    if decision == "class":
+        assert model.predict(texts).tolist() == [model.classes_[i] for i in found.argmax(axis=1)]
+        assert model.history_[-1]["valid_nats"] == pytest.approx(-np.mean([nats for nats, _ in logs]), rel=1e-5)
+        np.testing.assert_allclose([nats for nats, _ in logs], np.log(found.diagonal()), rtol=1e-5)
+    else:
+        assert model.predict(texts) == [[y[j] for j in np.flatnonzero(row > 0.5)] for row in found]
+        assert {count for _, count in logs} == {1000}
+    assert model.log_probabilities(texts[:1], ["new"] if decision == "class" else [["new"]])[0][0] == -math.inf

@@ -12,9 +12,11 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+import stepscan as ss
 from stepscan.training import memory
 
 MEGABYTE = 2**20
+KINDS = {"alone": ss.Transducer, "together": ss.CRFTransducer}
 
 
 @pytest.fixture
@@ -48,6 +50,28 @@ def test_more_memory_than_there_is(workplace, refuses, command, expected):
 
 def test_what_fits_is_not_refused():
     memory.check_memory(torch.nn.Linear(10, 10), 1000)
+
+
+def test_a_crf_of_many_tags_is_counted(monkeypatch):
+    """Scores `[K]` of each item come out of the output matrix and of the transitions."""
+    monkeypatch.setattr(memory, "available_memory", lambda: 100 * MEGABYTE)
+    tags = {name: make(ss.Embedding(5, 2), ss.GRU(2, 2), 1000) for name, make in KINDS.items()}
+    memory.check_memory(tags["alone"], 20_000)
+    with pytest.raises(ss.SettingsError, match=r"the largest batch has 20,000 places.* take 161 MB"):
+        memory.check_memory(tags["together"], 20_000)
+
+
+def test_what_a_limit_leaves():
+    """`ulimit -v` counts, too."""
+    if not sys.platform.startswith("linux"):
+        pytest.skip("limits of memory are Linux's")
+    code = (
+        "import resource\nfrom stepscan.machine import available_memory\nbefore = available_memory()\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (2**30, 2**30))\nprint(before, available_memory())"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    before, after = map(int, found.stdout.split())
+    assert 0 < after < 2**30 < before
 
 
 def test_what_is_available():

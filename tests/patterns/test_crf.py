@@ -184,3 +184,56 @@ def test_described_and_built() -> None:
     assert again.crf.may_start.tolist() == [True, True, False]
     assert again.crf.may_end.tolist() == [True, False, True]
     torch.testing.assert_close(again.loss(IDS, PATHS).total, model.loss(IDS, PATHS).total)
+
+
+def naive_partition(crf: ss.CRF, given: ss.Sequences) -> torch.Tensor:
+    """The forward algorithm with all `[B, K, K]` terms at once, in logarithms."""
+    transitions, start, end = crf.weights()
+    reached = [start + given.data[:, 0]]
+    for t in range(1, given.steps):
+        reached.append(torch.logsumexp(reached[-1][:, :, None] + transitions, dim=1) + given.data[:, t])
+    return torch.logsumexp(torch.stack(reached, 1)[torch.arange(len(given)), given.lengths - 1] + end, dim=1)
+
+
+@pytest.mark.parametrize("spread", [1, 50, 2000], ids=["usual", "wide", "past what exponentials can say"])
+@pytest.mark.parametrize("forbidden", [(), FORBIDDEN], ids=["free", "constrained"])
+def test_sums_and_gradients_are_those_of_logarithms(forbidden, spread) -> None:
+    crf, random = field(forbidden), torch.Generator().manual_seed(3)
+    data = torch.randn(5, 6, TAGS, generator=random, dtype=torch.float64) * spread
+    given = ss.Sequences(data.requires_grad_(), [6, 1, 4, 6, 2])
+    found, expected = crf.log_partition(given), naive_partition(crf, given)
+    torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
+    weight = torch.arange(1.0, 6, dtype=torch.float64)
+    parts = [given.data, *crf.parameters()]
+    for left, right in zip(*(torch.autograd.grad((z * weight).sum(), parts) for z in (found, expected)), strict=True):
+        torch.testing.assert_close(left, right, rtol=1e-9, atol=1e-9)
+
+
+def test_what_only_unlikely_tags_lead_to() -> None:
+    """The likely tag before is forbidden: its score says nothing of the one that is allowed, however low that is."""
+    crf = ss.CRF(2, [[0, 1]]).double()
+    given = ss.Sequences(torch.tensor([[[0.0, -5000.0], [-9000.0, 0.0]]], dtype=torch.float64).requires_grad_(), [2])
+    found = crf.log_partition(given)
+    assert found.item() == pytest.approx(-5000, abs=1e-9)
+    assert torch.autograd.grad(found.sum(), given.data)[0].tolist() == [[[0, 1], [0, 1]]]
+
+
+def test_what_is_kept_for_the_gradient_grows_with_tags_not_with_their_pairs() -> None:
+    crf, kept = ss.CRF(200), {}
+    given = ss.Sequences(torch.randn(4, 25, 200).requires_grad_(), [25] * 4)
+    with torch.autograd.graph.saved_tensors_hooks(
+        lambda tensor: kept.setdefault(tensor.untyped_storage().data_ptr(), tensor), lambda tensor: tensor
+    ):
+        total = crf.log_partition(given).sum()
+    assert sum(tensor.numel() for tensor in kept.values()) < 8 * 4 * 25 * 200 + 4 * 200**2  # of pairs: 4,000,000
+    total.backward()
+    assert crf.transitions.grad.sum().item() == pytest.approx(4 * 24, rel=1e-4)
+
+
+def test_a_batch_of_empty_sentences_trains_nothing() -> None:
+    model = ss.CRFTransducer(ss.Embedding(5, 3), ss.GRU(3, 4), 3)
+    empty = ss.Sequences.pad([[], []])
+    loss = model.loss(empty, empty)
+    loss.total.backward()
+    assert (loss.total.item(), loss.items) == (0, 0)
+    assert all(p.grad is None or not p.grad.any() for p in model.parameters())

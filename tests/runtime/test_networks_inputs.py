@@ -50,7 +50,7 @@ def test_vectors() -> None:
 def test_spelled_words(cell: type) -> None:
     """Each distinct word is spelled once, wherever it stands."""
     spelling = [[1, 2], [3], [], [4, 5, 1, 1]]
-    words, spellings = pad_arrays([[1, 2, 6], [], [2]]), pad_arrays(spelling)
+    words, spellings = pad_arrays([[1, 2, 6], [], [2]]), [pad_arrays(spelling[:1]), pad_arrays(spelling[1:])]
     spelling_of = np.array([[0, 3, 1], [0, 0, 0], [3, 0, 0]])
 
     def make() -> ss.Transducer:
@@ -62,14 +62,15 @@ def test_spelled_words(cell: type) -> None:
     model = made(make)
     network = without_torch(model)
     read = torch_embedding.Words(
-        *(ss.Sequences(torch.from_numpy(d), torch.from_numpy(n)) for d, n in (words, spellings)),
+        ss.Sequences(*map(torch.from_numpy, words)),
+        tuple(ss.Sequences(*map(torch.from_numpy, group)) for group in spellings),
         torch.from_numpy(spelling_of),
     )
-    data, lengths = network.scores(Words(words, spellings, spelling_of))
+    data, lengths = network.scores(Words(words, tuple(spellings), spelling_of))
     assert network.embedding.output_size == WIDTH + 6
     with torch.inference_mode():
         same(data, model(read)[0].data)
-    vectors = network.embedding(Words(words, spellings, spelling_of)).data
+    vectors = network.embedding(Words(words, tuple(spellings), spelling_of)).data
     assert np.array_equal(vectors[0, 1, WIDTH:], vectors[2, 0, WIDTH:])  # both spelled as row 3
     assert lengths.tolist() == [3, 0, 1]
 

@@ -251,7 +251,8 @@ def test_threads_change_nothing(both, tmp_path):
 
 def test_wrong_ways_to_run(models):
     for options, words in (
-        ({"threads": 0}, "threads must be 1 or more, but is 0"),
+        ({"threads": 0}, "threads must be 1 to 1,024, but is 0"),
+        ({"threads": 10**9}, "threads must be 1 to 1,024, but is 1000000000"),
         ({"weights": "int4"}, "weights are kept as one of float32, bfloat16, int8. Did you mean 'int8'?"),
     ):
         with pytest.raises(ss.SettingsError, match=re.escape(words)):

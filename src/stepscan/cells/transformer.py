@@ -12,6 +12,7 @@ bounded time and memory. `BidirectionalTransformer` is the same block without th
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import ClassVar, NamedTuple
 
 import torch
@@ -142,11 +143,13 @@ class Transformer(Block, Recurrence):
         inputs = self.check_input(inputs)
         if state is None:
             state = self.initial_state(len(inputs), device=inputs.data.device, dtype=inputs.data.dtype)
-        if inputs.steps == 0:
-            return inputs.replace(inputs.data.new_zeros(len(inputs), 0, self.output_size), zeroed=True), state
-        y, new = self._advance(inputs.data, inputs.lengths, state)
-        outputs = inputs.replace(y).zeroed()
-        return outputs, new._replace(h=outputs.last(default=state.h))
+        outputs = [inputs.data.new_zeros(len(inputs), 0, self.output_size)]
+        for piece in self._pieces(inputs):
+            y, new = self._advance(piece.data, piece.lengths, state)
+            found = piece.replace(y).zeroed()
+            outputs.append(found.data)
+            state = new._replace(h=found.last(default=state.h))
+        return inputs.replace(torch.cat(outputs, dim=1), zeroed=True), state
 
     @property
     def condition_size(self) -> int:
@@ -156,6 +159,15 @@ class Transformer(Block, Recurrence):
         """The state after `vector [B, I]` as the first item: a cache cannot be cut out of it."""
         self.check_condition(vector)
         return self.step(vector, self.initial_state(len(vector), device=vector.device, dtype=vector.dtype))[1]
+
+    def _pieces(self, inputs: Sequences) -> Iterator[Sequences]:
+        """As many steps as an item sees, one piece after the other: pairs of items of a long text are T · context."""
+        if inputs.steps <= self.context:
+            yield from [inputs] if inputs.steps else []
+            return
+        for start in range(0, inputs.steps, self.context):
+            data = inputs.data[:, start : start + self.context]
+            yield Sequences(data, (inputs.lengths - start).clamp(0, data.shape[1]))
 
     def _advance(self, x: Tensor, lengths: Tensor, state: TransformerState) -> tuple[Tensor, TransformerState]:
         """`x [B, T, I]`, of which `lengths [B]` items count, after a state → outputs `[B, T, H]` and the next state."""

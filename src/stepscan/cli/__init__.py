@@ -11,6 +11,7 @@ from stepscan.cli import inspecting, measuring, reproducing, shipping, training,
 from stepscan.cli.options import app
 from stepscan.cli.printing import Notes, say
 from stepscan.errors import Interrupted, StepscanError
+from stepscan.memory import enough_memory
 
 __all__ = ["app", "main"]
 
@@ -27,7 +28,8 @@ def main() -> None:
     log.handlers = [Notes()]
     log.setLevel(logging.INFO)
     try:
-        app()
+        with enough_memory("this", "use shorter texts, smaller settings, or a machine with more memory"):
+            app()
     except Interrupted as interrupted:
         print(interrupted, file=sys.stderr)
         sys.exit(128 + interrupted.signal)

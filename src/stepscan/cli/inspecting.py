@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from stepscan.cli.options import MODEL, OUTPUT, app, option
+from stepscan.cli.options import MODEL, MOST_SEED, OUTPUT, app, option
 from stepscan.errors import SettingsError
 
 
@@ -32,7 +32,7 @@ def inspect(
     cell: Annotated[str | None, option(MODEL, "Untrained cells with commas between, such as elman,lstm,gru.")] = None,
     length: Annotated[int | None, option(MODEL, "With --cell: steps that they read; 200.")] = None,
     hidden_size: Annotated[int | None, option(MODEL, "With --cell: numbers in a state; 64.")] = None,
-    seed: Annotated[int, typer.Option(help="Of weights, inputs and random directions.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=MOST_SEED, help="Of weights, inputs and random directions.")] = 0,
     out: Annotated[Path, option(OUTPUT, "HTML file to write; report.html.")] = Path("report.html"),
     as_json: Annotated[bool, typer.Option("--json", help="Print the numbers as JSON in place of the file.")] = False,
 ) -> None:

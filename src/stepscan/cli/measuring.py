@@ -12,8 +12,8 @@ from stepscan.cli.options import JSON, app
 @app.command(epilog="Example: stepscan bench step")
 def bench(
     kind: Annotated[str, typer.Argument(help="scan, step, sizes, stream or generate.")] = "scan",
-    threads: Annotated[int | None, typer.Option(min=1, help="Threads of torch and of the kernels.")] = None,
-    rounds: Annotated[int, typer.Option(min=1, help="How often each rival has its turn.")] = 11,
+    threads: Annotated[int | None, typer.Option(min=1, max=1024, help="Threads of torch and of the kernels.")] = None,
+    rounds: Annotated[int, typer.Option(min=1, max=10**6, help="How often each rival has its turn.")] = 11,
     only: Annotated[str, typer.Option(help="Only lines whose name holds this, such as 'LSTM 256'.")] = "",
     as_json: JSON = False,
 ) -> None:

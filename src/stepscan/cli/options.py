@@ -47,6 +47,7 @@ class Task(Enum):
     translate = "translate"
 
 
+MOST_SEED = 2**63 - 1  # that torch takes
 DATA, MODEL, TRAINING, OUTPUT = "Data", "Model", "Training", "Output"
 JSON = Annotated[bool, typer.Option("--json", help="Print one JSON object a line on standard output.")]
 WITH = Annotated[

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from stepscan.cli.options import JSON, OUTPUT, TRAINING, app, option, seconds
+from stepscan.cli.options import JSON, MOST_SEED, OUTPUT, TRAINING, app, option, seconds
 from stepscan.errors import SettingsError, nearest
 
 
@@ -34,7 +34,7 @@ def reproduce(
     out: Annotated[
         Path | None, typer.Option(help="Model folder to write; without it no model is kept.", show_default=False)
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of the training.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=MOST_SEED, help="Of the training.")] = 0,
     time_budget: Annotated[str | None, option(TRAINING, "In place of the recipe's: 90s, 10m, 1h30m.")] = None,
     overwrite: Annotated[bool, option(OUTPUT, "Replace a model that is at --out already.", "--overwrite")] = False,
     quiet: Annotated[bool, option(OUTPUT, "No progress.", "--quiet")] = False,

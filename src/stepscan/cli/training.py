@@ -15,6 +15,7 @@ from stepscan.cli.options import (
     DATA,
     JSON,
     MODEL,
+    MOST_SEED,
     OUTPUT,
     TRAINING,
     Task,
@@ -35,7 +36,7 @@ VALID = Annotated[
 
 @app.command()
 def demo(
-    seed: Annotated[int, typer.Option(help="Seed of the generated data and of training.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=MOST_SEED, help="Seed of the generated data and of training.")] = 0,
     only: Annotated[Task | None, typer.Option(help="One of the four parts.", show_default=False)] = None,
 ) -> None:
     """Train all four patterns on embedded data (about three minutes) and show what each learned."""

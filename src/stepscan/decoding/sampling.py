@@ -52,8 +52,8 @@ class Sampler:
     def __post_init__(self) -> None:
         if not 0 <= self.temperature < np.inf:
             raise SettingsError(f"temperature must be a finite number, 0 (greedy) or more, but is {self.temperature}")
-        if not isinstance(self.top_k, Integral) or self.top_k < 0:
-            raise SettingsError(f"top_k must be a whole number, 0 (off) or more, but is {self.top_k}")
+        if not isinstance(self.top_k, Integral) or not 0 <= self.top_k < 2**63:
+            raise SettingsError(f"top_k must be a whole number, 0 (off) or more, below 2**63, but is {self.top_k}")
         if not 0 < self.top_p <= 1:
             raise SettingsError(f"top_p must be more than 0 and at most 1 (off), but is {self.top_p}")
         if not 0 <= self.min_p <= 1:

@@ -22,6 +22,7 @@ from stepscan.estimators.architecture import network
 from stepscan.estimators.folder import ModelFolder, check_savable, read_folder, write_folder
 from stepscan.estimators.initialisation import set_vectors, take_weights
 from stepscan.estimators.networks import Network
+from stepscan.memory import enough_memory
 from stepscan.registry import describe
 from stepscan.runtime.model import Using
 from stepscan.runtime.settings import check_names
@@ -255,14 +256,16 @@ class Estimator(Using, BaseEstimator):
         except (NotImplementedError, RuntimeError):  # a cell that looks at its weights while it is made
             empty = torch.nn.Identity()
         check_memory(empty)
-        return make._model(*given)
+        with enough_memory("the weights of the model", "take a smaller hidden_size, vocabulary_size or fewer layers"):
+            return make._model(*given)
 
     def _train(self, settings: TrainingSettings, task: Task) -> None:
         check_savable(task.model)
         check_memory(task.model, getattr(task.batches, "places", 0))
         self._begin_with(task.model)
         identity = {**self._kept_settings(), "model": describe(task.model)}
-        self.history_ = Trainer(task, settings, Bar() if self.verbose else Silence(), identity).run()
+        with enough_memory("training", "take a smaller batch_size, a smaller model, or shorter sequences"):
+            self.history_ = Trainer(task, settings, Bar() if self.verbose else Silence(), identity).run()
         self.model_ = task.model.cpu()
 
     def _begin_with(self, model: Any) -> None:

@@ -117,10 +117,9 @@ class Classifier(Classifying, ClassifierMixin, TransformerMixin, Estimator):
             texts = [text for text, _ in train]
             embedding = self._embedding(texts)
             self.model_ = self._built(embedding, longest=lambda: self._longest_of(texts)).to(settings.device)
-            targets = torch.from_numpy(decision.targets(answers, self.labels_))
             if self.decision == "number":
-                self.model_.standardise(targets)
-            batches = self._batches(texts, targets, settings)
+                self.model_.standardise(torch.from_numpy(decision.targets(answers, None)))
+            batches = self._batches(texts, answers, settings)
             task = Task(
                 self.model_, batches, len(batches), lambda: self._evaluate(held_out), decision.greater_is_better
             )
@@ -176,15 +175,24 @@ class Classifier(Classifying, ClassifierMixin, TransformerMixin, Estimator):
             label_smoothing=self.label_smoothing,
         )
 
-    def _batches(self, X: Sequence[Any], targets: torch.Tensor, settings: TrainingSettings) -> Buckets:
+    def _batches(self, X: Sequence[Any], answers: Sequence[Any], settings: TrainingSettings) -> Buckets:
         rows, padded = self._rows(X)
+        decision, labels = self._decision, self.labels_
 
         def collate(chosen: np.ndarray) -> Batch:
             inputs = padded([rows[i] for i in chosen])
-            return Batch(inputs, targets[chosen], len(chosen), int(inputs.lengths.sum()), inputs.mask.numel())
+            targets = torch.from_numpy(decision.targets([answers[i] for i in chosen], labels))
+            return Batch(inputs, targets, len(chosen), int(inputs.lengths.sum()), inputs.mask.numel())
 
         return Buckets([len(row) for row in rows], settings, collate)
 
     def _evaluate(self, examples: Sequence[tuple[Any, Any]]) -> dict[str, float]:
         texts, answers = zip(*examples, strict=True)
-        return self._decision.judged(self._scores(texts), answers, self.labels_)
+        decision, labels = self._decision, self.labels_
+
+        def compared(scores: np.ndarray, chosen: np.ndarray) -> list[tuple[Any, float]]:
+            true = [answers[i] for i in chosen]
+            return list(zip(decision.decided(scores, labels), decision.nats(scores, true, labels), strict=True))
+
+        found, nats = zip(*self._answered(texts, compared), strict=True)
+        return decision.judged(found, np.array(nats), answers)

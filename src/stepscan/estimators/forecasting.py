@@ -14,6 +14,7 @@ from stepscan.data.steps import step_named
 from stepscan.errors import SettingsError
 from stepscan.estimators.base import Estimator
 from stepscan.estimators.examples import Buckets
+from stepscan.memory import check_fits
 from stepscan.patterns.forecaster import Forecaster
 from stepscan.patterns.numbers import Numbers
 from stepscan.runtime.series import checked_series
@@ -74,7 +75,11 @@ class Forecasting(Estimator):
                 f"length and paths must be 1 or more and the interval between 0 and 1, but they are {length}, {paths} "
                 f"and {interval}"
             )
+        if seed is not None and seed < 0:
+            raise SettingsError(f"seed must be 0 or more, but is {seed}")
         [series] = checked_series([history], self.model_.embedding.size, "history")
+        size = 16 * length * paths * series.shape[1]
+        check_fits(size, f"{paths:,} simulations of {length:,} steps", "use a smaller length or fewer paths")
         z, w = self._changes(series, "history")
         simulated = self._simulated(w, length, paths, np.random.default_rng(seed))
         levels = np.concatenate([np.broadcast_to(z, (paths, *z.shape)), np.empty_like(simulated)], axis=1)

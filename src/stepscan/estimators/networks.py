@@ -57,7 +57,7 @@ def as_input(rows: Any, numeric: bool = False) -> Any:
     """What a pattern takes of rows of ids, of numbers, or of `stepscan.runtime.batches.Words`."""
     if isinstance(rows, Words):
         words, spellings, spelling_of = rows
-        return embedding.Words(_sequences(words), _sequences(spellings), torch.from_numpy(spelling_of))
+        return embedding.Words(_sequences(words), tuple(map(_sequences, spellings)), torch.from_numpy(spelling_of))
     return pad_numbers(rows) if numeric else pad(rows)
 
 

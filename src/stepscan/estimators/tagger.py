@@ -16,6 +16,7 @@ from stepscan.estimators.architecture import network
 from stepscan.estimators.base import Estimator
 from stepscan.estimators.examples import Buckets, hold_out
 from stepscan.estimators.networks import TransducerNetwork, as_input
+from stepscan.memory import check_fits
 from stepscan.patterns.crf import CRFTransducer
 from stepscan.patterns.embedding import Embedding, WordAndCharacterEmbedding
 from stepscan.patterns.numbers import Numbers
@@ -105,6 +106,7 @@ class Tagger(Tagging, Estimator):
                 filled, valid, seed=settings.seed, verbose=self.verbose, labels=lambda example: example[1]
             )
             self.labels_ = sorted({tag for _, tags in train for tag in tags})
+            self._check_tags_fit()
             forbidden = self._read_scheme([tags for _, tags in examples])
             self._say_judge([tags for _, tags in held_out])
             self.tokenizers_ = self._tokenizers([tokens for tokens, _ in train])
@@ -146,6 +148,13 @@ class Tagger(Tagging, Estimator):
         characters = Embedding(len(self.tokenizers_["characters"]), self.character_size)
         spelling = network(self.cell, self.character_size, self.spelling_size, bidirectional=True)
         return WordAndCharacterEmbedding(words, characters, spelling, self._input_dropout)
+
+    def _check_tags_fit(self) -> None:
+        """A CRF has a weight for each pair of tags, and training keeps four numbers of each weight."""
+        tags = len(self.labels_ or ())
+        if self.crf:
+            advice = "train without crf, or with fewer kinds of tags"
+            check_fits(16 * tags**2, f"the transitions between {tags:,} tags that a CRF learns", advice)
 
     def _say_judge(self, held_out: list[Sentence]) -> None:
         """Validation tags that spans cannot be read from are an error before training, not after it."""

@@ -18,6 +18,7 @@ from stepscan.patterns.attention import AttentiveDecoder
 from stepscan.patterns.conditioned_generator import ConditionedGenerator
 from stepscan.patterns.embedding import Embedding
 from stepscan.patterns.generator import Generator
+from stepscan.runtime.batches import PLACES, SCORES, by_length
 from stepscan.runtime.examples import validation_pair
 from stepscan.runtime.translator import Translating, pairs_of_texts
 from stepscan.training.loop import Task
@@ -152,9 +153,9 @@ class Translator(Translating, Estimator):
     def _evaluate(self, pairs: Sequence[tuple[str, str]]) -> dict[str, float]:
         settings = self._settings()
         batches = self._batches(pairs, settings)
-        total, count = 0.0, 0
-        for batch in batches(0):
-            batch = batch.to(settings.device)
+        total, count, places = 0.0, 0, min(PLACES, SCORES // len(self.tokenizers_["tokenizer"]))
+        for chosen in by_length(batches.sizes, settings.batch_size, places):
+            batch = batches.collate(chosen).to(settings.device)
             loss = self.model_.loss(batch.inputs, batch.targets)
             total, count = total + loss.total.item(), count + loss.items
         return {"nats": total / count}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import torch
 
-from stepscan.data.batching import pad
+from stepscan.data.batching import by_length, pad
 from stepscan.errors import SettingsError, nearest
 from stepscan.patterns.encoder import Encoder
 
@@ -98,8 +98,7 @@ def _scores_without(model: Encoder, ids: list[int], column: int) -> np.ndarray:
     device = next(model.parameters()).device
     found = np.zeros(len(ids))
     with torch.no_grad():
-        for first in range(0, len(ids), _TOGETHER):
-            chosen = range(first, min(first + _TOGETHER, len(ids)))
+        for chosen in by_length([len(ids) - 1] * len(ids), _TOGETHER):
             rows = pad([[*ids[:t], *ids[t + 1 :]] for t in chosen]).to(device)
-            found[first : first + len(chosen)] = model(rows)[:, column].cpu().numpy()
+            found[chosen] = model(rows)[:, column].cpu().numpy()
     return found

@@ -14,11 +14,13 @@ import torch
 from stepscan.contract import Layer, Pointwise, Recurrence
 from stepscan.errors import SettingsError
 from stepscan.inspection.parts import parts
+from stepscan.memory import check_fits
 from stepscan.patterns.attention import AttentiveDecoder, attentive_parts
 from stepscan.patterns.conditioned_generator import ConditionedGenerator
 from stepscan.sequences import Sequences
 from stepscan.state import State, select
 
+_OF_A_NUMBER = 24  # bytes: drawn in float64, read in float32, and some state
 _ROWS, _STEPS = 8, 50  # sequences of random symbols, where no text is given
 _MOST = 400  # items of a text that are looked at: gradients go back from each of them to each
 _WRITTEN = 200  # symbols that a language model writes, to be looked at
@@ -58,6 +60,12 @@ def of_cells(
             f"a length of 2 or more and sizes of 1 or more are needed, got length {length}, hidden size {hidden_size}, "
             f"{rows} rows"
         )
+    check_fits(16 * hidden_size**2, f"the weights of a cell of {hidden_size:,} units", "use a smaller hidden size")
+    check_fits(
+        _OF_A_NUMBER * rows * length * hidden_size,
+        f"{length:,} steps of {rows} sequences of {hidden_size:,} numbers",
+        "use a smaller length or hidden size",
+    )
     from stepscan.estimators.architecture import network
 
     noise = torch.from_numpy(np.random.default_rng(seed).standard_normal((rows, length, hidden_size))).float()

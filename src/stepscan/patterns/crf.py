@@ -13,10 +13,11 @@ Dimension letters: B batch, T time, K tags.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.autograd import Function
 
 from stepscan.contract import Layer
 from stepscan.decoding.transitions import FORBIDDEN, allowed
@@ -70,7 +71,7 @@ class CRF(nn.Module):
         """
         data, path, mask = scores.zeroed().data, tags.zeroed().data, scores.mask
         if not scores.steps:
-            return data.new_zeros(len(scores))
+            return data.sum(dim=(1, 2))  # zeros that have a gradient: a batch of empty paths trains nothing, in peace
         self._check_allowed(path, mask)
         transitions, start, end = self.weights()
         at_items = data.gather(2, path[..., None])[..., 0]
@@ -110,13 +111,70 @@ class CRF(nn.Module):
 
 def _forward(scores: Sequences, transitions: Tensor, start: Tensor) -> Sequences:
     """Log of the sum of exp S over all paths that reach a tag, up to and with its item: `[B, T, K]`."""
-    data = scores.zeroed().data
     if not scores.steps:
         return scores
-    reached = [start + data[:, 0]]
-    for t in range(1, scores.steps):
-        reached.append(torch.logsumexp(reached[-1][:, :, None] + transitions, dim=1) + data[:, t])
+    first, *later = scores.zeroed().data.unbind(dim=1)
+    reached, shares = [start + first], _Shares.of(transitions)
+    for items in later:
+        reached.append(_Passed.apply(reached[-1], transitions, shares) + items)
     return scores.replace(torch.stack(reached, dim=1)).zeroed()
+
+
+class _Shares(NamedTuple):
+    """Transitions as products take them: `transitions = highest + log shares`."""
+
+    highest: Tensor  # [K], of each tag's transitions from before
+    shares: Tensor  # [K, K], 0 … 1
+
+    @classmethod
+    def of(cls, transitions: Tensor) -> _Shares:
+        highest = transitions.detach().amax(dim=0)
+        return cls(highest, (transitions.detach() - highest).exp())
+
+
+class _Passed(Function):
+    """`log Σ_i exp(before[b, i] + transitions[i, j])`, `[B, K]`, as a product of exponentials: `[B, K, K]` is neither
+    made nor kept. Where a sum is too small for such numbers (all that is likely before a tag is forbidden before it),
+    it is taken again, in logarithms."""
+
+    @staticmethod
+    def forward(ctx: Any, before: Tensor, transitions: Tensor, shares: _Shares) -> Tensor:
+        highest = before.amax(dim=1, keepdim=True)
+        sums = (before - highest).exp() @ shares.shares
+        found = sums.log() + highest + shares.highest
+        rows, tags = (sums < _smallest(sums)).nonzero(as_tuple=True)
+        for some in _few(rows, transitions):
+            found[rows[some], tags[some]] = (before[rows[some]] + transitions.T[tags[some]]).logsumexp(dim=1)
+        ctx.save_for_backward(before, transitions, sums, rows, tags)
+        ctx.shares = shares
+        return found
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None]:
+        """A gradient of a tag is shared out among those before it, as each has its share in the sum."""
+        before, transitions, sums, rows, tags = ctx.saved_tensors
+        shares: _Shares = ctx.shares
+        weights = (before - before.amax(dim=1, keepdim=True)).exp()
+        parts = torch.where(sums < _smallest(sums), 0, gradient / sums)
+        of_before = weights * (parts @ shares.shares.T)
+        of_transitions = shares.shares * (weights.T @ parts)
+        for some in _few(rows, transitions):
+            row, tag = rows[some], tags[some]
+            part = (before[row] + transitions.T[tag]).softmax(dim=1) * gradient[row, tag, None]
+            of_before.index_add_(0, row, part)
+            of_transitions.T.index_add_(0, tag, part)
+        return of_before, of_transitions, None
+
+
+def _smallest(sums: Tensor) -> float:
+    """Below it a sum of exponentials has lost too much to rounding towards 0."""
+    return torch.finfo(sums.dtype).tiny ** 0.5
+
+
+def _few(rows: Tensor, transitions: Tensor) -> list[Tensor]:
+    """Places in `rows`, so many at a time that they take no more memory than the transitions."""
+    return list(torch.arange(len(rows), device=rows.device).split(max(1, len(transitions)))) if len(rows) else []
 
 
 @register("crf_transducer")

@@ -64,11 +64,12 @@ class Words(NamedTuple):
     """Words with their spelling: what `WordAndCharacterEmbedding` takes. Each distinct word is spelled once."""
 
     words: Sequences  # [B, T] ids of words
-    spellings: Sequences  # [U, C] ids of characters of the distinct words
-    spelling_of: Tensor  # [B, T] which row of `spellings` is each word's; 0 in the padding
+    spellings: tuple[Sequences, ...]  # [U, C] each, ids of characters of the distinct words: like lengths together
+    spelling_of: Tensor  # [B, T] which row of `spellings`, one after the other, is each word's; 0 in the padding
 
     def to(self, device: torch.device | str) -> Words:
-        return Words(self.words.to(device), self.spellings.to(device), self.spelling_of.to(device))
+        spellings = tuple(spelling.to(device) for spelling in self.spellings)
+        return Words(self.words.to(device), spellings, self.spelling_of.to(device))
 
 
 @register("word_and_character_embedding")
@@ -90,7 +91,7 @@ class WordAndCharacterEmbedding(nn.Module):
 
     def forward(self, inputs: Words) -> Sequences:
         """Words `[B, T]` → vectors `[B, T, E + S]`."""
-        _, state = self.spelling(self.characters(inputs.spellings))
-        by_spelling = F.embedding(inputs.spelling_of, self.spelling.readout(state))
+        vectors = [self.spelling.readout(self.spelling(self.characters(one))[1]) for one in inputs.spellings]
+        by_spelling = F.embedding(inputs.spelling_of, torch.cat(vectors))
         joined = torch.cat([self.words(inputs.words).data, by_spelling], dim=2)
         return inputs.words.replace(dropout(joined, self.dropout, self.training)).zeroed()

@@ -6,14 +6,20 @@ Dimension letters: B batch, T time, D dimensions of a time step.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Array", "Batch", "Words", "by_length", "pad", "pad_numbers"]
+from stepscan.memory import enough_memory
+
+__all__ = ["PLACES", "SCORES", "Array", "Batch", "Words", "answering", "by_length", "pad", "pad_numbers", "spelled"]
 
 Array = NDArray[Any]
+
+PLACES = 2**15  # items and padding together that a batch of prediction has at most, unless one sequence alone has more
+SCORES = 2**23  # scores of symbols that are looked at together: 32 MB of them
 
 
 class Batch(NamedTuple):
@@ -58,8 +64,24 @@ class Words(NamedTuple):
     """Words with their spelling: what `WordAndCharacterEmbedding` reads. Each distinct word is spelled once."""
 
     words: Batch  # [B, T] ids of words
-    spellings: Batch  # [U, C] ids of characters of the distinct words
-    spelling_of: Array  # [B, T] which row of `spellings` is each word's; 0 in the padding
+    spellings: tuple[Batch, ...]  # [U, C] each, ids of characters of the distinct words: those of like length together
+    spelling_of: Array  # [B, T] which row of `spellings`, one after the other, is each word's; 0 in the padding
+
+
+def spelled(words: Batch, kinds: Array, spelling: Sequence[Sequence[int]]) -> Words:
+    """Words with their spelling.
+
+    Args:
+        words: `[B, T]` ids of words.
+        kinds: `[B, T]`, which of `spelling` each word is spelled as.
+        spelling: ids of characters of each distinct word.
+    """
+    used, which = np.unique(kinds[words.mask], return_inverse=True)
+    rows = [spelling[kind] for kind in used.tolist()]
+    groups = by_length([len(row) for row in rows], max(1, len(rows))) or [used]
+    spelling_of = np.zeros(kinds.shape, dtype=np.int64)
+    spelling_of[words.mask] = np.concatenate(groups).argsort()[which]
+    return Words(words, tuple(pad([rows[i] for i in chosen]) for chosen in groups), spelling_of)
 
 
 def pad(rows: Sequence[Sequence[int] | Array]) -> Batch:
@@ -82,7 +104,26 @@ def pad_numbers(rows: Sequence[Array]) -> Batch:
     return Batch(data, lengths)
 
 
-def by_length(lengths: Sequence[int], batch_size: int) -> list[Array]:
-    """Indices of the examples of each batch, longest first: for prediction, where only speed matters."""
-    order = np.argsort(-np.asarray(lengths, dtype=np.int64), kind="stable")
-    return [order[i : i + batch_size] for i in range(0, len(order), batch_size)]
+def by_length(lengths: Sequence[int], batch_size: int, places: int = PLACES) -> list[Array]:
+    """Indices of the examples of each batch, longest first: for prediction, where only speed matters.
+
+    A batch has at most `batch_size` examples and, if it has more than one, at most `places` items, padding included:
+    so one long example costs what it costs alone.
+    """
+    sizes = np.asarray(lengths, dtype=np.int64)
+    order = np.argsort(-sizes, kind="stable")
+    batches, start = [], 0
+    while start < len(order):
+        longest = max(1, int(sizes[order[start]]))
+        end = start + max(1, min(batch_size, places // longest))
+        batches.append(order[start:end])
+        start = end
+    return batches
+
+
+def answering(lengths: Sequence[int], what: str) -> AbstractContextManager[None]:
+    """What an answer to a batch is computed within: if memory does not suffice, an error says for which lengths."""
+    several = f"{len(lengths):,} {what}s, the longest" if len(lengths) > 1 else f"one {what}"
+    return enough_memory(
+        f"{several} of {max(lengths, default=0):,} items", f"split long {what}s into shorter ones, or free memory"
+    )

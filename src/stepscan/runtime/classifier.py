@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 
-from stepscan.runtime.batches import by_length
+from stepscan.errors import SettingsError
+from stepscan.runtime.batches import answering, by_length
 from stepscan.runtime.decisions import DECISIONS, Decision
 from stepscan.runtime.examples import check_known, checked_texts, paired
 from stepscan.runtime.model import RuntimeModel, Using
@@ -41,16 +42,24 @@ class Classifying(Using):
 
     def predict(self, X: Sequence[Any]) -> Any:
         """The most probable class of each text `[N]`, or its number; of `labels`, a list for each."""
-        return self._decision.decided(self._scores(X), self.labels_)
+        self._check_usable()
+        decision, labels = self._decision, self.labels_
+        found = self._answered(X, lambda scores, _: decision.decided(scores, labels))
+        of_nothing = decision.decided(np.zeros((0, self.network_.outputs), np.float32), labels)
+        return np.array(found, of_nothing.dtype) if isinstance(of_nothing, np.ndarray) else found
 
     def predict_proba(self, X: Sequence[Any]) -> np.ndarray:
         """The probability of each class or label `[N, classes]`, in the order of `classes_`."""
-        return self._decision.probabilities(self._scores(X))
+        self._check_usable()
+        network, decision = self.network_, self._decision
+        return self._batched(X, lambda rows: decision.probabilities(network.scores(rows)), network.outputs)
 
     def answers(self, X: Sequence[Any]) -> list[dict[str, Any]]:
         """What `stepscan predict` says of each text: `label` and `probability`; `labels` with the probability of those
         above one half, and `probabilities` of all; or `number`."""
-        return self._decision.rows(self._scores(X), self.labels_)
+        self._check_usable()
+        decision, labels = self._decision, self.labels_
+        return self._answered(X, lambda scores, _: decision.rows(scores, labels))
 
     def transform(self, X: Sequence[Any]) -> np.ndarray:
         """The feature vector of each text `[N, H]`: what the decision is made from."""
@@ -73,9 +82,15 @@ class Classifying(Using):
     def log_probabilities(self, X: Sequence[Any], y: Sequence[Any]) -> list[tuple[float, int]]:
         """The natural logarithm of the probability of each right answer (minus infinity for a class unknown), and how
         many decisions it is made of: 1, or the number of labels."""
-        texts, answers = self._judged(X, y)
-        pairs = zip(self._scores(texts), answers, strict=True)
-        return [self._decision.log_probability(scores, true, self.labels_) for scores, true in pairs]
+        self._check_usable()
+        if self.decision == "number":
+            raise SettingsError(
+                "this model predicts numbers, and they have no probabilities; use evaluate without --per-line"
+            )
+        decision, labels = self._decision, self.labels_
+        texts, true = self._judged(X, y)
+        lost = self._answered(texts, lambda scores, chosen: decision.nats(scores, [true[i] for i in chosen], labels))
+        return [(-float(nats), len(labels or ()) if self.decision == "labels" else 1) for nats in lost]
 
     def _judged(self, X: Sequence[Any], y: Sequence[Any]) -> tuple[list[Any], list[Any]]:
         """The texts and their true answers, as many of the one as of the other."""
@@ -91,12 +106,22 @@ class Classifying(Using):
         network = self.network_
         return self._batched(X, network.scores, network.outputs)
 
+    def _answered(self, X: Sequence[Any], answer: Callable[[np.ndarray, np.ndarray], Any]) -> list[Any]:
+        """What `answer` makes of the scores of a batch `[B, outputs]` and the places of its texts, for all of `X` in
+        order; the scores of all together might not fit."""
+        rows, network = self._read(X), self.network_
+        found: list[Any] = [None] * len(rows)
+        for chosen, answers in _asked(rows, lambda several, chosen: answer(network.scores(several), chosen)):
+            for place, one in zip(chosen, answers, strict=True):
+                found[place] = one
+        return found
+
     def _batched(self, X: Sequence[Any], ask: Callable[[list[Any]], np.ndarray], width: int) -> np.ndarray:
         """What `ask` says of the rows of a batch `[B, width]`, for all of `X` in order."""
         rows = self._read(X)
         found = np.zeros((len(rows), width), dtype=np.float32)
-        for chosen in by_length([len(row) for row in rows], _TOGETHER):
-            found[chosen] = ask([rows[i] for i in chosen])
+        for chosen, answers in _asked(rows, lambda several, _: ask(several)):
+            found[chosen] = answers
         return found
 
     def _read(self, X: Sequence[Any]) -> list[Any]:
@@ -104,6 +129,14 @@ class Classifying(Using):
         if not self.tokenizers_:
             return checked_series(X, self.network_.embedding.size)
         return self.tokenizers_["tokenizer"].encode_batch(checked_texts(X))
+
+
+def _asked(rows: list[Any], ask: Callable[[list[Any], np.ndarray], Any]) -> Iterator[tuple[np.ndarray, Any]]:
+    """The places of rows that are read together, and what `ask` says of these rows and places."""
+    for chosen in by_length([len(row) for row in rows], _TOGETHER):
+        with answering([len(rows[i]) for i in chosen], "text"):
+            answers = ask([rows[i] for i in chosen], chosen)
+        yield chosen, answers
 
 
 @dataclass(kw_only=True, eq=False, repr=False)

@@ -1,11 +1,12 @@
 """What a classifier decides of a text or a series: one class, several labels, or a number.
 
-F1, errors and R² are scikit-learn's, which is imported where it is asked for.
+F1 of classes, errors and R² are scikit-learn's, which is imported where it is asked for.
 """
 
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
@@ -36,8 +37,9 @@ class Decision(Protocol):
     def probabilities(self, scores: np.ndarray) -> np.ndarray:
         """The probability of each label `[N, outputs]`."""
 
-    def judged(self, scores: np.ndarray, y: Sequence[Any], labels: Any) -> dict[str, float]:
-        """Scores on the validation data; the first one decides."""
+    def judged(self, found: Any, nats: np.ndarray, y: Sequence[Any]) -> dict[str, float]:
+        """Scores on the validation data, of what was `decided` and the `nats` of the right answers; the first one
+        decides."""
 
     def metrics(self, true: Sequence[Any], found: Any) -> dict[str, Any]:
         """The field's own metrics."""
@@ -45,8 +47,9 @@ class Decision(Protocol):
     def score(self, true: Sequence[Any], found: Any, weights: Sequence[float] | None) -> float:
         """As scikit-learn scores such answers."""
 
-    def log_probability(self, scores: np.ndarray, true: Any, labels: Any) -> tuple[float, int]:
-        """Of the right answer to one text (`scores [outputs]`), and how many decisions it is made of."""
+    def nats(self, scores: np.ndarray, y: Sequence[Any], labels: Any) -> np.ndarray:
+        """Minus the natural logarithm of the probability `[N]` of the right answers; infinite for one unknown, NaN for
+        a number, which has none."""
 
     def rows(self, scores: np.ndarray, labels: Any) -> list[dict[str, Any]]:
         """What `stepscan predict` says of each."""
@@ -71,8 +74,8 @@ class OneClass:
         return classes
 
     def targets(self, y: Sequence[Any], labels: Any) -> np.ndarray:
-        number = {label: index for index, label in enumerate(labels)}
-        return np.array([number[label] for label in y], dtype=np.int64)
+        place = _places(labels)
+        return np.array([place[label] for label in y], dtype=np.int64)
 
     def decided(self, scores: np.ndarray, labels: Any) -> np.ndarray:
         return np.array(labels)[scores.argmax(axis=1)]
@@ -80,16 +83,9 @@ class OneClass:
     def probabilities(self, scores: np.ndarray) -> np.ndarray:
         return softmax(scores)
 
-    def judged(self, scores: np.ndarray, y: Sequence[Any], labels: Any) -> dict[str, float]:
-        places = self.targets(y, labels)
-        probabilities = self.probabilities(scores)
-        of_truth = np.clip(probabilities[np.arange(len(places)), places], 1e-12, 1)
-        decided = probabilities.argmax(axis=1)
-        return {
-            "accuracy": float((decided == places).mean()),
-            "macro_f1": _macro_f1(places, decided),
-            "nats": float(-np.log(of_truth).mean()),
-        }
+    def judged(self, found: Any, nats: np.ndarray, y: Sequence[Any]) -> dict[str, float]:
+        nats = np.minimum(nats, -math.log(1e-12))
+        return {"accuracy": self.score(y, found, None), "macro_f1": _macro_f1(y, found), "nats": float(nats.mean())}
 
     def metrics(self, true: Sequence[Any], found: Any) -> dict[str, Any]:
         warn_of_imbalance(true, "data")
@@ -98,9 +94,12 @@ class OneClass:
     def score(self, true: Sequence[Any], found: Any, weights: Sequence[float] | None) -> float:
         return float(np.average(np.asarray(true) == np.asarray(found), weights=weights))
 
-    def log_probability(self, scores: np.ndarray, true: Any, labels: Any) -> tuple[float, int]:
-        probability = self.probabilities(scores[None])[0][labels.index(true)] if true in labels else 0.0
-        return math.log(probability) if probability > 0 else -math.inf, 1
+    def nats(self, scores: np.ndarray, y: Sequence[Any], labels: Any) -> np.ndarray:
+        place = _places(labels)
+        places = np.array([place.get(label, -1) for label in y], dtype=np.int64)
+        of_truth = self.probabilities(scores)[np.arange(len(places)), places].astype(np.float64)
+        with np.errstate(divide="ignore"):
+            return -np.log(np.where(places >= 0, of_truth, 0))
 
     def rows(self, scores: np.ndarray, labels: Any) -> list[dict[str, Any]]:
         probabilities = self.probabilities(scores)
@@ -137,39 +136,37 @@ class SeveralLabels:
         return found
 
     def targets(self, y: Sequence[Any], labels: Any) -> np.ndarray:
-        return np.array([[label in own for label in labels] for own in y], dtype=np.float32).reshape(
-            len(y), len(labels)
-        )
+        place, found = _places(labels), np.zeros((len(y), len(labels)), dtype=np.float32)
+        for row, own in zip(found, y, strict=True):
+            row[[place[label] for label in own if label in place]] = 1
+        return found
 
     def decided(self, scores: np.ndarray, labels: Any) -> list[list[Any]]:
-        return [[label for label, score in zip(labels, row, strict=True) if score > 0] for row in scores]
+        return [[labels[place] for place in np.flatnonzero(row > 0).tolist()] for row in scores]
 
     def probabilities(self, scores: np.ndarray) -> np.ndarray:
         return sigmoid(scores)
 
-    def judged(self, scores: np.ndarray, y: Sequence[Any], labels: Any) -> dict[str, float]:
-        nats = [-self.log_probability(row, own, labels)[0] for row, own in zip(scores, y, strict=True)]
-        figures = self.metrics(y, self.decided(scores, labels))
+    def judged(self, found: Any, nats: np.ndarray, y: Sequence[Any]) -> dict[str, float]:
+        figures = self.metrics(y, found)
         return {"nats": float(np.mean(nats)), "micro_f1": figures["micro_f1"], "exact": figures["exact"]}
 
     def metrics(self, true: Sequence[Any], found: Any) -> dict[str, Any]:
-        from sklearn.metrics import f1_score
-
-        every = sorted({*self.named(true), *self.named(found)})
-        left, right = (self.targets(answers, every) for answers in (true, found))
-        f1 = {
-            kind: f1_score(left, right, average=kind, zero_division=0) if every else 1.0 for kind in ("micro", "macro")
-        }
-        return {"micro_f1": float(f1["micro"]), "macro_f1": float(f1["macro"]), "exact": self.score(true, found, None)}
+        both = [list(set(left).intersection(right)) for left, right in zip(true, found, strict=True)]
+        right, of_truth, said = (Counter(self.named(answers)) for answers in (both, true, found))
+        every = of_truth + said
+        micro = 2 * right.total() / every.total() if every else 1.0
+        macro = sum(2 * right[label] / count for label, count in every.items()) / len(every) if every else 1.0
+        return {"micro_f1": micro, "macro_f1": macro, "exact": self.score(true, found, None)}
 
     def score(self, true: Sequence[Any], found: Any, weights: Sequence[float] | None) -> float:
         """The share of texts whose labels are exactly right."""
         return float(np.average([a == b for a, b in zip(true, found, strict=True)], weights=weights))
 
-    def log_probability(self, scores: np.ndarray, true: Any, labels: Any) -> tuple[float, int]:
-        signs = np.where([label in true for label in labels], 1, -1)
-        unknown = any(label not in labels for label in true)
-        return -math.inf if unknown else -float(np.logaddexp(0, -signs * scores.astype(np.float64)).sum()), len(labels)
+    def nats(self, scores: np.ndarray, y: Sequence[Any], labels: Any) -> np.ndarray:
+        known = set(labels)
+        lost = np.logaddexp(0, scores.astype(np.float64) * (1 - 2 * self.targets(y, labels))).sum(axis=1)
+        return np.where([known.issuperset(own) for own in y], lost, np.inf)
 
     def rows(self, scores: np.ndarray, labels: Any) -> list[dict[str, Any]]:
         return [
@@ -208,8 +205,8 @@ class Number:
     def probabilities(self, scores: np.ndarray) -> np.ndarray:
         raise SettingsError("this model predicts numbers, and they have no probabilities; use predict")
 
-    def judged(self, scores: np.ndarray, y: Sequence[Any], labels: Any) -> dict[str, float]:
-        return {name: value for name, value in self.metrics(y, scores[:, 0]).items() if name != "r2"}
+    def judged(self, found: Any, nats: np.ndarray, y: Sequence[Any]) -> dict[str, float]:
+        return {name: value for name, value in self.metrics(y, found).items() if name != "r2"}
 
     def metrics(self, true: Sequence[Any], found: Any) -> dict[str, Any]:
         from sklearn.metrics import mean_absolute_error, root_mean_squared_error
@@ -223,10 +220,8 @@ class Number:
 
         return float(r2_score(true, found, sample_weight=weights))
 
-    def log_probability(self, scores: np.ndarray, true: Any, labels: Any) -> tuple[float, int]:
-        raise SettingsError(
-            "this model predicts numbers, and they have no probabilities; use evaluate without --per-line"
-        )
+    def nats(self, scores: np.ndarray, y: Sequence[Any], labels: Any) -> np.ndarray:
+        return np.full(len(y), np.nan)
 
     def rows(self, scores: np.ndarray, labels: Any) -> list[dict[str, Any]]:
         return [{"number": float(value)} for value in scores[:, 0]]
@@ -242,6 +237,11 @@ def _macro_f1(true: Any, found: Any) -> float:
     from sklearn.metrics import f1_score
 
     return float(f1_score(true, found, average="macro", zero_division=0))
+
+
+def _places(labels: Sequence[Any]) -> dict[Any, int]:
+    """Which output stands for each label."""
+    return {label: place for place, label in enumerate(labels)}
 
 
 def _check_seen(unseen: set[Any], what: str) -> None:

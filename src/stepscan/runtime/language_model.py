@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from stepscan.decoding import Sampler, forbidding, generate, penalising, row_randoms
+from stepscan.decoding import Sampler, forbidding, penalising, row_randoms, stream
 from stepscan.errors import SettingsError, nearest
-from stepscan.runtime.batches import pad
+from stepscan.memory import check_fits
+from stepscan.runtime.batches import SCORES, answering, by_length
 from stepscan.runtime.examples import checked_texts, listed
 from stepscan.runtime.model import RuntimeModel, Using
-from stepscan.runtime.probabilities import nats, softmax
+from stepscan.runtime.probabilities import softmax
+from stepscan.runtime.scoring import last_scores, total_nats
+from stepscan.runtime.stops import Stops
 from stepscan.state import State
 
 if TYPE_CHECKING:
@@ -24,7 +28,9 @@ if TYPE_CHECKING:
 _ROWS_TO_SCORE = 64  # pieces that a long text is scored in, side by side …
 _SHORTEST_ROW = 1000  # … each of so many symbols at least, so that few are scored without what went before
 _STEPS_TO_SCORE = 256  # that are read at once
-_SCORES = 2**23  # that are looked at together: 32 MB of them
+_TOGETHER = 64  # texts that are read in one batch
+_PORTION = 2**13  # symbols that are written before anything else is done
+_PORTION_TO_STOP = 64  # likewise, where a text may end it
 
 
 class Continuation(NamedTuple):
@@ -35,7 +41,7 @@ class Continuation(NamedTuple):
     seed: int | None
     excluded: Sequence[int]  # ids that are not written
     repetition_penalty: float  # 1 is none
-    until: Callable[[list[int]], bool] | None  # ends it, given what was written
+    portion: int  # symbols that are given at a time
 
 
 class Writing(Using):
@@ -56,10 +62,11 @@ class Writing(Using):
         rows = min(_ROWS_TO_SCORE, max(1, (len(ids) - 1) // _SHORTEST_ROW))
         inputs, targets = (np.array_split(np.array(part), rows) for part in (ids[:-1], ids[1:]))
         total, state = 0.0, None
-        for t in range(0, len(inputs[0]), _STEPS_TO_SCORE):
-            read, wanted = ([row[t : t + _STEPS_TO_SCORE] for row in part] for part in (inputs, targets))
-            found, state = self._nats(read, wanted, state)
-            total += found
+        with answering([len(ids)], "text"):
+            for t in range(0, len(inputs[0]), self._steps_at_once(rows)):
+                read, wanted = ([row[t : t + self._steps_at_once(rows)] for row in part] for part in (inputs, targets))
+                found, state = self._nats(read, wanted, state)
+                total += found
         return -total / (len(ids) - 1)
 
     def metrics(self, text: str, dynamic: float = 0.0, horizon: int = 0) -> dict[str, Any]:
@@ -80,8 +87,12 @@ class Writing(Using):
         """The probability of each symbol to come next after each text `[N, V]`."""
         self._check_usable()
         rows = [[self._begin, *self._encode(text)] for text in listed(texts)]
-        scores, lengths, _ = self.network_.scan(rows)
-        return softmax(scores[np.arange(len(rows)), lengths - 1])
+        found = np.zeros((len(rows), len(self._tokenizer)), dtype=np.float32)
+        for chosen in by_length([len(row) for row in rows], _TOGETHER):
+            with answering([len(rows[i]) for i in chosen], "text"):
+                several = [rows[i] for i in chosen]
+                found[chosen] = softmax(last_scores(self.network_, several, self._steps_at_once(len(several))))
+        return found
 
     def predict(self, texts: Sequence[str]) -> list[str]:
         """The most probable next symbol after each text; of a word model, `"\\n"` for a line's end."""
@@ -124,12 +135,14 @@ class Writing(Using):
         read = [self._begin, *self._encode(prompt)]
         if self._tokenizer.unknown in read:
             warnings.warn("the prompt holds symbols that the model never saw; it reads them as unknown", stacklevel=2)
-        ends = [text for text in stop if text]
-        until = (lambda ids: any(text in self._decode(ids) for text in ends)) if ends else None
-        asked = Continuation(length, sampler, seed, self._excluded(forbidden, allowed), repetition_penalty, until)
-        written = self._continued(read, asked)
-        more = self._decode(written)
-        more = more[: min([place for text in ends if (place := more.find(text)) >= 0], default=len(more))]
+        stops = Stops(stop, self._decode)
+        portion = _PORTION_TO_STOP if stops.texts else _PORTION
+        asked = Continuation(length, sampler, seed, self._excluded(forbidden, allowed), repetition_penalty, portion)
+        _check_length(length)
+        for ids in self._continued(read, asked):
+            if stops.reached(ids):
+                break
+        more = stops.before()
         apart = self._by_line and prompt[-1:].strip() and more[:1].strip()
         return f"{prompt} {more}" if apart else prompt + more
 
@@ -138,32 +151,36 @@ class Writing(Using):
         self._check_usable()
         found = []
         for text in checked_texts(texts):
-            ids = [self._begin, *self._encode(text)]
-            loss = self._nats([ids[:-1]], [ids[1:]], None)[0] if len(ids) > 1 else 0.0
-            found.append((-loss if loss else 0.0, len(ids) - 1))
+            ids, total, state = [self._begin, *self._encode(text)], 0.0, None
+            with answering([len(ids)], "text"):
+                for t in range(0, len(ids) - 1, self._steps_at_once(1)):
+                    piece = ids[t : t + self._steps_at_once(1) + 1]
+                    loss, state = self._nats([piece[:-1]], [piece[1:]], state)
+                    total += loss
+            found.append((-total if total else 0.0, len(ids) - 1))
         return found
 
-    def _continued(self, read: Sequence[int], asked: Continuation) -> list[int]:
-        """What is asked for after the ids that were `read`, of which there is at least one."""
-        network = self.network_
-        state = network.scan([read[:-1]])[2]
+    def _continued(self, read: Sequence[int], asked: Continuation) -> Iterator[list[int]]:
+        """What is asked for after the ids that were `read`, of which there is at least one, in portions."""
+        network, state, steps = self.network_, None, self._steps_at_once(1)
+        for t in range(0, max(1, len(read) - 1), steps):
+            state = network.scan([read[:-1][t : t + steps]], state)[2]
         step = forbidding(network.step, asked.excluded)
         if asked.repetition_penalty != 1:
             said = np.zeros((1, len(self._tokenizer)), dtype=bool)
             said[0, list(read)] = True
             step, state = penalising(step, state, said, asked.repetition_penalty)
-        how: dict[str, Any] = {"sampler": asked.sampler, "seed": asked.seed, "until": asked.until}
-        return generate(step, state, [read[-1]], length=asked.length, **how)[0]
+        written = stream(step, state, [read[-1]], sampler=asked.sampler, random=row_randoms(asked.seed, 1))
+        for tokens, _ in islice(written, asked.length):
+            yield tokens.tolist()
 
     def _nats(self, inputs: Sequence[Any], targets: Sequence[Any], state: State | None) -> tuple[float, State]:
         """Nats of all `targets` together, rows of ids each of which comes after that of `inputs`; and the state."""
-        network, total = self.network_, 0.0
-        size = max(1, _SCORES // (len(inputs) * len(self._tokenizer)))
-        for t in range(0, len(inputs[0]), size):
-            scores, lengths, state = network.scan([row[t : t + size] for row in inputs], state)
-            wanted = pad([row[t : t + size] for row in targets]).data
-            total += nats(scores, wanted)[np.arange(wanted.shape[1]) < lengths[:, None]].sum()
-        return float(total), state
+        return total_nats(self.network_, inputs, targets, state)
+
+    def _steps_at_once(self, rows: int) -> int:
+        """How many steps of so many rows are scored together: no more scores than `SCORES`."""
+        return max(1, min(_STEPS_TO_SCORE, SCORES // (rows * len(self._tokenizer))))
 
     def _dynamic_nats(self, text: str, learning_rate: float) -> float:
         raise SettingsError("dynamic evaluation goes on training the model, which takes PyTorch: use stepscan.load")
@@ -228,10 +245,19 @@ class Writing(Using):
 class LanguageModel(Writing, RuntimeModel):
     """Predicts what comes next in a text, and goes on with it."""
 
-    def _continued(self, read: Sequence[int], asked: Continuation) -> list[int]:
+    def _continued(self, read: Sequence[int], asked: Continuation) -> Iterator[list[int]]:
         """Inside the native library, where nobody looks at single symbols."""
-        if asked.repetition_penalty != 1 or asked.until is not None or asked.length < 1:
-            return super()._continued(read, asked)
-        network, draws = self.network_, row_randoms(asked.seed, 1)[0].random(asked.length)
+        if asked.repetition_penalty != 1:
+            yield from super()._continued(read, asked)
+            return
+        network, [random] = self.network_, row_randoms(asked.seed, 1)
         state, y = network.read(read)
-        return network.write(state, y, draws, asked.sampler, asked.excluded, self.threads)
+        for written in range(0, asked.length, asked.portion):
+            draws = random.random(min(asked.portion, asked.length - written))
+            yield network.write(state, y, draws, asked.sampler, asked.excluded, self.threads)
+
+
+def _check_length(length: int) -> None:
+    if length < 0:
+        raise SettingsError(f"length must be 0 or more, but is {length}")
+    check_fits(16 * length, f"{length:,} symbols", "use a smaller length")

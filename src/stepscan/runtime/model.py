@@ -21,6 +21,7 @@ from stepscan.runtime.settings import check_names, check_use
 if TYPE_CHECKING:
     from stepscan.data.tokenizers import TextTokenizer
 
+MOST_THREADS = 1024
 _KINDS = {  # task → module and class, imported when such a model is loaded
     "classify": ("classifier", "Classifier"),
     "generate": ("language_model", "LanguageModel"),
@@ -123,8 +124,8 @@ def load_model(path: str | Path, weights: str | None = None, threads: int = 1) -
         UnsupportedLayer: the model has a layer that only PyTorch can run.
         SettingsError: there are no such weights, or the number of threads is below 1.
     """
-    if threads < 1:
-        raise SettingsError(f"threads must be 1 or more, but is {threads}")
+    if not 1 <= threads <= MOST_THREADS:
+        raise SettingsError(f"threads must be 1 to {MOST_THREADS:,}, but is {threads}")
     folder = read_folder(path)
     options = Options(weights or folder.weights, threads)
     kind = _kind(Path(path), folder.task)

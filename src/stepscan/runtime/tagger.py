@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from stepscan.errors import SettingsError
-from stepscan.runtime.batches import Words, by_length, pad
+from stepscan.runtime.batches import PLACES, SCORES, Words, answering, by_length, pad, spelled
 from stepscan.runtime.examples import check_known, checked_texts, listed, paired
 from stepscan.runtime.model import RuntimeModel, Using
 from stepscan.runtime.series import are_numbers, checked_series
@@ -39,7 +39,8 @@ class Tagging(Using):
     def predict(self, X: Sequence[Sentence]) -> list[list[str]]:
         """The most probable tag of each token; with a CRF, the most probable tags of the whole sentence."""
         self._check_usable()
-        return [self.classes_[found].tolist() for found in self._found(X, self.network_.decide)]
+        tags = self.classes_
+        return [tags[found].tolist() for found in self._found(X, self.network_.decide)]
 
     def answers(self, X: Sequence[Sentence]) -> list[dict[str, Any]]:
         """What `stepscan predict` says of each sentence: `tokens` (of a series, each step's numbers) and `tags`."""
@@ -63,9 +64,10 @@ class Tagging(Using):
             if not set(tags) <= set(place):
                 found.append((-math.inf, len(tags)))
                 continue
-            data, lengths = network.scores(read([number]))
             targets = np.array([[place[tag] for tag in tags]], dtype=np.int64)
-            found.append((float(network.log_probability(data, lengths, targets)[0]), len(tags)))
+            with answering([len(tags)], "sentence"):
+                data, lengths = network.scores(read([number]))
+                found.append((float(network.log_probability(data, lengths, targets)[0]), len(tags)))
         return found
 
     def score(self, X: Sequence[Sentence], y: Sequence[Sentence]) -> float:
@@ -101,13 +103,11 @@ class Tagging(Using):
             return lambda chosen: [words[i] for i in chosen]
         distinct = sorted({token for tokens in sentences for token in tokens})
         number = {token: index for index, token in enumerate(distinct)}
-        spellings = pad(self.tokenizers_["characters"].encode_batch(distinct))
+        spelling = self.tokenizers_["characters"].encode_batch(distinct)
         kinds = [np.array([number[token] for token in tokens], dtype=np.int64) for tokens in sentences]
 
         def read(chosen: Sequence[int] | np.ndarray) -> Words:
-            padded = pad([kinds[i] for i in chosen]).data
-            used, places = np.unique(padded, return_inverse=True)
-            return Words(pad([words[i] for i in chosen]), spellings.select(used), places.reshape(padded.shape))
+            return spelled(pad([words[i] for i in chosen]), pad([kinds[i] for i in chosen]).data, spelling)
 
         return read
 
@@ -121,9 +121,12 @@ class Tagging(Using):
         )
         read = self._reader(sentences)
         found: list[np.ndarray] = [np.zeros(0)] * len(sentences)
-        for chosen in by_length([len(sentence) for sentence in sentences], _TOGETHER):
-            data, lengths = network.scores(read(chosen))
-            for index, row, length in zip(chosen, answer(data, lengths), lengths, strict=True):
+        places = min(PLACES, SCORES // len(self.labels_ or [0]))
+        for chosen in by_length([len(sentence) for sentence in sentences], _TOGETHER, places):
+            with answering([len(sentences[i]) for i in chosen], "sentence"):
+                data, lengths = network.scores(read(chosen))
+                answers = answer(data, lengths)
+            for index, row, length in zip(chosen, answers, lengths, strict=True):
                 found[index] = row[:length]
         return found
 

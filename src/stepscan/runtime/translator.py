@@ -10,18 +10,20 @@ import numpy as np
 
 from stepscan.decoding import Hypothesis, Step, at_least, beam_search, covering, forbidding
 from stepscan.errors import SettingsError
-from stepscan.runtime.batches import by_length
+from stepscan.memory import check_fits
+from stepscan.runtime.batches import PLACES, SCORES, answering, by_length
 from stepscan.runtime.bleu import bleu
 from stepscan.runtime.error_rates import symbol_error_rate, text_error_rate
 from stepscan.runtime.examples import checked_texts, paired
 from stepscan.runtime.model import RuntimeModel, Using
-from stepscan.runtime.probabilities import nats
+from stepscan.runtime.scoring import total_nats
 from stepscan.state import State
 
 if TYPE_CHECKING:
     from stepscan.data.tokenizers import TextTokenizer
 
-_TOGETHER = 32  # texts that are translated in one batch
+_TOGETHER = 32  # texts that are translated in one batch, at most
+_OF_A_SCORE = 32  # bytes: in float32, in float64 and sorted
 
 
 class Translation(NamedTuple):
@@ -89,8 +91,9 @@ class Translating(Using):
         begun = tokenizer.encode(checked_texts([prefix], "prefix")[0])
         limits = Limits(n_best, minimum_length, maximum_length, begun)
         found: list[list[Translation]] = [[] for _ in ids]
-        for chosen in by_length([len(row) for row in ids], _TOGETHER):
-            several = self._decode([ids[i] for i in chosen], limits)
+        for chosen in self._together([len(row) for row in ids], limits):
+            with answering([len(ids[i]) for i in chosen], "text"):
+                several = self._decode([ids[i] for i in chosen], limits)
             for index, hypotheses in zip(chosen, several, strict=True):
                 found[index] = [
                     Translation(tokenizer.decode([*begun, *h.tokens]), h.log_probability, h.score) for h in hypotheses
@@ -104,8 +107,14 @@ class Translating(Using):
         network, writer, found = self.network_, self.tokenizers_["tokenizer"], []
         for source, target in paired(checked_texts(sources), checked_texts(targets), ("sources", "targets")):
             read, ids = self._encode([source], self._source_tokenizer), self._encode([target], writer)[0]
-            scores, _, _ = network.generator.scan([[writer.begin, *ids[:-1]]], network.initial_state(read))
-            found.append((-float(nats(scores[0], np.array(ids)).sum()), len(ids)))
+            previous, total, steps = [writer.begin, *ids[:-1]], 0.0, SCORES // max(len(writer), len(read[0])) or 1
+            with answering([len(read[0])], "text"):
+                state = network.initial_state(read)
+                for t in range(0, len(ids), steps):
+                    pieces = [previous[t : t + steps]], [ids[t : t + steps]]
+                    lost, state = total_nats(network.generator, *pieces, state)
+                    total += lost
+            found.append((-total, len(ids)))
         return found
 
     def score(self, sources: Sequence[str], targets: Sequence[str]) -> float:
@@ -158,6 +167,23 @@ class Translating(Using):
     @property
     def _source_tokenizer(self) -> TextTokenizer:
         return self.tokenizers_.get("source_tokenizer", self.tokenizers_["tokenizer"])
+
+    def _together(self, lengths: Sequence[int], limits: Limits) -> list[np.ndarray]:
+        """Which sources are decoded in one batch: each has a beam of hypotheses, which looks at it and scores all
+        symbols.
+
+        Raises:
+            SettingsError: one beam alone cannot fit into memory.
+        """
+        width, symbols = max(self.beam_width, limits.n_best), len(self.tokenizers_["tokenizer"])
+        advice = "use a smaller n_best or beam_width"
+        check_fits(_OF_A_SCORE * width * symbols, f"{width:,} hypotheses over {symbols:,} symbols", advice)
+        check_fits(
+            _OF_A_SCORE * width * limits.minimum,
+            f"{width:,} hypotheses of {limits.minimum:,} symbols",
+            "use a smaller minimum_length",
+        )
+        return by_length(lengths, max(1, min(_TOGETHER, SCORES // (width * symbols))), PLACES // width)
 
     def _encode(self, texts: Sequence[str], tokenizer: TextTokenizer) -> list[list[int]]:
         return [[*ids, tokenizer.end] for ids in tokenizer.encode_batch(list(texts))]

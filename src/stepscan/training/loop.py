@@ -15,6 +15,7 @@ from torch import nn
 
 from stepscan.data.batching import Batch
 from stepscan.errors import StepscanError
+from stepscan.memory import enough_memory
 from stepscan.state import State
 from stepscan.training.average import Average
 from stepscan.training.clipping import clip
@@ -24,6 +25,8 @@ from stepscan.training.resuming import Keeper
 from stepscan.training.settings import TrainingSettings
 from stepscan.training.tensorboard import Curve
 from stepscan.training.watching import Blind, Watcher
+
+_ADVICE = "take a smaller batch_size (and accumulate batches), or split the longest sequences"
 
 
 @dataclass
@@ -97,7 +100,9 @@ class Trainer:
         """The rest of a pass, or what of it the time budget leaves."""
         self.task.model.train()
         for batch in itertools.islice(self.task.batches(self.epoch), self.batch, None):
-            self._step(batch.to(self.settings.device))
+            size = f"a batch of {batch.sequences:,} sequences, {batch.places:,} items with padding"
+            with enough_memory(size, _ADVICE):
+                self._step(batch.to(self.settings.device))
             self.reporter.step(self.clock.done, self.meter.figures())
             if self.items == 0:  # after an update
                 self.keeper.keep(self)
@@ -156,7 +161,7 @@ class Trainer:
         figures = self.meter.figures()
         self.check_weights()
         self.task.model.eval()
-        with self.average, torch.inference_mode():
+        with self.average, torch.inference_mode(), enough_memory("the validation data", "give fewer or shorter ones"):
             scores = self.task.evaluate()
             weights = copy.deepcopy(self.task.model.state_dict())
         self._check_finite("validation score", *scores.values())

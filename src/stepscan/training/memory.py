@@ -6,6 +6,7 @@ from torch import nn
 
 from stepscan.errors import SettingsError
 from stepscan.machine import available_memory
+from stepscan.memory import in_words
 
 _A_WEIGHT = 4  # numbers: itself, its gradient, and AdamW's two moments
 
@@ -28,13 +29,13 @@ def check_memory(model: nn.Module, places: int = 0) -> None:
     if of_weights > available:
         raise SettingsError(
             f"the model would have {weights:,} weights; with gradients and AdamW's moments they take "
-            f"{_in_words(of_weights)}, but only {_in_words(available)} of memory are free: take a smaller hidden_size, "
+            f"{in_words(of_weights)}, but only {in_words(available)} of memory are free: take a smaller hidden_size, "
             "vocabulary_size or embedding_size, or fewer layers"
         )
     if of_weights + of_batch > available:
         raise SettingsError(
             f"the largest batch has {places:,} places, padding included, whose outputs alone take "
-            f"{_in_words(of_batch)}, but only {_in_words(available - of_weights)} of memory are free beside the "
+            f"{in_words(of_batch)}, but only {in_words(available - of_weights)} of memory are free beside the "
             "weights: take a smaller batch_size (and accumulate batches), or part the longest sequences"
         )
 
@@ -42,12 +43,3 @@ def check_memory(model: nn.Module, places: int = 0) -> None:
 def _looked_up(part: nn.Module) -> list[nn.Parameter]:
     """Matrices whose rows are looked up, not multiplied."""
     return list(part.parameters(recurse=False)) if "Embedding" in type(part).__name__ else []
-
-
-def _in_words(count: int) -> str:
-    size = float(count)
-    for unit in ("bytes", "KB", "MB", "GB"):
-        if size < 1000:
-            return f"{size:.3g} {unit}"
-        size /= 1000
-    return f"{size:,.3g} TB"

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from stepscan.errors import SettingsError, nearest
 
 TokenizerKind = Literal["word", "whitespace", "character", "byte", "bpe"]
+# Upper bounds refuse at once what no machine holds; what one machine may not hold is estimated before training.
+Size = Annotated[int, Field(ge=1, le=2**20)]  # of a vector
+Count = Annotated[int, Field(ge=1, le=2**31 - 1)]
 
 
 class TrainingSettings(BaseModel):
@@ -18,17 +21,17 @@ class TrainingSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
-    epochs: int = Field(ge=1)  # passes over the training data, at most
+    epochs: Count  # passes over the training data, at most
     time_budget: float | None = Field(default=None, gt=0)  # seconds; training ends, its schedule complete, by then
-    batch_size: int = Field(ge=1)  # sequences a batch
+    batch_size: Count  # sequences a batch
     learning_rate: float = Field(gt=0)  # at its highest
     warmup: float = Field(ge=0, le=1)  # share of training in which the learning rate rises
     weight_decay: float = Field(ge=0)  # AdamW's (Loshchilov & Hutter 2019)
     clip_norm: float = Field(gt=0)  # largest norm of all gradients together (Pascanu et al. 2013)
     clip_value: float | None = Field(default=None, gt=0)  # largest number in a gradient, cut before the norm is
     average_decay: float = Field(default=0, ge=0, lt=1)  # of the moving average of the weights; 0: none
-    accumulate: int = Field(default=1, ge=1)  # batches an update
-    patience: int = Field(ge=1)  # evaluations without a better score after which training stops
+    accumulate: Count = 1  # batches an update
+    patience: Count  # evaluations without a better score after which training stops
     seed: int = Field(ge=0, lt=2**63)
     device: Literal["cpu", "cuda"]
     checkpoints: str | Path | None = None  # folder that training state is kept in
@@ -44,12 +47,12 @@ class ModelSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     cell: str = "lstm"
-    layers: int = Field(default=1, ge=1)
-    hidden_size: int = Field(default=1, ge=1)
+    layers: int = Field(default=1, ge=1, le=1000)
+    hidden_size: Size = 1
     bidirectional: bool = False
-    embedding_size: int = Field(default=1, ge=1)
-    character_size: int = Field(default=0, ge=0)
-    spelling_size: int = Field(default=1, ge=1)
+    embedding_size: Size = 1
+    character_size: int = Field(default=0, ge=0, le=2**20)
+    spelling_size: Size = 1
     decision: Literal["class", "labels", "number"] = "class"
     pooling: Literal["last", "mean", "max", "attention"] = "last"
     attention: Literal["none", "additive", "dot", "general", "cross"] = "none"
@@ -67,18 +70,18 @@ class ModelSettings(BaseModel):
     label_smoothing: float = Field(default=0, ge=0, lt=1)
     residual: bool = False
     initialisation: Literal["orthogonal", "identity", "chrono"] = "orthogonal"
-    t_max: int | None = Field(default=None, ge=3)
+    t_max: int | None = Field(default=None, ge=3, le=2**31 - 1)
     forget_bias: float | None = Field(default=None, allow_inf_nan=False)
     tokenizer: TokenizerKind = "word"
     source_tokenizer: TokenizerKind | None = None
-    vocabulary_size: int | None = Field(default=None, ge=5)
+    vocabulary_size: int | None = Field(default=None, ge=5, le=2**31 - 1)
     lowercase: bool = False
     crf: bool = False
     head: Literal["gaussian", "quantile"] = "gaussian"
-    season: int = Field(default=0, ge=0)
+    season: int = Field(default=0, ge=0, le=2**31 - 1)
     logarithm: bool = False
     step: str = ""
-    window: int = Field(default=1, ge=1)
+    window: Count = 1
     beam_width: int = Field(default=1, ge=1)
     length_penalty: float = Field(default=0, ge=0)
     coverage_penalty: float = Field(default=0, ge=0, allow_inf_nan=False)

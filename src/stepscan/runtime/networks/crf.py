@@ -13,7 +13,7 @@ import numpy as np
 from stepscan.decoding.transitions import FORBIDDEN, allowed
 from stepscan.decoding.viterbi import viterbi
 from stepscan.errors import ModelFormatError
-from stepscan.runtime.batches import Array, Batch
+from stepscan.runtime.batches import SCORES, Array, Batch
 from stepscan.runtime.networks.tensors import Tensors
 from stepscan.runtime.networks.transducer import Transducer
 
@@ -112,9 +112,21 @@ def _forward(scores: Batch, transitions: Array, start: Array) -> Array:
     into = np.ascontiguousarray(transitions.T, dtype=np.float64)  # [to, from]: sums run over the last dimension
     reached = np.empty_like(data)
     for t in range(data.shape[1]):
-        before = start if t == 0 else _log_sum(reached[:, t - 1, None] + into)
+        before = start if t == 0 else _passed(reached[:, t - 1], into)
         reached[:, t] = before + data[:, t]
     return reached
+
+
+def _passed(before: Array, into: Array) -> Array:
+    """`log Σ_i exp(before[b, i] + into[j, i])`, `[B, K]`; no more than `SCORES` of the `[B, K, K]` terms at a time."""
+    tags = max(1, min(len(into), SCORES // len(into)))
+    rows = max(1, SCORES // (tags * len(into)))
+    found = np.empty_like(before)
+    for row in range(0, len(before), rows):
+        for tag in range(0, len(into), tags):
+            terms = before[row : row + rows, None] + into[tag : tag + tags]
+            found[row : row + rows, tag : tag + tags] = _log_sum(terms)
+    return found
 
 
 def _log_sum(values: Array) -> Array:

@@ -109,10 +109,14 @@ class WordAndCharacterEmbedding:
 
     def __call__(self, rows: Words) -> Batch:
         """Words `[B, T]` → vectors `[B, T, E + S]`."""
-        _, state = self.spelling.scan(*self.characters(rows.spellings))
-        by_spelling = self.spelling.readout(state).take(rows.spelling_of, axis=0)
+        vectors = [self._read(spellings) for spellings in rows.spellings]
+        by_spelling = np.concatenate(vectors).take(rows.spelling_of, axis=0)
         words, lengths = self.words(rows.words)
         return Batch(np.concatenate([words, by_spelling], axis=2), lengths)
+
+    def _read(self, spellings: Batch) -> Array:
+        """Spellings `[U, C]` → their vectors `[U, S]`."""
+        return self.spelling.readout(self.spelling.scan(*self.characters(spellings))[1])
 
 
 class Vectors:

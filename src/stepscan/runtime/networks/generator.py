@@ -11,7 +11,7 @@ import numpy as np
 from stepscan.decoding import Sampler
 from stepscan.errors import ModelFormatError, nearest
 from stepscan.kernels.native import library
-from stepscan.runtime.batches import Array, Batch
+from stepscan.runtime.batches import PLACES, Array, Batch
 from stepscan.runtime.layers import Layer, Linear, address
 from stepscan.runtime.networks.decoder import build_decoder
 from stepscan.runtime.networks.embedding import SYMBOLS, Embedding
@@ -19,6 +19,7 @@ from stepscan.runtime.networks.tensors import Tensors, build_part
 from stepscan.state import State
 
 INITIAL = ("zero", "learned")
+_AT_ONCE = 512  # symbols that are written inside the native library before Python looks for signals, such as Ctrl-C
 
 
 class Generator:
@@ -80,8 +81,9 @@ class Generator:
 
     def read(self, ids: Sequence[int]) -> tuple[State, Array]:
         """Read ids, at least one, from the initial state → the state and the layer's last output `[1, H]`."""
-        vectors, lengths = self.embedding([ids])
-        outputs, state = self.layer.scan(vectors, lengths, self.initial_state(1))
+        state = self.initial_state(1)
+        for first in range(0, len(ids), PLACES):
+            outputs, state = self.layer.scan(*self.embedding([ids[first : first + PLACES]]), state)
         return state, outputs[:, -1].copy()
 
     def write(
@@ -109,10 +111,13 @@ class Generator:
         arrays: list[Array] = [np.ascontiguousarray(draws, np.float64), never, ids]
         draws_at, never_at, ids_at = map(address, arrays)
         how = sampler.temperature, int(sampler.top_k), sampler.top_p, sampler.min_p
-        written = self._writer.write(address(state), address(y), len(ids), *how, never_at, draws_at, ids_at, threads)
-        if written < len(ids):
-            sampler.probabilities(np.where(never, -np.inf, self.score(y)))  # says what is wrong with the scores
-        return ids[:written].tolist()
+        for first in range(0, len(ids), _AT_ONCE):
+            count, places = min(_AT_ONCE, len(ids) - first), (draws_at + 8 * first, ids_at + 8 * first)
+            written = self._writer.write(address(state), address(y), count, *how, never_at, *places, threads)
+            if written < count:
+                sampler.probabilities(np.where(never, -np.inf, self.score(y)))  # says what is wrong with the scores
+                return ids[: first + written].tolist()
+        return ids.tolist()
 
     @functools.cached_property
     def _writer(self) -> Any:
