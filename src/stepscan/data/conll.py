@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,8 +11,11 @@ from stepscan.data.arrow import is_arrow
 from stepscan.data.bad_lines import BadLines, check_some, keep
 from stepscan.data.examples import TaggedSentence
 from stepscan.data.lines import Line, read_lines, whole_lines
+from stepscan.data.sources import is_stream
 from stepscan.data.tables import Column, Table, choose_format
-from stepscan.errors import DataError, SettingsError, nearest
+from stepscan.errors import DataError, SettingsError, nearest, place_of
+
+logger = logging.getLogger(__name__)
 
 # The columns of one line, with its number.
 Row = tuple[int, list[str]]
@@ -74,7 +78,10 @@ def stream_sentences(
 ) -> Iterator[list[str]]:
     """Like `read_sentences`, one at a time."""
     if format is None and not is_arrow(path) and Path(str(path).removesuffix(".gz")).suffix.lower() not in _NAMED:
-        _refuse_text(path)
+        if is_stream(path):
+            format = _format_of_stream(path)
+        else:
+            _refuse_text(path)
     format = choose_format(path, format, {**_SUFFIXES, ".txt": "text"}, otherwise="columns")
     if format == "arrow":
         rows = Table(path, format, (Column("tokens", None, _WORDS),), _LISTS, bad_lines).rows()
@@ -87,7 +94,7 @@ def stream_sentences(
 
 def _refuse_text(path: str | Path) -> None:
     """Raise if the first line that says anything looks like a sentence, of which columns would keep one word."""
-    for number, line in read_lines(path):
+    for number, line in read_lines(path, look=True):
         if line.strip():
             if "\t" not in line and len(line.split()) > 1:
                 raise DataError(
@@ -97,6 +104,17 @@ def _refuse_text(path: str | Path) -> None:
                     hint="Say --format text or --format columns.",
                 )
             return
+
+
+def _format_of_stream(path: str | Path) -> str:
+    """What a stream holds, which has no name to say so: text, unless its first line has columns with tabs between."""
+    filled = (line for _, line in read_lines(path, look=True) if line.strip() and not line.startswith("# "))
+    first = next(filled, "")
+    if "\t" in first:
+        return "conllu" if re.match(r"[0-9]+[-.0-9]*(\t[^\t]*){9}$", first) else "columns"
+    if len(first.split()) == 1:
+        logger.warning("%s: read as text, one sentence a line; for columns say --format columns", place_of(path))
+    return "text"
 
 
 def _of_table(path: str | Path, field: str, bad_lines: BadLines | None) -> Iterator[TaggedSentence]:
