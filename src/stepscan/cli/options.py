@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from stepscan import __version__
-from stepscan.errors import SettingsError, nearest
+from stepscan.errors import SettingsError, nearest, place_of
 
 app = typer.Typer(
     name="stepscan",
@@ -135,11 +135,11 @@ def from_config(path: Path | None, names: Iterable[str]) -> dict[str, Any]:
     try:
         found = tomllib.loads(read_text(path))
     except tomllib.TOMLDecodeError as error:
-        raise SettingsError(f"{path} is not TOML: {error}") from None
+        raise SettingsError(f"{place_of(path)} is not TOML: {error}") from None
     known = set(names)
     for key in found:
         if key.replace("-", "_") not in known:
-            raise SettingsError(f"{path}: unknown setting {key!r}.{nearest(key.replace('-', '_'), known)}")
+            raise SettingsError(f"{place_of(path)}: unknown setting {key!r}.{nearest(key.replace('-', '_'), known)}")
     return {key.replace("-", "_"): value for key, value in found.items()}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -18,6 +19,11 @@ _LINE_ENDS, _SEPARATORS = re.compile(r"[\r\n]+"), re.compile(r"[\r\n\t]+")
 
 def say(what: str, message: object) -> None:
     Console(stderr=True).print(f"{what} {escape(printable(str(message)))}", highlight=False, soft_wrap=True)
+
+
+def is_terminal() -> bool:
+    """Whether people read what is printed; otherwise it is a program or a file, which get it as it is."""
+    return sys.stdout.isatty()
 
 
 class Notes(logging.Handler):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,8 +10,8 @@ import typer
 
 from stepscan.cli.loading import load
 from stepscan.cli.options import JSON, OUTPUT, WITH, app, option, reads_data
-from stepscan.cli.printing import as_lines, print_figures, report
-from stepscan.errors import STANDARD, ModelFormatError, SettingsError
+from stepscan.cli.printing import as_lines, is_terminal, print_figures, report
+from stepscan.errors import STANDARD, ModelFormatError, SettingsError, place_of
 from stepscan.json_text import json_text
 from stepscan.machine import cores
 from stepscan.terminal import printable
@@ -105,7 +104,7 @@ def predict(
         of_translation={name: value for name, value in limits.items() if value != not_given[name]},
         settings={name: value for name, value in given.items() if value is not None},
     )
-    show = str if output or not sys.stdout.isatty() else printable
+    show = printable if output is None and is_terminal() else str
 
     def lines_of(row: dict[str, Any]) -> list[str]:
         return [json_text(row)] if as_json else as_lines(row, show)
@@ -157,7 +156,7 @@ def generate(
 
         [series, *more] = read_histories(history)
         if more:
-            raise SettingsError(f"{history} holds {len(more) + 1} series; a forecast is of one")
+            raise SettingsError(f"{place_of(history)} holds {len(more) + 1} series; a forecast is of one")
         forecaster = load(model, needs="forecasts have no native kernel")
         _check_writes(model, forecaster)
         found = forecaster.forecast(series, length, interval=interval, paths=paths, seed=seed)
@@ -187,7 +186,7 @@ def generate(
         allowed=allow or (),
         seed=seed,
     )
-    show = printable if sys.stdout.isatty() else str
+    show = printable if is_terminal() else str
     print(json_text({"prompt": prompt, "text": text}) if as_json else show(text))
 
 
