@@ -18,7 +18,7 @@ import numpy as np
 
 from stepscan.data.lines import read_lines
 from stepscan.data.numbers import Values, canonical_label, is_number, values_of
-from stepscan.data.tables import filled_lines
+from stepscan.data.tables import filled_lines, hide_returns, shown_returns
 from stepscan.errors import DataError, nearest
 
 _LABELS = ("label", "class", "target")
@@ -98,7 +98,7 @@ def steps(path: str | Path) -> Values:
 
 
 def _split(text: str) -> list[str]:
-    return [cell.strip() for cell in next(csv.reader([text]))]
+    return [cell.strip() for cell in shown_returns(next(csv.reader([hide_returns(text)])))]
 
 
 def _data(rows: list[Row], layout: _Layout, path: str | Path) -> list[Row]:
