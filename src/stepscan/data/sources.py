@@ -55,7 +55,7 @@ def opened(path: str | Path, *, look: bool = False) -> Iterator[IO[bytes]]:
     packed = stream.read(0, 2) == _GZIP_MAGIC
     yield gzip.GzipFile(fileobj=reader) if packed else io.BufferedReader(reader, _BUFFER)  # type: ignore
     if not look:
-        del _STREAMS[key]
+        _STREAMS.pop(key, None)
         stream.close()
 
 
