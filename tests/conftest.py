@@ -29,11 +29,12 @@ class Result(NamedTuple):
 def run(monkeypatch, capsys):
     """Runs the command line in this process: `run("predict", folder, "a text")`."""
 
-    def call(*args: object, stdin: str = "") -> Result:
+    def call(*args: object, stdin: str | bytes = "") -> Result:
         from stepscan.cli import main
 
         monkeypatch.setattr(sys, "argv", ["stepscan", *map(str, args)])
-        monkeypatch.setattr(sys, "stdin", io.StringIO(stdin))
+        given = stdin if isinstance(stdin, bytes) else stdin.encode()
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(given), "utf-8"))
         capsys.readouterr()
         code = 0
         try:

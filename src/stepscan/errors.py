@@ -6,6 +6,8 @@ import difflib
 from collections.abc import Iterable
 from pathlib import Path
 
+STANDARD = "-"  # as the name of a file: standard input, or standard output
+
 
 class StepscanError(Exception):
     """Base of all errors that a user can mend; the command line prints its text and exits with 1."""
@@ -23,7 +25,8 @@ class DataError(StepscanError):
 
     def __init__(self, reason: str, *, path: str | Path | None = None, line: int | None = None, hint: str = "") -> None:
         self.reason, self.path, self.line, self.hint = reason, path, line, hint
-        where = "" if path is None else f"{path}: " if line is None else f"{path}, line {line}: "
+        name = place_of(path)
+        where = "" if path is None else f"{name}: " if line is None else f"{name}, line {line}: "
         super().__init__(where + reason + (f" {hint}" if hint else ""))
 
 
@@ -70,6 +73,11 @@ class Interrupted(StepscanError):
     def __init__(self, message: str, signal: int) -> None:
         super().__init__(message)
         self.signal = signal
+
+
+def place_of(path: object) -> str:
+    """What messages call a file: its path, or standard input."""
+    return "standard input" if str(path) == STANDARD else str(path)
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stepscan.data.readers import LabelledText, Pair, read_labelled, read_parallel, read_texts
+from stepscan.data.series import read_histories
 from stepscan.errors import DataError, SettingsError
 
 COLUMN_HINT = (
@@ -213,3 +214,12 @@ def test_tsv_round_trip(tmp_path_factory, rows):
     path.write_bytes("".join(f"{left}\t{right}\n" for left, right in rows).encode())
     assert read_labelled(path, text_column=1, label_column=2) == [LabelledText(*row) for row in rows]
     assert read_parallel(path) == [Pair(*row) for row in rows]
+
+
+def test_a_lone_carriage_return_is_a_character_of_a_csv_field(tmp_path):
+    (tmp_path / "a.csv").write_bytes(b'text,label\r\na\rb,pos\r\n"c\rd,\r\ne",neg\r\n')
+    assert read_labelled(tmp_path / "a.csv") == [("a\rb", "pos"), ("c\rd,\ne", "neg")]
+    (tmp_path / "n.csv").write_bytes(b"x,y\n1,2\r3\n")
+    with pytest.raises(DataError) as caught:
+        read_histories(tmp_path / "n.csv")
+    assert str(caught.value) == f"{tmp_path / 'n.csv'}, line 2: value 2 is '2\\r3', not a finite number."

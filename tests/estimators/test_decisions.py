@@ -255,9 +255,8 @@ def test_texts_are_read_as_they_are_needed(monkeypatch, tmp_path):
             read.append(None)
             yield "a x"
 
-    rows = predict(ss.load(tmp_path / "m"), endless())
-    for _ in range(40):
-        next(rows)
+    portions = predict(ss.load(tmp_path / "m"), endless())
+    assert [len(next(portions)) for _ in range(3)] == [16, 16, 16]
     assert len(read) == 48
 
 

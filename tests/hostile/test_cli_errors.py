@@ -14,6 +14,12 @@ DATA = [
     ("no such folder", "classify --train nowhere/a.csv", "nowhere/a.csv: no such file: there is no folder 'nowhere'"),
     ("a folder", "classify --train full", "full: expected a file, but this is a folder"),
     ("empty", "classify --train empty.csv", "empty.csv: the file is empty"),
+    ("empty standard input", "classify --train -", "standard input: the file is empty: expected at least one line"),
+    (
+        "one stream twice",
+        "translate --train - --train -",
+        "standard input: expected it once, because it can be read only once, but it is given twice",
+    ),
     ("no rows", "classify --train header.csv", "header.csv, line 1: the file has a header but no rows"),
     (
         "no column",

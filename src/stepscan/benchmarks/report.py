@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import platform
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -14,6 +13,7 @@ from rich.table import Table
 from stepscan.benchmarks import scans, sizes, streams
 from stepscan.benchmarks.race import Race, Result, limits
 from stepscan.errors import SettingsError, nearest
+from stepscan.json_text import json_text
 from stepscan.machine import cores, processor
 
 __all__ = ["KINDS", "bench"]
@@ -45,9 +45,9 @@ def bench(kind: str, *, threads: int | None = None, rounds: int = 11, only: str 
         machine = _machine(torch.get_num_threads())
         results = (race.run() for race in KINDS[kind](torch.get_num_threads(), rounds) if only in race.name)
         if as_json:
-            print(json.dumps({"machine": machine}), flush=True)
+            print(json_text({"machine": machine}), flush=True)
             for result in results:
-                print(json.dumps(result.as_row(machine.get("peak_gflops", 0) * 1e9)), flush=True)
+                print(json_text(result.as_row(machine.get("peak_gflops", 0) * 1e9)), flush=True)
         else:
             _print(machine, list(results))
     finally:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import io
 import logging
+import os
 import sys
 import warnings
 
@@ -12,6 +15,7 @@ from stepscan.cli.options import app
 from stepscan.cli.printing import Notes, say
 from stepscan.errors import Interrupted, StepscanError
 from stepscan.memory import enough_memory
+from stepscan.terminal import printable
 
 __all__ = ["app", "main"]
 
@@ -20,18 +24,21 @@ _OF_TRAINING = {"torch", "sklearn", "pydantic", "sacrebleu"}  # what the extra `
 
 def main() -> None:
     """Run the command line. Exit codes: 0 done, 1 an error in words, 2 wrong usage, 130 interrupted."""
-    for stream, errors in ((sys.stdin, "surrogateescape"), (sys.stdout, "strict")):
-        if isinstance(stream, io.TextIOWrapper):  # what is not UTF-8 is found, and said, where the texts are checked
-            stream.reconfigure(encoding="utf-8", errors=errors)
+    _open_closed()
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8", errors="strict")
     warnings.showwarning = lambda message, *_, **__: say("[bold yellow]warning:[/bold yellow]", message)
     log = logging.getLogger("stepscan")
     log.handlers = [Notes()]
     log.setLevel(logging.INFO)
     try:
-        with enough_memory("this", "use shorter texts, smaller settings, or a machine with more memory"):
-            app()
+        try:
+            with enough_memory("this", "use shorter texts, smaller settings, or a machine with more memory"):
+                app()
+        finally:
+            sys.stdout.flush()
     except Interrupted as interrupted:
-        print(interrupted, file=sys.stderr)
+        print(printable(str(interrupted)), file=sys.stderr)
         sys.exit(128 + interrupted.signal)
     except StepscanError as error:
         say("[bold red]error:[/bold red]", error)
@@ -43,8 +50,33 @@ def main() -> None:
         sys.exit(1)
     except OSError as error:  # a full disk or a closed pipe under standard output
         say("[bold red]error:[/bold red]", f"cannot write: {error.strerror or error}")
+        _give_up_output()
         sys.exit(1)
     except SystemExit as end:
         if end.code == 130:  # typer's, for an interrupt
             print("interrupted; nothing was written", file=sys.stderr)
         raise
+
+
+class _Closed(io.TextIOBase):
+    """In place of a standard output that was closed: what is written is an error, not lost."""
+
+    def write(self, text: str) -> int:
+        raise OSError(errno.EBADF, "standard output is closed")
+
+
+def _open_closed() -> None:
+    """Put something in the place of standard streams that were closed, so that no file comes to be one of them."""
+    while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(number)
+    if sys.stdout is None:
+        sys.stdout = _Closed()
+    if sys.stderr is None:
+        sys.stderr = io.StringIO()  # nobody hears it; the exit code says it all
+
+
+def _give_up_output() -> None:
+    """Have what standard output still holds go nowhere: at the end it would fail once more, with a traceback."""
+    with contextlib.suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import json
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from stepscan.cli.options import MODEL, MOST_SEED, OUTPUT, app, option
-from stepscan.errors import SettingsError
+from stepscan.errors import STANDARD, SettingsError
+from stepscan.json_text import json_text
+from stepscan.terminal import printable
 
 
 @app.command(
@@ -28,7 +30,9 @@ def inspect(
             show_default=False,
         ),
     ] = None,
-    input: Annotated[Path | None, typer.Option(help="File with the text.", show_default=False)] = None,
+    input: Annotated[
+        Path | None, typer.Option(help="File with the text; -: standard input.", show_default=False)
+    ] = None,
     cell: Annotated[str | None, option(MODEL, "Untrained cells with commas between, such as elman,lstm,gru.")] = None,
     length: Annotated[int | None, option(MODEL, "With --cell: steps that they read; 200.")] = None,
     hidden_size: Annotated[int | None, option(MODEL, "With --cell: numbers in a state; 64.")] = None,
@@ -45,6 +49,7 @@ def inspect(
         raise SettingsError("--length and --hidden-size are for --cell; a model has its own")
     if text is not None and input is not None:
         raise SettingsError("the text comes from the command line or from --input, not from both")
+    from stepscan.data.sources import is_stream
     from stepscan.inspection import as_json as plain
     from stepscan.inspection import of_cells, report, summary
 
@@ -57,10 +62,10 @@ def inspect(
 
         assert model is not None
         subject = load(model)
+        input = Path(STANDARD) if text == STANDARD else input
         text = read_text(input) if input is not None else text
     found = report(subject, None if as_json else out, text=text, seed=seed)
     if as_json:
-        print(json.dumps(plain(found), ensure_ascii=False))
+        print(json_text(plain(found)))
     else:
-        print(summary(found))
-        print(f"Report: {out}")
+        print(printable(f"{summary(found)}\nReport: {out}"), file=sys.stderr if is_stream(out) else sys.stdout)

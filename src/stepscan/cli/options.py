@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from stepscan import __version__
-from stepscan.errors import SettingsError, nearest
+from stepscan.errors import SettingsError, nearest, place_of
 
 app = typer.Typer(
     name="stepscan",
@@ -194,7 +194,7 @@ def from_config(path: Path | None, names: Iterable[str]) -> dict[str, Any]:
     known = set(names)
     for key in found:
         if key.replace("-", "_") not in known:
-            raise SettingsError(f"{path}: unknown setting {key!r}.{nearest(key.replace('-', '_'), known)}")
+            raise SettingsError(f"{place_of(path)}: unknown setting {key!r}.{nearest(key.replace('-', '_'), known)}")
     return {key.replace("-", "_"): value for key, value in found.items()}
 
 

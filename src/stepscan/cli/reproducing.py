@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +10,7 @@ from rich.console import Console
 
 from stepscan.cli.options import JSON, MOST_SEED, OUTPUT, TRAINING, app, option, seconds
 from stepscan.errors import SettingsError, nearest
+from stepscan.json_text import json_text
 
 
 @app.command(
@@ -58,7 +58,7 @@ def reproduce(
             name, data=data, out=out, seed=seed, time_budget=budget, overwrite=overwrite, verbose=not quiet
         )
         if as_json:
-            print(json.dumps(row, ensure_ascii=False))
+            print(json_text(row))
         else:
             reproduction.show(row, Console())
 
@@ -78,7 +78,7 @@ def _experiment(experiments: list, seed: int, budget: float | None, quiet: bool,
     for experiment in experiments:
         result = running.run(experiment, seed=seed, time_budget=budget, verbose=not quiet)
         if as_json:
-            print(json.dumps(result, ensure_ascii=False), flush=True)
+            print(json_text(result), flush=True)
         else:
             table.show(result, Console())
 
@@ -91,7 +91,7 @@ def _list(as_json: bool) -> None:
     recipes, experiments = recipe.list_recipes(), list_experiments()
     if as_json:
         rows = [row.model_dump() for row in recipes] + [table.as_json(one) for one in experiments]
-        print("\n".join(json.dumps(row, ensure_ascii=False) for row in rows))
+        print("\n".join(map(json_text, rows)))
     else:
         reproduction.show_recipes(recipes, Console())
         table.show_experiments(experiments, Console())

@@ -28,13 +28,15 @@ def compress(
     as_json: JSON = False,
 ) -> None:
     """Write a model with smaller weights, and say how large it was and is, and how it scores on a file."""
+    from stepscan.data.reading import read_examples
     from stepscan.runtime.compression import compress as make_smaller
-    from stepscan.runtime.files import evaluate
+    from stepscan.runtime.files import reading_for
 
+    before = load(model, threads=cores()) if files else None
+    examples = read_examples(before.task, files or (), reading_for(before, reading)) if before else ()
     figures = make_smaller(model, weights, out, overwrite=overwrite)
-    if files:
-        for name, folder in (("score before", model), ("score after", out)):
-            found = evaluate(load(folder, threads=cores()), files, reading=reading)
-            metric = list(found)[2]  # after the task and the file, the first of the figures
-            figures |= {name: found[metric], "metric": metric}
+    if before:
+        for name, one in (("score before", before), ("score after", load(out, threads=cores()))):
+            metric, score = next(iter(one.metrics(*examples).items()))
+            figures |= {name: score, "metric": metric}
     print_figures(figures, as_json)

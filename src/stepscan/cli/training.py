@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from enum import Enum
 from pathlib import Path
@@ -27,6 +26,8 @@ from stepscan.cli.options import (
 )
 from stepscan.cli.printing import print_figures, quieten, report
 from stepscan.data.lines import check_files
+from stepscan.json_text import json_text
+from stepscan.terminal import printable
 
 VALID = Annotated[
     list[Path] | None,
@@ -269,10 +270,10 @@ def compare(
         valid_files=valid or (),
         settings={**settings, "verbose": not quiet},
         reading=reading,
-        note=lambda text: None if quiet else print(text, file=sys.stderr),
+        note=lambda text: None if quiet else print(printable(text), file=sys.stderr),
     )
     if as_json:
-        print("\n".join(json.dumps(row, ensure_ascii=False) for row in rows))
+        print("\n".join(map(json_text, rows)))
     else:
         comparison.show(rows, Console())
         print(f"Learning curves: {out / 'curves.png'}")

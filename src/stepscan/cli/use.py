@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import sys
-from collections.abc import Iterable
+import itertools
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,9 +10,11 @@ import typer
 
 from stepscan.cli.loading import load
 from stepscan.cli.options import JSON, OUTPUT, WITH, app, option, reads_data
-from stepscan.cli.printing import as_forecast_line, as_lines, print_figures, report
-from stepscan.errors import ModelFormatError, SettingsError
+from stepscan.cli.printing import as_forecast_line, as_lines, is_terminal, print_figures, report
+from stepscan.errors import STANDARD, ModelFormatError, SettingsError
+from stepscan.json_text import json_text
 from stepscan.machine import cores
+from stepscan.terminal import printable
 
 
 @app.command(epilog="Example: stepscan evaluate model test.conllu")
@@ -22,7 +22,7 @@ from stepscan.machine import cores
 def evaluate(
     model: Annotated[Path, typer.Argument(help="Model folder.")],
     files: Annotated[
-        list[Path], typer.Argument(help="Data with the right answers, in the format of the training data.")
+        list[Path], typer.Argument(help="Data with the right answers, as for training; -: standard input.")
     ],
     reading: Any,
     per_line: Annotated[
@@ -46,16 +46,18 @@ def evaluate(
     as_json: JSON = False,
 ) -> None:
     """Score a model on a file: accuracy, F1 of spans, perplexity or BLEU, whichever its task is judged by."""
+    from stepscan.data.lines import check_files
     from stepscan.runtime import files as used
 
     if per_line and (dynamic or horizon or bleu_tokenize):
         raise SettingsError("--per-line gives log-probabilities alone; omit --dynamic, --horizon and --bleu-tokenize")
     if dynamic and with_:
         raise SettingsError("dynamic evaluation is of one model, not of an ensemble")
+    check_files(files)
     found = load(model, with_ or (), needs="dynamic evaluation goes on training" if dynamic else "", threads=cores())
     if per_line:
         for row in used.evaluate_lines(found, files, reading=reading):
-            print(json.dumps(row) if as_json else f"{row['log_probability']:.4f}\t{row['symbols']}")
+            print(json_text(row) if as_json else f"{row['log_probability']:.4f}\t{row['symbols']}")
         report(reading.bad_lines)
         return
     figures = used.evaluate(
@@ -69,11 +71,12 @@ def evaluate(
 @reads_data("label_column", "field", "tag_column", "skip_bad_lines")
 def predict(
     model: Annotated[Path, typer.Argument(help="Model folder of a classifier, tagger or translator.")],
-    texts: Annotated[list[str] | None, typer.Argument(help="Texts; none: --input, or standard input.")] = None,
+    texts: Annotated[list[str] | None, typer.Argument(help="Texts; none, or -: --input, or standard input.")] = None,
     input: Annotated[
-        Path | None, typer.Option(help="File of texts, one a line; for a tagger CoNLL-U, columns or text.")
+        Path | None,
+        typer.Option(help="File of texts, one a line; for a tagger CoNLL-U, columns or text; -: stdin."),
     ] = None,
-    output: Annotated[Path | None, typer.Option(help="File to write, whole or not at all.")] = None,
+    output: Annotated[Path | None, typer.Option(help="File to write, whole or not at all; -: standard output.")] = None,
     n_best: Annotated[int, typer.Option(help="translate: how many translations, shown with --json.")] = 1,
     beam_width: Annotated[int | None, typer.Option(help="translate: hypotheses kept.", show_default=False)] = None,
     prefix: Annotated[str, typer.Option(help="translate: how every translation begins.")] = "",
@@ -90,41 +93,41 @@ def predict(
     as_json: JSON = False,
 ) -> None:
     """Say what a model thinks: the class, the tags or the translation of each text."""
-    from stepscan.data.lines import write_lines
+    from stepscan.data.lines import write_portions
     from stepscan.runtime import files as used
 
     if texts and input:
         raise SettingsError("texts come from the command line or from --input, not from both")
-    asked: Iterable[str] = texts or ()
-    if not texts and input is None:
-        asked = (line.rstrip("\n") for line in sys.stdin)
+    if texts in (None, [], [STANDARD]):
+        texts, input = [], input or Path(STANDARD)
     given = {"beam_width": beam_width, "length_penalty": length_penalty, "coverage_penalty": coverage_penalty}
     limits = {"n_best": n_best, "minimum_length": minimum_length, "maximum_length": maximum_length, "prefix": prefix}
     not_given = {"n_best": 1, "minimum_length": 0, "maximum_length": None, "prefix": ""}
     found = load(model, with_ or (), threads=cores())
     if found.task == "generate":
         raise SettingsError(f"{model} holds a language model: use `stepscan generate`, or `stepscan evaluate`")
-    rows = used.predict(
+    portions = used.predict(
         found,
-        asked,
+        texts or (),
         input_file=input,
         reading=reading,
         of_translation={name: value for name, value in limits.items() if value != not_given[name]},
         settings={name: value for name, value in given.items() if value is not None},
     )
-    lines = (line for row in rows for line in ([json.dumps(row, ensure_ascii=False)] if as_json else as_lines(row)))
-    if output:
-        write_lines(output, lines)
-    else:
-        for line in lines:
-            print(line)
+    show = printable if output is None and is_terminal() else str
+
+    def lines_of(row: dict[str, Any]) -> list[str]:
+        return [json_text(row)] if as_json else as_lines(row, show)
+
+    lines = (itertools.chain.from_iterable(map(lines_of, rows)) for rows in portions)
+    write_portions(output or STANDARD, lines)
 
 
 @app.command(epilog="Example: stepscan generate model --prompt 'ROMEO:' --length 300 --temperature 0.8 --seed 1")
 @reads_data("text_column", "label_column", "field", "skip_bad_lines")
 def generate(
     model: Annotated[Path, typer.Argument(help="Model folder of a language model.")],
-    prompt: Annotated[str, typer.Option(help="How the text begins.")] = "",
+    prompt: Annotated[str, typer.Option(help="How the text begins; -: read it from standard input.")] = "",
     length: Annotated[int, typer.Option(min=0, help="Symbols to generate.")] = 500,
     temperature: Annotated[
         float, typer.Option(help="Below 1 more cautious, above 1 bolder; 0: always the likeliest.")
@@ -138,7 +141,8 @@ def generate(
     allow: Annotated[list[str] | None, typer.Option(help="Only these symbols; may be given again.")] = None,
     seed: Annotated[int | None, typer.Option(help="Same seed, same text.", show_default=False)] = None,
     history: Annotated[
-        Path | None, typer.Option(help="Numbers: file of what was; CSV of numbers, .npy.", show_default=False)
+        Path | None,
+        typer.Option(help="Numbers: file of what was; CSV of numbers, .npy; -: standard input.", show_default=False),
     ] = None,
     interval: Annotated[float, typer.Option(help="Numbers: share of outcomes between low and high.")] = 0.9,
     paths: Annotated[int, typer.Option(min=1, help="Numbers: simulations that a forecast is made of.")] = 500,
@@ -165,7 +169,7 @@ def generate(
         forecaster = load(model, needs="forecasts have no native kernel")
         _check_writes(model, forecaster)
         for row in forecasts(forecaster, history, length, reading=reading, interval=interval, paths=paths, seed=seed):
-            print(json.dumps(row) if as_json else as_forecast_line(row))
+            print(json_text(row) if as_json else as_forecast_line(row))
         return
     if asked := [*reading.times.given(), *(["--format"] if reading.format else [])]:
         raise SettingsError(f"{', '.join(asked)}: for forecasts of numbers, from --history")
@@ -173,6 +177,10 @@ def generate(
         raise SettingsError("--interval and --paths are for forecasts of numbers, from --history")
     writer = load(model, with_ or ())
     _check_writes(model, writer)
+    if prompt == STANDARD:
+        from stepscan.data.lines import read_text
+
+        prompt = read_text(STANDARD).removesuffix("\n")
     text = writer.generate(
         prompt,
         length=length,
@@ -186,7 +194,8 @@ def generate(
         allowed=allow or (),
         seed=seed,
     )
-    print(json.dumps({"prompt": prompt, "text": text}, ensure_ascii=False) if as_json else text)
+    show = printable if is_terminal() else str
+    print(json_text({"prompt": prompt, "text": text}) if as_json else show(text))
 
 
 def _check_writes(path: Path, model: Any) -> None:

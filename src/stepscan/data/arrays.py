@@ -18,9 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stepscan.data.numbers import NO_GUESSES, Values
+from stepscan.data.sources import opened
 from stepscan.errors import DataError
-
-_GZIP_MAGIC = b"\x1f\x8b"
 
 
 def labelled_arrays(path: str | Path, labelled: bool) -> Iterator[tuple[Values, str | None]]:
@@ -85,9 +84,8 @@ def _finite(values: NDArray[Any], path: str | Path) -> Values:
 
 def _read(path: str | Path) -> NDArray[Any]:
     try:
-        raw = Path(path).read_bytes()
-        if raw[:2] == _GZIP_MAGIC:
-            raw = gzip.decompress(raw)
+        with opened(path) as file:
+            raw = file.read()
         return np.lib.format.read_array(io.BytesIO(raw), allow_pickle=False)
     except FileNotFoundError:
         hint = "The labels of NAME.npy lie in NAME.labels.npy." if ".labels." in Path(path).name else ""

@@ -7,9 +7,11 @@ splits (`train` if none is named). Both libraries are optional, and imported onl
 from __future__ import annotations
 
 from collections.abc import Iterator
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+from stepscan.data.sources import is_stream, opened
 from stepscan.errors import DataError, StepscanError, nearest
 
 _PREFIX = "hf:"
@@ -47,11 +49,19 @@ def _of_parquet(path: str | Path) -> Iterator[dict[str, Any]]:
     except ModuleNotFoundError:
         raise _not_installed("pyarrow") from None
     try:
-        with ParquetFile(path) as file:
+        with ParquetFile(_seekable(path)) as file:
             for batch in file.iter_batches():
                 yield from batch.to_pylist()
     except (OSError, ArrowException) as error:
         raise DataError(f"expected a Parquet file, but: {_first_line(error)}.", path=path) from error
+
+
+def _seekable(path: str | Path) -> Any:
+    """The file, or what a stream holds: the end of a Parquet file is read first."""
+    if not is_stream(path):
+        return path
+    with opened(path) as stream:
+        return BytesIO(stream.read())
 
 
 def _of_hub(path: str) -> Iterator[dict[str, Any]]:

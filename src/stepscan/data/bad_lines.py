@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
-from stepscan.errors import DataError
+from stepscan.errors import DataError, place_of
 
 Item = TypeVar("Item")
 Example = TypeVar("Example")
@@ -47,7 +47,7 @@ class BadLines:
     def report(self) -> str:
         """How much was skipped of each file, and the first few with line and reason; empty if nothing was."""
         return "\n".join(
-            f"skipped {self.amount(file)} of {file}:"
+            f"skipped {self.amount(file)} of {place_of(file)}:"
             + "".join(f"\n  {error}" for error in shown)
             + (f"\n  … and {self.counts[file] - len(shown):,} more" if self.counts[file] > len(shown) else "")
             for file, shown in self.first.items()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,8 +14,11 @@ from stepscan.data.columns import read_columns
 from stepscan.data.examples import TaggedSentence
 from stepscan.data.layouts import Chosen
 from stepscan.data.lines import Line, read_lines
+from stepscan.data.sources import is_stream
 from stepscan.data.tables import Column, Table, choose_format, json_kind
-from stepscan.errors import DataError, SettingsError, nearest
+from stepscan.errors import DataError, SettingsError, nearest, place_of
+
+logger = logging.getLogger(__name__)
 
 _FIELDS = {"form": 1, "lemma": 2, "upos": 3, "xpos": 4, "feats": 5, "deprel": 7}
 _WORDS, _TAGS = ("words", "text"), ("ner_tags", "pos_tags", "upos", "labels")  # columns of data sets
@@ -98,7 +102,10 @@ def stream_sentences(
 ) -> Iterator[list[str]]:
     """Like `read_sentences`, one at a time."""
     if format is None and not is_arrow(path) and Path(str(path).removesuffix(".gz")).suffix.lower() not in _NAMED:
-        _refuse_text(path)
+        if is_stream(path):
+            format = _format_of_stream(path)
+        else:
+            _refuse_text(path)
     format = choose_format(path, format, {**_SUFFIXES, ".txt": "text"}, otherwise="columns")
     if format == "arrow":
         rows = Table(path, format, (Column("tokens", token_column, _WORDS),), _LISTS, bad_lines).rows()
@@ -130,7 +137,7 @@ def _refuse_columns(path: str | Path, *columns: str | int | None) -> None:
 
 def _refuse_text(path: str | Path) -> None:
     """Raise if the first line that says anything looks like a sentence, of which columns would keep one word."""
-    for number, line in read_lines(path):
+    for number, line in read_lines(path, look=True):
         if line.strip():
             if "\t" not in line and len(line.split()) > 1:
                 raise DataError(
@@ -140,6 +147,17 @@ def _refuse_text(path: str | Path) -> None:
                     hint="Say --format text or --format columns.",
                 )
             return
+
+
+def _format_of_stream(path: str | Path) -> str:
+    """What a stream holds, which has no name to say so: text, unless its first line has columns with tabs between."""
+    filled = (line for _, line in read_lines(path, look=True) if line.strip() and not line.startswith("# "))
+    first = next(filled, "")
+    if "\t" in first:
+        return "conllu" if re.match(r"[0-9]+[-.0-9]*(\t[^\t]*){9}$", first) else "columns"
+    if len(first.split()) == 1:
+        logger.warning("%s: read as text, one sentence a line; for columns say --format columns", place_of(path))
+    return "text"
 
 
 def _of_table(

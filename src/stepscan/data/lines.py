@@ -5,18 +5,22 @@ from __future__ import annotations
 import codecs
 import difflib
 import gzip
+import io
+import itertools
 import os
 import secrets
+import sys
 import zlib
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 from stepscan.data.arrow import is_hub
 from stepscan.data.bad_lines import BadLines, check_some, keep, refuse
-from stepscan.errors import DataError
+from stepscan.data.sources import check_once, descriptor_of, is_stream, opened
+from stepscan.errors import STANDARD, DataError
 
-_GZIP_MAGIC = b"\x1f\x8b"
 LONGEST_LINE = 2**24  # bytes: a line is one example
 LONGEST_TEXT = 2**30  # bytes: a corpus may be one line, as text8 is
 
@@ -32,17 +36,18 @@ class Line(NamedTuple):
     error: DataError | None = None
 
 
-def read_lines(path: str | Path, bad_lines: BadLines | None = None) -> Iterator[tuple[int, str]]:
+def read_lines(path: str | Path, bad_lines: BadLines | None = None, *, look: bool = False) -> Iterator[tuple[int, str]]:
     """Stream the lines of a text file, gzip or plain, as `(line number from 1, text without the line end)`.
 
-    LF and CRLF end a line and nothing else does. A leading byte order mark is dropped.
+    LF and CRLF end a line and nothing else does. A leading byte order mark is dropped. With `look`, a stream (standard
+    input, a pipe) is left as it was, so that what is looked at can be read.
 
     Raises:
         DataError: a file that is missing, a folder, empty (no line with anything but white space), UTF-16, ended by
             lone carriage returns, or damaged gzip; raised when the iterator gets there. Also, without `bad_lines`, a
             line that is not UTF-8, holds a NUL or is longer than 16 MiB.
     """
-    for line in whole_lines(path):
+    for line in whole_lines(path, look=look):
         if line.error:
             refuse(line.error, bad_lines)
         else:
@@ -61,14 +66,21 @@ def read_text(path: str | Path, bad_lines: BadLines | None = None) -> str:
     return "".join(check_some(lines, path, bad_lines))
 
 
+def split_lines(text: str) -> list[str]:
+    """The lines of a text, each with its `"\\n"`: nothing else ends one, as in a file."""
+    return list(io.StringIO(text, newline="\n"))
+
+
 def check_files(paths: Iterable[str | Path]) -> None:
-    """Raise for the first that is no file that can be read: before anything slow begins.
+    """Raise for the first that is not a file that can be read: before anything slow begins. Streams are left alone.
 
     Raises:
-        DataError: with the nearest name in its folder.
+        DataError: with the nearest name in its folder; or one stream is given twice.
     """
-    for path in map(Path, paths):
-        if is_hub(path):
+    files = [path for path in paths if not is_hub(path)]
+    check_once(files)
+    for path in map(Path, files):
+        if is_stream(path):
             continue
         try:
             with open(path, "rb"):
@@ -77,10 +89,10 @@ def check_files(paths: Iterable[str | Path]) -> None:
             raise _cannot_read(path, error) from error
 
 
-def whole_lines(path: str | Path, longest: int = LONGEST_LINE) -> Iterator[Line]:
+def whole_lines(path: str | Path, longest: int = LONGEST_LINE, *, look: bool = False) -> Iterator[Line]:
     """Every line, wrong ones too; faults of the whole file are errors as in `read_lines`."""
     blank = True
-    for number, raw in _raw_lines(Path(path), longest):
+    for number, raw in _raw_lines(path, longest, look):
         if number == 1:
             _refuse_other_files(raw, path)
             raw = raw.removeprefix(codecs.BOM_UTF8)
@@ -94,41 +106,81 @@ def whole_lines(path: str | Path, longest: int = LONGEST_LINE) -> Iterator[Line]
 def write_lines(path: str | Path, lines: Iterable[str]) -> None:
     """Write lines as UTF-8, each ended by `"\\n"`; gzip if the name ends in `.gz`.
 
-    The file appears whole or not at all: it is written under a temporary name in the same folder, synced and renamed.
+    A file appears whole or not at all: it is written under a temporary name in the same folder, synced and renamed.
+    Standard output (`-`), an open file (`/dev/stdout`, `/dev/fd/3`), a pipe or a device is written to as it is.
 
     Raises:
         DataError: the folder cannot be written to, or a line would not read back as one line.
     """
+    write_portions(path, [lines])
+
+
+def write_portions(path: str | Path, portions: Iterable[Iterable[str]]) -> None:
+    """Like `write_lines`; what is written to as it is gets each portion at once."""
+    to_stream = is_stream(path)
+    name = "standard output" if str(path) == STANDARD else path
+    numbers = itertools.count(1)
+    try:
+        with _stream_to(path) if to_stream else _file_to(path) as file:
+            for portion in portions:
+                file.writelines(_ended(portion, numbers, name))
+                if to_stream:
+                    file.flush()
+    except OSError as error:
+        raise DataError(f"the file cannot be written: {error.strerror or error}.", path=name) from error
+
+
+@contextmanager
+def _stream_to(path: str | Path) -> Iterator[IO[str]]:
+    number = 1 if str(path) == STANDARD else descriptor_of(path)
+    if number == 1:
+        yield sys.stdout
+        return
+    with open(path if number is None else os.dup(number), "wb") as file, _packed(file, path) as stream:
+        yield stream
+
+
+@contextmanager
+def _file_to(path: str | Path) -> Iterator[IO[str]]:
     target = Path(path).resolve()
     temporary = target.parent / f".{target.name}.{secrets.token_hex(4)}.tmp"
     try:
-        if target.exists() and not target.is_file() and not target.is_dir():
-            with open(target, "wb") as stream:  # a pipe or a device: nothing to rename over
-                stream.writelines(_encoded(lines, path))
-            return
         with open(temporary, "xb") as file:
-            if target.suffix == ".gz":
-                # No name and no time in the header: the same lines give the same bytes.
-                with gzip.GzipFile(filename="", mode="wb", fileobj=file, mtime=0) as packed:
-                    packed.writelines(_encoded(lines, path))
-            else:
-                file.writelines(_encoded(lines, path))
+            with _packed(file, target) as stream:
+                yield stream
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, target)
-    except OSError as error:
-        raise DataError(f"the file cannot be written: {error.strerror or error}.", path=path) from error
     finally:
         temporary.unlink(missing_ok=True)
 
 
-def _raw_lines(path: Path, longest: int) -> Iterator[tuple[int, bytes]]:
+@contextmanager
+def _packed(file: IO[bytes], path: str | Path) -> Iterator[IO[str]]:
+    """Text to be written to a file: UTF-8, gzip if the name says so."""
+    # No name and no time in gzip's header: the same lines give the same bytes.
+    packed = gzip.GzipFile(filename="", mode="wb", fileobj=file, mtime=0) if Path(path).suffix == ".gz" else None
+    stream = io.TextIOWrapper(packed or file, "utf-8", newline="\n")
+    try:
+        yield stream
+    finally:
+        stream.detach()
+        if packed:
+            packed.close()
+
+
+def _ended(lines: Iterable[str], numbers: Iterator[int], path: str | Path) -> Iterator[str]:
+    for line, number in zip(lines, numbers, strict=False):
+        if "\n" in line or line.endswith("\r"):
+            raise DataError("a line to be written contains a line end.", path=path, line=number)
+        yield f"{line}\n"
+
+
+def _raw_lines(path: str | Path, longest: int, look: bool) -> Iterator[tuple[int, bytes]]:
     """Lines as bytes; of one longer than `longest` bytes, so many and one more."""
     number = 0
     try:
-        with open(path, "rb") as file:
-            packed = file.peek(2)[:2] == _GZIP_MAGIC
-            stream = gzip.GzipFile(fileobj=file) if packed else file
+        with opened(path, look=look) as stream:
             while raw := stream.readline(longest + 1):
                 number += 1
                 yield number, raw
@@ -143,7 +195,7 @@ def _raw_lines(path: Path, longest: int) -> Iterator[tuple[int, bytes]]:
             hint="Fetch or compress the file again.",
         ) from error
     except OSError as error:
-        raise _cannot_read(path, error) from error
+        raise _cannot_read(Path(path), error) from error
 
 
 def _cannot_read(path: Path, error: OSError) -> DataError:
@@ -185,10 +237,3 @@ def _checked(raw: bytes, path: str | Path, number: int, longest: int) -> Line:
         reason = f"expected UTF-8 text, but byte {bad.start + 1} of the line is 0x{raw[bad.start]:02x}."
         hint = "Convert the file first, for example: iconv -f LATIN1 -t UTF-8 OLD > NEW"
         return Line(number, raw.decode("utf-8", "replace"), DataError(reason, path=path, line=number, hint=hint))
-
-
-def _encoded(lines: Iterable[str], path: str | Path) -> Iterator[bytes]:
-    for number, line in enumerate(lines, start=1):
-        if "\n" in line or line.endswith("\r"):
-            raise DataError("a line to be written contains a line end.", path=path, line=number)
-        yield line.encode("utf-8") + b"\n"

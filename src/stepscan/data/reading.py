@@ -30,7 +30,7 @@ from stepscan.data.series import (
     stream_tagged_series,
 )
 from stepscan.data.steps import TimeReading
-from stepscan.errors import DataError, SettingsError
+from stepscan.errors import DataError, SettingsError, place_of
 
 Files = Sequence[str | Path]
 
@@ -162,7 +162,7 @@ def stream_inputs(task: str, numeric: bool, file: str | Path, reading: Reading) 
     in a file of numbers."""
     if series_format(file, reading.format):
         if not numeric:
-            raise SettingsError(f"{file} holds numbers, but the model reads texts")
+            raise SettingsError(f"{place_of(file)} holds numbers, but the model reads texts")
         stream = stream_tagged_series if task == "tag" else stream_labelled_series
         series: Any = stream(file, format=reading.format, labelled=False, times=reading.times)
         return (({"series": number}, one.values) for number, one in enumerate(series, start=1))

@@ -178,7 +178,7 @@ def _csv_rows(path: str | Path, bad_lines: BadLines | None) -> Iterator[tuple[in
             taken.append(line)
             if bad_lines is None and line.error:
                 raise line.error
-            yield line.text
+            yield hide_returns(line.text)
 
     while True:
         # strict: otherwise a quotation mark that is never closed swallows the rest of the file in silence.
@@ -190,7 +190,7 @@ def _csv_rows(path: str | Path, bad_lines: BadLines | None) -> Iterator[tuple[in
                 if error:
                     refuse(error, bad_lines)
                 else:
-                    yield start, row or [""]
+                    yield start, shown_returns(row) or [""]
             return
         except csv.Error as error:
             bad, *rest = taken
@@ -199,6 +199,16 @@ def _csv_rows(path: str | Path, bad_lines: BadLines | None) -> Iterator[tuple[in
             refuse(DataError(reason, path=path, line=bad.number, hint=hint), bad_lines)
             lines = chain(rest, lines)  # a line that looks on its own like a row may be one
             taken.clear()
+
+
+def hide_returns(text: str) -> str:
+    """A line for the csv module, which takes a lone carriage return, a character like any other, for a line end."""
+    return text.replace("\r", "\0")  # no text holds a NUL
+
+
+def shown_returns(row: list[str]) -> list[str]:
+    """Cells out of lines from `hide_returns`."""
+    return [cell.replace("\0", "\r") for cell in row]
 
 
 def _tsv_rows(path: str | Path, bad_lines: BadLines | None) -> Iterator[tuple[int, list[str]]]:

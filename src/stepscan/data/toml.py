@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from stepscan.data.lines import read_text
-from stepscan.errors import SettingsError
+from stepscan.errors import SettingsError, place_of
 
 
 def read_toml(path: str | Path) -> dict[str, Any]:
@@ -20,6 +20,8 @@ def read_toml(path: str | Path) -> dict[str, Any]:
     try:
         return tomllib.loads(read_text(path))
     except tomllib.TOMLDecodeError as error:
-        raise SettingsError(f"{path} is not TOML: {error}") from None
+        raise SettingsError(f"{place_of(path)} is not TOML: {error}") from None
     except RecursionError:
-        raise SettingsError(f"{path} is not TOML of settings: its lists or tables are nested too deeply") from None
+        raise SettingsError(
+            f"{place_of(path)} is not TOML of settings: its lists or tables are nested too deeply"
+        ) from None

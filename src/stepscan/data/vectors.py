@@ -22,7 +22,7 @@ def read_vectors(path: str | Path, wanted: Collection[str]) -> tuple[dict[str, n
     found: dict[str, np.ndarray] = {}
     size = 0
     for number, line in read_lines(path):
-        parts = line.rstrip().split(" ")
+        parts = line.rstrip(" \t\r").split(" ")
         if number == 1 and len(parts) == 2 and all(part.isdigit() for part in parts):
             continue  # word2vec: how many words, how many numbers
         size = size or len(parts) - 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import statistics
 import warnings
@@ -21,6 +20,7 @@ from stepscan.estimators.architecture import cell_names
 from stepscan.estimators.base import Estimator
 from stepscan.estimators.curves import check_drawing, draw
 from stepscan.estimators.files import fit_on, make_estimator, read_for
+from stepscan.json_text import json_text
 from stepscan.training.loop import Task
 from stepscan.training.settings import TrainingSettings
 
@@ -93,7 +93,7 @@ def compare(
             folder.mkdir(exist_ok=True)
             estimator.save(folder / contender.cell)
             rows.append(_row(contender, estimator.history_))
-            write_lines(folder / "comparison.json", json.dumps(rows, indent=1, ensure_ascii=False).split("\n"))
+            write_lines(folder / "comparison.json", json_text(rows, indent=1).split("\n"))
             draw(rows, folder / "curves.png", f"{task}, equal {equal}")
     except KeyboardInterrupt:
         if not rows:

@@ -27,6 +27,7 @@ import stepscan
 from stepscan.data.tokenizers import TextTokenizer
 from stepscan.errors import ModelFormatError, StepscanError, UnsupportedLayer
 from stepscan.estimators.model_card import model_card
+from stepscan.json_text import json_text
 from stepscan.patterns.conditioned_generator import ConditionedGenerator
 from stepscan.patterns.embedding import Embedding
 from stepscan.patterns.encoder import Encoder
@@ -143,15 +144,15 @@ def _tokenizer_of(model: nn.Module, name: str) -> str:
 
 
 def _write_files(path: Path, folder: ModelFolder) -> None:
-    config = json.dumps(_config(folder), ensure_ascii=False, indent=2, default=os.fspath)
+    config = json_text(_config(folder), indent=2, default=os.fspath)
     (path / "config.json").write_text(config + "\n", "utf-8")
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in folder.model.state_dict().items()}
     save_file(tensors, path / "model.safetensors")
     for name, tokenizer in folder.tokenizers.items():
         tokenizer.save(path / f"{name}.json")
     if folder.labels is not None:
-        (path / "labels.json").write_text(json.dumps(folder.labels, ensure_ascii=False, indent=1) + "\n", "utf-8")
-    (path / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in folder.history), "utf-8")
+        (path / "labels.json").write_text(json_text(folder.labels, indent=1) + "\n", "utf-8")
+    (path / "metrics.jsonl").write_text("".join(json_text(row) + "\n" for row in folder.history), "utf-8")
     (path / "README.md").write_text(model_card(folder.task, folder.settings, folder.model, folder.history), "utf-8")
 
 

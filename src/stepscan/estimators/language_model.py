@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from stepscan.data.batching import Batch, pad, streams
+from stepscan.data.lines import split_lines
 from stepscan.data.tokenizers import TextTokenizer
 from stepscan.errors import SettingsError
 from stepscan.estimators.dynamic_evaluation import dynamic_nats
@@ -154,7 +155,7 @@ class LanguageModel(Writing, Forecasting):
         return dynamic_nats(self.model_, ids, learning_rate=learning_rate, window=self.window)
 
     def _train_tokenizer(self, text: str) -> TextTokenizer:
-        return TextTokenizer.train(self.tokenizer, text.splitlines(keepends=True), vocabulary_size=self.vocabulary_size)
+        return TextTokenizer.train(self.tokenizer, split_lines(text), vocabulary_size=self.vocabulary_size)
 
     def _model(self, changes: Sequence[np.ndarray] | None = None) -> Generator | Forecaster:
         """The pattern for text; given what is to be learned of series, that for numbers."""

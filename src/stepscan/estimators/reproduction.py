@@ -15,7 +15,7 @@ from rich.markup import escape
 from rich.table import Table
 
 import stepscan
-from stepscan.data.lines import read_text
+from stepscan.data.lines import read_text, split_lines
 from stepscan.data.reading import Files, reading_of
 from stepscan.errors import SettingsError, nearest
 from stepscan.estimators.files import train
@@ -137,7 +137,7 @@ def _sliced(part: Part, name: str, folder: Path, scratch: Path, by_row: bool) ->
     text: Any = read_text(folder / part.files[0])
     head = ""
     if by_row:
-        head, *text = text.splitlines(keepends=True)
+        head, *text = split_lines(text)
     start, end = (int(share * len(text)) for share in part.slice)
     path = scratch / f"{name}.txt"
     path.write_text(head + "".join(text[start:end]), "utf-8", newline="")

@@ -16,6 +16,7 @@ from stepscan.inspection.examination import Examination, PartFigures, examine
 from stepscan.inspection.page import page, written
 from stepscan.inspection.sections import sections
 from stepscan.inspection.subject import Subject, of_cells, of_estimator, of_layer
+from stepscan.runtime.examples import checked_texts
 from stepscan.sequences import Sequences
 
 _MUCH = 10.0  # times as large as at lag 0: a gradient that explodes
@@ -130,4 +131,4 @@ def _subject(given: Any, text: str | None, inputs: Sequences | None, seed: int) 
         if inputs is None:
             raise SettingsError(f"{given.described} is inspected while it reads something: give inputs [B, T, I]")
         return of_layer(given, inputs)
-    return of_estimator(given, text, seed=seed)
+    return of_estimator(given, None if text is None else checked_texts([text])[0], seed=seed)

@@ -6,7 +6,6 @@ scale a row. Vectors (biases, gains) and what a CRF knows stay as they are.
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from stepscan.errors import SettingsError, nearest
+from stepscan.json_text import json_text
 from stepscan.runtime.configuration import read_config
 from stepscan.runtime.folder import read_folder
 from stepscan.runtime.layers import Array
@@ -49,7 +49,7 @@ def compress(path: str | Path, weights: str, out: str | Path, *, overwrite: bool
             if file.is_file() and file.name not in ("config.json", "model.safetensors"):
                 shutil.copyfile(file, place / file.name)
         config = read_config(path) | {"weights": weights}
-        (place / "config.json").write_text(json.dumps(config, ensure_ascii=False, indent=2) + "\n", "utf-8")
+        (place / "config.json").write_text(json_text(config, indent=2) + "\n", "utf-8")
         write_tensors(place / "model.safetensors", smaller(folder.tensors, weights))
 
     write_whole(out, write, overwrite=overwrite)

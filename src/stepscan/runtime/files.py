@@ -10,8 +10,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from stepscan.data.arrow import is_arrow
+from stepscan.data.lines import split_lines
+from stepscan.data.readers import read_texts
 from stepscan.data.reading import Files, Reading, named_sentences, named_texts, read_examples, stream_inputs
 from stepscan.data.series import read_timed_histories
+from stepscan.data.sources import as_they_come, is_live
 from stepscan.data.steps import ahead
 from stepscan.errors import SettingsError
 from stepscan.runtime.settings import SETTINGS, check_use
@@ -27,12 +31,14 @@ def predict(
     reading: Reading = Reading(),  # noqa: B008
     of_translation: Mapping[str, Any] | None = None,
     settings: Mapping[str, Any] | None = None,
-) -> Iterator[dict[str, Any]]:
-    """What a model says of texts, one dictionary a text: `text` (of numbers `series`, its place) and, by task,
+) -> Iterator[list[dict[str, Any]]]:
+    """What a model says of texts, in portions of one dictionary a text: `text` (of numbers `series`, its place) and,
+    by task,
 
     classify: see `Classifier.answers`; tag: `tokens`, `tags`; translate: `translation`, `score` and, with `n_best`
     above 1, `n_best`; `of_translation` are arguments of `Translator.translate`. Texts for a tagger are split at white
-    space; files may be CoNLL-U or columns. Texts are read as they are needed, so that there may be any number of them.
+    space; files may be CoNLL-U or columns. Texts are read as they are needed, so that there may be any number of them:
+    in portions, of a file that is a pipe or a terminal what has come by then, so that each is answered at once.
     """
     for name, value in (settings or {}).items():
         if name not in SETTINGS[model.task]:
@@ -49,10 +55,14 @@ def predict(
         inputs = stream_inputs(model.task, not model.tokenizers_, input_file, reading)
     else:
         inputs = named_sentences(text.split() for text in texts) if model.task == "tag" else named_texts(texts)
-    while portion := list(itertools.islice(inputs, PORTION)):
+    for portion in as_they_come(inputs, PORTION) if input_file and is_live(input_file) else _filled(inputs):
         answers = model.answers([one for _, one in portion], **options)
-        for (named, _), said in zip(portion, answers, strict=True):
-            yield named | said
+        yield [named | said for (named, _), said in zip(portion, answers, strict=True)]
+
+
+def _filled(inputs: Iterator[Any]) -> Iterator[list[Any]]:
+    while portion := list(itertools.islice(inputs, PORTION)):
+        yield portion
 
 
 def forecasts(
@@ -112,9 +122,12 @@ def evaluate_lines(
 ) -> Iterator[dict[str, Any]]:
     """For each example of files, in order: `line` (its place, from 1), `log_probability` (natural) that the model gives
     to the right answer, or to the text, and `symbols`, how many that is of. A text is a line, by itself."""
-    examples = read_examples(model.task, files, reading_for(model, reading))
-    if model.task == "generate" and isinstance(examples[0], str):
-        examples = (examples[0].splitlines(),)
+    if model.task == "generate" and is_arrow(files[0]):
+        examples: tuple[Any, ...] = (read_texts(files[0], bad_lines=reading.bad_lines),)
+    else:
+        examples = read_examples(model.task, files, reading_for(model, reading))
+    if isinstance(examples[0], str):
+        examples = ([line.removesuffix("\n") for line in split_lines(examples[0])],)
     for place, (found, symbols) in enumerate(model.log_probabilities(*examples), start=1):
         yield {"line": place, "log_probability": found, "symbols": symbols}
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from stepscan.data.lines import split_lines
 from stepscan.errors import ModelFormatError, UnsupportedLayer
 from stepscan.runtime.configuration import read_config
 from stepscan.runtime.outline import PatternOutline, Tensors, outline, shown
@@ -69,7 +70,7 @@ class RuntimeFolder:
             ModelFormatError: `metrics.jsonl` is missing or broken.
         """
         path = self.path / "metrics.jsonl"
-        rows = [parsed(line, path, finite=False) for line in read_text(path, _LARGEST).splitlines()]
+        rows = [parsed(line, path, finite=False) for line in split_lines(read_text(path, _LARGEST))]
         if not all(isinstance(row, dict) and {"seconds", "best"} <= set(row) for row in rows):
             raise ModelFormatError(f"{path}: expected a JSON object with seconds and best on each line")
         return rows

@@ -7,6 +7,8 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from stepscan.terminal import printable
+
 
 class Silence:
     """Says nothing. The interface of all reporters."""
@@ -66,7 +68,7 @@ class Bar(Silence):
         )
 
     def note(self, text: str) -> None:
-        self.console.print(text, highlight=False, soft_wrap=True)
+        self.console.print(printable(text), highlight=False, soft_wrap=True)
 
     def close(self) -> None:
         self._progress.stop()
