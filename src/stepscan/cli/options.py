@@ -68,14 +68,40 @@ READING: dict[str, tuple[Any, Any]] = {  # how data files are read: option → i
     "text_column": (
         Annotated[
             str | None,
-            typer.Option(
-                help="Column with the text: a name, or a number from 1 if there is no header.", rich_help_panel=DATA
-            ),
+            typer.Option(help="Column with the text: its name, or its position from 1.", rich_help_panel=DATA),
         ],
         None,
     ),
     "label_column": (
         Annotated[str | None, typer.Option(help="Column with the label, likewise.", rich_help_panel=DATA)],
+        None,
+    ),
+    "source_column": (
+        Annotated[str | None, typer.Option(help="translate: column with the source.", rich_help_panel=DATA)],
+        None,
+    ),
+    "target_column": (
+        Annotated[str | None, typer.Option(help="translate: column with the target.", rich_help_panel=DATA)],
+        None,
+    ),
+    "delimiter": (
+        Annotated[
+            str | None,
+            typer.Option(
+                help="Character between fields of CSV and TSV, or tab; by default recognised.", rich_help_panel=DATA
+            ),
+        ],
+        None,
+    ),
+    "header": (
+        Annotated[
+            bool | None,
+            typer.Option(
+                "--header/--no-header",
+                help="Whether the first row of CSV and TSV names the columns; by default recognised.",
+                rich_help_panel=DATA,
+            ),
+        ],
         None,
     ),
     "field": (

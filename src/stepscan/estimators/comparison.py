@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from stepscan.data.lines import write_lines
-from stepscan.data.reading import Files, Reading, read_examples, reading_of
+from stepscan.data.reading import Files, Reading, read_examples, read_validation
 from stepscan.errors import Interrupted, SettingsError, StepscanError, nearest
 from stepscan.estimators.architecture import cell_names
 from stepscan.estimators.base import Estimator
@@ -82,7 +82,7 @@ def compare(
     first = make_estimator(task, {**shared, "cell": cells[0]})
     reading = reading_for(first, reading)
     examples = read_examples(task, train_files, reading)
-    validation = read_examples(task, valid_files, reading_of(valid_files, reading)) if valid_files else None
+    validation = read_validation(task, valid_files, reading, examples)
     template = _untrained(first, examples, validation, train_files)
     contenders = list(_contenders(template, cells, equal))
     rows: list[dict[str, Any]] = []

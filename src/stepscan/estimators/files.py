@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from stepscan.data.reading import Files, Reading, read_examples, reading_of
+from stepscan.data.reading import Files, Reading, read_examples, read_validation
 from stepscan.errors import DataError, SettingsError, StepscanError, nearest
 from stepscan.estimators.base import ESTIMATORS, Estimator
 from stepscan.estimators.classifier import Classifier
@@ -50,7 +50,7 @@ def train(
     estimator = make_estimator(task, {**settings, "checkpoints": checkpoints, "resume": resume})
     reading = reading_for(estimator, reading)
     examples = read_examples(task, train_files, reading)
-    validation = read_examples(task, valid_files, reading_of(valid_files, reading)) if valid_files else None
+    validation = read_validation(task, valid_files, reading, examples)
     fit_on(estimator, examples, validation, train_files)
     try:
         estimator.save(out, overwrite=True)

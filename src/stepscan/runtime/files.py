@@ -71,7 +71,7 @@ def evaluate(
     """
     if (dynamic or horizon) and model.task != "generate":
         raise SettingsError(f"--dynamic and --horizon are of models that generate, but this one is for {model.task}")
-    examples = read_examples(model.task, files, reading_for(model, reading))
+    examples = read_examples(model.task, files, reading_for(model, reading), known=_labels_of(model))
     figures = model.metrics(*examples, **{k: v for k, v in {"dynamic": dynamic, "horizon": horizon}.items() if v})
     return {"task": model.task, "file": ", ".join(map(str, files)), **figures, **skipped(reading)}
 
@@ -84,7 +84,7 @@ def evaluate_lines(
 ) -> Iterator[dict[str, Any]]:
     """For each example of files, in order: `line` (its place, from 1), `log_probability` (natural) that the model gives
     to the right answer, or to the text, and `symbols`, how many that is of. A text is a line, by itself."""
-    examples = read_examples(model.task, files, reading_for(model, reading))
+    examples = read_examples(model.task, files, reading_for(model, reading), known=_labels_of(model))
     if model.task == "generate" and isinstance(examples[0], str):
         examples = (examples[0].splitlines(),)
     for place, (found, symbols) in enumerate(model.log_probabilities(*examples), start=1):
@@ -94,6 +94,11 @@ def evaluate_lines(
 def reading_for(model: Any, reading: Reading) -> Reading:
     """How the model's data are read: its labels are what it decides."""
     return reading._replace(decision=model.decision) if model.task == "classify" else reading
+
+
+def _labels_of(model: Any) -> list[Any]:
+    """The classes or labels that a classifier knows."""
+    return model.classes_.tolist() if model.task == "classify" and model.decision != "number" else []
 
 
 def skipped(reading: Reading) -> dict[str, int]:
