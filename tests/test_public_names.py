@@ -23,16 +23,20 @@ NAMES = """
 """
 OPTIONS = {
     "compare": """
-        --batch-size --cells --config --epochs --equal --field --format --hidden-size --json --label-column --layers
-        --learning-rate --out --quiet --seed --text-column --time-budget --train --valid task
+        --batch-size --cells --config --delimiter --epochs --equal --field --format --header --hidden-size
+        --json --label-column --layers --learning-rate --no-header --out --quiet --seed --source-column
+        --target-column --text-column --time-budget --train --valid task
     """,
     "average": "--out --overwrite models",
-    "compress": "--field --format --json --label-column --out --overwrite --text-column --weights files model",
+    "compress": """
+        --delimiter --field --format --header --json --label-column --no-header --out --overwrite
+        --source-column --target-column --text-column --weights files model
+    """,
     "bench": "--json --only --rounds --threads kind",
     "demo": "--only --seed",
     "evaluate": """
-        --dynamic --field --format --horizon --json --label-column --per-line --skip-bad-lines --text-column
-        --with files model
+        --delimiter --dynamic --field --format --header --horizon --json --label-column --no-header --per-line
+        --skip-bad-lines --source-column --target-column --text-column --with files model
     """,
     "generate": """
         --allow --forbid --history --interval --json --length --min-p --paths --prompt --repetition-penalty
@@ -40,19 +44,21 @@ OPTIONS = {
     """,
     "inspect": "--cell --hidden-size --input --json --length --out --seed model text",
     "predict": """
-        --beam-width --coverage-penalty --format --input --json --length-penalty --maximum-length
-        --minimum-length --n-best --output --prefix --text-column --with model texts
+        --beam-width --coverage-penalty --delimiter --format --header --input --json --length-penalty
+        --maximum-length --minimum-length --n-best --no-header --output --prefix --source-column --text-column
+        --with model texts
     """,
     "reproduce": "--data --json --out --overwrite --quiet --seed --time-budget name",
     "train": """
         --accumulate --attention --average-decay --batch-size --beam-width --bidirectional --cell
-        --character-size --checkpoint-every --clip-norm --clip-value --config --coverage-penalty --crf --decision
-        --device --dropout --embedding-dropout --embedding-size --embeddings --epochs --field --forget-bias
-        --format --head --hidden-size --init-from --initialisation --input-feeding --input-noise --json
-        --keep-case --label-column --label-smoothing --layers --learning-rate --length-penalty --logarithm
-        --lowercase --no-crf --no-input-feeding --no-logarithm --no-watch-gradients --not-residual --not-tied
-        --not-variational --one-direction --out --overwrite --patience --pooling --quiet --residual --resume
-        --season --seed --skip-bad-lines --source-tokenizer --spelling-size --t-max --tensorboard --text-column
+        --character-size --checkpoint-every --clip-norm --clip-value --config --coverage-penalty --crf
+        --decision --delimiter --device --dropout --embedding-dropout --embedding-size --embeddings --epochs
+        --field --forget-bias --format --head --header --hidden-size --init-from --initialisation
+        --input-feeding --input-noise --json --keep-case --label-column --label-smoothing --layers
+        --learning-rate --length-penalty --logarithm --lowercase --no-crf --no-header --no-input-feeding
+        --no-logarithm --no-watch-gradients --not-residual --not-tied --not-variational --one-direction --out
+        --overwrite --patience --pooling --quiet --residual --resume --season --seed --skip-bad-lines
+        --source-column --source-tokenizer --spelling-size --t-max --target-column --tensorboard --text-column
         --tied --time-budget --tokenizer --train --unknown-probability --valid --variational --vocabulary-size
         --warmup --watch-gradients --weight-decay --weight-drop --window --zoneout task
     """,

@@ -180,7 +180,7 @@ def test_wrong_settings(file):
     path = file("a.csv", "text,label\nA,b\n")
     with pytest.raises(SettingsError, match=r"^There is no format 'jsnl' for this data\. Did you mean 'jsonl'\?$"):
         read_labelled(path, format="jsnl")
-    with pytest.raises(SettingsError, match="--no-header needs positions .*text_column=1, label_column='label'"):
+    with pytest.raises(SettingsError, match=r"--no-header needs positions .*text_column=1, label_column='label'"):
         read_labelled(path, text_column=1, label_column="label", header=False)
     for read in (read_labelled, read_texts):
         with pytest.raises(SettingsError, match="lines has no columns"):
@@ -188,7 +188,7 @@ def test_wrong_settings(file):
     for delimiter in ("", ";;", '"', "\n"):
         with pytest.raises(SettingsError, match="--delimiter: expected one character, such as ';', or tab, got "):
             read_labelled(path, delimiter=delimiter)
-    with pytest.raises(SettingsError, match="--delimiter and --header are for CSV and TSV, but .*jsonl"):
+    with pytest.raises(SettingsError, match=r"--delimiter and --header are for CSV and TSV, but .*jsonl"):
         read_labelled(file("a.jsonl", "{}"), delimiter=";")
 
 

@@ -36,7 +36,7 @@ def test_bad_pairs(file, refused):
         "target_column=2."
     )
     refused(2, f"{wanted} 3 fields. {choose}", read_parallel, file("a.tsv", "a\tb\na\tb\tc\n"))
-    both = "Two files, source and target, are given one after the other."
+    both = "If source and target are two files, give both."
     refused(1, f"{wanted} 1 field. {both}", read_parallel, file("a.tsv", "a b\n"))
     refused(1, "the target is empty.", read_parallel, file("a.tsv", "a\t\n"))
     refused(1, f"no key 'target'; the keys are 'source'. {choose}", read_parallel, file("a.jsonl", '{"source": "a"}'))

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from stepscan.cli.arguments import check_texts
 from stepscan.cli.loading import load
 from stepscan.cli.options import JSON, OUTPUT, WITH, app, option, reads_data
 from stepscan.cli.printing import as_lines, print_figures, report
@@ -56,7 +57,7 @@ def evaluate(
 
 
 @app.command(epilog="Example: stepscan predict model 'not a bad film at all'")
-@reads_data("label_column", "field", "skip_bad_lines")
+@reads_data("label_column", "target_column", "field", "skip_bad_lines")
 def predict(
     model: Annotated[Path, typer.Argument(help="Model folder of a classifier, tagger or translator.")],
     texts: Annotated[list[str] | None, typer.Argument(help="Texts; none: --input, or standard input.")] = None,
@@ -85,6 +86,7 @@ def predict(
 
     if texts and input:
         raise SettingsError("texts come from the command line or from --input, not from both")
+    check_texts(texts or ())
     asked: Iterable[str] = texts or ()
     if not texts and input is None:
         asked = (line.rstrip("\n") for line in sys.stdin)
@@ -163,6 +165,7 @@ def generate(
         return
     if (interval, paths) != (0.9, 500):
         raise SettingsError("--interval and --paths are for forecasts of numbers, from --history")
+    check_texts([prompt], 'the prompt itself, such as --prompt "$(cat FILE)"')
     writer = load(model, with_ or ())
     _check_writes(model, writer)
     text = writer.generate(

@@ -193,8 +193,9 @@ class Table:
     def _ragged(self, row: list[str], layout: _Layout, line: int) -> DataError:
         if all(column.wanted is None and column.otherwise for column in self.columns) and layout.header is None:
             roles = " and ".join(column.role for column in self.columns)
-            reason = f"expected {roles} with {layout.dialect.name} between, but got {len(row)} field{'s' * (len(row) > 1)}."
-            hint = self.hint if len(row) > 1 else "Two files, source and target, are given one after the other."
+            count = f"{len(row)} field{'s' * (len(row) > 1)}"
+            reason = f"expected {roles} with {layout.dialect.name} between, but got {count}."
+            hint = self.hint if len(row) > 1 else f"If {roles} are two files, give both."
             return DataError(reason, path=self.path, line=line, hint=hint)
         hint = f"Put quotation marks around a field that contains {layout.dialect.name}."
         reason = f"expected {layout.width} fields, as in line {layout.line}, but got {len(row)}."
