@@ -80,7 +80,9 @@ def read_examples(
         _check_numeric(files[0], reading)
     examples: Sequence[tuple[Any, Any]]
     if task == "classify" and numeric:
-        series = read_labelled_series(files[0], format=reading.format, label_column=reading.label_column)
+        series = read_labelled_series(
+            files[0], format=reading.format, label_column=reading.label_column, decision=reading.decision
+        )
         examples = [_decided(number, one, reading.decision, files[0]) for number, one in enumerate(series, start=1)]
     elif task == "tag" and numeric:
         examples = read_tagged_series(files[0], format=reading.format, label_column=reading.label_column)
