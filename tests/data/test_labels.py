@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from stepscan.data.labels import agreed, with_points
+from stepscan.data.labels import agreed
+from stepscan.data.number_cells import with_points
 from stepscan.data.reading import Reading, read_examples, read_validation
 from stepscan.errors import DataError
 

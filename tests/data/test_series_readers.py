@@ -189,6 +189,38 @@ def test_histories_of_a_table(content, file):
     assert series.tolist() == [[1, 2], [3, 4]]
 
 
+@pytest.mark.parametrize("mark", [";", "\t", "|", "; "])
+def test_other_delimiters_of_numbers(mark, file):
+    def written(content):
+        return file("a.csv", content.replace(",", mark))
+
+    for header in ("month,A,B\n", ""):
+        (series,) = read_histories(written(header + "2020-01,1,2.5\n2020-02,3,-4\n"))
+        assert series.tolist() == [[1, 2.5], [3, -4]]
+    examples = read_labelled_series(written("0.5,1,up\n2,3,4,down\n"), format="numbers")
+    assert [(one.values[:, 0].tolist(), one.label) for one in examples] == [([0.5, 1], "up"), ([2, 3, 4], "down")]
+    tagged = read_tagged_series(written("x,tag\n1,a\n\n2,b\n"), format="numbers")
+    assert [(one.values.tolist(), one.tags) for one in tagged] == [([[1]], ["a"]), ([[2]], ["b"])]
+
+
+def test_numbers_as_numpy_writes_them(tmp_path):
+    values = np.random.default_rng(0).normal(size=(5, 3))
+    np.savetxt(tmp_path / "a.txt", values)
+    assert np.array_equal(read_histories(tmp_path / "a.txt")[0], np.loadtxt(tmp_path / "a.txt"))
+
+
+def test_decimal_commas(file, refused):
+    (series,) = read_histories(file("a.csv", "month;sales\n2020-01;10,5\n2020-02;1,234\n2020-03;7\n"))
+    assert series.tolist() == [[10.5], [1.234], [7]]
+    (series,) = read_histories(file("a.csv", "date;sales\n2020-01;0,125\n2020-02;1,234\n"))
+    assert series.tolist() == [[0.125], [1.234]]
+    examples = read_labelled_series(file("a.csv", "1,5;2;v.1\n2;3;v.2\n"), format="numbers")
+    assert [(one.values[:, 0].tolist(), one.label) for one in examples] == [([1.5, 2], "v.1"), ([2, 3], "v.2")]
+    reason = "'1,234' may be 1.234 or 1234. Write numbers with a decimal point."
+    refused(2, reason, read_histories, file("a.csv", "month;sales\n2020-01;1,234\n2020-02;7\n"))
+    refused(3, "value 1 is '1,5', not a finite number.", read_histories, file("a.csv", "a;b\n1.5;2\n1,5;2\n"))
+
+
 def test_arrays(tmp_path):
     values = np.random.default_rng(0).normal(size=(3, 4, 2))
     path = tmp_path / "a.npy"

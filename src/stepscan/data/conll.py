@@ -8,10 +8,9 @@ from pathlib import Path
 
 from stepscan.data.arrow import is_arrow
 from stepscan.data.bad_lines import BadLines, check_some, keep
-from stepscan.data.columns import Column
 from stepscan.data.examples import TaggedSentence
 from stepscan.data.lines import Line, read_lines, whole_lines
-from stepscan.data.tables import Table, choose_format
+from stepscan.data.tables import Column, Table, choose_format
 from stepscan.errors import DataError, SettingsError, nearest
 
 # The columns of one line, with its number.

@@ -23,8 +23,6 @@ _WHOLE = re.compile(r"([+-]?\d+)\.0*")
 _MISSING = {"nan", "<na>", "nat"}  # as pandas writes what is missing
 _PERHAPS_MISSING = {"NA", "N/A", "#N/A", "None", "null", "NULL"}
 _SEPARATORS = re.compile("[,;|]")
-_DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+")
-_THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2},\d{3}")
 
 
 def one_label(value: object, path: str | Path, line: int) -> str:
@@ -69,23 +67,6 @@ def number_label(value: object, path: str | Path, line: int) -> float:
         shown = repr(value) if isinstance(value, str) else json_kind(value)
         raise DataError(f"expected a finite number to be predicted, but got {shown}.", path=path, line=line)
     return number
-
-
-def with_points(numbers: Sequence[tuple[int, str]], path: str | Path) -> list[str]:
-    """Numbers, each with its line, as they are with a decimal point: `10,5` is `10.5`.
-
-    Raises:
-        DataError: nothing shows whether the comma of a number such as `1,234` parts decimals or thousands.
-    """
-    commas = [(line, text.strip()) for line, text in numbers if _DECIMAL_COMMA.fullmatch(text.strip())]
-    if not commas or any("." in text for _, text in numbers):
-        return [text for _, text in numbers]
-    if all(_THOUSANDS.fullmatch(text) for _, text in commas):
-        line, text = commas[0]
-        reason = f"{text!r} may be {text.replace(',', '.')} or {text.replace(',', '')}."
-        raise DataError(reason, path=path, line=line, hint="Write numbers with a decimal point.")
-    logger.info("%s: commas in numbers are read as decimal points (%s)", path, commas[0][1])
-    return [text.replace(",", ".") if _DECIMAL_COMMA.fullmatch(text.strip()) else text for _, text in numbers]
 
 
 LABELS: dict[str, Callable[[object, str | Path, int], Any]] = {

@@ -1,6 +1,8 @@
 """CSV of numbers, in three layouts: one series a row and its label; one time step a row and its tag, with a blank line
 between series; one time step a row and no label, to forecast from.
 
+Commas separate cells, or semicolons, tabs, vertical bars or blanks; see `stepscan.data.number_cells`.
+
 A header is recognised by cells that are no numbers where numbers are to be. The label's column is the one named, or the
 header's `label`, `class` or `target`, or else the last. To forecast from, a first column of dates (`1949-01`, or
 under a name such as `date`) is the time and not a dimension.
@@ -8,7 +10,6 @@ under a name such as `date`) is the time and not a dimension.
 
 from __future__ import annotations
 
-import csv
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -17,6 +18,7 @@ from typing import NamedTuple
 import numpy as np
 
 from stepscan.data.lines import read_lines
+from stepscan.data.number_cells import number_rows
 from stepscan.data.numbers import Values, canonical_label, is_number, values_of
 from stepscan.data.tables import filled_lines
 from stepscan.errors import DataError, nearest
@@ -55,7 +57,7 @@ def labelled_rows(
     path: str | Path, label_column: str | int | None, labelled: bool
 ) -> Iterator[tuple[Values, str | None]]:
     """One series of one dimension a row, `[T, 1]`, and its label; without a header, T may differ from row to row."""
-    rows = [(line, _split(text)) for line, text in filled_lines(path)]
+    rows = number_rows(filled_lines(path), path)
     layout = _layout(rows[0], path, label_column, labelled)
     for line, cells in _data(rows, layout, path):
         numbers, label = layout.parted(cells, path, line)
@@ -66,7 +68,7 @@ def tagged_steps(
     path: str | Path, label_column: str | int | None, labelled: bool
 ) -> Iterator[tuple[Values, list[str]]]:
     """Series `[T, D]` and their T tags (none where there is no such column): one step a row, a blank line between."""
-    rows = [(line, _split(text) if text.strip() else []) for line, text in read_lines(path)]
+    rows = number_rows(read_lines(path), path)
     rows = rows[next(i for i, (_, cells) in enumerate(rows) if cells) :]
     layout = _layout(rows[0], path, label_column, labelled)
     steps: list[tuple[Values, str | None]] = []
@@ -83,7 +85,7 @@ def tagged_steps(
 
 def steps(path: str | Path) -> Values:
     """One series `[T, D]`, one time step a row."""
-    rows = [(line, _split(text)) for line, text in filled_lines(path)]
+    rows = number_rows(filled_lines(path), path)
     line, first = rows[0]
     start = 1 if _DATE.fullmatch(first[0]) else 0
     header = first if not all(map(_fits, first[start:])) else None
@@ -95,10 +97,6 @@ def steps(path: str | Path) -> Values:
     for number, cells in data:
         _check_width(cells, len(first), line, path, number)
     return np.stack([values_of(cells[start:], path, number) for number, cells in data])
-
-
-def _split(text: str) -> list[str]:
-    return [cell.strip() for cell in next(csv.reader([text]))]
 
 
 def _data(rows: list[Row], layout: _Layout, path: str | Path) -> list[Row]:

@@ -13,11 +13,12 @@ from typing import Any
 
 from stepscan.data import delimited
 from stepscan.data.bad_lines import BadLines, check_some, keep
-from stepscan.data.columns import Column, places_by_name
 from stepscan.data.conll import read_sentences, read_tagged, stream_sentences
 from stepscan.data.examples import LabelledText, Pair, TaggedSentence
-from stepscan.data.labels import GUESSES, LABELS, labelled_line, with_points
+from stepscan.data.headers import Column, places_by_name
+from stepscan.data.labels import GUESSES, LABELS, labelled_line
 from stepscan.data.lines import Line, numbered, whole_lines, write_lines
+from stepscan.data.number_cells import with_points
 from stepscan.data.tables import TABLE_SUFFIXES, Table, choose_format, filled, string_value, text_value
 from stepscan.errors import DataError, SettingsError
 

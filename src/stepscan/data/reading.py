@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from stepscan.data.bad_lines import BadLines
-from stepscan.data.columns import looks_numeric
+from stepscan.data.headers import looks_numeric
 from stepscan.data.labels import LABELS, agreed, each_label, question
 from stepscan.data.lines import read_text
 from stepscan.data.readers import (

@@ -13,12 +13,13 @@ from typing import NamedTuple, NoReturn
 from stepscan.data import delimited
 from stepscan.data.arrow import is_arrow, records
 from stepscan.data.bad_lines import BadLines, keep, refuse
-from stepscan.data.columns import Column, Header, candidates, places_by_name
 from stepscan.data.delimited import DIALECTS, Dialect, named_dialect
+from stepscan.data.headers import Column, Header, candidates, places_by_name
 from stepscan.data.json_lines import Record, json_kind, nested, parse_array, parse_object
 from stepscan.data.lines import Line, numbered, read_lines, whole_lines
 from stepscan.errors import DataError, SettingsError, nearest
 
+__all__ = ["TABLE_SUFFIXES", "Column", "Table", "choose_format", "filled", "filled_lines", "string_value", "text_value"]
 logger = logging.getLogger(__name__)
 
 TABLE_SUFFIXES = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".json": "jsonl", ".ndjson": "jsonl"}
