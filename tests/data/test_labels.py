@@ -107,7 +107,7 @@ def test_labels_are_spelt_as_those_learned(file, warnings):
     assert labels_of(path, known=["true", "False"]) == ["true", "False", "maybe"]
     assert warnings() == [
         "labels are spelt in another way and read 'TRUE' as 'true', 'false' as 'False'",
-        "1 labels are not among those learned: 'maybe'",
+        "1 label is not among those learned: 'maybe'",
     ]
     assert agreed(["1", "0"], [0, 1], "a") == [1, 0]  # a model that was fitted to numbers
     assert agreed(["1"], ["1.0", "0.0"], "a") == ["1.0"]

@@ -151,6 +151,17 @@ def test_a_header_of_labelled_lines(file):
     assert read_labelled(path) == [LabelledText("good film", "pos")]
 
 
+def test_a_header_of_labelled_lines_with_a_blank(file, refused):
+    path = file("a.txt", "Label text\npos good film\n")
+    refused(1, "expected an example, but this is a header. Remove it.", read_labelled, path)
+
+
+def test_a_bad_row_does_not_hide_the_delimiter(file, refused):
+    path = file("a.csv", "good film;pos\nbad, very bad;neg\nthree;is;many\nfine;pos\n")
+    hint = "Put quotation marks around a field that contains a semicolon."
+    refused(3, f"expected 2 fields, as in line 1, but got 3. {hint}", read_labelled, path, **BY_POSITION)
+
+
 def test_labels_after_texts_are_not_labelled_lines(file):
     path = file("a.txt", "a fine film\tpos\nvery dull\tneg\ngood\tpos\n")
     with pytest.raises(DataError, match=r"expected the label before the text.*--format tsv --text-column 1 --label-c"):

@@ -64,10 +64,13 @@ def sample(lines: Sequence[Line], dialect: Dialect) -> list[list[str]]:
         return [text[:-1].split(dialect.delimiter) for text in texts]
 
 
-def regular(lines: Sequence[Line], dialects: Sequence[Dialect]) -> list[Dialect]:
-    """The dialects in which every row of a sample has the same number of fields, two or more."""
-    widths = {dialect: {len(row) for row in sample(lines, dialect)} for dialect in dialects}
-    return [dialect for dialect, found in widths.items() if len(found) == 1 and min(found) > 1]
+def likely_dialects(lines: Sequence[Line], dialects: Sequence[Dialect]) -> list[Dialect]:
+    """The dialects in which every row of a sample has as many fields as the first, two or more; if there is none, the
+    one in which most rows have."""
+    rows = {dialect: sample(lines, dialect) for dialect in dialects}
+    alike = {dialect: sum(len(row) == len(found[0]) > 1 for row in found) for dialect, found in rows.items()}
+    regular = [dialect for dialect in dialects if rows[dialect] and alike[dialect] == len(rows[dialect])]
+    return regular or [max(dialects, key=alike.__getitem__)]
 
 
 def rows(lines: Iterable[Line], dialect: Dialect, path: str | Path, bad_lines: BadLines | None) -> Iterator[Row]:

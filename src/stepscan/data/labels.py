@@ -113,7 +113,8 @@ def agreed(labels: Sequence[Any], known: Collection[Any], path: str | Path) -> l
     if new := sorted(strange - set(other)):
         count = sum(label in new for label in each_label(labels))
         shown = ", ".join(map(repr, new[:3])) + (", …" if len(new) > 3 else "")
-        logger.warning("%s: %d labels are not among those learned: %s", path, count, shown)
+        said = f"{count} labels are" if count > 1 else "1 label is"
+        logger.warning("%s: %s not among those learned: %s", path, said, shown)
     return [
         sorted({other.get(one, one) for one in label}) if isinstance(label, list) else other.get(label, label)
         for label in labels

@@ -118,6 +118,8 @@ def _labelled_lines(
 
     def labelled(row: tuple[int, str]) -> LabelledText:
         nonlocal turned
+        if row[1].casefold().split() == ["label", "text"]:
+            raise DataError("expected an example, but this is a header.", path=path, line=row[0], hint="Remove it.")
         before, tab, after = row[1].partition("\t")
         turned += bool(tab) and " " in before.strip() and len(after.split()) == 1
         return LabelledText(*labelled_line(row[1], decision, path, row[0]))

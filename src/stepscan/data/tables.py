@@ -157,7 +157,7 @@ class Table:
         return self._by_position(head, first, dialects)
 
     def _by_position(self, head: list[Line], first: Line, dialects: Sequence[Dialect]) -> _Layout:
-        likely = delimited.regular(head, dialects) or [dialects[0]]
+        likely = delimited.likely_dialects(head, dialects)
         if self.format == "tsv" and dialects[0] == delimited.TAB:
             likely = [delimited.TAB]  # nobody called it CSV
         dialect = likely[0]
@@ -173,10 +173,9 @@ class Table:
         header = Header(rows, self.columns, places)
         if self.header is not False and header.is_swapped():
             roles = " and ".join(column.role for column in self.columns)
-            reason = (
-                f"expected {roles} in columns {', '.join(str(i + 1) for i in places)}, but their names are swapped: "
-            )
-            raise DataError(reason + f"{', '.join(repr(rows[0][i]) for i in places)}.", path=self.path, line=line)
+            numbers, names = ", ".join(str(i + 1) for i in places), ", ".join(repr(rows[0][i].strip()) for i in places)
+            reason = f"expected {roles} in columns {numbers}, but their names are swapped: {names}."
+            raise DataError(reason, path=self.path, line=line)
         if self.header is None and header.is_one():
             names = ", ".join(repr(name.strip()) for name in rows[0])
             logger.info("%s, line %d is read as a header: %s (if not: --no-header)", self.path, line, names)
