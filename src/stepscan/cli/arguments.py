@@ -5,19 +5,18 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import Any
 
 import typer
 from typer.core import TyperCommand
 
-from stepscan.data.readers import TABLE_SUFFIXES
 from stepscan.errors import SettingsError
 
 logger = logging.getLogger(__name__)
 
 _UsageError: Any = typer.BadParameter.__mro__[1]  # click's, or that of the click within typer
-_DATA_SUFFIXES = {*TABLE_SUFFIXES, ".txt", ".conllu", ".conll", ".ts", ".npy", ".parquet", ".gz"}
+_TEXTS = (".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".txt", ".conllu", ".conll")
+_DATA_SUFFIXES = (*_TEXTS, ".ts", ".npy", ".parquet", ".gz")
 
 
 def check_texts(texts: Iterable[str], option: str = "--input FILE") -> None:
@@ -29,7 +28,7 @@ def check_texts(texts: Iterable[str], option: str = "--input FILE") -> None:
     for text in texts:
         if os.path.isfile(text):
             raise SettingsError(f"expected a text, but {text!r} is a file: to read it, write {option}")
-        if len(text.split()) == 1 and Path(text).suffix.lower() in _DATA_SUFFIXES:
+        if len(text.split()) == 1 and text.lower().endswith(_DATA_SUFFIXES):
             logger.warning("%r is read as a text, and there is no file of that name", text)
 
 
