@@ -25,7 +25,7 @@ def warnings(caplog):
 
 
 def test_whole_numbers_have_no_decimals(file):
-    content = "text,label\nA,1.0\nB, 0.00 \nC,-2.\nD,1.5\nE,1.10\nF,007\nG,True\n"
+    content = "text,label\nA,1.0\nB, 0.00 \nC,-2.0\nD,1.5\nE,1.10\nF,007\nG,True\n"
     expected = ["1", "0", "-2", "1.5", "1.10", "007", "True"]
     assert labels_of(file("a.csv", content)) == expected
     assert labels_of(file("a.jsonl", '{"text": "A", "label": 1.0}\n{"text": "B", "label": "1"}\n')) == ["1", "1"]

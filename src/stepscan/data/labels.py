@@ -19,7 +19,7 @@ from stepscan.errors import DataError
 logger = logging.getLogger(__name__)
 
 _FASTTEXT = "__label__"
-_WHOLE = re.compile(r"([+-]?\d+)\.0*")
+_WHOLE = re.compile(r"([+-]?\d+)\.0+")
 _MISSING = {"nan", "<na>", "nat"}  # as pandas writes what is missing
 _PERHAPS_MISSING = {"NA", "N/A", "#N/A", "None", "null", "NULL"}
 _SEPARATORS = re.compile("[,;|]")
