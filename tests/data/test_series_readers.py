@@ -34,8 +34,66 @@ def test_ts_without_labels(file):
     path = file("a.ts", "@classLabel false\n@data\n1,2:3,4\n")
     examples = read_labelled_series(path, labelled=False)
     assert (examples[0].values.tolist(), examples[0].label) == ([[1, 3], [2, 4]], None)
-    with pytest.raises(DataError, match="@classLabel false, but every series needs a class"):
+    with pytest.raises(
+        DataError, match=r"@classLabel false, but every series needs a class.*add the line @targetLabel"
+    ):
         read_labelled_series(path)
+
+
+TARGET = "@classLabel false\n@targetlabel true\n@data\n"
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        TARGET,
+        "@targetLabel TRUE\n@data\n",
+        "@TARGETLABEL true\n@CLASSLABEL false\n@DATA\n",
+        "#x\n@targetlabel true\n\n@data\n",
+    ],
+)
+@pytest.mark.parametrize("labelled", [True, False])
+def test_ts_with_numbers_to_be_predicted(header, labelled, file):
+    """As aeon writes them: a target is no dimension."""
+    path = file("a.ts", header + "1,2:3,4:2.358\n5,6:7,8:-0.5\n")
+    examples = read_labelled_series(path, labelled=labelled)
+    assert [example.label for example in examples] == ["2.358", "-0.5"]
+    assert examples[0].values.tolist() == [[1, 3], [2, 4]]
+
+
+def test_ts_numbers_are_not_classes(file, refused):
+    path = file("a.ts", TARGET + "1,2:0.5\n")
+    reason = (
+        "expected classes, but @targetLabel says that each series has a number to be predicted. Add --decision number."
+    )
+    for decision in ("class", "labels"):
+        refused(2, reason, read_labelled_series, path, decision=decision)
+    assert read_labelled_series(path, decision="number")[0].label == "0.5"
+
+
+def test_ts_of_aeon_without_labels(file, refused):
+    """Each dimension ends in a colon; of no classes its writer makes the class `None`."""
+    for header in ("@classLabel false\n@data\n", "@targetlabel false\n@data\n", "@classLabel true None\n@data\n"):
+        examples = read_labelled_series(file("a.ts", header + "1,2:3,4:\n"), labelled=False)
+        assert [(one.values.tolist(), one.label) for one in examples] == [([[1, 3], [2, 4]], None)]
+    refused(3, "the label is empty.", read_labelled_series, file("a.ts", "@classLabel true None\n@data\n1,2:\n"))
+
+
+def test_ts_classes_by_their_names(file):
+    """`1.0` is the class `1`, and a name may have blanks."""
+    path = file("a.ts", "@classLabel true 1 2 not good\n@data\n# a comment\n1:1.0\n2:2\n3:not good\n")
+    assert [one.label for one in read_labelled_series(path)] == ["1.0", "2", "not good"]
+
+
+def test_ts_of_another_length_is_said(file, caplog):
+    lengths = "@equalLength true\n@seriesLength 2\n"
+    for header, said in ((lengths, "@seriesLength 2"), ("@equalLength true\n@seriesLength -1\n", "@equalLength true")):
+        path = file("a.ts", header + "@data\n1,2:a\n1,2,3:b\n1:a\n")
+        assert [len(one.values) for one in read_labelled_series(path)] == [2, 3, 1]
+        assert caplog.messages == [f"{path}, line 5: the header says {said}, but the series has 3 steps"]
+        caplog.clear()
+    read_labelled_series(file("a.ts", "@equalLength false\n@seriesLength 2\n@data\n1:a\n1,2,3:b\n"))
+    assert caplog.messages == []
 
 
 def test_gzip(tmp_path):
@@ -54,6 +112,27 @@ def test_ucr_against_numpy(tmp_path):
         again = np.loadtxt(path, delimiter=separator)
         assert np.array_equal(np.stack([example.values[:, 0] for example in examples]), again[:, 1:])
         assert [example.label for example in examples] == ["1", "-1", "1", "2", "1"]
+
+
+@pytest.mark.parametrize("separator", ["\t", ",", ", ", " ", ";", "   "])
+def test_ucr_padded_with_nan(separator, file, caplog):
+    """The archive's text: NaN at the end of a series is its end."""
+    caplog.set_level("INFO", "stepscan")
+    rows = ["1 0.5 1 2", "2 3 NaN NaN", "1 4 5 nan"]
+    path = file("a.tsv", "\n".join(row.replace(" ", separator) for row in rows) + "\n")
+    examples = read_labelled_series(path, format="ucr")
+    assert [(one.values[:, 0].tolist(), one.label) for one in examples] == [
+        ([0.5, 1, 2], "1"),
+        ([3], "2"),
+        ([4, 5], "1"),
+    ]
+    assert caplog.messages == [f"{path}, line 2: NaN at the end of a series is its end"]
+
+
+def test_ucr_cut_short(file):
+    """As pandas writes rows of different lengths."""
+    examples = read_labelled_series(file("a.csv", "1,2,3\n2,4,\n"), format="ucr")
+    assert [one.values[:, 0].tolist() for one in examples] == [[2, 3], [4]]
 
 
 @pytest.mark.parametrize(
@@ -110,6 +189,38 @@ def test_histories_of_a_table(content, file):
     assert series.tolist() == [[1, 2], [3, 4]]
 
 
+@pytest.mark.parametrize("mark", [";", "\t", "|", "; "])
+def test_other_delimiters_of_numbers(mark, file):
+    def written(content):
+        return file("a.csv", content.replace(",", mark))
+
+    for header in ("month,A,B\n", ""):
+        (series,) = read_histories(written(header + "2020-01,1,2.5\n2020-02,3,-4\n"))
+        assert series.tolist() == [[1, 2.5], [3, -4]]
+    examples = read_labelled_series(written("0.5,1,up\n2,3,4,down\n"), format="numbers")
+    assert [(one.values[:, 0].tolist(), one.label) for one in examples] == [([0.5, 1], "up"), ([2, 3, 4], "down")]
+    tagged = read_tagged_series(written("x,tag\n1,a\n\n2,b\n"), format="numbers")
+    assert [(one.values.tolist(), one.tags) for one in tagged] == [([[1]], ["a"]), ([[2]], ["b"])]
+
+
+def test_numbers_as_numpy_writes_them(tmp_path):
+    values = np.random.default_rng(0).normal(size=(5, 3))
+    np.savetxt(tmp_path / "a.txt", values)
+    assert np.array_equal(read_histories(tmp_path / "a.txt")[0], np.loadtxt(tmp_path / "a.txt"))
+
+
+def test_decimal_commas(file, refused):
+    (series,) = read_histories(file("a.csv", "month;sales\n2020-01;10,5\n2020-02;1,234\n2020-03;7\n"))
+    assert series.tolist() == [[10.5], [1.234], [7]]
+    (series,) = read_histories(file("a.csv", "date;sales\n2020-01;0,125\n2020-02;1,234\n"))
+    assert series.tolist() == [[0.125], [1.234]]
+    examples = read_labelled_series(file("a.csv", "1,5;2;v.1\n2;3;v.2\n"), format="numbers")
+    assert [(one.values[:, 0].tolist(), one.label) for one in examples] == [([1.5, 2], "v.1"), ([2, 3], "v.2")]
+    reason = "'1,234' may be 1.234 or 1234. Write numbers with a decimal point."
+    refused(2, reason, read_histories, file("a.csv", "month;sales\n2020-01;1,234\n2020-02;7\n"))
+    refused(3, "value 1 is '1,5', not a finite number.", read_histories, file("a.csv", "a;b\n1.5;2\n1,5;2\n"))
+
+
 def test_arrays(tmp_path):
     values = np.random.default_rng(0).normal(size=(3, 4, 2))
     path = tmp_path / "a.npy"
@@ -155,11 +266,36 @@ def test_arrays_as_histories(tmp_path):
         ("@data\n1:a\n@data\n", 3, "expected values, a colon and a label, but got '@data'."),
         ("@problemName x\n1:a\n", 2, "expected @data before the first series."),
         ("@problemName x\n", None, "expected series after @data, but the file ends in its header."),
+        (
+            "@classLabel false\n@data\n1,2:0.5\n",
+            3,
+            "the header says @classLabel false, but a single value follows the last colon. If it is a number to be "
+            "predicted, add the line @targetLabel true; if it is a class, @classLabel true.",
+        ),
+        (
+            "@univariate true\n@classLabel true a\n@data\n1:2:a\n",
+            4,
+            "the header says @univariate true, but the line has 2 dimensions and a label. Correct the header or the "
+            "line.",
+        ),
+        (
+            "@dimensions 2\n@classLabel true a\n@data\n1,2:3,4\n",
+            4,
+            "the header says @dimensions 2, but the line has 1 dimension and a label. Correct the header or the line.",
+        ),
+        (
+            "@classLabel true a\n@targetLabel true\n@data\n1:1\n",
+            2,
+            "expected one kind of label, but the header says @classLabel true and @targetLabel true. Write false in "
+            "one of these lines.",
+        ),
+        ("@targetLabel\n@data\n1:a", 1, "expected true or false after @targetLabel, but got ''."),
         ("@classLabel maybe\n@data\n1:a", 1, "expected true or false after @classLabel, but got 'maybe'."),
     ],
 )
 def test_ts_refused(content, line, reason, file, refused):
-    refused(line, reason, read_labelled_series, file("a.ts", content))
+    labelled = "@classLabel false" not in content
+    refused(line, reason, read_labelled_series, file("a.ts", content), labelled=labelled)
 
 
 @pytest.mark.parametrize(
@@ -204,7 +340,13 @@ def test_histories_refused(content, line, reason, file, refused):
 
 def test_ucr_refused(file, refused):
     refused(1, "expected a label and numbers, but got '1'.", read_labelled_series, file("a.txt", "1\n"), format="ucr")
-    refused(1, f"value 2 is missing (NaN). {GAP}", read_labelled_series, file("a.txt", "1 2 NaN\n"), format="ucr")
+    reason = "expected numbers after the label, but all are missing."
+    refused(1, reason, read_labelled_series, file("a.txt", "1 NaN NaN\n"), format="ucr")
+    for row in ("1\t2\tNaN\t3", "1 2 nan 3", "1,2,NaN,3,NaN"):
+        refused(1, f"value 2 is missing ({row[4:7]}). {GAP}", read_labelled_series, file("a.txt", row), format="ucr")
+    for row in ("1,2,,3", "1\t2\t\t3", "1;2;;3"):
+        refused(1, f"value 2 is missing (empty). {GAP}", read_labelled_series, file("a.txt", row), format="ucr")
+    refused(1, "value 1 is '0,5', not a finite number.", read_labelled_series, file("a.txt", "1\t0,5\t2"), format="ucr")
 
 
 def test_arrays_refused(tmp_path, refused):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import logging
 import os
 import sys
 import threading
@@ -274,6 +275,7 @@ def test_a_pipe_whose_name_says_gzip_gets_gzip(tmp_path):
 
 def test_a_tagger_is_told_what_a_stream_holds(pipe, caplog):
     """Without a name that says so: text, one sentence a line, unless there are tabs."""
+    caplog.set_level(logging.WARNING, "stepscan")
     assert read_sentences(pipe(b"ab cd\n\nef")) == [["ab", "cd"], [], ["ef"]]
     assert read_sentences(pipe(b"# a title\n")) == [["#", "a", "title"]]
     assert read_sentences(pipe(b"ab\tX\ncd\tY\n\nef\tX\n")) == [["ab", "cd"], ["ef"]]

@@ -15,7 +15,7 @@ def test_texts_keep_empty_ones(file):
 
 
 def test_texts_need_their_column(file, refused):
-    hint = "Name it with text_column; for a CSV or TSV file without a header give its position, text_column=1."
+    hint = "Name it with text_column: by name, or by position from 1, such as text_column=1."
     refused(1, f"no column 'text'; the columns are 'A', '1'. {hint}", read_texts, file("a.tsv", "A\t1\n"))
     refused(1, "expected a string as the text, but got null.", read_texts, file("a.jsonl", '{"text": null}'))
 
@@ -31,11 +31,15 @@ def test_pairs(file):
 
 def test_bad_pairs(file, refused):
     wanted = "expected source and target with a tab between, but got"
-    refused(2, f"{wanted} 3 fields.", read_parallel, file("a.tsv", "a\tb\na\tb\tc\n"))
-    refused(1, f"{wanted} 1 fields.", read_parallel, file("a.tsv", "a b\n"))
+    choose = (
+        "Name them with source_column and target_column: by name, or by position from 1, such as source_column=1 and "
+        "target_column=2."
+    )
+    refused(2, f"{wanted} 3 fields. {choose}", read_parallel, file("a.tsv", "a\tb\na\tb\tc\n"))
+    both = "If source and target are two files, give both."
+    refused(1, f"{wanted} 1 field. {both}", read_parallel, file("a.tsv", "a b\n"))
     refused(1, "the target is empty.", read_parallel, file("a.tsv", "a\t\n"))
-    hint = "Write objects with the keys 'source' and 'target'."
-    refused(1, f"no key 'target'; the keys are 'source'. {hint}", read_parallel, file("a.jsonl", '{"source": "a"}'))
+    refused(1, f"no key 'target'; the keys are 'source'. {choose}", read_parallel, file("a.jsonl", '{"source": "a"}'))
     path = file("a.jsonl", '{"source": "a", "target": ["b"]}')
     refused(1, "expected a string as the target, but got a list.", read_parallel, path)
 
@@ -58,9 +62,9 @@ def test_two_files_must_go_line_by_line(file):
     [
         (0, None, r"but got 0 files\.$"),
         (3, None, r"but got 3 files\.$"),
-        (1, None, r"but got format 'lines' and 1 file\.$"),
+        (1, "lines", r"but got format 'lines' and 1 file\.$"),
         (2, "tsv", r"but got format 'tsv' and 2 files\.$"),
-        (1, "csv", r"^There is no format 'csv' for this data\."),
+        (1, "cvs", r"^There is no format 'cvs' for this data\. Did you mean 'csv'\?"),
     ],
 )
 def test_files_of_pairs_must_suit_the_format(file, count, format, reason):

@@ -78,7 +78,61 @@ DATA = [
         "source.txt: expected as many lines as in short.txt, but this file has 3 and that one 2",
     ),
     ("an empty line", "translate --train source.txt --train gap.txt", "gap.txt, line 2: the target is empty"),
-    ("one side", "translate --train source.txt", "two files of 'lines', but got format 'lines' and 1 file"),
+    (
+        "one side",
+        "translate --train source.txt",
+        "source.txt, line 1: expected source and target with a tab between, but got 1 field. If source and target are",
+    ),
+    (
+        "three columns",
+        "translate --train three.tsv",
+        "three.tsv, line 1: expected source and|got 3 fields|source_column=1",
+    ),
+    (
+        "no such pair",
+        "translate --train three.tsv --source-column 1 --target-column fr",
+        "three.tsv, line 1: no column 'fr'; the columns are 'Go.', 'Va !', 'CC-BY 2.0'",
+    ),
+    (
+        "a name twice",
+        "classify --train doubled.csv",
+        "could be 'text': 'text' (column 1), 'text' (column 3)|text_column=1",
+    ),
+    (
+        "a header inside",
+        "classify --train two-headers.csv",
+        "line 22: this row repeats the header of line 1. Remove it.",
+    ),
+    (
+        "swapped columns",
+        "classify --train swapped.csv --text-column 1 --label-column 2",
+        "swapped.csv, line 1: expected text and label in columns 1, 2, but their names are swapped: 'label', 'text'",
+    ),
+    (
+        "no header",
+        "classify --train reviews.csv --text-column text --no-header",
+        "--no-header needs positions from 1 of text and label, got text_column='text', label_column=None",
+    ),
+    ("a long delimiter", "classify --train reviews.csv --delimiter ;;", "--delimiter: expected one character|got ';;'"),
+    (
+        "two readings of a number",
+        "classify --train decimals.csv --decision number",
+        "decimals.csv, line 2: '1,234' may be 1.234 or 1234. Write numbers with a decimal point.",
+    ),
+    (
+        "no class twice",
+        "classify --train ids.csv",
+        "expected classes that several texts share|20 different|--label-column",
+    ),
+    ("no label", "classify --train missing.csv", "missing.csv, line 3: the label is missing (NaN)"),
+    ("label last", "classify --train after.txt", "expected the label before the text|--format tsv --text-column 1"),
+    (
+        "numbers as text",
+        "generate --train sales.csv",
+        "sales.csv, line 1: no column 'text'|--format numbers|--format lines",
+    ),
+    ("a target", "classify --train target.ts", "target.ts, line 1: |@targetLabel|--decision number"),
+    ("another task's column", "classify --train reviews.csv --source-column 1", "--source-column is not for classify"),
     ("three files", f"translate{' --train source.txt' * 3}", "translate takes one .tsv file or two files|got 3"),
     (
         "a gap in time",
@@ -173,6 +227,11 @@ USAGE = [
     ("no task", "", "Missing argument 'task'"),
     ("no data", "classify", "Missing option '--train'"),
     ("not a number", "classify --train reviews.csv --epochs many", "Invalid value for '--epochs'"),
+    (
+        "two files, one option",
+        "translate --train source.txt short.txt",
+        "unexpected extra argument|(short.txt): an option takes one file, so write --train again before each further",
+    ),
 ]
 FILE_OF = {"classify": "reviews.csv", "tag": "tags.txt", "generate": "text.txt", "translate": "pairs.tsv"}
 

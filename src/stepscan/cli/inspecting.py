@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from stepscan.cli.arguments import check_texts
 from stepscan.cli.options import MODEL, MOST_SEED, OUTPUT, app, option
 from stepscan.errors import STANDARD, SettingsError
 from stepscan.json_text import json_text
@@ -49,6 +50,7 @@ def inspect(
         raise SettingsError("--length and --hidden-size are for --cell; a model has its own")
     if text is not None and input is not None:
         raise SettingsError("the text comes from the command line or from --input, not from both")
+    check_texts([text] if text is not None else [])
     from stepscan.data.sources import is_stream
     from stepscan.inspection import as_json as plain
     from stepscan.inspection import of_cells, report, summary

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any
@@ -69,14 +69,40 @@ READING: dict[str, tuple[Any, Any]] = {  # how data files are read: option → i
     "text_column": (
         Annotated[
             str | None,
-            typer.Option(
-                help="Column with the text: a name, or a number from 1 if there is no header.", rich_help_panel=DATA
-            ),
+            typer.Option(help="Column with the text: its name, or its position from 1.", rich_help_panel=DATA),
         ],
         None,
     ),
     "label_column": (
         Annotated[str | None, typer.Option(help="Column with the label, likewise.", rich_help_panel=DATA)],
+        None,
+    ),
+    "source_column": (
+        Annotated[str | None, typer.Option(help="translate: column with the source.", rich_help_panel=DATA)],
+        None,
+    ),
+    "target_column": (
+        Annotated[str | None, typer.Option(help="translate: column with the target.", rich_help_panel=DATA)],
+        None,
+    ),
+    "delimiter": (
+        Annotated[
+            str | None,
+            typer.Option(
+                help="Character between fields of CSV and TSV, or tab; by default recognised.", rich_help_panel=DATA
+            ),
+        ],
+        None,
+    ),
+    "header": (
+        Annotated[
+            bool | None,
+            typer.Option(
+                "--header/--no-header",
+                help="Whether the first row of CSV and TSV names the columns; by default recognised.",
+                rich_help_panel=DATA,
+            ),
+        ],
         None,
     ),
     "field": (
@@ -152,15 +178,17 @@ READING: dict[str, tuple[Any, Any]] = {  # how data files are read: option → i
 }
 
 
-def reads_data(*without: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Gives a command the options of `READING` but those named; its parameter `reading` is the `Reading` they make."""
+def reads_data(*without: str, only: Sequence[str] = ()) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Gives a command the options of `READING`: all `without` those named, or `only` those; its parameter `reading` is
+    the `Reading` that they make."""
+    names = [name for name in READING if (name in only if only else name not in without)]
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         def run(**given: Any) -> None:
             from stepscan.data.bad_lines import BadLines
             from stepscan.data.reading import Reading
 
-            chosen = {name: given.pop(name) for name in READING if name not in without}
+            chosen = {name: given.pop(name) for name in names}
             bad_lines = BadLines() if chosen.pop("skip_bad_lines", False) else None
             command(**given, reading=Reading(**chosen, bad_lines=bad_lines))
 
@@ -170,8 +198,8 @@ def reads_data(*without: str) -> Callable[[Callable[..., None]], Callable[..., N
         own = [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in parameters.values()]
         added = [
             inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
-            for name, (annotation, default) in READING.items()
-            if name not in without
+            for name in names
+            for annotation, default in [READING[name]]
         ]
         run.__name__, run.__doc__ = command.__name__, command.__doc__
         run.__signature__ = inspect.Signature([*own[:place], *added, *own[place:]])  # type: ignore[attr-defined]

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from stepscan.cli.arguments import TakesFiles
 from stepscan.cli.options import (
     DATA,
     JSON,
@@ -59,7 +60,8 @@ stepscan train classify --train TRAIN.ts.gz --out model
 
 stepscan train translate --train train.de --train train.en --valid val.de --valid val.en --out model
 
-Defaults depend on the task: those of stepscan.Classifier, LanguageModel, Tagger and Translator. """
+Defaults depend on the task: those of stepscan.Classifier, LanguageModel, Tagger and Translator. """,
+    cls=TakesFiles,
 )
 @reads_data()
 def train(
@@ -69,8 +71,8 @@ def train(
         option(
             DATA,
             "Training data: CSV, TSV, JSON Lines, `label text` lines (classify); CoNLL-U or columns (tag); plain "
-            "text or numbers (generate); a .tsv of two columns, or the option twice: source file, target file "
-            "(translate). Gzip of any.",
+            "text, a column of a table, or numbers (generate); a table of pairs, or the option twice: source file, "
+            "target file (translate). Gzip of any.",
         ),
     ],
     out: Annotated[Path, option(OUTPUT, "Model folder to write.")],
@@ -220,7 +222,8 @@ class Equal(Enum):
 
 stepscan compare classify --train reviews.csv --cells elman,lstm,gru --out comparison
 
-stepscan compare tag --train en.conllu --cells lstm,transformer --equal time --time-budget 5m --out comparison """
+stepscan compare tag --train en.conllu --cells lstm,transformer --equal time --time-budget 5m --out comparison """,
+    cls=TakesFiles,
 )
 @reads_data("skip_bad_lines")
 def compare(

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from stepscan.cli.arguments import check_texts
 from stepscan.cli.loading import load
 from stepscan.cli.options import JSON, OUTPUT, WITH, app, option, reads_data
 from stepscan.cli.printing import as_forecast_line, as_lines, is_terminal, print_figures, report
@@ -68,7 +69,7 @@ def evaluate(
 
 
 @app.command(epilog="Example: stepscan predict model 'not a bad film at all'")
-@reads_data("label_column", "field", "tag_column", "skip_bad_lines")
+@reads_data("label_column", "target_column", "field", "tag_column", "skip_bad_lines")
 def predict(
     model: Annotated[Path, typer.Argument(help="Model folder of a classifier, tagger or translator.")],
     texts: Annotated[list[str] | None, typer.Argument(help="Texts; none, or -: --input, or standard input.")] = None,
@@ -98,6 +99,7 @@ def predict(
 
     if texts and input:
         raise SettingsError("texts come from the command line or from --input, not from both")
+    check_texts(texts or ())
     if texts in (None, [], [STANDARD]):
         texts, input = [], input or Path(STANDARD)
     given = {"beam_width": beam_width, "length_penalty": length_penalty, "coverage_penalty": coverage_penalty}
@@ -124,7 +126,7 @@ def predict(
 
 
 @app.command(epilog="Example: stepscan generate model --prompt 'ROMEO:' --length 300 --temperature 0.8 --seed 1")
-@reads_data("text_column", "label_column", "field", "skip_bad_lines")
+@reads_data(only=("format", "time_column", "ignore_time", "sort", "fill", "day_first"))
 def generate(
     model: Annotated[Path, typer.Argument(help="Model folder of a language model.")],
     prompt: Annotated[str, typer.Option(help="How the text begins; -: read it from standard input.")] = "",
@@ -175,6 +177,7 @@ def generate(
         raise SettingsError(f"{', '.join(asked)}: for forecasts of numbers, from --history")
     if (interval, paths) != (0.9, 500):
         raise SettingsError("--interval and --paths are for forecasts of numbers, from --history")
+    check_texts([prompt], 'the prompt itself, such as --prompt "$(cat FILE)"')
     writer = load(model, with_ or ())
     _check_writes(model, writer)
     if prompt == STANDARD:

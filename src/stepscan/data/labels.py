@@ -2,32 +2,58 @@
 
 from __future__ import annotations
 
+import ast
 import json
+import logging
 import math
 import re
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from stepscan.data.tables import json_kind, text_value
+from stepscan.data.json_lines import json_kind
+from stepscan.data.tables import text_value
 from stepscan.errors import DataError
 
+logger = logging.getLogger(__name__)
+
 _FASTTEXT = "__label__"
+_WHOLE = re.compile(r"([+-]?\d+)\.0+")
+_MISSING = {"nan", "<na>", "nat"}  # as pandas writes what is missing
+_PERHAPS_MISSING = {"NA", "N/A", "#N/A", "None", "null", "NULL"}
+_SEPARATORS = re.compile("[,;|]")
 
 
 def one_label(value: object, path: str | Path, line: int) -> str:
-    """The name of a class; of a JSON number, true or false, as JSON writes it."""
+    """The name of a class; of a JSON number, true or false, as JSON writes it. A whole number has no decimals: `1.0` is
+    `1`."""
     if value is None or isinstance(value, list | dict):
         reason = f"expected a string, a number or true or false as the label, but got {json_kind(value)}."
         raise DataError(reason, path=path, line=line)
-    return text_value(value if isinstance(value, str) else json.dumps(value), "label", path, line).strip()
+    text = text_value(value if isinstance(value, str) else json.dumps(value), "label", path, line).strip()
+    if text.casefold() in _MISSING:
+        hint = "Remove the row, or write a name for what has no label."
+        raise DataError(f"the label is missing ({text}).", path=path, line=line, hint=hint)
+    whole = _WHOLE.fullmatch(text)
+    return whole[1] if whole else text
 
 
 def several_labels(value: object, path: str | Path, line: int) -> list[str]:
-    """Labels with commas between, or a JSON list of them; none at all may be."""
+    """Labels with commas, semicolons or vertical bars between, or a list of them as JSON or Python writes it; there may
+    be none."""
     if isinstance(value, str):
-        value = value.split(",") if value.strip() else []
+        value = _listed(value) if value.strip().startswith("[") else _SEPARATORS.split(value) if value.strip() else []
     return sorted({one_label(each, path, line) for each in (value if isinstance(value, list) else [value])})
+
+
+def _listed(text: str) -> list[Any]:
+    """`["a", "b"]` or `['a', 'b']`; what is neither is split like any other text."""
+    try:
+        found = ast.literal_eval(text.strip())
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        found = None
+    return found if isinstance(found, list) else _SEPARATORS.split(text)
 
 
 def number_label(value: object, path: str | Path, line: int) -> float:
@@ -69,3 +95,71 @@ def labelled_line(row: str, decision: str, path: str | Path, line: int) -> tuple
             raise DataError("expected one label, but got several.", path=path, line=line, hint=hint)
         value = marked if decision == "labels" else value
     return text_value(text, "text", path, line), LABELS[decision](value, path, line)
+
+
+def agreed(labels: Sequence[Any], known: Collection[Any], path: str | Path) -> list[Any]:
+    """The labels of more data, spelt as those of a model where only case or decimals differ (`True` is `true`).
+
+    One that is no label of the model is kept, and logged.
+    """
+    known, spelt = set(known), {_folded(label): label for label in known}
+    if len(spelt) < len(known):
+        spelt = {}  # case tells labels apart
+    strange = {label for label in each_label(labels) if label not in known}
+    other = {label: spelt[_folded(label)] for label in strange if _folded(label) in spelt}
+    if other:
+        shown = ", ".join(f"{a!r} as {b!r}" for a, b in sorted(other.items())[:3])
+        logger.warning("%s: labels are spelt in another way and read %s", path, shown)
+    if new := sorted(strange - set(other)):
+        count = sum(label in new for label in each_label(labels))
+        shown = ", ".join(map(repr, new[:3])) + (", …" if len(new) > 3 else "")
+        said = f"{count} labels are" if count > 1 else "1 label is"
+        logger.warning("%s: %s not among those learned: %s", path, said, shown)
+    return [
+        sorted({other.get(one, one) for one in label}) if isinstance(label, list) else other.get(label, label)
+        for label in labels
+    ]
+
+
+def _folded(label: Any) -> str:
+    text = str(label).strip()
+    whole = _WHOLE.fullmatch(text)
+    return whole[1] if whole else text.casefold()
+
+
+def each_label(labels: Iterable[Any]) -> Iterator[Any]:
+    """Every label of every example, of which each has one or a list."""
+    for label in labels:
+        yield from label if isinstance(label, list) else [label]
+
+
+def question(labels: Sequence[Any], path: str | Path) -> None:
+    """Log what is odd about the classes or labels that a model is to learn, and what the cause may be.
+
+    Raises:
+        DataError: no two of ten or more texts have the same class.
+    """
+    counts = Counter(each_label(labels))
+    if missing := sorted(_PERHAPS_MISSING & set(counts)):
+        logger.warning(
+            "%s: %r is a label like any other; if it marks missing ones, remove these rows", path, missing[0]
+        )
+    if len(labels) < 10 or isinstance(labels[0], list):
+        return
+    if len(counts) > len(labels) / 2:
+        _doubt_column(labels, counts, path)
+    elif [label for label, count in counts.items() if count == 1] == [labels[0]] and len(counts) > 2:
+        said = f"only the first row has the label {labels[0]!r}; if it is a header, name the columns or add --header"
+        logger.warning("%s: %s", path, said)
+    parts = Counter(part.strip() for label in counts for part in _SEPARATORS.split(label))
+    several = [label for label in counts if _SEPARATORS.search(label)]
+    if several := [label for label in several if all(parts[part.strip()] > 1 for part in _SEPARATORS.split(label))]:
+        logger.warning("%s: %r is one class; if it is several labels, add --decision labels", path, several[0])
+
+
+def _doubt_column(labels: Sequence[str], counts: Counter[str], path: str | Path) -> None:
+    said = f"{len(labels)} examples have {len(counts)} different labels, such as {labels[0]!r}"
+    hint = "Is it the right column? Name it with --label-column; to predict numbers, add --decision number."
+    if len(counts) == len(labels):
+        raise DataError(f"expected classes that several texts share, but {said}.", path=path, hint=hint)
+    logger.warning("%s: %s. %s", path, said, hint)

@@ -47,7 +47,12 @@ def read_lines(path: str | Path, bad_lines: BadLines | None = None, *, look: boo
             lone carriage returns, or damaged gzip; raised when the iterator gets there. Also, without `bad_lines`, a
             line that is not UTF-8, holds a NUL or is longer than 16 MiB.
     """
-    for line in whole_lines(path, look=look):
+    return numbered(whole_lines(path, look=look), bad_lines)
+
+
+def numbered(lines: Iterable[Line], bad_lines: BadLines | None = None) -> Iterator[tuple[int, str]]:
+    """Lines that have been opened already, as `read_lines` gives them."""
+    for line in lines:
         if line.error:
             refuse(line.error, bad_lines)
         else:

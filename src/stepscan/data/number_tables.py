@@ -1,6 +1,8 @@
 """CSV of numbers, in three layouts: one series a row and its label; one time step a row and its tag, with a blank line
 between series; one time step a row and no label, to forecast from.
 
+Commas separate cells, or semicolons, tabs, vertical bars or blanks; see `stepscan.data.number_cells`.
+
 A header is recognised by cells that are no numbers where numbers are to be. The label's column is the one named, or the
 header's `label`, `class` or `target`, or else the last. A column of times is no dimension: it says in which order the
 steps come, and that none is missing; see `stepscan.data.time_columns` and `stepscan.data.steps`.
@@ -8,7 +10,6 @@ steps come, and that none is missing; see `stepscan.data.time_columns` and `step
 
 from __future__ import annotations
 
-import csv
 import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -17,6 +18,7 @@ from typing import NamedTuple
 import numpy as np
 
 from stepscan.data.lines import read_lines
+from stepscan.data.number_cells import number_rows
 from stepscan.data.numbers import Values, canonical_label, is_number, values_of, values_with_gaps
 from stepscan.data.regular import History, filled, regular
 from stepscan.data.steps import TimeReading, checked, common_step
@@ -74,7 +76,7 @@ def labelled_rows(
     A time or number that a row has beside its values is left out."""
     if times.sort or times.fill:
         raise SettingsError(f"--sort and --fill are for one step a row, but each row of {path} is a series")
-    rows = [(line, _split(text)) for line, text in filled_lines(path)]
+    rows = number_rows(filled_lines(path), path)
     layout, data = _layout(rows, path, _Label(label_column, True, labelled, even=False), times)
     for line, cells in data:
         numbers, label = layout.parted(cells, path, line)
@@ -87,7 +89,7 @@ def tagged_steps(
     """Series `[T, D]` and their T tags (none where there is no such column): one step a row, a blank line between."""
     if times.fill:
         raise SettingsError("--fill is for series without tags; part the series by a blank line where rows are missing")
-    rows = [(line, _split(text) if text.strip() else []) for line, text in read_lines(path)]
+    rows = number_rows(read_lines(path), path)
     rows = rows[next(i for i, (_, cells) in enumerate(rows) if cells) :]
     layout, data = _layout(rows, path, _Label(label_column, True, labelled), times)
     series = list(_parted_by_blanks(data))
@@ -103,7 +105,7 @@ def tagged_steps(
 
 def steps(path: str | Path, times: TimeReading = AS_IT_IS) -> History:
     """One series `[T, D]`, one time step a row."""
-    rows = [(line, _split(text)) for line, text in filled_lines(path)]
+    rows = number_rows(filled_lines(path), path)
     line, first = rows[0]
     layout, data = _layout(rows, path, _NONE, times)
     if len(layout.columns.left_out) >= len(first):
@@ -142,10 +144,6 @@ def _parted_by_blanks(rows: Sequence[Row]) -> Iterator[list[Row]]:
         elif steps:
             yield steps
             steps = []
-
-
-def _split(text: str) -> list[str]:
-    return [cell.strip() for cell in next(csv.reader([text]))]
 
 
 def _layout(rows: Sequence[Row], path: str | Path, label: _Label, times: TimeReading) -> tuple[_Layout, Sequence[Row]]:

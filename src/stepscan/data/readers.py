@@ -6,25 +6,20 @@ anything, blank ones at the end of the file hold nothing; one between examples i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from stepscan.data.bad_lines import BadLines, check_some, keep, refuse
+from stepscan.data import delimited
+from stepscan.data.bad_lines import BadLines, check_some, keep
 from stepscan.data.conll import read_sentences, read_tagged, stream_sentences
 from stepscan.data.examples import LabelledText, Pair, TaggedSentence
+from stepscan.data.headers import Column, places_by_name
 from stepscan.data.labels import GUESSES, LABELS, labelled_line
-from stepscan.data.lines import Line, read_lines, whole_lines, write_lines
-from stepscan.data.tables import (
-    TABLE_SUFFIXES,
-    Column,
-    Table,
-    choose_format,
-    filled_lines,
-    string_value,
-    text_value,
-)
+from stepscan.data.lines import Line, numbered, whole_lines, write_lines
+from stepscan.data.number_cells import with_points
+from stepscan.data.tables import TABLE_SUFFIXES, Table, choose_format, filled, string_value, text_value
 from stepscan.errors import DataError, SettingsError
 
 __all__ = [
@@ -44,11 +39,20 @@ __all__ = [
 ]
 
 _TEXT_GUESSES = ("sentence", "review", "content")
-_PAIR_SUFFIXES = {suffix: format for suffix, format in TABLE_SUFFIXES.items() if format != "csv"}
+SOURCES, _TARGETS = ("source", "src", "input"), ("target", "tgt", "trg", "output")
+_COLUMNS_HINT = (
+    "Name them with text_column and label_column: by name, or by position from 1, such as text_column=1 and "
+    "label_column=2."
+)
+_TEXT_HINT = "Name it with text_column: by name, or by position from 1, such as text_column=1."
+_PAIR_HINT = (
+    "Name them with source_column and target_column: by name, or by position from 1, such as source_column=1 and "
+    "target_column=2."
+)
 
 
 def labelled_format(path: str | Path, format: str | None = None) -> str:
-    """How `read_labelled` reads a file: "csv", "tsv", "jsonl" or "lines"."""
+    """How `read_labelled` reads a file: "csv", "tsv", "jsonl", "arrow" or "lines"."""
     return choose_format(path, format, TABLE_SUFFIXES, otherwise="lines")
 
 
@@ -60,51 +64,94 @@ def read_labelled(
     label_column: str | int | None = None,
     decision: str = "class",
     bad_lines: BadLines | None = None,
+    delimiter: str | None = None,
+    header: bool | None = None,
 ) -> list[LabelledText]:
     """Texts, each with what is to be decided of it.
 
     Args:
         path: the file.
-        format: "csv", "tsv" (no quoting at all), "jsonl" (one object a line), or "lines" (the label, a space, the
-            text; also fastText's `__label__x text`). By default the file's name says: `.csv`, `.tsv`,
-            `.jsonl`/`.json`/`.ndjson`, anything else is "lines".
-        text_column, label_column: names of columns (or JSON keys), in any case. By default `text`, or else the only
-            one of `sentence`, `review`, `content`; and `label`, or else the only one of `class`, `sentiment`,
-            `category`, `target`. Two positions from 1 (integers or strings of digits) mean CSV or TSV without a header.
-        decision: "class": the label is one string; "labels": any number of them, with commas between or a JSON list,
-            also guessed from `labels`, `classes`, `categories`, `tags`; "number": a finite number, also guessed from
-            `number`, `score`, `rating`, `value`, `target`.
+        format: "csv", "tsv" (no quoting at all), "jsonl" (one object a line, or one array of them), or "lines" (the
+            label, a space, the text; also fastText's `__label__x text`). By default the file's name says: `.csv`,
+            `.tsv`, `.jsonl`/`.json`/`.ndjson`; anything else is CSV or TSV if columns are named or its first line has
+            both of their names, and "lines" if not.
+        text_column, label_column: columns (or JSON keys, `outer.inner` too), by name in any case, or by position from
+            1. By default `text`, or else the only one of `sentence`, `review`, `content`; and `label`, or else the only
+            one of `class`, `sentiment`, `category`, `target`.
+        decision: "class": the label is one string; "labels": any number of them, with commas, semicolons or vertical
+            bars between or a list, also guessed from `labels`, `classes`, `categories`, `tags`; "number": a finite
+            number, also guessed from `number`, `score`, `rating`, `value`, `target`.
         bad_lines: skips bad lines and counts them; without it the first one is an error.
+        delimiter, header: see `stepscan.data.tables.Table`.
 
     Raises:
         SettingsError: an unknown format, or settings that contradict each other.
         DataError: a file that cannot be read, a missing column, a row with too few or too many fields, an empty text
             or label.
     """
-    format = labelled_format(path, format)
-    if format == "lines":
-        if text_column is not None or label_column is not None:
-            raise SettingsError("A file of labelled lines has no columns to name; give format='csv', 'tsv' or 'jsonl'.")
-
-        def labelled(row: tuple[int, str]) -> LabelledText:
-            return LabelledText(*labelled_line(row[1], decision, path, row[0]))
-
-        rows = keep(filled_lines(path, bad_lines), labelled, bad_lines)
-        return list(check_some(rows, path, bad_lines))
-    table = Table(
-        path,
-        format,
-        (Column("text", text_column, _TEXT_GUESSES), Column("label", label_column, GUESSES[decision])),
-        hint="Name them with text_column and label_column; for a CSV or TSV file without a header give positions, "
-        "text_column=1 and label_column=2.",
-        bad_lines=bad_lines,
-    )
+    columns = (Column("text", text_column, _TEXT_GUESSES), Column("label", label_column, GUESSES[decision]))
+    kind, lines = _kind_of(path, format, columns, delimiter, header)
+    if kind == "lines":
+        return _labelled_lines(lines, decision, path, bad_lines)
+    table = Table(path, kind, columns, _COLUMNS_HINT, bad_lines, delimiter, header)
+    rows: Iterator[tuple[int, list[Any]]] = table.rows(lines)
+    if decision == "number":
+        rows = _with_points(list(rows), path)
 
     def example(row: tuple[int, list[object]]) -> LabelledText:
         line, (text, label) = row
         return LabelledText(text_value(text, "text", path, line), LABELS[decision](label, path, line))
 
-    return list(check_some(keep(table.rows(), example, bad_lines), path, bad_lines))
+    return list(check_some(keep(rows, example, bad_lines), path, bad_lines))
+
+
+def _with_points(rows: list[tuple[int, list[Any]]], path: str | Path) -> Iterator[tuple[int, list[Any]]]:
+    strings = [(line, label) for line, (_, label) in rows if isinstance(label, str)]
+    numbers = iter(with_points(strings, path))
+    return ((line, [text, next(numbers) if isinstance(label, str) else label]) for line, (text, label) in rows)
+
+
+def _labelled_lines(
+    lines: Iterator[Line], decision: str, path: str | Path, bad_lines: BadLines | None
+) -> list[LabelledText]:
+    turned = 0
+
+    def labelled(row: tuple[int, str]) -> LabelledText:
+        nonlocal turned
+        if row[1].casefold().split() == ["label", "text"]:
+            raise DataError("expected an example, but this is a header.", path=path, line=row[0], hint="Remove it.")
+        before, tab, after = row[1].partition("\t")
+        turned += bool(tab) and " " in before.strip() and len(after.split()) == 1
+        return LabelledText(*labelled_line(row[1], decision, path, row[0]))
+
+    rows = keep(filled(numbered(lines, bad_lines), path, bad_lines), labelled, bad_lines)
+    examples = list(check_some(rows, path, bad_lines))
+    if turned > len(examples) / 2:
+        hint = "If a tab parts them, add --format tsv --text-column 1 --label-column 2."
+        raise DataError("expected the label before the text, but most labels come after.", path=path, hint=hint)
+    return examples
+
+
+def _kind_of(
+    path: str | Path, format: str | None, columns: Sequence[Column], delimiter: str | None, header: bool | None
+) -> tuple[str, Iterator[Line]]:
+    """The format of a file of texts, and its lines; the first line is looked at where the name does not say it."""
+    kind, lines = labelled_format(path, format), whole_lines(path)
+    named = delimiter is not None or header is not None or any(column.wanted is not None for column in columns)
+    if kind != "lines":
+        return kind, lines
+    if format == "lines" and named:
+        raise SettingsError("A file of lines has no columns to name; give format='csv', 'tsv' or 'jsonl'.")
+    if format == "lines" or named:
+        return "table" if named else "lines", lines
+    first = next(lines, None)
+    if first is None:
+        return kind, lines
+    is_table = any(
+        places_by_name(names, columns) and len(names) > 1
+        for names in (row for dialect in delimited.DIALECTS["table"] for row in delimited.sample([first], dialect))
+    )
+    return "table" if is_table else "lines", chain([first], lines)
 
 
 def read_texts(
@@ -113,12 +160,18 @@ def read_texts(
     format: str | None = None,
     text_column: str | int | None = None,
     bad_lines: BadLines | None = None,
+    delimiter: str | None = None,
+    header: bool | None = None,
 ) -> list[str]:
     """Texts without labels, one a line, or the text column of CSV, TSV or JSON Lines (as in `read_labelled`).
 
     Empty texts are kept, so that what is computed from them stays aligned with the file.
     """
-    return list(stream_texts(path, format=format, text_column=text_column, bad_lines=bad_lines))
+    return list(
+        stream_texts(
+            path, format=format, text_column=text_column, bad_lines=bad_lines, delimiter=delimiter, header=header
+        )
+    )
 
 
 def stream_texts(
@@ -127,72 +180,71 @@ def stream_texts(
     format: str | None = None,
     text_column: str | int | None = None,
     bad_lines: BadLines | None = None,
+    delimiter: str | None = None,
+    header: bool | None = None,
+    guesses: Sequence[str] = (),
 ) -> Iterator[str]:
-    """Like `read_texts`, one at a time."""
-    format = labelled_format(path, format)
-    if format == "lines":
-        if text_column is not None:
-            raise SettingsError("A file of one text a line has no columns; give format='csv', 'tsv' or 'jsonl'.")
-        return check_some((text for _, text in read_lines(path, bad_lines)), path, bad_lines)
-    hint = "Name it with text_column; for a CSV or TSV file without a header give its position, text_column=1."
-    table = Table(path, format, (Column("text", text_column, _TEXT_GUESSES),), hint, bad_lines)
+    """Like `read_texts`, one at a time; `guesses` are further names that the column may have."""
+    text = Column("text", text_column, (*_TEXT_GUESSES, *guesses))
+    kind, lines = _kind_of(path, format, (text, Column("label", None, sum(GUESSES.values(), ()))), delimiter, header)
+    if kind == "lines":
+        return check_some((row for _, row in numbered(lines, bad_lines)), path, bad_lines)
+    table = Table(path, kind, (text,), _TEXT_HINT, bad_lines, delimiter, header)
 
     def text_of(row: tuple[int, list[object]]) -> str:
         line, (text,) = row
         return string_value(text, "text", path, line)
 
-    return check_some(keep(table.rows(), text_of, bad_lines), path, bad_lines)
+    return check_some(keep(table.rows(lines), text_of, bad_lines), path, bad_lines)
 
 
 def read_parallel(
-    paths: str | Path | Sequence[str | Path], *, format: str | None = None, bad_lines: BadLines | None = None
+    paths: str | Path | Sequence[str | Path],
+    *,
+    format: str | None = None,
+    source_column: str | int | None = None,
+    target_column: str | int | None = None,
+    bad_lines: BadLines | None = None,
+    delimiter: str | None = None,
+    header: bool | None = None,
 ) -> list[Pair]:
     """Pairs of source and target: one file of pairs, or two files with as many lines each.
 
     Args:
-        paths: one `.tsv` of exactly two columns without a header, one `.jsonl` with the keys `source` and `target`,
-            or two files, source and target, one text a line.
-        format: "tsv", "jsonl" or "lines" (two files); by default as the number of files and the name say.
+        paths: one table, or two files, source and target, one text a line.
+        format: "tsv" (also of every name that says nothing else), "csv", "jsonl" or "lines" (two files); by default as
+            the number of files and the name say.
+        source_column, target_column: columns (or JSON keys, `outer.inner` too), by name or by position from 1. By
+            default `source` and `target`; or else CSV and TSV have exactly two columns.
         bad_lines: skips and counts bad lines, of two files the pair on both sides; without it the first is an error.
+        delimiter, header: see `stepscan.data.tables.Table`.
 
     Raises:
-        SettingsError: neither one file nor two, or a format that does not go with their number.
+        SettingsError: neither one file nor two, or settings that do not go with their number.
         DataError: a broken row, an empty side, or files with different numbers of lines.
     """
     files = [paths] if isinstance(paths, str | Path) else list(paths)
     if len(files) not in (1, 2):
         raise SettingsError(f"Expected one file of pairs, or two files of lines, but got {len(files)} files.")
-    if len(files) == 2:
-        format = format or "lines"
-    format = choose_format(files[0], format, _PAIR_SUFFIXES, otherwise="lines")
-    if (format == "lines") != (len(files) == 2):
-        given = f"format {format!r} and {len(files)} file{'s' * (len(files) - 1)}"
-        raise SettingsError(f"Expected one file in format 'tsv' or 'jsonl', or two files of 'lines', but got {given}.")
-    if format == "lines":
+    otherwise = "lines" if len(files) == 2 or format == "lines" else "tsv"
+    kind = choose_format(files[0], format or ("lines" if len(files) == 2 else None), TABLE_SUFFIXES, otherwise)
+    if (kind == "lines") != (len(files) == 2):
+        given = f"format {kind!r} and {len(files)} file{'s' * (len(files) - 1)}"
+        raise SettingsError(
+            f"Expected one file in format 'tsv', 'csv' or 'jsonl', or two files of 'lines', but got {given}."
+        )
+    columns = (Column("source", source_column, SOURCES, 1), Column("target", target_column, _TARGETS, 2))
+    if kind == "lines":
+        if delimiter is not None or header is not None or any(column.wanted is not None for column in columns):
+            raise SettingsError("Two files of lines have no columns to name; give one file of pairs.")
         return _lines_of_two(files[0], files[1], bad_lines)
-    read: Callable[..., Iterator[tuple[int, Any]]] = _two_columns if format == "tsv" else partial(_two_keys, format)
+    rows = Table(files[0], kind, columns, _PAIR_HINT, bad_lines, delimiter, header).rows()
 
-    def pair(row: tuple[int, Any]) -> Pair:
+    def pair(row: tuple[int, list[object]]) -> Pair:
         line, (source, target) = row
         return Pair(text_value(source, "source", files[0], line), text_value(target, "target", files[0], line))
 
-    return list(check_some(keep(read(files[0], bad_lines), pair, bad_lines), files[0], bad_lines))
-
-
-def _two_columns(path: str | Path, bad_lines: BadLines | None) -> Iterator[tuple[int, list[str]]]:
-    for line, row in filled_lines(path, bad_lines):
-        fields = row.split("\t")
-        if len(fields) == 2:
-            yield line, fields
-        else:
-            reason = f"expected source and target with a tab between, but got {len(fields)} fields."
-            refuse(DataError(reason, path=path, line=line), bad_lines)
-
-
-def _two_keys(format: str, path: str | Path, bad_lines: BadLines | None) -> Iterator[tuple[int, list[object]]]:
-    columns = (Column("source"), Column("target"))
-    hint = "Write objects with the keys 'source' and 'target'."
-    return Table(path, format, columns, hint, bad_lines).rows()
+    return list(check_some(keep(rows, pair, bad_lines), files[0], bad_lines))
 
 
 def _lines_of_two(source: str | Path, target: str | Path, bad_lines: BadLines | None) -> list[Pair]:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import logging
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from stepscan.data.arrow import is_arrow
 from stepscan.data.bad_lines import BadLines
-from stepscan.data.labels import LABELS
+from stepscan.data.headers import looks_numeric
+from stepscan.data.labels import LABELS, agreed, each_label, question
 from stepscan.data.lines import read_text
 from stepscan.data.readers import (
+    SOURCES,
     labelled_format,
     read_labelled,
     read_parallel,
@@ -20,7 +22,6 @@ from stepscan.data.readers import (
     stream_texts,
 )
 from stepscan.data.series import (
-    SERIES_FORMATS,
     LabelledSeries,
     read_histories,
     read_labelled_series,
@@ -32,6 +33,8 @@ from stepscan.data.series import (
 from stepscan.data.steps import TimeReading
 from stepscan.errors import DataError, SettingsError, place_of
 
+logger = logging.getLogger(__name__)
+
 Files = Sequence[str | Path]
 
 
@@ -41,6 +44,10 @@ class Reading(NamedTuple):
     format: str | None = None
     text_column: str | None = None
     label_column: str | None = None
+    source_column: str | None = None
+    target_column: str | None = None
+    delimiter: str | None = None  # what separates fields of CSV and TSV; None: as the first lines show
+    header: bool | None = None  # whether the first row of CSV and TSV names the columns; None: as it looks
     field: str = "upos"
     token_column: str | None = None
     tag_column: str | None = None
@@ -58,8 +65,17 @@ class Reading(NamedTuple):
         return TimeReading(self.time_column, self.ignore_time, self.sort, self.fill, self.day_first, self.step)
 
 
-def read_examples(task: str, files: Files, reading: Reading = Reading()) -> tuple[Any, ...]:  # noqa: B008
+def read_examples(
+    task: str,
+    files: Files,
+    reading: Reading = Reading(),  # noqa: B008
+    known: Collection[Any] | None = None,
+) -> tuple[Any, ...]:
     """What `fit` and `score` of the task's model take, out of one file (translate: one or two).
+
+    Args:
+        known: classify: the labels that were learned already, as which others are read that differ from them in
+            spelling alone. Without them the labels are to be learned, and what is odd about them is logged.
 
     Returns:
         classify: texts or series, labels; tag: sentences or series, tag sequences; translate: sources, targets;
@@ -75,10 +91,12 @@ def read_examples(task: str, files: Files, reading: Reading = Reading()) -> tupl
     bad = reading.bad_lines
     if numeric and bad is not None:
         raise SettingsError(f"--skip-bad-lines is for texts, but {files[0]} holds numbers: mend it")
+    if numeric:
+        _check_numeric(files[0], reading)
     how: dict[str, Any] = {"format": reading.format, "label_column": reading.label_column, "times": reading.times}
     examples: Sequence[tuple[Any, Any]]
     if task == "classify" and numeric:
-        series = read_labelled_series(files[0], **how)
+        series = read_labelled_series(files[0], **how, decision=reading.decision)
         decided = (_decided(number, one, reading.decision, files[0]) for number, one in enumerate(series, start=1))
         examples = [(one.values, one.label) for one in decided]
     elif task == "tag" and numeric:
@@ -93,6 +111,8 @@ def read_examples(task: str, files: Files, reading: Reading = Reading()) -> tupl
             label_column=reading.label_column,
             decision=reading.decision,
             bad_lines=bad,
+            delimiter=reading.delimiter,
+            header=reading.header,
         )
     elif task == "tag":
         if reading.label_column is not None:
@@ -108,33 +128,79 @@ def read_examples(task: str, files: Files, reading: Reading = Reading()) -> tupl
             bad_lines=bad,
         )
     elif task == "translate":
-        examples = read_parallel(files, format=reading.format, bad_lines=bad)
+        examples = read_parallel(
+            files,
+            format=reading.format,
+            source_column=reading.source_column,
+            target_column=reading.target_column,
+            bad_lines=bad,
+            delimiter=reading.delimiter,
+            header=reading.header,
+        )
     elif numeric:
         return (read_histories(files[0], format=reading.format, times=reading.times),)
-    elif is_arrow(files[0]):
-        return ("\n".join(read_texts(files[0], bad_lines=bad)),)
-    elif reading.format is not None:
-        raise SettingsError(
-            f"generate reads plain text, or numbers: {', '.join(SERIES_FORMATS)}; not {reading.format!r}"
-        )
     else:
-        return (read_text(files[0], bad),)
-    return [first for first, _ in examples], [second for _, second in examples]
+        return (_read_corpus(files[0], reading),)
+    first, second = [first for first, _ in examples], [second for _, second in examples]
+    if task == "classify" and reading.decision != "number":
+        if known is None:
+            question(second, files[0])
+        else:
+            second = agreed(second, known, files[0])
+    return first, second
+
+
+def _read_corpus(path: str | Path, reading: Reading) -> str:
+    """What a language model of text learns: a file as it stands, or the texts in a column of a table, a line each."""
+    named = any(getattr(reading, name) is not None for name in _OF_TEXTS)
+    if labelled_format(path, reading.format) == "lines" and not named:
+        text = read_text(path, reading.bad_lines)
+        if reading.format is None and looks_numeric(text[:10_000]):
+            said = "a table of numbers is learned as characters; to learn the numbers, add --format numbers"
+            logger.warning("%s: %s", path, said)
+        return text
+    try:
+        texts = read_texts(
+            path,
+            format=reading.format,
+            text_column=reading.text_column,
+            bad_lines=reading.bad_lines,
+            delimiter=reading.delimiter,
+            header=reading.header,
+        )
+    except DataError as error:
+        hint = (
+            "For a series of numbers add --format numbers; to learn the file's characters as they are, --format lines."
+        )
+        raise DataError(error.reason, path=path, line=error.line, hint=f"{error.hint} {hint}".strip()) from None
+    logger.info("%s: learning the texts of a column, a line each (if not: --format lines, or numbers)", path)
+    return "\n".join(texts)
+
+
+def read_validation(task: str, files: Files, reading: Reading, examples: tuple[Any, ...]) -> tuple[Any, ...] | None:
+    """Like `read_examples`, of validation data for those training examples; None if there are no files."""
+    if not files:
+        return None
+    known = each_label(examples[1]) if task == "classify" and reading.decision != "number" else ()
+    return read_examples(task, files, reading_of(files, reading), known=set(known))
 
 
 def reading_of(files: Files, reading: Reading) -> Reading:
     """How other files of the same data are read: a file of `label text` lines has no columns to name."""
-    has_none = (reading.text_column or reading.label_column) and labelled_format(files[0], reading.format) == "lines"
-    return reading._replace(text_column=None, label_column=None) if has_none else reading
+    if (reading.text_column or reading.label_column) and labelled_format(files[0], reading.format) == "lines":
+        return reading._replace(text_column=None, label_column=None, delimiter=None, header=None)
+    return reading
 
 
+_TABLE = {"format", "delimiter", "header"}
 _TIMES = {"time_column", "ignore_time", "day_first"}
 _USES = {
-    "classify": {"format", "text_column", "label_column", "decision", "sort", "fill", *_TIMES},
-    "generate": {"format", "sort", "fill", "step", *_TIMES},
+    "classify": {*_TABLE, "text_column", "label_column", "decision", "sort", "fill", *_TIMES},
+    "generate": {*_TABLE, "text_column", "sort", "fill", "step", *_TIMES},
     "tag": {"format", "field", "label_column", "token_column", "tag_column", "sort", *_TIMES},
-    "translate": {"format"},
+    "translate": {*_TABLE, "source_column", "target_column"},
 }
+_OF_TEXTS = ("text_column", "source_column", "target_column", "delimiter", "header")
 
 
 def _check_used(task: str, reading: Reading) -> None:
@@ -147,6 +213,11 @@ def _check_used(task: str, reading: Reading) -> None:
 def _check_no_times(path: str | Path, reading: Reading) -> None:
     if given := reading.times.given():
         raise SettingsError(f"{', '.join(given)}: for series of numbers (--format numbers), but {path} holds text")
+
+
+def _check_numeric(path: str | Path, reading: Reading) -> None:
+    if given := [name for name in _OF_TEXTS if getattr(reading, name) is not None]:
+        raise SettingsError(f"--{given[0].replace('_', '-')} is for texts, but {path} holds numbers: omit it")
 
 
 def _decided(number: int, series: LabelledSeries, decision: str, path: str | Path) -> LabelledSeries:
@@ -163,13 +234,24 @@ def stream_inputs(task: str, numeric: bool, file: str | Path, reading: Reading) 
     if series_format(file, reading.format):
         if not numeric:
             raise SettingsError(f"{place_of(file)} holds numbers, but the model reads texts")
+        _check_numeric(file, reading)
         stream = stream_tagged_series if task == "tag" else stream_labelled_series
         series: Any = stream(file, format=reading.format, labelled=False, times=reading.times)
         return (({"series": number}, one.values) for number, one in enumerate(series, start=1))
     _check_no_times(file, reading)
     if task == "tag":
         return named_sentences(stream_sentences(file, format=reading.format, token_column=reading.token_column))
-    return named_texts(stream_texts(file, format=reading.format, text_column=reading.text_column))
+    column = reading.source_column if task == "translate" and reading.source_column else reading.text_column
+    guesses = SOURCES if task == "translate" else ()
+    texts = stream_texts(
+        file,
+        format=reading.format,
+        text_column=column,
+        delimiter=reading.delimiter,
+        header=reading.header,
+        guesses=guesses,
+    )
+    return named_texts(texts)
 
 
 def named_texts(texts: Iterable[str]) -> Iterator[tuple[dict[str, Any], str]]:

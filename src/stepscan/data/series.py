@@ -3,30 +3,31 @@ is an error with file, line and reason: no value is guessed, none is left out.
 
 Formats, by the file's name (before any `.gz`) or by `format`:
 
-* "ts" (`.ts`): aeon's and sktime's; `v,v,…:second dimension:…:label` a line, under `@` lines and `@data` if there are;
-  with `@timeStamps true`, `(time,v)` in place of each value.
+* "ts" (`.ts`): see `stepscan.data.ts_files`.
 * "npy" (`.npy`): see `stepscan.data.arrays`.
-* "ucr": the UCR archive's text, `label v v …` a line, with blanks, tabs or commas between.
+* "ucr": the UCR archive's text, `label v v …` a line, with tabs, commas, semicolons or blanks between; NaN or nothing
+  at the end of a series is its end.
 * "numbers": CSV of numbers, see `stepscan.data.number_tables`.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Iterator, Sequence
+import logging
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from stepscan.data import arrays, number_tables, pairs
+from stepscan.data import arrays, number_tables, ts_files
 from stepscan.data.arrow import is_arrow
-from stepscan.data.lines import read_lines
 from stepscan.data.number_tables import AS_IT_IS
-from stepscan.data.numbers import Values, canonical_label, stacked, values_of
+from stepscan.data.numbers import Values, canonical_label, values_of
 from stepscan.data.regular import History
-from stepscan.data.steps import Step, TimeReading
+from stepscan.data.steps import Step, TimeReading, refuse_times
 from stepscan.data.tables import choose_format, filled_lines
 from stepscan.data.times import Times
 from stepscan.errors import DataError, SettingsError, nearest
+
+logger = logging.getLogger(__name__)
 
 SERIES_FORMATS = ("ts", "npy", "ucr", "numbers")
 _SUFFIXES = {".ts": "ts", ".npy": "npy"}
@@ -62,10 +63,11 @@ def read_labelled_series(
     label_column: str | int | None = None,
     labelled: bool = True,
     times: TimeReading = AS_IT_IS,
+    decision: str | None = None,
 ) -> list[LabelledSeries]:
     """Series with one label each; see `stream_labelled_series`."""
-    read = stream_labelled_series(path, format=format, label_column=label_column, labelled=labelled, times=times)
-    return list(read)
+    how: dict[str, Any] = {"format": format, "label_column": label_column, "labelled": labelled}
+    return list(stream_labelled_series(path, **how, times=times, decision=decision))
 
 
 def stream_labelled_series(
@@ -75,6 +77,7 @@ def stream_labelled_series(
     label_column: str | int | None = None,
     labelled: bool = True,
     times: TimeReading = AS_IT_IS,
+    decision: str | None = None,
 ) -> Iterator[LabelledSeries]:
     """Series with one label each, one at a time.
 
@@ -84,6 +87,7 @@ def stream_labelled_series(
         label_column: "numbers": the label's column, a name or a position from 1.
         labelled: whether every series must have a label; if not, one that is there is read all the same.
         times: "numbers" and "ts": how the times are read.
+        decision: what the labels are to be, "class", "labels" or "number"; a file that says otherwise is an error.
 
     Raises:
         SettingsError: an unknown format, or `label_column` for a format without columns.
@@ -94,11 +98,12 @@ def stream_labelled_series(
     if label_column is not None and kind != "numbers":
         raise SettingsError(f"A file in format {kind!r} has no columns to name; label_column is for 'numbers'.")
     if kind in ("ucr", "npy"):
-        _check_has_times(kind, times)
+        refuse_times(kind, times)
     if kind == "ts":
-        return _read_ts(path, labelled, times)
+        found = ts_files.labelled_series(path, labelled, decision, times)
+        return (LabelledSeries(one.values, label, one.times, one.step) for one, label in found)
     if kind == "ucr":
-        return (_ucr_row(row, path, line) for line, row in filled_lines(path))
+        return _ucr_rows(path)
     if kind == "npy":
         return (LabelledSeries(*pair) for pair in arrays.labelled_arrays(path, labelled))
     return (LabelledSeries(*pair) for pair in number_tables.labelled_rows(path, label_column, labelled, times))
@@ -133,7 +138,7 @@ def stream_tagged_series(
     if kind == "numbers":
         return (TaggedSeries(*pair) for pair in number_tables.tagged_steps(path, label_column, labelled, times))
     if kind == "npy":
-        _check_has_times(kind, times)
+        refuse_times(kind, times)
         return (TaggedSeries(*pair) for pair in arrays.tagged_arrays(path, labelled))
     raise SettingsError(f"Format {kind!r} has one label a series, not one a step; use 'numbers' or 'npy'.")
 
@@ -160,15 +165,10 @@ def read_timed_histories(
     if kind == "numbers":
         return [number_tables.steps(path, times)]
     if kind == "npy":
-        _check_has_times(kind, times)
+        refuse_times(kind, times)
         return [History(values) for values in arrays.histories(path)]
     examples = read_labelled_series(path, format=kind, labelled=False, times=times)
     return [History(example.values, example.times, example.step) for example in examples]
-
-
-def _check_has_times(kind: str, times: TimeReading) -> None:
-    if given := times.given():
-        raise SettingsError(f"A file in format {kind!r} has no times; {', '.join(given)}: for 'numbers' and 'ts'.")
 
 
 def _format(path: str | Path, format: str | None) -> str:
@@ -179,109 +179,24 @@ def _format(path: str | Path, format: str | None) -> str:
     return kind
 
 
-def _ucr_row(row: str, path: str | Path, line: int) -> LabelledSeries:
-    label, *cells = row.replace(",", " ").split()
-    if not cells:
-        raise DataError(f"expected a label and numbers, but got {row.strip()[:40]!r}.", path=path, line=line)
-    return LabelledSeries(stacked([values_of(cells, path, line)], path, line), canonical_label(label))
+def _ucr_rows(path: str | Path) -> Iterator[LabelledSeries]:
+    padded = False
+    for line, row in filled_lines(path):
+        label, *cells = _ucr_cells(row)
+        if not cells:
+            raise DataError(f"expected a label and numbers, but got {row.strip()[:40]!r}.", path=path, line=line)
+        length = len(cells)
+        while length and cells[length - 1].strip().lower() in ("", "nan"):
+            length -= 1
+        if length < len(cells) and not padded:
+            padded = True
+            logger.info("%s, line %d: NaN at the end of a series is its end", path, line)
+        if not length:
+            raise DataError("expected numbers after the label, but all are missing.", path=path, line=line)
+        yield LabelledSeries(values_of(cells[:length], path, line)[:, None], canonical_label(label))
 
 
-class _Header(NamedTuple):
-    """What the `@` lines say."""
-
-    labelled: bool | None = None
-    classes: frozenset[str] = frozenset()
-    timed: bool = False
-
-
-def _read_ts(path: str | Path, labelled: bool, times: TimeReading) -> Iterator[LabelledSeries]:
-    header, rows = _ts_header(read_lines(path), path)
-    has_labels = header.labelled if header.labelled is not None else True
-    if labelled and not has_labels:
-        raise DataError("its header says @classLabel false, but every series needs a class.", path=path)
-    if not header.timed:
-        _check_has_times("ts", times)
-    first: tuple[int, int] | None = None
-    step: Step | None = None
-    for line, row in _without_blank(rows, path):
-        cut = pairs.parts(row.strip()) if header.timed else row.strip().split(":")
-        *parts, label = cut if has_labels else [*cut, ""]
-        if not parts:
-            reason = f"expected values, a colon and a label, but got {row.strip()[:40]!r}."
-            raise DataError(reason, path=path, line=line)
-        first = first or (line, len(parts))
-        if len(parts) != first[1]:
-            reason = f"expected {first[1]} dimensions, as in line {first[0]}, but got {len(parts)}."
-            raise DataError(reason, path=path, line=line)
-        if header.timed:
-            series = pairs.series(parts, path, line, times, step)
-            step = step or series.step
-        else:
-            values = [values_of(_cells(part), path, line, number) for number, part in enumerate(parts, start=1)]
-            series = History(stacked(values, path, line))
-        yield LabelledSeries(
-            series.values, _ts_label(label, header, path, line) if has_labels else None, series.times, series.step
-        )
-    if first is None:
-        raise DataError("the file has a header but no series.", path=path)
-
-
-def _cells(part: str) -> Sequence[str]:
-    return part.split(",") if part.strip() else ()
-
-
-def _ts_label(text: str, header: _Header, path: str | Path, line: int) -> str:
-    label = text.strip()
-    if not label:
-        raise DataError("the label is empty.", path=path, line=line)
-    if header.classes and label not in header.classes:
-        hint = nearest(label, header.classes).strip()
-        raise DataError(f"the header's @classLabel does not name the class {label!r}.", path=path, line=line, hint=hint)
-    return label
-
-
-def _ts_header(lines: Iterator[tuple[int, str]], path: str | Path) -> tuple[_Header, Iterable[tuple[int, str]]]:
-    """What stands above the data, and the data's lines; a file without `@` lines is all data."""
-    header, at_lines = _Header(), 0
-    for line, text in lines:
-        words = text.split()
-        if not words or words[0].startswith("#"):
-            continue
-        key = words[0].lower()
-        if key == "@data":
-            return header, lines
-        if not key.startswith("@"):
-            if at_lines:
-                raise DataError("expected @data before the first series.", path=path, line=line)
-            return header, _chained((line, text), lines)
-        at_lines += 1
-        header = _read_key(header, key, words[1:], path, line)
-    raise DataError("expected series after @data, but the file ends in its header.", path=path)
-
-
-def _read_key(header: _Header, key: str, words: Sequence[str], path: str | Path, line: int) -> _Header:
-    says = words[0].lower() if words else ""
-    if key == "@timestamps" and says == "true":
-        return header._replace(timed=True)
-    if key == "@classlabel":
-        if says not in ("true", "false"):
-            reason = f"expected true or false after @classLabel, but got {' '.join(words)[:40]!r}."
-            raise DataError(reason, path=path, line=line)
-        return header._replace(labelled=says == "true", classes=frozenset(words[1:]))
-    return header
-
-
-def _chained(first: tuple[int, str], rest: Iterator[tuple[int, str]]) -> Iterator[tuple[int, str]]:
-    yield first
-    yield from rest
-
-
-def _without_blank(rows: Iterable[tuple[int, str]], path: str | Path) -> Iterator[tuple[int, str]]:
-    blank = math.inf
-    for line, row in rows:
-        if not row.strip():
-            blank = min(blank, line)
-        elif blank < line:
-            raise DataError("expected a series, but the line is blank.", path=path, line=int(blank), hint="Remove it.")
-        else:
-            yield line, row
+def _ucr_cells(row: str) -> list[str]:
+    """The cells of a row: what is missing between two tabs, commas or semicolons is an empty one."""
+    row = row.strip(" \r")
+    return row.split(next((mark for mark in "\t;," if mark in row), None))

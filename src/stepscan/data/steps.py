@@ -50,6 +50,12 @@ class TimeReading(NamedTuple):
         return [option for option, value in named.items() if value]
 
 
+def refuse_times(kind: str, times: TimeReading) -> None:
+    """Raise a `SettingsError` if something is asked of the times of a file that has none."""
+    if given := times.given():
+        raise SettingsError(f"A file in format {kind!r} has no times; {', '.join(given)}: for 'numbers' and 'ts'.")
+
+
 class Step(NamedTuple):
     """`size` units: billionths of a second ("time") or of one ("number"), months, or business days (1)."""
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from stepscan.data.reading import Files, Reading, read_examples, reading_of
+from stepscan.data.reading import Files, Reading, read_examples, read_validation
 from stepscan.errors import DataError, SettingsError, StepscanError, nearest
 from stepscan.estimators.base import ESTIMATORS, Estimator
 from stepscan.estimators.classifier import Classifier
@@ -121,10 +121,7 @@ def read_for(
     step = getattr(examples[0], "step", None)
     if step is not None:
         estimator.step = str(step)
-    if not valid_files:
-        return examples, None
-    reading = reading_for(estimator, reading)
-    return examples, read_examples(estimator.task, valid_files, reading_of(valid_files, reading))
+    return examples, read_validation(estimator.task, valid_files, reading_for(estimator, reading), examples)
 
 
 def fit_on(estimator: Any, examples: tuple[Any, ...], validation: tuple[Any, ...] | None, files: Files) -> None:

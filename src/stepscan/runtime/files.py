@@ -108,7 +108,7 @@ def evaluate(
         raise SettingsError(f"--dynamic and --horizon are of models that generate, but this one is for {model.task}")
     if bleu_tokenize is not None and model.task != "translate":
         raise SettingsError(f"--bleu-tokenize is for models that translate, but this one is for {model.task}")
-    examples = read_examples(model.task, files, reading_for(model, reading))
+    examples = read_examples(model.task, files, reading_for(model, reading), known=_labels_of(model))
     options = {"dynamic": dynamic, "horizon": horizon, "bleu_tokenize": bleu_tokenize}
     figures = model.metrics(*examples, **{name: value for name, value in options.items() if value})
     return {"task": model.task, "file": ", ".join(map(str, files)), **figures, **skipped(reading)}
@@ -125,7 +125,7 @@ def evaluate_lines(
     if model.task == "generate" and is_arrow(files[0]):
         examples: tuple[Any, ...] = (read_texts(files[0], bad_lines=reading.bad_lines),)
     else:
-        examples = read_examples(model.task, files, reading_for(model, reading))
+        examples = read_examples(model.task, files, reading_for(model, reading), known=_labels_of(model))
     if isinstance(examples[0], str):
         examples = ([line.removesuffix("\n") for line in split_lines(examples[0])],)
     for place, (found, symbols) in enumerate(model.log_probabilities(*examples), start=1):
@@ -137,6 +137,11 @@ def reading_for(model: Any, reading: Reading) -> Reading:
     if model.task == "generate":
         return reading._replace(step=getattr(model, "step", ""))  # a model of text has none
     return reading._replace(decision=model.decision) if model.task == "classify" else reading
+
+
+def _labels_of(model: Any) -> list[Any]:
+    """The classes or labels that a classifier knows."""
+    return model.classes_.tolist() if model.task == "classify" and model.decision != "number" else []
 
 
 def skipped(reading: Reading) -> dict[str, int]:
