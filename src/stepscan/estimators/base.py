@@ -23,11 +23,10 @@ from stepscan.estimators.initialisation import set_vectors, take_weights
 from stepscan.estimators.networks import Network
 from stepscan.registry import describe
 from stepscan.runtime.model import Using
-from stepscan.runtime.settings import check_names
+from stepscan.runtime.settings import OF_A_RUN
 from stepscan.training.loop import Task, Trainer
 from stepscan.training.memory import check_memory
 from stepscan.training.progress import Bar, Silence
-from stepscan.training.resuming import OF_A_RUN
 from stepscan.training.settings import ModelSettings, TrainingSettings, validated
 
 ESTIMATORS: dict[str, type[Estimator]] = {}  # task → class; each class enters itself
@@ -152,7 +151,6 @@ class Estimator(Using, BaseEstimator):
 
     @classmethod
     def _from_folder(cls, folder: ModelFolder) -> Self:
-        check_names(folder.settings, folder.task, cls.__name__)
         if not isinstance(folder.model, cls.pattern):
             raise SettingsError(f"the task is {folder.task!r}, but the model is a {type(folder.model).__name__}")
         estimator = cls(**folder.settings)
@@ -257,7 +255,7 @@ class Estimator(Using, BaseEstimator):
         check_savable(task.model)
         check_memory(task.model, getattr(task.batches, "places", 0))
         self._begin_with(task.model)
-        identity = {**self._kept_settings(), "model": describe(task.model)}
+        identity = {**self._kept_settings(), "device": settings.device, "model": describe(task.model)}
         self.history_ = Trainer(task, settings, Bar() if self.verbose else Silence(), identity).run()
         self.model_ = task.model.cpu()
 

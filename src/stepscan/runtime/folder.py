@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from stepscan.errors import ModelFormatError, UnsupportedLayer
+from stepscan.errors import ModelFormatError, SettingsError, UnsupportedLayer
 from stepscan.runtime.configuration import read_config
 from stepscan.runtime.outline import PatternOutline, Tensors, outline, shown
+from stepscan.runtime.settings import SETTINGS, of_the_model
 from stepscan.runtime.tensor_file import expanded, read_tensors
 from stepscan.runtime.untrusted import parsed, read_json, read_text
 
@@ -100,13 +101,12 @@ def read_folder(path: str | Path, needs: Callable[[Any], Needs] = needs) -> Runt
     path = Path(path)
     config = read_config(path)
     needed = _needed(path / "config.json", config, needs)
+    settings = _settings(path / "config.json", config)
     weights = config.get("weights", "float32")
     tensors = read_tensors(path / "model.safetensors", needed.tensors, weights)
     tokenizers = {name: _read_tokenizer(path / f"{name}.json", size) for name, size in needed.vocabularies.items()}
     labels = None if needed.labels is None else _read_labels(path / "labels.json", needed.labels)
-    return RuntimeFolder(
-        path, config["task"], config["settings"], config["model"], weights, tensors, tokenizers, labels
-    )
+    return RuntimeFolder(path, config["task"], settings, config["model"], weights, tensors, tokenizers, labels)
 
 
 # What config.json asks for --------------------------------------------------------------------------------------------
@@ -122,6 +122,16 @@ def _needed(path: Path, config: dict[str, Any], needs: Callable[[Any], Needs]) -
         raise ModelFormatError(f"{path}: 'model' cannot be built: {reason}") from error
     _check_agreement(path, config, found)
     return found
+
+
+def _settings(path: Path, config: dict[str, Any]) -> dict[str, Any]:
+    """The settings of the model; those of an unknown task, which nothing can load, are empty."""
+    if config["task"] not in SETTINGS:
+        return {}
+    try:
+        return of_the_model(config["settings"], config["task"])
+    except SettingsError as error:
+        raise ModelFormatError(f"{path}: {error}") from None
 
 
 def _check_agreement(path: Path, config: dict[str, Any], found: Needs) -> None:

@@ -15,7 +15,6 @@ from stepscan.errors import ModelFormatError, SettingsError, nearest
 from stepscan.runtime.folder import RuntimeFolder, expanded, read_folder
 from stepscan.runtime.layers import Options
 from stepscan.runtime.networks.building import build_network
-from stepscan.runtime.settings import check_names, check_use
 
 if TYPE_CHECKING:
     from stepscan.data.tokenizers import TextTokenizer
@@ -121,11 +120,6 @@ def load_model(path: str | Path, weights: str | None = None, threads: int = 1) -
     folder = read_folder(path)
     options = Options(weights or folder.weights, threads)
     kind = _kind(Path(path), folder.task)
-    try:
-        check_names(folder.settings, folder.task, kind.__name__)
-        check_use(folder.settings)
-    except SettingsError as error:
-        raise ModelFormatError(f"{Path(path) / 'config.json'}: {error}") from None
     return kind(
         folder=folder,
         network_=build_network(folder.model, expanded(folder.tensors), options),

@@ -15,12 +15,14 @@ from stepscan.runtime.error_rates import symbol_error_rate, text_error_rate
 from stepscan.runtime.examples import checked_texts, paired
 from stepscan.runtime.model import RuntimeModel, Using
 from stepscan.runtime.probabilities import nats
+from stepscan.runtime.settings import check_use
 from stepscan.state import State
 
 if TYPE_CHECKING:
     from stepscan.data.tokenizers import TextTokenizer
 
-_TOGETHER = 32  # texts that are translated in one batch
+_TOGETHER = 32  # texts that are translated in one batch, …
+_SCORES = 2**23  # … fewer where their beams have more scores in one step
 
 
 class Translation(NamedTuple):
@@ -83,12 +85,15 @@ class Translating(Using):
         begins with `prefix`, which counts neither as symbols nor in the log-probability.
         """
         self._check_usable()
+        penalties = {"length_penalty": self.length_penalty, "coverage_penalty": self.coverage_penalty}
+        check_use({"beam_width": self.beam_width, "n_best": n_best, **penalties})
         tokenizer = self.tokenizers_["tokenizer"]
         ids = self._encode(checked_texts(sources), self._source_tokenizer)
         begun = tokenizer.encode(checked_texts([prefix], "prefix")[0])
         limits = Limits(n_best, minimum_length, maximum_length, begun)
         found: list[list[Translation]] = [[] for _ in ids]
-        for chosen in by_length([len(row) for row in ids], _TOGETHER):
+        scores = max(self.beam_width, n_best) * len(tokenizer)  # of one text in one step
+        for chosen in by_length([len(row) for row in ids], min(_TOGETHER, max(1, _SCORES // scores))):
             several = self._decode([ids[i] for i in chosen], limits)
             for index, hypotheses in zip(chosen, several, strict=True):
                 found[index] = [
