@@ -33,7 +33,6 @@ _PATTERNS = {
     "tag": ("transducer", "crf_transducer"),
     "translate": ("conditioned_generator",),
 }
-_BYTES = 260  # symbols where bytes are, four special ones with them
 _LARGEST = 2**28  # bytes, of any file but the configuration and the weights
 
 
@@ -151,42 +150,14 @@ def _check_agreement(path: Path, config: dict[str, Any], found: Needs) -> None:
 
 
 def _read_tokenizer(path: Path, size: int) -> TextTokenizer:
-    from tokenizers import Tokenizer  # a model of numbers does without
+    from stepscan.data.tokenizers import TextTokenizer  # a model of numbers does without
 
-    from stepscan.data.tokenizers import TextTokenizer
-
-    text = read_text(path, _LARGEST)
-    try:
-        found = Tokenizer.from_str(text)
-        _check_plain(found)
-        tokenizer = TextTokenizer(found)
-    except BaseException as error:  # tokenizers raises nothing more precise, and its panics are no Exceptions
-        if isinstance(error, KeyboardInterrupt | SystemExit):
-            raise
-        reason = "".join(letter for letter in str(error)[:300] if letter.isprintable())
-        raise ModelFormatError(f"{path}: expected a tokenizer, but: {reason}.") from None
-    if tokenizer.kind == "byte" and len(tokenizer) != _BYTES:
-        raise ModelFormatError(f"{path}: expected {_BYTES} symbols for a tokenizer of bytes, got {len(tokenizer)}")
+    tokenizer = TextTokenizer.load(path)
     if len(tokenizer) != size:
         raise ModelFormatError(
             f"{path} is not of this model: it has {len(tokenizer)} symbols, but config.json has an embedding of {size}"
         )
     return tokenizer
-
-
-def _check_plain(tokenizer: Any) -> None:
-    """Raise if it does what none of ours does, such as padding with an id that no embedding has."""
-    for part in ("padding", "truncation", "post_processor"):
-        if getattr(tokenizer, part) is not None:
-            raise ModelFormatError(f"it has {part}, which Stepscan's have not")
-    model = tokenizer.model
-    kind, unknown = type(model).__name__, getattr(model, "unk_token", None)
-    if (kind, unknown) not in (("WordLevel", "<unk>"), ("BPE", None)):
-        raise ModelFormatError(
-            f"it is a {kind} whose unknown token is {unknown!r}; expected WordLevel with '<unk>', or BPE"
-        )
-    if kind == "BPE" and model.dropout:
-        raise ModelFormatError("its dropout would make it give other ids each time")
 
 
 def _read_labels(path: Path, count: int) -> list[Any]:
