@@ -12,8 +12,11 @@ from typing import Any, Protocol
 import numpy as np
 
 from stepscan.errors import SettingsError
-from stepscan.runtime.examples import listed, of_one_kind
+from stepscan.runtime.examples import label_array, listed, of_one_kind
+from stepscan.runtime.outline import shown
 from stepscan.runtime.probabilities import sigmoid, softmax
+
+_LARGEST = float(np.finfo(np.float32).max)
 
 
 class Decision(Protocol):
@@ -75,7 +78,7 @@ class OneClass:
         return np.array([number[label] for label in y], dtype=np.int64)
 
     def decided(self, scores: np.ndarray, labels: Any) -> np.ndarray:
-        return np.array(labels)[scores.argmax(axis=1)]
+        return label_array(labels)[scores.argmax(axis=1)]
 
     def probabilities(self, scores: np.ndarray) -> np.ndarray:
         return softmax(scores)
@@ -90,11 +93,13 @@ class OneClass:
     def metrics(self, true: Sequence[Any], found: Any) -> dict[str, Any]:
         from sklearn.metrics import f1_score
 
-        f1 = f1_score(true, found, average="macro", zero_division=0)
+        place = {label: index for index, label in enumerate(sorted({*true, *found}))}
+        codes = ([place[label] for label in labels] for labels in (true, found))  # as strings they would be cut
+        f1 = f1_score(*codes, average="macro", zero_division=0)
         return {"accuracy": self.score(true, found, None), "macro_f1": float(f1)}
 
     def score(self, true: Sequence[Any], found: Any, weights: Sequence[float] | None) -> float:
-        return float(np.average(np.asarray(true) == np.asarray(found), weights=weights))
+        return float(np.average([a == b for a, b in zip(true, found, strict=True)], weights=weights))
 
     def log_probability(self, scores: np.ndarray, true: Any, labels: Any) -> tuple[float, int]:
         probability = self.probabilities(scores[None])[0][labels.index(true)] if true in labels else 0.0
@@ -190,8 +195,12 @@ class Number:
     def checked(self, y: Iterable[Any]) -> list[Any]:
         found = [value.item() if isinstance(value, np.generic) else value for value in listed(y)]
         for number, value in enumerate(found, start=1):
-            if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-                raise SettingsError(f"with decision 'number' each answer is a finite number, but {number} is {value!r}")
+            is_number = isinstance(value, int | float) and not isinstance(value, bool)
+            if not (is_number and abs(value) <= _LARGEST):
+                raise SettingsError(
+                    f"with decision 'number' each answer is a finite number of at most {_LARGEST:.2g}, but {number} is "
+                    f"{shown(value)}"
+                )
         return [float(value) for value in found]
 
     def labels(self, train: Sequence[Any], valid: Sequence[Any]) -> None:

@@ -17,6 +17,7 @@ import numpy as np
 
 from stepscan.errors import ModelFormatError, SettingsError, UnsupportedLayer
 from stepscan.runtime.configuration import read_config
+from stepscan.runtime.examples import label_kind, label_problem
 from stepscan.runtime.outline import PatternOutline, Tensors, outline, shown
 from stepscan.runtime.settings import SETTINGS, of_the_model
 from stepscan.runtime.tensor_file import expanded, read_tensors
@@ -164,20 +165,17 @@ def _read_labels(path: Path, count: int) -> list[Any]:
     labels = read_json(path, _LARGEST)
     if not isinstance(labels, list) or len(labels) != count:
         raise ModelFormatError(f"{path}: expected a list of {count} labels, as in config.json, got {_counted(labels)}")
-    if not any(all(isinstance(label, kind) for label in labels) for kind in (str, int)):
+    kinds = {label_kind(label) for label in labels}
+    if len(kinds) > 1 or None in kinds:
         raise ModelFormatError(
             f"{path}: expected labels that are all strings or all whole numbers, got {shown(labels)}"
         )
     if len(set(labels)) != count:
         twice = Counter(labels).most_common(1)[0][0]
         raise ModelFormatError(f"{path}: the label {shown(twice)} stands there twice")
-    if halves := [label for label in labels if isinstance(label, str) and not _is_unicode(label)]:
-        raise ModelFormatError(f"{path}: the label {shown(halves[0])} is not valid Unicode (half a surrogate pair)")
+    if wrong := next((label for label in labels if label_problem(label)), None):
+        raise ModelFormatError(f"{path}: the label {shown(wrong)} {label_problem(wrong)}")
     return labels
-
-
-def _is_unicode(text: str) -> bool:
-    return not any("\ud800" <= letter <= "\udfff" for letter in text)
 
 
 def _counted(labels: Any) -> str:

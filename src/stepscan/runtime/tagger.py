@@ -11,7 +11,7 @@ import numpy as np
 
 from stepscan.errors import SettingsError
 from stepscan.runtime.batches import Words, by_length, pad
-from stepscan.runtime.examples import check_known, checked_texts, listed, paired
+from stepscan.runtime.examples import check_known, checked_texts, label_array, listed, paired
 from stepscan.runtime.model import RuntimeModel, Using
 from stepscan.runtime.series import are_numbers, checked_series
 from stepscan.runtime.spans import are_spans, span_scores
@@ -32,12 +32,13 @@ class Tagging(Using):
     @property
     def classes_(self) -> np.ndarray:
         """The tags, sorted: the columns of `predict_proba`."""
-        return np.array(self.labels_)
+        return label_array(self.labels_ or [])
 
     def predict(self, X: Sequence[Sentence]) -> list[list[str]]:
         """The most probable tag of each token; with a CRF, the most probable tags of the whole sentence."""
         self._check_usable()
-        return [self.classes_[found].tolist() for found in self._found(X, self.network_.decide)]
+        classes = self.classes_
+        return [classes[found].tolist() for found in self._found(X, self.network_.decide)]
 
     def answers(self, X: Sequence[Sentence]) -> list[dict[str, Any]]:
         """What `stepscan predict` says of each sentence: `tokens` (of a series, each step's numbers) and `tags`."""
