@@ -22,7 +22,7 @@ from stepscan.estimators.folder import ModelFolder, check_savable, read_folder, 
 from stepscan.estimators.initialisation import set_vectors, take_weights
 from stepscan.estimators.networks import Network
 from stepscan.registry import describe
-from stepscan.runtime.model import Using
+from stepscan.runtime.model import Using, check_inputs
 from stepscan.runtime.settings import OF_A_RUN
 from stepscan.training.loop import Task, Trainer
 from stepscan.training.memory import check_memory
@@ -144,6 +144,7 @@ class Estimator(Using, BaseEstimator):
             raise ModelFormatError(f"{path}: unknown task {folder.task!r}.{nearest(folder.task, ESTIMATORS)}")
         if not issubclass(kind, cls):
             raise ModelFormatError(f"{path} holds a {kind.__name__}, not a {cls.__name__}; use stepscan.load")
+        check_inputs(path, folder.task, describe(folder.model))
         try:
             return kind._from_folder(folder)
         except SettingsError as error:

@@ -25,6 +25,10 @@ _KINDS = {  # task → module and class, imported when such a model is loaded
     "tag": ("tagger", "Tagger"),
     "translate": ("translator", "Translator"),
 }
+_UNREAD = {  # task → inputs that its models have no way to read
+    "classify": (None, "word_and_character_embedding"),
+    "tag": (None,),
+}
 
 
 class Using:
@@ -120,6 +124,7 @@ def load_model(path: str | Path, weights: str | None = None, threads: int = 1) -
     folder = read_folder(path)
     options = Options(weights or folder.weights, threads)
     kind = _kind(Path(path), folder.task)
+    check_inputs(path, folder.task, folder.model)
     return kind(
         folder=folder,
         network_=build_network(folder.model, expanded(folder.tensors), options),
@@ -129,6 +134,22 @@ def load_model(path: str | Path, weights: str | None = None, threads: int = 1) -
         threads=threads,
         **_of_use(kind, folder.settings),
     )
+
+
+def check_inputs(path: str | Path, task: str, description: dict[str, Any]) -> None:
+    """Raise unless models of the task read what a described pattern reads.
+
+    Raises:
+        ModelFormatError: the pattern has no embedding, or one of another task.
+    """
+    [arguments] = description.values()
+    embedding = arguments.get("embedding")
+    name = None if embedding is None else next(iter(embedding))
+    if name in _UNREAD.get(task, ()):
+        raise ModelFormatError(
+            f"{Path(path) / 'config.json'}: expected a model to {task} that reads symbols or numbers, "
+            f"got the embedding {name or 'null'}"
+        )
 
 
 def _kind(path: Path, task: str) -> Any:
