@@ -6,7 +6,9 @@
 namespace stepscan {
 namespace {
 
-void copy(const float* from, float* to, long size) { std::memcpy(to, from, (size_t)size * sizeof(float)); }
+void copy(const float* from, float* to, long size) {
+  if (size) std::memcpy(to, from, (size_t)size * sizeof(float));  // of nothing, either may be null
+}
 void copy_rows(const float* from, long from_stride, float* to, long to_stride, long rows, long size) {
   for (long r = 0; r < rows; r++) copy(from + r * from_stride, to + r * to_stride, size);
 }
@@ -365,7 +367,7 @@ void step(const Layer& layer, long n, Places x, Places states, Places y, int thr
 }
 
 Stream::Stream(LayerPointer given) : layer(std::move(given)), state_(layer->state), scratch_(layer->step_floats(1)) {
-  std::memset(state(), 0, bytes());
+  if (bytes()) std::memset(state(), 0, bytes());
 }
 void Stream::push(const float* x, long T, float* y, int threads) {
   Barrier barrier;
