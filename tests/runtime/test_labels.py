@@ -116,8 +116,10 @@ def test_whole_numbers_stay_numbers():
 
 @pytest.mark.parametrize("value", [1e300, 10**400, float("nan"), -float("inf"), True, "1", None])
 def test_numbers_that_are_too_large(value):
-    with pytest.raises(ss.SettingsError, match=r"each answer is a finite number of at most 3.4e\+38, but 2 is "):
+    with pytest.raises(ss.SettingsError, match="each answer is a finite number, but 2 is "):
         DECISIONS["number"].checked([1.0, value])
+    with pytest.raises(ss.SettingsError, match=r"but 1 is 1e\+300, and float32 holds at most 3.4e\+38"):
+        DECISIONS["number"].checked([1e300])
 
 
 LABELS = {

@@ -197,9 +197,9 @@ class Number:
         for number, value in enumerate(found, start=1):
             is_number = isinstance(value, int | float) and not isinstance(value, bool)
             if not (is_number and abs(value) <= _LARGEST):
+                hint = f", and float32 holds at most {_LARGEST:.2g}" if is_number and abs(value) > _LARGEST else ""
                 raise SettingsError(
-                    f"with decision 'number' each answer is a finite number of at most {_LARGEST:.2g}, but {number} is "
-                    f"{shown(value)}"
+                    f"with decision 'number' each answer is a finite number, but {number} is {shown(value)}{hint}"
                 )
         return [float(value) for value in found]
 
