@@ -143,7 +143,9 @@ def check_inputs(path: str | Path, task: str, description: dict[str, Any]) -> No
         ModelFormatError: the pattern has no embedding, or one of another task.
     """
     [arguments] = description.values()
-    embedding = arguments.get("embedding")
+    if "embedding" not in arguments:
+        return  # a user's own pattern
+    embedding = arguments["embedding"]
     name = None if embedding is None else next(iter(embedding))
     if name in _UNREAD.get(task, ()):
         raise ModelFormatError(
