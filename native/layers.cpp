@@ -154,7 +154,7 @@ class Stack : public Layer {
  public:
   explicit Stack(std::vector<LayerPointer> layers)
       : Layer(layers.front()->input, layers.back()->output, total(layers), all(layers, [](const LayerPointer& l) { return l->causal; }),
-              all(layers, [](const LayerPointer& l) { return l->pointwise; })),
+              false),  // its readout is its own, from its own state, whatever its layers are
         layers_(std::move(layers)) {
     for (const LayerPointer& layer : layers_) widest_ = std::max(widest_, layer->output);
   }

@@ -14,13 +14,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from stepscan.decoding import Sampler
 from stepscan.errors import StepscanError
 from stepscan.kernels import native
+from stepscan.registry import build
 from stepscan.runtime.layers import FORMATS, Layer, Linear, Options, build_layer
 from stepscan.runtime.networks.building import build_network
 from stepscan.runtime.outline import outline
+from stepscan.sequences import Sequences
 
 pytestmark = pytest.mark.skipif(native.library is None, reason="needs the native library")
 
@@ -173,3 +176,29 @@ def test_int8_of_what_is_not_finite():
     found = linear(np.array([[1, np.inf, 1], [1, 2, 3], [np.nan, 1, 1], [-np.inf, np.inf, 0]], np.float32))
     assert np.isnan(found[[0, 2, 3]]).all()
     np.testing.assert_allclose(found[1], 6, rtol=1e-4)
+
+
+LINEAR, NORM = {"linear": {"input_size": 2, "output_size": 2}}, {"layer_norm": {"size": 2}}
+
+
+@pytest.mark.parametrize(
+    "top",
+    [{"stack": [LINEAR]}, {"stack": [NORM, LINEAR]}, {"weight_drop": {"layer": LINEAR, "p": 0.1, "name": "weight"}}],
+    ids=["stack", "stack of two", "weight_drop"],
+)
+def test_a_stack_reads_out_of_a_state_that_is_there(top):
+    """Of pointwise layers around pointwise layers it read memory behind the state."""
+    draw, description = random.Random(0), {"stack": [LINEAR, NORM, top]}
+    numbers = np.random.default_rng(0)
+    tensors = {
+        name: numbers.normal(size=one.shape).astype(np.float32) for name, one in outline(description).tensors.items()
+    }
+    built = build_layer(description, tensors, "", Options())
+    for _ in range(5):
+        check(built, draw)
+    outputs, _, said = scanned(built, numbers.normal(size=(2, 3, 2)), [3, 0])
+    np.testing.assert_allclose(said[0], outputs[0, 2], rtol=1e-5)
+    whole = build(description).eval()
+    whole.load_state_dict({name: torch.from_numpy(array) for name, array in tensors.items()})
+    empty = whole.readout(whole.scan(Sequences(torch.zeros(1, 0, 2), torch.tensor([0])))[1])
+    np.testing.assert_allclose(said[1], empty[0].detach().numpy(), atol=1e-6)
