@@ -26,13 +26,13 @@ errors: $(VENV)/dev.stamp     ## docs/errors.md, out of what the tests of wrong 
 
 sanitize: $(VENV)/dev.stamp    ## the kernels' own tests: plain, with address and undefined-behaviour, with thread sanitizer;
                                ## and hostile model folders on a library with the address and undefined-behaviour sanitizers
-	for kind in "" address,undefined thread; do \
+	for kind in "" address,undefined,float-cast-overflow thread; do \
 	  cmake -S native -B build/tests-$$kind -DSTEPSCAN_TESTS=ON -DSTEPSCAN_SANITIZE=$$kind > /dev/null && \
 	  cmake --build build/tests-$$kind --parallel 2 && \
 	  build/tests-$$kind/test_kernels && build/tests-$$kind/test_layers || exit 1; \
 	done
 	$(BIN)/python -m pip install --quiet nanobind
-	cmake -S native -B build/sanitized -DPython_EXECUTABLE=$(abspath $(BIN))/python -DSTEPSCAN_SANITIZE=address,undefined > /dev/null
+	cmake -S native -B build/sanitized -DPython_EXECUTABLE=$(abspath $(BIN))/python -DSTEPSCAN_SANITIZE=address,undefined,float-cast-overflow > /dev/null
 	cmake --build build/sanitized --parallel 2
 	LD_PRELOAD="$$(c++ -print-file-name=libasan.so) $$(c++ -print-file-name=libubsan.so)" ASAN_OPTIONS=detect_leaks=0 \
 	  $(BIN)/python tests/hostile/sanitized.py build/sanitized/_native*.so

@@ -211,8 +211,8 @@ NB_MODULE(_native, m) {
         nb::gil_scoped_release release;
         return stream.push(x.data(), T, y.data(), threads);
       })
-      .def("read", [](const Stream& stream, Address to) { std::memcpy(at(to), stream.state(), stream.bytes()); })
-      .def("write", [](Stream& stream, Address from) { std::memmove(stream.state(), at(from), stream.bytes()); })
+      .def("read", [](const Stream& stream, Address to) { if (stream.bytes()) std::memcpy(at(to), stream.state(), stream.bytes()); })
+      .def("write", [](Stream& stream, Address from) { if (stream.bytes()) std::memcpy(stream.state(), at(from), stream.bytes()); })
       .def_prop_ro("address", [](const Stream& stream) { return (Address)stream.state(); });
   // one item of each stream: x [n, I] → y [n, O]
   m.def("push_many", [](const std::vector<Stream*>& streams, Address x, Address y, int threads) {

@@ -25,6 +25,10 @@ INLINE float encode(const float* x, long K, uint8_t* codes) {
   float lane[LANES], top = 0;
   store(lane, most);
   for (int i = 0; i < LANES; i++) top = lane[i] > top || lane[i] != lane[i] ? lane[i] : top;
+  if (top - top != 0) {  // infinite or NaN: so is all that comes of it
+    __builtin_memset(codes, 0, (size_t)(8 * fours(K)));
+    return top - top;
+  }
   bool none = top < 1e-30f;
   Vec inverse = set1(none ? 0.f : 32767.f / top);
   for (long k = 0; k < K; k += LANES) {

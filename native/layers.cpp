@@ -6,7 +6,9 @@
 namespace stepscan {
 namespace {
 
-void copy(const float* from, float* to, long size) { std::memcpy(to, from, (size_t)size * sizeof(float)); }
+void copy(const float* from, float* to, long size) {
+  if (size) std::memcpy(to, from, (size_t)size * sizeof(float));  // of nothing, either may be null
+}
 void copy_rows(const float* from, long from_stride, float* to, long to_stride, long rows, long size) {
   for (long r = 0; r < rows; r++) copy(from + r * from_stride, to + r * to_stride, size);
 }
@@ -152,7 +154,7 @@ class Stack : public Layer {
  public:
   explicit Stack(std::vector<LayerPointer> layers)
       : Layer(layers.front()->input, layers.back()->output, total(layers), all(layers, [](const LayerPointer& l) { return l->causal; }),
-              all(layers, [](const LayerPointer& l) { return l->pointwise; })),
+              false),  // its readout is its own, from its own state, whatever its layers are
         layers_(std::move(layers)) {
     for (const LayerPointer& layer : layers_) widest_ = std::max(widest_, layer->output);
   }
@@ -365,7 +367,7 @@ void step(const Layer& layer, long n, Places x, Places states, Places y, int thr
 }
 
 Stream::Stream(LayerPointer given) : layer(std::move(given)), state_(layer->state), scratch_(layer->step_floats(1)) {
-  std::memset(state(), 0, bytes());
+  if (bytes()) std::memset(state(), 0, bytes());
 }
 bool Stream::push(const float* x, long T, float* y, int threads) {
   Barrier barrier;

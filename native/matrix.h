@@ -7,6 +7,10 @@
 namespace stepscan {
 namespace ISA {
 
+// The format that a product of K numbers is kept in: of more, the 32-bit sums of int8 could overflow.
+constexpr long MOST_DOT = 0x7fffffff / (127 * 255);
+INLINE Format fitting(Format format, long K) { return format == INT8 && K > MOST_DOT ? FLOAT32 : format; }
+
 INLINE size_t floats_of(const Matrix& m) {  // memory of B
   size_t vectors = (size_t)m.panels * m.width * LANES;
   return m.format == INT8 ? vectors * fours(m.K) : m.format == BFLOAT16 ? (vectors * m.K + 1) / 2 : vectors * m.K;
@@ -41,9 +45,10 @@ INLINE void pack_vector(const Matrix& m, long panel, int v, const float* W, long
       const float* w = W + (row + i) * K;
       float top = 0;
       for (long k = 0; i < count && k < K; k++) top = w[k] > top ? w[k] : -w[k] > top ? -w[k] : top;
+      const float up = top < 1e-30f ? 0x1p64f : 1.f;  // a power of two, so that 127 / top is finite and no bit changes
       int sum = 0;
       for (long k = 0; k < 4 * fours(K); k++) {
-        float code = i < count && k < K && top > 0 ? w[k] * (127.f / top) : 0;
+        float code = i < count && k < K && top > 0 ? w[k] * up * (127.f / (top * up)) : 0;
         int whole = (int)((code + 12582912.f) - 12582912.f);  // to the nearest
         to[k / 4 * stride * 4 + i * 4 + k % 4] = (int8_t)whole;
         sum += whole;

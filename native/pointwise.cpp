@@ -18,7 +18,7 @@ long panels_of(long outputs, int* width) {
 Matrix matrix_of(Format format, long inputs, long outputs) {
   int width;
   long panels = panels_of(outputs, &width);
-  return {format, width, inputs, panels, nullptr, nullptr, nullptr, nullptr};
+  return {fitting(format, inputs), width, inputs, panels, nullptr, nullptr, nullptr, nullptr};
 }
 size_t linear_floats(Format format, long inputs, long outputs) {
   Matrix m = matrix_of(format, inputs, outputs);

@@ -101,8 +101,8 @@ struct Recurrent {
   }
   static void carve(Packed* w, Carver& c, bool backward) {
     long vectors = w->units * Cell::gates, outputs = w->panels * vectors * LANES;
-    w->in = {w->format, (int)vectors, w->input, w->panels, nullptr, nullptr, nullptr, nullptr};
-    w->rec = {w->format, (int)vectors, w->hidden, w->panels, nullptr, nullptr, nullptr, nullptr};
+    w->in = {fitting(w->format, w->input), (int)vectors, w->input, w->panels, nullptr, nullptr, nullptr, nullptr};
+    w->rec = {fitting(w->format, w->hidden), (int)vectors, w->hidden, w->panels, nullptr, nullptr, nullptr, nullptr};
     ISA::carve(&w->in, c), ISA::carve(&w->rec, c);
     w->in_back = backward ? c.take(outputs * w->in_panels * w->in_width * LANES) : nullptr;
     w->rec_back = backward ? c.take(outputs * w->hidden_panels * w->hidden_width * LANES) : nullptr;

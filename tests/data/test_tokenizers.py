@@ -11,10 +11,10 @@ import sys
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tokenizers import Tokenizer, models, pre_tokenizers
+from tokenizers import Regex, Tokenizer, models, pre_tokenizers
 
 from stepscan.data.tokenizers import TextTokenizer
-from stepscan.errors import ModelFormatError, SettingsError
+from stepscan.errors import ModelFormatError, SettingsError, StepscanError
 
 KINDS = ("word", "whitespace", "character", "byte", "bpe")
 TEXTS = ["the cat sat on the mat", "The dog's well-made <unk> mat; don't!", "naïve café 日本 😀 <eos>"]
@@ -186,27 +186,99 @@ def test_broken_files_are_named(tmp_path):
     path = tmp_path / "tokenizer.json"
     with pytest.raises(ModelFormatError) as caught:
         TextTokenizer.load(path)
-    assert str(caught.value) == f"{path}: expected a tokenizer, but: No such file or directory (os error 2)."
+    assert str(caught.value).endswith("tokenizer.json is missing")
     TRAINED["word"].save(path)
     whole = path.read_text()
     gap = json.loads(whole)
     gap["model"]["vocab"]["the"] = 1000
     for broken, reason in {
-        "": "EOF while parsing a value",
-        whole[:-40]: "EOF while parsing",
-        "{}": "Model missing",
+        "": "it is not JSON: Expecting value: line 1 column 1 (char 0).",
+        whole[:-40]: "it is not JSON: ",
+        "{}": "expected an object with added_tokens, decoder, model, ",
         json.dumps(gap): "its ids do not count from 0 without a gap.",
     }.items():
         path.write_text(broken)
         with pytest.raises(ModelFormatError) as caught:
             TextTokenizer.load(path)
         assert str(caught.value).startswith(f"{path}: expected a tokenizer, but: {reason}")
-    stranger = Tokenizer(models.WordLevel({"<unk>": 0}, unk_token="<unk>"))
-    for stranger.pre_tokenizer in (pre_tokenizers.Whitespace(), pre_tokenizers.Metaspace()):
-        stranger.save(str(path))
-        with pytest.raises(ModelFormatError) as caught:
+    stranger = json.loads(whole)
+    for splitter in (pre_tokenizers.Whitespace(), pre_tokenizers.Metaspace()):
+        path.write_text(json.dumps({**stranger, "pre_tokenizer": json.loads(splitter.__getstate__())}))
+        with pytest.raises(ModelFormatError, match="it is of no kind that Stepscan knows: it splits text by "):
             TextTokenizer.load(path)
-        assert str(caught.value) == f"{path}: expected a tokenizer, but: it is of no kind that Stepscan knows."
+
+
+def changed(kind, **model):
+    """The file of a trained tokenizer whose model is another."""
+    found = json.loads(TRAINED[kind]._tokenizer.to_str())
+    return json.dumps({**found, "model": {**found["model"], **model}})
+
+
+VOCABULARY = TRAINED["bpe"]._tokenizer.get_vocab()
+MERGES = json.loads(TRAINED["bpe"]._tokenizer.to_str())["model"]["merges"]
+
+
+@pytest.mark.parametrize(
+    ("model", "reason"),
+    [
+        ({"dropout": 0.5}, "dropout of the BPE: expected None, got 0.5"),
+        ({"unk_token": "<unk>"}, "unk_token of the BPE: expected None, got '<unk>'"),
+        ({"continuing_subword_prefix": "a" * 10**6}, "continuing_subword_prefix of the BPE: expected None, got 'aaa"),
+        ({"end_of_word_suffix": "é"}, "end_of_word_suffix of the BPE: expected None, got 'é'"),
+        ({"byte_fallback": True}, "byte_fallback of the BPE: expected False, got True"),
+        ({"fuse_unk": 0}, "fuse_unk of the BPE: expected False, got 0"),
+        ({"ignore_merges": True}, "ignore_merges of the BPE: expected False, got True"),
+        ({"cache_capacity": 2**40}, "expected a BPE with type, dropout, "),
+        ({"merges": None}, "expected a list of merges, got None"),
+        ({"merges": [["a", ""]]}, "expected merges of two pieces of the vocabulary, each pair once, got ['a', '']"),
+        ({"merges": [["q", "x"]]}, "expected merges of two pieces of the vocabulary, each pair once, got ['q', 'x']"),
+        (
+            {"merges": [["a", "b", "c"]]},
+            "expected merges of two pieces of the vocabulary, each pair once, got ['a', 'b",
+        ),
+        ({"merges": [*MERGES, MERGES[0]]}, "expected merges of two pieces of the vocabulary, each pair once"),
+        ({"merges": ["a t"]}, "expected merges of two pieces of the vocabulary, each pair once"),
+        ({"merges": [["<pad", ">"]]}, "expected merges of two pieces of the vocabulary, each pair once"),
+        ({"vocab": {**VOCABULARY, "": len(VOCABULARY)}}, "expected pieces of bytes, got an empty one"),
+        ({"vocab": {**VOCABULARY, "日": len(VOCABULARY)}}, "expected pieces of bytes, got one with '日'"),
+        (
+            {"vocab": {"aa" if token == "a" else token: id for token, id in VOCABULARY.items()}, "merges": []},
+            "expected all 256 letters of bytes in the vocabulary, but 'a' is missing",
+        ),
+    ],
+)
+def test_pieces_that_nobody_learned(model, reason):
+    with pytest.raises(ModelFormatError) as caught:
+        TextTokenizer.parse(changed("bpe", **model), "tokenizer.json")
+    assert str(caught.value).startswith(f"tokenizer.json: expected a tokenizer, but: {reason}")
+    assert len(str(caught.value)) < 400
+
+
+def test_bytes_in_another_order():
+    vocabulary = TRAINED["byte"]._tokenizer.get_vocab()
+    vocabulary["a"], vocabulary["b"] = vocabulary["b"], vocabulary["a"]
+    for model in ({"vocab": vocabulary}, {"merges": [["a", "b"]]}):
+        with pytest.raises(ModelFormatError, match="expected the bytes in their order, and no merges"):
+            TextTokenizer.parse(changed("byte", **model), "t")
+    with pytest.raises(ModelFormatError, match="expected 260 symbols for a tokenizer of bytes, got 10"):
+        TextTokenizer.parse(changed("byte", vocab={token: id for token, id in vocabulary.items() if id < 10}), "t")
+
+
+@every_kind
+def test_a_file_says_what_was_saved(kind, tmp_path):
+    TRAINED[kind].save(tmp_path / "first.json")
+    TextTokenizer.load(tmp_path / "first.json").save(tmp_path / "second.json")
+    assert (tmp_path / "first.json").read_bytes() == (tmp_path / "second.json").read_bytes()
+
+
+def test_a_panic_of_the_library_is_an_error(monkeypatch):
+    """What a file can no longer cause: a pattern that takes too long panics, which is not an `Exception`."""
+    library = Tokenizer(models.WordLevel({"<unk>": 0}, unk_token="<unk>"))
+    library.pre_tokenizer = pre_tokenizers.Split(Regex("(a|aa)+$"), "isolated")
+    tokenizer = copy.deepcopy(TRAINED["word"])
+    tokenizer._tokenizer = library
+    with pytest.raises(StepscanError, match="the tokenizers library failed on this text: "):
+        tokenizer.encode("a" * 60 + "b")
 
 
 @pytest.mark.parametrize(

@@ -234,6 +234,7 @@ def test_no_rows() -> None:
         ({"maximum_length": 2.5}, "maximum_length must be whole numbers, 1 or more, but is 2.5"),
         ({"maximum_length": [3, 3, 3]}, r"must be one number or 2, one a row, but has shape \(3,\)"),
         ({"length_penalty": float("nan")}, "length_penalty must be a finite number, 0 or more, but is nan"),
+        ({"length_penalty": 10**400}, "length_penalty must be a finite number, 0 or more, but is 1000"),
         ({"length_penalty": -0.5}, "length_penalty must be a finite number, 0 or more, but is -0.5"),
     ],
 )

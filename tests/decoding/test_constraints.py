@@ -67,5 +67,7 @@ def test_forbidden_tokens_and_until():
 def test_wrong_settings():
     with pytest.raises(SettingsError, match="repetition_penalty must be a finite number above 0"):
         penalising(HistoryModel(4), history(1), np.zeros((1, 4)), 0)
+    with pytest.raises(SettingsError, match="repetition_penalty must be a finite number above 0"):
+        penalising(HistoryModel(4), history(1), np.zeros((1, 4)), 10**400)
     with pytest.raises(SettingsError, match="minimum_length must be 0 or more, but is -1"):
         at_least(HistoryModel(4), history(1), 1, 0, -1)

@@ -121,6 +121,7 @@ def test_a_row_does_not_depend_on_the_batch() -> None:
     [
         ("temperature", -0.1),
         ("temperature", float("nan")),
+        ("temperature", 10**400),
         ("top_k", -1),
         ("top_k", 2.5),
         ("top_p", 0.0),

@@ -18,7 +18,7 @@ from toy_tasks import FAST, neighbours, ordered
 import stepscan as ss
 from stepscan.estimators.folder import check_savable
 from stepscan.registry import registered_classes
-from stepscan.training.resuming import OF_A_RUN
+from stepscan.runtime.settings import OF_A_RUN
 
 TINY = {"hidden_size": 4, "embedding_size": 4, "epochs": 2, "batch_size": 8, **FAST}
 TEXTS, LABELS = ordered(40, 3)

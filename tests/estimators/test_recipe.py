@@ -105,6 +105,13 @@ def test_every_file_ships_with_the_package():
             "settings = {hidden_size = 0}\ntitle",
             "mine: hidden_size: input should be greater than or equal to 1",
         ),
+        (
+            "title",
+            'settings = {checkpoints = "/home"}\ntitle',
+            "mine: .* got checkpoints: '/home', .* and a recipe must",
+        ),
+        ("title", "settings = {resume = true}\ntitle", "mine: .* got resume: True, .* and a recipe must"),
+        ("title", 'settings = {init_from = "/home"}\ntitle', "mine: .* got init_from: '/home'"),
         ("title", 'reading = {feild = "xpos"}\ntitle', "mine: unknown reading option 'feild'. Did you mean 'field'"),
         ("title", 'name = "other"\ntitle', "a recipe's name is its file's"),
     ],

@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import load_file, save
 
+from stepscan.data.vocabulary import KINDS
+
 Change = Callable[[Path], None]
 DEEP = 10**6
 
@@ -156,6 +158,12 @@ def _swap(found: dict[str, Any]) -> None:
 WEIGHTS, HH, HEAD = "model.safetensors", "layer.forward_layer.weight_hh", "head.weight"
 OFFSETS = "data_offsets: "
 BYTES = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": False}
+WORDS = json.loads(KINDS["word"].splitter.__getstate__())
+
+
+def _split(pattern: str) -> dict[str, Any]:
+    return {**WORDS, "pattern": {"Regex": pattern}}
+
 
 CONFIGS: dict[str, tuple[Change, str]] = {
     "an empty config.json": (content("config.json", ""), "config.json is not JSON"),
@@ -205,6 +213,22 @@ CONFIGS: dict[str, tuple[Change, str]] = {
         model(lambda m: m.update(decision="labels")),
         "config.json: settings: the decision is 'class', but the model's is 'labels'",
     ),
+    **{
+        f"a setting of a run: {name}": (
+            config(settings={name: value}),
+            f"config.json: expected settings of the model, got {name}: {value!r}, which is a setting of a training run",
+        )
+        for name, value in {
+            **{
+                "checkpoints": "/home",
+                "checkpoint_every": 0,
+                "resume": True,
+                "init_from": "..",
+                "embeddings": "hf:a/b",
+            },
+            **{"tensorboard": "/tmp", "watch_gradients": False},
+        }.items()
+    },
     "a reference": (
         model(lambda m: m.update(layer={"$ref": "#/model"})),
         "'model' cannot be built: encoder needs layers",
@@ -372,11 +396,11 @@ TOKENIZERS: dict[str, tuple[Change, str]] = {
     "a negative id": (tokenizer(lambda t: t["model"]["vocab"].update(film=-1)), "expected a tokenizer, but: "),
     "an unknown token that is none": (
         tokenizer(lambda t: t["model"].update(unk_token="?")),
-        "it is a WordLevel whose unknown token is '?'; expected WordLevel with '<unk>', or BPE",
+        "unk_token of the WordLevel: expected '<unk>', got '?'",
     ),
     "a tokenizer of too few bytes": (
         tokenizer(lambda t: t.update(pre_tokenizer=BYTES)),
-        "tokenizer.json: expected 260 symbols for a tokenizer of bytes, got 12",
+        "the decoder of kind 'byte': expected {'type': 'ByteLevel'",
     ),
     "a tokenizer that pads": (
         tokenizer(
@@ -387,7 +411,7 @@ TOKENIZERS: dict[str, tuple[Change, str]] = {
                 }
             )
         ),
-        "tokenizer.json: expected a tokenizer, but: it has padding, which Stepscan's have not",
+        "tokenizer.json: expected a tokenizer, but: expected no padding, got {'strategy': {'Fixed': 9}",
     ),
     "a tokenizer that cuts": (
         tokenizer(
@@ -395,11 +419,112 @@ TOKENIZERS: dict[str, tuple[Change, str]] = {
                 truncation={"max_length": 1, "strategy": "LongestFirst", "direction": "Right", "stride": 0}
             )
         ),
-        "tokenizer.json: expected a tokenizer, but: it has truncation, which Stepscan's have not",
+        "tokenizer.json: expected a tokenizer, but: expected no truncation, got {'max_length': 1",
     ),
     "a tokenizer that splits in another way": (
         tokenizer(lambda t: t.update(pre_tokenizer={"type": "Whitespace"})),
         "tokenizer.json: expected a tokenizer, but: it is of no kind that Stepscan knows",
+    ),
+    **{
+        f"a normalizer: {name}": (
+            tokenizer(lambda t, normalizer=normalizer: t.update(normalizer=normalizer)),
+            "the normalizer: expected None or {'type': 'Lowercase'}, got ",
+        )
+        for name, normalizer in {
+            "nine times ten letters": {
+                "type": "Sequence",
+                "normalizers": [{"type": "Replace", "pattern": {"String": "a"}, "content": "a" * 10}] * 9,
+            },
+            "a regular expression": {"type": "Replace", "pattern": {"Regex": "(a|aa)+$"}, "content": ""},
+            "megabytes before the text": {"type": "Prepend", "prepend": "a" * 10**6},
+            "of unicode": {"type": "NFKC"},
+            "precompiled": {"type": "Precompiled", "precompiled_charsmap": "AAAA"},
+            "more than lower case": {"type": "Lowercase", "more": 1},
+            "a list": [{"type": "Lowercase"}],
+            "false": False,
+        }.items()
+    },
+    **{
+        f"a pre-tokenizer: {name}": (
+            tokenizer(lambda t, splitter=splitter: t.update(pre_tokenizer=splitter)),
+            "it is of no kind that Stepscan knows: it splits text by ",
+        )
+        for name, splitter in {
+            "none": None,
+            "a pattern without end": _split("(a|aa)+$"),
+            "a pattern of nothing": _split(""),
+            "a pattern that looks around": _split("(?<=(a+)+)b"),
+            "ours of words with another behaviour": {**WORDS, "behavior": "MergedWithPrevious"},
+            "ours of words turned": {**WORDS, "invert": False},
+            "ours of words with 1 for true": {**WORDS, "invert": 1},
+            "a sequence": {"type": "Sequence", "pretokenizers": [WORDS] * 100},
+            "bytes with a space before": {**BYTES, "add_prefix_space": True},
+            "punctuation": {"type": "Punctuation", "behavior": "Isolated"},
+        }.items()
+    },
+    **{
+        f"a decoder: {name}": (
+            tokenizer(lambda t, decoder=decoder: t.update(decoder=decoder)),
+            "the decoder of kind 'word': expected None, got ",
+        )
+        for name, decoder in {
+            "byte fallback": {"type": "ByteFallback"},
+            "fuse": {"type": "Fuse"},
+            "strip": {"type": "Strip", "content": "a", "start": 2**40, "stop": 2**40},
+            "replace": {"type": "Replace", "pattern": {"String": ""}, "content": "a" * 10**6},
+            "a sequence": {"type": "Sequence", "decoders": [{"type": "Fuse"}] * 100},
+        }.items()
+    },
+    **{
+        f"added tokens: {name}": (tokenizer(edit), "the added tokens: expected [{'id': 0, 'content': '<pad>'")
+        for name, edit in {
+            "one more": lambda t: t["added_tokens"].append({**t["added_tokens"][3], "id": 4, "content": "a"}),
+            "none": lambda t: t.update(added_tokens=[]),
+            "an empty one": lambda t: t["added_tokens"][3].update(content=""),
+            "a huge id": lambda t: t["added_tokens"][3].update(id=2**32 - 1),
+            "not special": lambda t: t["added_tokens"][1].update(special=False),
+            "that eat spaces": lambda t: t["added_tokens"][2].update(lstrip=True, rstrip=True),
+            "normalized": lambda t: t["added_tokens"][2].update(normalized=True),
+            "1 for true": lambda t: t["added_tokens"][2].update(special=1),
+        }.items()
+    },
+    **{
+        f"a model: {name}": (tokenizer(edit), expected)
+        for name, (edit, expected) in {
+            "of pieces": (
+                lambda t: t["model"].update(type="WordPiece", max_input_chars_per_word=2**60),
+                "expected a WordLevel with type, unk_token, vocab for kind 'word', got ",
+            ),
+            "of another type": (
+                lambda t: t["model"].update(type="Unigram"),
+                "type of the WordLevel: expected 'WordLevel', got 'Unigram'",
+            ),
+            "null": (lambda t: t.update(model=None), "expected a WordLevel with type, unk_token, vocab"),
+            "no unknown token": (lambda t: t["model"].pop("unk_token"), "expected a WordLevel with type, unk_token"),
+            "an unknown token of null": (
+                lambda t: t["model"].update(unk_token=None),
+                "unk_token of the WordLevel: expected '<unk>', got None",
+            ),
+            "a vocabulary of a list": (
+                lambda t: t["model"].update(vocab=list(t["model"]["vocab"])),
+                "expected a vocabulary of tokens and ids, got ['<pad>'",
+            ),
+            "an id of 1.0": (lambda t: t["model"]["vocab"].update({"<unk>": 1.0}), "expected a vocabulary of tokens"),
+            "an id of true": (lambda t: t["model"]["vocab"].update({"<unk>": True}), "expected a vocabulary of tokens"),
+            "an id of 2⁶⁴": (lambda t: t["model"]["vocab"].update(film=2**64), "do not count from 0 without a gap"),
+            "an id twice": (lambda t: t["model"]["vocab"].update(film=4), "do not count from 0 without a gap"),
+            "half a surrogate pair": (
+                lambda t: t["model"]["vocab"].update({"\ud800": t["model"]["vocab"].pop("film")}),
+                "a token is not valid Unicode (half a surrogate pair)",
+            ),
+        }.items()
+    },
+    "a tokenizer with more": (tokenizer(lambda t: t.update(more=1)), "expected an object with added_tokens, decoder"),
+    "a tokenizer without a version": (tokenizer(lambda t: t.pop("version")), "expected an object with added_tokens"),
+    "a tokenizer of another version": (tokenizer(lambda t: t.update(version="2.0")), "the version: expected '1.0'"),
+    "a tokenizer that has a key twice": (
+        content("tokenizer.json", '{"model": {}, "model": {}}'),
+        "it is not JSON: the key 'model' stands twice",
     ),
 }
 

@@ -1,4 +1,7 @@
-"""The mutated folders on a native library that was built with sanitizers; `make sanitize` calls this with its path."""
+"""Random architectures and mutated folders on a native library that was built with sanitizers.
+
+`make sanitize` calls this with the library's path; what a sanitizer finds ends the process, with a report.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,8 @@ def main(path: str) -> int:
 
     assert native.library is module, f"{stepscan.__file__} found another native library"
     here = Path(__file__).parent
-    return pytest.main(["-q", "-p", "no:cacheprovider", str(here / "test_mutated_folders.py")])
+    files = [str(here / name) for name in ("test_random_architectures.py", "test_mutated_folders.py")]
+    return pytest.main(["-q", "--capture=no", "-p", "no:cacheprovider", *files])
 
 
 if __name__ == "__main__":

@@ -15,7 +15,11 @@ import pytest
 from hostile_folders import DEEP, HOSTILE, as_int8, bfloat16, compressed, config, parts, tensor_file
 from safetensors.numpy import load_file, save_file
 
+import stepscan as ss
+from stepscan import runtime
+from stepscan.data.tokenizers import TextTokenizer
 from stepscan.errors import ModelFormatError, UnsupportedLayer
+from stepscan.estimators.folder import ModelFolder, write_folder
 from stepscan.estimators.folder import read_folder as read_to_train
 from stepscan.runtime.folder import expanded, read_folder
 
@@ -74,6 +78,58 @@ def test_hostile(folder, read, name):
     change, expected = HOSTILE[name]
     change(folder)
     assert expected in refused(read, folder)
+
+
+LOADERS = pytest.mark.parametrize("load", [runtime.load, ss.load], ids=READERS)
+
+
+@LOADERS
+def test_nothing_to_read(tiny, load):
+    """Such a network can be used by itself, but no sentence or series becomes its input."""
+    with pytest.raises(ModelFormatError, match=r"expected a model to tag that reads symbols or numbers, got .* null"):
+        load(tiny)
+
+
+@LOADERS
+def test_a_classifier_does_not_read_spellings(tmp_path, load):
+    spelling = ss.Bidirectional(ss.GRU(3, 2), ss.GRU(3, 2))
+    embedding = ss.WordAndCharacterEmbedding(ss.Embedding(5, 4), ss.Embedding(5, 3), spelling)
+    tokenizers = {name: TextTokenizer.train("character", ["a"]) for name in ("tokenizer", "characters")}
+    model = ModelFolder("classify", {}, ss.Encoder(embedding, ss.LSTM(8, 6), 2), tokenizers, ["a", "b"], [])
+    write_folder(tmp_path / "model", model)
+    with pytest.raises(ModelFormatError, match=r"to classify .* got the embedding word_and_character_embedding"):
+        load(tmp_path / "model")
+
+
+def doubling(times: int, around: Any = None) -> Any:
+    """A layer without a weight, that gives 2 ** times as many numbers as it takes."""
+    layers: list[Any] = [around] if around else []
+    for place in range(times):
+        half = {"dropout": {"size": 6 * 2**place, "p": 0.0}}
+        layers.append({"bidirectional": {"forward": half, "backward": half}})
+    return {"stack": layers}
+
+
+@pytest.mark.parametrize("times", [14, 26])
+def test_a_small_description_of_large_layers(tmp_path, read, times):
+    """6 KB of JSON, and no weight, once took 3.6 GB to translate "abc"."""
+    shutil.copytree(GOLDEN / "translate", tmp_path / "model")
+    values = json.loads((tmp_path / "model" / "config.json").read_text())
+    arguments = values["model"]["conditioned_generator"]
+    arguments["encoder"] = doubling(times, arguments["encoder"])
+    arguments["generator"]["generator"]["layer"] = {"dropout": {"size": 4, "p": 0.0}}
+    (tmp_path / "model" / "config.json").write_text(json.dumps(values))
+    assert "numbers for each item, more than a model of" in refused(read, tmp_path / "model")
+
+
+@pytest.mark.parametrize("name", ["classify", "tag", "tag-crf"])
+def test_large_layers_of_other_tasks(tmp_path, read, name):
+    shutil.copytree(GOLDEN / name, tmp_path / "model")
+    values = json.loads((tmp_path / "model" / "config.json").read_text())
+    [arguments] = values["model"].values()
+    arguments["layer"] = {"stack": [arguments["layer"], *[{"dropout": {"size": 12, "p": 0.0}}] * 10_000]}
+    (tmp_path / "model" / "config.json").write_text(json.dumps(values))
+    assert "give 120" in refused(read, tmp_path / "model")
 
 
 def attempt(read, folder) -> tuple[Any, str]:

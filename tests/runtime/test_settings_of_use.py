@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import shutil
 
+import numpy as np
 import pytest
 
 import stepscan as ss
 from stepscan import runtime
 from stepscan.estimators.base import ESTIMATORS
 from stepscan.kernels import native
-from stepscan.runtime.settings import SETTINGS, check_use
+from stepscan.runtime.folder import read_folder
+from stepscan.runtime.settings import OF_A_RUN, SETTINGS, check_use
 from stepscan.training.settings import ModelSettings, validated
 
 WRONG = [
@@ -20,7 +23,20 @@ WRONG = [
     {"length_penalty": -1.0},
     {"coverage_penalty": -0.5},
     {"decision": "clas"},
+    {"beam_width": 1001},
+    {"beam_width": 10**18},
+    {"length_penalty": 10.5},
+    {"coverage_penalty": 1e300},
 ]
+RUN = {  # settings of a run, and what a hostile folder would set them to
+    "checkpoints": "mine",
+    "checkpoint_every": 0.0,
+    "resume": True,
+    "init_from": "mine",
+    "embeddings": "mine",
+    "tensorboard": "mine",
+    "watch_gradients": True,
+}
 
 
 def test_they_are_the_estimators():
@@ -39,6 +55,7 @@ def test_wrong_values(given):
 
 def test_right_values():
     check_use({})
+    check_use({"beam_width": np.int64(3), "length_penalty": np.float32(1)})
     check_use({"beam_width": 3, "length_penalty": 0, "coverage_penalty": 0.5, "decision": "labels", "cell": "lstm"})
 
 
@@ -49,7 +66,7 @@ def test_settings_of_a_folder(models, tmp_path):
     config = json.loads((folder / "config.json").read_text())
     for change, words in (
         ({"beam_width": 0}, "config.json: beam_width: input should be greater than or equal to 1, got 0"),
-        ({"beam_with": 2}, "config.json: Translator has no setting 'beam_with'. Did you mean 'beam_width'?"),
+        ({"beam_with": 2}, "config.json: translate has no setting 'beam_with'. Did you mean 'beam_width'?"),
     ):
         (folder / "config.json").write_text(json.dumps({**config, "settings": {**config["settings"], **change}}))
         for load in (runtime.load, ss.load):
@@ -58,3 +75,76 @@ def test_settings_of_a_folder(models, tmp_path):
     del config["settings"]["coverage_penalty"]  # a folder from before there was one
     (folder / "config.json").write_text(json.dumps(config))
     assert runtime.load(folder).coverage_penalty == 0
+
+
+def set_in(folder, **settings):
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "settings": {**config["settings"], **settings}}))
+
+
+READERS = pytest.mark.parametrize("load", [runtime.load, ss.load], ids=["runtime", "estimators"])
+
+
+@READERS
+@pytest.mark.parametrize("name", RUN)
+def test_a_folder_sets_nothing_of_a_run(folder_of_a_classifier, load, name):
+    assert set(RUN) | {"device", "verbose"} == OF_A_RUN
+    for value in (RUN[name], None, False, "", [], 10**400):
+        set_in(folder_of_a_classifier, **{name: value})
+        with pytest.raises(ss.ModelFormatError, match=f"got {name}: .* is a setting of a training run"):
+            load(folder_of_a_classifier)
+
+
+@READERS
+def test_device_and_verbose_of_early_versions_are_ignored(folder_of_a_classifier, load, caplog):
+    caplog.set_level("INFO", logger="stepscan")
+    set_in(folder_of_a_classifier, device="cpu", verbose=False)
+    load(folder_of_a_classifier)
+    assert not caplog.messages, "they say what is the default"
+    set_in(folder_of_a_classifier, device="cuda", verbose=True)
+    model = load(folder_of_a_classifier)
+    assert sorted(message.partition("records ")[2].partition(",")[0] for message in caplog.messages) == [
+        "device: 'cuda'",
+        "verbose: True",
+    ]
+    assert getattr(model, "device", "cpu") == "cpu"
+    assert not getattr(model, "verbose", False)
+    assert {"device", "verbose"}.isdisjoint(read_folder(folder_of_a_classifier).settings)
+
+
+@pytest.fixture
+def folder_of_a_classifier(models, tmp_path):
+    shutil.copytree(models["classify"], tmp_path / "model")
+    return tmp_path / "model"
+
+
+def test_nothing_of_a_run_is_written(models, tmp_path):
+    model = ss.load(models["classify"]).set_params(device="cuda", verbose=True, checkpoints=tmp_path, resume=True)
+    model.save(tmp_path / "model")
+    assert OF_A_RUN.isdisjoint(json.loads((tmp_path / "model" / "config.json").read_text())["settings"])
+    assert "cuda" not in (tmp_path / "model" / "README.md").read_text()
+
+
+@pytest.mark.parametrize("name", ["beam_width", "length_penalty", "coverage_penalty"])
+@READERS
+def test_bounds_of_what_using_a_model_depends_on(models, tmp_path, load, name):
+    shutil.copytree(models["translate"], tmp_path / "model")
+    for value in (10**18, 10**400, 1e300, -1, True, "5", None, [5]):
+        set_in(tmp_path / "model", **{name: value})
+        with pytest.raises(ss.ModelFormatError, match=f"config.json: {name}: input should be") as caught:
+            load(tmp_path / "model")
+        assert len(str(caught.value)) < 300
+
+
+@READERS
+def test_bounds_hold_where_a_setting_is_changed_later(models, load):
+    model = load(models["translate"])
+    for name, value in (("beam_width", 10**18), ("length_penalty", 10**400), ("coverage_penalty", float("nan"))):
+        before = getattr(model, name)
+        setattr(model, name, value)
+        with pytest.raises(ss.SettingsError, match=f"{name}: input should be"):
+            model.predict(["abc"])
+        setattr(model, name, before)
+    for n_best in (10**18, 0, 2.5, True):
+        with pytest.raises(ss.SettingsError, match="n_best: input should be"):
+            model.translate(["abc"], n_best=n_best)

@@ -89,6 +89,20 @@ def test_two_are_kept_and_nothing_else(tmp_path):
     assert sorted(manifest) == ["state.json", "tensors.safetensors"]
 
 
+def test_what_others_put_there_stays(tmp_path):
+    others = ["work.tmp", "step-0-notes", "step-1", "step-000000001.old", "step-000000001.old.tmp", "step-x.tmp"]
+    for name in others:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "note.txt").write_text("mine")
+    checkpoints = Checkpoints(tmp_path)
+    assert not checkpoints
+    for step in range(1, 5):
+        checkpoints.write(step, Checkpoint({"a": torch.zeros(1)}, {}))
+    checkpoints.clear()
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(others)
+    assert all((tmp_path / name / "note.txt").read_text() == "mine" for name in others)
+
+
 def test_another_training_is_refused(tmp_path):
     trainer(tmp_path, batch_size=1).run()
     with pytest.raises(StepscanError, match="batch_size was 1 and is now 2; give it as before, or start anew"):

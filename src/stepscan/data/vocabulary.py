@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
 
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
@@ -17,14 +18,22 @@ _RUN = r"[\p{L}\p{M}\p{N}]+"
 _CLITIC = rf"['’](?i:s|m|d|t|ll|re|ve|em)(?!{_RUN})"
 _WORD = rf"{_RUN}(?:(?:['’\u200c\u200d-]|(?<=\p{{N}})[.,](?=\p{{N}})){_RUN})*"
 
-_SPLITTERS = {
-    "word": pre_tokenizers.Split(Regex(rf"{_CLITIC}|{_WORD}|\S"), "removed", invert=True),
-    "whitespace": pre_tokenizers.WhitespaceSplit(),
-    "character": pre_tokenizers.Split(Regex(r"[\s\S]"), "isolated"),
-    "byte": pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
-    "bpe": pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True),
+
+class Kind(NamedTuple):
+    """How a kind of tokenizer parts text, and how it joins tokens: without a decoder by spaces."""
+
+    splitter: Any
+    decoder: Any = None
+
+
+_BYTES = decoders.ByteLevel()
+KINDS = {
+    "word": Kind(pre_tokenizers.Split(Regex(rf"{_CLITIC}|{_WORD}|\S"), "removed", invert=True)),
+    "whitespace": Kind(pre_tokenizers.WhitespaceSplit()),
+    "character": Kind(pre_tokenizers.Split(Regex(r"[\s\S]"), "isolated"), decoders.Fuse()),
+    "byte": Kind(pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False), _BYTES),
+    "bpe": Kind(pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True), _BYTES),
 }
-_JOINERS = {"character": decoders.Fuse(), "byte": decoders.ByteLevel(), "bpe": decoders.ByteLevel()}
 
 
 def build_tokenizer(
@@ -36,23 +45,36 @@ def build_tokenizer(
 ) -> Tokenizer:
     """A tokenizer with its vocabulary; arguments and errors as in `TextTokenizer.train`."""
     _check_settings(kind, vocabulary_size, minimum_count)
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = _SPLITTERS[kind]
-    if kind in _JOINERS:
-        tokenizer.decoder = _JOINERS[kind]
-    if lowercase:
-        tokenizer.normalizer = normalizers.Lowercase()
+    tokenizer = _unnamed(kind, models.BPE(), lowercase)
     if kind == "bpe":
         _train_bpe(tokenizer, texts, vocabulary_size or 8000, minimum_count)
     elif kind == "byte":
-        tokenizer.model = models.BPE(_numbered([*SPECIAL, *_byte_letters()]), [])
+        tokenizer.model = models.BPE(numbered([*SPECIAL, *byte_letters()]), [])
     else:
         counts = _count(kind, texts, normaliser(tokenizer))
         kept = [token for token, count in counts.items() if count >= minimum_count and token not in SPECIAL]
         # WordLevelTrainer leaves the order of equally frequent tokens to chance.
         kept.sort(key=lambda token: (-counts[token], token))
-        tokenizer.model = models.WordLevel(_numbered([*SPECIAL, *kept][:vocabulary_size]), unk_token="<unk>")
+        tokenizer.model = models.WordLevel(numbered([*SPECIAL, *kept][:vocabulary_size]), unk_token="<unk>")
     tokenizer.add_special_tokens(list(SPECIAL))
+    return tokenizer
+
+
+def make_tokenizer(kind: str, model: Any, *, lowercase: bool) -> Tokenizer:
+    """A tokenizer of a kind around a model that has the special tokens."""
+    tokenizer = _unnamed(kind, model, lowercase)
+    tokenizer.add_special_tokens(list(SPECIAL))
+    return tokenizer
+
+
+def _unnamed(kind: str, model: Any, lowercase: bool) -> Tokenizer:
+    """The same before it knows the special tokens."""
+    tokenizer = Tokenizer(model)
+    tokenizer.pre_tokenizer = KINDS[kind].splitter
+    if KINDS[kind].decoder is not None:
+        tokenizer.decoder = KINDS[kind].decoder
+    if lowercase:
+        tokenizer.normalizer = normalizers.Lowercase()
     return tokenizer
 
 
@@ -63,8 +85,8 @@ def normaliser(tokenizer: Tokenizer) -> Callable[[str], str]:
 
 
 def _check_settings(kind: str, vocabulary_size: int | None, minimum_count: int) -> None:
-    if kind not in _SPLITTERS:
-        raise SettingsError(f"There is no tokenizer of kind {kind!r}.{nearest(kind, _SPLITTERS)}")
+    if kind not in KINDS:
+        raise SettingsError(f"There is no tokenizer of kind {kind!r}.{nearest(kind, KINDS)}")
     if minimum_count < 1:
         raise SettingsError(f"Expected a minimum_count of at least 1, but got {minimum_count}.")
     least = len(SPECIAL) + (256 if kind in ("byte", "bpe") else 1)
@@ -74,7 +96,7 @@ def _check_settings(kind: str, vocabulary_size: int | None, minimum_count: int) 
 
 def _count(kind: str, texts: Iterable[str | list[str]], normalise: Callable[[str], str]) -> Counter[str]:
     counts: Counter[str] = Counter()
-    split = _SPLITTERS[kind].pre_tokenize_str
+    split = KINDS[kind].splitter.pre_tokenize_str
     for text in texts:
         if isinstance(text, list):
             counts.update(map(normalise, text))
@@ -96,7 +118,7 @@ def _train_bpe(tokenizer: Tokenizer, texts: Iterable[str | list[str]], size: int
     tokenizer.train_from_iterator(texts, trainer)
 
 
-def _byte_letters() -> list[str]:
+def byte_letters() -> list[str]:
     """The letters by which byte-level models write the 256 bytes, in the order of the bytes."""
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     plain = {ord(letter): letter for letter in alphabet if ord(letter) < 256}
@@ -104,5 +126,6 @@ def _byte_letters() -> list[str]:
     return [plain.get(byte) or next(others) for byte in range(256)]
 
 
-def _numbered(tokens: Iterable[str]) -> dict[str, int]:
+def numbered(tokens: Iterable[str]) -> dict[str, int]:
+    """Tokens with their ids, in order."""
     return {token: id for id, token in enumerate(tokens)}

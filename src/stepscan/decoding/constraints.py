@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from stepscan.decoding.beam import Step
-from stepscan.decoding.sampling import Array
+from stepscan.decoding.sampling import LARGEST, Array
 from stepscan.errors import SettingsError
 from stepscan.state import State
 
@@ -56,7 +56,7 @@ def penalising(step: Step, state: State, said: Array, penalty: float) -> tuple[S
     Raises:
         SettingsError: the penalty is not a finite number above 0.
     """
-    if not 0 < penalty < np.inf:
+    if not 0 < penalty <= LARGEST:
         raise SettingsError(f"repetition_penalty must be a finite number above 0 (1 is off), but is {penalty}")
 
     def penalise(read: Array, state: Remembered) -> tuple[Array, Remembered]:
@@ -110,7 +110,7 @@ def covering(
     Raises:
         SettingsError: the penalty is not a finite number, 0 or more.
     """
-    if not 0 <= penalty < np.inf:
+    if not 0 <= penalty <= LARGEST:
         raise SettingsError(f"coverage_penalty must be a finite number, 0 or more, but is {penalty}")
 
     def cover(read: Array, state: Remembered) -> tuple[Array, Remembered]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from numbers import Integral
 from typing import Any
@@ -12,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from stepscan.errors import SettingsError, StepscanError
 
 Array = NDArray[Any]
+LARGEST = sys.float_info.max  # a whole number may be larger, and arithmetic with it then fails
 
 
 def log_softmax(scores: ArrayLike) -> Array:
@@ -50,7 +52,7 @@ class Sampler:
     min_p: float = 0.0
 
     def __post_init__(self) -> None:
-        if not 0 <= self.temperature < np.inf:
+        if not 0 <= self.temperature <= LARGEST:
             raise SettingsError(f"temperature must be a finite number, 0 (greedy) or more, but is {self.temperature}")
         if not isinstance(self.top_k, Integral) or not 0 <= self.top_k < 2**63:
             raise SettingsError(f"top_k must be a whole number, 0 (off) or more, below 2**63, but is {self.top_k}")

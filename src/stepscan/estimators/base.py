@@ -24,12 +24,11 @@ from stepscan.estimators.initialisation import set_vectors, take_weights
 from stepscan.estimators.networks import Network
 from stepscan.memory import enough_memory
 from stepscan.registry import describe
-from stepscan.runtime.model import Using
-from stepscan.runtime.settings import check_names
+from stepscan.runtime.model import Using, check_inputs
+from stepscan.runtime.settings import OF_A_RUN
 from stepscan.training.loop import Task, Trainer
 from stepscan.training.memory import check_memory
 from stepscan.training.progress import Bar, Silence
-from stepscan.training.resuming import OF_A_RUN
 from stepscan.training.settings import ModelSettings, TrainingSettings, validated
 
 ESTIMATORS: dict[str, type[Estimator]] = {}  # task → class; each class enters itself
@@ -150,6 +149,7 @@ class Estimator(Using, BaseEstimator):
             raise ModelFormatError(f"{path}: unknown task {folder.task!r}.{nearest(folder.task, ESTIMATORS)}")
         if not issubclass(kind, cls):
             raise ModelFormatError(f"{path} holds a {kind.__name__}, not a {cls.__name__}; use stepscan.load")
+        check_inputs(path, folder.task, describe(folder.model))
         try:
             return kind._from_folder(folder)
         except SettingsError as error:
@@ -157,7 +157,6 @@ class Estimator(Using, BaseEstimator):
 
     @classmethod
     def _from_folder(cls, folder: ModelFolder) -> Self:
-        check_names(folder.settings, folder.task, cls.__name__)
         if not isinstance(folder.model, cls.pattern):
             raise SettingsError(f"the task is {folder.task!r}, but the model is a {type(folder.model).__name__}")
         estimator = cls(**folder.settings)
@@ -263,7 +262,7 @@ class Estimator(Using, BaseEstimator):
         check_savable(task.model)
         check_memory(task.model, getattr(task.batches, "places", 0))
         self._begin_with(task.model)
-        identity = {**self._kept_settings(), "model": describe(task.model)}
+        identity = {**self._kept_settings(), "device": settings.device, "model": describe(task.model)}
         with enough_memory("training", "take a smaller batch_size, a smaller model, or shorter sequences"):
             self.history_ = Trainer(task, settings, Bar() if self.verbose else Silence(), identity).run()
         self.model_ = task.model.cpu()

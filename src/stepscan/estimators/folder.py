@@ -11,6 +11,7 @@ README.md            a model card
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
@@ -81,6 +82,11 @@ def check_savable(model: nn.Module) -> None:
         raise StepscanError(
             "the model cannot be saved: an argument of one of its layers is infinite or no number; JSON has no such"
         ) from None
+    with contextlib.suppress(UnsupportedLayer):  # whoever wrote its layers knows what they need
+        try:
+            runtime_folder.needs(description)
+        except (ModelFormatError, TypeError, ValueError) as error:
+            raise StepscanError(f"the model could not be loaded again: {error}") from None
     owner: dict[int, str] = {}
     for name, tensor in model.state_dict().items():
         first = owner.setdefault(tensor.data_ptr(), name) if tensor.numel() else name

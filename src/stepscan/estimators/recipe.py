@@ -17,6 +17,7 @@ from stepscan.data.reading import Reading
 from stepscan.data.toml import read_toml
 from stepscan.errors import DataError, SettingsError, nearest
 from stepscan.estimators.files import make_estimator
+from stepscan.runtime.settings import check_not_of_a_run
 from stepscan.training.settings import validated
 
 
@@ -93,6 +94,7 @@ class Recipe(_Table):
         """Raise unless the task exists and has these settings, with values that it takes."""
         self.how_to_read()
         try:
+            check_not_of_a_run(self.settings, "a recipe")
             make_estimator(self.task, self.settings)
         except SettingsError as error:
             raise SettingsError(f"recipe {self.name}: {error}") from None

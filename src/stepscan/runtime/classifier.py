@@ -11,7 +11,7 @@ import numpy as np
 from stepscan.errors import SettingsError
 from stepscan.runtime.batches import answering, by_length
 from stepscan.runtime.decisions import DECISIONS, Decision
-from stepscan.runtime.examples import check_known, checked_texts, paired
+from stepscan.runtime.examples import check_known, checked_texts, label_array, paired
 from stepscan.runtime.model import RuntimeModel, Using
 from stepscan.runtime.series import checked_series
 
@@ -38,7 +38,7 @@ class Classifying(Using):
         """The classes or labels, sorted: the columns of `predict_proba`."""
         if self.labels_ is None:
             raise AttributeError("a model that predicts numbers has no classes")
-        return np.array(self.labels_)
+        return label_array(self.labels_)
 
     def predict(self, X: Sequence[Any]) -> Any:
         """The most probable class of each text `[N]`, or its number; of `labels`, a list for each."""

@@ -13,8 +13,11 @@ from typing import Any, Protocol
 import numpy as np
 
 from stepscan.errors import SettingsError
-from stepscan.runtime.examples import listed, of_one_kind, warn_of_imbalance
+from stepscan.runtime.examples import label_array, listed, of_one_kind, warn_of_imbalance
+from stepscan.runtime.outline import shown
 from stepscan.runtime.probabilities import sigmoid, softmax
+
+_LARGEST = float(np.finfo(np.float32).max)
 
 
 class Decision(Protocol):
@@ -78,7 +81,7 @@ class OneClass:
         return np.array([place[label] for label in y], dtype=np.int64)
 
     def decided(self, scores: np.ndarray, labels: Any) -> np.ndarray:
-        return np.array(labels)[scores.argmax(axis=1)]
+        return label_array(labels)[scores.argmax(axis=1)]
 
     def probabilities(self, scores: np.ndarray) -> np.ndarray:
         return softmax(scores)
@@ -92,7 +95,7 @@ class OneClass:
         return {"accuracy": self.score(true, found, None), "macro_f1": _macro_f1(true, found)}
 
     def score(self, true: Sequence[Any], found: Any, weights: Sequence[float] | None) -> float:
-        return float(np.average(np.asarray(true) == np.asarray(found), weights=weights))
+        return float(np.average([a == b for a, b in zip(true, found, strict=True)], weights=weights))
 
     def nats(self, scores: np.ndarray, y: Sequence[Any], labels: Any) -> np.ndarray:
         place = _places(labels)
@@ -189,8 +192,12 @@ class Number:
     def checked(self, y: Iterable[Any]) -> list[Any]:
         found = [value.item() if isinstance(value, np.generic) else value for value in listed(y)]
         for number, value in enumerate(found, start=1):
-            if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-                raise SettingsError(f"with decision 'number' each answer is a finite number, but {number} is {value!r}")
+            is_number = isinstance(value, int | float) and not isinstance(value, bool)
+            if not (is_number and abs(value) <= _LARGEST):
+                hint = f", and float32 holds at most {_LARGEST:.2g}" if is_number and abs(value) > _LARGEST else ""
+                raise SettingsError(
+                    f"with decision 'number' each answer is a finite number, but {number} is {shown(value)}{hint}"
+                )
         return [float(value) for value in found]
 
     def labels(self, train: Sequence[Any], valid: Sequence[Any]) -> None:
@@ -236,7 +243,9 @@ DECISIONS: dict[str, Decision] = {"class": OneClass(), "labels": SeveralLabels()
 def _macro_f1(true: Any, found: Any) -> float:
     from sklearn.metrics import f1_score
 
-    return float(f1_score(true, found, average="macro", zero_division=0))
+    place = {label: index for index, label in enumerate(sorted({*true, *found}))}
+    codes = ([place[label] for label in labels] for labels in (true, found))  # as strings they would be cut
+    return float(f1_score(*codes, average="macro", zero_division=0))
 
 
 def _places(labels: Sequence[Any]) -> dict[Any, int]:

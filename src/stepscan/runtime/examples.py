@@ -12,6 +12,9 @@ from typing import Any
 import numpy as np
 
 from stepscan.errors import SettingsError
+from stepscan.runtime.outline import shown
+
+_LARGEST_LABEL = 2**128  # whole numbers: JSON's are read up to 4,300 digits, which is more than a label needs
 
 logger = logging.getLogger(__name__)
 _IMBALANCE = 9  # examples of the most frequent class for one of the rarest: accuracy then says little
@@ -52,12 +55,8 @@ def checked_texts(values: Iterable[Any], what: str = "text", where: str = "") ->
             raise SettingsError(
                 f"{where}{what} {number} is {_shown(value)}, not a string{_kind(value)}{_remedy(value)}"
             )
-        try:
-            value.isascii() or value.encode()
-        except UnicodeEncodeError:
-            raise SettingsError(
-                f"{where}{what} {number} is not valid Unicode (half a surrogate pair): {value!r}"
-            ) from None
+        if not _is_unicode(value):
+            raise SettingsError(f"{where}{what} {number} is not valid Unicode (half a surrogate pair): {value!r}")
     return found
 
 
@@ -91,23 +90,49 @@ def paired(first: Iterable[Any], second: Iterable[Any], names: tuple[str, str]) 
 
 
 def of_one_kind(values: Sequence[Any], what: str) -> list[Any]:
-    """The labels as they are: all strings, or all whole numbers (2.0 is one)."""
+    """The labels as plain values: all strings, all whole numbers (2.0 is one), or all true or false."""
     labels = [value.item() if isinstance(value, np.generic) else value for value in values]
     labels = [int(label) if isinstance(label, float) and label.is_integer() else label for label in labels]
-    kind = str if labels and isinstance(labels[0], str) else int
+    kind = label_kind(labels[0]) if labels else None
     for number, label in enumerate(labels, start=1):
-        if not isinstance(label, kind):
+        if label_kind(label) is None or label_kind(label) is not kind:
             hint = ", a continuous number; to predict such, take decision='number'" if isinstance(label, float) else ""
             raise SettingsError(
-                f"{what}s must be all strings or all whole numbers, but {what} {number} is {label!r}{hint}"
+                f"{what}s must be all strings or all whole numbers, but {what} {number} is {shown(label)}{hint}"
             )
+        if problem := label_problem(label):
+            raise SettingsError(f"{what} {number} {problem}: {shown(label)}")
     return labels
+
+
+def label_kind(label: Any) -> type | None:
+    """What a label is: a string, a truth value or a whole number; None for what is not a label."""
+    return next((kind for kind in (str, bool, int) if isinstance(label, kind)), None)
+
+
+def label_problem(label: Any) -> str:
+    """Why a model folder cannot keep a label, as a predicate; empty if it can."""
+    if isinstance(label, str):
+        return "" if _is_unicode(label) else "is not valid Unicode (half a surrogate pair)"
+    return "" if abs(label) < _LARGEST_LABEL else "has more than 128 bits"
+
+
+def label_array(labels: Sequence[Any]) -> np.ndarray:
+    """Labels `[N]` in an array that keeps them as they are, as objects if need be: in NumPy's arrays of strings all are
+    as long as the longest, without NULs at their ends, and large whole numbers are floats."""
+    if all(label_kind(label) is int and -(2**63) <= label < 2**63 for label in labels):
+        return np.array(labels, dtype=np.int64)
+    if all(label_kind(label) is bool for label in labels):
+        return np.array(labels, dtype=bool)
+    found = np.empty(len(labels), dtype=object)
+    found[:] = labels
+    return found
 
 
 def check_known(labels: Sequence[Any], known: Sequence[Any] | None) -> None:
     """A model that knows none of the true labels is being judged on the wrong ones."""
     if labels and not set(known or ()) & set(labels):
-        says, here = (", ".join(map(str, sorted(values)[:5])) for values in (known or (), set(labels)))
+        says, here = (", ".join(map(_named, sorted(values)[:5])) for values in (known or (), set(labels)))
         raise SettingsError(
             f"the model knows none of these labels: it says {says}, but here they are {here}; "
             "is it the right column or --field?"
@@ -125,3 +150,16 @@ def warn_of_imbalance(labels: Iterable[Any], what: str) -> None:
             f"always answering {frequent!r} would have an accuracy of {share:.2f}, so judge by macro_f1, not by "
             "accuracy"
         )
+
+
+def _is_unicode(text: str) -> bool:
+    """Whether it can be written as UTF-8."""
+    try:
+        return text.isascii() or bool(text.encode())
+    except UnicodeEncodeError:
+        return False
+
+
+def _named(label: Any) -> str:
+    """A label in a message."""
+    return str(label) if len(str(label)) <= 60 and str(label).isprintable() else shown(label)

@@ -16,10 +16,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from stepscan.data.lines import split_lines
-from stepscan.errors import ModelFormatError, UnsupportedLayer
+from stepscan.errors import ModelFormatError, SettingsError, UnsupportedLayer
 from stepscan.runtime.configuration import read_config
+from stepscan.runtime.examples import label_kind, label_problem
 from stepscan.runtime.outline import PatternOutline, Tensors, outline, shown
 from stepscan.runtime.schemes import Scheme, of_labels
+from stepscan.runtime.settings import SETTINGS, of_the_model
 from stepscan.runtime.tensor_file import expanded, read_tensors
 from stepscan.runtime.untrusted import parsed, read_json, read_text
 
@@ -34,7 +36,6 @@ _PATTERNS = {
     "tag": ("transducer", "crf_transducer"),
     "translate": ("conditioned_generator",),
 }
-_BYTES = 260  # symbols where bytes are, four special ones with them
 _LARGEST = 2**28  # bytes, of any file but the configuration and the weights
 
 
@@ -103,6 +104,7 @@ def read_folder(path: str | Path, needs: Callable[[Any], Needs] = needs) -> Runt
     path = Path(path)
     config = read_config(path)
     needed = _needed(path / "config.json", config, needs)
+    settings = _settings(path / "config.json", config)
     weights = config.get("weights", "float32")
     tensors = read_tensors(path / "model.safetensors", needed.tensors, weights)
     tokenizers = {name: _read_tokenizer(path / f"{name}.json", size) for name, size in needed.vocabularies.items()}
@@ -110,7 +112,7 @@ def read_folder(path: str | Path, needs: Callable[[Any], Needs] = needs) -> Runt
     return RuntimeFolder(
         path,
         config["task"],
-        config["settings"],
+        settings,
         config["model"],
         weights,
         tensors,
@@ -135,6 +137,16 @@ def _needed(path: Path, config: dict[str, Any], needs: Callable[[Any], Needs]) -
     return found
 
 
+def _settings(path: Path, config: dict[str, Any]) -> dict[str, Any]:
+    """The settings of the model; those of an unknown task, which nothing can load, are empty."""
+    if config["task"] not in SETTINGS:
+        return {}
+    try:
+        return of_the_model(config["settings"], config["task"])
+    except SettingsError as error:
+        raise ModelFormatError(f"{path}: {error}") from None
+
+
 def _check_agreement(path: Path, config: dict[str, Any], found: Needs) -> None:
     """Raise if task or settings are those of another model."""
     expected = _PATTERNS.get(config["task"])
@@ -152,42 +164,14 @@ def _check_agreement(path: Path, config: dict[str, Any], found: Needs) -> None:
 
 
 def _read_tokenizer(path: Path, size: int) -> TextTokenizer:
-    from tokenizers import Tokenizer  # a model of numbers does without
+    from stepscan.data.tokenizers import TextTokenizer  # a model of numbers does without
 
-    from stepscan.data.tokenizers import TextTokenizer
-
-    text = read_text(path, _LARGEST)
-    try:
-        found = Tokenizer.from_str(text)
-        _check_plain(found)
-        tokenizer = TextTokenizer(found)
-    except BaseException as error:  # tokenizers raises nothing more precise, and its panics are no Exceptions
-        if isinstance(error, KeyboardInterrupt | SystemExit):
-            raise
-        reason = "".join(letter for letter in str(error)[:300] if letter.isprintable())
-        raise ModelFormatError(f"{path}: expected a tokenizer, but: {reason}.") from None
-    if tokenizer.kind == "byte" and len(tokenizer) != _BYTES:
-        raise ModelFormatError(f"{path}: expected {_BYTES} symbols for a tokenizer of bytes, got {len(tokenizer)}")
+    tokenizer = TextTokenizer.load(path)
     if len(tokenizer) != size:
         raise ModelFormatError(
             f"{path} is not of this model: it has {len(tokenizer)} symbols, but config.json has an embedding of {size}"
         )
     return tokenizer
-
-
-def _check_plain(tokenizer: Any) -> None:
-    """Raise if it does what none of ours does, such as padding with an id that no embedding has."""
-    for part in ("padding", "truncation", "post_processor"):
-        if getattr(tokenizer, part) is not None:
-            raise ModelFormatError(f"it has {part}, which Stepscan's have not")
-    model = tokenizer.model
-    kind, unknown = type(model).__name__, getattr(model, "unk_token", None)
-    if (kind, unknown) not in (("WordLevel", "<unk>"), ("BPE", None)):
-        raise ModelFormatError(
-            f"it is a {kind} whose unknown token is {unknown!r}; expected WordLevel with '<unk>', or BPE"
-        )
-    if kind == "BPE" and model.dropout:
-        raise ModelFormatError("its dropout would make it give other ids each time")
 
 
 def _scheme(config: dict[str, Any], labels: list[Any]) -> Scheme | None:
@@ -202,20 +186,17 @@ def _read_labels(path: Path, count: int) -> list[Any]:
     labels = read_json(path, _LARGEST)
     if not isinstance(labels, list) or len(labels) != count:
         raise ModelFormatError(f"{path}: expected a list of {count} labels, as in config.json, got {_counted(labels)}")
-    if not any(all(isinstance(label, kind) for label in labels) for kind in (str, int)):
+    kinds = {label_kind(label) for label in labels}
+    if len(kinds) > 1 or None in kinds:
         raise ModelFormatError(
             f"{path}: expected labels that are all strings or all whole numbers, got {shown(labels)}"
         )
     if len(set(labels)) != count:
         twice = Counter(labels).most_common(1)[0][0]
         raise ModelFormatError(f"{path}: the label {shown(twice)} stands there twice")
-    if halves := [label for label in labels if isinstance(label, str) and not _is_unicode(label)]:
-        raise ModelFormatError(f"{path}: the label {shown(halves[0])} is not valid Unicode (half a surrogate pair)")
+    if wrong := next((label for label in labels if label_problem(label)), None):
+        raise ModelFormatError(f"{path}: the label {shown(wrong)} {label_problem(wrong)}")
     return labels
-
-
-def _is_unicode(text: str) -> bool:
-    return not any("\ud800" <= letter <= "\udfff" for letter in text)
 
 
 def _counted(labels: Any) -> str:

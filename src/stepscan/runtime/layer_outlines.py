@@ -67,6 +67,7 @@ def _stack(layers: Any) -> LayerOutline:
         condition_size=sum(layer.condition_size for layer in layers),
         memories=tuple(memory for layer in layers for memory in layer.memories),
         caches=any(layer.caches for layer in layers),
+        inner=sum(layer.widths for layer in layers),
     )
 
 
@@ -80,7 +81,10 @@ def _bidirectional(forward: Any, backward: Any) -> LayerOutline:
     tensors = of_parts(forward_layer=forward, backward_layer=backward)
     output_size = forward.output_size + backward.output_size
     memories = forward.memories + backward.memories
-    return LayerOutline("bidirectional", tensors, forward.input_size, output_size, causal=False, memories=memories)
+    inner = forward.widths + backward.widths
+    return LayerOutline(
+        "bidirectional", tensors, forward.input_size, output_size, causal=False, memories=memories, inner=inner
+    )
 
 
 @outlines("residual")
@@ -134,6 +138,7 @@ def _attentive_decoder(
         condition_size=layer.condition_size,
         memories=(memory_size, *layer.memories),
         caches=True,
+        inner=layer.widths + memory_size + attention_size,
     )
 
 
@@ -153,7 +158,7 @@ def _cross_attention(size: Any, memory_size: Any, heads: Any = 0, dropout: Any =
 
 def _around(name: str, layer: LayerOutline) -> LayerOutline:
     """What a combinator around one layer is, if it changes nothing but how that runs."""
-    return replace(layer, name=name, tensors=of_parts(layer=layer))
+    return replace(layer, name=name, tensors=of_parts(layer=layer), inner=layer.widths)
 
 
 def _attention(kind: str, query_size: int, memory_size: int, size: int) -> Tensors:

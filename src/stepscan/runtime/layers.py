@@ -287,7 +287,9 @@ def _zoneout(part: _Part) -> Layer:
 
 
 def _weight_drop(part: _Part) -> Layer:
-    return part.inner(part.arguments["layer"], "layer")
+    layer = part.inner(part.arguments["layer"], "layer")
+    # Around a pointwise layer it is none itself: a stack above reads out of its state, not out of that below it.
+    return part.made(library.make_stack([layer.native]), "Stack") if layer.native.pointwise else layer
 
 
 def _bidirectional(part: _Part) -> Layer:

@@ -16,7 +16,6 @@ from stepscan.runtime.folder import RuntimeFolder, expanded, read_folder
 from stepscan.runtime.layers import Options
 from stepscan.runtime.networks.building import build_network
 from stepscan.runtime.schemes import Scheme
-from stepscan.runtime.settings import check_names, check_use
 
 if TYPE_CHECKING:
     from stepscan.data.tokenizers import TextTokenizer
@@ -27,6 +26,10 @@ _KINDS = {  # task → module and class, imported when such a model is loaded
     "generate": ("language_model", "LanguageModel"),
     "tag": ("tagger", "Tagger"),
     "translate": ("translator", "Translator"),
+}
+_UNREAD = {  # task → inputs that its models have no way to read
+    "classify": (None, "word_and_character_embedding"),
+    "tag": (None,),
 }
 
 
@@ -129,11 +132,7 @@ def load_model(path: str | Path, weights: str | None = None, threads: int = 1) -
     folder = read_folder(path)
     options = Options(weights or folder.weights, threads)
     kind = _kind(Path(path), folder.task)
-    try:
-        check_names(folder.settings, folder.task, kind.__name__)
-        check_use(folder.settings)
-    except SettingsError as error:
-        raise ModelFormatError(f"{Path(path) / 'config.json'}: {error}") from None
+    check_inputs(path, folder.task, folder.model)
     return kind(
         folder=folder,
         network_=build_network(folder.model, expanded(folder.tensors), options),
@@ -144,6 +143,24 @@ def load_model(path: str | Path, weights: str | None = None, threads: int = 1) -
         scheme_=folder.scheme,
         **_of_use(kind, folder.settings),
     )
+
+
+def check_inputs(path: str | Path, task: str, description: dict[str, Any]) -> None:
+    """Raise unless models of the task read what a described pattern reads.
+
+    Raises:
+        ModelFormatError: the pattern has no embedding, or one of another task.
+    """
+    [arguments] = description.values()
+    if "embedding" not in arguments:
+        return  # a user's own pattern
+    embedding = arguments["embedding"]
+    name = None if embedding is None else next(iter(embedding))
+    if name in _UNREAD.get(task, ()):
+        raise ModelFormatError(
+            f"{Path(path) / 'config.json'}: expected a model to {task} that reads symbols or numbers, "
+            f"got the embedding {name or 'null'}"
+        )
 
 
 def _kind(path: Path, task: str) -> Any:

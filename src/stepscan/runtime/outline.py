@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import importlib
 import inspect
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
@@ -17,6 +18,8 @@ from typing import Any, NamedTuple, TypeVar
 from stepscan.errors import ModelFormatError, UnsupportedLayer, nearest
 
 LARGEST_SIZE = 2**31 - 1
+_WIDEST = 2**16  # numbers for one item, or …
+_FOR_A_WEIGHT = 4  # … so many for each weight
 
 
 class Tensor(NamedTuple):
@@ -52,6 +55,12 @@ class LayerOutline(Outline):
     condition_size: int = 0
     memories: tuple[int, ...] = ()  # numbers an item of what each part looks at that attends
     caches: bool = False  # whether its state holds anything but hidden state
+    inner: int = 0  # widths of what its parts give, together
+
+    @property
+    def widths(self) -> int:
+        """Numbers that it writes for one item, those of its parts among them."""
+        return self.output_size + self.inner
 
     @property
     def described(self) -> str:
@@ -65,6 +74,12 @@ class InputOutline(Outline):
     output_size: int
     vocabularies: dict[str, int]  # file of the tokenizer, without `.json` → number of symbols
     numbers: int = 0  # numbers a step, where it takes such
+    inner: int = 0  # as of a layer
+
+    @property
+    def widths(self) -> int:
+        """As of a layer."""
+        return self.output_size + self.inner
 
 
 @dataclass(frozen=True)
@@ -202,6 +217,18 @@ def check_inputs(who: str, embedding: Any, layer: LayerOutline) -> None:
         raise TypeError(f"{who} needs an embedding or null, got {shown(embedding)}")
     if embedding.output_size != layer.input_size:
         raise ValueError(f"the embedding of {who} gives {embedding.output_size} numbers to {layer.described}")
+
+
+def check_widths(who: str, tensors: Tensors, *parts: Any) -> None:
+    """Raise if the parts write far more for one item than there are weights: such a description is small, but to use
+    the model takes any amount of memory."""
+    widths = sum(part.widths for part in parts if part is not None)
+    weights = sum(math.prod(tensor.shape) for tensor in tensors.values())
+    if widths > max(_WIDEST, _FOR_A_WEIGHT * weights):
+        raise ValueError(
+            f"the layers of {who} give {shown(widths)} numbers for each item, more than a model of {weights:,} weights "
+            "can need"
+        )
 
 
 def shown(value: Any) -> str:

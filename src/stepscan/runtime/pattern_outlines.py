@@ -18,6 +18,7 @@ from stepscan.runtime.outline import (
     check_inputs,
     check_layer,
     check_size,
+    check_widths,
     linear,
     of_parts,
     outlines,
@@ -53,7 +54,8 @@ def _word_and_character_embedding(words: Any, characters: Any, spelling: Any, dr
     check_probability(dropout=dropout)
     tensors = of_parts(words=words, characters=characters, spelling=spelling)
     vocabularies = {**words.vocabularies, "characters": characters.vocabularies["tokenizer"]}
-    return InputOutline(name, tensors, words.output_size + spelling.output_size, vocabularies)
+    size = words.output_size + spelling.output_size
+    return InputOutline(name, tensors, size, vocabularies, inner=words.widths + characters.widths + spelling.widths)
 
 
 @outlines("numbers")
@@ -131,6 +133,7 @@ def _generator(
     if tied and size != embedding.output_size:
         tensors |= linear("projection", size, embedding.output_size)
     tensors |= {"bias": Tensor("F32", (symbols,))} if tied else linear("head", size, symbols)
+    check_widths("generator", tensors, embedding, layer)
     parts = GeneratorOutline(embedding, layer, initial == "learned")
     return PatternOutline("generator", tensors, _vocabularies(embedding), generator=parts)
 
@@ -145,6 +148,7 @@ def _forecaster(embedding: Any, layer: Any, head: Any = "gaussian", dropout: Any
     check_probability(dropout=dropout)
     outputs = embedding.numbers * (2 if head == "gaussian" else _QUANTILES)
     tensors = {**of_parts(embedding=embedding, layer=layer), **linear("output", layer.output_size, outputs)}
+    check_widths("forecaster", tensors, embedding, layer)
     return PatternOutline("forecaster", tensors, {})
 
 
@@ -164,6 +168,7 @@ def _conditioned_generator(embedding: Any, encoder: Any, generator: Any) -> Patt
         raise ValueError("the encoder makes the initial state, so the generator's must be 'zero', not 'learned'")
     tensors = of_parts(embedding=embedding, encoder=encoder, generator=generator)
     tensors |= linear("bridge", encoder.output_size, layer.condition_size)
+    check_widths(name, tensors, embedding, encoder, own, layer)
     read = {} if embedding is None else {"source_tokenizer": embedding.vocabularies["tokenizer"]}
     return PatternOutline(name, tensors, {**generator.vocabularies, **read})
 
@@ -174,7 +179,9 @@ def _decider(name: str, embedding: Any, layer: Any, outputs: Any, dropout: Any, 
     check_inputs(name, embedding, layer)
     check_size(outputs=outputs)
     check_probability(dropout=dropout, label_smoothing=label_smoothing)
-    return {**of_parts(embedding=embedding, layer=layer), **linear("head", layer.output_size, outputs)}
+    tensors = {**of_parts(embedding=embedding, layer=layer), **linear("head", layer.output_size, outputs)}
+    check_widths(name, tensors, embedding, layer)
+    return tensors
 
 
 def _vocabularies(embedding: InputOutline | None) -> dict[str, int]:

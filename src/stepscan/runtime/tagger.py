@@ -12,7 +12,7 @@ import numpy as np
 
 from stepscan.errors import SettingsError
 from stepscan.runtime.batches import PLACES, SCORES, Words, answering, by_length, pad, spelled
-from stepscan.runtime.examples import check_known, checked_texts, listed, paired
+from stepscan.runtime.examples import check_known, checked_texts, label_array, listed, paired
 from stepscan.runtime.model import RuntimeModel, Using
 from stepscan.runtime.series import are_numbers, checked_series
 from stepscan.runtime.spans import span_scores
@@ -34,13 +34,13 @@ class Tagging(Using):
     @property
     def classes_(self) -> np.ndarray:
         """The tags, sorted: the columns of `predict_proba`."""
-        return np.array(self.labels_)
+        return label_array(self.labels_ or [])
 
     def predict(self, X: Sequence[Sentence]) -> list[list[str]]:
         """The most probable tag of each token; with a CRF, the most probable tags of the whole sentence."""
         self._check_usable()
-        tags = self.classes_
-        return [tags[found].tolist() for found in self._found(X, self.network_.decide)]
+        classes = self.classes_
+        return [classes[found].tolist() for found in self._found(X, self.network_.decide)]
 
     def answers(self, X: Sequence[Sentence]) -> list[dict[str, Any]]:
         """What `stepscan predict` says of each sentence: `tokens` (of a series, each step's numbers) and `tags`."""

@@ -17,6 +17,7 @@ from stepscan.runtime.error_rates import symbol_error_rate, text_error_rate
 from stepscan.runtime.examples import checked_texts, paired
 from stepscan.runtime.model import RuntimeModel, Using
 from stepscan.runtime.scoring import total_nats
+from stepscan.runtime.settings import check_use
 from stepscan.state import State
 
 if TYPE_CHECKING:
@@ -86,6 +87,8 @@ class Translating(Using):
         begins with `prefix`, which counts neither as symbols nor in the log-probability.
         """
         self._check_usable()
+        penalties = {"length_penalty": self.length_penalty, "coverage_penalty": self.coverage_penalty}
+        check_use({"beam_width": self.beam_width, "n_best": n_best, **penalties})
         tokenizer = self.tokenizers_["tokenizer"]
         ids = self._encode(checked_texts(sources), self._source_tokenizer)
         begun = tokenizer.encode(checked_texts([prefix], "prefix")[0])

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -57,7 +58,7 @@ class Checkpoints:
         except SafetensorError as error:
             raise OSError(str(error)) from error
         finally:
-            for left_over in self.folder.glob("*.tmp"):
+            for left_over in self._own(".tmp"):
                 shutil.rmtree(left_over, ignore_errors=True)
         for old in self._all()[_KEPT:]:
             _remove(old)
@@ -73,15 +74,24 @@ class Checkpoints:
         return None, broken
 
     def clear(self) -> None:
-        """Remove them all."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        """Remove them all, and the folder if nothing else is in it."""
+        for path in (*self._own(), *self._own(".tmp")):
+            shutil.rmtree(path, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            self.folder.rmdir()
 
     def __bool__(self) -> bool:
         return bool(self._all())
 
     def _all(self) -> list[Path]:
         """Newest first."""
-        return sorted((path for path in self.folder.glob("step-*") if path.suffix != ".tmp"), reverse=True)
+        return sorted(self._own(), reverse=True)
+
+    def _own(self, suffix: str = "") -> list[Path]:
+        """The folders that `write` makes; whatever else is there is somebody else's and stays."""
+        return [
+            path for path in self.folder.glob(f"step-*{suffix}") if re.fullmatch(rf"step-\d{{9,}}{suffix}", path.name)
+        ]
 
 
 def _write_files(place: Path, checkpoint: Checkpoint) -> None:

@@ -22,11 +22,6 @@ from stepscan.training.settings import TrainingSettings
 if TYPE_CHECKING:
     from stepscan.training.loop import Trainer
 
-# Settings that a model folder does not record: places on this machine, and what leaves the result as it is.
-OF_A_RUN = (
-    *("checkpoints", "checkpoint_every", "resume", "embeddings", "init_from"),
-    *("watch_gradients", "tensorboard"),
-)
 _MAY_CHANGE = (
     *("epochs", "time_budget", "patience", "learning_rate", "weight_decay", "clip_norm", "clip_value"),
     *("warmup", "verbose"),

@@ -9,6 +9,14 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from stepscan.errors import SettingsError, nearest
+from stepscan.runtime.outline import shown
+from stepscan.runtime.settings import BOUNDS
+
+
+def _bounded(name: str, *, default: float) -> Any:
+    """A field with the bounds that a model folder's setting of that name has."""
+    return Field(default=default, ge=BOUNDS[name].least, le=BOUNDS[name].greatest)
+
 
 TokenizerKind = Literal["word", "whitespace", "character", "byte", "bpe"]
 # Upper bounds refuse at once what no machine holds; what one machine may not hold is estimated before training.
@@ -82,9 +90,9 @@ class ModelSettings(BaseModel):
     logarithm: bool = False
     step: str = ""
     window: Count = 1
-    beam_width: int = Field(default=1, ge=1)
-    length_penalty: float = Field(default=0, ge=0)
-    coverage_penalty: float = Field(default=0, ge=0, allow_inf_nan=False)
+    beam_width: int = _bounded("beam_width", default=1)
+    length_penalty: float = _bounded("length_penalty", default=0)
+    coverage_penalty: float = _bounded("coverage_penalty", default=0)
     verbose: bool = False
 
 
@@ -103,4 +111,4 @@ def _in_words(kind: type[BaseModel], error: Any) -> str:
     name = ".".join(map(str, error["loc"]))
     if error["type"] == "extra_forbidden":
         return f"unknown setting {name!r}.{nearest(name, kind.model_fields)}"
-    return f"{name}: {error['msg'][0].lower()}{error['msg'][1:]}, got {error['input']!r}"
+    return f"{name}: {error['msg'][0].lower()}{error['msg'][1:]}, got {shown(error['input'])}"
