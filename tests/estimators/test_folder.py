@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import stat
 import subprocess
@@ -85,6 +86,8 @@ def test_config(saved):
     gru = {"gru": {"input_size": 4, "hidden_size": 4}}
     embedding = {"vocabulary_size": size, "size": 4, "dropout": 0.0, "unknown_probability": 0.02, "unknown": 1}
     embedding["symbol_dropout"] = 0.0
+    hashed = ["labels.json", "metrics.jsonl", "model.safetensors", "tokenizer.json"]
+    hashes = {name: hashlib.sha256((folder / "classify" / name).read_bytes()).hexdigest() for name in hashed}
     assert config == {
         "format": "stepscan",
         "format_version": 1,
@@ -102,6 +105,7 @@ def test_config(saved):
                 "label_smoothing": 0.0,
             }
         },
+        "files": hashes,
     }
     built = ss.build(config["model"])
     weights = load_file(folder / "classify" / "model.safetensors")

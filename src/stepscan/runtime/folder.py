@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from stepscan.errors import ModelFormatError, UnsupportedLayer
-from stepscan.runtime.configuration import read_config
+from stepscan.runtime.configuration import CONFIG, CURVE, LARGEST, WEIGHTS, read_config
 from stepscan.runtime.outline import PatternOutline, Tensors, outline, shown
+from stepscan.runtime.snapshot import Snapshot, read_at_once
 from stepscan.runtime.tensor_file import expanded, read_tensors
-from stepscan.runtime.untrusted import parsed, read_json, read_text
+from stepscan.runtime.untrusted import parsed
 
 if TYPE_CHECKING:
     from stepscan.data.tokenizers import TextTokenizer
@@ -33,7 +34,6 @@ _PATTERNS = {
     "translate": ("conditioned_generator",),
 }
 _BYTES = 260  # symbols where bytes are, four special ones with them
-_LARGEST = 2**28  # bytes, of any file but the configuration and the weights
 
 
 class Needs(NamedTuple):
@@ -50,26 +50,33 @@ class Needs(NamedTuple):
 class RuntimeFolder:
     """What a model folder holds, checked."""
 
-    path: Path
+    snapshot: Snapshot  # the files' bytes
     task: str
     settings: dict[str, Any]
     model: dict[str, Any]  # the description
     weights: str  # "float32", "bfloat16" or "int8"
-    tensors: dict[str, np.ndarray]  # read-only views of the file; bfloat16 as uint16, int8 beside NAME.scale
+    tensors: dict[str, np.ndarray]  # read-only views of the file's bytes; bfloat16 as uint16, int8 beside NAME.scale
     tokenizers: dict[str, TextTokenizer]  # file name without `.json` → tokenizer
     labels: list[Any] | None  # strings, or whole numbers
+    hashes: dict[str, str]  # SHA-256 of the files by name, as config.json records it
+
+    @property
+    def path(self) -> Path:
+        return self.snapshot.path
 
     @cached_property
     def history(self) -> list[dict[str, Any]]:
-        """The training curve, one row an evaluation; read when first asked for.
+        """The training curve, one row an evaluation; parsed when first asked for.
 
         Raises:
-            ModelFormatError: `metrics.jsonl` is missing or broken.
+            ModelFormatError: `metrics.jsonl` is missing, broken, or of another model.
         """
-        path = self.path / "metrics.jsonl"
-        rows = [parsed(line, path, finite=False) for line in read_text(path, _LARGEST).splitlines()]
+        path = self.path / CURVE
+        text = self.snapshot.text(CURVE, LARGEST)
+        rows = [parsed(line, path, finite=False) for line in text.splitlines()]
         if not all(isinstance(row, dict) and {"seconds", "best"} <= set(row) for row in rows):
             raise ModelFormatError(f"{path}: expected a JSON object with seconds and best on each line")
+        self.snapshot.check_whole(self.hashes, [CURVE])
         return rows
 
 
@@ -97,15 +104,26 @@ def read_folder(path: str | Path, needs: Callable[[Any], Needs] = needs) -> Runt
         UnsupportedLayer: the model has a part that is not built in, so that only PyTorch can tell.
         ModelFormatError: the folder is none, or one of its files is missing, broken or of another version.
     """
-    path = Path(path)
-    config = read_config(path)
-    needed = _needed(path / "config.json", config, needs)
-    weights = config.get("weights", "float32")
-    tensors = read_tensors(path / "model.safetensors", needed.tensors, weights)
-    tokenizers = {name: _read_tokenizer(path / f"{name}.json", size) for name, size in needed.vocabularies.items()}
-    labels = None if needed.labels is None else _read_labels(path / "labels.json", needed.labels)
+    return read_at_once(Path(path), lambda folder: read_snapshot(folder, needs))
+
+
+def read_snapshot(folder: Snapshot, needs: Callable[[Any], Needs] = needs) -> RuntimeFolder:
+    """As `read_folder`, of files that may have been read already."""
+    config = read_config(folder)
+    needed = _needed(folder.path / "config.json", config, needs)
+    weights, hashes = config.get("weights", "float32"), config.get("files", {})
+    tensors = read_tensors(folder, WEIGHTS, needed.tensors, weights)
+    tokenizers = {name: _read_tokenizer(folder, f"{name}.json", size) for name, size in needed.vocabularies.items()}
+    labels = None if needed.labels is None else _read_labels(folder, "labels.json", needed.labels)
+    folder.check_whole(hashes, folder.files.keys() - {CONFIG, CURVE})
+    try:
+        folder.text(CURVE, LARGEST)
+    except ModelFormatError as error:  # who only uses a model does not need it
+        if not folder.is_current:
+            raise
+        folder.faults[CURVE] = str(error)
     return RuntimeFolder(
-        path, config["task"], config["settings"], config["model"], weights, tensors, tokenizers, labels
+        folder, config["task"], config["settings"], config["model"], weights, tensors, tokenizers, labels, hashes
     )
 
 
@@ -140,12 +158,12 @@ def _check_agreement(path: Path, config: dict[str, Any], found: Needs) -> None:
 # The other files ------------------------------------------------------------------------------------------------------
 
 
-def _read_tokenizer(path: Path, size: int) -> TextTokenizer:
+def _read_tokenizer(folder: Snapshot, name: str, size: int) -> TextTokenizer:
     from tokenizers import Tokenizer  # a model of numbers does without
 
     from stepscan.data.tokenizers import TextTokenizer
 
-    text = read_text(path, _LARGEST)
+    path, text = folder.path / name, folder.text(name, LARGEST)
     try:
         found = Tokenizer.from_str(text)
         _check_plain(found)
@@ -179,8 +197,8 @@ def _check_plain(tokenizer: Any) -> None:
         raise ModelFormatError("its dropout would make it give other ids each time")
 
 
-def _read_labels(path: Path, count: int) -> list[Any]:
-    labels = read_json(path, _LARGEST)
+def _read_labels(folder: Snapshot, name: str, count: int) -> list[Any]:
+    path, labels = folder.path / name, folder.json(name, LARGEST)
     if not isinstance(labels, list) or len(labels) != count:
         raise ModelFormatError(f"{path}: expected a list of {count} labels, as in config.json, got {_counted(labels)}")
     if not any(all(isinstance(label, kind) for label in labels) for kind in (str, int)):

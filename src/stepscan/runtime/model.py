@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from stepscan.errors import ModelFormatError, SettingsError, nearest
-from stepscan.runtime.folder import RuntimeFolder, expanded, read_folder
+from stepscan.runtime.folder import RuntimeFolder, expanded, read_folder, read_snapshot
 from stepscan.runtime.layers import Options
 from stepscan.runtime.networks.building import build_network
 from stepscan.runtime.settings import check_names, check_use
+from stepscan.runtime.snapshot import Snapshot
 
 if TYPE_CHECKING:
     from stepscan.data.tokenizers import TextTokenizer
@@ -107,6 +108,14 @@ class RuntimeModel(Using):
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self.path)!r}, weights={self.weights!r}, threads={self.threads})"
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """The bytes of the folder, which may be gone when the pickle is read, and what was set since."""
+        used = {field.name: getattr(self, field.name) for field in fields(self) if field.name not in _OF_THE_FOLDER}
+        return _restored, (self.folder.snapshot, self.weights, self.threads), used
+
+
+_OF_THE_FOLDER = ("folder", "network_", "tokenizers_", "labels_")
+
 
 def load_model(path: str | Path, weights: str | None = None, threads: int = 1) -> Any:
     """Whichever runtime model a model folder holds; see `stepscan.runtime.load`.
@@ -118,14 +127,21 @@ def load_model(path: str | Path, weights: str | None = None, threads: int = 1) -
     """
     if threads < 1:
         raise SettingsError(f"threads must be 1 or more, but is {threads}")
-    folder = read_folder(path)
+    return _model(read_folder(path), weights, threads)
+
+
+def _restored(snapshot: Snapshot, weights: str, threads: int) -> Any:
+    return _model(read_snapshot(snapshot), weights, threads)
+
+
+def _model(folder: RuntimeFolder, weights: str | None, threads: int) -> Any:
     options = Options(weights or folder.weights, threads)
-    kind = _kind(Path(path), folder.task)
+    kind = _kind(folder.path, folder.task)
     try:
         check_names(folder.settings, folder.task, kind.__name__)
         check_use(folder.settings)
     except SettingsError as error:
-        raise ModelFormatError(f"{Path(path) / 'config.json'}: {error}") from None
+        raise ModelFormatError(f"{folder.path / 'config.json'}: {error}") from None
     return kind(
         folder=folder,
         network_=build_network(folder.model, expanded(folder.tensors), options),

@@ -88,6 +88,9 @@ class Session:
             twin._kept = {name: array.copy() for name, array in self._kept.items()}
         return twin
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restored, (self._model, self.state())
+
     # What a kind of session writes: ------------------------------------------------------------------------------
 
     def _begin(self) -> None:
@@ -125,6 +128,10 @@ class Session:
     def _write(self, state: Array) -> None:
         state = np.ascontiguousarray(state, np.float32)
         self._stream.write(address(state))
+
+
+def _restored(model: Any, state: bytes) -> Any:
+    return model.session().restore(state)
 
 
 def pieces_of_series(model: Any, several: Sequence[Any]) -> list[Array]:
