@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
 import statistics
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,12 +15,14 @@ from rich.table import Table
 
 from stepscan.data.lines import write_lines
 from stepscan.data.reading import Files, Reading, read_examples, reading_of
-from stepscan.errors import Interrupted, SettingsError, StepscanError, nearest
+from stepscan.errors import Interrupted, SettingsError, StepscanError, nearest, signal_of
 from stepscan.estimators.architecture import cell_names
 from stepscan.estimators.base import Estimator
 from stepscan.estimators.curves import check_drawing, draw
 from stepscan.estimators.files import fit_on, make_estimator
 from stepscan.runtime.files import reading_for
+from stepscan.runtime.lock import TRAINING
+from stepscan.runtime.placing import writing
 from stepscan.training.loop import Task
 from stepscan.training.settings import TrainingSettings
 
@@ -76,32 +77,37 @@ def compare(
     _check(cells, equal, settings)
     check_drawing()
     folder = _new_folder(out)
-    shared = dict(settings)
-    if equal == "time":
-        shared |= {"epochs": _MANY, "patience": _MANY}
-    first = make_estimator(task, {**shared, "cell": cells[0]})
-    reading = reading_for(first, reading)
-    examples = read_examples(task, train_files, reading)
-    validation = read_examples(task, valid_files, reading_of(valid_files, reading)) if valid_files else None
-    template = _untrained(first, examples, validation, train_files)
-    contenders = list(_contenders(template, cells, equal))
-    rows: list[dict[str, Any]] = []
-    try:
-        for contender in contenders:
-            note(f"{contender.cell}: hidden size {contender.hidden_size}, {contender.parameters:,} parameters")
-            estimator = make_estimator(task, {**shared, "cell": contender.cell, "hidden_size": contender.hidden_size})
-            fit_on(estimator, examples, validation, train_files)
-            folder.mkdir(exist_ok=True)
-            estimator.save(folder / contender.cell)
-            rows.append(_row(contender, estimator.history_))
-            write_lines(folder / "comparison.json", json.dumps(rows, indent=1, ensure_ascii=False).split("\n"))
-            draw(rows, folder / "curves.png", f"{task}, equal {equal}")
-    except KeyboardInterrupt:
-        if not rows:
-            raise
-        ended = ", ".join(row["cell"] for row in rows)
-        raise Interrupted(f"interrupted; {out} holds the cells that had ended: {ended}", signal.SIGINT) from None
-    return rows
+    with writing(folder, TRAINING):
+        shared = dict(settings)
+        if equal == "time":
+            shared |= {"epochs": _MANY, "patience": _MANY}
+        first = make_estimator(task, {**shared, "cell": cells[0]})
+        reading = reading_for(first, reading)
+        examples = read_examples(task, train_files, reading)
+        validation = read_examples(task, valid_files, reading_of(valid_files, reading)) if valid_files else None
+        template = _untrained(first, examples, validation, train_files)
+        contenders = list(_contenders(template, cells, equal))
+        rows: list[dict[str, Any]] = []
+        try:
+            for contender in contenders:
+                note(f"{contender.cell}: hidden size {contender.hidden_size}, {contender.parameters:,} parameters")
+                estimator = make_estimator(
+                    task, {**shared, "cell": contender.cell, "hidden_size": contender.hidden_size}
+                )
+                fit_on(estimator, examples, validation, train_files)
+                folder.mkdir(exist_ok=True)
+                estimator.save(folder / contender.cell)
+                rows.append(_row(contender, estimator.history_))
+                write_lines(folder / "comparison.json", json.dumps(rows, indent=1, ensure_ascii=False).split("\n"))
+                draw(rows, folder / "curves.png", f"{task}, equal {equal}")
+        except (KeyboardInterrupt, SystemExit) as stop:
+            if not rows:
+                raise
+            ended = ", ".join(row["cell"] for row in rows)
+            raise Interrupted(
+                f"interrupted; {folder} holds the cells that had ended: {ended}", signal_of(stop)
+            ) from None
+        return rows
 
 
 def show(rows: Sequence[Mapping[str, Any]], console: Console) -> None:

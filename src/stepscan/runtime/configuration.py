@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Mapping
@@ -11,7 +10,7 @@ from typing import Any
 
 from stepscan.errors import ModelFormatError, nearest
 from stepscan.runtime.outline import shown
-from stepscan.runtime.snapshot import Snapshot
+from stepscan.runtime.snapshot import Snapshot, digest
 from stepscan.runtime.tensor_file import SMALLER
 
 FORMAT = "stepscan"
@@ -45,11 +44,7 @@ def read_config(folder: Snapshot) -> dict[str, Any]:
 
 def write_config(folder: Path, config: Mapping[str, Any]) -> None:
     """Write `config.json`, last, with the SHA-256 of all other files that are there but the model card."""
-    hashes = {}
-    for path in sorted(folder.iterdir()):
-        if path.name not in (CONFIG, CARD):
-            with path.open("rb") as file:
-                hashes[path.name] = hashlib.file_digest(file, "sha256").hexdigest()
+    hashes = {path.name: digest(path) for path in sorted(folder.iterdir()) if path.name not in (CONFIG, CARD)}
     text = json.dumps({**config, "files": hashes}, ensure_ascii=False, indent=2, default=os.fspath)
     (folder / CONFIG).write_text(text + "\n", "utf-8")
 

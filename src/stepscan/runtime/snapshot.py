@@ -85,7 +85,7 @@ class Snapshot:
         if name not in self.files:
             content = np.empty(size, np.uint8)
             file.seek(0)
-            if file.readinto(memoryview(content)) != size:  # type: ignore[attr-defined]
+            if file.readinto(content.data) != size:  # type: ignore[attr-defined]
                 raise ModelFormatError(f"{self.path / name} changed while it was read; read it again")
             content.flags.writeable = False
             self.files[name] = content.data
@@ -158,6 +158,12 @@ class Snapshot:
             return "is missing"
 
 
+def digest(path: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def read_at_once(path: Path, read: Callable[[Snapshot], Result]) -> Result:
     """What `read` makes of a snapshot of a folder; if the folder is replaced while it reads, of the new one.
 
@@ -174,7 +180,12 @@ def read_at_once(path: Path, read: Callable[[Snapshot], Result]) -> Result:
             finally:
                 snapshot.close()
         time.sleep(_PAUSE)
-    raise ModelFormatError(f"{path} was replaced again and again while it was read; read it again")
+    if path.exists():
+        raise ModelFormatError(f"{path} was replaced again and again while it was read; read it again")
+    raise ModelFormatError(
+        f"{path} does not exist; a process was stopped while it replaced the model that is now at {aside(path)}: "
+        f"rename that to {path.name}"
+    )
 
 
 def _open(path: Path) -> Snapshot | None:
