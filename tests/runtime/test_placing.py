@@ -168,8 +168,15 @@ def test_checkpoints_of_others_stay(tmp_path):
     put("step-000000002/other.txt")(tmp_path)
     put("step-notes/a.txt")(tmp_path)
     put("work.tmp/a.txt")(tmp_path)
+    put("step-000000003.tmp/.tmpOVSmi1")(tmp_path)
+    put("step-000000004/.tmpOVSmi1")(tmp_path)
     remove_checkpoints(tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["step-000000002", "step-notes", "work.tmp"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "step-000000002",
+        "step-000000004",
+        "step-notes",
+        "work.tmp",
+    ]
 
 
 # Links ----------------------------------------------------------------------------------------------------------------

@@ -21,6 +21,7 @@ CHECKPOINT_FILES = ("tensors.safetensors", "state.json", "manifest.json")  # the
 LOCK = ".lock"  # in a folder of checkpoints
 _STEP = re.compile(r"step-\d{9,}(\.tmp)?")
 _HALF_WRITTEN = re.compile(r"\.(.+)\.[0-9a-f]{8}\.tmp")
+_OF_SAFETENSORS = re.compile(r"\.tmp[0-9A-Za-z]{6}")  # what its file is called while it is written; in our *.tmp alone
 
 
 def is_model(folder: Path) -> bool:
@@ -47,7 +48,7 @@ def foreign_in_checkpoints(folder: Path) -> Path | None:
 
 def foreign_in_step(folder: Path) -> Path | None:
     """The first thing in the folder of one checkpoint that is not of it."""
-    return _first(folder, lambda path: path.name in CHECKPOINT_FILES and _is_file(path))
+    return _first(folder, lambda path: (path.name in CHECKPOINT_FILES or _is_cut_off(path)) and _is_file(path))
 
 
 def is_step(path: Path) -> bool:
@@ -87,7 +88,11 @@ def _is_of_model(path: Path) -> bool:
     if path.name == CHECKPOINTS:
         return _is_folder(path) and foreign_in_checkpoints(path) is None
     half = _HALF_WRITTEN.fullmatch(path.name)
-    return (half[1] if half else path.name) in FILES and _is_file(path)
+    return ((half[1] if half else path.name) in FILES or _is_cut_off(path)) and _is_file(path)
+
+
+def _is_cut_off(path: Path) -> bool:
+    return path.parent.suffix == ".tmp" and _OF_SAFETENSORS.fullmatch(path.name) is not None
 
 
 def _first(folder: Path, is_own: Callable[[Path], bool]) -> Path | None:
