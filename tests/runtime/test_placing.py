@@ -236,22 +236,22 @@ def test_a_name_that_is_not_utf8(tmp_path):
 # Locks ----------------------------------------------------------------------------------------------------------------
 
 
-def _hold(path, ready, end):
+def _hold(path, ready):
     with writing(path, TRAINING):
         ready.set()
-        end.wait(20)
+        time.sleep(60)
 
 
 @pytest.fixture
 def elsewhere(tmp_path):
     """Another process that trains into `tmp_path / "model"`."""
     context = multiprocessing.get_context("spawn")
-    ready, end = context.Event(), context.Event()
-    process = context.Process(target=_hold, args=(tmp_path / "model", ready, end))
+    ready = context.Event()
+    process = context.Process(target=_hold, args=(tmp_path / "model", ready))
     process.start()
-    assert ready.wait(20)
+    assert ready.wait(60)
     yield process
-    end.set()
+    process.kill()
     process.join()
 
 

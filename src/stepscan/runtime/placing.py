@@ -6,6 +6,7 @@ What is replaced or removed is what this project wrote, and nothing else: see `s
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import re
 import secrets
@@ -20,6 +21,7 @@ from stepscan.runtime.lock import SAVING, beside, locked
 from stepscan.runtime.ownership import CHECKPOINTS, foreign_in_model, is_model, remove_model
 from stepscan.runtime.snapshot import aside
 
+logger = logging.getLogger(__name__)
 _PATIENCE = 10.0  # seconds to wait for another process that saves to the same place
 
 
@@ -77,7 +79,6 @@ def write_whole(path: str | Path, write: Callable[[Path], None], *, overwrite: b
                 file.chmod((temporary / CONFIG).stat().st_mode)  # safetensors writes for the owner alone
                 sync(file)
             _put(temporary, target, lambda there: _check_content(there, path, overwrite))
-            sync(target.parent)
         except (OSError, SafetensorError) as error:
             raise _cannot_write(path, error) from error
         finally:
@@ -146,20 +147,25 @@ def _temporary_beside(path: Path) -> Path:
 
 def _put(new: Path, path: Path, check: Callable[[Path], None]) -> None:
     """Rename `new` to `path`. What stood there is removed once the new one stands, if it still passes `check`."""
-    old = aside(path)
-    if not path.exists():
-        new.rename(path)
-        return
-    if old.exists():
+    old, is_there = aside(path), path.exists()
+    if is_there and old.exists():
         raise StepscanError(f"{old} holds files that are not of a model; move it away first")
-    path.rename(old)
+    if is_there:
+        path.rename(old)
     try:
-        check(old)
+        if is_there:
+            check(old)
         new.rename(path)
     except BaseException:
-        old.rename(path)
+        if is_there:
+            old.rename(path)
         raise
-    remove_model(old)
+    try:
+        sync(path.parent)
+    except OSError as error:  # it stands there, whole
+        logger.warning("%s is written, but may not outlast a power cut: %s", path, error.strerror)
+    if is_there:
+        remove_model(old)
 
 
 def _cannot_write(path: str | Path, error: Exception) -> StepscanError:
