@@ -49,8 +49,8 @@ class WritingSession(Session):
         top_k: int = 0,
         top_p: float = 1.0,
         min_p: float = 0.0,
-        forbidden: Sequence[str] = (),
-        allowed: Sequence[str] = (),
+        forbidden: str | Sequence[str] = (),
+        allowed: str | Sequence[str] = (),
         seed: int | None = None,
     ) -> str:
         """`length` symbols more, chosen as `LanguageModel.generate` does; the session has read them then. They come
