@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,11 +13,10 @@ from stepscan.data.columns import read_columns
 from stepscan.data.examples import TaggedSentence
 from stepscan.data.layouts import Chosen
 from stepscan.data.lines import Line, read_lines
-from stepscan.data.sources import is_stream
+from stepscan.data.sources import is_live, is_stream
 from stepscan.data.tables import Column, Table, choose_format, json_kind
-from stepscan.errors import DataError, SettingsError, nearest, place_of
-
-logger = logging.getLogger(__name__)
+from stepscan.data.text_or_columns import likely_format, refuse_text, watched
+from stepscan.errors import DataError, SettingsError, nearest
 
 _FIELDS = {"form": 1, "lemma": 2, "upos": 3, "xpos": 4, "feats": 5, "deprel": 7}
 _WORDS, _TAGS = ("words", "text"), ("ner_tags", "pos_tags", "upos", "labels")  # columns of data sets
@@ -84,11 +82,13 @@ def read_sentences(
 ) -> list[list[str]]:
     """Only the tokens of sentences.
 
-    Formats are those of `read_tagged`, where columns may be a single one, and "text", by default for `.txt`: one
-    sentence a line, tokens between white space; an empty line is an empty sentence, so that outputs stay aligned.
+    Formats are those of `read_tagged`, where columns may be a single one, and "text", by default for `.txt` unless tabs
+    divide its lines: one sentence a line, tokens between white space; an empty line is an empty sentence, so that
+    outputs stay aligned.
 
     Raises:
-        DataError: as `read_tagged`; and if neither the name nor tabs say whether the file is text or columns.
+        DataError: as `read_tagged`; and if neither the name nor tabs say whether the file is text or columns, or if
+            text has as many fields in every line and blank lines between blocks, as columns have.
     """
     return list(stream_sentences(path, format=format, token_column=token_column, bad_lines=bad_lines))
 
@@ -101,11 +101,12 @@ def stream_sentences(
     bad_lines: BadLines | None = None,
 ) -> Iterator[list[str]]:
     """Like `read_sentences`, one at a time."""
-    if format is None and not is_arrow(path) and Path(str(path).removesuffix(".gz")).suffix.lower() not in _NAMED:
-        if is_stream(path):
-            format = _format_of_stream(path)
-        else:
-            _refuse_text(path)
+    if format is None and not is_arrow(path):
+        suffix = Path(str(path).removesuffix(".gz")).suffix.lower()
+        if suffix == ".txt" or (suffix not in _NAMED and is_stream(path)):
+            format = likely_format(path)
+        elif suffix not in _NAMED:
+            refuse_text(path)
     format = choose_format(path, format, {**_SUFFIXES, ".txt": "text"}, otherwise="columns")
     if format == "arrow":
         rows = Table(path, format, (Column("tokens", token_column, _WORDS),), _LISTS, bad_lines).rows()
@@ -115,7 +116,9 @@ def stream_sentences(
         return (sentence.tokens for sentence in read_columns(path, chosen, bad_lines))
     _refuse_columns(path, token_column)
     if format == "text":
-        return check_some((line.split() for _, line in read_lines(path, bad_lines)), path, bad_lines)
+        texts: Iterator[str] = (line for _, line in read_lines(path, bad_lines))
+        texts = watched(texts, path) if is_live(path) else texts
+        return check_some((text.split() for text in texts), path, bad_lines)
     return (sentence.tokens for sentence in _conllu(path, "form", bad_lines))
 
 
@@ -133,31 +136,6 @@ def _refuse_columns(path: str | Path, *columns: str | int | None) -> None:
             f"--token-column and --tag-column are for CoNLL columns, but {path} is read as CoNLL-U, whose tag --field "
             f"names, or as text; got {named[0]!r}. To read it as columns, give --format columns."
         )
-
-
-def _refuse_text(path: str | Path) -> None:
-    """Raise if the first line that says anything looks like a sentence, of which columns would keep one word."""
-    for number, line in read_lines(path, look=True):
-        if line.strip():
-            if "\t" not in line and len(line.split()) > 1:
-                raise DataError(
-                    "this may be text or columns.",
-                    path=path,
-                    line=number,
-                    hint="Say --format text or --format columns.",
-                )
-            return
-
-
-def _format_of_stream(path: str | Path) -> str:
-    """What a stream holds, which has no name to say so: text, unless its first line has columns with tabs between."""
-    filled = (line for _, line in read_lines(path, look=True) if line.strip() and not line.startswith("# "))
-    first = next(filled, "")
-    if "\t" in first:
-        return "conllu" if re.match(r"[0-9]+[-.0-9]*(\t[^\t]*){9}$", first) else "columns"
-    if len(first.split()) == 1:
-        logger.warning("%s: read as text, one sentence a line; for columns say --format columns", place_of(path))
-    return "text"
 
 
 def _of_table(
