@@ -14,18 +14,20 @@ from stepscan.data.examples import TaggedSentence
 from stepscan.data.layouts import Chosen
 from stepscan.data.lines import Line, read_lines
 from stepscan.data.sources import is_live, is_stream
-from stepscan.data.tables import Column, Table, choose_format, json_kind
+from stepscan.data.tables import TABLE_SUFFIXES, Column, Table, choose_format, json_kind
 from stepscan.data.text_or_columns import likely_format, refuse_text, watched
 from stepscan.errors import DataError, SettingsError, nearest
 
 _FIELDS = {"form": 1, "lemma": 2, "upos": 3, "xpos": 4, "feats": 5, "deprel": 7}
-_WORDS, _TAGS = ("words", "text"), ("ner_tags", "pos_tags", "upos", "labels")  # columns of data sets
+_WORDS = ("words", "text")  # names of lists in JSON Lines and data sets
+_TAGS = ("ner_tags", "pos_tags", "chunk_tags", "upos", "labels", "ner", "slots")
 _LISTS = (
-    "A data set has a column of lists of words, tokens, and one of their tags; name them with --token-column and "
+    "JSON Lines and data sets have a list of words, tokens, and one of their tags; name them with --token-column and "
     "--tag-column."
 )
-_SUFFIXES = {".conllu": "conllu"}
-_NAMED = {".conllu", ".conllup", ".conll", ".iob", ".iob2", ".bio", ".tsv", ".txt"}  # names that tell columns from text
+_SUFFIXES = {".conllu": "conllu", **{suffix: kind for suffix, kind in TABLE_SUFFIXES.items() if kind == "jsonl"}}
+_TABLES = {"jsonl", "arrow"}  # whose rows hold lists
+_NAMED = {*_SUFFIXES, ".conllup", ".conll", ".iob", ".iob2", ".bio", ".tsv", ".txt"}  # tell columns from text
 
 
 def read_tagged(
@@ -43,8 +45,9 @@ def read_tagged(
         path: the file.
         format: "conllu" (10 columns; comments, ranges such as `3-4` and empty nodes such as `8.1` are skipped),
             "columns" (tabs or spaces between; skipped are `-DOCSTART-` and comments, lines before a sentence that begin
-            with `#` and do not have its columns), or "arrow" (Parquet, `hf:NAME`: columns of lists, `tokens` and
-            `tags`). By default the name says: `.conllu`, `.parquet`, `hf:`; anything else is columns.
+            with `#` and do not have its columns), "jsonl" (an object a line, with the lists `tokens` and `tags`), or
+            "arrow" (Parquet, `hf:NAME`: columns of such lists). By default the name says: `.conllu`, `.jsonl`, `.json`,
+            `.ndjson`, `.parquet`, `hf:`; anything else is columns.
         field: the CoNLL-U field that is the tag: form, lemma, upos, xpos, feats or deprel. A `_` is a tag like any
             other, but a field that is `_` throughout is an error.
         token_column, tag_column: of columns: positions from 1, or names from a first line of names or from
@@ -58,8 +61,8 @@ def read_tagged(
             token or tag, a field that is nowhere filled in, or no sentence at all.
     """
     format = choose_format(path, format, _SUFFIXES, otherwise="columns")
-    if format == "arrow":
-        return list(_of_table(path, token_column, _one_of(tag_column, field), bad_lines))
+    if format in _TABLES:
+        return list(_of_table(path, format, token_column, _one_of(tag_column, field), bad_lines))
     if field not in _FIELDS:
         raise SettingsError(f"There is no field {field!r} to tag with.{nearest(field, _FIELDS)}")
     if format == "conllu":
@@ -108,7 +111,7 @@ def stream_sentences(
         elif suffix not in _NAMED:
             refuse_text(path)
     format = choose_format(path, format, {**_SUFFIXES, ".txt": "text"}, otherwise="columns")
-    if format == "arrow":
+    if format in _TABLES:
         rows = Table(path, format, (Column("tokens", token_column, _WORDS),), _LISTS, bad_lines).rows()
         return (_strings(tokens, "tokens", path, number) for number, (tokens,) in rows)
     if format == "columns":
@@ -139,7 +142,11 @@ def _refuse_columns(path: str | Path, *columns: str | int | None) -> None:
 
 
 def _of_table(
-    path: str | Path, token_column: str | int | None, tag_column: str | int | None, bad_lines: BadLines | None
+    path: str | Path,
+    format: str,
+    token_column: str | int | None,
+    tag_column: str | int | None,
+    bad_lines: BadLines | None,
 ) -> Iterator[TaggedSentence]:
     """Rows with a list of tokens and a list of tags, in the columns named, or in the only ones guessed."""
     columns = Column("tokens", token_column, _WORDS), Column("tags", tag_column, _TAGS)
@@ -152,7 +159,7 @@ def _of_table(
             raise DataError(reason, path=path, line=number)
         return found
 
-    rows = Table(path, "arrow", columns, _LISTS, bad_lines).rows()
+    rows = Table(path, format, columns, _LISTS, bad_lines).rows()
     return check_some(keep(rows, sentence, bad_lines, "sentence"), path, bad_lines)
 
 

@@ -107,6 +107,9 @@ class Tagger(Tagging, Estimator):
             )
             self.labels_ = sorted({tag for _, tags in train for tag in tags})
             self._check_tags_fit()
+            if len(self.labels_) == 1:
+                said = "there is nothing to tell apart; is it the right column or field?"
+                logger.warning(f"every token of the training data has the same tag, {self.labels_[0]!r}: {said}")
             forbidden = self._read_scheme([tags for _, tags in examples])
             self._say_judge([tags for _, tags in held_out])
             self.tokenizers_ = self._tokenizers([tokens for tokens, _ in train])
