@@ -227,8 +227,8 @@ def test_bad_lines_cost_their_sentence_alone(file):
             "a,X\nb,Y\n",
             {},
             1,
-            "expected columns separated by tabs or blanks, but got 'a,X'. Commas and semicolons do not separate them; a "
-            "blank line ends a sentence.",
+            "expected columns separated by tabs or blanks, but got 'a,X'. Commas and semicolons do not separate "
+            "them; a blank line ends a sentence.",
         ),
         ("# only\n\n# of this kind\n", {}, None, "the file has no sentence."),
     ],
