@@ -13,6 +13,7 @@ import stepscan as ss
 from stepscan import runtime
 from stepscan.errors import UnsupportedLayer
 from stepscan.kernels import native
+from stepscan.runtime.examples import listed
 
 pytestmark = pytest.mark.skipif(native.library is None, reason="no native library was built")
 
@@ -331,3 +332,23 @@ def test_what_has_no_kernel(tmp_path):
     with pytest.raises(UnsupportedLayer) as found:
         runtime.load(tmp_path / "numbers")
     assert found.value.layer == "forecaster"
+
+
+def test_labels_never_seen_are_said(both, caplog):
+    caplog.set_level("INFO", logger="stepscan.runtime.examples")
+    for model in classifiers(both, "class"):
+        caplog.clear()
+        model.metrics(["a", "b"], ["yes", "no"])
+        assert not caplog.records
+        model.metrics(["a", "b"], ["yes", "perhaps"])
+        [record] = caplog.records
+        assert record.getMessage() == "labels that the model never saw, so that it is always wrong there: perhaps"
+    for model in taggers(both, "words"):
+        caplog.clear()
+        known = str(model.classes_[0])
+        model.metrics([["a", "b"]], [[known, "B-never"]])
+        assert "always wrong there: B-never" in caplog.text
+
+
+def test_texts_of_an_array_are_plain_strings():
+    assert type(listed(np.array(["a", "b"]))[0]) is str

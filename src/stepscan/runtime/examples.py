@@ -33,6 +33,8 @@ def listed(examples: Iterable[Any]) -> list[Any]:
         raise SettingsError(f"a list is needed, got one text, {str(examples)[:40]!r}; put it into a list")
     if hasattr(examples, "__array__"):
         examples = np.asarray(examples)
+        if examples.ndim == 1 and examples.dtype.kind == "U":
+            return examples.tolist()  # plain strings
     is_one = isinstance(examples, bytes | Mapping | Set) or getattr(examples, "ndim", 1) == 0
     if is_one or not isinstance(examples, Iterable):
         raise SettingsError(f"a list is needed, got {_shown(examples)}{_kind(examples)}")
@@ -141,13 +143,18 @@ def label_array(labels: Sequence[Any]) -> np.ndarray:
 
 
 def check_known(labels: Sequence[Any], known: Sequence[Any] | None) -> None:
-    """A model that knows none of the true labels is being judged on the wrong ones."""
-    if labels and not set(known or ()) & set(labels):
+    """A model that knows none of the true labels is judged on the wrong ones; some that it never saw are logged."""
+    unseen = set(labels) - set(known or ())
+    if labels and unseen == set(labels):
         says, here = (", ".join(map(_named, sorted(values)[:5])) for values in (known or (), set(labels)))
         raise SettingsError(
             f"the model knows none of these labels: it says {says}, but here they are {here}; "
             "is it the right column or --field?"
         )
+    if unseen:
+        names = ", ".join(sorted(map(_named, unseen))[:5])
+        more = f" and {len(unseen) - 5} more" * (len(unseen) > 5)
+        logger.info(f"labels that the model never saw, so that it is always wrong there: {names}{more}")
 
 
 def warn_of_imbalance(labels: Iterable[Any], what: str) -> None:

@@ -80,12 +80,15 @@ class Tagging(Using):
         examples = tagged(sentences_or_series(X), y, "sentences")
         true = [tags for _, tags in examples]
         check_known([tag for tags in true for tag in tags], self.labels_)
+        self._warn_of_other_scheme(true, "here")
+        return {**self._figures(examples), "tokens": sum(map(len, true)), "sentences": len(true)}
+
+    def _warn_of_other_scheme(self, true: Sequence[Sentence], where: str) -> None:
         if self.scheme_ and (broken := self.scheme_.first_break(true)):
             logger.warning(
-                f"the tags here are not {self.scheme_.name}, as the model's: {broken}; F1 counts the spans that they "
-                "mark, but accuracy compares tags of different schemes"
+                f"the tags {where} are not {self.scheme_.name}, as the model's: {broken}; F1 counts the spans that "
+                "they mark, but accuracy compares tags of different schemes"
             )
-        return {**self._figures(examples), "tokens": sum(map(len, true)), "sentences": len(true)}
 
     def _figures(self, examples: Sequence[tuple[Any, Sentence]]) -> dict[str, Any]:
         found, true = self.predict([tokens for tokens, _ in examples]), [tags for _, tags in examples]
