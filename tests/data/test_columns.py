@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import threading
 from pathlib import Path
 
 import pytest
@@ -333,3 +334,18 @@ def test_lists_in_json(tmp_path, name):
         path.write_text(line + "\n")
         with pytest.raises(DataError, match=re.escape(words)):
             read_tagged(path)
+
+
+def test_json_without_a_name(tmp_path):
+    line = '{"tokens": ["Ann", "runs"], "tags": ["B-P", "O"]}\n'
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    (tmp_path / "a.txt").write_text(line)
+    for path in (pipe, tmp_path / "a.txt"):
+        for read, expected in ((read_tagged, [(["Ann", "runs"], ["B-P", "O"])]), (read_sentences, [["Ann", "runs"]])):
+            writer = threading.Thread(target=pipe.write_text, args=(line,))
+            if path == pipe:
+                writer.start()
+            assert read(path) == expected
+            if path == pipe:
+                writer.join()

@@ -15,7 +15,7 @@ from stepscan.data.layouts import Chosen
 from stepscan.data.lines import Line, read_lines
 from stepscan.data.sources import is_live, is_stream
 from stepscan.data.tables import TABLE_SUFFIXES, Column, Table, choose_format, json_kind
-from stepscan.data.text_or_columns import likely_format, refuse_text, watched
+from stepscan.data.text_or_columns import is_json, likely_format, refuse_text, watched
 from stepscan.errors import DataError, SettingsError, nearest
 
 _FIELDS = {"form": 1, "lemma": 2, "upos": 3, "xpos": 4, "feats": 5, "deprel": 7}
@@ -60,6 +60,8 @@ def read_tagged(
         DataError: a file that cannot be read, a line with a wrong number of columns, a word id out of order, an empty
             token or tag, a field that is nowhere filled in, or no sentence at all.
     """
+    if format is None and (is_stream(path) or _suffix(path) == ".txt") and is_json(path):
+        format = "jsonl"
     format = choose_format(path, format, _SUFFIXES, otherwise="columns")
     if format in _TABLES:
         return list(_of_table(path, format, token_column, _one_of(tag_column, field), bad_lines))
@@ -85,9 +87,9 @@ def read_sentences(
 ) -> list[list[str]]:
     """Only the tokens of sentences.
 
-    Formats are those of `read_tagged`, where columns may be a single one, and "text", by default for `.txt` unless tabs
-    divide its lines: one sentence a line, tokens between white space; an empty line is an empty sentence, so that
-    outputs stay aligned.
+    Formats are those of `read_tagged`, where columns may be a single one, and "text": one sentence a line, tokens
+    between white space; an empty line is an empty sentence, so that outputs stay aligned. A `.txt` file or a stream is
+    text, unless it begins with a JSON object or tabs divide its lines.
 
     Raises:
         DataError: as `read_tagged`; and if neither the name nor tabs say whether the file is text or columns, or if
@@ -105,7 +107,7 @@ def stream_sentences(
 ) -> Iterator[list[str]]:
     """Like `read_sentences`, one at a time."""
     if format is None and not is_arrow(path):
-        suffix = Path(str(path).removesuffix(".gz")).suffix.lower()
+        suffix = _suffix(path)
         if suffix == ".txt" or (suffix not in _NAMED and is_stream(path)):
             format = likely_format(path)
         elif suffix not in _NAMED:
@@ -123,6 +125,10 @@ def stream_sentences(
         texts = watched(texts, path) if is_live(path) else texts
         return check_some((text.split() for text in texts), path, bad_lines)
     return (sentence.tokens for sentence in _conllu(path, "form", bad_lines))
+
+
+def _suffix(path: str | Path) -> str:
+    return Path(str(path).removesuffix(".gz")).suffix.lower()
 
 
 def _one_of(tag_column: str | int | None, field: str) -> str | int | None:

@@ -16,11 +16,12 @@ logger = logging.getLogger(__name__)
 
 _SAMPLE, _FEWEST = 50, 5  # lines that are looked at; lines that show columns
 _SAY = "Say --format text or --format columns."
+_JSON = re.compile(r'\[?\s*\{\s*"[^"]+"\s*:')
 _CONLLU = re.compile(r"[0-9]+[-.0-9]*(\t[^\t]*){9}$")
 
 
 def likely_format(path: str | Path) -> str:
-    """What a `.txt` file or a stream holds: "text", unless tabs divide all lines.
+    """What a `.txt` file or a stream holds: JSON Lines, if it begins so; columns, if tabs divide all lines; or text.
 
     Raises:
         DataError: tabs and blanks do; or all lines have as many fields, in blocks with blank lines between, as tokens
@@ -28,6 +29,8 @@ def likely_format(path: str | Path) -> str:
     """
     sample = list(islice(_sample(read_lines(path, look=True)), 1 if is_live(path) else _SAMPLE))
     filled = [line for line in sample if line]
+    if filled and _JSON.match(filled[0]):
+        return "jsonl"
     if filled and all("\t" in line for line in filled):
         if any(" " in line for line in filled):
             raise DataError("this may be text or columns: tabs in every line, and blanks too.", path=path, hint=_SAY)
@@ -37,6 +40,12 @@ def likely_format(path: str | Path) -> str:
     if filled and all(len(line.split()) == 1 for line in filled):
         logger.warning("%s: read as text, one sentence a line; for columns say --format columns", place_of(path))
     return "text"
+
+
+def is_json(path: str | Path) -> bool:
+    """Whether the first line that says anything begins a JSON object."""
+    first = next((line.strip() for _, line in read_lines(path, look=True) if line.strip()), "")
+    return _JSON.match(first) is not None
 
 
 def refuse_text(path: str | Path) -> None:
