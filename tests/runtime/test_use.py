@@ -334,20 +334,15 @@ def test_what_has_no_kernel(tmp_path):
     assert found.value.layer == "forecaster"
 
 
-def test_labels_never_seen_are_said(both, caplog):
-    caplog.set_level("INFO", logger="stepscan.runtime.examples")
-    for model in classifiers(both, "class"):
-        caplog.clear()
-        model.metrics(["a", "b"], ["yes", "no"])
-        assert not caplog.records
-        model.metrics(["a", "b"], ["yes", "perhaps"])
-        [record] = caplog.records
-        assert record.getMessage() == "labels that the model never saw, so that it is always wrong there: perhaps"
+def test_tags_never_learned_are_said(both, caplog):
     for model in taggers(both, "words"):
         caplog.clear()
         known = str(model.classes_[0])
-        model.metrics([["a", "b"]], [[known, "B-never"]])
-        assert "always wrong there: B-never" in caplog.text
+        model.metrics([["a", "b"]], [[known, known]])
+        assert not caplog.records
+        model.metrics([["a", "b", "c"]], [[known, "never", "never"]])
+        [record] = caplog.records
+        assert record.getMessage() == "2 tags are not among those learned: 'never'; the model is always wrong there"
 
 
 def test_texts_of_an_array_are_plain_strings():
