@@ -137,7 +137,7 @@ class Writing(Using):
             warnings.warn("the prompt holds symbols that the model never saw; it reads them as unknown", stacklevel=2)
         stops = Stops(one_or_several(stop, "stop"), self._decode)
         portion = _PORTION_TO_STOP if stops.texts else _PORTION
-        length = _checked_length(length)
+        length = self._checked_length(length)
         asked = Continuation(length, sampler, seed, self._excluded(forbidden, allowed), repetition_penalty, portion)
         for ids in self._continued(read, asked):
             if stops.reached(ids):
@@ -204,6 +204,11 @@ class Writing(Using):
         tokenizer = self._tokenizer
         return [tokenizer.pad, tokenizer.unknown, tokenizer.begin, *([] if self._by_line else [tokenizer.end])]
 
+    def _checked_length(self, length: int) -> int:
+        length = checked_whole(length, "length")
+        check_fits(16 * length, f"{length:,} symbols", "use a smaller length")
+        return length
+
     def _excluded(self, forbidden: str | Sequence[str], allowed: str | Sequence[str]) -> list[int]:
         """Ids of the symbols that are not written."""
         tokens = self._tokenizer.tokens
@@ -256,9 +261,3 @@ class LanguageModel(Writing, RuntimeModel):
         for written in range(0, asked.length, asked.portion):
             draws = random.random(min(asked.portion, asked.length - written))
             yield network.write(state, y, draws, asked.sampler, asked.excluded, self.threads)
-
-
-def _checked_length(length: int) -> int:
-    length = checked_whole(length, "length")
-    check_fits(16 * length, f"{length:,} symbols", "use a smaller length")
-    return length
