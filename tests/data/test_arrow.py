@@ -59,6 +59,16 @@ def test_data_set(sets):
     assert read_tagged(f"hf:{sets}/ner") == [(["Ann", "runs"], ["B-person", "O"])]
 
 
+def test_names_of_classes_in_parquet(tmp_path):
+    path = tmp_path / "ner.parquet"
+    kinds = Features({"tokens": List(Value("string")), "ner_tags": List(ClassLabel(names=["O", "B-person"]))})
+    Dataset.from_dict({"tokens": [["Ann", "runs"]], "ner_tags": [[1, 0]]}, features=kinds).to_parquet(path)
+    assert read_tagged(path) == [(["Ann", "runs"], ["B-person", "O"])]
+    kinds = Features({"text": Value("string"), "label": ClassLabel(names=["neg", "pos"])})
+    Dataset.from_dict({"text": ["good", "bad"], "label": [1, 0]}, features=kinds).to_parquet(path)
+    assert read_labelled(path) == [("good", "pos"), ("bad", "neg")]
+
+
 def test_skipped_rows(parquet):
     path, bad = parquet({"text": ["a", "", None, "b"], "label": ["x", "y", "x", None]}), ss.data.bad_lines.BadLines()
     assert read_labelled(path, bad_lines=bad) == [("a", "x")]

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
+import threading
 from pathlib import Path
 
 import pytest
 
 from stepscan.data.bad_lines import BadLines
 from stepscan.data.readers import read_sentences, read_tagged
-from stepscan.errors import SettingsError
+from stepscan.errors import DataError, SettingsError
 
 REPORTS = Path(__file__).resolve().parents[2].parent / "shared/reports"
 DATA = Path(os.environ.get("STEPSCAN_DATA") or Path(__file__).resolve().parents[2].parent / "shared/data")
@@ -226,7 +228,8 @@ def test_bad_lines_cost_their_sentence_alone(file):
             "a,X\nb,Y\n",
             {},
             1,
-            "expected a token and a tag, but got 1: 'a,X'. Columns are separated by tabs or blanks, not by commas.",
+            "expected columns separated by tabs or blanks, but got 'a,X'. Commas and semicolons do not separate "
+            "them; a blank line ends a sentence.",
         ),
         ("# only\n\n# of this kind\n", {}, None, "the file has no sentence."),
     ],
@@ -261,3 +264,88 @@ def test_published_hashtags_are_tokens():
         pytest.skip(f"no data sets in {DATA}")
     tokens = [token for one in read_tagged(DATA / "wnut17" / "wnut17train.conll") for token in one.tokens]
     assert (len(tokens), sum(token.startswith("#") for token in tokens)) == (62730, 828)
+
+
+JOINED = "expected a token a line, but got tokens and tags joined by"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("the/at cat/nn sat/vbd\n\nthe/at dog/nn ran/vbd\n", f"{JOINED} '/': 'the/at cat/nn sat/vbd'"),
+        ("Ann_B-PER runs_O\nBob_B-PER sits_O\n", f"{JOINED} '_': 'Ann_B-PER runs_O'"),
+        ("Ann|NNP|B-PER runs|VB|O home|NN|O\n", f"{JOINED} '|'"),
+        (
+            "Ann Lee runs\tB-PER I-PER O\nBob sits\tB-PER O\n",
+            "expected a token and its tag, but got 3 of each: 'Ann Lee",
+        ),
+        ("Ann,B-PER\nruns,O\n", "expected columns separated by tabs or blanks, but got 'Ann,B-PER'"),
+        ("word;tag\nAnn;B-PER\nruns;O\n", "expected columns separated by tabs or blanks, but got 'word;tag'"),
+        (
+            "d/1 0 Ann (P\nd/1 1 runs -\n\nd/2 0 Bob (P\nd/2 1 is -\nd/2 2 in -\n",
+            "expected the token in column 1 of 4, but",
+        ),
+    ],
+)
+def test_what_is_not_a_token_a_line(tmp_path, text, words):
+    path = tmp_path / "a.conll"
+    path.write_text(text)
+    with pytest.raises(DataError, match=re.escape(words)):
+        read_tagged(path)
+    if "joined" not in words:
+        with pytest.raises(DataError, match=re.escape(words)):
+            read_sentences(path)
+
+
+def test_tokens_with_such_signs_stay_tokens(tmp_path):
+    path = tmp_path / "a.conll"
+    for text, tokens in (
+        ("and/or N/A\n\n1/2 CD\nof IN\n", [["and/or"], ["1/2", "of"]]),
+        ("1,000 CD\n2;3 CD\n", [["1,000", "2;3"]]),
+        ("ha O\nha O\nha O\nha O\nha O\n", [["ha"] * 5]),
+        ("New York\tB-LOC\nis\tO\n", [["New York", "is"]]),
+    ):
+        path.write_text(text)
+        assert [one.tokens for one in read_tagged(path)] == tokens
+    path.write_text("d/1 0 Ann (P\nd/1 1 runs -\nd/1 2 to -\nd/1 3 us -\nd/1 4 all -\n")
+    assert read_tagged(path, token_column=3)[0].tokens == ["Ann", "runs", "to", "us", "all"]
+    assert read_tagged(path, token_column=1)[0].tokens == ["d/1"] * 5
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.json", "a.ndjson"])
+def test_lists_in_json(tmp_path, name):
+    path = tmp_path / name
+    path.write_text('{"tokens": ["Ann", "runs"], "ner_tags": ["B-P", "O"]}\n{"tokens": ["# a"], "ner_tags": ["O"]}\n')
+    assert read_tagged(path) == [(["Ann", "runs"], ["B-P", "O"]), (["# a"], ["O"])]
+    assert read_sentences(path) == [["Ann", "runs"], ["# a"]]
+    assert read_tagged(path, token_column="ner_tags", tag_column="tokens")[1] == (["O"], ["# a"])
+    path.write_text('[{"words": ["Ann"], "pos": ["N"], "ner": ["B-P"]}]')
+    assert read_tagged(path) == [(["Ann"], ["B-P"])]
+    assert read_tagged(path, tag_column="pos") == [(["Ann"], ["N"])]
+    for line, words in (
+        (
+            '{"tokens": ["a"], "tags": [3]}',
+            "line 1: expected a list of strings as the tags, but item 1 is a number (3)",
+        ),
+        ('{"tokens": ["a"], "tags": ["X", "Y"]}', "line 1: expected a tag a token, but got 1 tokens and 2 tags"),
+        ('{"tokens": "a b", "tags": ["X"]}', "line 1: expected a list of strings as the tokens, but got a string"),
+        ('{"tokens": ["a"]}', "line 1: no key 'tags'; the keys are 'tokens'"),
+    ):
+        path.write_text(line + "\n")
+        with pytest.raises(DataError, match=re.escape(words)):
+            read_tagged(path)
+
+
+def test_json_without_a_name(tmp_path):
+    line = '{"tokens": ["Ann", "runs"], "tags": ["B-P", "O"]}\n'
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    (tmp_path / "a.txt").write_text(line)
+    for path in (pipe, tmp_path / "a.txt"):
+        for read, expected in ((read_tagged, [(["Ann", "runs"], ["B-P", "O"])]), (read_sentences, [["Ann", "runs"]])):
+            writer = threading.Thread(target=pipe.write_text, args=(line,))
+            if path == pipe:
+                writer.start()
+            assert read(path) == expected
+            if path == pipe:
+                writer.join()

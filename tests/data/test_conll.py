@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import os
+import threading
+from pathlib import Path
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -134,3 +138,64 @@ def test_what_may_be_text_or_columns_is_an_error(tmp_path):
     assert str(caught.value) == f"{path}, line 2: this may be text or columns. Say --format text or --format columns."
     assert read_sentences(path, format="text")[1] == ["the", "dog", "runs"]
     assert read_sentences(path, format="columns") == [["the", "a"]]
+
+
+SMALL = "Ann B-PER\nLee I-PER\nruns O\n\nBob B-PER\nsleeps O\n"
+TEXT = "the dog runs\n\na cat\nit sleeps all day\nyes it does\nso it is\n"
+
+
+@pytest.mark.parametrize("before", ["", "# one = 1\n", "###MEDLINE:1\n\n", "-DOCSTART- -X-\n\n"])
+def test_columns_in_a_text_file_are_not_read_as_text(tmp_path: Path, before: str) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text(before + SMALL)
+    with pytest.raises(DataError) as caught:
+        read_sentences(path)
+    expected = "this may be text or columns: 2 fields in every line, and blank lines between blocks. Say --format text"
+    assert expected in str(caught.value)
+    assert read_sentences(path, format="columns") == [["Ann", "Lee", "runs"], ["Bob", "sleeps"]]
+    assert len(read_sentences(path, format="text")) == len((before + SMALL).splitlines())
+    path.write_text(before + SMALL.replace(" ", "\t"))
+    assert read_sentences(path) == [["Ann", "Lee", "runs"], ["Bob", "sleeps"]]
+
+
+def test_conllu_in_a_text_file(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text("# text = a b\n" + "".join(f"{i}\t{w}\t_\tX\t_\t_\t0\tr\t_\t_\n" for i, w in ((1, "a"), (2, "b"))))
+    assert read_sentences(path) == [["a", "b"]]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [TEXT, "good day\nhow goes\nthank you\nsee you\nso long\n", "a b\n\nc d\n\ne f\n\ng h\n", "#a b\nc\n"],
+)
+def test_text_stays_text(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text(text)
+    assert read_sentences(path) == [line.split() for line in text.splitlines()]
+
+
+def test_numbered_text_is_ambiguous(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text("1\tthe dog runs\n2\ta cat\n")
+    with pytest.raises(DataError, match="this may be text or columns: tabs in every line, and blanks too"):
+        read_sentences(path)
+
+
+def test_a_token_a_line_in_a_text_file_is_warned_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text("the\ndog\n\na\ncat\n")
+    assert read_sentences(path) == [["the"], ["dog"], [], ["a"], ["cat"]]
+    assert "read as text, one sentence a line; for columns say --format columns" in caplog.text
+
+
+def test_a_pipe_of_columns_is_warned_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for text, warned in ((SMALL, True), (TEXT, False), (SMALL * 20, True)):
+        caplog.clear()
+        writer = threading.Thread(target=pipe.write_text, args=(text,))
+        writer.start()
+        assert len(read_sentences(pipe)) == len(text.splitlines())
+        writer.join()
+        assert ("fields in every line, and blank lines between blocks" in caplog.text) == warned
+        assert len(caplog.records) == warned

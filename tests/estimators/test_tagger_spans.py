@@ -11,7 +11,7 @@ import pytest
 from toy_tasks import FAST, equal_to_the_bit, weights_of
 
 import stepscan as ss
-from stepscan.runtime.schemes import Notation, Scheme
+from stepscan.runtime.schemes import Notation, Scheme, near_miss, recognised
 from stepscan.runtime.spans import span_scores
 
 TINY = {"cell": "gru", "hidden_size": 8, "embedding_size": 8, "character_size": 0, "epochs": 1, "batch_size": 8, **FAST}
@@ -211,6 +211,31 @@ def test_other_data_are_read_in_the_models_scheme(caplog):
     )
     assert figures["f1"] == model.metrics(SENTENCES, TAGS)["f1"]
     assert figures["spans"] == 40
+
+
+def test_validation_data_in_another_scheme_are_said(caplog):
+    for tags, said in ((TAGS, 0), (in_scheme("IOBES", TAGS), 1)):
+        ss.Tagger(**TINY).fit(SENTENCES, TAGS, validation=(SENTENCES, tags))
+        records = [one.getMessage() for one in caplog.records if one.levelname == "WARNING"]
+        assert len(records) == said
+    assert records[0].startswith("the tags of the validation data are not IOB2, as the model's: sentence ")
+
+
+@pytest.mark.parametrize(
+    ("tags", "words"),
+    [
+        ([["(PER*", "*)", "*"], ["*", "(LOC)"]], "they are brackets, as in CoNLL-2012, such as '(PER*'; expected B-…"),
+        ([["B-", "I-", "O"], ["O", "B-"]], "they have no types: expected such as B-person or B, got 'B-'"),
+        ([["*", "*"], ["NN", "("]], ""),
+        ([["*", "*"]], ""),
+        ([["O", "O"]], ""),
+        ([["DT", "NN", "IN", "O"], ["BE", "E", "S"]], ""),
+    ],
+)
+def test_why_tags_are_no_spans(tags, words):
+    assert recognised(tags)[0] is None
+    assert near_miss(tags).startswith(words)
+    assert bool(near_miss(tags)) == bool(words)
 
 
 def test_tags_that_only_look_like_spans_are_said(caplog):

@@ -285,5 +285,7 @@ def test_lengths_that_are_not(session_models: Path, length: Any) -> None:
         session.generate(length)
     with pytest.raises(ss.SettingsError, match="seed must be a whole number"):
         session.generate(3, seed=1.5)
+    with pytest.raises(ss.SettingsError, match="10,000,000,000,000 symbols would take"):
+        session.generate(10**13)
     assert session.state() == before
     assert session.generate(np.int64(0)) == ""

@@ -13,6 +13,7 @@ import stepscan as ss
 from stepscan import runtime
 from stepscan.errors import UnsupportedLayer
 from stepscan.kernels import native
+from stepscan.runtime.examples import listed
 
 pytestmark = pytest.mark.skipif(native.library is None, reason="no native library was built")
 
@@ -235,6 +236,68 @@ def test_errors_are_the_estimators(both):
             ask()
 
 
+ODD = {  # argument of generate → values, words of the error
+    "temperature": (["1", None, True, float("nan"), [1.0]], "temperature must be a finite number"),
+    "top_k": ([1.0, "2", None, True], "top_k must be a whole number"),
+    "top_p": (["a", None, True, [0.5]], "top_p must be more than 0"),
+    "min_p": (["x", None, True], "min_p must be between 0"),
+    "seed": ([1.5, "a", True, -1], "seed must be"),
+    "length": ([5.0, "5", None, True, -1], "length must be"),
+    "forbidden": ([[1], b"a", 3, "ab"], "forbidden: |no symbol 'ab'"),
+    "allowed": ([[1], b"a", 3, "ab"], "allowed: |no symbol 'ab'"),
+}
+ODD_OF_MODELS = {
+    "repetition_penalty": (["2", None, 0], "repetition_penalty must be a finite number above 0"),
+    "stop": ([[1], b"a", 3], "stop: "),
+}
+
+
+def test_arguments_of_generation(both):
+    trained, loaded = writers(both, "characters")
+    session = loaded.session()
+    before = session.state()
+    for name, (values, words) in (ODD | ODD_OF_MODELS).items():
+        for value in values:
+            for generate in [trained.generate, loaded.generate] + [session.generate] * (name in ODD):
+                with pytest.raises(ss.SettingsError, match=words):
+                    generate(**{name: value})
+    assert session.state() == before
+
+
+def test_one_text_or_several(both):
+    for model in writers(both, "characters"):
+        written = model.generate("one ", length=40, seed=1)
+        end = written[10:12]
+        assert model.generate("one ", length=40, seed=1, stop=end) == "one " + written[4:].partition(end)[0]
+        assert model.generate("one ", length=40, seed=1, stop=[end]) == "one " + written[4:].partition(end)[0]
+        assert model.generate("one ", length=40, seed=1, stop=None, forbidden=None, allowed=None) == written
+        assert set(model.generate(length=9, allowed="o")) == {"o"} == set(model.generate(length=9, allowed={"o"}))
+
+
+def test_arguments_of_translation(both):
+    for model in translators(both, "additive"):
+        for name, values in {
+            "n_best": ["2", 1.0, None, True, 0],
+            "minimum_length": ["1", 1.0, None, -1],
+            "maximum_length": ["3", 1.5, True, 0],
+            "prefix": [None, 1],
+        }.items():
+            for value in values:
+                with pytest.raises(ss.SettingsError, match=name):
+                    model.translate(["abc"], **{name: value})
+        with pytest.raises(ss.SettingsError, match="source 1 is None"):
+            model.attention_weights(None, "a")
+        with pytest.raises(ss.SettingsError, match="BLEU tokenizer must be a name or None, but is 3"):
+            model.metrics(["abc"], ["cba"], bleu_tokenize=3)
+
+
+def test_a_text_of_numpy_is_one_text(both):
+    for model in (classifiers(both, "class").loaded, writers(both, "characters").loaded):
+        for one in (np.str_("a b"), np.array("a b")):
+            with pytest.raises(ss.SettingsError, match="a list is needed, got"):
+                model.predict(one)
+
+
 def test_what_was_trained_is_told(both):
     trained, loaded = classifiers(both, "labels")
     assert loaded.history_ == trained.history_
@@ -269,3 +332,18 @@ def test_what_has_no_kernel(tmp_path):
     with pytest.raises(UnsupportedLayer) as found:
         runtime.load(tmp_path / "numbers")
     assert found.value.layer == "forecaster"
+
+
+def test_tags_never_learned_are_said(both, caplog):
+    for model in taggers(both, "words"):
+        caplog.clear()
+        known = str(model.classes_[0])
+        model.metrics([["a", "b"]], [[known, known]])
+        assert not caplog.records
+        model.metrics([["a", "b", "c"]], [[known, "never", "never"]])
+        [record] = caplog.records
+        assert record.getMessage() == "2 tags are not among those learned: 'never'; the model is always wrong there"
+
+
+def test_texts_of_an_array_are_plain_strings():
+    assert type(listed(np.array(["a", "b"]))[0]) is str

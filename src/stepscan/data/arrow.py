@@ -6,6 +6,7 @@ splits (`train` if none is named). Both libraries are optional, and imported onl
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
@@ -50,8 +51,10 @@ def _of_parquet(path: str | Path) -> Iterator[dict[str, Any]]:
         raise _not_installed("pyarrow") from None
     try:
         with ParquetFile(_seekable(path)) as file:
+            named = _named_in((file.schema_arrow.metadata or {}).get(b"huggingface"))
             for batch in file.iter_batches():
-                yield from batch.to_pylist()
+                for row in batch.to_pylist():
+                    yield {column: _by_name(value, named.get(column)) for column, value in row.items()}
     except (OSError, ArrowException) as error:
         raise DataError(f"expected a Parquet file, but: {_first_line(error)}.", path=path) from error
 
@@ -89,6 +92,19 @@ def _of_hub(path: str) -> Iterator[dict[str, Any]]:
 def _names(kind: Any) -> list[str] | None:
     """The names of the classes that a column holds, by itself or in lists."""
     return getattr(kind, "names", None) or getattr(getattr(kind, "feature", None), "names", None)
+
+
+def _named_in(metadata: bytes | None) -> dict[str, list[str]]:
+    """The names of the classes in columns, as `datasets` writes them into a Parquet file's metadata."""
+    try:
+        features = json.loads(metadata or b"{}")["info"]["features"]
+        return {column: names for column, kind in features.items() if (names := _names_of(kind))}
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return {}
+
+
+def _names_of(kind: Any) -> list[str] | None:
+    return kind.get("names") or (_names_of(kind["feature"]) if "feature" in kind else None)
 
 
 def _by_name(value: Any, names: list[str] | None) -> Any:

@@ -18,6 +18,7 @@ from stepscan.errors import DataError
 logger = logging.getLogger(__name__)
 
 _SHOWN = 8  # tokens of the first sentence
+_ENOUGH = 5  # rows that tell whether a column holds tokens
 
 
 def read_columns(path: str | Path, chosen: Chosen, bad_lines: BadLines | None) -> Iterator[TaggedSentence]:
@@ -27,6 +28,7 @@ def read_columns(path: str | Path, chosen: Chosen, bad_lines: BadLines | None) -
     for sentence in nonempty(keep(blocks, reader.sentence, bad_lines, "sentence"), path, bad_lines):
         filled = filled or any(tag != "_" for tag in sentence.tags)
         yield sentence
+    reader.check_tokens()
     if not filled:
         column = reader.layout.tag + 1 if reader.layout else 0
         reason, hint = f"the tag, column {column}, is '_' in every row of the file.", "Name another with --tag-column."
@@ -63,6 +65,7 @@ class _Reader:
         self.layout: Layout | None = None
         self.comments = Comments(path, blocks.ahead)
         self.is_mixed = False
+        self.rows, self.differ = 0, False  # rows in sentences of several; whether tokens of any of those differ
 
     def sentence(self, block: list[Line]) -> TaggedSentence:
         texts = [(line.number, text_of(line)) for line in block]
@@ -75,11 +78,30 @@ class _Reader:
         self.comments.known.update(row[-1] for _, row in rows)
         for number, row in rows:
             check_filled(row[layout.token], row[layout.tag], self.path, number)
+            self._check_one_tag(row, number, layout)
         sentence = TaggedSentence([row[layout.token] for _, row in rows], [row[layout.tag] for _, row in rows])
+        if len(rows) > 1:
+            self.rows += len(rows)
+            self.differ = self.differ or len(set(sentence.tokens)) > 1
         if rows and self.layout is None:
             self.layout = layout
             self._say(layout, sentence)
         return sentence
+
+    def check_tokens(self) -> None:
+        """Raise if the column that was taken for the token's, unasked, says the same in all rows of each sentence."""
+        if self.layout and self.rows >= _ENOUGH and not self.differ and self.chosen.token is None:
+            column, width = self.layout.token + 1, self.layout.width
+            if width > 1 + self.chosen.tagged:
+                reason = f"expected the token in column {column} of {width}, but it is the same in each sentence."
+                raise DataError(reason, path=self.path, hint="Name the token's with --token-column.")
+
+    def _check_one_tag(self, row: list[str], number: int, layout: Layout) -> None:
+        token, tag = row[layout.token], row[layout.tag] if self.chosen.tagged else row[-1]
+        if " " in tag and layout.width > 1 and len(token.split()) == len(tag.split()):
+            reason = f"expected a token and its tag, but got {len(tag.split())} of each: {token[:40]!r}, {tag[:40]!r}."
+            hint = "Write each token and its tag on a line of their own, and a blank line after each sentence."
+            raise DataError(reason, path=self.path, line=number, hint=hint)
 
     def _layout(self, texts: Texts) -> Layout:
         """What the first rows say; where a block has none, those of the next that has."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,20 +13,21 @@ from stepscan.data.columns import read_columns
 from stepscan.data.examples import TaggedSentence
 from stepscan.data.layouts import Chosen
 from stepscan.data.lines import Line, read_lines
-from stepscan.data.sources import is_stream
-from stepscan.data.tables import Column, Table, choose_format, json_kind
-from stepscan.errors import DataError, SettingsError, nearest, place_of
-
-logger = logging.getLogger(__name__)
+from stepscan.data.sources import is_live, is_stream
+from stepscan.data.tables import TABLE_SUFFIXES, Column, Table, choose_format, json_kind
+from stepscan.data.text_or_columns import is_json, likely_format, refuse_text, watched
+from stepscan.errors import DataError, SettingsError, nearest
 
 _FIELDS = {"form": 1, "lemma": 2, "upos": 3, "xpos": 4, "feats": 5, "deprel": 7}
-_WORDS, _TAGS = ("words", "text"), ("ner_tags", "pos_tags", "upos", "labels")  # columns of data sets
+_WORDS = ("words", "text")  # names of lists in JSON Lines and data sets
+_TAGS = ("ner_tags", "pos_tags", "chunk_tags", "upos", "labels", "ner", "slots")
 _LISTS = (
-    "A data set has a column of lists of words, tokens, and one of their tags; name them with --token-column and "
+    "JSON Lines and data sets have a list of words, tokens, and one of their tags; name them with --token-column and "
     "--tag-column."
 )
-_SUFFIXES = {".conllu": "conllu"}
-_NAMED = {".conllu", ".conllup", ".conll", ".iob", ".iob2", ".bio", ".tsv", ".txt"}  # names that tell columns from text
+_SUFFIXES = {".conllu": "conllu", **{suffix: kind for suffix, kind in TABLE_SUFFIXES.items() if kind == "jsonl"}}
+_TABLES = {"jsonl", "arrow"}  # whose rows hold lists
+_NAMED = {*_SUFFIXES, ".conllup", ".conll", ".iob", ".iob2", ".bio", ".tsv", ".txt"}  # tell columns from text
 
 
 def read_tagged(
@@ -45,8 +45,9 @@ def read_tagged(
         path: the file.
         format: "conllu" (10 columns; comments, ranges such as `3-4` and empty nodes such as `8.1` are skipped),
             "columns" (tabs or spaces between; skipped are `-DOCSTART-` and comments, lines before a sentence that begin
-            with `#` and do not have its columns), or "arrow" (Parquet, `hf:NAME`: columns of lists, `tokens` and
-            `tags`). By default the name says: `.conllu`, `.parquet`, `hf:`; anything else is columns.
+            with `#` and do not have its columns), "jsonl" (an object a line, with the lists `tokens` and `tags`), or
+            "arrow" (Parquet, `hf:NAME`: columns of such lists). By default the name says: `.conllu`, `.jsonl`, `.json`,
+            `.ndjson`, `.parquet`, `hf:`; anything else is columns.
         field: the CoNLL-U field that is the tag: form, lemma, upos, xpos, feats or deprel. A `_` is a tag like any
             other, but a field that is `_` throughout is an error.
         token_column, tag_column: of columns: positions from 1, or names from a first line of names or from
@@ -59,9 +60,11 @@ def read_tagged(
         DataError: a file that cannot be read, a line with a wrong number of columns, a word id out of order, an empty
             token or tag, a field that is nowhere filled in, or no sentence at all.
     """
+    if format is None and (is_stream(path) or _suffix(path) == ".txt") and is_json(path):
+        format = "jsonl"
     format = choose_format(path, format, _SUFFIXES, otherwise="columns")
-    if format == "arrow":
-        return list(_of_table(path, token_column, _one_of(tag_column, field), bad_lines))
+    if format in _TABLES:
+        return list(_of_table(path, format, token_column, _one_of(tag_column, field), bad_lines))
     if field not in _FIELDS:
         raise SettingsError(f"There is no field {field!r} to tag with.{nearest(field, _FIELDS)}")
     if format == "conllu":
@@ -84,11 +87,13 @@ def read_sentences(
 ) -> list[list[str]]:
     """Only the tokens of sentences.
 
-    Formats are those of `read_tagged`, where columns may be a single one, and "text", by default for `.txt`: one
-    sentence a line, tokens between white space; an empty line is an empty sentence, so that outputs stay aligned.
+    Formats are those of `read_tagged`, where columns may be a single one, and "text": one sentence a line, tokens
+    between white space; an empty line is an empty sentence, so that outputs stay aligned. A `.txt` file or a stream is
+    text, unless it begins with a JSON object or tabs divide its lines.
 
     Raises:
-        DataError: as `read_tagged`; and if neither the name nor tabs say whether the file is text or columns.
+        DataError: as `read_tagged`; and if neither the name nor tabs say whether the file is text or columns, or if
+            text has as many fields in every line and blank lines between blocks, as columns have.
     """
     return list(stream_sentences(path, format=format, token_column=token_column, bad_lines=bad_lines))
 
@@ -101,13 +106,14 @@ def stream_sentences(
     bad_lines: BadLines | None = None,
 ) -> Iterator[list[str]]:
     """Like `read_sentences`, one at a time."""
-    if format is None and not is_arrow(path) and Path(str(path).removesuffix(".gz")).suffix.lower() not in _NAMED:
-        if is_stream(path):
-            format = _format_of_stream(path)
-        else:
-            _refuse_text(path)
+    if format is None and not is_arrow(path):
+        suffix = _suffix(path)
+        if suffix == ".txt" or (suffix not in _NAMED and is_stream(path)):
+            format = likely_format(path)
+        elif suffix not in _NAMED:
+            refuse_text(path)
     format = choose_format(path, format, {**_SUFFIXES, ".txt": "text"}, otherwise="columns")
-    if format == "arrow":
+    if format in _TABLES:
         rows = Table(path, format, (Column("tokens", token_column, _WORDS),), _LISTS, bad_lines).rows()
         return (_strings(tokens, "tokens", path, number) for number, (tokens,) in rows)
     if format == "columns":
@@ -115,8 +121,14 @@ def stream_sentences(
         return (sentence.tokens for sentence in read_columns(path, chosen, bad_lines))
     _refuse_columns(path, token_column)
     if format == "text":
-        return check_some((line.split() for _, line in read_lines(path, bad_lines)), path, bad_lines)
+        texts: Iterator[str] = (line for _, line in read_lines(path, bad_lines))
+        texts = watched(texts, path) if is_live(path) else texts
+        return check_some((text.split() for text in texts), path, bad_lines)
     return (sentence.tokens for sentence in _conllu(path, "form", bad_lines))
+
+
+def _suffix(path: str | Path) -> str:
+    return Path(str(path).removesuffix(".gz")).suffix.lower()
 
 
 def _one_of(tag_column: str | int | None, field: str) -> str | int | None:
@@ -135,33 +147,12 @@ def _refuse_columns(path: str | Path, *columns: str | int | None) -> None:
         )
 
 
-def _refuse_text(path: str | Path) -> None:
-    """Raise if the first line that says anything looks like a sentence, of which columns would keep one word."""
-    for number, line in read_lines(path, look=True):
-        if line.strip():
-            if "\t" not in line and len(line.split()) > 1:
-                raise DataError(
-                    "this may be text or columns.",
-                    path=path,
-                    line=number,
-                    hint="Say --format text or --format columns.",
-                )
-            return
-
-
-def _format_of_stream(path: str | Path) -> str:
-    """What a stream holds, which has no name to say so: text, unless its first line has columns with tabs between."""
-    filled = (line for _, line in read_lines(path, look=True) if line.strip() and not line.startswith("# "))
-    first = next(filled, "")
-    if "\t" in first:
-        return "conllu" if re.match(r"[0-9]+[-.0-9]*(\t[^\t]*){9}$", first) else "columns"
-    if len(first.split()) == 1:
-        logger.warning("%s: read as text, one sentence a line; for columns say --format columns", place_of(path))
-    return "text"
-
-
 def _of_table(
-    path: str | Path, token_column: str | int | None, tag_column: str | int | None, bad_lines: BadLines | None
+    path: str | Path,
+    format: str,
+    token_column: str | int | None,
+    tag_column: str | int | None,
+    bad_lines: BadLines | None,
 ) -> Iterator[TaggedSentence]:
     """Rows with a list of tokens and a list of tags, in the columns named, or in the only ones guessed."""
     columns = Column("tokens", token_column, _WORDS), Column("tags", tag_column, _TAGS)
@@ -174,7 +165,7 @@ def _of_table(
             raise DataError(reason, path=path, line=number)
         return found
 
-    rows = Table(path, "arrow", columns, _LISTS, bad_lines).rows()
+    rows = Table(path, format, columns, _LISTS, bad_lines).rows()
     return check_some(keep(rows, sentence, bad_lines, "sentence"), path, bad_lines)
 
 

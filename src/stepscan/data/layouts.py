@@ -55,8 +55,9 @@ def find_layout(path: str | Path, rows: Texts, comments: Texts, chosen: Chosen) 
     """What the first rows of a file, and the comments before them, say.
 
     Raises:
-        DataError: a column that was asked for is not there, or none of them is the token.
+        DataError: a column that was asked for is not there, none of them is the token, or these are no columns.
     """
+    _check_is_columns(path, rows)
     number, tabs = rows[0][0], _has_tabs([text for _, text in rows])
     width = len(_without_end(_split(rows[0][1], tabs), 0))
     layout = Layout(number, max(width, 1 + chosen.tagged), tabs)
@@ -111,6 +112,25 @@ def _check_places(path: str | Path, layout: Layout, counts: bool, chosen: Chosen
         reason = "expected a token in the first column, but it counts the tokens: 1, 2, …"
         hint = "Name the columns with --token-column and --tag-column; or, if this is CoNLL-U, give --format conllu."
         raise DataError(reason, path=path, line=layout.line, hint=hint)
+
+
+def _check_is_columns(path: str | Path, rows: Texts) -> None:
+    """Raise if the rows are whole sentences of joined tokens and tags, or divided by commas."""
+    split = [_split(text, tabs=False) for _, text in rows]
+    several = len(rows) > 1 or len(split[0]) > 2
+    joined = next((sign for sign in "/_|" if all(_is_joined(one, sign) for row in split for one in row)), "")
+    if several and joined:
+        reason = f"expected a token a line, but got tokens and tags joined by {joined!r}: {rows[0][1].strip()[:60]!r}."
+        hint = "Write each token and its tag on a line, with a tab between, and a blank line after each sentence."
+        raise DataError(reason, path=path, line=rows[0][0], hint=hint)
+    if several and all(len(row) == 1 and _is_joined(row[0], "[,;]") for row in split):
+        reason = f"expected columns separated by tabs or blanks, but got {rows[0][1].strip()[:60]!r}."
+        hint = "Commas and semicolons do not separate them; a blank line ends a sentence."
+        raise DataError(reason, path=path, line=rows[0][0], hint=hint)
+
+
+def _is_joined(field: str, sign: str) -> bool:
+    return re.fullmatch(rf".+{sign if len(sign) > 1 else re.escape(sign)}.+", field) is not None
 
 
 def _has_tabs(texts: list[str]) -> bool:

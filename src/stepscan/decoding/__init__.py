@@ -7,9 +7,10 @@ A step function reads one token a row and says how likely each next token is:
 with int64 tokens, unnormalised scores (logits; -inf forbids a token) and states as in `stepscan.state`.
 """
 
+from stepscan.decoding.arguments import checked_whole, is_within
 from stepscan.decoding.beam import Hypothesis, Step, beam_search
 from stepscan.decoding.constraints import at_least, covering, forbidding, penalising
-from stepscan.decoding.generate import checked_whole, generate, greedy, row_randoms, stream
+from stepscan.decoding.generate import generate, greedy, row_randoms, stream
 from stepscan.decoding.sampling import Sampler, log_softmax
 from stepscan.decoding.viterbi import viterbi
 
@@ -24,6 +25,7 @@ __all__ = [
     "forbidding",
     "generate",
     "greedy",
+    "is_within",
     "log_softmax",
     "penalising",
     "row_randoms",

@@ -8,7 +8,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from stepscan.decoding.sampling import LARGEST, Array, largest, log_softmax
+from stepscan.decoding.arguments import is_within
+from stepscan.decoding.sampling import Array, largest, log_softmax
 from stepscan.errors import SettingsError
 from stepscan.state import State, select
 
@@ -72,8 +73,8 @@ def beam_search(
     start = np.asarray(start, dtype=np.int64)
     if not 1 <= n_best <= width:
         raise SettingsError(f"beam search needs 1 <= n_best <= width, but n_best is {n_best} and width is {width}")
-    if not 0 <= length_penalty <= LARGEST:
-        raise SettingsError(f"length_penalty must be a finite number, 0 or more, but is {length_penalty}")
+    if not is_within(length_penalty, 0):
+        raise SettingsError(f"length_penalty must be a finite number, 0 or more, but is {length_penalty!r}")
     pools = _Pools([[] for _ in start], n_best, length_penalty, _maximum_lengths(maximum_length, len(start)))
     beams, tokens = _Beams.first(len(start)), start
     while len(beams.rows):

@@ -11,8 +11,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from stepscan.decoding.arguments import checked_whole, is_within
 from stepscan.decoding.beam import Step
-from stepscan.decoding.sampling import LARGEST, Array
+from stepscan.decoding.sampling import Array
 from stepscan.errors import SettingsError
 from stepscan.state import State
 
@@ -56,8 +57,8 @@ def penalising(step: Step, state: State, said: Array, penalty: float) -> tuple[S
     Raises:
         SettingsError: the penalty is not a finite number above 0.
     """
-    if not 0 < penalty <= LARGEST:
-        raise SettingsError(f"repetition_penalty must be a finite number above 0 (1 is off), but is {penalty}")
+    if not is_within(penalty, 0) or penalty == 0:
+        raise SettingsError(f"repetition_penalty must be a finite number above 0 (1 is off), but is {penalty!r}")
 
     def penalise(read: Array, state: Remembered) -> tuple[Array, Remembered]:
         scores, inner = step(read, state.inner)
@@ -78,10 +79,9 @@ def at_least(step: Step, state: State, rows: int, stop: int, minimum: int) -> tu
         The step function and the state to begin with.
 
     Raises:
-        SettingsError: the minimum is negative.
+        SettingsError: the minimum is not a whole number of 0 or more.
     """
-    if minimum < 0:
-        raise SettingsError(f"minimum_length must be 0 or more, but is {minimum}")
+    minimum = checked_whole(minimum, "minimum_length")
 
     def lengthen(read: Array, state: Remembered) -> tuple[Array, Remembered]:
         scores, inner = step(read, state.inner)
@@ -110,8 +110,8 @@ def covering(
     Raises:
         SettingsError: the penalty is not a finite number, 0 or more.
     """
-    if not 0 <= penalty <= LARGEST:
-        raise SettingsError(f"coverage_penalty must be a finite number, 0 or more, but is {penalty}")
+    if not is_within(penalty, 0):
+        raise SettingsError(f"coverage_penalty must be a finite number, 0 or more, but is {penalty!r}")
 
     def cover(read: Array, state: Remembered) -> tuple[Array, Remembered]:
         scores, inner = step(read, state.inner)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from stepscan.decoding.arguments import checked_whole
 from stepscan.decoding.beam import Hypothesis, Step, beam_search
 from stepscan.decoding.sampling import Array, Sampler
 from stepscan.errors import SettingsError
@@ -26,15 +26,6 @@ def row_randoms(seed: int | None, rows: int) -> list[np.random.Generator]:
     if seed is not None:
         checked_whole(seed, "seed")
     return [np.random.default_rng(sequence) for sequence in np.random.SeedSequence(seed).spawn(rows)]
-
-
-def checked_whole(value: Any, name: str) -> int:
-    """A setting that is a whole number of 0 or more; anything else is a `SettingsError` that names it."""
-    if isinstance(value, bool) or not isinstance(value, int | np.integer):
-        raise SettingsError(f"{name} must be a whole number, 0 or more, but is {value!r}")
-    if value < 0:
-        raise SettingsError(f"{name} must be 0 or more, but is {value}")
-    return int(value)
 
 
 def stream(

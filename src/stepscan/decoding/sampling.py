@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
-from numbers import Integral
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from stepscan.decoding.arguments import is_whole, is_within
 from stepscan.errors import SettingsError, StepscanError
 
 Array = NDArray[Any]
-LARGEST = sys.float_info.max  # a whole number may be larger, and arithmetic with it then fails
 
 
 def log_softmax(scores: ArrayLike) -> Array:
@@ -52,14 +50,14 @@ class Sampler:
     min_p: float = 0.0
 
     def __post_init__(self) -> None:
-        if not 0 <= self.temperature <= LARGEST:
-            raise SettingsError(f"temperature must be a finite number, 0 (greedy) or more, but is {self.temperature}")
-        if not isinstance(self.top_k, Integral) or not 0 <= self.top_k < 2**63:
-            raise SettingsError(f"top_k must be a whole number, 0 (off) or more, below 2**63, but is {self.top_k}")
-        if not 0 < self.top_p <= 1:
-            raise SettingsError(f"top_p must be more than 0 and at most 1 (off), but is {self.top_p}")
-        if not 0 <= self.min_p <= 1:
-            raise SettingsError(f"min_p must be between 0 (off) and 1, but is {self.min_p}")
+        if not is_within(self.temperature, 0):
+            raise SettingsError(f"temperature must be a finite number, 0 (greedy) or more, but is {self.temperature!r}")
+        if not is_whole(self.top_k) or not 0 <= self.top_k < 2**63:
+            raise SettingsError(f"top_k must be a whole number, 0 (off) or more, below 2**63, but is {self.top_k!r}")
+        if not is_within(self.top_p, 0, 1) or self.top_p == 0:
+            raise SettingsError(f"top_p must be more than 0 and at most 1 (off), but is {self.top_p!r}")
+        if not is_within(self.min_p, 0, 1):
+            raise SettingsError(f"min_p must be between 0 (off) and 1, but is {self.min_p!r}")
 
     def probabilities(self, scores: ArrayLike) -> Array:
         """What the tokens are drawn from: scores `[N, V]` to probabilities `[N, V]` in float64, rows summing to 1.

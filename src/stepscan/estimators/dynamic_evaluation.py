@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from stepscan.data.batching import streams
+from stepscan.decoding import is_within
 from stepscan.errors import SettingsError
 from stepscan.sequences import Sequences
 
@@ -30,8 +31,8 @@ def dynamic_nats(model: Any, ids: np.ndarray, *, learning_rate: float, window: i
     Raises:
         SettingsError: the learning rate is no finite number above 0.
     """
-    if not 0 < learning_rate < np.inf:
-        raise SettingsError(f"the learning rate of dynamic evaluation must be above 0, but is {learning_rate}")
+    if not is_within(learning_rate, 0) or learning_rate == 0:
+        raise SettingsError(f"the learning rate of dynamic evaluation must be above 0, but is {learning_rate!r}")
     learner = copy.deepcopy(model).eval()
     device = next(learner.parameters()).device
     optimiser = torch.optim.Adam(learner.parameters(), lr=learning_rate)

@@ -11,6 +11,7 @@ import torch
 from stepscan.data.batching import Batch, pad_numbers
 from stepscan.data.numbers import Values
 from stepscan.data.steps import step_named
+from stepscan.decoding import checked_whole, is_within
 from stepscan.errors import SettingsError
 from stepscan.estimators.base import Estimator
 from stepscan.estimators.examples import Buckets
@@ -70,13 +71,11 @@ class Forecasting(Estimator):
         self._check_fitted()
         if not isinstance(self.model_, Forecaster):
             raise SettingsError("this model is one of text: use generate")
-        if length < 1 or paths < 1 or not 0 < interval < 1:
-            raise SettingsError(
-                f"length and paths must be 1 or more and the interval between 0 and 1, but they are {length}, {paths} "
-                f"and {interval}"
-            )
-        if seed is not None and seed < 0:
-            raise SettingsError(f"seed must be 0 or more, but is {seed}")
+        length, paths = checked_whole(length, "length", 1), checked_whole(paths, "paths", 1)
+        if not is_within(interval, 0, 1) or interval in (0, 1):
+            raise SettingsError(f"interval must be a number between 0 and 1, but is {interval!r}")
+        if seed is not None:
+            checked_whole(seed, "seed")
         [series] = checked_series([history], self.model_.embedding.size, "history")
         size = 16 * length * paths * series.shape[1]
         check_fits(size, f"{paths:,} simulations of {length:,} steps", "use a smaller length or fewer paths")
@@ -181,8 +180,8 @@ class Forecasting(Estimator):
     def _series_metrics(self, X: Any, horizon: int) -> dict[str, Any]:
         """See `LanguageModel.metrics`."""
         series = self._series(X)
-        if horizon < 0 or any(0 < len(one) <= horizon for one in series):
-            raise SettingsError(f"the horizon must be 0 or more and shorter than every series, but is {horizon}")
+        if checked_whole(horizon, "horizon") and any(0 < len(one) <= horizon for one in series):
+            raise SettingsError(f"the horizon must be shorter than every series, but is {horizon}")
         ending = f", without its last {horizon}," if horizon else ""
         for number, one in enumerate(series, start=1):
             self._check_length(len(one) - horizon, f"series {number}{ending}")

@@ -107,7 +107,10 @@ class Tagger(Tagging, Estimator):
             )
             self.labels_ = sorted({tag for _, tags in train for tag in tags})
             self._check_tags_fit()
-            forbidden = self._read_scheme([tags for _, tags in examples])
+            if len(self.labels_) == 1:
+                said = "there is nothing to tell apart; is it the right column or field?"
+                logger.warning(f"every token of the training data has the same tag, {self.labels_[0]!r}: {said}")
+            forbidden = self._read_scheme([tags for _, tags in examples], [tags for _, tags in valid or ()])
             self._say_judge([tags for _, tags in held_out])
             self.tokenizers_ = self._tokenizers([tokens for tokens, _ in train])
             self.model_ = self._built(
@@ -166,7 +169,7 @@ class Tagger(Tagging, Estimator):
                     f"{count:,} spans"
                 )
 
-    def _read_scheme(self, y: Sequence[Sentence]) -> list[list[int]]:
+    def _read_scheme(self, y: Sequence[Sentence], valid: Sequence[Sentence]) -> list[list[int]]:
         """Finds out how tags mark spans. What a CRF rules out: what the scheme does, if these tags never break it."""
         self.scheme_, broken = recognised(y)
         if self.scheme_ is None:
@@ -176,6 +179,8 @@ class Tagger(Tagging, Estimator):
         if broken:
             ruled = "; the CRF rules nothing out" if self.crf else ""
             logger.warning(f"the tags are not {self.scheme_.name}: {broken}; F1 counts spans as conlleval does{ruled}")
+        else:
+            self._warn_of_other_scheme(valid, "of the validation data")
         return self.scheme_.forbidden(self.labels_ or []) if self.crf and not broken else []
 
     def _model(self, X: list[Any], forbidden: list[list[int]]) -> Transducer:

@@ -29,11 +29,14 @@ def listed(examples: Iterable[Any]) -> list[Any]:
     """
     if hasattr(examples, "toarray"):
         raise SettingsError("sparse data are not supported: a sequence is texts or a dense array; give X.toarray()")
+    if isinstance(examples, str):
+        raise SettingsError(f"a list is needed, got one text, {str(examples)[:40]!r}; put it into a list")
     if hasattr(examples, "__array__"):
         examples = np.asarray(examples)
-    if isinstance(examples, str):
-        raise SettingsError(f"a list is needed, got one text, {examples[:40]!r}; put it into a list")
-    if isinstance(examples, bytes | Mapping | Set) or not isinstance(examples, Iterable):
+        if examples.ndim == 1 and examples.dtype.kind == "U":
+            return examples.tolist()  # plain strings
+    is_one = isinstance(examples, bytes | Mapping | Set) or getattr(examples, "ndim", 1) == 0
+    if is_one or not isinstance(examples, Iterable):
         raise SettingsError(f"a list is needed, got {_shown(examples)}{_kind(examples)}")
     return list(examples)
 
@@ -58,6 +61,16 @@ def checked_texts(values: Iterable[Any], what: str = "text", where: str = "") ->
         if not _is_unicode(value):
             raise SettingsError(f"{where}{what} {number} is not valid Unicode (half a surrogate pair): {value!r}")
     return found
+
+
+def one_or_several(texts: str | Iterable[str] | None, name: str) -> list[str]:
+    """Texts that an argument gives: one, several, or None for none; `name` is what errors call it."""
+    if texts is None or isinstance(texts, str):
+        return [] if texts is None else [texts]
+    try:
+        return checked_texts(list(texts) if isinstance(texts, Set) else texts)
+    except SettingsError as error:
+        raise SettingsError(f"{name}: {error}") from None
 
 
 def _shown(value: Any) -> str:

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from stepscan.decoding import Sampler, forbidding, penalising, row_randoms, stream
+from stepscan.decoding import Sampler, checked_whole, forbidding, penalising, row_randoms, stream
 from stepscan.errors import SettingsError, nearest
 from stepscan.memory import check_fits
 from stepscan.runtime.batches import SCORES, answering, by_length
-from stepscan.runtime.examples import checked_texts, listed
+from stepscan.runtime.examples import checked_texts, listed, one_or_several
 from stepscan.runtime.model import RuntimeModel, Using
 from stepscan.runtime.probabilities import softmax
 from stepscan.runtime.scoring import last_scores, total_nats
@@ -110,9 +110,9 @@ class Writing(Using):
         top_p: float = 1.0,
         min_p: float = 0.0,
         repetition_penalty: float = 1.0,
-        stop: Sequence[str] = (),
-        forbidden: Sequence[str] = (),
-        allowed: Sequence[str] = (),
+        stop: str | Sequence[str] = (),
+        forbidden: str | Sequence[str] = (),
+        allowed: str | Sequence[str] = (),
         seed: int | None = None,
     ) -> str:
         """The prompt and `length` symbols more.
@@ -125,8 +125,8 @@ class Writing(Using):
             top_p: choose among the most probable that together have this probability (Holtzman et al. 2020).
             min_p: choose among those at least this probable relative to the most probable.
             repetition_penalty: above 1, symbols that stand in the text already are less likely (Keskar et al. 2019).
-            stop: texts that end it; what is written ends before the first of them.
-            forbidden: symbols that are never written.
+            stop: texts that end it, or one text; what is written ends before the first of them.
+            forbidden: symbols that are never written, or one symbol.
             allowed: if there are any, only these symbols are written.
             seed: of the random choices; None is a new one each time.
         """
@@ -135,10 +135,10 @@ class Writing(Using):
         read = [self._begin, *self._encode(prompt)]
         if self._tokenizer.unknown in read:
             warnings.warn("the prompt holds symbols that the model never saw; it reads them as unknown", stacklevel=2)
-        stops = Stops(stop, self._decode)
+        stops = Stops(one_or_several(stop, "stop"), self._decode)
         portion = _PORTION_TO_STOP if stops.texts else _PORTION
+        length = self._checked_length(length)
         asked = Continuation(length, sampler, seed, self._excluded(forbidden, allowed), repetition_penalty, portion)
-        _check_length(length)
         for ids in self._continued(read, asked):
             if stops.reached(ids):
                 break
@@ -204,10 +204,16 @@ class Writing(Using):
         tokenizer = self._tokenizer
         return [tokenizer.pad, tokenizer.unknown, tokenizer.begin, *([] if self._by_line else [tokenizer.end])]
 
-    def _excluded(self, forbidden: Sequence[str], allowed: Sequence[str]) -> list[int]:
+    def _checked_length(self, length: int) -> int:
+        length = checked_whole(length, "length")
+        check_fits(16 * length, f"{length:,} symbols", "use a smaller length")
+        return length
+
+    def _excluded(self, forbidden: str | Sequence[str], allowed: str | Sequence[str]) -> list[int]:
         """Ids of the symbols that are not written."""
         tokens = self._tokenizer.tokens
         place = {symbol: i for i, symbol in enumerate(tokens)}
+        forbidden, allowed = one_or_several(forbidden, "forbidden"), one_or_several(allowed, "allowed")
         for symbol in (*forbidden, *allowed):
             if symbol not in place:
                 raise SettingsError(f"the model has no symbol {symbol!r}.{nearest(symbol, tokens)}")
@@ -255,9 +261,3 @@ class LanguageModel(Writing, RuntimeModel):
         for written in range(0, asked.length, asked.portion):
             draws = random.random(min(asked.portion, asked.length - written))
             yield network.write(state, y, draws, asked.sampler, asked.excluded, self.threads)
-
-
-def _check_length(length: int) -> None:
-    if length < 0:
-        raise SettingsError(f"length must be 0 or more, but is {length}")
-    check_fits(16 * length, f"{length:,} symbols", "use a smaller length")

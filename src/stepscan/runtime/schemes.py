@@ -245,4 +245,9 @@ def near_miss(sentences: Sequence[Sequence[str]]) -> str:
             )
             letters = ", ".join(map(notation.written, "BIES"))
             return f"sentence {number}, token {place}: expected O, {letters} or their like (L, U, M, W), got {tag!r}"
+    brackets = [tag for row in sentences for tag in row if re.match(r"\(\w", tag)]
+    if brackets and all(re.fullmatch(r"(\(\w[^()]*)*\*?\)*", tag) for tag in kinds):
+        return f"they are brackets, as in CoNLL-2012, such as {brackets[0]!r}; expected B-…, I-… or O for each token"
+    if kinds and all(re.fullmatch(f"[BIESLUMWbieslumw][{re.escape(_DELIMITERS)}]", tag) for tag in kinds):
+        return f"they have no types: expected such as B-person or B, got {min(kinds)!r}"
     return ""

@@ -80,12 +80,26 @@ class Tagging(Using):
         examples = tagged(sentences_or_series(X), y, "sentences")
         true = [tags for _, tags in examples]
         check_known([tag for tags in true for tag in tags], self.labels_)
-        if self.scheme_ and (broken := self.scheme_.first_break(true)):
-            logger.warning(
-                f"the tags here are not {self.scheme_.name}, as the model's: {broken}; F1 counts the spans that they "
-                "mark, but accuracy compares tags of different schemes"
-            )
+        if not self._warn_of_other_scheme(true, "here"):
+            self._warn_of_new_tags(true)
         return {**self._figures(examples), "tokens": sum(map(len, true)), "sentences": len(true)}
+
+    def _warn_of_other_scheme(self, true: Sequence[Sentence], where: str) -> bool:
+        broken = self.scheme_.first_break(true) if self.scheme_ else None
+        if self.scheme_ and broken:
+            logger.warning(
+                f"the tags {where} are not {self.scheme_.name}, as the model's: {broken}; F1 counts the spans that "
+                "they mark, but accuracy compares tags of different schemes"
+            )
+        return broken is not None
+
+    def _warn_of_new_tags(self, true: Sequence[Sentence]) -> None:
+        known = set(self.labels_ or ())
+        if new := [tag for tags in true for tag in tags if tag not in known]:
+            names = sorted(set(new))
+            shown = ", ".join(map(repr, names[:3])) + ", …" * (len(names) > 3)
+            said = f"{len(new)} tags are" if len(new) > 1 else "1 tag is"
+            logger.warning(f"{said} not among those learned: {shown}; the model is always wrong there")
 
     def _figures(self, examples: Sequence[tuple[Any, Sentence]]) -> dict[str, Any]:
         found, true = self.predict([tokens for tokens, _ in examples]), [tags for _, tags in examples]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from stepscan.decoding import Hypothesis, Step, at_least, beam_search, covering, forbidding
+from stepscan.decoding import Hypothesis, Step, at_least, beam_search, checked_whole, covering, forbidding
 from stepscan.errors import SettingsError
 from stepscan.memory import check_fits
 from stepscan.runtime.batches import PLACES, SCORES, answering, by_length
@@ -92,7 +92,9 @@ class Translating(Using):
         tokenizer = self.tokenizers_["tokenizer"]
         ids = self._encode(checked_texts(sources), self._source_tokenizer)
         begun = tokenizer.encode(checked_texts([prefix], "prefix")[0])
-        limits = Limits(n_best, minimum_length, maximum_length, begun)
+        limits = Limits(n_best, checked_whole(minimum_length, "minimum_length"), maximum_length, begun)
+        if maximum_length is not None:
+            checked_whole(maximum_length, "maximum_length", 1)
         found: list[list[Translation]] = [[] for _ in ids]
         for chosen in self._together([len(row) for row in ids], limits):
             with answering([len(ids[i]) for i in chosen], "text"):
@@ -157,6 +159,7 @@ class Translating(Using):
         """
         self._check_usable()
         network, reader, writer = self.network_, self._source_tokenizer, self.tokenizers_["tokenizer"]
+        checked_texts([source], "source"), checked_texts([target], "target")
         read, written = self._encode([source], reader)[0], self._encode([target], writer)[0]
         state, weights = network.initial_state([read]), []
         for token in [writer.begin, *written[:-1]]:
@@ -194,8 +197,8 @@ class Translating(Using):
     def _decode(self, rows: Sequence[list[int]], limits: Limits) -> list[list[Hypothesis]]:
         """What follows on the beginning, for each source."""
         least, most = limits.minimum, limits.maximum
-        if most is not None and most < max(least, 1):
-            raise SettingsError(f"maximum_length must be at least 1 and the minimum, {least}, but is {most}")
+        if most is not None and most < least:
+            raise SettingsError(f"maximum_length must be at least the minimum, {least}, but is {most}")
         tokenizer, network = self.tokenizers_["tokenizer"], self.network_
         step: Step = network.generator.step
         state, bonus = network.initial_state(rows), None

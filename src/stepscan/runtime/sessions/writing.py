@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from stepscan.decoding import Sampler, checked_whole, row_randoms
+from stepscan.decoding import Sampler, row_randoms
 from stepscan.runtime.batches import Array, Batch
 from stepscan.runtime.examples import checked_texts
 from stepscan.runtime.probabilities import softmax
@@ -49,14 +49,14 @@ class WritingSession(Session):
         top_k: int = 0,
         top_p: float = 1.0,
         min_p: float = 0.0,
-        forbidden: Sequence[str] = (),
-        allowed: Sequence[str] = (),
+        forbidden: str | Sequence[str] = (),
+        allowed: str | Sequence[str] = (),
         seed: int | None = None,
     ) -> str:
         """`length` symbols more, chosen as `LanguageModel.generate` does; the session has read them then. They come
         after whole symbols: what is pushed later does not join with them, nor with what was pushed before them."""
         sampler = Sampler(temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p)
-        draws = row_randoms(seed, 1)[0].random(checked_whole(length, "length"))
+        draws = row_randoms(seed, 1)[0].random(self._model._checked_length(length))
         excluded = self._model._excluded(forbidden, allowed)
         with self._turn:
             before = self._ahead(self._now)
