@@ -146,3 +146,20 @@ def test_a_table_of_numbers_is_not_text(file, warnings):
     assert warnings() == []
     assert read_examples("generate", [file("a.txt", content)]) == (content,)
     assert warnings() == ["a table of numbers is learned as characters; to learn the numbers, add --format numbers"]
+
+
+def test_labels_that_only_spelling_tells_apart_are_said(file, warnings):
+    rows = ["A,spam", "B,Spam", "C,caf\u00e9", "D,cafe\u0301", "E,no  one", "F,no one", "G,x", "H,X", "I,ham"]
+    path = file("a.csv", "text,label\n" + "\n".join(rows) + "\n")
+    (_, labels) = read_examples("classify", [path])
+    assert labels == [row.split(",")[1] for row in rows]
+    assert warnings() == [
+        "labels that differ in spelling alone are different labels: 'Spam' and 'spam'; 'X' and 'x'; "
+        "'cafe\\u0301' and 'caf\\xe9'"
+    ]
+
+
+def test_the_composition_of_letters_is_no_other_label(file, warnings):
+    path = file("a.csv", "text,label\nA,cafe\u0301\nB,no  one\n")
+    assert read_examples("classify", [path], known={"caf\u00e9", "no one"})[1] == ["caf\u00e9", "no one"]
+    assert "'cafe\\u0301' as 'caf\\xe9', 'no  one' as 'no one'" in warnings()[0]

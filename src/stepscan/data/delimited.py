@@ -124,11 +124,21 @@ def _quoted_rows(
             return
         except csv.Error as error:
             bad, *rest = taken
-            hint = "Is a quotation mark missing? Inside quotation marks, one is written twice."
-            reason = f"the row that begins here is not CSV: {error}."
+            what, hint = _fault(error)
+            reason = f"the row that begins here is not CSV: {what}."
             refuse(DataError(reason, path=path, line=bad.number, hint=hint), bad_lines)
             lines = chain(rest, lines)  # a line that looks on its own like a row may be one
             taken.clear()
+
+
+def _fault(error: csv.Error) -> tuple[str, str]:
+    """What is wrong with a row, and what to do."""
+    if "new-line character" in str(error):
+        return (
+            "a lone carriage return (CR) outside quotation marks",
+            "Put quotation marks around the field, or remove it.",
+        )
+    return str(error), "Is a quotation mark missing? Inside quotation marks, one is written twice."
 
 
 def _blank_quoted(dialect: Dialect) -> re.Pattern[str]:

@@ -7,6 +7,7 @@ import json
 import logging
 import math
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -108,7 +109,7 @@ def agreed(labels: Sequence[Any], known: Collection[Any], path: str | Path) -> l
     strange = {label for label in each_label(labels) if label not in known}
     other = {label: spelt[_folded(label)] for label in strange if _folded(label) in spelt}
     if other:
-        shown = ", ".join(f"{a!r} as {b!r}" for a, b in sorted(other.items())[:3])
+        shown = ", ".join(_told_apart(a, b, "as") for a, b in sorted(other.items())[:3])
         logger.warning("%s: labels are spelt in another way and read %s", path, shown)
     if new := sorted(strange - set(other)):
         count = sum(label in new for label in each_label(labels))
@@ -122,9 +123,26 @@ def agreed(labels: Sequence[Any], known: Collection[Any], path: str | Path) -> l
 
 
 def _folded(label: Any) -> str:
-    text = str(label).strip()
+    """What labels have in common that differ in case, decimals, blanks or the composition of letters alone."""
+    text = " ".join(unicodedata.normalize("NFC", str(label)).split())
     whole = _WHOLE.fullmatch(text)
     return whole[1] if whole else text.casefold()
+
+
+def _doubt_spelling(labels: Iterable[str], path: str | Path) -> None:
+    """Log labels that are told apart by their spelling alone."""
+    spelt: dict[str, list[str]] = {}
+    for label in sorted(labels):
+        spelt.setdefault(_folded(label), []).append(label)
+    if alike := [_told_apart(*same[:2]) for same in spelt.values() if len(same) > 1]:
+        logger.warning("%s: labels that differ in spelling alone are different labels: %s", path, "; ".join(alike[:3]))
+
+
+def _told_apart(one: Any, other: Any, link: str = "and") -> str:
+    """Two labels, with escapes where they would look the same."""
+    alike = len({unicodedata.normalize("NFC", str(label)) for label in (one, other)}) == 1
+    show = ascii if alike else repr
+    return f"{show(one)} {link} {show(other)}"
 
 
 def each_label(labels: Iterable[Any]) -> Iterator[Any]:
@@ -144,6 +162,7 @@ def question(labels: Sequence[Any], path: str | Path) -> None:
         logger.warning(
             "%s: %r is a label like any other; if it marks missing ones, remove these rows", path, missing[0]
         )
+    _doubt_spelling(counts, path)
     if len(labels) < 10 or isinstance(labels[0], list):
         return
     if len(counts) > len(labels) / 2:

@@ -10,9 +10,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from stepscan.data.arrow import is_arrow
-from stepscan.data.lines import split_lines
-from stepscan.data.readers import read_texts
 from stepscan.data.reading import Files, Reading, named_sentences, named_texts, read_examples, stream_inputs
 from stepscan.data.series import read_timed_histories
 from stepscan.data.sources import as_they_come, is_live
@@ -122,12 +119,7 @@ def evaluate_lines(
 ) -> Iterator[dict[str, Any]]:
     """For each example of files, in order: `line` (its place, from 1), `log_probability` (natural) that the model gives
     to the right answer, or to the text, and `symbols`, how many that is of. A text is a line, by itself."""
-    if model.task == "generate" and is_arrow(files[0]):
-        examples: tuple[Any, ...] = (read_texts(files[0], bad_lines=reading.bad_lines),)
-    else:
-        examples = read_examples(model.task, files, reading_for(model, reading), known=_labels_of(model))
-    if isinstance(examples[0], str):
-        examples = ([line.removesuffix("\n") for line in split_lines(examples[0])],)
+    examples = read_examples(model.task, files, reading_for(model, reading), known=_labels_of(model), each=True)
     for place, (found, symbols) in enumerate(model.log_probabilities(*examples), start=1):
         yield {"line": place, "log_probability": found, "symbols": symbols}
 
