@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 Row = tuple[int, list[str]]
 _NAMES = {",": "a comma", ";": "a semicolon", "\t": "a tab", "|": "a vertical bar"}
 _WORDS = {"tab": "\t", "\\t": "\t", "comma": ",", "semicolon": ";", "space": " "}
-_QUOTED_FIELD = re.compile(r'(?:^|\t)"(?:[^"\t]|"")*""(?:[^"\t]|"")*"(?=\t|$)')
+__CSV_FIELD = re.compile(r'(?:^|\t)"(?:[^"\t]|"")*""(?:[^"\t]|"")*"(?=\t|$)')
 
 
 class Dialect(NamedTuple):
@@ -86,7 +86,7 @@ def _plain_rows(lines: Iterator[Line], dialect: Dialect, path: str | Path, bad_l
             refuse(line.error, bad_lines)
             continue
         text = line.text.removesuffix("\n")
-        if doubtful and '""' in text and _QUOTED_FIELD.search(text):
+        if doubtful and '""' in text and __CSV_FIELD.search(text):
             doubtful = False
             logger.warning(
                 "%s, line %d: quotation marks are text in TSV; if they enclose fields here, add --format csv",

@@ -85,12 +85,13 @@ GUESSES = {
 def labelled_line(row: str, decision: str, path: str | Path, line: int) -> tuple[str, Any]:
     """`label text`, also fastText's `__label__x text`: the text, and what is to be decided of it."""
     label, _, text = re.split(r"([ \t]+|$)", row, maxsplit=1)
-    value: object = label.removeprefix(_FASTTEXT)
+    value: object = label
     if label.startswith(_FASTTEXT):
-        marked = [value]
+        marked = _marked(label)
+        value = marked[0]
         while text.startswith(_FASTTEXT):
             label, _, text = re.split(r"([ \t]+|$)", text, maxsplit=1)
-            marked.append(label.removeprefix(_FASTTEXT))
+            marked += _marked(label)
         if len(marked) > 1 and decision != "labels":
             hint = "If each text has several, say --decision labels."
             raise DataError("expected one label, but got several.", path=path, line=line, hint=hint)
@@ -98,11 +99,14 @@ def labelled_line(row: str, decision: str, path: str | Path, line: int) -> tuple
     return text_value(text, "text", path, line), LABELS[decision](value, path, line)
 
 
-def agreed(labels: Sequence[Any], known: Collection[Any], path: str | Path) -> list[Any]:
-    """The labels of more data, spelt as those of a model where only case or decimals differ (`True` is `true`).
+def _marked(label: str) -> list[str]:
+    """The labels in `__label__a`, or in `__label__a,__label__b`."""
+    return [one.removeprefix(_FASTTEXT) for one in re.split(f"[,;|](?={_FASTTEXT})", label)]
 
-    One that is no label of the model is kept, and logged.
-    """
+
+def agreed(labels: Sequence[Any], known: Collection[Any], path: str | Path) -> list[Any]:
+    """The labels of more data, spelt as those of a model where only case, decimals, blanks or the composition of
+    letters differ (`True` is `true`). One that is not a label of the model is kept."""
     known, spelt = set(known), {_folded(label): label for label in known}
     if len(spelt) < len(known):
         spelt = {}  # case tells labels apart
@@ -111,15 +115,20 @@ def agreed(labels: Sequence[Any], known: Collection[Any], path: str | Path) -> l
     if other:
         shown = ", ".join(_told_apart(a, b, "as") for a, b in sorted(other.items())[:3])
         logger.warning("%s: labels are spelt in another way and read %s", path, shown)
-    if new := sorted(strange - set(other)):
-        count = sum(label in new for label in each_label(labels))
-        shown = ", ".join(map(repr, new[:3])) + (", …" if len(new) > 3 else "")
-        said = f"{count} labels are" if count > 1 else "1 label is"
-        logger.warning("%s: %s not among those learned: %s", path, said, shown)
     return [
         sorted({other.get(one, one) for one in label}) if isinstance(label, list) else other.get(label, label)
         for label in labels
     ]
+
+
+def tell_new(labels: Sequence[Any], known: Collection[Any], path: str | Path) -> None:
+    """Log labels that are not among those of a model: it can only be wrong about them."""
+    if new := sorted(set(each_label(labels)) - set(known)):
+        count = sum(label in new for label in each_label(labels))
+        shown = ", ".join(map(repr, new[:3])) + (", …" if len(new) > 3 else "")
+        said = f"{count} labels are" if count > 1 else "1 label is"
+        header = "; if the first row is a header, name the columns or add --header" * (list(labels[:1]) == new)
+        logger.warning("%s: %s not among those learned: %s%s", path, said, shown, header)
 
 
 def _folded(label: Any) -> str:

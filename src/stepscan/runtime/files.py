@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from stepscan.data.labels import tell_new
 from stepscan.data.reading import Files, Reading, named_sentences, named_texts, read_examples, stream_inputs
 from stepscan.data.series import read_timed_histories
 from stepscan.data.sources import as_they_come, is_live
@@ -105,7 +106,7 @@ def evaluate(
         raise SettingsError(f"--dynamic and --horizon are of models that generate, but this one is for {model.task}")
     if bleu_tokenize is not None and model.task != "translate":
         raise SettingsError(f"--bleu-tokenize is for models that translate, but this one is for {model.task}")
-    examples = read_examples(model.task, files, reading_for(model, reading), known=_labels_of(model))
+    examples = _examples(model, files, reading)
     options = {"dynamic": dynamic, "horizon": horizon, "bleu_tokenize": bleu_tokenize}
     figures = model.metrics(*examples, **{name: value for name, value in options.items() if value})
     return {"task": model.task, "file": ", ".join(map(str, files)), **figures, **skipped(reading)}
@@ -119,7 +120,7 @@ def evaluate_lines(
 ) -> Iterator[dict[str, Any]]:
     """For each example of files, in order: `line` (its place, from 1), `log_probability` (natural) that the model gives
     to the right answer, or to the text, and `symbols`, how many that is of. A text is a line, by itself."""
-    examples = read_examples(model.task, files, reading_for(model, reading), known=_labels_of(model), each=True)
+    examples = _examples(model, files, reading, each=True)
     for place, (found, symbols) in enumerate(model.log_probabilities(*examples), start=1):
         yield {"line": place, "log_probability": found, "symbols": symbols}
 
@@ -131,9 +132,14 @@ def reading_for(model: Any, reading: Reading) -> Reading:
     return reading._replace(decision=model.decision) if model.task == "classify" else reading
 
 
-def _labels_of(model: Any) -> list[Any]:
-    """The classes or labels that a classifier knows."""
-    return model.classes_.tolist() if model.task == "classify" and model.decision != "number" else []
+def _examples(model: Any, files: Files, reading: Reading, *, each: bool = False) -> tuple[Any, ...]:
+    """What a model is to be scored on."""
+    is_labelled = model.task == "classify" and model.decision != "number"
+    known = model.classes_.tolist() if is_labelled else []
+    examples = read_examples(model.task, files, reading_for(model, reading), known=known, each=each)
+    if is_labelled:
+        tell_new(examples[1], known, files[0])
+    return examples
 
 
 def skipped(reading: Reading) -> dict[str, int]:
