@@ -60,6 +60,10 @@ class Reading(NamedTuple):
     step: str = ""
     bad_lines: BadLines | None = None  # counts what it skips; without it the first bad line is an error
 
+    def given(self) -> list[str]:
+        """The fields that say something."""
+        return [name for name, value in self._asdict().items() if value != Reading._field_defaults[name]]
+
     @property
     def times(self) -> TimeReading:
         return TimeReading(self.time_column, self.ignore_time, self.sort, self.fill, self.day_first, self.step)
@@ -231,10 +235,10 @@ _USES = {
 _OF_TEXTS = ("text_column", "source_column", "target_column", "delimiter", "header")
 
 
-def _check_used(task: str, reading: Reading) -> None:
+def _check_used(task: str, reading: Reading, further: Collection[str] = ()) -> None:
     """A reading option that the task has no use for is a mistake, not a detail."""
-    for name, value in reading._asdict().items():
-        if value != Reading._field_defaults[name] and name not in {"bad_lines", *_USES[task]}:
+    for name in reading.given():
+        if name not in {"bad_lines", *_USES[task], *further}:
             raise SettingsError(f"--{name.replace('_', '-')} is not for {task}")
 
 
@@ -259,6 +263,7 @@ def _decided(number: int, series: LabelledSeries, decision: str, path: str | Pat
 def stream_inputs(task: str, numeric: bool, file: str | Path, reading: Reading) -> Iterator[tuple[dict[str, Any], Any]]:
     """What a model of the task is to be asked about, one at a time, each with its name: `text`, or `series`, its place
     in a file of numbers."""
+    _check_used(task, reading, further={"text_column"} if task == "translate" else ())
     if series_format(file, reading.format):
         if not numeric:
             raise SettingsError(f"{place_of(file)} holds numbers, but the model reads texts")
