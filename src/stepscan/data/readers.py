@@ -8,21 +8,21 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
-from itertools import chain, islice
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from stepscan.data import delimited
 from stepscan.data.bad_lines import BadLines, check_some, keep
 from stepscan.data.conll import read_sentences, read_tagged, stream_sentences
-from stepscan.data.delimited import Dialect
 from stepscan.data.examples import LabelledText, Pair, TaggedSentence
 from stepscan.data.headers import Column, candidates
 from stepscan.data.kinds import first_rows, labelled_format, with_kind
-from stepscan.data.labels import GUESSES, LABELS, labelled_line
+from stepscan.data.labelled_lines import labelled_lines
+from stepscan.data.labels import GUESSES, LABELS
 from stepscan.data.lines import Line, numbered, whole_lines, write_lines
 from stepscan.data.number_cells import with_points
-from stepscan.data.tables import TABLE_SUFFIXES, Table, choose_format, filled, string_value, text_value
+from stepscan.data.tables import TABLE_SUFFIXES, Table, choose_format, string_value, text_value
 from stepscan.errors import DataError, SettingsError, place_of
 
 logger = logging.getLogger(__name__)
@@ -95,7 +95,7 @@ def read_labelled(
     columns = (Column("text", text_column, _TEXT_GUESSES), Column("label", label_column, GUESSES[decision]))
     kind, lines = _kind_of(path, format, columns, delimiter, header)
     if kind == "lines":
-        return _labelled_lines(lines, decision, path, bad_lines)
+        return labelled_lines(lines, decision, path, bad_lines)
     table = Table(path, kind, columns, _COLUMNS_HINT, bad_lines, delimiter, header)
     rows: Iterator[tuple[int, list[Any]]] = table.rows(lines)
     if decision == "number":
@@ -112,42 +112,6 @@ def _with_points(rows: list[tuple[int, list[Any]]], path: str | Path) -> Iterato
     strings = [(line, label) for line, (_, label) in rows if isinstance(label, str)]
     numbers = iter(with_points(strings, path))
     return ((line, [text, next(numbers) if isinstance(label, str) else label]) for line, (text, label) in rows)
-
-
-def _labelled_lines(
-    lines: Iterator[Line], decision: str, path: str | Path, bad_lines: BadLines | None
-) -> list[LabelledText]:
-    turned = 0
-    head = list(islice(lines, 50))
-    lines = chain(head, lines)
-
-    def labelled(row: tuple[int, str]) -> LabelledText:
-        nonlocal turned
-        words = row[1].casefold().split()
-        if words == ["label", "text"] or (words == ["text", "label"] and row[0] == 1):
-            raise DataError("expected an example, but this is a header.", path=path, line=row[0], hint="Remove it.")
-        before, tab, after = row[1].partition("\t")
-        turned += bool(tab) and " " in before.strip() and len(after.split()) == 1
-        return LabelledText(*labelled_line(row[1], decision, path, row[0]))
-
-    rows = keep(filled(numbered(lines, bad_lines), path, bad_lines), labelled, bad_lines)
-    examples = list(check_some(rows, path, bad_lines))
-    if turned > len(examples) / 2:
-        hint = "If a tab parts them, add --format tsv --text-column 1 --label-column 2."
-        raise DataError("expected the label before the text, but most labels come after.", path=path, hint=hint)
-    if decision == "class":
-        _doubt_lines(head, path)
-    return examples
-
-
-def _doubt_lines(head: Sequence[Line], path: str | Path) -> None:
-    """Log that lines read as label, blank, text are perhaps rows of a table."""
-    dialect = delimited.likely_dialects(head, [Dialect(mark) for mark in ",;|"])[0]
-    widths = [len(row) for row in delimited.sample(head, dialect)]
-    if len(widths) >= 5 and len({*widths}) == 1 and widths[0] > 1:
-        said = f"{dialect.name} is in every line, but lines are read as the label, a blank, the text"
-        hint = "if it separates fields, add --format csv and --text-column and --label-column, such as 1 and 2"
-        logger.warning("%s: %s; %s", place_of(path), said, hint)
 
 
 def _kind_of(
