@@ -238,3 +238,32 @@ def test_json_has_no_infinity(models, run, tmp_path):
     row = json.loads(run("predict", tmp_path / "m", "--input", tmp_path / "in.ts", "--json").out)
     assert row == {"series": 1, "number": row["number"]}
     assert row["number"] is None or math.isfinite(row["number"])
+
+
+def test_tables_and_json_are_known_in_a_pipe(models, run):
+    expected = run("predict", models["classify"], "a good film", "a bad film").out
+    objects = '{"id": 1, "text": "a good film"}\n{"id": 2, "text": "a bad film"}\n'
+    ways = {
+        "id,text\n1,a good film\n2,a bad film\n": "a comma separates fields (if not: --delimiter)",
+        objects: "read as JSON (if not: --format lines)",
+        "[" + objects.replace("}\n{", "},{") + "]": "read as JSON (if not: --format lines)",
+    }
+    for content, said in ways.items():
+        result = run("predict", models["classify"], stdin=content.encode())
+        assert (result.code, result.out) == (0, expected)
+        assert result.words == f"note: standard input: {said}"
+
+
+def test_a_translator_reads_the_sources_of_pairs_in_a_pipe(models, run, tmp_path):
+    expected = run("predict", models["translate"], "ab", "cd").out
+    (tmp_path / "a.tsv").write_text("ab\tba\ncd\tdc\n")
+    for options, raw in (([], b"ab\tba\ncd\tdc\n"), (["--input", tmp_path / "a.tsv"], b"")):
+        result = run("predict", models["translate"], *options, stdin=raw)
+        assert (result.code, result.out) == (0, expected)
+        assert "the first of two columns is read as the source (if not: --format lines)" in result.words
+
+
+def test_a_line_of_scores_for_each_row_of_a_table(models, run, tmp_path):
+    (tmp_path / "a.csv").write_text('text,by\n"a b\nc",x\na,y\n')
+    result = run("evaluate", models["generate"], tmp_path / "a.csv", "--per-line", "--json")
+    assert [json.loads(line)["line"] for line in result.out.splitlines()] == [1, 2]

@@ -76,3 +76,14 @@ def test_the_name_of_a_file_is_not_a_text(models, run, tmp_path, monkeypatch):
     assert result.code == 0
     assert "'reviews.csv' is read as a text, and there is no file of that name" in result.words
     assert run("predict", models["classify"], "x" * 5000, "a\0b").code == 0
+
+
+def test_options_that_would_be_ignored_are_refused(models, run, tmp_path):
+    (tmp_path / "a.csv").write_text("text,label\na good film,pos\n")
+    for task, option in (("classify", "--source-column"), ("classify", "--token-column"), ("tag", "--text-column")):
+        for command in (["predict", models[task], "--input"], ["evaluate", models[task]]):
+            result = run(*command, tmp_path / "a.csv", option, "1")
+            assert (result.code, result.out) == (1, "")
+            assert result.words == f"error: {option} is not for {task}"
+    result = run("predict", models["classify"], "a good film", "--text-column", "1")
+    assert (result.code, result.words) == (1, "error: --text-column says how a file is read: give one with --input")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from stepscan.data.labels import agreed
+from stepscan.data.labels import agreed, tell_new
 from stepscan.data.number_cells import with_points
 from stepscan.data.reading import Reading, read_examples, read_validation
 from stepscan.errors import DataError
@@ -107,12 +107,22 @@ def test_labels_are_spelt_as_those_learned(file, warnings):
     assert labels_of(path, known=["true", "False"]) == ["true", "False", "maybe"]
     assert warnings() == [
         "labels are spelt in another way and read 'TRUE' as 'true', 'false' as 'False'",
-        "1 label is not among those learned: 'maybe'",
     ]
     assert agreed(["1", "0"], [0, 1], "a") == [1, 0]  # a model that was fitted to numbers
     assert agreed(["1"], ["1.0", "0.0"], "a") == ["1.0"]
     assert agreed([["POS", "x"], []], ["pos", "x"], "a") == [["pos", "x"], []]
     assert agreed(["a", "A"], ["a", "A", "b"], "a") == ["a", "A"]
+
+
+def test_labels_that_were_not_learned_are_said(warnings):
+    tell_new(["b", "maybe", "maybe", "a"], ["a", "b"], "x")
+    tell_new(["emotion", "a", "b"], ["a", "b"], "x")
+    tell_new([["a"], ["b", "c"]], ["a", "b"], "x")
+    assert warnings() == [
+        "2 labels are not among those learned: 'maybe'",
+        "1 label is not among those learned: 'emotion'; if the first row is a header, name the columns or add --header",
+        "1 label is not among those learned: 'c'",
+    ]
 
 
 def test_validation_is_spelt_as_training(file):
@@ -146,3 +156,44 @@ def test_a_table_of_numbers_is_not_text(file, warnings):
     assert warnings() == []
     assert read_examples("generate", [file("a.txt", content)]) == (content,)
     assert warnings() == ["a table of numbers is learned as characters; to learn the numbers, add --format numbers"]
+
+
+def test_labels_that_only_spelling_tells_apart_are_said(file, warnings):
+    rows = ["A,spam", "B,Spam", "C,caf\u00e9", "D,cafe\u0301", "E,no  one", "F,no one", "G,x", "H,X", "I,ham"]
+    path = file("a.csv", "text,label\n" + "\n".join(rows) + "\n")
+    (_, labels) = read_examples("classify", [path])
+    assert labels == [row.split(",")[1] for row in rows]
+    assert warnings() == [
+        "labels that differ in spelling alone are different labels: 'Spam' and 'spam'; 'X' and 'x'; "
+        "'cafe\\u0301' and 'caf\\xe9'"
+    ]
+
+
+def test_the_composition_of_letters_is_no_other_label(file, warnings):
+    path = file("a.csv", "text,label\nA,cafe\u0301\nB,no  one\n")
+    assert read_examples("classify", [path], known={"caf\u00e9", "no one"})[1] == ["caf\u00e9", "no one"]
+    assert "'cafe\\u0301' as 'caf\\xe9', 'no  one' as 'no one'" in warnings()[0]
+
+
+def test_several_labels_of_fasttext_with_commas(file):
+    path = file("a.txt", "__label__a,__label__b good film\n__label__c bad\n")
+    assert labels_of(path, "labels") == [["a", "b"], ["c"]]
+    with pytest.raises(DataError, match="expected one label, but got several"):
+        labels_of(path)
+
+
+@pytest.mark.parametrize("row", ["pos,good film", "good film ; pos", "film | pos | 3"])
+def test_labelled_lines_that_may_be_a_table(file, warnings, row):
+    labels_of(file("a.txt", f"{row}\n" * 6))
+    assert "is in every line, but lines are read as the label, a blank, the text" in warnings()[0]
+
+
+def test_labelled_lines_with_marks_in_the_text(file, warnings):
+    labels_of(file("a.txt", "pos good, or fine\nneg bad\npos good\nneg poor, dull\nneg sad, dull, poor\n"))
+    assert warnings() == []
+
+
+def test_a_header_of_labelled_lines_in_either_order(file):
+    for header in ("label text", "Text label"):
+        with pytest.raises(DataError, match="expected an example, but this is a header"):
+            labels_of(file("a.txt", f"{header}\npos good\n"))

@@ -58,7 +58,9 @@ def test_labelled_gzip_keeps_the_format_of_the_name(tmp_path):
 def test_labelled_columns_by_name_and_by_position(file):
     path = file("a.csv", "Text,text,3\nA,B,C\n")
     assert read_labelled(path, text_column="Text", label_column="text") == [LabelledText("A", "B")]
-    assert read_labelled(path, text_column="3", label_column=1) == [LabelledText("3", "Text"), LabelledText("C", "A")]
+    rows = [LabelledText("3", "Text"), LabelledText("C", "A")]
+    assert read_labelled(path, text_column="3", label_column=1, header=False) == rows
+    assert read_labelled(path, text_column="3", label_column=1) == rows[1:]
     path = file("a.jsonl", '{"1": "A", "B": 2}\n')
     assert read_labelled(path, text_column=1, label_column="b") == [LabelledText("A", "2")]
 
@@ -103,7 +105,7 @@ def test_a_position_must_exist(file, refused):
         ("text,label\nA, or B,b\n", 2, f"expected 2 fields, as in line 1, but got 3. {COMMA_HINT}"),
         ("text,label\n ,b\n", 2, "the text is empty."),
         ("text,label\nA, \n", 2, "the label is empty."),
-        ("text,label\n\n", 1, f"the file has a header but no rows. {COLUMN_HINT}"),
+        ("text,label\n\n", 1, "the file has a header but no rows."),
         ('text,label\n"A\nB",b\n"A\nB,c\nC,d\n', 4, f"{NOT_CSV}: unexpected end of data. {QUOTE_HINT}"),
         ('text,label\n"A"B,b\n', 2, f"{NOT_CSV}: ',' expected after '\"'. {QUOTE_HINT}"),
     ],

@@ -7,7 +7,7 @@ import logging
 import pytest
 
 from stepscan.data.bad_lines import BadLines
-from stepscan.data.readers import LabelledText, Pair, read_labelled, read_parallel, read_texts
+from stepscan.data.readers import LabelledText, Pair, read_labelled, read_parallel, read_texts, stream_sources
 from stepscan.errors import DataError, SettingsError
 
 EXAMPLES = [LabelledText("fine plot, well told", "pos"), LabelledText("dull; bad", "neg"), LabelledText("great", "pos")]
@@ -251,3 +251,40 @@ def test_two_files_have_no_columns(file):
     paths = [file("a", "x\n"), file("b", "y\n")]
     with pytest.raises(SettingsError, match="Two files of lines have no columns to name"):
         read_parallel(paths, source_column=1)
+
+
+def test_an_example_that_bears_a_usual_name(file, notes):
+    path = file("a.csv", "content,pos\nsad,neg\nhappy,pos\nplain,neg\n")
+    assert read_labelled(path, **BY_POSITION)[0] == LabelledText("content", "pos")
+    assert notes() == []
+
+
+def test_a_header_shows_in_columns_that_are_not_asked_for(file, notes):
+    assert read_texts(file("a.csv", "id,title,body\n7,A,x\n9,B,y\n"), text_column=3) == ["x", "y"]
+    assert read_texts(file("b.csv", CSV), text_column=2) == ["pos", "neg", "pos"]
+    assert [message.split(" is read as ")[1] for _, message in notes()] == [
+        "a header: 'id', 'title', 'body' (if not: --no-header)",
+        "a header: 'text', 'label' (if not: --no-header)",
+    ]
+    pairs = file("c.tsv", "en\tfr\tlicence\nhello\tbonjour\tCC\nbye\tau revoir\tCC\n")
+    assert list(stream_sources(pairs, source_column="2")) == ["bonjour", "au revoir"]
+
+
+def test_a_header_after_a_byte_order_mark_inside(file, refused):
+    reason = "this row repeats the header of line 1. Remove it."
+    refused(3, reason, read_labelled, file("a.csv", "text,label\nA,x\n\ufefftext,label\nB,y\n"))
+    refused(3, reason, read_labelled, file("b.csv", "text,label\nA,x\nText, Label\nB,y\n"))
+
+
+def test_a_line_that_names_the_delimiter(file):
+    assert read_labelled(file("a.csv", "sep=;\n" + SEMICOLONS)) == EXAMPLES
+    assert read_labelled(file("a.csv", "\ufeffsep=;\r\n" + SEMICOLONS), **BY_POSITION) == EXAMPLES
+
+
+def test_messages_do_not_mislead(file, refused):
+    refused(1, "the file has a header but no rows.", read_labelled, file("a.csv", "text,label\n"))
+    reason = (
+        "the row that begins here is not CSV: a lone carriage return (CR) outside quotation marks. Put quotation marks "
+        "around the field, or remove it."
+    )
+    refused(2, reason, read_labelled, file("b.csv", "text,label\ngo\rod,pos\n"))

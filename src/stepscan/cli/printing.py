@@ -11,6 +11,7 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 
+from stepscan.errors import STANDARD, place_of
 from stepscan.json_text import json_text
 from stepscan.terminal import printable
 
@@ -31,7 +32,10 @@ class Notes(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         kind = "[bold yellow]warning:[/bold yellow]" if record.levelno >= logging.WARNING else "[bold]note:[/bold]"
-        say(kind, record.getMessage())
+        message = record.getMessage()
+        if message.startswith((f"{STANDARD}:", f"{STANDARD}, line")):
+            message = place_of(STANDARD) + message.removeprefix(STANDARD)
+        say(kind, message)
 
 
 def quieten() -> None:

@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 Row = tuple[int, list[str]]
 _NAMES = {",": "a comma", ";": "a semicolon", "\t": "a tab", "|": "a vertical bar"}
 _WORDS = {"tab": "\t", "\\t": "\t", "comma": ",", "semicolon": ";", "space": " "}
-_QUOTED_FIELD = re.compile(r'(?:^|\t)"(?:[^"\t]|"")*""(?:[^"\t]|"")*"(?=\t|$)')
+__CSV_FIELD = re.compile(r'(?:^|\t)"(?:[^"\t]|"")*""(?:[^"\t]|"")*"(?=\t|$)')
 
 
 class Dialect(NamedTuple):
@@ -86,7 +86,7 @@ def _plain_rows(lines: Iterator[Line], dialect: Dialect, path: str | Path, bad_l
             refuse(line.error, bad_lines)
             continue
         text = line.text.removesuffix("\n")
-        if doubtful and '""' in text and _QUOTED_FIELD.search(text):
+        if doubtful and '""' in text and __CSV_FIELD.search(text):
             doubtful = False
             logger.warning(
                 "%s, line %d: quotation marks are text in TSV; if they enclose fields here, add --format csv",
@@ -124,11 +124,21 @@ def _quoted_rows(
             return
         except csv.Error as error:
             bad, *rest = taken
-            hint = "Is a quotation mark missing? Inside quotation marks, one is written twice."
-            reason = f"the row that begins here is not CSV: {error}."
+            what, hint = _fault(error)
+            reason = f"the row that begins here is not CSV: {what}."
             refuse(DataError(reason, path=path, line=bad.number, hint=hint), bad_lines)
             lines = chain(rest, lines)  # a line that looks on its own like a row may be one
             taken.clear()
+
+
+def _fault(error: csv.Error) -> tuple[str, str]:
+    """What is wrong with a row, and what to do."""
+    if "new-line character" in str(error):
+        return (
+            "a lone carriage return (CR) outside quotation marks",
+            "Put quotation marks around the field, or remove it.",
+        )
+    return str(error), "Is a quotation mark missing? Inside quotation marks, one is written twice."
 
 
 def _blank_quoted(dialect: Dialect) -> re.Pattern[str]:

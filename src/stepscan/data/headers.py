@@ -13,6 +13,7 @@ _LANGUAGES = (
     "arabic chinese czech danish dutch english finnish french german greek hebrew hindi hungarian italian japanese "
     "korean polish portuguese romanian russian spanish swedish turkish ukrainian vietnamese"
 )
+_USUAL = {"id", "index", "text", "label", "source", "target"}  # names of columns, whatever is asked for
 _NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?")
 
 
@@ -85,12 +86,13 @@ class Header(NamedTuple):
         return any(a.is_called(self.names[j]) and b.is_called(self.names[i]) for (a, i), (b, j) in pairs if i != j)
 
     def _has_known_name(self) -> bool:
-        """A column's own name, which no other row repeats."""
-        return any(
-            column.is_called(self.names[place])
-            and all(row[place].strip().casefold() != self.names[place] for row in self._others(place))
-            for column, place in zip(self.columns, self.places, strict=True)
-        )
+        """A chosen column's own name, or a usual one of another; no chosen column repeats its name below."""
+        named = any(c.is_called(self.names[place]) for c, place in zip(self.columns, self.places, strict=True))
+        others = [i for i in range(len(self.names)) if i not in self.places and self.names[i] in _USUAL]
+        return (named or any(map(self._is_unique, others))) and all(map(self._is_unique, self.places))
+
+    def _is_unique(self, place: int) -> bool:
+        return all(row[place].strip().casefold() != self.names[place] for row in self._others(place))
 
     def _is_above_numbers(self) -> bool:
         """A name above a column of numbers; or pandas' names where there are none: of an index, or of all columns."""
@@ -105,9 +107,10 @@ class Header(NamedTuple):
         return of_index or any(map(_is_name, itertools.compress(self.names, numeric)))
 
     def _names_languages(self) -> bool:
-        """Two languages, above texts in these."""
-        names = {re.split("[-_]", self.names[place])[0] for place in self.places}
-        return self.columns[0].role == "source" and len(names) > 1 and names <= set(_LANGUAGES.split())
+        """A language above each text, of two or more that the row names."""
+        names = [re.split("[-_]", name)[0] for name in self.names]
+        languages = set(names) & set(_LANGUAGES.split())
+        return self.columns[0].role == "source" and len(languages) > 1 and {names[i] for i in self.places} <= languages
 
     def _others(self, place: int) -> list[Sequence[str]]:
         """The rows below that have the column; one that repeats the first tells nothing of it."""

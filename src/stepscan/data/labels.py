@@ -7,6 +7,7 @@ import json
 import logging
 import math
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -84,12 +85,13 @@ GUESSES = {
 def labelled_line(row: str, decision: str, path: str | Path, line: int) -> tuple[str, Any]:
     """`label text`, also fastText's `__label__x text`: the text, and what is to be decided of it."""
     label, _, text = re.split(r"([ \t]+|$)", row, maxsplit=1)
-    value: object = label.removeprefix(_FASTTEXT)
+    value: object = label
     if label.startswith(_FASTTEXT):
-        marked = [value]
+        marked = _marked(label)
+        value = marked[0]
         while text.startswith(_FASTTEXT):
             label, _, text = re.split(r"([ \t]+|$)", text, maxsplit=1)
-            marked.append(label.removeprefix(_FASTTEXT))
+            marked += _marked(label)
         if len(marked) > 1 and decision != "labels":
             hint = "If each text has several, say --decision labels."
             raise DataError("expected one label, but got several.", path=path, line=line, hint=hint)
@@ -97,34 +99,59 @@ def labelled_line(row: str, decision: str, path: str | Path, line: int) -> tuple
     return text_value(text, "text", path, line), LABELS[decision](value, path, line)
 
 
-def agreed(labels: Sequence[Any], known: Collection[Any], path: str | Path) -> list[Any]:
-    """The labels of more data, spelt as those of a model where only case or decimals differ (`True` is `true`).
+def _marked(label: str) -> list[str]:
+    """The labels in `__label__a`, or in `__label__a,__label__b`."""
+    return [one.removeprefix(_FASTTEXT) for one in re.split(f"[,;|](?={_FASTTEXT})", label)]
 
-    One that is no label of the model is kept, and logged.
-    """
+
+def agreed(labels: Sequence[Any], known: Collection[Any], path: str | Path) -> list[Any]:
+    """The labels of more data, spelt as those of a model where only case, decimals, blanks or the composition of
+    letters differ (`True` is `true`). One that is not a label of the model is kept."""
     known, spelt = set(known), {_folded(label): label for label in known}
     if len(spelt) < len(known):
         spelt = {}  # case tells labels apart
     strange = {label for label in each_label(labels) if label not in known}
     other = {label: spelt[_folded(label)] for label in strange if _folded(label) in spelt}
     if other:
-        shown = ", ".join(f"{a!r} as {b!r}" for a, b in sorted(other.items())[:3])
+        shown = ", ".join(_told_apart(a, b, "as") for a, b in sorted(other.items())[:3])
         logger.warning("%s: labels are spelt in another way and read %s", path, shown)
-    if new := sorted(strange - set(other)):
-        count = sum(label in new for label in each_label(labels))
-        shown = ", ".join(map(repr, new[:3])) + (", …" if len(new) > 3 else "")
-        said = f"{count} labels are" if count > 1 else "1 label is"
-        logger.warning("%s: %s not among those learned: %s", path, said, shown)
     return [
         sorted({other.get(one, one) for one in label}) if isinstance(label, list) else other.get(label, label)
         for label in labels
     ]
 
 
+def tell_new(labels: Sequence[Any], known: Collection[Any], path: str | Path) -> None:
+    """Log labels that are not among those of a model: it can only be wrong about them."""
+    if new := sorted(set(each_label(labels)) - set(known)):
+        count = sum(label in new for label in each_label(labels))
+        shown = ", ".join(map(repr, new[:3])) + (", …" if len(new) > 3 else "")
+        said = f"{count} labels are" if count > 1 else "1 label is"
+        header = "; if the first row is a header, name the columns or add --header" * (list(labels[:1]) == new)
+        logger.warning("%s: %s not among those learned: %s%s", path, said, shown, header)
+
+
 def _folded(label: Any) -> str:
-    text = str(label).strip()
+    """What labels have in common that differ in case, decimals, blanks or the composition of letters alone."""
+    text = " ".join(unicodedata.normalize("NFC", str(label)).split())
     whole = _WHOLE.fullmatch(text)
     return whole[1] if whole else text.casefold()
+
+
+def _doubt_spelling(labels: Iterable[str], path: str | Path) -> None:
+    """Log labels that are told apart by their spelling alone."""
+    spelt: dict[str, list[str]] = {}
+    for label in sorted(labels):
+        spelt.setdefault(_folded(label), []).append(label)
+    if alike := [_told_apart(*same[:2]) for same in spelt.values() if len(same) > 1]:
+        logger.warning("%s: labels that differ in spelling alone are different labels: %s", path, "; ".join(alike[:3]))
+
+
+def _told_apart(one: Any, other: Any, link: str = "and") -> str:
+    """Two labels, with escapes where they would look the same."""
+    alike = len({unicodedata.normalize("NFC", str(label)) for label in (one, other)}) == 1
+    show = ascii if alike else repr
+    return f"{show(one)} {link} {show(other)}"
 
 
 def each_label(labels: Iterable[Any]) -> Iterator[Any]:
@@ -144,6 +171,7 @@ def question(labels: Sequence[Any], path: str | Path) -> None:
         logger.warning(
             "%s: %r is a label like any other; if it marks missing ones, remove these rows", path, missing[0]
         )
+    _doubt_spelling(counts, path)
     if len(labels) < 10 or isinstance(labels[0], list):
         return
     if len(counts) > len(labels) / 2:

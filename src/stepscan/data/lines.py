@@ -121,7 +121,11 @@ def write_lines(path: str | Path, lines: Iterable[str]) -> None:
 
 
 def write_portions(path: str | Path, portions: Iterable[Iterable[str]]) -> None:
-    """Like `write_lines`; what is written to as it is gets each portion at once."""
+    """Like `write_lines`; what is written to as it is gets each portion at once.
+
+    Raises:
+        BrokenPipeError: nobody reads the pipe any longer.
+    """
     to_stream = is_stream(path)
     name = "standard output" if str(path) == STANDARD else path
     numbers = itertools.count(1)
@@ -131,6 +135,8 @@ def write_portions(path: str | Path, portions: Iterable[Iterable[str]]) -> None:
                 file.writelines(_ended(portion, numbers, name))
                 if to_stream:
                     file.flush()
+    except BrokenPipeError:  # the reader has enough
+        raise
     except OSError as error:
         raise DataError(f"the file cannot be written: {error.strerror or error}.", path=name) from error
 

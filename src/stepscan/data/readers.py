@@ -6,6 +6,7 @@ anything, blank ones at the end of the file hold nothing; one between examples i
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from itertools import chain
 from pathlib import Path
@@ -15,12 +16,16 @@ from stepscan.data import delimited
 from stepscan.data.bad_lines import BadLines, check_some, keep
 from stepscan.data.conll import read_sentences, read_tagged, stream_sentences
 from stepscan.data.examples import LabelledText, Pair, TaggedSentence
-from stepscan.data.headers import Column, places_by_name
-from stepscan.data.labels import GUESSES, LABELS, labelled_line
+from stepscan.data.headers import Column, candidates
+from stepscan.data.kinds import first_rows, labelled_format, with_kind
+from stepscan.data.labelled_lines import labelled_lines
+from stepscan.data.labels import GUESSES, LABELS
 from stepscan.data.lines import Line, numbered, whole_lines, write_lines
 from stepscan.data.number_cells import with_points
-from stepscan.data.tables import TABLE_SUFFIXES, Table, choose_format, filled, string_value, text_value
-from stepscan.errors import DataError, SettingsError
+from stepscan.data.tables import TABLE_SUFFIXES, Table, choose_format, string_value, text_value
+from stepscan.errors import DataError, SettingsError, place_of
+
+logger = logging.getLogger(__name__)
 
 __all__ = [
     "BadLines",
@@ -34,26 +39,24 @@ __all__ = [
     "read_tagged",
     "read_texts",
     "stream_sentences",
+    "stream_sources",
     "stream_texts",
     "write_lines",
 ]
 
 _TEXT_GUESSES = ("sentence", "review", "content")
-SOURCES, _TARGETS = ("source", "src", "input"), ("target", "tgt", "trg", "output")
+SOURCES, _TARGETS = ("source", "src", "input", "text"), ("target", "tgt", "trg", "output", "translation")
+_ANY_LABEL = Column("label", None, sum(GUESSES.values(), ()))
 _COLUMNS_HINT = (
     "Name them with text_column and label_column: by name, or by position from 1, such as text_column=1 and "
     "label_column=2."
 )
 _TEXT_HINT = "Name it with text_column: by name, or by position from 1, such as text_column=1."
+_SOURCE_HINT = "Name it with source_column: by name, or by position from 1, such as source_column=1."
 _PAIR_HINT = (
     "Name them with source_column and target_column: by name, or by position from 1, such as source_column=1 and "
     "target_column=2."
 )
-
-
-def labelled_format(path: str | Path, format: str | None = None) -> str:
-    """How `read_labelled` reads a file: "csv", "tsv", "jsonl", "arrow" or "lines"."""
-    return choose_format(path, format, TABLE_SUFFIXES, otherwise="lines")
 
 
 def read_labelled(
@@ -92,7 +95,7 @@ def read_labelled(
     columns = (Column("text", text_column, _TEXT_GUESSES), Column("label", label_column, GUESSES[decision]))
     kind, lines = _kind_of(path, format, columns, delimiter, header)
     if kind == "lines":
-        return _labelled_lines(lines, decision, path, bad_lines)
+        return labelled_lines(lines, decision, path, bad_lines)
     table = Table(path, kind, columns, _COLUMNS_HINT, bad_lines, delimiter, header)
     rows: Iterator[tuple[int, list[Any]]] = table.rows(lines)
     if decision == "number":
@@ -111,47 +114,25 @@ def _with_points(rows: list[tuple[int, list[Any]]], path: str | Path) -> Iterato
     return ((line, [text, next(numbers) if isinstance(label, str) else label]) for line, (text, label) in rows)
 
 
-def _labelled_lines(
-    lines: Iterator[Line], decision: str, path: str | Path, bad_lines: BadLines | None
-) -> list[LabelledText]:
-    turned = 0
-
-    def labelled(row: tuple[int, str]) -> LabelledText:
-        nonlocal turned
-        if row[1].casefold().split() == ["label", "text"]:
-            raise DataError("expected an example, but this is a header.", path=path, line=row[0], hint="Remove it.")
-        before, tab, after = row[1].partition("\t")
-        turned += bool(tab) and " " in before.strip() and len(after.split()) == 1
-        return LabelledText(*labelled_line(row[1], decision, path, row[0]))
-
-    rows = keep(filled(numbered(lines, bad_lines), path, bad_lines), labelled, bad_lines)
-    examples = list(check_some(rows, path, bad_lines))
-    if turned > len(examples) / 2:
-        hint = "If a tab parts them, add --format tsv --text-column 1 --label-column 2."
-        raise DataError("expected the label before the text, but most labels come after.", path=path, hint=hint)
-    return examples
-
-
 def _kind_of(
-    path: str | Path, format: str | None, columns: Sequence[Column], delimiter: str | None, header: bool | None
+    path: str | Path,
+    format: str | None,
+    columns: Sequence[Column],
+    delimiter: str | None,
+    header: bool | None,
+    further: Sequence[Column] = (),
 ) -> tuple[str, Iterator[Line]]:
-    """The format of a file of texts, and its lines; the first line is looked at where the name does not say it."""
+    """The format of a file of texts, and its lines; the first are looked at where the name does not say it."""
     kind, lines = labelled_format(path, format), whole_lines(path)
     named = delimiter is not None or header is not None or any(column.wanted is not None for column in columns)
     if kind != "lines":
         return kind, lines
     if format == "lines" and named:
         raise SettingsError("A file of lines has no columns to name; give format='csv', 'tsv' or 'jsonl'.")
-    if format == "lines" or named:
-        return "table" if named else "lines", lines
-    first = next(lines, None)
-    if first is None:
+    if format == "lines":
         return kind, lines
-    is_table = any(
-        places_by_name(names, columns) and len(names) > 1
-        for names in (row for dialect in delimited.DIALECTS["table"] for row in delimited.sample([first], dialect))
-    )
-    return "table" if is_table else "lines", chain([first], lines)
+    kind, lines = with_kind(lines, path, columns, further)
+    return "table" if named and kind == "lines" else kind, lines
 
 
 def read_texts(
@@ -182,20 +163,50 @@ def stream_texts(
     bad_lines: BadLines | None = None,
     delimiter: str | None = None,
     header: bool | None = None,
-    guesses: Sequence[str] = (),
 ) -> Iterator[str]:
-    """Like `read_texts`, one at a time; `guesses` are further names that the column may have."""
-    text = Column("text", text_column, (*_TEXT_GUESSES, *guesses))
-    kind, lines = _kind_of(path, format, (text, Column("label", None, sum(GUESSES.values(), ()))), delimiter, header)
+    """Like `read_texts`, one at a time."""
+    text = Column("text", text_column, _TEXT_GUESSES)
+    kind, lines = _kind_of(path, format, (text,), delimiter, header, (_ANY_LABEL,))
+    return _texts(lines, kind, Table(path, kind, (text,), _TEXT_HINT, bad_lines, delimiter, header))
+
+
+def stream_sources(
+    path: str | Path,
+    *,
+    format: str | None = None,
+    source_column: str | int | None = None,
+    delimiter: str | None = None,
+    header: bool | None = None,
+) -> Iterator[str]:
+    """Texts to translate, one at a time: one a line, or the source of what `read_parallel` reads."""
+    source = Column("source", source_column, (*SOURCES, *_TEXT_GUESSES), 1)
+    columns: tuple[Column, ...] = (source,)
+    kind, lines = _kind_of(path, format, columns, delimiter, header)
+    head = [line for line in (next(lines, None),) if line is not None]
+    if head and source_column is None and format != "lines" and _is_pair(head[0].text, kind, source):
+        kind, columns = "tsv" if kind == "lines" else kind, (source, Column("target", None, _TARGETS, 2))
+        logger.info("%s: the first of two columns is read as the source (if not: --format lines)", place_of(path))
+    return _texts(chain(head, lines), kind, Table(path, kind, columns, _SOURCE_HINT, None, delimiter, header))
+
+
+def _is_pair(first: str, kind: str, source: Column) -> bool:
+    """Whether the first line is two columns, neither of them by name the source; of lines, with a tab between."""
+    rows = (
+        [first[:-1].split("\t")] if kind == "lines" else first_rows(first, kind) if kind in delimited.DIALECTS else []
+    )
+    return not any(candidates(row, source) for row in rows) and any(len(row) == 2 for row in rows)
+
+
+def _texts(lines: Iterator[Line], kind: str, table: Table) -> Iterator[str]:
+    """Lines, or the first column of a table."""
     if kind == "lines":
-        return check_some((row for _, row in numbered(lines, bad_lines)), path, bad_lines)
-    table = Table(path, kind, (text,), _TEXT_HINT, bad_lines, delimiter, header)
+        return check_some((row for _, row in numbered(lines, table.bad_lines)), table.path, table.bad_lines)
 
     def text_of(row: tuple[int, list[object]]) -> str:
-        line, (text,) = row
-        return string_value(text, "text", path, line)
+        line, (text, *_) = row
+        return string_value(text, table.columns[0].role, table.path, line)
 
-    return check_some(keep(table.rows(lines), text_of, bad_lines), path, bad_lines)
+    return check_some(keep(table.rows(lines), text_of, table.bad_lines), table.path, table.bad_lines)
 
 
 def read_parallel(

@@ -8,17 +8,17 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from stepscan.data.bad_lines import BadLines
-from stepscan.data.headers import looks_numeric
+from stepscan.data.headers import Column, looks_numeric
+from stepscan.data.kinds import kind_of_texts, labelled_format
 from stepscan.data.labels import LABELS, agreed, each_label, question
-from stepscan.data.lines import read_text
+from stepscan.data.lines import read_text, split_lines
 from stepscan.data.readers import (
-    SOURCES,
-    labelled_format,
     read_labelled,
     read_parallel,
     read_tagged,
     read_texts,
     stream_sentences,
+    stream_sources,
     stream_texts,
 )
 from stepscan.data.series import (
@@ -60,6 +60,10 @@ class Reading(NamedTuple):
     step: str = ""
     bad_lines: BadLines | None = None  # counts what it skips; without it the first bad line is an error
 
+    def given(self) -> list[str]:
+        """The fields that say something."""
+        return [name for name, value in self._asdict().items() if value != Reading._field_defaults[name]]
+
     @property
     def times(self) -> TimeReading:
         return TimeReading(self.time_column, self.ignore_time, self.sort, self.fill, self.day_first, self.step)
@@ -70,16 +74,19 @@ def read_examples(
     files: Files,
     reading: Reading = Reading(),  # noqa: B008
     known: Collection[Any] | None = None,
+    *,
+    each: bool = False,
 ) -> tuple[Any, ...]:
     """What `fit` and `score` of the task's model take, out of one file (translate: one or two).
 
     Args:
         known: classify: the labels that were learned already, as which others are read that differ from them in
             spelling alone. Without them the labels are to be learned, and what is odd about them is logged.
+        each: generate: each line or row of a column by itself, in place of one text.
 
     Returns:
         classify: texts or series, labels; tag: sentences or series, tag sequences; translate: sources, targets;
-        generate: (text,) or (series,).
+        generate: (text,), (texts,) with `each`, or (series,).
     """
     _check_used(task, reading)
     if not files or len(files) > (2 if task == "translate" else 1):
@@ -140,7 +147,7 @@ def read_examples(
     elif numeric:
         return (read_histories(files[0], format=reading.format, times=reading.times),)
     else:
-        return (_read_corpus(files[0], reading),)
+        return ((_read_each_text if each else _read_corpus)(files[0], reading),)
     first, second = [first for first, _ in examples], [second for _, second in examples]
     if task == "classify" and reading.decision != "number":
         if known is None:
@@ -152,13 +159,38 @@ def read_examples(
 
 def _read_corpus(path: str | Path, reading: Reading) -> str:
     """What a language model of text learns: a file as it stands, or the texts in a column of a table, a line each."""
+    if not _is_text(path, reading):
+        return "\n".join(_read_column(path, reading))
+    text = read_text(path, reading.bad_lines)
+    if reading.format is None and (said := _doubts(text[:10_000])):
+        logger.warning("%s: %s", place_of(path), said)
+    return text
+
+
+def _read_each_text(path: str | Path, reading: Reading) -> list[str]:
+    """The texts of which a language model learns: the lines of a file, or what is in a column of a table."""
+    if _is_text(path, reading):
+        return [line.removesuffix("\n") for line in split_lines(_read_corpus(path, reading))]
+    return _read_column(path, reading)
+
+
+def _is_text(path: str | Path, reading: Reading) -> bool:
     named = any(getattr(reading, name) is not None for name in _OF_TEXTS)
-    if labelled_format(path, reading.format) == "lines" and not named:
-        text = read_text(path, reading.bad_lines)
-        if reading.format is None and looks_numeric(text[:10_000]):
-            said = "a table of numbers is learned as characters; to learn the numbers, add --format numbers"
-            logger.warning("%s: %s", path, said)
-        return text
+    return labelled_format(path, reading.format) == "lines" and not named
+
+
+def _doubts(text: str) -> str:
+    """What the beginning of a text may be that is learned as characters."""
+    if looks_numeric(text):
+        return "a table of numbers is learned as characters; to learn the numbers, add --format numbers"
+    kind = kind_of_texts(split_lines(text)[:1], [Column("text", None)])
+    if kind == "lines":
+        return ""
+    name, format = ("JSON", "jsonl") if kind == "jsonl" else ("a table", "csv")
+    return f"{name} is learned as characters; to learn the texts in it, add --format {format}"
+
+
+def _read_column(path: str | Path, reading: Reading) -> list[str]:
     try:
         texts = read_texts(
             path,
@@ -173,8 +205,8 @@ def _read_corpus(path: str | Path, reading: Reading) -> str:
             "For a series of numbers add --format numbers; to learn the file's characters as they are, --format lines."
         )
         raise DataError(error.reason, path=path, line=error.line, hint=f"{error.hint} {hint}".strip()) from None
-    logger.info("%s: learning the texts of a column, a line each (if not: --format lines, or numbers)", path)
-    return "\n".join(texts)
+    logger.info("%s: learning the texts of a column, a line each (if not: --format lines, or numbers)", place_of(path))
+    return texts
 
 
 def read_validation(task: str, files: Files, reading: Reading, examples: tuple[Any, ...]) -> tuple[Any, ...] | None:
@@ -203,10 +235,10 @@ _USES = {
 _OF_TEXTS = ("text_column", "source_column", "target_column", "delimiter", "header")
 
 
-def _check_used(task: str, reading: Reading) -> None:
+def _check_used(task: str, reading: Reading, further: Collection[str] = ()) -> None:
     """A reading option that the task has no use for is a mistake, not a detail."""
-    for name, value in reading._asdict().items():
-        if value != Reading._field_defaults[name] and name not in {"bad_lines", *_USES[task]}:
+    for name in reading.given():
+        if name not in {"bad_lines", *_USES[task], *further}:
             raise SettingsError(f"--{name.replace('_', '-')} is not for {task}")
 
 
@@ -231,6 +263,7 @@ def _decided(number: int, series: LabelledSeries, decision: str, path: str | Pat
 def stream_inputs(task: str, numeric: bool, file: str | Path, reading: Reading) -> Iterator[tuple[dict[str, Any], Any]]:
     """What a model of the task is to be asked about, one at a time, each with its name: `text`, or `series`, its place
     in a file of numbers."""
+    _check_used(task, reading, further={"text_column"} if task == "translate" else ())
     if series_format(file, reading.format):
         if not numeric:
             raise SettingsError(f"{place_of(file)} holds numbers, but the model reads texts")
@@ -241,17 +274,11 @@ def stream_inputs(task: str, numeric: bool, file: str | Path, reading: Reading) 
     _check_no_times(file, reading)
     if task == "tag":
         return named_sentences(stream_sentences(file, format=reading.format, token_column=reading.token_column))
-    column = reading.source_column if task == "translate" and reading.source_column else reading.text_column
-    guesses = SOURCES if task == "translate" else ()
-    texts = stream_texts(
-        file,
-        format=reading.format,
-        text_column=column,
-        delimiter=reading.delimiter,
-        header=reading.header,
-        guesses=guesses,
-    )
-    return named_texts(texts)
+    how: dict[str, Any] = {"format": reading.format, "delimiter": reading.delimiter, "header": reading.header}
+    if task == "translate":
+        column = reading.source_column if reading.source_column is not None else reading.text_column
+        return named_texts(stream_sources(file, source_column=column, **how))
+    return named_texts(stream_texts(file, text_column=reading.text_column, **how))
 
 
 def named_texts(texts: Iterable[str]) -> Iterator[tuple[dict[str, Any], str]]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import itertools
 import logging
+import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import NamedTuple, NoReturn
@@ -25,6 +26,7 @@ logger = logging.getLogger(__name__)
 TABLE_SUFFIXES = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".json": "jsonl", ".ndjson": "jsonl"}
 
 
+_NAMED_DELIMITER = re.compile(r"sep=(.)\n")  # the first line of what Excel is to open
 _SAMPLE = 50  # lines that show what separates fields, and whether the first row is a header
 
 
@@ -102,13 +104,17 @@ class Table:
         return number, [record[names[self._find(names, column, number)]] for column in self.columns]
 
     def _delimited(self, lines: Iterator[Line]) -> Iterator[tuple[int, list[object]]]:
+        first = [line for line in (next(lines, None),) if line is not None]
+        if self.format == "csv" and first and (named := _NAMED_DELIMITER.fullmatch(first[0].text)):
+            first, self = [], replace(self, delimiter=self.delimiter or named[1])
+        lines = chain(first, lines)
         head = self._head(lines)
         layout = self._layout(head)
         found = delimited.rows(chain(head, lines), layout.dialect, self.path, self.bad_lines)
         rows = _without_blank_end(found, self.path, self.bad_lines)
         if layout.width == 1:  # a blank line is an empty text, but none comes first
             rows = chain(itertools.islice(rows, 1), found)
-        names = [name.strip() for name in layout.header or ()]
+        names = [_folded(name) for name in layout.header or ()]
         none = True
         for number, row in rows:
             if names and number == layout.line:
@@ -116,14 +122,14 @@ class Table:
             none = False
             if len(row) != layout.width:
                 refuse(self._ragged(row, layout, number), self.bad_lines)
-            elif names and row[0].strip() == names[0] and [cell.strip() for cell in row] == names:
+            elif names and _folded(row[0]) == names[0] and [_folded(cell) for cell in row] == names:
                 reason = f"this row repeats the header of line {layout.line}."
                 refuse(DataError(reason, path=self.path, line=number, hint="Remove it."), self.bad_lines)
             else:
                 yield number, [row[place] for place in layout.places]
         if none:
             reason = "the file has a header but no rows."
-            raise DataError(reason, path=self.path, line=layout.line, hint=self.hint)
+            raise DataError(reason, path=self.path, line=layout.line)
 
     def _head(self, lines: Iterator[Line]) -> list[Line]:
         """The lines up to the first row; where columns go by position, so many more that they show the layout."""
@@ -270,6 +276,11 @@ def text_value(value: object, role: str, path: str | Path, line: int) -> str:
     if not text.strip():
         raise DataError(f"the {role} is empty.", path=path, line=line)
     return text
+
+
+def _folded(name: str) -> str:
+    """A name in a header, which files that were joined repeat, each with a byte order mark."""
+    return name.removeprefix("\ufeff").strip().casefold()
 
 
 def _first_row(head: list[Line], dialect: Dialect) -> list[str]:

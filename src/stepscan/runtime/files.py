@@ -10,9 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from stepscan.data.arrow import is_arrow
-from stepscan.data.lines import split_lines
-from stepscan.data.readers import read_texts
+from stepscan.data.labels import tell_new
 from stepscan.data.reading import Files, Reading, named_sentences, named_texts, read_examples, stream_inputs
 from stepscan.data.series import read_timed_histories
 from stepscan.data.sources import as_they_come, is_live
@@ -51,6 +49,8 @@ def predict(
     if options and model.task != "translate":
         raise SettingsError(f"{', '.join(options)}: only for translate, not for {model.task}")
     inputs: Iterator[tuple[dict[str, Any], Any]]
+    if not input_file and (given := reading.given()):
+        raise SettingsError(f"--{given[0].replace('_', '-')} says how a file is read: give one with --input")
     if input_file:
         inputs = stream_inputs(model.task, not model.tokenizers_, input_file, reading)
     else:
@@ -108,7 +108,7 @@ def evaluate(
         raise SettingsError(f"--dynamic and --horizon are of models that generate, but this one is for {model.task}")
     if bleu_tokenize is not None and model.task != "translate":
         raise SettingsError(f"--bleu-tokenize is for models that translate, but this one is for {model.task}")
-    examples = read_examples(model.task, files, reading_for(model, reading), known=_labels_of(model))
+    examples = _examples(model, files, reading)
     options = {"dynamic": dynamic, "horizon": horizon, "bleu_tokenize": bleu_tokenize}
     figures = model.metrics(*examples, **{name: value for name, value in options.items() if value})
     return {"task": model.task, "file": ", ".join(map(str, files)), **figures, **skipped(reading)}
@@ -122,12 +122,7 @@ def evaluate_lines(
 ) -> Iterator[dict[str, Any]]:
     """For each example of files, in order: `line` (its place, from 1), `log_probability` (natural) that the model gives
     to the right answer, or to the text, and `symbols`, how many that is of. A text is a line, by itself."""
-    if model.task == "generate" and is_arrow(files[0]):
-        examples: tuple[Any, ...] = (read_texts(files[0], bad_lines=reading.bad_lines),)
-    else:
-        examples = read_examples(model.task, files, reading_for(model, reading), known=_labels_of(model))
-    if isinstance(examples[0], str):
-        examples = ([line.removesuffix("\n") for line in split_lines(examples[0])],)
+    examples = _examples(model, files, reading, each=True)
     for place, (found, symbols) in enumerate(model.log_probabilities(*examples), start=1):
         yield {"line": place, "log_probability": found, "symbols": symbols}
 
@@ -139,9 +134,14 @@ def reading_for(model: Any, reading: Reading) -> Reading:
     return reading._replace(decision=model.decision) if model.task == "classify" else reading
 
 
-def _labels_of(model: Any) -> list[Any]:
-    """The classes or labels that a classifier knows."""
-    return model.classes_.tolist() if model.task == "classify" and model.decision != "number" else []
+def _examples(model: Any, files: Files, reading: Reading, *, each: bool = False) -> tuple[Any, ...]:
+    """What a model is to be scored on."""
+    is_labelled = model.task == "classify" and model.decision != "number"
+    known = model.classes_.tolist() if is_labelled else []
+    examples = read_examples(model.task, files, reading_for(model, reading), known=known, each=each)
+    if is_labelled:
+        tell_new(examples[1], known, files[0])
+    return examples
 
 
 def skipped(reading: Reading) -> dict[str, int]:
