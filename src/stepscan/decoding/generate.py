@@ -28,12 +28,12 @@ def row_randoms(seed: int | None, rows: int) -> list[np.random.Generator]:
     return [np.random.default_rng(sequence) for sequence in np.random.SeedSequence(seed).spawn(rows)]
 
 
-def checked_whole(value: Any, name: str) -> int:
-    """A setting that is a whole number of 0 or more; anything else is a `SettingsError` that names it."""
+def checked_whole(value: Any, name: str, least: int = 0) -> int:
+    """A setting that is a whole number of `least` or more; anything else is a `SettingsError` that names it."""
     if isinstance(value, bool) or not isinstance(value, int | np.integer):
-        raise SettingsError(f"{name} must be a whole number, 0 or more, but is {value!r}")
-    if value < 0:
-        raise SettingsError(f"{name} must be 0 or more, but is {value}")
+        raise SettingsError(f"{name} must be a whole number, {least} or more, but is {value!r:.60}")
+    if value < least:
+        raise SettingsError(f"{name} must be {least} or more, but is {value}")
     return int(value)
 
 
