@@ -42,11 +42,13 @@ class TimeReading(NamedTuple):
     fill: str | None = None  # one of `FILLS`: rows that lack, and values
     day_first: bool | None = None
     step: str = ""  # the model's, which the times must have
+    series: str | None = None  # column that names the series of a row, likewise
 
     def given(self) -> list[str]:
         """The options of the command line that ask for something."""
         named: dict[str, object] = {"--day-first": self.day_first, "--month-first": self.day_first is False}
         named |= {"--time-column": self.column, "--ignore-time": self.ignore, "--sort": self.sort, "--fill": self.fill}
+        named |= {"--series-column": self.series}
         return [option for option, value in named.items() if value]
 
 
@@ -54,6 +56,12 @@ def refuse_times(kind: str, times: TimeReading) -> None:
     """Raise a `SettingsError` if something is asked of the times of a file that has none."""
     if given := times.given():
         raise SettingsError(f"A file in format {kind!r} has no times; {', '.join(given)}: for 'numbers' and 'ts'.")
+
+
+def refuse_names(kind: str, times: TimeReading) -> None:
+    """Raise a `SettingsError` if a column is to name the series of a file that has no columns."""
+    if times.series is not None:
+        raise SettingsError(f"A file in format {kind!r} has no columns to name; --series-column: for 'numbers'.")
 
 
 class Step(NamedTuple):

@@ -16,12 +16,27 @@ from stepscan.errors import DataError, nearest
 _NAMES = {"date", "dates", "datetime", "timestamp", "timestamps", "datum", "zeit", "fecha", "jahr", "epoch"}
 _TIME = {"time", "times", "ds", "ts", "unixtime", "utc"}
 _BESIDE_TIME = {"s", "sec", "secs", "second", "seconds", "ms", "us", "ns", "min", "h", "hours", "days", "utc", "gmt"}
-_BESIDE_TIME |= {"unix", "local", "epoch", "stamp", "index", "step", "posix", "system", "created", "at", "of", "day"}
+_BESIDE_TIME |= {
+    "unix",
+    "local",
+    "epoch",
+    "stamp",
+    "index",
+    "step",
+    "posix",
+    "system",
+    "created",
+    "at",
+    "of",
+    "day",
+    "idx",
+}
 _COUNTS = {"", "index", "idx", "id", "row", "rows", "rownames", "no", "nr", "obs", "step", "t", "n"}
 _KEYS = {"index", "idx", "id", "row", "rownames"}  # in any order
 _PERIODS = {"year", "years", "quarter", "month", "months", "week", "day", "days", "hour", "minute", "second", "period"}
 _PARTS = ("year", "month", "day", "hour", "minute", "second")
 NONE = "none"
+Row = tuple[int, list[str]]
 
 
 class TimeColumns(NamedTuple):
@@ -30,10 +45,11 @@ class TimeColumns(NamedTuple):
     time: tuple[int, ...] = ()
     counts: tuple[int, ...] = ()
     counting: bool = False  # whether the time does no more than count the rows
+    series: int | None = None  # names the series of a row
 
     @property
     def left_out(self) -> set[int]:
-        return {*self.time, *self.counts}
+        return {*self.time, *self.counts, *(() if self.series is None else (self.series,))}
 
     def times(self, rows: Sequence[tuple[int, list[str]]]) -> Cells:
         """The cells of the time, each with its line."""
@@ -50,8 +66,9 @@ class Table(NamedTuple):
 
     path: str | Path
     names: list[str] | None  # the header
-    rows: Sequence[tuple[int, list[str]]]  # data, each with its line
+    rows: Sequence[Row]  # data, each with its line
     label: int | None  # a column that is known to be the label
+    series: int | None = None  # a column that is known to name the series of a row
 
     @property
     def width(self) -> int:
@@ -68,6 +85,19 @@ class Table(NamedTuple):
         name = self.names[column] if self.names else ""
         return f"column {name!r}" if name else f"column {column + 1} (unnamed)"
 
+    def place(self, wanted: str, what: str) -> int:
+        """The place from 0 of a column by its name, or without a header by its place from 1; `what` is for messages."""
+        if self.names is None or (wanted.isdigit() and wanted not in self.names):
+            if wanted.isascii() and wanted.isdigit() and 1 <= int(wanted) <= self.width:
+                return int(wanted) - 1
+            reason = f"expected the column of {what} as a place from 1 to {self.width}, got {wanted!r}."
+            raise DataError(reason, path=self.path, line=self.rows[0][0])
+        folded = [name.casefold() for name in self.names]
+        if wanted.casefold() not in folded:
+            hint = nearest(wanted, [name for name in self.names if name]).strip()
+            raise DataError(f"the first line has no column {wanted!r}.", path=self.path, line=1, hint=hint)
+        return self.names.index(wanted) if wanted in self.names else folded.index(wanted.casefold())
+
 
 def find_times(table: Table, wanted: str | None) -> TimeColumns:
     """The columns of the time and those that count rows.
@@ -80,27 +110,16 @@ def find_times(table: Table, wanted: str | None) -> TimeColumns:
         DataError: there is no such column, or several could be that of the time.
     """
     if wanted is not None and wanted.casefold() == NONE:
-        return TimeColumns()
-    places = [i for i in range(table.width) if i != table.label]
+        return TimeColumns(series=table.series)
+    places = [i for i in range(table.width) if i not in (table.label, table.series)]
     counts = tuple(i for i in places if _counts_rows(table, i))
-    time = (_named(table, wanted),) if wanted is not None else _time(table, [i for i in places if i not in counts])
+    time = (
+        (table.place(wanted, "times"),) if wanted is not None else _time(table, [i for i in places if i not in counts])
+    )
     counts = tuple(i for i in counts if i not in time)
     if not time and counts:
-        return TimeColumns(counts[:1], counts[1:], counting=True)
-    return TimeColumns(time, counts)
-
-
-def _named(table: Table, wanted: str) -> int:
-    if table.names is None or (wanted.isdigit() and wanted not in table.names):
-        if wanted.isascii() and wanted.isdigit() and 1 <= int(wanted) <= table.width:
-            return int(wanted) - 1
-        reason = f"expected the column of times as a place from 1 to {table.width}, got {wanted!r}."
-        raise DataError(reason, path=table.path, line=table.rows[0][0])
-    folded = [name.casefold() for name in table.names]
-    if wanted.casefold() not in folded:
-        hint = nearest(wanted, [name for name in table.names if name]).strip()
-        raise DataError(f"the first line has no column {wanted!r}.", path=table.path, line=1, hint=hint)
-    return table.names.index(wanted) if wanted in table.names else folded.index(wanted.casefold())
+        return TimeColumns(counts[:1], counts[1:], counting=True, series=table.series)
+    return TimeColumns(time, counts, series=table.series)
 
 
 def _time(table: Table, places: Sequence[int]) -> tuple[int, ...]:
