@@ -19,7 +19,15 @@ import numpy as np
 
 from stepscan.data.lines import read_lines
 from stepscan.data.number_cells import number_rows
-from stepscan.data.numbers import Values, canonical_label, is_missing, is_number, values_of, values_with_gaps
+from stepscan.data.numbers import (
+    Values,
+    canonical_label,
+    is_missing,
+    is_number,
+    values_of,
+    values_with_gaps,
+    warn_of_odd,
+)
 from stepscan.data.regular import History, filled, regular
 from stepscan.data.series_columns import find_series, grouped
 from stepscan.data.steps import TimeReading, checked, common_step
@@ -98,6 +106,7 @@ def tagged_steps(
     for steps, of_steps in zip(series, moments, strict=True):
         parted = [(line, *layout.parted(cells, path, line)) for line, cells in steps]
         values = np.stack([_read(numbers, path, line) for line, numbers, _ in parted])
+        warn_of_odd(values, path)
         order = regular(of_steps, step, path, times).order if of_steps else range(len(steps))
         tags = [parted[i][2] for i in order]
         yield values[order], [tag for tag in tags if tag is not None]
@@ -132,7 +141,9 @@ def histories(path: str | Path, times: TimeReading = AS_IT_IS) -> list[History]:
 
 def _values(layout: _Layout, rows: Sequence[Row], path: str | Path, times: TimeReading) -> Values:
     read = values_with_gaps if times.fill else values_of
-    return np.stack([_read(layout.parted(cells, path, line)[0], path, line, read) for line, cells in rows])
+    values = np.stack([_read(layout.parted(cells, path, line)[0], path, line, read) for line, cells in rows])
+    warn_of_odd(values, path)
+    return values
 
 
 def _read(cells: Sequence[str], path: str | Path, line: int, read: Callable[..., Values] = values_of) -> Values:
@@ -191,6 +202,8 @@ def _layout(rows: Sequence[Row], path: str | Path, label: _Label, times: TimeRea
     series = int(times.series) - 1 if times.series and times.series.isdigit() else None
     header = first if named or _is_header(rows, (place, series), label.possible) else None
     data = rows[1:] if header else rows
+    if header and label.even:
+        _check_not_across(header, path, line)
     if not any(cells for _, cells in data):
         raise DataError("the file has a header but no rows.", path=path, line=line)
     for number, cells in data:
@@ -210,11 +223,11 @@ def _columns(table: Table, times: TimeReading) -> TimeColumns:
     """Those that are not values; of several series the longest shows which."""
     series = find_series(table, times.series)
     if series is None:
-        return find_times(table, times.column)
+        return find_times(table, times.column, times.ignore)
     groups = grouped(table.rows, series, table.path)
     if len(groups) < len(table.rows) or table.label is None:
         logger.info(f"{table.path}: {table.quoted(series)} names the series of a row: {len(groups)} series")
-    return find_times(table._replace(rows=max(groups.values(), key=len), series=series), times.column)
+    return find_times(table._replace(rows=max(groups.values(), key=len), series=series), times.column, times.ignore)
 
 
 def _asked_for(first: list[str], column: str | int | None, path: str | Path, line: int) -> int | None:
@@ -250,10 +263,21 @@ def _is_header(rows: Sequence[Row], words: tuple[int | None, int | None], label_
 def _tell(table: Table, columns: TimeColumns, times: TimeReading) -> None:
     """Log which columns are no values."""
     what = "is left out unread" if times.ignore else "is the time of the rows, not a value"
+    guessed = times.column is None and all(is_number(table.rows[0][1][i]) for i in columns.time)
+    keep = "; if it holds values: --time-column none" if guessed else ""
     if columns.time and not columns.counting:
-        logger.info(f"{table.path}: {' with '.join(map(table.quoted, columns.time))} {what}")
+        logger.info(f"{table.path}: {' with '.join(map(table.quoted, columns.time))} {what}{keep}")
     for place in (*(columns.time if columns.counting else ()), *columns.counts):
-        logger.info(f"{table.path}: {table.quoted(place)} counts the rows and is left out")
+        logger.info(f"{table.path}: {table.quoted(place)} counts the rows and is left out{keep}")
+    for place in columns.others:
+        logger.info(f"{table.path}: {table.quoted(place)} holds times, too, and is left out")
+
+
+def _check_not_across(header: Sequence[str], path: str | Path, line: int) -> None:
+    """Raise a DataError if the header has the times that are to stand in a column."""
+    if len(across := [name for name in header if looks_like_a_time(name)]) > 1:
+        reason = f"expected a time step a row, but the header has times: {', '.join(across[:3])}."
+        raise DataError(reason, path=path, line=line, hint="Transpose the table.")
 
 
 def _fits(text: str) -> bool:

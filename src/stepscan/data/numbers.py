@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import re
 from collections.abc import Sequence
@@ -12,8 +13,10 @@ from numpy.typing import NDArray
 
 from stepscan.errors import DataError
 
+logger = logging.getLogger(__name__)
 Values = NDArray[np.float64]
 _MISSING = {"?", "na", "n/a", "null", "none", "nan", "-nan", "+nan", "", "-", "--", ".", ":", "#n/a", "<na>", "nat"}
+_SENTINELS = {-99, -999, -9999, -99999}  # often written in place of a missing value
 NO_GUESSES = "Fill the gaps, or leave the series out: Stepscan does not guess values."
 
 
@@ -65,6 +68,20 @@ def values_with_gaps(cells: Sequence[str], path: str | Path, line: int) -> Value
     values = values_of(["0" if lacks else cell for cell, lacks in zip(cells, missing, strict=True)], path, line)
     values[missing] = np.nan
     return values
+
+
+def warn_of_odd(values: Values, path: str | Path) -> None:
+    """Log a warning about numbers `[T, D]` (NaN: missing) that may stand for missing ones, or are not kept exactly."""
+    for column in values.T:
+        known = column[~np.isnan(column)]
+        lowest = known.min(initial=0)
+        others = known[known != lowest]
+        if lowest in _SENTINELS and len(others) and others.min() > lowest / 2:
+            what = f"the number {lowest:g} is there {len(known) - len(others)} times, far below all others"
+            logger.warning(f"{path}: {what}: if it says that a value is missing, write NA in its place")
+    large = values[(np.abs(values) > 2**53) & (np.abs(values) < 2**63)]
+    if large.size:
+        logger.warning(f"{path}: whole numbers above 2^53, such as {large[0]:.0f}, lose their last digits")
 
 
 def stacked(dimensions: Sequence[Values], path: str | Path, line: int) -> Values:
