@@ -122,3 +122,50 @@ def test_refused(file, tmp_path):
     ts = file("e.ts", "1,2:a\n")
     with pytest.raises(SettingsError, match="--series-column: for 'numbers'"):
         read_timed_histories(ts, times=TimeReading(series="x"))
+
+
+def test_one_class_for_each_series_of_a_long_table(file):
+    """As panels for classification are: a step a row under the name of its series, the label in every row."""
+    path = file(
+        "a.csv", "who,ds,v,w,label\n" + "".join(f"{n},{d},{i},1,{n}{n}\n" for n in "ab" for i, d in enumerate(DAYS))
+    )
+    found = read_labelled_series(path, format="numbers", times=TimeReading(series="who"))
+    assert [(one.values.tolist(), one.label) for one in found] == [
+        ([[i, 1] for i in range(4)], n) for n in ("aa", "bb")
+    ]
+    bare = file("b.csv", "who,v\na,1\nb,2\na,3\n")
+    found = read_labelled_series(bare, format="numbers", labelled=False, times=TimeReading(series="who"))
+    assert [(one.values.tolist(), one.label) for one in found] == [([[1], [3]], None), ([[2]], None)]
+    mixed = file("c.csv", "who,v,label\na,1,x\nb,2,y\na,3,y\n")
+    with pytest.raises(DataError, match=r"line 4: expected the label 'x', as in line 2, for series 'a', but got 'y'"):
+        read_labelled_series(mixed, format="numbers", times=TimeReading(series="who"))
+    back = file("d.csv", "who,ds,v,label\na,2021-01-02,2,x\na,2021-01-01,1,x\n")
+    with pytest.raises(DataError, match="the newest row stands first"):
+        read_labelled_series(back, format="numbers", times=TimeReading(series="who"))
+    [one] = read_labelled_series(back, format="numbers", times=TimeReading(series="who", sort=True))
+    assert one.values.tolist() == [[1], [2]]
+
+
+@pytest.mark.parametrize("names", ["ab", "12"])
+def test_names_that_repeat_where_rows_are_series(names, file):
+    """Several windows of a subject, or the steps of its series? Nothing shows it."""
+    path = file("a.csv", "subject,v,w,label\n" + "".join(f"{n},{i},1,x\n" for n in names for i in range(3)))
+    with pytest.raises(DataError, match=r"line 3: .*'subject'.*--series-column subject.*remove the column"):
+        read_labelled_series(path, format="numbers")
+    kept = file("b.csv", "subject,v,w,label\n1,2,3,x\n1,4,5,y\n")
+    found = read_labelled_series(kept, format="numbers", times=TimeReading(series="none"))
+    assert [one.values[:, 0].tolist() for one in found] == [[1, 2, 3], [1, 4, 5]]
+
+
+def test_a_name_of_its_own_for_each_row(file, caplog):
+    caplog.set_level(logging.INFO)
+    path = file("a.csv", "id,V1,V2\nY1,1,2\nY2,3,4\n")
+    with pytest.raises(
+        DataError, match=r"line 3: expected several steps of each series, but each row has a name of its"
+    ):
+        read(path)
+    with pytest.raises(DataError, match=r"expected several steps of each series.*[Tt]ranspose"):
+        read_tagged_series(file("c.csv", "id,V1,V2,label\nY1,1,2,a\nY2,3,4,b\n"), format="numbers")
+    caplog.clear()
+    read_labelled_series(file("b.csv", "id,V1,V2,label\nY1,1,2,a\nY2,3,4,b\n"), format="numbers")
+    assert any("column 'id' names the rows and is left out" in message for message in caplog.messages)

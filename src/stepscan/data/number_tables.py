@@ -29,7 +29,7 @@ from stepscan.data.numbers import (
     warn_of_odd,
 )
 from stepscan.data.regular import History, filled, regular
-from stepscan.data.series_columns import find_series, grouped
+from stepscan.data.series_columns import check_names, find_series, grouped
 from stepscan.data.steps import TimeReading, checked, common_step
 from stepscan.data.tables import filled_lines
 from stepscan.data.time_columns import Row, Table, TimeColumns, find_times
@@ -81,25 +81,52 @@ def labelled_rows(
 ) -> Iterator[tuple[Values, str | None]]:
     """One series of one dimension a row, `[T, 1]`, and its label; without a header, T may differ from row to row.
 
-    A time or number that a row has beside its values is left out."""
-    if times.sort or times.fill:
-        raise SettingsError(f"--sort and --fill are for one step a row, but each row of {path} is a series")
+    A time, a name or a number that a row has beside its values is left out. Where a column that was asked for names the
+    series of several rows, each row is a step, `[T, D]`."""
     rows = number_rows(filled_lines(path), path)
     layout, data = _layout(rows, path, _Label(label_column, True, labelled, even=False), times)
+    if layout.columns.series is not None and layout.columns.repeats:
+        yield from _panel(layout, data, path, times)
+        return
+    if times.sort or times.fill:
+        raise SettingsError(f"--sort and --fill are for one step a row, but each row of {path} is a series")
     for line, cells in data:
         numbers, label = layout.parted(cells, path, line)
         yield _read(numbers, path, line)[:, None], label
 
 
+def _panel(
+    layout: _Layout, data: Sequence[Row], path: str | Path, times: TimeReading
+) -> Iterator[tuple[Values, str | None]]:
+    """The series of a long table, and the one label that all rows of each have."""
+    for name, rows in _series(layout.columns, data, path).items():
+        labels = [(line, layout.parted(cells, path, line)[1]) for line, cells in rows]
+        for line, label in labels:
+            if label != labels[0][1]:
+                reason = (
+                    f"expected the label {labels[0][1]!r}, as in line {labels[0][0]}, for series {name!r}, but got "
+                )
+                raise DataError(f"{reason}{label!r}.", path=path, line=line)
+    for values, tags in _tagged(layout, data, path, times):
+        yield values, tags[0] if tags else None
+
+
 def tagged_steps(
     path: str | Path, label_column: str | int | None, labelled: bool, times: TimeReading = AS_IT_IS
 ) -> Iterator[tuple[Values, list[str]]]:
-    """Series `[T, D]` and their T tags (none where there is no such column): one step a row, a blank line between."""
-    if times.fill:
-        raise SettingsError("--fill is for series without tags; part the series by a blank line where rows are missing")
+    """Series `[T, D]` and their T tags (none where there is no such column): one step a row, a blank line between, or a
+    column that names the series of a row."""
     rows = number_rows(read_lines(path), path)
     rows = rows[next(i for i, (_, cells) in enumerate(rows) if cells) :]
     layout, data = _layout(rows, path, _Label(label_column, True, labelled), times)
+    yield from _tagged(layout, data, path, times)
+
+
+def _tagged(
+    layout: _Layout, data: Sequence[Row], path: str | Path, times: TimeReading
+) -> Iterator[tuple[Values, list[str]]]:
+    if times.fill:
+        raise SettingsError("--fill is for series without tags; part the series by a blank line where rows are missing")
     series = list(_series(layout.columns, data, path).values())
     moments = list(_cut(_times(layout.columns, series, path, times), series))
     step = common_step([one for one in moments if one], path, times)
@@ -210,7 +237,7 @@ def _layout(rows: Sequence[Row], path: str | Path, label: _Label, times: TimeRea
         if cells and (header or label.even):
             _check_width(cells, first, "the header" if header else f"line {line}", path, number)
     table = Table(path, header, [row for row in data if row[1]], place)
-    columns = _columns(table, times)
+    columns = _columns(table, times, steps=label.even)
     _tell(table, columns, times)
     if place is None and label.possible:
         last = max((i for i in range(len(first)) if i not in columns.left_out), default=-1)
@@ -219,15 +246,21 @@ def _layout(rows: Sequence[Row], path: str | Path, label: _Label, times: TimeRea
     return _Layout(place, columns), data
 
 
-def _columns(table: Table, times: TimeReading) -> TimeColumns:
-    """Those that are not values; of several series the longest shows which."""
+def _columns(table: Table, times: TimeReading, steps: bool) -> TimeColumns:
+    """Those that are not values; of several series the longest shows which. `steps`: whether each row is a step."""
     series = find_series(table, times.series)
     if series is None:
         return find_times(table, times.column, times.ignore)
     groups = grouped(table.rows, series, table.path)
-    if len(groups) < len(table.rows) or table.label is None:
+    repeats = len(groups) < len(table.rows)
+    check_names(table, series, groups, steps, asked=times.series is not None)
+    if steps or repeats:
         logger.info(f"{table.path}: {table.quoted(series)} names the series of a row: {len(groups)} series")
-    return find_times(table._replace(rows=max(groups.values(), key=len), series=series), times.column, times.ignore)
+    else:
+        logger.info(f"{table.path}: {table.quoted(series)} names the rows and is left out")
+    rows = max(groups.values(), key=len) if repeats else table.rows
+    columns = find_times(table._replace(rows=rows, series=series), times.column, times.ignore)
+    return columns._replace(repeats=repeats)
 
 
 def _asked_for(first: list[str], column: str | int | None, path: str | Path, line: int) -> int | None:

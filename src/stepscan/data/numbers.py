@@ -77,7 +77,8 @@ def warn_of_odd(values: Values, path: str | Path) -> None:
         lowest = known.min(initial=0)
         others = known[known != lowest]
         if lowest in _SENTINELS and len(others) and others.min() > lowest / 2:
-            what = f"the number {lowest:g} is there {len(known) - len(others)} times, far below all others"
+            count = len(known) - len(others)
+            what = f"the number {lowest:g} is there {count} time{'s' * (count > 1)}, far below all others"
             logger.warning(f"{path}: {what}: if it says that a value is missing, write NA in its place")
     large = values[(np.abs(values) > 2**53) & (np.abs(values) < 2**63)]
     if large.size:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from stepscan.data.numbers import is_number
@@ -42,3 +42,18 @@ def grouped(rows: Sequence[Row], column: int, path: str | Path) -> dict[str, lis
             raise DataError("the name of the series is missing.", path=path, line=line)
         groups.setdefault(cells[column], []).append((line, cells))
     return groups
+
+
+def check_names(table: Table, column: int, groups: Mapping[str, Sequence[Row]], steps: bool, asked: bool) -> None:
+    """Raise a DataError where the names do not go with the rows: of steps each has another, or of series, in a column
+    that nobody asked for (`asked`), several have one."""
+    if steps and len(groups) == len(table.rows) > 1:
+        reason = "expected several steps of each series, but each row has a name of its own."
+        hint = "If each row is a series, transpose the table; if not, say --series-column none."
+        raise DataError(reason, path=table.path, line=table.rows[1][0], hint=hint)
+    again = next((rows[1][0] for rows in groups.values() if len(rows) > 1), None)
+    if not steps and not asked and again is not None:
+        name = table.name(column)
+        reason = f"expected a series a row, but {table.quoted(column)} has a name again."
+        hint = f"If each row is a step of its series, say --series-column {name}; if it is a series, remove the column."
+        raise DataError(reason, path=table.path, line=again, hint=hint)

@@ -48,6 +48,7 @@ class TimeColumns(NamedTuple):
     series: int | None = None  # names the series of a row
     names: tuple[str, ...] = ()  # of the columns of the time
     others: tuple[int, ...] = ()  # hold times, too
+    repeats: bool = False  # whether a series has several rows
 
     @property
     def left_out(self) -> set[int]:
