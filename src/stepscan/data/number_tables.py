@@ -62,14 +62,15 @@ class _Layout(NamedTuple):
 
     def parted(self, cells: Sequence[str], path: str | Path, line: int) -> tuple[list[str], str | None]:
         """The numbers' cells and the label of a row."""
+        left_out = self.columns.left_out
         if self.label is None:
-            return [cell for i, cell in enumerate(cells) if i not in self.columns.left_out], None
+            return [cell for i, cell in enumerate(cells) if i not in left_out], None
         if self.label >= len(cells):
             reason = f"the label is to be in column {self.label + 1}, but the columns go from 1 to {len(cells)}."
             raise DataError(reason, path=path, line=line)
         place = self.label % len(cells)
         label = canonical_label(cells[place])
-        numbers = [cell for i, cell in enumerate(cells) if i != place and i not in self.columns.left_out]
+        numbers = [cell for i, cell in enumerate(cells) if i != place and i not in left_out]
         if not label or not numbers:
             reason = "the label is empty." if numbers else "expected numbers and a label, but there is one cell alone."
             raise DataError(reason, path=path, line=line)
