@@ -140,3 +140,44 @@ def test_refused(ts, models, run, tmp_path):
     assert "bad.ts, line 2: value 2 of dimension 1 is missing (?)." in result.words
     result = run("train", "tag", "--train", ts, "--out", tmp_path / "m")
     assert "Format 'ts' has one label a series, not one a step" in result.words
+
+
+def test_several_series_by_name(model_of_months, run, tmp_path):
+    """A long table: each series is forecast by itself, as alone, and train, evaluate and compare take them, too."""
+    rows = [monthly(range(60)).splitlines()[1:], monthly(range(7, 50)).splitlines()[1:]]
+    long, alone = tmp_path / "long.csv", tmp_path / "alone.csv"
+    long.write_text(
+        "shop,month,sales\n" + "".join(f"{n},{row}\n" for n, part in zip("BA", rows, strict=True) for row in part)
+    )
+    alone.write_text("\n".join(["month,sales", *rows[1]]))
+    options, named = ("--length", "2", "--seed", "0"), ("--series-column", "shop")
+    refused = run("generate", model_of_months, "--history", long, *options)
+    assert "line 2: value 1 is 'B', not a finite number. If its column names the series" in refused.words
+    both = run("generate", model_of_months, "--history", long, *options, *named)
+    assert "column 'shop' names the series of a row: 2 series" in both.words
+    lines = [line.split("\t") for line in both.out.splitlines()]
+    assert [(line[0], line[4], line[5]) for line in lines] == [
+        ("1", "2020-01", "B"),
+        ("2", "2020-02", "B"),
+        ("1", "2019-03", "A"),
+        ("2", "2019-04", "A"),
+    ]
+    one = run("generate", model_of_months, "--history", alone, *options).out
+    assert [line[:5] for line in lines[2:]] == [line.split("\t") for line in one.splitlines()]
+    rows = run("generate", model_of_months, "--history", long, *options, *named, "--json").out.splitlines()
+    assert [json.loads(row)["series"] for row in rows] == ["B", "B", "A", "A"]
+    numbers = ("--format", "numbers")
+    figures = json.loads(run("evaluate", model_of_months, long, *numbers, *named, "--horizon", "3", "--json").out)
+    assert figures["numbers"] == 6
+    small = ("--season", "12", *SMALL.split())
+    trained = run(
+        "train", "generate", "--train", long, "--valid", long, "--out", tmp_path / "m", *numbers, *named, *small
+    )
+    assert trained.code == 0, trained.err
+    assert (
+        "--series-column is not for translate"
+        in run("train", "translate", "--train", long, "--out", tmp_path / "n", *named).words
+    )
+    long.write_text("shop,month,sales\nB,2021-01,1\n" + long.read_text().split("\n", 1)[1].replace("B,", "C,"))
+    result = run("generate", model_of_months, "--history", long, *options, *named)
+    assert "series B: history has 1 step, but at least 14 are needed" in result.words

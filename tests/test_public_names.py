@@ -25,32 +25,32 @@ OPTIONS = {
     "compare": """
         --batch-size --cells --config --day-first --delimiter --epochs --equal --field --fill --format --header
         --hidden-size --ignore-time --json --label-column --layers --learning-rate --month-first --no-header --out
-        --quiet --seed --sort --source-column --tag-column --target-column --text-column --time-budget --time-column
-        --token-column --train --valid task
+        --quiet --seed --series-column --sort --source-column --tag-column --target-column --text-column --time-budget
+        --time-column --token-column --train --valid task
     """,
     "average": "--out --overwrite models",
     "compress": """
         --day-first --delimiter --field --fill --format --header --ignore-time --json --label-column --month-first
-        --no-header --out --overwrite --sort --source-column --tag-column --target-column --text-column --time-column
-        --token-column --weights files model
+        --no-header --out --overwrite --series-column --sort --source-column --tag-column --target-column --text-column
+        --time-column --token-column --weights files model
     """,
     "bench": "--json --only --rounds --threads kind",
     "demo": "--only --seed",
     "evaluate": """
         --bleu-tokenize --day-first --delimiter --dynamic --field --fill --format --header --horizon --ignore-time
-        --json --label-column --month-first --no-header --per-line --skip-bad-lines --sort --source-column --tag-column
-        --target-column --text-column --time-column --token-column --with files model
+        --json --label-column --month-first --no-header --per-line --skip-bad-lines --series-column --sort
+        --source-column --tag-column --target-column --text-column --time-column --token-column --with files model
     """,
     "generate": """
         --allow --day-first --fill --forbid --format --history --ignore-time --interval --json --length --min-p
-        --month-first --paths --prompt --repetition-penalty --seed --sort --stop --temperature --time-column --top-k
-        --top-p --with model
+        --month-first --paths --prompt --repetition-penalty --seed --series-column --sort --stop --temperature
+        --time-column --top-k --top-p --with model
     """,
     "inspect": "--cell --hidden-size --input --json --length --out --seed model text",
     "predict": """
         --beam-width --coverage-penalty --day-first --delimiter --fill --format --header --ignore-time --input --json
-        --length-penalty --maximum-length --minimum-length --month-first --n-best --no-header --output --prefix --sort
-        --source-column --text-column --time-column --token-column --with model texts
+        --length-penalty --maximum-length --minimum-length --month-first --n-best --no-header --output --prefix
+        --series-column --sort --source-column --text-column --time-column --token-column --with model texts
     """,
     "reproduce": "--data --json --out --overwrite --quiet --seed --time-budget name",
     "train": """
@@ -61,10 +61,10 @@ OPTIONS = {
         --json --keep-case --label-column --label-smoothing --layers --learning-rate --length-penalty --logarithm
         --lowercase --month-first --no-crf --no-header --no-input-feeding --no-logarithm --no-watch-gradients
         --not-residual --not-tied --not-variational --one-direction --out --overwrite --patience --pooling --quiet
-        --residual --resume --season --seed --skip-bad-lines --sort --source-column --source-tokenizer --spelling-size
-        --step --t-max --tag-column --target-column --tensorboard --text-column --tied --time-budget --time-column
-        --token-column --tokenizer --train --unknown-probability --valid --variational --vocabulary-size --warmup
-        --watch-gradients --weight-decay --weight-drop --window --zoneout task
+        --residual --resume --season --seed --skip-bad-lines --series-column --sort --source-column --source-tokenizer
+        --spelling-size --step --t-max --tag-column --target-column --tensorboard --text-column --tied --time-budget
+        --time-column --token-column --tokenizer --train --unknown-probability --valid --variational --vocabulary-size
+        --warmup --watch-gradients --weight-decay --weight-drop --window --zoneout task
     """,
 }
 TORCH_FREE = [

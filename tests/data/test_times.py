@@ -16,6 +16,7 @@ from stepscan.data.steps import Step, TimeReading, ahead, step_named
 from stepscan.errors import DataError, SettingsError
 
 IGNORE = "read the rows as they stand with --ignore-time."
+TWICE = "Remove one of the two rows, name the column of several series with --series-column, or "
 FILL = f"Fill gaps with --fill linear, previous or zero, or {IGNORE}"
 
 
@@ -108,8 +109,7 @@ REFUSED = [
     (
         ["2021-01", "2021-02", "2021-02", "2021-03"],
         4,
-        "expected 2021-03 after 2021-02 (line 3) (the step is 1 month), got 2021-02 again. Remove one of the two rows, "
-        f"or {IGNORE}",
+        f"expected 2021-03 after 2021-02 (line 3) (the step is 1 month), got 2021-02 again. {TWICE}{IGNORE}",
     ),
     (
         ["2021-03", "2021-02", "2021-01"],
@@ -155,7 +155,7 @@ REFUSED = [
     (
         ["2021-01", "2021-01"],
         3,
-        f"expected a time after 2021-01 (line 2), got 2021-01 again. Remove one of the two rows, or {IGNORE}",
+        f"expected a time after 2021-01 (line 2), got 2021-01 again. {TWICE}{IGNORE}",
     ),
 ]
 

@@ -124,7 +124,7 @@ def test_noise_is_not_for_texts():
     with pytest.raises(ss.SettingsError, match=r"input_noise=0.1 is for series of numbers, but X holds texts"):
         ss.Classifier(input_noise=0.1, **SMALL).fit(["a", "b", "c"], ["x", "y", "x"])
     with pytest.raises(ss.SettingsError, match=r"input_noise=0.1 is for series of numbers, but X holds sentences"):
-        ss.Tagger(input_noise=0.1, **SMALL).fit([["a"], ["b"]], [["x"], ["y"]])
+        ss.Tagger(input_noise=0.1, **SMALL).fit([["a"], ["b"]] * 2, [["x"], ["y"]] * 2)
     with pytest.raises(ss.SettingsError, match="input_noise: input should be greater than or equal to 0, got -1"):
         ss.Classifier(input_noise=-1).fit(["a", "b"], ["x", "y"])
 

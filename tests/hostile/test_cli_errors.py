@@ -145,6 +145,22 @@ DATA = [
         "newest.csv, line 3: expected times in order, but the newest row stands first|--sort",
     ),
     ("a time twice", "generate --format numbers --train twice.csv", "twice.csv, line 4|got 2021-02 again. Remove one"),
+    (
+        "a word for a number",
+        "generate --format numbers --train long.csv",
+        "long.csv, line 2: value 1 is 'A', not a finite number|--series-column",
+    ),
+    (
+        "a name again",
+        "classify --format numbers --train panel.csv",
+        "panel.csv, line 3: expected a series a row, but column 'subject' has a name again|--series-column subject",
+    ),
+    (
+        "times across",
+        "generate --format numbers --train across.csv",
+        "across.csv, line 1: expected a time step a row, but the header has times|Transpose",
+    ),
+    ("series of text", "classify --train reviews.csv --series-column 1", "--series-column: for series of numbers"),
     ("day or month", "generate --format numbers --train either.csv", "either.csv, line 2|--day-first or --month-first"),
     (
         "a gap in tags",

@@ -118,6 +118,16 @@ READING: dict[str, tuple[Any, Any]] = {  # how data files are read: option → i
         ],
         None,
     ),
+    "series_column": (
+        Annotated[
+            str | None,
+            typer.Option(
+                help="Numbers: column that names the series of a row, likewise; none: there is one series.",
+                rich_help_panel=DATA,
+            ),
+        ],
+        None,
+    ),
     "ignore_time": (
         Annotated[
             bool,

@@ -65,9 +65,10 @@ def _in_a_line(figures: dict[str, Any]) -> str:
 
 
 def as_forecast_line(row: dict[str, Any]) -> str:
-    """A step of a forecast: its number, median, low and high, and its time if that is known."""
+    """A step of a forecast: its number, median, low and high, its time if that is known, and the name of its series."""
     numbers = (",".join(f"{x:.6g}" for x in row[name]) for name in ("median", "low", "high"))
-    return "\t".join([str(row["step"]), *numbers, *([row["time"]] if "time" in row else [])])
+    named = [row.get("time", "")] if {"time", "series"} & set(row) else []
+    return "\t".join([str(row["step"]), *numbers, *named, *([_label(str(row["series"]))] if "series" in row else [])])
 
 
 def as_lines(row: dict[str, Any], show: Callable[[str], str]) -> list[str]:

@@ -126,7 +126,7 @@ def predict(
 
 
 @app.command(epilog="Example: stepscan generate model --prompt 'ROMEO:' --length 300 --temperature 0.8 --seed 1")
-@reads_data(only=("format", "time_column", "ignore_time", "sort", "fill", "day_first"))
+@reads_data(only=("format", "time_column", "series_column", "ignore_time", "sort", "fill", "day_first"))
 def generate(
     model: Annotated[Path, typer.Argument(help="Model folder of a language model.")],
     prompt: Annotated[str, typer.Option(help="How the text begins; -: read it from standard input.")] = "",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import math
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,9 +13,18 @@ from numpy.typing import NDArray
 
 from stepscan.errors import DataError
 
+logger = logging.getLogger(__name__)
 Values = NDArray[np.float64]
-_MISSING = {"?", "na", "n/a", "null", "none", "nan", "-nan", "+nan", ""}
+_MISSING = {"?", "na", "n/a", "null", "none", "nan", "-nan", "+nan", "", "-", "--", ".", ":", "#n/a", "<na>", "nat"}
+_SENTINELS = {-99, -999, -9999, -99999}  # often written in place of a missing value
 NO_GUESSES = "Fill the gaps, or leave the series out: Stepscan does not guess values."
+
+
+_HINTS = (  # what is often written in place of a number
+    (re.compile(r"[+-]?\d{1,3}([,.' \u00a0\u202f_])\d{3}(\1\d{3})*([.,]\d+)?"), "Remove the separators of thousands."),
+    (re.compile(r"[+-]?[\d.,]*\d\s*[^\d\s.,][^\d]*|[^\d\s.,+-]\s*[+-]?[\d.,]*\d"), "Remove the unit."),
+    (re.compile(r"true|false|yes|no", re.IGNORECASE), "Write 1 and 0."),
+)
 
 
 def is_number(text: str) -> bool:
@@ -23,6 +34,11 @@ def is_number(text: str) -> bool:
     except ValueError:
         return False
     return "_" not in text
+
+
+def is_missing(text: str) -> bool:
+    """Whether a cell says that there is no number."""
+    return text.strip().lower() in _MISSING
 
 
 def values_of(cells: Sequence[str], path: str | Path, line: int, dimension: int | None = None) -> Values:
@@ -40,17 +56,33 @@ def values_of(cells: Sequence[str], path: str | Path, line: int, dimension: int 
     place = next(i for i, cell in enumerate(cells) if not is_number(cell) or not math.isfinite(float(cell)))
     where = f"value {place + 1}" + (f" of dimension {dimension}" if dimension else "")
     text = cells[place].strip()
-    if text.lower() in _MISSING:
+    if is_missing(text):
         raise DataError(f"{where} is missing ({text or 'empty'}).", path=path, line=line, hint=NO_GUESSES)
-    raise DataError(f"{where} is {text[:40]!r}, not a finite number.", path=path, line=line)
+    reason = f"{where} is {text[:40]!r}, not a finite number."
+    raise DataError(reason, path=path, line=line, hint=next((hint for way, hint in _HINTS if way.fullmatch(text)), ""))
 
 
 def values_with_gaps(cells: Sequence[str], path: str | Path, line: int) -> Values:
     """As `values_of`, but a missing value is NaN."""
-    missing = [cell.strip().lower() in _MISSING for cell in cells]
+    missing = [is_missing(cell) for cell in cells]
     values = values_of(["0" if lacks else cell for cell, lacks in zip(cells, missing, strict=True)], path, line)
     values[missing] = np.nan
     return values
+
+
+def warn_of_odd(values: Values, path: str | Path) -> None:
+    """Log a warning about numbers `[T, D]` (NaN: missing) that may stand for missing ones, or are not kept exactly."""
+    for column in values.T:
+        known = column[~np.isnan(column)]
+        lowest = known.min(initial=0)
+        others = known[known != lowest]
+        if lowest in _SENTINELS and len(others) and others.min() > lowest / 2:
+            count = len(known) - len(others)
+            what = f"the number {lowest:g} is there {count} time{'s' * (count > 1)}, far below all others"
+            logger.warning(f"{path}: {what}: if it says that a value is missing, write NA in its place")
+    large = values[(np.abs(values) > 2**53) & (np.abs(values) < 2**63)]
+    if large.size:
+        logger.warning(f"{path}: whole numbers above 2^53, such as {large[0]:.0f}, lose their last digits")
 
 
 def stacked(dimensions: Sequence[Values], path: str | Path, line: int) -> Values:

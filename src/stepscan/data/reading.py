@@ -58,6 +58,7 @@ class Reading(NamedTuple):
     fill: str | None = None
     day_first: bool | None = None
     step: str = ""
+    series_column: str | None = None
     bad_lines: BadLines | None = None  # counts what it skips; without it the first bad line is an error
 
     def given(self) -> list[str]:
@@ -66,7 +67,9 @@ class Reading(NamedTuple):
 
     @property
     def times(self) -> TimeReading:
-        return TimeReading(self.time_column, self.ignore_time, self.sort, self.fill, self.day_first, self.step)
+        return TimeReading(
+            self.time_column, self.ignore_time, self.sort, self.fill, self.day_first, self.step, self.series_column
+        )
 
 
 def read_examples(
@@ -225,7 +228,7 @@ def reading_of(files: Files, reading: Reading) -> Reading:
 
 
 _TABLE = {"format", "delimiter", "header"}
-_TIMES = {"time_column", "ignore_time", "day_first"}
+_TIMES = {"time_column", "ignore_time", "day_first", "series_column"}
 _USES = {
     "classify": {*_TABLE, "text_column", "label_column", "decision", "sort", "fill", *_TIMES},
     "generate": {*_TABLE, "text_column", "sort", "fill", "step", *_TIMES},

@@ -24,6 +24,7 @@ class History(NamedTuple):
     values: Values
     times: Times | None = None
     step: Step | None = None
+    name: str = ""  # in its file
 
 
 class Rows(NamedTuple):
@@ -105,6 +106,7 @@ def _clocks_change(times: Times, before: int, after: int, step: Step) -> bool:
     return {4: first, 10: last, 11: first}.get(a.month, False)
 
 
+_TWICE = "Remove one of the two rows, name the column of several series with --series-column, or "
 _IGNORE = "read the rows as they stand with --ignore-time."
 
 
@@ -129,7 +131,7 @@ def _departs(
         expected = f"{due} after {_said(times, before, path)} (the step is {step}{trained})"
     got, hint = f"got {_said(times, after)}", f"Bring the rows to this step, or {_IGNORE}"
     if times.places[before] == times.places[after]:
-        got, hint = f"{got} again", f"Remove one of the two rows, or {_IGNORE}"
+        got, hint = f"{got} again", _TWICE + _IGNORE
     elif steps and steps > 1:
         count = f"{steps - 1} rows are" if steps > 2 else "1 row is"
         got, hint = f"{got}: {count} missing", f"Fill gaps with --fill linear, previous or zero, or {_IGNORE}"

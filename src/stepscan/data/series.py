@@ -22,7 +22,7 @@ from stepscan.data.arrow import is_arrow
 from stepscan.data.number_tables import AS_IT_IS
 from stepscan.data.numbers import Values, canonical_label, values_of
 from stepscan.data.regular import History
-from stepscan.data.steps import Step, TimeReading, refuse_times
+from stepscan.data.steps import Step, TimeReading, refuse_names, refuse_times
 from stepscan.data.tables import choose_format, filled_lines
 from stepscan.data.times import Times
 from stepscan.errors import DataError, SettingsError, nearest
@@ -100,6 +100,7 @@ def stream_labelled_series(
     if kind in ("ucr", "npy"):
         refuse_times(kind, times)
     if kind == "ts":
+        refuse_names(kind, times)
         found = ts_files.labelled_series(path, labelled, decision, times)
         return (LabelledSeries(one.values, label, one.times, one.step) for one, label in found)
     if kind == "ucr":
@@ -163,7 +164,7 @@ def read_timed_histories(
     every name but `.npy` and `.ts`), "npy", or the series of a "ts" or "ucr" file, whose labels are no part of them."""
     kind = series_format(path, format) or ("numbers" if format is None else _format(path, format))
     if kind == "numbers":
-        return [number_tables.steps(path, times)]
+        return number_tables.histories(path, times)
     if kind == "npy":
         refuse_times(kind, times)
         return [History(values) for values in arrays.histories(path)]

@@ -42,11 +42,13 @@ class TimeReading(NamedTuple):
     fill: str | None = None  # one of `FILLS`: rows that lack, and values
     day_first: bool | None = None
     step: str = ""  # the model's, which the times must have
+    series: str | None = None  # column that names the series of a row, likewise
 
     def given(self) -> list[str]:
         """The options of the command line that ask for something."""
         named: dict[str, object] = {"--day-first": self.day_first, "--month-first": self.day_first is False}
         named |= {"--time-column": self.column, "--ignore-time": self.ignore, "--sort": self.sort, "--fill": self.fill}
+        named |= {"--series-column": self.series}
         return [option for option, value in named.items() if value]
 
 
@@ -54,6 +56,12 @@ def refuse_times(kind: str, times: TimeReading) -> None:
     """Raise a `SettingsError` if something is asked of the times of a file that has none."""
     if given := times.given():
         raise SettingsError(f"A file in format {kind!r} has no times; {', '.join(given)}: for 'numbers' and 'ts'.")
+
+
+def refuse_names(kind: str, times: TimeReading) -> None:
+    """Raise a `SettingsError` if a column is to name the series of a file that has no columns."""
+    if times.series is not None:
+        raise SettingsError(f"A file in format {kind!r} has no columns to name; --series-column: for 'numbers'.")
 
 
 class Step(NamedTuple):
@@ -84,7 +92,7 @@ class Step(NamedTuple):
             return None
         if self.unit == "month":
             steps, rest = divmod(_months(last) - _months(first), self.size)
-            return None if rest or abs(last.day - first.day) > 3 else steps
+            return None if rest or not _alike(first, last) else steps
         if max(first.weekday(), last.weekday()) > 4:
             return None
         return int(np.busday_count(first.date(), last.date()))
@@ -105,10 +113,19 @@ class Step(NamedTuple):
 def ahead(times: Times, step: Step, count: int) -> list[str]:
     """The times of the steps that come next, as the column writes times; none if they go beyond the year 9999."""
     last, ends = max(times.places), ends_months(times, step)
+    if step.unit == "month" and not ends and len({moment(place).day for place in times.places}) > 4:
+        return []  # such as the third Friday of each
     try:
         return [times.write(step.after(last, number, ends)) for number in range(1, count + 1)]
     except (ValueError, OverflowError):
         return []
+
+
+def _alike(first: datetime, last: datetime) -> bool:
+    """Whether two days stand in the same place of their months: by their number, from the end, or as third Fridays."""
+    ends = (monthrange(day.year, day.month)[1] - day.day for day in (first, last))
+    of_a_week = first.weekday() == last.weekday() and (first.day - 1) // 7 == (last.day - 1) // 7
+    return abs(last.day - first.day) <= 3 or max(ends) <= 3 or of_a_week
 
 
 def ends_months(times: Times, step: Step) -> bool:
@@ -158,6 +175,9 @@ def step_of(*columns: Times) -> Step | None:
         return None
     unit = columns[0].unit
     candidates = [Step(unit, _commonest(b - a for a, b in pairs))]
+    exact = len(pairs) > 2 and all(b - a == candidates[0].size for a, b in pairs)
+    if exact and candidates[0].size < 32 * DAY:  # three months in a row are never of one length
+        return candidates[0]
     if unit == "time" and candidates[0].size >= DAY:
         if months := _commonest(_months(moment(b)) - _months(moment(a)) for a, b in pairs):
             candidates.insert(0, Step("month", months))

@@ -10,18 +10,33 @@ from pathlib import Path
 from typing import NamedTuple
 
 from stepscan.data.numbers import is_number
-from stepscan.data.time_formats import Cells, epoch_of, is_whole, looks_like_a_time
+from stepscan.data.time_formats import Cells, epoch_of, is_whole, looks_like_a_time, month_named
 from stepscan.errors import DataError, nearest
 
 _NAMES = {"date", "dates", "datetime", "timestamp", "timestamps", "datum", "zeit", "fecha", "jahr", "epoch"}
 _TIME = {"time", "times", "ds", "ts", "unixtime", "utc"}
 _BESIDE_TIME = {"s", "sec", "secs", "second", "seconds", "ms", "us", "ns", "min", "h", "hours", "days", "utc", "gmt"}
-_BESIDE_TIME |= {"unix", "local", "epoch", "stamp", "index", "step", "posix", "system", "created", "at", "of", "day"}
+_BESIDE_TIME |= {
+    "unix",
+    "local",
+    "epoch",
+    "stamp",
+    "index",
+    "step",
+    "posix",
+    "system",
+    "created",
+    "at",
+    "of",
+    "day",
+    "idx",
+}
 _COUNTS = {"", "index", "idx", "id", "row", "rows", "rownames", "no", "nr", "obs", "step", "t", "n"}
 _KEYS = {"index", "idx", "id", "row", "rownames"}  # in any order
 _PERIODS = {"year", "years", "quarter", "month", "months", "week", "day", "days", "hour", "minute", "second", "period"}
 _PARTS = ("year", "month", "day", "hour", "minute", "second")
 NONE = "none"
+Row = tuple[int, list[str]]
 
 
 class TimeColumns(NamedTuple):
@@ -30,19 +45,18 @@ class TimeColumns(NamedTuple):
     time: tuple[int, ...] = ()
     counts: tuple[int, ...] = ()
     counting: bool = False  # whether the time does no more than count the rows
+    series: int | None = None  # names the series of a row
+    names: tuple[str, ...] = ()  # of the columns of the time
+    others: tuple[int, ...] = ()  # hold times, too
+    repeats: bool = False  # whether a series has several rows
 
     @property
     def left_out(self) -> set[int]:
-        return {*self.time, *self.counts}
+        return {*self.time, *self.counts, *self.others, *(() if self.series is None else (self.series,))}
 
-    def times(self, rows: Sequence[tuple[int, list[str]]]) -> Cells:
+    def times(self, rows: Sequence[Row]) -> Cells:
         """The cells of the time, each with its line."""
-        if len(self.time) < 3 and not self._are_parts(rows):
-            return [(line, " ".join(cells[i] for i in self.time)) for line, cells in rows]
-        return [(line, _joined([cells[i] for i in self.time])) for line, cells in rows]
-
-    def _are_parts(self, rows: Sequence[tuple[int, list[str]]]) -> bool:
-        return len(self.time) == 2 and all(is_whole(rows[0][1][i]) for i in self.time)
+        return [(line, _joined(self.names, [cells[i] for i in self.time])) for line, cells in rows]
 
 
 class Table(NamedTuple):
@@ -50,8 +64,9 @@ class Table(NamedTuple):
 
     path: str | Path
     names: list[str] | None  # the header
-    rows: Sequence[tuple[int, list[str]]]  # data, each with its line
+    rows: Sequence[Row]  # data, each with its line
     label: int | None  # a column that is known to be the label
+    series: int | None = None  # a column that is known to name the series of a row
 
     @property
     def width(self) -> int:
@@ -68,58 +83,61 @@ class Table(NamedTuple):
         name = self.names[column] if self.names else ""
         return f"column {name!r}" if name else f"column {column + 1} (unnamed)"
 
+    def place(self, wanted: str, what: str) -> int:
+        """The place from 0 of a column by its name, or without a header by its place from 1; `what` is for messages."""
+        if self.names is None or (wanted.isdigit() and wanted not in self.names):
+            if wanted.isascii() and wanted.isdigit() and 1 <= int(wanted) <= self.width:
+                return int(wanted) - 1
+            reason = f"expected the column of {what} as a place from 1 to {self.width}, got {wanted!r}."
+            raise DataError(reason, path=self.path, line=self.rows[0][0])
+        folded = [name.casefold() for name in self.names]
+        if wanted.casefold() not in folded:
+            hint = nearest(wanted, [name for name in self.names if name]).strip()
+            raise DataError(f"the first line has no column {wanted!r}.", path=self.path, line=1, hint=hint)
+        return self.names.index(wanted) if wanted in self.names else folded.index(wanted.casefold())
 
-def find_times(table: Table, wanted: str | None) -> TimeColumns:
+
+def find_times(table: Table, wanted: str | None, ignore: bool = False) -> TimeColumns:
     """The columns of the time and those that count rows.
 
     Args:
         table: a file.
         wanted: the column of the time: a name, or a place from 1 without a header; "none": every column holds values.
+        ignore: whether they are to be left out unread, so that any number may be there.
 
     Raises:
         DataError: there is no such column, or several could be that of the time.
     """
     if wanted is not None and wanted.casefold() == NONE:
-        return TimeColumns()
-    places = [i for i in range(table.width) if i != table.label]
+        return TimeColumns(series=table.series)
+    places = [i for i in range(table.width) if i not in (table.label, table.series)]
     counts = tuple(i for i in places if _counts_rows(table, i))
-    time = (_named(table, wanted),) if wanted is not None else _time(table, [i for i in places if i not in counts])
+    rest = [i for i in places if i not in counts]
+    written = [i for i in rest if looks_like_a_time(_first(table, i))]
+    time = (table.place(wanted, "times"),) if wanted is not None else _time(table, rest, written, ignore)
     counts = tuple(i for i in counts if i not in time)
     if not time and counts:
-        return TimeColumns(counts[:1], counts[1:], counting=True)
-    return TimeColumns(time, counts)
+        return TimeColumns(counts[:1], counts[1:], counting=True, series=table.series)
+    others = tuple(i for i in written if i not in time)
+    return TimeColumns(time, counts, False, table.series, tuple(map(table.name, time)), others)
 
 
-def _named(table: Table, wanted: str) -> int:
-    if table.names is None or (wanted.isdigit() and wanted not in table.names):
-        if wanted.isascii() and wanted.isdigit() and 1 <= int(wanted) <= table.width:
-            return int(wanted) - 1
-        reason = f"expected the column of times as a place from 1 to {table.width}, got {wanted!r}."
-        raise DataError(reason, path=table.path, line=table.rows[0][0])
-    folded = [name.casefold() for name in table.names]
-    if wanted.casefold() not in folded:
-        hint = nearest(wanted, [name for name in table.names if name]).strip()
-        raise DataError(f"the first line has no column {wanted!r}.", path=table.path, line=1, hint=hint)
-    return table.names.index(wanted) if wanted in table.names else folded.index(wanted.casefold())
-
-
-def _time(table: Table, places: Sequence[int]) -> tuple[int, ...]:
-    written = [i for i in places if looks_like_a_time(_first(table, i))]
+def _time(table: Table, places: Sequence[int], written: list[int], ignore: bool) -> tuple[int, ...]:
     if len(written) == 2 and _is_date_and_clock(table, written):
         return tuple(sorted(written, key=lambda i: _is_clock(_first(table, i))))
+    if len(written) == 1 and (hours := _hours(table, places, written[0])):
+        return (written[0], *hours)
     parts = _parts(table, places)
     numbers = [i for i in places if i not in written and _is_number_of_time(table, i)]
     found = written or ([] if parts else numbers)
-    if len(found) > 1:
-        named = ", ".join(map(table.quoted, found))
-        hint = "Say which with --time-column, and remove the others."
+    if len(found) > 1 and not ignore:
         raise DataError(
-            f"expected one column of times, got {len(found)}: {named}.",
+            f"expected one column of times, got {len(found)}: {', '.join(map(table.quoted, found))}.",
             path=table.path,
             line=table.rows[0][0],
-            hint=hint,
+            hint="Say which with --time-column.",
         )
-    return tuple(found) or parts or _period(table, places)
+    return tuple(found) or parts or _period(table, places, ignore)
 
 
 def _first(table: Table, column: int) -> str:
@@ -136,14 +154,40 @@ def _is_date_and_clock(table: Table, places: Sequence[int]) -> bool:
 
 def _parts(table: Table, places: Sequence[int]) -> tuple[int, ...]:
     """Columns `year`, `month` and so on, that are one time together."""
-    named = [i for i in places if table.name(i) in _PARTS]
-    found = {table.name(i): i for i in named if all(is_whole(cell) for _, cell in table.column(i))}
-    parts = tuple(found[name] for name in itertools.takewhile(found.__contains__, _PARTS))
-    return parts if len(parts) > 1 else ()
+    found = {table.name(i): i for i in places if _is_part(table, i)}
+    for names in (_PARTS, ("year", "quarter"), ("year", "week")):
+        parts = tuple(found[name] for name in itertools.takewhile(found.__contains__, names))
+        if len(parts) > 1:
+            return parts
+    return ()
 
 
-def _joined(parts: Sequence[str]) -> str:
-    year, month, day, *clock = [*(f"{int(float(part)):02}" for part in parts), *["01"][: 3 - len(parts)]]
+def _is_part(table: Table, column: int) -> bool:
+    cells = [cell for _, cell in table.column(column)]
+    return all(map(is_whole, cells)) or (table.name(column) == "month" and all(map(month_named, cells)))
+
+
+def _hours(table: Table, places: Sequence[int], day: int) -> tuple[int, ...]:
+    """Columns of the hour, and perhaps the minute, beside one of days that are there more than once."""
+    days = [cell for _, cell in table.column(day)]
+    found = {table.name(i).replace("hr", "hour"): i for i in places if _is_part(table, i)}
+    if ":" in days[0] or len(set(days)) == len(days) or "hour" not in found:
+        return ()
+    return tuple(found[name] for name in itertools.takewhile(found.__contains__, ("hour", "minute")))
+
+
+def _joined(names: Sequence[str], cells: Sequence[str]) -> str:
+    """The cells of a time, which stand in columns of these names, as one text."""
+    if len(cells) == 1 or not {*names[1:]} & {*_PARTS, "hr", "week", "quarter"}:
+        return " ".join(cells)
+    numbers = [month_named(cell) or (int(float(cell)) if is_whole(cell) else 0) for cell in cells]
+    if names[0] not in _PARTS:
+        return f"{cells[0]} " + ":".join(f"{number:02}" for number in [*numbers[1:], 0][:2])
+    if names[1] == "week":
+        return f"{numbers[0]}-W{numbers[1]:02}"
+    if names[1] == "quarter":
+        return f"{numbers[0]}Q{numbers[1]}"
+    year, month, day, *clock = [*(f"{number:02}" for number in numbers), *["01"][: 3 - len(numbers)]]
     return f"{year}-{month}-{day}" + (f" {':'.join([*clock, '00'][: max(2, len(clock))])}" if clock else "")
 
 
@@ -169,17 +213,17 @@ def _are_days_in_digits(cells: Cells) -> bool:
     return all(re.fullmatch(r"(19|20)\d\d(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])", cell) for _, cell in cells)
 
 
-def _period(table: Table, places: Sequence[int]) -> tuple[int, ...]:
+def _period(table: Table, places: Sequence[int], ignore: bool) -> tuple[int, ...]:
     """A column such as `year` whose numbers rise or fall; or an unnamed first one of years."""
     for i in places:
         cells = [cell for _, cell in table.column(i)]
         if table.name(i) in _PERIODS and all(map(is_number, cells)):
             signs = {float(b) > float(a) for a, b in itertools.pairwise(cells)}
-            if len(signs) < 2 and len(set(cells)) == len(cells):
+            if (len(signs) < 2 and len(set(cells)) == len(cells)) or (ignore and i == places[0]):
                 return (i,)
             if i == places[0]:
                 reason = f"{table.quoted(i)} is named like a time, but its numbers neither rise nor fall."
-                hint = "Name the column of times with --time-column, or say --time-column none if it holds values."
+                hint = "If it holds values, say --time-column none; if not, omit it with --ignore-time."
                 raise DataError(reason, path=table.path, line=table.rows[0][0], hint=hint)
         if i == 0 and not table.name(i) and len(cells) > 2 and all(map(_is_year, cells)):
             numbers = sorted(map(int, cells))

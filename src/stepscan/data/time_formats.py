@@ -38,6 +38,7 @@ def _written(pattern: str, style: str = "day") -> Written:
 _DIGITS = _written(r"(?P<y>[12]\d{3})(?P<m>[01]\d)(?P<d>[0-3]\d)(?:T?(?P<H>[0-2]\d)(?P<M>[0-5]\d)(?P<S>[0-5]\d)?)?")
 _DIGITS_OF_A_MONTH = _written(r"(?P<y>[12]\d{3})(?P<m>[01]\d)", "month")
 _DIGITS_OF_A_YEAR = _written(r"(?P<y>1[5-9]\d\d|2[01]\d\d)(?:\.0)?", "year")
+_SEASON = _written(r"(?P<y>\d{4})[-/](?P<next>\d\d)", "year")  # from one year into the next: 2010/11
 _UNDECIDED = _written(r"(?P<a>\d{1,2})(?P<sep>[-/.])(?P<b>\d{1,2})(?P=sep)" + _YEAR + _CLOCK)  # day or month first
 _WAYS = (
     _written(_ISO),
@@ -46,13 +47,15 @@ _WAYS = (
     _written(r"(?P<m>\d{1,2})[-/.](?P<y>\d{4})", "month"),
     _written(_NAME + r"[-/ ]*'?" + _YEAR, "month"),
     _written(r"(?P<y>\d{4})[-/ ]+" + _NAME, "month"),
-    _written(r"(?P<y>\d{4})[-/ ]*Q(?P<q>[1-4])", "quarter"),
-    _written(r"Q(?P<q>[1-4])[-/ ]*(?P<y>\d{4})", "quarter"),
+    _written(r"(?:FY\s*)?'?" + _YEAR + r"[-/ ]*Q(?P<q>[1-4])", "quarter"),
+    _written(r"(?:Q(?P<q>[1-4])|(?P<Q>[1-4])Q)[-/ ]*(?:FY\s*)?'?" + _YEAR, "quarter"),
+    _written(r"(?P<y>\d{4})[-/ ]*[HS](?P<half_year>[12])"),
     _written(r"(?P<y>\d{4})-?W(?P<w>\d\d)(?:-?(?P<d>[1-7]))?", "day"),
     _written(r"(?:[A-Z]{3,9},?\s+)?(?P<d>\d{1,2})[-/. ]+" + _NAME + r",?[-/ ]+" + _YEAR + _CLOCK),
     _written(r"(?:[A-Z]{3,9},?\s+)?" + _NAME + r"\s+(?P<d>\d{1,2}),?\s+(?P<y>\d{4})" + _CLOCK),
     _written(r"(?P<y>\d{4})(?P<m>\d\d)(?P<d>\d\d)T(?P<H>\d\d):?(?P<M>\d\d)(?::?(?P<S>\d\d))?(?P<zone>Z)?"),
     _written(r"(?:(?P<days>\d+) days?,? )?" + _OF_A_DAY, "clock"),
+    _written(r"(?P<days>\d+) days?", "clock"),
     _UNDECIDED,
 )
 
@@ -69,6 +72,11 @@ def epoch_of(cells: Cells) -> str | None:
         if all(is_whole(cell) and first <= int(float(cell)) <= last for _, cell in cells):
             return name
     return None
+
+
+def month_named(text: str) -> int | None:
+    """A month's number by its English name, whole or its first letters."""
+    return _MONTHS.get(text[:3].lower()) if re.fullmatch(r"[A-Za-z]{3,9}\.?", text) else None
 
 
 def is_whole(cell: str) -> bool:
@@ -93,10 +101,16 @@ def read_times(cells: Cells, path: str | Path, day_first: bool | None = None) ->
         raise DataError("the time is missing.", path=path, line=missing, hint=HINT)
     if all(is_number(cell) for _, cell in cells):
         return _of_numbers(cells, path)
-    way = next((way for way in _WAYS if way.pattern.fullmatch(first)), None)
+    way = _SEASON if len(cells) > 1 and all(_is_season(cell) for _, cell in cells) else None
+    way = way or next((way for way in _WAYS if way.pattern.fullmatch(first)), None)
     if way is None:
         raise DataError(f"expected a time, such as 2021-01-31, got {first[:40]!r}.", path=path, line=line, hint=HINT)
     return _of_texts(cells, way, path, day_first)
+
+
+def _is_season(cell: str) -> bool:
+    found = _SEASON.pattern.fullmatch(cell)
+    return found is not None and (int(found["y"]) + 1) % 100 == int(found["next"])
 
 
 HINT = "Name the column of times with --time-column; omit it with --ignore-time."
@@ -202,8 +216,10 @@ def _date(part: dict[str, str], day_first: bool | None) -> date:
     year = int(part["y"]) + (0 if len(part["y"]) == 4 else 2000 if int(part["y"]) < 69 else 1900)
     if part.get("w"):
         return date.fromisocalendar(year, int(part["w"]), int(part.get("d") or 1))
-    if part.get("q"):
-        return date(year, 3 * int(part["q"]) - 2, 1)
+    if quarter := part.get("q") or part.get("Q"):
+        return date(year, 3 * int(quarter) - 2, 1)
+    if part.get("half_year"):
+        return date(year, 6 * int(part["half_year"]) - 5, 1)
     if part.get("a"):
         return date(year, *map(int, (part["b"], part["a"]) if day_first else (part["a"], part["b"])))
     month = _MONTHS[part["name"][:3].lower()] if part.get("name") else int(part.get("m") or 1)

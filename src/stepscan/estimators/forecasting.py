@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -18,12 +19,14 @@ from stepscan.estimators.examples import Buckets
 from stepscan.memory import check_fits
 from stepscan.patterns.forecaster import Forecaster
 from stepscan.patterns.numbers import Numbers
-from stepscan.runtime.series import checked_series
+from stepscan.runtime.examples import listed
+from stepscan.runtime.series import are_numbers, checked_series
 from stepscan.state import select
 from stepscan.training.loop import Task
 from stepscan.training.progress import Bar
 from stepscan.training.settings import TrainingSettings
 
+logger = logging.getLogger(__name__)
 _WINDOWS = 32  # begin within the length of one: how far they overlap
 
 
@@ -110,7 +113,7 @@ class Forecasting(Estimator):
             given = held_out is not None
             train = series if given else [one[: len(one) - max(1, len(one) // 10)] for one in series]
             if held_out == []:
-                raise SettingsError("there is no series to validate on; give one, or leave validation away")
+                raise SettingsError("there is no series to validate on; give one, or omit validation")
             if held_out is None and self.verbose:
                 Bar().note("no validation data given: the last tenth of each series is held out")
             starts = [0 if given else len(one) for one in train]
@@ -119,6 +122,7 @@ class Forecasting(Estimator):
                 self._changes(one, f"validation series {number}")  # an error now, not after an epoch
             rest = "" if given else ", without the tenth held out,"
             changes = [self._changes(one, f"series {number}{rest}")[1] for number, one in enumerate(train, start=1)]
+            _warn_of_constants(changes, self.season)
             self.model_ = self._built(changes, longest=lambda: self.window).to(settings.device)
             batches = self._windows(changes, settings)
             name = "nats" if self.head == "gaussian" else "pinball"
@@ -180,7 +184,8 @@ class Forecasting(Estimator):
     def _series_metrics(self, X: Any, horizon: int) -> dict[str, Any]:
         """See `LanguageModel.metrics`."""
         series = self._series(X)
-        if checked_whole(horizon, "horizon") and any(0 < len(one) <= horizon for one in series):
+        horizon = checked_whole(horizon, "horizon")
+        if any(0 < len(one) <= horizon for one in series):
             raise SettingsError(f"the horizon must be shorter than every series, but is {horizon}")
         ending = f", without its last {horizon}," if horizon else ""
         for number, one in enumerate(series, start=1):
@@ -236,9 +241,30 @@ class Forecasting(Estimator):
             raise SettingsError(f"{name} has {length} {steps}, but at least {self.season + 2} are needed")
 
 
+def is_series(X: Any) -> bool:
+    """Whether the data are numbers (or a table, which is to hold them), and not a text."""
+    if isinstance(X, str) or not isinstance(X, Iterable):
+        return False
+    return hasattr(X, "columns") or are_numbers(several(X))
+
+
+def _warn_of_constants(changes: Sequence[Values], season: int) -> None:
+    """Log a warning if there is nothing to learn in the training data, or in one of their dimensions."""
+    steps = np.concatenate(changes)
+    constant = np.flatnonzero(steps.min(axis=0) == steps.max(axis=0))
+    if len(constant) == steps.shape[1]:
+        what = "the changes from one season to the next are all the same in" if season else "the numbers of"
+        logger.warning(f"nothing to learn: {what} the series{'' if season else ' never change'}")
+    elif len(constant):
+        logger.warning(f"dimension {constant[0] + 1} of the series never changes")
+
+
 def several(X: Any) -> list[Any]:
-    """Series as a list: one array `[T]` or `[T, D]` is one series, `[N, T, D]` and a list of arrays several."""
-    if isinstance(X, np.ndarray):
-        return list(X) if X.ndim == 3 else [X]
-    items = list(X)
+    """Series as a list: one array `[T]` or `[T, D]`, or a column or table of pandas, is one series; `[N, T, D]` and a
+    list of them are several."""
+    if hasattr(X, "__array__") and np.asarray(X).dtype.kind in "iuf":
+        return list(X) if np.ndim(X) == 3 else [X]
+    if hasattr(X, "columns"):
+        return [X]  # a table that does not hold numbers alone is refused as one
+    items = listed(X)
     return [items] if items and isinstance(items[0], int | float | np.number) else items

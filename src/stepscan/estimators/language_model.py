@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
@@ -14,13 +15,12 @@ from stepscan.data.lines import split_lines
 from stepscan.data.tokenizers import TextTokenizer
 from stepscan.errors import SettingsError
 from stepscan.estimators.dynamic_evaluation import dynamic_nats
-from stepscan.estimators.forecasting import Forecasting, several
+from stepscan.estimators.forecasting import Forecasting, is_series
 from stepscan.estimators.networks import GeneratorNetwork
 from stepscan.patterns.embedding import Embedding
 from stepscan.patterns.forecaster import Forecaster
 from stepscan.patterns.generator import Generator
 from stepscan.runtime.language_model import Writing
-from stepscan.runtime.series import are_numbers
 from stepscan.sequences import Sequences
 from stepscan.state import State
 from stepscan.training.loop import Task
@@ -84,7 +84,7 @@ class LanguageModel(Writing, Forecasting):
         Raises:
             SettingsError: a setting is wrong, or the text is too short for one window.
         """
-        if isinstance(text, np.ndarray | list | tuple) and are_numbers(several(text)):
+        if is_series(text):
             return self._fit_series(text, validation)
         with self._fitting() as settings:
             self._check_of_text()
@@ -171,9 +171,11 @@ class LanguageModel(Writing, Forecasting):
         return Generator(embedding, layer, tied=self.tied, dropout=self.dropout, label_smoothing=self.label_smoothing)
 
     def _split(self, text: str, validation: str | None) -> tuple[str, str]:
-        for one in (text, validation):
-            if one is not None and not isinstance(one, str):
-                raise SettingsError(f"one text is needed, got a {type(one).__name__}; join its parts")
+        for one in (text, "" if validation is None else validation):
+            if not isinstance(one, str):
+                raise SettingsError(
+                    f"one text, or series of numbers, is needed, got {reprlib.repr(one)}; join texts into one"
+                )
         if validation == "" or (validation is None and len(text) < 2):
             raise SettingsError("there is no text to validate on; give more text, or validation text")
         if validation is not None:

@@ -16,6 +16,7 @@ from stepscan.noise import dropout
 from stepscan.registry import register
 from stepscan.sequences import Sequences
 
+_TINY = 1e-150  # a spread whose square float64 cannot hold
 _CONSTANT = 1e-12  # spread, relative to the mean, below which a dimension only differs by rounding
 
 
@@ -50,7 +51,7 @@ class Numbers(nn.Module):
         """Take mean and deviation from series `[T, D]`; a dimension that never changes is only shifted to 0.
 
         Raises:
-            SettingsError: there are no steps at all, or numbers so large that their spread is not finite.
+            SettingsError: there are no steps at all, or numbers so large, or so small, that their spread is lost.
         """
         steps = np.concatenate([np.asarray(one, dtype=np.float64) for one in series])
         if not len(steps):
@@ -60,6 +61,10 @@ class Numbers(nn.Module):
         if not (np.isfinite(mean) & np.isfinite(deviation)).all():
             raise SettingsError(
                 f"the numbers are too large to standardise: up to {np.abs(steps).max():.3g}; scale them"
+            )
+        if ((deviation < _TINY) & (steps.min(axis=0) < steps.max(axis=0))).any():
+            raise SettingsError(
+                f"the numbers are too small to standardise: up to {np.abs(steps).max():.3g}; scale them"
             )
         constant = deviation <= _CONSTANT * np.abs(mean)
         self.mean.copy_(torch.from_numpy(mean))

@@ -73,17 +73,21 @@ def forecasts(
     reading: Reading = Reading(),  # noqa: B008
     **settings: Any,
 ) -> Iterator[dict[str, Any]]:
-    """What comes after the series in a file, a dictionary a step: `step` from 1, `time` (if the file has times),
-    `median`, `low`, `high`; `settings` are arguments of `LanguageModel.forecast`."""
-    [series, *more] = read_timed_histories(history, format=reading.format, times=reading_for(model, reading).times)
-    if more:
-        raise SettingsError(f"{history} holds {len(more) + 1} series; a forecast is of one")
-    found = model.forecast(series.values, length, **settings)
-    times = ahead(series.times, series.step, length) if series.times and series.step else None
-    for place, values in enumerate(zip(*found, strict=True)):
-        when = {"time": times[place]} if times else {}
-        numbers = {name: value.tolist() for name, value in zip(found._fields, values, strict=True)}
-        yield {"step": place + 1, **when, **numbers}
+    """What comes after each series in a file, a dictionary a step: `series` (its name, if it has one, or of several its
+    place from 1), `step` from 1, `time` (if the file has times), `median`, `low`, `high`; `settings` are arguments of
+    `LanguageModel.forecast`."""
+    histories = read_timed_histories(history, format=reading.format, times=reading_for(model, reading).times)
+    for number, series in enumerate(histories, start=1):
+        named = {"series": series.name or number} if series.name or len(histories) > 1 else {}
+        try:
+            found = model.forecast(series.values, length, **settings)
+        except SettingsError as error:
+            raise SettingsError(f"series {named['series']}: {error}" if named else str(error)) from None
+        times = ahead(series.times, series.step, length) if series.times and series.step else None
+        for place, values in enumerate(zip(*found, strict=True)):
+            when = {"time": times[place]} if times else {}
+            numbers = {name: value.tolist() for name, value in zip(found._fields, values, strict=True)}
+            yield {**named, "step": place + 1, **when, **numbers}
 
 
 def evaluate(

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from stepscan.data.numbers import Values
-from stepscan.errors import SettingsError
+from stepscan.errors import DataError, SettingsError
 from stepscan.runtime.examples import listed
 
 
@@ -47,6 +47,8 @@ def checked_series(items: Iterable[Any], size: int | None = None, what: str = "s
 
 
 def _as_array(item: Any, name: str) -> Values:
+    if hasattr(item, "index") and hasattr(item.index, "asi8"):  # a column or table of pandas under times
+        _check_index(item.index, name)
     values = as_numbers(item, name)
     if values.ndim not in (1, 2):
         raise SettingsError(f"{name} has the shape {values.shape}; a series is [T] or [T, D]: steps and dimensions")
@@ -61,6 +63,24 @@ def _as_array(item: Any, name: str) -> Values:
     return values
 
 
+def _check_index(index: Any, name: str) -> None:
+    """Raise a SettingsError unless each of the times is one step after the one before."""
+    gaps = np.diff(index.asi8)
+    if not len(gaps) or (gaps[0] > 0 and (gaps == gaps[0]).all()):
+        return
+    from stepscan.data.regular import regular
+    from stepscan.data.steps import TimeReading, step_of
+    from stepscan.data.time_formats import read_times
+
+    try:
+        times = read_times([(step, str(time)) for step, time in enumerate(index, start=1)], name)
+        regular(times, step_of(times), name, TimeReading())
+    except DataError as error:
+        reason = error.reason.replace("(line ", "(step ").rstrip(".")
+        mend = "sort it (sort_index), fill gaps (asfreq), or give the values alone (to_numpy)"
+        raise SettingsError(f"{name}: its index: {reason}; {mend}") from None
+
+
 def as_numbers(item: Any, name: str) -> Values:
     """A copy of an array, or of nested lists, in float64 and one piece of memory; `name` is for messages.
 
@@ -73,6 +93,10 @@ def as_numbers(item: Any, name: str) -> Values:
         values = np.asarray(item)
     except ValueError:
         raise SettingsError(f"{name} is ragged: every step needs as many numbers as the first") from None
+    if values.dtype.kind not in "iuf" and hasattr(item, "columns"):
+        others = [str(column) for column, kind in item.dtypes.items() if kind.kind not in "iuf"]
+        hint = f"take the columns that are, with the times as index: df.set_index({others[0]!r})"
+        raise SettingsError(f"{name} has columns that are not numbers: {', '.join(map(repr, others))}; {hint}")
     if values.dtype.kind not in "iuf" and values.size:
         shown = repr(item)[:40]
         raise SettingsError(f"{name} is {shown}, not a series of numbers; texts and numbers cannot be mixed")

@@ -1,0 +1,131 @@
+"""What users pass to a language model of numbers: tables of pandas, and numbers that are none."""
+
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+import pytest
+
+import stepscan as ss
+
+SMALL = {"hidden_size": 4, "embedding_size": 4, "window": 16, "epochs": 1, "batch_size": 8, "verbose": False}
+WAVE = np.sin(np.arange(60) / 3) + 5
+
+
+@pytest.fixture(scope="module")
+def model() -> ss.LanguageModel:
+    return ss.LanguageModel(**SMALL).fit(WAVE)
+
+
+@pytest.mark.parametrize(
+    ("settings", "reason"),
+    [
+        ({"length": 5.0}, r"length must be a whole number, 1 or more, but is 5\.0"),
+        ({"length": "5"}, "length must be a whole number, 1 or more, but is '5'"),
+        ({"length": True}, "length must be a whole number, 1 or more, but is True"),
+        ({"length": 0}, "length must be 1 or more, but is 0"),
+        ({"length": 2, "paths": 1.5}, r"paths must be a whole number, 1 or more, but is 1\.5"),
+        ({"length": 2, "paths": 0}, "paths must be 1 or more, but is 0"),
+        ({"length": 2, "seed": "a"}, "seed must be a whole number, 0 or more, but is 'a'"),
+        ({"length": 2, "seed": 1.5}, r"seed must be a whole number, 0 or more, but is 1\.5"),
+        ({"length": 2, "seed": -1}, "seed must be 0 or more, but is -1"),
+        ({"length": 2, "interval": "a"}, "interval must be a number between 0 and 1, but is 'a'"),
+        ({"length": 2, "interval": None}, "interval must be a number between 0 and 1, but is None"),
+        ({"length": 2, "interval": 90}, "interval must be a number between 0 and 1, but is 90"),
+        ({"length": 2, "interval": float("nan")}, "interval must be a number between 0 and 1, but is nan"),
+    ],
+)
+def test_settings_of_a_forecast(model, settings, reason):
+    with pytest.raises(ss.SettingsError, match=reason):
+        model.forecast(WAVE, **settings)
+
+
+@pytest.mark.parametrize("horizon", [1.5, "a", None, True])
+def test_horizon(model, horizon):
+    with pytest.raises(ss.SettingsError, match="horizon must be a whole number, 0 or more, but is"):
+        model.metrics(WAVE, horizon=horizon)
+
+
+def test_whole_numbers_of_numpy(model):
+    one = model.forecast(WAVE, np.int64(3), paths=np.int32(7), seed=np.uint8(4), interval=np.float32(0.5))
+    other = model.forecast(WAVE, 3, paths=7, seed=4, interval=0.5)
+    np.testing.assert_array_equal(one.median, other.median)
+
+
+def test_series_of_pandas(model):
+    """A column and a table are each one series, and answer as their values do."""
+    pd = pytest.importorskip("pandas")
+    days = pd.date_range("2021-01-01", periods=60)
+    expected = model.forecast(WAVE, 3).median
+    for given in (pd.Series(WAVE, index=days), pd.DataFrame({"y": WAVE}, index=days), pd.Series(WAVE)):
+        again = ss.LanguageModel(**SMALL).fit(given, validation=given)
+        np.testing.assert_array_equal(
+            again.forecast(given, 3).median,
+            ss.LanguageModel(**SMALL).fit(WAVE, validation=WAVE).forecast(WAVE, 3).median,
+        )
+        np.testing.assert_array_equal(model.forecast(given, 3).median, expected)
+        assert model.score(given) == model.score(WAVE)
+        assert model.metrics(given, horizon=4) == model.metrics(WAVE, horizon=4)
+    two = ss.LanguageModel(**SMALL).fit(pd.DataFrame({"a": WAVE, "b": 2 * WAVE}))
+    assert two.forecast(np.stack([WAVE, 2 * WAVE], 1), 2).median.shape == (2, 2)
+    both = ss.LanguageModel(**SMALL).fit([pd.Series(WAVE), pd.Series(WAVE)])
+    assert both.score([WAVE, WAVE]) == both.score(WAVE)
+
+
+@pytest.mark.parametrize("zone", [None, "Europe/Berlin"])
+@pytest.mark.parametrize("step", ["h", "D", "W", "MS", "ME", "B", "QS", "15min"])
+def test_an_index_of_times_is_read(model, step, zone):
+    pd = pytest.importorskip("pandas")
+    series = pd.Series(WAVE, index=pd.date_range("2021-03-01", periods=60, freq=step, tz=zone))
+    expected = model.forecast(WAVE, 2).median
+    np.testing.assert_array_equal(model.forecast(series, 2).median, expected)
+    gap = series.drop(series.index[20:22])
+    for use in (model.score, ss.LanguageModel(**SMALL).fit, lambda given: model.forecast(given, 2)):
+        with pytest.raises(ss.SettingsError, match=r"1: its index: expected .* after .* \(step 20\).*: 2 rows are mis"):
+            use(gap)
+        with pytest.raises(ss.SettingsError, match="in order, but the newest row stands first"):
+            use(series[::-1])
+        with pytest.raises(ss.SettingsError, match=r"again.*sort_index.*asfreq.*to_numpy"):
+            use(pd.concat([series[:3], series[2:]]))
+    np.testing.assert_array_equal(model.forecast(gap.to_numpy(), 2).median.shape, (2, 1))
+
+
+def test_an_index_of_periods_is_read(model):
+    pd = pytest.importorskip("pandas")
+    series = pd.Series(WAVE, index=pd.period_range("2001-01", periods=60, freq="M"))
+    assert model.forecast(series, 2).median.shape == (2, 1)
+    with pytest.raises(ss.SettingsError, match=r"expected 2001-03 after 2001-02 \(step 2\).*got 2001-04: 1 row is"):
+        model.forecast(series.drop(series.index[2]), 2)
+
+
+def test_a_table_with_other_columns(model):
+    pd = pytest.importorskip("pandas")
+    table = pd.DataFrame({"ds": pd.date_range("2021-01-01", periods=60), "y": WAVE})
+    for use in (model.score, ss.LanguageModel(**SMALL).fit, lambda given: model.forecast(given, 2)):
+        with pytest.raises(ss.SettingsError, match=r"1 has columns that are not numbers: .ds.; .*set_index\(.ds.\)"):
+            use(table)
+
+
+@pytest.mark.parametrize("given", [np.array([]), [], 5, np.array([True, False]), [["a"], ["b"]], None])
+def test_neither_text_nor_numbers(given):
+    with pytest.raises(ss.SettingsError, match="one text, or series of numbers, is needed, got"):
+        ss.LanguageModel(**SMALL).fit(given)
+
+
+def test_numbers_too_small_to_standardise():
+    with pytest.raises(ss.SettingsError, match=r"too small to standardise: up to 6e-300; scale them"):
+        ss.LanguageModel(**SMALL).fit(WAVE * 1e-300)
+
+
+def test_constant_series_are_said(caplog):
+    with caplog.at_level(logging.WARNING):
+        ss.LanguageModel(**SMALL).fit(np.full(60, 5.0))
+        ss.LanguageModel(**SMALL, season=12).fit(np.arange(60.0))
+    assert caplog.messages == [
+        "nothing to learn: the numbers of the series never change",
+        "nothing to learn: the changes from one season to the next are all the same in the series",
+    ]
+    caplog.clear()
+    ss.LanguageModel(**SMALL).fit(np.stack([WAVE, np.full(60, 5.0)], 1))
+    assert caplog.messages == ["dimension 2 of the series never changes"]
