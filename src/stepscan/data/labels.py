@@ -100,7 +100,7 @@ def labelled_line(row: str, decision: str, path: str | Path, line: int) -> tuple
 def agreed(labels: Sequence[Any], known: Collection[Any], path: str | Path) -> list[Any]:
     """The labels of more data, spelt as those of a model where only case or decimals differ (`True` is `true`).
 
-    One that is no label of the model is kept, and logged.
+    One that is no label of the model is kept, and logged, unless none is: to score them is an error of its own.
     """
     known, spelt = set(known), {_folded(label): label for label in known}
     if len(spelt) < len(known):
@@ -110,7 +110,8 @@ def agreed(labels: Sequence[Any], known: Collection[Any], path: str | Path) -> l
     if other:
         shown = ", ".join(f"{a!r} as {b!r}" for a, b in sorted(other.items())[:3])
         logger.warning("%s: labels are spelt in another way and read %s", path, shown)
-    if new := sorted(strange - set(other)):
+    new = sorted(strange - set(other))
+    if new and set(new) != set(each_label(labels)):
         count = sum(label in new for label in each_label(labels))
         shown = ", ".join(map(repr, new[:3])) + (", …" if len(new) > 3 else "")
         said = f"{count} labels are" if count > 1 else "1 label is"
