@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import signal
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -78,6 +79,12 @@ class Interrupted(StepscanError):
 def place_of(path: object) -> str:
     """What messages call a file: its path, or standard input."""
     return "standard input" if str(path) == STANDARD else str(path)
+
+
+def signal_of(stop: BaseException) -> int:
+    """The number of the signal behind a KeyboardInterrupt, or behind the command line's SystemExit."""
+    code = stop.code if isinstance(stop, SystemExit) else None
+    return code - 128 if isinstance(code, int) and code > 128 else signal.SIGINT
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import shutil
 import stat
 import subprocess
 import sys
@@ -16,6 +18,7 @@ from torch import Tensor, nn
 from toy_tasks import FAST, neighbours, ordered
 
 import stepscan as ss
+from stepscan.estimators import files
 from stepscan.estimators.folder import check_savable
 from stepscan.registry import registered_classes
 from stepscan.runtime.settings import OF_A_RUN
@@ -85,6 +88,8 @@ def test_config(saved):
     gru = {"gru": {"input_size": 4, "hidden_size": 4}}
     embedding = {"vocabulary_size": size, "size": 4, "dropout": 0.0, "unknown_probability": 0.02, "unknown": 1}
     embedding["symbol_dropout"] = 0.0
+    hashed = ["labels.json", "metrics.jsonl", "model.safetensors", "tokenizer.json"]
+    hashes = {name: hashlib.sha256((folder / "classify" / name).read_bytes()).hexdigest() for name in hashed}
     assert config == {
         "format": "stepscan",
         "format_version": 1,
@@ -102,6 +107,7 @@ def test_config(saved):
                 "label_smoothing": 0.0,
             }
         },
+        "files": hashes,
     }
     built = ss.build(config["model"])
     weights = load_file(folder / "classify" / "model.safetensors")
@@ -304,3 +310,19 @@ def test_a_fresh_process_knows_all_kinds(tmp_path):
     code = f"import stepscan as ss; ss.LanguageModel.load({str(tmp_path / 'model')!r})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert "holds a Classifier, not a LanguageModel; use stepscan.load" in done.stderr
+
+
+def test_a_model_that_came_during_training_is_not_overwritten(saved, tmp_path, monkeypatch):
+    """By tools that know of no lock. Both models are kept, and the error says where this one is."""
+    (tmp_path / "train.csv").write_text("text,label\n" + "a b,x\nb a,y\n" * 8)
+    fit_on = files.fit_on
+
+    def slow(*given):
+        fit_on(*given)
+        shutil.copytree(saved[0] / "tag", tmp_path / "model", dirs_exist_ok=True)
+
+    monkeypatch.setattr(files, "fit_on", slow)
+    with pytest.raises(ss.StepscanError, match=r"another model was written to .*model during .* is in .*model-2"):
+        files.train("classify", [tmp_path / "train.csv"], tmp_path / "model", settings=TINY)
+    assert ss.load(tmp_path / "model-2").predict(["a b"]).shape == (1,)
+    assert ss.load(tmp_path / "model").task == "tag"

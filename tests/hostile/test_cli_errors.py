@@ -287,12 +287,37 @@ OUT = [
     ("this folder", ". --overwrite", ". is there already and is no model folder"),
     ("in no folder", "nowhere/out", "nowhere is not a folder, so out cannot be written into it; make it first"),
     ("in a file", "file/out", "file is not a folder, so out cannot be written into it; make it first"),
+    ("a web project", "webapp --overwrite", "webapp is there already and is no model folder; choose another name"),
+    (
+        "more than a model",
+        "trained --overwrite",
+        "trained/notes.txt is not a file of a model, and would be deleted with",
+    ),
+    (
+        "others' checkpoints",
+        "ours --overwrite",
+        "ours/checkpoints/best.pt is not a file of a model, and would be deleted",
+    ),
+    ("a loop of links", "loop", "loop cannot be written: "),
+    ("the root", "/", "/ is there already and is no model folder; choose another name"),
+    ("too long", "x" * 300, "cannot be written: File name too long"),
 ]
 
 
 @pytest.mark.parametrize(("out", "expected"), **table(OUT))
 def test_wrong_out(workplace, refuses, out, expected):
     """Known before any training: the data file here does not even exist."""
+    texts = {
+        "webapp/config.json": '{"name": "my web app"}',
+        "webapp/.git/HEAD": "ref",
+        "trained/config.json": '{"format": "stepscan"}',
+        "trained/notes.txt": "mine",
+        "ours/checkpoints/best.pt": "mine",
+    }
+    for name, text in texts.items():
+        (workplace / name).parent.mkdir(parents=True, exist_ok=True)
+        (workplace / name).write_text(text)
+    (workplace / "loop").symlink_to("loop")
     refuses(workplace, 1, [expected], "train", "classify", "--train", "reviews.csv", "--out", *shlex.split(out))
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -94,6 +96,57 @@ def test_interrupted_in_training(workplace, number):
     done = subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT)
     assert done.returncode == 1
     assert "out holds a training that was interrupted: go on with it (--resume), or start anew" in done.stderr
+
+
+def start(arguments):
+    """A training, once it has evaluated twice."""
+    command = [*COMMAND, "train", "classify", "--train", "reviews.csv", "--out", "out", *TINY, *arguments]
+    process = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=ENVIRONMENT,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    assert any("epoch  2" in line for line in iter(process.stderr.readline, ""))
+    return process
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_two_signals_say_what_is_kept(workplace, number):
+    """Before the first is answered, the second comes: at once, and still no word of "nothing was written"."""
+    process = start(["--checkpoint-every", "1h"])
+    process.send_signal(number)
+    process.send_signal(number)
+    time.sleep(0.01)
+    process.send_signal(number)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 128 + number
+    last = err.splitlines()[-1]
+    assert re.fullmatch(r"interrupted .*; .* (is|are) kept: go on with the same command and --resume", last), err
+    assert os.listdir(workplace / "out") == ["checkpoints"]
+    assert ".out.lock" not in os.listdir(workplace)
+
+
+def test_a_second_training_into_the_same_folder(workplace):
+    """Refused at once, while the first one goes on; killed, the first one's lock holds nobody up."""
+    first = start([])
+    second = [*COMMAND, "train", "classify", "--train", "reviews.csv", "--out", "out", *TINY[:5], "1", "--quiet"]
+    for more in ([], ["--resume"], ["--overwrite"]):
+        done = subprocess.run([*second, *more], capture_output=True, text=True, env=ENVIRONMENT)
+        assert done.returncode == 1
+        assert f"error: out is being written by process {first.pid} (training since" in done.stderr
+    compress = [*COMMAND, "compress", "model", "--out", "out", "--overwrite"]
+    shutil.copytree(Path(__file__).parents[1] / "golden" / "0.1.0" / "classify", workplace / "model")
+    done = subprocess.run(compress, capture_output=True, text=True, env=ENVIRONMENT)
+    assert (done.returncode, "being written by process" in done.stderr) == (1, True)
+    assert first.poll() is None
+    first.kill()
+    first.communicate()
+    done = subprocess.run([*second, "--overwrite"], capture_output=True, text=True, env=ENVIRONMENT)
+    assert done.returncode == 0, done.stderr
+    assert ".out.lock" not in os.listdir(workplace)
 
 
 def test_a_reader_that_goes_away(models, workplace):

@@ -268,3 +268,15 @@ def test_chromium_shows_it(cells, tmp_path, width, dark):
     drawn = np.abs(pixels[..., :3] - pixels[2, 2, :3]).max(axis=2) > 0.2
     assert 0.01 < drawn.mean() < 0.6
     assert not drawn[:, -4:].any()
+
+
+def test_a_report_replaces_reports_alone(tmp_path):
+    out = tmp_path / "report.html"
+    out.touch()
+    for _ in range(2):
+        inspection.report("elman", out)
+    assert "Made by stepscan inspect." in out.read_text()
+    out.write_text("<html>my thesis</html>")
+    with pytest.raises(ss.SettingsError, match=r"report.html is there already and is not a report of stepscan inspect"):
+        inspection.report("elman", out)
+    assert out.read_text() == "<html>my thesis</html>"

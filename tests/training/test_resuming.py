@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ from fake_task import SETTINGS, Line, Log, batches
 
 import stepscan as ss
 from stepscan.errors import SettingsError, StepscanError
+from stepscan.training import resuming
 from stepscan.training.checkpoints import Checkpoint, Checkpoints
 from stepscan.training.loop import Task, Trainer
 from stepscan.training.settings import TrainingSettings
@@ -79,6 +81,96 @@ def test_a_checkpoint_that_lacks_a_file(tmp_path, name):
     assert len(broken) == 1
 
 
+MANIFESTS = ["null", "[]", "3", '"a"', "{}", "{", "", "[" * 10_000, '{"state.json": 1, "tensors.safetensors": null}']
+
+
+@pytest.mark.parametrize("text", MANIFESTS)
+def test_a_manifest_of_another_kind_is_named_and_passed_over(tmp_path, text):
+    checkpoints = Checkpoints(tmp_path)
+    for step in (1, 2):
+        checkpoints.write(step, Checkpoint({"a": torch.tensor([float(step)])}, {"step": step}))
+    (tmp_path / "step-000000002" / "manifest.json").write_text(text)
+    found, broken = checkpoints.newest()
+    assert found.state == {"step": 1}
+    assert len(broken) == 1
+    assert "step-000000002 is broken and passed over: " in broken[0]
+
+
+def test_what_others_put_there_stays(tmp_path):
+    """`checkpoints="."` may be a folder full of somebody's work."""
+    others = ["work.tmp", "step-0-notes", "step-1", "step-000000001.old", "step-000000001.old.tmp", "step-x.tmp"]
+    others += ["step-000000009", "step-000000009.tmp"]  # our names, but not our files
+    for name in others:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "note.txt").write_text("mine")
+    checkpoints = Checkpoints(tmp_path)
+    assert not checkpoints
+    for step in range(1, 5):
+        checkpoints.write(step, Checkpoint({"a": torch.zeros(1)}, {"step": step}))
+    assert checkpoints.newest()[0].state == {"step": 4}
+    with pytest.raises(OSError, match="step-000000009"):
+        checkpoints.write(9, Checkpoint({"a": torch.zeros(1)}, {"step": 9}))
+    checkpoints.clear()
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(others)
+    assert all((tmp_path / name / "note.txt").read_text() == "mine" for name in others)
+
+
+def test_what_is_restored_is_no_view_of_the_file(tmp_path):
+    """A file that is mapped and then written in place would change weights, or end the process."""
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.write(1, Checkpoint({"a": torch.arange(4.0)}, {}))
+    found, _ = checkpoints.newest()
+    file = tmp_path / "step-000000001" / "tensors.safetensors"
+    file.write_bytes(bytes(file.stat().st_size))
+    assert found.tensors["a"].tolist() == [0, 1, 2, 3]
+
+
+def test_one_training_at_a_time(tmp_path, monkeypatch):
+    """The second `fit` into the same checkpoints is refused while the first runs, and may go on from it afterwards."""
+    refused = []
+    first = trainer(tmp_path / "kept")
+    evaluate = first.task.evaluate
+
+    def during():
+        def second():
+            with pytest.raises(StepscanError, match=r"kept is being written by process \d+ \(training since"):
+                trainer(tmp_path / "kept", resume=True).run()
+            refused.append(1)
+
+        thread = threading.Thread(target=second)
+        thread.start()
+        thread.join()
+        return evaluate()
+
+    first.task.evaluate = during
+    first.run()
+    assert len(refused) == 3
+    assert not any(path.name == ".lock" for path in (tmp_path / "kept").iterdir())
+    trainer(tmp_path / "kept", resume=True).run()
+
+
+def test_a_training_that_fails_before_its_first_checkpoint_leaves_nothing(tmp_path):
+    one = trainer(tmp_path / "a" / "kept")
+    one.task.batches = lambda epoch: [][1]
+    with pytest.raises(IndexError):
+        one.run()
+    assert not (tmp_path / "a" / "kept").exists()
+
+
+def test_other_circumstances_are_said(tmp_path, monkeypatch, caplog):
+    trainer(tmp_path, epochs=1).run()
+    trainer(tmp_path, epochs=2, resume=True).run()
+    assert not caplog.records
+    then = resuming.circumstances()
+    monkeypatch.setattr(resuming, "circumstances", lambda: {**then, "threads": 77, "instruction set": "abacus"})
+    trainer(tmp_path, epochs=3, resume=True).run()
+    said = [record.getMessage() for record in caplog.records]
+    changed = f"threads 77 (before: {then['threads']}), instruction set abacus (before: {then['instruction set']})"
+    what = "the weights will differ from those of an uninterrupted training in their last bits"
+    assert said == [f"resuming with {changed}: {what}"]
+    assert caplog.records[0].levelname == "WARNING"
+
+
 def test_two_are_kept_and_nothing_else(tmp_path):
     checkpoints = Checkpoints(tmp_path)
     (tmp_path / "step-000000001.tmp").mkdir()
@@ -87,20 +179,6 @@ def test_two_are_kept_and_nothing_else(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["step-000000004", "step-000000005"]
     manifest = json.loads((tmp_path / "step-000000005" / "manifest.json").read_text())
     assert sorted(manifest) == ["state.json", "tensors.safetensors"]
-
-
-def test_what_others_put_there_stays(tmp_path):
-    others = ["work.tmp", "step-0-notes", "step-1", "step-000000001.old", "step-000000001.old.tmp", "step-x.tmp"]
-    for name in others:
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "note.txt").write_text("mine")
-    checkpoints = Checkpoints(tmp_path)
-    assert not checkpoints
-    for step in range(1, 5):
-        checkpoints.write(step, Checkpoint({"a": torch.zeros(1)}, {}))
-    checkpoints.clear()
-    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(others)
-    assert all((tmp_path / name / "note.txt").read_text() == "mine" for name in others)
 
 
 def test_another_training_is_refused(tmp_path):

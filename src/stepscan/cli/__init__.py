@@ -7,7 +7,9 @@ import errno
 import io
 import logging
 import os
+import signal
 import sys
+import threading
 import warnings
 
 from stepscan.cli import inspecting, measuring, reproducing, shipping, training, use  # noqa: F401  # each command enters itself
@@ -26,11 +28,15 @@ def main() -> None:
     """Run the command line. Exit codes: 0 done, 1 an error in words, 2 wrong usage, 130 interrupted."""
     _open_closed()
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(encoding="utf-8", errors="strict")
+        # What is not UTF-8 is found, and said, where the texts are checked; in names of files it becomes an escape.
+        sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")
     warnings.showwarning = lambda message, *_, **__: say("[bold yellow]warning:[/bold yellow]", message)
     log = logging.getLogger("stepscan")
     log.handlers = [Notes()]
     log.setLevel(logging.INFO)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_DFL and threading.current_thread() is threading.main_thread():
+            signal.signal(number, _end)
     try:
         try:
             with enough_memory("this", "use shorter texts, smaller settings, or a machine with more memory"):
@@ -53,7 +59,7 @@ def main() -> None:
         _give_up_output()
         sys.exit(1)
     except SystemExit as end:
-        if end.code == 130:  # typer's, for an interrupt
+        if end.code in (130, *(128 + number for number in (signal.SIGTERM, signal.SIGHUP))):  # 130: typer's
             print("interrupted; nothing was written", file=sys.stderr)
         raise
 
@@ -80,3 +86,8 @@ def _give_up_output() -> None:
     """Have what standard output still holds go nowhere: at the end it would fail once more, with a traceback."""
     with contextlib.suppress(OSError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _end(number: int, frame: object) -> None:
+    """End as after an error, so that what is half written is removed."""
+    sys.exit(128 + number)

@@ -12,9 +12,6 @@ from stepscan.data.lines import write_lines
 from stepscan.data.tokenizer_file import tokenizer_of_text
 from stepscan.data.vocabulary import SPECIAL, build_tokenizer, normaliser
 from stepscan.errors import ModelFormatError, SettingsError, StepscanError
-from stepscan.runtime.untrusted import read_text
-
-_LARGEST = 2**28  # bytes of a file
 
 
 @contextmanager
@@ -85,7 +82,10 @@ class TextTokenizer:
     @classmethod
     def load(cls, path: str | Path) -> TextTokenizer:
         """Read what `save` wrote; a missing or broken file is a ModelFormatError."""
-        return cls.parse(read_text(Path(path), _LARGEST), path)
+        try:
+            return cls.parse(Path(path).read_text("utf-8"), path)
+        except (OSError, UnicodeDecodeError) as error:
+            raise ModelFormatError(f"{path}: expected a tokenizer, but: {error}.") from None
 
     @classmethod
     def parse(cls, text: str, path: str | Path) -> TextTokenizer:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import statistics
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,12 +14,14 @@ from rich.table import Table
 
 from stepscan.data.lines import write_lines
 from stepscan.data.reading import Files, Reading
-from stepscan.errors import Interrupted, SettingsError, StepscanError, nearest
+from stepscan.errors import Interrupted, SettingsError, StepscanError, nearest, signal_of
 from stepscan.estimators.architecture import cell_names
 from stepscan.estimators.base import Estimator
 from stepscan.estimators.curves import check_drawing, draw
 from stepscan.estimators.files import fit_on, make_estimator, read_for
 from stepscan.json_text import json_text
+from stepscan.runtime.lock import TRAINING
+from stepscan.runtime.placing import writing
 from stepscan.training.loop import Task
 from stepscan.training.settings import TrainingSettings
 
@@ -75,32 +76,37 @@ def compare(
     _check(cells, equal, settings)
     check_drawing()
     folder = _new_folder(out)
-    shared = dict(settings)
-    if equal == "time":
-        shared |= {"epochs": _MANY, "patience": _MANY}
-    first = make_estimator(task, {**shared, "cell": cells[0]})
-    examples, validation = read_for(first, train_files, valid_files, reading)
-    if task == "generate":
-        shared["step"] = first.step
-    template = _untrained(first, examples, validation, train_files)
-    contenders = list(_contenders(template, cells, equal))
-    rows: list[dict[str, Any]] = []
-    try:
-        for contender in contenders:
-            note(f"{contender.cell}: hidden size {contender.hidden_size}, {contender.parameters:,} parameters")
-            estimator = make_estimator(task, {**shared, "cell": contender.cell, "hidden_size": contender.hidden_size})
-            fit_on(estimator, examples, validation, train_files)
-            folder.mkdir(exist_ok=True)
-            estimator.save(folder / contender.cell)
-            rows.append(_row(contender, estimator.history_))
-            write_lines(folder / "comparison.json", json_text(rows, indent=1).split("\n"))
-            draw(rows, folder / "curves.png", f"{task}, equal {equal}")
-    except KeyboardInterrupt:
-        if not rows:
-            raise
-        ended = ", ".join(row["cell"] for row in rows)
-        raise Interrupted(f"interrupted; {out} holds the cells that had ended: {ended}", signal.SIGINT) from None
-    return rows
+    with writing(folder, TRAINING):
+        shared = dict(settings)
+        if equal == "time":
+            shared |= {"epochs": _MANY, "patience": _MANY}
+        first = make_estimator(task, {**shared, "cell": cells[0]})
+        examples, validation = read_for(first, train_files, valid_files, reading)
+        if task == "generate":
+            shared["step"] = first.step
+        template = _untrained(first, examples, validation, train_files)
+        contenders = list(_contenders(template, cells, equal))
+        rows: list[dict[str, Any]] = []
+        try:
+            for contender in contenders:
+                note(f"{contender.cell}: hidden size {contender.hidden_size}, {contender.parameters:,} parameters")
+                estimator = make_estimator(
+                    task, {**shared, "cell": contender.cell, "hidden_size": contender.hidden_size}
+                )
+                fit_on(estimator, examples, validation, train_files)
+                folder.mkdir(exist_ok=True)
+                estimator.save(folder / contender.cell)
+                rows.append(_row(contender, estimator.history_))
+                write_lines(folder / "comparison.json", json_text(rows, indent=1).split("\n"))
+                draw(rows, folder / "curves.png", f"{task}, equal {equal}")
+        except (KeyboardInterrupt, SystemExit) as stop:
+            if not rows:
+                raise
+            ended = ", ".join(row["cell"] for row in rows)
+            raise Interrupted(
+                f"interrupted; {folder} holds the cells that had ended: {ended}", signal_of(stop)
+            ) from None
+        return rows
 
 
 def show(rows: Sequence[Mapping[str, Any]], console: Console) -> None:

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
+import itertools
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from stepscan.data.reading import Files, Reading, read_examples, read_validation
-from stepscan.errors import DataError, SettingsError, StepscanError, nearest
+from stepscan.errors import DataError, Interrupted, SettingsError, StepscanError, nearest, signal_of
 from stepscan.estimators.base import ESTIMATORS, Estimator
 from stepscan.estimators.classifier import Classifier
 from stepscan.estimators.ensemble import average, ensemble
 from stepscan.estimators.language_model import LanguageModel
 from stepscan.estimators.loading import load
 from stepscan.runtime.files import reading_for, skipped
-from stepscan.runtime.placing import CHECKPOINTS, check_free, tidy
+from stepscan.runtime.lock import TRAINING
+from stepscan.runtime.ownership import CHECKPOINTS
+from stepscan.runtime.placing import check_free, identity, writing
 from stepscan.training.checkpoints import Checkpoints
 
 
@@ -46,15 +50,14 @@ def train(
     Returns:
         task, folder, seconds, parameters, epochs, and the best validation scores.
     """
-    checkpoints = _start(Path(out), overwrite=overwrite, resume=resume)
-    started = time.perf_counter()
-    estimator = make_estimator(task, {**settings, "checkpoints": checkpoints, "resume": resume})
-    examples, validation = read_for(estimator, train_files, valid_files, reading)
-    fit_on(estimator, examples, validation, train_files)
-    try:
-        estimator.save(out, overwrite=True)
-    except StepscanError as error:
-        raise StepscanError(f"{error}; the training is kept: mend that, then the same command and --resume") from error
+    started, checkpoints = time.perf_counter(), Checkpoints(Path(out) / CHECKPOINTS)
+    with writing(out, TRAINING), _interruptible(checkpoints):
+        _start(Path(out), checkpoints, overwrite=overwrite, resume=resume)
+        replaced = identity(out)
+        estimator = make_estimator(task, {**settings, "checkpoints": checkpoints.folder, "resume": resume})
+        examples, validation = read_for(estimator, train_files, valid_files, reading)
+        fit_on(estimator, examples, validation, train_files)
+        _save(estimator, Path(out), replaced)
     best = [row for row in estimator.history_ if row["best"]][-1]
     return {
         "task": task,
@@ -67,10 +70,8 @@ def train(
     }
 
 
-def _start(out: Path, *, overwrite: bool, resume: bool) -> Path:
-    """Whether training may write to `out`, and where its checkpoints go."""
-    tidy(out)
-    checkpoints = Checkpoints(out / CHECKPOINTS)
+def _start(out: Path, checkpoints: Checkpoints, *, overwrite: bool, resume: bool) -> None:
+    """Raise unless training may write to `out`, and remove the checkpoints of another."""
     if resume and not checkpoints and (out / "config.json").is_file():
         raise StepscanError(
             f"the training of {out} has ended: there is nothing to go on with. Start anew with --overwrite, "
@@ -83,7 +84,30 @@ def _start(out: Path, *, overwrite: bool, resume: bool) -> Path:
     check_free(out, overwrite=overwrite or resume)
     if not resume:
         checkpoints.clear()
-    return checkpoints.folder
+
+
+def _save(estimator: Estimator, out: Path, replaced: Any) -> None:
+    """Save the model over the one that was there when training began; over another, that came meanwhile, never."""
+    if identity(out) != replaced:
+        other = next(path for n in itertools.count(2) if not (path := out.with_name(f"{out.name}-{n}")).exists())
+        estimator.save(other)
+        raise StepscanError(f"another model was written to {out} during this training, whose model is in {other}")
+    try:
+        estimator.save(out, overwrite=True)
+    except StepscanError as error:
+        raise StepscanError(f"{error}; the training is kept: mend that, then the same command and --resume") from error
+
+
+@contextlib.contextmanager
+def _interruptible(checkpoints: Checkpoints) -> Iterator[None]:
+    """An interrupt outside of the training loop (while data are read, or the model is written) says what is kept."""
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit) as stop:
+        if not checkpoints:
+            raise
+        advice = "the checkpoints are kept: go on with the same command and --resume"
+        raise Interrupted(f"interrupted; {advice}", signal_of(stop)) from None
 
 
 def make_estimator(task: str, settings: Mapping[str, Any]) -> Estimator:

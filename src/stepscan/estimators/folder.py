@@ -1,12 +1,12 @@
 """A model folder: plain files, no pickle, written whole or not at all.
 
-config.json          task, settings and the model as a nested description
+config.json          task, settings, the model as a nested description, and the SHA-256 of the files below
 model.safetensors    weights
 tokenizer.json       Hugging Face tokenizers; beside it characters.json where words are spelled, and
                      source_tokenizer.json where a translator reads other symbols than it writes
 labels.json          where there are labels
 metrics.jsonl        the training curve, one row an evaluation
-README.md            a model card
+README.md            a model card (without SHA-256: yours to edit)
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from __future__ import annotations
 import contextlib
 import json
 import math
-import os
 import sys
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -35,7 +34,7 @@ from stepscan.patterns.encoder import Encoder
 from stepscan.patterns.transducer import Transducer
 from stepscan.registry import build, describe
 from stepscan.runtime import folder as runtime_folder
-from stepscan.runtime.configuration import FORMAT, FORMAT_VERSION
+from stepscan.runtime.configuration import FORMAT, FORMAT_VERSION, write_config
 from stepscan.runtime.folder import Needs, expanded
 from stepscan.runtime.outline import Tensor, shown
 from stepscan.runtime.placing import write_whole
@@ -150,8 +149,6 @@ def _tokenizer_of(model: nn.Module, name: str) -> str:
 
 
 def _write_files(path: Path, folder: ModelFolder) -> None:
-    config = json_text(_config(folder), indent=2, default=os.fspath)
-    (path / "config.json").write_text(config + "\n", "utf-8")
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in folder.model.state_dict().items()}
     save_file(tensors, path / "model.safetensors")
     for name, tokenizer in folder.tokenizers.items():
@@ -160,6 +157,7 @@ def _write_files(path: Path, folder: ModelFolder) -> None:
         (path / "labels.json").write_text(json_text(folder.labels, indent=1) + "\n", "utf-8")
     (path / "metrics.jsonl").write_text("".join(json_text(row) + "\n" for row in folder.history), "utf-8")
     (path / "README.md").write_text(model_card(folder.task, folder.settings, folder.model, folder.history), "utf-8")
+    write_config(path, _config(folder))
 
 
 def _config(folder: ModelFolder) -> dict[str, Any]:

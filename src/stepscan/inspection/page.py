@@ -12,6 +12,7 @@ from stepscan.inspection.drawing import swatch
 from stepscan.inspection.escaping import escape
 from stepscan.inspection.frame import DARK, LIGHT, STYLE, superscript
 
+MADE_BY = "Made by stepscan inspect."  # what a report is known by
 _CSS = f"""
 :root {{ color-scheme: light dark; {LIGHT} }}
 @media (prefers-color-scheme: dark) {{ :root {{ {DARK} }} }}
@@ -65,7 +66,7 @@ def page(title: str, summary: str, about: str, sections: Sequence[Section]) -> s
         f"<title>{escape(title)}</title><style>{_CSS}</style></head>\n"
         f'<body><main><h1>{escape(title)}</h1><p class="summary">{escape(summary)}</p>'
         f'<p class="about">{escape(about)}</p>{body}'
-        "<footer><p>Made by stepscan inspect. This file holds everything that it shows.</p></footer>"
+        f"<footer><p>{MADE_BY} This file holds everything that it shows.</p></footer>"
         "</main></body></html>\n"
     )
 

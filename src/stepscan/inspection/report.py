@@ -13,7 +13,7 @@ from stepscan.contract import Layer
 from stepscan.data.lines import write_lines
 from stepscan.errors import SettingsError
 from stepscan.inspection.examination import Examination, PartFigures, examine
-from stepscan.inspection.page import page, written
+from stepscan.inspection.page import MADE_BY, page, written
 from stepscan.inspection.sections import sections
 from stepscan.inspection.subject import Subject, of_cells, of_estimator, of_layer
 from stepscan.runtime.examples import checked_texts
@@ -44,9 +44,12 @@ def report(
         The numbers; `stepscan.inspection.as_json` makes plain data of them.
 
     Raises:
-        SettingsError: there is nothing in it that has a state, or what was given does not go together.
+        SettingsError: there is nothing in it that has a state, what was given does not go together, or `out` is a file
+            that is not a report.
         OSError: `out` cannot be written.
     """
+    if out is not None:
+        _check_free(Path(out))
     found = examine(_subject(subject, text, inputs, seed), seed=seed)
     if not found.parts:
         raise SettingsError(
@@ -56,6 +59,12 @@ def report(
     if out is not None:
         write_lines(out, as_html(found).split("\n"))
     return found
+
+
+def _check_free(out: Path) -> None:
+    """Raise if the report would replace a file that is not a report."""
+    if out.is_file() and (text := out.read_bytes()) and MADE_BY.encode() not in text:
+        raise SettingsError(f"{out} is there already and is not a report of stepscan inspect; choose another name")
 
 
 def as_html(found: Examination) -> str:

@@ -6,18 +6,17 @@ scale a row. Vectors (biases, gains) and what a CRF knows stay as they are.
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from stepscan.errors import SettingsError, nearest
-from stepscan.json_text import json_text
-from stepscan.runtime.configuration import read_config
-from stepscan.runtime.folder import read_folder
+from stepscan.errors import ModelFormatError, SettingsError, nearest
+from stepscan.runtime.configuration import CARD, CONFIG, FILES, LARGEST, WEIGHTS, read_config, write_config
+from stepscan.runtime.folder import read_snapshot
 from stepscan.runtime.layers import Array
-from stepscan.runtime.placing import write_whole
+from stepscan.runtime.placing import check_free, write_whole
+from stepscan.runtime.snapshot import Snapshot, read_at_once
 from stepscan.runtime.tensor_file import write_tensors
 
 SMALLER = ("bfloat16", "int8")
@@ -40,21 +39,41 @@ def compress(path: str | Path, weights: str, out: str | Path, *, overwrite: bool
     """
     if weights not in SMALLER:
         raise SettingsError(f"weights may be made {' or '.join(SMALLER)}, got {weights!r}.{nearest(weights, SMALLER)}")
-    path, folder = Path(path), read_folder(path)
-    if folder.weights != "float32":
-        raise SettingsError(f"{path} is {folder.weights} already; compress the folder that it was made of")
+    check_free(out, overwrite=overwrite)
+    path = Path(path)
+    _check_links(path)
+    config, files, tensors = read_at_once(path, _read)
+    if config.get("weights", "float32") != "float32":
+        raise SettingsError(f"{path} is {config['weights']} already; compress the folder that it was made of")
 
     def write(place: Path) -> None:
-        for file in path.iterdir():
-            if file.is_file() and file.name not in ("config.json", "model.safetensors"):
-                shutil.copyfile(file, place / file.name)
-        config = read_config(path) | {"weights": weights}
-        (place / "config.json").write_text(json_text(config, indent=2) + "\n", "utf-8")
-        write_tensors(place / "model.safetensors", smaller(folder.tensors, weights))
+        for name, content in files.items():
+            if name not in (CONFIG, WEIGHTS):
+                (place / name).write_bytes(content)
+        write_tensors(place / WEIGHTS, smaller(tensors, weights))
+        write_config(place, config | {"weights": weights})
 
     write_whole(out, write, overwrite=overwrite)
-    before, after = ((folder / "model.safetensors").stat().st_size for folder in (path, Path(out)))
-    return {"weights": weights, "before": before, "after": after}
+    return {"weights": weights, "before": len(files[WEIGHTS]), "after": (Path(out) / WEIGHTS).stat().st_size}
+
+
+def _read(folder: Snapshot) -> tuple[dict[str, Any], dict[str, Any], dict[str, Array]]:
+    """The configuration, all known files, and the tensors of a model."""
+    tensors = read_snapshot(folder).tensors
+    if folder.has(CARD):
+        folder.text(CARD, LARGEST)
+    return read_config(folder), folder.files, tensors
+
+
+def _check_links(path: Path) -> None:
+    """Raise if a file lies elsewhere: what is made to be given away shall hold nothing that its maker does not see."""
+    for name in FILES:
+        target = (path / name).resolve()
+        if (path / name).is_symlink() and target.parent != path.resolve():
+            raise ModelFormatError(
+                f"{path / name} is a link to {target}, outside of the model folder, and its content would be copied "
+                f"into the new one. Where that is meant, copy the folder with its content first: cp -rL {path} COPY"
+            )
 
 
 def smaller(tensors: dict[str, Array], weights: str) -> dict[str, Array]:

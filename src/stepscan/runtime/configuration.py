@@ -2,45 +2,52 @@
 
 from __future__ import annotations
 
+import json
+import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from stepscan.errors import ModelFormatError, nearest
 from stepscan.runtime.outline import shown
 from stepscan.runtime.schemes import Scheme
+from stepscan.runtime.snapshot import Snapshot, digest
 from stepscan.runtime.tensor_file import SMALLER
-from stepscan.runtime.untrusted import read_json
 
 FORMAT = "stepscan"
 FORMAT_VERSION = 1
-WEIGHTS = tuple(SMALLER)  # what they may be kept in
+CONFIG, WEIGHTS, CURVE, CARD = "config.json", "model.safetensors", "metrics.jsonl", "README.md"
+FILES = (  # all that a model folder may hold
+    *(CONFIG, WEIGHTS, "tokenizer.json", "source_tokenizer.json", "characters.json", "labels.json"),
+    *(CURVE, CARD),
+)
 _KINDS = {"stepscan_version": str, "task": str, "settings": dict, "model": dict}
-_LARGEST = 2**24  # bytes
+LARGEST = 2**28  # bytes, of any file but the configuration and the weights
+_LARGEST_CONFIG = 2**24
 
 
-def read_config(folder: Path) -> dict[str, Any]:
+def read_config(folder: Snapshot) -> dict[str, Any]:
     """What `config.json` of a model folder holds; what its `model` describes is not looked at.
 
     Raises:
-        ModelFormatError: the folder is none, or the file is missing, broken or of another version.
+        ModelFormatError: the file is missing, broken or of another version.
     """
-    path = folder / "config.json"
-    try:
-        if not folder.is_dir():
-            what = "is a file, not a model folder" if folder.exists() else "does not exist"
-            raise ModelFormatError(
-                f"{folder} {what}; a model folder is what `stepscan train … --out {folder.name}` writes"
-            )
-        if not path.is_file():
-            raise ModelFormatError(f"{folder} is no model folder: it has no config.json")
-    except OSError as error:
-        raise ModelFormatError(f"{folder} cannot be read: {error.strerror}") from None
-    config = read_json(path, _LARGEST)
+    path = folder.path / CONFIG
+    if not folder.has(CONFIG):
+        raise ModelFormatError(f"{folder.path} is no model folder: it has no config.json")
+    config = folder.json(CONFIG, _LARGEST_CONFIG)
     if not isinstance(config, dict):
         raise ModelFormatError(f"{path}: expected an object, got {shown(config)}")
-    _check_version(folder, path, config)
+    _check_version(folder.path, path, config)
     _check_keys(path, config)
     return config
+
+
+def write_config(folder: Path, config: Mapping[str, Any]) -> None:
+    """Write `config.json`, last, with the SHA-256 of all other files that are there but the model card."""
+    hashes = {path.name: digest(path) for path in sorted(folder.iterdir()) if path.name not in (CONFIG, CARD)}
+    text = json.dumps({**config, "files": hashes}, ensure_ascii=False, indent=2, default=os.fspath)
+    (folder / CONFIG).write_text(text + "\n", "utf-8")
 
 
 def _check_version(folder: Path, path: Path, config: dict[str, Any]) -> None:
@@ -63,10 +70,13 @@ def _check_keys(path: Path, config: dict[str, Any]) -> None:
     for key, kind in _KINDS.items():
         if not isinstance(config.get(key), kind):
             raise ModelFormatError(f"{path}: {key}: expected {kinds[kind]}, got {_got(config, key)}")
-    if (weights := config.get("weights", "float32")) not in WEIGHTS:
-        raise ModelFormatError(f"{path}: weights: expected {', '.join(WEIGHTS)}, got {shown(weights)}")
+    if (weights := config.get("weights", "float32")) not in tuple(SMALLER):
+        raise ModelFormatError(f"{path}: weights: expected {', '.join(SMALLER)}, got {shown(weights)}")
+    files = config.get("files", {})
+    if not isinstance(files, dict) or not all(isinstance(one, str) for one in files.values()):
+        raise ModelFormatError(f"{path}: files: expected an object of SHA-256 by file name, got {shown(files)}")
     _check_scheme(path, config)
-    known = ("format", "format_version", *_KINDS, "weights", "scheme")
+    known = ("format", "format_version", *_KINDS, "weights", "scheme", "files")
     for key in config:
         if key not in known:
             raise ModelFormatError(f"{path}: {shown(key)} is no key of a model's configuration.{nearest(key, known)}")

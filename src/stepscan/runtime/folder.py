@@ -17,13 +17,14 @@ import numpy as np
 
 from stepscan.data.lines import split_lines
 from stepscan.errors import ModelFormatError, SettingsError, UnsupportedLayer
-from stepscan.runtime.configuration import read_config
+from stepscan.runtime.configuration import CONFIG, CURVE, LARGEST, WEIGHTS, read_config
 from stepscan.runtime.examples import label_kind, label_problem
 from stepscan.runtime.outline import PatternOutline, Tensors, outline, shown
 from stepscan.runtime.schemes import Scheme, of_labels
 from stepscan.runtime.settings import SETTINGS, of_the_model
+from stepscan.runtime.snapshot import Snapshot, read_at_once
 from stepscan.runtime.tensor_file import expanded, read_tensors
-from stepscan.runtime.untrusted import parsed, read_json, read_text
+from stepscan.runtime.untrusted import parsed
 
 if TYPE_CHECKING:
     from stepscan.data.tokenizers import TextTokenizer
@@ -36,7 +37,6 @@ _PATTERNS = {
     "tag": ("transducer", "crf_transducer"),
     "translate": ("conditioned_generator",),
 }
-_LARGEST = 2**28  # bytes, of any file but the configuration and the weights
 
 
 class Needs(NamedTuple):
@@ -53,27 +53,34 @@ class Needs(NamedTuple):
 class RuntimeFolder:
     """What a model folder holds, checked."""
 
-    path: Path
+    snapshot: Snapshot  # the files' bytes
     task: str
     settings: dict[str, Any]
     model: dict[str, Any]  # the description
     weights: str  # "float32", "bfloat16" or "int8"
-    tensors: dict[str, np.ndarray]  # read-only views of the file; bfloat16 as uint16, int8 beside NAME.scale
+    tensors: dict[str, np.ndarray]  # read-only views of the file's bytes; bfloat16 as uint16, int8 beside NAME.scale
     tokenizers: dict[str, TextTokenizer]  # file name without `.json` → tokenizer
     labels: list[Any] | None  # strings, or whole numbers
-    scheme: Scheme | None = None  # of a tagger whose tags mark spans
+    scheme: Scheme | None  # of a tagger whose tags mark spans
+    hashes: dict[str, str]  # SHA-256 of the files by name, as config.json records it
+
+    @property
+    def path(self) -> Path:
+        return self.snapshot.path
 
     @cached_property
     def history(self) -> list[dict[str, Any]]:
-        """The training curve, one row an evaluation; read when first asked for.
+        """The training curve, one row an evaluation; parsed when first asked for.
 
         Raises:
-            ModelFormatError: `metrics.jsonl` is missing or broken.
+            ModelFormatError: `metrics.jsonl` is missing, broken, or of another model.
         """
-        path = self.path / "metrics.jsonl"
-        rows = [parsed(line, path, finite=False) for line in split_lines(read_text(path, _LARGEST))]
+        path = self.path / CURVE
+        text = self.snapshot.text(CURVE, LARGEST)
+        rows = [parsed(line, path, finite=False) for line in split_lines(text)]
         if not all(isinstance(row, dict) and {"seconds", "best"} <= set(row) for row in rows):
             raise ModelFormatError(f"{path}: expected a JSON object with seconds and best on each line")
+        self.snapshot.check_whole(self.hashes, [CURVE])
         return rows
 
 
@@ -101,16 +108,27 @@ def read_folder(path: str | Path, needs: Callable[[Any], Needs] = needs) -> Runt
         UnsupportedLayer: the model has a part that is not built in, so that only PyTorch can tell.
         ModelFormatError: the folder is none, or one of its files is missing, broken or of another version.
     """
-    path = Path(path)
-    config = read_config(path)
-    needed = _needed(path / "config.json", config, needs)
-    settings = _settings(path / "config.json", config)
-    weights = config.get("weights", "float32")
-    tensors = read_tensors(path / "model.safetensors", needed.tensors, weights)
-    tokenizers = {name: _read_tokenizer(path / f"{name}.json", size) for name, size in needed.vocabularies.items()}
-    labels = None if needed.labels is None else _read_labels(path / "labels.json", needed.labels)
+    return read_at_once(Path(path), lambda folder: read_snapshot(folder, needs))
+
+
+def read_snapshot(folder: Snapshot, needs: Callable[[Any], Needs] = needs) -> RuntimeFolder:
+    """As `read_folder`, of files that may have been read already."""
+    config = read_config(folder)
+    needed = _needed(folder.path / CONFIG, config, needs)
+    settings = _settings(folder.path / CONFIG, config)
+    weights, hashes = config.get("weights", "float32"), config.get("files", {})
+    tensors = read_tensors(folder, WEIGHTS, needed.tensors, weights)
+    tokenizers = {name: _read_tokenizer(folder, f"{name}.json", size) for name, size in needed.vocabularies.items()}
+    labels = None if needed.labels is None else _read_labels(folder, "labels.json", needed.labels)
+    folder.check_whole(hashes, folder.files.keys() - {CONFIG, CURVE})
+    try:
+        folder.text(CURVE, LARGEST)
+    except ModelFormatError as error:  # who only uses a model does not need it
+        if not folder.is_current:
+            raise
+        folder.faults[CURVE] = str(error)
     return RuntimeFolder(
-        path,
+        folder,
         config["task"],
         settings,
         config["model"],
@@ -119,6 +137,7 @@ def read_folder(path: str | Path, needs: Callable[[Any], Needs] = needs) -> Runt
         tokenizers,
         labels,
         _scheme(config, labels or []),
+        hashes,
     )
 
 
@@ -163,10 +182,11 @@ def _check_agreement(path: Path, config: dict[str, Any], found: Needs) -> None:
 # The other files ------------------------------------------------------------------------------------------------------
 
 
-def _read_tokenizer(path: Path, size: int) -> TextTokenizer:
+def _read_tokenizer(folder: Snapshot, name: str, size: int) -> TextTokenizer:
     from stepscan.data.tokenizers import TextTokenizer  # a model of numbers does without
 
-    tokenizer = TextTokenizer.load(path)
+    path = folder.path / name
+    tokenizer = TextTokenizer.parse(folder.text(name, LARGEST), path)
     if len(tokenizer) != size:
         raise ModelFormatError(
             f"{path} is not of this model: it has {len(tokenizer)} symbols, but config.json has an embedding of {size}"
@@ -182,8 +202,8 @@ def _scheme(config: dict[str, Any], labels: list[Any]) -> Scheme | None:
     return config["scheme"] and Scheme.of(config["scheme"])
 
 
-def _read_labels(path: Path, count: int) -> list[Any]:
-    labels = read_json(path, _LARGEST)
+def _read_labels(folder: Snapshot, name: str, count: int) -> list[Any]:
+    path, labels = folder.path / name, folder.json(name, LARGEST)
     if not isinstance(labels, list) or len(labels) != count:
         raise ModelFormatError(f"{path}: expected a list of {count} labels, as in config.json, got {_counted(labels)}")
     kinds = {label_kind(label) for label in labels}

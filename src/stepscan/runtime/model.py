@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from stepscan.errors import ModelFormatError, SettingsError, nearest
-from stepscan.runtime.folder import RuntimeFolder, expanded, read_folder
+from stepscan.runtime.folder import RuntimeFolder, expanded, read_folder, read_snapshot
 from stepscan.runtime.layers import Options
 from stepscan.runtime.networks.building import build_network
 from stepscan.runtime.schemes import Scheme
+from stepscan.runtime.snapshot import Snapshot
 
 if TYPE_CHECKING:
     from stepscan.data.tokenizers import TextTokenizer
@@ -118,6 +119,14 @@ class RuntimeModel(Using):
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self.path)!r}, weights={self.weights!r}, threads={self.threads})"
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """The bytes of the folder, which may be gone when the pickle is read, and what was set since."""
+        used = {field.name: getattr(self, field.name) for field in fields(self) if field.name not in _OF_THE_FOLDER}
+        return _restored, (self.folder.snapshot, self.weights, self.threads), used
+
+
+_OF_THE_FOLDER = ("folder", "network_", "tokenizers_", "labels_", "scheme_")
+
 
 def load_model(path: str | Path, weights: str | None = None, threads: int = 1) -> Any:
     """Whichever runtime model a model folder holds; see `stepscan.runtime.load`.
@@ -129,10 +138,17 @@ def load_model(path: str | Path, weights: str | None = None, threads: int = 1) -
     """
     if not 1 <= threads <= MOST_THREADS:
         raise SettingsError(f"threads must be 1 to {MOST_THREADS:,}, but is {threads}")
-    folder = read_folder(path)
+    return _model(read_folder(path), weights, threads)
+
+
+def _restored(snapshot: Snapshot, weights: str, threads: int) -> Any:
+    return _model(read_snapshot(snapshot), weights, threads)
+
+
+def _model(folder: RuntimeFolder, weights: str | None, threads: int) -> Any:
     options = Options(weights or folder.weights, threads)
-    kind = _kind(Path(path), folder.task)
-    check_inputs(path, folder.task, folder.model)
+    kind = _kind(folder.path, folder.task)
+    check_inputs(folder.path, folder.task, folder.model)
     return kind(
         folder=folder,
         network_=build_network(folder.model, expanded(folder.tensors), options),

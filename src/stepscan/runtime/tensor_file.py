@@ -1,24 +1,25 @@
-"""A safetensors file, checked and mapped: `u64` length of the header, the header in JSON, the tensors' bytes.
+"""A safetensors file, checked: `u64` length of the header, the header in JSON, the tensors' bytes.
 
 Nothing in it is believed: all that the header says is held against the size of the file and against what the model
-needs before a tensor is made; a tensor is a view of the mapped file.
+needs before a tensor is made. It is read, not mapped: a mapped file that is written in place changes answers, or ends
+the process with SIGBUS.
 """
 
 from __future__ import annotations
 
 import json
 import math
-import mmap
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
 from stepscan.errors import ModelFormatError
 from stepscan.machine import available_memory
 from stepscan.runtime.outline import Tensor, Tensors, shown
-from stepscan.runtime.untrusted import checked_size, disguise, parsed
+from stepscan.runtime.snapshot import Snapshot
+from stepscan.runtime.untrusted import disguise, parsed
 
 # A bfloat16 is the upper half of a float32; NumPy has none, so it stands in an array of uint16, as no other does.
 DTYPES: dict[str, Any] = {
@@ -41,11 +42,11 @@ class _Entry(NamedTuple):
     end: int
 
 
-def read_tensors(path: Path, needed: Tensors, weights: str) -> dict[str, np.ndarray]:
-    """The tensors of a file: read-only views, BF16 as uint16.
+def read_tensors(folder: Snapshot, name: str, needed: Tensors, weights: str) -> dict[str, np.ndarray]:
+    """The tensors of a file: read-only views of its bytes, BF16 as uint16.
 
     Args:
-        path: the file.
+        folder, name: the file.
         needed: all that must be there.
         weights: `bfloat16` or `int8` allow smaller ones in place of those of float32: BF16; or, for a matrix, I8 with
             one F32 scale a row beside it, under its name and `.scale`.
@@ -53,18 +54,13 @@ def read_tensors(path: Path, needed: Tensors, weights: str) -> dict[str, np.ndar
     Raises:
         ModelFormatError: the file is broken, is not what is needed, or has numbers that are not finite.
     """
-    size = checked_size(path)
-    try:
-        with path.open("rb") as file:
-            start, entries = _read_header(path, file, size)
-            _check_fit(path, {entry.name: entry for entry in entries}, needed, weights)
-            _check_memory(path, size)
-            mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    except (OSError, ValueError, OverflowError) as error:
-        raise ModelFormatError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from None
-    if len(mapped) != size:
-        raise ModelFormatError(f"{path} changed while it was read; read it again")
-    tensors = {entry.name: _view(mapped, start, entry) for entry in entries}
+    path = folder.path / name
+    with folder.open(name) as (file, size):
+        start, entries = _read_header(path, file, size)
+        _check_fit(path, {entry.name: entry for entry in entries}, needed, weights)
+        _check_memory(path, size)
+        content = folder.content(name, file, size)
+    tensors = {entry.name: _view(content, start, entry) for entry in entries}
     for entry in entries:
         _check_values(path, entry, tensors)
     return tensors
@@ -108,12 +104,12 @@ def expanded(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
 # The header -----------------------------------------------------------------------------------------------------------
 
 
-def _read_header(path: Path, file: Any, size: int) -> tuple[int, list[_Entry]]:
+def _read_header(path: Path, file: BinaryIO, size: int) -> tuple[int, list[_Entry]]:
     """Where the tensors' bytes begin, and the tensors in their order there."""
     head = file.read(9)
     length = int.from_bytes(head[:8], "little")
     if size < 10 or length > min(size - 8, _LONGEST_HEADER) or head[8:9] != b"{":
-        raise ModelFormatError(f"{path} is no safetensors file: {_what_instead(path, size, head, length)}")
+        raise ModelFormatError(f"{path} is no safetensors file: {_what_instead(file, size, head, length)}")
     raw = head[8:] + file.read(length - 1)
     try:
         header = parsed(raw.decode(), f"the header of {path}")
@@ -127,12 +123,12 @@ def _read_header(path: Path, file: Any, size: int) -> tuple[int, list[_Entry]]:
     return 8 + length, entries
 
 
-def _what_instead(path: Path, size: int, head: bytes, length: int) -> str:
+def _what_instead(file: BinaryIO, size: int, head: bytes, length: int) -> str:
     if size < 10:
         return f"it has {size} bytes"
-    with path.open("rb") as file:
-        if found := disguise(file.read(64)):
-            return found
+    file.seek(0)
+    if found := disguise(file.read(64)):
+        return found
     if length > _LONGEST_HEADER:
         return f"its header would have {length:,} bytes, more than any model's"
     if length > size - 8:
@@ -222,11 +218,11 @@ def _check_memory(path: Path, size: int) -> None:
 # The values -----------------------------------------------------------------------------------------------------------
 
 
-def _view(mapped: mmap.mmap, start: int, entry: _Entry) -> np.ndarray:
+def _view(content: Any, start: int, entry: _Entry) -> np.ndarray:
     dtype, count = DTYPES[entry.dtype], math.prod(entry.shape)
     if not count:
         return np.zeros(entry.shape, dtype)
-    array = np.frombuffer(mapped, dtype, count, start + entry.begin).reshape(entry.shape)
+    array = np.frombuffer(content, dtype, count, start + entry.begin).reshape(entry.shape)
     if not array.flags.aligned:  # only where something else than safetensors wrote the file
         array = array.copy()
         array.flags.writeable = False

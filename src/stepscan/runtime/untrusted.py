@@ -1,10 +1,9 @@
-"""Files that anybody may have written: read whole only if they are regular and small, parsed only if they are plain."""
+"""What anybody may have written: parsed only if it is plain."""
 
 from __future__ import annotations
 
 import json
 import math
-import stat
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ import numpy as np
 from stepscan.errors import ModelFormatError
 
 DEEPEST = 200  # lists and objects within each other
+_STEPS = bytes({ord("["): 1, ord("{"): 1, ord("]"): 255, ord("}"): 255}.get(code, 0) for code in range(256))  # 255: −1
 _DISGUISES = {
     b"PK\x03\x04": "a zip archive, as torch.save writes",
     b"\x80\x02": "a Python pickle",
@@ -26,46 +26,6 @@ _DISGUISES = {
     b"GGUF": "a GGUF file",
     b"version https://git-lfs": "a pointer of Git LFS, not the file itself (git lfs pull fetches that)",
 }
-
-
-def checked_size(path: Path) -> int:
-    """The size in bytes of a file that is there and regular.
-
-    Raises:
-        ModelFormatError: it is missing, a folder or a device, or a link that leads nowhere.
-    """
-    try:
-        found = path.stat()
-    except FileNotFoundError:
-        reason = f"leads to {path.readlink()}, which is not there" if path.is_symlink() else "is missing"
-        raise ModelFormatError(f"{path.parent} is no whole model folder: {path.name} {reason}") from None
-    except OSError as error:
-        raise ModelFormatError(f"{path} cannot be read: {error.strerror}") from None
-    if not stat.S_ISREG(found.st_mode):
-        what = "a folder" if stat.S_ISDIR(found.st_mode) else "a device"
-        raise ModelFormatError(f"{path.parent} is no whole model folder: {path.name} is {what}, not a file")
-    return found.st_size
-
-
-def read_text(path: Path, largest: int) -> str:
-    """The content of a regular UTF-8 file of at most `largest` bytes; otherwise a `ModelFormatError`."""
-    size = checked_size(path)
-    if size > largest:
-        raise ModelFormatError(f"{path} has {size:,} bytes; {path.name} of a model has at most {largest:,}")
-    try:
-        with path.open("rb") as file:
-            content = file.read(size)
-    except OSError as error:
-        raise ModelFormatError(f"{path} cannot be read: {error.strerror}") from None
-    try:
-        return content.decode()
-    except UnicodeDecodeError as error:
-        raise ModelFormatError(f"{path} cannot be read: {disguise(content) or error}") from None
-
-
-def read_json(path: Path, largest: int) -> Any:
-    """What a JSON file of at most `largest` bytes holds; otherwise a `ModelFormatError`."""
-    return parsed(read_text(path, largest), path)
 
 
 def parsed(text: str, where: str | Path, *, finite: bool = True) -> Any:
@@ -94,14 +54,14 @@ def disguise(content: bytes) -> str:
 
 
 def _depth(text: str) -> int:
-    """How many lists and objects are within each other, found without going into them."""
+    """How many lists and objects are within each other, found without going into them. More than 32,767 wrap around,
+    but only after each depth below was passed."""
     if text.count("[") + text.count("{") <= DEEPEST:
         return 0
-    letters = np.frombuffer(text.replace(r"\\", "").replace(r"\"", "").encode("ascii", "replace"), dtype=np.uint8)
-    steps = np.zeros(256, dtype=np.int8)
-    steps[list(b"[{")], steps[list(b"]}")] = 1, -1
-    inside = np.logical_xor.accumulate(letters == ord('"'))  # of strings, as far as this is JSON
-    return int(np.cumsum(steps[letters] * ~inside, dtype=np.int32).max(initial=0))
+    letters = text.replace(r"\\", "").replace(r"\"", "").encode("ascii", "replace")
+    quotes = np.frombuffer(letters, np.uint8) == ord('"')
+    steps = np.frombuffer(letters.translate(_STEPS), np.int8) * ~np.logical_xor.accumulate(quotes)  # not in strings
+    return int(np.cumsum(steps, dtype=np.int16).max(initial=0))
 
 
 def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

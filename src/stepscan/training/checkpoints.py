@@ -10,18 +10,28 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import re
-import shutil
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load, save_file
 from torch import Tensor
 
+from stepscan.errors import ModelFormatError
+from stepscan.runtime.outline import shown
+from stepscan.runtime.ownership import (
+    CHECKPOINT_FILES,
+    LOCK,
+    foreign_in_step,
+    is_step,
+    remove_checkpoints,
+    remove_step,
+)
 from stepscan.runtime.placing import sync
+from stepscan.runtime.snapshot import digest
+from stepscan.runtime.untrusted import parsed
 
-_FILES = ("tensors.safetensors", "state.json")
+_TENSORS, _STATE, _MANIFEST = CHECKPOINT_FILES
 _KEPT = 2
 
 
@@ -38,6 +48,11 @@ class Checkpoints:
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
 
+    @property
+    def lock(self) -> Path:
+        """The lock file of who writes them."""
+        return self.folder / LOCK
+
     def write(self, step: int, checkpoint: Checkpoint) -> None:
         """Write the checkpoint of a step.
 
@@ -48,19 +63,19 @@ class Checkpoints:
         final = self.folder / f"step-{step:09}"
         temporary = final.with_suffix(".tmp")
         try:
-            shutil.rmtree(temporary, ignore_errors=True)
+            remove_step(temporary)
             temporary.mkdir()
             _write_files(temporary, checkpoint)
-            if final.exists():  # of the same step, and broken: a good one would not be written again
-                shutil.rmtree(final)
+            remove_step(final)  # of the same step, and broken: a good one would not be written again
             temporary.rename(final)
             sync(self.folder)
         except SafetensorError as error:
             raise OSError(str(error)) from error
         finally:
-            for left_over in self._own(".tmp"):
-                shutil.rmtree(left_over, ignore_errors=True)
-        for old in self._all()[_KEPT:]:
+            for left_over in self.folder.glob("step-*.tmp"):
+                if is_step(left_over):
+                    remove_step(left_over)
+        for old in self._own()[_KEPT:]:
             _remove(old)
 
     def newest(self) -> tuple[Checkpoint | None, list[str]]:
@@ -69,56 +84,59 @@ class Checkpoints:
         for path in self._all():
             try:
                 return _read(path), broken
-            except (OSError, ValueError, KeyError, SafetensorError) as error:
+            except (OSError, ValueError, ModelFormatError, SafetensorError) as error:
                 broken.append(f"the checkpoint {path} is broken and passed over: {error}")
         return None, broken
 
     def clear(self) -> None:
         """Remove them all, and the folder if nothing else is in it."""
-        for path in (*self._own(), *self._own(".tmp")):
-            shutil.rmtree(path, ignore_errors=True)
+        remove_checkpoints(self.folder)
+
+    def remove_empty(self) -> None:
+        """Remove the folder if nothing is in it."""
         with contextlib.suppress(OSError):
             self.folder.rmdir()
 
     def __bool__(self) -> bool:
-        return bool(self._all())
+        return bool(self._own())
 
     def _all(self) -> list[Path]:
         """Newest first."""
-        return sorted(self._own(), reverse=True)
+        steps = (path for path in self.folder.glob("step-*") if is_step(path))
+        return sorted((path for path in steps if path.suffix != ".tmp"), reverse=True)
 
-    def _own(self, suffix: str = "") -> list[Path]:
-        """The folders that `write` makes; whatever else is there is somebody else's and stays."""
-        return [
-            path for path in self.folder.glob(f"step-*{suffix}") if re.fullmatch(rf"step-\d{{9,}}{suffix}", path.name)
-        ]
+    def _own(self) -> list[Path]:
+        """Those that hold nothing else, newest first."""
+        return [path for path in self._all() if foreign_in_step(path) is None]
 
 
 def _write_files(place: Path, checkpoint: Checkpoint) -> None:
-    save_file(checkpoint.tensors, place / _FILES[0])
-    (place / _FILES[1]).write_text(json.dumps(checkpoint.state), "utf-8")
-    for name in _FILES:
+    save_file(checkpoint.tensors, place / _TENSORS)
+    (place / _STATE).write_text(json.dumps(checkpoint.state), "utf-8")
+    for name in (_TENSORS, _STATE):
         sync(place / name)
-    manifest = {name: _hash(place / name) for name in _FILES}
-    (place / "manifest.json").write_text(json.dumps(manifest), "utf-8")
-    sync(place / "manifest.json")
+    manifest = {name: digest(place / name) for name in (_TENSORS, _STATE)}
+    (place / _MANIFEST).write_text(json.dumps(manifest), "utf-8")
+    sync(place / _MANIFEST)
     sync(place)
 
 
 def _read(path: Path) -> Checkpoint:
-    manifest = json.loads((path / "manifest.json").read_text("utf-8"))
-    for name in _FILES:
-        if _hash(path / name) != manifest[name]:
+    """Read once, into memory of our own: what was hashed is what is used, whatever becomes of the files."""
+    manifest = parsed((path / _MANIFEST).read_text("utf-8"), _MANIFEST)
+    if not isinstance(manifest, dict) or set(manifest) != {_TENSORS, _STATE}:
+        raise ValueError(f"{_MANIFEST}: expected the hashes of {_TENSORS} and {_STATE}, got {shown(manifest)}")
+    content = {name: (path / name).read_bytes() for name in (_TENSORS, _STATE)}
+    for name, found in content.items():
+        if hashlib.sha256(found).hexdigest() != manifest[name]:
             raise ValueError(f"{name} is not what was written: its hash differs")
-    return Checkpoint(load_file(path / _FILES[0]), json.loads((path / _FILES[1]).read_text("utf-8")))
+    state = json.loads(content[_STATE])
+    if not isinstance(state, dict):
+        raise ValueError(f"{_STATE}: expected an object, got {shown(state)}")
+    return Checkpoint(load(content[_TENSORS]), state)
 
 
 def _remove(path: Path) -> None:
     """So that half a removal never looks like a checkpoint."""
     with contextlib.suppress(OSError):  # then one more than needed is kept, and the next write tries again
-        shutil.rmtree(path.rename(path.with_suffix(".tmp")))
-
-
-def _hash(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        remove_step(path.rename(path.with_suffix(".tmp")))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import logging
 import os
 import signal
 import threading
@@ -10,10 +12,15 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import Tensor
 
+import stepscan
 from stepscan.data.batching import Batch
 from stepscan.errors import Interrupted, SettingsError, StepscanError
+from stepscan.kernels import native
+from stepscan.machine import processor
+from stepscan.runtime.lock import TRAINING, beside, is_held, locked
 from stepscan.sequences import Sequences
 from stepscan.state import leaves, map_state
 from stepscan.training.checkpoints import Checkpoint, Checkpoints
@@ -22,6 +29,7 @@ from stepscan.training.settings import TrainingSettings
 if TYPE_CHECKING:
     from stepscan.training.loop import Trainer
 
+logger = logging.getLogger(__name__)
 _MAY_CHANGE = (
     *("epochs", "time_budget", "patience", "learning_rate", "weight_decay", "clip_norm", "clip_value"),
     *("warmup", "verbose"),
@@ -48,17 +56,35 @@ class Keeper:
         self.signal = 0
         self._last = time.perf_counter()
         self._before: dict[int, Any] = {}
+        self._stack = contextlib.ExitStack()
 
     def __enter__(self) -> Keeper:
+        if self.checkpoints is not None:
+            self._lock(self.checkpoints)
         if self.checkpoints is not None and threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM):
                 if signal.getsignal(number) is not signal.SIG_IGN:
                     self._before[number] = signal.signal(number, self._hear)
         return self
 
-    def __exit__(self, *error: object) -> None:
+    def __exit__(self, kind: object, error: object, traceback: object) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
+        self._stack.close()
+        if self.signal and isinstance(error, KeyboardInterrupt):
+            raise Interrupted(f"interrupted at once; {self.advice}", self.signal) from None
+
+    def _lock(self, checkpoints: Checkpoints) -> None:
+        """Be the only one that writes them; who holds the model folder that they lie in already is."""
+        if is_held(beside(checkpoints.folder.resolve().parent)):
+            return
+        try:
+            if not checkpoints.folder.is_dir():
+                checkpoints.folder.mkdir(parents=True)
+                self._stack.callback(checkpoints.remove_empty)
+            self._stack.enter_context(locked(checkpoints.lock.resolve(), checkpoints.folder, TRAINING))
+        except OSError as error:
+            raise StepscanError(f"{checkpoints.folder} cannot be written: {error.strerror or error}") from None
 
     def restore(self, trainer: Trainer) -> None:
         """Put the trainer where the newest whole checkpoint left it.
@@ -85,6 +111,7 @@ class Keeper:
             return
         for name, value in _changes(checkpoint.state["identity"], self.identity):
             trainer.reporter.note(f"going on with {name} {value!r}, as it is now; the result is that of neither alone")
+        self._warn(checkpoint.state.get("circumstances", {}))
         release(trainer, checkpoint)
         self.written = trainer.clock.step
         trainer.reporter.note(f"going on after step {trainer.clock.step}")
@@ -118,11 +145,34 @@ class Keeper:
             return "nothing was saved"
         return f"all up to step {self.written} is kept: go on with the same command and --resume"
 
+    def _warn(self, then: dict[str, Any]) -> None:
+        """Say what differs, of what the last bits of a result depend on."""
+        now = circumstances()
+        changed = [
+            f"{name} {now[name]} (before: {then[name]})" for name in now if then.get(name, now[name]) != now[name]
+        ]
+        if changed:
+            logger.warning(
+                "resuming with %s: the weights will differ from those of an uninterrupted training in their last bits",
+                ", ".join(changed),
+            )
+
     def _hear(self, number: int, frame: object) -> None:
         if self.signal:
             raise KeyboardInterrupt
         self.signal = number
         os.write(2, b"\nstopping after this step; once more to stop at once\n")  # print is not for signal handlers
+
+
+def circumstances() -> dict[str, Any]:
+    """What the last bits of a result depend on, but for the settings and the data."""
+    return {
+        "threads": torch.get_num_threads(),
+        "instruction set": native.library.instruction_set() if native.library else "PyTorch's",
+        "torch": torch.__version__,
+        "stepscan": stepscan.__version__,
+        "processor": processor(),
+    }
 
 
 def capture(trainer: Trainer, identity: dict[str, Any]) -> Checkpoint:
@@ -136,6 +186,7 @@ def capture(trainer: Trainer, identity: dict[str, Any]) -> Checkpoint:
     tensors |= {f"carried.{i}": value for i, value in enumerate(carried)}
     state = {
         "identity": identity,
+        "circumstances": circumstances(),
         "epoch": trainer.epoch,
         "batch": trainer.batch,
         "step": trainer.clock.step,

@@ -92,6 +92,9 @@ class Session:
             twin._now = twin._moment(layers_state(self._network, now), now.kept, now.held)
         return twin
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restored, (self._model, self.state())
+
     # What a kind of session writes: ------------------------------------------------------------------------------
 
     def _begin(self) -> Moment:
@@ -151,6 +154,10 @@ class Session:
         if not moment.held:
             return moment
         return self._after(moment, self._vectors(self._model, [moment.held], "piece").data[0], self._new_stream())[1]
+
+
+def _restored(model: Any, state: bytes) -> Any:
+    return model.session().restore(state)
 
 
 def layers_state(network: Any, moment: Moment) -> Array:
