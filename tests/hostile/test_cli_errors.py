@@ -37,7 +37,6 @@ DATA = [
         "classify --train one-class.csv",
         "one-class.csv: expected at least two classes|'pos'|--label-column",
     ),
-    ("held-out class", "classify --train late-class.csv", "classes that the training data lacks: 'new'|shuffle"),
     (
         "not UTF-8",
         "classify --train latin.csv",

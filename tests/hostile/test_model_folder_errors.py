@@ -209,6 +209,11 @@ USES = [
     ("predict {classify} x --output nowhere/o", "nowhere/o: the file cannot be written: No such file or directory"),
     ("predict {classify} x --output .", ".: the file cannot be written"),
     ("predict {classify} x --output full", "full: the file cannot be written: Is a directory"),
+    (
+        "predict {classify} --input reviews.csv --output reviews.csv",
+        "reviews.csv is the file that is read, and would be lost: give another name with --output",
+    ),
+    ("predict {classify} x --output {classify}/config.json", "/config.json is a file of the model"),
     ("predict {classify} x --beam-width 3", "classify has no setting 'beam_width'"),
     ("predict {tag} x --n-best 2", "n_best: only for translate, not for tag"),
     ("predict {translate} x --n-best 0", "n_best: input should be greater than or equal to 1, got 0"),

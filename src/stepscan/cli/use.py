@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from stepscan.cli.arguments import check_texts
+from stepscan.cli.arguments import check_output, check_texts
 from stepscan.cli.loading import load
 from stepscan.cli.options import JSON, OUTPUT, WITH, app, option, reads_data
 from stepscan.cli.printing import as_forecast_line, as_lines, is_terminal, print_figures, report
@@ -100,6 +100,8 @@ def predict(
     if texts and input:
         raise SettingsError("texts come from the command line or from --input, not from both")
     check_texts(texts or ())
+    if output is not None:
+        check_output(output, [model, *(with_ or ()), *([input] if input else [])])
     if texts in (None, [], [STANDARD]):
         texts, input = [], input or Path(STANDARD)
     elif given := reading.given():
