@@ -190,6 +190,9 @@ def hostile(models, tmp_path) -> Path:
     folder = tmp_path / "\x1b]0;title\x07m"
     shutil.copytree(models["classify"], folder)
     (folder / "labels.json").write_text(json.dumps(["\x1b[31mneg\x9b0m", "\x1b[31mpo\u202es\n\t\x7f"]))
+    config = json.loads((folder / "config.json").read_text())
+    del config["files"]["labels.json"]
+    (folder / "config.json").write_text(json.dumps(config))
     return folder
 
 

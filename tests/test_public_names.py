@@ -38,7 +38,7 @@ OPTIONS = {
     "demo": "--only --seed",
     "evaluate": """
         --bleu-tokenize --day-first --delimiter --dynamic --field --fill --format --header --horizon --ignore-time
-        --json --label-column --month-first --no-header --per-line --skip-bad-lines --series-column --sort
+        --json --label-column --month-first --no-header --per-line --series-column --skip-bad-lines --sort
         --source-column --tag-column --target-column --text-column --time-column --token-column --with files model
     """,
     "generate": """
@@ -61,7 +61,7 @@ OPTIONS = {
         --json --keep-case --label-column --label-smoothing --layers --learning-rate --length-penalty --logarithm
         --lowercase --month-first --no-crf --no-header --no-input-feeding --no-logarithm --no-watch-gradients
         --not-residual --not-tied --not-variational --one-direction --out --overwrite --patience --pooling --quiet
-        --residual --resume --season --seed --skip-bad-lines --series-column --sort --source-column --source-tokenizer
+        --residual --resume --season --seed --series-column --skip-bad-lines --sort --source-column --source-tokenizer
         --spelling-size --step --t-max --tag-column --target-column --tensorboard --text-column --tied --time-budget
         --time-column --token-column --tokenizer --train --unknown-probability --valid --variational --vocabulary-size
         --warmup --watch-gradients --weight-decay --weight-drop --window --zoneout task

@@ -88,7 +88,11 @@ def signal_of(stop: BaseException) -> int:
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """`" Did you mean 'lstm'?"` for the known word nearest to `word`, or the list of known words if none is near."""
+    """`" Did you mean 'lstm'?"` for the known word nearest to `word`, or the list of known words if none is near.
+
+    Case makes no distance: `LSTM` is near to `lstm`.
+    """
     known = list(known)
-    close = difflib.get_close_matches(word, known, n=1)
-    return f" Did you mean {close[0]!r}?" if close else f" Known: {', '.join(sorted(known))}."
+    folded = {one.casefold(): one for one in known}
+    close = difflib.get_close_matches(word.casefold(), folded, n=1)
+    return f" Did you mean {folded[close[0]]!r}?" if close else f" Known: {', '.join(sorted(known))}."

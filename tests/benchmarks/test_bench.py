@@ -67,3 +67,9 @@ def test_unknown_kind() -> None:
     found = CliRunner().invoke(app, ["bench", "scans"])
     assert found.exit_code != 0
     assert "no benchmark 'scans'. Did you mean 'scan'" in str(found.exception)
+
+
+def test_a_choice_of_no_line() -> None:
+    found = CliRunner().invoke(app, ["bench", "step", "--only", "LSTM 255"])
+    assert found.exit_code != 0
+    assert "no line of step has 'LSTM 255' in its name; without --only all are shown" in str(found.exception)

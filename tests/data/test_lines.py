@@ -46,11 +46,13 @@ def test_reading_streams(tmp_path):
     assert next(read_lines(path)) == (1, "good")
 
 
-@pytest.mark.parametrize("raw", [b"", b"\xef\xbb\xbf", b"\n \t\r\n\n", gzip.compress(b""), gzip.compress(b"\n")])
+@pytest.mark.parametrize("raw", [b"", b"\xef\xbb\xbf", gzip.compress(b""), gzip.compress(b"\n")])
 def test_a_file_without_text_is_an_error(tmp_path, raw):
     path = tmp_path / "void.txt"
     path.write_bytes(raw)
     assert message(path) == f"{path}: the file is empty: expected at least one line of text."
+    path.write_bytes(b"\n \t\r\n\n")
+    assert message(path) == f"{path}: every line is blank: expected at least one line of text."
 
 
 def test_a_missing_file_names_the_nearest(tmp_path):

@@ -15,7 +15,6 @@ FILES = {
     "other.csv": "title,stars\na,b\n",
     "header.csv": "text,label\n",
     "one-class.csv": "text,label\na,pos\nb,pos\nc,pos\n",
-    "late-class.csv": REVIEWS + "a new film,new\n",
     "ragged.csv": "text,label\na,pos\nb,neg,too much\n",
     "doubled.csv": "text,label,text\ngood,pos,x\nbad,neg,x\n",
     "two-headers.csv": REVIEWS + REVIEWS,

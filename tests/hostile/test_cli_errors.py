@@ -37,7 +37,6 @@ DATA = [
         "classify --train one-class.csv",
         "one-class.csv: expected at least two classes|'pos'|--label-column",
     ),
-    ("held-out class", "classify --train late-class.csv", "classes that the training data lacks: 'new'|shuffle"),
     (
         "not UTF-8",
         "classify --train latin.csv",
@@ -176,6 +175,7 @@ DATA = [
 ]
 SETTINGS = [
     ("unknown cell", "classify --cell lstmm", "unknown cell 'lstmm'. Did you mean 'lstm'?"),
+    ("another case", "classify --cell LSTM", "unknown cell 'LSTM'. Did you mean 'lstm'?"),
     ("not causal", "generate --cell bidirectional_transformer", "generate writes one symbol after|such as transformer"),
     ("not causal", "translate --cell lstm,bidirectional_transformer", "translate writes one symbol after the other"),
     ("another task's", "classify --attention none", "classify has no setting 'attention'. It is for translate."),

@@ -191,6 +191,16 @@ USES = [
     ("evaluate {translate} source.txt short.txt", "expected as many lines as in short.txt"),
     ("evaluate {tag} reviews.csv --field xpos", "Only CoNLL-U has a field 'xpos'"),
     ("predict {classify} x --input source.txt", "texts come from the command line or from --input, not from both"),
+    (
+        "predict {tag} x --format conllu --no-header",
+        "--format, --no-header: for files, from --input; a text given here is taken as it is",
+    ),
+    ("predict {tag} --input source.txt --text-column 1", "--text-column is not for tag"),
+    ("predict {classify} --input source.txt --token-column 2", "--token-column is not for classify"),
+    ("predict {classify} --input source.txt --source-column 2", "--source-column is not for classify"),
+    ("predict {translate} --input pairs.tsv --fill zero", "--fill is not for translate"),
+    ("generate {generate} --format csv --month-first", "--format, --month-first: for forecasts of numbers"),
+    ("compress {classify} --out out --format csv", "--format: for data to score the model on, but no file is named"),
     ("predict {classify} --input sorce.txt", "sorce.txt: no such file. Did you mean 'source.txt'?"),
     (
         "predict {classify} --input reviews.csv --text-column title",
@@ -199,6 +209,11 @@ USES = [
     ("predict {classify} x --output nowhere/o", "nowhere/o: the file cannot be written: No such file or directory"),
     ("predict {classify} x --output .", ".: the file cannot be written"),
     ("predict {classify} x --output full", "full: the file cannot be written: Is a directory"),
+    (
+        "predict {classify} --input reviews.csv --output reviews.csv",
+        "reviews.csv is the file that is read, and would be lost: give another name with --output",
+    ),
+    ("predict {classify} x --output {classify}/config.json", "/config.json is a file of the model"),
     ("predict {classify} x --beam-width 3", "classify has no setting 'beam_width'"),
     ("predict {tag} x --n-best 2", "n_best: only for translate, not for tag"),
     ("predict {translate} x --n-best 0", "n_best: input should be greater than or equal to 1, got 0"),
@@ -206,7 +221,7 @@ USES = [
     ("predict {translate} x --length-penalty -1", "length_penalty: input should be greater than or equal to 0, got -1"),
     ("generate {generate} --temperature -1", "temperature must be a finite number, 0 (greedy) or more, but is -1.0"),
     ("generate {generate} --top-p 0", "top_p must be more than 0 and at most 1 (off), but is 0.0"),
-    ("generate {generate} --top-k -1", "top_k must be a whole number, 0 (off) or more, but is -1"),
+    ("generate {generate} --top-k -1", "top_k must be a whole number, 0 (off) or more, below 2**63, but is -1"),
     ("generate {generate} --min-p 2", "min_p must be between 0 (off) and 1, but is 2.0"),
     ("generate {generate} --seed -1", "seed must be 0 or more, but is -1"),
     (

@@ -58,8 +58,8 @@ def test_settings_of_one_task(workplace, refuses, command, said):
     [
         ("generate generate --length 10000000000000", "10,000,000,000,000 symbols would take 160 TB, but only"),
         ("generate generate --top-k 9223372036854775808", "top_k must be a whole number, 0 (off) or more, below 2**63"),
-        ("predict translate abc --n-best 99999999999", "99,999,999,999 hypotheses over"),
-        ("predict translate abc --beam-width 99999999999", "99,999,999,999 hypotheses over"),
+        ("predict translate abc --n-best 99999999999", "n_best: input should be less than or equal to 1000"),
+        ("predict translate abc --beam-width 99999999999", "beam_width: input should be less than or equal to"),
         ("predict translate abc --minimum-length 10000000000000", "10,000,000,000,000 symbols would take"),
     ],
 )
@@ -74,6 +74,8 @@ def test_use(models, workplace, refuses, monkeypatch, command, said):
     [
         ("--cell gru --length 100000000", 1, "100,000,000 steps of 8 sequences of 64 numbers would take 1.23 TB"),
         ("--cell gru --hidden-size 1000000", 1, "the weights of a cell of 1,000,000 units would take 16 TB"),
+        ("--cell gru --length 0", 1, "got length 0, hidden size 64"),
+        ("--cell gru --hidden-size 0", 1, "got length 200, hidden size 0"),
         ("--cell gru --seed -1", 2, "-1 is not in the range"),
         ("--cell gru --seed 99999999999999999999", 2, "99999999999999999999 is not in the range"),
     ],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable, Iterator
+from itertools import chain
 from typing import Any
 
 import torch
@@ -43,7 +44,10 @@ def bench(kind: str, *, threads: int | None = None, rounds: int = 11, only: str 
     torch.set_num_threads(threads or before)
     try:
         machine = _machine(torch.get_num_threads())
-        results = (race.run() for race in KINDS[kind](torch.get_num_threads(), rounds) if only in race.name)
+        races = (race for race in KINDS[kind](torch.get_num_threads(), rounds) if only in race.name)
+        if (first := next(races, None)) is None:
+            raise SettingsError(f"no line of {kind} has {only!r} in its name; without --only all are shown")
+        results = (race.run() for race in chain([first], races))
         if as_json:
             print(json_text({"machine": machine}), flush=True)
             for result in results:

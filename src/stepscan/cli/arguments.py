@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 import typer
 from typer.core import TyperCommand
 
-from stepscan.errors import SettingsError
+from stepscan.errors import STANDARD, SettingsError
 
 logger = logging.getLogger(__name__)
 
@@ -30,6 +31,21 @@ def check_texts(texts: Iterable[str], option: str = "--input FILE") -> None:
             raise SettingsError(f"expected a text, but {text!r} is a file: to read it, write {option}")
         if len(text.split()) == 1 and text.lower().endswith(_DATA_SUFFIXES):
             logger.warning("%r is read as a text, and there is no file of that name", text)
+
+
+def check_output(output: Path, read: Iterable[Path]) -> None:
+    """Refuse to write over a file that is read, or into a folder that is.
+
+    Raises:
+        SettingsError: names it.
+    """
+    there = os.path.realpath(output)
+    if str(output) == STANDARD or not os.path.isfile(there):
+        return
+    for path in read:
+        if os.path.realpath(path) in (there, os.path.dirname(there)):
+            what = f"a file of the model {path}" if path.is_dir() else "the file that is read"
+            raise SettingsError(f"{output} is {what}, and would be lost: give another name with --output")
 
 
 class TakesFiles(TyperCommand):

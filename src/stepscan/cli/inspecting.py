@@ -57,7 +57,9 @@ def inspect(
 
     if cell is not None:
         names = [name.strip() for name in cell.split(",")]
-        subject: object = of_cells(names, length=length or 200, hidden_size=hidden_size or 64, seed=seed)
+        sizes = {"length": length, "hidden_size": hidden_size}
+        given = {name: size for name, size in sizes.items() if size is not None}
+        subject: object = of_cells(names, **given, seed=seed)
     else:
         from stepscan.data.lines import read_text
         from stepscan.estimators.loading import load

@@ -10,6 +10,7 @@ import typer
 from stepscan.cli.loading import load
 from stepscan.cli.options import JSON, OUTPUT, app, option, reads_data
 from stepscan.cli.printing import print_figures
+from stepscan.errors import SettingsError
 from stepscan.machine import cores
 
 
@@ -32,6 +33,8 @@ def compress(
     from stepscan.runtime.compression import compress as make_smaller
     from stepscan.runtime.files import reading_for
 
+    if not files and (given := reading.given()):
+        raise SettingsError(f"{', '.join(given)}: for data to score the model on, but no file is named")
     before = load(model, threads=cores()) if files else None
     examples = read_examples(before.task, files or (), reading_for(before, reading)) if before else ()
     figures = make_smaller(model, weights, out, overwrite=overwrite)

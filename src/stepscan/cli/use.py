@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from stepscan.cli.arguments import check_texts
+from stepscan.cli.arguments import check_output, check_texts
 from stepscan.cli.loading import load
 from stepscan.cli.options import JSON, OUTPUT, WITH, app, option, reads_data
 from stepscan.cli.printing import as_forecast_line, as_lines, is_terminal, print_figures, report
@@ -100,9 +100,13 @@ def predict(
     if texts and input:
         raise SettingsError("texts come from the command line or from --input, not from both")
     check_texts(texts or ())
+    if output is not None:
+        check_output(output, [model, *(with_ or ()), *([input] if input else [])])
     if texts in (None, [], [STANDARD]):
         texts, input = [], input or Path(STANDARD)
-    given = {"beam_width": beam_width, "length_penalty": length_penalty, "coverage_penalty": coverage_penalty}
+    elif given := reading.given():
+        raise SettingsError(f"{', '.join(given)}: for files, from --input; a text given here is taken as it is")
+    settings = {"beam_width": beam_width, "length_penalty": length_penalty, "coverage_penalty": coverage_penalty}
     limits = {"n_best": n_best, "minimum_length": minimum_length, "maximum_length": maximum_length, "prefix": prefix}
     not_given = {"n_best": 1, "minimum_length": 0, "maximum_length": None, "prefix": ""}
     found = load(model, with_ or (), threads=cores())
@@ -114,7 +118,7 @@ def predict(
         input_file=input,
         reading=reading,
         of_translation={name: value for name, value in limits.items() if value != not_given[name]},
-        settings={name: value for name, value in given.items() if value is not None},
+        settings={name: value for name, value in settings.items() if value is not None},
     )
     show = printable if output is None and is_terminal() else str
 
@@ -173,7 +177,7 @@ def generate(
         for row in forecasts(forecaster, history, length, reading=reading, interval=interval, paths=paths, seed=seed):
             print(json_text(row) if as_json else as_forecast_line(row))
         return
-    if asked := [*reading.times.given(), *(["--format"] if reading.format else [])]:
+    if asked := reading.given():
         raise SettingsError(f"{', '.join(asked)}: for forecasts of numbers, from --history")
     if (interval, paths) != (0.9, 500):
         raise SettingsError("--interval and --paths are for forecasts of numbers, from --history")

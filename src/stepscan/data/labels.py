@@ -122,8 +122,10 @@ def agreed(labels: Sequence[Any], known: Collection[Any], path: str | Path) -> l
 
 
 def tell_new(labels: Sequence[Any], known: Collection[Any], path: str | Path) -> None:
-    """Log labels that are not among those of a model: it can only be wrong about them."""
-    if new := sorted(set(each_label(labels)) - set(known)):
+    """Log labels that are not among those of a model: it can only be wrong about them. Unless none is: to score them
+    is an error of its own."""
+    new = sorted(set(each_label(labels)) - set(known))
+    if new and set(new) != set(each_label(labels)):
         count = sum(label in new for label in each_label(labels))
         shown = ", ".join(map(repr, new[:3])) + (", …" if len(new) > 3 else "")
         said = f"{count} labels are" if count > 1 else "1 label is"

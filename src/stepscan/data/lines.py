@@ -96,7 +96,7 @@ def check_files(paths: Iterable[str | Path]) -> None:
 
 def whole_lines(path: str | Path, longest: int = LONGEST_LINE, *, look: bool = False) -> Iterator[Line]:
     """Every line, wrong ones too; faults of the whole file are errors as in `read_lines`."""
-    blank = True
+    blank, number = True, 0
     for number, raw in _raw_lines(path, longest, look):
         if number == 1:
             _refuse_other_files(raw, path)
@@ -105,7 +105,8 @@ def whole_lines(path: str | Path, longest: int = LONGEST_LINE, *, look: bool = F
         blank = blank and not line.error and not line.text.strip()
         yield line
     if blank:
-        raise DataError("the file is empty: expected at least one line of text.", path=path)
+        what = "every line is blank" if number > 1 else "the file is empty"
+        raise DataError(f"{what}: expected at least one line of text.", path=path)
 
 
 def write_lines(path: str | Path, lines: Iterable[str]) -> None:

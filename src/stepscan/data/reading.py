@@ -61,15 +61,20 @@ class Reading(NamedTuple):
     series_column: str | None = None
     bad_lines: BadLines | None = None  # counts what it skips; without it the first bad line is an error
 
-    def given(self) -> list[str]:
-        """The fields that say something."""
-        return [name for name, value in self._asdict().items() if value != Reading._field_defaults[name]]
-
     @property
     def times(self) -> TimeReading:
         return TimeReading(
             self.time_column, self.ignore_time, self.sort, self.fill, self.day_first, self.step, self.series_column
         )
+
+    def given(self, without: Collection[str] = ()) -> list[str]:
+        """The options of the command line that ask for something, but for those whose fields are named."""
+        names = [name for name, default in self._field_defaults.items() if getattr(self, name) != default]
+        return [self._option(name) for name in names if name not in {"bad_lines", *without}]
+
+    def _option(self, name: str) -> str:
+        denied = {"header": "no_header", "day_first": "month_first"} if getattr(self, name) is False else {}
+        return f"--{denied.get(name, name).replace('_', '-')}"
 
 
 def read_examples(
@@ -110,8 +115,6 @@ def read_examples(
         decided = (_decided(number, one, reading.decision, files[0]) for number, one in enumerate(series, start=1))
         examples = [(one.values, one.label) for one in decided]
     elif task == "tag" and numeric:
-        if reading.token_column is not None or reading.tag_column is not None:
-            raise SettingsError("--token-column and --tag-column are for tag on words; for numbers give --label-column")
         examples = read_tagged_series(files[0], **how)
     elif task == "classify":
         examples = read_labelled(
@@ -238,11 +241,10 @@ _USES = {
 _OF_TEXTS = ("text_column", "source_column", "target_column", "delimiter", "header")
 
 
-def _check_used(task: str, reading: Reading, further: Collection[str] = ()) -> None:
+def _check_used(task: str, reading: Reading) -> None:
     """A reading option that the task has no use for is a mistake, not a detail."""
-    for name in reading.given():
-        if name not in {"bad_lines", *_USES[task], *further}:
-            raise SettingsError(f"--{name.replace('_', '-')} is not for {task}")
+    if unused := reading.given(_USES[task]):
+        raise SettingsError(f"{unused[0]} is not for {task}")
 
 
 def _check_no_times(path: str | Path, reading: Reading) -> None:
@@ -253,6 +255,8 @@ def _check_no_times(path: str | Path, reading: Reading) -> None:
 def _check_numeric(path: str | Path, reading: Reading) -> None:
     if given := [name for name in _OF_TEXTS if getattr(reading, name) is not None]:
         raise SettingsError(f"--{given[0].replace('_', '-')} is for texts, but {path} holds numbers: omit it")
+    if reading.token_column is not None or reading.tag_column is not None:
+        raise SettingsError("--token-column and --tag-column are for tag on words; for numbers give --label-column")
 
 
 def _decided(number: int, series: LabelledSeries, decision: str, path: str | Path) -> LabelledSeries:
@@ -265,8 +269,8 @@ def _decided(number: int, series: LabelledSeries, decision: str, path: str | Pat
 
 def stream_inputs(task: str, numeric: bool, file: str | Path, reading: Reading) -> Iterator[tuple[dict[str, Any], Any]]:
     """What a model of the task is to be asked about, one at a time, each with its name: `text`, or `series`, its place
-    in a file of numbers."""
-    _check_used(task, reading, further={"text_column"} if task == "translate" else ())
+    in a file of numbers. A translator's source is a text too: `text_column` may name it."""
+    _check_used(task, reading._replace(text_column=None) if task == "translate" else reading)
     if series_format(file, reading.format):
         if not numeric:
             raise SettingsError(f"{place_of(file)} holds numbers, but the model reads texts")

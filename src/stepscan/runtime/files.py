@@ -49,8 +49,6 @@ def predict(
     if options and model.task != "translate":
         raise SettingsError(f"{', '.join(options)}: only for translate, not for {model.task}")
     inputs: Iterator[tuple[dict[str, Any], Any]]
-    if not input_file and (given := reading.given()):
-        raise SettingsError(f"--{given[0].replace('_', '-')} says how a file is read: give one with --input")
     if input_file:
         inputs = stream_inputs(model.task, not model.tokenizers_, input_file, reading)
     else:
