@@ -86,4 +86,7 @@ def test_options_that_would_be_ignored_are_refused(models, run, tmp_path):
             assert (result.code, result.out) == (1, "")
             assert result.words == f"error: {option} is not for {task}"
     result = run("predict", models["classify"], "a good film", "--text-column", "1")
-    assert (result.code, result.words) == (1, "error: --text-column says how a file is read: give one with --input")
+    assert (result.code, result.words) == (
+        1,
+        "error: --text-column: for files, from --input; a text given here is taken as it is",
+    )

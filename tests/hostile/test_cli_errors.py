@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from pathlib import Path
 
@@ -315,6 +316,7 @@ OUT = [
     ),
     ("a loop of links", "loop", "loop cannot be written: "),
     ("the root", "/", "/ is there already and is no model folder; choose another name"),
+    ("a pipe", "pipe --overwrite", "pipe is there already and is no model folder; choose another name"),
     ("too long", "x" * 300, "cannot be written: File name too long"),
 ]
 
@@ -333,6 +335,7 @@ def test_wrong_out(workplace, refuses, out, expected):
         (workplace / name).parent.mkdir(parents=True, exist_ok=True)
         (workplace / name).write_text(text)
     (workplace / "loop").symlink_to("loop")
+    os.mkfifo(workplace / "pipe")
     refuses(workplace, 1, [expected], "train", "classify", "--train", "reviews.csv", "--out", *shlex.split(out))
 
 

@@ -208,7 +208,7 @@ NAMES = {
     "too long": ("x" * 300, "cannot be written: File name too long"),
     "far too long": ("x" * 5000, "cannot be written: File name too long"),
     "a file": ("file", "file is there already and is no model folder"),
-    "a device": ("/dev/null", "/dev/null is there already and is no model folder"),
+    "a pipe": ("pipe", "pipe is there already and is no model folder"),  # as a device would be
 }
 
 
@@ -217,6 +217,7 @@ def test_names_that_cannot_be_written(tmp_path, monkeypatch, name):
     monkeypatch.chdir(tmp_path)
     Path("loop").symlink_to("loop")
     Path("file").write_text("mine")
+    os.mkfifo("pipe")
     path, expected = NAMES[name]
     before = contents(tmp_path)
     with pytest.raises(StepscanError) as caught:
