@@ -138,6 +138,9 @@ LABELS = {
 @pytest.mark.parametrize("load", [ss.load, runtime.load], ids=["estimators", "runtime"])
 def test_labels_of_a_folder(models, tmp_path, load, content):
     ss.load(models["classify"]).save(tmp_path / "model")
+    config = json.loads((tmp_path / "model" / "config.json").read_text())
+    del config["files"]["labels.json"]  # as who changes the file on purpose does
+    (tmp_path / "model" / "config.json").write_text(json.dumps(config))
     (tmp_path / "model" / "labels.json").write_text(content)
     with pytest.raises(ss.ModelFormatError, match=LABELS[content]) as caught:
         load(tmp_path / "model")
