@@ -186,7 +186,7 @@ def test_broken_files_are_named(tmp_path):
     path = tmp_path / "tokenizer.json"
     with pytest.raises(ModelFormatError) as caught:
         TextTokenizer.load(path)
-    assert str(caught.value).endswith("tokenizer.json is missing")
+    assert str(caught.value).endswith("tokenizer.json cannot be read: No such file or directory")
     TRAINED["word"].save(path)
     whole = path.read_text()
     gap = json.loads(whole)

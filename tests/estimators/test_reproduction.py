@@ -155,7 +155,6 @@ def test_list_on_the_command_line(run):
         ("sst2 --data nowhere", "recipe sst2 needs sst/derived.sst2.phrases.train.tsv.gz, sst/stsa.binary.dev, "),
         ("{recipe} --data data --out data", "data is there already and is no model folder"),
         ("{recipe} --data data --time-budget soon", "a time is written like 90s, 10m or 1h30m, got 'soon'"),
-        ("{recipe} --data data --seed -1", "seed: input should be greater than or equal to 0, got -1"),
     ],
 )
 def test_refused_on_the_command_line(recipe, run, tmp_path, monkeypatch, arguments, message):
@@ -164,3 +163,6 @@ def test_refused_on_the_command_line(recipe, run, tmp_path, monkeypatch, argumen
     assert (done.code, done.out) == (1, "")
     assert message in done.words
     assert sorted(path.name for path in tmp_path.iterdir()) == ["data", "mine.toml"]
+    done = run("reproduce", recipe, "--data", "data", "--seed", "-1", "--quiet")
+    assert (done.code, done.out) == (2, "")
+    assert "Invalid value for '--seed': -1 is not in the range" in done.words

@@ -133,7 +133,7 @@ def test_wrong_examples(tagger):
 def test_seeds_and_held_out_tenth():
     fits = [ss.Tagger(**TINY, **SPELLED, seed=seed).fit(SENTENCES, TAGS) for seed in (1, 1, 2)]
     pairs = [*zip(SENTENCES, TAGS, strict=True)]
-    train, held_out = hold_out(pairs, None, seed=1, verbose=False, labels=lambda pair: pair[1])
+    train, held_out = hold_out(pairs, None, verbose=False, labels=lambda pair: pair[1])
     given = ss.Tagger(**TINY, **SPELLED, seed=1).fit(
         *zip(*train, strict=True), validation=[*zip(*held_out, strict=True)]
     )

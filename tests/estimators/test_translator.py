@@ -169,7 +169,7 @@ def test_wrong_texts(translator):
 
 def test_seeds_and_held_out_tenth():
     fits = [ss.Translator(**{**TINY, "dropout": 0.3}, seed=seed).fit(SOURCES, TARGETS) for seed in (1, 1, 2)]
-    train, held_out = hold_out([*zip(SOURCES, TARGETS, strict=True)], None, seed=1, verbose=False)
+    train, held_out = hold_out([*zip(SOURCES, TARGETS, strict=True)], None, verbose=False)
     given = ss.Translator(**{**TINY, "dropout": 0.3}, seed=1).fit(
         *zip(*train, strict=True), validation=[*zip(*held_out, strict=True)]
     )

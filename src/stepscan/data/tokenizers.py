@@ -84,7 +84,9 @@ class TextTokenizer:
         """Read what `save` wrote; a missing or broken file is a ModelFormatError."""
         try:
             return cls.parse(Path(path).read_text("utf-8"), path)
-        except (OSError, UnicodeDecodeError) as error:
+        except OSError as error:
+            raise ModelFormatError(f"{path} cannot be read: {error.strerror}") from None
+        except UnicodeDecodeError as error:
             raise ModelFormatError(f"{path}: expected a tokenizer, but: {error}.") from None
 
     @classmethod

@@ -105,7 +105,6 @@ class Classifier(Classifying, ClassifierMixin, TransformerMixin, Estimator):
             train, held_out = hold_out(
                 examples,
                 valid,
-                seed=settings.seed,
                 verbose=self.verbose,
                 labels=lambda example: decision.named([example[1]]),
                 stratified=None if self.decision == "labels" else lambda example: example[1],

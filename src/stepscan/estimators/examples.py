@@ -21,7 +21,6 @@ def hold_out(
     examples: list[Item],
     validation: list[Item] | None,
     *,
-    seed: int,
     verbose: bool,
     labels: Callable[[Item], Iterable[Any]] = lambda _: (),
     stratified: Callable[[Item], Any] | None = None,
@@ -29,12 +28,12 @@ def hold_out(
     """Training and validation examples; without the latter, a tenth is held out at random, and it says so.
 
     The examples are shuffled and, to be stratified, sorted; then one is drawn out of each ten in turn. So every class
-    gives its share, however the file is sorted.
+    gives its share, however the file is sorted. The draw is the same for every seed of training, so that models of
+    several seeds are judged on the same data, know the same symbols, and can be joined.
 
     Args:
         examples: what there is to learn from.
         validation: what was given to validate on, if anything.
-        seed: of the draw.
         verbose: whether to report what is held out.
         labels: of an example; the last example with a label is never held out.
         stratified: what the examples are sorted by, such as the class.
@@ -48,7 +47,7 @@ def hold_out(
         raise SettingsError(
             "one example (1 sample) cannot be split into training and validation data; give more, or validation data"
         )
-    random = np.random.default_rng(seed)
+    random = np.random.default_rng(0)
     order = random.permutation(len(examples)).tolist()
     if stratified is not None:
         order.sort(key=lambda place: stratified(examples[place]))
@@ -69,8 +68,7 @@ def hold_out(
     if verbose:
         how = "at random" if stratified is None else "at random, stratified"
         Bar().note(
-            f"no validation data given: a tenth ({len(chosen):,} of {len(examples):,}), drawn {how}, seed {seed}, "
-            "is held out"
+            f"no validation data given: a tenth ({len(chosen):,} of {len(examples):,}), drawn {how}, is held out"
         )
     train = [example for place, example in enumerate(examples) if place not in chosen]
     return train, [examples[place] for place in sorted(chosen)]

@@ -102,9 +102,7 @@ class Tagger(Tagging, Estimator):
                 X, y = validation_pair(validation)
                 valid = tagged(sentences_or_series(X, like=examples[0][0]), y, "validation sentences")
             filled = [one for one in examples if one[1]]
-            train, held_out = hold_out(
-                filled, valid, seed=settings.seed, verbose=self.verbose, labels=lambda example: example[1]
-            )
+            train, held_out = hold_out(filled, valid, verbose=self.verbose, labels=lambda example: example[1])
             self.labels_ = sorted({tag for _, tags in train for tag in tags})
             self._check_tags_fit()
             if len(self.labels_) == 1:

@@ -77,7 +77,7 @@ class Translator(Translating, Estimator):
         with self._fitting() as settings:
             pairs = pairs_of_texts(sources, targets, "sources")
             valid = None if validation is None else pairs_of_texts(*validation_pair(validation), "validation sources")
-            train, held_out = hold_out(pairs, valid, seed=settings.seed, verbose=self.verbose)
+            train, held_out = hold_out(pairs, valid, verbose=self.verbose)
             self.tokenizers_, self.labels_ = self._tokenizers(train), None
             self.model_ = self._built(longest=lambda: self._longest_text(train)).to(settings.device)
             batches = self._batches(train, settings)
