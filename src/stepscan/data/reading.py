@@ -101,66 +101,77 @@ def read_examples(
         takes = "one .tsv file or two files, the source's and the target's," if task == "translate" else "one file"
         raise SettingsError(f"{task} takes {takes} as data, got {len(files)}: {', '.join(map(str, files))}")
     numeric = series_format(files[0], reading.format) is not None
-    if not numeric:
-        _check_no_times(files[0], reading)
-    bad = reading.bad_lines
-    if numeric and bad is not None:
-        raise SettingsError(f"--skip-bad-lines is for texts, but {files[0]} holds numbers: mend it")
-    if numeric:
-        _check_numeric(files[0], reading)
-    how: dict[str, Any] = {"format": reading.format, "label_column": reading.label_column, "times": reading.times}
-    examples: Sequence[tuple[Any, Any]]
-    if task == "classify" and numeric:
-        series = read_labelled_series(files[0], **how, decision=reading.decision)
-        decided = (_decided(number, one, reading.decision, files[0]) for number, one in enumerate(series, start=1))
-        examples = [(one.values, one.label) for one in decided]
-    elif task == "tag" and numeric:
-        examples = read_tagged_series(files[0], **how)
-    elif task == "classify":
-        examples = read_labelled(
-            files[0],
-            format=reading.format,
-            text_column=reading.text_column,
-            label_column=reading.label_column,
-            decision=reading.decision,
-            bad_lines=bad,
-            delimiter=reading.delimiter,
-            header=reading.header,
-        )
-    elif task == "tag":
-        if reading.label_column is not None:
-            raise SettingsError(
-                "--label-column is for tag on numbers (--format numbers), not on words: give --tag-column"
-            )
-        examples = read_tagged(
-            files[0],
-            format=reading.format,
-            field=reading.field,
-            token_column=reading.token_column,
-            tag_column=reading.tag_column,
-            bad_lines=bad,
-        )
-    elif task == "translate":
-        examples = read_parallel(
-            files,
-            format=reading.format,
-            source_column=reading.source_column,
-            target_column=reading.target_column,
-            bad_lines=bad,
-            delimiter=reading.delimiter,
-            header=reading.header,
-        )
-    elif numeric:
+    (_check_numeric if numeric else _check_no_times)(files[0], reading)
+    if task == "generate" and numeric:
         return (read_histories(files[0], format=reading.format, times=reading.times),)
-    else:
+    if task == "generate":
         return ((_read_each_text if each else _read_corpus)(files[0], reading),)
-    first, second = [first for first, _ in examples], [second for _, second in examples]
+    pairs = (_SERIES if numeric and task in _SERIES else _TEXTS)[task](files, reading)
+    first, second = [first for first, _ in pairs], [second for _, second in pairs]
     if task == "classify" and reading.decision != "number":
         if known is None:
             question(second, files[0])
         else:
             second = agreed(second, known, files[0])
     return first, second
+
+
+def _labelled_texts(files: Files, reading: Reading) -> Sequence[tuple[Any, Any]]:
+    return read_labelled(
+        files[0],
+        format=reading.format,
+        text_column=reading.text_column,
+        label_column=reading.label_column,
+        decision=reading.decision,
+        bad_lines=reading.bad_lines,
+        delimiter=reading.delimiter,
+        header=reading.header,
+    )
+
+
+def _labelled_series(files: Files, reading: Reading) -> Sequence[tuple[Any, Any]]:
+    series = read_labelled_series(
+        files[0],
+        format=reading.format,
+        label_column=reading.label_column,
+        times=reading.times,
+        decision=reading.decision,
+    )
+    decided = (_decided(number, one, reading.decision, files[0]) for number, one in enumerate(series, start=1))
+    return [(one.values, one.label) for one in decided]
+
+
+def _tagged_sentences(files: Files, reading: Reading) -> Sequence[tuple[Any, Any]]:
+    if reading.label_column is not None:
+        raise SettingsError("--label-column is for tag on numbers (--format numbers), not on words: give --tag-column")
+    return read_tagged(
+        files[0],
+        format=reading.format,
+        field=reading.field,
+        token_column=reading.token_column,
+        tag_column=reading.tag_column,
+        bad_lines=reading.bad_lines,
+    )
+
+
+def _tagged_series(files: Files, reading: Reading) -> Sequence[tuple[Any, Any]]:
+    return read_tagged_series(files[0], format=reading.format, label_column=reading.label_column, times=reading.times)
+
+
+def _pairs(files: Files, reading: Reading) -> Sequence[tuple[Any, Any]]:
+    return read_parallel(
+        files,
+        format=reading.format,
+        source_column=reading.source_column,
+        target_column=reading.target_column,
+        bad_lines=reading.bad_lines,
+        delimiter=reading.delimiter,
+        header=reading.header,
+    )
+
+
+_TEXTS = {"classify": _labelled_texts, "tag": _tagged_sentences, "translate": _pairs}
+_SERIES = {"classify": _labelled_series, "tag": _tagged_series}
 
 
 def _read_corpus(path: str | Path, reading: Reading) -> str:
@@ -253,6 +264,8 @@ def _check_no_times(path: str | Path, reading: Reading) -> None:
 
 
 def _check_numeric(path: str | Path, reading: Reading) -> None:
+    if reading.bad_lines is not None:
+        raise SettingsError(f"--skip-bad-lines is for texts, but {path} holds numbers: mend it")
     if given := [name for name in _OF_TEXTS if getattr(reading, name) is not None]:
         raise SettingsError(f"--{given[0].replace('_', '-')} is for texts, but {path} holds numbers: omit it")
     if reading.token_column is not None or reading.tag_column is not None:
