@@ -14,8 +14,7 @@ from stepscan.data.readers import LabelledText, Pair, read_labelled, read_parall
 from stepscan.errors import DataError, SettingsError
 
 COLUMN_HINT = (
-    "Name them with text_column and label_column: by name, or by position from 1, such as text_column=1 and "
-    "label_column=2."
+    "Name them with --text-column and --label-column (text_column, label_column), by name or by position from 1."
 )
 NOT_CSV = "the row that begins here is not CSV"
 NO_LABEL = "expected a string, a number or true or false as the label, but got"

@@ -230,7 +230,7 @@ def test_pairs_out_of_more_columns(file, refused):
         expected = [Pair("Go.", "Va !"), Pair("Who?", "Qui ?")]
         assert read_parallel(path, source_column="1", target_column="2") == expected
         assert read_parallel(path, source_column=2, target_column=1)[0] == Pair("Va !", "Go.")
-        reason = "expected source and target with a tab between, but got 3 fields. Name them with source_column and "
+        reason = "expected source and target with a tab between, but got 3 fields. Name them with --source-column and "
         with pytest.raises(DataError, match=reason):
             read_parallel(path)
 

@@ -15,7 +15,7 @@ def test_texts_keep_empty_ones(file):
 
 
 def test_texts_need_their_column(file, refused):
-    hint = "Name it with text_column: by name, or by position from 1, such as text_column=1."
+    hint = "Name it with --text-column (text_column), by name or by position from 1."
     refused(1, f"no column 'text'; the columns are 'A', '1'. {hint}", read_texts, file("a.tsv", "A\t1\n"))
     refused(1, "expected a string as the text, but got null.", read_texts, file("a.jsonl", '{"text": null}'))
 
@@ -32,8 +32,8 @@ def test_pairs(file):
 def test_bad_pairs(file, refused):
     wanted = "expected source and target with a tab between, but got"
     choose = (
-        "Name them with source_column and target_column: by name, or by position from 1, such as source_column=1 and "
-        "target_column=2."
+        "Name them with --source-column and --target-column (source_column, target_column), by name or by position "
+        "from 1."
     )
     refused(2, f"{wanted} 3 fields. {choose}", read_parallel, file("a.tsv", "a\tb\na\tb\tc\n"))
     both = "If source and target are two files, give both."

@@ -69,7 +69,6 @@ def test_listed(run):
         ("adding-20", "unknown recipe 'adding-20'. Did you mean 'adding-200'?"),
         ("counter --data here", "counter is an experiment: it makes its own data"),
         ("counter --out here", "take out --out"),
-        ("counter --seed -1", "seed: input should be greater than or equal to 0, got -1"),
         ("counter --time-budget soon", "a time is written like 90s, 10m or 1h30m, got 'soon'"),
     ],
 )
@@ -77,3 +76,6 @@ def test_refused(run, arguments, message):
     done = run("reproduce", *arguments.split(), "--quiet")
     assert (done.code, done.out) == (1, "")
     assert message in done.words
+    done = run("reproduce", "counter", "--seed", "-1", "--quiet")
+    assert (done.code, done.out) == (2, "")
+    assert "Invalid value for '--seed': -1 is not in the range" in done.words

@@ -86,7 +86,7 @@ DATA = [
     (
         "three columns",
         "translate --train three.tsv",
-        "three.tsv, line 1: expected source and|got 3 fields|source_column=1",
+        "three.tsv, line 1: expected source and|got 3 fields|--source-column",
     ),
     (
         "no such pair",
@@ -96,7 +96,7 @@ DATA = [
     (
         "a name twice",
         "classify --train doubled.csv",
-        "could be 'text': 'text' (column 1), 'text' (column 3)|text_column=1",
+        "could be 'text': 'text' (column 1), 'text' (column 3)|--text-column",
     ),
     (
         "a header inside",

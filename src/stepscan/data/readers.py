@@ -48,14 +48,12 @@ _TEXT_GUESSES = ("sentence", "review", "content")
 SOURCES, _TARGETS = ("source", "src", "input", "text"), ("target", "tgt", "trg", "output", "translation")
 _ANY_LABEL = Column("label", None, sum(GUESSES.values(), ()))
 _COLUMNS_HINT = (
-    "Name them with text_column and label_column: by name, or by position from 1, such as text_column=1 and "
-    "label_column=2."
+    "Name them with --text-column and --label-column (text_column, label_column), by name or by position from 1."
 )
-_TEXT_HINT = "Name it with text_column: by name, or by position from 1, such as text_column=1."
-_SOURCE_HINT = "Name it with source_column: by name, or by position from 1, such as source_column=1."
+_TEXT_HINT = "Name it with --text-column (text_column), by name or by position from 1."
+_SOURCE_HINT = "Name it with --source-column (source_column), by name or by position from 1."
 _PAIR_HINT = (
-    "Name them with source_column and target_column: by name, or by position from 1, such as source_column=1 and "
-    "target_column=2."
+    "Name them with --source-column and --target-column (source_column, target_column), by name or by position from 1."
 )
 
 
