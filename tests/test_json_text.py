@@ -15,9 +15,11 @@ from stepscan.terminal import printable
 
 OWN = {  # json.dumps by itself: where what is written goes to nobody else, or is written to be looked at
     "data/labels.py": "a label as JSON writes it",
-    "data/tables.py": "whether a record is text",
+    "data/json_lines.py": "whether a record is text",
+    "data/tokenizer_file.py": "two values compared",
     "estimators/folder.py": "whether a description can be saved",
     "json_text.py": "itself",
+    "runtime/lock.py": "who writes, for who waits",
     "runtime/model.py": "a fingerprint",
     "runtime/tensor_file.py": "the header of safetensors: names and sizes",
     "training/checkpoints.py": "our own, exact, infinities too",

@@ -123,8 +123,9 @@ def test_two_signals_say_what_is_kept(workplace, number):
     process.send_signal(number)
     _, err = process.communicate(timeout=30)
     assert process.returncode == 128 + number
-    last = err.splitlines()[-1]
-    assert re.fullmatch(r"interrupted .*; .* (is|are) kept: go on with the same command and --resume", last), err
+    said = r"interrupted( .*)?; .* (is|are) kept: go on with the same command and --resume"
+    assert any(re.fullmatch(said, line) for line in err.splitlines()), err  # a late signal may meet Python's own end
+    assert "nothing was written" not in err
     assert os.listdir(workplace / "out") == ["checkpoints"]
     assert ".out.lock" not in os.listdir(workplace)
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from stepscan.errors import ModelFormatError, nearest
+from stepscan.json_text import json_text
 from stepscan.runtime.outline import shown
 from stepscan.runtime.schemes import Scheme
 from stepscan.runtime.snapshot import Snapshot, digest
@@ -46,7 +46,7 @@ def read_config(folder: Snapshot) -> dict[str, Any]:
 def write_config(folder: Path, config: Mapping[str, Any]) -> None:
     """Write `config.json`, last, with the SHA-256 of all other files that are there but the model card."""
     hashes = {path.name: digest(path) for path in sorted(folder.iterdir()) if path.name not in (CONFIG, CARD)}
-    text = json.dumps({**config, "files": hashes}, ensure_ascii=False, indent=2, default=os.fspath)
+    text = json_text({**config, "files": hashes}, indent=2, default=os.fspath)
     (folder / CONFIG).write_text(text + "\n", "utf-8")
 
 
