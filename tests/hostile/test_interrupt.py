@@ -122,7 +122,7 @@ def test_two_signals_say_what_is_kept(workplace, number):
     time.sleep(0.01)
     process.send_signal(number)
     _, err = process.communicate(timeout=30)
-    assert process.returncode == 128 + number
+    assert process.returncode in (128 + number, -number)  # a shell says 128 + number of both
     said = r"interrupted( .*)?; .* (is|are) kept: go on with the same command and --resume"
     assert any(re.fullmatch(said, line) for line in err.splitlines()), err  # a late signal may meet Python's own end
     assert "nothing was written" not in err
