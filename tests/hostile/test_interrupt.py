@@ -8,7 +8,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -118,8 +117,6 @@ def test_two_signals_say_what_is_kept(workplace, number):
     """Before the first is answered, the second comes: at once, and still no word of "nothing was written"."""
     process = start(["--checkpoint-every", "1h"])
     process.send_signal(number)
-    process.send_signal(number)
-    time.sleep(0.01)
     process.send_signal(number)
     _, err = process.communicate(timeout=30)
     assert process.returncode in (128 + number, -number)  # a shell says 128 + number of both
