@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -26,9 +27,11 @@ from stepscan.memory import enough_memory
 from stepscan.registry import describe
 from stepscan.runtime.model import Using, check_inputs
 from stepscan.runtime.settings import OF_A_RUN
+from stepscan.training.defaults import Facts, chosen, listed_settings
 from stepscan.training.loop import Task, Trainer
 from stepscan.training.memory import check_memory
-from stepscan.training.progress import Bar, Silence
+from stepscan.training.progress import Bar
+from stepscan.training.stages import Stages
 from stepscan.training.settings import ModelSettings, TrainingSettings, validated
 
 ESTIMATORS: dict[str, type[Estimator]] = {}  # task → class; each class enters itself
@@ -57,17 +60,24 @@ class Estimator(Using, BaseEstimator):
             relus: Le et al. 2015) or `chrono` (lstm, gru, layer_norm_lstm: Tallec & Ollivier 2018).
         t_max: of chrono: steps of the longest dependency; None takes the longest of the training data, or the window.
         forget_bias: the forget gate's first bias (lstm, layer_norm_lstm); None is 1 (Gers et al. 2000).
+        size: of the model: `small`, `medium` or `large`; sets the sizes that are not set one by one.
         epochs: passes over the training data, at most.
-        time_budget: seconds; the schedule is completed and training ends by then.
+        max_updates: updates of the weights, at most. Without it, `epochs` and `time_budget`, training ends when the
+            score on the validation data has stopped rising.
+        time_budget: seconds; the schedule is completed and training ends by then, and uses all of it.
+        refit: whether to train once more, on training and validation data together, for as many updates as were found
+            to be best; None: where no validation data are given and the data are few.
         batch_size: sequences a batch.
         learning_rate: AdamW's, at its highest.
-        warmup: share of training in which the learning rate rises; then it falls, half a cosine, to 0.
+        warmup: share of the longest possible training in which the learning rate rises.
+        decay: share of training, at its end, in which it falls, half a cosine, to 0 (Hägele et al. 2024).
         weight_decay: AdamW's (Loshchilov & Hutter 2019), on matrices.
         clip_norm: largest norm of all gradients together (Pascanu et al. 2013).
         clip_value: largest number in a gradient, cut before the norm is (Graves 2013, §2.1); None cuts none.
-        average_decay: of the moving average of the weights that is judged and kept, such as 0.999; 0 averages nothing.
+        average_decay: of the moving average of the weights that is judged and kept; 0 averages nothing.
         accumulate: batches whose gradients make one update.
-        patience: evaluations without a better score after which training stops; the best weights are kept.
+        patience: evaluations without a better score after which training goes back to the best weights, from which
+            the learning rate falls; None: six, and not within the first 400 updates.
         seed: same seed, same machine: same weights to the bit (with a time budget, that depends on the time).
         device: `cpu` or `cuda`.
         checkpoints: folder to keep training state in, so that an interrupted training can go on; None keeps none.
@@ -92,17 +102,21 @@ class Estimator(Using, BaseEstimator):
     initialisation: str = "orthogonal"
     t_max: int | None = None
     forget_bias: float | None = None
-    epochs: int = 5
+    size: str | None = None
+    epochs: int | None = None
+    max_updates: int | None = None
     time_budget: float | None = None
-    batch_size: int = 32
-    learning_rate: float = 2e-3
+    refit: bool | None = None
+    batch_size: int | None = None
+    learning_rate: float | None = None
     warmup: float = 0.05
+    decay: float | None = None
     weight_decay: float = 0.01
     clip_norm: float = 1.0
     clip_value: float | None = None
-    average_decay: float = 0.0
+    average_decay: float | None = None
     accumulate: int = 1
-    patience: int = 3
+    patience: int | None = None
     seed: int = 0
     device: str = "cpu"
     checkpoints: str | Path | None = None
@@ -172,18 +186,34 @@ class Estimator(Using, BaseEstimator):
         return self.adaptor(self.model_)
 
     def _settings(self) -> TrainingSettings:
-        """Those of the constructor's settings that training takes, checked."""
+        """Those of the settings in force that training takes, checked."""
         for name, value in self.get_params().items():
             if isinstance(value, np.generic):  # a grid search's
                 setattr(self, name, value.item())
-        given = self.get_params()
-        of_training = {name: given.pop(name) for name in TrainingSettings.model_fields}
+        given = {name: value for name, value in vars(self._in_force).items() if value is not None}
+        of_training = {name: given.pop(name) for name in TrainingSettings.model_fields if name in given}
         validated(ModelSettings, given)
         return validated(TrainingSettings, of_training)
 
+    @property
+    def _in_force(self) -> Any:
+        """All settings: as they were set, else as they were chosen; see `stepscan.training.defaults`."""
+        chosen = getattr(self, "chosen_", {})
+        given = self.get_params().items()
+        return SimpleNamespace(**{n: chosen.get(n) if value is None else value for n, value in given})
+
+    def _choose(self, kind: str, examples: int, items: int) -> TrainingSettings:
+        """Choose the settings that are not set, by the training data's kind and size, and say which."""
+        self.chosen_ = {}
+        found = chosen(Facts(self.task, kind, examples, items / max(examples, 1)), self.size)
+        self.chosen_ = {n: value for n, value in found.items() if getattr(self, n, value) is None}
+        if self.verbose and self.chosen_:
+            Bar().note(f"chosen by the size of the data: {listed_settings(self.chosen_)}")
+        return self._settings()
+
     def _kept_settings(self) -> dict[str, Any]:
         """The settings that the result depends on: those that a model folder records."""
-        return {name: value for name, value in self.get_params().items() if name not in OF_A_RUN}
+        return {name: value for name, value in vars(self._in_force).items() if name not in OF_A_RUN}
 
     @contextmanager
     def _fitting(self) -> Iterator[TrainingSettings]:
@@ -211,14 +241,14 @@ class Estimator(Using, BaseEstimator):
     ) -> Any:
         """The layers that the settings ask for; `causal` ones look at nothing that comes later, or it is an error. With
         a `memory_size`, each looks at such a memory."""
-        model: Any = self  # each estimator has a cell, layers and dropout, with defaults of its own
+        own = self._in_force
         layer = network(
-            model.cell,
+            own.cell,
             input_size,
             hidden_size,
-            layers=model.layers,
+            layers=own.layers,
             bidirectional=bidirectional,
-            dropout=model.dropout,
+            dropout=own.dropout,
             variational=self.variational,
             zoneout=self.zoneout,
             weight_drop=self.weight_drop,
@@ -228,7 +258,7 @@ class Estimator(Using, BaseEstimator):
         )
         if causal and not isinstance(layer, Recurrence):
             raise SettingsError(
-                f"{self.task} writes one symbol after the other, but cell {model.cell!r} looks at those that are not "
+                f"{self.task} writes one symbol after the other, but cell {own.cell!r} looks at those that are not "
                 "written yet; take one that reads in one direction, such as transformer or lstm"
             )
         return layer
@@ -236,8 +266,7 @@ class Estimator(Using, BaseEstimator):
     @property
     def _input_dropout(self) -> float:
         """Of the embedding: variational dropout stands before the first layer instead."""
-        model: Any = self
-        return 0.0 if self.variational else model.dropout
+        return 0.0 if self.variational else self._in_force.dropout
 
     @property
     def _t_max(self) -> int | None:
@@ -258,14 +287,16 @@ class Estimator(Using, BaseEstimator):
         with enough_memory("the weights of the model", "take a smaller hidden_size, vocabulary_size or fewer layers"):
             return make._model(*given)
 
-    def _train(self, settings: TrainingSettings, task: Task) -> None:
+    def _train(self, stages: Stages, task: Task, **changes: Any) -> Trainer:
+        """Run the next stage of a training."""
         check_savable(task.model)
         check_memory(task.model, getattr(task.batches, "places", 0))
         self._begin_with(task.model)
-        identity = {**self._kept_settings(), "device": settings.device, "model": describe(task.model)}
+        identity = {**self._kept_settings(), "device": stages.settings.device, "model": describe(task.model)}
         with enough_memory("training", "take a smaller batch_size, a smaller model, or shorter sequences"):
-            self.history_ = Trainer(task, settings, Bar() if self.verbose else Silence(), identity).run()
+            trainer = stages.run(task, identity, **changes)
         self.model_ = task.model.cpu()
+        return trainer
 
     def _begin_with(self, model: Any) -> None:
         """Weights from elsewhere, as the settings say."""

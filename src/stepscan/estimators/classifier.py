@@ -15,7 +15,8 @@ from stepscan.data.batching import Batch, pad, pad_numbers
 from stepscan.data.tokenizers import TextTokenizer
 from stepscan.errors import SettingsError
 from stepscan.estimators.base import Estimator
-from stepscan.estimators.examples import Buckets, hold_out
+from stepscan.estimators.examples import Buckets, hold_out, task_of
+from stepscan.estimators.learning import Data, Learning
 from stepscan.estimators.networks import EncoderNetwork
 from stepscan.patterns.embedding import Embedding
 from stepscan.patterns.encoder import Encoder
@@ -58,19 +59,16 @@ class Classifier(Classifying, ClassifierMixin, TransformerMixin, Estimator):
 
     cell: str = "lstm"
     layers: int = 1
-    hidden_size: int = 128
+    hidden_size: int | None = None
     bidirectional: bool = True
     pooling: str = "max"
-    embedding_size: int = 128
-    input_noise: float = 0.0
-    dropout: float = 0.5
-    unknown_probability: float = 0.02
+    embedding_size: int | None = None
+    input_noise: float | None = None
+    dropout: float | None = None
+    unknown_probability: float | None = None
     tokenizer: str = "word"
     vocabulary_size: int = 30000
     lowercase: bool = True
-    epochs: int = 4
-    batch_size: int = 64
-    learning_rate: float = 2e-3
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -90,7 +88,7 @@ class Classifier(Classifying, ClassifierMixin, TransformerMixin, Estimator):
         Raises:
             SettingsError: a setting is wrong, there is one class only, or validation data has a class of its own.
         """
-        with self._fitting() as settings:
+        with self._fitting():
             decision = self._decision
             if self.decision == "number" and self.label_smoothing:
                 raise SettingsError("label_smoothing is for classes and labels, but the decision is a number")
@@ -109,21 +107,30 @@ class Classifier(Classifying, ClassifierMixin, TransformerMixin, Estimator):
                 labels=lambda example: decision.named([example[1]]),
                 stratified=None if self.decision == "labels" else lambda example: example[1],
             )
-            answers = [answer for _, answer in train]
-            self.labels_ = decision.labels(answers, [answer for _, answer in held_out])
-            if self.decision == "class":
-                warn_of_imbalance(answers, "training data")
-            texts = [text for text, _ in train]
-            embedding = self._embedding(texts)
-            self.model_ = self._built(embedding, longest=lambda: self._longest_of(texts)).to(settings.device)
-            if self.decision == "number":
-                self.model_.standardise(torch.from_numpy(decision.targets(answers, None)))
-            batches = self._batches(texts, answers, settings)
-            task = Task(
-                self.model_, batches, len(batches), lambda: self._evaluate(held_out), decision.greater_is_better
-            )
-            self._train(settings, task)
+            is_text = isinstance(examples[0][0], str)
+            items = sum(map(_length, (text for text, _ in train)))
+            settings = self._choose("text" if is_text else "series", len(train), items)
+            together = [*train, *held_out]
+            data = Data(train, held_out, valid is not None, len(together), lambda: together)
+            Learning(self, settings).run(data)
         return self
+
+    def _prepare(
+        self, train: list[tuple[Any, Any]], held_out: list[tuple[Any, Any]] | None, settings: TrainingSettings
+    ) -> Task:
+        """Model and task for these examples."""
+        decision, texts = self._decision, [text for text, _ in train]
+        answers = [answer for _, answer in train]
+        self.labels_ = decision.labels(answers, [answer for _, answer in held_out or ()])
+        if self.decision == "class":
+            warn_of_imbalance(answers, "training data")
+        embedding = self._embedding(texts)
+        self.model_ = self._built(embedding, longest=lambda: self._longest_of(texts)).to(settings.device)
+        if self.decision == "number":
+            self.model_.standardise(torch.from_numpy(decision.targets(answers, None)))
+        batches = self._batches(texts, answers, settings)
+        evaluate = None if held_out is None else lambda: self._evaluate(held_out)
+        return task_of(self.model_, batches, evaluate, len(held_out or ()), decision.greater_is_better)
 
     def _embedding(self, X: Sequence[Any]) -> Embedding | Numbers:
         """The input map for texts or series; what is learned for it (a vocabulary, mean and deviation) is learned."""
@@ -131,7 +138,8 @@ class Classifier(Classifying, ClassifierMixin, TransformerMixin, Estimator):
             self.tokenizers_ = {}
             if self.embedding_dropout:
                 raise SettingsError(f"embedding_dropout={self.embedding_dropout} is for texts, but X holds numbers")
-            return Numbers(X[0].shape[1], self.embedding_size, self._input_dropout, self.input_noise).standardise(X)
+            own = self._in_force
+            return Numbers(X[0].shape[1], own.embedding_size, self._input_dropout, own.input_noise).standardise(X)
         if self.input_noise:
             raise SettingsError(f"input_noise={self.input_noise} is for series of numbers, but X holds texts")
         tokenizer = TextTokenizer.train(
@@ -140,9 +148,9 @@ class Classifier(Classifying, ClassifierMixin, TransformerMixin, Estimator):
         self.tokenizers_ = {"tokenizer": tokenizer}
         return Embedding(
             len(tokenizer),
-            self.embedding_size,
+            self._in_force.embedding_size,
             self._input_dropout,
-            self.unknown_probability,
+            self._in_force.unknown_probability,
             tokenizer.unknown,
             self.embedding_dropout,
         )
@@ -163,14 +171,15 @@ class Classifier(Classifying, ClassifierMixin, TransformerMixin, Estimator):
         return self._read(X), pad if self.tokenizers_ else pad_numbers
 
     def _model(self, embedding: Embedding | Numbers) -> Encoder:
-        layer = self._network(self.embedding_size, self.hidden_size, bidirectional=self.bidirectional)
+        own = self._in_force
+        layer = self._network(own.embedding_size, own.hidden_size, bidirectional=own.bidirectional)
         return Encoder(
             embedding,
             layer,
             1 if self.labels_ is None else len(self.labels_),
             self.pooling,
             self.decision,
-            dropout=self.dropout,
+            dropout=own.dropout,
             label_smoothing=self.label_smoothing,
         )
 
@@ -195,3 +204,8 @@ class Classifier(Classifying, ClassifierMixin, TransformerMixin, Estimator):
 
         found, nats = zip(*self._answered(texts, compared), strict=True)
         return decision.judged(found, np.array(nats), answers)
+
+
+def _length(text: Any) -> int:
+    """Items, roughly, before there is a tokenizer."""
+    return text.count(" ") + 1 if isinstance(text, str) else len(text)

@@ -11,6 +11,7 @@ import numpy as np
 
 from stepscan.data.batching import Batch, bucketed
 from stepscan.errors import SettingsError
+from stepscan.training.loop import Task
 from stepscan.training.progress import Bar
 from stepscan.training.settings import TrainingSettings
 
@@ -99,7 +100,25 @@ class Buckets:
         return -(-len(self.lengths) // self.settings.batch_size)
 
     @property
+    def items(self) -> float:
+        """A batch, on average, without padding."""
+        return sum(self.sizes or self.lengths) / max(1, len(self))
+
+    @property
     def places(self) -> int:
         """At most so many are in a batch, padding included: where the longest examples meet."""
         longest = sorted(self.sizes or self.lengths)[-self.settings.batch_size :]
         return max(longest, default=0) * len(longest)
+
+
+def task_of(
+    model: Any,
+    batches: Buckets,
+    evaluate: Callable[[], dict[str, float]] | None,
+    held_out: int,
+    greater_is_better: bool,
+) -> Task:
+    """The task of training on batches; an evaluation is of `held_out` examples, each at a third of the cost of one in
+    training, and all evaluations together take a tenth of the time."""
+    cost = max(1, round(held_out / 3 / batches.settings.batch_size / 0.1))
+    return Task(model, batches, len(batches), evaluate, greater_is_better, batches.items, cost)

@@ -15,7 +15,8 @@ from stepscan.data.steps import step_named
 from stepscan.decoding import checked_whole, is_within
 from stepscan.errors import SettingsError
 from stepscan.estimators.base import Estimator
-from stepscan.estimators.examples import Buckets
+from stepscan.estimators.examples import Buckets, task_of
+from stepscan.estimators.learning import Data, Learning
 from stepscan.memory import check_fits
 from stepscan.patterns.forecaster import Forecaster
 from stepscan.patterns.numbers import Numbers
@@ -46,15 +47,10 @@ class Forecasting(Estimator):
     """
 
     cell: str
-    embedding_size: int
-    hidden_size: int
-    window: int
     head: str
     season: int
     logarithm: bool
     step: str
-    input_noise: float
-    dropout: float
 
     def forecast(
         self, history: Any, length: int, *, interval: float = 0.9, paths: int = 500, seed: int | None = 0
@@ -105,7 +101,7 @@ class Forecasting(Estimator):
         return np.stack(drawn, axis=1)
 
     def _fit_series(self, X: Any, validation: Any) -> Self:
-        with self._fitting() as settings:
+        with self._fitting():
             step_named(self.step)
             series = checked_series(several(X))
             self.tokenizers_, self.labels_ = {}, None
@@ -123,30 +119,44 @@ class Forecasting(Estimator):
             rest = "" if given else ", without the tenth held out,"
             changes = [self._changes(one, f"series {number}{rest}")[1] for number, one in enumerate(train, start=1)]
             _warn_of_constants(changes, self.season)
-            self.model_ = self._built(changes, longest=lambda: self.window).to(settings.device)
-            batches = self._windows(changes, settings)
-            name = "nats" if self.head == "gaussian" else "pinball"
-            self._train(settings, Task(self.model_, batches, len(batches), lambda: {name: self._loss(judged)}, False))
+            steps = sum(map(len, changes))
+            settings = self._choose("series", steps, steps)
+            everything = [*series, *(held_out or ())]
+            data = Data(train, judged, given, sum(map(len, everything)), lambda: everything)
+            Learning(self, settings).run(data)
         return self
+
+    def _prepare_series(
+        self, train: list[Values], judged: list[tuple[Values, int]] | None, settings: TrainingSettings
+    ) -> Task:
+        """Model and task for series; `judged` are those to be validated on, each from a place on."""
+        changes = [self._changes(one)[1] for one in train]
+        self.model_ = self._built(changes, longest=lambda: self._in_force.window).to(settings.device)
+        batches = self._windows(changes, settings)
+        name = "nats" if self.head == "gaussian" else "pinball"
+        evaluate = None if judged is None else lambda: {name: self._loss(judged)}
+        return task_of(self.model_, batches, evaluate, len(judged or ()), greater_is_better=False)
 
     def _forecaster(self, changes: Sequence[Values]) -> Forecaster:
         for name in ("tied", "tokenizer", "vocabulary_size", "embedding_dropout"):
             if getattr(self, name) != getattr(type(self), name):
                 raise SettingsError(f"{name}={getattr(self, name)!r} is for texts, but the data are numbers")
-        numbers = Numbers(changes[0].shape[1], self.embedding_size, self._input_dropout, self.input_noise)
-        layer = self._network(self.embedding_size, self.hidden_size, causal=True)
+        own = self._in_force
+        numbers = Numbers(changes[0].shape[1], own.embedding_size, self._input_dropout, own.input_noise)
+        layer = self._network(own.embedding_size, own.hidden_size, causal=True)
         try:
-            return Forecaster(numbers.standardise(changes), layer, self.head, self.dropout)
+            return Forecaster(numbers.standardise(changes), layer, self.head, own.dropout)
         except ValueError as error:
             raise SettingsError(str(error)) from None
 
     def _windows(self, changes: Sequence[Values], settings: TrainingSettings) -> Buckets:
         """Pieces of `window` steps and the step after each, that overlap; each is read from the initial state."""
-        stride = max(1, self.window // _WINDOWS)
+        window = self._in_force.window
+        stride = max(1, window // _WINDOWS)
         pieces = [
-            one[start : start + self.window + 1]
+            one[start : start + window + 1]
             for one in changes
-            for start in range(0, max(1, len(one) - self.window), stride)
+            for start in range(0, max(1, len(one) - window), stride)
         ]
 
         def collate(chosen: np.ndarray) -> Batch:

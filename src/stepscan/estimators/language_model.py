@@ -15,6 +15,7 @@ from stepscan.data.lines import split_lines
 from stepscan.data.tokenizers import TextTokenizer
 from stepscan.errors import SettingsError
 from stepscan.estimators.dynamic_evaluation import dynamic_nats
+from stepscan.estimators.learning import Data, Learning
 from stepscan.estimators.forecasting import Forecasting, is_series
 from stepscan.estimators.networks import GeneratorNetwork
 from stepscan.patterns.embedding import Embedding
@@ -25,6 +26,7 @@ from stepscan.sequences import Sequences
 from stepscan.state import State
 from stepscan.training.loop import Task
 from stepscan.training.progress import Bar
+from stepscan.training.settings import TrainingSettings
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -58,11 +60,11 @@ class LanguageModel(Writing, Forecasting):
     adaptor: ClassVar[type] = GeneratorNetwork
 
     cell: str = "lstm"
-    layers: int = 1
-    hidden_size: int = 384
-    embedding_size: int = 64
+    layers: int | None = None
+    hidden_size: int | None = None
+    embedding_size: int | None = None
     tied: bool = False
-    dropout: float = 0.1
+    dropout: float | None = None
     tokenizer: str = "character"
     vocabulary_size: int | None = None
     head: str = "gaussian"
@@ -70,10 +72,7 @@ class LanguageModel(Writing, Forecasting):
     logarithm: bool = False
     step: str = ""
     input_noise: float = 0.0
-    window: int = 64
-    epochs: int = 7
-    batch_size: int = 32
-    learning_rate: float = 4e-3
+    window: int | None = None
 
     def fit(self, text: Any, y: None = None, validation: Any = None) -> Self:
         """Learn from a text; judged on the text `validation`, or on the last tenth held out.
@@ -86,23 +85,32 @@ class LanguageModel(Writing, Forecasting):
         """
         if is_series(text):
             return self._fit_series(text, validation)
-        with self._fitting() as settings:
+        with self._fitting():
             self._check_of_text()
             train, valid = self._split(text, validation)
-            self.tokenizers_, self.labels_ = {"tokenizer": self._train_tokenizer(train)}, None
-            ids = np.array([self._begin, *self._encode(train)])
-            if len(ids) < 2 * settings.batch_size:
-                raise SettingsError(
-                    f"the text has {len(ids) - 1} symbols, too few for {settings.batch_size} parallel streams; "
-                    "give more text, or a smaller batch_size"
-                )
-            windows = streams(ids, settings.batch_size, self.window)
-            self.model_ = self._built(longest=lambda: self.window).to(settings.device)
-            task = Task(
-                self.model_, lambda epoch: _batches(windows), len(windows), lambda: {"nats": -self.score(valid)}, False
-            )
-            self._train(settings, task)
+            self._choose("text", len(train), len(train))
+            data = Data(train, valid, validation is not None, len(train) + len(valid), lambda: train + valid)
+            Learning(self, self._settings()).run(data)
         return self
+
+    def _prepare(self, train: Any, held_out: Any, settings: TrainingSettings) -> Task:
+        """Model and task for a text, or for series."""
+        if not isinstance(train, str):
+            return self._prepare_series(train, held_out, settings)
+        window = self._in_force.window
+        self.tokenizers_, self.labels_ = {"tokenizer": self._train_tokenizer(train)}, None
+        ids = np.array([self._begin, *self._encode(train)])
+        if len(ids) < 2 * settings.batch_size:
+            raise SettingsError(
+                f"the text has {len(ids) - 1} symbols, too few for {settings.batch_size} parallel streams; "
+                "give more text, or a smaller batch_size"
+            )
+        windows = streams(ids, settings.batch_size, window)
+        self.model_ = self._built(longest=lambda: window).to(settings.device)
+        evaluate = None if held_out is None else lambda: {"nats": -self.score(held_out)}
+        items = settings.batch_size * window
+        cost = round(len(held_out or "") / 3 / items / 0.1)
+        return Task(self.model_, lambda epoch: _batches(windows), len(windows), evaluate, False, items, max(1, cost))
 
     def score(self, text: Any, y: None = None) -> float:
         """Minus nats a symbol: greater is better. Perplexity is `exp(-score)`.
@@ -152,7 +160,7 @@ class LanguageModel(Writing, Forecasting):
 
     def _dynamic_nats(self, text: str, learning_rate: float) -> float:
         ids = np.array([self._begin, *self._encode(text)])
-        return dynamic_nats(self.model_, ids, learning_rate=learning_rate, window=self.window)
+        return dynamic_nats(self.model_, ids, learning_rate=learning_rate, window=self._in_force.window)
 
     def _train_tokenizer(self, text: str) -> TextTokenizer:
         return TextTokenizer.train(self.tokenizer, split_lines(text), vocabulary_size=self.vocabulary_size)
@@ -161,14 +169,15 @@ class LanguageModel(Writing, Forecasting):
         """The pattern for text; given what is to be learned of series, that for numbers."""
         if changes is not None:
             return self._forecaster(changes)
+        own = self._in_force
         embedding = Embedding(
             len(self.tokenizers_["tokenizer"]),
-            self.embedding_size,
+            own.embedding_size,
             self._input_dropout,
             symbol_dropout=self.embedding_dropout,
         )
-        layer = self._network(self.embedding_size, self.hidden_size, causal=True)
-        return Generator(embedding, layer, tied=self.tied, dropout=self.dropout, label_smoothing=self.label_smoothing)
+        layer = self._network(own.embedding_size, own.hidden_size, causal=True)
+        return Generator(embedding, layer, tied=self.tied, dropout=own.dropout, label_smoothing=self.label_smoothing)
 
     def _split(self, text: str, validation: str | None) -> tuple[str, str]:
         for one in (text, "" if validation is None else validation):

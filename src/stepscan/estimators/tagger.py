@@ -14,7 +14,8 @@ from stepscan.data.tokenizers import TextTokenizer
 from stepscan.errors import SettingsError
 from stepscan.estimators.architecture import network
 from stepscan.estimators.base import Estimator
-from stepscan.estimators.examples import Buckets, hold_out
+from stepscan.estimators.examples import Buckets, hold_out, task_of
+from stepscan.estimators.learning import Data, Learning
 from stepscan.estimators.networks import TransducerNetwork, as_input
 from stepscan.memory import check_fits
 from stepscan.patterns.crf import CRFTransducer
@@ -66,20 +67,17 @@ class Tagger(Tagging, Estimator):
 
     cell: str = "lstm"
     layers: int = 1
-    hidden_size: int = 128
+    hidden_size: int | None = None
     bidirectional: bool = True
-    embedding_size: int = 100
-    character_size: int = 32
-    spelling_size: int = 48
-    input_noise: float = 0.0
-    dropout: float = 0.4
-    unknown_probability: float = 0.1
+    embedding_size: int | None = None
+    character_size: int | None = None
+    spelling_size: int | None = None
+    input_noise: float | None = None
+    dropout: float | None = None
+    unknown_probability: float | None = None
     vocabulary_size: int = 30000
     lowercase: bool = True
     crf: bool = False
-    epochs: int = 7
-    batch_size: int = 32
-    learning_rate: float = 3e-3
 
     def fit(
         self,
@@ -95,7 +93,7 @@ class Tagger(Tagging, Estimator):
         Raises:
             SettingsError: a setting is wrong, or a sentence has not as many tags as tokens.
         """
-        with self._fitting() as settings:
+        with self._fitting():
             examples = tagged(sentences_or_series(X), y, "sentences")
             valid = None
             if validation is not None:
@@ -103,20 +101,34 @@ class Tagger(Tagging, Estimator):
                 valid = tagged(sentences_or_series(X, like=examples[0][0]), y, "validation sentences")
             filled = [one for one in examples if one[1]]
             train, held_out = hold_out(filled, valid, verbose=self.verbose, labels=lambda example: example[1])
-            self.labels_ = sorted({tag for _, tags in train for tag in tags})
+            self.labels_ = _tags(train)
             self._check_tags_fit()
             if len(self.labels_) == 1:
                 said = "there is nothing to tell apart; is it the right column or field?"
                 logger.warning(f"every token of the training data has the same tag, {self.labels_[0]!r}: {said}")
-            forbidden = self._read_scheme([tags for _, tags in examples], [tags for _, tags in valid or ()])
+            self._forbids = self._read_scheme([tags for _, tags in examples], [tags for _, tags in valid or ()])
             self._say_judge([tags for _, tags in held_out])
-            self.tokenizers_ = self._tokenizers([tokens for tokens, _ in train])
-            self.model_ = self._built(
-                [tokens for tokens, _ in train], forbidden, longest=lambda: max(len(tokens) for tokens, _ in train)
-            ).to(settings.device)
-            batches = self._batches(train, settings)
-            self._train(settings, Task(self.model_, batches, len(batches), lambda: self._evaluate(held_out), True))
+            kind = "series" if are_numbers([tokens for tokens, _ in train]) else "text"
+            settings = self._choose(kind, len(train), sum(len(tags) for _, tags in train))
+            together = [*train, *held_out]
+            data = Data(train, held_out, valid is not None, len(together), lambda: together)
+            Learning(self, settings).run(data)
         return self
+
+    def _prepare(
+        self,
+        train: list[tuple[Sentence, Sentence]],
+        held_out: list[tuple[Sentence, Sentence]] | None,
+        settings: TrainingSettings,
+    ) -> Task:
+        """Model and task for these examples."""
+        sentences = [tokens for tokens, _ in train]
+        self.labels_, self.tokenizers_ = _tags(train), self._tokenizers(sentences)
+        forbidden = self.scheme_.forbidden(self.labels_) if self.scheme_ and self._forbids else []
+        self.model_ = self._built(sentences, forbidden, longest=lambda: max(map(len, sentences))).to(settings.device)
+        batches = self._batches(train, settings)
+        evaluate = None if held_out is None else lambda: self._evaluate(held_out)
+        return task_of(self.model_, batches, evaluate, len(held_out or ()), greater_is_better=True)
 
     def _tokenizers(self, sentences: list[Sentence]) -> dict[str, TextTokenizer]:
         if are_numbers(sentences):
@@ -126,28 +138,29 @@ class Tagger(Tagging, Estimator):
         words = TextTokenizer.train(
             "whitespace", map(list, sentences), vocabulary_size=self.vocabulary_size, lowercase=self.lowercase
         )
-        if not self.character_size:
+        if not self._in_force.character_size:
             return {"tokenizer": words}
         distinct = sorted({token for sentence in sentences for token in sentence})
         return {"tokenizer": words, "characters": TextTokenizer.train("character", distinct)}
 
     def _embedding(self, X: list[Any]) -> Embedding | WordAndCharacterEmbedding | Numbers:
+        own = self._in_force
         if not self.tokenizers_:
             if self.embedding_dropout:
                 raise SettingsError(f"embedding_dropout={self.embedding_dropout} is for words, but X holds numbers")
-            return Numbers(X[0].shape[1], self.embedding_size, self._input_dropout, self.input_noise).standardise(X)
+            return Numbers(X[0].shape[1], own.embedding_size, self._input_dropout, own.input_noise).standardise(X)
         words = Embedding(
             len(self.tokenizers_["tokenizer"]),
-            self.embedding_size,
-            unknown_probability=self.unknown_probability,
+            own.embedding_size,
+            unknown_probability=own.unknown_probability,
             unknown=self.tokenizers_["tokenizer"].unknown,
-            dropout=0.0 if self.character_size else self._input_dropout,
-            symbol_dropout=self.embedding_dropout,
+            dropout=0.0 if own.character_size else self._input_dropout,
+            symbol_dropout=own.embedding_dropout,
         )
-        if not self.character_size:
+        if not own.character_size:
             return words
-        characters = Embedding(len(self.tokenizers_["characters"]), self.character_size)
-        spelling = network(self.cell, self.character_size, self.spelling_size, bidirectional=True)
+        characters = Embedding(len(self.tokenizers_["characters"]), own.character_size)
+        spelling = network(own.cell, own.character_size, own.spelling_size, bidirectional=True)
         return WordAndCharacterEmbedding(words, characters, spelling, self._input_dropout)
 
     def _check_tags_fit(self) -> None:
@@ -167,29 +180,29 @@ class Tagger(Tagging, Estimator):
                     f"{count:,} spans"
                 )
 
-    def _read_scheme(self, y: Sequence[Sentence], valid: Sequence[Sentence]) -> list[list[int]]:
-        """Finds out how tags mark spans. What a CRF rules out: what the scheme does, if these tags never break it."""
+    def _read_scheme(self, y: Sequence[Sentence], valid: Sequence[Sentence]) -> bool:
+        """Finds out how tags mark spans, and whether a CRF rules out what the scheme does: these tags never break it."""
         self.scheme_, broken = recognised(y)
         if self.scheme_ is None:
             if reason := near_miss(y):
                 logger.warning(f"no F1 of spans, only accuracy: the tags look like spans, but {reason}")
-            return []
+            return False
         if broken:
             ruled = "; the CRF rules nothing out" if self.crf else ""
             logger.warning(f"the tags are not {self.scheme_.name}: {broken}; F1 counts spans as conlleval does{ruled}")
         else:
             self._warn_of_other_scheme(valid, "of the validation data")
-        return self.scheme_.forbidden(self.labels_ or []) if self.crf and not broken else []
+        return self.crf and not broken
 
     def _model(self, X: list[Any], forbidden: list[list[int]]) -> Transducer:
-        embedding = self._embedding(X)
-        layer = self._network(embedding.output_size, self.hidden_size, bidirectional=self.bidirectional)
+        own, embedding = self._in_force, self._embedding(X)
+        layer = self._network(embedding.output_size, own.hidden_size, bidirectional=own.bidirectional)
         if self.crf:
             if self.label_smoothing:
                 raise SettingsError("label_smoothing is for tags decided one by one; a CRF decides them together")
-            return CRFTransducer(embedding, layer, len(self.classes_), dropout=self.dropout, forbidden=forbidden)
+            return CRFTransducer(embedding, layer, len(self.classes_), dropout=own.dropout, forbidden=forbidden)
         return Transducer(
-            embedding, layer, len(self.classes_), dropout=self.dropout, label_smoothing=self.label_smoothing
+            embedding, layer, len(self.classes_), dropout=own.dropout, label_smoothing=self.label_smoothing
         )
 
     def _batches(self, examples: Sequence[tuple[Sentence, Sentence]], settings: TrainingSettings) -> Buckets:
@@ -208,3 +221,8 @@ class Tagger(Tagging, Estimator):
     def _evaluate(self, examples: Sequence[tuple[Sentence, Sentence]]) -> dict[str, float]:
         figures = self._figures(examples)
         return {name: figures[name] for name in ("f1", "accuracy") if name in figures}
+
+
+def _tags(examples: Sequence[tuple[Sentence, Sentence]]) -> list[str]:
+    """The distinct tags, sorted."""
+    return sorted({tag for _, tags in examples for tag in tags})

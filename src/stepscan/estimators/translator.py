@@ -12,7 +12,8 @@ from stepscan.data.batching import Batch, pad
 from stepscan.data.tokenizers import TextTokenizer
 from stepscan.errors import SettingsError
 from stepscan.estimators.base import Estimator
-from stepscan.estimators.examples import Buckets, hold_out
+from stepscan.estimators.examples import Buckets, hold_out, task_of
+from stepscan.estimators.learning import Data, Learning
 from stepscan.estimators.networks import ConditionedGeneratorNetwork
 from stepscan.patterns.attention import AttentiveDecoder
 from stepscan.patterns.conditioned_generator import ConditionedGenerator
@@ -53,19 +54,15 @@ class Translator(Translating, Estimator):
 
     cell: str = "lstm"
     layers: int = 1
-    hidden_size: int = 256
-    embedding_size: int = 256
+    hidden_size: int | None = None
+    embedding_size: int | None = None
     attention: str = "additive"
     input_feeding: bool = False
-    dropout: float = 0.3
+    dropout: float | None = None
     label_smoothing: float = 0.1
     tokenizer: str = "bpe"
     source_tokenizer: str | None = None
-    vocabulary_size: int = 4000
-    epochs: int = 10
-    batch_size: int = 64
-    learning_rate: float = 3e-3
-    patience: int = 4
+    vocabulary_size: int | None = None
 
     def fit(
         self,
@@ -74,15 +71,25 @@ class Translator(Translating, Estimator):
         validation: tuple[Sequence[str], Sequence[str]] | None = None,
     ) -> Self:
         """Learn from texts and their translations; judged on `validation`, or on a tenth held out at random."""
-        with self._fitting() as settings:
+        with self._fitting():
             pairs = pairs_of_texts(sources, targets, "sources")
             valid = None if validation is None else pairs_of_texts(*validation_pair(validation), "validation sources")
             train, held_out = hold_out(pairs, valid, verbose=self.verbose)
-            self.tokenizers_, self.labels_ = self._tokenizers(train), None
-            self.model_ = self._built(longest=lambda: self._longest_text(train)).to(settings.device)
-            batches = self._batches(train, settings)
-            self._train(settings, Task(self.model_, batches, len(batches), lambda: self._evaluate(held_out), False))
+            items = sum(target.count(" ") + 1 for _, target in train)
+            settings, together = self._choose("text", len(train), items), [*train, *held_out]
+            data = Data(train, held_out, valid is not None, len(together), lambda: together)
+            Learning(self, settings).run(data)
         return self
+
+    def _prepare(
+        self, train: list[tuple[str, str]], held_out: list[tuple[str, str]] | None, settings: TrainingSettings
+    ) -> Task:
+        """Model and task for these examples."""
+        self.tokenizers_, self.labels_ = self._tokenizers(train), None
+        self.model_ = self._built(longest=lambda: self._longest_text(train)).to(settings.device)
+        batches = self._batches(train, settings)
+        evaluate = None if held_out is None else lambda: self._evaluate(held_out)
+        return task_of(self.model_, batches, evaluate, len(held_out or ()), greater_is_better=False)
 
     def _longest_text(self, pairs: Sequence[tuple[str, str]]) -> int:
         """Symbols of the longest source or target."""
@@ -92,7 +99,7 @@ class Translator(Translating, Estimator):
 
     def _tokenizers(self, pairs: Sequence[tuple[str, str]]) -> dict[str, TextTokenizer]:
         sources, targets = zip(*pairs, strict=True)
-        size = self.vocabulary_size
+        size = self._in_force.vocabulary_size
         if self.source_tokenizer is None:
             return {"tokenizer": TextTokenizer.train(self.tokenizer, sources + targets, vocabulary_size=size)}
         return {
@@ -109,7 +116,8 @@ class Translator(Translating, Estimator):
             raise SettingsError(
                 "weight_drop draws once a scan, but input feeding goes step by step; choose one of them"
             )
-        size, hidden = self.embedding_size, self.hidden_size
+        own = self._in_force
+        size, hidden = own.embedding_size, own.hidden_size
         encoder = self._network(size, max(1, hidden // 2), bidirectional=True)
         wide = size + hidden if self.input_feeding else size
         memory_size = encoder.output_size if self.attention == "cross" else 0
@@ -121,17 +129,17 @@ class Translator(Translating, Estimator):
                 )
             except ValueError as error:
                 raise SettingsError(f"attention={self.attention!r}: {error}") from None
-        own = self.tokenizers_.get("source_tokenizer")
+        of_source = self.tokenizers_.get("source_tokenizer")
         noise: dict[str, Any] = {"dropout": self._input_dropout, "symbol_dropout": self.embedding_dropout}
-        of_source = None if own is None else Embedding(len(own), size, **noise)
+        source = None if of_source is None else Embedding(len(of_source), size, **noise)
         generator = Generator(
             Embedding(len(self.tokenizers_["tokenizer"]), size, **noise),
             layer,
             tied=True,
-            dropout=self.dropout,
+            dropout=own.dropout,
             label_smoothing=self.label_smoothing,
         )
-        return ConditionedGenerator(of_source, encoder, generator)
+        return ConditionedGenerator(source, encoder, generator)
 
     def _batches(self, pairs: Sequence[tuple[str, str]], settings: TrainingSettings) -> Buckets:
         writer = self.tokenizers_["tokenizer"]

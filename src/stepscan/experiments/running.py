@@ -120,7 +120,7 @@ def _train(trainer: Trainer, reporter: Silence) -> dict[str, int]:
         if not trainer.best:
             raise
         reporter.note(str(error))
-        trainer.task.model.load_state_dict(trainer.best)
+        trainer.task.model.load_state_dict(trainer.best.weights)
         trainer.task.model.eval()
         return {"diverged_at": trainer.clock.step + 1}
     return {}

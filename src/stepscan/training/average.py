@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 
 class Average:
@@ -15,7 +17,7 @@ class Average:
 
     def __init__(self, model: nn.Module, decay: float) -> None:
         self.decay, self.updates = decay, 0
-        self.parameters = list(model.parameters())
+        self.names, self.parameters = zip(*model.named_parameters(), strict=True)
         self.values = [parameter.detach().clone() for parameter in self.parameters] if decay else []
 
     def update(self) -> None:
@@ -25,6 +27,11 @@ class Average:
             share = 1 - min(self.decay, (1 + self.updates) / (10 + self.updates))
             torch._foreach_lerp_(self.values, [parameter.detach() for parameter in self.parameters], share)
 
+    def restart(self, weights: Mapping[str, Tensor]) -> None:
+        """Average on from these weights, by name."""
+        for name, value in zip(self.names if self.values else (), self.values, strict=True):
+            value.copy_(weights[name])
+
     def __enter__(self) -> None:
         self._swap()
 
@@ -33,7 +40,7 @@ class Average:
 
     def _swap(self) -> None:
         with torch.no_grad():
-            for parameter, value in zip(self.parameters if self.values else [], self.values, strict=True):
+            for parameter, value in zip(self.parameters if self.values else (), self.values, strict=True):
                 kept = parameter.detach().clone()
                 parameter.copy_(value)
                 value.copy_(kept)

@@ -1,12 +1,10 @@
-"""How long, how far, how fast: what training measures of itself."""
+"""How long and how fast: what training measures of itself."""
 
 from __future__ import annotations
 
-import math
 import time
 
 from stepscan.data.batching import Batch
-from stepscan.training.settings import TrainingSettings
 
 
 class Stopwatch:
@@ -52,26 +50,8 @@ class Meter(Stopwatch):
 
 
 class Clock(Stopwatch):
-    """How far training is: by steps, or by the time budget where that is further."""
+    """Seconds and batches since the start."""
 
-    def __init__(self, settings: TrainingSettings, steps: int) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.budget, self.steps, self.warmup = settings.time_budget, steps, settings.warmup
         self.step = 0
-
-    @property
-    def done(self) -> float:
-        """0 at the start, 1 at the end."""
-        by_time = self.seconds / self.budget if self.budget else 0.0
-        return min(max(self.step / self.steps, by_time), 1.0)
-
-    @property
-    def is_out_of_time(self) -> bool:
-        return self.budget is not None and self.seconds >= self.budget
-
-    def rate(self) -> float:
-        """Share of the highest learning rate: a linear rise, then half a cosine to 0 (Loshchilov & Hutter 2017)."""
-        done = self.done if self.budget else (self.step + 1) / (self.steps + 1)
-        if done < self.warmup:
-            return done / self.warmup
-        return 0.5 * (1 + math.cos(math.pi * (done - self.warmup) / max(1 - self.warmup, 1e-9)))

@@ -5,13 +5,13 @@ from __future__ import annotations
 import copy
 import itertools
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from stepscan.data.batching import Batch
 from stepscan.errors import StepscanError
@@ -22,10 +22,16 @@ from stepscan.training.clipping import clip
 from stepscan.training.clock import Clock, Meter
 from stepscan.training.progress import Silence
 from stepscan.training.resuming import Keeper
+from stepscan.training.schedule import Schedule
 from stepscan.training.settings import TrainingSettings
 from stepscan.training.tensorboard import Curve
 from stepscan.training.watching import Blind, Watcher
 
+FIRST = 25  # updates between two evaluations, at least
+GROWTH = 8  # an evaluation follows another when the updates have grown by one eighth
+PATIENCE = 6  # evaluations, unless it is set: the updates have then doubled since the best score
+LEAST = 400  # updates before which, unless patience is set, no score ends anything: they say little
+_ENDLESS = 2**31 - 1
 _ADVICE = "take a smaller batch_size (and accumulate batches), or split the longest sequences"
 
 
@@ -36,33 +42,64 @@ class Task:
     model: nn.Module  # a pattern: `loss(inputs, targets, state)` gives a `Loss`
     batches: Callable[[int], Iterable[Batch]]  # of an epoch, counted from 0
     batches_per_epoch: int
-    evaluate: Callable[[], dict[str, float]]  # scores on the validation data; the first one decides
+    evaluate: Callable[[], dict[str, float]] | None  # scores on the validation data; the first one decides
     greater_is_better: bool
+    items_per_batch: float = 1.0  # on average
+    evaluation_cost: int = 1  # updates that take as long as an evaluation, and some
+
+
+@dataclass
+class Kept:
+    """The best weights so far, and what it takes to train on from them."""
+
+    score: float
+    weights: dict[str, Tensor]  # that were judged: of the average, where there is one
+    plan: dict[str, float]  # see `Schedule.plan`
+    behind: int
+    model: dict[str, Tensor]
+    optimiser: dict[str, Any]
 
 
 class Trainer:
-    """One training: the optimiser, the clock, the best weights so far and the curve.
+    """One training: the optimiser, the schedule, the best weights so far and the curve.
+
+    An evaluation comes when the updates have grown by an eighth since the last (where `epochs` is set, with the end of
+    that epoch), so that a training of 50 updates and one of 5,000,000 both have some tens of them. When the score has
+    not improved for `patience` evaluations, training goes back to the best weights and the learning rate falls from
+    there; a time budget is used to its end.
 
     Args:
         task, settings: what to train, and how.
         reporter: who is told.
         identity: what must be the same for an interrupted training to go on; see `Keeper`.
+        earlier: the results of the stages before this one, of a training in several.
+        begins: whether it is the first that this process runs, and so may find checkpoints.
     """
 
     def __init__(
-        self, task: Task, settings: TrainingSettings, reporter: Silence, identity: dict[str, Any] | None = None
+        self,
+        task: Task,
+        settings: TrainingSettings,
+        reporter: Silence,
+        identity: dict[str, Any] | None = None,
+        earlier: Sequence[dict[str, Any]] = (),
+        *,
+        begins: bool = True,
     ) -> None:
-        self.task, self.settings, self.reporter = task, settings, reporter
-        self.keeper = Keeper(settings, identity or {})
+        self.task, self.settings, self.reporter, self.earlier = task, settings, reporter, list(earlier)
+        self.keeper = Keeper(settings, identity or {}, begins=begins)
         self.optimiser = _optimiser(task.model, settings)
         self.average = Average(task.model, settings.average_decay)
-        self.clock = Clock(settings, settings.epochs * task.batches_per_epoch)
+        self.clock = Clock()
+        self.schedule = Schedule(settings, self.clock, limit(settings, task.batches_per_epoch))
         self.watcher = Watcher(task.model, settings.clip_norm) if settings.watch_gradients else Blind()
         self.curve = Curve(settings.tensorboard)
         self.history: list[dict[str, Any]] = []
-        self.best: dict[str, Any] = {}
-        self.best_score = -math.inf
+        self.best: Kept | None = None
         self.evaluations_since_best = 0
+        self.is_stale = False  # whether the score stopped rising, and the decay began
+        self.judged_at = 0  # updates at the last evaluation
+        self.meter = Meter()
         self._begin_epoch(0)
 
     def run(self) -> list[dict[str, Any]]:
@@ -72,42 +109,81 @@ class Trainer:
                 self.keeper.restore(self)
                 while not self._is_over:
                     self._run_epoch()
-                    self._evaluate()
-                    self._begin_epoch(self.epoch + 1)
-                    self.keeper.keep(self, now=True)
-            if self.clock.is_out_of_time:
+            if self.settings.time_budget and self.clock.seconds >= self.settings.time_budget:
                 self.reporter.note("the time budget is used up")
         finally:
             self.reporter.close()
             self.curve.close()
-        self.task.model.load_state_dict(self.best)
+        if self.best is not None:
+            self.task.model.load_state_dict(self.best.weights)
         self.task.model.eval()
         return self.history
 
     @property
+    def plan(self) -> dict[str, float]:
+        """With which settings another training takes the way of the best weights; see `Schedule.plan`."""
+        return {} if self.best is None else self.best.plan
+
+    @property
     def _is_over(self) -> bool:
-        out_of_time = self.clock.is_out_of_time and self.batch == 0 and bool(self.history)
-        return (
-            out_of_time or self.epoch >= self.settings.epochs or self.evaluations_since_best >= self.settings.patience
-        )
+        """Whether the last evaluation was the last."""
+        if not self.history or self.judged_at != self.schedule.updates:
+            return False
+        stopped = self._patience_is_over and self.schedule.is_decaying and not self.is_stale
+        return self.schedule.is_over or stopped
+
+    @property
+    def _patience_is_over(self) -> bool:
+        if self.settings.patience is not None:
+            return self.evaluations_since_best >= self.settings.patience
+        is_long_enough = self.schedule.updates >= LEAST and not self.settings.time_budget
+        return is_long_enough and self.evaluations_since_best >= PATIENCE
 
     def _begin_epoch(self, epoch: int) -> None:
-        self.epoch, self.batch, self.meter = epoch, 0, Meter()  # batch: the number of the next one
+        self.epoch, self.batch = epoch, 0  # batch: the number of the next one
         self.carried: State | None = None
         self.items = 0  # that the gradients so far are summed over
 
     def _run_epoch(self) -> None:
-        """The rest of a pass, or what of it the time budget leaves."""
-        self.task.model.train()
+        """The rest of a pass, or what of it the budget leaves."""
         for batch in itertools.islice(self.task.batches(self.epoch), self.batch, None):
+            self.task.model.train()
             size = f"a batch of {batch.sequences:,} sequences, {batch.places:,} items with padding"
             with enough_memory(size, _ADVICE):
                 self._step(batch.to(self.settings.device))
-            self.reporter.step(self.clock.done, self.meter.figures())
+            self.reporter.step(self.schedule.done, self.meter.figures())
             if self.items == 0:  # after an update
-                self.keeper.keep(self)
-            if self.clock.is_out_of_time:
-                return
+                self._look_back()
+                if self._is_over:
+                    return
+        self._begin_epoch(self.epoch + 1)
+
+    def _look_back(self) -> None:
+        """After an update: evaluate, turn back, write a checkpoint, each if it is due."""
+        is_due = self._is_due
+        if is_due:
+            self._evaluate()
+            if self._patience_is_over and not self.schedule.is_decaying:
+                self._turn_back()
+        self.keeper.keep(self, now=is_due)
+
+    @property
+    def _is_due(self) -> bool:
+        since = self.schedule.updates - self.judged_at
+        if self.schedule.is_over:
+            return True
+        if self.settings.epochs is not None:
+            return self.batch == self.task.batches_per_epoch and since >= self.judged_at / GROWTH
+        return since >= max(self.judged_at / GROWTH, self.task.evaluation_cost, FIRST)
+
+    def _turn_back(self) -> None:
+        """Go back to the best weights; from them on the learning rate falls."""
+        assert self.best is not None
+        self.is_stale, self.evaluations_since_best = True, 0
+        self.task.model.load_state_dict(self.best.model)
+        self.optimiser.load_state_dict(self.best.optimiser)
+        self.average.restart(self.best.weights)
+        self.schedule.begin_decay(self.best.behind)
 
     def _step(self, batch: Batch) -> None:
         """Gradients of a batch, and an update if enough batches are gathered."""
@@ -130,7 +206,7 @@ class Trainer:
 
     def _update(self) -> None:
         for group in self.optimiser.param_groups:
-            group["lr"] = self.settings.learning_rate * self.clock.rate()
+            group["lr"] = self.settings.learning_rate * self.schedule.rate()
         parameters = self.task.model.named_parameters()
         gradients = {name: p.grad for name, p in parameters if p.grad is not None}
         norm = (nn.utils.get_total_norm(gradients.values()) / max(self.items, 1)).item()
@@ -141,6 +217,8 @@ class Trainer:
         self.watcher.updated(clip(list(gradients.values()), norm, self.items, self.settings))
         self.optimiser.step()
         self.average.update()
+        self.schedule.updates += 1
+        self.schedule.behind += 1
         self.items = 0
 
     def check_weights(self) -> None:
@@ -158,18 +236,15 @@ class Trainer:
                 )
 
     def _evaluate(self) -> None:
-        figures = self.meter.figures()
+        self.judged_at = self.schedule.updates
         self.check_weights()
         self.task.model.eval()
         with self.average, torch.inference_mode(), enough_memory("the validation data", "give fewer or shorter ones"):
-            scores = self.task.evaluate()
-            weights = copy.deepcopy(self.task.model.state_dict())
+            scores = {} if self.task.evaluate is None else self.task.evaluate()
+            weights = _cloned(self.task.model.state_dict())
         self._check_finite("validation score", *scores.values())
-        score = next(iter(scores.values())) * (1 if self.task.greater_is_better else -1)
-        self.evaluations_since_best = 0 if score > self.best_score else self.evaluations_since_best + 1
-        is_best = score >= self.best_score or not self.best  # of equal ones the later, which is trained longer
-        if is_best:
-            self.best_score, self.best = score, weights
+        is_best = self._compare(next(iter(scores.values()), 0.0) * (1 if self.task.greater_is_better else -1), weights)
+        figures, self.meter = self.meter.figures(), Meter()
         row = {"epoch": self.epoch + 1, "step": self.clock.step, "seconds": round(self.clock.seconds, 2)}
         row |= {"train_loss": figures.pop("loss"), **{f"valid_{k}": v for k, v in scores.items()}, **figures}
         row |= {"learning_rate": self.optimiser.param_groups[0]["lr"], **self.watcher.figures(), "best": is_best}
@@ -178,6 +253,27 @@ class Trainer:
         self.curve.write(row)
         for text in self.watcher.warnings():
             self.reporter.note(text)
+
+    def _compare(self, score: float, weights: dict[str, Tensor]) -> bool:
+        """Whether the weights are the best so far; of equal ones the later are, which are trained longer."""
+        best = -math.inf if self.best is None else self.best.score
+        self.evaluations_since_best = 0 if score > best else self.evaluations_since_best + 1
+        if score < best:
+            return False
+        behind = self.schedule.behind
+        model, optimiser = self.task.model.state_dict(), self.optimiser.state_dict()
+        self.best = Kept(score, weights, self.schedule.plan(), behind, _cloned(model), copy.deepcopy(optimiser))
+        return True
+
+
+def limit(settings: TrainingSettings, batches_per_epoch: int) -> int:
+    """Updates at most: by `epochs` and `max_updates`, whichever are set."""
+    by_epochs = (settings.epochs or _ENDLESS) * -(-batches_per_epoch // settings.accumulate)
+    return min(by_epochs, settings.max_updates or _ENDLESS)
+
+
+def _cloned(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.detach().clone() for name, tensor in tensors.items()}
 
 
 def seed_noise(seed: int, step: int) -> None:

@@ -8,7 +8,7 @@ from stepscan.errors import SettingsError
 from stepscan.machine import available_memory
 from stepscan.memory import in_words
 
-_A_WEIGHT = 4  # numbers: itself, its gradient, and AdamW's two moments
+_A_WEIGHT = 8  # numbers: itself, its gradient, AdamW's two moments, and the best of them so far
 
 
 def check_memory(model: nn.Module, places: int = 0) -> None:

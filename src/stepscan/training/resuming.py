@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 _MAY_CHANGE = (
-    *("epochs", "time_budget", "patience", "learning_rate", "weight_decay", "clip_norm", "clip_value"),
-    *("warmup", "verbose"),
+    *("epochs", "max_updates", "time_budget", "patience", "learning_rate", "weight_decay", "clip_norm", "clip_value"),
+    *("warmup", "decay", "verbose"),
 )
 
 
@@ -45,13 +45,14 @@ class Keeper:
     Args:
         settings: `checkpoints`, `checkpoint_every` and `resume` of them.
         identity: what must be the same for a training to go on.
+        begins: whether there may be checkpoints, of an interrupted training; else they are of an earlier stage.
     """
 
-    def __init__(self, settings: TrainingSettings, identity: dict[str, Any]) -> None:
+    def __init__(self, settings: TrainingSettings, identity: dict[str, Any], *, begins: bool = True) -> None:
         if settings.resume and settings.checkpoints is None:
             raise SettingsError("resume=True needs checkpoints=FOLDER, the folder that holds what is to go on")
         self.checkpoints = None if settings.checkpoints is None else Checkpoints(settings.checkpoints)
-        self.settings, self.identity = settings, identity
+        self.settings, self.identity, self.begins = settings, identity, begins
         self.written: int | None = None  # the step of the newest checkpoint
         self.signal = 0
         self._last = time.perf_counter()
@@ -95,6 +96,8 @@ class Keeper:
         if self.checkpoints is None:
             return
         self.identity = {**self.identity, "data": _digest(trainer.task.batches(0))}
+        if not self.begins:
+            return
         if not self.settings.resume:
             if self.checkpoints:
                 raise StepscanError(
@@ -129,7 +132,8 @@ class Keeper:
         trainer.check_weights()
         said = ""
         try:
-            self.checkpoints.write(trainer.clock.step, capture(trainer, self.identity))
+            before = sum(stage["steps"] for stage in trainer.earlier)
+            self.checkpoints.write(before + trainer.clock.step, capture(trainer, self.identity))
             self.written = trainer.clock.step
         except OSError as error:
             said = f"the checkpoint of step {trainer.clock.step} could not be written: {error.strerror or error}; "
@@ -178,25 +182,33 @@ def circumstances() -> dict[str, Any]:
 def capture(trainer: Trainer, identity: dict[str, Any]) -> Checkpoint:
     """All of a trainer that is not in its settings and data."""
     tensors = {f"model.{name}": value for name, value in trainer.task.model.state_dict().items()}
-    tensors |= {f"best.{name}": value for name, value in trainer.best.items()}
     tensors |= {f"average.{i}": value for i, value in enumerate(trainer.average.values)}
-    for i, values in trainer.optimiser.state_dict()["state"].items():
-        tensors |= {f"optimiser.{i}.{name}": value for name, value in values.items()}
+    tensors |= _of_optimiser("optimiser", trainer.optimiser.state_dict())
+    best: dict[str, Any] = {}
+    if trainer.best is not None:
+        tensors |= {f"best.{name}": value for name, value in trainer.best.weights.items()}
+        tensors |= {f"best_model.{name}": value for name, value in trainer.best.model.items()}
+        tensors |= _of_optimiser("best_optimiser", trainer.best.optimiser)
+        best = {"score": trainer.best.score, "plan": trainer.best.plan, "behind": trainer.best.behind}
     carried = [] if trainer.carried is None else list(leaves(trainer.carried))
     tensors |= {f"carried.{i}": value for i, value in enumerate(carried)}
     state = {
         "identity": identity,
         "circumstances": circumstances(),
+        "earlier": trainer.earlier,
         "epoch": trainer.epoch,
         "batch": trainer.batch,
         "step": trainer.clock.step,
         "seconds": trainer.clock.seconds,
+        "schedule": trainer.schedule.captured(),
+        "judged_at": trainer.judged_at,
+        "is_stale": trainer.is_stale,
         "meter": {"seconds": trainer.meter.seconds, "sums": trainer.meter.sums},
         "learning_rate": trainer.optimiser.param_groups[0]["lr"],
         "average_updates": trainer.average.updates,
         "history": trainer.history,
         "watched": trainer.watcher.seen,
-        "best_score": trainer.best_score,
+        "best": best,
         "evaluations_since_best": trainer.evaluations_since_best,
     }
     return Checkpoint({name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}, state)
@@ -204,23 +216,23 @@ def capture(trainer: Trainer, identity: dict[str, Any]) -> Checkpoint:
 
 def release(trainer: Trainer, checkpoint: Checkpoint) -> None:
     """The inverse of `capture`: the trainer, made from the same settings and data, is as it was then."""
+    from stepscan.training.loop import Kept
+
     state, device = checkpoint.state, trainer.settings.device
     parts: dict[str, dict[str, Tensor]] = {}
     for name, value in checkpoint.tensors.items():
         kind, rest = name.split(".", 1)
         parts.setdefault(kind, {})[rest] = value.to(device)
     trainer.task.model.load_state_dict(parts["model"])
-    trainer.best = parts.get("best", {})
     for i, value in parts.get("average", {}).items():
         trainer.average.values[int(i)].copy_(value)
-    of_parameters: dict[int, dict[str, Tensor]] = {}
-    for name, value in parts.get("optimiser", {}).items():
-        i, key = name.split(".", 1)
-        of_parameters.setdefault(int(i), {})[key] = value
     for group in trainer.optimiser.param_groups:
         group["lr"] = state["learning_rate"]
     groups = trainer.optimiser.state_dict()["param_groups"]
-    trainer.optimiser.load_state_dict({"state": of_parameters, "param_groups": groups})
+    if state["best"]:
+        optimiser = {"state": _by_parameter(parts.get("best_optimiser", {})), "param_groups": groups}
+        trainer.best = Kept(weights=parts["best"], model=parts["best_model"], optimiser=optimiser, **state["best"])
+    trainer.optimiser.load_state_dict({"state": _by_parameter(parts.get("optimiser", {})), "param_groups": groups})
     if "carried" in parts:
         values = iter([parts["carried"][str(i)] for i in range(len(parts["carried"]))])
         model: Any = trainer.task.model
@@ -228,10 +240,27 @@ def release(trainer: Trainer, checkpoint: Checkpoint) -> None:
         trainer.carried = map_state(lambda leaf: next(values), like)
     trainer.epoch, trainer.batch = state["epoch"], state["batch"]
     trainer.clock.step, trainer.clock.seconds = state["step"], state["seconds"]
+    trainer.schedule.release(state["schedule"])
+    trainer.judged_at, trainer.is_stale = state["judged_at"], state["is_stale"]
     trainer.meter.seconds, trainer.meter.sums = state["meter"]["seconds"], state["meter"]["sums"]
     trainer.average.updates, trainer.history = state["average_updates"], state["history"]
     trainer.watcher.seen = state.get("watched", {})
-    trainer.best_score, trainer.evaluations_since_best = state["best_score"], state["evaluations_since_best"]
+    trainer.evaluations_since_best = state["evaluations_since_best"]
+
+
+def _of_optimiser(name: str, state: dict[str, Any]) -> dict[str, Tensor]:
+    """The tensors of an optimiser's `state_dict`, named."""
+    of_parameters = state["state"].items()
+    return {f"{name}.{i}.{key}": value for i, values in of_parameters for key, value in values.items()}
+
+
+def _by_parameter(tensors: dict[str, Tensor]) -> dict[int, dict[str, Tensor]]:
+    """The inverse of `_of_optimiser`, without the name."""
+    found: dict[int, dict[str, Tensor]] = {}
+    for name, value in tensors.items():
+        i, key = name.split(".", 1)
+        found.setdefault(int(i), {})[key] = value
+    return found
 
 
 def _changes(then: dict[str, Any], now: dict[str, Any]) -> Iterator[tuple[str, Any]]:

@@ -29,17 +29,19 @@ class TrainingSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
-    epochs: Count  # passes over the training data, at most
+    epochs: Count | None = None  # passes over the training data, at most
+    max_updates: Count | None = None  # updates of the weights, at most
     time_budget: float | None = Field(default=None, gt=0)  # seconds; training ends, its schedule complete, by then
-    batch_size: Count  # sequences a batch
-    learning_rate: float = Field(gt=0)  # at its highest
+    batch_size: Count = 32  # sequences a batch
+    learning_rate: float = Field(default=2e-3, gt=0)  # at its highest
     warmup: float = Field(ge=0, le=1)  # share of training in which the learning rate rises
+    decay: float = Field(default=1.0, ge=0, le=1)  # share of training, at its end, in which the learning rate falls
     weight_decay: float = Field(ge=0)  # AdamW's (Loshchilov & Hutter 2019)
     clip_norm: float = Field(gt=0)  # largest norm of all gradients together (Pascanu et al. 2013)
     clip_value: float | None = Field(default=None, gt=0)  # largest number in a gradient, cut before the norm is
-    average_decay: float = Field(default=0, ge=0, lt=1)  # of the moving average of the weights; 0: none
+    average_decay: float = Field(default=0.0, ge=0, lt=1)  # of the moving average of the weights; 0: none
     accumulate: Count = 1  # batches an update
-    patience: Count  # evaluations without a better score after which training stops
+    patience: Count | None = None  # evaluations without a better score after which the learning rate falls
     seed: int = Field(ge=0, lt=2**63)
     device: Literal["cpu", "cuda"]
     checkpoints: str | Path | None = None  # folder that training state is kept in
@@ -55,6 +57,8 @@ class ModelSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     cell: str = "lstm"
+    size: Literal["small", "medium", "large"] = "medium"
+    refit: bool = False
     layers: int = Field(default=1, ge=1, le=1000)
     hidden_size: Size = 1
     bidirectional: bool = False

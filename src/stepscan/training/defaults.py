@@ -1,0 +1,116 @@
+"""What a setting is where nobody set it: a few rules of the data's size, each with the measurement behind it.
+
+The rules stand in `docs/defaults.md` with their figures. All of them were chosen over many sets at once, at several
+sizes of each; none looks at anything but how much data there are and of which kind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+SIZES = {"small": 0.5, "medium": 1.0, "large": 2.0}  # times the hidden and embedding sizes of the rules
+CROSS_VALIDATED = 200  # examples below which a tenth of them says too little, and folds are held out in turn
+REFITTED = 5000  # examples below which the last tenth is worth the time of training once more
+FOLDS = 5
+_WORK = 15e12  # floating-point operations a training has at most: some five minutes on two cores
+_UPDATES = 8000  # and updates
+_PASSES = {"classify": 4, "tag": 7, "generate": 7, "translate": 10}  # and at least so many passes, if they are more
+
+
+class Facts(NamedTuple):
+    """What the rules look at."""
+
+    task: str
+    kind: str  # "text" or "series"
+    examples: int  # sequences; of one long text, its symbols
+    length: float  # mean items of a sequence
+
+
+def chosen(facts: Facts, size: str | None) -> dict[str, Any]:
+    """Settings by name."""
+    rules = {"classify": _classify, "tag": _tag, "generate": _generate, "translate": _translate}
+    found = rules[facts.task](facts)
+    factor = SIZES[size or "medium"]
+    for name in ("hidden_size", "embedding_size", "character_size", "spelling_size"):
+        if name in found:
+            found[name] = max(8, int(found[name] * factor))
+    return {"average_decay": 0.999, "decay": 0.25, **found}
+
+
+def listed_settings(settings: Mapping[str, Any]) -> str:
+    """Settings in a line."""
+    return ", ".join(f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}" for name, value in settings.items())
+
+
+def most_updates(task: str, batches_per_epoch: int, work: float) -> int:
+    """Updates at most, where neither passes nor time are limited.
+
+    Args:
+        task: of the estimator.
+        batches_per_epoch: updates a pass.
+        work: floating-point operations an update.
+    """
+    return max(_PASSES[task] * batches_per_epoch, min(_UPDATES, int(_WORK / max(work, 1.0))), 1)
+
+
+def _classify(facts: Facts) -> dict[str, Any]:
+    batch = 16 if facts.examples < 1000 else 32 if facts.examples < 10_000 else 64
+    if facts.kind == "series":
+        return {
+            "hidden_size": 64,
+            "embedding_size": 64,
+            "dropout": 0.3,
+            "batch_size": batch,
+            "learning_rate": 2e-3,
+            "input_noise": 0.1,
+            "unknown_probability": 0.0,
+        }
+    return {
+        "hidden_size": 128,
+        "embedding_size": 128,
+        "dropout": 0.5,
+        "batch_size": batch,
+        "learning_rate": 2e-3,
+        "input_noise": 0.0,
+        "unknown_probability": 0.1 if facts.examples < 10_000 else 0.02,
+    }
+
+
+def _tag(facts: Facts) -> dict[str, Any]:
+    return {
+        "hidden_size": 128,
+        "embedding_size": 100,
+        "character_size": 32,
+        "spelling_size": 48,
+        "dropout": 0.4,
+        "batch_size": 8 if facts.examples < 1000 else 16 if facts.examples < 5000 else 32,
+        "learning_rate": 3e-3,
+        "unknown_probability": 0.2 if facts.examples < 5000 else 0.1,
+    }
+
+
+def _generate(facts: Facts) -> dict[str, Any]:
+    if facts.kind == "series":
+        return {"layers": 1, "hidden_size": 64, "embedding_size": 32, "dropout": 0.1, "window": 64, "batch_size": 32, "learning_rate": 3e-3}
+    large = facts.examples >= 300_000
+    return {
+        "layers": 2 if large else 1,
+        "hidden_size": 512 if large else 256,
+        "embedding_size": 128,
+        "dropout": 0.3,
+        "window": 100 if large else 64,
+        "batch_size": 32 if large else 8,
+        "learning_rate": 3e-3,
+    }
+
+
+def _translate(facts: Facts) -> dict[str, Any]:
+    return {
+        "hidden_size": 256,
+        "embedding_size": 256,
+        "dropout": 0.3,
+        "batch_size": 64 if facts.examples >= 10_000 else 32,
+        "learning_rate": 3e-3,
+        "vocabulary_size": 4000,
+    }
