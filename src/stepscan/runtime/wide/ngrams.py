@@ -64,7 +64,7 @@ class NGrams:
         counts = [_Counts(), _Counts()]
         for several in _portions(texts):
             for count, ngrams in zip(counts, _ngrams(several), strict=True):
-                count.add(np.unique(ngrams) & _MASK)
+                count.add(_counted(ngrams)[0] & _MASK)
         kept = _most_frequent([count.merged(least) for count in counts], most)
         return cls(*(_vocabulary(keys, of, len(texts)) for keys, of in kept))
 
@@ -128,7 +128,7 @@ def _checked(name: str, size: Any, tensors: Mapping[str, Array]) -> _Vocabulary:
 
 def _known(ngrams: Array, keys: Array) -> tuple[Array, Array, Array]:
     """Of each text its n-grams that are among `keys`: the text, which key, and how often."""
-    found, counts = np.unique(ngrams, return_counts=True)
+    found, counts = _counted(ngrams)
     wanted = found & _MASK
     places = np.minimum(np.searchsorted(keys, wanted), max(0, len(keys) - 1))
     known = keys[places] == wanted if len(keys) else np.zeros(len(wanted), bool)
@@ -243,7 +243,7 @@ class _Counts:
 
     def add(self, keys: Array) -> None:
         """Count n-grams, each once a text."""
-        self._parts.append(np.unique(keys, return_counts=True))
+        self._parts.append(_counted(keys))
         self._pending += len(self._parts[-1][0])
         if self._pending > _PENDING:
             self._parts = [self.merged(1)]
@@ -252,9 +252,20 @@ class _Counts:
     def merged(self, least: int) -> tuple[Array, Array]:
         """The n-grams that are in at least so many texts, ascending, and in how many."""
         keys, counts = (np.concatenate([np.zeros(0, np.int64), *both]) for both in zip(*self._parts, strict=True))
-        found, which = np.unique(keys, return_inverse=True)
-        total = np.bincount(which, counts, len(found)).astype(np.int64)
+        order = np.argsort(keys)
+        found, places = _counted(keys[order])
+        begin = np.cumsum(places) - places
+        total = np.add.reduceat(counts[order], begin) if len(begin) else counts
         return found[total >= least], total[total >= least]
+
+
+def _counted(numbers: Array) -> tuple[Array, Array]:
+    """The distinct numbers, ascending, and how often each is there: `np.unique`, whose newer ways take twice as long."""
+    numbers = np.sort(numbers)
+    is_first = np.ones(len(numbers), bool)
+    is_first[1:] = numbers[1:] != numbers[:-1]
+    (places,) = np.nonzero(is_first)
+    return numbers[places], np.diff(places, append=len(numbers))
 
 
 def _most_frequent(blocks: Sequence[tuple[Array, Array]], most: int) -> list[tuple[Array, Array]]:
