@@ -50,6 +50,10 @@ class Wide:
         found = self.features.matrix(X)
         return (found.times(self.weight) if isinstance(found, Rows) else _product(found, self.weight)) + self.bias
 
+    def decided(self, network: Any, rows: Sequence[Any], X: Sequence[Any]) -> Array:
+        """The scores that a model decides by, of what its network reads of texts or series, and of these."""
+        return self.join(network.scores(rows), X)
+
     def join(self, deep: Array, X: Sequence[Any]) -> Array:
         """The network's scores `[N, outputs]` of texts or series, and these, by their shares."""
         of_deep, of_wide = (np.float32(share) for share in self.shares)
