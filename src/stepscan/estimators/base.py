@@ -146,7 +146,8 @@ class Estimator(Using, BaseEstimator):
         self._check_fitted()
         check_savable(self.model_)
         folder = ModelFolder(
-            self.task, self._kept_settings(), self.model_, self.tokenizers_, self.labels_, self.history_, self.scheme_
+            *(self.task, self._kept_settings(), self.model_, self.tokenizers_, self.labels_, self.history_),
+            *(self.scheme_, self.wide_),
         )
         write_folder(path, folder, overwrite=overwrite)
 
@@ -177,6 +178,7 @@ class Estimator(Using, BaseEstimator):
         estimator._settings()
         estimator.model_, estimator.tokenizers_ = folder.model, folder.tokenizers
         estimator.labels_, estimator.history_, estimator.scheme_ = folder.labels, folder.history, folder.scheme
+        estimator.wide_ = folder.wide
         return estimator
 
     @property

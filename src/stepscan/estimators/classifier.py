@@ -195,6 +195,7 @@ class Classifier(Classifying, ClassifierMixin, TransformerMixin, Estimator):
         return Buckets([len(row) for row in rows], settings, collate)
 
     def _evaluate(self, examples: Sequence[tuple[Any, Any]]) -> dict[str, float]:
+        """How good the network alone is."""
         texts, answers = zip(*examples, strict=True)
         decision, labels = self._decision, self.labels_
 
@@ -202,7 +203,7 @@ class Classifier(Classifying, ClassifierMixin, TransformerMixin, Estimator):
             true = [answers[i] for i in chosen]
             return list(zip(decision.decided(scores, labels), decision.nats(scores, true, labels), strict=True))
 
-        found, nats = zip(*self._answered(texts, compared), strict=True)
+        found, nats = zip(*self._answered(texts, compared, wide=False), strict=True)
         return decision.judged(found, np.array(nats), answers)
 
 

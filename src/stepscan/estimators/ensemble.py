@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from stepscan.errors import SettingsError
 from stepscan.estimators.base import Estimator
+from stepscan.estimators.networks import EncoderNetwork
+from stepscan.estimators.wide import mean
 from stepscan.patterns.ensemble import can_join, join, mean_weights
 from stepscan.registry import describe
+from stepscan.runtime.batches import Array
+from stepscan.runtime.wide.scores import Wide
 
 Model = TypeVar("Model", bound=Estimator)
 
@@ -31,6 +35,8 @@ def ensemble(models: Sequence[Model]) -> Model:
         )
     if len(models) > 1:
         together.model_ = join([model.model_ for model in models]).eval()
+        if any(model.wide_ is not None for model in models):
+            together.wide_ = _WideParts([model.wide_ for model in models])  # type: ignore[assignment]
     return together
 
 
@@ -50,9 +56,22 @@ def average(models: Sequence[Model]) -> Model:
                 "an ensemble can join them"
             )
     middle = copy.copy(models[0])
+    middle.wide_ = mean([model.wide_ for model in models])
     middle.model_ = copy.deepcopy(models[0].model_)
     mean_weights(middle.model_, [model.model_ for model in models])
     return middle
+
+
+class _WideParts(NamedTuple):
+    """The wide parts of an ensemble's members, in place of one model's."""
+
+    parts: list[Wide | None]
+
+    def decided(self, network: EncoderNetwork, rows: Sequence[Any], X: Sequence[Any]) -> Array:
+        """See `Wide.decided`."""
+        deep = network.of_members(rows)
+        joined = [own if part is None else part.join(own, X) for own, part in zip(deep, self.parts, strict=True)]
+        return network.joined(joined)
 
 
 def _check_alike(models: Sequence[Estimator]) -> None:

@@ -2,6 +2,7 @@
 
 config.json          task, settings, the model as a nested description, and the SHA-256 of the files below
 model.safetensors    weights
+wide.safetensors     features and weights of a classifier's wide part, if it has one
 tokenizer.json       Hugging Face tokenizers; beside it characters.json where words are spelled, and
                      source_tokenizer.json where a translator reads other symbols than it writes
 labels.json          where there are labels
@@ -34,11 +35,14 @@ from stepscan.patterns.encoder import Encoder
 from stepscan.patterns.transducer import Transducer
 from stepscan.registry import build, describe
 from stepscan.runtime import folder as runtime_folder
-from stepscan.runtime.configuration import FORMAT, FORMAT_VERSION, write_config
+from stepscan.runtime.configuration import FORMAT, FORMAT_VERSION, WIDE, write_config
 from stepscan.runtime.folder import Needs, expanded
 from stepscan.runtime.outline import Tensor, shown
 from stepscan.runtime.placing import write_whole
 from stepscan.runtime.schemes import Scheme
+from stepscan.runtime.tensor_file import write_tensors
+from stepscan.runtime.wide import storage
+from stepscan.runtime.wide.scores import Wide
 
 _DTYPES = {
     **{torch.float64: "F64", torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16"},
@@ -57,6 +61,7 @@ class ModelFolder(NamedTuple):
     labels: list[Any] | None  # strings, or whole numbers
     history: list[dict[str, Any]]
     scheme: Scheme | None = None  # of a tagger whose tags mark spans
+    wide: Wide | None = None  # of a classifier that has such a part
 
 
 def write_folder(path: str | Path, folder: ModelFolder, *, overwrite: bool = False) -> None:
@@ -105,7 +110,9 @@ def read_folder(path: str | Path) -> ModelFolder:
     history, model = found.history, build(found.model)
     tensors = {name: torch.from_numpy(np.array(array)) for name, array in expanded(found.tensors).items()}
     model.load_state_dict(tensors)
-    return ModelFolder(found.task, found.settings, model.eval(), found.tokenizers, found.labels, history, found.scheme)
+    return ModelFolder(
+        found.task, found.settings, model.eval(), found.tokenizers, found.labels, history, found.scheme, found.wide
+    )
 
 
 def _needs(description: Any) -> Needs:
@@ -151,6 +158,8 @@ def _tokenizer_of(model: nn.Module, name: str) -> str:
 def _write_files(path: Path, folder: ModelFolder) -> None:
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in folder.model.state_dict().items()}
     save_file(tensors, path / "model.safetensors")
+    if folder.wide is not None:
+        write_tensors(path / WIDE, storage.tensors_of(folder.wide))
     for name, tokenizer in folder.tokenizers.items():
         tokenizer.save(path / f"{name}.json")
     if folder.labels is not None:
@@ -170,4 +179,5 @@ def _config(folder: ModelFolder) -> dict[str, Any]:
         "settings": {n: sys.float_info.max if value == math.inf else value for n, value in folder.settings.items()},
         "model": describe(folder.model),
         **({"scheme": folder.scheme and folder.scheme.described()} if folder.task == "tag" else {}),
+        **({"wide": storage.described(folder.wide)} if folder.wide is not None else {}),
     }

@@ -82,6 +82,16 @@ class EncoderNetwork(Network):
         return self.model(self._given(rows)).cpu().numpy()
 
     @torch.inference_mode()
+    def of_members(self, rows: Sequence[Any]) -> list[np.ndarray]:
+        """Of an ensemble: each member's scores."""
+        return [scores.cpu().numpy() for scores in self.model.of_members(self._given(rows))]
+
+    @torch.inference_mode()
+    def joined(self, scores: Sequence[np.ndarray]) -> np.ndarray:
+        """Of an ensemble: what its members' scores are together."""
+        return self.model.joined([torch.from_numpy(one) for one in scores]).numpy()
+
+    @torch.inference_mode()
     def features(self, rows: Sequence[Any]) -> np.ndarray:
         return self.model.encode(self._given(rows)).cpu().numpy()
 

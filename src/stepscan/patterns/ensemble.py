@@ -59,7 +59,14 @@ class EncoderEnsemble(Ensemble):
         return torch.cat([member.encode(inputs) for member in self._each], dim=1)
 
     def forward(self, inputs: Any) -> Tensor:
-        scores = [member(inputs) for member in self._each]
+        return self.joined(self.of_members(inputs))
+
+    def of_members(self, inputs: Any) -> list[Tensor]:
+        """Each member's scores `[B, outputs]`."""
+        return [member(inputs) for member in self._each]
+
+    def joined(self, scores: list[Tensor]) -> Tensor:
+        """The scores `[B, outputs]` of members, as those of one."""
         if self._first.decision == "number":
             return torch.stack(scores).mean(dim=0)
         if self._first.decision == "labels":

@@ -51,8 +51,8 @@ class Classifying(Using):
     def predict_proba(self, X: Sequence[Any]) -> np.ndarray:
         """The probability of each class or label `[N, classes]`, in the order of `classes_`."""
         self._check_usable()
-        network, decision = self.network_, self._decision
-        return self._batched(X, lambda rows: decision.probabilities(network.scores(rows)), network.outputs)
+        score, decision = self._scorer(), self._decision
+        return self._batched(X, lambda given, rows: decision.probabilities(score(given, rows)), self.network_.outputs)
 
     def answers(self, X: Sequence[Any]) -> list[dict[str, Any]]:
         """What `stepscan predict` says of each text: `label` and `probability`; `labels` with the probability of those
@@ -62,10 +62,10 @@ class Classifying(Using):
         return self._answered(X, lambda scores, _: decision.rows(scores, labels))
 
     def transform(self, X: Sequence[Any]) -> np.ndarray:
-        """The feature vector of each text `[N, H]`: what the decision is made from."""
+        """The network's feature vector of each text `[N, H]`: what its part of the decision is made from."""
         self._check_usable()
         network = self.network_
-        return self._batched(X, network.features, network.feature_size)
+        return self._batched(X, lambda _, rows: network.features(rows), network.feature_size)
 
     def score(self, X: Sequence[Any], y: Sequence[Any], sample_weight: Sequence[float] | None = None) -> float:
         """Accuracy: the share of texts whose class is right (or all of whose labels are), 0 … 1; of numbers R²."""
@@ -101,42 +101,58 @@ class Classifying(Using):
     def _decision(self) -> Decision:
         return DECISIONS[self.decision]
 
-    def _scores(self, X: Sequence[Any]) -> np.ndarray:
+    def _scores(self, X: Sequence[Any], *, wide: bool = True) -> np.ndarray:
+        """The scores that it decides by `[N, outputs]`; without the `wide` part those of the network alone."""
         self._check_usable()
-        network = self.network_
-        return self._batched(X, network.scores, network.outputs)
+        return self._batched(X, self._scorer(wide), self.network_.outputs)
 
-    def _answered(self, X: Sequence[Any], answer: Callable[[np.ndarray, np.ndarray], Any]) -> list[Any]:
+    def _scorer(self, wide: bool = True) -> Callable[[list[Any], list[Any]], np.ndarray]:
+        """What gives the scores `[B, outputs]` of texts or series, and what the network reads of them."""
+        network, part = self.network_, self.wide_ if wide else None
+        if part is None:
+            return lambda _, rows: network.scores(rows)
+        return lambda given, rows: part.decided(network, rows, given)
+
+    def _answered(
+        self, X: Sequence[Any], answer: Callable[[np.ndarray, np.ndarray], Any], *, wide: bool = True
+    ) -> list[Any]:
         """What `answer` makes of the scores of a batch `[B, outputs]` and the places of its texts, for all of `X` in
         order; the scores of all together might not fit."""
-        rows, network = self._read(X), self.network_
-        found: list[Any] = [None] * len(rows)
-        for chosen, answers in _asked(rows, lambda several, chosen: answer(network.scores(several), chosen)):
+        given, score = self._given(X), self._scorer(wide)
+        found: list[Any] = [None] * len(given)
+        for chosen, some, rows in self._read_together(given):
+            with answering([len(row) for row in rows], "text"):
+                answers = answer(score(some, rows), chosen)
             for place, one in zip(chosen, answers, strict=True):
                 found[place] = one
         return found
 
-    def _batched(self, X: Sequence[Any], ask: Callable[[list[Any]], np.ndarray], width: int) -> np.ndarray:
-        """What `ask` says of the rows of a batch `[B, width]`, for all of `X` in order."""
-        rows = self._read(X)
-        found = np.zeros((len(rows), width), dtype=np.float32)
-        for chosen, answers in _asked(rows, lambda several, _: ask(several)):
-            found[chosen] = answers
+    def _batched(self, X: Sequence[Any], ask: Callable[[list[Any], list[Any]], np.ndarray], width: int) -> np.ndarray:
+        """What `ask` says of the texts or series of a batch, and what the network reads of them, `[B, width]`, for all
+        of `X` in order."""
+        given = self._given(X)
+        found = np.zeros((len(given), width), dtype=np.float32)
+        for chosen, some, rows in self._read_together(given):
+            with answering([len(row) for row in rows], "text"):
+                found[chosen] = ask(some, rows)
         return found
+
+    def _read_together(self, given: list[Any]) -> Iterator[tuple[np.ndarray, list[Any], list[Any]]]:
+        """The places of texts or series that are read together, these, and what the network reads of them."""
+        rows = self._rows_of(given)
+        for chosen in by_length([len(row) for row in rows], _TOGETHER):
+            yield chosen, [given[i] for i in chosen], [rows[i] for i in chosen]
 
     def _read(self, X: Sequence[Any]) -> list[Any]:
         """What the network reads of each text (ids) or series (numbers `[T, D]`)."""
-        if not self.tokenizers_:
-            return checked_series(X, self.network_.embedding.size)
-        return self.tokenizers_["tokenizer"].encode_batch(checked_texts(X))
+        return self._rows_of(self._given(X))
 
+    def _given(self, X: Sequence[Any]) -> list[Any]:
+        """The texts, or series `[T, D]`, checked."""
+        return checked_texts(X) if self.tokenizers_ else checked_series(X, self.network_.embedding.size)
 
-def _asked(rows: list[Any], ask: Callable[[list[Any], np.ndarray], Any]) -> Iterator[tuple[np.ndarray, Any]]:
-    """The places of rows that are read together, and what `ask` says of these rows and places."""
-    for chosen in by_length([len(row) for row in rows], _TOGETHER):
-        with answering([len(rows[i]) for i in chosen], "text"):
-            answers = ask([rows[i] for i in chosen], chosen)
-        yield chosen, answers
+    def _rows_of(self, given: list[Any]) -> list[Any]:
+        return self.tokenizers_["tokenizer"].encode_batch(given) if self.tokenizers_ else given
 
 
 @dataclass(kw_only=True, eq=False, repr=False)

@@ -1,7 +1,7 @@
 """Smaller weights: a model folder out of another, its matrices in bfloat16 or int8.
 
 bfloat16 is the upper half of a float32, rounded to the nearest. int8 is `round(w · 127 / max |row|)` beside one float32
-scale a row. Vectors (biases, gains) and what a CRF knows stay as they are.
+scale a row. Vectors (biases, gains) and what a CRF knows stay as they are. The wide part is in bfloat16 either way.
 """
 
 from __future__ import annotations
@@ -12,14 +12,17 @@ from typing import Any
 import numpy as np
 
 from stepscan.errors import ModelFormatError, SettingsError, nearest
-from stepscan.runtime.configuration import CARD, CONFIG, FILES, LARGEST, WEIGHTS, read_config, write_config
+from stepscan.runtime.configuration import CARD, CONFIG, FILES, LARGEST, WEIGHTS, WIDE, read_config, write_config
 from stepscan.runtime.folder import read_snapshot
 from stepscan.runtime.layers import Array
 from stepscan.runtime.placing import check_free, write_whole
 from stepscan.runtime.snapshot import Snapshot, read_at_once
 from stepscan.runtime.tensor_file import write_tensors
+from stepscan.runtime.wide.scores import Wide
+from stepscan.runtime.wide.storage import tensors_of
 
 SMALLER = ("bfloat16", "int8")
+_LARGE = (WEIGHTS, WIDE)  # the files that it makes smaller
 
 
 def compress(path: str | Path, weights: str, out: str | Path, *, overwrite: bool = False) -> dict[str, Any]:
@@ -32,7 +35,7 @@ def compress(path: str | Path, weights: str, out: str | Path, *, overwrite: bool
         overwrite: whether a model at `out` is replaced.
 
     Returns:
-        `weights`, and the bytes of the weights' file `before` and `after`.
+        `weights`, and the bytes of the files of weights `before` and `after`.
 
     Raises:
         SettingsError: there are no such weights, or the folder's are small already.
@@ -42,27 +45,31 @@ def compress(path: str | Path, weights: str, out: str | Path, *, overwrite: bool
     check_free(out, overwrite=overwrite)
     path = Path(path)
     _check_links(path)
-    config, files, tensors = read_at_once(path, _read)
+    config, files, tensors, wide = read_at_once(path, _read)
     if config.get("weights", "float32") != "float32":
         raise SettingsError(f"{path} is {config['weights']} already; compress the folder that it was made of")
 
     def write(place: Path) -> None:
         for name, content in files.items():
-            if name not in (CONFIG, WEIGHTS):
+            if name not in (CONFIG, WEIGHTS, WIDE):
                 (place / name).write_bytes(content)
         write_tensors(place / WEIGHTS, smaller(tensors, weights))
+        if wide is not None:
+            write_tensors(place / WIDE, smaller(tensors_of(wide), "bfloat16"))
         write_config(place, config | {"weights": weights})
 
     write_whole(out, write, overwrite=overwrite)
-    return {"weights": weights, "before": len(files[WEIGHTS]), "after": (Path(out) / WEIGHTS).stat().st_size}
+    before = sum(len(files[name]) for name in _LARGE if name in files)
+    after = sum((Path(out) / name).stat().st_size for name in _LARGE if name in files)
+    return {"weights": weights, "before": before, "after": after}
 
 
-def _read(folder: Snapshot) -> tuple[dict[str, Any], dict[str, Any], dict[str, Array]]:
-    """The configuration, all known files, and the tensors of a model."""
-    tensors = read_snapshot(folder).tensors
+def _read(folder: Snapshot) -> tuple[dict[str, Any], dict[str, Any], dict[str, Array], Wide | None]:
+    """The configuration, all known files, the tensors and the wide part of a model."""
+    found = read_snapshot(folder)
     if folder.has(CARD):
         folder.text(CARD, LARGEST)
-    return read_config(folder), folder.files, tensors
+    return read_config(folder), folder.files, found.tensors, found.wide
 
 
 def _check_links(path: Path) -> None:

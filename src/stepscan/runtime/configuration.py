@@ -17,8 +17,9 @@ from stepscan.runtime.tensor_file import SMALLER
 FORMAT = "stepscan"
 FORMAT_VERSION = 1
 CONFIG, WEIGHTS, CURVE, CARD = "config.json", "model.safetensors", "metrics.jsonl", "README.md"
+WIDE = "wide.safetensors"  # of a classifier with a wide part
 FILES = (  # all that a model folder may hold
-    *(CONFIG, WEIGHTS, "tokenizer.json", "source_tokenizer.json", "characters.json", "labels.json"),
+    *(CONFIG, WEIGHTS, WIDE, "tokenizer.json", "source_tokenizer.json", "characters.json", "labels.json"),
     *(CURVE, CARD),
 )
 _KINDS = {"stepscan_version": str, "task": str, "settings": dict, "model": dict}
@@ -76,7 +77,7 @@ def _check_keys(path: Path, config: dict[str, Any]) -> None:
     if not isinstance(files, dict) or not all(isinstance(one, str) for one in files.values()):
         raise ModelFormatError(f"{path}: files: expected an object of SHA-256 by file name, got {shown(files)}")
     _check_scheme(path, config)
-    known = ("format", "format_version", *_KINDS, "weights", "scheme", "files")
+    known = ("format", "format_version", *_KINDS, "weights", "scheme", "wide", "files")
     for key in config:
         if key not in known:
             raise ModelFormatError(f"{path}: {shown(key)} is no key of a model's configuration.{nearest(key, known)}")

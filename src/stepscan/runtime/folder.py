@@ -25,6 +25,8 @@ from stepscan.runtime.settings import SETTINGS, of_the_model
 from stepscan.runtime.snapshot import Snapshot, read_at_once
 from stepscan.runtime.tensor_file import expanded, read_tensors
 from stepscan.runtime.untrusted import parsed
+from stepscan.runtime.wide.scores import Wide
+from stepscan.runtime.wide.storage import read_wide
 
 if TYPE_CHECKING:
     from stepscan.data.tokenizers import TextTokenizer
@@ -62,6 +64,7 @@ class RuntimeFolder:
     tokenizers: dict[str, TextTokenizer]  # file name without `.json` → tokenizer
     labels: list[Any] | None  # strings, or whole numbers
     scheme: Scheme | None  # of a tagger whose tags mark spans
+    wide: Wide | None  # of a classifier that has such a part
     hashes: dict[str, str]  # SHA-256 of the files by name, as config.json records it
 
     @property
@@ -120,6 +123,7 @@ def read_snapshot(folder: Snapshot, needs: Callable[[Any], Needs] = needs) -> Ru
     tensors = read_tensors(folder, WEIGHTS, needed.tensors, weights)
     tokenizers = {name: _read_tokenizer(folder, f"{name}.json", size) for name, size in needed.vocabularies.items()}
     labels = None if needed.labels is None else _read_labels(folder, "labels.json", needed.labels)
+    wide = _read_wide(folder, config, needed)
     folder.check_whole(hashes, folder.files.keys() - {CONFIG, CURVE})
     try:
         folder.text(CURVE, LARGEST)
@@ -137,6 +141,7 @@ def read_snapshot(folder: Snapshot, needs: Callable[[Any], Needs] = needs) -> Ru
         tokenizers,
         labels,
         _scheme(config, labels or []),
+        wide,
         hashes,
     )
 
@@ -200,6 +205,17 @@ def _scheme(config: dict[str, Any], labels: list[Any]) -> Scheme | None:
     if "scheme" not in config:
         return of_labels(labels)
     return config["scheme"] and Scheme.of(config["scheme"])
+
+
+def _read_wide(folder: Snapshot, config: dict[str, Any], needed: Needs) -> Wide | None:
+    if config.get("wide") is None:
+        return None
+    if config["task"] != "classify":
+        raise ModelFormatError(
+            f"{folder.path / CONFIG}: wide: expected the task 'classify' for a wide part, got {config['task']!r}"
+        )
+    outputs = 1 if needed.labels is None else needed.labels
+    return read_wide(folder, config["wide"], outputs, of_texts=bool(needed.vocabularies))
 
 
 def _read_labels(folder: Snapshot, name: str, count: int) -> list[Any]:

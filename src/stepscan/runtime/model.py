@@ -11,12 +11,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import numpy as np
+
 from stepscan.errors import ModelFormatError, SettingsError, nearest
 from stepscan.runtime.folder import RuntimeFolder, expanded, read_folder, read_snapshot
 from stepscan.runtime.layers import Options
 from stepscan.runtime.networks.building import build_network
 from stepscan.runtime.schemes import Scheme
 from stepscan.runtime.snapshot import Snapshot
+from stepscan.runtime.wide import storage
+from stepscan.runtime.wide.scores import Wide
 
 if TYPE_CHECKING:
     from stepscan.data.tokenizers import TextTokenizer
@@ -45,6 +49,7 @@ class Using:
     tokenizers_: dict[str, TextTokenizer]
     labels_: list[Any] | None  # strings, or whole numbers
     scheme_: Scheme | None = None  # how its tags mark spans; None if they do not
+    wide_: Wide | None = None  # a linear model beside the network of a classifier
 
     def _check_usable(self) -> None:
         """Raise unless there is a trained model; one that was loaded always is."""
@@ -62,6 +67,7 @@ class RuntimeModel(Using):
         weights: what the weights are kept as: `float32`, `bfloat16` or `int8`.
         threads: how many work together on one call.
         scheme_: how its tags mark spans; None if they do not.
+        wide_: a linear model beside the network of a classifier; None if there is none.
     """
 
     folder: RuntimeFolder
@@ -71,6 +77,7 @@ class RuntimeModel(Using):
     weights: str
     threads: int
     scheme_: Scheme | None = None
+    wide_: Wide | None = None
 
     @property
     def path(self) -> Path:
@@ -93,10 +100,14 @@ class RuntimeModel(Using):
         weights, and what these are kept as."""
         tokenizers = {name: tokenizer.to_json() for name, tokenizer in self.tokenizers_.items()}
         described = [self.folder.model, self.labels_, tokenizers, self.weights]
+        tensors = self.folder.tensors
+        if self.wide_ is not None:
+            described.append(storage.described(self.wide_))
+            tensors = tensors | {f"wide.{name}": one for name, one in storage.tensors_of(self.wide_).items()}
         found = hashlib.blake2b(json.dumps(described, sort_keys=True).encode(), digest_size=16)
-        for name, array in sorted(self.folder.tensors.items()):
+        for name, array in sorted(tensors.items()):
             found.update(name.encode())
-            found.update(array.data if array.size else b"")
+            found.update(np.ascontiguousarray(array).data if array.size else b"")
         return found.digest()
 
     def session(self) -> Any:
@@ -125,7 +136,7 @@ class RuntimeModel(Using):
         return _restored, (self.folder.snapshot, self.weights, self.threads), used
 
 
-_OF_THE_FOLDER = ("folder", "network_", "tokenizers_", "labels_", "scheme_")
+_OF_THE_FOLDER = ("folder", "network_", "tokenizers_", "labels_", "scheme_", "wide_")
 
 
 def load_model(path: str | Path, weights: str | None = None, threads: int = 1) -> Any:
@@ -157,6 +168,7 @@ def _model(folder: RuntimeFolder, weights: str | None, threads: int) -> Any:
         weights=options.weights,
         threads=threads,
         scheme_=folder.scheme,
+        wide_=folder.wide,
         **_of_use(kind, folder.settings),
     )
 

@@ -42,12 +42,12 @@ class _Entry(NamedTuple):
     end: int
 
 
-def read_tensors(folder: Snapshot, name: str, needed: Tensors, weights: str) -> dict[str, np.ndarray]:
+def read_tensors(folder: Snapshot, name: str, needed: Tensors | None, weights: str) -> dict[str, np.ndarray]:
     """The tensors of a file: read-only views of its bytes, BF16 as uint16.
 
     Args:
         folder, name: the file.
-        needed: all that must be there.
+        needed: all that must be there; None if whoever reads them sees to that.
         weights: `bfloat16` or `int8` allow smaller ones in place of those of float32: BF16; or, for a matrix, I8 with
             one F32 scale a row beside it, under its name and `.scale`.
 
@@ -57,7 +57,8 @@ def read_tensors(folder: Snapshot, name: str, needed: Tensors, weights: str) -> 
     path = folder.path / name
     with folder.open(name) as (file, size):
         start, entries = _read_header(path, file, size)
-        _check_fit(path, {entry.name: entry for entry in entries}, needed, weights)
+        if needed is not None:
+            _check_fit(path, {entry.name: entry for entry in entries}, needed, weights)
         _check_memory(path, size)
         content = folder.content(name, file, size)
     tensors = {entry.name: _view(content, start, entry) for entry in entries}

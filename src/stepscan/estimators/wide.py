@@ -1,0 +1,205 @@
+"""Fits the wide part of a classifier, a linear model on fixed features, and chooses how much it counts."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from scipy.sparse import csr_matrix
+
+from stepscan.errors import SettingsError
+from stepscan.estimators import linear
+from stepscan.runtime.batches import Array
+from stepscan.runtime.probabilities import nats
+from stepscan.runtime.series import are_numbers
+from stepscan.runtime.wide.ngrams import NGrams
+from stepscan.runtime.wide.scores import Wide
+
+_C = 40.0  # of logistic regression: one over the penalty
+_WEIGHTS = 2**23  # of all features and outputs together: 32 MB
+_EXAMPLES = 100_000  # texts that it is fitted on, at most, and …
+_CHARACTERS = 2**25  # … of all of them together, and …
+_SCORES = 5e8  # … times the outputs
+_SERIES, _STEPS = 8_000, 2**23  # the same of series, and of their numbers together
+_SHARES = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0)
+_TIE = 0.005  # of the loss: a mixture that is better by less is no better
+
+
+def fit_wide(
+    X: Sequence[Any],
+    targets: Array,
+    decision: str,
+    outputs: int,
+    *,
+    class_weights: Array | None = None,
+    seed: int = 0,
+) -> Wide:
+    """The linear model on TF-IDF of texts, or on convolutions of series: on a random sample, if they are very many.
+
+    Args:
+        X: texts, or series `[T, D]`.
+        targets: ids of classes `[N]`, or labels `[N, outputs]` (0 or 1), or numbers `[N]`.
+        decision: `class`, `labels` or `number`.
+        outputs: classes, labels, or 1.
+        class_weights: `[outputs]`, how much an example of each class, or a label that is there, counts; None: 1.
+        seed: of the sample.
+    """
+    numeric = are_numbers(X)
+    chosen = _sample(X, numeric, outputs, seed)
+    X, targets = [X[i] for i in chosen], np.asarray(targets)[chosen]
+    weights = np.ones(outputs) if class_weights is None else np.asarray(class_weights, np.float64)
+    return _FITS[numeric, decision](X, targets, outputs, weights)
+
+
+def _sample(X: Sequence[Any], numeric: bool, outputs: int, seed: int) -> Array:
+    """The places of what it is fitted on, ascending: as many as cost a minute."""
+    sizes = np.array([one.size if numeric else len(one) for one in X], np.int64)
+    order = np.random.default_rng(seed).permutation(len(X))
+    most, together = (_SERIES, _STEPS) if numeric else (_EXAMPLES, min(_CHARACTERS, _SCORES / outputs))
+    enough = int(np.searchsorted(np.cumsum(sizes[order]), together, "right"))
+    return np.sort(order[: max(1, min(most, enough))])
+
+
+# Texts ----------------------------------------------------------------------------------------------------------------
+
+
+def _texts(X: Sequence[str], outputs: int) -> tuple[NGrams, csr_matrix]:
+    features = NGrams.learn(X, most=_WEIGHTS // outputs)
+    found = features.matrix(X)
+    return features, csr_matrix((found.values, found.columns, found.indptr), (len(X), features.size))
+
+
+def _classes_of_texts(X: Sequence[str], ids: Array, outputs: int, weights: Array) -> Wide:
+    features, rows = _texts(X, outputs)
+    if outputs != 2:
+        return Wide(features, *linear.fit(rows, linear.of_classes(ids, weights), outputs, 1 / _C))
+    loss = linear.of_labels(ids[:, None], weights[ids][:, None])  # one score, which is the difference of both
+    weight, bias = linear.fit(rows, loss, 1, 1 / _C)
+    return Wide(features, np.hstack([-weight / 2, weight / 2]), np.concatenate([-bias / 2, bias / 2]))
+
+
+def _labels_of_texts(X: Sequence[str], targets: Array, outputs: int, weights: Array) -> Wide:
+    features, rows = _texts(X, outputs)
+    loss = linear.of_labels(targets, np.where(targets > 0, weights, 1))
+    return Wide(features, *linear.fit(rows, loss, outputs, 1 / _C))
+
+
+def _number_of_texts(X: Sequence[str], targets: Array, outputs: int, weights: Array) -> Wide:
+    features, rows = _texts(X, outputs)
+    numbers = targets.reshape(-1).astype(np.float64)
+    mean, deviation = numbers.mean(), numbers.std() or 1.0
+    standard = ((numbers - mean) / deviation).astype(np.float32)
+    penalty = linear.best_penalty(rows, standard)
+    weight, bias = linear.fit(rows, linear.of_numbers(standard[:, None]), 1, penalty)
+    return Wide(features, weight * np.float32(deviation), (bias * deviation + mean).astype(np.float32))
+
+
+# Series ---------------------------------------------------------------------------------------------------------------
+
+
+def _ridge(X: Sequence[Array], targets: Array) -> tuple[Any, Any]:
+    from stepscan.estimators.ridge import ridge  # type: ignore[import-not-found,unused-ignore]
+    from stepscan.runtime.wide.convolutions import Convolutions  # type: ignore[import-not-found,unused-ignore]
+
+    features = Convolutions.learn(X)
+    return features, ridge(features.matrix(X), targets)
+
+
+def _classes_of_series(X: Sequence[Array], ids: Array, outputs: int, weights: Array) -> Wide:
+    from stepscan.estimators.ridge import temperature  # type: ignore[import-not-found,unused-ignore]
+
+    features, found = _ridge(X, 2.0 * np.eye(outputs)[ids] - 1)
+    scale = np.float32(1 / temperature(found.left_out, ids[found.rows]))
+    return Wide(features, found.weight * scale, found.bias * scale + np.log(weights).astype(np.float32))
+
+
+def _labels_of_series(X: Sequence[Array], targets: Array, outputs: int, weights: Array) -> Wide:
+    from stepscan.estimators.ridge import temperature  # type: ignore[import-not-found,unused-ignore]
+
+    features, found = _ridge(X, 2.0 * targets - 1)
+    each = found.left_out.reshape(-1, 1) * (-1, 1)
+    scale = np.float32(2 / temperature(each, targets[found.rows].reshape(-1).astype(np.int64)))
+    return Wide(features, found.weight * scale, found.bias * scale + np.log(weights).astype(np.float32))
+
+
+def _number_of_series(X: Sequence[Array], targets: Array, outputs: int, weights: Array) -> Wide:
+    features, found = _ridge(X, targets.reshape(-1, 1).astype(np.float64))
+    return Wide(features, found.weight, found.bias)
+
+
+_FITS: dict[tuple[bool, str], Callable[..., Wide]] = {
+    (False, "class"): _classes_of_texts,
+    (False, "labels"): _labels_of_texts,
+    (False, "number"): _number_of_texts,
+    (True, "class"): _classes_of_series,
+    (True, "labels"): _labels_of_series,
+    (True, "number"): _number_of_series,
+}
+
+
+# Mixtures -------------------------------------------------------------------------------------------------------------
+
+
+def mixture(deep: Array, wide: Array, targets: Array, decision: str) -> tuple[float, float]:
+    """What the scores of the network and of the wide part are multiplied with before they are added.
+
+    Chosen from a grid by the mean cross-entropy (of numbers the squared error, with shares that add up to 1). Where two
+    are as good, the simpler: the network alone (1, 0), the wide part alone (0, 1), then shares near one half.
+
+    Args:
+        deep, wide: scores `[N, outputs]` of examples that neither has seen.
+        targets: as of `fit_wide`.
+        decision: `class`, `labels` or `number`.
+    """
+    deep, wide, loss = deep.astype(np.float64), wide.astype(np.float64), _LOSSES[decision]
+    pairs = [(1.0, 0.0), (0.0, 1.0)]
+    if decision == "number":
+        pairs += [(1 - share, share) for share in (0.5, 0.25, 0.75)]
+    else:
+        near_half = sorted(_SHARES[1:], key=lambda share: abs(share - 0.5))
+        pairs += [(a, b) for a in near_half for b in near_half]
+    losses = [loss(a * deep + b * wide, np.asarray(targets)) for a, b in pairs]
+    least = min(losses) * (1 + _TIE)
+    return next(pair for pair, one in zip(pairs, losses, strict=True) if one <= least)
+
+
+_LOSSES: dict[str, Callable[[Array, Array], float]] = {
+    "class": lambda scores, ids: float(nats(scores, ids).mean()),
+    "labels": lambda scores, targets: float(np.logaddexp(0, scores * (1 - 2 * targets)).mean()),
+    "number": lambda scores, targets: float(np.square(scores[:, 0] - targets.reshape(-1)).mean()),
+}
+
+
+def mean(parts: Sequence[Wide | None]) -> Wide | None:
+    """The wide part with the mean of the weights of several, None of none.
+
+    Raises:
+        SettingsError: they have different features, or some have no wide part.
+    """
+    own = [part for part in parts if part is not None]
+    if not own:
+        return None
+    first = own[0]
+    for number, part in enumerate(parts, start=1):
+        if part is None or not _same_features(first, part):
+            raise SettingsError(
+                f"expected models whose wide parts have the same features, got others in model {number}; "
+                "an ensemble can join them"
+            )
+    weights, biases, shares = zip(*((one.weight, one.bias, one.shares) for one in own), strict=True)
+    middle = np.mean(shares, axis=0)
+    return dataclasses.replace(
+        first,
+        weight=np.mean(weights, axis=0),
+        bias=np.mean(biases, axis=0),
+        shares=(float(middle[0]), float(middle[1])),
+    )
+
+
+def _same_features(first: Wide, second: Wide) -> bool:
+    left, right = first.features.tensors(), second.features.tensors()
+    return first.features.description() == second.features.description() and all(
+        np.array_equal(left[name], right[name]) for name in left
+    )
