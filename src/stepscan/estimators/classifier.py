@@ -15,7 +15,7 @@ from stepscan.data.batching import Batch, pad, pad_numbers
 from stepscan.data.tokenizers import TextTokenizer
 from stepscan.errors import SettingsError
 from stepscan.estimators.base import Estimator
-from stepscan.estimators.examples import Buckets, hold_out
+from stepscan.estimators.examples import Buckets, hold_out, same_input
 from stepscan.estimators.networks import EncoderNetwork
 from stepscan.patterns.embedding import Embedding
 from stepscan.patterns.encoder import Encoder
@@ -108,6 +108,7 @@ class Classifier(Classifying, ClassifierMixin, TransformerMixin, Estimator):
                 verbose=self.verbose,
                 labels=lambda example: decision.named([example[1]]),
                 stratified=None if self.decision == "labels" else lambda example: example[1],
+                groups=same_input,
             )
             answers = [answer for _, answer in train]
             self.labels_ = decision.labels(answers, [answer for _, answer in held_out])

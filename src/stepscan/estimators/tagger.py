@@ -14,7 +14,7 @@ from stepscan.data.tokenizers import TextTokenizer
 from stepscan.errors import SettingsError
 from stepscan.estimators.architecture import network
 from stepscan.estimators.base import Estimator
-from stepscan.estimators.examples import Buckets, hold_out
+from stepscan.estimators.examples import Buckets, hold_out, same_input
 from stepscan.estimators.networks import TransducerNetwork, as_input
 from stepscan.memory import check_fits
 from stepscan.patterns.crf import CRFTransducer
@@ -102,7 +102,9 @@ class Tagger(Tagging, Estimator):
                 X, y = validation_pair(validation)
                 valid = tagged(sentences_or_series(X, like=examples[0][0]), y, "validation sentences")
             filled = [one for one in examples if one[1]]
-            train, held_out = hold_out(filled, valid, verbose=self.verbose, labels=lambda example: example[1])
+            train, held_out = hold_out(
+                filled, valid, verbose=self.verbose, labels=lambda example: example[1], groups=same_input
+            )
             self.labels_ = sorted({tag for _, tags in train for tag in tags})
             self._check_tags_fit()
             if len(self.labels_) == 1:

@@ -12,7 +12,7 @@ from stepscan.data.batching import Batch, pad
 from stepscan.data.tokenizers import TextTokenizer
 from stepscan.errors import SettingsError
 from stepscan.estimators.base import Estimator
-from stepscan.estimators.examples import Buckets, hold_out
+from stepscan.estimators.examples import Buckets, hold_out, same_input
 from stepscan.estimators.networks import ConditionedGeneratorNetwork
 from stepscan.patterns.attention import AttentiveDecoder
 from stepscan.patterns.conditioned_generator import ConditionedGenerator
@@ -77,7 +77,7 @@ class Translator(Translating, Estimator):
         with self._fitting() as settings:
             pairs = pairs_of_texts(sources, targets, "sources")
             valid = None if validation is None else pairs_of_texts(*validation_pair(validation), "validation sources")
-            train, held_out = hold_out(pairs, valid, verbose=self.verbose)
+            train, held_out = hold_out(pairs, valid, verbose=self.verbose, groups=same_input)
             self.tokenizers_, self.labels_ = self._tokenizers(train), None
             self.model_ = self._built(longest=lambda: self._longest_text(train)).to(settings.device)
             batches = self._batches(train, settings)
