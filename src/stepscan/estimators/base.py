@@ -22,6 +22,7 @@ from stepscan.estimators.architecture import network
 from stepscan.estimators.folder import ModelFolder, check_savable, read_folder, write_folder
 from stepscan.estimators.initialisation import set_vectors, take_weights
 from stepscan.estimators.networks import Network
+from stepscan.estimators.yardsticks import best_scores, tell
 from stepscan.memory import enough_memory
 from stepscan.registry import describe
 from stepscan.runtime.model import Using, check_inputs
@@ -132,7 +133,8 @@ class Estimator(Using, BaseEstimator):
         self._check_fitted()
         check_savable(self.model_)
         folder = ModelFolder(
-            self.task, self._kept_settings(), self.model_, self.tokenizers_, self.labels_, self.history_, self.scheme_
+            *(self.task, self._kept_settings(), self.model_, self.tokenizers_, self.labels_, self.history_),
+            *(self.scheme_, self.yardstick_),
         )
         write_folder(path, folder, overwrite=overwrite)
 
@@ -163,6 +165,7 @@ class Estimator(Using, BaseEstimator):
         estimator._settings()
         estimator.model_, estimator.tokenizers_ = folder.model, folder.tokenizers
         estimator.labels_, estimator.history_, estimator.scheme_ = folder.labels, folder.history, folder.scheme
+        estimator.yardstick_ = folder.yardstick
         return estimator
 
     @property
@@ -266,6 +269,7 @@ class Estimator(Using, BaseEstimator):
         with enough_memory("training", "take a smaller batch_size, a smaller model, or shorter sequences"):
             self.history_ = Trainer(task, settings, Bar() if self.verbose else Silence(), identity).run()
         self.model_ = task.model.cpu()
+        tell(self.yardstick_, best_scores(self.history_), verbose=self.verbose)
 
     def _begin_with(self, model: Any) -> None:
         """Weights from elsewhere, as the settings say."""

@@ -23,6 +23,7 @@ from stepscan.patterns.numbers import Numbers
 from stepscan.runtime.classifier import Classifying
 from stepscan.runtime.examples import checked_texts, listed, paired, validation_pair, warn_of_imbalance
 from stepscan.runtime.series import are_numbers, checked_series
+from stepscan.runtime.yardstick import Yardstick, best_constant, guess
 from stepscan.sequences import Sequences
 from stepscan.training.loop import Task
 from stepscan.training.settings import TrainingSettings
@@ -50,6 +51,8 @@ class Classifier(Classifying, ClassifierMixin, TransformerMixin, Estimator):
         tokenizer: `word`, `whitespace`, `character`, `byte` or `bpe`.
         vocabulary_size: symbols at most.
         lowercase: whether case is dropped.
+        class_weights: `none`, or `balanced`: an example's loss counts N / (C · examples of its class), so that the rare
+            classes of imbalanced data are learned too (as scikit-learn's); for the decision `class`.
         epochs … device: see `Estimator`.
     """
 
@@ -68,6 +71,7 @@ class Classifier(Classifying, ClassifierMixin, TransformerMixin, Estimator):
     tokenizer: str = "word"
     vocabulary_size: int = 30000
     lowercase: bool = True
+    class_weights: str = "none"
     epochs: int = 4
     batch_size: int = 64
     learning_rate: float = 2e-3
@@ -94,6 +98,10 @@ class Classifier(Classifying, ClassifierMixin, TransformerMixin, Estimator):
             decision = self._decision
             if self.decision == "number" and self.label_smoothing:
                 raise SettingsError("label_smoothing is for classes and labels, but the decision is a number")
+            if self.decision != "class" and self.class_weights != "none":
+                raise SettingsError(
+                    f"class_weights {self.class_weights!r} are for the decision 'class', but it is {self.decision!r}"
+                )
             if y is None:
                 raise SettingsError("Classifier requires y to be passed, but the target y is None")
             examples = paired(self._checked(listed(X)), decision.checked(y), ("texts", "classes"))
@@ -113,18 +121,28 @@ class Classifier(Classifying, ClassifierMixin, TransformerMixin, Estimator):
             answers = [answer for _, answer in train]
             self.labels_ = decision.labels(answers, [answer for _, answer in held_out])
             if self.decision == "class":
-                warn_of_imbalance(answers, "training data")
+                advice = "; --class-weights balanced learns the rare ones too" if self.class_weights == "none" else ""
+                warn_of_imbalance(answers, "training data", advice)
             texts = [text for text, _ in train]
             embedding = self._embedding(texts)
             self.model_ = self._built(embedding, longest=lambda: self._longest_of(texts)).to(settings.device)
             if self.decision == "number":
                 self.model_.standardise(torch.from_numpy(decision.targets(answers, None)))
+            if self.class_weights == "balanced":
+                self.model_.balance(torch.from_numpy(decision.targets(answers, self.labels_)))
             batches = self._batches(texts, answers, settings)
             task = Task(
                 self.model_, batches, len(batches), lambda: self._evaluate(held_out), decision.greater_is_better
             )
+            self.yardstick_ = self._yardstick(answers, [answer for _, answer in held_out]).described()
             self._train(settings, task)
         return self
+
+    def _yardstick(self, answers: Sequence[Any], held_out: Sequence[Any]) -> Yardstick:
+        """With balanced classes accuracy is not what is learned for: then what guesses reach in macro F1."""
+        if self.class_weights == "balanced":
+            return guess(held_out)
+        return best_constant(self.decision, answers, held_out)
 
     def _embedding(self, X: Sequence[Any]) -> Embedding | Numbers:
         """The input map for texts or series; what is learned for it (a vocabulary, mean and deviation) is learned."""
@@ -195,4 +213,7 @@ class Classifier(Classifying, ClassifierMixin, TransformerMixin, Estimator):
             return list(zip(decision.decided(scores, labels), decision.nats(scores, true, labels), strict=True))
 
         found, nats = zip(*self._answered(texts, compared), strict=True)
-        return decision.judged(found, np.array(nats), answers)
+        figures = decision.judged(found, np.array(nats), answers)
+        if self.class_weights == "balanced":  # then each class counts as much as another when the best is chosen, too
+            return {"macro_f1": figures.pop("macro_f1"), **figures}
+        return figures

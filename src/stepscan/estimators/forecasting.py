@@ -16,6 +16,7 @@ from stepscan.decoding import checked_whole, is_within
 from stepscan.errors import SettingsError
 from stepscan.estimators.base import Estimator
 from stepscan.estimators.examples import Buckets
+from stepscan.estimators.yardsticks import naive_forecast
 from stepscan.memory import check_fits
 from stepscan.patterns.forecaster import Forecaster
 from stepscan.patterns.numbers import Numbers
@@ -27,6 +28,7 @@ from stepscan.training.progress import Bar
 from stepscan.training.settings import TrainingSettings
 
 logger = logging.getLogger(__name__)
+_HUGE = 1e300  # an error that stands for all that are larger
 _WINDOWS = 32  # begin within the length of one: how far they overlap
 
 
@@ -125,8 +127,8 @@ class Forecasting(Estimator):
             _warn_of_constants(changes, self.season)
             self.model_ = self._built(changes, longest=lambda: self.window).to(settings.device)
             batches = self._windows(changes, settings)
-            name = "nats" if self.head == "gaussian" else "pinball"
-            self._train(settings, Task(self.model_, batches, len(batches), lambda: {name: self._loss(judged)}, False))
+            self.yardstick_ = naive_forecast(judged, self.season).described()
+            self._train(settings, Task(self.model_, batches, len(batches), lambda: self._evaluate(judged), False))
         return self
 
     def _forecaster(self, changes: Sequence[Values]) -> Forecaster:
@@ -154,6 +156,17 @@ class Forecasting(Estimator):
             return Batch(inputs, targets, len(chosen), int(inputs.lengths.sum()), inputs.mask.numel())
 
         return Buckets([len(piece) - 1 for piece in pieces], settings, collate)
+
+    def _evaluate(self, judged: Sequence[tuple[Values, int]]) -> dict[str, float]:
+        """The loss, and the mean absolute error one step ahead, which may be huge at first but stays finite."""
+        errors = []
+        for one, start in judged:
+            with np.errstate(over="ignore"):
+                middle = self._one_ahead(one).median
+            rest = one[len(one) - len(middle) :]
+            errors.append(np.abs(rest - middle)[max(0, start - self.season - 1) :].ravel())
+        mae = float(np.minimum(np.concatenate(errors), _HUGE).mean())
+        return {"nats" if self.head == "gaussian" else "pinball": self._loss(judged), "mae": mae}
 
     @torch.inference_mode()
     def _loss(self, series: Sequence[tuple[Values, int]]) -> float:

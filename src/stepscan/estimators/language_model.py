@@ -17,6 +17,7 @@ from stepscan.errors import SettingsError
 from stepscan.estimators.dynamic_evaluation import dynamic_nats
 from stepscan.estimators.forecasting import Forecasting, is_series
 from stepscan.estimators.networks import GeneratorNetwork
+from stepscan.estimators.yardsticks import symbol_frequencies
 from stepscan.patterns.embedding import Embedding
 from stepscan.patterns.forecaster import Forecaster
 from stepscan.patterns.generator import Generator
@@ -101,6 +102,9 @@ class LanguageModel(Writing, Forecasting):
             task = Task(
                 self.model_, lambda epoch: _batches(windows), len(windows), lambda: {"nats": -self.score(valid)}, False
             )
+            symbols = len(self.tokenizers_["tokenizer"])
+            asked = np.array(self._encode(valid), dtype=np.int64)
+            self.yardstick_ = symbol_frequencies(ids[1:], asked, symbols).described()
             self._train(settings, task)
         return self
 

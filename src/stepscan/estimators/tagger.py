@@ -16,6 +16,7 @@ from stepscan.estimators.architecture import network
 from stepscan.estimators.base import Estimator
 from stepscan.estimators.examples import Buckets, hold_out, same_input
 from stepscan.estimators.networks import TransducerNetwork, as_input
+from stepscan.estimators.yardsticks import frequent_tags
 from stepscan.memory import check_fits
 from stepscan.patterns.crf import CRFTransducer
 from stepscan.patterns.embedding import Embedding, WordAndCharacterEmbedding
@@ -117,6 +118,7 @@ class Tagger(Tagging, Estimator):
                 [tokens for tokens, _ in train], forbidden, longest=lambda: max(len(tokens) for tokens, _ in train)
             ).to(settings.device)
             batches = self._batches(train, settings)
+            self.yardstick_ = frequent_tags(train, held_out, self.scheme_).described()
             self._train(settings, Task(self.model_, batches, len(batches), lambda: self._evaluate(held_out), True))
         return self
 

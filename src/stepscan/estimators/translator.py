@@ -14,6 +14,7 @@ from stepscan.errors import SettingsError
 from stepscan.estimators.base import Estimator
 from stepscan.estimators.examples import Buckets, hold_out, same_input
 from stepscan.estimators.networks import ConditionedGeneratorNetwork
+from stepscan.estimators.yardsticks import some, symbol_frequencies
 from stepscan.patterns.attention import AttentiveDecoder
 from stepscan.patterns.conditioned_generator import ConditionedGenerator
 from stepscan.patterns.embedding import Embedding
@@ -21,6 +22,7 @@ from stepscan.patterns.generator import Generator
 from stepscan.runtime.batches import PLACES, SCORES, by_length
 from stepscan.runtime.examples import validation_pair
 from stepscan.runtime.translator import Translating, pairs_of_texts
+from stepscan.runtime.yardstick import Yardstick
 from stepscan.training.loop import Task
 from stepscan.training.settings import TrainingSettings
 
@@ -81,8 +83,16 @@ class Translator(Translating, Estimator):
             self.tokenizers_, self.labels_ = self._tokenizers(train), None
             self.model_ = self._built(longest=lambda: self._longest_text(train)).to(settings.device)
             batches = self._batches(train, settings)
+            self.yardstick_ = self._yardstick(train, held_out).described()
             self._train(settings, Task(self.model_, batches, len(batches), lambda: self._evaluate(held_out), False))
         return self
+
+    def _yardstick(self, train: Sequence[tuple[str, str]], held_out: Sequence[tuple[str, str]]) -> Yardstick:
+        """The frequency of each symbol of the targets."""
+        writer = self.tokenizers_["tokenizer"]
+        ids = (self._encode([target for _, target in some(pairs)], writer) for pairs in (train, held_out))
+        known, asked = (np.concatenate(rows) for rows in ids)
+        return symbol_frequencies(known, asked, len(writer))
 
     def _longest_text(self, pairs: Sequence[tuple[str, str]]) -> int:
         """Symbols of the longest source or target."""

@@ -20,6 +20,7 @@ from stepscan.runtime.snapshot import Snapshot
 
 if TYPE_CHECKING:
     from stepscan.data.tokenizers import TextTokenizer
+    from stepscan.runtime.yardstick import Yardstick
 
 MOST_THREADS = 1024
 _KINDS = {  # task → module and class, imported when such a model is loaded
@@ -45,6 +46,11 @@ class Using:
     tokenizers_: dict[str, TextTokenizer]
     labels_: list[Any] | None  # strings, or whole numbers
     scheme_: Scheme | None = None  # how its tags mark spans; None if they do not
+    yardstick_: dict[str, Any] | None = None  # a trivial model of the training data, as `Yardstick.described`
+
+    def yardstick(self, *examples: Any, **options: Any) -> Yardstick | None:
+        """What a trivial model scores on examples as `metrics` takes them; None if that cannot be known here."""
+        return None
 
     def _check_usable(self) -> None:
         """Raise unless there is a trained model; one that was loaded always is."""
@@ -62,6 +68,7 @@ class RuntimeModel(Using):
         weights: what the weights are kept as: `float32`, `bfloat16` or `int8`.
         threads: how many work together on one call.
         scheme_: how its tags mark spans; None if they do not.
+        yardstick_: what a trivial model scored on the validation data; None in folders that do not say.
     """
 
     folder: RuntimeFolder
@@ -71,6 +78,7 @@ class RuntimeModel(Using):
     weights: str
     threads: int
     scheme_: Scheme | None = None
+    yardstick_: dict[str, Any] | None = None
 
     @property
     def path(self) -> Path:
@@ -125,7 +133,7 @@ class RuntimeModel(Using):
         return _restored, (self.folder.snapshot, self.weights, self.threads), used
 
 
-_OF_THE_FOLDER = ("folder", "network_", "tokenizers_", "labels_", "scheme_")
+_OF_THE_FOLDER = ("folder", "network_", "tokenizers_", "labels_", "scheme_", "yardstick_")
 
 
 def load_model(path: str | Path, weights: str | None = None, threads: int = 1) -> Any:
@@ -157,6 +165,7 @@ def _model(folder: RuntimeFolder, weights: str | None, threads: int) -> Any:
         weights=options.weights,
         threads=threads,
         scheme_=folder.scheme,
+        yardstick_=folder.yardstick,
         **_of_use(kind, folder.settings),
     )
 
