@@ -51,8 +51,9 @@ def corpora(tmp_path_factory) -> dict[str, Path]:
     """A small file for each task, the same in every session."""
     folder, draw = tmp_path_factory.mktemp("corpora"), random.Random(0)
     reviews = [(f"a {word} film , {draw.choice('xyz')}", label) for word, label in (("good", "pos"), ("bad", "neg"))]
+    reviews = [(f"{text} {number}", label) for number in range(20) for text, label in reviews]
     texts = {
-        "classify": "text,label\n" + "".join(f'"{text}",{label}\n' for text, label in reviews * 20),
+        "classify": "text,label\n" + "".join(f'"{text}",{label}\n' for text, label in reviews),
         "tag": "\n".join(
             "".join(f"{word} {word[0].upper()}\n" for word in draw.choices(["ab", "ba", "cd"], k=draw.randint(1, 4)))
             for _ in range(40)

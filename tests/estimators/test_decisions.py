@@ -14,7 +14,7 @@ from toy_tasks import FAST
 
 import stepscan as ss
 from stepscan.data.reading import Reading, read_examples
-from stepscan.estimators.examples import hold_out
+from stepscan.estimators.examples import hold_out, same_input
 from stepscan.estimators.files import train
 from stepscan.runtime.decisions import DECISIONS
 from stepscan.runtime.files import predict
@@ -92,8 +92,9 @@ def test_numbers(of_numbers):
 
 
 def test_a_number_is_learned_in_units_of_its_spread(of_numbers):
-    train, _ = hold_out(counts(160, 0)[1], None, verbose=False, stratified=lambda number: number)
-    held_in = torch.tensor(train)
+    examples = [*zip(*counts(160, 0), strict=True)]
+    train, _ = hold_out(examples, None, verbose=False, stratified=lambda example: example[1], groups=same_input)
+    held_in = torch.tensor([number for _, number in train])
     torch.testing.assert_close(of_numbers.model_.mean, held_in.mean())
     torch.testing.assert_close(of_numbers.model_.deviation, held_in.std(correction=0))
 

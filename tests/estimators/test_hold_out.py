@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import chain
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import stepscan as ss
-from stepscan.estimators.examples import hold_out
+from stepscan.estimators.examples import folds, hold_out, same_input
 
 
 def split(answers, stratified=True, labelled=True):
@@ -103,3 +106,128 @@ def test_a_tag_of_one_sentence_alone_stays_in_training():
         train, held_out = hold_out([*zip(X, y, strict=True)], None, verbose=False, labels=lambda example: example[1])
         assert {tag for _, of_sentence in train for tag in of_sentence} == {"A", "B", "C"}
         assert len(held_out) == 2
+
+
+def sides(examples, **options):
+    """What is held out of examples (input, label), and what is learned from."""
+    options = {"labels": lambda example: [example[1]], "stratified": lambda example: example[1], **options}
+    train, held_out = hold_out(examples, None, verbose=False, groups=same_input, **options)
+    return held_out, train
+
+
+def test_copies_are_on_one_side():
+    """Also where their labels differ, and where one has white space around it."""
+    examples = [(f"text {n % 50}" + " " * (n // 50), "ab"[n % 7 == 0]) for n in range(100)]
+    held_out, train = sides(examples)
+    assert not {text.strip() for text, _ in held_out} & {text.strip() for text, _ in train}
+    assert sorted(train + held_out) == sorted(examples)
+    assert (len(held_out), {label for _, label in held_out}) == (10, {"a", "b"})  # 5 texts, twice each
+
+
+@pytest.mark.parametrize("text", range(20))
+def test_a_text_that_is_a_large_part_of_the_data_stays_in_training(text):
+    examples = [(f"text {n}", "a") for n in range(80)]
+    examples[text:text] = [("ok", "a")] * 20
+    held_out, train = sides(examples)
+    assert len(held_out) == 8  # of 81 different ones
+    assert train.count(("ok", "a")) == 20
+
+
+def test_of_large_groups_alone_one_is_held_out():
+    examples = [(f"{word} film", label) for word, label in zip("wxyz", "aabb", strict=True) for _ in range(10)]
+    held_out, train = sides(examples)
+    assert (len(held_out), len(set(held_out))) == (10, 1)
+    assert {label for _, label in train} == {"a", "b"}
+
+
+@pytest.mark.parametrize(
+    "examples",
+    [
+        [("the same", "a")] * 20,
+        [("the same", "a"), ("the same", "b")] * 10,
+        [("good", "a"), ("bad", "b")] * 10,
+        [("good", "a"), ("good ", "a")],
+    ],
+)
+def test_where_there_are_only_copies_it_says_that_the_score_means_little(examples, caplog):
+    held_out, train = sides(examples)
+    assert len(held_out) == max(1, len(examples) // 10)
+    assert {label for _, label in train} == {label for _, label in examples}
+    [said] = [record.getMessage() for record in caplog.records]
+    assert "copies of what is held out stay in training: the validation scores say what is remembered" in said
+
+
+def test_series_and_sentences_are_the_same_by_what_they_hold():
+    one = np.arange(4.0).reshape(4, 1)
+    assert same_input((one, "a")) == same_input((one.copy(), "b"))
+    assert same_input((one, "a")) != same_input((one.reshape(2, 2), "a"))
+    assert same_input((one, "a")) != same_input((one + 1e-9, "a"))
+    assert same_input((["a", "b"], ["X", "Y"])) == same_input((("a", "b"), ["Z", "Y"]))
+    assert same_input((["a", "b"], ["X", "Y"])) != same_input((["ab"], ["X"]))
+
+
+LABELLED = st.lists(st.tuples(st.sampled_from("uvwxyz"), st.sampled_from("abc")), min_size=2, max_size=60)
+
+
+@given(LABELLED, st.integers(2, 10))
+def test_no_group_is_on_both_sides_and_no_label_vanishes(examples, k):
+    examples = [(f"{text}{place % 11}", label) for place, (text, label) in enumerate(examples)]
+    options = {"labels": lambda example: [example[1]], "stratified": lambda example: example[1], "groups": same_input}
+    if len({label for _, label in examples}) == len(examples):
+        with pytest.raises(ss.SettingsError, match="can be held out"):
+            hold_out(examples, None, verbose=False, **options)
+        return
+    splits = [hold_out(examples, None, verbose=False, **options), *folds(examples, k, **options)]
+    texts_with = {label: {text for text, own in examples if own == label} for _, label in examples}
+    each_has_a_label_alone = {text for text, _ in examples} == set(
+        chain(*(own for own in texts_with.values() if len(own) == 1))
+    )
+    for train, held_out in splits:
+        assert held_out
+        assert sorted(train + held_out) == sorted(examples)
+        assert {label for _, label in train} == {label for _, label in examples}
+        assert each_has_a_label_alone or not {text for text, _ in train} & {text for text, _ in held_out}
+
+
+def test_folds_hold_each_example_out_once():
+    examples = [(f"text {n % 40}", "abcd"[n % 4]) for n in range(50)] + [("alone", "e")]
+    parts = folds(examples, 5, labels=lambda one: [one[1]], stratified=lambda one: one[1], groups=same_input)
+    assert sorted(one for _, held_out in parts for one in held_out) == sorted(examples[:-1])
+    for train, held_out in parts:
+        assert sorted(train + held_out) == sorted(examples)
+        assert not set(train) & set(held_out)
+        assert Counter(label for _, label in {*held_out}) == {"a": 2, "b": 2, "c": 2, "d": 2}
+        assert ("alone", "e") in train
+    assert parts == folds(examples, 5, labels=lambda one: [one[1]], stratified=lambda one: one[1], groups=same_input)
+
+
+def test_folds_of_tiny_data():
+    assert sorted(folds([1, 2], 5)) == [([1], [2]), ([2], [1])]
+    three = folds([("x", "a"), ("y", "a"), ("z", "b")], 3, labels=lambda one: [one[1]], groups=same_input)
+    assert sorted(one for _, held_out in three for one in held_out) == [("x", "a"), ("y", "a")]
+    with pytest.raises(ss.SettingsError, match="folds: expected 2 or more, got 1"):
+        folds([1, 2], 1)
+    with pytest.raises(ss.SettingsError, match="none of the 2 examples can be held out"):
+        folds(["a", "b"], 2, labels=lambda one: [one])
+
+
+def test_validation_data_that_repeat_training_data_are_mentioned(caplog):
+    examples, validation = [("a b", "x"), ("c", "y")], [("a b ", "y"), ("d", "x"), ("c", "y")]
+    assert hold_out(examples, validation, verbose=False, groups=same_input) == (examples, validation)
+    assert [record.getMessage() for record in caplog.records] == [
+        "2 of the 3 validation examples are in the training data, too: for them the validation scores say what is "
+        "remembered, not what is learned"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("kind", "X", "y"),
+    [
+        (ss.Classifier, [f"text {n % 20}" for n in range(40)], [f"{n % 2}" for n in range(40)]),
+        (ss.Tagger, [["a", f"{n % 20}"] for n in range(40)], [["A", "B"]] * 40),
+        (ss.Translator, [f"text {n % 20}" for n in range(40)], ["b"] * 40),
+    ],
+)
+def test_estimators_keep_copies_together(kind, X, y, run, capsys):
+    kind(hidden_size=4, embedding_size=4, epochs=1, verbose=True).fit(X, y)
+    assert "a tenth of the 20 different ones (4 of 40 examples), drawn at random" in capsys.readouterr().err

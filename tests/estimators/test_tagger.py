@@ -5,7 +5,7 @@ import pytest
 from toy_tasks import FAST, equal_to_the_bit, history_is_whole, neighbours, weights_of
 
 import stepscan as ss
-from stepscan.estimators.examples import hold_out
+from stepscan.estimators.examples import hold_out, same_input
 
 TINY = {"hidden_size": 4, "embedding_size": 4, "epochs": 1, "batch_size": 8, "unknown_probability": 0.1, **FAST}
 SPELLED = {"character_size": 4, "spelling_size": 3}
@@ -133,7 +133,7 @@ def test_wrong_examples(tagger):
 def test_seeds_and_held_out_tenth():
     fits = [ss.Tagger(**TINY, **SPELLED, seed=seed).fit(SENTENCES, TAGS) for seed in (1, 1, 2)]
     pairs = [*zip(SENTENCES, TAGS, strict=True)]
-    train, held_out = hold_out(pairs, None, verbose=False, labels=lambda pair: pair[1])
+    train, held_out = hold_out(pairs, None, verbose=False, labels=lambda pair: pair[1], groups=same_input)
     given = ss.Tagger(**TINY, **SPELLED, seed=1).fit(
         *zip(*train, strict=True), validation=[*zip(*held_out, strict=True)]
     )

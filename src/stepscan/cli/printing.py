@@ -56,6 +56,8 @@ def print_figures(figures: dict[str, Any], as_json: bool) -> None:
     for name, value in figures.items():
         if name == "types":  # of spans: a line each
             value = "".join(f"\n  {kind:<18}{_in_a_line(of_kind)}" for kind, of_kind in value.items())
+        if name == "yardstick":
+            value = f"{value['name']}: {_in_a_line(value['scores'])}"
         shown = f"{value:.4f}" if isinstance(value, float) else printable(str(value))
         print(f"{name:<16} {shown}".rstrip())
 

@@ -92,6 +92,9 @@ def train(
     decision: Annotated[
         str | None, option(MODEL, "classify: class, labels (several, with commas between) or number.")
     ] = None,
+    class_weights: Annotated[
+        str | None, option(TRAINING, "classify: none, or balanced: rare classes count as much as frequent ones.")
+    ] = None,
     pooling: Annotated[str | None, option(MODEL, "classify: last, mean, max or attention.")] = None,
     attention: Annotated[str | None, option(MODEL, "translate: additive, dot, general, cross or none.")] = None,
     input_feeding: Annotated[

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +22,7 @@ from stepscan.errors import ModelFormatError, NotFittedError, SettingsError, nea
 from stepscan.estimators.architecture import network
 from stepscan.estimators.folder import ModelFolder, check_savable, read_folder, write_folder
 from stepscan.estimators.initialisation import set_vectors, take_weights
+from stepscan.estimators.learning import Data
 from stepscan.estimators.networks import Network
 from stepscan.memory import enough_memory
 from stepscan.registry import describe
@@ -31,8 +32,8 @@ from stepscan.training.defaults import Facts, chosen, listed_settings
 from stepscan.training.loop import Task, Trainer
 from stepscan.training.memory import check_memory
 from stepscan.training.progress import Bar
-from stepscan.training.stages import Stages
 from stepscan.training.settings import ModelSettings, TrainingSettings, validated
+from stepscan.training.stages import Stages
 
 ESTIMATORS: dict[str, type[Estimator]] = {}  # task → class; each class enters itself
 
@@ -147,7 +148,7 @@ class Estimator(Using, BaseEstimator):
         check_savable(self.model_)
         folder = ModelFolder(
             *(self.task, self._kept_settings(), self.model_, self.tokenizers_, self.labels_, self.history_),
-            *(self.scheme_, self.wide_),
+            *(self.scheme_, self.wide_, self.yardstick_),
         )
         write_folder(path, folder, overwrite=overwrite)
 
@@ -179,6 +180,7 @@ class Estimator(Using, BaseEstimator):
         estimator.model_, estimator.tokenizers_ = folder.model, folder.tokenizers
         estimator.labels_, estimator.history_, estimator.scheme_ = folder.labels, folder.history, folder.scheme
         estimator.wide_ = folder.wide
+        estimator.yardstick_ = folder.yardstick
         return estimator
 
     @property
@@ -299,6 +301,13 @@ class Estimator(Using, BaseEstimator):
             trainer = stages.run(task, identity, **changes)
         self.model_ = task.model.cpu()
         return trainer
+
+    def _judge(self, train: Any, held_out: Any) -> Any:
+        """What is to be known of a model that was trained on a part of the data, as plain data."""
+        return None
+
+    def _conclude(self, data: Data, judged: Sequence[Any], is_refitted: bool) -> None:
+        """Make something of what `_judge` said of each part."""
 
     def _begin_with(self, model: Any) -> None:
         """Weights from elsewhere, as the settings say."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
@@ -15,18 +16,24 @@ from stepscan.data.batching import Batch, pad, pad_numbers
 from stepscan.data.tokenizers import TextTokenizer
 from stepscan.errors import SettingsError
 from stepscan.estimators.base import Estimator
-from stepscan.estimators.examples import Buckets, hold_out, task_of
+from stepscan.estimators.examples import Buckets, folds, hold_out, same_input, task_of
 from stepscan.estimators.learning import Data, Learning
 from stepscan.estimators.networks import EncoderNetwork
+from stepscan.estimators.wide import fit_wide, mixture
 from stepscan.patterns.embedding import Embedding
 from stepscan.patterns.encoder import Encoder
 from stepscan.patterns.numbers import Numbers
 from stepscan.runtime.classifier import Classifying
 from stepscan.runtime.examples import checked_texts, listed, paired, validation_pair, warn_of_imbalance
 from stepscan.runtime.series import are_numbers, checked_series
+from stepscan.runtime.wide.scores import Wide
+from stepscan.runtime.yardstick import Yardstick, best_constant, guess
 from stepscan.sequences import Sequences
+from stepscan.training.defaults import CROSS_VALIDATED, FOLDS
 from stepscan.training.loop import Task
 from stepscan.training.settings import TrainingSettings
+
+_JUDGED = 20_000  # examples, at most, by which the shares of network and wide part are chosen
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -51,6 +58,10 @@ class Classifier(Classifying, ClassifierMixin, TransformerMixin, Estimator):
         tokenizer: `word`, `whitespace`, `character`, `byte` or `bpe`.
         vocabulary_size: symbols at most.
         lowercase: whether case is dropped.
+        class_weights: `none`, or `balanced`: an example's loss counts N / (C · examples of its class), so that the rare
+            classes of imbalanced data are learned too (as scikit-learn's); for the decision `class`.
+        wide: whether a linear model on fixed features stands beside the network (Cheng et al. 2016): TF-IDF of words and
+            letters, or convolutions of series; what each counts is chosen on the validation data.
         epochs … device: see `Estimator`.
     """
 
@@ -69,6 +80,8 @@ class Classifier(Classifying, ClassifierMixin, TransformerMixin, Estimator):
     tokenizer: str = "word"
     vocabulary_size: int = 30000
     lowercase: bool = True
+    class_weights: str = "none"
+    wide: bool = True
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -92,6 +105,10 @@ class Classifier(Classifying, ClassifierMixin, TransformerMixin, Estimator):
             decision = self._decision
             if self.decision == "number" and self.label_smoothing:
                 raise SettingsError("label_smoothing is for classes and labels, but the decision is a number")
+            if self.decision != "class" and self.class_weights != "none":
+                raise SettingsError(
+                    f"class_weights {self.class_weights!r} are for the decision 'class', but it is {self.decision!r}"
+                )
             if y is None:
                 raise SettingsError("Classifier requires y to be passed, but the target y is None")
             examples = paired(self._checked(listed(X)), decision.checked(y), ("texts", "classes"))
@@ -100,20 +117,28 @@ class Classifier(Classifying, ClassifierMixin, TransformerMixin, Estimator):
                 texts, true = validation_pair(validation)
                 checked = self._checked(texts, like=examples[0][0])
                 valid = paired(checked, decision.checked(true), ("validation texts", "classes"))
-            train, held_out = hold_out(
-                examples,
-                valid,
-                verbose=self.verbose,
-                labels=lambda example: decision.named([example[1]]),
-                stratified=None if self.decision == "labels" else lambda example: example[1],
-            )
+            parts = self._parts(examples, valid)
             is_text = isinstance(examples[0][0], str)
-            items = sum(map(_length, (text for text, _ in train)))
-            settings = self._choose("text" if is_text else "series", len(train), items)
-            together = [*train, *held_out]
-            data = Data(train, held_out, valid is not None, len(together), lambda: together)
-            Learning(self, settings).run(data)
+            items = sum(_length(text) for text, _ in examples)
+            settings = self._choose("text" if is_text else "series", len(examples), items)
+            if self.decision == "class":
+                advice = "; --class-weights balanced learns the rare ones too" if self.class_weights == "none" else ""
+                warn_of_imbalance([answer for _, answer in examples], "training data", advice)
+            together = [*examples, *(valid or ())]
+            Learning(self, settings).run(Data(parts, valid is not None, len(together), lambda: together))
         return self
+
+    def _parts(self, examples: list[Any], valid: list[Any] | None) -> list[tuple[list[Any], list[Any]]]:
+        """Training and validation data; of few examples, the folds of a cross-validation."""
+        decision = self._decision
+        rules: dict[str, Any] = {
+            "labels": lambda example: decision.named([example[1]]),
+            "stratified": None if self.decision == "labels" else lambda example: example[1],
+            "groups": same_input,
+        }
+        is_small = valid is None and len(examples) < CROSS_VALIDATED and self.refit is not False
+        found = folds(examples, FOLDS, **rules) if is_small else []
+        return found if len(found) == FOLDS else [hold_out(examples, valid, verbose=self.verbose, **rules)]
 
     def _prepare(
         self, train: list[tuple[Any, Any]], held_out: list[tuple[Any, Any]] | None, settings: TrainingSettings
@@ -122,15 +147,61 @@ class Classifier(Classifying, ClassifierMixin, TransformerMixin, Estimator):
         decision, texts = self._decision, [text for text, _ in train]
         answers = [answer for _, answer in train]
         self.labels_ = decision.labels(answers, [answer for _, answer in held_out or ()])
-        if self.decision == "class":
-            warn_of_imbalance(answers, "training data")
         embedding = self._embedding(texts)
         self.model_ = self._built(embedding, longest=lambda: self._longest_of(texts)).to(settings.device)
         if self.decision == "number":
             self.model_.standardise(torch.from_numpy(decision.targets(answers, None)))
+        if self.class_weights == "balanced":
+            self.model_.balance(torch.from_numpy(decision.targets(answers, self.labels_)))
         batches = self._batches(texts, answers, settings)
         evaluate = None if held_out is None else lambda: self._evaluate(held_out)
         return task_of(self.model_, batches, evaluate, len(held_out or ()), decision.greater_is_better)
+
+    def _judge(self, train: list[tuple[Any, Any]], held_out: list[tuple[Any, Any]]) -> list[list[float]]:
+        """The network's scores of the examples that it has not seen; of many, of the first."""
+        return self._scores([text for text, _ in held_out[:_JUDGED]], wide=False).tolist()
+
+    def _conclude(self, data: Data, judged: Sequence[list[list[float]]], is_refitted: bool) -> None:
+        """Fit the wide part, and choose how much it counts by what both say of examples that they have not seen."""
+        decision, labels = self._decision, self.labels_
+        seen = [answer for train, _ in data.parts for _, answer in train]
+        self.yardstick_ = self._yardstick(seen, [answer for _, part in data.parts for _, answer in part]).described()
+        true = [answer for _, part in data.parts for _, answer in part[:_JUDGED]]
+        joined = deep = np.concatenate([np.array(scores, np.float32) for scores in judged])
+        self.wide_ = None
+        if self.wide:
+            parts = [self._fitted_wide(train) for train, _ in data.parts]
+            heard = [[text for text, _ in part[:_JUDGED]] for _, part in data.parts]
+            wide = np.concatenate([part.scores(texts) for part, texts in zip(parts, heard, strict=True)])
+            shares = mixture(deep, wide, decision.targets(true, labels), self.decision)
+            joined = np.float32(shares[0]) * deep + np.float32(shares[1]) * wide
+            if shares[1]:
+                whole = self._fitted_wide(data.together()) if is_refitted else parts[0]
+                self.wide_ = dataclasses.replace(whole, shares=shares)
+        if self.wide_ is not None or len(data.parts) > 1:
+            found = self._figures_of(decision.decided(joined, labels), decision.nats(joined, true, labels), true)
+            self._add_row({f"valid_{name}": value for name, value in found.items()})
+
+    def _fitted_wide(self, examples: list[tuple[Any, Any]]) -> Wide:
+        texts, answers = zip(*examples, strict=True)
+        targets, outputs = self._decision.targets(answers, self.labels_), len(self.labels_ or (None,))
+        weights = None
+        if self.class_weights == "balanced":
+            counts = np.bincount(targets, minlength=outputs)
+            weights = counts.sum() / (outputs * np.maximum(counts, 1))
+        return fit_wide(texts, targets, self.decision, outputs, class_weights=weights)
+
+    def _add_row(self, scores: dict[str, float]) -> None:
+        """A row of the curve for the model as a whole, after those of its network."""
+        last = [row for row in self.history_ if row["best"]][-1]
+        row = {name: value for name, value in last.items() if name != "fold"} | scores
+        self.history_ = [*self.history_, row]
+
+    def _yardstick(self, answers: Sequence[Any], held_out: Sequence[Any]) -> Yardstick:
+        """With balanced classes accuracy is not what is learned for: then what guesses reach in macro F1."""
+        if self.class_weights == "balanced":
+            return guess(held_out)
+        return best_constant(self.decision, answers, held_out)
 
     def _embedding(self, X: Sequence[Any]) -> Embedding | Numbers:
         """The input map for texts or series; what is learned for it (a vocabulary, mean and deviation) is learned."""
@@ -204,7 +275,13 @@ class Classifier(Classifying, ClassifierMixin, TransformerMixin, Estimator):
             return list(zip(decision.decided(scores, labels), decision.nats(scores, true, labels), strict=True))
 
         found, nats = zip(*self._answered(texts, compared, wide=False), strict=True)
-        return decision.judged(found, np.array(nats), answers)
+        return self._figures_of(found, np.array(nats), answers)
+
+    def _figures_of(self, found: Sequence[Any], nats: np.ndarray, answers: Sequence[Any]) -> dict[str, float]:
+        figures = self._decision.judged(found, nats, answers)
+        if self.class_weights == "balanced":  # then each class counts as much as another when the best is chosen, too
+            return {"macro_f1": figures.pop("macro_f1"), **figures}
+        return figures
 
 
 def _length(text: Any) -> int:

@@ -17,6 +17,7 @@ from stepscan.estimators.classifier import Classifier
 from stepscan.estimators.ensemble import average, ensemble
 from stepscan.estimators.language_model import LanguageModel
 from stepscan.estimators.loading import load
+from stepscan.estimators.yardsticks import best_scores
 from stepscan.runtime.files import reading_for, skipped
 from stepscan.runtime.lock import TRAINING
 from stepscan.runtime.ownership import CHECKPOINTS
@@ -48,7 +49,8 @@ def train(
         resume: whether an interrupted training at `out` goes on, to the same weights to the bit.
 
     Returns:
-        task, folder, seconds, parameters, epochs, and the best validation scores.
+        task, folder, seconds, parameters, epochs, the best validation scores, and beside them `yardstick`: `name` and
+        `scores` of a trivial model.
     """
     started, checkpoints = time.perf_counter(), Checkpoints(Path(out) / CHECKPOINTS)
     with writing(out, TRAINING), _interruptible(checkpoints):
@@ -58,7 +60,6 @@ def train(
         examples, validation = read_for(estimator, train_files, valid_files, reading)
         fit_on(estimator, examples, validation, train_files)
         _save(estimator, Path(out), replaced)
-    best = [row for row in estimator.history_ if row["best"]][-1]
     return {
         "task": task,
         "folder": str(out),
@@ -66,8 +67,13 @@ def train(
         "parameters": sum(parameter.numel() for parameter in estimator.model_.parameters()),
         "epochs": estimator.history_[-1]["epoch"],
         **skipped(reading),
-        **{name: value for name, value in best.items() if name.startswith("valid_")},
+        **{f"valid_{name}": value for name, value in best_scores(estimator.history_).items()},
+        **_named(estimator.yardstick_),
     }
+
+
+def _named(yardstick: Mapping[str, Any] | None) -> dict[str, Any]:
+    return {"yardstick": {name: yardstick[name] for name in ("name", "scores")}} if yardstick else {}
 
 
 def _start(out: Path, checkpoints: Checkpoints, *, overwrite: bool, resume: bool) -> None:

@@ -62,6 +62,7 @@ class ModelFolder(NamedTuple):
     history: list[dict[str, Any]]
     scheme: Scheme | None = None  # of a tagger whose tags mark spans
     wide: Wide | None = None  # of a classifier that has such a part
+    yardstick: dict[str, Any] | None = None  # a trivial model, as `Yardstick.described`
 
 
 def write_folder(path: str | Path, folder: ModelFolder, *, overwrite: bool = False) -> None:
@@ -110,9 +111,8 @@ def read_folder(path: str | Path) -> ModelFolder:
     history, model = found.history, build(found.model)
     tensors = {name: torch.from_numpy(np.array(array)) for name, array in expanded(found.tensors).items()}
     model.load_state_dict(tensors)
-    return ModelFolder(
-        found.task, found.settings, model.eval(), found.tokenizers, found.labels, history, found.scheme, found.wide
-    )
+    read = (found.tokenizers, found.labels, history, found.scheme, found.wide, found.yardstick)
+    return ModelFolder(found.task, found.settings, model.eval(), *read)
 
 
 def _needs(description: Any) -> Needs:
@@ -165,7 +165,8 @@ def _write_files(path: Path, folder: ModelFolder) -> None:
     if folder.labels is not None:
         (path / "labels.json").write_text(json_text(folder.labels, indent=1) + "\n", "utf-8")
     (path / "metrics.jsonl").write_text("".join(json_text(row) + "\n" for row in folder.history), "utf-8")
-    (path / "README.md").write_text(model_card(folder.task, folder.settings, folder.model, folder.history), "utf-8")
+    card = model_card(folder.task, folder.settings, folder.model, folder.history, folder.yardstick)
+    (path / "README.md").write_text(card, "utf-8")
     write_config(path, _config(folder))
 
 
@@ -178,6 +179,7 @@ def _config(folder: ModelFolder) -> dict[str, Any]:
         "task": folder.task,
         "settings": {n: sys.float_info.max if value == math.inf else value for n, value in folder.settings.items()},
         "model": describe(folder.model),
+        **({"yardstick": folder.yardstick} if folder.yardstick else {}),
         **({"scheme": folder.scheme and folder.scheme.described()} if folder.task == "tag" else {}),
         **({"wide": storage.described(folder.wide)} if folder.wide is not None else {}),
     }

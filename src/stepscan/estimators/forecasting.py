@@ -17,6 +17,7 @@ from stepscan.errors import SettingsError
 from stepscan.estimators.base import Estimator
 from stepscan.estimators.examples import Buckets, task_of
 from stepscan.estimators.learning import Data, Learning
+from stepscan.estimators.yardsticks import naive_forecast
 from stepscan.memory import check_fits
 from stepscan.patterns.forecaster import Forecaster
 from stepscan.patterns.numbers import Numbers
@@ -28,6 +29,7 @@ from stepscan.training.progress import Bar
 from stepscan.training.settings import TrainingSettings
 
 logger = logging.getLogger(__name__)
+_HUGE = 1e300  # an error that stands for all that are larger
 _WINDOWS = 32  # begin within the length of one: how far they overlap
 
 
@@ -122,7 +124,7 @@ class Forecasting(Estimator):
             steps = sum(map(len, changes))
             settings = self._choose("series", steps, steps)
             everything = [*series, *(held_out or ())]
-            data = Data(train, judged, given, sum(map(len, everything)), lambda: everything)
+            data = Data([(train, judged)], given, sum(map(len, everything)), lambda: everything)
             Learning(self, settings).run(data)
         return self
 
@@ -133,8 +135,9 @@ class Forecasting(Estimator):
         changes = [self._changes(one)[1] for one in train]
         self.model_ = self._built(changes, longest=lambda: self._in_force.window).to(settings.device)
         batches = self._windows(changes, settings)
-        name = "nats" if self.head == "gaussian" else "pinball"
-        evaluate = None if judged is None else lambda: {name: self._loss(judged)}
+        if judged is not None:
+            self.yardstick_ = naive_forecast(judged, self.season).described()
+        evaluate = None if judged is None else lambda: self._evaluate(judged)
         return task_of(self.model_, batches, evaluate, len(judged or ()), greater_is_better=False)
 
     def _forecaster(self, changes: Sequence[Values]) -> Forecaster:
@@ -154,9 +157,7 @@ class Forecasting(Estimator):
         window = self._in_force.window
         stride = max(1, window // _WINDOWS)
         pieces = [
-            one[start : start + window + 1]
-            for one in changes
-            for start in range(0, max(1, len(one) - window), stride)
+            one[start : start + window + 1] for one in changes for start in range(0, max(1, len(one) - window), stride)
         ]
 
         def collate(chosen: np.ndarray) -> Batch:
@@ -164,6 +165,17 @@ class Forecasting(Estimator):
             return Batch(inputs, targets, len(chosen), int(inputs.lengths.sum()), inputs.mask.numel())
 
         return Buckets([len(piece) - 1 for piece in pieces], settings, collate)
+
+    def _evaluate(self, judged: Sequence[tuple[Values, int]]) -> dict[str, float]:
+        """The loss, and the mean absolute error one step ahead, which may be huge at first but stays finite."""
+        errors = []
+        for one, start in judged:
+            with np.errstate(over="ignore"):
+                middle = self._one_ahead(one).median
+            rest = one[len(one) - len(middle) :]
+            errors.append(np.abs(rest - middle)[max(0, start - self.season - 1) :].ravel())
+        mae = float(np.minimum(np.concatenate(errors), _HUGE).mean())
+        return {"nats" if self.head == "gaussian" else "pinball": self._loss(judged), "mae": mae}
 
     @torch.inference_mode()
     def _loss(self, series: Sequence[tuple[Values, int]]) -> float:

@@ -15,9 +15,10 @@ from stepscan.data.lines import split_lines
 from stepscan.data.tokenizers import TextTokenizer
 from stepscan.errors import SettingsError
 from stepscan.estimators.dynamic_evaluation import dynamic_nats
-from stepscan.estimators.learning import Data, Learning
 from stepscan.estimators.forecasting import Forecasting, is_series
+from stepscan.estimators.learning import Data, Learning
 from stepscan.estimators.networks import GeneratorNetwork
+from stepscan.estimators.yardsticks import symbol_frequencies
 from stepscan.patterns.embedding import Embedding
 from stepscan.patterns.forecaster import Forecaster
 from stepscan.patterns.generator import Generator
@@ -89,7 +90,7 @@ class LanguageModel(Writing, Forecasting):
             self._check_of_text()
             train, valid = self._split(text, validation)
             self._choose("text", len(train), len(train))
-            data = Data(train, valid, validation is not None, len(train) + len(valid), lambda: train + valid)
+            data = Data([(train, valid)], validation is not None, len(train) + len(valid), lambda: train + valid)
             Learning(self, self._settings()).run(data)
         return self
 
@@ -105,6 +106,9 @@ class LanguageModel(Writing, Forecasting):
                 f"the text has {len(ids) - 1} symbols, too few for {settings.batch_size} parallel streams; "
                 "give more text, or a smaller batch_size"
             )
+        if held_out is not None:
+            asked = np.array(self._encode(held_out), dtype=np.int64)
+            self.yardstick_ = symbol_frequencies(ids[1:], asked, len(self.tokenizers_["tokenizer"])).described()
         windows = streams(ids, settings.batch_size, window)
         self.model_ = self._built(longest=lambda: window).to(settings.device)
         evaluate = None if held_out is None else lambda: {"nats": -self.score(held_out)}

@@ -2,37 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
-from torch import nn
 
+from stepscan.estimators.yardsticks import best_scores, tell
 from stepscan.training.defaults import REFITTED, most_updates
-from stepscan.training.loop import Task, Trainer
+from stepscan.training.loop import Task
 from stepscan.training.progress import Bar, Silence
 from stepscan.training.settings import TrainingSettings
 from stepscan.training.stages import Stages
+from stepscan.training.work import operations
 
 if TYPE_CHECKING:
     from stepscan.estimators.base import Estimator
 
+_ENDLESS = 2**31 - 1
+
 
 class Data(NamedTuple):
-    """What is learned from: each part is what the estimator's `_prepare` takes."""
+    """What is learned from."""
 
-    train: Any
-    held_out: Any
-    is_given: bool  # whether the user gave what is held out
-    examples: int  # of both
-    together: Callable[[], Any]  # both parts as one
+    parts: Sequence[tuple[Any, Any]]  # training and validation data: one pair, or the folds of a cross-validation
+    is_given: bool  # whether the user gave the validation data
+    size: int  # examples, or symbols of one text
+    together: Callable[[], Any]  # all of it
 
 
 class Learning:
     """The stages of one `fit`.
 
+    One training a part finds how long to train: until the score stops rising or, of folds, as long as the rules say.
+    Then, if it is asked for or if the data are few, the model that is kept is trained on all data, as long.
+
     Args:
-        estimator: its `_prepare(train, held_out, settings)` makes model and `Task`.
+        estimator: its `_prepare(train, held_out, settings)` makes model and `Task`; `_judge(train, held_out)` says what
+            else is to be known of the model of a part, as plain data; `_conclude(data, judged)` makes something of it.
         settings: of the training.
     """
 
@@ -40,68 +46,56 @@ class Learning:
         self.estimator, self.settings = estimator, settings
         self.stages = Stages(settings, Bar if estimator.verbose else Silence)
 
-    def run(self, data: Data, judged: Callable[[], dict[str, Any]] = dict) -> None:
-        """Train until the score stops rising; then, if asked for or if the data are few, once more on all of them.
+    def run(self, data: Data) -> None:
+        """Train, and leave the estimator with a model and its curve."""
+        results = [self._search(number, data) for number in range(len(data.parts))]
+        self.estimator.history_ = [row for result in results for row in result["history"]]
+        self.estimator._conclude(data, [result["judged"] for result in results], self._refits(data))
+        tell(self.estimator.yardstick_, best_scores(self.estimator.history_), verbose=self.estimator.verbose)
+        if self._refits(data):
+            self._train_on_all(data, results[-1]["plan"])
 
-        Args:
-            data: in two parts.
-            judged: what else is to be found out of the first model, as plain data.
-        """
+    def _search(self, number: int, data: Data) -> dict[str, Any]:
+        """Train on one part, and say how long that was best."""
+        folds = len(data.parts)
         result = self.stages.ended()
-        task = self.prepare(data.train, data.held_out) if result is None or not self.refits(data) else None
-        if result is None:
-            assert task is not None
-            trainer = self.train(task)
-            result = self.stages.end(trainer, plan=trainer.plan, judged=judged())
-        self.estimator.history_ = result["history"]
-        self.estimator.judged_ = result["judged"]
-        if self.refits(data):
-            plan = result["plan"]
-            self.say(f"training once more, on all {data.examples:,} examples, for {plan['max_updates']:,} updates")
-            self.train_on_all(data.together(), plan)
+        if result is not None:
+            return result
+        train, held_out = data.parts[number]
+        if folds > 1:
+            self._say(f"fold {number + 1} of {folds}: {len(held_out):,} of {data.size:,} examples are held out")
+        task = self._prepare(train, held_out)
+        patience = {"patience": _ENDLESS} if folds > 1 else {}
+        trainer = self.estimator._train(self.stages, task, **self._budget(task, data, folds > 1), **patience)
+        history = [{**row, "fold": number + 1} if folds > 1 else row for row in trainer.history]
+        judged = self.estimator._judge(train, held_out)
+        return self.stages.end(trainer, history=history, plan=trainer.plan, judged=judged)
 
-    def refits(self, data: Data) -> bool:
-        """Whether to train once more on everything."""
-        if self.estimator.refit is not None:
-            return self.estimator.refit
-        return not data.is_given and data.examples < REFITTED
+    def _train_on_all(self, data: Data, plan: dict[str, Any]) -> None:
+        self._say(f"training once more, on all {data.size:,} examples, for {plan['max_updates']:,} updates")
+        task = self._prepare(data.together(), None)
+        trainer = self.estimator._train(self.stages, task, epochs=None, time_budget=None, **plan)
+        self.estimator.history_ = [*self.estimator.history_, *({**row, "best": False} for row in trainer.history)]
 
-    def prepare(self, train: Any, held_out: Any) -> Task:
+    def _refits(self, data: Data) -> bool:
+        """Whether the model that is kept is trained on everything."""
+        if self.estimator.refit is not None or len(data.parts) > 1:
+            return self.estimator.refit is not False
+        return not data.is_given and data.size < REFITTED[self.estimator.task]
+
+    def _prepare(self, train: Any, held_out: Any) -> Task:
         """Model and task, from the seed's random numbers."""
         torch.manual_seed(self.settings.seed)
         return self.estimator._prepare(train, held_out, self.settings)
 
-    def train(self, task: Task, **changes: Any) -> Trainer:
-        """Run the next stage, within the budget."""
-        return self.estimator._train(self.stages, task, **self._budget(task), **changes)
-
-    def train_on_all(self, everything: Any, plan: dict[str, Any]) -> None:
-        """The last stage: as many updates as were found to be best, without validation."""
-        task = self.prepare(everything, None)
-        trainer = self.estimator._train(self.stages, task, epochs=None, time_budget=None, **plan)
-        self.estimator.history_ = [*self.estimator.history_, *trainer.history]
-
-    def say(self, text: str) -> None:
-        """Tell the user, if that is wanted."""
+    def _say(self, text: str) -> None:
         if self.estimator.verbose:
             Bar().note(text)
 
-    def _budget(self, task: Task) -> dict[str, Any]:
+    def _budget(self, task: Task, data: Data, are_folds: bool) -> dict[str, Any]:
         """Of updates, where the settings name none of passes, updates or time."""
         if self.settings.epochs or self.settings.max_updates or self.settings.time_budget:
             return {}
         updates = -(-task.batches_per_epoch // self.settings.accumulate)
-        return {"max_updates": most_updates(self.estimator.task, updates, work(task) * self.settings.accumulate)}
-
-
-def work(task: Task) -> float:
-    """Floating-point operations of a batch, forward and backward: six for each weight of a matrix and item."""
-    multiplied = sum(p.numel() for part in task.model.modules() for p in _matrices(part))
-    return 6.0 * multiplied * task.items_per_batch
-
-
-def _matrices(part: nn.Module) -> list[nn.Parameter]:
-    """What is multiplied with, not looked up."""
-    if "Embedding" in type(part).__name__:
-        return []
-    return [parameter for parameter in part.parameters(recurse=False) if parameter.dim() == 2]
+        work = operations(task.model, task.items_per_batch * self.settings.accumulate)
+        return {"max_updates": most_updates(self.estimator.task, updates, work, are_folds=are_folds)}

@@ -14,9 +14,10 @@ from stepscan.data.tokenizers import TextTokenizer
 from stepscan.errors import SettingsError
 from stepscan.estimators.architecture import network
 from stepscan.estimators.base import Estimator
-from stepscan.estimators.examples import Buckets, hold_out, task_of
+from stepscan.estimators.examples import Buckets, hold_out, same_input, task_of
 from stepscan.estimators.learning import Data, Learning
 from stepscan.estimators.networks import TransducerNetwork, as_input
+from stepscan.estimators.yardsticks import frequent_tags
 from stepscan.memory import check_fits
 from stepscan.patterns.crf import CRFTransducer
 from stepscan.patterns.embedding import Embedding, WordAndCharacterEmbedding
@@ -100,7 +101,9 @@ class Tagger(Tagging, Estimator):
                 X, y = validation_pair(validation)
                 valid = tagged(sentences_or_series(X, like=examples[0][0]), y, "validation sentences")
             filled = [one for one in examples if one[1]]
-            train, held_out = hold_out(filled, valid, verbose=self.verbose, labels=lambda example: example[1])
+            train, held_out = hold_out(
+                filled, valid, verbose=self.verbose, labels=lambda example: example[1], groups=same_input
+            )
             self.labels_ = _tags(train)
             self._check_tags_fit()
             if len(self.labels_) == 1:
@@ -111,7 +114,7 @@ class Tagger(Tagging, Estimator):
             kind = "series" if are_numbers([tokens for tokens, _ in train]) else "text"
             settings = self._choose(kind, len(train), sum(len(tags) for _, tags in train))
             together = [*train, *held_out]
-            data = Data(train, held_out, valid is not None, len(together), lambda: together)
+            data = Data([(train, held_out)], valid is not None, len(together), lambda: together)
             Learning(self, settings).run(data)
         return self
 
@@ -127,6 +130,8 @@ class Tagger(Tagging, Estimator):
         forbidden = self.scheme_.forbidden(self.labels_) if self.scheme_ and self._forbids else []
         self.model_ = self._built(sentences, forbidden, longest=lambda: max(map(len, sentences))).to(settings.device)
         batches = self._batches(train, settings)
+        if held_out is not None:
+            self.yardstick_ = frequent_tags(train, held_out, self.scheme_).described()
         evaluate = None if held_out is None else lambda: self._evaluate(held_out)
         return task_of(self.model_, batches, evaluate, len(held_out or ()), greater_is_better=True)
 

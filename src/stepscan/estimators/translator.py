@@ -12,9 +12,10 @@ from stepscan.data.batching import Batch, pad
 from stepscan.data.tokenizers import TextTokenizer
 from stepscan.errors import SettingsError
 from stepscan.estimators.base import Estimator
-from stepscan.estimators.examples import Buckets, hold_out, task_of
+from stepscan.estimators.examples import Buckets, hold_out, same_input, task_of
 from stepscan.estimators.learning import Data, Learning
 from stepscan.estimators.networks import ConditionedGeneratorNetwork
+from stepscan.estimators.yardsticks import some, symbol_frequencies
 from stepscan.patterns.attention import AttentiveDecoder
 from stepscan.patterns.conditioned_generator import ConditionedGenerator
 from stepscan.patterns.embedding import Embedding
@@ -22,6 +23,7 @@ from stepscan.patterns.generator import Generator
 from stepscan.runtime.batches import PLACES, SCORES, by_length
 from stepscan.runtime.examples import validation_pair
 from stepscan.runtime.translator import Translating, pairs_of_texts
+from stepscan.runtime.yardstick import Yardstick
 from stepscan.training.loop import Task
 from stepscan.training.settings import TrainingSettings
 
@@ -74,10 +76,10 @@ class Translator(Translating, Estimator):
         with self._fitting():
             pairs = pairs_of_texts(sources, targets, "sources")
             valid = None if validation is None else pairs_of_texts(*validation_pair(validation), "validation sources")
-            train, held_out = hold_out(pairs, valid, verbose=self.verbose)
+            train, held_out = hold_out(pairs, valid, verbose=self.verbose, groups=same_input)
             items = sum(target.count(" ") + 1 for _, target in train)
             settings, together = self._choose("text", len(train), items), [*train, *held_out]
-            data = Data(train, held_out, valid is not None, len(together), lambda: together)
+            data = Data([(train, held_out)], valid is not None, len(together), lambda: together)
             Learning(self, settings).run(data)
         return self
 
@@ -88,8 +90,17 @@ class Translator(Translating, Estimator):
         self.tokenizers_, self.labels_ = self._tokenizers(train), None
         self.model_ = self._built(longest=lambda: self._longest_text(train)).to(settings.device)
         batches = self._batches(train, settings)
+        if held_out is not None:
+            self.yardstick_ = self._yardstick(train, held_out).described()
         evaluate = None if held_out is None else lambda: self._evaluate(held_out)
         return task_of(self.model_, batches, evaluate, len(held_out or ()), greater_is_better=False)
+
+    def _yardstick(self, train: Sequence[tuple[str, str]], held_out: Sequence[tuple[str, str]]) -> Yardstick:
+        """The frequency of each symbol of the targets."""
+        writer = self.tokenizers_["tokenizer"]
+        ids = (self._encode([target for _, target in some(pairs)], writer) for pairs in (train, held_out))
+        known, asked = (np.concatenate(rows) for rows in ids)
+        return symbol_frequencies(known, asked, len(writer))
 
     def _longest_text(self, pairs: Sequence[tuple[str, str]]) -> int:
         """Symbols of the longest source or target."""

@@ -20,12 +20,12 @@ from stepscan.registry import register
 from stepscan.sequences import Sequences
 
 POOLINGS = ("last", "mean", "max", "attention")
-_LOSSES: dict[str, Callable[[Tensor, Tensor, float], Tensor]] = {
+_LOSSES: dict[str, Callable[[Tensor, Tensor, float, Tensor | None], Tensor]] = {
     "class": cross_entropy,
-    "labels": lambda scores, targets, share: F.binary_cross_entropy_with_logits(
+    "labels": lambda scores, targets, share, _: F.binary_cross_entropy_with_logits(
         scores, targets * (1 - share) + share / 2, reduction="sum"
     ),
-    "number": lambda scores, targets, share: F.mse_loss(scores.squeeze(-1), targets, reduction="sum"),
+    "number": lambda scores, targets, share, _: F.mse_loss(scores.squeeze(-1), targets, reduction="sum"),
 }
 
 
@@ -48,6 +48,7 @@ class Encoder(nn.Module):
 
     mean: Tensor
     deviation: Tensor
+    class_weights: Tensor | None
 
     def __init__(
         self,
@@ -71,6 +72,7 @@ class Encoder(nn.Module):
         self.embedding, self.layer, self.pooling, self.decision = embedding, layer, pooling, decision
         self.dropout, self.label_smoothing = dropout, label_smoothing
         self.head = Linear(layer.output_size, outputs)
+        self.register_buffer("class_weights", None, persistent=False)  # of training alone
         if decision == "number":
             self.register_buffer("mean", torch.zeros(()))
             self.register_buffer("deviation", torch.ones(()))
@@ -99,6 +101,13 @@ class Encoder(nn.Module):
         self.mean.copy_(targets.mean())
         self.deviation.copy_(deviation if deviation > 0 else torch.ones(()))
 
+    def balance(self, targets: Tensor) -> None:
+        """Of classes: let each count as much as another in training, by what the training data's `[N]` are: an example
+        counts N / (C · examples of its class), which is 1 in the mean."""
+        counts = torch.bincount(targets, minlength=self.outputs)
+        weights = len(targets) / (self.outputs * counts.clamp(min=1))
+        self.class_weights = weights.to(self.head.weight)
+
     def forward(self, inputs: Any) -> Tensor:
         """Inputs → scores `[B, outputs]`, before any softmax or sigmoid; or the number `[B, 1]`."""
         scores = self._scores(inputs)
@@ -110,7 +119,9 @@ class Encoder(nn.Module):
         smoothing = self.label_smoothing if self.training else 0.0
         if self.decision == "number":
             targets = (targets - self.mean) / self.deviation
-        return Loss(_LOSSES[self.decision](self._scores(inputs), targets, smoothing), len(targets))
+        weights = self.class_weights if self.training else None
+        of_each = None if weights is None else weights[targets]
+        return Loss(_LOSSES[self.decision](self._scores(inputs), targets, smoothing, of_each), len(targets))
 
     def _scores(self, inputs: Any) -> Tensor:
         return self.head(dropout(self.encode(inputs), self.dropout, self.training))

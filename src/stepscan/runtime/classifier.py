@@ -11,9 +11,10 @@ import numpy as np
 from stepscan.errors import SettingsError
 from stepscan.runtime.batches import answering, by_length
 from stepscan.runtime.decisions import DECISIONS, Decision
-from stepscan.runtime.examples import check_known, checked_texts, label_array, paired
+from stepscan.runtime.examples import check_known, checked_texts, label_array, paired, warn_of_imbalance
 from stepscan.runtime.model import RuntimeModel, Using
 from stepscan.runtime.series import checked_series
+from stepscan.runtime.yardstick import GUESSING, Yardstick, constant, guess
 
 _TOGETHER = 128  # texts that are decided in one batch
 
@@ -77,7 +78,17 @@ class Classifying(Using):
         texts with exactly the right ones; of numbers the root mean squared error, the mean absolute error and R²."""
         texts, true = self._judged(X, y)
         check_known(self._decision.named(true), self.labels_)
+        if self.decision == "class":
+            warn_of_imbalance(true, "data")
         return {**self._decision.metrics(true, self.predict(texts)), "texts": len(true)}
+
+    def yardstick(self, X: Sequence[Any], y: Sequence[Any]) -> Yardstick | None:
+        """What the trivial model of the training data scores on these."""
+        if self.yardstick_ is None:
+            return None
+        trivial = Yardstick.of(self.yardstick_)
+        true = self._judged(X, y)[1]
+        return guess(true) if trivial.name == GUESSING else constant(self.decision, trivial.answer, true)
 
     def log_probabilities(self, X: Sequence[Any], y: Sequence[Any]) -> list[tuple[float, int]]:
         """The natural logarithm of the probability of each right answer (minus infinity for a class unknown), and how

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from stepscan.runtime.outline import shown
 from stepscan.runtime.schemes import Scheme
 from stepscan.runtime.snapshot import Snapshot, digest
 from stepscan.runtime.tensor_file import SMALLER
+from stepscan.runtime.yardstick import Yardstick
 
 FORMAT = "stepscan"
 FORMAT_VERSION = 1
@@ -76,20 +77,21 @@ def _check_keys(path: Path, config: dict[str, Any]) -> None:
     files = config.get("files", {})
     if not isinstance(files, dict) or not all(isinstance(one, str) for one in files.values()):
         raise ModelFormatError(f"{path}: files: expected an object of SHA-256 by file name, got {shown(files)}")
-    _check_scheme(path, config)
-    known = ("format", "format_version", *_KINDS, "weights", "scheme", "wide", "files")
+    _check_part(path, config, "scheme", Scheme.of)
+    _check_part(path, config, "yardstick", Yardstick.of)
+    known = ("format", "format_version", *_KINDS, "weights", "scheme", "yardstick", "wide", "files")
     for key in config:
         if key not in known:
             raise ModelFormatError(f"{path}: {shown(key)} is no key of a model's configuration.{nearest(key, known)}")
 
 
-def _check_scheme(path: Path, config: dict[str, Any]) -> None:
-    """How the tags of a tagger mark spans, if they do; folders from before it was kept do not have it."""
-    if config.get("scheme") is not None:
+def _check_part(path: Path, config: dict[str, Any], key: str, read: Callable[[Any], Any]) -> None:
+    """What not every folder has, such as one from before it was kept."""
+    if config.get(key) is not None:
         try:
-            Scheme.of(config["scheme"])
+            read(config[key])
         except ValueError as error:
-            raise ModelFormatError(f"{path}: scheme: {error}, got {shown(config['scheme'])}") from None
+            raise ModelFormatError(f"{path}: {key}: {error}, got {shown(config[key])}") from None
 
 
 def _got(config: dict[str, Any], key: str) -> str:

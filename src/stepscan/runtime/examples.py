@@ -152,8 +152,9 @@ def check_known(labels: Sequence[Any], known: Sequence[Any] | None) -> None:
         )
 
 
-def warn_of_imbalance(labels: Iterable[Any], what: str) -> None:
-    """Log a warning if some class has many times as many examples as another: accuracy hides the rare one."""
+def warn_of_imbalance(labels: Iterable[Any], what: str, advice: str = "") -> None:
+    """Log a warning if some class has many times as many examples as another: accuracy hides the rare one. It ends with
+    `advice`."""
     counts = Counter(labels).most_common()
     (frequent, most), (rare, fewest) = counts[0], counts[-1]
     if most >= _IMBALANCE * fewest:
@@ -161,7 +162,7 @@ def warn_of_imbalance(labels: Iterable[Any], what: str) -> None:
         logger.warning(
             f"the classes of the {what} are imbalanced: {frequent!r} has {most:,} examples, {rare!r} {fewest:,}; "
             f"always answering {frequent!r} would have an accuracy of {share:.2f}, so judge by macro_f1, not by "
-            "accuracy"
+            f"accuracy{advice}"
         )
 
 

@@ -6,6 +6,7 @@ A model is one that was loaded to be used alone, or an estimator: both are used 
 from __future__ import annotations
 
 import itertools
+import logging
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,9 @@ from stepscan.data.sources import as_they_come, is_live
 from stepscan.data.steps import ahead
 from stepscan.errors import SettingsError
 from stepscan.runtime.settings import SETTINGS, check_use
+from stepscan.runtime.yardstick import verdict
 
+logger = logging.getLogger(__name__)
 PORTION = 2048  # texts that are read, decided and written at a time: memory does not grow with the file
 
 
@@ -113,7 +116,20 @@ def evaluate(
     examples = _examples(model, files, reading)
     options = {"dynamic": dynamic, "horizon": horizon, "bleu_tokenize": bleu_tokenize}
     figures = model.metrics(*examples, **{name: value for name, value in options.items() if value})
-    return {"task": model.task, "file": ", ".join(map(str, files)), **figures, **skipped(reading)}
+    beside = _yardstick(model, examples, figures, {"bleu_tokenize": bleu_tokenize} if bleu_tokenize else {})
+    return {"task": model.task, "file": ", ".join(map(str, files)), **figures, **beside, **skipped(reading)}
+
+
+def _yardstick(model: Any, examples: tuple[Any, ...], figures: Mapping[str, Any], options: Any) -> dict[str, Any]:
+    """What a trivial model scores on the examples, with a warning if the model does not clearly beat it; where that
+    cannot be known, what it scored on the validation data, if the folder says so."""
+    if trivial := model.yardstick(*examples, **options):
+        if said := verdict(trivial, figures):
+            logger.warning(said)
+        return {"yardstick": {"name": trivial.name, "scores": trivial.scores}}
+    if stored := model.yardstick_:
+        return {"yardstick": {"name": f"{stored['name']}, on the validation data", "scores": stored["scores"]}}
+    return {}
 
 
 def evaluate_lines(

@@ -65,6 +65,7 @@ class RuntimeFolder:
     labels: list[Any] | None  # strings, or whole numbers
     scheme: Scheme | None  # of a tagger whose tags mark spans
     wide: Wide | None  # of a classifier that has such a part
+    yardstick: dict[str, Any] | None  # a trivial model, as `Yardstick.described`; folders from before have none
     hashes: dict[str, str]  # SHA-256 of the files by name, as config.json records it
 
     @property
@@ -142,6 +143,7 @@ def read_snapshot(folder: Snapshot, needs: Callable[[Any], Needs] = needs) -> Ru
         labels,
         _scheme(config, labels or []),
         wide,
+        _yardstick(folder.path / CONFIG, config, labels),
         hashes,
     )
 
@@ -216,6 +218,21 @@ def _read_wide(folder: Snapshot, config: dict[str, Any], needed: Needs) -> Wide 
         )
     outputs = 1 if needed.labels is None else needed.labels
     return read_wide(folder, config["wide"], outputs, of_texts=bool(needed.vocabularies))
+
+
+def _yardstick(path: Path, config: dict[str, Any], labels: list[Any] | None) -> dict[str, Any] | None:
+    """As it stands there, if it gives an answer that the model could give."""
+    found = config.get("yardstick")
+    if found is not None and (answer := found["answer"]) is not None:
+        several = isinstance(answer, list)
+        known = isinstance(answer, int | float) if labels is None else all(map(labels.__contains__, _listed(answer)))
+        if not known or several != (config["settings"].get("decision") == "labels"):
+            raise ModelFormatError(f"{path}: yardstick: expected an answer that the model gives, got {shown(answer)}")
+    return found
+
+
+def _listed(answer: Any) -> list[Any]:
+    return answer if isinstance(answer, list) else [answer]
 
 
 def _read_labels(folder: Snapshot, name: str, count: int) -> list[Any]:

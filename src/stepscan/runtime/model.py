@@ -24,6 +24,7 @@ from stepscan.runtime.wide.scores import Wide
 
 if TYPE_CHECKING:
     from stepscan.data.tokenizers import TextTokenizer
+    from stepscan.runtime.yardstick import Yardstick
 
 MOST_THREADS = 1024
 _KINDS = {  # task → module and class, imported when such a model is loaded
@@ -50,6 +51,11 @@ class Using:
     labels_: list[Any] | None  # strings, or whole numbers
     scheme_: Scheme | None = None  # how its tags mark spans; None if they do not
     wide_: Wide | None = None  # a linear model beside the network of a classifier
+    yardstick_: dict[str, Any] | None = None  # a trivial model of the training data, as `Yardstick.described`
+
+    def yardstick(self, *examples: Any, **options: Any) -> Yardstick | None:
+        """What a trivial model scores on examples as `metrics` takes them; None if that cannot be known here."""
+        return None
 
     def _check_usable(self) -> None:
         """Raise unless there is a trained model; one that was loaded always is."""
@@ -68,6 +74,7 @@ class RuntimeModel(Using):
         threads: how many work together on one call.
         scheme_: how its tags mark spans; None if they do not.
         wide_: a linear model beside the network of a classifier; None if there is none.
+        yardstick_: what a trivial model scored on the validation data; None in folders that do not say.
     """
 
     folder: RuntimeFolder
@@ -78,6 +85,7 @@ class RuntimeModel(Using):
     threads: int
     scheme_: Scheme | None = None
     wide_: Wide | None = None
+    yardstick_: dict[str, Any] | None = None
 
     @property
     def path(self) -> Path:
@@ -136,7 +144,7 @@ class RuntimeModel(Using):
         return _restored, (self.folder.snapshot, self.weights, self.threads), used
 
 
-_OF_THE_FOLDER = ("folder", "network_", "tokenizers_", "labels_", "scheme_", "wide_")
+_OF_THE_FOLDER = ("folder", "network_", "tokenizers_", "labels_", "scheme_", "wide_", "yardstick_")
 
 
 def load_model(path: str | Path, weights: str | None = None, threads: int = 1) -> Any:
@@ -169,6 +177,7 @@ def _model(folder: RuntimeFolder, weights: str | None, threads: int) -> Any:
         threads=threads,
         scheme_=folder.scheme,
         wide_=folder.wide,
+        yardstick_=folder.yardstick,
         **_of_use(kind, folder.settings),
     )
 

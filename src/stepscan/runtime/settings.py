@@ -20,7 +20,8 @@ _OF_ALL = """
 """
 _OF_ONE = {
     "classify": """
-        bidirectional decision input_noise lowercase pooling tokenizer unknown_probability vocabulary_size
+        bidirectional class_weights decision input_noise lowercase pooling tokenizer unknown_probability
+        vocabulary_size
     """,
     "generate": "head input_noise logarithm season step tied tokenizer vocabulary_size window",
     "tag": """

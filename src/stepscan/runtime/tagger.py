@@ -14,6 +14,7 @@ from stepscan.errors import SettingsError
 from stepscan.runtime.batches import PLACES, SCORES, Words, answering, by_length, pad, spelled
 from stepscan.runtime.examples import check_known, checked_texts, label_array, listed, paired
 from stepscan.runtime.model import RuntimeModel, Using
+from stepscan.runtime.schemes import Scheme
 from stepscan.runtime.series import are_numbers, checked_series
 from stepscan.runtime.spans import span_scores
 
@@ -103,9 +104,7 @@ class Tagging(Using):
 
     def _figures(self, examples: Sequence[tuple[Any, Sentence]]) -> dict[str, Any]:
         found, true = self.predict([tokens for tokens, _ in examples]), [tags for _, tags in examples]
-        right = [f == t for pair in zip(found, true, strict=True) for f, t in zip(*pair, strict=True)]
-        of_spans = span_scores(found, true, self.scheme_) if self.scheme_ else {}
-        return {**of_spans, "accuracy": sum(right) / len(right)}
+        return tag_figures(found, true, self.scheme_)
 
     def _reader(self, sentences: Sequence[Any]) -> Callable[[Any], Any]:
         """A function from chosen sentences to what the network reads; each distinct word is looked up and spelled
@@ -171,6 +170,12 @@ def tagged(X: Sequence[Any], y: Iterable[Any], what: str) -> list[tuple[Any, lis
     if not any(len(tokens) for tokens, _ in examples):
         raise SettingsError(f"there are no tokens: all {what} are empty")
     return examples
+
+
+def tag_figures(found: Sequence[Sentence], true: Sequence[Sentence], scheme: Scheme | None) -> dict[str, Any]:
+    """Accuracy over the tokens; before it, of tags that mark spans by a scheme, what `span_scores` says."""
+    right = [f == t for pair in zip(found, true, strict=True) for f, t in zip(*pair, strict=True)]
+    return {**(span_scores(found, true, scheme) if scheme else {}), "accuracy": sum(right) / len(right)}
 
 
 def _rows(several: Any) -> list[Any]:

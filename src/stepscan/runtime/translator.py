@@ -18,6 +18,7 @@ from stepscan.runtime.examples import checked_texts, paired
 from stepscan.runtime.model import RuntimeModel, Using
 from stepscan.runtime.scoring import total_nats
 from stepscan.runtime.settings import check_use
+from stepscan.runtime.yardstick import Yardstick
 from stepscan.state import State
 
 if TYPE_CHECKING:
@@ -150,6 +151,12 @@ class Translating(Using):
             "symbol_error_rate": symbol_error_rate(*symbols),
         }
         return {**scores, "signature": signature, "texts": len(found)}
+
+    def yardstick(self, sources: Sequence[str], targets: Sequence[str], bleu_tokenize: str | None = None) -> Yardstick:
+        """What copying the sources scores."""
+        texts, true = (list(side) for side in zip(*pairs_of_texts(sources, targets, "sources"), strict=True))
+        scores = {"bleu": bleu(texts, true, bleu_tokenize)[0], "error_rate": text_error_rate(texts, true)}
+        return Yardstick("copy of the source", scores)
 
     def attention_weights(self, source: str, target: str) -> tuple[list[str], list[str], np.ndarray]:
         """Where the decoder looks while writing `target`: source symbols (S), target symbols (T), weights `[T, S]`.

@@ -11,10 +11,12 @@ from typing import Any, NamedTuple
 
 SIZES = {"small": 0.5, "medium": 1.0, "large": 2.0}  # times the hidden and embedding sizes of the rules
 CROSS_VALIDATED = 200  # examples below which a tenth of them says too little, and folds are held out in turn
-REFITTED = 5000  # examples below which the last tenth is worth the time of training once more
+# Examples (of one text, symbols) below which the last tenth is worth the time of training once more.
+REFITTED = {"classify": 5000, "tag": 2000, "generate": 200_000, "translate": 2000}
 FOLDS = 5
 _WORK = 15e12  # floating-point operations a training has at most: some five minutes on two cores
 _UPDATES = 8000  # and updates
+_FOLD_WORK, _FOLD_UPDATES = 2e12, 500  # and in each fold of a cross-validation
 _PASSES = {"classify": 4, "tag": 7, "generate": 7, "translate": 10}  # and at least so many passes, if they are more
 
 
@@ -40,17 +42,22 @@ def chosen(facts: Facts, size: str | None) -> dict[str, Any]:
 
 def listed_settings(settings: Mapping[str, Any]) -> str:
     """Settings in a line."""
-    return ", ".join(f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}" for name, value in settings.items())
+    return ", ".join(
+        f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}" for name, value in settings.items()
+    )
 
 
-def most_updates(task: str, batches_per_epoch: int, work: float) -> int:
+def most_updates(task: str, batches_per_epoch: int, work: float, *, are_folds: bool) -> int:
     """Updates at most, where neither passes nor time are limited.
 
     Args:
         task: of the estimator.
         batches_per_epoch: updates a pass.
         work: floating-point operations an update.
+        are_folds: whether it is one of several trainings, of a cross-validation.
     """
+    if are_folds:
+        return max(1, min(_FOLD_UPDATES, int(_FOLD_WORK / max(work, 1.0))))
     return max(_PASSES[task] * batches_per_epoch, min(_UPDATES, int(_WORK / max(work, 1.0))), 1)
 
 
@@ -92,7 +99,15 @@ def _tag(facts: Facts) -> dict[str, Any]:
 
 def _generate(facts: Facts) -> dict[str, Any]:
     if facts.kind == "series":
-        return {"layers": 1, "hidden_size": 64, "embedding_size": 32, "dropout": 0.1, "window": 64, "batch_size": 32, "learning_rate": 3e-3}
+        return {
+            "layers": 1,
+            "hidden_size": 64,
+            "embedding_size": 32,
+            "dropout": 0.1,
+            "window": 64,
+            "batch_size": 32,
+            "learning_rate": 3e-3,
+        }
     large = facts.examples >= 300_000
     return {
         "layers": 2 if large else 1,

@@ -66,6 +66,7 @@ class ModelSettings(BaseModel):
     character_size: int = Field(default=0, ge=0, le=2**20)
     spelling_size: Size = 1
     decision: Literal["class", "labels", "number"] = "class"
+    class_weights: Literal["none", "balanced"] = "none"
     pooling: Literal["last", "mean", "max", "attention"] = "last"
     attention: Literal["none", "additive", "dot", "general", "cross"] = "none"
     input_feeding: bool = False

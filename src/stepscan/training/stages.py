@@ -48,7 +48,7 @@ class Stages:
 
     def end(self, trainer: Trainer, **result: Any) -> dict[str, Any]:
         """Keep the result of the stage that was run, plain data."""
-        self.results.append({"steps": trainer.clock.step, "history": trainer.history, **result})
+        self.results.append({"steps": trainer.clock.step, **result})
         return self.results[-1]
 
 

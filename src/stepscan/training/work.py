@@ -1,0 +1,18 @@
+"""How much a training computes, so that a budget is the same on every machine."""
+
+from __future__ import annotations
+
+from torch import nn
+
+
+def operations(model: nn.Module, items: float) -> float:
+    """Floating-point operations of forward and backward over so many items: six for each weight of a matrix and item
+    (Kaplan et al. 2020, §2.1)."""
+    return 6.0 * items * sum(p.numel() for part in model.modules() for p in _multiplied(part))
+
+
+def _multiplied(part: nn.Module) -> list[nn.Parameter]:
+    """Matrices, but for those whose rows are looked up."""
+    if "Embedding" in type(part).__name__:
+        return []
+    return [parameter for parameter in part.parameters(recurse=False) if parameter.dim() == 2]
