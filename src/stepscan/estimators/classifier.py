@@ -60,8 +60,8 @@ class Classifier(Classifying, ClassifierMixin, TransformerMixin, Estimator):
         lowercase: whether case is dropped.
         class_weights: `none`, or `balanced`: an example's loss counts N / (C · examples of its class), so that the rare
             classes of imbalanced data are learned too (as scikit-learn's); for the decision `class`.
-        wide: whether a linear model on fixed features stands beside the network (Cheng et al. 2016): TF-IDF of words and
-            letters, or convolutions of series; what each counts is chosen on the validation data.
+        wide: whether a linear model on fixed features stands beside the network (Cheng et al. 2016): TF-IDF of words
+            and letters, or convolutions of series; what each counts is chosen on the validation data.
         epochs … device: see `Estimator`.
     """
 

@@ -1,4 +1,4 @@
-"""How an estimator learns: it finds out how long to train on some of the data, then trains on all of it if they are few."""
+"""How an estimator learns: it finds out how long to train on a part of the data; of few data, it then trains on all."""
 
 from __future__ import annotations
 

@@ -15,8 +15,8 @@ logger = logging.getLogger(__name__)
 _OF_ALL = """
     accumulate average_decay batch_size cell checkpoint_every checkpoints clip_norm clip_value decay device dropout
     embedding_dropout embedding_size embeddings epochs forget_bias hidden_size init_from initialisation label_smoothing
-    layers learning_rate max_updates patience refit residual resume seed size t_max tensorboard time_budget variational verbose warmup
-    watch_gradients weight_decay weight_drop zoneout
+    layers learning_rate max_updates patience refit residual resume seed size t_max tensorboard time_budget variational
+    verbose warmup watch_gradients weight_decay weight_drop zoneout
 """
 _OF_ONE = {
     "classify": """

@@ -1,4 +1,4 @@
-"""How long to train, and at which learning rate: a rise, a stretch at the highest, a fall; the end need not be known."""
+"""How long to train, at which learning rate: a rise, a stretch at the highest, a fall; the end need not be known."""
 
 from __future__ import annotations
 

@@ -59,6 +59,7 @@ class ModelSettings(BaseModel):
     cell: str = "lstm"
     size: Literal["small", "medium", "large"] = "medium"
     refit: bool = False
+    wide: bool = True
     layers: int = Field(default=1, ge=1, le=1000)
     hidden_size: Size = 1
     bidirectional: bool = False

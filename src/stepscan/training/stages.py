@@ -1,4 +1,4 @@
-"""A training in several stages, such as one that finds how long to train and one on all data, that can be interrupted."""
+"""A training in stages, such as one that finds how long to train and one on all data, that can be interrupted."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Stages:
 
     def ended(self) -> dict[str, Any] | None:
         """The result of the next stage, if it had ended before the interruption; it is then behind us."""
-        if len(self.results) == len(self._kept):
+        if len(self.results) >= len(self._kept):
             return None
         self.results.append(self._kept[len(self.results)])
         return self.results[-1]
