@@ -19,7 +19,7 @@ from stepscan.runtime.batches import Array
 
 ALPHAS = np.logspace(-3, 6, 19)
 _MOST = 10_000  # examples
-_DECOMPOSED = 3000  # rows of the matrix whose eigenvalues are taken, at most
+_DECOMPOSED = 2000  # rows of the matrix whose eigenvalues are taken, at most
 _CONSTANT = 1e-6  # spread, relative to the mean, below which a feature only differs by rounding
 _LEAST = 1e-12  # of 1 − leverage
 _SHARPEST = 1e4  # what scores are multiplied with at most
