@@ -30,7 +30,7 @@ def _scores(fit: Ridge, features: Array) -> Array:
     return features @ fit.weight + fit.bias
 
 
-@pytest.mark.parametrize("examples, features", [(30, 80), (80, 30), (40, 40)])
+@pytest.mark.parametrize(("examples", "features"), [(30, 80), (80, 30), (40, 40)])
 def test_the_same_penalty_and_decisions_as_scikit_learn(examples: int, features: int) -> None:
     values, targets, ids = _task(examples, features)
     fit = ridge(values, targets, alphas=ALPHAS)
@@ -50,7 +50,7 @@ def test_numbers_as_scikit_learn_has_them() -> None:
     np.testing.assert_allclose(_scores(fit, values)[:, 0], reference.predict(_standardised(values)), rtol=1e-4)
 
 
-@pytest.mark.parametrize("examples, features", [(20, 50), (50, 20), (12, 12)])
+@pytest.mark.parametrize(("examples", "features"), [(20, 50), (50, 20), (12, 12)])
 def test_left_out_is_what_the_fit_without_an_example_says_of_it(examples: int, features: int) -> None:
     values, targets, _ = _task(examples, features)
     fit = ridge(values, targets)
@@ -102,9 +102,23 @@ def test_emphasis_is_a_smaller_penalty() -> None:
 def test_a_sample_of_many_examples() -> None:
     values, targets, _ = _task(90, 5)
     fit = ridge(values, targets, most=40)
-    assert len(fit.rows) == len(fit.left_out) == 40 and (np.diff(fit.rows) > 0).all()
+    assert len(fit.rows) == len(fit.left_out) == 40
+    assert (np.diff(fit.rows) > 0).all()
     sample = ridge(values[fit.rows], targets[fit.rows])
     np.testing.assert_array_equal(fit.weight, sample.weight)
+
+
+@pytest.mark.parametrize(("examples", "features"), [(30, 80), (80, 30)])
+def test_large_ones_are_fitted_by_a_cholesky_factor(
+    examples: int, features: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values, targets, _ = _task(examples, features)
+    monkeypatch.setattr("stepscan.estimators.ridge._DECOMPOSED", 25)
+    fit = ridge(values, targets)
+    monkeypatch.undo()
+    expected = ridge(values, targets, alphas=np.array([fit.alpha]))
+    np.testing.assert_allclose(fit.left_out, expected.left_out, atol=1e-8)
+    np.testing.assert_allclose(_scores(fit, values), _scores(expected, values), rtol=1e-3, atol=1e-4)
 
 
 def test_too_few_examples_are_said() -> None:

@@ -31,7 +31,7 @@ def _by_hand(signal: Array, kernel: int, dilation: int) -> list[float]:
     return found
 
 
-@pytest.mark.parametrize("length, dilation", [(30, 1), (30, 3), (5, 2), (1, 1), (12, 40)])
+@pytest.mark.parametrize(("length", "dilation"), [(30, 1), (30, 3), (5, 2), (1, 1), (12, 40)])
 def test_a_kernel_is_a_sum_of_nine_values(length: int, dilation: int) -> None:
     signal = _numbers(length).astype(np.float32)
     found = outputs(signal[None], dilation, 0, length)[:, 0]
@@ -70,7 +70,7 @@ def test_levels_by_hand() -> None:
 
 
 def test_scale_is_that_of_all_steps_and_holds_at_any_size() -> None:
-    series = [_numbers(5, 2) + [100, 0], _numbers(9, 2, seed=1)]
+    series = [_numbers(5, 2) + np.array([100, 0]), _numbers(9, 2, seed=1)]
     joined = np.concatenate(series)
     for size in (1, 1e300, 1e-300):
         scale = Scale.of([one * size for one in series])
@@ -89,7 +89,9 @@ def test_a_series_has_the_same_bits_in_any_company() -> None:
     series = _mixed_lengths()
     convolutions = Convolutions.learn(series, features=2000)
     together = convolutions.matrix(series)
-    assert together.shape == (9, convolutions.size) and together.dtype == np.float32 and np.isfinite(together).all()
+    assert together.shape == (9, convolutions.size)
+    assert together.dtype == np.float32
+    assert np.isfinite(together).all()
     for one, row in zip(series, together, strict=True):
         np.testing.assert_array_equal(convolutions.matrix([one])[0], row)
         np.testing.assert_array_equal(convolutions.matrix([np.asfortranarray(one)])[0], row)
@@ -120,7 +122,7 @@ def test_series_that_never_change_have_features(series: list[Array]) -> None:
 
 
 def test_each_half_tells_what_the_other_cannot() -> None:
-    """Size is in the values by the training data's scale, not in those of each series by itself; level only in levels."""
+    """Size is in values by the training data's scale, not in those of each series by itself; level in levels alone."""
     series = [_numbers(64, 1, seed=seed) for seed in range(8)]
     convolutions = Convolutions.learn(series, features=5000)
     small, large, high = convolutions.matrix([series[0], 3 * series[0], series[0] + 4])
@@ -130,7 +132,8 @@ def test_each_half_tells_what_the_other_cannot() -> None:
     assert np.abs(small - high)[:-LEVELS][views == 2].max() <= 2 / 63
     scale = convolutions.tensors()["deviation"][0]
     assert (high - small)[-LEVELS] == pytest.approx(4 / scale, rel=1e-6)
-    assert convolutions.emphasis[0] == 1 and convolutions.emphasis[-1] == pytest.approx(50**0.5)
+    assert convolutions.emphasis[0] == 1
+    assert convolutions.emphasis[-1] == pytest.approx(50**0.5)
 
 
 def test_nothing_to_learn_from_is_said() -> None:
@@ -151,7 +154,7 @@ def test_what_is_stored_gives_the_same_features() -> None:
 
 
 @pytest.mark.parametrize(
-    "description, tensors, message",
+    ("description", "tensors", "message"),
     [
         ({"banks": 10**12}, {}, "banks: expected a whole number from 1 to 4096, got 1000000000000"),
         ({"dimensions": True}, {}, "dimensions: expected a whole number from 1 to 16777216, got True"),

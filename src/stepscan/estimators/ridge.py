@@ -2,7 +2,8 @@
 
 With H the matrix that maps targets to fitted values, what is predicted for an example by the fit without it misses the
 target by (its residual) / (1 − its entry on H's diagonal). One eigendecomposition, of the smaller of ZᵀZ `[F, F]` and
-ZZᵀ `[N, N]`, gives that for every penalty (Golub, Heath & Wahba 1979; Rifkin & Lippert 2007).
+ZZᵀ `[N, N]`, gives that for every penalty (Golub, Heath & Wahba 1979; Rifkin & Lippert 2007). Where both are large, the
+penalty is chosen on a sample of the examples, and a Cholesky factor, which takes a tenth of the time, does the rest.
 
 Dimension letters: N examples, F features, C targets of an example.
 """
@@ -18,7 +19,9 @@ from stepscan.runtime.batches import Array
 
 ALPHAS = np.logspace(-3, 6, 19)
 _MOST = 10_000  # examples
+_DECOMPOSED = 2000  # rows of the matrix whose eigenvalues are taken, at most
 _CONSTANT = 1e-6  # spread, relative to the mean, below which a feature only differs by rounding
+_LEAST = 1e-12  # of 1 − leverage
 _SHARPEST = 1e4  # what scores are multiplied with at most
 
 
@@ -65,7 +68,12 @@ def ridge(
         deviation = deviation / emphasis
     standard = (features - mean.astype(features.dtype)) / deviation.astype(features.dtype)
     level = targets.mean(axis=0, dtype=np.float64)
-    alpha, errors, weight = _fit(standard, targets - level, alphas)
+    if min(standard.shape) > _DECOMPOSED:
+        sample = np.random.default_rng(seed).choice(len(rows), _DECOMPOSED, replace=False)
+        alpha = ridge(features[sample], targets[sample], emphasis=emphasis, alphas=alphas).alpha
+        errors, weight = _fit_by_cholesky(standard, targets - level, alpha)
+    else:
+        alpha, errors, weight = _fit(standard, targets - level, alphas)
     weight /= deviation[:, None]
     bias = level - mean @ weight
     return Ridge(weight.astype(np.float32), bias.astype(np.float32), targets - errors, rows, alpha)
@@ -102,7 +110,25 @@ def _left_out(spread: Array, axes: Array, targets: Array, alpha: float) -> Array
     kept = spread / (spread + alpha)
     fitted = axes @ (kept[:, None] * (axes.T @ targets))
     leverage = np.square(axes) @ kept + 1 / len(targets)  # the intercept's
-    return (targets - fitted) / np.maximum(1 - leverage, 1e-12)[:, None]
+    return (targets - fitted) / np.maximum(1 - leverage, _LEAST)[:, None]
+
+
+def _fit_by_cholesky(standard: Array, targets: Array, alpha: float) -> tuple[Array, Array]:
+    """The errors of examples left out and the weights, for one penalty."""
+    examples, features = standard.shape
+    is_dual = examples <= features
+    gram = (standard @ standard.T if is_dual else standard.T @ standard).astype(np.float64)
+    gram.flat[:: len(gram) + 1] += alpha
+    factor = linalg.cho_factor(gram, lower=True, overwrite_a=True, check_finite=False)
+    if not is_dual:
+        weight = linalg.cho_solve(factor, standard.T @ targets, check_finite=False)
+        solved = linalg.solve_triangular(factor[0], standard.T, lower=True, check_finite=False)
+        leverage = np.square(solved).sum(axis=0) + 1 / examples
+        return (targets - standard @ weight) / np.maximum(1 - leverage, _LEAST)[:, None], weight
+    inner = linalg.cho_solve(factor, targets, check_finite=False)
+    inverse, _ = linalg.lapack.dpotri(factor[0], lower=True, overwrite_c=True)
+    kept = alpha * np.diagonal(inverse) - 1 / examples
+    return alpha * inner / np.maximum(kept, _LEAST)[:, None], standard.T @ inner
 
 
 def temperature(scores: Array, classes: Array) -> float:

@@ -13,6 +13,7 @@ Dimension letters: N series, T time, D dimensions of a step, K banks (of 84 kern
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -53,7 +54,7 @@ class Convolutions:
         self._scale, self._banks = scale, banks
         keys = np.column_stack([banks.views, banks.dilations, banks.channels])
         starts = [0, *(np.flatnonzero((keys[1:] != keys[:-1]).any(axis=1)) + 1).tolist(), len(keys)]
-        self._groups = [slice(*ends) for ends in zip(starts, starts[1:], strict=False)]
+        self._groups = [slice(*ends) for ends in pairwise(starts)]
 
     @property
     def size(self) -> int:
@@ -177,7 +178,7 @@ class Convolutions:
 
 
 def _dilations(length: int, banks: int) -> Array:
-    """Ascending, from 1 to where a kernel is as long as the longest series; the same several times if there are many."""
+    """Ascending, from 1 to where a kernel is as long as the longest series; each several times if there are many."""
     exponents = np.linspace(0, np.log2(max(1, (length - 1) / (LENGTH - 1))), min(banks, _DILATIONS))
     return (2**exponents).astype(np.int32)[np.arange(banks) * len(exponents) // banks]
 
