@@ -78,6 +78,19 @@ CONFIG = [
     ({"settings": {"hiden_size": 1}}, "config.json: classify has no setting 'hiden_size'"),
     ({"settings": {"checkpoints": "/home"}}, "got checkpoints: '/home', which is a setting of a training run"),
     ({"settings": {"resume": True}}, "got resume: True, which is a setting of a training run"),
+    ({"yardstick": 3}, "config.json: yardstick: expected an object with name, scores, error and answer, got 3"),
+    (
+        {"yardstick": {"name": "majority class", "scores": {"accuracy": 0.5}, "error": 0, "answer": "maybe"}},
+        "config.json: yardstick: expected an answer that the model gives, got 'maybe'",
+    ),
+    (
+        {"yardstick": {"name": "majority class", "scores": {"accuracy": 0.5}, "error": 0, "answer": ["pos"]}},
+        "config.json: yardstick: expected an answer that the model gives, got ['pos']",
+    ),
+    (
+        {"yardstick": {"name": "majority class", "scores": {"accuracy": "high"}, "error": 0, "answer": "pos"}},
+        "config.json: yardstick: expected scores and an error that are finite numbers, got {'name': 'majority class'",
+    ),
     ({"model": {}}, "config.json: 'model' cannot be built: it describes no model: {}"),
     ({"model": {"encodr": {}}}, "no layer or model is registered as 'encodr'. Did you mean 'encoder'?"),
     ({"model": {"encoder": {}}}, "the description of 'encoder' does not fit its constructor: missing"),
