@@ -23,6 +23,19 @@ def test_whole(classifier, run):
     assert run("predict", "model", "a good film").code == 0
 
 
+@pytest.mark.parametrize("answer", [None, "pos"])
+def test_a_yardstick_of_anybody(classifier, run, answer):
+    """Whatever it is called, what it scores is found out anew."""
+    config = json.loads((classifier / "config.json").read_text())
+    config["yardstick"] = {"name": "majority class", "scores": {}, "error": 0, "answer": answer}
+    (classifier / "config.json").write_text(json.dumps(config))
+    result = run("evaluate", "model", "reviews.csv", "--json")
+    assert result.code == 0
+    assert json.loads(result.out)["yardstick"]["scores"]["macro_f1"] == pytest.approx(
+        1 / 2 if answer is None else 1 / 3
+    )
+
+
 MISSING = {
     "config.json": "model is no model folder: it has no config.json",
     "model.safetensors": "model is no whole model folder: model.safetensors is missing",
