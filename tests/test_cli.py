@@ -38,10 +38,12 @@ def test_train(task, corpora, run, tmp_path):
     out = tmp_path / "model"
     command = f"train {task} --train {corpora[task]} --out {out} {TINY} {OWN[task]}".split()
     result = run(*command, "--json")
-    assert (result.code, result.err) == (0, "")
+    assert result.code == 0
+    assert all("better than" in line for line in result.err.splitlines())  # it has hardly begun to learn
     summary = json.loads(result.out)
     model = ss.load(out)
-    assert set(summary) == {"task", "folder", "seconds", "parameters", "epochs", *VALID[task]}
+    assert set(summary) == {"task", "folder", "seconds", "parameters", "epochs", *VALID[task], "yardstick"}
+    assert summary["yardstick"] == {name: model.yardstick_[name] for name in ("name", "scores")}
     assert (summary["task"], summary["folder"], summary["epochs"]) == (task, str(out), 1)
     assert summary["parameters"] == sum(parameter.numel() for parameter in model.model_.parameters())
     assert {name: summary[name] for name in VALID[task]} == {name: model.history_[0][name] for name in VALID[task]}
@@ -55,10 +57,12 @@ def test_evaluate(task, models, corpora, run):
     result = run("evaluate", models[task], corpora[task], "--json")
     assert result.code == 0
     figures = json.loads(result.out)
-    assert set(figures) == {"task", "file", *METRICS[task]}
+    assert set(figures) == {"task", "file", *METRICS[task], "yardstick"}
     assert (figures["task"], figures["file"]) == (task, str(corpora[task]))
     text = run("evaluate", models[task], corpora[task]).out
     shown = dict(line.split(maxsplit=1) for line in text.splitlines())
+    yardstick = figures.pop("yardstick")
+    assert shown.pop("yardstick").startswith(f"{yardstick['name']}: {next(iter(yardstick['scores']))} ")
     assert shown == {
         name: f"{value:.4f}" if isinstance(value, float) else str(value) for name, value in figures.items()
     }

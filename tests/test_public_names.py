@@ -55,7 +55,8 @@ OPTIONS = {
     "reproduce": "--data --json --out --overwrite --quiet --seed --time-budget name",
     "train": """
         --accumulate --attention --average-decay --batch-size --beam-width --bidirectional --cell --character-size
-        --checkpoint-every --class-weights --clip-norm --clip-value --config --coverage-penalty --crf --day-first --decision --delimiter
+        --checkpoint-every --class-weights --clip-norm --clip-value --config --coverage-penalty --crf --day-first
+        --decision --delimiter
         --device --dropout --embedding-dropout --embedding-size --embeddings --epochs --field --fill --forget-bias
         --format --head --header --hidden-size --ignore-time --init-from --initialisation --input-feeding --input-noise
         --json --keep-case --label-column --label-smoothing --layers --learning-rate --length-penalty --logarithm

@@ -90,6 +90,8 @@ def test_config(saved):
     embedding["symbol_dropout"] = 0.0
     hashed = ["labels.json", "metrics.jsonl", "model.safetensors", "tokenizer.json"]
     hashes = {name: hashlib.sha256((folder / "classify" / name).read_bytes()).hexdigest() for name in hashed}
+    yardstick = config.pop("yardstick")
+    assert (yardstick["name"], list(yardstick["scores"])) == ("majority class", ["accuracy", "macro_f1"])
     assert config == {
         "format": "stepscan",
         "format_version": 1,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-REVIEWS = "text,label\n" + "a good film,pos\na bad film,neg\n" * 10
+REVIEWS = "text,label\n" + "".join(f"a good film{' film' * n},pos\na bad film{' film' * n},neg\n" for n in range(10))
 FILES = {
     "reviews.csv": REVIEWS,
     "empty.csv": "",
@@ -32,7 +32,7 @@ FILES = {
     "source.txt": "a\nb\nc\n",
     "short.txt": "a\nb\n",
     "gap.txt": "a\n\nc\n",
-    "pairs.tsv": "ab\tba\n" * 20,
+    "pairs.tsv": "".join(f"{'ab' * n}\t{'ba' * n}\n" for n in range(1, 21)),
     "tags.txt": "a X\nb\n",
     "words.conllu": "1\ta\t_\tX\n",
     "three.conll": "word pos ner\na X O\n\n# of all that\nb Y B-z\n# of all this\nc X O\n",

@@ -44,7 +44,8 @@ def little_memory(monkeypatch):
 )
 def test_more_memory_than_there_is(workplace, refuses, command, expected):
     (workplace / "spans.txt").write_text("a X\nb Y\n\nc X\n\n")
-    (workplace / "long.csv").write_text("text,label\n" + f'"{"a " * 20_000}",x\n"b",y\n' * 10)
+    rows = [f'"{"a " * n}b{" a" * (19_999 - n)}",x\n"b{" b" * n}",y\n' for n in range(10)]
+    (workplace / "long.csv").write_text("text,label\n" + "".join(rows))
     refuses(workplace, 1, [expected], "train", *command.split(), "--out", "out", "--quiet")
 
 

@@ -23,6 +23,30 @@ def test_whole(classifier, run):
     assert run("predict", "model", "a good film").code == 0
 
 
+@pytest.mark.parametrize("answer", [None, "pos"])
+def test_a_yardstick_of_anybody(classifier, run, answer):
+    """Whatever it is called, what it scores is found out anew."""
+    config = json.loads((classifier / "config.json").read_text())
+    config["yardstick"] = {"name": "majority class", "scores": {}, "error": 0, "answer": answer}
+    (classifier / "config.json").write_text(json.dumps(config))
+    result = run("evaluate", "model", "reviews.csv", "--json")
+    assert result.code == 0
+    assert json.loads(result.out)["yardstick"]["scores"]["macro_f1"] == pytest.approx(
+        1 / 2 if answer is None else 1 / 3
+    )
+
+
+@pytest.mark.parametrize("answer", ["maybe", ["pos"], 3])
+def test_a_yardstick_of_another_model_is_ignored(classifier, run, answer):
+    """Labels may be renamed by hand."""
+    config = json.loads((classifier / "config.json").read_text())
+    config["yardstick"]["answer"] = answer
+    (classifier / "config.json").write_text(json.dumps(config))
+    result = run("evaluate", "model", "reviews.csv", "--json")
+    assert (result.code, "yardstick" in json.loads(result.out)) == (0, False)
+    assert f"the yardstick answers {answer!r}, which this model never does; it is ignored" in result.words
+
+
 MISSING = {
     "config.json": "model is no model folder: it has no config.json",
     "model.safetensors": "model is no whole model folder: model.safetensors is missing",
@@ -78,6 +102,11 @@ CONFIG = [
     ({"settings": {"hiden_size": 1}}, "config.json: classify has no setting 'hiden_size'"),
     ({"settings": {"checkpoints": "/home"}}, "got checkpoints: '/home', which is a setting of a training run"),
     ({"settings": {"resume": True}}, "got resume: True, which is a setting of a training run"),
+    ({"yardstick": 3}, "config.json: yardstick: expected an object with name, scores, error and answer, got 3"),
+    (
+        {"yardstick": {"name": "majority class", "scores": {"accuracy": "high"}, "error": 0, "answer": "pos"}},
+        "config.json: yardstick: expected scores and an error that are finite numbers, got {'name': 'majority class'",
+    ),
     ({"model": {}}, "config.json: 'model' cannot be built: it describes no model: {}"),
     ({"model": {"encodr": {}}}, "no layer or model is registered as 'encodr'. Did you mean 'encoder'?"),
     ({"model": {"encoder": {}}}, "the description of 'encoder' does not fit its constructor: missing"),

@@ -91,15 +91,12 @@ def best_scores(history: Sequence[Mapping[str, Any]]) -> dict[str, float]:
 
 def _by_ending(examples: Sequence[tuple[Sequence[str], Sequence[str]]]) -> dict[tuple[str, bool], str]:
     """The most frequent tag of each (word, True) and each (suffix, False)."""
-    of_words: dict[str, Counter[str]] = defaultdict(Counter)
-    for words, tags in examples:
-        for word, tag in zip(words, tags, strict=True):
-            of_words[word][tag] += 1
+    pairs = Counter(pair for words, tags in examples for pair in zip(words, tags, strict=True))
     counts: dict[tuple[str, bool], Counter[str]] = defaultdict(Counter)
-    for word, own in of_words.items():
-        counts[word, True] = own
+    for (word, tag), count in pairs.items():
+        counts[word, True][tag] += count
         for length in range(1, min(_LONGEST_SUFFIX, len(word)) + 1):
-            counts[word[-length:], False].update(own)
+            counts[word[-length:], False][tag] += count
     return {key: _most_frequent(own) for key, own in counts.items()}
 
 

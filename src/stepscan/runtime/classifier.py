@@ -14,7 +14,7 @@ from stepscan.runtime.decisions import DECISIONS, Decision
 from stepscan.runtime.examples import check_known, checked_texts, label_array, paired, warn_of_imbalance
 from stepscan.runtime.model import RuntimeModel, Using
 from stepscan.runtime.series import checked_series
-from stepscan.runtime.yardstick import GUESSING, Yardstick, constant, guess
+from stepscan.runtime.yardstick import Yardstick, constant, guess
 
 _TOGETHER = 128  # texts that are decided in one batch
 
@@ -86,9 +86,10 @@ class Classifying(Using):
         """What the trivial model of the training data scores on these."""
         if self.yardstick_ is None:
             return None
-        trivial = Yardstick.of(self.yardstick_)
-        true = self._judged(X, y)[1]
-        return guess(true) if trivial.name == GUESSING else constant(self.decision, trivial.answer, true)
+        answer, true = self.yardstick_["answer"], self._judged(X, y)[1]
+        if answer is None:  # the classes were balanced
+            return guess(true) if self.decision == "class" else None
+        return constant(self.decision, answer, true)
 
     def log_probabilities(self, X: Sequence[Any], y: Sequence[Any]) -> list[tuple[float, int]]:
         """The natural logarithm of the probability of each right answer (minus infinity for a class unknown), and how

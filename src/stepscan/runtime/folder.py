@@ -6,6 +6,7 @@ large is allocated; the first thing that does not fit is one `ModelFormatError`,
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -30,6 +31,8 @@ from stepscan.runtime.wide.storage import read_wide
 
 if TYPE_CHECKING:
     from stepscan.data.tokenizers import TextTokenizer
+
+logger = logging.getLogger(__name__)
 
 __all__ = ["Needs", "RuntimeFolder", "expanded", "needs", "read_folder"]
 
@@ -221,13 +224,14 @@ def _read_wide(folder: Snapshot, config: dict[str, Any], needed: Needs) -> Wide 
 
 
 def _yardstick(path: Path, config: dict[str, Any], labels: list[Any] | None) -> dict[str, Any] | None:
-    """As it stands there, if it gives an answer that the model could give."""
+    """As it stands there; None if it answers what the model cannot, whose labels may have been renamed since."""
     found = config.get("yardstick")
     if found is not None and (answer := found["answer"]) is not None:
         several = isinstance(answer, list)
         known = isinstance(answer, int | float) if labels is None else all(map(labels.__contains__, _listed(answer)))
         if not known or several != (config["settings"].get("decision") == "labels"):
-            raise ModelFormatError(f"{path}: yardstick: expected an answer that the model gives, got {shown(answer)}")
+            logger.info("%s: the yardstick answers %s, which this model never does; it is ignored", path, shown(answer))
+            return None
     return found
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from stepscan.runtime.decisions import DECISIONS
 from stepscan.runtime.outline import shown
 
-MAJORITY, GUESSING = "majority class", "best random guess"
+MAJORITY = "majority class"
 _BEST = {"accuracy": 1, "f1": 1, "micro_f1": 1, "macro_f1": 1, "bleu": 100}  # of the others, less is better
 _ADVICE = "what would help: more updates (--max-updates), more examples, another --cell"
 _OF_CLASSES = ", or --class-weights balanced where classes are imbalanced"
@@ -117,7 +117,9 @@ def guess(true: Sequence[Any]) -> Yardstick:
     (A class of share p that is guessed with probability q has F1 2pq/(p + q).)"""
     counts = np.array(list(Counter(true).values()))
     share = 1 / len(counts)
-    return Yardstick(GUESSING, {"macro_f1": share}, float(np.sqrt((share * (1 - share) / counts).sum()) * share))
+    return Yardstick(
+        "best random guess", {"macro_f1": share}, float(np.sqrt((share * (1 - share) / counts).sum()) * share)
+    )
 
 
 def share_error(share: float, count: int) -> float:
