@@ -16,6 +16,10 @@ import numpy as np
 from safetensors.numpy import load_file, save
 
 from stepscan.data.vocabulary import KINDS
+from stepscan.runtime.tensor_file import write_tensors
+from stepscan.runtime.wide.ngrams import NGrams
+from stepscan.runtime.wide.scores import Wide
+from stepscan.runtime.wide.storage import described, tensors_of
 
 Change = Callable[[Path], None]
 DEEP = 10**6
@@ -86,6 +90,24 @@ def tensors(edit: Callable[[dict[str, np.ndarray]], Any]) -> Change:
 def value(number: float) -> Change:
     """One weight of another value."""
     return tensors(lambda found: found["layer.forward_layer.weight_hh"].__setitem__((1, 2), number))
+
+
+def wide(
+    edit: Callable[[dict[str, np.ndarray]], Any] = lambda tensors: None,
+    describe: Callable[[dict[str, Any]], Any] = lambda description: None,
+) -> Change:
+    """A wide part, with other tensors, or another description."""
+
+    def change(folder: Path) -> None:
+        features = NGrams.learn(["a good film", "a bad film"])
+        part = Wide(features, np.ones((features.size, 2), np.float32), np.zeros(2, np.float32))
+        found, description = tensors_of(part), described(part)
+        edit(found)
+        describe(description)
+        config(wide=description)(folder)
+        write_tensors(folder / "wide.safetensors", found)
+
+    return change
 
 
 def tokenizer(edit: Callable[[dict[str, Any]], Any]) -> Change:
@@ -378,6 +400,85 @@ SMALLER: dict[str, tuple[Change, str]] = {
     ),
 }
 
+_LETTERS = "features.letters.keys"
+WIDE: dict[str, tuple[Change, str]] = {
+    "a wide part that is a list": (config(wide=[1]), "wide: expected an object of features and shares, got [1]"),
+    "a wide part of more": (wide(describe=lambda d: d.update(more=1)), "wide: expected an object of features and"),
+    "a wide part without a file": (
+        config(wide={"features": {"name": "ngrams", "words": 1, "letters": 1}, "shares": [1, 1]}),
+        "model is no whole model folder: wide.safetensors is missing",
+    ),
+    "shares of three": (wide(describe=lambda d: d["shares"].append(1)), "shares: expected two numbers from 0 to"),
+    "a negative share": (wide(describe=lambda d: d.update(shares=[-1, 1])), "expected two numbers from 0 to 1,000,000"),
+    "a share of true": (wide(describe=lambda d: d.update(shares=[True, 1])), "expected two numbers from 0 to"),
+    "a share of 10⁴⁰⁰": (wide(describe=lambda d: d.update(shares=[10**400, 1])), "expected two numbers from 0 to"),
+    "features without a name": (
+        wide(describe=lambda d: d["features"].pop("name")),
+        "wide: features: expected the name ngrams or convolutions, got None",
+    ),
+    "features of no kind": (
+        wide(describe=lambda d: d["features"].update(name="ngram")),
+        "expected the name ngrams or convolutions, got 'ngram'. Did you mean 'ngrams'?",
+    ),
+    "features that are a number": (wide(describe=lambda d: d.update(features=1)), "features: expected the name ngrams"),
+    "features of series, to a model of texts": (
+        wide(describe=lambda d: d["features"].update(name="convolutions")),
+        "wide: features: convolutions are of series, but the model reads texts",
+    ),
+    "features of 2⁶³ words": (
+        wide(describe=lambda d: d["features"].update(words=2**63)),
+        "features: words.keys: expected int64 [9223372036854775808], got int64 [5]",
+    ),
+    "features without words": (
+        wide(describe=lambda d: d["features"].pop("words")),
+        "does not fit config.json: features: expected ngrams with words and letters, got letters, name",
+    ),
+    "no wide weight": (
+        wide(lambda t: t.pop("weight")),
+        "wide.safetensors does not fit config.json: weight is missing",
+    ),
+    "a wide weight of another size": (
+        wide(lambda t: t.update(weight=t["weight"][:, :1].copy())),
+        "wide.safetensors does not fit config.json: weight: expected float32 [",
+    ),
+    "a wide weight of int8": (
+        wide(lambda t: t.update(weight=t["weight"].astype(np.int8))),
+        "wide.safetensors does not fit config.json: weight: expected float32 [",
+    ),
+    "a wide bias of float64": (
+        wide(lambda t: t.update(bias=np.zeros(2))),
+        "wide.safetensors does not fit config.json: bias: expected float32 [2], got float64 [2]",
+    ),
+    "a wide weight that is NaN": (
+        wide(lambda t: t["weight"].__setitem__((0, 1), np.nan)),
+        "wide.safetensors: weight has values that are no finite numbers",
+    ),
+    "a tensor that no features need": (
+        wide(lambda t: t.update({"features.x": np.zeros(1, np.float32)})),
+        "wide.safetensors does not fit config.json: features: expected the tensors letters.idf",
+    ),
+    "a tensor of no features": (
+        wide(lambda t: t.update(x=np.zeros(1, np.float32))),
+        "wide.safetensors does not fit config.json: nothing needs 'x'",
+    ),
+    "keys that are not sorted": (
+        wide(lambda t: t.update({_LETTERS: t[_LETTERS][::-1].copy()})),
+        "features: letters.keys: expected hashes of 47 bits in ascending order",
+    ),
+    "a key twice in the features": (
+        wide(lambda t: t[_LETTERS].__setitem__(1, t[_LETTERS][0])),
+        "features: letters.keys: expected hashes of 47 bits in ascending order",
+    ),
+    "a negative key": (
+        wide(lambda t: t[_LETTERS].__setitem__(0, -1)),
+        "features: letters.keys: expected hashes of 47 bits in ascending order",
+    ),
+    "features that weigh nothing": (
+        wide(lambda t: t.update({"features.words.idf": np.zeros(5, np.float32)})),
+        "features: words.idf: expected weights of 1 or more",
+    ),
+}
+
 TOKENIZERS: dict[str, tuple[Change, str]] = {
     "an empty tokenizer": (content("tokenizer.json", ""), "tokenizer.json: expected a tokenizer, but: "),
     "a tokenizer that is a pickle": (
@@ -548,4 +649,4 @@ LABELS: dict[str, tuple[Change, str]] = {
     ),
 }
 
-HOSTILE = {**CONFIGS, **FILES, **SMALLER, **TOKENIZERS, **LABELS}
+HOSTILE = {**CONFIGS, **FILES, **SMALLER, **WIDE, **TOKENIZERS, **LABELS}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,8 +23,8 @@ _EXAMPLES = 100_000  # texts that it is fitted on, at most, and …
 _CHARACTERS = 2**25  # … of all of them together, and …
 _SCORES = 5e8  # … times the outputs
 _SERIES, _STEPS = 8_000, 2**23  # the same of series, and of their numbers together
-_SHARES = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0)
-_TIE = 0.005  # of the loss: a mixture that is better by less is no better
+_SHARES = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0)
+_TIE = 0.005  # of the loss: what is worse by less is as good
 
 
 def fit_wide(
@@ -145,24 +145,29 @@ _FITS: dict[tuple[bool, str], Callable[..., Wide]] = {
 def mixture(deep: Array, wide: Array, targets: Array, decision: str) -> tuple[float, float]:
     """What the scores of the network and of the wide part are multiplied with before they are added.
 
-    Chosen from a grid by the mean cross-entropy (of numbers the squared error, with shares that add up to 1). Where two
-    are as good, the simpler: the network alone (1, 0), the wide part alone (0, 1), then shares near one half.
+    Chosen from a grid by the mean cross-entropy (of numbers the squared error, with shares that add up to 1). Where the
+    network alone is as good as any mixture (1, 0), or else where the wide part alone is, (0, 1).
 
     Args:
         deep, wide: scores `[N, outputs]` of examples that neither has seen.
         targets: as of `fit_wide`.
         decision: `class`, `labels` or `number`.
     """
-    deep, wide, loss = deep.astype(np.float64), wide.astype(np.float64), _LOSSES[decision]
-    pairs = [(1.0, 0.0), (0.0, 1.0)]
+    deep, wide, targets = deep.astype(np.float64), wide.astype(np.float64), np.asarray(targets)
+
+    def least(pairs: Iterable[tuple[float, float]]) -> tuple[float, tuple[float, float]]:
+        return min((_LOSSES[decision](a * deep + b * wide, targets), (a, b)) for a, b in pairs)
+
     if decision == "number":
-        pairs += [(1 - share, share) for share in (0.5, 0.25, 0.75)]
-    else:
-        near_half = sorted(_SHARES[1:], key=lambda share: abs(share - 0.5))
-        pairs += [(a, b) for a in near_half for b in near_half]
-    losses = [loss(a * deep + b * wide, np.asarray(targets)) for a, b in pairs]
-    least = min(losses) * (1 + _TIE)
-    return next(pair for pair, one in zip(pairs, losses, strict=True) if one <= least)
+        alone, mixed = [1.0], [(1 - share, share) for share in (0.25, 0.5, 0.75)]
+    else:  # whose scores have a scale of their own, which is no reason to add the other's
+        alone, mixed = list(_SHARES), [(a, b) for a in _SHARES for b in _SHARES]
+    of_deep, of_wide = least((a, 0) for a in alone)[0], least((0, b) for b in alone)[0]
+    of_both, shares = least(mixed)
+    enough = min(of_deep, of_wide, of_both) * (1 + _TIE)
+    if of_deep <= enough:
+        return 1.0, 0.0
+    return (0.0, 1.0) if of_wide <= enough else shares
 
 
 _LOSSES: dict[str, Callable[[Array, Array], float]] = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import logging
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -15,6 +16,7 @@ from stepscan.patterns.encoder import Encoder
 if TYPE_CHECKING:  # training watches gradients, and estimators train: at run time they come after this package
     from stepscan.estimators.classifier import Classifier
 
+logger = logging.getLogger(__name__)
 _TOGETHER = 64  # texts with one symbol left out that are read in one batch
 
 
@@ -53,6 +55,8 @@ def saliency(classifier: Classifier, text: str, *, label: str | None = None) -> 
     tokenizer = classifier.tokenizers_.get("tokenizer")
     if tokenizer is None:
         raise SettingsError("saliency is of the symbols of a text, but this classifier reads series of numbers")
+    if classifier.wide_ is not None:
+        logger.warning("saliency is of the network's score alone, without the model's wide part")
     model, ids = classifier.model_, tokenizer.encode(text)
     training = model.training
     try:

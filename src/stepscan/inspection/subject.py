@@ -5,6 +5,7 @@ Estimators are imported where they are needed: training watches gradients, so th
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -20,6 +21,7 @@ from stepscan.patterns.conditioned_generator import ConditionedGenerator
 from stepscan.sequences import Sequences
 from stepscan.state import State, select
 
+logger = logging.getLogger(__name__)
 _OF_A_NUMBER = 24  # bytes: drawn in float64, read in float32, and some state
 _ROWS, _STEPS = 8, 50  # sequences of random symbols, where no text is given
 _MOST = 400  # items of a text that are looked at: gradients go back from each of them to each
@@ -100,6 +102,8 @@ def of_estimator(estimator: Any, text: str | None = None, *, seed: int = 0) -> S
     _check(estimator)
     if text is not None and not text.strip():
         raise SettingsError("there is no text to look at; give some, or none at all for random symbols")
+    if estimator.wide_ is not None:
+        logger.warning("inspected is the network alone, without the model's wide part, which has no state")
     model = estimator.model_.eval()
     about: dict[str, Any] = {"task": estimator.task, "cell": estimator.cell, "hidden_size": estimator.hidden_size}
     from stepscan.estimators.networks import as_input

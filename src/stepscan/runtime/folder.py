@@ -220,7 +220,8 @@ def _read_wide(folder: Snapshot, config: dict[str, Any], needed: Needs) -> Wide 
             f"{folder.path / CONFIG}: wide: expected the task 'classify' for a wide part, got {config['task']!r}"
         )
     outputs = 1 if needed.labels is None else needed.labels
-    return read_wide(folder, config["wide"], outputs, of_texts=bool(needed.vocabularies))
+    mean = needed.tensors.get("embedding.mean")  # of the numbers of a step
+    return read_wide(folder, config["wide"], outputs, mean.shape[0] if mean else 0)
 
 
 def _yardstick(path: Path, config: dict[str, Any], labels: list[Any] | None) -> dict[str, Any] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,16 +12,24 @@ from stepscan.runtime.batches import Array, Batch
 from stepscan.runtime.examples import checked_texts
 from stepscan.runtime.sessions.session import Moment, Session, layers_state, vectors_of_series
 
+logger = logging.getLogger(__name__)
+
 
 class DecidingSession(Session):
     """A running decision: `push` takes a text, or a piece `[T, D]` of a series, and returns what `stepscan predict`
     would say of all that was read.
 
     With a tokenizer of words (`word`, `whitespace`), the end of a piece ends a word: "not" and then "bad" is "not bad".
-    With the others, pieces are joined as they are and may end anywhere.
+    With the others, pieces are joined as they are and may end anywhere. A wide part takes no part in it, which a
+    warning says: its features are of a whole text or series.
     """
 
     def _begin(self) -> Moment:
+        if self._model.wide_ is not None:
+            logger.warning(
+                "a session decides by the network alone, without the model's wide part; "
+                "its answers differ from those of predict"
+            )
         size = self._network.layer.output_size
         kept: dict[str, Array] = {
             "last": {},

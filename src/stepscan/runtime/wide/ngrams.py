@@ -246,7 +246,7 @@ class _Counts:
     """In how many texts each n-gram is."""
 
     def __init__(self) -> None:
-        self._parts: list[tuple[Array, Array]] = []
+        self._parts: list[tuple[Array, Array]] = [(np.zeros(0, np.int64), np.zeros(0, np.int64))]
         self._pending = 0
 
     def add(self, keys: Array) -> None:
@@ -259,7 +259,7 @@ class _Counts:
 
     def merged(self, least: int) -> tuple[Array, Array]:
         """The n-grams that are in at least so many texts, ascending, and in how many."""
-        keys, counts = (np.concatenate([np.zeros(0, np.int64), *both]) for both in zip(*self._parts, strict=True))
+        keys, counts = (np.concatenate(both) for both in zip(*self._parts, strict=True))
         order = np.argsort(keys)
         found, places = _counted(keys[order])
         begin = np.cumsum(places) - places

@@ -36,14 +36,14 @@ def tensors_of(wide: Wide) -> dict[str, Array]:
     return {**of_features, "weight": wide.weight, "bias": wide.bias}
 
 
-def read_wide(folder: Snapshot, description: Any, outputs: int, *, of_texts: bool) -> Wide:
+def read_wide(folder: Snapshot, description: Any, outputs: int, dimensions: int) -> Wide:
     """The wide part of a model.
 
     Args:
         folder: the files.
         description: of it, in `config.json`.
         outputs: how many scores the network gives.
-        of_texts: whether the network reads texts, not series.
+        dimensions: of the series that the network reads; 0 if it reads texts.
 
     Raises:
         ModelFormatError: the description, or the file, is not of such a part.
@@ -52,7 +52,7 @@ def read_wide(folder: Snapshot, description: Any, outputs: int, *, of_texts: boo
     if not isinstance(description, Mapping) or set(description) != {"features", "shares"}:
         raise ModelFormatError(f"{where}: expected an object of features and shares, got {shown(description)}")
     shares = _shares(where, description["shares"])
-    kind = _kind(where, description["features"], of_texts)
+    kind = _kind(where, description["features"], dimensions)
     tensors = read_tensors(folder, WIDE, None, "float32")
     path = folder.path / WIDE
     weight, bias = (_taken(path, tensors, name) for name in ("weight", "bias"))
@@ -62,7 +62,7 @@ def read_wide(folder: Snapshot, description: Any, outputs: int, *, of_texts: boo
     try:
         features: Features = kind.from_tensors(description["features"], own)
     except ValueError as error:
-        raise ModelFormatError(f"{path} does not fit config.json: {error}") from None
+        raise ModelFormatError(f"{path} does not fit config.json: features: {error}") from None
     _check(path, "weight", weight, (features.size, outputs), np.float32, np.uint16)
     _check(path, "bias", bias, (outputs,), np.float32)
     return Wide(features, expanded({"weight": weight})["weight"], bias, shares)
@@ -75,17 +75,22 @@ def _shares(where: str, shares: Any) -> tuple[float, float]:
     return float(shares[0]), float(shares[1])
 
 
-def _kind(where: str, features: Any, of_texts: bool) -> Any:
-    """The class of the features."""
+def _kind(where: str, features: Any, dimensions: int) -> Any:
+    """The class of the features, which must be of what the network reads."""
     name = features.get("name") if isinstance(features, Mapping) else None
     if not isinstance(name, str) or name not in _KINDS:
         hint = nearest(name, _KINDS) if isinstance(name, str) else ""
         raise ModelFormatError(f"{where}: features: expected the name {' or '.join(_KINDS)}, got {shown(name)}.{hint}")
     kind, reads_texts = _KINDS[name]
-    if reads_texts != of_texts:
+    if reads_texts != (not dimensions):
         what = ("series", "texts")
         raise ModelFormatError(
-            f"{where}: features: {name} are of {what[reads_texts]}, but the model reads {what[of_texts]}"
+            f"{where}: features: {name} are of {what[reads_texts]}, but the model reads {what[not dimensions]}"
+        )
+    if features.get("dimensions", dimensions) != dimensions:
+        raise ModelFormatError(
+            f"{where}: features: dimensions: expected {dimensions}, as the model reads, got "
+            f"{shown(features['dimensions'])}"
         )
     return getattr(importlib.import_module(f"stepscan.runtime.wide.{name}"), kind)
 
