@@ -291,23 +291,25 @@ class Estimator(Using, BaseEstimator):
         with enough_memory("the weights of the model", "take a smaller hidden_size, vocabulary_size or fewer layers"):
             return make._model(*given)
 
-    def _train(self, stages: Stages, task: Task, **changes: Any) -> Trainer:
-        """Run the next stage of a training."""
+    def _train(self, stages: Stages, task: Task, *, is_short: bool = False, **changes: Any) -> Trainer:
+        """Run the next stage of a training, with some settings changed."""
         check_savable(task.model)
         check_memory(task.model, getattr(task.batches, "places", 0))
         self._begin_with(task.model)
         identity = {**self._kept_settings(), "device": stages.settings.device, "model": describe(task.model)}
         with enough_memory("training", "take a smaller batch_size, a smaller model, or shorter sequences"):
-            trainer = stages.run(task, identity, **changes)
+            trainer = stages.run(task, identity, is_short=is_short, **changes)
         self.model_ = task.model.cpu()
         return trainer
 
-    def _judge(self, train: Any, held_out: Any) -> Any:
+    def _judge(self, held_out: Any) -> Any:
         """What is to be known of a model that was trained on a part of the data, as plain data."""
         return None
 
-    def _conclude(self, data: Data, judged: Sequence[Any], is_refitted: bool) -> None:
-        """Make something of what `_judge` said of each part."""
+    def _conclude(self, data: Data, judged: Sequence[Sequence[Any]], is_refitted: bool) -> int:
+        """Make something of what `_judge` said of each part, once or, of folds, at each evaluation, and say at which of
+        them the models were best."""
+        return 0
 
     def _begin_with(self, model: Any) -> None:
         """Weights from elsewhere, as the settings say."""

@@ -157,17 +157,19 @@ class Classifier(Classifying, ClassifierMixin, TransformerMixin, Estimator):
         evaluate = None if held_out is None else lambda: self._evaluate(held_out)
         return task_of(self.model_, batches, evaluate, len(held_out or ()), decision.greater_is_better)
 
-    def _judge(self, train: list[tuple[Any, Any]], held_out: list[tuple[Any, Any]]) -> list[list[float]]:
+    def _judge(self, held_out: list[tuple[Any, Any]]) -> list[list[float]]:
         """The network's scores of the examples that it has not seen; of many, of the first."""
         return self._scores([text for text, _ in held_out[:_JUDGED]], wide=False).tolist()
 
-    def _conclude(self, data: Data, judged: Sequence[list[list[float]]], is_refitted: bool) -> None:
+    def _conclude(self, data: Data, judged: Sequence[Sequence[list[list[float]]]], is_refitted: bool) -> int:
         """Fit the wide part, and choose how much it counts by what both say of examples that they have not seen."""
         decision, labels = self._decision, self.labels_
         seen = [answer for train, _ in data.parts for _, answer in train]
         self.yardstick_ = self._yardstick(seen, [answer for _, part in data.parts for _, answer in part]).described()
         true = [answer for _, part in data.parts for _, answer in part[:_JUDGED]]
-        joined = deep = np.concatenate([np.array(scores, np.float32) for scores in judged])
+        each = [np.concatenate([np.array(scores, np.float32) for scores in one]) for one in zip(*judged, strict=True)]
+        best = int(np.argmin([decision.nats(scores, true, labels).mean() for scores in each]))
+        joined = deep = each[best]
         self.wide_ = None
         if self.wide:
             parts = [self._fitted_wide(train) for train, _ in data.parts]
@@ -181,6 +183,7 @@ class Classifier(Classifying, ClassifierMixin, TransformerMixin, Estimator):
         if self.wide_ is not None or len(data.parts) > 1:
             found = self._figures_of(decision.decided(joined, labels), decision.nats(joined, true, labels), true)
             self._add_row({f"valid_{name}": value for name, value in found.items()})
+        return best
 
     def _fitted_wide(self, examples: list[tuple[Any, Any]]) -> Wide:
         texts, answers = zip(*examples, strict=True)

@@ -33,12 +33,14 @@ class Data(NamedTuple):
 class Learning:
     """The stages of one `fit`.
 
-    One training a part finds how long to train: until the score stops rising or, of folds, as long as the rules say.
-    Then, if it is asked for or if the data are few, the model that is kept is trained on all data, as long.
+    One training a part finds how long to train: until the score stops rising or, of folds, up to the evaluation that
+    is best of all folds together. Then, if it is asked for or if the data are few, the model that is kept is trained on
+    all data, as long.
 
     Args:
-        estimator: its `_prepare(train, held_out, settings)` makes model and `Task`; `_judge(train, held_out)` says what
-            else is to be known of the model of a part, as plain data; `_conclude(data, judged)` makes something of it.
+        estimator: its `_prepare(train, held_out, settings)` makes model and `Task`; `_judge(held_out)` says what else
+            is to be known of the model of a part, as plain data; `_conclude(data, judged, is_refitted)` makes something
+            of that and says which of the evaluations of folds was the best.
         settings: of the training.
     """
 
@@ -50,10 +52,10 @@ class Learning:
         """Train, and leave the estimator with a model and its curve."""
         results = [self._search(number, data) for number in range(len(data.parts))]
         self.estimator.history_ = [row for result in results for row in result["history"]]
-        self.estimator._conclude(data, [result["judged"] for result in results], self._refits(data))
+        best = self.estimator._conclude(data, [result["judged"] for result in results], self._refits(data))
         tell(self.estimator.yardstick_, best_scores(self.estimator.history_), verbose=self.estimator.verbose)
         if self._refits(data):
-            self._train_on_all(data, results[-1]["plan"])
+            self._train_on_all(data, results[-1]["plans"][best])
 
     def _search(self, number: int, data: Data) -> dict[str, Any]:
         """Train on one part, and say how long that was best."""
@@ -65,11 +67,24 @@ class Learning:
         if folds > 1:
             self._say(f"fold {number + 1} of {folds}: {len(held_out):,} of {data.size:,} examples are held out")
         task = self._prepare(train, held_out)
-        patience = {"patience": _ENDLESS} if folds > 1 else {}
-        trainer = self.estimator._train(self.stages, task, **self._budget(task, data, folds > 1), **patience)
-        history = [{**row, "fold": number + 1} if folds > 1 else row for row in trainer.history]
-        judged = self.estimator._judge(train, held_out)
-        return self.stages.end(trainer, history=history, plan=trainer.plan, judged=judged)
+        if folds == 1:
+            trainer = self.estimator._train(self.stages, task, **self._budget(task, data))
+            judged = self.estimator._judge(held_out)
+            return self.stages.end(trainer, history=trainer.history, plans=[trainer.plan], judged=[judged])
+        several: list[Any] = []
+        evaluate = task.evaluate
+        assert evaluate is not None
+
+        def judge() -> dict[str, float]:
+            several.append(self.estimator._judge(held_out))
+            return evaluate()
+
+        task.evaluate = judge
+        changes = {**self._budget(task, data), "patience": _ENDLESS, "decay": 0.0}
+        trainer = self.estimator._train(self.stages, task, is_short=True, **changes)
+        history = [{**row, "fold": number + 1} for row in trainer.history]
+        plans = [{"max_updates": row["step"]} for row in history]
+        return self.stages.end(trainer, history=history, plans=plans, judged=several)
 
     def _train_on_all(self, data: Data, plan: dict[str, Any]) -> None:
         self._say(f"training once more, on all {data.size:,} examples, for {plan['max_updates']:,} updates")
@@ -92,10 +107,10 @@ class Learning:
         if self.estimator.verbose:
             Bar().note(text)
 
-    def _budget(self, task: Task, data: Data, are_folds: bool) -> dict[str, Any]:
+    def _budget(self, task: Task, data: Data) -> dict[str, Any]:
         """Of updates, where the settings name none of passes, updates or time."""
         if self.settings.epochs or self.settings.max_updates or self.settings.time_budget:
             return {}
         updates = -(-task.batches_per_epoch // self.settings.accumulate)
         work = operations(task.model, task.items_per_batch * self.settings.accumulate)
-        return {"max_updates": most_updates(self.estimator.task, updates, work, are_folds=are_folds)}
+        return {"max_updates": most_updates(self.estimator.task, updates, work, are_folds=len(data.parts) > 1)}

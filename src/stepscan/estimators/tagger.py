@@ -186,7 +186,7 @@ class Tagger(Tagging, Estimator):
                 )
 
     def _read_scheme(self, y: Sequence[Sentence], valid: Sequence[Sentence]) -> bool:
-        """Finds out how tags mark spans, and whether a CRF rules out what the scheme does, as these tags never break it."""
+        """Finds out how tags mark spans, and whether a CRF may rule out what their scheme does."""
         self.scheme_, broken = recognised(y)
         if self.scheme_ is None:
             if reason := near_miss(y):

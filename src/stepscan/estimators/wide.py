@@ -11,9 +11,11 @@ from scipy.sparse import csr_matrix
 
 from stepscan.errors import SettingsError
 from stepscan.estimators import linear
+from stepscan.estimators.ridge import ridge, temperature
 from stepscan.runtime.batches import Array
 from stepscan.runtime.probabilities import nats
 from stepscan.runtime.series import are_numbers
+from stepscan.runtime.wide.convolutions import Convolutions
 from stepscan.runtime.wide.ngrams import NGrams
 from stepscan.runtime.wide.scores import Wide
 
@@ -100,24 +102,17 @@ def _number_of_texts(X: Sequence[str], targets: Array, outputs: int, weights: Ar
 
 
 def _ridge(X: Sequence[Array], targets: Array) -> tuple[Any, Any]:
-    from stepscan.estimators.ridge import ridge  # type: ignore[import-not-found,unused-ignore]
-    from stepscan.runtime.wide.convolutions import Convolutions  # type: ignore[import-not-found,unused-ignore]
-
     features = Convolutions.learn(X)
-    return features, ridge(features.matrix(X), targets)
+    return features, ridge(features.matrix(X), targets, emphasis=features.emphasis)
 
 
 def _classes_of_series(X: Sequence[Array], ids: Array, outputs: int, weights: Array) -> Wide:
-    from stepscan.estimators.ridge import temperature  # type: ignore[import-not-found,unused-ignore]
-
     features, found = _ridge(X, 2.0 * np.eye(outputs)[ids] - 1)
     scale = np.float32(1 / temperature(found.left_out, ids[found.rows]))
     return Wide(features, found.weight * scale, found.bias * scale + np.log(weights).astype(np.float32))
 
 
 def _labels_of_series(X: Sequence[Array], targets: Array, outputs: int, weights: Array) -> Wide:
-    from stepscan.estimators.ridge import temperature  # type: ignore[import-not-found,unused-ignore]
-
     features, found = _ridge(X, 2.0 * targets - 1)
     each = found.left_out.reshape(-1, 1) * (-1, 1)
     scale = np.float32(2 / temperature(each, targets[found.rows].reshape(-1).astype(np.int64)))

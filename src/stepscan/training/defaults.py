@@ -16,7 +16,7 @@ REFITTED = {"classify": 5000, "tag": 2000, "generate": 200_000, "translate": 200
 FOLDS = 5
 _WORK = 15e12  # floating-point operations a training has at most: some five minutes on two cores
 _UPDATES = 8000  # and updates
-_FOLD_WORK, _FOLD_UPDATES = 2e12, 500  # and in each fold of a cross-validation
+_FOLD_WORK, _FOLD_UPDATES = 2e12, 300  # and in each fold of a cross-validation
 _PASSES = {"classify": 4, "tag": 7, "generate": 7, "translate": 10}  # and at least so many passes, if they are more
 
 

@@ -74,6 +74,7 @@ class Trainer:
         identity: what must be the same for an interrupted training to go on; see `Keeper`.
         earlier: the results of the stages before this one, of a training in several.
         begins: whether it is the first that this process runs, and so may find checkpoints.
+        is_short: whether it begins anew where an interrupted training goes on.
     """
 
     def __init__(
@@ -85,9 +86,10 @@ class Trainer:
         earlier: Sequence[dict[str, Any]] = (),
         *,
         begins: bool = True,
+        is_short: bool = False,
     ) -> None:
         self.task, self.settings, self.reporter, self.earlier = task, settings, reporter, list(earlier)
-        self.keeper = Keeper(settings, identity or {}, begins=begins)
+        self.keeper = Keeper(settings, identity or {}, begins=begins, is_short=is_short)
         self.optimiser = _optimiser(task.model, settings)
         self.average = Average(task.model, settings.average_decay)
         self.clock = Clock()

@@ -46,13 +46,16 @@ class Keeper:
         settings: `checkpoints`, `checkpoint_every` and `resume` of them.
         identity: what must be the same for a training to go on.
         begins: whether there may be checkpoints, of an interrupted training; else they are of an earlier stage.
+        is_short: whether it begins anew where an interrupted training goes on; then the checkpoints are only checked.
     """
 
-    def __init__(self, settings: TrainingSettings, identity: dict[str, Any], *, begins: bool = True) -> None:
+    def __init__(
+        self, settings: TrainingSettings, identity: dict[str, Any], *, begins: bool = True, is_short: bool = False
+    ) -> None:
         if settings.resume and settings.checkpoints is None:
             raise SettingsError("resume=True needs checkpoints=FOLDER, the folder that holds what is to go on")
         self.checkpoints = None if settings.checkpoints is None else Checkpoints(settings.checkpoints)
-        self.settings, self.identity, self.begins = settings, identity, begins
+        self.settings, self.identity, self.begins, self.is_short = settings, identity, begins, is_short
         self.written: int | None = None  # the step of the newest checkpoint
         self.signal = 0
         self._last = time.perf_counter()
@@ -115,6 +118,8 @@ class Keeper:
         for name, value in _changes(checkpoint.state["identity"], self.identity):
             trainer.reporter.note(f"going on with {name} {value!r}, as it is now; the result is that of neither alone")
         self._warn(checkpoint.state.get("circumstances", {}))
+        if self.is_short:
+            return
         release(trainer, checkpoint)
         self.written = trainer.clock.step
         trainer.reporter.note(f"going on after step {trainer.clock.step}")

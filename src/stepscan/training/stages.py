@@ -32,16 +32,19 @@ class Stages:
         self.results.append(self._kept[len(self.results)])
         return self.results[-1]
 
-    def run(self, task: Task, identity: dict[str, Any], **changes: Any) -> Trainer:
+    def run(self, task: Task, identity: dict[str, Any], *, is_short: bool, **changes: Any) -> Trainer:
         """Run the next stage to its end.
 
         Args:
             task: what to train.
             identity: what must be the same for it to go on after an interruption.
+            is_short: whether it then begins anew.
             changes: of the settings.
         """
         settings = self.settings.model_copy(update=changes)
-        trainer = Trainer(task, settings, self.reporter(), identity, self.results, begins=self._runs == 0)
+        trainer = Trainer(
+            task, settings, self.reporter(), identity, self.results, begins=self._runs == 0, is_short=is_short
+        )
         self._runs += 1
         trainer.run()
         return trainer
