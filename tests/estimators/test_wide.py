@@ -165,6 +165,25 @@ def test_texts_of_nothing(nothing):
     assert softmax(found.scores(["a"])).tolist() == [[0.5, 0.5]]
 
 
+def test_series():
+    """Classes, labels and numbers of series of one length; log odds are calibrated."""
+    pytest.importorskip("stepscan.runtime.wide.convolutions", reason="features of series are not there yet")
+    random = np.random.default_rng(0)
+    ids = np.arange(40) % 2
+    series = [np.sin(np.arange(30) * (0.2 + 0.3 * i))[:, None] + random.normal(0, 0.3, (30, 1)) for i in ids]
+    of_classes = fit_wide(series[:20], ids[:20], "class", 2)
+    assert (of_classes.scores(series[20:]).argmax(axis=1) == ids[20:]).all()
+    together, alone = of_classes.scores(series), [of_classes.scores([one]) for one in series]
+    assert together.tobytes() == np.concatenate(alone).tobytes()
+    weighted = fit_wide(series[:20], ids[:20], "class", 2, class_weights=np.array([1.0, 5.0]))
+    assert weighted.bias - of_classes.bias == pytest.approx([0, np.log(5)], abs=1e-5)
+    targets = np.stack([ids, 1 - ids], axis=1)
+    of_labels = fit_wide(series[:20], targets[:20], "labels", 2)
+    assert ((of_labels.scores(series[20:]) > 0) == targets[20:]).all()
+    of_numbers = fit_wide(series[:20], 100.0 + ids[:20], "number", 1)
+    assert np.abs(of_numbers.scores(series[20:])[:, 0] - 100 - ids[20:]).max() < 0.5
+
+
 # The mixture ----------------------------------------------------------------------------------------------------------
 
 
