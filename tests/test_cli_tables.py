@@ -34,7 +34,7 @@ def test_every_layout_gets_the_same_answers(models, run, tmp_path, answers):
 def test_a_header_is_scored_by_nobody(models, run, tmp_path):
     (tmp_path / "a.csv").write_text("text,label\na good film,pos\na bad film,neg\n")
     result = run("evaluate", models["classify"], tmp_path / "a.csv", "--text-column", "1", "--label-column", "2")
-    assert result.out.split()[-2:] == ["texts", "2"]
+    assert ["texts", "2"] in [line.split() for line in result.out.splitlines()]
     assert "a.csv, line 1 is read as a header: 'text', 'label' (if not: --no-header)" in result.words
 
 

@@ -95,6 +95,8 @@ def test_evaluate(models, corpora, run, task):
         "translate": lambda: _columns(corpora[task], "\t"),
     }[task]()
     expected = {"task": task, "file": str(corpora[task]), **model.metrics(*data)}
+    trivial = model.yardstick(*data)
+    assert figures.pop("yardstick")["scores"] == (trivial.scores if trivial else model.yardstick_["scores"])
     assert figures == {n: pytest.approx(v, rel=1e-6) if isinstance(v, float) else v for n, v in expected.items()}
     lines = without(TORCH, "evaluate", models[task], corpora[task], "--per-line", "--json")
     rows = [json.loads(line) for line in lines.out.splitlines()]
