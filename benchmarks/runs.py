@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -40,7 +41,9 @@ class Store:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.runs: dict[tuple[str, int, str, int], Run] = {}
-        self.take(_read(path))
+        text = path.read_text("utf-8") if path.is_file() else ""
+        self._whole = text == "" or text.endswith("\n")
+        self.take(_read(text.split("\n")))
 
     def take(self, runs: Iterable[Run]) -> None:
         """Have these runs too, without writing them."""
@@ -57,11 +60,14 @@ class Store:
     def add(self, run: Run) -> None:
         self.take([run])
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(run._asdict(), ensure_ascii=False) + "\n")
+        with self.path.open("ab") as file:
+            line = json.dumps(run._asdict(), ensure_ascii=False) + "\n"
+            file.write(line.encode() if self._whole else f"\n{line}".encode())
+        self._whole = True
 
 
-def _read(path: Path) -> Iterable[Run]:
-    """The runs in a file; a last line that was cut off, with the process that wrote it, is none."""
-    lines = path.read_text("utf-8").split("\n")[:-1] if path.is_file() else []
-    return [Run(**json.loads(line)) for line in lines]
+def _read(lines: Iterable[str]) -> Iterator[Run]:
+    """The runs in lines; one that was cut off, with the process that wrote it, is none."""
+    for line in filter(None, lines):
+        with contextlib.suppress(json.JSONDecodeError):
+            yield Run(**json.loads(line))
