@@ -48,10 +48,15 @@ class Case(NamedTuple):
 
 
 def cases(data: Path, sets: Iterable[Published], sizes: list[int | None]) -> Iterator[Case]:
-    """Sets at those sizes that they have, size by size."""
-    counts = {given.name: (given, len(given.records(data)[1])) for given in sets}
+    """Sets at those sizes that they have, size by size; those that are not there are said and skipped."""
+    counts = []
+    for given in sets:
+        try:
+            counts.append((given, len(given.records(data)[1])))
+        except FileNotFoundError as error:
+            print(f"{given.name} is skipped: {error.filename} does not exist", file=sys.stderr)
     for size in sizes:
-        for given, whole in counts.values():
+        for given, whole in counts:
             if size is None or (size < whole and given.small):
                 yield Case(given, size or whole, size)
 
@@ -83,11 +88,11 @@ def _run(command: list[str], seconds: float, folder: str) -> dict[str, Any]:
         return {"seconds": seconds, "failure": f"{STOPPED} {seconds / 60:g} min"}
     said = (done.stderr if done.returncode else done.stdout).replace(f"{folder}/", "").strip().split("\n")[-1]
     if done.returncode:
-        return {"seconds": 0.0, "failure": said or f"exit code {done.returncode}"}
+        return {"seconds": 0.0, "failure": f"exit code {done.returncode}: {said}"}
     return json.loads(said)
 
 
-def _circumstances(*packages: str) -> dict[str, str]:
+def _circumstances(*packages: str) -> dict[str, Any]:
     return {
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "machine": f"{processor()}, {cores()} cores",
@@ -108,13 +113,13 @@ class Peers:
     def __init__(self, python: str, data: Path) -> None:
         command = [python, str(HERE / "peers.py"), str(data)]
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-        pipes: Any = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "env": environment}
-        self._process = subprocess.Popen(command, **pipes)
+        pipe = subprocess.PIPE
+        self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, env=environment)
 
     def ask(self, case: Case, peer: str) -> dict[str, Any]:
-        asked, answers = self._process.stdin, self._process.stdout
-        print(json.dumps({"set": case.given.name, "size": case.size, "peer": peer}), file=asked, flush=True)
-        if not (line := answers.readline()):
+        questions, answers = self._process.stdin, self._process.stdout
+        print(json.dumps({"set": case.given.name, "size": case.size, "peer": peer}), file=questions, flush=True)
+        if not (line := next(iter(answers or ()), "")):
             raise SystemExit(f"{peer} on {case.given.name}: the peers' process ended, exit code {self._process.wait()}")
         return json.loads(line)
 
@@ -122,12 +127,14 @@ class Peers:
         """The peer's scores; None if a package is missing."""
         reply = self.ask(case, peer)
         if "missing" in reply:
-            print(f"{peer} is skipped: {reply['missing']} is not installed", file=sys.stderr)
+            print(f"{case.given.name}: {peer} is skipped: {reply['missing']} is not installed", file=sys.stderr)
             return None
+        answers = reply.pop("answers", None)
         _, test = case.given.examples(data)
-        measured = {"seconds": reply["seconds"], "scores": scored(case.given.kind, reply["answers"], test.targets)}
-        circumstances = {**_circumstances(), "versions": reply["versions"]}
-        return Run(case.given.name, case.n, case.size is None, peer, 0, **measured, **circumstances)
+        scores = {} if answers is None else scored(case.given.kind, answers, test.targets)
+        return Run(
+            case.given.name, case.n, case.size is None, peer, 0, **{**_circumstances(), **reply, "scores": scores}
+        )
 
 
 def scored(kind: str, found: list[Any], true: list[Any]) -> dict[str, float]:

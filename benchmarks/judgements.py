@@ -6,6 +6,7 @@ Leads are in points (of accuracy, F1) and positive where ours is better.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from statistics import fmean
 from typing import NamedTuple
 
@@ -90,7 +91,7 @@ def _lead(over: Sequence[str], least: float = 0.0) -> Callable[[Row], float | No
     return margin
 
 
-def _floor(row: Row, floor: float) -> float | None:
+def _over(row: Row, floor: float) -> float | None:
     if row.ours is None:
         return None
     return row.ours - floor if row.greater_is_better else floor - row.ours
@@ -115,7 +116,7 @@ def judgements(rows: Sequence[Row]) -> list[Judgement]:
         each("minutes: 10; 30 to translate or generate", rows, lambda row: row.allowed - row.minutes),
         each("no run fails or is stopped", rows, lambda row: 0.0 if row.ours is not None else -1.0),
         *(
-            each(f"{name}, whole: {metric} {floor:g}", [whole[name]], lambda row, floor=floor: _floor(row, floor))
+            each(f"{name}, whole: {metric} {floor:g}", [whole[name]], partial(_over, floor=floor))
             for name, (metric, floor) in FLOORS.items()
             if name in whole
         ),

@@ -75,9 +75,9 @@ def report(cases: Sequence[tuple[Published, int]], runs: Sequence[Run]) -> str:
 
 
 def _table(kind: str, rows: Sequence[tuple[Published, Row]]) -> str:
-    """The lead is over the best peer."""
+    """Ours is better than the best peer by so much; by less error, too."""
     peers, digits = [peer.name for peer in PEERS[kind]], 4 if kind == REGRESSION else 1
-    head = ["set", "n", "ours", "minutes", *peers, YARDSTICKS[kind].name, "difference"]
+    head = ["set", "n", "ours", "minutes", *peers, YARDSTICKS[kind].name, "better by"]
     lines = [
         [
             row.set,

@@ -19,7 +19,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from published import REGRESSION, SERIES, SETS, SPANS, TAGS, TEXT, Examples
+from published import REGRESSION, SERIES, SETS, SPANS, TAGS, TEXT, Examples, Published
 
 PACKAGES = {"aeon": "aeon", "scikit-learn": "sklearn", "sklearn-crfsuite": "sklearn_crfsuite"}
 _LONGEST_SUFFIX = 5
@@ -176,17 +176,18 @@ def peers_of(kind: str) -> list[Peer]:
     return [*([YARDSTICKS[kind]] if kind in YARDSTICKS else []), *PEERS.get(kind, [])]
 
 
-def answered(data: Path, name: str, size: int | None, peer: str) -> dict[str, Any]:
-    """The answers of a peer to the test of a set, after so many examples, and the seconds that they took."""
-    given = next(each for each in SETS if each.name == name)
+def answered(data: Path, given: Published, size: int | None, peer: Peer) -> dict[str, Any]:
+    """The answers of a peer to the test of a set, after so many examples, or why there are none; and the seconds."""
     train, test = given.examples(data, size)
-    answers = next(each.answers for each in peers_of(given.kind) if each.name == peer)
     started = time.perf_counter()
+    said: dict[str, Any]
     try:
-        found = answers(train, test.inputs)
+        said = {"answers": peer.answers(train, test.inputs)}
     except ModuleNotFoundError as error:
         return {"missing": error.name}
-    return {"seconds": round(time.perf_counter() - started, 2), "answers": found, "versions": _versions()}
+    except Exception as error:  # the others go on
+        said = {"failure": f"{type(error).__name__}: {error}"}
+    return {"seconds": round(time.perf_counter() - started, 2), "versions": _versions(), **said}
 
 
 def _versions() -> str:
@@ -197,7 +198,9 @@ def _versions() -> str:
 def main() -> None:
     for line in sys.stdin:
         asked = json.loads(line)
-        print(json.dumps(answered(Path(sys.argv[1]), asked["set"], asked["size"], asked["peer"])), flush=True)
+        given = next(each for each in SETS if each.name == asked["set"])
+        peer = next(each for each in peers_of(given.kind) if each.name == asked["peer"])
+        print(json.dumps(answered(Path(sys.argv[1]), given, asked["size"], peer)), flush=True)
 
 
 if __name__ == "__main__":

@@ -130,13 +130,13 @@ def _series(name: str) -> Published:
 
 
 def _regression(name: str) -> Published:
-    files = (f"timeseries/{name}_TRAIN.ts", f"timeseries/{name}_TEST.ts")
-    return Published(name, REGRESSION, TS, *files, settings={"decision": "number"}, metric="rmse")
+    train, test = (f"timeseries/{name}_{part}.ts" for part in ("TRAIN", "TEST"))
+    return Published(name, REGRESSION, TS, train, test, settings={"decision": "number"}, metric="rmse")
 
 
 def _tags(name: str, prefix: str) -> Published:
-    files = (f"{name}/{prefix}-ud-{part}.conllu.gz" for part in ("train", "test"))
-    return Published(name, TAGS, CONLLU, *files, task="tag")
+    train, test = (f"{name}/{prefix}-ud-{part}.conllu.gz" for part in ("train", "test"))
+    return Published(name, TAGS, CONLLU, train, test, task="tag")
 
 
 def _spans(name: str, train: str, test: str) -> Published:

@@ -47,11 +47,12 @@ def trained(
     started = time.perf_counter()
     report = files.train(task, train, out, settings=settings, reading=Reading(**reading))
     seconds = time.perf_counter() - started
+    kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     log.removeHandler(notes)
     figures = evaluate(load(out), test, reading=Reading(**test_reading), horizon=horizon)
     return {
         "seconds": round(seconds, 1),
-        "megabytes": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
+        "megabytes": round(kilobytes / 1024),
         "scores": {name: value for name, value in figures.items() if isinstance(value, Real)},
         "chosen": {name: value for name, value in report.items() if name not in ("task", "folder", "seconds")},
         "said": notes.lines,

@@ -19,6 +19,8 @@ import peers  # noqa: E402
 import published  # noqa: E402
 from runs import OURS, Run, Store  # noqa: E402
 
+import training  # noqa: E402
+
 
 def row(ours, *, set="s", kind="text", n=50, whole=False, seeds=2, minutes=1.0, yardstick=None, **peers):
     names = {"words": "TF-IDF, words", "letters": "TF-IDF, letters", "nearest": "1-NN, DTW", "rocket": "MiniRocket"}
@@ -184,7 +186,7 @@ def test_table():
     shares = [(OURS, 0, 0.8, 60), (OURS, 1, 0.9, 90), ("TF-IDF, words", 0, 0.75, 1), ("majority class", 0, 0.5, 0)]
     runs = [Run("s", 2000, True, who, seed, time, {"accuracy": value}) for who, seed, value, time in shares]
     lines = outcomes.report([(given, 2000), (given, 50)], runs).splitlines()
-    assert lines[2] == "| set | n | ours | minutes | TF-IDF, words | TF-IDF, letters | majority class | difference |"
+    assert lines[2] == "| set | n | ours | minutes | TF-IDF, words | TF-IDF, letters | majority class | better by |"
     assert lines[4] == "| s | 2,000 (all) | 85.0 | 1.5 | 75.0 |  | 50.0 | +10.0 |"
 
 
@@ -192,6 +194,44 @@ def test_scratch_folders_are_not_named(tmp_path):
     script = f"import sys, json; print(json.dumps({{'said': ['{tmp_path}/train.tsv: odd']}}))"
     assert defaults._run([sys.executable, "-c", script], 60, str(tmp_path)) == {"said": ["train.tsv: odd"]}
     failed = defaults._run([sys.executable, "-c", f"raise ValueError('{tmp_path}/train.tsv')"], 60, str(tmp_path))
-    assert failed == {"seconds": 0.0, "failure": "ValueError: train.tsv"}
+    assert failed == {"seconds": 0.0, "failure": "exit code 1: ValueError: train.tsv"}
     slow = defaults._run([sys.executable, "-c", "import time; time.sleep(60)"], 0.3, str(tmp_path))
     assert slow["failure"] == "stopped after 0.005 min"
+
+
+def test_a_training_reports_scores_time_and_memory(tmp_path):
+    path = tmp_path / "lines.tsv"
+    path.write_text("".join(f"{'up' if i % 2 else 'down'}\tgoes {i}\n" for i in range(40)), "utf-8")
+    columns = {"label_column": "1", "text_column": "2"}
+    found = training.trained(
+        task="classify",
+        train=[str(path)],
+        test=[str(path)],
+        out=str(tmp_path / "model"),
+        settings={"epochs": 1, "hidden_size": 8, "embedding_size": 8},
+        reading=columns,
+        test_reading=columns,
+        horizon=0,
+    )
+    run = Run("s", 40, True, OURS, 0, **found)
+    assert run.scores["texts"] == 40
+    assert 0 <= run.scores["accuracy"] <= 1
+    assert run.seconds > 0
+    assert run.megabytes > 100
+
+
+def test_a_set_that_is_not_there_is_skipped(tmp_path, capfd):
+    (tmp_path / "train.tsv").write_text("".join(f"{'ab'[i % 2]}\ttext {i}\n" for i in range(60)), "utf-8")
+    given = published.Published("s", "text", formats.TSV, "train.tsv", 5)
+    planned = list(defaults.cases(tmp_path, [given, given._replace(name="t", train="none.tsv")], [50, 200, None]))
+    assert [(case.given.name, case.n, case.size) for case in planned] == [("s", 50, 50), ("s", 55, None)]
+    assert capfd.readouterr().err == f"t is skipped: {tmp_path}/none.tsv does not exist\n"
+
+
+def test_a_peer_that_fails_says_why(tmp_path):
+    (tmp_path / "train.tsv").write_text("a\ttext\n" * 20, "utf-8")
+    given = published.Published("s", "text", formats.TSV, "train.tsv", 5)
+    found = peers.answered(tmp_path, given, None, peers.Peer("odd", lambda train, inputs: 1 / 0))
+    assert found["failure"] == "ZeroDivisionError: division by zero"
+    found = peers.answered(tmp_path, given, None, peers.YARDSTICKS["text"])
+    assert found["answers"] == ["a"] * 5
