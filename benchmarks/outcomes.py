@@ -139,7 +139,8 @@ def _measured(whose: str, runs: Sequence[Run]) -> str:
     dates = sorted({run.date for run in runs})
     packages = sorted({package for run in runs for package in run.versions.split(", ") if package})
     machines = sorted({run.machine for run in runs})
-    return f"{whose}: {' to '.join(sorted({dates[0], dates[-1]}))}; {'; '.join(machines)}; {', '.join(packages)}."
+    days = " to ".join(sorted({dates[0], dates[-1]}))
+    return f"{whose}: {'; '.join(filter(None, [days, *machines, ', '.join(packages)]))}."
 
 
 def number(value: float | None, digits: int, sign: bool = False) -> str:

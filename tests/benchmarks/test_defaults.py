@@ -190,6 +190,18 @@ def test_table():
     assert lines[4] == "| s | 2,000 (all) | 85.0 | 1.5 | 75.0 |  | 50.0 | +10.0 |"
 
 
+def test_what_was_measured_on():
+    runs = [
+        Run("s", 9, True, OURS, 0, 1, date="2026-01-02", machine="m", versions="a 1, b 2"),
+        Run("s", 9, True, OURS, 1, 1, date="2026-01-03", machine="m", versions="a 1, b 3"),
+        Run("s", 9, True, "CRF", 0, 1, date="2026-01-03", machine="m"),
+    ]
+    assert outcomes.circumstances(runs) == [
+        "Ours: 2026-01-02 to 2026-01-03; m; a 1, b 2, b 3.",
+        "Peers: 2026-01-03; m.",
+    ]
+
+
 def test_scratch_folders_are_not_named(tmp_path):
     script = f"import sys, json; print(json.dumps({{'said': ['{tmp_path}/train.tsv: odd']}}))"
     assert defaults._run([sys.executable, "-c", script], 60, str(tmp_path)) == {"said": ["train.tsv: odd"]}
