@@ -44,7 +44,7 @@ def tfidf_of_letters(train: Examples, inputs: list[str]) -> list[str]:
 
 
 def nearest_by_dtw(train: Examples, inputs: list[Any]) -> list[str]:
-    """The class of the nearest series by dynamic time warping, within a window of a tenth of the longer one; aeon
+    """The class of the nearest series by dynamic time warping, within a band of a tenth of the shorter series; aeon
     compares unequal lengths as they are."""
     from aeon.classification.distance_based import KNeighborsTimeSeriesClassifier
 
