@@ -1,0 +1,63 @@
+"""One training with the defaults on files, scored on a test: what `defaults.py` runs in a process of its own.
+
+python benchmarks/training.py '{"task": "classify", "train": ["train.tsv"], "test": ["test.tsv"], "out": "model"}'
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import resource
+import sys
+import time
+from numbers import Real
+from typing import Any
+
+from stepscan.data.reading import Reading
+from stepscan.estimators import files
+from stepscan.estimators.loading import load
+from stepscan.runtime.files import evaluate
+
+
+class Notes(logging.Handler):
+    """What stepscan tells about the data and the training."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.INFO)
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(record.getMessage())
+
+
+def trained(
+    task: str,
+    train: list[str],
+    test: list[str],
+    out: str,
+    settings: dict[str, Any],
+    reading: dict[str, Any],
+    test_reading: dict[str, Any],
+    horizon: int,
+) -> dict[str, Any]:
+    """Train, save, load, evaluate; fields of a `Run`."""
+    log, notes = logging.getLogger("stepscan"), Notes()
+    log.addHandler(notes)
+    log.setLevel(logging.INFO)
+    started = time.perf_counter()
+    report = files.train(task, train, out, settings=settings, reading=Reading(**reading))
+    seconds = time.perf_counter() - started
+    kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    log.removeHandler(notes)
+    figures = evaluate(load(out), test, reading=Reading(**test_reading), horizon=horizon)
+    return {
+        "seconds": round(seconds, 1),
+        "megabytes": round(kilobytes / 1024),
+        "scores": {name: value for name, value in figures.items() if isinstance(value, Real)},
+        "chosen": {name: value for name, value in report.items() if name not in ("task", "folder", "seconds")},
+        "said": notes.lines,
+    }
+
+
+if __name__ == "__main__":
+    print(json.dumps(trained(**json.loads(sys.argv[1])), default=str))
