@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -17,11 +17,13 @@ from sklearn.base import BaseEstimator
 from stepscan.cells.initialisation import Initialisation
 from stepscan.contract import Recurrence
 from stepscan.data.tokenizers import TextTokenizer
+from stepscan.data.vectors import check_vectors
 from stepscan.errors import ModelFormatError, NotFittedError, SettingsError, nearest
 from stepscan.estimators.architecture import network
 from stepscan.estimators.folder import ModelFolder, check_savable, read_folder, write_folder
 from stepscan.estimators.initialisation import set_vectors, take_weights
 from stepscan.estimators.networks import Network
+from stepscan.estimators.word_vectors import WordVectors
 from stepscan.memory import enough_memory
 from stepscan.registry import describe
 from stepscan.runtime.model import Using, check_inputs
@@ -45,7 +47,9 @@ class Estimator(Using, BaseEstimator):
     an `nn.Module`), `tokenizers_`, `labels_` (or None) and `history_` (the training curve).
 
     Args:
-        embeddings: file of word vectors to begin with (GloVe's or word2vec's text); `embedding_size` must be theirs.
+        embeddings: word vectors to begin with: a file (GloVe's or word2vec's text), or the name of an installed package
+            of them (`glove`, `wordllama`). `embedding_size` becomes theirs, unless it is set to another, which is an
+            error. What only reads words also keeps the vectors of the most frequent words that training never sees.
         init_from: model folder whose weights to begin with, where they fit.
         variational: whether dropout has the same mask at every step of a sequence (Gal & Ghahramani 2016).
         embedding_dropout: probability that a symbol is dropped in a batch, at all its places (likewise).
@@ -114,6 +118,7 @@ class Estimator(Using, BaseEstimator):
     model_: Any = field(init=False)
     tokenizers_: dict[str, TextTokenizer] = field(init=False)
     labels_: list[Any] | None = field(init=False)  # strings, or whole numbers
+    _vectors: WordVectors | None = field(init=False, default=None)
     history_: list[dict[str, Any]] = field(init=False)
 
     def __init_subclass__(cls, **options: Any) -> None:
@@ -179,11 +184,14 @@ class Estimator(Using, BaseEstimator):
         given = self.get_params()
         of_training = {name: given.pop(name) for name in TrainingSettings.model_fields}
         validated(ModelSettings, given)
+        if self.embeddings is not None:
+            check_vectors(self.embeddings)
         return validated(TrainingSettings, of_training)
 
     def _kept_settings(self) -> dict[str, Any]:
         """The settings that the result depends on: those that a model folder records."""
-        return {name: value for name, value in self.get_params().items() if name not in OF_A_RUN}
+        settings = {**self.get_params(), "embedding_size": self._symbol_size}
+        return {name: value for name, value in settings.items() if name not in OF_A_RUN}
 
     @contextmanager
     def _fitting(self) -> Iterator[TrainingSettings]:
@@ -193,6 +201,7 @@ class Estimator(Using, BaseEstimator):
             raise SettingsError("device 'cuda' was asked for, but PyTorch finds no GPU here; use device 'cpu'")
         devices = [torch.cuda.current_device()] if settings.device == "cuda" else []
         try:
+            self._vectors = None
             with torch.random.fork_rng(devices):
                 torch.manual_seed(settings.seed)
                 yield settings
@@ -239,6 +248,30 @@ class Estimator(Using, BaseEstimator):
         model: Any = self
         return 0.0 if self.variational else model.dropout
 
+    def _with_vectors(self, tokenizers: dict[str, TextTokenizer], reads: str | None = "tokenizer") -> dict[str, Any]:
+        """The tokenizers of the training data. If there are word vectors, they are read, and the tokenizer called
+        `reads`, with which nothing is written, gains their words."""
+        model: Any = self
+        if self.embeddings is None or not tokenizers:
+            return tokenizers
+        symbols = [one for name, one in tokenizers.items() if name != "characters"]
+        self._vectors = vectors = WordVectors.read(self.embeddings, symbols)
+        if model.embedding_size not in (vectors.size, type(model).embedding_size):
+            size, given = vectors.size, model.embedding_size
+            raise SettingsError(
+                f"{vectors.source} has {size} numbers a word, so embedding_size must be {size}, not {given}"
+            )
+        return {
+            name: tokenizer.extended(vectors.vectors) if name == reads and tokenizer.drops_space else tokenizer
+            for name, tokenizer in tokenizers.items()
+        }
+
+    @property
+    def _symbol_size(self) -> int:
+        """Numbers a symbol: as set, or the word vectors'."""
+        model: Any = self
+        return model.embedding_size if self._vectors is None else self._vectors.size
+
     @property
     def _t_max(self) -> int | None:
         """As set; else, of chrono, what `_built` found."""
@@ -273,9 +306,11 @@ class Estimator(Using, BaseEstimator):
         if self.init_from is not None:
             said.append(take_weights(model, self.tokenizers_, self.labels_, self.init_from))
         if self.embeddings is not None:
-            if not self.tokenizers_:
+            if self._vectors is None:
                 raise SettingsError("embeddings are vectors of words, but the data are numbers")
-            said.append(set_vectors(model, self.tokenizers_, self.embeddings))
+            set_vectors(model, self.tokenizers_, self._vectors)
+            said.append(str(self._vectors))
+            self._vectors = replace(self._vectors, vectors={})  # the model has them
         for text in said if self.verbose else []:
             Bar().note(text)
 

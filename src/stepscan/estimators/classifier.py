@@ -137,10 +137,10 @@ class Classifier(Classifying, ClassifierMixin, TransformerMixin, Estimator):
         tokenizer = TextTokenizer.train(
             self.tokenizer, X, vocabulary_size=self.vocabulary_size, lowercase=self.lowercase
         )
-        self.tokenizers_ = {"tokenizer": tokenizer}
+        self.tokenizers_ = self._with_vectors({"tokenizer": tokenizer})
         return Embedding(
-            len(tokenizer),
-            self.embedding_size,
+            len(self.tokenizers_["tokenizer"]),
+            self._symbol_size,
             self._input_dropout,
             self.unknown_probability,
             tokenizer.unknown,
@@ -163,7 +163,7 @@ class Classifier(Classifying, ClassifierMixin, TransformerMixin, Estimator):
         return self._read(X), pad if self.tokenizers_ else pad_numbers
 
     def _model(self, embedding: Embedding | Numbers) -> Encoder:
-        layer = self._network(self.embedding_size, self.hidden_size, bidirectional=self.bidirectional)
+        layer = self._network(embedding.output_size, self.hidden_size, bidirectional=self.bidirectional)
         return Encoder(
             embedding,
             layer,

@@ -10,39 +10,19 @@ import torch
 from torch import nn
 
 from stepscan.data.tokenizers import TextTokenizer
-from stepscan.data.vectors import read_vectors
 from stepscan.errors import SettingsError
 from stepscan.estimators.folder import read_folder
+from stepscan.estimators.word_vectors import WordVectors
 from stepscan.patterns.conditioned_generator import ConditionedGenerator
 from stepscan.patterns.generator import Generator
 
 Rows = dict[str, list[Any]]  # parameter → what each of its rows stands for: a symbol or a label
 
 
-@torch.no_grad()
-def set_vectors(model: nn.Module, tokenizers: Mapping[str, TextTokenizer], path: str | Path) -> str:
-    """Put the file's vectors of all symbols that it has into the model's embeddings; says how many it had.
-
-    Raises:
-        SettingsError: the vectors' size is not the embeddings', or the file has none of the symbols.
-    """
-    named = {name: rows for name, rows in _rows(model, tokenizers, None).items() if _is_of_words(name)}
-    wanted = {symbol for rows in named.values() for symbol in rows}
-    vectors, size = read_vectors(path, wanted)
-    if not vectors:
-        raise SettingsError(
-            f"{path} has none of the {len(wanted):,} symbols of the training data; is it this language?"
-        )
-    for name, symbols in named.items():
-        weight = model.get_parameter(name)
-        if weight.shape[1] != size:
-            raise SettingsError(
-                f"{path} has {size} numbers a word, so embedding_size must be {size}, not {weight.shape[1]}"
-            )
-        for row, symbol in enumerate(symbols):
-            if symbol in vectors:
-                weight[row] = torch.from_numpy(vectors[symbol])
-    return f"{path} has vectors of {len(vectors):,} of the {len(wanted):,} symbols; the others begin at random"
+def set_vectors(model: nn.Module, tokenizers: Mapping[str, TextTokenizer], vectors: WordVectors) -> None:
+    """Put word vectors into a model's embeddings."""
+    for name, tokenizer in _readers(model, tokenizers).items():
+        vectors.put(model.get_parameter(name), tokenizer)
 
 
 @torch.no_grad()
@@ -102,5 +82,11 @@ def _rows(model: nn.Module, tokenizers: Mapping[str, TextTokenizer], labels: Seq
     return {name: rows for name, rows in named.items() if rows and name in parameters}
 
 
-def _is_of_words(name: str) -> bool:
-    return name.endswith(("embedding.weight", "embedding.words.weight"))
+def _readers(model: nn.Module, tokenizers: Mapping[str, TextTokenizer]) -> dict[str, TextTokenizer]:
+    """The embeddings of words, and the tokenizer of each."""
+    if isinstance(model, ConditionedGenerator):
+        named = {"generator.embedding.weight": "tokenizer", "embedding.weight": "source_tokenizer"}
+    else:
+        named = dict.fromkeys(["embedding.weight", "embedding.words.weight"], "tokenizer")
+    parameters = dict(model.named_parameters())
+    return {name: tokenizers[kind] for name, kind in named.items() if name in parameters}

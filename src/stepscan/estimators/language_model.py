@@ -89,7 +89,7 @@ class LanguageModel(Writing, Forecasting):
         with self._fitting() as settings:
             self._check_of_text()
             train, valid = self._split(text, validation)
-            self.tokenizers_, self.labels_ = {"tokenizer": self._train_tokenizer(train)}, None
+            self.tokenizers_, self.labels_ = self._with_vectors({"tokenizer": self._train_tokenizer(train)}, None), None
             ids = np.array([self._begin, *self._encode(train)])
             if len(ids) < 2 * settings.batch_size:
                 raise SettingsError(
@@ -163,11 +163,11 @@ class LanguageModel(Writing, Forecasting):
             return self._forecaster(changes)
         embedding = Embedding(
             len(self.tokenizers_["tokenizer"]),
-            self.embedding_size,
+            self._symbol_size,
             self._input_dropout,
             symbol_dropout=self.embedding_dropout,
         )
-        layer = self._network(self.embedding_size, self.hidden_size, causal=True)
+        layer = self._network(embedding.output_size, self.hidden_size, causal=True)
         return Generator(embedding, layer, tied=self.tied, dropout=self.dropout, label_smoothing=self.label_smoothing)
 
     def _split(self, text: str, validation: str | None) -> tuple[str, str]:

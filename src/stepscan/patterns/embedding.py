@@ -45,6 +45,16 @@ class Embedding(nn.Module):
         self.symbol_dropout = symbol_dropout
         self.weight = nn.Parameter(torch.empty(vocabulary_size, size).normal_(std=size**-0.5))
 
+    @torch.no_grad()
+    def begun_at(self, deviation: float) -> Embedding:
+        """Itself, its weights scaled to begin with this standard deviation, not E^-½.
+
+        What is seen often (characters) learns faster from 1; a rare word keeps much of where it began, so that a wide
+        beginning is noise; and an output that shares the weights wants scores of its hidden state's own size.
+        """
+        self.weight *= deviation * self.output_size**0.5
+        return self
+
     def forward(self, inputs: Sequences) -> Sequences:
         """Ids `[B, T]` → vectors `[B, T, E]`."""
         return inputs.replace(self.step(inputs.zeroed().data)).zeroed()
