@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
@@ -89,3 +90,50 @@ def test_nothing_fits(tmp_path):
         )
     with pytest.raises(ss.ModelFormatError, match="does not exist"):
         ss.Classifier(**SMALL, init_from=tmp_path / "none").fit(TEXTS, LABELS)
+
+
+def test_words_that_training_never_sees_keep_their_vectors(vectors, tmp_path):
+    model = ss.Classifier(**SMALL, embeddings=vectors).fit(TEXTS, LABELS)
+    assert model.tokenizers_["tokenizer"].tokens[-1] == "unheard"
+    assert row(model, "unheard") == pytest.approx([7, 8, 9])
+    model.save(tmp_path / "m")
+    assert row(ss.load(tmp_path / "m"), "unheard") == pytest.approx([7, 8, 9])
+    tagger = ss.Tagger(**SMALL, embeddings=vectors).fit([text.split() for text in TEXTS], [["a", "b"]] * 24)
+    assert row(tagger, "unheard", tagger.model_.embedding.words) == pytest.approx([7, 8, 9])
+    assert "unheard" not in tagger.tokenizers_["characters"].tokens
+
+
+def test_what_is_written_gains_no_words(vectors):
+    translator = ss.Translator(**SMALL, source_tokenizer="word", tokenizer="word", embeddings=vectors).fit(TEXTS, TEXTS)
+    assert "unheard" in translator.tokenizers_["source_tokenizer"].tokens
+    assert "unheard" not in translator.tokenizers_["tokenizer"].tokens
+    writer = ss.LanguageModel(**SMALL, tokenizer="word", window=4, embeddings=vectors).fit("red green blue\n" * 40)
+    assert row(writer, "red") == pytest.approx([1, 2, 3])
+    assert "unheard" not in writer.tokenizers_["tokenizer"].tokens
+
+
+def test_words_in_upper_case_and_byte_pairs(vectors):
+    model = ss.Classifier(**SMALL, embeddings=vectors, lowercase=False).fit([text.title() for text in TEXTS], LABELS)
+    assert row(model, "Red") == pytest.approx([1, 2, 3])
+    pairs = ss.Classifier(**SMALL, embeddings=vectors, tokenizer="bpe", vocabulary_size=400).fit(TEXTS, LABELS)
+    assert row(pairs, "Ġgreen") == pytest.approx([4, 5, 6])
+    assert "unheard" not in pairs.tokenizers_["tokenizer"].tokens
+
+
+def test_the_size_follows_the_vectors(glove, tmp_path):
+    settings = {name: value for name, value in SMALL.items() if name != "embedding_size"}
+    model = ss.Classifier(**settings, embeddings="glove").fit(["the cat", "of cat"] * 8, ["x", "y"] * 8)
+    assert row(model, "cat") == pytest.approx([3, 4, 5])
+    assert model.embedding_size == 128  # as set
+    model.save(tmp_path / "m")
+    assert ss.load(tmp_path / "m").embedding_size == 3
+    plain = model.set_params(embeddings=None).fit(["the cat", "of cat"] * 8, ["x", "y"] * 8)
+    assert plain.model_.embedding.output_size == 128
+
+
+def test_vectors_for_numbers(glove):
+    series = [[0.0, 1.0, 2.0]] * 8
+    with pytest.raises(ss.SettingsError, match="vectors of words, but the data are numbers"):
+        ss.Classifier(embeddings="glove", epochs=1).fit([np.array(one) for one in series], ["x", "y"] * 4)
+    with pytest.raises(ss.SettingsError, match="vectors of words, but the data are numbers"):
+        ss.Tagger(embeddings="glove", epochs=1).fit([np.array(one) for one in series], [["x", "y", "x"]] * 8)
