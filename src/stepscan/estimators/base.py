@@ -47,9 +47,10 @@ class Estimator(Using, BaseEstimator):
     an `nn.Module`), `tokenizers_`, `labels_` (or None) and `history_` (the training curve).
 
     Args:
-        embeddings: word vectors to begin with: a file (GloVe's or word2vec's text), or the name of an installed package
-            of them (`glove`, `wordllama`). `embedding_size` becomes theirs, unless it is set to another, which is an
-            error. What only reads words also keeps the vectors of the most frequent words that training never sees.
+        embeddings: published word vectors: a file (GloVe's or word2vec's text), or the name of an installed package
+            (`glove`, `wordllama`). `Classifier` and `Tagger` have them, untrained, beside vectors of their own of
+            `embedding_size`, and know the most frequent of their words also where training never sees them. The others
+            begin with them; their `embedding_size` becomes the vectors', unless it is set to another: an error.
         init_from: model folder whose weights to begin with, where they fit.
         variational: whether dropout has the same mask at every step of a sequence (Gal & Ghahramani 2016).
         embedding_dropout: probability that a symbol is dropped in a batch, at all its places (likewise).
@@ -119,6 +120,7 @@ class Estimator(Using, BaseEstimator):
     tokenizers_: dict[str, TextTokenizer] = field(init=False)
     labels_: list[Any] | None = field(init=False)  # strings, or whole numbers
     _vectors: WordVectors | None = field(init=False, default=None)
+    _given: dict[str, int] = field(init=False)  # how much of them stands beside an `Embedding`'s own; its arguments
     history_: list[dict[str, Any]] = field(init=False)
 
     def __init_subclass__(cls, **options: Any) -> None:
@@ -201,7 +203,7 @@ class Estimator(Using, BaseEstimator):
             raise SettingsError("device 'cuda' was asked for, but PyTorch finds no GPU here; use device 'cpu'")
         devices = [torch.cuda.current_device()] if settings.device == "cuda" else []
         try:
-            self._vectors = None
+            self._vectors, self._given = None, {}
             with torch.random.fork_rng(devices):
                 torch.manual_seed(settings.seed)
                 yield settings
@@ -248,29 +250,26 @@ class Estimator(Using, BaseEstimator):
         model: Any = self
         return 0.0 if self.variational else model.dropout
 
-    def _with_vectors(self, tokenizers: dict[str, TextTokenizer], reads: str | None = "tokenizer") -> dict[str, Any]:
-        """The tokenizers of the training data. If there are word vectors, they are read, and the tokenizer called
-        `reads`, with which nothing is written, gains their words."""
-        model: Any = self
+    def _with_vectors(self, tokenizers: dict[str, TextTokenizer], *, beside: bool = False) -> dict[str, TextTokenizer]:
+        """The tokenizers of the training data, and the word vectors, if there are any. What only reads has them beside
+        its own vectors, and then its tokenizer gains their words; what writes begins with them."""
         if self.embeddings is None or not tokenizers:
             return tokenizers
         symbols = [one for name, one in tokenizers.items() if name != "characters"]
         self._vectors = vectors = WordVectors.read(self.embeddings, symbols)
-        if model.embedding_size not in (vectors.size, type(model).embedding_size):
-            size, given = vectors.size, model.embedding_size
-            raise SettingsError(
-                f"{vectors.source} has {size} numbers a word, so embedding_size must be {size}, not {given}"
-            )
-        return {
-            name: tokenizer.extended(vectors.vectors) if name == reads and tokenizer.drops_space else tokenizer
-            for name, tokenizer in tokenizers.items()
-        }
+        if not beside:
+            model: Any = self
+            vectors.check_size(model.embedding_size, type(model).embedding_size)
+            return tokenizers
+        own, extended = tokenizers["tokenizer"], vectors.extended(tokenizers["tokenizer"])
+        self._given = {"given": vectors.size, "others": len(extended) - len(own)}
+        return {**tokenizers, "tokenizer": extended}
 
     @property
     def _symbol_size(self) -> int:
-        """Numbers a symbol: as set, or the word vectors'."""
+        """Trained numbers a symbol: as set, or those of the word vectors that it begins with."""
         model: Any = self
-        return model.embedding_size if self._vectors is None else self._vectors.size
+        return model.embedding_size if self._vectors is None or self._given else self._vectors.size
 
     @property
     def _t_max(self) -> int | None:

@@ -137,14 +137,15 @@ class Classifier(Classifying, ClassifierMixin, TransformerMixin, Estimator):
         tokenizer = TextTokenizer.train(
             self.tokenizer, X, vocabulary_size=self.vocabulary_size, lowercase=self.lowercase
         )
-        self.tokenizers_ = self._with_vectors({"tokenizer": tokenizer})
+        self.tokenizers_ = self._with_vectors({"tokenizer": tokenizer}, beside=True)
         return Embedding(
             len(self.tokenizers_["tokenizer"]),
-            self._symbol_size,
+            self.embedding_size,
             self._input_dropout,
             self.unknown_probability,
             tokenizer.unknown,
             self.embedding_dropout,
+            **self._given,
         )
 
     def _longest_of(self, X: Sequence[Any]) -> int:

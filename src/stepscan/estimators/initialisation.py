@@ -14,15 +14,23 @@ from stepscan.errors import SettingsError
 from stepscan.estimators.folder import read_folder
 from stepscan.estimators.word_vectors import WordVectors
 from stepscan.patterns.conditioned_generator import ConditionedGenerator
+from stepscan.patterns.embedding import Embedding
 from stepscan.patterns.generator import Generator
 
 Rows = dict[str, list[Any]]  # parameter → what each of its rows stands for: a symbol or a label
 
 
 def set_vectors(model: nn.Module, tokenizers: Mapping[str, TextTokenizer], vectors: WordVectors) -> None:
-    """Put word vectors into a model's embeddings."""
-    for name, tokenizer in _readers(model, tokenizers).items():
-        vectors.put(model.get_parameter(name), tokenizer)
+    """Put word vectors into a model's embeddings of words."""
+    if isinstance(model, ConditionedGenerator):
+        named = {"generator.embedding": "tokenizer", "embedding": "source_tokenizer"}
+    else:
+        named = dict.fromkeys(["embedding", "embedding.words"], "tokenizer")
+    parts = dict(model.named_modules())
+    for name, tokenizer in named.items():
+        embedding = parts.get(name)
+        if isinstance(embedding, Embedding):
+            vectors.put(embedding, tokenizers[tokenizer])
 
 
 @torch.no_grad()
@@ -78,15 +86,6 @@ def _rows(model: nn.Module, tokenizers: Mapping[str, TextTokenizer], labels: Seq
         named = dict.fromkeys(["embedding.weight", "embedding.words.weight"], main)
         named["embedding.characters.weight"] = symbols.get("characters", [])
         named |= {"head.weight": of_labels, "head.bias": of_labels}
-    parameters = dict(model.named_parameters())
-    return {name: rows for name, rows in named.items() if rows and name in parameters}
-
-
-def _readers(model: nn.Module, tokenizers: Mapping[str, TextTokenizer]) -> dict[str, TextTokenizer]:
-    """The embeddings of words, and the tokenizer of each."""
-    if isinstance(model, ConditionedGenerator):
-        named = {"generator.embedding.weight": "tokenizer", "embedding.weight": "source_tokenizer"}
-    else:
-        named = dict.fromkeys(["embedding.weight", "embedding.words.weight"], "tokenizer")
-    parameters = dict(model.named_parameters())
-    return {name: tokenizers[kind] for name, kind in named.items() if name in parameters}
+    named |= {name.replace(".weight", ".weight_given"): main for name in ("embedding.weight", "embedding.words.weight")}
+    weights = model.state_dict()
+    return {name: rows[: len(weights[name])] for name, rows in named.items() if rows and name in weights}

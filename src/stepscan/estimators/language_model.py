@@ -89,7 +89,7 @@ class LanguageModel(Writing, Forecasting):
         with self._fitting() as settings:
             self._check_of_text()
             train, valid = self._split(text, validation)
-            self.tokenizers_, self.labels_ = self._with_vectors({"tokenizer": self._train_tokenizer(train)}, None), None
+            self.tokenizers_, self.labels_ = self._with_vectors({"tokenizer": self._train_tokenizer(train)}), None
             ids = np.array([self._begin, *self._encode(train)])
             if len(ids) < 2 * settings.batch_size:
                 raise SettingsError(

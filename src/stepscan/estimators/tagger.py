@@ -110,7 +110,7 @@ class Tagger(Tagging, Estimator):
                 logger.warning(f"every token of the training data has the same tag, {self.labels_[0]!r}: {said}")
             forbidden = self._read_scheme([tags for _, tags in examples], [tags for _, tags in valid or ()])
             self._say_judge([tags for _, tags in held_out])
-            self.tokenizers_ = self._with_vectors(self._tokenizers([tokens for tokens, _ in train]))
+            self.tokenizers_ = self._with_vectors(self._tokenizers([tokens for tokens, _ in train]), beside=True)
             self.model_ = self._built(
                 [tokens for tokens, _ in train], forbidden, longest=lambda: max(len(tokens) for tokens, _ in train)
             ).to(settings.device)
@@ -138,11 +138,12 @@ class Tagger(Tagging, Estimator):
             return Numbers(X[0].shape[1], self.embedding_size, self._input_dropout, self.input_noise).standardise(X)
         words = Embedding(
             len(self.tokenizers_["tokenizer"]),
-            self._symbol_size,
+            self.embedding_size,
             unknown_probability=self.unknown_probability,
             unknown=self.tokenizers_["tokenizer"].unknown,
             dropout=0.0 if self.character_size else self._input_dropout,
             symbol_dropout=self.embedding_dropout,
+            **self._given,
         )
         if not self.character_size:
             return words

@@ -78,7 +78,7 @@ class Translator(Translating, Estimator):
             pairs = pairs_of_texts(sources, targets, "sources")
             valid = None if validation is None else pairs_of_texts(*validation_pair(validation), "validation sources")
             train, held_out = hold_out(pairs, valid, verbose=self.verbose)
-            self.tokenizers_, self.labels_ = self._with_vectors(self._tokenizers(train), "source_tokenizer"), None
+            self.tokenizers_, self.labels_ = self._with_vectors(self._tokenizers(train)), None
             self.model_ = self._built(longest=lambda: self._longest_text(train)).to(settings.device)
             batches = self._batches(train, settings)
             self._train(settings, Task(self.model_, batches, len(batches), lambda: self._evaluate(held_out), False))

@@ -1,4 +1,4 @@
-"""Word vectors that a model begins with: read once, before its vocabulary is whole."""
+"""Published word vectors for a model: read once, before its vocabulary is whole."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import nn
 
 from stepscan.data.tokenizers import TextTokenizer
 from stepscan.data.vectors import read_vectors
 from stepscan.errors import SettingsError
+from stepscan.patterns.embedding import Embedding
 
 # Words that only the vectors have, kept for later texts: the most frequent. Of GloVe's 400,000 they leave unknown 1.6 %
 # of the words of SST-2's test data, where all would leave 0.7 % and none 5.7 %; 20 MB of a model folder.
@@ -54,16 +54,28 @@ class WordVectors:
             )
         return cls(source, vectors, size, len(words), known)
 
+    def extended(self, tokenizer: TextTokenizer) -> TextTokenizer:
+        """The tokenizer with the vectors' words after its own, where its tokens are words."""
+        return tokenizer.extended(self.vectors) if tokenizer.drops_space else tokenizer
+
+    def check_size(self, size: int, default: int) -> None:
+        """Raise unless a model whose embedding begins with these vectors may have their size."""
+        if size not in (self.size, default):
+            raise SettingsError(
+                f"{self.source} has {self.size} numbers a word, so embedding_size must be {self.size}, not {size}"
+            )
+
     @torch.no_grad()
-    def put(self, weight: nn.Parameter, tokenizer: TextTokenizer) -> None:
-        """Give each symbol its vector: the rows of `weight`. The others stay as they are."""
+    def put(self, embedding: Embedding, tokenizer: TextTokenizer) -> None:
+        """Give each symbol of an embedding its vector: beside the trained one, or that one to begin with."""
+        table = embedding.weight if embedding.weight_given is None else embedding.weight_given
         for row, word in enumerate(_words(tokenizer)):
             vector = _found(self.vectors, word)
             if vector is not None:
-                weight[row] = torch.from_numpy(vector)
+                table[row] = torch.from_numpy(vector)
 
     def __str__(self) -> str:
-        return f"{self.source} has vectors of {self.known:,} of the {self.wanted:,} symbols; the others begin at random"
+        return f"{self.source} has vectors of {self.known:,} of the {self.wanted:,} symbols of the training data"
 
 
 def _words(tokenizer: TextTokenizer) -> list[str]:

@@ -27,7 +27,12 @@ class Embedding(nn.Module):
             of unknown symbols is trained too.
         unknown: id of the unknown symbol.
         symbol_dropout: probability that a symbol is dropped in training, at all its places (Gal & Ghahramani 2016).
+        given: G, how many numbers stand behind the trained ones of a symbol that are given, not trained: published
+            vectors, in `weight_given`.
+        others: how many of the last symbols the training data lack: their trained numbers are those of `unknown`.
     """
+
+    weight_given: Tensor | None
 
     def __init__(
         self,
@@ -37,13 +42,16 @@ class Embedding(nn.Module):
         unknown_probability: float = 0.0,
         unknown: int = 1,
         symbol_dropout: float = 0.0,
+        given: int = 0,
+        others: int = 0,
     ) -> None:
         super().__init__()
         check_probability(dropout=dropout, unknown_probability=unknown_probability, symbol_dropout=symbol_dropout)
-        self.vocabulary_size, self.output_size = vocabulary_size, size
+        self.vocabulary_size, self.output_size = vocabulary_size, size + given
         self.dropout, self.unknown_probability, self.unknown = dropout, unknown_probability, unknown
         self.symbol_dropout = symbol_dropout
-        self.weight = nn.Parameter(torch.empty(vocabulary_size, size).normal_(std=size**-0.5))
+        self.weight = nn.Parameter(torch.empty(vocabulary_size - others, size).normal_(std=size**-0.5))
+        self.register_buffer("weight_given", torch.zeros(vocabulary_size, given) if given else None)
 
     @torch.no_grad()
     def begun_at(self, deviation: float) -> Embedding:
@@ -52,18 +60,22 @@ class Embedding(nn.Module):
         What is seen often (characters) learns faster from 1; a rare word keeps much of where it began, so that a wide
         beginning is noise; and an output that shares the weights wants scores of its hidden state's own size.
         """
-        self.weight *= deviation * self.output_size**0.5
+        self.weight *= deviation * self.weight.shape[1] ** 0.5
         return self
 
     def forward(self, inputs: Sequences) -> Sequences:
-        """Ids `[B, T]` → vectors `[B, T, E]`."""
+        """Ids `[B, T]` → vectors `[B, T, E + G]`."""
         return inputs.replace(self.step(inputs.zeroed().data)).zeroed()
 
     def step(self, ids: Tensor) -> Tensor:
-        """Ids `[…]` → vectors `[…, E]`."""
+        """Ids `[…]` → vectors `[…, E + G]`."""
+        trained = ids if len(self.weight) == self.vocabulary_size else ids.where(ids < len(self.weight), self.unknown)
         if self.training and self.unknown_probability:
-            ids = torch.where(torch.rand(ids.shape, device=ids.device) < self.unknown_probability, self.unknown, ids)
-        vectors = F.embedding(ids, self.weight)
+            hidden = torch.rand(ids.shape, device=ids.device) < self.unknown_probability
+            trained = torch.where(hidden, self.unknown, trained)
+        vectors = F.embedding(trained, self.weight)
+        if self.weight_given is not None:
+            vectors = torch.cat([vectors, F.embedding(ids, self.weight_given)], dim=-1)
         if self.training and self.symbol_dropout:
             kept = dropout(self.weight.new_ones(self.vocabulary_size), self.symbol_dropout)
             vectors = vectors * kept[ids][..., None]
