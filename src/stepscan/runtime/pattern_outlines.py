@@ -43,16 +43,15 @@ def _embedding(
     check_probability(dropout=dropout, unknown_probability=unknown_probability, symbol_dropout=symbol_dropout)
     if type(unknown) is not int or unknown < 0:
         raise ValueError(f"unknown must be the id of a symbol, got {shown(unknown)}")
-    if given:
+    if given != 0 or type(given) is not int:
         check_size(given=given)
-    if others and not given:
-        raise ValueError(f"others must be 0 where no vectors are given, got {shown(others)}")
-    if type(others) is not int or not 0 <= others < vocabulary_size - unknown:
-        raise ValueError(f"others must be a number of symbols after the unknown one, got {shown(others)}")
+    last = vocabulary_size - 1 - unknown if given else 0
+    if type(others) is not int or not 0 <= others <= max(0, last):
+        raise ValueError(f"others must be a number of given symbols after the unknown one, got {shown(others)}")
     tensors = {"weight": Tensor("F32", (vocabulary_size - others, size))}
     if given:
         tensors["weight_given"] = Tensor("F32", (vocabulary_size, given))
-    return InputOutline("embedding", tensors, size + (given or 0), {"tokenizer": vocabulary_size})
+    return InputOutline("embedding", tensors, size + given, {"tokenizer": vocabulary_size})
 
 
 @outlines("word_and_character_embedding")
