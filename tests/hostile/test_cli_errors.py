@@ -45,6 +45,11 @@ DATA = [
     ),
     ("cut gzip", "classify --train cut.csv.gz", "cut.csv.gz, line|the gzip data is cut off or damaged"),
     ("broken JSON", "classify --train bad.jsonl", "bad.jsonl, line 2: expected a JSON object, but at character 10"),
+    (
+        "no such vectors",
+        "classify --train reviews.csv --embeddings glov",
+        "embeddings: expected glove or wordllama, or a file of word vectors, got 'glov'|Did you mean 'glove'?",
+    ),
     ("no such format", "classify --train reviews.csv --format cvs", "no format 'cvs'|Did you mean 'csv'?"),
     ("two files", "classify --train reviews.csv --train other.csv", "classify takes one file as data, got 2"),
     ("bad --valid", "classify --train reviews.csv --valid empty.csv", "empty.csv: the file is empty"),

@@ -166,3 +166,27 @@ def test_embedding_replaces_and_drops_only_in_training() -> None:
     assert known.float().mean().item() == pytest.approx(0.5, abs=0.15)
     assert torch.equal(embedding.eval()(ids).data, F.embedding(ids.data, embedding.weight))
     assert (embedding(ss.Sequences(torch.tensor([[5, -1]]), [1])).data[0, 1] == 0).all()  # the padding is no symbol
+
+
+def test_an_embedding_with_given_numbers():
+    embedding = ss.Embedding(6, 2, given=3, others=2, unknown=1).eval()
+    embedding.weight_given += torch.arange(6.0)[:, None]
+    ids = torch.tensor([0, 3, 4, 5])
+    trained = embedding.weight[[0, 3, 1, 1]]
+    expected = torch.cat([trained, torch.tensor([[0.0], [3], [4], [5]]).expand(4, 3)], 1)
+    assert torch.equal(embedding.step(ids), expected)
+    assert embedding.output_size == 5
+    assert "weight_given" not in dict(embedding.named_parameters())
+    embedding = ss.Embedding(6, 2, unknown_probability=1 - 1e-9, given=3).train()
+    embedding.weight_given += 7
+    assert torch.equal(embedding.step(ids)[:, :2], embedding.weight[[1, 1, 1, 1]])  # hidden, but for what is given
+    assert (embedding.step(ids)[:, 2:] == 7).all()
+    with pytest.raises(ValueError, match="vectors must all be trained"):
+        ss.Generator(embedding, ss.LSTM(5, 4))
+
+
+def test_how_wide_an_embedding_begins():
+    torch.manual_seed(0)
+    embedding = ss.Embedding(2000, 16)
+    assert embedding.weight.std().item() == pytest.approx(0.25, rel=0.02)
+    assert embedding.begun_at(1.0).weight.std().item() == pytest.approx(1.0, rel=0.02)

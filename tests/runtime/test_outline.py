@@ -244,3 +244,25 @@ def test_a_layer_that_is_not_built_in():
 
 def test_plain_data_are_themselves():
     assert outline([1, "a", None, {"a": 1, "b": 2}]) == [1, "a", None, {"a": 1, "b": 2}]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"given": ""}, "given"),
+        ({"given": -1}, "given"),
+        ({"given": True}, "given"),
+        ({"others": 1}, "others must be a number of given symbols"),
+        ({"given": 2, "others": 8}, "others must be a number of given symbols after the unknown one, got 8"),
+        ({"given": 2, "others": 1.0}, "others"),
+    ],
+)
+def test_given_vectors_that_cannot_be(arguments, words):
+    with pytest.raises((ValueError, TypeError, ModelFormatError), match=words):
+        outline({"embedding": {"vocabulary_size": 9, "size": 4, **arguments}})
+
+
+def test_given_vectors():
+    found = outline({"embedding": {"vocabulary_size": 9, "size": 4, "given": 2, "others": 7}})
+    assert found.output_size == 6
+    assert {name: tensor.shape for name, tensor in found.tensors.items()} == {"weight": (2, 4), "weight_given": (9, 2)}

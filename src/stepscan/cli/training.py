@@ -138,7 +138,8 @@ def train(
     input_noise: Annotated[float | None, option(MODEL, "Noise on numbers in training.")] = None,
     unknown_probability: Annotated[float | None, option(MODEL, "classify, tag: how often a word is hidden.")] = None,
     embeddings: Annotated[
-        Path | None, option(MODEL, "Word vectors to begin with: GloVe's or word2vec's text, gzip too.")
+        str | None,
+        option(MODEL, "Word vectors to begin with: glove, wordllama, or a file of text, gzip too."),
     ] = None,
     init_from: Annotated[Path | None, option(MODEL, "Model folder whose weights to begin with.")] = None,
     variational: Annotated[

@@ -6,11 +6,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from tokenizers import Tokenizer
+from tokenizers import Tokenizer, models
 
 from stepscan.data.lines import write_lines
 from stepscan.data.tokenizer_file import tokenizer_of_text
-from stepscan.data.vocabulary import SPECIAL, build_tokenizer, normaliser
+from stepscan.data.vocabulary import KINDS, SPECIAL, build_tokenizer, make_tokenizer, normaliser, numbered
 from stepscan.errors import ModelFormatError, SettingsError, StepscanError
 
 
@@ -78,6 +78,16 @@ class TextTokenizer:
             SettingsError: an unknown kind, or a setting out of range.
         """
         return cls(kind, build_tokenizer(kind, texts, vocabulary_size, lowercase, minimum_count))
+
+    def extended(self, words: Iterable[str]) -> TextTokenizer:
+        """This tokenizer, of kind "word" or "whitespace", with more words after its own: those of `words` that it can
+        find in a text and has not yet."""
+        split = KINDS[self.kind].splitter.pre_tokenize_str
+        found = (word for word in words if self._normalise(word) == word and len(split(word)) == 1)
+        tokens = numbered(dict.fromkeys([*self.tokens, *found]))
+        model = models.WordLevel(tokens, unk_token=SPECIAL[self.unknown])
+        lowercase = self._tokenizer.normalizer is not None
+        return TextTokenizer(self.kind, make_tokenizer(self.kind, model, lowercase=lowercase))
 
     @classmethod
     def load(cls, path: str | Path) -> TextTokenizer:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, ClassVar, Self
@@ -18,12 +18,14 @@ from sklearn.base import BaseEstimator
 from stepscan.cells.initialisation import Initialisation
 from stepscan.contract import Recurrence
 from stepscan.data.tokenizers import TextTokenizer
+from stepscan.data.vectors import check_vectors
 from stepscan.errors import ModelFormatError, NotFittedError, SettingsError, nearest
 from stepscan.estimators.architecture import network
 from stepscan.estimators.folder import ModelFolder, check_savable, read_folder, write_folder
 from stepscan.estimators.initialisation import set_vectors, take_weights
 from stepscan.estimators.learning import Data
 from stepscan.estimators.networks import Network
+from stepscan.estimators.word_vectors import WordVectors
 from stepscan.memory import enough_memory
 from stepscan.registry import describe
 from stepscan.runtime.model import Using, check_inputs
@@ -49,7 +51,10 @@ class Estimator(Using, BaseEstimator):
     an `nn.Module`), `tokenizers_`, `labels_` (or None) and `history_` (the training curve).
 
     Args:
-        embeddings: file of word vectors to begin with (GloVe's or word2vec's text); `embedding_size` must be theirs.
+        embeddings: published word vectors: a file (GloVe's or word2vec's text), or the name of an installed package
+            (`glove`, `wordllama`). `Classifier` and `Tagger` have them, untrained, beside vectors of their own of
+            `embedding_size`, and know the most frequent of their words also where training never sees them. The others
+            begin with them; their `embedding_size` becomes the vectors', unless it is set to another: an error.
         init_from: model folder whose weights to begin with, where they fit.
         variational: whether dropout has the same mask at every step of a sequence (Gal & Ghahramani 2016).
         embedding_dropout: probability that a symbol is dropped in a batch, at all its places (likewise).
@@ -129,6 +134,8 @@ class Estimator(Using, BaseEstimator):
     model_: Any = field(init=False)
     tokenizers_: dict[str, TextTokenizer] = field(init=False)
     labels_: list[Any] | None = field(init=False)  # strings, or whole numbers
+    _vectors: WordVectors | None = field(init=False, default=None)
+    _given: dict[str, int] = field(init=False)  # how much of them stands beside an `Embedding`'s own; its arguments
     history_: list[dict[str, Any]] = field(init=False)
 
     def __init_subclass__(cls, **options: Any) -> None:
@@ -197,6 +204,8 @@ class Estimator(Using, BaseEstimator):
         given = {name: value for name, value in vars(self._in_force).items() if value is not None}
         of_training = {name: given.pop(name) for name in TrainingSettings.model_fields if name in given}
         validated(ModelSettings, given)
+        if self.embeddings is not None:
+            check_vectors(self.embeddings)
         return validated(TrainingSettings, of_training)
 
     @property
@@ -227,6 +236,7 @@ class Estimator(Using, BaseEstimator):
             raise SettingsError("device 'cuda' was asked for, but PyTorch finds no GPU here; use device 'cpu'")
         devices = [torch.cuda.current_device()] if settings.device == "cuda" else []
         try:
+            self._vectors, self._given = None, {}
             with torch.random.fork_rng(devices):
                 torch.manual_seed(settings.seed)
                 yield settings
@@ -271,6 +281,22 @@ class Estimator(Using, BaseEstimator):
     def _input_dropout(self) -> float:
         """Of the embedding: variational dropout stands before the first layer instead."""
         return 0.0 if self.variational else self._in_force.dropout
+
+    def _with_vectors(self, tokenizers: dict[str, TextTokenizer], *, beside: bool = False) -> dict[str, TextTokenizer]:
+        """The tokenizers of the training data, and the word vectors, if there are any. What only reads has them beside
+        its own vectors, and then its tokenizer gains their words; what writes begins with them."""
+        if self.embeddings is None or not tokenizers:
+            return tokenizers
+        symbols = [one for name, one in tokenizers.items() if name != "characters"]
+        self._vectors = vectors = WordVectors.read(self.embeddings, symbols)
+        if not beside:
+            given: Any = self
+            vectors.check_size(given.embedding_size)
+            self.chosen_["embedding_size"] = vectors.size
+            return tokenizers
+        own, extended = tokenizers["tokenizer"], vectors.extended(tokenizers["tokenizer"])
+        self._given = {"given": vectors.size, "others": len(extended) - len(own)}
+        return {**tokenizers, "tokenizer": extended}
 
     @property
     def _t_max(self) -> int | None:
@@ -317,9 +343,11 @@ class Estimator(Using, BaseEstimator):
         if self.init_from is not None:
             said.append(take_weights(model, self.tokenizers_, self.labels_, self.init_from))
         if self.embeddings is not None:
-            if not self.tokenizers_:
+            if self._vectors is None:
                 raise SettingsError("embeddings are vectors of words, but the data are numbers")
-            said.append(set_vectors(model, self.tokenizers_, self.embeddings))
+            set_vectors(model, self.tokenizers_, self._vectors)
+            said.append(str(self._vectors))
+            self._vectors = replace(self._vectors, vectors={})  # the model has them
         for text in said if self.verbose else []:
             Bar().note(text)
 

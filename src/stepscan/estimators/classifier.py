@@ -219,14 +219,15 @@ class Classifier(Classifying, ClassifierMixin, TransformerMixin, Estimator):
         tokenizer = TextTokenizer.train(
             self.tokenizer, X, vocabulary_size=self.vocabulary_size, lowercase=self.lowercase
         )
-        self.tokenizers_ = {"tokenizer": tokenizer}
+        self.tokenizers_ = self._with_vectors({"tokenizer": tokenizer}, beside=True)
         return Embedding(
-            len(tokenizer),
+            len(self.tokenizers_["tokenizer"]),
             self._in_force.embedding_size,
             self._input_dropout,
             self._in_force.unknown_probability,
             tokenizer.unknown,
             self.embedding_dropout,
+            **self._given,
         )
 
     def _longest_of(self, X: Sequence[Any]) -> int:
@@ -246,7 +247,7 @@ class Classifier(Classifying, ClassifierMixin, TransformerMixin, Estimator):
 
     def _model(self, embedding: Embedding | Numbers) -> Encoder:
         own = self._in_force
-        layer = self._network(own.embedding_size, own.hidden_size, bidirectional=own.bidirectional)
+        layer = self._network(embedding.output_size, own.hidden_size, bidirectional=own.bidirectional)
         return Encoder(
             embedding,
             layer,

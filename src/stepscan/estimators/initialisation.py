@@ -10,39 +10,27 @@ import torch
 from torch import nn
 
 from stepscan.data.tokenizers import TextTokenizer
-from stepscan.data.vectors import read_vectors
 from stepscan.errors import SettingsError
 from stepscan.estimators.folder import read_folder
+from stepscan.estimators.word_vectors import WordVectors
 from stepscan.patterns.conditioned_generator import ConditionedGenerator
+from stepscan.patterns.embedding import Embedding
 from stepscan.patterns.generator import Generator
 
 Rows = dict[str, list[Any]]  # parameter → what each of its rows stands for: a symbol or a label
 
 
-@torch.no_grad()
-def set_vectors(model: nn.Module, tokenizers: Mapping[str, TextTokenizer], path: str | Path) -> str:
-    """Put the file's vectors of all symbols that it has into the model's embeddings; says how many it had.
-
-    Raises:
-        SettingsError: the vectors' size is not the embeddings', or the file has none of the symbols.
-    """
-    named = {name: rows for name, rows in _rows(model, tokenizers, None).items() if _is_of_words(name)}
-    wanted = {symbol for rows in named.values() for symbol in rows}
-    vectors, size = read_vectors(path, wanted)
-    if not vectors:
-        raise SettingsError(
-            f"{path} has none of the {len(wanted):,} symbols of the training data; is it this language?"
-        )
-    for name, symbols in named.items():
-        weight = model.get_parameter(name)
-        if weight.shape[1] != size:
-            raise SettingsError(
-                f"{path} has {size} numbers a word, so embedding_size must be {size}, not {weight.shape[1]}"
-            )
-        for row, symbol in enumerate(symbols):
-            if symbol in vectors:
-                weight[row] = torch.from_numpy(vectors[symbol])
-    return f"{path} has vectors of {len(vectors):,} of the {len(wanted):,} symbols; the others begin at random"
+def set_vectors(model: nn.Module, tokenizers: Mapping[str, TextTokenizer], vectors: WordVectors) -> None:
+    """Put word vectors into a model's embeddings of words."""
+    if isinstance(model, ConditionedGenerator):
+        named = {"generator.embedding": "tokenizer", "embedding": "source_tokenizer"}
+    else:
+        named = dict.fromkeys(["embedding", "embedding.words"], "tokenizer")
+    parts = dict(model.named_modules())
+    for name, tokenizer in named.items():
+        embedding = parts.get(name)
+        if isinstance(embedding, Embedding):
+            vectors.put(embedding, tokenizers[tokenizer])
 
 
 @torch.no_grad()
@@ -98,9 +86,6 @@ def _rows(model: nn.Module, tokenizers: Mapping[str, TextTokenizer], labels: Seq
         named = dict.fromkeys(["embedding.weight", "embedding.words.weight"], main)
         named["embedding.characters.weight"] = symbols.get("characters", [])
         named |= {"head.weight": of_labels, "head.bias": of_labels}
-    parameters = dict(model.named_parameters())
-    return {name: rows for name, rows in named.items() if rows and name in parameters}
-
-
-def _is_of_words(name: str) -> bool:
-    return name.endswith(("embedding.weight", "embedding.words.weight"))
+    named |= {name.replace(".weight", ".weight_given"): main for name in ("embedding.weight", "embedding.words.weight")}
+    weights = model.state_dict()
+    return {name: rows[: len(weights[name])] for name, rows in named.items() if rows and name in weights}

@@ -126,7 +126,7 @@ class Tagger(Tagging, Estimator):
     ) -> Task:
         """Model and task for these examples."""
         sentences = [tokens for tokens, _ in train]
-        self.labels_, self.tokenizers_ = _tags(train), self._tokenizers(sentences)
+        self.labels_, self.tokenizers_ = _tags(train), self._with_vectors(self._tokenizers(sentences), beside=True)
         forbidden = self.scheme_.forbidden(self.labels_) if self.scheme_ and self._forbids else []
         self.model_ = self._built(sentences, forbidden, longest=lambda: max(map(len, sentences))).to(settings.device)
         batches = self._batches(train, settings)
@@ -160,7 +160,8 @@ class Tagger(Tagging, Estimator):
             unknown_probability=own.unknown_probability,
             unknown=self.tokenizers_["tokenizer"].unknown,
             dropout=0.0 if own.character_size else self._input_dropout,
-            symbol_dropout=own.embedding_dropout,
+            symbol_dropout=self.embedding_dropout,
+            **self._given,
         )
         if not own.character_size:
             return words

@@ -87,7 +87,7 @@ class Translator(Translating, Estimator):
         self, train: list[tuple[str, str]], held_out: list[tuple[str, str]] | None, settings: TrainingSettings
     ) -> Task:
         """Model and task for these examples."""
-        self.tokenizers_, self.labels_ = self._tokenizers(train), None
+        self.tokenizers_, self.labels_ = self._with_vectors(self._tokenizers(train)), None
         self.model_ = self._built(longest=lambda: self._longest_text(train)).to(settings.device)
         batches = self._batches(train, settings)
         if held_out is not None:

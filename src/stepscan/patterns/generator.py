@@ -53,6 +53,10 @@ class Generator(nn.Module):
             )
         if initial not in INITIAL:
             raise ValueError(f"unknown initial state {initial!r}.{nearest(initial, INITIAL)}")
+        if embedding.weight_given is not None:
+            raise ValueError(
+                "a Generator writes the symbols of its embedding, whose vectors must all be trained, got given ones"
+            )
         self.embedding, self.layer, self.tied = embedding, layer, tied
         self.dropout, self.label_smoothing = dropout, label_smoothing
         self.start = nn.Parameter(torch.zeros(layer.condition_size)) if initial == "learned" else None

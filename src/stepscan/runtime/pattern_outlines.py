@@ -36,13 +36,22 @@ def _embedding(
     unknown_probability: Any = 0.0,
     unknown: Any = 1,
     symbol_dropout: Any = 0.0,
+    given: Any = 0,
+    others: Any = 0,
 ) -> InputOutline:
     check_size(vocabulary_size=vocabulary_size, size=size)
     check_probability(dropout=dropout, unknown_probability=unknown_probability, symbol_dropout=symbol_dropout)
     if type(unknown) is not int or unknown < 0:
         raise ValueError(f"unknown must be the id of a symbol, got {shown(unknown)}")
-    tensors = {"weight": Tensor("F32", (vocabulary_size, size))}
-    return InputOutline("embedding", tensors, size, {"tokenizer": vocabulary_size})
+    if given != 0 or type(given) is not int:
+        check_size(given=given)
+    last = vocabulary_size - 1 - unknown if given else 0
+    if type(others) is not int or not 0 <= others <= max(0, last):
+        raise ValueError(f"others must be a number of given symbols after the unknown one, got {shown(others)}")
+    tensors = {"weight": Tensor("F32", (vocabulary_size - others, size))}
+    if given:
+        tensors["weight_given"] = Tensor("F32", (vocabulary_size, given))
+    return InputOutline("embedding", tensors, size + given, {"tokenizer": vocabulary_size})
 
 
 @outlines("word_and_character_embedding")
@@ -130,6 +139,8 @@ def _generator(
     size = layer.output_size
     if initial == "learned":
         tensors["start"] = Tensor("F32", (layer.condition_size,))
+    if "weight_given" in embedding.tensors:
+        raise ValueError("generator writes its embedding's symbols, whose vectors must all be trained, got given ones")
     if tied and size != embedding.output_size:
         tensors |= linear("projection", size, embedding.output_size)
     tensors |= {"bias": Tensor("F32", (symbols,))} if tied else linear("head", size, symbols)

@@ -15,10 +15,12 @@ class Embedding:
     """A vector for each symbol of a vocabulary.
 
     Args:
-        tensors: `weight [V, E]`.
+        tensors: `weight [V − others, E]`, and if there is a G `weight_given [V, G]`.
         vocabulary_size: V.
         size: E, numbers a vector.
         dropout, unknown_probability, unknown, symbol_dropout: for training alone.
+        given: G, numbers of a symbol that were not trained, behind those that were.
+        others: how many of the last symbols have the trained numbers of `unknown`.
     """
 
     def __init__(
@@ -30,12 +32,16 @@ class Embedding:
         unknown_probability: float = 0.0,
         unknown: int = 1,
         symbol_dropout: float = 0.0,
+        given: int = 0,
+        others: int = 0,
     ) -> None:
-        self.vocabulary_size, self.output_size = vocabulary_size, size
-        self.weight = tensors.array("weight", vocabulary_size, size)
+        self.vocabulary_size, self.output_size = vocabulary_size, size + given
+        self.weight = tensors.array("weight", vocabulary_size - others, size)
+        self._given = tensors.array("weight_given", vocabulary_size, given) if given else None
+        self._unknown = unknown
 
     def __call__(self, rows: Batch | Sequence[Any]) -> Batch:
-        """Rows of ids, or a batch `[B, T]` of them → vectors `[B, T, E]`.
+        """Rows of ids, or a batch `[B, T]` of them → vectors `[B, T, E + G]`.
 
         Raises:
             ValueError: an id is not in the vocabulary.
@@ -49,8 +55,11 @@ class Embedding:
         return Batch(self.step(ids.data), ids.lengths)
 
     def step(self, ids: Array) -> Array:
-        """Ids `[…]` → vectors `[…, E]`."""
-        return self.weight.take(ids, axis=0)
+        """Ids `[…]` → vectors `[…, E + G]`."""
+        if self._given is None:
+            return self.weight.take(ids, axis=0)
+        trained = np.where(ids < len(self.weight), ids, self._unknown)
+        return np.concatenate([self.weight.take(trained, axis=0), self._given.take(ids, axis=0)], axis=-1)
 
 
 class Numbers:
