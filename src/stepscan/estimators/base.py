@@ -135,7 +135,7 @@ class Estimator(Using, BaseEstimator):
     tokenizers_: dict[str, TextTokenizer] = field(init=False)
     labels_: list[Any] | None = field(init=False)  # strings, or whole numbers
     _vectors: WordVectors | None = field(init=False, default=None)
-    _given: dict[str, int] = field(init=False)  # how much of them stands beside an `Embedding`'s own; its arguments
+    _of_vectors: dict[str, int] = field(init=False)  # how much of them stands beside an `Embedding`'s own; its arguments
     history_: list[dict[str, Any]] = field(init=False)
 
     def __init_subclass__(cls, **options: Any) -> None:
@@ -236,7 +236,7 @@ class Estimator(Using, BaseEstimator):
             raise SettingsError("device 'cuda' was asked for, but PyTorch finds no GPU here; use device 'cpu'")
         devices = [torch.cuda.current_device()] if settings.device == "cuda" else []
         try:
-            self._vectors, self._given = None, {}
+            self._vectors, self._of_vectors = None, {}
             with torch.random.fork_rng(devices):
                 torch.manual_seed(settings.seed)
                 yield settings
@@ -295,7 +295,7 @@ class Estimator(Using, BaseEstimator):
             self.chosen_["embedding_size"] = vectors.size
             return tokenizers
         own, extended = tokenizers["tokenizer"], vectors.extended(tokenizers["tokenizer"])
-        self._given = {"given": vectors.size, "others": len(extended) - len(own)}
+        self._of_vectors = {"given": vectors.size, "others": len(extended) - len(own)}
         return {**tokenizers, "tokenizer": extended}
 
     @property

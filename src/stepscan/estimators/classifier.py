@@ -227,7 +227,7 @@ class Classifier(Classifying, ClassifierMixin, TransformerMixin, Estimator):
             self._in_force.unknown_probability,
             tokenizer.unknown,
             self.embedding_dropout,
-            **self._given,
+            **self._of_vectors,
         )
 
     def _longest_of(self, X: Sequence[Any]) -> int:

@@ -161,7 +161,7 @@ class Tagger(Tagging, Estimator):
             unknown=self.tokenizers_["tokenizer"].unknown,
             dropout=0.0 if own.character_size else self._input_dropout,
             symbol_dropout=self.embedding_dropout,
-            **self._given,
+            **self._of_vectors,
         )
         if not own.character_size:
             return words
