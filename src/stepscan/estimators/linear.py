@@ -16,7 +16,7 @@ from stepscan.runtime.batches import Array
 
 Loss = Callable[[Array], tuple[float, Array]]  # of scores [N, C]: the sum over examples, and its gradient
 ALPHAS = np.logspace(-2, 2, 9)
-_WORK = 3e10  # numbers that are multiplied, at most: a minute of one core
+_WORK = 1.5e10  # numbers that are multiplied, about: under a minute of one core
 _FEWEST, _MOST = 20, 100  # iterations
 _LEAVING_OUT = 2000  # examples that a penalty is chosen on
 

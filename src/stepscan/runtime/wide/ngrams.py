@@ -74,7 +74,7 @@ class NGrams:
         """The features of each text: N rows."""
         parts = [self._portion(several) for several in _portions(texts)]
         lengths = np.concatenate([np.zeros(1, np.int64), *(lengths for lengths, _, _ in parts)])
-        columns = np.concatenate([np.zeros(0, np.int64), *(columns for _, columns, _ in parts)])
+        columns = np.concatenate([np.zeros(0, np.int32), *(columns for _, columns, _ in parts)])
         values = np.concatenate([np.zeros(0, np.float32), *(values for _, _, values in parts)])
         return Rows(np.cumsum(lengths), columns, values)
 
@@ -88,7 +88,8 @@ class NGrams:
         values = (1 + np.log(counts)) * self._idf[columns]
         values *= _scale(rows * 2 + is_letter, values, len(texts))
         order = np.argsort(rows, kind="stable")
-        return np.bincount(rows, minlength=len(texts)), columns[order], values[order].astype(np.float32)
+        lengths = np.bincount(rows, minlength=len(texts))
+        return lengths, columns[order].astype(np.int32), values[order].astype(np.float32)
 
     def description(self) -> dict[str, Any]:
         """What `from_tensors` needs beside the tensors, as JSON can say it."""

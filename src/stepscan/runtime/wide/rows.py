@@ -15,7 +15,7 @@ class Rows(NamedTuple):
     """A sparse matrix `[N, F]`, row by row."""
 
     indptr: Array  # [N + 1] int64: where each row begins in the two others, and the last ends
-    columns: Array  # [nnz] int64
+    columns: Array  # [nnz] int32
     values: Array  # [nnz] float32
 
     def times(self, weight: Array) -> Array:
