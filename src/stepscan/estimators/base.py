@@ -135,7 +135,9 @@ class Estimator(Using, BaseEstimator):
     tokenizers_: dict[str, TextTokenizer] = field(init=False)
     labels_: list[Any] | None = field(init=False)  # strings, or whole numbers
     _vectors: WordVectors | None = field(init=False, default=None)
-    _of_vectors: dict[str, int] = field(init=False)  # how much of them stands beside an `Embedding`'s own; its arguments
+    _of_vectors: dict[str, int] = field(
+        init=False
+    )  # how much of them stands beside an `Embedding`'s own; its arguments
     history_: list[dict[str, Any]] = field(init=False)
 
     def __init_subclass__(cls, **options: Any) -> None:
@@ -219,6 +221,8 @@ class Estimator(Using, BaseEstimator):
         """Choose the settings that are not set, by the training data's kind and size, and say which."""
         self.chosen_ = {}
         found = chosen(Facts(self.task, kind, examples, items / max(examples, 1)), self.size)
+        if "," in self._in_force.cell:  # a cell a layer: as many layers as names
+            found.pop("layers", None)
         self.chosen_ = {n: value for n, value in found.items() if getattr(self, n, value) is None}
         if self.verbose and self.chosen_:
             Bar().note(f"chosen by the size of the data: {listed_settings(self.chosen_)}")
@@ -260,7 +264,7 @@ class Estimator(Using, BaseEstimator):
             own.cell,
             input_size,
             hidden_size,
-            layers=own.layers,
+            layers=own.layers or 1,
             bidirectional=bidirectional,
             dropout=own.dropout,
             variational=self.variational,

@@ -61,7 +61,8 @@ class Classifier(Classifying, ClassifierMixin, TransformerMixin, Estimator):
         class_weights: `none`, or `balanced`: an example's loss counts N / (C · examples of its class), so that the rare
             classes of imbalanced data are learned too (as scikit-learn's); for the decision `class`.
         wide: whether a linear model on fixed features stands beside the network (Cheng et al. 2016): TF-IDF of words
-            and letters, or convolutions of series; what each counts is chosen on the validation data.
+            and letters, or convolutions of series; what each counts is chosen on the validation data. None: where the
+            network reads in both directions, and so cannot answer piece by piece.
         epochs … device: see `Estimator`.
     """
 
@@ -81,7 +82,7 @@ class Classifier(Classifying, ClassifierMixin, TransformerMixin, Estimator):
     vocabulary_size: int = 30000
     lowercase: bool = True
     class_weights: str = "none"
-    wide: bool = True
+    wide: bool | None = None
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -171,7 +172,7 @@ class Classifier(Classifying, ClassifierMixin, TransformerMixin, Estimator):
         best = int(np.argmin([decision.nats(scores, true, labels).mean() for scores in each]))
         joined = deep = each[best]
         self.wide_ = None
-        if self.wide:
+        if self.bidirectional if self.wide is None else self.wide:
             parts = [self._fitted_wide(train) for train, _ in data.parts]
             heard = [[text for text, _ in part[:_JUDGED]] for _, part in data.parts]
             wide = np.concatenate([part.scores(texts) for part, texts in zip(parts, heard, strict=True)])
