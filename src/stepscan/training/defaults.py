@@ -14,7 +14,7 @@ CROSS_VALIDATED = 400  # examples below which a tenth of them says too little, a
 # Examples (of one text, symbols) below which the last tenth is worth the time of training once more.
 REFITTED = {"classify": 5000, "tag": 2000, "generate": 200_000, "translate": 2000}
 FOLDS = 4
-# Floating-point operations that a training has at most: at 60 GF/s some four minutes, of text that is written seventeen.
+# Floating-point operations that a training has at most: at 60 GF/s four minutes, of text that is written seventeen.
 _WORK = {"classify": 15e12, "tag": 15e12, "generate": 60e12, "translate": 60e12}
 _UPDATES = 8000  # and updates
 _FOLD_WORK, _FOLD_UPDATES = 2e12, 200  # and in each fold of a cross-validation
