@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from stepscan.combinators.stack import Stack
 from stepscan.contract import Recurrence, check_layers
 from stepscan.errors import nearest
-from stepscan.kernels.torch_ops import Linear, attend, attends_natively, softmax, tanh
+from stepscan.kernels.pointwise import Linear, attend, attends_natively, softmax, tanh
 from stepscan.registry import register
 from stepscan.sequences import Sequences
 from stepscan.state import State

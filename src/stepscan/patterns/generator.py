@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from stepscan.contract import Recurrence, check_layers
 from stepscan.errors import nearest
 from stepscan.fields import check_probability
-from stepscan.kernels.torch_ops import Linear, linear
+from stepscan.kernels.pointwise import Linear, linear
 from stepscan.noise import dropout
 from stepscan.patterns.embedding import Embedding
 from stepscan.patterns.loss import Loss, cross_entropy
