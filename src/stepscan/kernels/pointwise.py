@@ -79,14 +79,14 @@ def softmax(scores: Tensor) -> Tensor:
 
 
 def attends_natively(*data: Tensor) -> bool:
-    """Whether `attend` can take these tensors: no gradient is asked for, and they suit the kernels."""
-    return not torch.is_grad_enabled() and all(plain(tensor, tensor) for tensor in data)
+    """Whether `attend` can take these tensors."""
+    return all(plain(tensor, tensor) for tensor in data)
 
 
 def attend(
     queries: Tensor, keys: Tensor, memory: Tensor, length: Tensor, score: Tensor | None
 ) -> tuple[Tensor, Tensor]:
-    """Additive attention (Bahdanau et al. 2015), or by products (Luong et al. 2015), forward only.
+    """Additive attention (Bahdanau et al. 2015), or by products (Luong et al. 2015); `learning.Attend` has gradients.
 
     Args:
         queries: `[B, T, A]`, keys `[B, S, A]`, memory `[B, S, M]`, length `[B]` of the memory, score: A numbers v, or
