@@ -176,6 +176,21 @@ NB_MODULE(_native, m) {
     attend(at(query), at(keys), at(memory), at<const int64_t>(length), at(score), batch, queries, items, width, memory_width, at(context), at(weights), threads);
   });
 
+  // addresses: query, keys, memory, length, score, weights, dcontext, dweights; sizes: batch, queries, items, width, memory's width
+  m.def("attend_back", [](const std::vector<Address>& a, const std::vector<long>& size, const std::vector<Address>& to, int threads) {
+    nb::gil_scoped_release release;
+    attend_back({at(a[0]), at(a[1]), at(a[2]), at<const int64_t>(a[3]), at(a[4]), at(a[5]), at(a[6]), at(a[7]), size[1], size[2], size[3],
+                 size[4], at(to[0]), at(to[1]), at(to[2]), at(to[3]), at(to[4])}, size[0], threads);
+  });
+  m.def("cross_entropy", [](Address scores, Address target, long rows, long size, float smoothing, Address rest, Address sum, int threads) {
+    nb::gil_scoped_release release;
+    return cross_entropy(at(scores), at<const int64_t>(target), rows, size, smoothing, at(rest), at(sum), threads);
+  });
+  m.def("dropout", [](Address x, long size, uint64_t seed, double p, Address y, int threads) {
+    nb::gil_scoped_release release;
+    dropout(at(x), size, seed, p, at(y), threads);
+  });
+
   // Layers that answer: a tree, made from its leaves up.
   nb::class_<Layer>(m, "Layer")
       .def_ro("input_size", &Layer::input).def_ro("output_size", &Layer::output).def_ro("state_size", &Layer::state)

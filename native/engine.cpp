@@ -271,6 +271,31 @@ void attend(const float* query, const float* keys, const float* memory, const in
   });
 }
 
+void attend_back(const AttendBack& given, long batch, int threads) {
+  on_items(batch * given.queries * given.items * given.width < 10000 ? 1 : threads, batch,
+           [&](long i) { kernels().attend_back(given, i, i + 1); });
+}
+bool cross_entropy(float* scores, const int64_t* target, long rows, long size, float smoothing, float* rest, float* sum, int threads) {
+  for (long r = 0; r < rows; r++)
+    if (target[r] < 0 || target[r] >= size) return false;
+  const long piece = 16, pieces = (rows + piece - 1) / piece;
+  on_items(rows * size < 20000 ? 1 : threads, pieces, [&](long i) {
+    kernels().cross_entropy(scores, target, i * piece, std::min(rows, (i + 1) * piece), size, smoothing, rest, sum);
+  });
+  return true;
+}
+void dropout(const float* x, long size, uint64_t seed, double p, float* y, int threads) {
+  const long piece = 4096, pieces = (size + piece - 1) / piece;
+  const uint32_t least = (uint32_t)std::min(p * 4294967296.0 + 0.5, 4294967295.0);
+  const float scale = (float)(1 / (1 - p));
+  on_items(size < 50000 ? 1 : threads, pieces, [&](long i) {
+    uint64_t own = seed + (uint64_t)i * 0x9e3779b97f4a7c15u;  // splitmix64 (Steele et al. 2014)
+    own = (own ^ (own >> 30)) * 0xbf58476d1ce4e5b9u;
+    own = (own ^ (own >> 27)) * 0x94d049bb133111ebu;
+    kernels().dropout(x + i * piece, std::min(piece, size - i * piece), own ^ (own >> 31), least, scale, y + i * piece);
+  });
+}
+
 double peak_flops(int threads) {
   std::vector<double> done(MOST_THREADS, 0);
   auto started = std::chrono::steady_clock::now();

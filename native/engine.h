@@ -72,6 +72,10 @@ void tanh(const float* x, long size, float* y, int threads);
 void softmax(const float* x, long rows, long size, float* y, int threads);
 void attend(const float* query, const float* keys, const float* memory, const int64_t* length, const float* score, long batch,
             long queries, long items, long width, long memory_width, float* context, float* weights, int threads);
+void attend_back(const AttendBack& given, long batch, int threads);
+bool cross_entropy(float* scores, const int64_t* target, long rows, long size, float smoothing, float* rest, float* sum,
+                   int threads);  // false, and nothing is done, where a target is none of 0 … size − 1
+void dropout(const float* x, long size, uint64_t seed, double p, float* y, int threads);
 
 double peak_flops(int threads);           // floating-point operations a second
 double barrier_seconds(int threads);      // one wait of all for all

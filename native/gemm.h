@@ -12,9 +12,49 @@ constexpr int WIDEST = 4;  // vectors in a panel
 constexpr int TALLEST = 8;
 constexpr int TILE_FLOATS = TALLEST * WIDEST * LANES;
 
-// Rows that fit into the registers beside `width` vectors of B and one of A.
+// Rows that fit into the registers beside the vectors of B that are computed at a time and one of A.
 constexpr int tallest(int width) {
-  return REGISTERS >= 32 ? (width == 4 ? 6 : 8) : (width == 4 ? 3 : width == 3 ? 4 : width == 2 ? 6 : 8);
+  return width == 4 ? 6 : REGISTERS >= 32 ? 8 : width == 3 ? 4 : width == 2 ? 6 : 8;
+}
+// Vectors of a panel that are computed at a time: where all of them would not fit, half, beside which twice the rows do, so
+// that each number of B that is fetched serves as often as each of A.
+constexpr int together(int rows, int width) { return rows * width + width + 1 <= REGISTERS ? width : width / 2; }
+
+// P vectors of a panel's N; see `tile`.
+template <int M, int N, int P, class W>
+INLINE void part_of_tile(const float* const* rows, long chunks, long chunk, long jump, const W* B, const float* start, float* out,
+                         const W* ahead) {
+  Vec sum[M][P];
+  const float* row[M];
+#pragma GCC unroll 8
+  for (int m = 0; m < M; m++) {
+    row[m] = rows[m];
+#pragma GCC unroll 4
+    for (int n = 0; n < P; n++) sum[m][n] = start ? load(start + n * LANES) : zero();
+  }
+  for (long c = 0; c < chunks; c++) {
+    for (long k = 0; k < chunk; k++, B += N * LANES, ahead += LANES) {
+      Vec b[P];
+      __builtin_prefetch(ahead, 0, 2);
+#pragma GCC unroll 4
+      for (int n = 0; n < P; n++) {
+        b[n] = load(B + n * LANES);
+        if (M > 1) KEEP(b[n]);
+      }
+#pragma GCC unroll 8
+      for (int m = 0; m < M; m++) {
+        Vec a = set1(row[m][k]);
+#pragma GCC unroll 4
+        for (int n = 0; n < P; n++) sum[m][n] = fma(a, b[n], sum[m][n]);
+      }
+    }
+#pragma GCC unroll 8
+    for (int m = 0; m < M; m++) row[m] += jump;
+  }
+#pragma GCC unroll 8
+  for (int m = 0; m < M; m++)
+#pragma GCC unroll 4
+    for (int n = 0; n < P; n++) store(out + (m * N + n) * LANES, sum[m][n]);
 }
 
 // out[m][n] = start[n] + Σ_k rows[m][k] · B[k][n]. K runs over `chunks` pieces of `chunk` numbers, `jump` apart in rows.
@@ -24,50 +64,23 @@ constexpr int tallest(int width) {
 template <int M, int N, class W>
 static void tile(const float* const* rows, long chunks, long chunk, long jump, const W* B, const float* start, float* out,
                  const W* ahead) {
-  Vec sum[M][N];
-  const float* row[M];
-#pragma GCC unroll 8
-  for (int m = 0; m < M; m++) {
-    row[m] = rows[m];
-#pragma GCC unroll 4
-    for (int n = 0; n < N; n++) sum[m][n] = start ? load(start + n * LANES) : zero();
-  }
-  for (long c = 0; c < chunks; c++) {
-    for (long k = 0; k < chunk; k++, B += N * LANES, ahead += LANES) {
-      Vec b[N];
-      __builtin_prefetch(ahead, 0, 2);
-#pragma GCC unroll 4
-      for (int n = 0; n < N; n++) {
-        b[n] = load(B + n * LANES);
-        if (M > 1) KEEP(b[n]);
-      }
-#pragma GCC unroll 8
-      for (int m = 0; m < M; m++) {
-        Vec a = set1(row[m][k]);
-#pragma GCC unroll 4
-        for (int n = 0; n < N; n++) sum[m][n] = fma(a, b[n], sum[m][n]);
-      }
-    }
-#pragma GCC unroll 8
-    for (int m = 0; m < M; m++) row[m] += jump;
-  }
-#pragma GCC unroll 8
-  for (int m = 0; m < M; m++)
-#pragma GCC unroll 4
-    for (int n = 0; n < N; n++) store(out + (m * N + n) * LANES, sum[m][n]);
+  constexpr int P = together(M, N);
+#pragma GCC unroll 2
+  for (int first = 0; first < N; first += P)
+    part_of_tile<M, N, P>(rows, chunks, chunk, jump, B + first * LANES, start ? start + first * LANES : nullptr, out + first * LANES,
+                          first ? B : ahead);
 }
 
-// C[m][n] += Σ_k A[k][m] · B[k][n]: the gradient of weights. A row k is `lda` after row k − 1; B [K][N][LANES]; C rows are
-// `ldc` apart, and only `columns` of their numbers are touched.
-template <int M, int N>
-static void outer(const float* A, long lda, long K, const float* B, float* C, long ldc, int columns) {
-  Vec sum[M][N];
+// P vectors of B's N; see `outer`.
+template <int M, int N, int P>
+INLINE void part_of_outer(const float* A, long lda, long K, const float* B, float* C, long ldc, int columns) {
+  Vec sum[M][P];
   for (int m = 0; m < M; m++)
-    for (int n = 0; n < N; n++) sum[m][n] = zero();
+    for (int n = 0; n < P; n++) sum[m][n] = zero();
   for (long k = 0; k < K; k++, A += lda, B += N * LANES) {
-    Vec b[N];
+    Vec b[P];
 #pragma GCC unroll 4
-    for (int n = 0; n < N; n++) {
+    for (int n = 0; n < P; n++) {
       b[n] = load(B + n * LANES);
       if (M > 1) KEEP(b[n]);
     }
@@ -75,18 +88,28 @@ static void outer(const float* A, long lda, long K, const float* B, float* C, lo
     for (int m = 0; m < M; m++) {
       Vec a = set1(A[m]);
 #pragma GCC unroll 4
-      for (int n = 0; n < N; n++) sum[m][n] = fma(a, b[n], sum[m][n]);
+      for (int n = 0; n < P; n++) sum[m][n] = fma(a, b[n], sum[m][n]);
     }
   }
 #pragma GCC unroll 8
   for (int m = 0; m < M; m++)
 #pragma GCC unroll 4
-    for (int n = 0; n < N; n++) {
+    for (int n = 0; n < P; n++) {
       float* c = C + m * ldc + n * LANES;
       int left = columns - n * LANES;
       if (left >= LANES) store(c, load(c) + sum[m][n]);
       else if (left > 0) store_part(c, left, load_part(c, left) + sum[m][n]);
     }
+}
+
+// C[m][n] += Σ_k A[k][m] · B[k][n]: the gradient of weights. A row k is `lda` after row k − 1; B [K][N][LANES]; C rows are
+// `ldc` apart, and only `columns` of their numbers are touched.
+template <int M, int N>
+static void outer(const float* A, long lda, long K, const float* B, float* C, long ldc, int columns) {
+  constexpr int P = together(M, N);
+#pragma GCC unroll 2
+  for (int first = 0; first < N; first += P)
+    part_of_outer<M, N, P>(A, lda, K, B + first * LANES, C + first * LANES, ldc, columns - first * LANES);
 }
 
 template <class W>

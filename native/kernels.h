@@ -90,6 +90,17 @@ struct Rows {
   bool multiplied;        // x holds input products already, as `products` makes them
 };
 
+// Attention on the way back. Gradients of the context and of the weights come in; the latter may be null, and so may the score.
+struct AttendBack {
+  const float *query, *keys, *memory;  // [B, queries, width], [B, items, width], [B, items, memory_width]
+  const int64_t* length;               // [B]
+  const float *score, *weights;        // [width]; [B, queries, items]
+  const float *dcontext, *dweights;    // [B, queries, memory_width]; as the weights
+  long queries, items, width, memory_width;
+  float *dquery, *dkeys, *dmemory, *dscore;  // the last [B, width]: each row's share
+  float* spare;                              // [B, items]
+};
+
 // One cell on one instruction set.
 struct CellKernels {
   const char* name;
@@ -130,6 +141,10 @@ struct Kernels {
   void (*attend)(const float* query, const float* keys, const float* memory, const int64_t* length, const float* score,
                  long from, long to, long queries, long items, long width, long memory_width, float* context,
                  float* weights);
+  void (*attend_back)(const AttendBack& a, long from, long to);  // batch rows `from … to`
+  // scores [rows, size] become the gradient of their loss, which is Σ rest + log(sum)
+  void (*cross_entropy)(float* scores, const int64_t* target, long from, long to, long size, float smoothing, float* rest, float* sum);
+  void (*dropout)(const float* x, long size, uint64_t seed, uint32_t least, float scale, float* y);  // one piece
   double (*peak)(long rounds);  // multiply-adds in registers: flops done
 };
 

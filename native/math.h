@@ -36,5 +36,13 @@ INLINE Vec tanh(Vec x) {
   return with_sign(less_one / (less_one + set1(2.f)), x);
 }
 
+INLINE float sum_of(Vec v) {
+  alignas(64) float lane[LANES];
+  store(lane, v);
+  float sum = 0;
+  for (int i = 0; i < LANES; i++) sum += lane[i];
+  return sum;
+}
+
 }  // namespace ISA
 }  // namespace stepscan

@@ -4,6 +4,7 @@
 #include "cells/gru.h"
 #include "cells/layer_norm_lstm.h"
 #include "cells/lstm.h"
+#include "training.h"
 
 namespace stepscan {
 namespace ISA {
@@ -51,13 +52,6 @@ void linear(const Matrix* weights, Places x, long from, long to, long outputs, P
 
 // --------------------------------------------------------------------------------------------------------- elementwise
 
-float sum_of(Vec v) {
-  alignas(64) float lane[LANES];
-  store(lane, v);
-  float sum = 0;
-  for (int i = 0; i < LANES; i++) sum += lane[i];
-  return sum;
-}
 // y = (x − mean) / √(variance + 10⁻⁵) · gain + bias, row by row (Ba et al. 2016)
 void layer_norm(const float* x, long from, long to, long size, const float* gain, const float* bias, float* y) {
   for (long r = from; r < to; r++) {
@@ -200,7 +194,7 @@ constexpr const CellKernels* CELLS[] = {&ELMAN_TANH, &ELMAN_RELU, &LSTM_KERNELS,
 #define STRING(x) STRING_(x)
 extern const Kernels KERNELS;
 constexpr Kernels KERNELS = {STRING(ISA), LANES,   CELLS,  sizeof CELLS / sizeof *CELLS, linear_floats, linear_pack,
-                         linear,      layer_norm, tanh_of, chances, softmax, attend, peak};
+                         linear,      layer_norm, tanh_of, chances, softmax, attend, attend_back, cross_entropy, dropout, peak};
 
 }  // namespace ISA
 }  // namespace stepscan

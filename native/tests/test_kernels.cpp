@@ -87,6 +87,40 @@ static void around() {
     }
 }
 
+static void learning() {
+  for (long width : {1, 16, 17})
+    for (long items : {1, 5})
+      for (bool additive : {false, true}) {
+        long B = 3, T = 2, M = width + 1;
+        Guarded<int64_t> length(B);
+        length.get()[0] = items, length.get()[1] = 0, length.get()[2] = 1;
+        Floats q(B * T * width, 1), k(B * items * width, 1), m(B * items * M, 1), v(width, 1), weights(B * T * items, 1),
+            dcontext(B * T * M, 1), dq(B * T * width, 1), dk(B * items * width, 1), dm(B * items * M, 1), dv(B * width, 1), spare(B * items);
+        attend_back({q.get(), k.get(), m.get(), length.get(), additive ? v.get() : nullptr, weights.get(), dcontext.get(), weights.get(),
+                     T, items, width, M, dq.get(), dk.get(), dm.get(), additive ? dv.get() : nullptr, spare.get()}, B, 2);
+        for (long i = 0; i < items * M; i++) CHECK(dm.get()[items * M + i] == 0, "gradient of nothing");
+      }
+  for (long rows : {0, 1, 40})
+    for (long size : {1, 16, 1001}) {
+      Guarded<int64_t> target(rows);
+      for (long r = 0; r < rows; r++) target.get()[r] = (r * 7) % size;
+      Floats x(rows * size, 1), rest(rows), sum(rows);
+      CHECK(cross_entropy(x.get(), target.get(), rows, size, 0.1f, rest.get(), sum.get(), 2), "targets are right");
+      for (long r = 0; r < rows; r++) {
+        double total = 0;
+        for (long i = 0; i < size; i++) total += x.get()[r * size + i];
+        CHECK(std::fabs(total) < 1e-4, "a gradient of scores sums to zero");
+      }
+      if (rows) target.get()[rows - 1] = size;
+      CHECK(!rows || !cross_entropy(x.get(), target.get(), rows, size, 0, rest.get(), sum.get(), 2), "a target past the end");
+    }
+  for (long size : {0, 1, 4097, 60000}) {
+    Floats x(size, 1), one(size), two(size);
+    dropout(x.get(), size, 7, 0.5, one.get(), 1), dropout(x.get(), size, 7, 0.5, two.get(), 3);
+    CHECK(one == two, "dropout of %ld numbers: threads give other bits", size);
+  }
+}
+
 static void callers() {
   Run expected(CELLS[2], 17, 250, {9, 3, 0, 7}, 9, 1, 2);
   std::vector<std::thread> threads;
@@ -103,7 +137,7 @@ static void callers() {
 int main() {
   for (const std::string& isa : instruction_sets()) {
     use_instruction_set(isa);
-    cells(), around(), callers();
+    cells(), around(), learning(), callers();
     std::printf("%s: %d failures\n", isa.c_str(), failures);
   }
   return failures != 0;

@@ -1,5 +1,6 @@
 """`stepscan`, and `python -m stepscan`: an interrupt ends it in words, in the first moments too."""
 
+import signal
 import sys
 
 
@@ -8,7 +9,11 @@ def main() -> None:
     try:
         from stepscan.cli import main as run
 
-        run()
+        try:
+            run()
+        finally:  # all is said: a signal more must not spoil the exit code or the last line while Python ends
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, signal.SIG_IGN)
     except KeyboardInterrupt:
         sys.stderr.write("interrupted\n")
         sys.exit(130)

@@ -6,16 +6,16 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-__all__ = ["dropout"]
+from stepscan.kernels.learning import Dropout
+from stepscan.kernels.tensors import plain
 
-_STEPS = 1 << 16  # a mask takes 16 random bits a number
+__all__ = ["dropout"]
 
 
 def dropout(x: Tensor, p: float, training: bool = True) -> Tensor:
     """`x` with each number zero with probability `p` in training, the others 1/(1−p) as large (Srivastava et al. 2014).
 
-    On a CPU, where PyTorch draws its random numbers one by one on one thread, four numbers share 64 random bits: the
-    share of zeros is `p` to within 2⁻¹⁷.
+    On a CPU, where PyTorch draws its random numbers one by one on one thread, the kernels make them out of one draw.
 
     Args:
         x: floating point, any shape.
@@ -23,9 +23,7 @@ def dropout(x: Tensor, p: float, training: bool = True) -> Tensor:
     """
     if not training or not p:
         return x
-    if not x.is_cpu or torch.compiler.is_compiling() or p * _STEPS < 8:
+    if not plain(x, x):
         return F.dropout(x, p)
-    dropped = min(round(p * _STEPS), _STEPS - 1)
-    drawn = torch.empty(-(-x.numel() // 4), dtype=torch.int64).random_(-(2**63), None)
-    kept = drawn.view(torch.int16)[: x.numel()].view(x.shape) >= dropped - _STEPS // 2
-    return x * kept.to(x.dtype).mul_(1 / (1 - p))
+    seed = int(torch.empty((), dtype=torch.int64).random_())
+    return Dropout.apply(x, seed, p)

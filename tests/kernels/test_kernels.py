@@ -13,7 +13,7 @@ from torch import Tensor
 
 import stepscan as ss
 from stepscan.cells.cell import Cell
-from stepscan.kernels import native, torch_ops
+from stepscan.kernels import native, pointwise
 from stepscan.patterns.attention import AdditiveAttention
 from stepscan.state import leaves, map_state, select
 
@@ -144,7 +144,7 @@ def test_bidirectional_is_two_cells(isa: str, make: Make, hidden_size: int) -> N
 
 def test_linear_and_attention_have_the_same_bits_alone(isa: str) -> None:
     torch.manual_seed(0)
-    linear, x = torch_ops.Linear(37, 70), torch.randn(23, 5, 37)
+    linear, x = pointwise.Linear(37, 70), torch.randn(23, 5, 37)
     attention = AdditiveAttention(20, 12, 8)
     memory, length, queries = torch.randn(6, 9, 12), torch.tensor([9, 1, 0, 4, 9, 3]), torch.randn(6, 4, 20)
     with torch.no_grad():

@@ -12,7 +12,8 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_
 from stepscan import kernels
 from stepscan.cells.initialisation import Initialisation
 from stepscan.contract import Recurrence
-from stepscan.kernels import torch_ops
+from stepscan.kernels import scans
+from stepscan.kernels.tensors import transformed
 from stepscan.sequences import Sequences
 from stepscan.state import State
 
@@ -63,11 +64,11 @@ class Cell(Recurrence):
         self.check_shape(inputs)
         if state is None:
             state = self.start(inputs)
-        if torch_ops.suits(self, inputs.data):
-            outputs, (final,) = torch_ops.scan(inputs, [torch_ops.Direction(self, False, state)])
+        if scans.suits(self, inputs.data):
+            outputs, (final,) = scans.scan(inputs, [scans.Direction(self, False, state)])
             return inputs.replace(outputs, zeroed=True), final
         inputs = inputs.zeroed()
-        if inputs.is_all_empty or kernels.forced() == "reference" or torch_ops.transformed():
+        if inputs.is_all_empty or kernels.forced() == "reference" or transformed():
             return super().scan(inputs, state)
         return self.fused_scan(inputs, state)
 
@@ -78,11 +79,11 @@ class Cell(Recurrence):
     def runs_natively(self, inputs: Sequences) -> bool:
         """Whether the native kernels can take this cell as it is: no hook waits to see it called."""
         hooks = (self._forward_hooks, self._forward_pre_hooks, self._backward_hooks, self._backward_pre_hooks)
-        return torch_ops.suits(self, inputs.data) and not any(hooks)
+        return scans.suits(self, inputs.data) and not any(hooks)
 
     def step(self, x: Tensor, state: Any) -> tuple[Tensor, State]:
-        if torch_ops.suits(self, x):
-            return torch_ops.step(self, x, state)
+        if scans.suits(self, x):
+            return scans.step(self, x, state)
         return self.equations(x, state)
 
     def equations(self, x: Tensor, state: Any) -> tuple[Tensor, State]:

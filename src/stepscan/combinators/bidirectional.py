@@ -9,7 +9,7 @@ from torch import Tensor
 
 from stepscan.cells.cell import Cell
 from stepscan.contract import Layer, check_layers
-from stepscan.kernels import torch_ops
+from stepscan.kernels import scans
 from stepscan.registry import register
 from stepscan.sequences import Sequences
 from stepscan.state import State
@@ -56,10 +56,10 @@ class Bidirectional(Layer):
         """Both directions at once, on a thread each where there are two; the kernel itself reads from right to left."""
         self.check_shape(inputs)
         directions = [
-            torch_ops.Direction(layer, reverse, cast(Cell, layer).start(inputs) if state is None else state)
+            scans.Direction(layer, reverse, cast(Cell, layer).start(inputs) if state is None else state)
             for layer, reverse, state in ((self.forward_layer, False, ahead), (self.backward_layer, True, back))
         ]
-        outputs, finals = torch_ops.scan(inputs, directions)
+        outputs, finals = scans.scan(inputs, directions)
         return inputs.replace(outputs, zeroed=True), BidirectionalState(*finals)
 
     def readout(self, state: BidirectionalState) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from stepscan.contract import Pointwise
-from stepscan.kernels import torch_ops
+from stepscan.kernels import pointwise
 from stepscan.registry import register
 from stepscan.state import State
 
@@ -21,7 +21,7 @@ class LayerNorm(Pointwise):
     def __init__(self, size: int) -> None:
         super().__init__()
         self.input_size = self.output_size = size
-        self.norm = torch_ops.LayerNorm(size)
+        self.norm = pointwise.LayerNorm(size)
 
     def transform(self, x: Tensor, state: State | None = None) -> Tensor:
         return self.norm(x)

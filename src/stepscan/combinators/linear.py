@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from stepscan.contract import Pointwise
-from stepscan.kernels import torch_ops
+from stepscan.kernels import pointwise
 from stepscan.registry import register
 from stepscan.state import State
 
@@ -22,7 +22,7 @@ class Linear(Pointwise):
     def __init__(self, input_size: int, output_size: int) -> None:
         super().__init__()
         self.input_size, self.output_size = input_size, output_size
-        self.projection = torch_ops.Linear(input_size, output_size)
+        self.projection = pointwise.Linear(input_size, output_size)
 
     def transform(self, x: Tensor, state: State | None = None) -> Tensor:
         return self.projection(x)

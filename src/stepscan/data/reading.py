@@ -116,16 +116,19 @@ def read_examples(
     return first, second
 
 
+def _table(reading: Reading) -> dict[str, Any]:
+    """What every reader of texts is told about the table that they may stand in."""
+    return {name: getattr(reading, name) for name in _TABLE}
+
+
 def _labelled_texts(files: Files, reading: Reading) -> Sequence[tuple[Any, Any]]:
     return read_labelled(
         files[0],
-        format=reading.format,
         text_column=reading.text_column,
         label_column=reading.label_column,
         decision=reading.decision,
         bad_lines=reading.bad_lines,
-        delimiter=reading.delimiter,
-        header=reading.header,
+        **_table(reading),
     )
 
 
@@ -161,12 +164,10 @@ def _tagged_series(files: Files, reading: Reading) -> Sequence[tuple[Any, Any]]:
 def _pairs(files: Files, reading: Reading) -> Sequence[tuple[Any, Any]]:
     return read_parallel(
         files,
-        format=reading.format,
         source_column=reading.source_column,
         target_column=reading.target_column,
         bad_lines=reading.bad_lines,
-        delimiter=reading.delimiter,
-        header=reading.header,
+        **_table(reading),
     )
 
 
@@ -209,14 +210,7 @@ def _doubts(text: str) -> str:
 
 def _read_column(path: str | Path, reading: Reading) -> list[str]:
     try:
-        texts = read_texts(
-            path,
-            format=reading.format,
-            text_column=reading.text_column,
-            bad_lines=reading.bad_lines,
-            delimiter=reading.delimiter,
-            header=reading.header,
-        )
+        texts = read_texts(path, text_column=reading.text_column, bad_lines=reading.bad_lines, **_table(reading))
     except DataError as error:
         hint = (
             "For a series of numbers add --format numbers; to learn the file's characters as they are, --format lines."
@@ -294,11 +288,10 @@ def stream_inputs(task: str, numeric: bool, file: str | Path, reading: Reading) 
     _check_no_times(file, reading)
     if task == "tag":
         return named_sentences(stream_sentences(file, format=reading.format, token_column=reading.token_column))
-    how: dict[str, Any] = {"format": reading.format, "delimiter": reading.delimiter, "header": reading.header}
     if task == "translate":
         column = reading.source_column if reading.source_column is not None else reading.text_column
-        return named_texts(stream_sources(file, source_column=column, **how))
-    return named_texts(stream_texts(file, text_column=reading.text_column, **how))
+        return named_texts(stream_sources(file, source_column=column, **_table(reading)))
+    return named_texts(stream_texts(file, text_column=reading.text_column, **_table(reading)))
 
 
 def named_texts(texts: Iterable[str]) -> Iterator[tuple[dict[str, Any], str]]:

@@ -12,10 +12,11 @@ Formats, by the file's name (before any `.gz`) or by `format`:
 
 from __future__ import annotations
 
+import functools
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple, ParamSpec, TypeVar
 
 from stepscan.data import arrays, number_tables, ts_files
 from stepscan.data.arrow import is_arrow
@@ -28,6 +29,9 @@ from stepscan.data.times import Times
 from stepscan.errors import DataError, SettingsError, nearest
 
 logger = logging.getLogger(__name__)
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
 
 SERIES_FORMATS = ("ts", "npy", "ucr", "numbers")
 _SUFFIXES = {".ts": "ts", ".npy": "npy"}
@@ -54,20 +58,6 @@ def series_format(path: str | Path, format: str | None = None) -> str | None:
     if format is not None:
         return format if format in SERIES_FORMATS else None
     return None if is_arrow(path) else choose_format(path, None, _SUFFIXES, otherwise="") or None
-
-
-def read_labelled_series(
-    path: str | Path,
-    *,
-    format: str | None = None,
-    label_column: str | int | None = None,
-    labelled: bool = True,
-    times: TimeReading = AS_IT_IS,
-    decision: str | None = None,
-) -> list[LabelledSeries]:
-    """Series with one label each; see `stream_labelled_series`."""
-    how: dict[str, Any] = {"format": format, "label_column": label_column, "labelled": labelled}
-    return list(stream_labelled_series(path, **how, times=times, decision=decision))
 
 
 def stream_labelled_series(
@@ -110,19 +100,6 @@ def stream_labelled_series(
     return (LabelledSeries(*pair) for pair in number_tables.labelled_rows(path, label_column, labelled, times))
 
 
-def read_tagged_series(
-    path: str | Path,
-    *,
-    format: str | None = None,
-    label_column: str | int | None = None,
-    labelled: bool = True,
-    times: TimeReading = AS_IT_IS,
-) -> list[TaggedSeries]:
-    """Series with a label at every step; see `stream_tagged_series`."""
-    read = stream_tagged_series(path, format=format, label_column=label_column, labelled=labelled, times=times)
-    return list(read)
-
-
 def stream_tagged_series(
     path: str | Path,
     *,
@@ -142,6 +119,20 @@ def stream_tagged_series(
         refuse_times(kind, times)
         return (TaggedSeries(*pair) for pair in arrays.tagged_arrays(path, labelled))
     raise SettingsError(f"Format {kind!r} has one label a series, not one a step; use 'numbers' or 'npy'.")
+
+
+def _listed(stream: Callable[_P, Iterator[_T]]) -> Callable[_P, list[_T]]:
+    """The same reader, of all series at once."""
+
+    @functools.wraps(stream)
+    def read(*args: _P.args, **options: _P.kwargs) -> list[_T]:
+        return list(stream(*args, **options))
+
+    return read
+
+
+read_labelled_series = _listed(stream_labelled_series)
+read_tagged_series = _listed(stream_tagged_series)
 
 
 class Histories(list[Values]):

@@ -14,7 +14,7 @@ import torch
 
 from stepscan.data.batching import pad, pad_numbers
 from stepscan.decoding.transitions import Allowed
-from stepscan.kernels.torch_ops import softmax
+from stepscan.kernels.pointwise import softmax
 from stepscan.patterns import embedding
 from stepscan.patterns.attention import looks
 from stepscan.patterns.numbers import Numbers

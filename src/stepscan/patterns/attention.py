@@ -10,11 +10,13 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from stepscan.combinators.stack import Stack
 from stepscan.contract import Recurrence, check_layers
 from stepscan.errors import nearest
-from stepscan.kernels.torch_ops import Linear, attend, attends_natively, softmax, tanh
+from stepscan.kernels.learning import Attend
+from stepscan.kernels.pointwise import Linear, attend, attends_natively, softmax, tanh
 from stepscan.registry import register
 from stepscan.sequences import Sequences
 from stepscan.state import State
@@ -46,12 +48,7 @@ class AdditiveAttention(nn.Module):
     def forward(self, queries: Tensor, keys: Tensor, memory: Tensor, length: Tensor) -> tuple[Tensor, Tensor]:
         """Queries `[B, T, Q]`, keys `of_memory(memory)` `[B, S, A]`, memory `[B, S, M]`, length `[B]`
         → contexts `[B, T, M]` and weights `[B, T, S]`."""
-        if attends_natively(self.score.weight, queries, keys, memory):
-            return attend(self.of_query(queries), keys, memory, length, self.score.weight)
-        hidden = torch.tanh(self.of_query(queries)[:, :, None] + keys[:, None])
-        mask = torch.arange(memory.shape[1], device=memory.device) < length[:, None]
-        weights = masked_softmax(self.score(hidden)[..., 0], mask[:, None])
-        return weights @ memory, weights
+        return _look_up(self.of_query(queries), keys, memory, length, self.score.weight)
 
 
 class ProductAttention(nn.Module):
@@ -77,11 +74,29 @@ class ProductAttention(nn.Module):
 
     def forward(self, queries: Tensor, keys: Tensor, memory: Tensor, length: Tensor) -> tuple[Tensor, Tensor]:
         """As `AdditiveAttention`; keys `of_memory(memory)` `[B, S, Q]`."""
-        if attends_natively(queries, keys, memory):
-            return attend(queries, keys, memory, length, None)
-        mask = torch.arange(memory.shape[1], device=memory.device) < length[:, None]
-        weights = masked_softmax(queries @ keys.transpose(1, 2), mask[:, None])
-        return weights @ memory, weights
+        return _look_up(queries, keys, memory, length, None)
+
+
+def _look_up(
+    queries: Tensor, keys: Tensor, memory: Tensor, length: Tensor, score: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """As `attend`, wherever the tensors lie."""
+    if not attends_natively(queries, keys, memory, *([] if score is None else [score])):
+        return _equations(queries, keys, memory, length, score)
+    given = (queries, keys, memory, length, score)
+    return Attend.apply(_equations, *given) if torch.is_grad_enabled() else attend(*given)
+
+
+def _equations(
+    queries: Tensor, keys: Tensor, memory: Tensor, length: Tensor, score: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    if score is None:
+        scores = queries @ keys.transpose(1, 2)
+    else:
+        scores = F.linear(torch.tanh(queries[:, :, None] + keys[:, None]), score)[..., 0]
+    mask = torch.arange(memory.shape[1], device=memory.device) < length[:, None]
+    weights = masked_softmax(scores, mask[:, None])
+    return weights @ memory, weights
 
 
 def _attention(kind: str, query_size: int, memory_size: int, size: int) -> AdditiveAttention | ProductAttention:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from stepscan.contract import Layer
-from stepscan.kernels.torch_ops import Linear
+from stepscan.kernels.pointwise import Linear
 from stepscan.patterns.attention import attend_to, attentive_parts, looks
 from stepscan.patterns.embedding import Embedding
 from stepscan.patterns.generator import Generator

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from stepscan.cells.transformer import heads_for
 from stepscan.fields import check_probability
-from stepscan.kernels.torch_ops import LayerNorm, Linear
+from stepscan.kernels.pointwise import LayerNorm, Linear
 from stepscan.noise import dropout
 from stepscan.patterns.attention import Attentive, masked_softmax
 from stepscan.registry import register

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from stepscan.contract import Layer, check_layers
 from stepscan.errors import nearest
 from stepscan.fields import check_probability
-from stepscan.kernels.torch_ops import Linear, Tanh
+from stepscan.kernels.pointwise import Linear, Tanh
 from stepscan.noise import dropout
 from stepscan.patterns.attention import masked_softmax
 from stepscan.patterns.loss import Loss, cross_entropy

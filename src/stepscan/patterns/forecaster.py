@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from stepscan.contract import Recurrence, check_layers
 from stepscan.errors import nearest
 from stepscan.fields import check_probability
-from stepscan.kernels.torch_ops import Linear
+from stepscan.kernels.pointwise import Linear
 from stepscan.noise import dropout
 from stepscan.patterns.loss import Loss
 from stepscan.patterns.numbers import Numbers

@@ -9,7 +9,9 @@ from torch import Tensor, nn
 from stepscan.contract import Recurrence, check_layers
 from stepscan.errors import nearest
 from stepscan.fields import check_probability
-from stepscan.kernels.torch_ops import Linear, linear
+from stepscan.kernels.learning import OutputLoss
+from stepscan.kernels.pointwise import Linear, linear
+from stepscan.kernels.tensors import plain
 from stepscan.noise import dropout
 from stepscan.patterns.embedding import Embedding
 from stepscan.patterns.loss import Loss, cross_entropy
@@ -93,8 +95,7 @@ class Generator(nn.Module):
         outputs, state = self.layer(self.embedding(inputs), state)
         wanted = targets.items()
         smoothing = self.label_smoothing if self.training else 0.0
-        scores = self._score(outputs.items())
-        return Loss(cross_entropy(scores, wanted, smoothing), len(wanted), state)
+        return Loss(self._loss(self._projected(outputs.items()), wanted, smoothing), len(wanted), state)
 
     @torch.inference_mode()
     def array_step(self, ids: np.ndarray, state: State) -> tuple[np.ndarray, State]:
@@ -103,8 +104,19 @@ class Generator(nn.Module):
         return scores.cpu().numpy(), state
 
     def _score(self, outputs: Tensor) -> Tensor:
+        return self._head(self._projected(outputs))
+
+    def _projected(self, outputs: Tensor) -> Tensor:
         outputs = dropout(outputs, self.dropout, self.training)
+        return outputs if self.projection is None else self.projection(outputs)
+
+    def _head(self, projected: Tensor) -> Tensor:
         if self.head is not None:
-            return self.head(outputs)
-        projected = outputs if self.projection is None else self.projection(outputs)
+            return self.head(projected)
         return linear(self, projected, self.embedding.weight, self.bias)
+
+    def _loss(self, projected: Tensor, targets: Tensor, smoothing: float) -> Tensor:
+        weight, bias = (self.embedding.weight, self.bias) if self.head is None else (self.head.weight, self.head.bias)
+        if torch.is_grad_enabled() and plain(weight, projected):
+            return OutputLoss.apply(projected, weight, bias, targets, smoothing)
+        return cross_entropy(self._head(projected), targets, smoothing)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from stepscan.errors import SettingsError
 from stepscan.fields import check_noise, check_probability
-from stepscan.kernels.torch_ops import Linear
+from stepscan.kernels.pointwise import Linear
 from stepscan.noise import dropout
 from stepscan.registry import register
 from stepscan.sequences import Sequences

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from stepscan.contract import Layer, check_layers
 from stepscan.fields import check_probability
-from stepscan.kernels.torch_ops import Linear, softmax
+from stepscan.kernels.pointwise import Linear, softmax
 from stepscan.noise import dropout
 from stepscan.patterns.loss import Loss, cross_entropy
 from stepscan.registry import register
