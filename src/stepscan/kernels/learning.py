@@ -42,7 +42,7 @@ class Attend(Function):
     """`attend`, with gradients; `equations` says the same in PyTorch, for a second derivative."""
 
     @staticmethod
-    def forward(ctx: Any, equations: Callable[..., Any], *given: Tensor | None) -> tuple[Tensor, Tensor]:
+    def forward(ctx: Any, equations: Callable[..., Any], *given: Any) -> tuple[Tensor, Tensor]:
         context, weights = attend(*given)
         ctx.equations = equations
         ctx.save_for_backward(*given, weights)
