@@ -33,7 +33,7 @@ from stepscan.training.defaults import CROSS_VALIDATED, FOLDS
 from stepscan.training.loop import Task
 from stepscan.training.settings import TrainingSettings
 
-_JUDGED = 20_000  # examples, at most, by which the shares of network and wide part are chosen
+_JUDGED = 5_000  # examples, at most, by which the shares of network and wide part are chosen
 
 
 @dataclass(kw_only=True, eq=False, repr=False)

@@ -68,7 +68,7 @@ class Learning:
             self._say(f"fold {number + 1} of {folds}: {len(held_out):,} of {data.size:,} examples are held out")
         task = self._prepare(train, held_out)
         if folds == 1:
-            trainer = self.estimator._train(self.stages, task, **self._budget(task, data))
+            trainer = self.estimator._train(self.stages, task, **self._budget(data, task))
             judged = self.estimator._judge(held_out)
             return self.stages.end(trainer, history=trainer.history, plans=[trainer.plan], judged=[judged])
         several: list[Any] = []
@@ -80,7 +80,7 @@ class Learning:
             return evaluate()
 
         task.evaluate = judge
-        changes = {**self._budget(task, data), "patience": _ENDLESS, "decay": 0.0}
+        changes = {**self._budget(data, task), "patience": _ENDLESS, "decay": 0.0}
         trainer = self.estimator._train(self.stages, task, is_short=True, **changes)
         history = [{**row, "fold": number + 1} for row in trainer.history]
         plans = [{"max_updates": row["step"]} for row in history]
@@ -89,7 +89,8 @@ class Learning:
     def _train_on_all(self, data: Data, plan: dict[str, Any]) -> None:
         self._say(f"training once more, on all {data.size:,} examples, for {plan['max_updates']:,} updates")
         task = self._prepare(data.together(), None)
-        trainer = self.estimator._train(self.stages, task, epochs=None, time_budget=None, **plan)
+        changes = {**self._budget(data), "epochs": None, **plan}
+        trainer = self.estimator._train(self.stages, task, **changes)
         self.estimator.history_ = [*self.estimator.history_, *({**row, "best": False} for row in trainer.history)]
 
     def _refits(self, data: Data) -> bool:
@@ -107,9 +108,11 @@ class Learning:
         if self.estimator.verbose:
             Bar().note(text)
 
-    def _budget(self, task: Task, data: Data) -> dict[str, Any]:
-        """Of updates, where the settings name none of passes, updates or time."""
-        if self.settings.epochs or self.settings.max_updates or self.settings.time_budget:
+    def _budget(self, data: Data, task: Task | None = None) -> dict[str, Any]:
+        """Of a stage: its share of the time; or updates, where the settings limit nothing."""
+        if self.settings.time_budget:
+            return {"time_budget": self.settings.time_budget / (len(data.parts) + self._refits(data))}
+        if task is None or self.settings.epochs or self.settings.max_updates:
             return {}
         updates = -(-task.batches_per_epoch // self.settings.accumulate)
         work = operations(task.model, task.items_per_batch * self.settings.accumulate)

@@ -71,4 +71,5 @@ class Bar(Silence):
         self.console.print(printable(text), highlight=False, soft_wrap=True)
 
     def close(self) -> None:
-        self._progress.stop()
+        if self._progress.live.is_started:
+            self._progress.stop()
