@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -79,6 +79,7 @@ class Recipe(_Table):
     test: Part
     reading: dict[str, str] = {}
     settings: dict[str, Any] = {}
+    vectors: Literal["glove", "wordllama"] | None = None  # published word vectors, by name alone: see `read_vectors`
     published: list[Published] = []
 
     def how_to_read(self) -> Reading:
@@ -91,13 +92,18 @@ class Recipe(_Table):
         return Reading(**self.reading)  # type: ignore[arg-type]  # all of them strings
 
     def check(self) -> None:
-        """Raise unless the task exists and has these settings, with values that it takes."""
+        """Raise unless the task exists and has these settings, with values that it takes. Whether vectors are installed
+        is asked when they are read."""
         self.how_to_read()
         try:
             check_not_of_a_run(self.settings, "a recipe")
             make_estimator(self.task, self.settings)
         except SettingsError as error:
             raise SettingsError(f"recipe {self.name}: {error}") from None
+
+    def all_settings(self) -> dict[str, Any]:
+        """The estimator's."""
+        return self.settings if self.vectors is None else {**self.settings, "embeddings": self.vectors}
 
     def parts(self) -> Mapping[str, Part]:
         """`train`, `valid` and `test`."""

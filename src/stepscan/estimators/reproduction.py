@@ -59,7 +59,7 @@ def reproduce(
     check_data(recipe, folder)
     if out is not None:
         check_free(out, overwrite=overwrite)
-    settings = {**recipe.settings, "seed": seed, "verbose": verbose}
+    settings = {**recipe.all_settings(), "seed": seed, "verbose": verbose}
     settings |= {} if time_budget is None else {"time_budget": time_budget}
     reading = recipe.how_to_read()
     with tempfile.TemporaryDirectory(prefix="stepscan-") as scratch:
