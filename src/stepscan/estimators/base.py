@@ -135,7 +135,9 @@ class Estimator(Using, BaseEstimator):
     tokenizers_: dict[str, TextTokenizer] = field(init=False)
     labels_: list[Any] | None = field(init=False)  # strings, or whole numbers
     _vectors: WordVectors | None = field(init=False, default=None)
-    _of_vectors: dict[str, int] = field(init=False)  # how much of them stands beside an `Embedding`'s own; its arguments
+    _of_vectors: dict[str, int] = field(
+        init=False
+    )  # how much of them stands beside an `Embedding`'s own; its arguments
     history_: list[dict[str, Any]] = field(init=False)
 
     def __init_subclass__(cls, **options: Any) -> None:
@@ -336,6 +338,12 @@ class Estimator(Using, BaseEstimator):
         """Make something of what `_judge` said of each part, once or, of folds, at each evaluation, and say at which of
         them the models were best."""
         return 0
+
+    def _add_row(self, scores: dict[str, float]) -> None:
+        """A row of the curve for the model as a whole, after those of its network."""
+        last = [row for row in self.history_ if row["best"]][-1]
+        row = {name: value for name, value in last.items() if name != "fold"} | scores
+        self.history_ = [*self.history_, row]
 
     def _begin_with(self, model: Any) -> None:
         """Weights from elsewhere, as the settings say."""

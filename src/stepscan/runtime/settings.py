@@ -21,11 +21,11 @@ _OF_ALL = """
 _OF_ONE = {
     "classify": """
         bidirectional class_weights decision input_noise lowercase pooling tokenizer unknown_probability
-        vocabulary_size
+        vocabulary_size wide
     """,
     "generate": "head input_noise logarithm season step tied tokenizer vocabulary_size window",
     "tag": """
-        bidirectional character_size crf input_noise lowercase spelling_size unknown_probability vocabulary_size
+        bidirectional character_size crf input_noise lowercase spelling_size unknown_probability vocabulary_size wide
     """,
     "translate": """
         attention beam_width coverage_penalty input_feeding length_penalty source_tokenizer tokenizer vocabulary_size
