@@ -223,7 +223,7 @@ def _shares(scores: Array) -> tuple[Array, float]:
 
 def best_mixture(judged: Sequence[Judged]) -> tuple[float, float]:
     """What the scores of the network and of the wide part are multiplied with before they are added; see `mixture`."""
-    return best_shares(lambda deep, wide: loss(judged, deep, wide))
+    return best_shares(lambda deep, wide: loss(judged, deep, wide), tie=0.0)
 
 
 def loss(judged: Sequence[Judged], deep: float = 1.0, wide: float = 0.0) -> float:

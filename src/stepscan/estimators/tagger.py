@@ -180,7 +180,8 @@ class Tagger(Tagging, Estimator):
         if self.wide_ is not None or len(data.parts) > 1:
             classes = self.classes_
             tags = [classes[path].tolist() for one in found for path in one.decided(*shares)]
-            self._add_row(_scores(tag_figures(tags, [own for part in few for _, own in part], self.scheme_)))
+            figures = _scores(tag_figures(tags, [own for part in few for _, own in part], self.scheme_))
+            self._add_row({f"valid_{name}": value for name, value in figures.items()})
         return best
 
     def _judged(self, examples: list[tuple[Sentence, Sentence]], said: dict[str, Any]) -> chain.Judged:

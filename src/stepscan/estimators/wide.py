@@ -153,12 +153,15 @@ def mixture(deep: Array, wide: Array, targets: Array, decision: str) -> tuple[fl
     return best_shares(lambda a, b: _LOSSES[decision](a * deep + b * wide, targets), add_up=add_up)
 
 
-def best_shares(loss: Callable[[float, float], float], *, add_up: bool = False) -> tuple[float, float]:
+def best_shares(
+    loss: Callable[[float, float], float], *, add_up: bool = False, tie: float = _TIE
+) -> tuple[float, float]:
     """The shares of network and wide part with the least `loss`; see `mixture`.
 
     Args:
         loss: of both shares.
         add_up: whether they are to add up to 1.
+        tie: share of the loss by which the wide part alone may be worse than a mixture, and is taken.
     """
 
     def least(pairs: Iterable[tuple[float, float]]) -> tuple[float, tuple[float, float]]:
@@ -173,7 +176,7 @@ def best_shares(loss: Callable[[float, float], float], *, add_up: bool = False) 
     enough = min(of_deep, of_wide, of_both) * (1 + _TIE)
     if of_deep <= enough:
         return 1.0, 0.0
-    return (0.0, 1.0) if of_wide <= enough else shares
+    return (0.0, 1.0) if of_wide <= min(of_deep, of_wide, of_both) * (1 + tie) else shares
 
 
 _LOSSES: dict[str, Callable[[Array, Array], float]] = {

@@ -22,7 +22,7 @@ class Hashes:
         powers = np.cumprod(np.full(len(codes), _BASE, np.uint64))
         self._sums = np.zeros(len(codes) + 1, np.uint64)
         np.cumsum(mixed(codes.astype(np.uint64)) * powers, out=self._sums[1:])
-        self._inverses = np.cumprod(np.full(len(codes), _INVERSE, np.uint64))
+        self._inverses = np.cumprod(np.full(len(codes) + 1, _INVERSE, np.uint64))
 
     def of(self, begin: Array, end: Array) -> Array:
         """Of the pieces from `begin` to `end`, uint64."""
