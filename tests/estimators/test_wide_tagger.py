@@ -151,7 +151,7 @@ def test_many_sentences_are_sampled(monkeypatch):
 
 
 def test_shares():
-    words, tags = sentences(60, seed=3)
+    _, tags = sentences(60, seed=3)
     random = np.random.default_rng(0)
     right = [2 * np.eye(3)[own] for own in ids(tags)]
     noise = [3 * random.standard_normal(one.shape) for one in right]
@@ -341,7 +341,7 @@ def test_a_folder_with_a_part_of_another_task_is_refused(model, tmp_path):
     config = tmp_path / "model" / "config.json"
     text = config.read_text()
     for old, new, said in (
-        ('"token_features"', '"ngrams"', "ngrams are for the task 'classify', but the model's is 'tag'"),
+        ('"token_features"', '"ngrams"', "features: expected the name token_features, got 'ngrams'"),
         ('"token_features"', '"token_feature"', "Did you mean"),
         ('"shares"', '"share"', "expected an object of features and shares"),
     ):

@@ -92,12 +92,11 @@ def _shares(where: str, shares: Any) -> tuple[float, float]:
 def _kind(where: str, features: Any, task: str, dimensions: int) -> Any:
     """The class of the features, which must be of what the network reads."""
     name = features.get("name") if isinstance(features, Mapping) else None
-    if not isinstance(name, str) or name not in _KINDS:
-        hint = nearest(name, _KINDS) if isinstance(name, str) else ""
-        raise ModelFormatError(f"{where}: features: expected the name {' or '.join(_KINDS)}, got {shown(name)}.{hint}")
-    kind, of_task, reads_texts = _KINDS[name]
-    if of_task != task:
-        raise ModelFormatError(f"{where}: features: {name} are for the task {of_task!r}, but the model's is {task!r}")
+    own = [one for one, (_, of_task, _) in _KINDS.items() if of_task == task]
+    if not isinstance(name, str) or name not in own:
+        hint = nearest(name, own) if isinstance(name, str) else ""
+        raise ModelFormatError(f"{where}: features: expected the name {' or '.join(own)}, got {shown(name)}.{hint}")
+    kind, _, reads_texts = _KINDS[name]
     if reads_texts != (not dimensions):
         what = ("series", "texts")
         raise ModelFormatError(
