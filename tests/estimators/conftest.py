@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from toy_tasks import FAST, RHYME, neighbours, ordered, reversals
+from toy_tasks import ALONE, FAST, RHYME, neighbours, ordered, reversals
 
 import stepscan as ss
 
@@ -24,7 +24,7 @@ def classifier() -> ss.Classifier:
 def tagger() -> ss.Tagger:
     settings = {"cell": "gru", "hidden_size": 16, "embedding_size": 4, "character_size": 8, "spelling_size": 8}
     settings |= {"bidirectional": True, "unknown_probability": 0.1, "lowercase": True}
-    return ss.Tagger(**settings, epochs=6, batch_size=16, vocabulary_size=20, **FAST).fit(*neighbours(240, 1))
+    return ss.Tagger(**settings, epochs=6, batch_size=16, vocabulary_size=20, **ALONE, **FAST).fit(*neighbours(240, 1))
 
 
 @pytest.fixture(scope="session")

@@ -2,12 +2,20 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from toy_tasks import FAST, equal_to_the_bit, history_is_whole, neighbours, weights_of
+from toy_tasks import ALONE, FAST, equal_to_the_bit, history_is_whole, neighbours, weights_of
 
 import stepscan as ss
 from stepscan.estimators.examples import hold_out, same_input
 
-TINY = {"hidden_size": 4, "embedding_size": 4, "epochs": 1, "batch_size": 8, "unknown_probability": 0.1, **FAST}
+TINY = {
+    "hidden_size": 4,
+    "embedding_size": 4,
+    "epochs": 1,
+    "batch_size": 8,
+    "unknown_probability": 0.1,
+    **FAST,
+    **ALONE,
+}
 SPELLED = {"character_size": 4, "spelling_size": 3}
 SENTENCES, TAGS = neighbours(40, 3)
 

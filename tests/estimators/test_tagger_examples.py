@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from toy_tasks import FAST, equal_to_the_bit, weights_of
+from toy_tasks import ALONE, FAST, equal_to_the_bit, weights_of
 
 import stepscan as ss
 
 MISSING = "a missing value; remove or replace it"
 NUMBER = "give what the number stands for, or str of it"
-TINY = {"cell": "gru", "hidden_size": 8, "embedding_size": 8, "character_size": 0, "epochs": 1, "batch_size": 8, **FAST}
+TINY = {
+    "cell": "gru",
+    "hidden_size": 8,
+    "embedding_size": 8,
+    "character_size": 0,
+    "epochs": 1,
+    "batch_size": 8,
+    **FAST,
+    **ALONE,
+}
 SENTENCES = [["the", "dog", "runs"], ["a", "cat"]] * 10
 TAGS = [["D", "N", "V"], ["D", "N"]] * 10
 

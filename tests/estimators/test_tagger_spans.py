@@ -8,13 +8,22 @@ import re
 
 import numpy as np
 import pytest
-from toy_tasks import FAST, equal_to_the_bit, weights_of
+from toy_tasks import ALONE, FAST, equal_to_the_bit, weights_of
 
 import stepscan as ss
 from stepscan.runtime.schemes import Notation, Scheme, near_miss, recognised
 from stepscan.runtime.spans import span_scores
 
-TINY = {"cell": "gru", "hidden_size": 8, "embedding_size": 8, "character_size": 0, "epochs": 1, "batch_size": 8, **FAST}
+TINY = {
+    "cell": "gru",
+    "hidden_size": 8,
+    "embedding_size": 8,
+    "character_size": 0,
+    "epochs": 1,
+    "batch_size": 8,
+    **FAST,
+    **ALONE,
+}
 
 
 def opened(count: int, seed: int) -> tuple[list[list[str]], list[list[str]]]:

@@ -20,7 +20,7 @@ TINY = {"hidden_size": 4, "embedding_size": 4, "epochs": 1, "batch_size": 8, **F
 def test_the_most_frequent_tag_of_each_word():
     train = [(["run", "walking", "the"], ["V", "V", "D"]), (["run", "run", "king"], ["N", "N", "N"])]
     held_out = [(["run", "the", "singing", "king", "x"], ["N", "D", "V", "N", "V"])]
-    found = frequent_tags(train, held_out, None)
+    found = frequent_tags([(train, held_out)], None)
     # run: N twice of three; singing ends in -king? no: -ing is V and N alike, of equals the first by name, N; x: N
     assert found.scores == {"accuracy": 3 / 5}
     assert found.error == pytest.approx(math.sqrt(0.6 * 0.4 / 5))
@@ -29,16 +29,16 @@ def test_the_most_frequent_tag_of_each_word():
 
 def test_of_a_word_unknown_the_longest_suffix_counts():
     train = [(["aXking", "bXking", "ring", "sing", "wing"], ["A", "A", "B", "B", "B"])]
-    assert frequent_tags(train, [(["cXking"], ["A"])], None).scores == {"accuracy": 1.0}
-    assert frequent_tags(train, [(["ding"], ["B"])], None).scores == {"accuracy": 1.0}
-    assert frequent_tags(train, [(["?"], ["B"])], None).scores == {"accuracy": 1.0}  # the most frequent of all
+    assert frequent_tags([(train, [(["cXking"], ["A"])])], None).scores == {"accuracy": 1.0}
+    assert frequent_tags([(train, [(["ding"], ["B"])])], None).scores == {"accuracy": 1.0}
+    assert frequent_tags([(train, [(["?"], ["B"])])], None).scores == {"accuracy": 1.0}  # the most frequent of all
 
 
 def test_of_spans_f1_is_compared():
     train = [(["Ann", "lives", "in", "Bonn"], ["B-PER", "O", "O", "B-LOC"])] * 3
     held_out = [(["Ann", "sees", "Bonn", "Tim"], ["B-PER", "O", "B-LOC", "B-PER"])]
     scheme, _ = recognised([tags for _, tags in train + held_out])
-    found = frequent_tags(train, held_out, scheme)
+    found = frequent_tags([(train, held_out)], scheme)
     assert list(found.scores) == ["f1", "accuracy"]
     assert found.scores["f1"] == pytest.approx(2 * 2 / (2 + 3))
     assert found.error == pytest.approx(math.sqrt(0.8 * 0.2 / 3))
@@ -46,7 +46,7 @@ def test_of_spans_f1_is_compared():
 
 def test_of_series_the_most_frequent_tag():
     series = np.zeros((4, 1))
-    found = frequent_tags([(series, ["a", "b", "b", "b"])], [(series, ["b", "a", "a", "a"])], None)
+    found = frequent_tags([([(series, ["a", "b", "b", "b"])], [(series, ["b", "a", "a", "a"])])], None)
     assert (found.answer, found.scores) == ("b", {"accuracy": 0.25})
 
 

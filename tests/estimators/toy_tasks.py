@@ -9,6 +9,7 @@ import torch
 
 # Everything that learning hangs on is said here or where it is used, so that new defaults break no test.
 FAST = {"layers": 1, "dropout": 0.0, "learning_rate": 0.02, "warmup": 0.1, "weight_decay": 0.0, "patience": 50}
+ALONE = {"wide": False, "refit": False}  # a network by itself, with the bits of one training
 
 
 def ordered(count: int, seed: int) -> tuple[list[str], list[str]]:

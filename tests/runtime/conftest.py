@@ -16,7 +16,7 @@ PIECES = "the dog's bone isn't 3.5 cm\nthey're well-made,  we'll see\r\n"
 def session_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Small models of every kind that has sessions, and some that have none."""
     path = tmp_path_factory.mktemp("models")
-    tagger: dict[str, Any] = {"bidirectional": False, "hidden_size": 9, "epochs": 3, "batch_size": 4}
+    tagger: dict[str, Any] = {"wide": False, "bidirectional": False, "hidden_size": 9, "epochs": 3, "batch_size": 4}
     sentences, tags = [["the", "dog", "runs"], ["a", "cat", "sleeps"]] * 6, [["DET", "NOUN", "VERB"]] * 12
     ss.Tagger(cell="gru", **tagger).fit(sentences, tags).save(path / "tag")
     ss.Tagger(crf=True, **tagger).fit(sentences, tags).save(path / "crf")

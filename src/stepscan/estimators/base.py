@@ -341,6 +341,12 @@ class Estimator(Using, BaseEstimator):
         them the models were best."""
         return 0
 
+    def _add_row(self, scores: dict[str, float]) -> None:
+        """A row of the curve for the model as a whole, after those of its network."""
+        last = [row for row in self.history_ if row["best"]][-1]
+        row = {name: value for name, value in last.items() if name != "fold"} | scores
+        self.history_ = [*self.history_, row]
+
     def _begin_with(self, model: Any) -> None:
         """Weights from elsewhere, as the settings say."""
         said = []

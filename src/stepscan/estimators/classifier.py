@@ -16,7 +16,7 @@ from stepscan.data.batching import Batch, pad, pad_numbers
 from stepscan.data.tokenizers import TextTokenizer
 from stepscan.errors import SettingsError
 from stepscan.estimators.base import Estimator
-from stepscan.estimators.examples import Buckets, folds, hold_out, same_input, task_of
+from stepscan.estimators.examples import Buckets, parts, same_input, task_of
 from stepscan.estimators.learning import Data, Learning
 from stepscan.estimators.networks import EncoderNetwork
 from stepscan.estimators.wide import fit_wide, mixture
@@ -29,7 +29,6 @@ from stepscan.runtime.series import are_numbers, checked_series
 from stepscan.runtime.wide.scores import Wide
 from stepscan.runtime.yardstick import Yardstick, best_constant, guess
 from stepscan.sequences import Sequences
-from stepscan.training.defaults import CROSS_VALIDATED, FOLDS
 from stepscan.training.loop import Task
 from stepscan.training.settings import TrainingSettings
 
@@ -137,9 +136,7 @@ class Classifier(Classifying, ClassifierMixin, TransformerMixin, Estimator):
             "stratified": None if self.decision == "labels" else lambda example: example[1],
             "groups": same_input,
         }
-        is_small = valid is None and len(examples) < CROSS_VALIDATED and self.refit is not False
-        found = folds(examples, FOLDS, **rules) if is_small else []
-        return found if len(found) == FOLDS else [hold_out(examples, valid, verbose=self.verbose, **rules)]
+        return parts(examples, valid, refit=self.refit, verbose=self.verbose, **rules)
 
     def _prepare(
         self, train: list[tuple[Any, Any]], held_out: list[tuple[Any, Any]] | None, settings: TrainingSettings
@@ -173,13 +170,13 @@ class Classifier(Classifying, ClassifierMixin, TransformerMixin, Estimator):
         joined = deep = each[best]
         self.wide_ = None
         if self.bidirectional if self.wide is None else self.wide:
-            parts = [self._fitted_wide(train) for train, _ in data.parts]
+            own = [self._fitted_wide(train) for train, _ in data.parts]
             heard = [[text for text, _ in part[:_JUDGED]] for _, part in data.parts]
-            wide = np.concatenate([part.scores(texts) for part, texts in zip(parts, heard, strict=True)])
+            wide = np.concatenate([part.scores(texts) for part, texts in zip(own, heard, strict=True)])
             shares = mixture(deep, wide, decision.targets(true, labels), self.decision)
             joined = np.float32(shares[0]) * deep + np.float32(shares[1]) * wide
             if shares[1]:
-                whole = self._fitted_wide(data.together()) if is_refitted else parts[0]
+                whole = self._fitted_wide(data.together()) if is_refitted else own[0]
                 self.wide_ = dataclasses.replace(whole, shares=shares)
         if self.wide_ is not None or len(data.parts) > 1:
             found = self._figures_of(decision.decided(joined, labels), decision.nats(joined, true, labels), true)
@@ -194,12 +191,6 @@ class Classifier(Classifying, ClassifierMixin, TransformerMixin, Estimator):
             counts = np.bincount(targets, minlength=outputs)
             weights = counts.sum() / (outputs * np.maximum(counts, 1))
         return fit_wide(texts, targets, self.decision, outputs, class_weights=weights)
-
-    def _add_row(self, scores: dict[str, float]) -> None:
-        """A row of the curve for the model as a whole, after those of its network."""
-        last = [row for row in self.history_ if row["best"]][-1]
-        row = {name: value for name, value in last.items() if name != "fold"} | scores
-        self.history_ = [*self.history_, row]
 
     def _yardstick(self, answers: Sequence[Any], held_out: Sequence[Any]) -> Yardstick:
         """With balanced classes accuracy is not what is learned for: then what guesses reach in macro F1."""

@@ -6,14 +6,16 @@ import copy
 from collections.abc import Sequence
 from typing import Any, NamedTuple, TypeVar
 
+import numpy as np
+
 from stepscan.errors import SettingsError
 from stepscan.estimators.base import Estimator
-from stepscan.estimators.networks import EncoderNetwork
+from stepscan.estimators.networks import EncoderNetwork, TransducerNetwork
 from stepscan.estimators.wide import mean
 from stepscan.patterns.ensemble import can_join, join, mean_weights
 from stepscan.registry import describe
-from stepscan.runtime.batches import Array
-from stepscan.runtime.wide.scores import Wide
+from stepscan.runtime.batches import Array, Batch
+from stepscan.runtime.wide.chain import TRANSITIONS, Joint, WideChain, crf_of
 
 Model = TypeVar("Model", bound=Estimator)
 
@@ -65,13 +67,27 @@ def average(models: Sequence[Model]) -> Model:
 class _WideParts(NamedTuple):
     """The wide parts of an ensemble's members, in place of one model's."""
 
-    parts: list[Wide | None]
+    parts: list[Any]
 
     def decided(self, network: EncoderNetwork, rows: Sequence[Any], X: Sequence[Any]) -> Array:
         """See `Wide.decided`."""
         deep = network.of_members(rows)
         joined = [own if part is None else part.join(own, X) for own, part in zip(deep, self.parts, strict=True)]
         return network.joined(joined)
+
+    def beside(self, network: TransducerNetwork) -> Joint:
+        """See `WideChain.beside`: the mean of all scores, transitions included, which is the normalised product of what
+        the members say."""
+        networks = [TransducerNetwork(member) for member in network.model.members]
+        nothing = next(part for part in self.parts if isinstance(part, WideChain)).silent()
+        own = [(part or nothing).beside(one) for one, part in zip(networks, self.parts, strict=True)]
+
+        def scores(rows: Any, sentences: Sequence[Any]) -> Batch:
+            several = [one.scores(rows, sentences) for one in own]
+            return Batch(np.mean([batch.data for batch in several], axis=0), several[0].lengths)
+
+        weights = {name: np.mean([getattr(one.crf, name) for one in own], axis=0) for name in TRANSITIONS}
+        return Joint(scores, crf_of(weights, own[0].crf))
 
 
 def _check_alike(models: Sequence[Estimator]) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 
 from stepscan.data.batching import Batch, bucketed
 from stepscan.errors import SettingsError
+from stepscan.training.defaults import CROSS_VALIDATED, FOLDS
 from stepscan.training.loop import Task
 from stepscan.training.progress import Bar
 from stepscan.training.settings import TrainingSettings
@@ -91,6 +92,16 @@ def folds(
         raise SettingsError(f"folds: expected 2 or more, got {k}")
     split = _Split(examples, labels, stratified, groups)
     return [split.parted(chosen) for chosen in split.either(lambda: split.dealt(k))]
+
+
+def parts(
+    examples: list[Item], validation: list[Item] | None, *, refit: bool | None, verbose: bool, **rules: Any
+) -> list[tuple[list[Item], list[Item]]]:
+    """Training and validation examples; of few examples, and where a model is trained on all of them afterwards, the
+    folds of a cross-validation. The rules are those of `hold_out`."""
+    is_small = validation is None and len(examples) < CROSS_VALIDATED and refit is not False
+    found = folds(examples, FOLDS, **rules) if is_small else []
+    return found if len(found) == FOLDS else [hold_out(examples, validation, verbose=verbose, **rules)]
 
 
 class _Split:

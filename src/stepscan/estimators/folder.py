@@ -2,7 +2,7 @@
 
 config.json          task, settings, the model as a nested description, and the SHA-256 of the files below
 model.safetensors    weights
-wide.safetensors     features and weights of a classifier's wide part, if it has one
+wide.safetensors     features and weights of a classifier's or tagger's wide part, if it has one
 tokenizer.json       Hugging Face tokenizers; beside it characters.json where words are spelled, and
                      source_tokenizer.json where a translator reads other symbols than it writes
 labels.json          where there are labels
@@ -61,7 +61,7 @@ class ModelFolder(NamedTuple):
     labels: list[Any] | None  # strings, or whole numbers
     history: list[dict[str, Any]]
     scheme: Scheme | None = None  # of a tagger whose tags mark spans
-    wide: Wide | None = None  # of a classifier that has such a part
+    wide: Wide | None = None  # of a classifier or tagger that has such a part
     yardstick: dict[str, Any] | None = None  # a trivial model, as `Yardstick.described`
 
 

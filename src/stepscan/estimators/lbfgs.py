@@ -13,7 +13,7 @@ import numpy as np
 from stepscan.runtime.batches import Array
 
 _MEMORY = 6  # pairs of steps and changes of the gradient
-_HALVINGS = 12
+_HALVINGS = 30
 _ENOUGH = 1e-4  # of the decrease that the slope promises
 
 

@@ -105,21 +105,21 @@ class TransducerNetwork(Network):
 
     def decide(self, data: np.ndarray, lengths: np.ndarray) -> np.ndarray:
         scores = Batch(data, lengths)
-        return Batch(data.argmax(axis=2), lengths).zeroed().data if self._crf is None else self._crf.best_paths(scores)
+        return Batch(data.argmax(axis=2), lengths).zeroed().data if self.crf is None else self.crf.best_paths(scores)
 
     @torch.inference_mode()
     def probabilities(self, data: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-        if self._crf is not None:
-            return self._crf.marginals(Batch(data, lengths))
+        if self.crf is not None:
+            return self.crf.marginals(Batch(data, lengths))
         return Batch(softmax(torch.from_numpy(data)).numpy(), lengths).zeroed().data
 
     def log_probability(self, data: np.ndarray, lengths: np.ndarray, targets: np.ndarray) -> np.ndarray:
-        if self._crf is not None:
-            return self._crf.log_likelihood(Batch(data, lengths), targets)
+        if self.crf is not None:
+            return self.crf.log_likelihood(Batch(data, lengths), targets)
         return -Batch(nats(data, targets), lengths).zeroed().data.sum(axis=1)
 
     @cached_property
-    def _crf(self) -> CRF | None:
+    def crf(self) -> CRF | None:
         """The runtime's, with the weights of the model's (of an ensemble: with their mean)."""
         own = getattr(getattr(self.model, "_decider", self.model), "crf", None)
         if own is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,9 +13,10 @@ import numpy as np
 from stepscan.data.batching import Batch, pad
 from stepscan.data.tokenizers import TextTokenizer
 from stepscan.errors import SettingsError
+from stepscan.estimators import chain
 from stepscan.estimators.architecture import network
 from stepscan.estimators.base import Estimator
-from stepscan.estimators.examples import Buckets, hold_out, same_input, task_of
+from stepscan.estimators.examples import Buckets, parts, same_input, task_of
 from stepscan.estimators.learning import Data, Learning
 from stepscan.estimators.networks import TransducerNetwork, as_input
 from stepscan.estimators.yardsticks import frequent_tags
@@ -27,12 +29,14 @@ from stepscan.runtime.examples import validation_pair
 from stepscan.runtime.schemes import near_miss, recognised
 from stepscan.runtime.series import are_numbers
 from stepscan.runtime.spans import spans
-from stepscan.runtime.tagger import Sentence, Tagging, sentences_or_series, tagged
+from stepscan.runtime.tagger import Sentence, Tagging, sentences_or_series, tag_figures, tagged
+from stepscan.runtime.wide.chain import TRANSITIONS, WideChain
 from stepscan.training.loop import Task
 from stepscan.training.progress import Bar
 from stepscan.training.settings import TrainingSettings
 
 logger = logging.getLogger(__name__)
+_JUDGED = 400_000  # scores of tags, at most, by which the shares of network and wide part are chosen
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -60,6 +64,9 @@ class Tagger(Tagging, Estimator):
             Where they mark spans (B-person, I-person, O), what their scheme rules out then has probability 0, such as
             an I- that continues nothing, unless the training data have it. It costs time, and pays where tags depend on
             each other.
+        wide: whether a conditional random field on fixed features of the tokens (Lafferty et al. 2001), how they are
+            written and what stands around them, is beside the network; what each counts is chosen on the validation
+            data. For texts alone.
         epochs … device: see `Estimator`.
     """
 
@@ -79,6 +86,7 @@ class Tagger(Tagging, Estimator):
     vocabulary_size: int = 30000
     lowercase: bool = True
     crf: bool = False
+    wide: bool = True
 
     def fit(
         self,
@@ -101,20 +109,20 @@ class Tagger(Tagging, Estimator):
                 X, y = validation_pair(validation)
                 valid = tagged(sentences_or_series(X, like=examples[0][0]), y, "validation sentences")
             filled = [one for one in examples if one[1]]
-            train, held_out = hold_out(
-                filled, valid, verbose=self.verbose, labels=lambda example: example[1], groups=same_input
-            )
+            rules: dict[str, Any] = {"labels": lambda example: example[1], "groups": same_input}
+            divided = parts(filled, valid, refit=self.refit, verbose=self.verbose, **rules)
+            train = divided[0][0]
             self.labels_ = _tags(train)
             self._check_tags_fit()
             if len(self.labels_) == 1:
                 said = "there is nothing to tell apart; is it the right column or field?"
                 logger.warning(f"every token of the training data has the same tag, {self.labels_[0]!r}: {said}")
             self._forbids = self._read_scheme([tags for _, tags in examples], [tags for _, tags in valid or ()])
-            self._say_judge([tags for _, tags in held_out])
+            self._say_judge([tags for _, held_out in divided for _, tags in held_out])
             kind = "series" if are_numbers([tokens for tokens, _ in train]) else "text"
             settings = self._choose(kind, len(train), sum(len(tags) for _, tags in train))
-            together = [*train, *held_out]
-            data = Data([(train, held_out)], valid is not None, len(together), lambda: together)
+            together = [*filled, *(valid or ())]
+            data = Data(divided, valid is not None, len(together), lambda: together)
             Learning(self, settings).run(data)
         return self
 
@@ -130,10 +138,61 @@ class Tagger(Tagging, Estimator):
         forbidden = self.scheme_.forbidden(self.labels_) if self.scheme_ and self._forbids else []
         self.model_ = self._built(sentences, forbidden, longest=lambda: max(map(len, sentences))).to(settings.device)
         batches = self._batches(train, settings)
-        if held_out is not None:
-            self.yardstick_ = frequent_tags(train, held_out, self.scheme_).described()
         evaluate = None if held_out is None else lambda: self._evaluate(held_out)
         return task_of(self.model_, batches, evaluate, len(held_out or ()), greater_is_better=True)
+
+    def _judge(self, held_out: list[tuple[Sentence, Sentence]]) -> dict[str, Any]:
+        """The network's scores of the tokens that it has not seen, of many of the first; and those of its CRF."""
+        few = self._few(held_out)
+        crf = self.network_.crf
+        scores = self._found([tokens for tokens, _ in few], lambda _: lambda data, _: data, wide=False)
+        weights = {name: getattr(crf, name).tolist() for name in TRANSITIONS} if crf is not None else None
+        return {"scores": [own.tolist() for own in scores], "crf": weights}
+
+    def _few(self, held_out: list[tuple[Sentence, Sentence]]) -> list[tuple[Sentence, Sentence]]:
+        """The examples that network and wide part are judged by: those whose tags are known, and a CRF may yield."""
+        known = set(self.labels_ or ())
+        rules = self.scheme_ if self._forbids else None
+        found = [one for one in held_out if set(one[1]) <= known and not (rules and rules.first_break([one[1]]))]
+        tokens = np.cumsum([len(tags) for _, tags in found])
+        return found[: int(np.searchsorted(tokens, _JUDGED // len(known), "right")) + 1]
+
+    def _conclude(self, data: Data, judged: Sequence[Sequence[dict[str, Any]]], is_refitted: bool) -> int:
+        """Fit the wide part, and choose how much it counts by what both say of sentences that they have not seen."""
+        self.yardstick_, self.wide_ = frequent_tags(data.parts, self.scheme_).described(), None
+        few = [self._few(held_out) for _, held_out in data.parts]
+        several = [
+            [self._judged(part, said) for part, said in zip(few, one, strict=True)] for one in zip(*judged, strict=True)
+        ]
+        best, shares = int(np.argmin([chain.loss(one) for one in several])), (1.0, 0.0)
+        found = several[best]
+        if self.wide and self.tokenizers_ and chain.is_worth_it(len(self.labels_ or ())):
+            own = [self._fitted_wide(train, self.labels_) for train, _ in data.parts]
+            found = [
+                one.beside(part, [tokens for tokens, _ in sentences])
+                for one, part, sentences in zip(found, own, few, strict=True)
+            ]
+            shares = chain.best_mixture(found)
+            if shares[1]:
+                everything = data.together()
+                whole = self._fitted_wide(everything, _tags(everything)) if is_refitted else own[0]
+                self.wide_ = dataclasses.replace(whole, shares=shares)
+        if self.wide_ is not None or len(data.parts) > 1:
+            classes = self.classes_
+            tags = [classes[path].tolist() for one in found for path in one.decided(*shares)]
+            figures = _scores(tag_figures(tags, [own for part in few for _, own in part], self.scheme_))
+            self._add_row({f"valid_{name}": value for name, value in figures.items()})
+        return best
+
+    def _judged(self, examples: list[tuple[Sentence, Sentence]], said: dict[str, Any]) -> chain.Judged:
+        number = {tag: index for index, tag in enumerate(self.labels_ or ())}
+        tags = [[number[tag] for tag in tags] for _, tags in examples]
+        return chain.Judged.of(tags, said["scores"], said["crf"], len(number))
+
+    def _fitted_wide(self, examples: Sequence[tuple[Sentence, Sentence]], labels: list[Any] | None) -> WideChain:
+        number = {tag: index for index, tag in enumerate(labels or ())}
+        sentences, tags = zip(*examples, strict=True)
+        return chain.fit_wide_chain(sentences, [[number[tag] for tag in own] for own in tags], len(number))
 
     def _tokenizers(self, sentences: list[Sentence]) -> dict[str, TextTokenizer]:
         if are_numbers(sentences):
@@ -225,8 +284,12 @@ class Tagger(Tagging, Estimator):
         return Buckets([len(row) for row in tags], settings, collate)
 
     def _evaluate(self, examples: Sequence[tuple[Sentence, Sentence]]) -> dict[str, float]:
-        figures = self._figures(examples)
-        return {name: figures[name] for name in ("f1", "accuracy") if name in figures}
+        """How good the network alone is."""
+        return _scores(self._figures(examples, wide=False))
+
+
+def _scores(figures: dict[str, Any]) -> dict[str, float]:
+    return {name: figures[name] for name in ("f1", "accuracy") if name in figures}
 
 
 def _tags(examples: Sequence[tuple[Sentence, Sentence]]) -> list[str]:

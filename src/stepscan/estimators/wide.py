@@ -149,20 +149,34 @@ def mixture(deep: Array, wide: Array, targets: Array, decision: str) -> tuple[fl
         decision: `class`, `labels` or `number`.
     """
     deep, wide, targets = deep.astype(np.float64), wide.astype(np.float64), np.asarray(targets)
+    add_up = decision == "number"
+    return best_shares(lambda a, b: _LOSSES[decision](a * deep + b * wide, targets), add_up=add_up)
+
+
+def best_shares(
+    loss: Callable[[float, float], float], *, add_up: bool = False, tie: float = _TIE
+) -> tuple[float, float]:
+    """The shares of network and wide part with the least `loss`; see `mixture`.
+
+    Args:
+        loss: of both shares.
+        add_up: whether they are to add up to 1.
+        tie: share of the loss by which the wide part alone may be worse than a mixture, and is taken.
+    """
 
     def least(pairs: Iterable[tuple[float, float]]) -> tuple[float, tuple[float, float]]:
-        return min((_LOSSES[decision](a * deep + b * wide, targets), (a, b)) for a, b in pairs)
+        return min((loss(a, b), (a, b)) for a, b in pairs)
 
-    if decision == "number":
+    if add_up:
         alone, mixed = [1.0], [(1 - share, share) for share in (0.25, 0.5, 0.75)]
-    else:  # whose scores have a scale of their own, which is no reason to add the other's
+    else:  # scores have a scale of their own, which is no reason to add the other's
         alone, mixed = list(_SHARES), [(a, b) for a in _SHARES for b in _SHARES]
     of_deep, of_wide = least((a, 0) for a in alone)[0], least((0, b) for b in alone)[0]
     of_both, shares = least(mixed)
     enough = min(of_deep, of_wide, of_both) * (1 + _TIE)
     if of_deep <= enough:
         return 1.0, 0.0
-    return (0.0, 1.0) if of_wide <= enough else shares
+    return (0.0, 1.0) if of_wide <= min(of_deep, of_wide, of_both) * (1 + tie) else shares
 
 
 _LOSSES: dict[str, Callable[[Array, Array], float]] = {
@@ -188,14 +202,10 @@ def mean(parts: Sequence[Wide | None]) -> Wide | None:
                 f"expected models whose wide parts have the same features, got others in model {number}; "
                 "an ensemble can join them"
             )
-    weights, biases, shares = zip(*((one.weight, one.bias, one.shares) for one in own), strict=True)
-    middle = np.mean(shares, axis=0)
-    return dataclasses.replace(
-        first,
-        weight=np.mean(weights, axis=0),
-        bias=np.mean(biases, axis=0),
-        shares=(float(middle[0]), float(middle[1])),
-    )
+    names = [one.name for one in dataclasses.fields(first) if isinstance(getattr(first, one.name), np.ndarray)]
+    middle = {name: np.mean([getattr(one, name) for one in own], axis=0) for name in names}
+    deep, wide = np.mean([one.shares for one in own], axis=0).tolist()
+    return dataclasses.replace(first, **middle, shares=(deep, wide))
 
 
 def _same_features(first: Wide, second: Wide) -> bool:

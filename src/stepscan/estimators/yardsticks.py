@@ -19,6 +19,7 @@ from stepscan.runtime.yardstick import Yardstick, mean_error, share_error, verdi
 from stepscan.training.progress import Bar
 
 Item = TypeVar("Item")
+Examples = Sequence[tuple[Any, Sequence[str]]]
 
 logger = logging.getLogger(__name__)
 _ENOUGH = 100_000
@@ -30,18 +31,17 @@ def some(examples: Sequence[Item]) -> Sequence[Item]:
     return examples[:: max(1, len(examples) // _ENOUGH)]
 
 
-def frequent_tags(
-    train: Sequence[tuple[Any, Sequence[str]]], held_out: Sequence[tuple[Any, Sequence[str]]], scheme: Scheme | None
-) -> Yardstick:
+def frequent_tags(parts: Sequence[tuple[Examples, Examples]], scheme: Scheme | None) -> Yardstick:
     """The most frequent tag of each word; of a word unknown, that of the longest suffix known, up to 5 characters. Of
-    the steps of series, the most frequent tag."""
-    train, held_out = some(train), some(held_out)
-    numeric = isinstance(train[0][0], np.ndarray)
-    tags = Counter(tag for _, own in train for tag in own)
-    frequent = _most_frequent(tags)
-    best = {} if numeric else _by_ending(train)
-    found = [[frequent if numeric else _tag(word, best, frequent) for word in words] for words, _ in held_out]
-    true = [own for _, own in held_out]
+    the steps of series, the most frequent tag. `parts` are training and
+    validation data: one pair, or the folds of a cross-validation."""
+    found, true = [], []
+    for train, held_out in ((some(train), some(held_out)) for train, held_out in parts):
+        numeric = isinstance(train[0][0], np.ndarray)
+        frequent = _most_frequent(Counter(tag for _, own in train for tag in own))
+        best = {} if numeric else _by_ending(train)
+        found += [[frequent if numeric else _tag(word, best, frequent) for word in words] for words, _ in held_out]
+        true += [own for _, own in held_out]
     figures = tag_figures(found, true, scheme)
     scores: dict[str, float] = {name: figures[name] for name in ("f1", "accuracy") if name in figures}
     count = figures["spans"] if scheme else sum(map(len, true))

@@ -18,7 +18,7 @@ from stepscan.runtime.yardstick import Yardstick
 FORMAT = "stepscan"
 FORMAT_VERSION = 1
 CONFIG, WEIGHTS, CURVE, CARD = "config.json", "model.safetensors", "metrics.jsonl", "README.md"
-WIDE = "wide.safetensors"  # of a classifier with a wide part
+WIDE = "wide.safetensors"  # of a classifier or tagger with a wide part
 FILES = (  # all that a model folder may hold
     *(CONFIG, WEIGHTS, WIDE, "tokenizer.json", "source_tokenizer.json", "characters.json", "labels.json"),
     *(CURVE, CARD),

@@ -67,7 +67,7 @@ class RuntimeFolder:
     tokenizers: dict[str, TextTokenizer]  # file name without `.json` → tokenizer
     labels: list[Any] | None  # strings, or whole numbers
     scheme: Scheme | None  # of a tagger whose tags mark spans
-    wide: Wide | None  # of a classifier that has such a part
+    wide: Wide | None  # of a classifier or tagger that has such a part
     yardstick: dict[str, Any] | None  # a trivial model, as `Yardstick.described`; folders from before have none
     hashes: dict[str, str]  # SHA-256 of the files by name, as config.json records it
 
@@ -215,13 +215,14 @@ def _scheme(config: dict[str, Any], labels: list[Any]) -> Scheme | None:
 def _read_wide(folder: Snapshot, config: dict[str, Any], needed: Needs) -> Wide | None:
     if config.get("wide") is None:
         return None
-    if config["task"] != "classify":
+    if config["task"] not in ("classify", "tag"):
         raise ModelFormatError(
-            f"{folder.path / CONFIG}: wide: expected the task 'classify' for a wide part, got {config['task']!r}"
+            f"{folder.path / CONFIG}: wide: expected the task 'classify' or 'tag' for a wide part, got "
+            f"{config['task']!r}"
         )
     outputs = 1 if needed.labels is None else needed.labels
     mean = needed.tensors.get("embedding.mean")  # of the numbers of a step
-    return read_wide(folder, config["wide"], outputs, mean.shape[0] if mean else 0)
+    return read_wide(folder, config["wide"], config["task"], outputs, mean.shape[0] if mean else 0)
 
 
 def _yardstick(path: Path, config: dict[str, Any], labels: list[Any] | None) -> dict[str, Any] | None:

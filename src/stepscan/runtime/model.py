@@ -50,7 +50,7 @@ class Using:
     tokenizers_: dict[str, TextTokenizer]
     labels_: list[Any] | None  # strings, or whole numbers
     scheme_: Scheme | None = None  # how its tags mark spans; None if they do not
-    wide_: Wide | None = None  # a linear model beside the network of a classifier
+    wide_: Wide | None = None  # a linear model beside the network of a classifier or tagger
     yardstick_: dict[str, Any] | None = None  # a trivial model of the training data, as `Yardstick.described`
 
     def yardstick(self, *examples: Any, **options: Any) -> Yardstick | None:
@@ -73,7 +73,7 @@ class RuntimeModel(Using):
         weights: what the weights are kept as: `float32`, `bfloat16` or `int8`.
         threads: how many work together on one call.
         scheme_: how its tags mark spans; None if they do not.
-        wide_: a linear model beside the network of a classifier; None if there is none.
+        wide_: a linear model beside the network of a classifier or tagger; None if there is none.
         yardstick_: what a trivial model scored on the validation data; None in folders that do not say.
     """
 

@@ -25,7 +25,7 @@ _OF_ONE = {
     """,
     "generate": "head input_noise logarithm season step tied tokenizer vocabulary_size window",
     "tag": """
-        bidirectional character_size crf input_noise lowercase spelling_size unknown_probability vocabulary_size
+        bidirectional character_size crf input_noise lowercase spelling_size unknown_probability vocabulary_size wide
     """,
     "translate": """
         attention beam_width coverage_penalty input_feeding length_penalty source_tokenizer tokenizer vocabulary_size

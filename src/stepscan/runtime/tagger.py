@@ -17,6 +17,7 @@ from stepscan.runtime.model import RuntimeModel, Using
 from stepscan.runtime.schemes import Scheme
 from stepscan.runtime.series import are_numbers, checked_series
 from stepscan.runtime.spans import span_scores
+from stepscan.runtime.wide.chain import Alone
 
 Sentence = Sequence[str]
 
@@ -38,10 +39,14 @@ class Tagging(Using):
         return label_array(self.labels_ or [])
 
     def predict(self, X: Sequence[Sentence]) -> list[list[str]]:
-        """The most probable tag of each token; with a CRF, the most probable tags of the whole sentence."""
+        """The most probable tag of each token; with a CRF or a wide part, the most probable tags of the whole
+        sentence."""
         self._check_usable()
+        return self._decided(X)
+
+    def _decided(self, X: Sequence[Sentence], *, wide: bool = True) -> list[list[str]]:
         classes = self.classes_
-        return [classes[found].tolist() for found in self._found(X, self.network_.decide)]
+        return [classes[found].tolist() for found in self._found(X, lambda decider: decider.decide, wide)]
 
     def answers(self, X: Sequence[Sentence]) -> list[dict[str, Any]]:
         """What `stepscan predict` says of each sentence: `tokens` (of a series, each step's numbers) and `tags`."""
@@ -52,23 +57,23 @@ class Tagging(Using):
     def predict_proba(self, X: Sequence[Sentence]) -> list[np.ndarray]:
         """For each sentence, the probability of each tag `[T, tags]`, in the order of `classes_`."""
         self._check_usable()
-        return self._found(X, self.network_.probabilities)
+        return self._found(X, lambda decider: decider.probabilities)
 
     def log_probabilities(self, X: Sequence[Sentence], y: Sequence[Sentence]) -> list[tuple[float, int]]:
-        """Of each sentence's true tags: the natural logarithm of their probability (with a CRF, of them together; minus
-        infinity for a tag unknown), and how many there are."""
+        """Of each sentence's true tags: the natural logarithm of their probability (with a CRF or a wide part, of them
+        together; minus infinity for a tag unknown), and how many there are."""
         self._check_usable()
-        network, place = self.network_, {tag: index for index, tag in enumerate(self.classes_.tolist())}
+        decider, place = self._decider(), {tag: index for index, tag in enumerate(self.classes_.tolist())}
         examples = tagged(sentences_or_series(X), y, "sentences")
         read, found = self._reader([tokens for tokens, _ in examples]), []
-        for number, (_, tags) in enumerate(examples):
+        for number, (tokens, tags) in enumerate(examples):
             if not set(tags) <= set(place):
                 found.append((-math.inf, len(tags)))
                 continue
             targets = np.array([[place[tag] for tag in tags]], dtype=np.int64)
             with answering([len(tags)], "sentence"):
-                data, lengths = network.scores(read([number]))
-                found.append((float(network.log_probability(data, lengths, targets)[0]), len(tags)))
+                data, lengths = decider.scores(read([number]), [tokens])
+                found.append((float(decider.log_probability(data, lengths, targets)[0]), len(tags)))
         return found
 
     def score(self, X: Sequence[Sentence], y: Sequence[Sentence]) -> float:
@@ -102,8 +107,8 @@ class Tagging(Using):
             said = f"{len(new)} tags are" if len(new) > 1 else "1 tag is"
             logger.warning(f"{said} not among those learned: {shown}; the model is always wrong there")
 
-    def _figures(self, examples: Sequence[tuple[Any, Sentence]]) -> dict[str, Any]:
-        found, true = self.predict([tokens for tokens, _ in examples]), [tags for _, tags in examples]
+    def _figures(self, examples: Sequence[tuple[Any, Sentence]], *, wide: bool = True) -> dict[str, Any]:
+        found, true = self._decided([tokens for tokens, _ in examples], wide=wide), [tags for _, tags in examples]
         return tag_figures(found, true, self.scheme_)
 
     def _reader(self, sentences: Sequence[Any]) -> Callable[[Any], Any]:
@@ -124,9 +129,19 @@ class Tagging(Using):
 
         return read
 
-    def _found(self, X: Sequence[Sentence], answer: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> list[np.ndarray]:
-        """What `answer` makes of the network's scores, for each sentence, in order."""
-        network = self.network_
+    def _decider(self, wide: bool = True) -> Any:
+        """What scores and decides: the network, with its `wide` part if there is one."""
+        part: Any = self.wide_ if wide else None
+        return Alone(self.network_) if part is None else part.beside(self.network_)
+
+    def _found(
+        self,
+        X: Sequence[Sentence],
+        answer: Callable[[Any], Callable[[np.ndarray, np.ndarray], np.ndarray]],
+        wide: bool = True,
+    ) -> list[np.ndarray]:
+        """What `answer`, of what decides, makes of the scores, for each sentence, in order."""
+        network, decider = self.network_, self._decider(wide)
         sentences: list[Any] = (
             [_strings(sentence, f"sentence {number}") for number, sentence in enumerate(_rows(X), start=1)]
             if self.tokenizers_
@@ -137,8 +152,8 @@ class Tagging(Using):
         places = min(PLACES, SCORES // len(self.labels_ or [0]))
         for chosen in by_length([len(sentence) for sentence in sentences], _TOGETHER, places):
             with answering([len(sentences[i]) for i in chosen], "sentence"):
-                data, lengths = network.scores(read(chosen))
-                answers = answer(data, lengths)
+                data, lengths = decider.scores(read(chosen), [sentences[i] for i in chosen])
+                answers = answer(decider)(data, lengths)
             for index, row, length in zip(chosen, answers, lengths, strict=True):
                 found[index] = row[:length]
         return found

@@ -14,6 +14,8 @@ from stepscan.runtime.probabilities import nats
 class Transducer:
     """A decision at every step.
 
+    `crf` is what decides about all of them together; here nothing does.
+
     Args:
         tensors: of its parts.
         embedding: rows → vectors, described; None if the rows are vectors already.
@@ -31,6 +33,7 @@ class Transducer:
         dropout: float = 0.0,
         label_smoothing: float = 0.0,
     ) -> None:
+        self.crf: Any = None
         self.embedding = build_embedding(embedding, tensors.inside("embedding"))
         self.layer, self.outputs = tensors.layer("layer", layer), outputs
         self.head = tensors.linear("head", self.layer.output_size, outputs)

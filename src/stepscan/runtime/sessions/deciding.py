@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,9 +9,7 @@ import numpy as np
 
 from stepscan.runtime.batches import Array, Batch
 from stepscan.runtime.examples import checked_texts
-from stepscan.runtime.sessions.session import Moment, Session, layers_state, vectors_of_series
-
-logger = logging.getLogger(__name__)
+from stepscan.runtime.sessions.session import Moment, Session, layers_state, say_without_wide, vectors_of_series
 
 
 class DecidingSession(Session):
@@ -26,10 +23,7 @@ class DecidingSession(Session):
 
     def _begin(self) -> Moment:
         if self._model.wide_ is not None:
-            logger.warning(
-                "a session decides by the network alone, without the model's wide part; "
-                "its answers differ from those of predict"
-            )
+            say_without_wide("decides")
         size = self._network.layer.output_size
         kept: dict[str, Array] = {
             "last": {},

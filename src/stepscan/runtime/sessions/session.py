@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, NoReturn, Self
 
@@ -13,6 +14,8 @@ from stepscan.runtime.batches import Array, Batch, pad_numbers
 from stepscan.runtime.layers import address
 from stepscan.runtime.series import checked_series
 from stepscan.runtime.sessions.saved import read_saved, write_saved
+
+logger = logging.getLogger(__name__)
 
 
 class Moment(NamedTuple):
@@ -189,6 +192,14 @@ def too_large(where: str, piece: Array, step: int, dimension: int) -> NoReturn:
         shown, remedy = str(value).replace("nan", "NaN"), "fill the gaps first: no value is guessed"
     raise SettingsError(
         f"{where}: expected finite numbers, got {shown} at step {step + 1}, dimension {dimension + 1}; {remedy}"
+    )
+
+
+def say_without_wide(verb: str) -> None:
+    """Warn that what a session says is the network's alone."""
+    logger.warning(
+        f"a session {verb} by the network alone, without the model's wide part; "
+        "its answers differ from those of predict"
     )
 
 

@@ -13,14 +13,24 @@ from stepscan.runtime.batches import Array, Batch
 from stepscan.runtime.examples import checked_texts
 from stepscan.runtime.layers import address
 from stepscan.runtime.series import as_numbers
-from stepscan.runtime.sessions.session import Moment, Session, overflowed, too_large, vectors_of_series
+from stepscan.runtime.sessions.session import (
+    Moment,
+    Session,
+    overflowed,
+    say_without_wide,
+    too_large,
+    vectors_of_series,
+)
 
 
 class TaggingSession(Session):
-    """Tags as the sequence arrives: `push` takes tokens, or a piece `[T, D]` of a series, and returns their tags."""
+    """Tags as the sequence arrives: `push` takes tokens, or a piece `[T, D]` of a series, and returns their tags.
+
+    A wide part takes no part in it, which a warning says: it looks at the tokens that follow.
+    """
 
     def __init__(self, model: Any) -> None:
-        if hasattr(model.network_, "crf"):
+        if model.network_.crf is not None:
             raise SettingsError(
                 "a CRF decides the tags of a whole sentence together, so they cannot be told as it arrives: use predict"
             )
@@ -56,6 +66,8 @@ class TaggingSession(Session):
             return found
 
     def _begin(self) -> Moment:
+        if self._model.wide_ is not None:
+            say_without_wide("tags")
         return self._moment(np.zeros((1, self._network.layer.state_size), np.float32), {})
 
     @staticmethod

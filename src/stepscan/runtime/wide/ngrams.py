@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 
 from stepscan.runtime.batches import Array
+from stepscan.runtime.wide.hashes import Hashes, code_points, mixed
 from stepscan.runtime.wide.rows import Rows
 
 _SPACE = 32
@@ -24,8 +25,6 @@ _MASK = (np.int64(1) << _BITS) - 1
 _TEXTS = 2**16  # that are read together, at most, and …
 _CHARACTERS = 2**18  # … how long they may be, unless it is one
 _PENDING = 2**22  # hashes that are counted before they are merged
-_BASE = 0x9E3779B97F4A7C15  # odd, so that it has an inverse modulo 2⁶⁴
-_INVERSE = pow(_BASE, -1, 2**64)
 _PAIR = np.uint64(0xD6E8FEB86659FD93)
 _BLOCKS = ("words", "letters")
 _LENGTHS = (0.5, 1.0)  # of the blocks; equal ones cost up to 2 points where there are few texts of many classes
@@ -169,10 +168,10 @@ def _portions(texts: Sequence[str]) -> Iterator[Sequence[str]]:
 def _ngrams(texts: Sequence[str]) -> tuple[Array, Array]:
     """All n-grams of words and all of letters, as often as they are there: the place of the text, then the hash."""
     spaced = [_spaced(text) for text in texts]
-    codes = np.frombuffer("".join(spaced).encode("utf-32-le", "surrogatepass"), np.uint32)
+    codes = code_points("".join(spaced))
     lengths = np.fromiter(map(len, spaced), np.int64, len(spaced))
     text_of = np.repeat(np.arange(len(texts)) << _BITS, lengths)
-    hashes = _Hashes(codes)
+    hashes = Hashes(codes)
     return _words(codes, text_of, hashes), _letters(codes, text_of, hashes)
 
 
@@ -182,31 +181,11 @@ def _spaced(text: str) -> str:
     return f" {'  '.join(words)} " if words else ""
 
 
-class _Hashes:
-    """Hashes of all pieces of a text: Σ mixed(code_j) · B^(j − begin), modulo 2⁶⁴."""
-
-    def __init__(self, codes: Array) -> None:
-        powers = np.cumprod(np.full(len(codes), _BASE, np.uint64))
-        self._sums = np.zeros(len(codes) + 1, np.uint64)
-        np.cumsum(_mixed(codes.astype(np.uint64)) * powers, out=self._sums[1:])
-        self._inverses = np.cumprod(np.full(len(codes), _INVERSE, np.uint64))
-
-    def of(self, begin: Array, end: Array) -> Array:
-        return (self._sums[end] - self._sums[begin]) * self._inverses[begin]
-
-
-def _mixed(numbers: Array) -> Array:
-    """The last steps of SplitMix64: numbers that differ little become ones that differ in half of their bits."""
-    numbers = (numbers + np.uint64(1)) * np.uint64(_BASE)
-    numbers = (numbers ^ (numbers >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    return numbers ^ (numbers >> np.uint64(27))
-
-
 def _of_text(texts: Array, hashes: Array) -> Array:
-    return texts | (_mixed(hashes) >> np.uint64(64 - _BITS)).view(np.int64)
+    return texts | (mixed(hashes) >> np.uint64(64 - _BITS)).view(np.int64)
 
 
-def _words(codes: Array, text_of: Array, hashes: _Hashes) -> Array:
+def _words(codes: Array, text_of: Array, hashes: Hashes) -> Array:
     """Words of two letters and more, and pairs of neighbours."""
     inside = np.zeros(len(codes) + 2, np.int8)
     inside[1:-1] = _is_letter(codes)
@@ -215,11 +194,11 @@ def _words(codes: Array, text_of: Array, hashes: _Hashes) -> Array:
     long = end - begin > 1
     words, texts = hashes.of(begin[long], end[long]), text_of[begin[long]]
     together = texts[1:] == texts[:-1]
-    pairs = (words[:-1] * _PAIR + _mixed(words[1:]))[together]
+    pairs = (words[:-1] * _PAIR + mixed(words[1:]))[together]
     return _of_text(np.concatenate([texts, texts[1:][together]]), np.concatenate([words, pairs]))
 
 
-def _letters(codes: Array, text_of: Array, hashes: _Hashes) -> Array:
+def _letters(codes: Array, text_of: Array, hashes: Hashes) -> Array:
     """Pieces of a word with the space before and the space after it."""
     word_of = (np.cumsum(codes == _SPACE) - 1) // 2
     found = []

@@ -16,12 +16,14 @@ from stepscan.runtime.configuration import CONFIG, WIDE
 from stepscan.runtime.outline import shown
 from stepscan.runtime.snapshot import Snapshot
 from stepscan.runtime.tensor_file import expanded, read_tensors
+from stepscan.runtime.wide.chain import TRANSITIONS, WideChain
 from stepscan.runtime.wide.scores import Features, Wide
 
 _OF_FEATURES = "features."  # before the names of their tensors
-_KINDS = {  # name → class, and whether it reads texts
-    "ngrams": ("NGrams", True),
-    "convolutions": ("Convolutions", False),
+_KINDS = {  # name → class, the task it is for, and whether it reads texts
+    "ngrams": ("NGrams", "classify", True),
+    "convolutions": ("Convolutions", "classify", False),
+    "token_features": ("TokenFeatures", "tag", True),
 }
 
 
@@ -33,15 +35,20 @@ def described(wide: Wide) -> dict[str, Any]:
 def tensors_of(wide: Wide) -> dict[str, Array]:
     """What its file holds."""
     of_features = {f"{_OF_FEATURES}{name}": array for name, array in wide.features.tensors().items()}
-    return {**of_features, "weight": wide.weight, "bias": wide.bias}
+    return {**of_features, **{name: getattr(wide, name) for name in ("weight", "bias", *_of_chain(wide))}}
 
 
-def read_wide(folder: Snapshot, description: Any, outputs: int, dimensions: int) -> Wide:
+def _of_chain(wide: Wide) -> tuple[str, ...]:
+    return TRANSITIONS if isinstance(wide, WideChain) else ()
+
+
+def read_wide(folder: Snapshot, description: Any, task: str, outputs: int, dimensions: int) -> Wide:
     """The wide part of a model.
 
     Args:
         folder: the files.
         description: of it, in `config.json`.
+        task: of the model.
         outputs: how many scores the network gives.
         dimensions: of the series that the network reads; 0 if it reads texts.
 
@@ -52,10 +59,11 @@ def read_wide(folder: Snapshot, description: Any, outputs: int, dimensions: int)
     if not isinstance(description, Mapping) or set(description) != {"features", "shares"}:
         raise ModelFormatError(f"{where}: expected an object of features and shares, got {shown(description)}")
     shares = _shares(where, description["shares"])
-    kind = _kind(where, description["features"], dimensions)
+    kind = _kind(where, description["features"], task, dimensions)
     tensors = read_tensors(folder, WIDE, None, "float32")
     path = folder.path / WIDE
     weight, bias = (_taken(path, tensors, name) for name in ("weight", "bias"))
+    chain = {name: _taken(path, tensors, name) for name in (TRANSITIONS if task == "tag" else ())}
     own = {name.removeprefix(_OF_FEATURES): array for name, array in tensors.items() if name.startswith(_OF_FEATURES)}
     if other := tensors.keys() - {f"{_OF_FEATURES}{name}" for name in own}:
         raise ModelFormatError(f"{path} does not fit config.json: nothing needs {shown(min(other))}")
@@ -65,7 +73,13 @@ def read_wide(folder: Snapshot, description: Any, outputs: int, dimensions: int)
         raise ModelFormatError(f"{path} does not fit config.json: features: {error}") from None
     _check(path, "weight", weight, (features.size, outputs), np.float32, np.uint16)
     _check(path, "bias", bias, (outputs,), np.float32)
-    return Wide(features, expanded({"weight": weight})["weight"], bias, shares)
+    weight = expanded({"weight": weight})["weight"]
+    if not chain:
+        return Wide(features, weight, bias, shares)
+    for name, array in chain.items():
+        shape = (outputs, outputs) if name == "transitions" else (outputs,)
+        _check(path, name, array, shape, np.float32, np.uint16)
+    return WideChain(features, weight, bias, shares, **expanded(chain))
 
 
 def _shares(where: str, shares: Any) -> tuple[float, float]:
@@ -75,13 +89,14 @@ def _shares(where: str, shares: Any) -> tuple[float, float]:
     return float(shares[0]), float(shares[1])
 
 
-def _kind(where: str, features: Any, dimensions: int) -> Any:
+def _kind(where: str, features: Any, task: str, dimensions: int) -> Any:
     """The class of the features, which must be of what the network reads."""
     name = features.get("name") if isinstance(features, Mapping) else None
-    if not isinstance(name, str) or name not in _KINDS:
-        hint = nearest(name, _KINDS) if isinstance(name, str) else ""
-        raise ModelFormatError(f"{where}: features: expected the name {' or '.join(_KINDS)}, got {shown(name)}.{hint}")
-    kind, reads_texts = _KINDS[name]
+    own = [one for one, (_, of_task, _) in _KINDS.items() if of_task == task]
+    if not isinstance(name, str) or name not in own:
+        hint = nearest(name, own) if isinstance(name, str) else ""
+        raise ModelFormatError(f"{where}: features: expected the name {' or '.join(own)}, got {shown(name)}.{hint}")
+    kind, _, reads_texts = _KINDS[name]
     if reads_texts != (not dimensions):
         what = ("series", "texts")
         raise ModelFormatError(
