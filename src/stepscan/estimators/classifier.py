@@ -17,7 +17,7 @@ from stepscan.data.tokenizers import TextTokenizer
 from stepscan.errors import SettingsError
 from stepscan.estimators.base import Estimator
 from stepscan.estimators.examples import Buckets, folds, hold_out, same_input, task_of
-from stepscan.estimators.learning import Data, Learning
+from stepscan.estimators.learning import Data
 from stepscan.estimators.networks import EncoderNetwork
 from stepscan.estimators.wide import fit_wide, mixture
 from stepscan.patterns.embedding import Embedding
@@ -101,32 +101,33 @@ class Classifier(Classifying, ClassifierMixin, TransformerMixin, Estimator):
         Raises:
             SettingsError: a setting is wrong, there is one class only, or validation data has a class of its own.
         """
-        with self._fitting():
-            decision = self._decision
-            if self.decision == "number" and self.label_smoothing:
-                raise SettingsError("label_smoothing is for classes and labels, but the decision is a number")
-            if self.decision != "class" and self.class_weights != "none":
-                raise SettingsError(
-                    f"class_weights {self.class_weights!r} are for the decision 'class', but it is {self.decision!r}"
-                )
-            if y is None:
-                raise SettingsError("Classifier requires y to be passed, but the target y is None")
-            examples = paired(self._checked(listed(X)), decision.checked(y), ("texts", "classes"))
-            valid = None
-            if validation is not None:
-                texts, true = validation_pair(validation)
-                checked = self._checked(texts, like=examples[0][0])
-                valid = paired(checked, decision.checked(true), ("validation texts", "classes"))
-            parts = self._parts(examples, valid)
-            is_text = isinstance(examples[0][0], str)
-            items = sum(_length(text) for text, _ in examples)
-            settings = self._choose("text" if is_text else "series", len(examples), items)
-            if self.decision == "class":
-                advice = "; --class-weights balanced learns the rare ones too" if self.class_weights == "none" else ""
-                warn_of_imbalance([answer for _, answer in examples], "training data", advice)
-            together = [*examples, *(valid or ())]
-            Learning(self, settings).run(Data(parts, valid is not None, len(together), lambda: together))
-        return self
+        return self._fit(X, y, validation)
+
+    def _data(self, X: Sequence[Any], y: Sequence[Any], validation: Any) -> Data:
+        decision = self._decision
+        if self.decision == "number" and self.label_smoothing:
+            raise SettingsError("label_smoothing is for classes and labels, but the decision is a number")
+        if self.decision != "class" and self.class_weights != "none":
+            raise SettingsError(
+                f"class_weights {self.class_weights!r} are for the decision 'class', but it is {self.decision!r}"
+            )
+        if y is None:
+            raise SettingsError("Classifier requires y to be passed, but the target y is None")
+        examples = paired(self._checked(listed(X)), decision.checked(y), ("texts", "classes"))
+        valid = None
+        if validation is not None:
+            texts, true = validation_pair(validation)
+            checked = self._checked(texts, like=examples[0][0])
+            valid = paired(checked, decision.checked(true), ("validation texts", "classes"))
+        parts = self._parts(examples, valid)
+        is_text = isinstance(examples[0][0], str)
+        items = sum(_length(text) for text, _ in examples)
+        self._choose("text" if is_text else "series", len(examples), items)
+        if self.decision == "class":
+            advice = "; --class-weights balanced learns the rare ones too" if self.class_weights == "none" else ""
+            warn_of_imbalance([answer for _, answer in examples], "training data", advice)
+        together = [*examples, *(valid or ())]
+        return Data(parts, valid is not None, len(together), lambda: together)
 
     def _parts(self, examples: list[Any], valid: list[Any] | None) -> list[tuple[list[Any], list[Any]]]:
         """Training and validation data; of few examples, the folds of a cross-validation."""

@@ -16,7 +16,9 @@ import contextlib
 import json
 import math
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -63,6 +65,7 @@ class ModelFolder(NamedTuple):
     scheme: Scheme | None = None  # of a tagger whose tags mark spans
     wide: Wide | None = None  # of a classifier that has such a part
     yardstick: dict[str, Any] | None = None  # a trivial model, as `Yardstick.described`
+    chosen: Mapping[str, Any] = MappingProxyType({})  # of the settings, by the data's size
 
 
 def write_folder(path: str | Path, folder: ModelFolder, *, overwrite: bool = False) -> None:
@@ -165,7 +168,8 @@ def _write_files(path: Path, folder: ModelFolder) -> None:
     if folder.labels is not None:
         (path / "labels.json").write_text(json_text(folder.labels, indent=1) + "\n", "utf-8")
     (path / "metrics.jsonl").write_text("".join(json_text(row) + "\n" for row in folder.history), "utf-8")
-    card = model_card(folder.task, folder.settings, folder.model, folder.history, folder.yardstick)
+    about = (folder.task, folder.settings, folder.model, folder.history)
+    card = model_card(*about, yardstick=folder.yardstick, wide=folder.wide, chosen=folder.chosen)
     (path / "README.md").write_text(card, "utf-8")
     write_config(path, _config(folder))
 

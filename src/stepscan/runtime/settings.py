@@ -21,7 +21,7 @@ _OF_ALL = """
 _OF_ONE = {
     "classify": """
         bidirectional class_weights decision input_noise lowercase pooling tokenizer unknown_probability
-        vocabulary_size
+        vocabulary_size wide
     """,
     "generate": "head input_noise logarithm season step tied tokenizer vocabulary_size window",
     "tag": """
