@@ -7,12 +7,12 @@ from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from toy_tasks import FAST, equal_to_the_bit, history_is_whole, ordered, weights_of
+from toy_tasks import NETWORK, equal_to_the_bit, history_is_whole, ordered, weights_of
 
 import stepscan as ss
 from stepscan.data.batching import pad
 
-TINY = {"hidden_size": 4, "embedding_size": 4, "epochs": 1, "batch_size": 8, **FAST}
+TINY = {"hidden_size": 4, "embedding_size": 4, "epochs": 1, "batch_size": 8, **NETWORK}
 TEXTS, LABELS = ordered(40, 3)
 
 
