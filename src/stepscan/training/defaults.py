@@ -94,6 +94,7 @@ def _tag(facts: Facts) -> dict[str, Any]:
         "batch_size": 8 if facts.examples < 1000 else 16 if facts.examples < 5000 else 32,
         "learning_rate": 3e-3,
         "unknown_probability": 0.2 if facts.examples < 5000 else 0.1,
+        "input_noise": 0.0,
     }
 
 
