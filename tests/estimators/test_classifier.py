@@ -229,7 +229,7 @@ def test_imbalanced_classes_are_mentioned(caplog):
     texts, labels = TEXTS + TEXTS[:20], ["often"] * 57 + ["rare"] * 3
     model = ss.Classifier(**TINY).fit(texts, labels)
     said = (
-        "imbalanced: 'often' has 52 examples, 'rare' 3; always answering 'often' would have an accuracy of 0.95, so "
+        "imbalanced: 'often' has 57 examples, 'rare' 3; always answering 'often' would have an accuracy of 0.95, so "
         "judge by macro_f1, not by accuracy; --class-weights balanced learns the rare ones too"
     )
     assert caplog.records[0].getMessage() == f"the classes of the training data are {said}"

@@ -212,6 +212,7 @@ class Estimator(Using, BaseEstimator):
         estimator.labels_, estimator.history_, estimator.scheme_ = folder.labels, folder.history, folder.scheme
         estimator.wide_ = folder.wide
         estimator.yardstick_ = folder.yardstick
+        estimator.chosen_ = dict(folder.chosen)
         return estimator
 
     @property

@@ -33,7 +33,8 @@ from stepscan.training.defaults import CROSS_VALIDATED, FOLDS
 from stepscan.training.loop import Task
 from stepscan.training.settings import TrainingSettings
 
-_JUDGED = 20_000  # examples, at most, by which the shares of network and wide part are chosen
+# By how many examples, at most, the shares of network and wide part are chosen, and by how many scores of theirs.
+_JUDGED, _JUDGED_SCORES = 20_000, 500_000
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -160,21 +161,24 @@ class Classifier(Classifying, ClassifierMixin, TransformerMixin, Estimator):
 
     def _judge(self, held_out: list[tuple[Any, Any]]) -> list[list[float]]:
         """The network's scores of the examples that it has not seen; of many, of the first."""
-        return self._scores([text for text, _ in held_out[:_JUDGED]], wide=False).tolist()
+        return self._scores([text for text, _ in self._judged(held_out)], wide=False).tolist()
+
+    def _judged(self, held_out: list[tuple[Any, Any]]) -> list[tuple[Any, Any]]:
+        return held_out[: min(_JUDGED, max(100, _JUDGED_SCORES // len(self.labels_ or (None,))))]
 
     def _conclude(self, data: Data, judged: Sequence[Sequence[list[list[float]]]], is_refitted: bool) -> int:
         """Fit the wide part, and choose how much it counts by what both say of examples that they have not seen."""
         decision, labels = self._decision, self.labels_
         seen = [answer for train, _ in data.parts for _, answer in train]
         self.yardstick_ = self._yardstick(seen, [answer for _, part in data.parts for _, answer in part]).described()
-        true = [answer for _, part in data.parts for _, answer in part[:_JUDGED]]
+        true = [answer for _, part in data.parts for _, answer in self._judged(part)]
         each = [np.concatenate([np.array(scores, np.float32) for scores in one]) for one in zip(*judged, strict=True)]
         best = int(np.argmin([decision.nats(scores, true, labels).mean() for scores in each]))
         joined = deep = each[best]
         self.wide_ = None
         if self.wide:
             parts = [self._fitted_wide(train) for train, _ in data.parts]
-            heard = [[text for text, _ in part[:_JUDGED]] for _, part in data.parts]
+            heard = [[text for text, _ in self._judged(part)] for _, part in data.parts]
             wide = np.concatenate([part.scores(texts) for part, texts in zip(parts, heard, strict=True)])
             shares = mixture(deep, wide, decision.targets(true, labels), self.decision)
             joined = np.float32(shares[0]) * deep + np.float32(shares[1]) * wide

@@ -65,7 +65,7 @@ class ModelFolder(NamedTuple):
     scheme: Scheme | None = None  # of a tagger whose tags mark spans
     wide: Wide | None = None  # of a classifier that has such a part
     yardstick: dict[str, Any] | None = None  # a trivial model, as `Yardstick.described`
-    chosen: Mapping[str, Any] = MappingProxyType({})  # of the settings, by the data's size
+    chosen: Mapping[str, Any] = MappingProxyType({})  # of the settings, by the size of the data
 
 
 def write_folder(path: str | Path, folder: ModelFolder, *, overwrite: bool = False) -> None:
@@ -114,7 +114,8 @@ def read_folder(path: str | Path) -> ModelFolder:
     history, model = found.history, build(found.model)
     tensors = {name: torch.from_numpy(np.array(array)) for name, array in expanded(found.tensors).items()}
     model.load_state_dict(tensors)
-    read = (found.tokenizers, found.labels, history, found.scheme, found.wide, found.yardstick)
+    chosen = {name: found.settings[name] for name in found.chosen}
+    read = (found.tokenizers, found.labels, history, found.scheme, found.wide, found.yardstick, chosen)
     return ModelFolder(found.task, found.settings, model.eval(), *read)
 
 
@@ -183,6 +184,7 @@ def _config(folder: ModelFolder) -> dict[str, Any]:
         "task": folder.task,
         "settings": {n: sys.float_info.max if value == math.inf else value for n, value in folder.settings.items()},
         "model": describe(folder.model),
+        **({"chosen": list(folder.chosen)} if folder.chosen else {}),
         **({"yardstick": folder.yardstick} if folder.yardstick else {}),
         **({"scheme": folder.scheme and folder.scheme.described()} if folder.task == "tag" else {}),
         **({"wide": storage.described(folder.wide)} if folder.wide is not None else {}),
