@@ -15,7 +15,10 @@ from safetensors.numpy import save_file
 from tokenizers import Tokenizer, normalizers
 from tokenizers.models import WordPiece
 
-TINY = {"hidden_size": 8, "embedding_size": 8, "epochs": 2, "batch_size": 8, "learning_rate": 0.02, "seed": 3}
+TINY = {
+    **{"hidden_size": 8, "embedding_size": 8, "epochs": 2, "batch_size": 8, "learning_rate": 0.02, "seed": 3},
+    **{"decay": 1.0, "average_decay": 0.0, "refit": False},
+}
 
 
 class Result(NamedTuple):
@@ -79,6 +82,7 @@ def models(tmp_path_factory, corpora) -> dict[str, Path]:
 
     folder = tmp_path_factory.mktemp("models")
     own = {
+        "classify": {"wide": False},
         "tag": {"cell": "gru", "character_size": 4, "spelling_size": 4},
         "generate": {"cell": "elman", "window": 16},
         "translate": {"tokenizer": "character"},

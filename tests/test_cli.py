@@ -11,9 +11,9 @@ import stepscan as ss
 from stepscan.cli.options import seconds as in_seconds
 from stepscan.errors import SettingsError
 
-TINY = "--hidden-size 8 --embedding-size 8 --epochs 1 --batch-size 8 --quiet"
+TINY = "--hidden-size 8 --embedding-size 8 --epochs 1 --batch-size 8 --decay 1 --average-decay 0 --no-refit --quiet"
 OWN = {
-    "classify": "--cell gru --pooling mean",
+    "classify": "--cell gru --pooling mean --no-wide",
     "tag": "--cell lstm --character-size 0",
     "generate": "--cell elman --window 16 --tied",
     "translate": "--cell gru --tokenizer character --attention none",
@@ -42,7 +42,15 @@ def test_train(task, corpora, run, tmp_path):
     assert all("better than" in line for line in result.err.splitlines())  # it has hardly begun to learn
     summary = json.loads(result.out)
     model = ss.load(out)
-    assert set(summary) == {"task", "folder", "seconds", "parameters", "epochs", *VALID[task], "yardstick"}
+    about = {"task", "folder", "seconds", "parameters", "epochs", "updates", "chosen", "yardstick"}
+    assert set(summary) == about | VALID[task]
+    assert summary["updates"] == model.history_[-1]["updates"]
+    assert summary["chosen"]["dropout"] == model.get_params()["dropout"]
+    assert not {"hidden_size", "batch_size", "decay", "refit"} & set(summary["chosen"])
+    assert (
+        f"| dropout | {summary['chosen']['dropout']} (chosen by the size of the data) |"
+        in (out / "README.md").read_text()
+    )
     assert summary["yardstick"] == {name: model.yardstick_[name] for name in ("name", "scores")}
     assert (summary["task"], summary["folder"], summary["epochs"]) == (task, str(out), 1)
     assert summary["parameters"] == sum(parameter.numel() for parameter in model.model_.parameters())
@@ -175,23 +183,25 @@ def test_config_and_precedence(corpora, run, tmp_path):
     files = ["--train", corpora["classify"], "--valid", corpora["classify"], "--out", out]
     result = run("train", "classify", *files, "--config", tmp_path / "settings.toml", "--hidden-size", 5, "--seed", 9)
     assert result.code == 0
-    found = ss.load(out).get_params()
+    model = ss.load(out)
+    found = model.get_params()
     expected = {"cell": "elman", "hidden_size": 5, "embedding_size": 6, "epochs": 1, "seed": 9, "time_budget": 3600.0}
     assert {name: found[name] for name in expected} == expected
     default = ss.Classifier().get_params()
-    assert {n: v for n, v in found.items() if n not in (*expected, "learning_rate", "verbose")} == {
-        n: v for n, v in default.items() if n not in (*expected, "learning_rate", "verbose")
-    }
+    own = (*expected, *model.chosen_, "learning_rate", "verbose")
+    assert {n: v for n, v in found.items() if n not in own} == {n: v for n, v in default.items() if n not in own}
     assert "held out" not in result.err
 
 
 def test_overwrite_and_what_training_says(corpora, run, tmp_path):
     out = tmp_path / "model"
     loud = TINY.replace(" --quiet", "").split()
-    command = ["train", "classify", "--train", corpora["classify"], "--out", out, *loud]
+    command = ["train", "classify", "--train", corpora["classify"], "--out", out, "--no-wide", *loud]
     result = run(*command)
     assert result.err.startswith(
-        "no validation data given: a tenth (4 of 40), drawn at random, stratified, is held out\nepoch  1 · "
+        "no validation data given: a tenth (4 of 40), drawn at random, stratified, is held out\n"
+        "chosen by the size of the data: dropout 0.5, learning_rate 0.002, input_noise 0, unknown_probability 0.1\n"
+        "epoch  1 · "
     )
     shown = dict(line.split(maxsplit=1) for line in result.out.splitlines())
     row = ss.load(out).history_[0]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-TINY = ["--hidden-size", "8", "--embedding-size", "8", "--epochs", "1", "--batch-size", "8"]
+TINY = ["--hidden-size", "8", "--embedding-size", "8", "--epochs", "1", "--batch-size", "8", "--no-refit", "--no-wide"]
 
 
 def test_cures_reach_the_model(corpora, run, tmp_path):

@@ -26,7 +26,17 @@ def test_evaluate_says_f1_by_type(run, model, tmp_path):
     (tmp_path / "test.conll").write_text(LINES + "York\tB-place\nsleeps\tB-person\n\n")
     shown = run("evaluate", str(model), str(tmp_path / "test.conll"))
     figures = json.loads(run("evaluate", str(model), str(tmp_path / "test.conll"), "--json").out)
-    assert list(figures)[2:] == ["f1", "precision", "recall", "spans", "types", "accuracy", "tokens", "sentences"]
+    assert list(figures)[2:] == [
+        "f1",
+        "precision",
+        "recall",
+        "spans",
+        "types",
+        "accuracy",
+        "tokens",
+        "sentences",
+        "yardstick",
+    ]
     assert list(figures["types"]) == ["person", "place"]
     person = figures["types"]["person"]
     line = f"person            f1 {person['f1']:.4f} · precision {person['precision']:.4f} · "

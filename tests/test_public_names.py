@@ -56,16 +56,16 @@ OPTIONS = {
     "train": """
         --accumulate --attention --average-decay --batch-size --beam-width --bidirectional --cell --character-size
         --checkpoint-every --class-weights --clip-norm --clip-value --config --coverage-penalty --crf --day-first
-        --decision --delimiter
-        --device --dropout --embedding-dropout --embedding-size --embeddings --epochs --field --fill --forget-bias
-        --format --head --header --hidden-size --ignore-time --init-from --initialisation --input-feeding --input-noise
-        --json --keep-case --label-column --label-smoothing --layers --learning-rate --length-penalty --logarithm
-        --lowercase --month-first --no-crf --no-header --no-input-feeding --no-logarithm --no-watch-gradients
-        --not-residual --not-tied --not-variational --one-direction --out --overwrite --patience --pooling --quiet
-        --residual --resume --season --seed --series-column --skip-bad-lines --sort --source-column --source-tokenizer
-        --spelling-size --step --t-max --tag-column --target-column --tensorboard --text-column --tied --time-budget
-        --time-column --token-column --tokenizer --train --unknown-probability --valid --variational --vocabulary-size
-        --warmup --watch-gradients --weight-decay --weight-drop --window --zoneout task
+        --decay --decision --delimiter --device --dropout --embedding-dropout --embedding-size --embeddings --epochs
+        --field --fill --forget-bias --format --head --header --hidden-size --ignore-time --init-from --initialisation
+        --input-feeding --input-noise --json --keep-case --label-column --label-smoothing --layers --learning-rate
+        --length-penalty --logarithm --lowercase --max-updates --month-first --no-crf --no-header --no-input-feeding
+        --no-logarithm --no-refit --no-watch-gradients --no-wide --not-residual --not-tied --not-variational
+        --one-direction --out --overwrite --patience --pooling --quiet --refit --residual --resume --season --seed
+        --series-column --size --skip-bad-lines --sort --source-column --source-tokenizer --spelling-size --step --t-max
+        --tag-column --target-column --tensorboard --text-column --tied --time-budget --time-column --token-column
+        --tokenizer --train --unknown-probability --valid --variational --vocabulary-size --warmup --watch-gradients
+        --weight-decay --weight-drop --wide --window --zoneout task
     """,
 }
 TORCH_FREE = [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from toy_tasks import ALONE, FAST, RHYME, neighbours, ordered, reversals
+from toy_tasks import ALONE, FAST, NETWORK, RHYME, neighbours, ordered, reversals
 
 import stepscan as ss
 
@@ -17,7 +17,7 @@ def _one_thread():
 @pytest.fixture(scope="session")
 def classifier() -> ss.Classifier:
     settings = {"cell": "lstm", "hidden_size": 16, "embedding_size": 8, "pooling": "last", "bidirectional": False}
-    return ss.Classifier(**settings, epochs=8, batch_size=16, unknown_probability=0.0, **FAST).fit(*ordered(400, 1))
+    return ss.Classifier(**settings, epochs=8, batch_size=16, unknown_probability=0.0, **NETWORK).fit(*ordered(400, 1))
 
 
 @pytest.fixture(scope="session")

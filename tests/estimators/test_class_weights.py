@@ -9,11 +9,11 @@ import pytest
 import torch
 from sklearn.metrics import recall_score
 from sklearn.utils.class_weight import compute_class_weight
-from toy_tasks import FAST
+from toy_tasks import NETWORK
 
 import stepscan as ss
 
-SMALL = {"hidden_size": 8, "embedding_size": 8, "batch_size": 32, **FAST}
+SMALL = {"hidden_size": 8, "embedding_size": 8, "batch_size": 32, **NETWORK}
 
 
 def imbalanced(count: int, seed: int) -> tuple[list[str], list[str]]:

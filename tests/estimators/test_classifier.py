@@ -7,12 +7,12 @@ from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from toy_tasks import FAST, equal_to_the_bit, history_is_whole, ordered, weights_of
+from toy_tasks import NETWORK, equal_to_the_bit, history_is_whole, ordered, weights_of
 
 import stepscan as ss
 from stepscan.data.batching import pad
 
-TINY = {"hidden_size": 4, "embedding_size": 4, "epochs": 1, "batch_size": 8, **FAST}
+TINY = {"hidden_size": 4, "embedding_size": 4, "epochs": 1, "batch_size": 8, **NETWORK}
 TEXTS, LABELS = ordered(40, 3)
 
 
@@ -229,7 +229,7 @@ def test_imbalanced_classes_are_mentioned(caplog):
     texts, labels = TEXTS + TEXTS[:20], ["often"] * 57 + ["rare"] * 3
     model = ss.Classifier(**TINY).fit(texts, labels)
     said = (
-        "imbalanced: 'often' has 52 examples, 'rare' 3; always answering 'often' would have an accuracy of 0.95, so "
+        "imbalanced: 'often' has 57 examples, 'rare' 3; always answering 'often' would have an accuracy of 0.95, so "
         "judge by macro_f1, not by accuracy; --class-weights balanced learns the rare ones too"
     )
     assert caplog.records[0].getMessage() == f"the classes of the training data are {said}"

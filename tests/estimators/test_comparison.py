@@ -14,7 +14,10 @@ from stepscan.estimators import comparison, curves
 from stepscan.estimators.comparison import compare, show
 from stepscan.estimators.files import Reading, train
 
-TINY = {"hidden_size": 8, "embedding_size": 8, "epochs": 2, "batch_size": 8, "learning_rate": 0.02, "seed": 3}
+TINY = {
+    **{"hidden_size": 8, "embedding_size": 8, "epochs": 2, "batch_size": 8, "learning_rate": 0.02, "seed": 3},
+    **{"decay": 1.0, "average_decay": 0.0, "refit": False},
+}
 CELLS = ["gru", "elman", "lstm", "transformer"]
 
 
@@ -153,7 +156,11 @@ def test_on_the_command_line(corpora, tmp_path, run):
         ("--cells gru", "compare takes two cells or more, each once, got gru"),
         ("--cells gru,gru", "compare takes two cells or more, each once, got gru, gru"),
         ("--cells gru,lstm --equal time", "equal time needs a time budget for each cell (--time-budget 5m)"),
-        ("--cells gru,lstm --equal time --time-budget 1s --epochs 3", "--epochs has no meaning; leave it away"),
+        ("--cells gru,lstm --equal time --time-budget 1s --epochs 3", "--epochs has no meaning; omit it"),
+        (
+            "--cells gru,lstm --config refit.toml",
+            "compare trains networks alone, each on the same examples; omit the setting 'refit'",
+        ),
         ("--cells gru,lstm --config cell.toml", "it takes no setting 'cell'"),
         ("--cells gru,lstm --config typo.toml", "typo.toml: unknown setting 'epocs'. Did you mean 'epochs'?"),
         ("--cells gru,lstm --epochs 0", "epochs: input should be greater than or equal to 1, got 0"),
@@ -168,6 +175,7 @@ def test_refused_on_the_command_line(arguments, message, corpora, tmp_path, run,
     (tmp_path / "full" / "file").touch()
     (tmp_path / "cell.toml").write_text('cell = "lstm"\n')
     (tmp_path / "typo.toml").write_text("epocs = 2\n")
+    (tmp_path / "refit.toml").write_text("refit = true\n")
     before = sorted(tmp_path.iterdir())
     given = arguments.split()
     given += [] if "--train" in given else ["--train", corpora["classify"]]
@@ -191,7 +199,7 @@ def test_a_cell_that_the_task_cannot_use(cells, corpora, tmp_path, run):
     done = run("compare", "generate", "--train", corpora["generate"], "--cells", cells, "--out", tmp_path / "out")
     assert (done.code, done.out) == (1, "")
     assert (
-        "no model can be made of cell 'bidirectional_transformer' here: generate writes one symbol after the other"
+        "generate writes one symbol after the other, but cell 'bidirectional_transformer' looks at those that are not "
         in done.words
     )
     assert not (tmp_path / "out").exists()
@@ -199,12 +207,12 @@ def test_a_cell_that_the_task_cannot_use(cells, corpora, tmp_path, run):
 
 @pytest.mark.parametrize(("at", "said"), [(1, "nothing was written"), (2, "out holds the cells that had ended: gru")])
 def test_interrupted(at, said, corpora, tmp_path, run, monkeypatch):
-    """At the training of the first cell or of the second; the first fit of all only finds the vocabulary."""
+    """At the training of the first cell or of the second."""
     fits = []
 
     def fit(*given):
         fits.append(given)
-        if len(fits) == at + 1:
+        if len(fits) == at:
             raise KeyboardInterrupt
         comparison_fit(*given)
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from sklearn.model_selection import cross_val_score
 from sklearn.preprocessing import MultiLabelBinarizer
-from toy_tasks import FAST
+from toy_tasks import NETWORK
 
 import stepscan as ss
 from stepscan.data.reading import Reading, read_examples
@@ -19,7 +19,7 @@ from stepscan.estimators.files import train
 from stepscan.runtime.decisions import DECISIONS
 from stepscan.runtime.files import predict
 
-SMALL = {**FAST, "hidden_size": 16, "embedding_size": 8, "batch_size": 8, "epochs": 12, "unknown_probability": 0.0}
+SMALL = {**NETWORK, "hidden_size": 16, "embedding_size": 8, "batch_size": 8, "epochs": 12, "unknown_probability": 0.0}
 
 QUICK = "--hidden-size 16 --embedding-size 8 --batch-size 8 --epochs 12 --learning-rate 0.02 --dropout 0 --quiet"
 
@@ -294,7 +294,7 @@ def test_scores_of_all_texts_are_never_kept_together(decision, monkeypatch):
     monkeypatch.setattr(EncoderNetwork, "scores", lambda self, rows: (sizes.append(len(rows)), scores(self, rows))[1])
     model = ss.Classifier(decision=decision, **{**SMALL, "epochs": 1, "batch_size": 100})
     model.fit(texts, answers, validation=(texts, answers))
-    assert sizes == [128] * 7 + [104]  # each text once
+    assert sizes == 2 * ([128] * 7 + [104])  # each text once for the figures, and once for the network's share
     found, logs = model.predict_proba(texts), model.log_probabilities(texts, answers)
     monkeypatch.undo()
     whole = model.model_(model._rows(texts)[1](model._rows(texts)[0])).detach()

@@ -15,7 +15,7 @@ import pytest
 import torch
 from safetensors.numpy import load_file
 from torch import Tensor, nn
-from toy_tasks import FAST, neighbours, ordered
+from toy_tasks import FAST, NETWORK, neighbours, ordered
 
 import stepscan as ss
 from stepscan.estimators import files
@@ -53,7 +53,7 @@ class MyCell(ss.Recurrence):
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory):
     folder = tmp_path_factory.mktemp("folders")
-    classifier = ss.Classifier(**TINY, cell="gru").fit(TEXTS, LABELS)
+    classifier = ss.Classifier(**{**TINY, **NETWORK}, cell="gru", unknown_probability=0.02).fit(TEXTS, LABELS)
     tagger = ss.Tagger(**TINY, character_size=4, spelling_size=3).fit(*neighbours(20, 1))
     model = ss.LanguageModel(**TINY, window=16).fit("ab ba\n" * 40)
     for name, estimator in (("classify", classifier), ("tag", tagger), ("generate", model)):
@@ -184,7 +184,7 @@ def test_a_failure_leaves_the_old_model(saved, tmp_path, monkeypatch, name):
     classifier.save(tmp_path / "model")
     before = {path.name: path.read_bytes() for path in (tmp_path / "model").iterdir()}
 
-    def fail(*_):
+    def fail(*_, **__):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(f"stepscan.{name}", fail)

@@ -8,8 +8,12 @@ from collections.abc import Sequence
 import torch
 
 # Everything that learning hangs on is said here or where it is used, so that new defaults break no test.
-FAST = {"layers": 1, "dropout": 0.0, "learning_rate": 0.02, "warmup": 0.1, "weight_decay": 0.0, "patience": 50}
-ALONE = {"wide": False, "refit": False}  # a network by itself, with the bits of one training
+ALONE = {"wide": False}  # a network by itself
+FAST = {
+    **{"layers": 1, "dropout": 0.0, "learning_rate": 0.02, "warmup": 0.1, "weight_decay": 0.0, "patience": 50},
+    **{"decay": 1.0, "average_decay": 0.0, "refit": False},
+}
+NETWORK = {**FAST, "input_noise": 0.0, "wide": False}  # of what has a wide part, too: the network alone
 
 
 def ordered(count: int, seed: int) -> tuple[list[str], list[str]]:
@@ -51,7 +55,17 @@ def equal_to_the_bit(left: dict[str, torch.Tensor], right: dict[str, torch.Tenso
 
 def history_is_whole(history: Sequence[dict], epochs: int, scores: Sequence[str]) -> bool:
     """Whether there is a row an epoch, with every figure that is promised."""
-    names = ["epoch", "step", "seconds", "train_loss", *scores, "sequences_per_second", "tokens_per_second", "padding"]
+    names = [
+        "epoch",
+        "step",
+        "updates",
+        "seconds",
+        "train_loss",
+        *scores,
+        "sequences_per_second",
+        "tokens_per_second",
+        "padding",
+    ]
     return (
         [row["epoch"] for row in history] == list(range(1, epochs + 1))
         and all(list(row) == [*names, "learning_rate", "best"] for row in history)

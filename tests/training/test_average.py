@@ -27,6 +27,22 @@ def test_average_is_the_recursion():
     assert torch.equal(model.weight, raw)
 
 
+def test_an_average_that_starts_again():
+    """From given weights on; how much the next count depends on all updates so far."""
+    model = Line()
+    average = Average(model, 0.9)
+    for _ in range(3):
+        average.update()
+    average.restart({"weight": torch.tensor([[5.0, 6.0]]), "bias": torch.tensor([7.0])})
+    with torch.no_grad():
+        model.weight += 1
+    average.update()
+    with average:
+        assert model.weight.tolist() == [pytest.approx([5 * 5 / 14 + 2 * 9 / 14, 6 * 5 / 14 + 2 * 9 / 14])]
+        assert model.bias.tolist() == pytest.approx([7 * 5 / 14 + 1 * 9 / 14])
+    Average(model, 0.0).restart({})  # none: nothing to restart
+
+
 def test_the_average_is_judged_and_kept():
     judged = []
     model = Line()

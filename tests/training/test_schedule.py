@@ -59,3 +59,13 @@ def test_epochs_may_end_before_the_time_budget(rates, monkeypatch):
     trainer = trained(time_budget=10.0**6)
     assert (len(rates), trainer.reporter.notes) == (9, [])
     assert rates[-1] < 0.02
+
+
+def test_a_time_budget_is_used_to_its_end(monkeypatch):
+    """Whatever the score does; what is learned after it stopped rising is not kept."""
+    monkeypatch.setattr(clock, "time", Ticking())
+    trainer = trained(scores=[1.0] + [0.0] * 1000, time_budget=400.0, patience=None, epochs=None, decay=0.25)
+    assert trainer.history[-1]["seconds"] == pytest.approx(400.0, abs=2.0)
+    assert trainer.history[-1]["updates"] > 500
+    assert [row["best"] for row in trainer.history[:2]] == [True, False]
+    assert trainer.plan["max_updates"] == 25

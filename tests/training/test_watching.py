@@ -31,6 +31,11 @@ SMALL = {
     "epochs": 2,
     "batch_size": 16,
     "learning_rate": 1e-4,
+    "input_noise": 0.0,
+    "decay": 1.0,
+    "average_decay": 0.0,
+    "wide": False,
+    "refit": False,
     "watch_gradients": True,
 }
 
@@ -38,7 +43,7 @@ SMALL = {
 def fitted(monkeypatch, steps=150, **options):
     """A classifier that has seen 48 series, and what it was told."""
     log = Log()
-    monkeypatch.setattr("stepscan.estimators.base.Silence", lambda: log)
+    monkeypatch.setattr("stepscan.estimators.learning.Silence", lambda: log)
     random = np.random.default_rng(0)
     X = random.normal(size=(48, steps, 2))
     model = ss.Classifier(**{**SMALL, **options}).fit(X, X[:, 0, 0])
@@ -104,7 +109,8 @@ def test_it_changes_no_bit(monkeypatch):
 
 
 def test_every_task_can_be_watched(monkeypatch):
-    options = {"hidden_size": 8, "embedding_size": 8, "epochs": 1, "layers": 2, "watch_gradients": True}
+    options = {"hidden_size": 8, "embedding_size": 8, "epochs": 1, "layers": 2, "refit": False}
+    options["watch_gradients"] = True
     texts = ["a b c", "b a", "c c a b"] * 8
     tagger = ss.Tagger(**options).fit([text.split() for text in texts], [list(text.upper().split()) for text in texts])
     writer = ss.LanguageModel(**options, window=16).fit(" ".join(texts) * 8)

@@ -60,7 +60,9 @@ stepscan train classify --train TRAIN.ts.gz --out model
 
 stepscan train translate --train train.de --train train.en --valid val.de --valid val.en --out model
 
-Defaults depend on the task: those of stepscan.Classifier, LanguageModel, Tagger and Translator. """,
+Defaults depend on the task: those of stepscan.Classifier, LanguageModel, Tagger and Translator. Sizes, dropout,
+batch size, learning rate, its decay and --average-decay are chosen by the size of the data unless they are given; a
+line says which values were chosen. Training ends when the validation score has stopped rising. """,
     cls=TakesFiles,
 )
 @reads_data()
@@ -86,6 +88,18 @@ def train(
     layers: Annotated[int | None, option(MODEL, "Cells one above the other.")] = None,
     hidden_size: Annotated[int | None, option(MODEL, "Numbers in a hidden state.")] = None,
     embedding_size: Annotated[int | None, option(MODEL, "Numbers that stand for a symbol.")] = None,
+    size: Annotated[
+        str | None,
+        option(MODEL, "small, medium or large: hidden and embedding sizes × 0.5, 1 or 2; default: medium."),
+    ] = None,
+    wide: Annotated[
+        bool | None,
+        option(
+            MODEL,
+            "classify: add a linear model on fixed features where it helps on validation data; default: on.",
+            "--wide/--no-wide",
+        ),
+    ] = None,
     bidirectional: Annotated[
         bool | None, option(MODEL, "classify, tag: read from both ends.", "--bidirectional/--one-direction")
     ] = None,
@@ -153,11 +167,34 @@ def train(
     length_penalty: Annotated[float | None, option(MODEL, "translate: favours longer ones.")] = None,
     coverage_penalty: Annotated[float | None, option(MODEL, "translate: favours those that leave nothing out.")] = None,
     window: Annotated[int | None, option(TRAINING, "generate: steps that gradients go back.")] = None,
-    epochs: Annotated[int | None, option(TRAINING, "Passes over the data, at most.")] = None,
-    time_budget: Annotated[str | None, option(TRAINING, "Time to train at most, such as 90s, 10m, 1h30m.")] = None,
+    epochs: Annotated[
+        int | None, option(TRAINING, "Passes over the training data at most, 1 or more; default: unlimited.")
+    ] = None,
+    max_updates: Annotated[
+        int | None,
+        option(TRAINING, "Weight updates at most, 1 or more; default: some 5 minutes of work, or 4 to 10 passes."),
+    ] = None,
+    time_budget: Annotated[
+        str | None, option(TRAINING, "Time to train, all of which is used, such as 90s, 10m, 1h30m.")
+    ] = None,
+    refit: Annotated[
+        bool | None,
+        option(
+            TRAINING,
+            "Train once more, on training and validation data together, for as many updates as were best; default: "
+            "where the data are few and --valid is not given.",
+            "--refit/--no-refit",
+        ),
+    ] = None,
     batch_size: Annotated[int | None, option(TRAINING, "Sequences a batch.")] = None,
     learning_rate: Annotated[float | None, option(TRAINING, "At its highest.")] = None,
     warmup: Annotated[float | None, option(TRAINING, "Share of training in which the learning rate rises.")] = None,
+    decay: Annotated[
+        float | None,
+        option(
+            TRAINING, "Share of training, at its end, in which the learning rate falls to 0: 0 to 1; default: 0.25."
+        ),
+    ] = None,
     weight_decay: Annotated[float | None, option(TRAINING, "Of AdamW.")] = None,
     clip_norm: Annotated[float | None, option(TRAINING, "Largest norm of the gradients.")] = None,
     clip_value: Annotated[float | None, option(TRAINING, "Largest number in a gradient.")] = None,
@@ -165,7 +202,9 @@ def train(
         float | None, option(TRAINING, "Keep a moving average of the weights, such as 0.999; 0: none.")
     ] = None,
     accumulate: Annotated[int | None, option(TRAINING, "Batches whose gradients make one update.")] = None,
-    patience: Annotated[int | None, option(TRAINING, "Evaluations without a better score before it stops.")] = None,
+    patience: Annotated[
+        int | None, option(TRAINING, "Evaluations without a better score before the learning rate falls; default: 6.")
+    ] = None,
     seed: Annotated[int | None, option(TRAINING, "Same seed, same machine: same weights.")] = None,
     device: Annotated[str | None, option(TRAINING, "cpu or cuda.")] = None,
     watch_gradients: Annotated[

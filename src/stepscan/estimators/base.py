@@ -23,7 +23,7 @@ from stepscan.errors import ModelFormatError, NotFittedError, SettingsError, nea
 from stepscan.estimators.architecture import network
 from stepscan.estimators.folder import ModelFolder, check_savable, read_folder, write_folder
 from stepscan.estimators.initialisation import set_vectors, take_weights
-from stepscan.estimators.learning import Data
+from stepscan.estimators.learning import Data, Learning
 from stepscan.estimators.networks import Network
 from stepscan.estimators.word_vectors import WordVectors
 from stepscan.memory import enough_memory
@@ -135,15 +135,37 @@ class Estimator(Using, BaseEstimator):
     tokenizers_: dict[str, TextTokenizer] = field(init=False)
     labels_: list[Any] | None = field(init=False)  # strings, or whole numbers
     _vectors: WordVectors | None = field(init=False, default=None)
-    _of_vectors: dict[str, int] = field(
-        init=False
-    )  # how much of them stands beside an `Embedding`'s own; its arguments
+    _made_from: tuple[Any, ...] = field(init=False, default=())  # what an untrained `model_` was made from
+    _of_vectors: dict[str, int] = field(init=False)  # how much of them is beside an `Embedding`'s own; its arguments
     history_: list[dict[str, Any]] = field(init=False)
+    chosen_: dict[str, Any] = field(init=False, default_factory=dict)  # settings that were not set, by the data's size
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         if "pattern" in vars(cls):
             ESTIMATORS[cls.task] = cls
+
+    def prepared(self, *examples: Any, validation: Any = None) -> Self:
+        """Itself as `fit` has it before training: settings chosen, vocabulary learned, `model_` with its first weights.
+
+        Args:
+            examples, validation: as of `fit`.
+        """
+        with self._fitting():
+            data = self._data(*examples, validation)
+            Learning(self, self._settings()).prepare(data)
+        return self
+
+    def _fit(self, *given: Any) -> Self:
+        """Learn from what `_data` makes of it."""
+        with self._fitting():
+            data = self._data(*given)
+            Learning(self, self._settings()).run(data)
+        return self
+
+    def _data(self, *given: Any) -> Data:
+        """What `fit` is given, checked and split; the settings that are not set are then chosen."""
+        raise NotImplementedError
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> None:
         """Write a model folder, whole or not at all.
@@ -157,7 +179,7 @@ class Estimator(Using, BaseEstimator):
         check_savable(self.model_)
         folder = ModelFolder(
             *(self.task, self._kept_settings(), self.model_, self.tokenizers_, self.labels_, self.history_),
-            *(self.scheme_, self.wide_, self.yardstick_),
+            *(self.scheme_, self.wide_, self.yardstick_, self.chosen_),
         )
         write_folder(path, folder, overwrite=overwrite)
 
@@ -190,6 +212,7 @@ class Estimator(Using, BaseEstimator):
         estimator.labels_, estimator.history_, estimator.scheme_ = folder.labels, folder.history, folder.scheme
         estimator.wide_ = folder.wide
         estimator.yardstick_ = folder.yardstick
+        estimator.chosen_ = dict(folder.chosen)
         return estimator
 
     @property
@@ -213,7 +236,7 @@ class Estimator(Using, BaseEstimator):
     @property
     def _in_force(self) -> Any:
         """All settings: as they were set, else as they were chosen; see `stepscan.training.defaults`."""
-        chosen = getattr(self, "chosen_", {})
+        chosen = self.chosen_
         given = self.get_params().items()
         return SimpleNamespace(**{n: chosen.get(n) if value is None else value for n, value in given})
 
@@ -318,11 +341,13 @@ class Estimator(Using, BaseEstimator):
         except (NotImplementedError, RuntimeError):  # a cell that looks at its weights while it is made
             empty = torch.nn.Identity()
         check_memory(empty)
+        self._made_from = given
         with enough_memory("the weights of the model", "take a smaller hidden_size, vocabulary_size or fewer layers"):
             return make._model(*given)
 
     def _train(self, stages: Stages, task: Task, *, is_short: bool = False, **changes: Any) -> Trainer:
         """Run the next stage of a training, with some settings changed."""
+        self._made_from = ()
         check_savable(task.model)
         check_memory(task.model, getattr(task.batches, "places", 0))
         self._begin_with(task.model)

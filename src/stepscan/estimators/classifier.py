@@ -17,7 +17,7 @@ from stepscan.data.tokenizers import TextTokenizer
 from stepscan.errors import SettingsError
 from stepscan.estimators.base import Estimator
 from stepscan.estimators.examples import Buckets, parts, same_input, task_of
-from stepscan.estimators.learning import Data, Learning
+from stepscan.estimators.learning import Data
 from stepscan.estimators.networks import EncoderNetwork
 from stepscan.estimators.wide import fit_wide, mixture
 from stepscan.patterns.embedding import Embedding
@@ -32,7 +32,8 @@ from stepscan.sequences import Sequences
 from stepscan.training.loop import Task
 from stepscan.training.settings import TrainingSettings
 
-_JUDGED = 5_000  # examples, at most, by which the shares of network and wide part are chosen
+# By how many examples, at most, the shares of network and wide part are chosen, and by how many scores of theirs.
+_JUDGED, _JUDGED_SCORES = 5_000, 500_000
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -101,32 +102,33 @@ class Classifier(Classifying, ClassifierMixin, TransformerMixin, Estimator):
         Raises:
             SettingsError: a setting is wrong, there is one class only, or validation data has a class of its own.
         """
-        with self._fitting():
-            decision = self._decision
-            if self.decision == "number" and self.label_smoothing:
-                raise SettingsError("label_smoothing is for classes and labels, but the decision is a number")
-            if self.decision != "class" and self.class_weights != "none":
-                raise SettingsError(
-                    f"class_weights {self.class_weights!r} are for the decision 'class', but it is {self.decision!r}"
-                )
-            if y is None:
-                raise SettingsError("Classifier requires y to be passed, but the target y is None")
-            examples = paired(self._checked(listed(X)), decision.checked(y), ("texts", "classes"))
-            valid = None
-            if validation is not None:
-                texts, true = validation_pair(validation)
-                checked = self._checked(texts, like=examples[0][0])
-                valid = paired(checked, decision.checked(true), ("validation texts", "classes"))
-            parts = self._parts(examples, valid)
-            is_text = isinstance(examples[0][0], str)
-            items = sum(_length(text) for text, _ in examples)
-            settings = self._choose("text" if is_text else "series", len(examples), items)
-            if self.decision == "class":
-                advice = "; --class-weights balanced learns the rare ones too" if self.class_weights == "none" else ""
-                warn_of_imbalance([answer for _, answer in examples], "training data", advice)
-            together = [*examples, *(valid or ())]
-            Learning(self, settings).run(Data(parts, valid is not None, len(together), lambda: together))
-        return self
+        return self._fit(X, y, validation)
+
+    def _data(self, X: Sequence[Any], y: Sequence[Any], validation: Any) -> Data:
+        decision = self._decision
+        if self.decision == "number" and self.label_smoothing:
+            raise SettingsError("label_smoothing is for classes and labels, but the decision is a number")
+        if self.decision != "class" and self.class_weights != "none":
+            raise SettingsError(
+                f"class_weights {self.class_weights!r} are for the decision 'class', but it is {self.decision!r}"
+            )
+        if y is None:
+            raise SettingsError("Classifier requires y to be passed, but the target y is None")
+        examples = paired(self._checked(listed(X)), decision.checked(y), ("texts", "classes"))
+        valid = None
+        if validation is not None:
+            texts, true = validation_pair(validation)
+            checked = self._checked(texts, like=examples[0][0])
+            valid = paired(checked, decision.checked(true), ("validation texts", "classes"))
+        parts = self._parts(examples, valid)
+        is_text = isinstance(examples[0][0], str)
+        items = sum(_length(text) for text, _ in examples)
+        self._choose("text" if is_text else "series", len(examples), items)
+        if self.decision == "class":
+            advice = "; --class-weights balanced learns the rare ones too" if self.class_weights == "none" else ""
+            warn_of_imbalance([answer for _, answer in examples], "training data", advice)
+        together = [*examples, *(valid or ())]
+        return Data(parts, valid is not None, len(together), lambda: together)
 
     def _parts(self, examples: list[Any], valid: list[Any] | None) -> list[tuple[list[Any], list[Any]]]:
         """Training and validation data; of few examples, the folds of a cross-validation."""
@@ -157,21 +159,24 @@ class Classifier(Classifying, ClassifierMixin, TransformerMixin, Estimator):
 
     def _judge(self, held_out: list[tuple[Any, Any]]) -> list[list[float]]:
         """The network's scores of the examples that it has not seen; of many, of the first."""
-        return self._scores([text for text, _ in held_out[:_JUDGED]], wide=False).tolist()
+        return self._scores([text for text, _ in self._judged(held_out)], wide=False).tolist()
+
+    def _judged(self, held_out: list[tuple[Any, Any]]) -> list[tuple[Any, Any]]:
+        return held_out[: min(_JUDGED, max(100, _JUDGED_SCORES // len(self.labels_ or (None,))))]
 
     def _conclude(self, data: Data, judged: Sequence[Sequence[list[list[float]]]], is_refitted: bool) -> int:
         """Fit the wide part, and choose how much it counts by what both say of examples that they have not seen."""
         decision, labels = self._decision, self.labels_
         seen = [answer for train, _ in data.parts for _, answer in train]
         self.yardstick_ = self._yardstick(seen, [answer for _, part in data.parts for _, answer in part]).described()
-        true = [answer for _, part in data.parts for _, answer in part[:_JUDGED]]
+        true = [answer for _, part in data.parts for _, answer in self._judged(part)]
         each = [np.concatenate([np.array(scores, np.float32) for scores in one]) for one in zip(*judged, strict=True)]
         best = int(np.argmin([decision.nats(scores, true, labels).mean() for scores in each]))
         joined = deep = each[best]
         self.wide_ = None
         if self.bidirectional if self.wide is None else self.wide:
             own = [self._fitted_wide(train) for train, _ in data.parts]
-            heard = [[text for text, _ in part[:_JUDGED]] for _, part in data.parts]
+            heard = [[text for text, _ in self._judged(part)] for _, part in data.parts]
             wide = np.concatenate([part.scores(texts) for part, texts in zip(own, heard, strict=True)])
             shares = mixture(deep, wide, decision.targets(true, labels), self.decision)
             joined = np.float32(shares[0]) * deep + np.float32(shares[1]) * wide

@@ -18,15 +18,13 @@ from stepscan.errors import Interrupted, SettingsError, StepscanError, nearest, 
 from stepscan.estimators.architecture import cell_names
 from stepscan.estimators.base import Estimator
 from stepscan.estimators.curves import check_drawing, draw
-from stepscan.estimators.files import fit_on, make_estimator, read_for
+from stepscan.estimators.files import fit_on, make_estimator, prepare_on, read_for
 from stepscan.json_text import json_text
 from stepscan.runtime.lock import TRAINING
 from stepscan.runtime.placing import writing
-from stepscan.training.loop import Task
-from stepscan.training.settings import TrainingSettings
 
 EQUALS = ("parameters", "time")
-_MANY = 1_000_000  # epochs: the time budget ends training
+_ALONE = ("wide", "refit")  # settings that are off: networks are compared
 _FAR = 0.1  # share by which numbers of parameters may differ without a word
 
 
@@ -58,10 +56,12 @@ def compare(
         out: folder for `comparison.json`, `curves.png` and a model folder a cell; both files are there, for the cells
             so far, from the first cell's end on.
         cells: their registered names; the first sets how many parameters all have.
-        equal: `parameters`: as many epochs at most, and hidden sizes for which the numbers of parameters are as
-            near to the first's as they can be. `time`: the same hidden size, and each trains for `time_budget`
+        equal: `parameters`: as many epochs or updates at most, and hidden sizes for which the numbers of parameters
+            are as near to the first's as they can be. `time`: the same hidden size, and each trains for `time_budget`
             seconds, however many epochs that makes.
-        settings: of the estimator; all cells share them, `hidden_size` being the first cell's.
+        settings: of the estimator; all cells share them, `hidden_size` being the first cell's. What is not set is
+            chosen by the size of the data. Networks are compared, on one split of the data: there is no wide part, and
+            nothing is trained once more on all data.
         note: told what is about to happen.
 
     Returns:
@@ -78,14 +78,14 @@ def compare(
     folder = _new_folder(out)
     with writing(folder, TRAINING):
         shared = dict(settings)
-        if equal == "time":
-            shared |= {"epochs": _MANY, "patience": _MANY}
         first = make_estimator(task, {**shared, "cell": cells[0]})
+        shared |= {name: False for name in _ALONE if name in first.get_params()}
+        first.set_params(**{**shared, "verbose": False})
         examples, validation = read_for(first, train_files, valid_files, reading)
         if task == "generate":
             shared["step"] = first.step
-        template = _untrained(first, examples, validation, train_files)
-        contenders = list(_contenders(template, cells, equal))
+        prepare_on(first, examples, validation, train_files)
+        contenders = list(_contenders(first, cells, equal))
         rows: list[dict[str, Any]] = []
         try:
             for contender in contenders:
@@ -134,11 +134,16 @@ def _check(cells: Sequence[str], equal: str, settings: Mapping[str, Any]) -> Non
         raise SettingsError(f"unknown kind of equality {equal!r}.{nearest(equal, EQUALS)}")
     if equal == "time" and settings.get("time_budget") is None:
         raise SettingsError("equal time needs a time budget for each cell (--time-budget 5m)")
-    if equal == "time" and "epochs" in settings:
-        raise SettingsError("in equal time the time budget ends training, so --epochs has no meaning; leave it away")
+    for name in ("epochs", "max_updates", "patience"):
+        if equal == "time" and name in settings:
+            option = name.replace("_", "-")
+            raise SettingsError(f"in equal time the time budget ends training, so --{option} has no meaning; omit it")
     for name in ("cell", "checkpoints", "resume"):
         if name in settings:
             raise SettingsError(f"compare trains several cells (--cells gru,lstm), so it takes no setting {name!r}")
+    for name in _ALONE:
+        if settings.get(name):
+            raise SettingsError(f"compare trains networks alone, each on the same examples; omit the setting {name!r}")
     for cell in cells:
         if cell not in cell_names():
             raise SettingsError(f"unknown cell {cell!r}.{nearest(cell, cell_names())}")
@@ -157,33 +162,8 @@ def _new_folder(out: str | Path) -> Path:
     return folder
 
 
-def _untrained(estimator: Estimator, examples: tuple, validation: tuple | None, files: Files) -> Estimator:
-    """What `fit` makes before it trains, and `given_`, what it made the model from."""
-    kind = type("Untrained", (_Untrained, type(estimator)), {})
-    untrained = kind(**{**estimator.get_params(), "verbose": False})
-    fit_on(untrained, examples, validation, files)
-    return untrained
-
-
-class _Untrained:
-    """Stands before an estimator, so that `fit` ends before training."""
-
-    cell: str
-    given_: tuple[Any, ...]
-
-    def _model(self, *given: Any) -> torch.nn.Module:
-        self.given_ = given
-        try:
-            return super()._model(*given)  # type: ignore[misc]
-        except ValueError as error:
-            raise SettingsError(f"no model can be made of cell {self.cell!r} here: {error}") from error
-
-    def _train(self, settings: TrainingSettings, task: Task) -> None:
-        pass
-
-
-def _contenders(template: Any, cells: Sequence[str], equal: str) -> Iterator[Contender]:
-    size = template.get_params()["hidden_size"]
+def _contenders(template: Estimator, cells: Sequence[str], equal: str) -> Iterator[Contender]:
+    size = template._in_force.hidden_size
     wanted = _parameters(template, cells[0], size)
     for cell in cells:
         one = size if equal == "time" or cell == cells[0] else hidden_size_for(template, cell, wanted)
@@ -230,7 +210,9 @@ def _parameters(template: Any, cell: str, hidden_size: int) -> int:
     before = template.get_params()
     try:
         with torch.device("meta"):
-            model = template.set_params(cell=cell, hidden_size=hidden_size)._model(*template.given_)
+            model = template.set_params(cell=cell, hidden_size=hidden_size)._model(*template._made_from)
+    except ValueError as error:
+        raise SettingsError(f"no model can be made of cell {cell!r} here: {error}") from error
     finally:
         template.set_params(**before)
     return sum(parameter.numel() for parameter in model.parameters())

@@ -14,6 +14,7 @@ from stepscan.data.reading import Files, Reading, read_examples, read_validation
 from stepscan.errors import DataError, Interrupted, SettingsError, StepscanError, nearest, signal_of
 from stepscan.estimators.base import ESTIMATORS, Estimator
 from stepscan.estimators.classifier import Classifier
+from stepscan.estimators.course import Course
 from stepscan.estimators.ensemble import average, ensemble
 from stepscan.estimators.language_model import LanguageModel
 from stepscan.estimators.loading import load
@@ -49,7 +50,8 @@ def train(
         resume: whether an interrupted training at `out` goes on, to the same weights to the bit.
 
     Returns:
-        task, folder, seconds, parameters, epochs, the best validation scores, and beside them `yardstick`: `name` and
+        task, folder, seconds, parameters, `epochs` and `updates` of the training that the model is from, the settings
+        that were `chosen` by the data's size, the best validation scores, and beside them `yardstick`: `name` and
         `scores` of a trivial model.
     """
     started, checkpoints = time.perf_counter(), Checkpoints(Path(out) / CHECKPOINTS)
@@ -60,12 +62,15 @@ def train(
         examples, validation = read_for(estimator, train_files, valid_files, reading)
         fit_on(estimator, examples, validation, train_files)
         _save(estimator, Path(out), replaced)
+    course = Course.of(estimator.history_)
     return {
         "task": task,
         "folder": str(out),
         "seconds": round(time.perf_counter() - started, 1),
         "parameters": sum(parameter.numel() for parameter in estimator.model_.parameters()),
-        "epochs": estimator.history_[-1]["epoch"],
+        "epochs": course.epochs,
+        "updates": course.updates,
+        "chosen": estimator.chosen_,
         **skipped(reading),
         **{f"valid_{name}": value for name, value in best_scores(estimator.history_).items()},
         **_named(estimator.yardstick_),
@@ -156,13 +161,26 @@ def read_for(
 
 def fit_on(estimator: Any, examples: tuple[Any, ...], validation: tuple[Any, ...] | None, files: Files) -> None:
     """Fit on what `read_examples` read from `files`, which its errors name."""
+    given, held_out = _arguments(estimator, examples, validation, files)
+    estimator.fit(*given, validation=held_out)
+
+
+def prepare_on(estimator: Any, examples: tuple[Any, ...], validation: tuple[Any, ...] | None, files: Files) -> None:
+    """Prepare for such a fit: see `Estimator.prepared`."""
+    given, held_out = _arguments(estimator, examples, validation, files)
+    estimator.prepared(*given, validation=held_out)
+
+
+def _arguments(
+    estimator: Any, examples: tuple[Any, ...], validation: tuple[Any, ...] | None, files: Files
+) -> tuple[tuple[Any, ...], Any]:
+    """Those of `fit`: what is learned from, and what is judged by."""
     if isinstance(estimator, LanguageModel):
-        estimator.fit(examples[0], validation=validation[0] if validation else None)
-        return
+        return examples[:1], validation[0] if validation else None
     if isinstance(estimator, Classifier) and estimator.decision == "class" and len(set(examples[1])) < 2:
         raise DataError(
             f"expected at least two classes, but every label is {examples[1][0]!r}.",
             path=files[0],
             hint="Is it the right column? Name it with --label-column.",
         )
-    estimator.fit(*examples, validation=validation)
+    return examples, validation

@@ -16,7 +16,9 @@ import contextlib
 import json
 import math
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -63,6 +65,7 @@ class ModelFolder(NamedTuple):
     scheme: Scheme | None = None  # of a tagger whose tags mark spans
     wide: Wide | None = None  # of a classifier or tagger that has such a part
     yardstick: dict[str, Any] | None = None  # a trivial model, as `Yardstick.described`
+    chosen: Mapping[str, Any] = MappingProxyType({})  # of the settings, by the size of the data
 
 
 def write_folder(path: str | Path, folder: ModelFolder, *, overwrite: bool = False) -> None:
@@ -111,7 +114,8 @@ def read_folder(path: str | Path) -> ModelFolder:
     history, model = found.history, build(found.model)
     tensors = {name: torch.from_numpy(np.array(array)) for name, array in expanded(found.tensors).items()}
     model.load_state_dict(tensors)
-    read = (found.tokenizers, found.labels, history, found.scheme, found.wide, found.yardstick)
+    chosen = {name: found.settings[name] for name in found.chosen}
+    read = (found.tokenizers, found.labels, history, found.scheme, found.wide, found.yardstick, chosen)
     return ModelFolder(found.task, found.settings, model.eval(), *read)
 
 
@@ -165,7 +169,8 @@ def _write_files(path: Path, folder: ModelFolder) -> None:
     if folder.labels is not None:
         (path / "labels.json").write_text(json_text(folder.labels, indent=1) + "\n", "utf-8")
     (path / "metrics.jsonl").write_text("".join(json_text(row) + "\n" for row in folder.history), "utf-8")
-    card = model_card(folder.task, folder.settings, folder.model, folder.history, folder.yardstick)
+    about = (folder.task, folder.settings, folder.model, folder.history)
+    card = model_card(*about, yardstick=folder.yardstick, wide=folder.wide, chosen=folder.chosen)
     (path / "README.md").write_text(card, "utf-8")
     write_config(path, _config(folder))
 
@@ -179,6 +184,7 @@ def _config(folder: ModelFolder) -> dict[str, Any]:
         "task": folder.task,
         "settings": {n: sys.float_info.max if value == math.inf else value for n, value in folder.settings.items()},
         "model": describe(folder.model),
+        **({"chosen": list(folder.chosen)} if folder.chosen else {}),
         **({"yardstick": folder.yardstick} if folder.yardstick else {}),
         **({"scheme": folder.scheme and folder.scheme.described()} if folder.task == "tag" else {}),
         **({"wide": storage.described(folder.wide)} if folder.wide is not None else {}),

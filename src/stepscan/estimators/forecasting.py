@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ from stepscan.decoding import checked_whole, is_within
 from stepscan.errors import SettingsError
 from stepscan.estimators.base import Estimator
 from stepscan.estimators.examples import Buckets, task_of
-from stepscan.estimators.learning import Data, Learning
+from stepscan.estimators.learning import Data
 from stepscan.estimators.yardsticks import naive_forecast
 from stepscan.memory import check_fits
 from stepscan.patterns.forecaster import Forecaster
@@ -102,31 +102,28 @@ class Forecasting(Estimator):
                 known, state = self.model_.step(x, state)
         return np.stack(drawn, axis=1)
 
-    def _fit_series(self, X: Any, validation: Any) -> Self:
-        with self._fitting():
-            step_named(self.step)
-            series = checked_series(several(X))
-            self.tokenizers_, self.labels_ = {}, None
-            held_out = None if validation is None else checked_series(several(validation), series[0].shape[1])
-            given = held_out is not None
-            train = series if given else [one[: len(one) - max(1, len(one) // 10)] for one in series]
-            if held_out == []:
-                raise SettingsError("there is no series to validate on; give one, or omit validation")
-            if held_out is None and self.verbose:
-                Bar().note("no validation data given: the last tenth of each series is held out")
-            starts = [0 if given else len(one) for one in train]
-            judged = [(one, 0) for one in held_out] if held_out else list(zip(series, starts, strict=True))
-            for number, one in enumerate(held_out or (), start=1):
-                self._changes(one, f"validation series {number}")  # an error now, not after an epoch
-            rest = "" if given else ", without the tenth held out,"
-            changes = [self._changes(one, f"series {number}{rest}")[1] for number, one in enumerate(train, start=1)]
-            _warn_of_constants(changes, self.season)
-            steps = sum(map(len, changes))
-            settings = self._choose("series", steps, steps)
-            everything = [*series, *(held_out or ())]
-            data = Data([(train, judged)], given, sum(map(len, everything)), lambda: everything)
-            Learning(self, settings).run(data)
-        return self
+    def _data_of_series(self, X: Any, validation: Any) -> Data:
+        step_named(self.step)
+        series = checked_series(several(X))
+        self.tokenizers_, self.labels_ = {}, None
+        held_out = None if validation is None else checked_series(several(validation), series[0].shape[1])
+        given = held_out is not None
+        train = series if given else [one[: len(one) - max(1, len(one) // 10)] for one in series]
+        if held_out == []:
+            raise SettingsError("there is no series to validate on; give one, or omit validation")
+        if held_out is None and self.verbose:
+            Bar().note("no validation data given: the last tenth of each series is held out")
+        starts = [0 if given else len(one) for one in train]
+        judged = [(one, 0) for one in held_out] if held_out else list(zip(series, starts, strict=True))
+        for number, one in enumerate(held_out or (), start=1):
+            self._changes(one, f"validation series {number}")  # an error now, not after an epoch
+        rest = "" if given else ", without the tenth held out,"
+        changes = [self._changes(one, f"series {number}{rest}")[1] for number, one in enumerate(train, start=1)]
+        _warn_of_constants(changes, self.season)
+        steps = sum(map(len, changes))
+        self._choose("series", steps, steps)
+        everything = [*series, *(held_out or ())]
+        return Data([(train, judged)], given, sum(map(len, everything)), lambda: everything)
 
     def _prepare_series(
         self, train: list[Values], judged: list[tuple[Values, int]] | None, settings: TrainingSettings

@@ -16,7 +16,7 @@ from stepscan.data.tokenizers import TextTokenizer
 from stepscan.errors import SettingsError
 from stepscan.estimators.dynamic_evaluation import dynamic_nats
 from stepscan.estimators.forecasting import Forecasting, is_series
-from stepscan.estimators.learning import Data, Learning
+from stepscan.estimators.learning import Data
 from stepscan.estimators.networks import GeneratorNetwork
 from stepscan.estimators.yardsticks import symbol_frequencies
 from stepscan.patterns.embedding import Embedding
@@ -84,15 +84,15 @@ class LanguageModel(Writing, Forecasting):
         Raises:
             SettingsError: a setting is wrong, or the text is too short for one window.
         """
+        return self._fit(text, validation)
+
+    def _data(self, text: Any, validation: Any) -> Data:
         if is_series(text):
-            return self._fit_series(text, validation)
-        with self._fitting():
-            self._check_of_text()
-            train, valid = self._split(text, validation)
-            self._choose("text", len(train), len(train))
-            data = Data([(train, valid)], validation is not None, len(train) + len(valid), lambda: train + valid)
-            Learning(self, self._settings()).run(data)
-        return self
+            return self._data_of_series(text, validation)
+        self._check_of_text()
+        train, valid = self._split(text, validation)
+        self._choose("text", len(train), len(train))
+        return Data([(train, valid)], validation is not None, len(train) + len(valid), lambda: train + valid)
 
     def _prepare(self, train: Any, held_out: Any, settings: TrainingSettings) -> Task:
         """Model and task for a text, or for series."""

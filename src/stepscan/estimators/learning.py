@@ -57,6 +57,10 @@ class Learning:
         if self._refits(data):
             self._train_on_all(data, results[-1]["plans"][best])
 
+    def prepare(self, data: Data) -> None:
+        """Leave the estimator with a model as it is before training."""
+        self._prepare(*data.parts[0])
+
     def _search(self, number: int, data: Data) -> dict[str, Any]:
         """Train on one part, and say how long that was best."""
         folds = len(data.parts)
@@ -83,7 +87,7 @@ class Learning:
         changes = {**self._budget(data, task), "patience": _ENDLESS, "decay": 0.0}
         trainer = self.estimator._train(self.stages, task, is_short=True, **changes)
         history = [{**row, "fold": number + 1} for row in trainer.history]
-        plans = [{"max_updates": row["step"]} for row in history]
+        plans = [{"max_updates": row["updates"]} for row in history]
         return self.stages.end(trainer, history=history, plans=plans, judged=several)
 
     def _train_on_all(self, data: Data, plan: dict[str, Any]) -> None:

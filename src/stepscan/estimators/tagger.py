@@ -17,7 +17,7 @@ from stepscan.estimators import chain
 from stepscan.estimators.architecture import network
 from stepscan.estimators.base import Estimator
 from stepscan.estimators.examples import Buckets, parts, same_input, task_of
-from stepscan.estimators.learning import Data, Learning
+from stepscan.estimators.learning import Data
 from stepscan.estimators.networks import TransducerNetwork, as_input
 from stepscan.estimators.yardsticks import frequent_tags
 from stepscan.memory import check_fits
@@ -102,29 +102,29 @@ class Tagger(Tagging, Estimator):
         Raises:
             SettingsError: a setting is wrong, or a sentence has not as many tags as tokens.
         """
-        with self._fitting():
-            examples = tagged(sentences_or_series(X), y, "sentences")
-            valid = None
-            if validation is not None:
-                X, y = validation_pair(validation)
-                valid = tagged(sentences_or_series(X, like=examples[0][0]), y, "validation sentences")
-            filled = [one for one in examples if one[1]]
-            rules: dict[str, Any] = {"labels": lambda example: example[1], "groups": same_input}
-            divided = parts(filled, valid, refit=self.refit, verbose=self.verbose, **rules)
-            train = divided[0][0]
-            self.labels_ = _tags(train)
-            self._check_tags_fit()
-            if len(self.labels_) == 1:
-                said = "there is nothing to tell apart; is it the right column or field?"
-                logger.warning(f"every token of the training data has the same tag, {self.labels_[0]!r}: {said}")
-            self._forbids = self._read_scheme([tags for _, tags in examples], [tags for _, tags in valid or ()])
-            self._say_judge([tags for _, held_out in divided for _, tags in held_out])
-            kind = "series" if are_numbers([tokens for tokens, _ in train]) else "text"
-            settings = self._choose(kind, len(train), sum(len(tags) for _, tags in train))
-            together = [*filled, *(valid or ())]
-            data = Data(divided, valid is not None, len(together), lambda: together)
-            Learning(self, settings).run(data)
-        return self
+        return self._fit(X, y, validation)
+
+    def _data(self, X: Sequence[Sentence], y: Sequence[Sentence], validation: Any) -> Data:
+        examples = tagged(sentences_or_series(X), y, "sentences")
+        valid = None
+        if validation is not None:
+            X, y = validation_pair(validation)
+            valid = tagged(sentences_or_series(X, like=examples[0][0]), y, "validation sentences")
+        filled = [one for one in examples if one[1]]
+        rules: dict[str, Any] = {"labels": lambda example: example[1], "groups": same_input}
+        divided = parts(filled, valid, refit=self.refit, verbose=self.verbose, **rules)
+        train = divided[0][0]
+        self.labels_ = _tags(train)
+        self._check_tags_fit()
+        if len(self.labels_) == 1:
+            said = "there is nothing to tell apart; is it the right column or field?"
+            logger.warning(f"every token of the training data has the same tag, {self.labels_[0]!r}: {said}")
+        self._forbids = self._read_scheme([tags for _, tags in examples], [tags for _, tags in valid or ()])
+        self._say_judge([tags for _, held_out in divided for _, tags in held_out])
+        kind = "series" if are_numbers([tokens for tokens, _ in train]) else "text"
+        self._choose(kind, len(train), sum(len(tags) for _, tags in train))
+        together = [*filled, *(valid or ())]
+        return Data(divided, valid is not None, len(together), lambda: together)
 
     def _prepare(
         self,

@@ -13,7 +13,7 @@ from stepscan.data.tokenizers import TextTokenizer
 from stepscan.errors import SettingsError
 from stepscan.estimators.base import Estimator
 from stepscan.estimators.examples import Buckets, hold_out, same_input, task_of
-from stepscan.estimators.learning import Data, Learning
+from stepscan.estimators.learning import Data
 from stepscan.estimators.networks import ConditionedGeneratorNetwork
 from stepscan.estimators.yardsticks import some, symbol_frequencies
 from stepscan.patterns.attention import AttentiveDecoder
@@ -73,15 +73,16 @@ class Translator(Translating, Estimator):
         validation: tuple[Sequence[str], Sequence[str]] | None = None,
     ) -> Self:
         """Learn from texts and their translations; judged on `validation`, or on a tenth held out at random."""
-        with self._fitting():
-            pairs = pairs_of_texts(sources, targets, "sources")
-            valid = None if validation is None else pairs_of_texts(*validation_pair(validation), "validation sources")
-            train, held_out = hold_out(pairs, valid, verbose=self.verbose, groups=same_input)
-            items = sum(target.count(" ") + 1 for _, target in train)
-            settings, together = self._choose("text", len(train), items), [*train, *held_out]
-            data = Data([(train, held_out)], valid is not None, len(together), lambda: together)
-            Learning(self, settings).run(data)
-        return self
+        return self._fit(sources, targets, validation)
+
+    def _data(self, sources: Sequence[str], targets: Sequence[str], validation: Any) -> Data:
+        pairs = pairs_of_texts(sources, targets, "sources")
+        valid = None if validation is None else pairs_of_texts(*validation_pair(validation), "validation sources")
+        train, held_out = hold_out(pairs, valid, verbose=self.verbose, groups=same_input)
+        items = sum(target.count(" ") + 1 for _, target in train)
+        self._choose("text", len(train), items)
+        together = [*train, *held_out]
+        return Data([(train, held_out)], valid is not None, len(together), lambda: together)
 
     def _prepare(
         self, train: list[tuple[str, str]], held_out: list[tuple[str, str]] | None, settings: TrainingSettings

@@ -79,7 +79,10 @@ def _check_keys(path: Path, config: dict[str, Any]) -> None:
         raise ModelFormatError(f"{path}: files: expected an object of SHA-256 by file name, got {shown(files)}")
     _check_part(path, config, "scheme", Scheme.of)
     _check_part(path, config, "yardstick", Yardstick.of)
-    known = ("format", "format_version", *_KINDS, "weights", "scheme", "yardstick", "wide", "files")
+    chosen = config.get("chosen", [])
+    if not isinstance(chosen, list) or not all(isinstance(one, str) and one in config["settings"] for one in chosen):
+        raise ModelFormatError(f"{path}: chosen: expected a list of names of the settings, got {shown(chosen)}")
+    known = ("format", "format_version", *_KINDS, "chosen", "weights", "scheme", "yardstick", "wide", "files")
     for key in config:
         if key not in known:
             raise ModelFormatError(f"{path}: {shown(key)} is no key of a model's configuration.{nearest(key, known)}")

@@ -69,6 +69,7 @@ class RuntimeFolder:
     scheme: Scheme | None  # of a tagger whose tags mark spans
     wide: Wide | None  # of a classifier or tagger that has such a part
     yardstick: dict[str, Any] | None  # a trivial model, as `Yardstick.described`; folders from before have none
+    chosen: list[str]  # those of the settings that were chosen by the size of the data
     hashes: dict[str, str]  # SHA-256 of the files by name, as config.json records it
 
     @property
@@ -147,6 +148,7 @@ def read_snapshot(folder: Snapshot, needs: Callable[[Any], Needs] = needs) -> Ru
         _scheme(config, labels or []),
         wide,
         _yardstick(folder.path / CONFIG, config, labels),
+        config.get("chosen", []),
         hashes,
     )
 

@@ -247,7 +247,8 @@ class Trainer:
         self._check_finite("validation score", *scores.values())
         is_best = self._compare(next(iter(scores.values()), 0.0) * (1 if self.task.greater_is_better else -1), weights)
         figures, self.meter = self.meter.figures(), Meter()
-        row = {"epoch": self.epoch + 1, "step": self.clock.step, "seconds": round(self.clock.seconds, 2)}
+        row: dict[str, Any] = {"epoch": self.epoch + 1, "step": self.clock.step, "updates": self.schedule.updates}
+        row["seconds"] = round(self.clock.seconds, 2)
         row |= {"train_loss": figures.pop("loss"), **{f"valid_{k}": v for k, v in scores.items()}, **figures}
         row |= {"learning_rate": self.optimiser.param_groups[0]["lr"], **self.watcher.figures(), "best": is_best}
         self.history.append(row)
