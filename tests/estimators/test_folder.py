@@ -54,7 +54,7 @@ class MyCell(ss.Recurrence):
 def saved(tmp_path_factory):
     folder = tmp_path_factory.mktemp("folders")
     classifier = ss.Classifier(**{**TINY, **NETWORK}, cell="gru", unknown_probability=0.02).fit(TEXTS, LABELS)
-    tagger = ss.Tagger(**TINY, character_size=4, spelling_size=3).fit(*neighbours(20, 1))
+    tagger = ss.Tagger(**TINY, character_size=4, spelling_size=3, wide=False).fit(*neighbours(20, 1))
     model = ss.LanguageModel(**TINY, window=16).fit("ab ba\n" * 40)
     for name, estimator in (("classify", classifier), ("tag", tagger), ("generate", model)):
         estimator.save(folder / name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import itertools
+import json
 import logging
 import pickle
 from pathlib import Path
@@ -17,12 +18,14 @@ from sklearn.linear_model import LogisticRegression
 import stepscan as ss
 from stepscan import runtime
 from stepscan.errors import ModelFormatError, SettingsError
-from stepscan.estimators import chain
+from stepscan.estimators import chain, judged_chain
 from stepscan.estimators.ensemble import average, ensemble
 from stepscan.estimators.tagger import Tagger
 from stepscan.runtime.compression import compress
 from stepscan.runtime.probabilities import softmax
+from stepscan.runtime.tensor_file import write_tensors
 from stepscan.runtime.wide.chain import TRANSITIONS, WideChain
+from stepscan.runtime.wide.storage import tensors_of
 
 TAGS = ("A", "B", "C")
 
@@ -122,7 +125,7 @@ def test_it_learns_what_follows_what():
     found = chain.fit_wide_chain(*[f(one) for f, one in zip((list, ids), sentences(100), strict=True)], 3)
     assert (np.argmax(found.transitions, axis=1) == np.arange(3)).all()
     words, true = sentences(50, seed=2)
-    says = chain.Judged.of(ids(true), [[[0.0] * 3] * len(one) for one in words], None, 3).beside(found, words)
+    says = judged_chain.Judged.of(ids(true), [[[0.0] * 3] * len(one) for one in words], None, 3).beside(found, words)
     right = [np.array_equal(path, own) for path, own in zip(says.decided(0, 1), ids(true), strict=True)]
     assert np.mean(right) > 0.9
     assert says.loss(0, 1) < 0.3 * says.loss(1, 0)
@@ -141,7 +144,7 @@ def test_a_step_too_far_is_taken_back():
 
 def test_many_sentences_are_sampled(monkeypatch):
     words, tags = sentences(200)
-    monkeypatch.setattr(chain, "_WORK", 50 * (25 * 3 + 0.5 * 9))
+    monkeypatch.setattr(chain, "_WORK", 50 * (25 * 3 + 0.25 * 9))
     few, again = (chain.fit_wide_chain(words, ids(tags), 3) for _ in range(2))
     other = chain.fit_wide_chain(words, ids(tags), 3, seed=1)
     assert few.weight.tobytes() == again.weight.tobytes()
@@ -158,12 +161,12 @@ def test_shares():
     zeros = {"transitions": np.zeros((3, 3)), "start": np.zeros(3), "end": np.zeros(3)}
 
     def judged(deep, wide):
-        found = chain.Judged.of(ids(tags), deep, None, 3)
-        return [found._replace(wide=chain._Says(np.concatenate(wide)[found.packed.order], zeros))]
+        found = judged_chain.Judged.of(ids(tags), deep, None, 3)
+        return [found._replace(wide=judged_chain._Says(np.concatenate(wide)[found.packed.order], zeros))]
 
-    assert chain.best_mixture(judged(right, noise)) == (2.0, 0.0) or chain.best_mixture(judged(right, noise)) == (1, 0)
-    assert chain.best_mixture(judged(noise, right)) == (0, 1)
-    assert chain.best_mixture([]) == (1, 0)
+    assert judged_chain.best_mixture(judged(right, noise)) == (1, 0)
+    assert judged_chain.best_mixture(judged(noise, right)) == (0, 1)
+    assert judged_chain.best_mixture([]) == (1, 0)
 
 
 # In a model -----------------------------------------------------------------------------------------------------------
@@ -317,7 +320,7 @@ def test_without_refit_it_is_of_the_training_part():
 def test_tags_of_validation_data_alone():
     """They are learned where all is trained on in the end."""
     words, tags = sentences(60)
-    valid = ([*words[40:], ["new"]], [*tags[40:], ["Z"]])
+    valid = ([*words[40:], [], ["new"]], [*tags[40:], [], ["Z"]])
     found = ss.Tagger(**TINY, refit=True).fit(words[:40], tags[:40], valid)
     assert found.labels_ == ["A", "B", "C", "Z"]
     assert found.wide_.weight.shape[1] == 4
@@ -361,6 +364,18 @@ def test_a_file_that_does_not_fit_is_refused(model, tmp_path):
         broken.save(tmp_path / name)
         with pytest.raises(ModelFormatError, match=said):
             runtime.load(tmp_path / name)
+
+
+def test_a_file_without_transitions_is_refused(model, tmp_path):
+    model.save(tmp_path / "model")
+    config = json.loads((tmp_path / "model" / "config.json").read_text())
+    config["files"].pop("wide.safetensors")
+    (tmp_path / "model" / "config.json").write_text(json.dumps(config))
+    tensors = tensors_of(model.wide_)
+    del tensors["transitions"]
+    write_tensors(tmp_path / "model" / "wide.safetensors", tensors)
+    with pytest.raises(ModelFormatError, match=r"wide\.safetensors does not fit config\.json: transitions is missing"):
+        runtime.load(tmp_path / "model")
 
 
 def test_a_model_of_before_has_none():

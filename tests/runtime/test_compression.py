@@ -24,7 +24,9 @@ TAGS = [["DET", "NOUN", "VERB"]] * 16
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("models") / "model"
-    ss.Tagger(hidden_size=40, embedding_size=30, epochs=8, learning_rate=0.02).fit(SENTENCES, TAGS).save(path)
+    ss.Tagger(hidden_size=40, embedding_size=30, epochs=8, learning_rate=0.02, wide=False).fit(SENTENCES, TAGS).save(
+        path
+    )
     return path
 
 

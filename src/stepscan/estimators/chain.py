@@ -1,5 +1,4 @@
-"""Fits the wide part of a tagger, a linear-chain conditional random field on sparse features (Lafferty et al. 2001),
-and chooses how much it counts.
+"""Fits the wide part of a tagger: a linear-chain conditional random field on sparse features (Lafferty et al. 2001).
 
 The formulas stand in `stepscan.patterns.crf`. Dimension letters: N items of all sequences together, F features, K tags.
 """
@@ -7,16 +6,16 @@ The formulas stand in `stepscan.patterns.crf`. Dimension letters: N items of all
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 from scipy.sparse import csr_matrix
 
 from stepscan.estimators.lbfgs import minimise
-from stepscan.estimators.wide import best_shares
-from stepscan.runtime.batches import Array, Batch
-from stepscan.runtime.wide.chain import TRANSITIONS, WideChain, crf_of
+from stepscan.runtime.batches import Array
+from stepscan.runtime.wide.chain import TRANSITIONS, WideChain
 from stepscan.runtime.wide.token_features import TokenFeatures
 
 logger = logging.getLogger(__name__)
@@ -24,10 +23,10 @@ _PENALTY = 0.1  # of squared weights; 0.03 to 0.3 differ by 1 % of accuracy, and
 _MOST = 100  # iterations
 _WEIGHTS = 2**23  # of all features and tags together: 32 MB
 _MANY = 20_000  # tokens from which on a feature of one of them is dropped
-_WORK = 1.5e8  # of an iteration
+_WORK = 1.4e8  # of an iteration
 _TAGS = 500  # beyond which transitions cost too much
 _FEATURES = 25  # of a token, roughly, with each tag …
-_PASSES = 0.5  # … and its worth of transitions with each pair of tags
+_PASSES = 0.25  # … and its worth of transitions with each pair of tags
 
 
 def fit_wide_chain(
@@ -148,7 +147,7 @@ class Packed(NamedTuple):
         steps = self.steps
         transitions, end = np.zeros((tags, tags)), np.zeros(tags)
         start = np.bincount(ids[: self.ends[0] if steps else 0], minlength=tags)
-        for before, after in zip(steps, [*steps[1:], slice(0, 0)], strict=True):
+        for before, after in pairwise([*steps, slice(0, 0)]):
             many = after.stop - after.start
             np.add.at(transitions, (ids[before][:many], ids[after]), 1)
             end += np.bincount(ids[before][many:], minlength=tags)
@@ -216,87 +215,3 @@ def _shares(scores: Array) -> tuple[Array, float]:
     """`scores = log shares + highest`."""
     highest = float(scores.max())
     return np.exp(scores.astype(np.float64) - highest), highest
-
-
-# The mixture ----------------------------------------------------------------------------------------------------------
-
-
-def best_mixture(judged: Sequence[Judged]) -> tuple[float, float]:
-    """What the scores of the network and of the wide part are multiplied with before they are added; see `mixture`."""
-    return best_shares(lambda deep, wide: loss(judged, deep, wide), tie=0.0)
-
-
-def loss(judged: Sequence[Judged], deep: float = 1.0, wide: float = 0.0) -> float:
-    """Minus the log-likelihood of the tags, summed."""
-    with np.errstate(all="ignore"):
-        value = sum(one.loss(deep, wide) for one in judged if len(one.ids))
-    return value if np.isfinite(value) else np.inf
-
-
-class _Says(NamedTuple):
-    """Scores of tags `[N, K]`, and of what follows what."""
-
-    scores: Array
-    chain: Mapping[str, Array]
-
-
-class Judged(NamedTuple):
-    """What network and wide part say of sentences that neither has seen; the items are packed."""
-
-    packed: Packed
-    lengths: Array
-    ids: Array  # [N], the tags
-    seen: tuple[Array, Array, Array]  # how often each tag follows each other, is first, and is last
-    deep: _Says
-    wide: _Says
-
-    @classmethod
-    def of(
-        cls,
-        tags: Sequence[Sequence[int]],
-        scores: Sequence[Sequence[Sequence[float]]],
-        crf: Mapping[str, Any] | None,
-        outputs: int,
-    ) -> Judged:
-        """Sentences of which the network alone has said something.
-
-        Args:
-            tags: ids of the tags of each sentence.
-            scores: the network's, of each.
-            crf: transitions, first and last tags of its CRF, if it has one.
-            outputs: K.
-        """
-        lengths = np.array([len(one) for one in tags], np.int64)
-        packed = Packed.of(lengths)
-        ids = np.concatenate([np.zeros(0, np.int64), *map(np.array, tags)]).astype(np.int64)[packed.order]
-        given = np.concatenate([np.zeros((0, outputs)), *map(np.array, scores)]).astype(np.float32)[packed.order]
-        none = {"transitions": np.zeros((outputs, outputs)), "start": np.zeros(outputs), "end": np.zeros(outputs)}
-        own = none if crf is None else {name: np.array(crf[name]) for name in TRANSITIONS}
-        nothing = _Says(np.zeros_like(given), none)
-        return cls(packed, lengths, ids, packed.counts(ids, outputs), _Says(given, own), nothing)
-
-    def beside(self, part: WideChain, sentences: Sequence[Sequence[str]]) -> Judged:
-        """With what a wide part says of the sentences."""
-        own = {name: getattr(part, name) for name in TRANSITIONS}
-        return self._replace(wide=_Says(part.scores(sentences)[self.packed.order], own))
-
-    def loss(self, deep: float, wide: float) -> float:
-        both = self._together(deep, wide)
-        chain = [both.chain[name] for name in TRANSITIONS]
-        path = float(both.scores[np.arange(len(self.ids)), self.ids].sum(dtype=np.float64))
-        path += sum(float((a * b).sum(dtype=np.float64)) for a, b in zip(self.seen, chain, strict=True))
-        return self.packed.log_partition(both.scores, *chain) - path
-
-    def decided(self, deep: float, wide: float) -> list[Array]:
-        """The best path of each sentence."""
-        both = self._together(deep, wide)
-        scores = np.empty_like(both.scores)
-        scores[self.packed.order] = both.scores
-        data = np.zeros((len(self.lengths), int(self.lengths.max(initial=0)), scores.shape[1]), np.float32)
-        batch = Batch(data, self.lengths)
-        data[batch.mask] = scores
-        return [path[:length] for path, length in zip(crf_of(both.chain).best_paths(batch), self.lengths, strict=True)]
-
-    def _together(self, deep: float, wide: float) -> _Says:
-        chain = {name: deep * self.deep.chain[name] + wide * self.wide.chain[name] for name in TRANSITIONS}
-        return _Says(deep * self.deep.scores + wide * self.wide.scores, chain)

@@ -13,7 +13,7 @@ import numpy as np
 from stepscan.data.batching import Batch, pad
 from stepscan.data.tokenizers import TextTokenizer
 from stepscan.errors import SettingsError
-from stepscan.estimators import chain
+from stepscan.estimators import chain, judged_chain
 from stepscan.estimators.architecture import network
 from stepscan.estimators.base import Estimator
 from stepscan.estimators.examples import Buckets, parts, same_input, task_of
@@ -164,7 +164,7 @@ class Tagger(Tagging, Estimator):
         several = [
             [self._judged(part, said) for part, said in zip(few, one, strict=True)] for one in zip(*judged, strict=True)
         ]
-        best, shares = int(np.argmin([chain.loss(one) for one in several])), (1.0, 0.0)
+        best, shares = int(np.argmin([judged_chain.loss(one) for one in several])), (1.0, 0.0)
         found = several[best]
         if self.wide and self.tokenizers_ and chain.is_worth_it(len(self.labels_ or ())):
             own = [self._fitted_wide(train, self.labels_) for train, _ in data.parts]
@@ -172,7 +172,7 @@ class Tagger(Tagging, Estimator):
                 one.beside(part, [tokens for tokens, _ in sentences])
                 for one, part, sentences in zip(found, own, few, strict=True)
             ]
-            shares = chain.best_mixture(found)
+            shares = judged_chain.best_mixture(found)
             if shares[1]:
                 everything = data.together()
                 whole = self._fitted_wide(everything, _tags(everything)) if is_refitted else own[0]
@@ -184,10 +184,10 @@ class Tagger(Tagging, Estimator):
             self._add_row({f"valid_{name}": value for name, value in figures.items()})
         return best
 
-    def _judged(self, examples: list[tuple[Sentence, Sentence]], said: dict[str, Any]) -> chain.Judged:
+    def _judged(self, examples: list[tuple[Sentence, Sentence]], said: dict[str, Any]) -> judged_chain.Judged:
         number = {tag: index for index, tag in enumerate(self.labels_ or ())}
         tags = [[number[tag] for tag in tags] for _, tags in examples]
-        return chain.Judged.of(tags, said["scores"], said["crf"], len(number))
+        return judged_chain.Judged.of(tags, said["scores"], said["crf"], len(number))
 
     def _fitted_wide(self, examples: Sequence[tuple[Sentence, Sentence]], labels: list[Any] | None) -> WideChain:
         number = {tag: index for index, tag in enumerate(labels or ())}

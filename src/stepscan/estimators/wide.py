@@ -154,13 +154,18 @@ def mixture(deep: Array, wide: Array, targets: Array, decision: str) -> tuple[fl
 
 
 def best_shares(
-    loss: Callable[[float, float], float], *, add_up: bool = False, tie: float = _TIE
+    loss: Callable[[float, float], float],
+    shares: Sequence[float] = _SHARES,
+    *,
+    add_up: bool = False,
+    tie: float = _TIE,
 ) -> tuple[float, float]:
     """The shares of network and wide part with the least `loss`; see `mixture`.
 
     Args:
         loss: of both shares.
-        add_up: whether they are to add up to 1.
+        shares: to choose from.
+        add_up: whether they are to add up to 1, and `shares` do not count.
         tie: share of the loss by which the wide part alone may be worse than a mixture, and is taken.
     """
 
@@ -170,13 +175,13 @@ def best_shares(
     if add_up:
         alone, mixed = [1.0], [(1 - share, share) for share in (0.25, 0.5, 0.75)]
     else:  # scores have a scale of their own, which is no reason to add the other's
-        alone, mixed = list(_SHARES), [(a, b) for a in _SHARES for b in _SHARES]
+        alone, mixed = list(shares), [(a, b) for a in shares for b in shares]
     of_deep, of_wide = least((a, 0) for a in alone)[0], least((0, b) for b in alone)[0]
-    of_both, shares = least(mixed)
-    enough = min(of_deep, of_wide, of_both) * (1 + _TIE)
-    if of_deep <= enough:
+    of_both, both = least(mixed)
+    fewest = min(of_deep, of_wide, of_both)
+    if of_deep <= fewest * (1 + _TIE):
         return 1.0, 0.0
-    return (0.0, 1.0) if of_wide <= min(of_deep, of_wide, of_both) * (1 + tie) else shares
+    return (0.0, 1.0) if of_wide <= fewest * (1 + tie) else both
 
 
 _LOSSES: dict[str, Callable[[Array, Array], float]] = {

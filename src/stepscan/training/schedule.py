@@ -54,7 +54,8 @@ class Schedule:
     def begin_decay(self, behind: int) -> None:
         """Decay from now on, from weights that have so many updates behind them: the last share `decay` of all."""
         steps = math.ceil(behind * self.decay / (1 - self.decay))
-        self.span = (self.done, min(1.0, self.done + steps / self.limit))
+        an_update = self.done / self.updates  # of the budget
+        self.span = (self.done, min(1.0, self.done + steps * an_update))
         self.behind, self.length = behind, behind + steps
 
     def plan(self) -> dict[str, float]:
