@@ -166,9 +166,9 @@ class Classifier(Classifying, ClassifierMixin, TransformerMixin, Estimator):
 
     def _judge(self, held_out: list[tuple[Any, Any]]) -> list[list[float]]:
         """The network's scores of the examples that it has not seen; of many, of the first."""
-        return self._scores([text for text, _ in self._judged(held_out)], wide=False).tolist()
+        return self._scores([text for text, _ in self._sampled(held_out)], wide=False).tolist()
 
-    def _judged(self, held_out: list[tuple[Any, Any]]) -> list[tuple[Any, Any]]:
+    def _sampled(self, held_out: list[tuple[Any, Any]]) -> list[tuple[Any, Any]]:
         return held_out[: min(_JUDGED, max(100, _JUDGED_SCORES // len(self.labels_ or (None,))))]
 
     def _conclude(self, data: Data, judged: Sequence[Sequence[list[list[float]]]], is_refitted: bool) -> int:
@@ -176,14 +176,14 @@ class Classifier(Classifying, ClassifierMixin, TransformerMixin, Estimator):
         decision, labels = self._decision, self.labels_
         seen = [answer for train, _ in data.parts for _, answer in train]
         self.yardstick_ = self._yardstick(seen, [answer for _, part in data.parts for _, answer in part]).described()
-        true = [answer for _, part in data.parts for _, answer in self._judged(part)]
+        true = [answer for _, part in data.parts for _, answer in self._sampled(part)]
         each = [np.concatenate([np.array(scores, np.float32) for scores in one]) for one in zip(*judged, strict=True)]
         best = int(np.argmin([decision.nats(scores, true, labels).mean() for scores in each]))
         joined = deep = each[best]
         self.wide_ = None
         if self.wide:
             parts = [self._fitted_wide(train) for train, _ in data.parts]
-            heard = [[text for text, _ in self._judged(part)] for _, part in data.parts]
+            heard = [[text for text, _ in self._sampled(part)] for _, part in data.parts]
             wide = np.concatenate([part.scores(texts) for part, texts in zip(parts, heard, strict=True)])
             shares = mixture(deep, wide, decision.targets(true, labels), self.decision)
             joined = np.float32(shares[0]) * deep + np.float32(shares[1]) * wide
