@@ -11,6 +11,7 @@ import stepscan as ss
 from stepscan.training.defaults import CROSS_VALIDATED, REFITTED
 
 TINY = {"hidden_size": 4, "embedding_size": 4, "epochs": 1, "batch_size": 8}
+QUICK = {"hidden_size": 8, "embedding_size": 8, "max_updates": 100}
 
 
 def reviews(count, rare=2):
@@ -76,7 +77,7 @@ def test_sorted_by_class():
     texts, labels = reviews(100)
     order = sorted(range(100), key=lambda n: labels[n])
     texts, labels = [texts[n] for n in order], [labels[n] for n in order]
-    model = ss.Classifier().fit(texts, labels)
+    model = ss.Classifier(**QUICK).fit(texts, labels)
     last = [row for row in model.history_ if "valid_accuracy" in row][-1]
     assert last["valid_accuracy"] >= 0.97
     assert model.yardstick_["scores"]["accuracy"] == pytest.approx(0.5, abs=0.02)
@@ -87,7 +88,7 @@ def test_imbalanced():
     """95 to 5: each part has a share of the rare class, which is learned."""
     texts, labels = reviews(100, rare=20)
     assert labels.count("bad") == 5
-    model = ss.Classifier().fit(texts, labels)
+    model = ss.Classifier(**QUICK).fit(texts, labels)
     last = [row for row in model.history_ if "valid_macro_f1" in row][-1]
     assert last["valid_accuracy"] > 0.95
     assert last["valid_macro_f1"] > 0.7 > 0.49  # that of always "good"
@@ -99,7 +100,7 @@ def test_series_sorted_by_class():
     random_ = np.random.default_rng(0)
     X = [np.sin(np.arange(30) * speed + random_.uniform(0, 6)) for speed in [0.3] * 25 + [0.6] * 25]
     y = ["slow"] * 25 + ["fast"] * 25
-    model = ss.Classifier().fit(X, y)
+    model = ss.Classifier(**QUICK).fit(X, y)
     assert parts(model) == {1, 2, 3, 4, 5}
     test = [np.sin(np.arange(30) * speed + random_.uniform(0, 6)) for speed in [0.3, 0.6] * 20]
     assert model.score(test, ["slow", "fast"] * 20) >= 0.95
