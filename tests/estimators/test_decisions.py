@@ -294,7 +294,8 @@ def test_scores_of_all_texts_are_never_kept_together(decision, monkeypatch):
     monkeypatch.setattr(EncoderNetwork, "scores", lambda self, rows: (sizes.append(len(rows)), scores(self, rows))[1])
     model = ss.Classifier(decision=decision, **{**SMALL, "epochs": 1, "batch_size": 100})
     model.fit(texts, answers, validation=(texts, answers))
-    assert sizes == 2 * ([128] * 7 + [104])  # each text once for the figures, and once for the network's share
+    # Each text once for the figures; then so many for the network's share that their scores are 500,000.
+    assert sizes == [128] * 7 + [104] + [128] * 3 + [116]
     found, logs = model.predict_proba(texts), model.log_probabilities(texts, answers)
     monkeypatch.undo()
     whole = model.model_(model._rows(texts)[1](model._rows(texts)[0])).detach()

@@ -177,7 +177,7 @@ DATA = [
     ("times of text", "classify --train reviews.csv --sort", "--sort: for series of numbers (--format numbers), but"),
     ("no tags to fill", "tag --format numbers --train tagged-gap.csv --fill zero", "--fill is not for tag"),
     ("unknown fill", "generate --format numbers --train gap.csv --fill mean", "expected linear, previous, zero, got"),
-    ("little text", "generate --train short-text.txt", "the text has 3 symbols, too few for 32 parallel streams"),
+    ("little text", "generate --train short-text.txt", "the text has 3 symbols, too few for 8 parallel streams"),
 ]
 SETTINGS = [
     ("unknown cell", "classify --cell lstmm", "unknown cell 'lstmm'. Did you mean 'lstm'?"),

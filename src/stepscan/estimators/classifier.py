@@ -121,6 +121,7 @@ class Classifier(Classifying, ClassifierMixin, TransformerMixin, Estimator):
             checked = self._checked(texts, like=examples[0][0])
             valid = paired(checked, decision.checked(true), ("validation texts", "classes"))
         parts = self._parts(examples, valid)
+        self.labels_ = self._labels(*parts[0])
         is_text = isinstance(examples[0][0], str)
         items = sum(_length(text) for text, _ in examples)
         self._choose("text" if is_text else "series", len(examples), items)
@@ -140,13 +141,17 @@ class Classifier(Classifying, ClassifierMixin, TransformerMixin, Estimator):
         }
         return parts(examples, valid, refit=self.refit, verbose=self.verbose, **rules)
 
+    def _labels(self, train: list[tuple[Any, Any]], held_out: list[tuple[Any, Any]] | None) -> list[Any] | None:
+        train_answers, others = ([answer for _, answer in part or ()] for part in (train, held_out))
+        return self._decision.labels(train_answers, others)
+
     def _prepare(
         self, train: list[tuple[Any, Any]], held_out: list[tuple[Any, Any]] | None, settings: TrainingSettings
     ) -> Task:
         """Model and task for these examples."""
         decision, texts = self._decision, [text for text, _ in train]
         answers = [answer for _, answer in train]
-        self.labels_ = decision.labels(answers, [answer for _, answer in held_out or ()])
+        self.labels_ = self._labels(train, held_out)
         embedding = self._embedding(texts)
         self.model_ = self._built(embedding, longest=lambda: self._longest_of(texts)).to(settings.device)
         if self.decision == "number":

@@ -114,7 +114,7 @@ def read_folder(path: str | Path) -> ModelFolder:
     history, model = found.history, build(found.model)
     tensors = {name: torch.from_numpy(np.array(array)) for name, array in expanded(found.tensors).items()}
     model.load_state_dict(tensors)
-    chosen = {name: found.settings[name] for name in found.chosen}
+    chosen = {name: found.settings[name] for name in found.chosen if name in found.settings}
     read = (found.tokenizers, found.labels, history, found.scheme, found.wide, found.yardstick, chosen)
     return ModelFolder(found.task, found.settings, model.eval(), *read)
 

@@ -9,7 +9,7 @@ import torch
 
 from stepscan.estimators.yardsticks import best_scores, tell
 from stepscan.training.defaults import REFITTED, most_updates
-from stepscan.training.loop import Task
+from stepscan.training.loop import Task, Trainer
 from stepscan.training.progress import Bar, Silence
 from stepscan.training.settings import TrainingSettings
 from stepscan.training.stages import Stages
@@ -66,6 +66,7 @@ class Learning:
         folds = len(data.parts)
         result = self.stages.ended()
         if result is not None:
+            self.estimator.yardstick_ = result["yardstick"]
             return result
         train, held_out = data.parts[number]
         if folds > 1:
@@ -74,7 +75,7 @@ class Learning:
         if folds == 1:
             trainer = self.estimator._train(self.stages, task, **self._budget(data, task))
             judged = self.estimator._judge(held_out)
-            return self.stages.end(trainer, history=trainer.history, plans=[trainer.plan], judged=[judged])
+            return self._end(trainer, history=trainer.history, plans=[trainer.plan], judged=[judged])
         several: list[Any] = []
         evaluate = task.evaluate
         assert evaluate is not None
@@ -88,7 +89,11 @@ class Learning:
         trainer = self.estimator._train(self.stages, task, is_short=True, **changes)
         history = [{**row, "fold": number + 1} for row in trainer.history]
         plans = [{"max_updates": row["updates"]} for row in history]
-        return self.stages.end(trainer, history=history, plans=plans, judged=several)
+        return self._end(trainer, history=history, plans=plans, judged=several)
+
+    def _end(self, trainer: Trainer, **result: Any) -> dict[str, Any]:
+        """Keep what a training that is interrupted later cannot find again."""
+        return self.stages.end(trainer, **result, yardstick=self.estimator.yardstick_)
 
     def _train_on_all(self, data: Data, plan: dict[str, Any]) -> None:
         self._say(f"training once more, on all {data.size:,} examples, for {plan['max_updates']:,} updates")

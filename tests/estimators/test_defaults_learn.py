@@ -1,0 +1,98 @@
+"""Each task on few examples, with nothing but the data given: well above the yardstick.
+
+What is learned is easy; what is asked is that nobody has to know how long to train, how fast, or how large to build.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from toy_tasks import neighbours, ordered
+
+import stepscan as ss
+from stepscan.estimators.yardsticks import best_scores
+
+
+def against(model):
+    """The best validation score, and the yardstick's."""
+    [(name, trivial)] = list(model.yardstick_["scores"].items())[:1]
+    return best_scores(model.history_)[name], trivial
+
+
+def test_classify():
+    """Which of two words comes first: words alone do not say."""
+    model = ss.Classifier().fit(*ordered(200, 1))
+    score, trivial = against(model)
+    assert trivial < 0.6
+    assert score > 0.95
+    assert model.score(*ordered(200, 2)) > 0.95
+
+
+def test_classify_series():
+    """Whether a bump comes before a dip, wherever they are."""
+    draw = np.random.default_rng(0)
+
+    def series(count):
+        found, labels = [], []
+        for n in range(count):
+            one, first = draw.normal(0, 0.3, 40), int(draw.integers(2, 15))
+            second = int(draw.integers(20, 36))
+            one[first : first + 3] += 2 if n % 2 else -2
+            one[second : second + 3] -= 2 if n % 2 else -2
+            found.append(one)
+            labels.append("up first" if n % 2 else "down first")
+        return found, labels
+
+    model = ss.Classifier().fit(*series(60))
+    assert against(model)[1] <= 0.5
+    assert model.score(*series(100)) > 0.95
+
+
+def test_tag():
+    """The next word decides, too: more than the most frequent tag of each word can know."""
+    model = ss.Tagger().fit(*neighbours(150, 1))
+    score, trivial = against(model)
+    assert trivial < 0.65
+    assert score > 0.9
+    assert model.score(*neighbours(100, 2)) > 0.9
+
+
+def test_generate():
+    """200 lines of sums: which number follows is in the line."""
+    draw = np.random.default_rng(0)
+    pairs = draw.integers(1, 5, (200, 2))
+    model = ss.LanguageModel().fit("".join(f"{a} and {b} is {a + b}\n" for a, b in pairs))
+    score, trivial = against(model)
+    assert trivial > 2
+    assert score < 0.4  # the two numbers alone are 2 ln 4 nats in 13 symbols: 0.21
+    rests = draw.integers(1, 5, (40, 2))
+    unseen = "".join(f"{a} and {b} is {a + b}\n" for a, b in rests)
+    assert -model.score(unseen) < 0.4
+
+
+def test_forecast():
+    """A wave that the last value does not foretell."""
+    wave = np.sin(np.arange(200) * 0.5) * 10 + 50
+    model = ss.LanguageModel().fit(wave)
+    assert best_scores(model.history_)["mae"] < 0.3 * model.yardstick_["scores"]["mae"]
+
+
+def test_translate():
+    """Numbers written out: words for digits, one by one."""
+    words = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
+    draw = np.random.default_rng(0)
+    digits = draw.integers(0, 10, (200, 4))
+    sources = [" ".join(words[d] for d in row) for row in digits]
+    targets = [" ".join(map(str, row)) for row in digits]
+    model = ss.Translator().fit(sources, targets)
+    score, trivial = against(model)
+    assert score < 0.5 * trivial
+    right = [found == target for found, target in zip(model.predict(sources[:30]), targets[:30], strict=True)]
+    assert np.mean(right) > 0.9
+
+
+@pytest.mark.parametrize("size", ["small", "large"])
+def test_the_dial(size):
+    model = ss.Classifier(size=size, max_updates=2).fit(*ordered(20, 1))
+    assert model.chosen_["hidden_size"] == {"small": 64, "large": 256}[size]
+    assert model.model_.layer.forward_layer.hidden_size == model.chosen_["hidden_size"]
