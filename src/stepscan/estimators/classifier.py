@@ -159,9 +159,10 @@ class Classifier(Classifying, ClassifierMixin, TransformerMixin, Estimator):
 
     def _judge(self, held_out: list[tuple[Any, Any]]) -> list[list[float]]:
         """The network's scores of the examples that it has not seen; of many, of the first."""
-        return self._scores([text for text, _ in self._judged(held_out)], wide=False).tolist()
+        return self._scores([text for text, _ in self._some_of(held_out)], wide=False).tolist()
 
-    def _judged(self, held_out: list[tuple[Any, Any]]) -> list[tuple[Any, Any]]:
+    def _some_of(self, held_out: list[tuple[Any, Any]]) -> list[tuple[Any, Any]]:
+        """As many as suffice to choose the shares by."""
         return held_out[: min(_JUDGED, max(100, _JUDGED_SCORES // len(self.labels_ or (None,))))]
 
     def _conclude(self, data: Data, judged: Sequence[Sequence[list[list[float]]]], is_refitted: bool) -> int:
@@ -169,14 +170,14 @@ class Classifier(Classifying, ClassifierMixin, TransformerMixin, Estimator):
         decision, labels = self._decision, self.labels_
         seen = [answer for train, _ in data.parts for _, answer in train]
         self.yardstick_ = self._yardstick(seen, [answer for _, part in data.parts for _, answer in part]).described()
-        true = [answer for _, part in data.parts for _, answer in self._judged(part)]
+        true = [answer for _, part in data.parts for _, answer in self._some_of(part)]
         each = [np.concatenate([np.array(scores, np.float32) for scores in one]) for one in zip(*judged, strict=True)]
         best = int(np.argmin([decision.nats(scores, true, labels).mean() for scores in each]))
         joined = deep = each[best]
         self.wide_ = None
         if self.bidirectional if self.wide is None else self.wide:
             own = [self._fitted_wide(train) for train, _ in data.parts]
-            heard = [[text for text, _ in self._judged(part)] for _, part in data.parts]
+            heard = [[text for text, _ in self._some_of(part)] for _, part in data.parts]
             wide = np.concatenate([part.scores(texts) for part, texts in zip(own, heard, strict=True)])
             shares = mixture(deep, wide, decision.targets(true, labels), self.decision)
             joined = np.float32(shares[0]) * deep + np.float32(shares[1]) * wide

@@ -96,7 +96,6 @@ def _tag(facts: Facts) -> dict[str, Any]:
         "learning_rate": 3e-3,
         "input_noise": 0.0,
         "unknown_probability": 0.2 if facts.examples < 5000 else 0.1,
-        "input_noise": 0.0,
     }
 
 
