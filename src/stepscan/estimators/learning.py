@@ -52,7 +52,9 @@ class Learning:
         """Train, and leave the estimator with a model and its curve."""
         results = [self._search(number, data) for number in range(len(data.parts))]
         self.estimator.history_ = [row for result in results for row in result["history"]]
-        best = self.estimator._conclude(data, [result["judged"] for result in results], self._refits(data))
+        count = min(len(result["judged"]) for result in results)  # of evaluations that all folds have
+        judged = [result["judged"][:count] for result in results]
+        best = self.estimator._conclude(data, judged, self._refits(data))
         tell(self.estimator.yardstick_, best_scores(self.estimator.history_), verbose=self.estimator.verbose)
         if self._refits(data):
             self._train_on_all(data, results[-1]["plans"][best])
@@ -84,7 +86,7 @@ class Learning:
             several.append(self.estimator._judge(held_out))
             return evaluate()
 
-        task.evaluate = judge
+        task.evaluate, task.evaluation_cost = judge, 1
         changes = {**self._budget(data, task), "patience": _ENDLESS, "decay": 0.0}
         trainer = self.estimator._train(self.stages, task, is_short=True, **changes)
         history = [{**row, "fold": number + 1} for row in trainer.history]
@@ -96,7 +98,7 @@ class Learning:
         return self.stages.end(trainer, **result, yardstick=self.estimator.yardstick_)
 
     def _train_on_all(self, data: Data, plan: dict[str, Any]) -> None:
-        self._say(f"training once more, on all {data.size:,} examples, for {plan['max_updates']:,} updates")
+        self._say(f"training once more, on all of the data ({data.size:,}), for {plan['max_updates']:,} updates")
         task = self._prepare(data.together(), None)
         changes = {**self._budget(data), "epochs": None, **plan}
         trainer = self.estimator._train(self.stages, task, **changes)
@@ -118,7 +120,10 @@ class Learning:
             Bar().note(text)
 
     def _budget(self, data: Data, task: Task | None = None) -> dict[str, Any]:
-        """Of a stage: its share of the time; or updates, where the settings limit nothing."""
+        """Of a stage: its share of the time (folds after the first: as many updates as the first had, so that they can
+        be compared); or updates, where the settings limit nothing."""
+        if self.settings.time_budget and self.stages.results and task is not None:
+            return {"time_budget": None, **self.stages.results[0]["plans"][-1]}
         if self.settings.time_budget:
             return {"time_budget": self.settings.time_budget / (len(data.parts) + self._refits(data))}
         if task is None or self.settings.epochs or self.settings.max_updates:
