@@ -172,7 +172,7 @@ def train(
     ] = None,
     max_updates: Annotated[
         int | None,
-        option(TRAINING, "Weight updates at most, 1 or more; default: by the size of the data, at least 2 to 10 passes."),
+        option(TRAINING, "Weight updates at most, 1 or more; default: by the data's size, at least 2 to 10 passes."),
     ] = None,
     time_budget: Annotated[
         str | None, option(TRAINING, "Time to train, all of which is used, such as 90s, 10m, 1h30m.")
