@@ -35,15 +35,15 @@ def test_classify_series():
     def series(count):
         found, labels = [], []
         for n in range(count):
-            one, first = draw.normal(0, 0.3, 40), int(draw.integers(2, 15))
-            second = int(draw.integers(20, 36))
+            one, first = draw.normal(0, 0.3, 20), int(draw.integers(1, 7))
+            second = int(draw.integers(10, 17))
             one[first : first + 3] += 2 if n % 2 else -2
             one[second : second + 3] -= 2 if n % 2 else -2
             found.append(one)
             labels.append("up first" if n % 2 else "down first")
         return found, labels
 
-    model = ss.Classifier().fit(*series(60))
+    model = ss.Classifier().fit(*series(50))
     assert against(model)[1] <= 0.5
     assert model.score(*series(100)) > 0.95
 

@@ -122,7 +122,8 @@ def test_constant_series_are_said(caplog):
     with caplog.at_level(logging.WARNING):
         ss.LanguageModel(**SMALL).fit(np.full(60, 5.0))
         ss.LanguageModel(**SMALL, season=12).fit(np.arange(60.0))
-    assert caplog.messages == [
+    told = [message for message in caplog.messages if "this model is no better than the last value" not in message]
+    assert told == [
         "nothing to learn: the numbers of the series never change",
         "nothing to learn: the changes from one season to the next are all the same in the series",
     ]
