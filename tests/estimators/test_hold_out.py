@@ -81,7 +81,17 @@ def test_a_file_sorted_by_class_trains(tmp_path, run):
     """The last tenth would be one class alone."""
     rows = [f"a {word} film {number},{word}\n" for word in ("awful", "bad", "fine", "good") for number in range(10)]
     (tmp_path / "sorted.csv").write_text("text,label\n" + "".join(rows))
-    command = ("train", "classify", "--train", tmp_path / "sorted.csv", "--out", tmp_path / "model", "--epochs", 1, "--no-refit")
+    command = (
+        "train",
+        "classify",
+        "--train",
+        tmp_path / "sorted.csv",
+        "--out",
+        tmp_path / "model",
+        "--epochs",
+        1,
+        "--no-refit",
+    )
     result = run(*command)
     assert result.code == 0
     note = "no validation data given: a tenth (4 of 40), drawn at random, stratified, is held out"
