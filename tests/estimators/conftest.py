@@ -23,7 +23,7 @@ def classifier() -> ss.Classifier:
 @pytest.fixture(scope="session")
 def tagger() -> ss.Tagger:
     settings = {"cell": "gru", "hidden_size": 16, "embedding_size": 4, "character_size": 8, "spelling_size": 8}
-    settings |= {"bidirectional": True, "unknown_probability": 0.1, "lowercase": True}
+    settings |= {"bidirectional": True, "unknown_probability": 0.1, "input_noise": 0.0, "lowercase": True}
     return ss.Tagger(**settings, epochs=6, batch_size=16, vocabulary_size=20, **ALONE, **FAST).fit(*neighbours(240, 1))
 
 
@@ -35,6 +35,12 @@ def language_model() -> ss.LanguageModel:
 
 @pytest.fixture(scope="session")
 def translator() -> ss.Translator:
-    settings = {"cell": "gru", "hidden_size": 40, "embedding_size": 16, "tokenizer": "character"}
+    settings = {
+        "cell": "gru",
+        "hidden_size": 40,
+        "embedding_size": 16,
+        "tokenizer": "character",
+        "vocabulary_size": 4000,
+    }
     settings |= {"attention": "additive", "input_feeding": False, "beam_width": 5, "length_penalty": 1.0}
     return ss.Translator(**settings, epochs=12, batch_size=16, label_smoothing=0.0, **FAST).fit(*reversals(500, 1))

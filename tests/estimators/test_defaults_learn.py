@@ -35,15 +35,15 @@ def test_classify_series():
     def series(count):
         found, labels = [], []
         for n in range(count):
-            one, first = draw.normal(0, 0.3, 40), int(draw.integers(2, 15))
-            second = int(draw.integers(20, 36))
+            one, first = draw.normal(0, 0.3, 20), int(draw.integers(1, 7))
+            second = int(draw.integers(10, 17))
             one[first : first + 3] += 2 if n % 2 else -2
             one[second : second + 3] -= 2 if n % 2 else -2
             found.append(one)
             labels.append("up first" if n % 2 else "down first")
         return found, labels
 
-    model = ss.Classifier().fit(*series(60))
+    model = ss.Classifier().fit(*series(50))
     assert against(model)[1] <= 0.5
     assert model.score(*series(100)) > 0.95
 
@@ -61,7 +61,7 @@ def test_generate():
     """200 lines of sums: which number follows is in the line."""
     draw = np.random.default_rng(0)
     pairs = draw.integers(1, 5, (200, 2))
-    model = ss.LanguageModel().fit("".join(f"{a} and {b} is {a + b}\n" for a, b in pairs))
+    model = ss.LanguageModel(size="small").fit("".join(f"{a} and {b} is {a + b}\n" for a, b in pairs))
     score, trivial = against(model)
     assert trivial > 2
     assert score < 0.4  # the two numbers alone are 2 ln 4 nats in 13 symbols: 0.21

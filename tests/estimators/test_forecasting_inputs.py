@@ -118,14 +118,19 @@ def test_numbers_too_small_to_standardise():
         ss.LanguageModel(**SMALL).fit(WAVE * 1e-300)
 
 
+def told(caplog):
+    """What is said of the data, not of the model."""
+    return [message for message in caplog.messages if not message.startswith("this model is no")]
+
+
 def test_constant_series_are_said(caplog):
     with caplog.at_level(logging.WARNING):
         ss.LanguageModel(**SMALL).fit(np.full(60, 5.0))
         ss.LanguageModel(**SMALL, season=12).fit(np.arange(60.0))
-    assert caplog.messages == [
+    assert told(caplog) == [
         "nothing to learn: the numbers of the series never change",
         "nothing to learn: the changes from one season to the next are all the same in the series",
     ]
     caplog.clear()
     ss.LanguageModel(**SMALL).fit(np.stack([WAVE, np.full(60, 5.0)], 1))
-    assert caplog.messages == ["dimension 2 of the series never changes"]
+    assert told(caplog) == ["dimension 2 of the series never changes"]

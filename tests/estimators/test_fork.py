@@ -16,7 +16,7 @@ texts, labels = ["a good film is here now", "a bad film was there then"] * 40, [
 
 
 def fit():
-    model = ss.Classifier(hidden_size=96, embedding_size=64, epochs=1, seed=1)
+    model = ss.Classifier(hidden_size=96, embedding_size=64, epochs=1, refit=False, wide=False, seed=1)
     return model.fit(texts, labels).predict_proba(texts[:2]).round(3).tolist()
 
 

@@ -81,7 +81,17 @@ def test_a_file_sorted_by_class_trains(tmp_path, run):
     """The last tenth would be one class alone."""
     rows = [f"a {word} film {number},{word}\n" for word in ("awful", "bad", "fine", "good") for number in range(10)]
     (tmp_path / "sorted.csv").write_text("text,label\n" + "".join(rows))
-    command = ("train", "classify", "--train", tmp_path / "sorted.csv", "--out", tmp_path / "model", "--epochs", 1)
+    command = (
+        "train",
+        "classify",
+        "--train",
+        tmp_path / "sorted.csv",
+        "--out",
+        tmp_path / "model",
+        "--epochs",
+        1,
+        "--no-refit",
+    )
     result = run(*command)
     assert result.code == 0
     note = "no validation data given: a tenth (4 of 40), drawn at random, stratified, is held out"
@@ -94,7 +104,7 @@ def test_series_sorted_by_class_learn():
     X = [random.normal(size=(12, 1)) + 4 * (number // 20) for number in range(60)]
     y = [number // 20 for number in range(60)]
     model = ss.Classifier(hidden_size=8, embedding_size=8, epochs=20, batch_size=8, learning_rate=0.02, dropout=0.0)
-    model.fit(X, y)
+    model.set_params(decay=1.0, average_decay=0.0, refit=False, wide=False).fit(X, y)
     assert model.score(X, y) > 0.95
     assert model.history_[-1]["valid_accuracy"] > 0.8
 
@@ -229,5 +239,5 @@ def test_validation_data_that_repeat_training_data_are_mentioned(caplog):
     ],
 )
 def test_estimators_keep_copies_together(kind, X, y, run, capsys):
-    kind(hidden_size=4, embedding_size=4, epochs=1, verbose=True).fit(X, y)
+    kind(hidden_size=4, embedding_size=4, epochs=1, refit=False, verbose=True).fit(X, y)
     assert "a tenth of the 20 different ones (4 of 40 examples), drawn at random" in capsys.readouterr().err

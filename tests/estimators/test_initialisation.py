@@ -142,11 +142,11 @@ def test_the_size_of_what_begins_with_vectors_follows_them(glove, tmp_path):
     settings = {name: value for name, value in SMALL.items() if name != "embedding_size"}
     model = ss.LanguageModel(**settings, tokenizer="word", window=4, embeddings="glove").fit("the cat of\n" * 40)
     assert row(model, "cat") == pytest.approx([3, 4, 5])
-    assert model.embedding_size == 64  # as set
+    assert (model.embedding_size, model.chosen_["embedding_size"]) == (None, 3)
     model.save(tmp_path / "m")
     assert ss.load(tmp_path / "m").embedding_size == 3
     plain = model.set_params(embeddings=None).fit("the cat of\n" * 40)
-    assert plain.model_.embedding.output_size == 64
+    assert plain.model_.embedding.output_size == 128  # by rule
 
 
 def test_given_vectors_of_another_model(vectors, tmp_path):

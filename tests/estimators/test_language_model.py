@@ -204,10 +204,17 @@ def test_dynamic_evaluation_refused():
 
 
 def test_how_embeddings_begin():
-    text, settings = "".join(map(chr, range(33, 300))) * 3, {"epochs": 1, "learning_rate": 1e-12, "weight_decay": 0.0}
-    wide = ss.LanguageModel(**settings, batch_size=4, window=16, hidden_size=4).fit(text).model_.embedding
+    text, settings = (
+        "".join(map(chr, range(33, 300))) * 3,
+        {"epochs": 1, "embedding_size": 64, "learning_rate": 1e-12, "weight_decay": 0.0},
+    )
+    wide = ss.LanguageModel(**settings, batch_size=4, window=16, hidden_size=4, dropout=0.1).fit(text).model_.embedding
     assert wide.weight.std().item() == pytest.approx(1.0, rel=0.05)
     assert wide.dropout == 0.0
-    tied = ss.LanguageModel(**settings, batch_size=4, window=16, hidden_size=4, tied=True).fit(text).model_.embedding
+    tied = (
+        ss.LanguageModel(**settings, batch_size=4, window=16, hidden_size=4, dropout=0.1, tied=True)
+        .fit(text)
+        .model_.embedding
+    )
     assert tied.weight.std().item() == pytest.approx(64**-0.5, rel=0.05)
     assert tied.dropout == 0.1

@@ -54,7 +54,10 @@ def equal_to_the_bit(left: dict[str, torch.Tensor], right: dict[str, torch.Tenso
 
 
 def history_is_whole(history: Sequence[dict], epochs: int, scores: Sequence[str]) -> bool:
-    """Whether there is a row an epoch, with every figure that is promised."""
+    """Whether there is a row an epoch, of many an eighth more each time, with every figure that is promised."""
+    judged = [0]
+    for epoch in range(1, epochs + 1):
+        judged += [epoch] if epoch - judged[-1] >= judged[-1] / 8 or epoch == epochs else []
     names = [
         "epoch",
         "step",
@@ -67,7 +70,7 @@ def history_is_whole(history: Sequence[dict], epochs: int, scores: Sequence[str]
         "padding",
     ]
     return (
-        [row["epoch"] for row in history] == list(range(1, epochs + 1))
+        [row["epoch"] for row in history] == judged[1:]
         and all(list(row) == [*names, "learning_rate", "best"] for row in history)
         and any(row["best"] for row in history)
     )

@@ -102,6 +102,8 @@ CONFIG = [
     ({"settings": {"hiden_size": 1}}, "config.json: classify has no setting 'hiden_size'"),
     ({"settings": {"checkpoints": "/home"}}, "got checkpoints: '/home', which is a setting of a training run"),
     ({"settings": {"resume": True}}, "got resume: True, which is a setting of a training run"),
+    ({"chosen": 3}, "config.json: chosen: expected a list of names of settings, got 3"),
+    ({"chosen": ["dropout", 3]}, "config.json: chosen: expected a list of names of settings, got ['dropout', 3]"),
     ({"yardstick": 3}, "config.json: yardstick: expected an object with name, scores, error and answer, got 3"),
     (
         {"yardstick": {"name": "majority class", "scores": {"accuracy": "high"}, "error": 0, "answer": "pos"}},
