@@ -14,7 +14,15 @@ from stepscan.patterns.encoder import Encoder
 WORTH = {"good": 2.0, "bad": -3.0, "film": 0.25, "very": 0.5}
 TEXTS = ["good film", "bad film", "very good film", "very bad"]
 LABELS = ["up", "down", "up", "down"]
-TINY = {"hidden_size": 4, "embedding_size": 2, "epochs": 1, "batch_size": 2, "layers": 1, "verbose": False}
+TINY = {
+    "hidden_size": 4,
+    "embedding_size": 2,
+    "epochs": 1,
+    "batch_size": 2,
+    "layers": 1,
+    "wide": False,
+    "verbose": False,
+}
 
 
 class Adding(ss.Recurrence):

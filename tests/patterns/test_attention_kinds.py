@@ -43,7 +43,11 @@ def test_a_translator_learns_with_it(kind, tmp_path):
         dropout=0.0,
         epochs=60,
         learning_rate=0.02,
-    ).fit(words, [word[::-1] for word in words])
+        decay=1.0,
+        average_decay=0.0,
+    )
+    mirrored = [word[::-1] for word in words]
+    model.fit(words, mirrored, validation=(words[:4], mirrored[:4]))
     assert [found[0].text for found in model.translate(["abc", "bca"])] == ["cba", "acb"]
     model.save(tmp_path / "m")
     assert ss.load(tmp_path / "m").translate(["abc"])[0][0].text == "cba"

@@ -1,0 +1,74 @@
+"""An estimator before it trains; and what a model card tells of how it was trained."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from toy_tasks import NETWORK, ordered
+
+import stepscan as ss
+from stepscan.estimators.course import Course
+
+TEXTS, LABELS = ordered(40, 3)
+TINY = {"hidden_size": 4, "embedding_size": 4, "epochs": 2, "batch_size": 8, **NETWORK}
+
+
+def test_prepared():
+    """The weights are those that training begins with: a rate of nearly 0 leaves them."""
+    ready = ss.Classifier(**TINY).prepared(TEXTS, LABELS)
+    begun = ss.Classifier(**{**TINY, "learning_rate": 1e-30}).fit(TEXTS, LABELS)
+    weights = [model.model_.state_dict() for model in (ready, begun)]
+    assert all(torch.allclose(weights[0][name], weights[1][name], rtol=0, atol=1e-20) for name in weights[0])
+    assert not hasattr(ready, "history_")
+    assert (ready.labels_, ready.chosen_) == (begun.labels_, begun.chosen_)
+    assert ready.chosen_ == {"unknown_probability": 0.1}
+    assert (len(ready._made_from), begun._made_from) == (1, ())
+
+
+def test_prepared_with_nothing_set():
+    ready = ss.Classifier().prepared(TEXTS, LABELS, validation=(TEXTS, LABELS))
+    assert ready.model_.layer.forward_layer.hidden_size == ready.chosen_["hidden_size"] == 128
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({}, "10 updates were judged on validation data; the best weights are those after {best}."),
+        (
+            {"refit": True},
+            "in 5 parts found how long to train. Then it was trained once more, on all data, for {all} u",
+        ),
+    ],
+)
+def test_the_card_tells_the_stages(options, said, tmp_path):
+    model = ss.Classifier(**{**TINY, **options}).fit(TEXTS, LABELS)
+    model.save(tmp_path / "m")
+    course = Course.of(model.history_)
+    best = [row["updates"] for row in model.history_ if row["best"]][-1]
+    card = (tmp_path / "m" / "README.md").read_text()
+    assert said.format(best=best, all=course.updates) in card
+    assert "| unknown_probability | 0.1 (chosen by the size of the data) |" in card
+    ss.load(tmp_path / "m").save(tmp_path / "again")
+    assert (tmp_path / "again" / "README.md").read_text() == card
+
+
+def test_the_card_tells_of_the_wide_part(tmp_path):
+    texts = [f"a {word} film {n}" for n in range(30) for word in ("good", "bad")]
+    model = ss.Classifier(**{**TINY, "wide": True, "learning_rate": 1e-6}).fit(texts, ["good", "bad"] * 30)
+    model.save(tmp_path / "m")
+    deep, wide = model.wide_.shares
+    said = f"Scores are {deep:g} times those of the network and {wide:g} times those of a linear model on "
+    assert said + f"{model.wide_.features.size:,} fixed features." in (tmp_path / "m" / "README.md").read_text()
+
+
+def test_course():
+    """Seconds are of all trainings, updates and passes of the last."""
+    row = {"epoch": 1, "step": 4, "updates": 2, "seconds": 1.0, "valid_accuracy": 0.5, "best": True}
+    folds = [{**row, "fold": 1}, {**row, "fold": 1, "seconds": 3.0}, {**row, "fold": 2, "seconds": 2.0}]
+    everything = {"epoch": 3, "step": 9, "updates": 7, "seconds": 1.5, "best": False}
+    course = Course.of([*folds, row, everything])
+    assert (course.seconds, course.updates, course.epochs) == (6.5, 7, 3)
+    assert (Course.of([row]).seconds, Course.of([row]).updates) == (1.0, 2)
+    early = {name: value for name, value in row.items() if name != "updates"}
+    assert Course.of([early]).updates == 4  # a curve of an early version
+    assert (Course.of([]).seconds, Course.of([]).updates, Course.of([]).described()) == (0, 0, "")
