@@ -85,7 +85,7 @@ def test_translate():
     digits = draw.integers(0, 10, (200, 4))
     sources = [" ".join(words[d] for d in row) for row in digits]
     targets = [" ".join(map(str, row)) for row in digits]
-    model = ss.Translator().fit(sources, targets)
+    model = ss.Translator(size="small", max_updates=600).fit(sources, targets)  # it would learn on, for minutes
     score, trivial = against(model)
     assert score < 0.5 * trivial
     right = [found == target for found, target in zip(model.predict(sources[:30]), targets[:30], strict=True)]
