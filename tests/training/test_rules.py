@@ -54,7 +54,7 @@ def test_what_may_be_open_is_chosen(task, kind, examples):
         pytest.skip("there is no such task")
     estimator = {"classify": ss.Classifier, "tag": ss.Tagger, "generate": ss.LanguageModel, "translate": ss.Translator}
     stay = {"embeddings", "init_from", "t_max", "forget_bias", "size", "epochs", "max_updates", "time_budget", "refit"}
-    stay |= {"clip_value", "patience", "checkpoints", "tensorboard", "source_tokenizer"}
+    stay |= {"clip_value", "patience", "checkpoints", "tensorboard", "source_tokenizer", "wide"}
     stay |= {"vocabulary_size"} if task == "generate" else set()
     stay |= {"character_size", "spelling_size"} if kind == "series" else set()
     given = estimator[task]().get_params()
@@ -63,12 +63,15 @@ def test_what_may_be_open_is_chosen(task, kind, examples):
 
 
 def test_updates():
-    """At most 15e12 operations and 8,000 updates, but a few passes at least; less in a fold."""
-    assert most_updates("classify", 10, 1e9, are_folds=False) == 8000
-    assert most_updates("classify", 10, 1e10, are_folds=False) == 1500
+    """At most 15e12 operations, 8,000 updates and 100 passes (but 1,000 updates), but a few passes at least; less in a
+    fold."""
+    assert most_updates("classify", 10, 1e9, are_folds=False) == 1000
+    assert most_updates("classify", 20, 1e9, are_folds=False) == 2000
+    assert most_updates("classify", 100, 1e9, are_folds=False) == 8000
+    assert most_updates("classify", 100, 1e10, are_folds=False) == 1500
     assert most_updates("classify", 1000, 1e12, are_folds=False) == 4000
     assert most_updates("translate", 1000, 1e12, are_folds=False) == 10_000
-    assert most_updates("classify", 10, 1e9, are_folds=True) == 300
+    assert most_updates("classify", 10, 1e9, are_folds=True) == 200
     assert most_updates("classify", 10, 1e11, are_folds=True) == 20
     assert most_updates("classify", 10, 1e14, are_folds=True) == 1
 
@@ -77,6 +80,8 @@ def test_operations_by_hand():
     """Six for each weight of a matrix and item; rows of an embedding are looked up, biases are added."""
     model = Generator(Embedding(5, 3), LSTM(3, 4))
     assert operations(model, 10) == 6 * 10 * (4 * 4 * 3 + 4 * 4 * 4 + 4 * 5)
+    tied = Generator(Embedding(5, 4), LSTM(4, 4), tied=True)
+    assert operations(tied, 10) == 6 * 10 * (4 * 4 * 4 + 4 * 4 * 4 + 4 * 5)
 
 
 def test_a_line():

@@ -16,7 +16,8 @@ REFITTED = {"classify": 5000, "tag": 2000, "generate": 200_000, "translate": 200
 FOLDS = 4
 # Floating-point operations that a training has at most: at 60 GF/s four minutes, of text that is written seventeen.
 _WORK = {"classify": 15e12, "tag": 15e12, "generate": 60e12, "translate": 60e12}
-_UPDATES = 8000  # and updates
+_UPDATES = 8000  # and updates, and …
+_MOST_PASSES, _FEWEST = 100, 1000  # … so many passes, unless these are fewer than 1,000 updates
 _FOLD_WORK, _FOLD_UPDATES = 2e12, 200  # and in each fold of a cross-validation
 _PASSES = {"classify": 4, "tag": 7, "generate": 2, "translate": 10}  # and at least so many passes, if they are more
 
@@ -59,7 +60,8 @@ def most_updates(task: str, batches_per_epoch: int, work: float, *, are_folds: b
     """
     if are_folds:
         return max(1, min(_FOLD_UPDATES, int(_FOLD_WORK / max(work, 1.0))))
-    return max(_PASSES[task] * batches_per_epoch, min(_UPDATES, int(_WORK[task] / max(work, 1.0))), 1)
+    by_data = min(_UPDATES, max(_FEWEST, _MOST_PASSES * batches_per_epoch))
+    return max(_PASSES[task] * batches_per_epoch, min(by_data, int(_WORK[task] / max(work, 1.0))), 1)
 
 
 def _classify(facts: Facts) -> dict[str, Any]:

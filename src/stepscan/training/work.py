@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import nn
+
+from stepscan.patterns.generator import Generator
 
 
 def operations(model: nn.Module, items: float) -> float:
@@ -11,8 +15,10 @@ def operations(model: nn.Module, items: float) -> float:
     return 6.0 * items * sum(p.numel() for part in model.modules() for p in _multiplied(part))
 
 
-def _multiplied(part: nn.Module) -> list[nn.Parameter]:
-    """Matrices, but for those whose rows are looked up."""
+def _multiplied(part: nn.Module) -> list[Any]:
+    """Matrices, but for those whose rows are looked up only; an output layer may share these."""
+    if isinstance(part, Generator) and part.tied:
+        return [part.embedding.weight]
     if "Embedding" in type(part).__name__:
         return []
     return [parameter for parameter in part.parameters(recurse=False) if parameter.dim() == 2]
