@@ -194,7 +194,7 @@ SETTINGS = [
     ("nothing", "classify --max-updates 0", "max_updates: input should be greater than or equal to 1, got 0"),
     ("more than all", "classify --decay 2", "decay: input should be less than or equal to 1, got 2.0"),
     ("no such choice", "classify --size huge", "size: input should be 'small', 'medium' or 'large', got 'huge'"),
-    ("another task's", "generate --wide", "generate has no setting 'wide'. It is for classify."),
+    ("another task's", "generate --wide", "generate has no setting 'wide'. It is for classify, tag."),
     ("nothing", "classify --layers 0", "layers: input should be greater than or equal to 1, got 0"),
     ("nothing", "generate --window 0", "window: input should be greater than or equal to 1, got 0"),
     ("more than all", "classify --warmup 2", "warmup: input should be less than or equal to 1, got 2.0"),

@@ -111,7 +111,7 @@ def test_no_memory_in_training(workplace, refuses, monkeypatch):
         raise RuntimeError("[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: not enough memory: you tried to")
 
     monkeypatch.setattr(Encoder, "loss", full)
-    said = "there is not enough memory for a batch of 16 sequences, 192 items with padding: take a smaller batch_size"
+    said = "there is not enough memory for a batch of 15 sequences, 180 items with padding: take a smaller batch_size"
     refuses(workplace, 1, [said], *["train", "classify", "--train", "reviews.csv", "--out", "out", "--quiet"])
 
 

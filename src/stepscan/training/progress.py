@@ -60,7 +60,7 @@ class Bar(Silence):
         scores = " · ".join(f"{k.removeprefix('valid_')} {v:.4f}" for k, v in row.items() if k.startswith("valid_"))
         self._score = f"validation {scores.split(' · ')[0]} · " if scores else ""
         judged = f"validation: {scores} · " if scores else ""
-        best = " [green]best[/green]" if row["best"] else ""
+        best = " [green]best[/green]" if row["best"] and scores else ""
         self.console.print(
             f"epoch {row['epoch']:>2} · {row['seconds']:.0f} s · loss {row['train_loss']:.4f} · {judged}"
             f"{row['tokens_per_second']:,.0f} tok/s · padding {row['padding']:.0%}{best}",
