@@ -57,7 +57,7 @@ def test_as_many_parameters_as_can_be(task, corpora, tmp_path):
 def test_each_cell_is_trained_as_by_hand(corpora, tmp_path):
     rows = compare("tag", [corpora["tag"]], tmp_path / "out", cells=["lstm", "elman"], settings=TINY)
     for row in rows:
-        settings = {**TINY, "cell": row["cell"], "hidden_size": row["hidden_size"]}
+        settings = {**TINY, "wide": False, "cell": row["cell"], "hidden_size": row["hidden_size"]}
         summary = train("tag", [corpora["tag"]], tmp_path / row["cell"], settings=settings)
         by_hand = ss.load(tmp_path / row["cell"]).history_
         assert row["score"] == summary["valid_accuracy"] == max(one["valid_accuracy"] for one in by_hand)

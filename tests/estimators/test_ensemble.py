@@ -61,7 +61,7 @@ def test_series():
 
 def test_tagger():
     sentences, tags = neighbours(20, 0)
-    models = two(ss.Tagger, sentences, tags, character_size=0)
+    models = two(ss.Tagger, sentences, tags, character_size=0, wide=False)
     together = ss.ensemble(models)
     for joint, *own in zip(
         together.predict_proba(sentences), *(m.predict_proba(sentences) for m in models), strict=True

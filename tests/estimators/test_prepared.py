@@ -36,7 +36,7 @@ def test_prepared_with_nothing_set():
         ({}, "10 updates were judged on validation data; the best weights are those after {best}."),
         (
             {"refit": True},
-            "in 5 parts found how long to train. Then it was trained once more, on all data, for {all} u",
+            "in 4 parts found how long to train. Then it was trained once more, on all data, for {all} u",
         ),
     ],
 )

@@ -34,8 +34,11 @@ def test_the_recipes():
         "multi30k-de-en",
         "shakespeare",
         "sst2",
+        "sst2-glove",
         "sst5",
+        "sst5-glove",
         "wnut17",
+        "wnut17-glove",
     ]
     assert [recipe.name for recipe in list_recipes()] == recipe_names()
 

@@ -280,7 +280,7 @@ TINY = {"hidden_size": 4, "embedding_size": 3, "character_size": 0, "max_updates
 
 
 @pytest.mark.parametrize("crf", [False, True])
-@pytest.mark.parametrize("count", [40, 220])
+@pytest.mark.parametrize("count", [40, 420])
 def test_fit_chooses_a_share(crf, count):
     """Of few sentences by cross-validation, and the wide part is then fitted on all of them."""
     words, tags = sentences(count)

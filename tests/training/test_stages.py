@@ -41,12 +41,19 @@ def judged(count=40):
     return [f"a {label} film {draw.choice('xyz')} {n}" for n, label in enumerate(labels)], labels
 
 
+def tagged(*counts):
+    """Sentences and tags to learn from and, as one argument, those to validate on."""
+    sentences = [text.split() for text in judged(sum(counts))[0]]
+    tags = [list("DAFXN") for _ in sentences]
+    return sentences[: counts[0]], tags[: counts[0]], (sentences[counts[0] :], tags[counts[0] :])
+
+
 FITS = {  # what is fitted, and how many updates that takes
     "refit": (lambda **more: ss.LanguageModel(**SMALL, window=8, refit=True, **more), (TEXT,)),
     "folds": (lambda **more: ss.Classifier(**SMALL, **more), judged()),
     "early": (
         lambda **more: ss.Tagger(**{**SMALL, "epochs": 30}, character_size=0, patience=1, refit=True, **more),
-        ([text.split() for text in judged()[0]], [list("DAFXN") for _ in judged()[0]]),
+        tagged(40, 8),
     ),
 }
 
@@ -71,12 +78,12 @@ def whole():
 
 
 def test_the_stages(whole):
-    """Two; five folds and the training on all; two, of which the first goes back to its best weights."""
-    assert {name: len(counts) for name, (_, counts) in whole.items()} == {"refit": 2, "folds": 6, "early": 2}
+    """Two; four folds and the training on all; two, of which the first goes back to its best weights."""
+    assert {name: len(counts) for name, (_, counts) in whole.items()} == {"refit": 2, "folds": 5, "early": 2}
     model, counts = whole["folds"]
-    assert counts[:5] == [2 * 4] * 5  # 32 examples by 8, two epochs
-    assert [row["fold"] for row in model.history_ if "fold" in row] == [1, 1, 2, 2, 3, 3, 4, 4, 5, 5]
-    assert model.history_[-1]["updates"] == counts[5] in (4, 8)
+    assert counts[:4] == [2 * 4] * 4  # 30 examples by 8, two epochs
+    assert [row["fold"] for row in model.history_ if "fold" in row] == [1, 1, 2, 2, 3, 3, 4, 4]
+    assert model.history_[-1]["updates"] == counts[4] in (4, 8)
 
 
 @pytest.mark.parametrize("name", FITS)
@@ -142,10 +149,10 @@ def test_other_settings_are_refused_in_a_later_stage(tmp_path, monkeypatch, whol
 
 def test_a_refit_is_on_everything_for_as_long_as_was_best():
     """Words of held-out sentences are known, and the updates are those of the best evaluation."""
-    X, y = FITS["early"][1]
+    X, y, validation = FITS["early"][1]
     settings = {**SMALL, "epochs": 30, "character_size": 0, "patience": 1}
-    searched, refitted = (ss.Tagger(**settings, refit=refit).fit(X, y) for refit in (False, True))
-    words = {word for sentence in X for word in sentence}
+    searched, refitted = (ss.Tagger(**settings, refit=refit).fit(X, y, validation) for refit in (False, True))
+    words = {word for sentence in [*X, *validation[0]] for word in sentence}
     known = [words & set(model.tokenizers_["tokenizer"].tokens) for model in (searched, refitted)]
     assert known[1] == words > known[0]
     judged_rows = [row for row in refitted.history_ if "valid_accuracy" in row]

@@ -138,7 +138,7 @@ class Estimator(Using, BaseEstimator):
     _made_from: tuple[Any, ...] = field(init=False, default=())  # what an untrained `model_` was made from
     _of_vectors: dict[str, int] = field(init=False)  # how much of them is beside an `Embedding`'s own; its arguments
     history_: list[dict[str, Any]] = field(init=False)
-    chosen_: dict[str, Any] = field(init=False, default_factory=dict)  # settings that were not set, by the data's size
+    chosen_: dict[str, Any] = field(init=False)  # settings that were not set, by the data's size
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -236,7 +236,7 @@ class Estimator(Using, BaseEstimator):
     @property
     def _in_force(self) -> Any:
         """All settings: as they were set, else as they were chosen; see `stepscan.training.defaults`."""
-        chosen = self.chosen_
+        chosen = getattr(self, "chosen_", {})
         given = self.get_params().items()
         return SimpleNamespace(**{n: chosen.get(n) if value is None else value for n, value in given})
 
