@@ -166,7 +166,8 @@ class Tagger(Tagging, Estimator):
         ]
         best, shares = int(np.argmin([judged_chain.loss(one) for one in several])), (1.0, 0.0)
         found = several[best]
-        if self.wide and self.tokenizers_ and chain.is_worth_it(len(self.labels_ or ())):
+        numeric = are_numbers([tokens for tokens, _ in data.parts[0][0]])
+        if self.wide and not numeric and chain.is_worth_it(len(self.labels_ or ())):
             own = [self._fitted_wide(train, self.labels_) for train, _ in data.parts]
             found = [
                 one.beside(part, [tokens for tokens, _ in sentences])
