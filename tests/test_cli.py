@@ -14,7 +14,7 @@ from stepscan.errors import SettingsError
 TINY = "--hidden-size 8 --embedding-size 8 --epochs 1 --batch-size 8 --decay 1 --average-decay 0 --no-refit --quiet"
 OWN = {
     "classify": "--cell gru --pooling mean --no-wide",
-    "tag": "--cell lstm --character-size 0",
+    "tag": "--cell lstm --character-size 0 --no-wide",
     "generate": "--cell elman --window 16 --tied",
     "translate": "--cell gru --tokenizer character --attention none",
 }

@@ -135,7 +135,7 @@ def nestings(width: int = 2) -> st.SearchStrategy[ss.Layer]:
     """Any layer of `width` in and out that the combinators can make, at random."""
     cells = st.sampled_from([*CELLS.values(), ss.Linear]).map(lambda cell: cell(width, width))
     widthless = st.sampled_from(
-        [ss.LayerNorm, RunningMean, lambda size: ss.Dropout(size, 0.5), lambda size: ss.VariationalDropout(size, 0.5)]
+        [ss.LayerNorm, RunningMean, lambda size: ss.Dropout(size, 0.1), lambda size: ss.VariationalDropout(size, 0.1)]
     ).map(lambda layer: layer(width))
 
     def nested(inner: st.SearchStrategy[ss.Layer]) -> st.SearchStrategy[ss.Layer]:
