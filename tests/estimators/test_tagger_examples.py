@@ -4,22 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from toy_tasks import ALONE, FAST, equal_to_the_bit, weights_of
+from toy_tasks import TAGGER, equal_to_the_bit, weights_of
 
 import stepscan as ss
 
 MISSING = "a missing value; remove or replace it"
 NUMBER = "give what the number stands for, or str of it"
-TINY = {
-    "cell": "gru",
-    "hidden_size": 8,
-    "embedding_size": 8,
-    "character_size": 0,
-    "epochs": 1,
-    "batch_size": 8,
-    **FAST,
-    **ALONE,
-}
 SENTENCES = [["the", "dog", "runs"], ["a", "cat"]] * 10
 TAGS = [["D", "N", "V"], ["D", "N"]] * 10
 
@@ -58,14 +48,14 @@ class Frame:
 def test_wrong_sentences(sentence, words):
     """In `fit`, in validation data and where there are no tags, the same words."""
     with pytest.raises(ss.SettingsError) as caught:
-        ss.Tagger(**TINY).fit([*SENTENCES[:-1], sentence], TAGS)
+        ss.Tagger(**TAGGER).fit([*SENTENCES[:-1], sentence], TAGS)
     assert str(caught.value) == words
     with pytest.raises(ss.SettingsError) as caught:
-        ss.Tagger(**TINY).fit(SENTENCES, TAGS, validation=([["a"], sentence], [["D"], ["D", "N"]]))
+        ss.Tagger(**TAGGER).fit(SENTENCES, TAGS, validation=([["a"], sentence], [["D"], ["D", "N"]]))
     assert str(caught.value) == "validation " + words.replace("20", "2", 1)
     if "tags" not in words:
         with pytest.raises(ss.SettingsError) as caught:
-            ss.Tagger(**TINY).fit(SENTENCES, TAGS).predict([["a"], sentence])
+            ss.Tagger(**TAGGER).fit(SENTENCES, TAGS).predict([["a"], sentence])
         assert str(caught.value) == words.replace("20", "2", 1)
 
 
@@ -84,12 +74,12 @@ def test_wrong_sentences(sentence, words):
 )
 def test_wrong_tags(tags, words):
     with pytest.raises(ss.SettingsError) as caught:
-        ss.Tagger(**TINY).fit(SENTENCES, [*TAGS[:-1], tags])
+        ss.Tagger(**TAGGER).fit(SENTENCES, [*TAGS[:-1], tags])
     assert str(caught.value) == words
 
 
 def test_wrong_collections():
-    model = ss.Tagger(**TINY)
+    model = ss.Tagger(**TAGGER)
     words = (
         r"a list of lists is needed, one a sentence, got a Frame with the columns words, tags; give .* df\['words'\]"
     )
@@ -104,7 +94,7 @@ def test_wrong_collections():
 
 
 def test_tuples_arrays_and_generators_are_lists():
-    expected = ss.Tagger(**TINY).fit(SENTENCES, TAGS)
+    expected = ss.Tagger(**TAGGER).fit(SENTENCES, TAGS)
     arrays = np.empty(20, dtype=object)
     arrays[:] = [np.array(sentence) for sentence in SENTENCES]
     for X, y in [
@@ -112,7 +102,7 @@ def test_tuples_arrays_and_generators_are_lists():
         (arrays, [np.array(tags) for tags in TAGS]),
         ((iter(one) for one in SENTENCES), (iter(one) for one in TAGS)),
     ]:
-        model = ss.Tagger(**TINY).fit(X, y)
+        model = ss.Tagger(**TAGGER).fit(X, y)
         assert equal_to_the_bit(weights_of(model), weights_of(expected))
         assert model.labels_ == ["D", "N", "V"]
     figures = expected.metrics(SENTENCES, TAGS)
@@ -124,8 +114,8 @@ def test_tuples_arrays_and_generators_are_lists():
 @pytest.mark.parametrize("crf", [False, True])
 def test_empty_sentences_are_no_hindrance(crf):
     """The last tenth of these is empty, but what is held out has tokens; nothing else changes."""
-    model = ss.Tagger(**TINY, crf=crf).fit([[], *SENTENCES, [], [], [], []], [[], *TAGS, [], [], [], []])
-    assert equal_to_the_bit(weights_of(model), weights_of(ss.Tagger(**TINY, crf=crf).fit(SENTENCES, TAGS)))
+    model = ss.Tagger(**TAGGER, crf=crf).fit([[], *SENTENCES, [], [], [], []], [[], *TAGS, [], [], [], []])
+    assert equal_to_the_bit(weights_of(model), weights_of(ss.Tagger(**TAGGER, crf=crf).fit(SENTENCES, TAGS)))
     assert [len(tags) for tags in model.predict([[], ["the"], []])] == [0, 1, 0]
     assert model.metrics([[], ["the"]], [[], ["D"]])["sentences"] == 2
     with pytest.raises(ss.SettingsError, match="there are no tokens: all sentences are empty"):

@@ -8,22 +8,11 @@ import re
 
 import numpy as np
 import pytest
-from toy_tasks import ALONE, FAST, equal_to_the_bit, weights_of
+from toy_tasks import FAST, TAGGER, equal_to_the_bit, weights_of
 
 import stepscan as ss
 from stepscan.runtime.schemes import Notation, Scheme, near_miss, recognised
 from stepscan.runtime.spans import span_scores
-
-TINY = {
-    "cell": "gru",
-    "hidden_size": 8,
-    "embedding_size": 8,
-    "character_size": 0,
-    "epochs": 1,
-    "batch_size": 8,
-    **FAST,
-    **ALONE,
-}
 
 
 def opened(count: int, seed: int) -> tuple[list[list[str]], list[list[str]]]:
@@ -42,7 +31,7 @@ SENTENCES, TAGS = opened(40, 3)
 
 @pytest.fixture(scope="module")
 def tagger() -> ss.Tagger:
-    return ss.Tagger(**{**TINY, "hidden_size": 16, "epochs": 8}, crf=True).fit(*opened(200, 1))
+    return ss.Tagger(**{**TAGGER, "hidden_size": 16, "epochs": 8}, crf=True).fit(*opened(200, 1))
 
 
 def test_learns_spans(tagger):
@@ -76,7 +65,7 @@ def test_what_an_untrained_crf_says_is_iob2():
     """Without it, weights that have hardly been trained break IOB2 somewhere in as many sentences."""
     draw = random.Random(0)
     sentences = [draw.choices("()pqxyz", k=12) for _ in range(60)]
-    settings = {**TINY, "epochs": 1, "learning_rate": 1e-6}
+    settings = {**TAGGER, "epochs": 1, "learning_rate": 1e-6}
     model, loose = (ss.Tagger(**settings, crf=crf).fit(SENTENCES, TAGS) for crf in (True, False))
     assert Scheme().first_break(model.predict(sentences)) is None
     assert Scheme().first_break(loose.predict(sentences)) is not None
@@ -96,7 +85,7 @@ def test_saved_and_loaded(tagger, tmp_path):
 
 
 def test_a_folder_from_before_there_was_a_crf(tmp_path):
-    model = ss.Tagger(**TINY).fit(SENTENCES, TAGS)
+    model = ss.Tagger(**TAGGER).fit(SENTENCES, TAGS)
     model.save(tmp_path / "model")
     file = tmp_path / "model" / "config.json"
     config = json.loads(file.read_text())
@@ -112,7 +101,7 @@ def test_tags_that_break_every_scheme(caplog):
     """Learned as they are, with a warning that names the first break."""
     tags = [[tag.replace("B-", "I-") for tag in row] for row in TAGS]
     tags[1][0:1] = ["B-p"]
-    model = ss.Tagger(**TINY, crf=True).fit(SENTENCES, tags)
+    model = ss.Tagger(**TAGGER, crf=True).fit(SENTENCES, tags)
     [record] = [one for one in caplog.records if one.levelname == "WARNING" and "tagger" in one.name]
     assert re.fullmatch(
         r"the tags are not IOB2: sentence 1, token \d: I-[pq] after O; F1 counts spans as conlleval does; "
@@ -125,7 +114,7 @@ def test_tags_that_break_every_scheme(caplog):
 
 def test_other_tags_have_a_crf_without_constraints():
     tags = [[token.upper() for token in sentence] for sentence in SENTENCES]
-    model = ss.Tagger(**{**TINY, "epochs": 8}, crf=True).fit(SENTENCES, tags)
+    model = ss.Tagger(**{**TAGGER, "epochs": 8}, crf=True).fit(SENTENCES, tags)
     assert model.model_.crf.allowed.all()
     assert list(model.metrics(SENTENCES, tags)) == ["accuracy", "tokens", "sentences"]
     assert model.predict([["(", "p", ")"], []]) == [["(", "P", ")"], []]
@@ -133,7 +122,7 @@ def test_other_tags_have_a_crf_without_constraints():
 
 def test_a_validation_tag_that_marks_nothing_is_an_error_before_training():
     with pytest.raises(ss.SettingsError, match="sentence 1, token 2: expected O, B-… or I-…, got 'NOUN'"):
-        ss.Tagger(**TINY).fit(SENTENCES, TAGS, validation=([["x", "y"]], [["O", "NOUN"]]))
+        ss.Tagger(**TAGGER).fit(SENTENCES, TAGS, validation=([["x", "y"]], [["O", "NOUN"]]))
 
 
 def test_series_have_it_too():
@@ -181,7 +170,7 @@ KINDS = [
 @pytest.mark.parametrize(("name", "scheme"), KINDS)
 def test_every_scheme_is_scored_kept_and_constrained(name, scheme, tmp_path):
     tags = in_scheme(name, TAGS)
-    model = ss.Tagger(**TINY, crf=True).fit(SENTENCES, tags)
+    model = ss.Tagger(**TAGGER, crf=True).fit(SENTENCES, tags)
     assert model.scheme_ == scheme
     assert [name for name in model.history_[0] if name.startswith("valid_")] == ["valid_f1", "valid_accuracy"]
     model.save(tmp_path / "model")
@@ -199,7 +188,7 @@ def test_every_scheme_is_scored_kept_and_constrained(name, scheme, tmp_path):
 
 def test_ends_are_ruled_out_on_both_sides(tmp_path):
     """In IOBES no sentence ends inside of a span: probability 0 there, and −∞ for a path that does."""
-    model = ss.Tagger(**TINY, crf=True).fit(SENTENCES, in_scheme("IOBES", TAGS))
+    model = ss.Tagger(**TAGGER, crf=True).fit(SENTENCES, in_scheme("IOBES", TAGS))
     model.save(tmp_path / "model")
     inner = [number for number, tag in enumerate(model.classes_) if tag[0] in "BI"]
     cut = [["O", "B-p"]], [["O", "O"]]
@@ -210,7 +199,7 @@ def test_ends_are_ruled_out_on_both_sides(tmp_path):
 
 
 def test_other_data_are_read_in_the_models_scheme(caplog):
-    model = ss.Tagger(**TINY).fit(SENTENCES, TAGS)
+    model = ss.Tagger(**TAGGER).fit(SENTENCES, TAGS)
     others = in_scheme("IOBES", TAGS)
     figures = model.metrics(SENTENCES, others)
     [record] = [one for one in caplog.records if one.levelname == "WARNING" and "tagger" in one.name]
@@ -224,7 +213,7 @@ def test_other_data_are_read_in_the_models_scheme(caplog):
 
 def test_validation_data_in_another_scheme_are_said(caplog):
     for tags, said in ((TAGS, 0), (in_scheme("IOBES", TAGS), 1)):
-        ss.Tagger(**TINY).fit(SENTENCES, TAGS, validation=(SENTENCES, tags))
+        ss.Tagger(**TAGGER).fit(SENTENCES, TAGS, validation=(SENTENCES, tags))
         records = [one.getMessage() for one in caplog.records if one.levelname == "WARNING" and "tagger" in one.name]
         assert len(records) == said
     assert records[0].startswith("the tags of the validation data are not IOB2, as the model's: sentence ")
@@ -249,7 +238,7 @@ def test_why_tags_are_no_spans(tags, words):
 
 def test_tags_that_only_look_like_spans_are_said(caplog):
     tags = [[*row[:-1], "X-p"] if number == 3 else row for number, row in enumerate(TAGS)]
-    model = ss.Tagger(**TINY, crf=True).fit(SENTENCES, tags)
+    model = ss.Tagger(**TAGGER, crf=True).fit(SENTENCES, tags)
     [record] = [one for one in caplog.records if one.levelname == "WARNING" and "tagger" in one.name]
     token = len(tags[3])
     assert record.getMessage() == (
@@ -263,7 +252,7 @@ def test_tags_that_only_look_like_spans_are_said(caplog):
 def test_a_folder_without_a_scheme_means_iob2_or_none(tmp_path):
     """As before schemes were kept."""
     for name, tags, expected in [("a", TAGS, Scheme()), ("b", in_scheme("IOBES", TAGS), None)]:
-        ss.Tagger(**TINY).fit(SENTENCES, tags).save(tmp_path / name)
+        ss.Tagger(**TAGGER).fit(SENTENCES, tags).save(tmp_path / name)
         file = tmp_path / name / "config.json"
         config = json.loads(file.read_text())
         del config["scheme"]

@@ -13,6 +13,11 @@ FAST = {
     **{"layers": 1, "dropout": 0.0, "learning_rate": 0.02, "warmup": 0.1, "weight_decay": 0.0, "patience": 50},
     **{"decay": 1.0, "average_decay": 0.0, "refit": False},
 }
+TAGGER = {  # one that is made at once, without spelling
+    **{"cell": "gru", "hidden_size": 8, "embedding_size": 8, "character_size": 0, "epochs": 1, "batch_size": 8},
+    **FAST,
+    **ALONE,
+}
 NETWORK = {**FAST, "input_noise": 0.0, "wide": False}  # of what has a wide part, too: the network alone
 
 

@@ -72,7 +72,22 @@ class CRF:
         return np.where(fine.all(axis=1) & (may.end[last] | (scores.lengths == 0)), total, -np.inf)
 
 
-class CRFTransducer(Transducer):
+class ByCRF:
+    """What a network does whose scores `[B, T, K]` a conditional random field decides by."""
+
+    crf: CRF
+
+    def decide(self, data: Array, lengths: Array) -> Array:
+        return self.crf.best_paths(Batch(data, lengths))
+
+    def probabilities(self, data: Array, lengths: Array) -> Array:
+        return self.crf.marginals(Batch(data, lengths))
+
+    def log_probability(self, data: Array, lengths: Array, targets: Array) -> Array:
+        return self.crf.log_likelihood(Batch(data, lengths), targets)
+
+
+class CRFTransducer(ByCRF, Transducer):
     """A transducer that decides about all items of a sequence together: its head's scores go into a CRF.
 
     Args:
@@ -95,15 +110,6 @@ class CRFTransducer(Transducer):
     ) -> None:
         super().__init__(tensors, embedding, layer, outputs)
         self.crf = CRF(tensors.inside("crf"), outputs, forbidden)
-
-    def decide(self, data: Array, lengths: Array) -> Array:
-        return self.crf.best_paths(Batch(data, lengths))
-
-    def probabilities(self, data: Array, lengths: Array) -> Array:
-        return self.crf.marginals(Batch(data, lengths))
-
-    def log_probability(self, data: Array, lengths: Array, targets: Array) -> Array:
-        return self.crf.log_likelihood(Batch(data, lengths), targets)
 
 
 def _forward(scores: Batch, transitions: Array, start: Array) -> Array:

@@ -14,7 +14,7 @@ import numpy as np
 
 from stepscan.runtime.batches import Array, Batch
 from stepscan.runtime.layers import Options
-from stepscan.runtime.networks.crf import CRF
+from stepscan.runtime.networks.crf import CRF, ByCRF
 from stepscan.runtime.networks.tensors import Tensors
 from stepscan.runtime.wide.scores import Wide
 
@@ -57,7 +57,7 @@ class WideChain(Wide):
         return crf_of({name: of_deep * getattr(deep, name) + own[name] for name in TRANSITIONS}, deep)
 
 
-class Joint:
+class Joint(ByCRF):
     """What decides about tokens in place of a network: its scores are of rows and of the sentences themselves.
 
     Args:
@@ -67,15 +67,6 @@ class Joint:
 
     def __init__(self, scores: Callable[[Any, Sequence[Any]], Batch], crf: CRF) -> None:
         self.scores, self.crf = scores, crf
-
-    def decide(self, data: Array, lengths: Array) -> Array:
-        return self.crf.best_paths(Batch(data, lengths))
-
-    def probabilities(self, data: Array, lengths: Array) -> Array:
-        return self.crf.marginals(Batch(data, lengths))
-
-    def log_probability(self, data: Array, lengths: Array, targets: Array) -> Array:
-        return self.crf.log_likelihood(Batch(data, lengths), targets)
 
 
 class Alone:
