@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, ClassVar, Self
@@ -15,15 +15,12 @@ import sklearn.exceptions
 import torch
 from sklearn.base import BaseEstimator
 
-from stepscan.cells.initialisation import Initialisation
-from stepscan.contract import Recurrence
 from stepscan.data.tokenizers import TextTokenizer
 from stepscan.data.vectors import check_vectors
 from stepscan.errors import ModelFormatError, NotFittedError, SettingsError, nearest
-from stepscan.estimators.architecture import network
 from stepscan.estimators.folder import ModelFolder, check_savable, read_folder, write_folder
-from stepscan.estimators.initialisation import set_vectors, take_weights
 from stepscan.estimators.learning import Data, Learning
+from stepscan.estimators.making import Making
 from stepscan.estimators.networks import Network
 from stepscan.estimators.word_vectors import WordVectors
 from stepscan.memory import enough_memory
@@ -44,7 +41,7 @@ os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class Estimator(Using, BaseEstimator):
+class Estimator(Making, Using, BaseEstimator):
     """Base of `Classifier`, `LanguageModel`, `Tagger` and `Translator`, and the settings that all of them have.
 
     The constructor only keeps its settings; `fit` checks them. After `fit` or `load` there are `model_` (the pattern,
@@ -271,80 +268,6 @@ class Estimator(Using, BaseEstimator):
             self.__dict__ = before
             raise
 
-    def _network(
-        self,
-        input_size: int,
-        hidden_size: int,
-        *,
-        bidirectional: bool = False,
-        causal: bool = False,
-        memory_size: int = 0,
-    ) -> Any:
-        """The layers that the settings ask for; `causal` ones look at nothing that comes later, or it is an error. With
-        a `memory_size`, each looks at such a memory."""
-        own = self._in_force
-        layer = network(
-            own.cell,
-            input_size,
-            hidden_size,
-            layers=own.layers or 1,
-            bidirectional=bidirectional,
-            dropout=own.dropout,
-            variational=self.variational,
-            zoneout=self.zoneout,
-            weight_drop=self.weight_drop,
-            memory_size=memory_size,
-            initialisation=Initialisation(self.initialisation, self._t_max, self.forget_bias),
-            residual=self.residual,
-        )
-        if causal and not isinstance(layer, Recurrence):
-            raise SettingsError(
-                f"{self.task} writes one symbol after the other, but cell {own.cell!r} looks at those that are not "
-                "written yet; take one that reads in one direction, such as transformer or lstm"
-            )
-        return layer
-
-    @property
-    def _input_dropout(self) -> float:
-        """Of the embedding: variational dropout stands before the first layer instead."""
-        return 0.0 if self.variational else self._in_force.dropout
-
-    def _with_vectors(self, tokenizers: dict[str, TextTokenizer], *, beside: bool = False) -> dict[str, TextTokenizer]:
-        """The tokenizers of the training data, and the word vectors, if there are any. What only reads has them beside
-        its own vectors, and then its tokenizer gains their words; what writes begins with them."""
-        if self.embeddings is None or not tokenizers:
-            return tokenizers
-        symbols = [one for name, one in tokenizers.items() if name != "characters"]
-        self._vectors = vectors = WordVectors.read(self.embeddings, symbols)
-        if not beside:
-            given: Any = self
-            vectors.check_size(given.embedding_size)
-            self.chosen_["embedding_size"] = vectors.size
-            return tokenizers
-        own, extended = tokenizers["tokenizer"], vectors.extended(tokenizers["tokenizer"])
-        self._of_vectors = {"given": vectors.size, "others": len(extended) - len(own)}
-        return {**tokenizers, "tokenizer": extended}
-
-    @property
-    def _t_max(self) -> int | None:
-        """As set; else, of chrono, what `_built` found."""
-        return getattr(self, "_longest", None) if self.t_max is None else self.t_max
-
-    def _built(self, *given: Any, longest: Callable[[], int]) -> Any:
-        """`_model(*given)`, or an error at once if it cannot fit into memory: it is made without weights first.
-        `longest` counts the steps of the longest sequence; it is asked only where the settings leave that open."""
-        make: Any = self
-        self._longest = max(3, longest()) if self.initialisation == "chrono" and self.t_max is None else None
-        try:
-            with torch.device("meta"):
-                empty = make._model(*given)
-        except (NotImplementedError, RuntimeError):  # a cell that looks at its weights while it is made
-            empty = torch.nn.Identity()
-        check_memory(empty)
-        self._made_from = given
-        with enough_memory("the weights of the model", "take a smaller hidden_size, vocabulary_size or fewer layers"):
-            return make._model(*given)
-
     def _train(self, stages: Stages, task: Task, *, is_short: bool = False, **changes: Any) -> Trainer:
         """Run the next stage of a training, with some settings changed."""
         self._made_from = ()
@@ -371,20 +294,6 @@ class Estimator(Using, BaseEstimator):
         last = [row for row in self.history_ if row["best"]][-1]
         row = {name: value for name, value in last.items() if name != "fold"} | scores
         self.history_ = [*self.history_, row]
-
-    def _begin_with(self, model: Any) -> None:
-        """Weights from elsewhere, as the settings say."""
-        said = []
-        if self.init_from is not None:
-            said.append(take_weights(model, self.tokenizers_, self.labels_, self.init_from))
-        if self.embeddings is not None:
-            if self._vectors is None:
-                raise SettingsError("embeddings are vectors of words, but the data are numbers")
-            set_vectors(model, self.tokenizers_, self._vectors)
-            said.append(str(self._vectors))
-            self._vectors = replace(self._vectors, vectors={})  # the model has them
-        for text in said if self.verbose else []:
-            Bar().note(text)
 
     def _check_usable(self) -> None:
         self._check_fitted()
