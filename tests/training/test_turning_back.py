@@ -92,6 +92,13 @@ def test_the_plan_of_a_decay_to_the_budget():
     }
 
 
+def test_the_plan_of_what_patience_ends_within_its_decay():
+    """Of a cosine over 15 updates the best came after 6, and it ended after 12: another takes 6."""
+    trainer = trained(scores=[1.0, 2.0, 1.5, 1.0], decay=1.0, patience=2, epochs=5)
+    assert trainer.history[-1]["updates"] == 12
+    assert trainer.plan == {"max_updates": 6, "warmup": pytest.approx(0.5), "decay": 0.8}
+
+
 def test_a_plan_takes_the_same_way(rates):
     """A training by the plan of another has, but for rounding, the other's learning rates."""
     plan = trained(decay=0.3, scores=[1.0, 2.0, 3.0]).plan

@@ -123,8 +123,12 @@ class Trainer:
 
     @property
     def plan(self) -> dict[str, float]:
-        """With which settings another training takes the way of the best weights; see `Schedule.plan`."""
-        return {} if self.best is None else self.best.plan
+        """With which settings another training takes the way of the best weights; see `Schedule.plan`. Where patience
+        ended this one within its decay, as many updates as these weights have behind them: the rest was never seen."""
+        if self.best is None or self.schedule.is_over:
+            return {} if self.best is None else self.best.plan
+        rise = self.best.plan["warmup"] * self.best.plan["max_updates"]
+        return {**self.best.plan, "max_updates": self.best.behind, "warmup": min(1.0, rise / self.best.behind)}
 
     @property
     def _is_over(self) -> bool:
