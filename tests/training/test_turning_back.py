@@ -124,6 +124,15 @@ def test_evaluations_come_ever_more_rarely():
     assert found == [3, 6, 9, 12, 15, 18, 21, 24, 27, 33, 39, 45, 51, 60]
 
 
+@pytest.mark.parametrize("patience", [None, 1])
+def test_what_is_not_judged_trains_to_the_end(patience):
+    """A training on all data has no score that could stop rising."""
+    settings = TrainingSettings(**{**SETTINGS, "epochs": None, "max_updates": 600, "decay": 0.25, "patience": patience})
+    trainer = Trainer(Task(Line(), batches, 3, None, True), settings, Log())
+    assert trainer.run()[-1]["updates"] == 600
+    assert not trainer.is_stale
+
+
 def test_without_patience_few_updates_end_nothing():
     """A score that never rises again ends a training after some 400 updates, and not before."""
     scores = [1.0] + [0.0] * 100

@@ -140,6 +140,8 @@ class Trainer:
 
     @property
     def _patience_is_over(self) -> bool:
+        if self.task.evaluate is None:
+            return False  # there is no score to wait for
         if self.settings.patience is not None:
             return self.evaluations_since_best >= self.settings.patience
         is_long_enough = self.schedule.updates >= LEAST and not self.settings.time_budget
