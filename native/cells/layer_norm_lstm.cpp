@@ -6,13 +6,6 @@ namespace {
 
 constexpr float EPSILON = 1e-5f;
 
-INLINE float total(Vec v) {
-  alignas(64) float lane[LANES];
-  store(lane, v);
-  float sum = 0;
-  for (int i = 0; i < LANES; i++) sum += lane[i];
-  return sum;
-}
 INLINE Vec only(Vec v, int count) {  // zeros past `count`
   alignas(64) float lane[LANES];
   store(lane, v);
@@ -29,14 +22,14 @@ INLINE Norm norm(const Packed& w, long blocks, int vectors, F value) {
   Vec sum = zero();
   for (long j = 0; j < blocks; j++)
     for (int v = 0; v < vectors; v++) sum = sum + value(j, v);
-  float size = (float)(vectors * w.hidden), mean = total(sum) / size;
+  float size = (float)(vectors * w.hidden), mean = sum_of(sum) / size;
   Vec squares = zero();
   for (long j = 0; j < blocks; j++)
     for (int v = 0; v < vectors; v++) {
       Vec off = only(value(j, v) - set1(mean), valid(w, j));
       squares = fma(off, off, squares);
     }
-  return {mean, 1.f / __builtin_sqrtf(total(squares) / size + EPSILON)};
+  return {mean, 1.f / __builtin_sqrtf(sum_of(squares) / size + EPSILON)};
 }
 // Gradient through a norm: scale · (d − mean(d) − n · mean(d ⊙ n)), n the normalised numbers
 template <class D, class N, class Out>
@@ -48,7 +41,7 @@ INLINE void norm_back(const Packed& w, long blocks, int vectors, float scale, D 
       sum = sum + of, along = fma(of, n(j, v), along);
     }
   float size = (float)(vectors * w.hidden);
-  Vec mean = set1(total(sum) / size), slope = set1(total(along) / size);
+  Vec mean = set1(sum_of(sum) / size), slope = set1(sum_of(along) / size);
   for (long j = 0; j < blocks; j++)
     for (int v = 0; v < vectors; v++) out(j, v, only((d(j, v) - mean - n(j, v) * slope) * set1(scale), valid(w, j)));
 }
