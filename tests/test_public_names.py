@@ -54,18 +54,19 @@ OPTIONS = {
     """,
     "reproduce": "--data --json --out --overwrite --quiet --seed --time-budget name",
     "train": """
-        --accumulate --attention --average-decay --batch-size --beam-width --bidirectional --cell --character-size
-        --checkpoint-every --class-weights --clip-norm --clip-value --config --coverage-penalty --crf --day-first
-        --decay --decision --delimiter --device --dropout --embedding-dropout --embedding-size --embeddings --epochs
-        --field --fill --forget-bias --format --head --header --hidden-size --ignore-time --init-from --initialisation
-        --input-feeding --input-noise --json --keep-case --label-column --label-smoothing --layers --learning-rate
-        --length-penalty --logarithm --lowercase --max-updates --month-first --no-crf --no-header --no-input-feeding
-        --no-logarithm --no-refit --no-watch-gradients --no-wide --not-residual --not-tied --not-variational
-        --one-direction --out --overwrite --patience --pooling --quiet --refit --residual --resume --season --seed
-        --series-column --size --skip-bad-lines --sort --source-column --source-tokenizer --spelling-size --step --t-max
-        --tag-column --target-column --tensorboard --text-column --tied --time-budget --time-column --token-column
-        --tokenizer --train --unknown-probability --valid --variational --vocabulary-size --warmup --watch-gradients
-        --weight-decay --weight-drop --wide --window --zoneout task
+        --accumulate --activation-regularisation --attention --average-decay --batch-size --beam-width --bidirectional
+        --cell --character-size --checkpoint-every --class-weights --clip-norm --clip-value --config --coverage-penalty
+        --crf --day-first --decay --decision --delimiter --device --dropout --embedding-dropout --embedding-size
+        --embeddings --epochs --field --fill --forget-bias --format --head --header --hidden-size --ignore-time
+        --init-from --initialisation --input-feeding --input-noise --json --keep-case --label-column --label-smoothing
+        --layers --learning-rate --length-penalty --logarithm --lowercase --max-updates --month-first --no-crf
+        --no-header --no-input-feeding --no-logarithm --no-refit --no-watch-gradients --no-wide --not-residual
+        --not-tied --not-variational --one-direction --out --overwrite --patience --pooling --quiet --refit --residual
+        --resume --same-window --season --seed --series-column --size --skip-bad-lines --softmax-samples --sort
+        --source-column --source-tokenizer --spelling-size --step --t-max --tag-column --target-column
+        --temporal-activation-regularisation --tensorboard --text-column --tied --time-budget --time-column
+        --token-column --tokenizer --train --unknown-probability --valid --variational --vary-window --vocabulary-size
+        --warmup --watch-gradients --weight-decay --weight-drop --wide --window --zoneout task
     """,
 }
 TORCH_FREE = [

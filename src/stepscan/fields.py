@@ -6,7 +6,7 @@ import math
 import numbers
 from typing import Any
 
-__all__ = ["check_noise", "check_probability"]
+__all__ = ["check_noise", "check_not_negative", "check_probability"]
 
 
 def check_probability(**probabilities: Any) -> None:
@@ -21,6 +21,13 @@ def check_noise(**deviations: Any) -> None:
     for name, value in deviations.items():
         if not (_is_number(value) and value >= 0 and math.isfinite(value)):
             raise ValueError(f"{name} must be a standard deviation, finite and at least 0, got {value!r:.60}")
+
+
+def check_not_negative(**factors: Any) -> None:
+    """Raise a `ValueError` unless all are finite numbers of at least 0."""
+    for name, value in factors.items():
+        if not (_is_number(value) and value >= 0 and math.isfinite(value)):
+            raise ValueError(f"{name} must be a finite number of at least 0, got {value!r:.60}")
 
 
 def _is_number(value: Any) -> bool:

@@ -5,6 +5,8 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from stepscan.data.batching import Batch, bucketed, by_length, pad, streams
 from stepscan.sequences import Sequences
@@ -107,3 +109,26 @@ def test_a_batch_moves_with_all_its_parts():
     assert batch.targets.device.type == "meta"
     assert (batch.sequences, batch.tokens, batch.places) == (1, 2, 2)
     assert isinstance(batch.inputs[0], Sequences)
+
+
+@given(st.integers(7, 300), st.integers(1, 3), st.integers(2, 20), st.integers(0, 5))
+def test_moved_windows_cover_the_text_too(length, rows, window, seed):
+    ids = np.arange(length)
+    plain = streams(ids, rows, window)
+    moved = streams(ids, rows, window, np.random.default_rng(seed))
+    assert all(inputs.shape[1] for inputs, _ in moved)
+    assert len(moved) <= len(plain)
+    for part in range(2):
+        whole, joined = (torch.cat([one[part] for one in windows], dim=1) for windows in (plain, moved))
+        assert torch.equal(whole, joined)
+
+
+def test_windows_are_moved_by_what_is_drawn():
+    ids = np.arange(10_001)
+    first, second = (streams(ids, 1, 100, np.random.default_rng(seed)) for seed in (0, 1))
+    sizes = [inputs.shape[1] for inputs, _ in first]
+    assert len(first) == len(second) == 100
+    assert sizes != [inputs.shape[1] for inputs, _ in second]
+    assert all(50 <= size <= 150 for size in sizes[1:-1])
+    assert max(sizes) > 110
+    assert min(sizes) < 90

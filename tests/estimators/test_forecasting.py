@@ -114,6 +114,7 @@ def test_refused(model):
         (lambda: ss.LanguageModel().fit(seasonal(70), validation=[]), "there is no series to validate on"),
         (lambda: ss.LanguageModel(head="t").fit(seasonal(70)), "head: input should be 'gaussian' or 'quantile'"),
         (lambda: ss.LanguageModel(tied=True).fit(seasonal(70)), "tied=True is for texts, but the data are numbers"),
+        (lambda: ss.LanguageModel(vary_window=True).fit(seasonal(70)), "vary_window=True is for texts"),
         (lambda: ss.LanguageModel(embedding_dropout=0.1).fit(seasonal(70)), "embedding_dropout=0.1 is for texts"),
         (lambda: ss.LanguageModel(bidirectional=True), "unexpected keyword"),
     ):

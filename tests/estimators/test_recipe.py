@@ -37,6 +37,7 @@ def test_the_recipes():
         "sst2-glove",
         "sst5",
         "sst5-glove",
+        "wikitext2",
         "wnut17",
         "wnut17-glove",
     ]

@@ -31,8 +31,16 @@ TASKS = {
 }
 
 
-@pytest.mark.parametrize("task", TASKS)
-@pytest.mark.parametrize("options", OPTIONS, ids=lambda options: "+".join(options))
+OF_WRITING = [
+    {"activation_regularisation": 2.0},
+    {"temporal_activation_regularisation": 1.0},
+    {"vary_window": True},
+    {"softmax_samples": 2},
+]
+CASES = [(task, options) for task in TASKS for options in OPTIONS] + [("generate", options) for options in OF_WRITING]
+
+
+@pytest.mark.parametrize(("task", "options"), CASES, ids=lambda part: part if isinstance(part, str) else "+".join(part))
 def test_it_acts_and_repeats_itself(task, options, tmp_path):
     plain, first, second = TASKS[task]({}), TASKS[task](options), TASKS[task](options)
     weights = [list(model.model_.state_dict().values()) for model in (plain, first, second)]

@@ -30,7 +30,7 @@ def is_trained_on_all(model, texts):
     return {word for text in texts for word in text.split()} <= known
 
 
-@pytest.mark.parametrize("count", [10, 20, CROSS_VALIDATED - 1])
+@pytest.mark.parametrize("count", [10, 20, 401])
 def test_cross_validation(count):
     texts, labels = reviews(count)
     model = ss.Classifier(**TINY).fit(texts, labels)
@@ -43,12 +43,46 @@ def test_cross_validation(count):
 
 
 def test_a_tenth_of_more():
-    texts, labels = reviews(CROSS_VALIDATED)
-    model = ss.Classifier(**TINY, wide=False).fit(texts, labels)
+    texts, labels = reviews(CROSS_VALIDATED["tag"])
+    sentences, tags = (
+        [text.split() for text in texts],
+        [[label] * len(text.split()) for text, label in zip(texts, labels, strict=True)],
+    )
+    model = ss.Tagger(**TINY, wide=False).fit(sentences, tags)
     assert parts(model) == set()
     assert is_trained_on_all(model, texts)  # below REFITTED examples
-    assert REFITTED["classify"] > CROSS_VALIDATED
-    assert not is_trained_on_all(ss.Classifier(**TINY, wide=False, refit=False).fit(texts, labels), texts)
+    assert REFITTED["tag"] > CROSS_VALIDATED["tag"]
+    assert not is_trained_on_all(ss.Tagger(**TINY, wide=False, refit=False).fit(sentences, tags), texts)
+
+
+def test_how_long_is_chosen_beside_the_wide_part():
+    """The evaluation is best at which both together are: not where the network alone would be."""
+    texts, labels = reviews(200)
+    model = ss.Classifier(**QUICK).fit(texts, labels)
+    alone = ss.Classifier(**QUICK, wide=False).fit(texts, labels)
+    both, deep = ([row for row in one.history_ if "valid_nats" in row and "fold" not in row] for one in (model, alone))
+    assert both[-1]["valid_nats"] < deep[-1]["valid_nats"]
+
+
+@pytest.mark.parametrize("task", ["classify", "tag"])
+def test_all_of_a_sorted_file_judges(task, monkeypatch):
+    """The shares of network and wide part are chosen by examples of every place, if there are too many."""
+    texts, labels = reviews(100)
+    order = sorted(range(100), key=lambda n: labels[n])
+    if task == "classify":
+        monkeypatch.setattr("stepscan.estimators.classifier._JUDGED", 10)
+        model, few = ss.Classifier(**TINY), ss.Classifier._some_of
+        model.fit(texts, labels)
+        found = few(model, [(texts[n], labels[n]) for n in order])
+        answers = [label for _, label in found]
+    else:
+        monkeypatch.setattr("stepscan.estimators.tagger._JUDGED", 100)
+        sentences, tags = [text.split() for text in texts], [[label] * 5 for label in labels]
+        model = ss.Tagger(**TINY).fit(sentences, tags)
+        found = model._few([(sentences[n], tags[n]) for n in order])
+        answers = [tags[0] for _, tags in found]
+    assert len(found) == 10
+    assert answers.count("bad") == 5
 
 
 @pytest.mark.parametrize("how", ["refit", "validation"])

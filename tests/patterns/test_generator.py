@@ -190,3 +190,20 @@ def test_how_wide_an_embedding_begins():
     embedding = ss.Embedding(2000, 16)
     assert embedding.weight.std().item() == pytest.approx(0.25, rel=0.02)
     assert embedding.begun_at(1.0).weight.std().item() == pytest.approx(1.0, rel=0.02)
+
+
+def test_large_and_fast_outputs_cost_something_in_training() -> None:
+    costs = {"activation_regularisation": 2.0, "temporal_activation_regularisation": 3.0}
+    model, plain = language_model(**costs), language_model()
+    outputs = model.layer(model.embedding(IDS))[0]
+    rows = [outputs.data[row, :length] for row, length in enumerate(outputs.lengths.tolist())]
+    squares = sum(row.square().mean(dim=1).sum() for row in rows)
+    changes = sum((row[1:] - row[:-1]).square().mean(dim=1).sum() for row in rows)
+    expected = plain.loss(IDS, TARGETS).total + 2 * squares + 3 * changes
+    torch.testing.assert_close(model.loss(IDS, TARGETS).total, expected)
+    torch.testing.assert_close(model.eval().loss(IDS, TARGETS).total, plain.eval().loss(IDS, TARGETS).total)
+
+
+def test_a_cost_is_no_gain() -> None:
+    with pytest.raises(ValueError, match="activation_regularisation must be a finite number of at least 0, got -1"):
+        language_model(activation_regularisation=-1)

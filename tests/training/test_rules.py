@@ -56,7 +56,7 @@ def test_what_may_be_open_is_chosen(task, kind, examples):
     stay = {"embeddings", "init_from", "t_max", "forget_bias", "size", "epochs", "max_updates", "time_budget", "refit"}
     stay |= {"clip_value", "patience", "checkpoints", "tensorboard", "source_tokenizer", "wide"}
     stay |= {"vocabulary_size"} if task == "generate" else set()
-    stay |= {"character_size", "spelling_size"} if kind == "series" else set()
+    stay |= {"character_size", "spelling_size", "tied", "softmax_samples"} if kind == "series" else set()
     given = estimator[task]().get_params()
     found = chosen(Facts(task, kind, examples, 10.0), None)
     assert {name for name, value in given.items() if value is None} - stay <= set(found)
@@ -72,6 +72,8 @@ def test_updates():
     assert most_updates("classify", 1000, 1e12, are_folds=False) == 4000
     assert most_updates("translate", 1000, 1e12, are_folds=False) == 10_000
     assert most_updates("classify", 10, 1e9, are_folds=True) == 200
+    assert most_updates("classify", 15, 1e9, are_folds=True) == 300
+    assert most_updates("classify", 100, 1e9, are_folds=True) == 400
     assert most_updates("classify", 10, 1e11, are_folds=True) == 20
     assert most_updates("classify", 10, 1e14, are_folds=True) == 1
 

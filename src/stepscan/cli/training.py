@@ -115,7 +115,12 @@ def train(
         bool | None, option(MODEL, "translate: feed back what attention found.", "--input-feeding/--no-input-feeding")
     ] = None,
     tied: Annotated[
-        bool | None, option(MODEL, "generate: output weights are the embedding's.", "--tied/--not-tied")
+        bool | None,
+        option(
+            MODEL,
+            "generate: output weights are the embedding's; default: from 2,000 different symbols.",
+            "--tied/--not-tied",
+        ),
     ] = None,
     character_size: Annotated[int | None, option(MODEL, "tag: numbers a character; 0: no spelling.")] = None,
     spelling_size: Annotated[int | None, option(MODEL, "tag: hidden state of the character encoder.")] = None,
@@ -166,7 +171,25 @@ def train(
     beam_width: Annotated[int | None, option(MODEL, "translate: hypotheses kept.")] = None,
     length_penalty: Annotated[float | None, option(MODEL, "translate: favours longer ones.")] = None,
     coverage_penalty: Annotated[float | None, option(MODEL, "translate: favours those that leave nothing out.")] = None,
+    activation_regularisation: Annotated[
+        float | None, option(MODEL, "generate: cost of large outputs of the layers (AR), such as 2; default: 0.")
+    ] = None,
+    temporal_activation_regularisation: Annotated[
+        float | None, option(MODEL, "generate: cost of large changes of them (TAR), such as 1; default: 0.")
+    ] = None,
     window: Annotated[int | None, option(TRAINING, "generate: steps that gradients go back.")] = None,
+    vary_window: Annotated[
+        bool | None,
+        option(TRAINING, "generate: windows of other lengths in each pass.", "--vary-window/--same-window"),
+    ] = None,
+    softmax_samples: Annotated[
+        int | None,
+        option(
+            TRAINING,
+            "generate: symbols that each is compared with in training, beside those of its window; 0: all; default: "
+            "2,048 of 2,000 or more, else all.",
+        ),
+    ] = None,
     epochs: Annotated[
         int | None, option(TRAINING, "Passes over the training data at most, 1 or more; default: unlimited.")
     ] = None,

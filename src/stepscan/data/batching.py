@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -66,13 +67,22 @@ def _sequences(batch: ragged.Batch) -> Sequences:
     return Sequences(torch.from_numpy(batch.data), torch.from_numpy(batch.lengths))
 
 
-def streams(ids: np.ndarray, rows: int, window: int) -> list[tuple[torch.Tensor, torch.Tensor]]:
+def streams(
+    ids: np.ndarray, rows: int, window: int, random: np.random.Generator | None = None
+) -> list[tuple[torch.Tensor, torch.Tensor]]:
     """One long text in `rows` parallel streams, cut into windows: inputs and targets `[rows, window]` in reading order.
 
     Targets are the inputs shifted by one. What does not fill the last column of all rows is left over (fewer than
-    `rows` symbols); the last window may be shorter.
+    `rows` symbols); the last window may be shorter. With `random`, there are as many windows, but all cuts are moved
+    together by up to half a window and each by up to a quarter more, so that no symbol is always the first of its
+    window (after the variable windows of Merity et al. 2018, §5).
     """
     columns = (len(ids) - 1) // rows
     inputs = torch.from_numpy(ids[: rows * columns].reshape(rows, columns))
     targets = torch.from_numpy(ids[1 : rows * columns + 1].reshape(rows, columns))
-    return [(inputs[:, t : t + window], targets[:, t : t + window]) for t in range(0, columns, window)]
+    cuts = np.arange(window, columns, window)
+    if random is not None:
+        moved = cuts + window * (random.uniform(-0.5, 0.5) + random.uniform(-0.25, 0.25, len(cuts)))
+        cuts = np.unique(np.clip(moved.astype(int), 1, columns - 1))
+    bounds = [0, *cuts.tolist(), columns]
+    return [(inputs[:, a:b], targets[:, a:b]) for a, b in itertools.pairwise(bounds)]

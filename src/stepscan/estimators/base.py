@@ -237,10 +237,10 @@ class Estimator(Making, Using, BaseEstimator):
         given = self.get_params().items()
         return SimpleNamespace(**{n: chosen.get(n) if value is None else value for n, value in given})
 
-    def _choose(self, kind: str, examples: int, items: int) -> TrainingSettings:
+    def _choose(self, kind: str, examples: int, items: int, symbols: int = 0) -> TrainingSettings:
         """Choose the settings that are not set, by the training data's kind and size, and say which."""
         self.chosen_ = {}
-        found = chosen(Facts(self.task, kind, examples, items / max(examples, 1)), self.size)
+        found = chosen(Facts(self.task, kind, examples, items / max(examples, 1), symbols), self.size)
         if "," in self._in_force.cell:  # a cell a layer: as many layers as names
             found.pop("layers", None)
         self.chosen_ = {n: value for n, value in found.items() if getattr(self, n, value) is None}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ from stepscan.runtime.series import are_numbers, checked_series
 from stepscan.runtime.wide.scores import Wide
 from stepscan.runtime.yardstick import Yardstick, best_constant, guess
 from stepscan.sequences import Sequences
+from stepscan.training.defaults import CROSS_VALIDATED
 from stepscan.training.loop import Task
 from stepscan.training.settings import TrainingSettings
 
@@ -139,7 +141,7 @@ class Classifier(Classifying, ClassifierMixin, TransformerMixin, Estimator):
             "stratified": None if self.decision == "labels" else lambda example: example[1],
             "groups": same_input,
         }
-        return parts(examples, valid, refit=self.refit, verbose=self.verbose, **rules)
+        return parts(examples, valid, few=CROSS_VALIDATED[self.task], refit=self.refit, verbose=self.verbose, **rules)
 
     def _labels(self, train: list[tuple[Any, Any]], held_out: list[tuple[Any, Any]] | None) -> list[Any] | None:
         train_answers, others = ([answer for _, answer in part or ()] for part in (train, held_out))
@@ -162,35 +164,42 @@ class Classifier(Classifying, ClassifierMixin, TransformerMixin, Estimator):
         evaluate = None if held_out is None else lambda: self._evaluate(held_out)
         return task_of(self.model_, batches, evaluate, len(held_out or ()), decision.greater_is_better)
 
-    def _judge(self, held_out: list[tuple[Any, Any]]) -> list[list[float]]:
-        """The network's scores of the examples that it has not seen; of many, of the first."""
-        return self._scores([text for text, _ in self._some_of(held_out)], wide=False).tolist()
+    def _judge(self, held_out: list[tuple[Any, Any]]) -> str:
+        """The network's scores of examples that it has not seen: float32 `[N, outputs]`, in base64."""
+        scores = self._scores([text for text, _ in self._some_of(held_out)], wide=False)
+        return base64.b64encode(np.asarray(scores, np.float32).tobytes()).decode()
 
     def _some_of(self, held_out: list[tuple[Any, Any]]) -> list[tuple[Any, Any]]:
-        """As many as suffice to choose the shares by."""
-        return held_out[: min(_JUDGED, max(100, _JUDGED_SCORES // len(self.labels_ or (None,))))]
+        """As many as suffice to choose the shares by, from all places of the file."""
+        most = min(_JUDGED, max(100, _JUDGED_SCORES // len(self.labels_ or (None,))))
+        return held_out[:: -(-len(held_out) // most)]
 
-    def _conclude(self, data: Data, judged: Sequence[Sequence[list[list[float]]]], is_refitted: bool) -> int:
-        """Fit the wide part, and choose how much it counts by what both say of examples that they have not seen."""
+    def _conclude(self, data: Data, judged: Sequence[Sequence[str]], is_refitted: bool) -> int:
+        """Fit the wide part, and choose how much it counts by what both say of examples that they have not seen; of
+        folds, together with how long the network is best trained beside it."""
         decision, labels = self._decision, self.labels_
         seen = [answer for train, _ in data.parts for _, answer in train]
         self.yardstick_ = self._yardstick(seen, [answer for _, part in data.parts for _, answer in part]).described()
         true = [answer for _, part in data.parts for _, answer in self._some_of(part)]
-        each = [np.concatenate([np.array(scores, np.float32) for scores in one]) for one in zip(*judged, strict=True)]
-        best = int(np.argmin([decision.nats(scores, true, labels).mean() for scores in each]))
-        joined = deep = each[best]
-        self.wide_ = None
+        each = [_joined(scores, len(labels or (None,))) for scores in zip(*judged, strict=True)]
+        shares = [(1.0, 0.0)] * len(each)
+        own: list[Wide] = []
         if self.bidirectional if self.wide is None else self.wide:
             own = [self._fitted_wide(train) for train, _ in data.parts]
             heard = [[text for text, _ in self._some_of(part)] for _, part in data.parts]
             wide = np.concatenate([part.scores(texts) for part, texts in zip(own, heard, strict=True)])
-            shares = mixture(deep, wide, decision.targets(true, labels), self.decision)
-            joined = np.float32(shares[0]) * deep + np.float32(shares[1]) * wide
-            if shares[1]:
-                whole = self._fitted_wide(data.together()) if is_refitted else own[0]
-                self.wide_ = dataclasses.replace(whole, shares=shares)
+            targets = decision.targets(true, labels)
+            shares = [mixture(deep, wide, targets, self.decision) for deep in each]
+            each = [np.float32(a) * deep + np.float32(b) * wide for deep, (a, b) in zip(each, shares, strict=True)]
+        best = int(np.argmin([decision.nats(scores, true, labels).mean() for scores in each]))
+        self.wide_ = None
+        if shares[best][1]:
+            whole = self._fitted_wide(data.together()) if is_refitted else own[0]
+            self.wide_ = dataclasses.replace(whole, shares=shares[best])
         if self.wide_ is not None or len(data.parts) > 1:
-            found = self._figures_of(decision.decided(joined, labels), decision.nats(joined, true, labels), true)
+            found = self._figures_of(
+                decision.decided(each[best], labels), decision.nats(each[best], true, labels), true
+            )
             self._add_row({f"valid_{name}": value for name, value in found.items()})
         return best
 
@@ -294,3 +303,8 @@ class Classifier(Classifying, ClassifierMixin, TransformerMixin, Estimator):
 def _length(text: Any) -> int:
     """Items, roughly, before there is a tokenizer."""
     return text.count(" ") + 1 if isinstance(text, str) else len(text)
+
+
+def _joined(judged: Sequence[str], outputs: int) -> np.ndarray:
+    """The scores `[N, outputs]` of all parts, as `_judge` wrote them down."""
+    return np.concatenate([np.frombuffer(base64.b64decode(one), np.float32) for one in judged]).reshape(-1, outputs)

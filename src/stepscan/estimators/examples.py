@@ -12,7 +12,7 @@ import numpy as np
 
 from stepscan.data.batching import Batch, bucketed
 from stepscan.errors import SettingsError
-from stepscan.training.defaults import CROSS_VALIDATED, FOLDS
+from stepscan.training.defaults import FOLDS
 from stepscan.training.loop import Task
 from stepscan.training.progress import Bar
 from stepscan.training.settings import TrainingSettings
@@ -95,11 +95,11 @@ def folds(
 
 
 def parts(
-    examples: list[Item], validation: list[Item] | None, *, refit: bool | None, verbose: bool, **rules: Any
+    examples: list[Item], validation: list[Item] | None, *, few: int, refit: bool | None, verbose: bool, **rules: Any
 ) -> list[tuple[list[Item], list[Item]]]:
-    """Training and validation examples; of few examples, and where a model is trained on all of them afterwards, the
+    """Training and validation examples; of fewer than `few`, where a model is trained on all of them afterwards, the
     folds of a cross-validation. The rules are those of `hold_out`."""
-    is_small = validation is None and len(examples) < CROSS_VALIDATED and refit is not False
+    is_small = validation is None and len(examples) < few and refit is not False
     found = folds(examples, FOLDS, **rules) if is_small else []
     return found if len(found) == FOLDS else [hold_out(examples, validation, verbose=verbose, **rules)]
 

@@ -30,6 +30,10 @@ from stepscan.training.settings import TrainingSettings
 
 logger = logging.getLogger(__name__)
 _HUGE = 1e300  # an error that stands for all that are larger
+_OF_TEXTS = (
+    *("activation_regularisation", "embedding_dropout", "softmax_samples", "temporal_activation_regularisation"),
+    *("tied", "tokenizer", "vary_window", "vocabulary_size"),
+)
 _WINDOWS = 32  # begin within the length of one: how far they overlap
 
 
@@ -138,7 +142,7 @@ class Forecasting(Estimator):
         return task_of(self.model_, batches, evaluate, len(judged or ()), greater_is_better=False)
 
     def _forecaster(self, changes: Sequence[Values]) -> Forecaster:
-        for name in ("tied", "tokenizer", "vocabulary_size", "embedding_dropout"):
+        for name in _OF_TEXTS:
             if getattr(self, name) != getattr(type(self), name):
                 raise SettingsError(f"{name}={getattr(self, name)!r} is for texts, but the data are numbers")
         own = self._in_force

@@ -22,6 +22,7 @@ from stepscan.estimators.yardsticks import symbol_frequencies
 from stepscan.patterns.embedding import Embedding
 from stepscan.patterns.forecaster import Forecaster
 from stepscan.patterns.generator import Generator
+from stepscan.patterns.sampled_softmax import SoftmaxSamples
 from stepscan.runtime.language_model import Writing
 from stepscan.sequences import Sequences
 from stepscan.state import State
@@ -34,15 +35,15 @@ from stepscan.training.settings import TrainingSettings
 class LanguageModel(Writing, Forecasting):
     """Learns what follows what in a text, and generates; or in series of numbers, and forecasts.
 
-    For numbers there are `head`, `season`, `logarithm` and `input_noise`; `tied`, `tokenizer` and `vocabulary_size` are
-    for texts alone.
+    For numbers there are `head`, `season`, `logarithm` and `input_noise`; `tied`, `tokenizer`, `vocabulary_size`,
+    `vary_window`, `softmax_samples` and the two regularisations of activations are for texts alone.
 
     Args:
         cell: recurrent cell, such as `lstm`, `gru`, `elman`.
         layers: cells one above the other.
         hidden_size: of each cell.
         embedding_size: numbers a symbol.
-        tied: whether the output weights are the embedding's.
+        tied: whether the output weights are the embedding's; None: where there are many symbols.
         dropout: probability, on embeddings (not of characters or bytes), between layers and before the output.
         tokenizer: `character`, `byte`, `bpe`, `word` or `whitespace`; the last two write a line's end as `<eos>`.
         vocabulary_size: symbols at most; None for all.
@@ -54,6 +55,11 @@ class LanguageModel(Writing, Forecasting):
             have; "": unknown. The command line sets it to that of the training file.
         input_noise: standard deviation of noise on standardised numbers in training.
         window: steps that gradients go back (truncated back-propagation through time); the state is carried on.
+        vary_window: whether the windows' ends lie elsewhere in each pass (Merity et al. 2018, §5).
+        softmax_samples: symbols, beside those of a window, that each symbol of it is compared with in training (see
+            `stepscan.patterns.sampled_softmax`); 0: all; None: all where there are few.
+        activation_regularisation, temporal_activation_regularisation: how much the loss grows with the squares of the
+            layers' outputs, and of their changes (AR and TAR: Merity et al. 2017).
         epochs … device: see `Estimator`; `batch_size` is the number of parallel streams of text.
     """
 
@@ -64,7 +70,7 @@ class LanguageModel(Writing, Forecasting):
     layers: int | None = None
     hidden_size: int | None = None
     embedding_size: int | None = None
-    tied: bool = False
+    tied: bool | None = None
     dropout: float | None = None
     tokenizer: str = "character"
     vocabulary_size: int | None = None
@@ -74,6 +80,10 @@ class LanguageModel(Writing, Forecasting):
     step: str = ""
     input_noise: float = 0.0
     window: int | None = None
+    vary_window: bool = False
+    softmax_samples: int | None = None
+    activation_regularisation: float = 0.0
+    temporal_activation_regularisation: float = 0.0
 
     def fit(self, text: Any, y: None = None, validation: Any = None) -> Self:
         """Learn from a text; judged on the text `validation`, or on the last tenth held out.
@@ -91,7 +101,8 @@ class LanguageModel(Writing, Forecasting):
             return self._data_of_series(text, validation)
         self._check_of_text()
         train, valid = self._split(text, validation)
-        self._choose("text", len(train), len(train))
+        count, symbols = self._counted(train)
+        self._choose("text", count, count, symbols)
         return Data([(train, valid)], validation is not None, len(train) + len(valid), lambda: train + valid)
 
     def _prepare(self, train: Any, held_out: Any, settings: TrainingSettings) -> Task:
@@ -109,12 +120,18 @@ class LanguageModel(Writing, Forecasting):
         if held_out is not None:
             asked = np.array(self._encode(held_out), dtype=np.int64)
             self.yardstick_ = symbol_frequencies(ids[1:], asked, len(self.tokenizers_["tokenizer"])).described()
-        windows = streams(ids, settings.batch_size, window)
         self.model_ = self._built(longest=lambda: window).to(settings.device)
+        self._sample_softmax(ids)
+
+        def windows(epoch: int) -> list[tuple[torch.Tensor, torch.Tensor]]:
+            random = np.random.default_rng([settings.seed, epoch]) if self.vary_window else None
+            return streams(ids, settings.batch_size, window, random)
+
         evaluate = None if held_out is None else lambda: {"nats": -self.score(held_out)}
         items = settings.batch_size * window
         cost = round(len(held_out or "") / 3 / items / 0.1)
-        return Task(self.model_, lambda epoch: _batches(windows), len(windows), evaluate, False, items, max(1, cost))
+        count = len(windows(0))
+        return Task(self.model_, lambda epoch: _batches(windows(epoch)), count, evaluate, False, items, max(1, cost))
 
     def score(self, text: Any, y: None = None) -> float:
         """Minus nats a symbol: greater is better. Perplexity is `exp(-score)`.
@@ -166,6 +183,14 @@ class LanguageModel(Writing, Forecasting):
         ids = np.array([self._begin, *self._encode(text)])
         return dynamic_nats(self.model_, ids, learning_rate=learning_rate, window=self._in_force.window)
 
+    def _counted(self, text: str) -> tuple[int, int]:
+        """Symbols of a text and how many different ones, roughly, before there is a tokenizer."""
+        if self.tokenizer in ("character", "byte"):
+            found: Sequence[str] = text
+        else:
+            found = text.split()
+        return len(found), min(len(set(found)), self.vocabulary_size or len(found))
+
     def _train_tokenizer(self, text: str) -> TextTokenizer:
         return TextTokenizer.train(self.tokenizer, split_lines(text), vocabulary_size=self.vocabulary_size)
 
@@ -175,7 +200,22 @@ class LanguageModel(Writing, Forecasting):
             return self._forecaster(changes)
         own, embedding = self._in_force, self._embedding(self.tokenizers_["tokenizer"])
         layer = self._network(embedding.output_size, own.hidden_size, causal=True)
-        return Generator(embedding, layer, tied=self.tied, dropout=own.dropout, label_smoothing=self.label_smoothing)
+        return Generator(
+            embedding,
+            layer,
+            tied=own.tied,
+            dropout=own.dropout,
+            label_smoothing=self.label_smoothing,
+            activation_regularisation=self.activation_regularisation,
+            temporal_activation_regularisation=self.temporal_activation_regularisation,
+        )
+
+    def _sample_softmax(self, ids: np.ndarray) -> None:
+        """Let training compare each target with some symbols alone, as the settings say."""
+        number, symbols = self._in_force.softmax_samples, self.model_.embedding.vocabulary_size
+        if number and number < symbols:
+            counts = torch.from_numpy(np.bincount(ids, minlength=symbols))
+            self.model_.samples = SoftmaxSamples(counts, number)
 
     def _embedding(self, symbols: TextTokenizer) -> Embedding:
         """Characters, of which each is seen often, begin at a deviation of 1 and keep all numbers: after 120 updates on

@@ -31,6 +31,7 @@ from stepscan.runtime.series import are_numbers
 from stepscan.runtime.spans import spans
 from stepscan.runtime.tagger import Sentence, Tagging, sentences_or_series, tag_figures, tagged
 from stepscan.runtime.wide.chain import TRANSITIONS, WideChain
+from stepscan.training.defaults import CROSS_VALIDATED
 from stepscan.training.loop import Task
 from stepscan.training.progress import Bar
 from stepscan.training.settings import TrainingSettings
@@ -112,7 +113,7 @@ class Tagger(Tagging, Estimator):
             valid = tagged(sentences_or_series(X, like=examples[0][0]), y, "validation sentences")
         filled = [one for one in examples if one[1]]
         rules: dict[str, Any] = {"labels": lambda example: example[1], "groups": same_input}
-        divided = parts(filled, valid, refit=self.refit, verbose=self.verbose, **rules)
+        divided = parts(filled, valid, few=CROSS_VALIDATED[self.task], refit=self.refit, verbose=self.verbose, **rules)
         train = divided[0][0]
         self.labels_ = _tags(train)
         self._check_tags_fit()
@@ -142,7 +143,7 @@ class Tagger(Tagging, Estimator):
         return task_of(self.model_, batches, evaluate, len(held_out or ()), greater_is_better=True)
 
     def _judge(self, held_out: list[tuple[Sentence, Sentence]]) -> dict[str, Any]:
-        """The network's scores of the tokens that it has not seen, of many of the first; and those of its CRF."""
+        """The network's scores of tokens that it has not seen; and those of its CRF."""
         few = self._few(held_out)
         crf = self.network_.crf
         scores = self._found([tokens for tokens, _ in few], lambda _: lambda data, _: data, wide=False)
@@ -150,12 +151,13 @@ class Tagger(Tagging, Estimator):
         return {"scores": [own.tolist() for own in scores], "crf": weights}
 
     def _few(self, held_out: list[tuple[Sentence, Sentence]]) -> list[tuple[Sentence, Sentence]]:
-        """The examples that network and wide part are judged by: those whose tags are known, and a CRF may yield."""
+        """The examples that network and wide part are judged by: those whose tags are known, and a CRF may yield; of
+        many, some from all places of the file."""
         known = set(self.labels_ or ())
         rules = self.scheme_ if self._forbids else None
         found = [one for one in held_out if set(one[1]) <= known and not (rules and rules.first_break([one[1]]))]
-        tokens = np.cumsum([len(tags) for _, tags in found])
-        return found[: int(np.searchsorted(tokens, _JUDGED // len(known), "right")) + 1]
+        tokens = sum(len(tags) for _, tags in found)
+        return found[:: max(1, -(-tokens * len(known) // _JUDGED))]
 
     def _conclude(self, data: Data, judged: Sequence[Sequence[dict[str, Any]]], is_refitted: bool) -> int:
         """Fit the wide part, and choose how much it counts by what both say of sentences that they have not seen."""

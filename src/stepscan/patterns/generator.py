@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from stepscan.contract import Recurrence, check_layers
 from stepscan.errors import nearest
-from stepscan.fields import check_probability
+from stepscan.fields import check_not_negative, check_probability
 from stepscan.kernels.learning import OutputLoss
 from stepscan.kernels.pointwise import Linear, linear
 from stepscan.kernels.tensors import plain
 from stepscan.noise import dropout
 from stepscan.patterns.embedding import Embedding
 from stepscan.patterns.loss import Loss, cross_entropy
+from stepscan.patterns.sampled_softmax import SoftmaxSamples
 from stepscan.registry import register
 from stepscan.sequences import Sequences
 from stepscan.state import State, detach
@@ -34,6 +37,9 @@ class Generator(nn.Module):
             embedding differ in width, a projection stands between.
         dropout: probability for the layer's outputs in training.
         label_smoothing: share of the target's probability spread over all symbols in training (Szegedy et al. 2016).
+        activation_regularisation: what the loss of a symbol has beside its cross-entropy in training: so many times the
+            mean square of the layer's outputs, after dropout (AR: Merity et al. 2017).
+        temporal_activation_regularisation: likewise of the change from the outputs before, before dropout (TAR).
     """
 
     def __init__(
@@ -44,10 +50,16 @@ class Generator(nn.Module):
         tied: bool = False,
         dropout: float = 0.0,
         label_smoothing: float = 0.0,
+        activation_regularisation: float = 0.0,
+        temporal_activation_regularisation: float = 0.0,
     ) -> None:
         super().__init__()
         check_layers("Generator", layer)
         check_probability(dropout=dropout, label_smoothing=label_smoothing)
+        check_not_negative(
+            activation_regularisation=activation_regularisation,
+            temporal_activation_regularisation=temporal_activation_regularisation,
+        )
         if not isinstance(layer, Recurrence):
             raise TypeError(
                 f"a Generator needs a Recurrence, but {layer.described} has no step: it looks at items that are not "
@@ -61,6 +73,9 @@ class Generator(nn.Module):
             )
         self.embedding, self.layer, self.tied = embedding, layer, tied
         self.dropout, self.label_smoothing = dropout, label_smoothing
+        self.activation_regularisation = activation_regularisation
+        self.temporal_activation_regularisation = temporal_activation_regularisation
+        self.samples: SoftmaxSamples | None = None  # of training; None: over all symbols
         self.start = nn.Parameter(torch.zeros(layer.condition_size)) if initial == "learned" else None
         size = layer.output_size
         self.projection = Linear(size, embedding.output_size) if tied and size != embedding.output_size else None
@@ -93,9 +108,10 @@ class Generator(nn.Module):
         """Teacher forcing: cross-entropy of `targets [B, T]`, each after the true symbols before it."""
         state = self.initial_state(len(inputs)) if state is None else state
         outputs, state = self.layer(self.embedding(inputs), state)
-        wanted = targets.items()
+        wanted, dropped = targets.items(), self._dropped(outputs.items())
         smoothing = self.label_smoothing if self.training else 0.0
-        return Loss(self._loss(self._projected(outputs.items()), wanted, smoothing), len(wanted), state)
+        total = self._loss(self._projected(dropped), wanted, smoothing)
+        return Loss(total + self._penalty(outputs, dropped) if self.training else total, len(wanted), state)
 
     @torch.inference_mode()
     def array_step(self, ids: np.ndarray, state: State) -> tuple[np.ndarray, State]:
@@ -104,10 +120,12 @@ class Generator(nn.Module):
         return scores.cpu().numpy(), state
 
     def _score(self, outputs: Tensor) -> Tensor:
-        return self._head(self._projected(outputs))
+        return self._head(self._projected(self._dropped(outputs)))
+
+    def _dropped(self, outputs: Tensor) -> Tensor:
+        return dropout(outputs, self.dropout, self.training)
 
     def _projected(self, outputs: Tensor) -> Tensor:
-        outputs = dropout(outputs, self.dropout, self.training)
         return outputs if self.projection is None else self.projection(outputs)
 
     def _head(self, projected: Tensor) -> Tensor:
@@ -116,7 +134,21 @@ class Generator(nn.Module):
         return linear(self, projected, self.embedding.weight, self.bias)
 
     def _loss(self, projected: Tensor, targets: Tensor, smoothing: float) -> Tensor:
-        weight, bias = (self.embedding.weight, self.bias) if self.head is None else (self.head.weight, self.head.bias)
+        head: Any = self if self.head is None else self.head
+        weight, bias = self.embedding.weight if self.head is None else head.weight, head.bias
+        if self.training and self.samples is not None:
+            return self.samples.loss(projected, weight, bias, targets, smoothing)
         if torch.is_grad_enabled() and plain(weight, projected):
             return OutputLoss.apply(projected, weight, bias, targets, smoothing)
         return cross_entropy(self._head(projected), targets, smoothing)
+
+    def _penalty(self, outputs: Sequences, dropped: Tensor) -> Tensor | float:
+        """What large outputs and large changes of them cost, summed over the items: α Σ_t |m ⊙ h_t|² / H, with the mask
+        m of dropout, and β Σ_t |h_t − h_t−1|² / H (after Merity et al. 2017)."""
+        alpha, beta = self.activation_regularisation, self.temporal_activation_regularisation
+        total: Tensor | float = alpha * dropped.square().mean(dim=1).sum() if alpha else 0.0
+        if beta:
+            data = outputs.zeroed().data
+            changes = (data[:, 1:] - data[:, :-1]).square().mean(dim=2)
+            total = total + beta * (changes * outputs.mask[:, 1:]).sum()
+        return total

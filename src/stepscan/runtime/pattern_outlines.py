@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from stepscan.decoding.transitions import EDGE
-from stepscan.fields import check_noise, check_probability
+from stepscan.fields import check_noise, check_not_negative, check_probability
 from stepscan.runtime.outline import (
     GeneratorOutline,
     InputOutline,
@@ -128,6 +128,8 @@ def _generator(
     tied: Any = False,
     dropout: Any = 0.0,
     label_smoothing: Any = 0.0,
+    activation_regularisation: Any = 0.0,
+    temporal_activation_regularisation: Any = 0.0,
 ) -> PatternOutline:
     _check_embedding("generator", embedding)
     check_causal("generator", layer)
@@ -135,6 +137,10 @@ def _generator(
     check_choice(("zero", "learned"), initial=initial)
     check_flag(tied=tied)
     check_probability(dropout=dropout, label_smoothing=label_smoothing)
+    check_not_negative(
+        activation_regularisation=activation_regularisation,
+        temporal_activation_regularisation=temporal_activation_regularisation,
+    )
     tensors, symbols = of_parts(embedding=embedding, layer=layer), embedding.vocabularies["tokenizer"]
     size = layer.output_size
     if initial == "learned":

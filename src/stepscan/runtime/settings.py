@@ -23,7 +23,10 @@ _OF_ONE = {
         bidirectional class_weights decision input_noise lowercase pooling tokenizer unknown_probability
         vocabulary_size wide
     """,
-    "generate": "head input_noise logarithm season step tied tokenizer vocabulary_size window",
+    "generate": """
+        activation_regularisation head input_noise logarithm season softmax_samples step
+        temporal_activation_regularisation tied tokenizer vary_window vocabulary_size window
+    """,
     "tag": """
         bidirectional character_size crf input_noise lowercase spelling_size unknown_probability vocabulary_size wide
     """,

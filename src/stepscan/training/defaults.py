@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 SIZES = {"small": 0.5, "medium": 1.0, "large": 2.0}  # times the hidden and embedding sizes of the rules
-CROSS_VALIDATED = 400  # examples below which a tenth of them says too little, and folds are held out in turn
+# Examples below which a tenth of them says too little, and folds are held out in turn.
+CROSS_VALIDATED = {"classify": 5000, "tag": 400}
 # Examples (of one text, symbols) below which the last tenth is worth the time of training once more.
 REFITTED = {"classify": 5000, "tag": 2000, "generate": 200_000, "translate": 2000}
 FOLDS = 4
@@ -18,7 +19,9 @@ FOLDS = 4
 _WORK = {"classify": 15e12, "tag": 15e12, "generate": 60e12, "translate": 60e12}
 _UPDATES = 8000  # and updates, and …
 _MOST_PASSES, _FEWEST = 100, 1000  # … so many passes, unless these are fewer than 1,000 updates
-_FOLD_WORK, _FOLD_UPDATES = 2e12, 200  # and in each fold of a cross-validation
+_WORDS = 2000  # different symbols, from which they are taken for words
+_FOLD_WORK = 2e12  # and in each fold of a cross-validation, and …
+_FOLD_PASSES, _FOLD_UPDATES = 20, (200, 400)  # … so many passes, but updates no fewer and no more than these
 _PASSES = {"classify": 4, "tag": 7, "generate": 2, "translate": 10}  # and at least so many passes, if they are more
 
 
@@ -29,6 +32,7 @@ class Facts(NamedTuple):
     kind: str  # "text" or "series"
     examples: int  # sequences; of one long text, its symbols
     length: float  # mean items of a sequence
+    symbols: int = 0  # different ones, of a text that is written
 
 
 def chosen(facts: Facts, size: str | None) -> dict[str, Any]:
@@ -59,7 +63,9 @@ def most_updates(task: str, batches_per_epoch: int, work: float, *, are_folds: b
         are_folds: whether it is one of several trainings, of a cross-validation.
     """
     if are_folds:
-        return max(1, min(_FOLD_UPDATES, int(_FOLD_WORK / max(work, 1.0))))
+        fewest, most = _FOLD_UPDATES
+        by_passes = min(most, max(fewest, _FOLD_PASSES * batches_per_epoch))
+        return max(1, min(by_passes, int(_FOLD_WORK / max(work, 1.0))))
     by_data = min(_UPDATES, max(_FEWEST, _MOST_PASSES * batches_per_epoch))
     return max(_PASSES[task] * batches_per_epoch, min(by_data, int(_WORK[task] / max(work, 1.0))), 1)
 
@@ -113,13 +119,15 @@ def _generate(facts: Facts) -> dict[str, Any]:
             "learning_rate": 3e-3,
             "input_noise": 0.0,
         }
-    large = facts.examples >= 300_000
+    large, words = facts.examples >= 300_000, facts.symbols >= _WORDS
     return {
         "layers": 2 if large else 1,
-        "hidden_size": 512 if large else 256,
-        "embedding_size": 128,
+        "hidden_size": 512 if large and not words else 256,
+        "embedding_size": 256 if words else 128,
+        "tied": words,
+        "softmax_samples": 2048 if words else 0,
         "dropout": 0.3,
-        "window": 100 if large else 64,
+        "window": 35 if words else 100 if large else 64,
         "batch_size": 32 if large else 8,
         "learning_rate": 3e-3,
     }

@@ -96,6 +96,10 @@ class ModelSettings(BaseModel):
     logarithm: bool = False
     step: str = ""
     window: Count = 1
+    vary_window: bool = False
+    softmax_samples: int = Field(default=0, ge=0, le=2**31 - 1)
+    activation_regularisation: float = Field(default=0, ge=0, allow_inf_nan=False)
+    temporal_activation_regularisation: float = Field(default=0, ge=0, allow_inf_nan=False)
     beam_width: int = _bounded("beam_width", default=1)
     length_penalty: float = _bounded("length_penalty", default=0)
     coverage_penalty: float = _bounded("coverage_penalty", default=0)

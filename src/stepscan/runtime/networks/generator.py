@@ -32,7 +32,7 @@ class Generator:
         initial: `zero` (the layer's own initial state) or `learned` (a vector that `layer.condition` cuts).
         tied: whether the output weights are the embedding's. Where layer and embedding differ in width, a projection
             stands between.
-        dropout, label_smoothing: for training alone.
+        dropout, label_smoothing, activation_regularisation, temporal_activation_regularisation: for training alone.
     """
 
     def __init__(
@@ -44,6 +44,8 @@ class Generator:
         tied: bool = False,
         dropout: float = 0.0,
         label_smoothing: float = 0.0,
+        activation_regularisation: float = 0.0,
+        temporal_activation_regularisation: float = 0.0,
     ) -> None:
         if initial not in INITIAL:
             raise ModelFormatError(f"unknown initial state {initial!r}.{nearest(str(initial), INITIAL)}")

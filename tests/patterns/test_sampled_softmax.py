@@ -1,0 +1,60 @@
+"""The softmax over some symbols: what it estimates, exactly and on average, and how it is counted."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from models import IDS, language_model
+from torch.nn import functional as F
+
+import stepscan as ss
+from stepscan.patterns.sampled_softmax import SoftmaxSamples
+from stepscan.training.work import operations
+
+SYMBOLS, WIDTH = 40, 6
+
+
+def given(items: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    torch.manual_seed(0)
+    return torch.randn(items, WIDTH).double(), torch.randn(SYMBOLS, WIDTH).double(), torch.randn(SYMBOLS).double()
+
+
+def test_the_normaliser_is_right_on_average():
+    x, weight, bias = given(1)
+    target, counts = torch.tensor([3]), torch.eye(SYMBOLS)[3]
+    samples, scores = SoftmaxSamples(counts, 10), F.linear(x, weight, bias)[0]
+    found = [(samples.loss(x, weight, bias, target, 0.0) + scores[3]).exp().item() for _ in range(4000)]
+    assert sum(found) / len(found) == pytest.approx(scores.exp().sum().item(), rel=0.02)
+
+
+def test_what_is_frequent_counts_exactly():
+    x, weight, bias = given(200)
+    targets, counts = torch.arange(200) % 8, torch.zeros(SYMBOLS)
+    counts[:8] = 25
+    bias[8:] = -1000.0  # what is rare is as good as impossible
+    for tensor in (x, weight, bias):
+        tensor.requires_grad_()
+    sampled = SoftmaxSamples(counts, 4).loss(x, weight, bias, targets, 0.0)
+    whole = F.cross_entropy(F.linear(x, weight, bias), targets, reduction="sum")
+    torch.testing.assert_close(sampled, whole)
+    for got, expected in zip(*(torch.autograd.grad(loss, (x, weight, bias)) for loss in (sampled, whole)), strict=True):
+        torch.testing.assert_close(got, expected)
+
+
+@pytest.mark.parametrize("number", [0, SYMBOLS])
+def test_there_are_some_and_not_all(number):
+    with pytest.raises(ValueError, match="expected a number of samples from 1 to 39"):
+        SoftmaxSamples(torch.ones(SYMBOLS), number)
+
+
+@pytest.mark.parametrize("tied", [False, True])
+def test_training_alone_samples_and_computes_less(tied):
+    targets = ss.Sequences(IDS.data, IDS.lengths)
+    model, whole = language_model(tied=tied), language_model(tied=tied)
+    model.samples = SoftmaxSamples(torch.tensor([0, 5, 4, 3, 2, 1, 0]), 2)
+    assert model.loss(IDS, targets).total != whole.loss(IDS, targets).total
+    assert model.eval().loss(IDS, targets).total == whole.eval().loss(IDS, targets).total
+    width = 3 if tied else 4  # of an output weight
+    less = 7 - model.samples.expected(10)
+    assert 0 < less < 5
+    assert operations(whole, 10) - operations(model, 10) == pytest.approx(6 * 10 * less * width)
