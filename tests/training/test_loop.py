@@ -41,10 +41,15 @@ def test_best_weights_are_put_back():
         ([3.0, 2.0, 1.0, 0.5, 0.1], False, 1, 5, 5),
         ([3.0, 2.0, 1.0, 0.5, 0.1], True, 1, 2, 1),
         ([1.0, 1.0, 1.0, 1.0, 1.0], True, 3, 4, 4),
+        ([0.0, 0.0, 0.0, 0.0, 0.0], False, 3, 4, 4),
+        ([0.5, 0.6, 0.6, 0.6, 0.6], True, 3, 5, 5),
+        ([0.0, 0.0, 0.0, 0.0, 0.1], True, 1, 5, 5),
+        ([0.9, 0.9, 0.9, 0.8, 0.9], True, 1, 4, 3),
     ],
 )
 def test_patience(scores, greater, patience, rows, best):
-    """Of equal scores the later weights are kept, but they do not buy more time."""
+    """Of equal scores the later weights are kept, but they do not buy more time, unless nothing was learned yet: a score
+    that never changed and could be better."""
     trainer = trained(scores=scores, greater=greater, patience=patience, epochs=5)
     assert len(trainer.history) == rows
     assert [row["epoch"] for row in trainer.history if row["best"]][-1] == best

@@ -13,7 +13,7 @@ SIZES = {"small": 0.5, "medium": 1.0, "large": 2.0}  # times the hidden and embe
 # Examples below which a tenth of them says too little, and folds are held out in turn.
 CROSS_VALIDATED = {"classify": 5000, "tag": 400}
 # Examples (of one text, symbols) below which the last tenth is worth the time of training once more.
-REFITTED = {"classify": 5000, "tag": 2000, "generate": 200_000, "translate": 2000}
+REFITTED = {"classify": 20_000, "tag": 2000, "generate": 200_000, "translate": 2000}
 FOLDS = 4
 # Floating-point operations that a training has at most: at 60 GF/s four minutes, of text that is written seventeen.
 _WORK = {"classify": 15e12, "tag": 15e12, "generate": 60e12, "translate": 60e12}

@@ -251,7 +251,10 @@ class Trainer:
             scores = {} if self.task.evaluate is None else self.task.evaluate()
             weights = _cloned(self.task.model.state_dict())
         self._check_finite("validation score", *scores.values())
-        is_best = self._compare(next(iter(scores.values()), 0.0) * (1 if self.task.greater_is_better else -1), weights)
+        name, score = next(iter(scores.items()), ("", 0.0))
+        is_perfect = score >= 1 if self.task.greater_is_better else score <= 0
+        is_flat = bool(scores) and not is_perfect and all(row[f"valid_{name}"] == score for row in self.history)
+        is_best = self._compare(score if self.task.greater_is_better else -score, weights, is_flat=is_flat)
         figures, self.meter = self.meter.figures(), Meter()
         row: dict[str, Any] = {"epoch": self.epoch + 1, "step": self.clock.step, "updates": self.schedule.updates}
         row["seconds"] = round(self.clock.seconds, 2)
@@ -263,10 +266,11 @@ class Trainer:
         for text in self.watcher.warnings():
             self.reporter.note(text)
 
-    def _compare(self, score: float, weights: dict[str, Tensor]) -> bool:
-        """Whether the weights are the best so far; of equal ones the later are, which are trained longer."""
+    def _compare(self, score: float, weights: dict[str, Tensor], *, is_flat: bool) -> bool:
+        """Whether the weights are the best so far; of equal ones the later are, which are trained longer. A score that has
+        not changed yet has not stopped rising: an F1 of 0 until the first span is found."""
         best = -math.inf if self.best is None else self.best.score
-        self.evaluations_since_best = 0 if score > best else self.evaluations_since_best + 1
+        self.evaluations_since_best = 0 if score > best or is_flat else self.evaluations_since_best + 1
         if score < best:
             return False
         behind = self.schedule.behind
