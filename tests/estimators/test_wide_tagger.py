@@ -169,6 +169,19 @@ def test_shares():
     assert judged_chain.best_mixture([]) == (1, 0)
 
 
+def test_of_spans_the_score_chooses_and_the_likelihood_the_scale():
+    _, tags = sentences(60, seed=3)
+    right = [2 * np.eye(3)[own] for own in ids(tags)]
+    zeros = {"transitions": np.zeros((3, 3)), "start": np.zeros(3), "end": np.zeros(3)}
+    found = judged_chain.Judged.of(ids(tags), [20 * one for one in right], None, 3)
+    both = [found._replace(wide=judged_chain._Says(np.concatenate(right)[found.packed.order], zeros))]
+    deep, wide = judged_chain.best_mixture(both, lambda shares: float(shares[0] == 2 * shares[1]))
+    assert deep == 2 * wide
+    assert judged_chain.loss(both, deep, wide) == min(judged_chain.loss(both, 2 * s, s) for s in judged_chain._SHARES)
+    assert judged_chain.best_mixture(both, lambda shares: float(shares[0] == 0)) == (0, 1)
+    assert judged_chain.best_mixture(both, lambda shares: float(shares[1] == 0)) == (1, 0)
+
+
 # In a model -----------------------------------------------------------------------------------------------------------
 
 

@@ -5,7 +5,7 @@ Dimension letters: N items of all sequences together, K tags.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,11 +16,25 @@ from stepscan.runtime.batches import Array, Batch
 from stepscan.runtime.wide.chain import TRANSITIONS, WideChain, crf_of
 
 _SHARES = (0.1, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0)  # a network that has seen few sentences is too sure of itself
+_RATIOS = (0.25, 0.5, 1.0, 2.0, 4.0)  # of the network's share to the wide part's
 
 
-def best_mixture(judged: Sequence[Judged]) -> tuple[float, float]:
-    """What the scores of the network and of the wide part are multiplied with before they are added; see `mixture`."""
-    return best_shares(lambda deep, wide: loss(judged, deep, wide), _SHARES, tie=0.0)
+def best_mixture(
+    judged: Sequence[Judged], f1: Callable[[tuple[float, float]], float] | None = None
+) -> tuple[float, float]:
+    """What the scores of the network and of the wide part are multiplied with before they are added; see `mixture`.
+
+    Where the tags mark spans, `f1` of what is decided with such shares chooses their ratio, and the likelihood only how
+    large both are: most tokens are in no span, and a network that finds spans is too sure of those that it gets wrong.
+    """
+    if f1 is None:
+        return best_shares(lambda deep, wide: loss(judged, deep, wide), _SHARES, tie=0.0)
+
+    def losses(shares: tuple[float, float]) -> float:
+        return loss(judged, *shares)
+
+    mixed = [min(((ratio * share, share) for share in _SHARES), key=losses) for ratio in _RATIOS]
+    return max([(1.0, 0.0), (0.0, 1.0), *mixed], key=lambda shares: (f1(shares), -losses(shares)))
 
 
 def loss(judged: Sequence[Judged], deep: float = 1.0, wide: float = 0.0) -> float:

@@ -175,17 +175,27 @@ class Tagger(Tagging, Estimator):
                 one.beside(part, [tokens for tokens, _ in sentences])
                 for one, part, sentences in zip(found, own, few, strict=True)
             ]
-            shares = judged_chain.best_mixture(found)
+            judge = None if self.scheme_ is None else lambda shares: self._figures_of(found, few, shares)["f1"]
+            shares = judged_chain.best_mixture(found, judge)
             if shares[1]:
                 everything = data.together()
                 whole = self._fitted_wide(everything, _tags(everything)) if is_refitted else own[0]
                 self.wide_ = dataclasses.replace(whole, shares=shares)
         if self.wide_ is not None or len(data.parts) > 1:
-            classes = self.classes_
-            tags = [classes[path].tolist() for one in found for path in one.decided(*shares)]
-            figures = _scores(tag_figures(tags, [own for part in few for _, own in part], self.scheme_))
+            figures = self._figures_of(found, few, shares)
             self._add_row({f"valid_{name}": value for name, value in figures.items()})
         return best
+
+    def _figures_of(
+        self,
+        judged: Sequence[judged_chain.Judged],
+        examples: Sequence[Sequence[tuple[Sentence, Sentence]]],
+        shares: tuple[float, float],
+    ) -> dict[str, float]:
+        """How good network and wide part are with such shares."""
+        classes = self.classes_
+        tags = [classes[path].tolist() for one in judged for path in one.decided(*shares)]
+        return _scores(tag_figures(tags, [own for part in examples for _, own in part], self.scheme_))
 
     def _judged(self, examples: list[tuple[Sentence, Sentence]], said: dict[str, Any]) -> judged_chain.Judged:
         number = {tag: index for index, tag in enumerate(self.labels_ or ())}

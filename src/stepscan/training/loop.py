@@ -267,8 +267,8 @@ class Trainer:
             self.reporter.note(text)
 
     def _compare(self, score: float, weights: dict[str, Tensor], *, is_flat: bool) -> bool:
-        """Whether the weights are the best so far; of equal ones the later are, which are trained longer. A score that has
-        not changed yet has not stopped rising: an F1 of 0 until the first span is found."""
+        """Whether the weights are the best so far; of equal ones the later are, which are trained longer. A score that
+        has not changed yet has not stopped rising: an F1 of 0 until the first span is found."""
         best = -math.inf if self.best is None else self.best.score
         self.evaluations_since_best = 0 if score > best or is_flat else self.evaluations_since_best + 1
         if score < best:
