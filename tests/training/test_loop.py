@@ -48,8 +48,8 @@ def test_best_weights_are_put_back():
     ],
 )
 def test_patience(scores, greater, patience, rows, best):
-    """Of equal scores the later weights are kept, but they do not buy more time, unless nothing was learned yet: a score
-    that never changed and could be better."""
+    """Of equal scores the later weights are kept, but they do not buy more time, unless nothing was learned yet: a
+    score that never changed and could be better."""
     trainer = trained(scores=scores, greater=greater, patience=patience, epochs=5)
     assert len(trainer.history) == rows
     assert [row["epoch"] for row in trainer.history if row["best"]][-1] == best
