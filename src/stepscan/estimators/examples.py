@@ -266,7 +266,12 @@ def task_of(
     held_out: int,
     greater_is_better: bool,
 ) -> Task:
-    """The task of training on batches; an evaluation is of `held_out` examples, each at a third of the cost of one in
-    training, and all evaluations together take a tenth of the time."""
-    cost = max(1, round(held_out / 3 / batches.settings.batch_size / 0.1))
+    """The task of training on batches; an evaluation is of `held_out` examples."""
+    cost = evaluation_cost(held_out, batches.settings.batch_size)
     return Task(model, batches, len(batches), evaluate, greater_is_better, batches.items, cost)
+
+
+def evaluation_cost(held_out: float, batch: float) -> int:
+    """Updates between two evaluations, at least, that all of them together take a tenth of the time: what is held out
+    costs a third of what it would cost in training. Both are counted in the same unit."""
+    return max(1, round(held_out / 3 / batch / 0.1))

@@ -15,6 +15,7 @@ from stepscan.data.lines import split_lines
 from stepscan.data.tokenizers import TextTokenizer
 from stepscan.errors import SettingsError
 from stepscan.estimators.dynamic_evaluation import dynamic_nats
+from stepscan.estimators.examples import evaluation_cost
 from stepscan.estimators.forecasting import Forecasting, is_series
 from stepscan.estimators.learning import Data
 from stepscan.estimators.networks import GeneratorNetwork
@@ -29,6 +30,7 @@ from stepscan.state import State
 from stepscan.training.loop import Task
 from stepscan.training.progress import Bar
 from stepscan.training.settings import TrainingSettings
+from stepscan.training.work import operations
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -117,9 +119,6 @@ class LanguageModel(Writing, Forecasting):
                 f"the text has {len(ids) - 1} symbols, too few for {settings.batch_size} parallel streams; "
                 "give more text, or a smaller batch_size"
             )
-        if held_out is not None:
-            asked = np.array(self._encode(held_out), dtype=np.int64)
-            self.yardstick_ = symbol_frequencies(ids[1:], asked, len(self.tokenizers_["tokenizer"])).described()
         self.model_ = self._built(longest=lambda: window).to(settings.device)
         self._sample_softmax(ids)
 
@@ -128,10 +127,13 @@ class LanguageModel(Writing, Forecasting):
             return streams(ids, settings.batch_size, window, random)
 
         evaluate = None if held_out is None else lambda: {"nats": -self.score(held_out)}
-        items = settings.batch_size * window
-        cost = round(len(held_out or "") / 3 / items / 0.1)
+        cost, items = 1, settings.batch_size * window
+        if held_out is not None:
+            asked = np.array(self._encode(held_out), dtype=np.int64)
+            self.yardstick_ = symbol_frequencies(ids[1:], asked, len(self.tokenizers_["tokenizer"])).described()
+            cost = evaluation_cost(operations(self.model_, len(asked)), operations(self.model_, items))
         count = len(windows(0))
-        return Task(self.model_, lambda epoch: _batches(windows(epoch)), count, evaluate, False, items, max(1, cost))
+        return Task(self.model_, lambda epoch: _batches(windows(epoch)), count, evaluate, False, items, cost)
 
     def score(self, text: Any, y: None = None) -> float:
         """Minus nats a symbol: greater is better. Perplexity is `exp(-score)`.
