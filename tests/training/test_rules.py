@@ -8,7 +8,7 @@ import stepscan as ss
 from stepscan.cells.lstm import LSTM
 from stepscan.patterns.embedding import Embedding
 from stepscan.patterns.generator import Generator
-from stepscan.training.defaults import Facts, chosen, listed_settings, most_updates
+from stepscan.training.defaults import Facts, chosen, is_cross_validated, listed_settings, most_updates
 from stepscan.training.work import operations
 
 
@@ -76,6 +76,16 @@ def test_updates():
     assert most_updates("classify", 100, 1e9, are_folds=True) == 400
     assert most_updates("classify", 10, 1e11, are_folds=True) == 20
     assert most_updates("classify", 10, 1e14, are_folds=True) == 1
+
+
+def test_folds():
+    """Of fewer than 400 examples; to classify of fewer than 5,000, unless these are long."""
+    assert is_cross_validated("tag", 399, 10**9)
+    assert not is_cross_validated("tag", 400, 400)
+    assert is_cross_validated("classify", 4999, 400_000)
+    assert not is_cross_validated("classify", 5000, 5000)
+    assert not is_cross_validated("classify", 400, 400_001)
+    assert is_cross_validated("classify", 399, 10**9)
 
 
 def test_operations_by_hand():

@@ -27,7 +27,7 @@ from stepscan.memory import enough_memory
 from stepscan.registry import describe
 from stepscan.runtime.model import Using, check_inputs
 from stepscan.runtime.settings import OF_A_RUN
-from stepscan.training.defaults import Facts, chosen, listed_settings
+from stepscan.training.defaults import Facts, chosen, is_cross_validated, listed_settings
 from stepscan.training.loop import Task, Trainer
 from stepscan.training.memory import check_memory
 from stepscan.training.progress import Bar
@@ -236,6 +236,10 @@ class Estimator(Making, Using, BaseEstimator):
         chosen = getattr(self, "chosen_", {})
         given = self.get_params().items()
         return SimpleNamespace(**{n: chosen.get(n) if value is None else value for n, value in given})
+
+    def _is_cross_validated(self, examples: int, items: int) -> bool:
+        """Whether, without validation data, folds are held out in turn; a model that is not refitted has one part."""
+        return self.refit is not False and is_cross_validated(self.task, examples, items)
 
     def _choose(self, kind: str, examples: int, items: int, symbols: int = 0) -> TrainingSettings:
         """Choose the settings that are not set, by the training data's kind and size, and say which."""

@@ -30,7 +30,6 @@ from stepscan.runtime.series import are_numbers, checked_series
 from stepscan.runtime.wide.scores import Wide
 from stepscan.runtime.yardstick import Yardstick, best_constant, guess
 from stepscan.sequences import Sequences
-from stepscan.training.defaults import CROSS_VALIDATED
 from stepscan.training.loop import Task
 from stepscan.training.settings import TrainingSettings
 
@@ -122,10 +121,10 @@ class Classifier(Classifying, ClassifierMixin, TransformerMixin, Estimator):
             texts, true = validation_pair(validation)
             checked = self._checked(texts, like=examples[0][0])
             valid = paired(checked, decision.checked(true), ("validation texts", "classes"))
-        parts = self._parts(examples, valid)
+        items = sum(self._length(text) for text, _ in examples)
+        parts = self._parts(examples, valid, are_few=self._is_cross_validated(len(examples), items))
         self.labels_ = self._labels(*parts[0])
         is_text = isinstance(examples[0][0], str)
-        items = sum(_length(text) for text, _ in examples)
         self._choose("text" if is_text else "series", len(examples), items)
         if self.decision == "class":
             advice = "; --class-weights balanced learns the rare ones too" if self.class_weights == "none" else ""
@@ -133,7 +132,9 @@ class Classifier(Classifying, ClassifierMixin, TransformerMixin, Estimator):
         together = [*examples, *(valid or ())]
         return Data(parts, valid is not None, len(together), lambda: together)
 
-    def _parts(self, examples: list[Any], valid: list[Any] | None) -> list[tuple[list[Any], list[Any]]]:
+    def _parts(
+        self, examples: list[Any], valid: list[Any] | None, *, are_few: bool
+    ) -> list[tuple[list[Any], list[Any]]]:
         """Training and validation data; of few examples, the folds of a cross-validation."""
         decision = self._decision
         rules: dict[str, Any] = {
@@ -141,7 +142,12 @@ class Classifier(Classifying, ClassifierMixin, TransformerMixin, Estimator):
             "stratified": None if self.decision == "labels" else lambda example: example[1],
             "groups": same_input,
         }
-        return parts(examples, valid, few=CROSS_VALIDATED[self.task], refit=self.refit, verbose=self.verbose, **rules)
+        return parts(examples, valid, are_few=are_few, verbose=self.verbose, **rules)
+
+    def _length(self, text: Any) -> int:
+        """Items, roughly, before there is a tokenizer."""
+        is_of_words = isinstance(text, str) and self.tokenizer not in ("character", "byte")
+        return text.count(" ") + 1 if is_of_words else len(text)
 
     def _labels(self, train: list[tuple[Any, Any]], held_out: list[tuple[Any, Any]] | None) -> list[Any] | None:
         train_answers, others = ([answer for _, answer in part or ()] for part in (train, held_out))
@@ -298,11 +304,6 @@ class Classifier(Classifying, ClassifierMixin, TransformerMixin, Estimator):
         if self.class_weights == "balanced":  # then each class counts as much as another when the best is chosen, too
             return {"macro_f1": figures.pop("macro_f1"), **figures}
         return figures
-
-
-def _length(text: Any) -> int:
-    """Items, roughly, before there is a tokenizer."""
-    return text.count(" ") + 1 if isinstance(text, str) else len(text)
 
 
 def _joined(judged: Sequence[str], outputs: int) -> np.ndarray:

@@ -95,12 +95,10 @@ def folds(
 
 
 def parts(
-    examples: list[Item], validation: list[Item] | None, *, few: int, refit: bool | None, verbose: bool, **rules: Any
+    examples: list[Item], validation: list[Item] | None, *, are_few: bool, verbose: bool, **rules: Any
 ) -> list[tuple[list[Item], list[Item]]]:
-    """Training and validation examples; of fewer than `few`, where a model is trained on all of them afterwards, the
-    folds of a cross-validation. The rules are those of `hold_out`."""
-    is_small = validation is None and len(examples) < few and refit is not False
-    found = folds(examples, FOLDS, **rules) if is_small else []
+    """Training and validation examples; of few, the folds of a cross-validation. The rules are those of `hold_out`."""
+    found = folds(examples, FOLDS, **rules) if are_few and validation is None else []
     return found if len(found) == FOLDS else [hold_out(examples, validation, verbose=verbose, **rules)]
 
 

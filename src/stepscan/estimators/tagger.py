@@ -31,7 +31,6 @@ from stepscan.runtime.series import are_numbers
 from stepscan.runtime.spans import spans
 from stepscan.runtime.tagger import Sentence, Tagging, sentences_or_series, tag_figures, tagged
 from stepscan.runtime.wide.chain import TRANSITIONS, WideChain
-from stepscan.training.defaults import CROSS_VALIDATED
 from stepscan.training.loop import Task
 from stepscan.training.progress import Bar
 from stepscan.training.settings import TrainingSettings
@@ -113,7 +112,8 @@ class Tagger(Tagging, Estimator):
             valid = tagged(sentences_or_series(X, like=examples[0][0]), y, "validation sentences")
         filled = [one for one in examples if one[1]]
         rules: dict[str, Any] = {"labels": lambda example: example[1], "groups": same_input}
-        divided = parts(filled, valid, few=CROSS_VALIDATED[self.task], refit=self.refit, verbose=self.verbose, **rules)
+        are_few = self._is_cross_validated(len(filled), sum(len(tags) for _, tags in filled))
+        divided = parts(filled, valid, are_few=are_few, verbose=self.verbose, **rules)
         train = divided[0][0]
         self.labels_ = _tags(train)
         self._check_tags_fit()

@@ -10,8 +10,9 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 SIZES = {"small": 0.5, "medium": 1.0, "large": 2.0}  # times the hidden and embedding sizes of the rules
-# Examples below which a tenth of them says too little, and folds are held out in turn.
-CROSS_VALIDATED = {"classify": 5000, "tag": 400}
+# Examples below which a tenth of them says too little, and folds are held out in turn; and the same of classes, if all
+# examples together have no more than so many items, so that all folds cost about a minute.
+_CROSS_VALIDATED, _OF_CLASSES, _ITEMS = 400, 5000, 400_000
 # Examples (of one text, symbols) below which the last tenth is worth the time of training once more.
 REFITTED = {"classify": 20_000, "tag": 2000, "generate": 200_000, "translate": 2000}
 FOLDS = 4
@@ -44,6 +45,12 @@ def chosen(facts: Facts, size: str | None) -> dict[str, Any]:
         if name in found:
             found[name] = max(8, int(found[name] * factor))
     return {"average_decay": 0.999, "decay": 0.25, **found}
+
+
+def is_cross_validated(task: str, examples: int, items: int) -> bool:
+    """Whether folds are held out in turn, of so many examples with so many items together."""
+    is_cheap = task == "classify" and items <= _ITEMS
+    return examples < (_OF_CLASSES if is_cheap else _CROSS_VALIDATED)
 
 
 def listed_settings(settings: Mapping[str, Any]) -> str:
