@@ -19,7 +19,7 @@ from stepscan.runtime.wide.chain import TRANSITIONS, WideChain
 from stepscan.runtime.wide.token_features import TokenFeatures
 
 logger = logging.getLogger(__name__)
-_PENALTY = 0.1  # of squared weights; 0.03 to 0.3 differ by 1 % of accuracy, and at most sizes by less
+_PENALTY = 0.01  # of squared weights; see docs/defaults.md
 _MOST = 100  # iterations
 _WEIGHTS = 2**23  # of all features and tags together: 32 MB
 _MANY = 20_000  # tokens from which on a feature of one of them is dropped

@@ -187,7 +187,7 @@ class Classifier(Classifying, ClassifierMixin, TransformerMixin, Estimator):
         seen = [answer for train, _ in data.parts for _, answer in train]
         self.yardstick_ = self._yardstick(seen, [answer for _, part in data.parts for _, answer in part]).described()
         true = [answer for _, part in data.parts for _, answer in self._some_of(part)]
-        each = [_joined(scores, len(labels or (None,))) for scores in zip(*judged, strict=True)]
+        each = deep_ones = [_joined(scores, len(labels or (None,))) for scores in zip(*judged, strict=True)]
         shares = [(1.0, 0.0)] * len(each)
         own: list[Wide] = []
         if self.bidirectional if self.wide is None else self.wide:
@@ -195,9 +195,10 @@ class Classifier(Classifying, ClassifierMixin, TransformerMixin, Estimator):
             heard = [[text for text, _ in self._some_of(part)] for _, part in data.parts]
             wide = np.concatenate([part.scores(texts) for part, texts in zip(own, heard, strict=True)])
             targets = decision.targets(true, labels)
-            shares = [mixture(deep, wide, targets, self.decision) for deep in each]
-            each = [np.float32(a) * deep + np.float32(b) * wide for deep, (a, b) in zip(each, shares, strict=True)]
-        best = int(np.argmin([decision.nats(scores, true, labels).mean() for scores in each]))
+            shares = [mixture(deep, wide, targets, self.decision) for deep in deep_ones]
+            each = [np.float32(a) * deep + np.float32(b) * wide for deep, (a, b) in zip(deep_ones, shares, strict=True)]
+        joint, alone = ([decision.nats(one, true, labels).mean() for one in scores] for scores in (each, deep_ones))
+        best = min(range(len(each)), key=lambda n: (joint[n], alone[n]))
         self.wide_ = None
         if shares[best][1]:
             whole = self._fitted_wide(data.together()) if is_refitted else own[0]

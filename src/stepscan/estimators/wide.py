@@ -141,7 +141,9 @@ def mixture(deep: Array, wide: Array, targets: Array, decision: str) -> tuple[fl
     """What the scores of the network and of the wide part are multiplied with before they are added.
 
     Chosen from a grid by the mean cross-entropy (of numbers the squared error, with shares that add up to 1). Where the
-    network alone is as good as any mixture (1, 0), or else where the wide part alone is, (0, 1).
+    wide part alone is not worse than the best by more than a standard error of the difference, (0, 1): it is the
+    simpler model, and few examples cannot tell them apart (Breiman et al. 1984, §3.4.3). Else (1, 0) where the network
+    alone is as good as any mixture.
 
     Args:
         deep, wide: scores `[N, outputs]` of examples that neither has seen.
@@ -149,8 +151,16 @@ def mixture(deep: Array, wide: Array, targets: Array, decision: str) -> tuple[fl
         decision: `class`, `labels` or `number`.
     """
     deep, wide, targets = deep.astype(np.float64), wide.astype(np.float64), np.asarray(targets)
+
+    def losses(a: float, b: float) -> Array:
+        return _LOSSES[decision](a * deep + b * wide, targets)
+
     add_up = decision == "number"
-    return best_shares(lambda a, b: _LOSSES[decision](a * deep + b * wide, targets), add_up=add_up)
+    shares = best_shares(lambda a, b: float(losses(a, b).mean()), add_up=add_up)
+    alone = min((losses(0, b) for b in ((1.0,) if add_up else _SHARES)), key=np.mean)
+    differences = alone - losses(*shares)
+    error = differences.std() / np.sqrt(max(1, len(differences)))
+    return (0.0, 1.0) if differences.mean() <= error else shares
 
 
 def best_shares(
@@ -184,10 +194,10 @@ def best_shares(
     return (0.0, 1.0) if of_wide <= fewest * (1 + tie) else both
 
 
-_LOSSES: dict[str, Callable[[Array, Array], float]] = {
-    "class": lambda scores, ids: float(nats(scores, ids).mean()),
-    "labels": lambda scores, targets: float(np.logaddexp(0, scores * (1 - 2 * targets)).mean()),
-    "number": lambda scores, targets: float(np.square(scores[:, 0] - targets.reshape(-1)).mean()),
+_LOSSES: dict[str, Callable[[Array, Array], Array]] = {  # of each example
+    "class": nats,
+    "labels": lambda scores, targets: np.logaddexp(0, scores * (1 - 2 * targets)).mean(axis=1),
+    "number": lambda scores, targets: np.square(scores[:, 0] - targets.reshape(-1)),
 }
 
 
