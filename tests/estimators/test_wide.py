@@ -188,7 +188,7 @@ def test_series():
 
 
 def test_few_examples_cannot_tell_them_apart():
-    """The network is surer of some examples than the wide part, and less sure of as many: a little better on average."""
+    """The network is surer of some examples than the wide part, less sure of as many: a little better on average."""
     given = np.array([1.2, 1.2, 1.2, -1.2] * 2)
     surer = given + np.repeat([1.2, -0.6], 4)
     deep, wide = (np.stack([scores, np.zeros(8)], axis=1) for scores in (surer, given))
