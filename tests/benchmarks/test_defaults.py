@@ -159,7 +159,7 @@ def test_as_good_as_guessing_is_at_chance():
 
 def test_time_and_floors():
     assert judged([row(80, minutes=10.5)], "minutes").missed == ("s 50",)
-    assert judged([row(85.5, set="sst2", whole=True)], "sst2").margin == -0.5
+    assert judged([row(85.5, set="sst2_phrases", whole=True)], "sst2_phrases").margin == -0.5
     nats = row(1.5, set="tinyshakespeare", kind="other", whole=True)._replace(greater_is_better=False)
     assert judged([nats], "tinyshakespeare").margin == pytest.approx(0.19)
     assert judged([], "tags: above the CRF").margin is None
