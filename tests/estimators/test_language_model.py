@@ -218,3 +218,14 @@ def test_how_embeddings_begin():
     )
     assert tied.weight.std().item() == pytest.approx(64**-0.5, rel=0.05)
     assert tied.dropout == 0.1
+
+
+def test_a_writing_of_many_characters_is_treated_as_words():
+    """Tied, sampled, and with vectors that begin as output weights do."""
+    text = "".join(chr(0x4E00 + n * 7 % 8500) for n in range(17_000))
+    model = ss.LanguageModel(max_updates=1, hidden_size=8, embedding_size=64, batch_size=4, learning_rate=1e-9)
+    model.fit(text, validation=text[:50])
+    assert (model.chosen_["tied"], model.chosen_["softmax_samples"]) == (True, 2048)
+    assert model.model_.samples is not None
+    assert model.model_.embedding.weight.std().item() == pytest.approx(64**-0.5, rel=0.05)
+    assert ss.LanguageModel(**TINY).fit(TEXT).model_.samples is None

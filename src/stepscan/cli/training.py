@@ -187,7 +187,7 @@ def train(
         option(
             TRAINING,
             "generate: symbols that each is compared with in training, beside those of its window; 0: all; default: "
-            "2,048 of 2,000 or more, else all.",
+            "2,048 of 8,000 or more, else all.",
         ),
     ] = None,
     epochs: Annotated[

@@ -178,7 +178,7 @@ class Classifier(Classifying, ClassifierMixin, TransformerMixin, Estimator):
     def _some_of(self, held_out: list[tuple[Any, Any]]) -> list[tuple[Any, Any]]:
         """As many as suffice to choose the shares by, from all places of the file."""
         most = min(_JUDGED, max(100, _JUDGED_SCORES // len(self.labels_ or (None,))))
-        return held_out[:: -(-len(held_out) // most)]
+        return held_out[:: max(1, -(-len(held_out) // most))]
 
     def _conclude(self, data: Data, judged: Sequence[Sequence[str]], is_refitted: bool) -> int:
         """Fit the wide part, and choose how much it counts by what both say of examples that they have not seen; of

@@ -20,7 +20,7 @@ FOLDS = 4
 _WORK = {"classify": 15e12, "tag": 15e12, "generate": 60e12, "translate": 60e12}
 _UPDATES = 8000  # and updates, and …
 _MOST_PASSES, _FEWEST = 100, 1000  # … so many passes, unless these are fewer than 1,000 updates
-_WORDS = 2000  # different symbols, from which they are taken for words
+_WORDS, _MANY = 2000, 8000  # different symbols, from which they are taken for words, and some of them are enough
 _FOLD_WORK = 2e12  # and in each fold of a cross-validation, and …
 _FOLD_PASSES, _FOLD_UPDATES = 20, (200, 400)  # … so many passes, but updates no fewer and no more than these
 _PASSES = {"classify": 4, "tag": 7, "generate": 2, "translate": 10}  # and at least so many passes, if they are more
@@ -132,7 +132,7 @@ def _generate(facts: Facts) -> dict[str, Any]:
         "hidden_size": 512 if large and not words else 256,
         "embedding_size": 256 if words else 128,
         "tied": words,
-        "softmax_samples": 2048 if words else 0,
+        "softmax_samples": 2048 if facts.symbols >= _MANY else 0,
         "dropout": 0.3,
         "window": 35 if words else 100 if large else 64,
         "batch_size": 32 if large else 8,
