@@ -75,7 +75,7 @@ def streams(
     Targets are the inputs shifted by one. What does not fill the last column of all rows is left over (fewer than
     `rows` symbols); the last window may be shorter. With `random`, there are as many windows, but all cuts are moved
     together by up to half a window and each by up to a quarter more, so that no symbol is always the first of its
-    window (after the variable windows of Merity et al. 2018, §5).
+    window (after the variable windows of Merity et al. 2018, §4.1).
     """
     columns = (len(ids) - 1) // rows
     inputs = torch.from_numpy(ids[: rows * columns].reshape(rows, columns))

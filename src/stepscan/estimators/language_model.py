@@ -57,7 +57,7 @@ class LanguageModel(Writing, Forecasting):
             have; "": unknown. The command line sets it to that of the training file.
         input_noise: standard deviation of noise on standardised numbers in training.
         window: steps that gradients go back (truncated back-propagation through time); the state is carried on.
-        vary_window: whether the windows' ends lie elsewhere in each pass (Merity et al. 2018, §5).
+        vary_window: whether the windows' ends lie elsewhere in each pass (Merity et al. 2018, §4.1).
         softmax_samples: symbols, beside those of a window, that each symbol of it is compared with in training (see
             `stepscan.patterns.sampled_softmax`); 0: all; None: all where there are few.
         activation_regularisation, temporal_activation_regularisation: how much the loss grows with the squares of the
