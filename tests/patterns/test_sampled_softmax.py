@@ -41,6 +41,20 @@ def test_what_is_frequent_counts_exactly():
         torch.testing.assert_close(got, expected)
 
 
+def test_smoothing_is_spread_over_all_symbols_on_average():
+    x, weight, bias = given(1)
+    target, counts = torch.tensor([3]), torch.eye(SYMBOLS)[3]
+    samples = SoftmaxSamples(counts, 30)
+    torch.manual_seed(1)
+    plain = [samples.loss(x, weight, bias, target, 0.0).item() for _ in range(4000)]
+    torch.manual_seed(1)
+    smooth = [samples.loss(x, weight, bias, target, 0.5).item() for _ in range(4000)]
+    added = sum(b - a for a, b in zip(plain, smooth, strict=True)) / len(plain)
+    scores = F.linear(x, weight, bias)
+    whole = [F.cross_entropy(scores, target, label_smoothing=share).item() for share in (0.0, 0.5)]
+    assert added == pytest.approx(whole[1] - whole[0], rel=0.05)
+
+
 @pytest.mark.parametrize("number", [0, SYMBOLS])
 def test_there_are_some_and_not_all(number):
     with pytest.raises(ValueError, match="expected a number of samples from 1 to 39"):

@@ -42,7 +42,12 @@ class SoftmaxSamples:
         places = places[: len(targets), None]
         scores = torch.addmm(bias[chosen] - correction, x, weight[chosen].t())
         scores = scores.scatter_add(1, places, correction[places[:, 0], None])  # the target is there for certain
-        return cross_entropy(scores, places[:, 0], smoothing)
+        loss = cross_entropy(scores, places[:, 0])
+        if not smoothing:
+            return loss
+        shares = (-correction).exp() / len(weight)  # of the mean over all symbols, were each as likely to be there
+        mean = (scores + correction) @ shares - correction[places[:, 0]] * shares[places[:, 0]]
+        return loss + smoothing * (scores.gather(1, places)[:, 0] - mean).sum()
 
     def _likely(self, rates: Tensor, targets: float) -> Tensor:
         """The chance that symbols of such frequencies are among those that are drawn, or among the targets."""
