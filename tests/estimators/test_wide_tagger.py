@@ -182,6 +182,13 @@ def test_of_spans_the_score_chooses_and_the_likelihood_the_scale():
     assert judged_chain.best_mixture(both, lambda shares: float(shares[1] == 0)) == (1, 0)
 
 
+def test_spans_of_which_none_can_judge():
+    """All validation tags are unknown to the model: the network is taken alone."""
+    words, tags = [["a", "b", "c"], ["x", "y"]] * 10, [["B-P", "O", "O"], ["O", "B-Q"]] * 10
+    model = ss.Tagger(max_updates=2, hidden_size=4).fit(words, tags, validation=([["a"]], [["B-Z"]]))
+    assert model.wide_ is None
+
+
 # In a model -----------------------------------------------------------------------------------------------------------
 
 

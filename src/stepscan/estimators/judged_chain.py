@@ -27,7 +27,7 @@ def best_mixture(
     Where the tags mark spans, `f1` of what is decided with such shares chooses their ratio, and the likelihood only how
     large both are: most tokens are in no span, and a network that finds spans is too sure of those that it gets wrong.
     """
-    if f1 is None:
+    if f1 is None or not any(len(one.ids) for one in judged):
         return best_shares(lambda deep, wide: loss(judged, deep, wide), _SHARES, tie=0.0)
 
     def losses(shares: tuple[float, float]) -> float:
