@@ -13,6 +13,7 @@ round by round; medians and ratios are printed. `tagger.py` does the same for th
 from __future__ import annotations
 
 import argparse
+import dataclasses
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
@@ -28,15 +29,15 @@ from stepscan.data.lines import read_text
 from stepscan.data.readers import read_labelled, read_parallel
 from stepscan.estimators.examples import Buckets
 from stepscan.estimators.language_model import _batches
+from stepscan.options import TrainingOptions
 from stepscan.training.loop import Task, Trainer
-from stepscan.training.progress import Silence
-from stepscan.training.settings import TrainingSettings
+from stepscan.training.progress import NullReporter
 
 
 class Contest(NamedTuple):
     """Two models and how each makes the same batches."""
 
-    settings: TrainingSettings
+    settings: TrainingOptions
     ours: nn.Module
     our_batches: Callable[[], Iterable[Batch]]
     plain: Any
@@ -71,7 +72,7 @@ def generate(given: argparse.Namespace) -> Contest:
     writer.tokenizers_ = {"tokenizer": tokenizer}
     ours = writer._model()
     ids = np.array([tokenizer.begin, *writer._encode(text)])
-    windows = streams(ids, settings.batch_size, writer.window)[: given.batches]
+    windows = streams(ids, settings.batch_size, writer.bptt)[: given.batches]
     plain = PlainLanguageModel(writer, len(tokenizer))
     columns = (len(ids) - 1) // settings.batch_size
     of_plain = [
@@ -107,9 +108,9 @@ def first(buckets: Buckets, count: int) -> list[np.ndarray]:
 
 def our_loop(contest: Contest, count: int, epochs: int) -> Callable[[], None]:
     """An epoch of `fit` without the evaluation at its end."""
-    settings = contest.settings.model_copy(update={"epochs": epochs})
+    settings = dataclasses.replace(contest.settings, epochs=epochs)
     task = Task(contest.ours, lambda epoch: contest.our_batches(), count, dict, False)
-    trainer = Trainer(task, settings, Silence())
+    trainer = Trainer(task, settings, NullReporter())
 
     def run() -> None:
         trainer._begin_epoch(0)

@@ -36,7 +36,7 @@ class PlainClassifier(nn.Module):
 
     def __init__(self, like: Classifier, vocabulary: int, classes: int) -> None:
         super().__init__()
-        self.dropout, self.unknown = like.dropout, like.unknown_probability
+        self.dropout, self.unknown = like.dropout, like.word_dropout
         self.embedding = nn.Embedding(vocabulary, like.embedding_size)
         self.lstm = nn.LSTM(like.embedding_size, like.hidden_size, bidirectional=True, batch_first=True)
         self.head = nn.Linear(2 * like.hidden_size, classes)
@@ -60,7 +60,7 @@ class PlainLanguageModel(nn.Module):
 
     def __init__(self, like: LanguageModel, vocabulary: int) -> None:
         super().__init__()
-        self.dropout, self.window = like.dropout, like.window
+        self.dropout, self.bptt = like.dropout, like.bptt
         self.embedding = nn.Embedding(vocabulary, like.embedding_size)
         self.lstm = nn.LSTM(like.embedding_size, like.hidden_size, batch_first=True)
         self.head = nn.Linear(like.hidden_size, vocabulary)
@@ -77,8 +77,8 @@ class PlainLanguageModel(nn.Module):
     def batches(self, ids: Tensor, following: Tensor, count: int) -> Iterator:
         """The first `count` windows of `[B, columns]`."""
         self.state = None
-        for t in range(0, count * self.window, self.window):
-            yield ids[:, t : t + self.window], following[:, t : t + self.window]
+        for t in range(0, count * self.bptt, self.bptt):
+            yield ids[:, t : t + self.bptt], following[:, t : t + self.bptt]
 
 
 class PlainTranslator(nn.Module):

@@ -218,7 +218,7 @@ SETS = [
         NUMBERS,
         "timeseries/Airline.csv",
         24,
-        task="generate",
+        task="forecast",
         small=False,
         metric="mae",
         figure="71.25, seasonal naive",

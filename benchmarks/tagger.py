@@ -22,7 +22,7 @@ from turns import OURS, add_options, show, take_turns, train_plainly
 from stepscan import Tagger
 from stepscan.data.batching import Batch
 from stepscan.data.readers import read_tagged
-from stepscan.training.settings import TrainingSettings
+from stepscan.options import TrainingOptions
 
 
 class PlainTagger(nn.Module):
@@ -32,9 +32,11 @@ class PlainTagger(nn.Module):
         super().__init__()
         self.distinct, self.tagger = distinct, tagger
         self.words = nn.Embedding(words, tagger.embedding_size)
-        self.characters = nn.Embedding(characters, tagger.character_size)
-        self.spelling = nn.LSTM(tagger.character_size, tagger.spelling_size, bidirectional=True, batch_first=True)
-        size = tagger.embedding_size + 2 * tagger.spelling_size
+        self.characters = nn.Embedding(characters, tagger.char_embedding_size)
+        self.spelling = nn.LSTM(
+            tagger.char_embedding_size, tagger.char_hidden_size, bidirectional=True, batch_first=True
+        )
+        size = tagger.embedding_size + 2 * tagger.char_hidden_size
         self.lstm = nn.LSTM(size, tagger.hidden_size, bidirectional=True, batch_first=True)
         self.head = nn.Linear(2 * tagger.hidden_size, tags)
 
@@ -47,7 +49,7 @@ class PlainTagger(nn.Module):
         words, spellings, spelling_of = batch.inputs
         mask = words.mask
         ids = words.data
-        hidden = torch.rand(ids.shape) < self.tagger.unknown_probability
+        hidden = torch.rand(ids.shape) < self.tagger.word_dropout
         vectors = self.words(torch.where(hidden, 1, ids))
         if self.distinct:
             spelled = self.spell(spellings.data, spellings.lengths)[spelling_of]
@@ -74,7 +76,7 @@ def main() -> None:
 
     sentences = read_tagged(given.data)
     tagger = Tagger()
-    settings: TrainingSettings = tagger._settings()
+    settings: TrainingOptions = tagger._settings()
     tagger.labels_ = sorted({tag for sentence in sentences for tag in sentence.tags})
     tokens_of = [sentence.tokens for sentence in sentences]
     tagger.tokenizers_ = tagger._tokenizers(tokens_of)

@@ -17,7 +17,7 @@ from tokenizers.models import WordPiece
 
 TINY = {
     **{"hidden_size": 8, "embedding_size": 8, "epochs": 2, "batch_size": 8, "learning_rate": 0.02, "seed": 3},
-    **{"decay": 1.0, "average_decay": 0.0, "refit": False},
+    **{"decay_ratio": 1.0, "ema_decay": 0.0, "refit": False},
 }
 
 
@@ -83,8 +83,8 @@ def models(tmp_path_factory, corpora) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("models")
     own = {
         "classify": {"wide": False},
-        "tag": {"cell": "gru", "character_size": 4, "spelling_size": 4},
-        "generate": {"cell": "elman", "window": 16},
+        "tag": {"cell": "gru", "char_embedding_size": 4, "char_hidden_size": 4},
+        "generate": {"cell": "elman", "bptt": 16},
         "translate": {"tokenizer": "character"},
     }
     for task, file in corpora.items():

@@ -8,14 +8,13 @@ import math
 import pytest
 
 import stepscan as ss
-from stepscan.cli.options import seconds as in_seconds
-from stepscan.errors import SettingsError
+from stepscan.options import TrainingOptions, settings_of
 
-TINY = "--hidden-size 8 --embedding-size 8 --epochs 1 --batch-size 8 --decay 1 --average-decay 0 --no-refit --quiet"
+TINY = "--hidden-size 8 --embedding-size 8 --epochs 1 --batch-size 8 --decay-ratio 1 --ema-decay 0 --no-refit --quiet"
 OWN = {
     "classify": "--cell gru --pooling mean --no-wide",
-    "tag": "--cell lstm --character-size 0 --no-wide",
-    "generate": "--cell elman --window 16 --tied",
+    "tag": "--cell lstm --char-embedding-size 0 --no-wide",
+    "generate": "--cell elman --bptt 16 --tie-weights",
     "translate": "--cell gru --tokenizer character --attention none",
 }
 VALID = {
@@ -32,6 +31,8 @@ METRICS = {
 }
 TASKS = list(OWN)
 
+BUDGET = settings_of(TrainingOptions)["time_budget"].option.kind
+
 
 @pytest.mark.parametrize("task", TASKS)
 def test_train(task, corpora, run, tmp_path):
@@ -46,7 +47,7 @@ def test_train(task, corpora, run, tmp_path):
     assert set(summary) == about | VALID[task]
     assert summary["updates"] == model.history_[-1]["updates"]
     assert summary["chosen"]["dropout"] == model.get_params()["dropout"]
-    assert not {"hidden_size", "batch_size", "decay", "refit"} & set(summary["chosen"])
+    assert not {"hidden_size", "batch_size", "decay_ratio", "refit"} & set(summary["chosen"])
     assert (
         f"| dropout | {summary['chosen']['dropout']} (chosen by the size of the data) |"
         in (out / "README.md").read_text()
@@ -200,7 +201,7 @@ def test_overwrite_and_what_training_says(corpora, run, tmp_path):
     result = run(*command)
     assert result.err.startswith(
         "no validation data given: a tenth (4 of 40), drawn at random, stratified, is held out\n"
-        "chosen by the size of the data: dropout 0.5, learning_rate 0.002, input_noise 0, unknown_probability 0.1\n"
+        "chosen by the size of the data: dropout 0.5, learning_rate 0.002, input_noise 0, word_dropout 0.1\n"
         "epoch  1 · "
     )
     shown = dict(line.split(maxsplit=1) for line in result.out.splitlines())
@@ -232,13 +233,13 @@ def test_overwrite_and_what_training_says(corpora, run, tmp_path):
     ],
 )
 def test_time_budget(text, seconds):
-    assert in_seconds(text) == seconds
+    assert BUDGET.parse(text) == seconds
 
 
 @pytest.mark.parametrize("text", ["", "soon", "-5", "10 m", "5d", "30m1h", "s", "1e3", True])
 def test_no_time_budget(text):
-    with pytest.raises(SettingsError, match="a time is written like 90s, 10m or 1h30m"):
-        in_seconds(text)
+    with pytest.raises(ValueError, match="expected a duration such as 90s, 10m or 1h30m, got"):
+        BUDGET.parse(text)
 
 
 def test_validation_data_may_be_in_another_format(run, tmp_path):
@@ -256,4 +257,4 @@ def test_dynamic_evaluation(models, run, tmp_path):
     figures = json.loads(run("evaluate", models["generate"], tmp_path / "a.txt", "--dynamic", "0.001", "--json").out)
     assert figures["dynamic_nats"] > 0
     result = run("evaluate", models["classify"], tmp_path / "a.txt", "--dynamic", "0.001")
-    assert "--dynamic and --horizon are of models that generate" in result.words
+    assert "--dynamic is an option of generate models, but this is a classify model" in result.words

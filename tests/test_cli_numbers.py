@@ -7,8 +7,6 @@ import json
 import numpy as np
 import pytest
 
-from stepscan.data.reading import Reading
-
 SMALL = "--hidden-size 8 --embedding-size 4 --epochs 6 --batch-size 4 --learning-rate 0.03 --dropout 0 --quiet"
 
 
@@ -63,8 +61,8 @@ def model_of_months(tmp_path_factory):
 
     folder = tmp_path_factory.mktemp("months")
     (folder / "a.csv").write_text(monthly(range(96)))
-    settings = {"season": 12, "hidden_size": 4, "embedding_size": 4, "epochs": 1}
-    train("generate", [folder / "a.csv"], folder / "m", settings=settings, reading=Reading(format="numbers"))
+    settings = {"seasonal_period": 12, "hidden_size": 4, "embedding_size": 4, "epochs": 1}
+    train("forecast", [folder / "a.csv"], folder / "m", settings=settings)
     return folder / "m"
 
 
@@ -73,9 +71,7 @@ def test_times_of_a_history(model_of_months, run, tmp_path):
 
     def forecast(content, *options):
         (tmp_path / "a.csv").write_text(content)
-        return run(
-            "generate", model_of_months, "--history", tmp_path / "a.csv", "--length", "2", "--seed", "0", *options
-        )
+        return run("forecast", model_of_months, "--context", tmp_path / "a.csv", "--length", "2", *options)
 
     whole = forecast(monthly(range(60))).out
     assert [line.split("\t")[4] for line in whole.splitlines()] == ["2020-01", "2020-02"]
@@ -96,16 +92,15 @@ def test_times_of_a_history(model_of_months, run, tmp_path):
     result = forecast(daily)
     assert (result.code, result.out) == (1, "")
     assert "(the step is 1 month, the model's), got 2021-01-02" in result.words
-    numbers = ("--format", "numbers")
-    assert "the model's), got 2021-01-02" in run("evaluate", model_of_months, tmp_path / "a.csv", *numbers).words
-    assert "of numbers, from --history" in run("generate", model_of_months, "--sort").words
+    assert "the model's), got 2021-01-02" in run("evaluate", model_of_months, tmp_path / "a.csv").words
+    assert "no such option: --sort" in run("generate", model_of_months, "--sort").words
 
 
 def test_validation_has_the_step_of_the_training_data(run, tmp_path):
     (tmp_path / "a.csv").write_text(monthly(range(96)))
     (tmp_path / "b.csv").write_text("year,sales\n" + "".join(f"{1990 + i},{i}\n" for i in range(30)))
-    files = ("--train", tmp_path / "a.csv", "--valid", tmp_path / "b.csv", "--format", "numbers")
-    result = run("train", "generate", *files, "--out", tmp_path / "m", "--quiet")
+    files = ("--train", tmp_path / "a.csv", "--valid", tmp_path / "b.csv")
+    result = run("train", "forecast", *files, "--out", tmp_path / "m", "--quiet")
     assert (
         "b.csv, line 3: expected a time 1 month after 1990 (line 2) (the step is 1 month, the model's), got 1991"
         in result.words
@@ -150,10 +145,10 @@ def test_several_series_by_name(model_of_months, run, tmp_path):
         "shop,month,sales\n" + "".join(f"{n},{row}\n" for n, part in zip("BA", rows, strict=True) for row in part)
     )
     alone.write_text("\n".join(["month,sales", *rows[1]]))
-    options, named = ("--length", "2", "--seed", "0"), ("--series-column", "shop")
-    refused = run("generate", model_of_months, "--history", long, *options)
+    options, named = ("--length", "2"), ("--series-column", "shop")
+    refused = run("forecast", model_of_months, "--context", long, *options)
     assert "line 2: value 1 is 'B', not a finite number. If its column names the series" in refused.words
-    both = run("generate", model_of_months, "--history", long, *options, *named)
+    both = run("forecast", model_of_months, "--context", long, *options, *named)
     assert "column 'shop' names the series of a row: 2 series" in both.words
     lines = [line.split("\t") for line in both.out.splitlines()]
     assert [(line[0], line[4], line[5]) for line in lines] == [
@@ -162,22 +157,19 @@ def test_several_series_by_name(model_of_months, run, tmp_path):
         ("1", "2019-03", "A"),
         ("2", "2019-04", "A"),
     ]
-    one = run("generate", model_of_months, "--history", alone, *options).out
+    one = run("forecast", model_of_months, "--context", alone, *options).out
     assert [line[:5] for line in lines[2:]] == [line.split("\t") for line in one.splitlines()]
-    rows = run("generate", model_of_months, "--history", long, *options, *named, "--json").out.splitlines()
+    rows = run("forecast", model_of_months, "--context", long, *options, *named, "--json").out.splitlines()
     assert [json.loads(row)["series"] for row in rows] == ["B", "B", "A", "A"]
-    numbers = ("--format", "numbers")
-    figures = json.loads(run("evaluate", model_of_months, long, *numbers, *named, "--horizon", "3", "--json").out)
+    figures = json.loads(run("evaluate", model_of_months, long, *named, "--horizon", "3", "--json").out)
     assert figures["numbers"] == 6
-    small = ("--season", "12", *SMALL.split())
-    trained = run(
-        "train", "generate", "--train", long, "--valid", long, "--out", tmp_path / "m", *numbers, *named, *small
-    )
+    small = ("--seasonal-period", "12", *SMALL.split())
+    trained = run("train", "forecast", "--train", long, "--valid", long, "--out", tmp_path / "m", *named, *small)
     assert trained.code == 0, trained.err
     assert (
-        "--series-column is not for translate"
+        "no such option: --series-column. It is an option of train classify and train tag and train forecast"
         in run("train", "translate", "--train", long, "--out", tmp_path / "n", *named).words
     )
     long.write_text("shop,month,sales\nB,2021-01,1\n" + long.read_text().split("\n", 1)[1].replace("B,", "C,"))
-    result = run("generate", model_of_months, "--history", long, *options, *named)
-    assert "series B: history has 1 step, but at least 14 are needed" in result.words
+    result = run("forecast", model_of_months, "--context", long, *options, *named)
+    assert "series B: context has 1 step, but at least 14 are needed" in result.words

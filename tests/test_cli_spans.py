@@ -7,7 +7,7 @@ import json
 import pytest
 
 LINES = "he\tO\nsees\tO\nNew\tB-place\nYork\tI-place\n\nAnn\tB-person\nsleeps\tO\n\n"
-FAST = ["--hidden-size", "8", "--embedding-size", "8", "--character-size", "0", "--dropout", "0", "--epochs", "12"]
+FAST = ["--hidden-size", "8", "--embedding-size", "8", "--char-embedding-size", "0", "--dropout", "0", "--epochs", "12"]
 
 
 @pytest.fixture
@@ -49,5 +49,5 @@ def test_evaluate_says_f1_by_type(run, model, tmp_path):
 def test_crf_is_for_tag(run, tmp_path):
     (tmp_path / "train.csv").write_text("text,label\na,b\n")
     result = run("train", "classify", "--train", str(tmp_path / "train.csv"), "--out", str(tmp_path / "m"), "--crf")
-    assert result.code == 1
-    assert "classify has no setting 'crf'. It is for tag." in result.err
+    assert result.code == 2
+    assert "no such option: --crf. It is an option of train tag." in result.words

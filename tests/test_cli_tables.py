@@ -88,5 +88,5 @@ def test_options_that_would_be_ignored_are_refused(models, run, tmp_path):
     result = run("predict", models["classify"], "a good film", "--text-column", "1")
     assert (result.code, result.words) == (
         1,
-        "error: --text-column: for files, from --input; a text given here is taken as it is",
+        "error: --text-column: for files, from --input; texts given as arguments are used as they are",
     )

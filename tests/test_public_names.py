@@ -12,14 +12,15 @@ import typer
 
 import stepscan
 from stepscan.cli import app
+from stepscan.options import TASKS, ReadingOptions, settings_of
 
 NAMES = """
     AttentiveDecoder Bidirectional BidirectionalTransformer CRF CRFTransducer Classifier ConditionedGenerator
     CrossAttention DataError Dropout Elman Embedding Encoder Forecaster GRU Generator LSTM LanguageModel Layer
-    LayerNorm LayerNormLSTM Linear ModelFormatError NotFittedError Numbers Pointwise Recurrence Residual Sequences
-    SettingsError Stack StepscanError Tagger Transducer Transformer Translator UnsupportedLayer VariationalDropout
-    WeightDrop WordAndCharacterEmbedding Zoneout average build describe ensemble from_torch inspection kernels laws load
-    register runtime to_torch
+    LayerNorm LayerNormLSTM Linear ModelFormatError NotFittedError NumericEmbedding NumericGenerator Pointwise
+    Recurrence Residual Sequences SettingsError Stack StepscanError Tagger Transducer Transformer Translator
+    UnsupportedLayer VariationalDropout WeightDrop WordAndCharacterEmbedding Zoneout average build describe ensemble
+    from_torch inspection kernels laws load register runtime to_torch
 """
 OPTIONS = {
     "compare": """
@@ -37,36 +38,24 @@ OPTIONS = {
     "bench": "--json --only --rounds --threads kind",
     "demo": "--only --seed",
     "evaluate": """
-        --bleu-tokenize --day-first --delimiter --dynamic --field --fill --format --header --horizon --ignore-time
-        --json --label-column --month-first --no-header --per-line --series-column --skip-bad-lines --sort
-        --source-column --tag-column --target-column --text-column --time-column --token-column --with files model
+        --bleu-tokenize --day-first --delimiter --dynamic --ensemble --field --fill --format --header --horizon
+        --ignore-time --json --label-column --month-first --no-header --per-line --series-column --skip-bad-lines --sort
+        --source-column --tag-column --target-column --text-column --time-column --token-column files model
     """,
     "generate": """
-        --allow --day-first --fill --forbid --format --history --ignore-time --interval --json --length --min-p
-        --month-first --paths --prompt --repetition-penalty --seed --series-column --sort --stop --temperature
-        --time-column --top-k --top-p --with model
+        --allow --ensemble --forbid --json --length --min-p --prompt --repetition-penalty --seed --stop --temperature
+        --top-k --top-p model
     """,
     "inspect": "--cell --hidden-size --input --json --length --out --seed model text",
     "predict": """
-        --beam-width --coverage-penalty --day-first --delimiter --fill --format --header --ignore-time --input --json
-        --length-penalty --maximum-length --minimum-length --month-first --n-best --no-header --output --prefix
-        --series-column --sort --source-column --text-column --time-column --token-column --with model texts
+        --beam-width --coverage-penalty --day-first --delimiter --ensemble --fill --format --header --ignore-time
+        --input --json --length-penalty --maximum-length --minimum-length --month-first --n-best --no-header --output
+        --prefix --series-column --sort --source-column --text-column --time-column --token-column model texts
     """,
     "reproduce": "--data --json --out --overwrite --quiet --seed --time-budget name",
-    "train": """
-        --accumulate --activation-regularisation --attention --average-decay --batch-size --beam-width --bidirectional
-        --cell --character-size --checkpoint-every --class-weights --clip-norm --clip-value --config --coverage-penalty
-        --crf --day-first --decay --decision --delimiter --device --dropout --embedding-dropout --embedding-size
-        --embeddings --epochs --field --fill --forget-bias --format --head --header --hidden-size --ignore-time
-        --init-from --initialisation --input-feeding --input-noise --json --keep-case --label-column --label-smoothing
-        --layers --learning-rate --length-penalty --logarithm --lowercase --max-updates --month-first --no-crf
-        --no-header --no-input-feeding --no-logarithm --no-refit --no-watch-gradients --no-wide --not-residual
-        --not-tied --not-variational --one-direction --out --overwrite --patience --pooling --quiet --refit --residual
-        --resume --same-window --season --seed --series-column --size --skip-bad-lines --softmax-samples --sort
-        --source-column --source-tokenizer --spelling-size --step --t-max --tag-column --target-column
-        --temporal-activation-regularisation --tensorboard --text-column --tied --time-budget --time-column
-        --token-column --tokenizer --train --unknown-probability --valid --variational --vary-window --vocabulary-size
-        --warmup --watch-gradients --weight-decay --weight-drop --wide --window --zoneout task
+    "forecast": """
+        --context --day-first --fill --format --ignore-time --json --length --level --month-first --num-samples --seed
+        --series-column --sort --time-column model
     """,
 }
 TORCH_FREE = [
@@ -78,6 +67,7 @@ TORCH_FREE = [
     "stepscan.data.series",
     "stepscan.data.tokenizers",
     "stepscan.decoding",
+    "stepscan.options",
     "stepscan.registry",
     "stepscan.runtime",
     "stepscan.runtime.classifier",
@@ -106,22 +96,27 @@ def test_unknown_name():
         _ = stepscan.Lstm
 
 
+def words_of(command):
+    return sorted(word for parameter in command.params for word in [*parameter.opts, *parameter.secondary_opts])
+
+
 def test_commands_and_options():
-    commands = typer.main.get_command(app).commands
-    found = {
-        name: sorted(word for parameter in command.params for word in [*parameter.opts, *parameter.secondary_opts])
-        for name, command in commands.items()
-    }
-    assert found == {name: sorted(words.split()) for name, words in OPTIONS.items()}
+    commands = dict(typer.main.get_command(app).commands)
+    assert commands.pop("train").commands.keys() == TASKS.keys()
+    assert {name: words_of(one) for name, one in commands.items()} == {n: sorted(w.split()) for n, w in OPTIONS.items()}
 
 
-def test_options_of_train_are_the_estimators_settings():
-    """Every setting of an estimator can be given on the command line."""
-    from stepscan.estimators.files import ESTIMATORS
-
-    of_train = {parameter.name for parameter in typer.main.get_command(app).commands["train"].params}
-    settings = {name for kind in ESTIMATORS.values() for name in kind().get_params()}
-    assert settings - of_train == {"verbose", "checkpoints"}  # --quiet, the other way round; a folder in --out
+@pytest.mark.parametrize("task", TASKS)
+def test_options_of_train(task):
+    """Every option of the table that is one of the command line, those of its files, and those of the command."""
+    command = typer.main.get_command(app).commands["train"].commands[task]
+    of_table = {f"--{name.replace('_', '-')}" for name, one in settings_of(TASKS[task]).items() if one.option.group}
+    reading = settings_of(ReadingOptions).items()
+    of_table |= {f"--{n.replace('_', '-')}" for n, one in reading if task in (one.option.tasks or TASKS)}
+    own = {"--train", "--valid", "--out", "--config", "--resume", "--overwrite", "--quiet", "--json"}
+    given = {word for word in words_of(command) if not word.startswith(("--no-", "--month-first"))}
+    assert given == of_table | own
+    assert {f"--no-{word[5:]}" for word in words_of(command) if word.startswith("--no-")} >= {"--no-residual"}
 
 
 def test_importing_is_cheap():
@@ -147,18 +142,25 @@ def test_help(run):
 
 
 def test_help_of_train(run):
-    result = run("train", "--help")
+    result = run("train", "classify", "--help")
     assert result.code == 0
     words = " ".join(result.out.replace("│", " ").split())
     for expected in (
-        "classify|generate|tag|",
         "--train",
-        "without it a random tenth is held out (generate: the last)",
-        "lstm, gru, elman or transformer; or one a layer: lstm,transformer.",
+        "Hidden size of each layer and direction. [default: (by data size)]",
+        "Maximum vocabulary size. [default: (30000)]",
         "such as 90s, 10m, 1h30m",
-        "options go before it",
         "stepscan train classify --train reviews.csv --out model",
-        "stepscan train translate --train train.de --train train.en",
-        "Defaults depend on the task",
     ):
         assert expected in words, expected
+    assert "--crf" not in words
+    commands = [
+        line.split()[1] for line in run("train", "--help").out.splitlines() if "Train a" in line and "│" in line
+    ]
+    assert commands == list(TASKS)
+
+
+def test_commands_are_listed_as_people_use_them():
+    listed = typer.main.get_command(app).list_commands(None)
+    assert listed[:6] == ["demo", "train", "evaluate", "predict", "generate", "forecast"]
+    assert sorted(listed) == sorted([*OPTIONS, "train"])

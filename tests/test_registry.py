@@ -85,7 +85,7 @@ def test_round_trip_through_json_gives_the_same_model() -> None:
         ss.Stack([ss.LSTM(2, 2), ss.VariationalDropout(2, 0.25), ss.LayerNorm(2)]),
         ss.Residual(ss.Bidirectional(ss.GRU(2, 1), ss.GRU(2, 1))),
         ss.WordAndCharacterEmbedding(ss.Embedding(5, 2), ss.Embedding(4, 3), ss.GRU(3, 2), dropout=0.1),
-        ss.ConditionedGenerator(None, ss.GRU(2, 3), ss.Generator(ss.Embedding(5, 2), ss.GRU(2, 3), tied=True)),
+        ss.ConditionedGenerator(None, ss.GRU(2, 3), ss.Generator(ss.Embedding(5, 2), ss.GRU(2, 3), tie_weights=True)),
         ss.Transducer(ss.Embedding(5, 2), ss.GRU(2, 3), 4),
     ],
     ids=lambda layer: type(layer).__name__,

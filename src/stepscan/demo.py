@@ -28,7 +28,7 @@ _COLOURS = {
     "space": "default",
 }
 _SHADES = " ░▒▓█"
-_SHORT = {"decay": 1.0, "average_decay": 0.0, "refit": False}  # few passes, of which the rate falls from the first on
+_SHORT = {"decay_ratio": 1.0, "ema_decay": 0.0, "refit": False}  # few passes, of which the rate falls from the first on
 
 
 def run(seed: int = 0, only: str | None = None, console: Console | None = None) -> dict[str, dict[str, float]]:
@@ -68,7 +68,7 @@ def _classify(split: builtin.Split, seed: int, console: Console) -> dict[str, fl
         "regression, counts words and cannot see their order; the LSTM reads them in order.[/dim]\n"
     )
     model = Classifier(hidden_size=64, embedding_size=64, bidirectional=False, pooling="last", dropout=0.2)
-    model.set_params(epochs=8, batch_size=64, learning_rate=5e-3, unknown_probability=0.02, seed=seed)
+    model.set_params(epochs=8, batch_size=64, learning_rate=5e-3, word_dropout=0.02, seed=seed)
     model.set_params(wide=False, **_SHORT)  # what counts words is the baseline
     model.fit(*_columns(split.train), validation=_columns(split.valid))
     table = Table("review (never seen in training)", "model says", "truth", box=None)
@@ -90,9 +90,7 @@ def _generate(split: builtin.Split, seed: int, console: Console) -> dict[str, fl
         "Python's own help topics, character by character. [dim]The baseline predicts each character from the two "
         "before it.[/dim]\n"
     )
-    model = LanguageModel(
-        hidden_size=256, window=64, batch_size=16, epochs=5, learning_rate=5e-3, dropout=0.1, seed=seed
-    )
+    model = LanguageModel(hidden_size=256, bptt=64, batch_size=16, epochs=5, learning_rate=5e-3, dropout=0.1, seed=seed)
     model.set_params(layers=1, embedding_size=64, **_SHORT)
     model.fit(split.train, validation=split.valid)
     prompt = "The statement "
@@ -115,8 +113,10 @@ def _tag(split: builtin.Split, seed: int, console: Console) -> dict[str, float]:
         "A syntax highlighter learned from Python's standard library, labelled by its own tokenize. [dim]The baseline "
         "gives each lexeme the class it has most often; only context tells code from a string.[/dim]\n"
     )
-    model = Tagger(hidden_size=64, embedding_size=48, character_size=24, spelling_size=24, dropout=0.2, lowercase=False)
-    model.set_params(epochs=5, batch_size=32, learning_rate=5e-3, unknown_probability=0.1, seed=seed, **_SHORT)
+    model = Tagger(
+        hidden_size=64, embedding_size=48, char_embedding_size=24, char_hidden_size=24, dropout=0.2, lowercase=False
+    )
+    model.set_params(epochs=5, batch_size=32, learning_rate=5e-3, word_dropout=0.1, seed=seed, **_SHORT)
     model.fit(*_columns(split.train), validation=_columns(split.valid))
     shown = [e.tokens for e in split.test if {"string", "comment", "keyword"} <= set(e.tags)][:3]
     for tokens, tags in zip(shown, model.predict(shown), strict=True):

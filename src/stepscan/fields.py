@@ -1,33 +1,203 @@
-"""What the arguments of layers and patterns may be: one check, and one message, for each kind of value."""
+"""What arguments and options may be: one check, and one message, for each kind of value. Nothing here imports torch."""
 
 from __future__ import annotations
 
 import math
 import numbers
+import os
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["check_noise", "check_not_negative", "check_probability"]
+__all__ = [
+    *("Choice", "Duration", "FilePath", "Flag", "Integer", "Kind", "Real", "Text"),
+    *("DEVIATION", "FACTOR", "PROBABILITY", "check_noise", "check_not_negative", "check_probability"),
+]
+MOST = 2**31 - 1
+
+
+class Kind(ABC):
+    """A kind of value."""
+
+    type: type = str  # what it is written as on a command line
+
+    @property
+    @abstractmethod
+    def words(self) -> str:
+        """What is expected, for messages: such as `a whole number of at least 1`."""
+
+    @abstractmethod
+    def accepts(self, value: Any) -> bool:
+        """Whether a value is of this kind."""
+
+    def check(self, name: str, value: Any) -> None:
+        """Check the value of an argument of that name.
+
+        Raises:
+            ValueError: says what was expected and what arrived.
+        """
+        if not self.accepts(value):
+            raise ValueError(f"{name} must be {self.words}, got {value!r:.60}")
+
+    def parse(self, text: Any) -> Any:
+        """The value that a command line or a configuration file writes so; most are what they look like."""
+        return text
+
+
+@dataclass(frozen=True)
+class Integer(Kind):
+    """A whole number from `least` to `most`; the upper bounds refuse at once what no machine holds."""
+
+    least: int
+    most: int = MOST
+
+    type = int
+
+    @property
+    def words(self) -> str:
+        if self.most == MOST:
+            return f"a whole number of at least {self.least:,}"
+        return f"a whole number from {self.least:,} to {self.most:,}"
+
+    def accepts(self, value: Any) -> bool:
+        is_whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+        return is_whole and self.least <= int(value) <= self.most
+
+
+@dataclass(frozen=True)
+class Real(Kind):
+    """A number from `least` to `most`, the ends included unless they are `open`."""
+
+    least: float = -math.inf
+    most: float = math.inf
+    open_least: bool = False
+    open_most: bool = False
+    finite: bool = True
+
+    type = float
+
+    @property
+    def words(self) -> str:
+        low = "" if self.least == -math.inf else f"{'above' if self.open_least else 'of at least'} {self.least:g}"
+        high = "" if self.most == math.inf else f"{'below' if self.open_most else 'at most'} {self.most:g}"
+        return " ".join(filter(None, ("a", "finite" if self.finite and not high else "", "number", low))) + (
+            f"{' and' if low else ''} {high}" if high else ""
+        )
+
+    def accepts(self, value: Any) -> bool:
+        if not _is_number(value):
+            return False
+        above = self.least < value if self.open_least else self.least <= value
+        below = value < self.most if self.open_most else value <= self.most
+        return above and below and (not self.finite or _is_finite(value))
+
+
+@dataclass(frozen=True)
+class Choice(Kind):
+    """One of several words."""
+
+    values: Sequence[str]
+
+    @property
+    def words(self) -> str:
+        names = [repr(value) for value in self.values]
+        return " or ".join(filter(None, (", ".join(names[:-1]), names[-1])))
+
+    def accepts(self, value: Any) -> bool:
+        return isinstance(value, str) and value in self.values
+
+
+@dataclass(frozen=True)
+class Flag(Kind):
+    """True or False; on a command line, `--NAME` and `--no-NAME`, or `--DENIED` where that has a name of its own."""
+
+    denied: str = ""
+
+    type = bool
+    words = "True or False"
+
+    def accepts(self, value: Any) -> bool:
+        return isinstance(value, bool)
+
+
+@dataclass(frozen=True)
+class Text(Kind):
+    """Any string."""
+
+    words = "a string"
+
+    def accepts(self, value: Any) -> bool:
+        return isinstance(value, str)
+
+
+@dataclass(frozen=True)
+class FilePath(Kind):
+    """A path, as a string or `os.PathLike`."""
+
+    words = "a path"
+
+    def accepts(self, value: Any) -> bool:
+        return isinstance(value, str | os.PathLike)
+
+
+@dataclass(frozen=True)
+class Duration(Kind):
+    """Seconds; text such as `90s`, `10m` or `1h30m` is read, too."""
+
+    seconds: Real
+
+    @property
+    def words(self) -> str:
+        return f"seconds, {self.seconds.words}"
+
+    def accepts(self, value: Any) -> bool:
+        return self.seconds.accepts(value)
+
+    def parse(self, text: Any) -> float:
+        """Raises a `ValueError` unless it is a duration."""
+        parts = re.fullmatch(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s?)?", str(text).strip())
+        if not parts or not any(parts.groups()):
+            raise ValueError(f"expected a duration such as 90s, 10m or 1h30m, got {text!r}")
+        hours, minutes, seconds = (float(part or 0) for part in parts.groups())
+        return hours * 3600 + minutes * 60 + seconds
+
+
+class _Probability(Real):
+    words = "a probability, at least 0 and below 1"
+
+
+class _Deviation(Real):
+    words = "a standard deviation, finite and at least 0"
+
+
+PROBABILITY, DEVIATION, FACTOR = _Probability(0, 1, open_most=True), _Deviation(0), Real(0)
 
 
 def check_probability(**probabilities: Any) -> None:
-    """Raise a `ValueError` unless all are numbers of at least 0 and below 1."""
+    """Raise a `ValueError` unless all are probabilities of at least 0 and below 1."""
     for name, value in probabilities.items():
-        if not (_is_number(value) and 0 <= value < 1):
-            raise ValueError(f"{name} must be a probability, at least 0 and below 1, got {value!r:.60}")
+        PROBABILITY.check(name, value)
 
 
 def check_noise(**deviations: Any) -> None:
     """Raise a `ValueError` unless all are standard deviations: finite numbers of at least 0."""
     for name, value in deviations.items():
-        if not (_is_number(value) and value >= 0 and math.isfinite(value)):
-            raise ValueError(f"{name} must be a standard deviation, finite and at least 0, got {value!r:.60}")
+        DEVIATION.check(name, value)
 
 
 def check_not_negative(**factors: Any) -> None:
     """Raise a `ValueError` unless all are finite numbers of at least 0."""
     for name, value in factors.items():
-        if not (_is_number(value) and value >= 0 and math.isfinite(value)):
-            raise ValueError(f"{name} must be a finite number of at least 0, got {value!r:.60}")
+        FACTOR.check(name, value)
+
+
+def _is_finite(value: Any) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a whole number that no float holds
+        return False
 
 
 def _is_number(value: Any) -> bool:

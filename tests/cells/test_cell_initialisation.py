@@ -119,7 +119,7 @@ def test_what_is_not_given_is_as_ever():
     assert describe(ss.LSTM(3, 2)) == {"lstm": {"input_size": 3, "hidden_size": 2}}
 
 
-CELLS = [
+INITIALISED = [
     lambda: ss.Elman(3, 2, "relu", initialisation="identity"),
     lambda: ss.LSTM(3, 2, initialisation="chrono", t_max=30),
     lambda: ss.LSTM(3, 2, forget_bias=2.0),
@@ -129,7 +129,7 @@ CELLS = [
 ]
 
 
-@pytest.mark.parametrize("make", CELLS)
+@pytest.mark.parametrize("make", INITIALISED)
 def test_they_are_data(make):
     cell = make()
     again = build(describe(cell))

@@ -13,7 +13,7 @@ from torch import nn
 import stepscan as ss
 from stepscan.cells.cell import Cell
 
-CELLS = [ss.Elman, ss.LSTM, ss.GRU]
+WITH_TWINS = [ss.Elman, ss.LSTM, ss.GRU]  # in PyTorch, which they are compared with
 
 
 def sigmoid(x: np.ndarray) -> np.ndarray:
@@ -38,7 +38,7 @@ def numpy_step(cell: Cell, x: np.ndarray, *state: np.ndarray) -> list[np.ndarray
     return [(1 - z) * n + z * state[0]]
 
 
-@pytest.mark.parametrize("make", [*CELLS, lambda i, h: ss.Elman(i, h, "relu")])
+@pytest.mark.parametrize("make", [*WITH_TWINS, lambda i, h: ss.Elman(i, h, "relu")])
 def test_step_is_its_equations(make: Callable[[int, int], Cell]) -> None:
     torch.manual_seed(1)
     cell = make(3, 2).double()
@@ -86,7 +86,7 @@ def test_golden_gru() -> None:
     assert y.item() == pytest.approx(0.25 * math.tanh(1) + 0.375, abs=1e-7)
 
 
-@pytest.mark.parametrize("make", CELLS)
+@pytest.mark.parametrize("make", WITH_TWINS)
 def test_first_weights(make: type[Cell]) -> None:
     torch.manual_seed(0)
     cell = make(5, 8)
@@ -103,7 +103,7 @@ def test_first_weights(make: type[Cell]) -> None:
     assert (biases == 0).all()
 
 
-@pytest.mark.parametrize("make", CELLS)
+@pytest.mark.parametrize("make", WITH_TWINS)
 def test_without_bias(make: type[Cell]) -> None:
     cell = make(3, 2, bias=False)
     assert [name for name, _ in cell.named_parameters()] == ["weight_ih", "weight_hh"]
@@ -111,7 +111,7 @@ def test_without_bias(make: type[Cell]) -> None:
     assert repr(cell) == f"{make.__name__}(3, 2, bias=False)"
 
 
-@pytest.mark.parametrize("make", CELLS)
+@pytest.mark.parametrize("make", WITH_TWINS)
 @pytest.mark.parametrize(
     ("sizes", "name"), [((0, 2), "input_size"), ((3, -1), "hidden_size"), ((3, 2.0), "hidden_size")]
 )

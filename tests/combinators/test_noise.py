@@ -84,7 +84,7 @@ def test_no_probability(kind, p):
 
 def test_a_symbol_is_dropped_at_all_its_places():
     torch.manual_seed(0)
-    embedding = ss.Embedding(50, 4, symbol_dropout=0.4)
+    embedding = ss.Embedding(50, 4, embedding_dropout=0.4)
     ids = torch.arange(50).repeat(2, 1)
     vectors = embedding.step(ids)
     assert torch.equal(vectors[0], vectors[1])

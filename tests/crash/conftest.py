@@ -36,8 +36,8 @@ class Trainings:
         return json.loads(self.worker.stdout.readline())
 
     def _arguments(self, epochs: int) -> list[str]:
-        sizes = "--hidden-size 6 --embedding-size 6 --window 16 --batch-size 4 --accumulate 2 --average-decay 0.9"
-        rest = "--dropout 0.3 --checkpoint-every 0s --learning-rate 0.01 --quiet"
+        sizes = "--hidden-size 6 --embedding-size 6 --bptt 16 --batch-size 4 --gradient-accumulation-steps 2"
+        rest = "--ema-decay 0.9 --dropout 0.3 --checkpoint-every 0s --learning-rate 0.01 --quiet"
         return ["train", "generate", "--train", str(self.text), *f"{sizes} {rest} --epochs {epochs}".split()]
 
 

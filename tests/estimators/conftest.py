@@ -17,20 +17,20 @@ def _one_thread():
 @pytest.fixture(scope="session")
 def classifier() -> ss.Classifier:
     settings = {"cell": "lstm", "hidden_size": 16, "embedding_size": 8, "pooling": "last", "bidirectional": False}
-    return ss.Classifier(**settings, epochs=8, batch_size=16, unknown_probability=0.0, **NETWORK).fit(*ordered(400, 1))
+    return ss.Classifier(**settings, epochs=8, batch_size=16, word_dropout=0.0, **NETWORK).fit(*ordered(400, 1))
 
 
 @pytest.fixture(scope="session")
 def tagger() -> ss.Tagger:
-    settings = {"cell": "gru", "hidden_size": 16, "embedding_size": 4, "character_size": 8, "spelling_size": 8}
-    settings |= {"bidirectional": True, "unknown_probability": 0.1, "input_noise": 0.0, "lowercase": True}
+    settings = {"cell": "gru", "hidden_size": 16, "embedding_size": 4, "char_embedding_size": 8, "char_hidden_size": 8}
+    settings |= {"bidirectional": True, "word_dropout": 0.1, "input_noise": 0.0, "lowercase": True}
     return ss.Tagger(**settings, epochs=6, batch_size=16, vocabulary_size=20, **ALONE, **FAST).fit(*neighbours(240, 1))
 
 
 @pytest.fixture(scope="session")
 def language_model() -> ss.LanguageModel:
-    settings = {"cell": "lstm", "hidden_size": 32, "embedding_size": 16, "tied": False, "tokenizer": "character"}
-    return ss.LanguageModel(**settings, window=20, epochs=8, batch_size=4, **FAST).fit(RHYME)
+    settings = {"cell": "lstm", "hidden_size": 32, "embedding_size": 16, "tie_weights": False, "tokenizer": "character"}
+    return ss.LanguageModel(**settings, bptt=20, epochs=8, batch_size=4, **FAST).fit(RHYME)
 
 
 @pytest.fixture(scope="session")

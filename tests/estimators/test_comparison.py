@@ -16,7 +16,7 @@ from stepscan.estimators.files import Reading, train
 
 TINY = {
     **{"hidden_size": 8, "embedding_size": 8, "epochs": 2, "batch_size": 8, "learning_rate": 0.02, "seed": 3},
-    **{"decay": 1.0, "average_decay": 0.0, "refit": False},
+    **{"decay_ratio": 1.0, "ema_decay": 0.0, "refit": False},
 }
 CELLS = ["gru", "elman", "lstm", "transformer"]
 
@@ -239,9 +239,6 @@ def test_without_matplotlib(corpora, tmp_path, monkeypatch):
 
 def test_forecasts(tmp_path):
     (tmp_path / "a.csv").write_text("x\n" + "".join(f"{(t % 6) + 0.1 * t}\n" for t in range(60)))
-    reading = Reading(format="numbers")
-    rows = compare(
-        "generate", [tmp_path / "a.csv"], tmp_path / "out", cells=["gru", "lstm"], settings=TINY, reading=reading
-    )
+    rows = compare("forecast", [tmp_path / "a.csv"], tmp_path / "out", cells=["gru", "lstm"], settings=TINY)
     assert [row["metric"] for row in rows] == ["validation nats"] * 2
     assert ss.load(tmp_path / "out" / "lstm").forecast([1.0, 2.0, 3.0], 2).median.shape == (2, 1)

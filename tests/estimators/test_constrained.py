@@ -13,7 +13,7 @@ import stepscan as ss
 
 @pytest.fixture(scope="module")
 def writer():
-    return ss.LanguageModel(hidden_size=16, window=16, batch_size=4, epochs=8, learning_rate=0.02).fit("abc abd\n" * 80)
+    return ss.LanguageModel(hidden_size=16, bptt=16, batch_size=4, epochs=8, learning_rate=0.02).fit("abc abd\n" * 80)
 
 
 def test_allowed_and_forbidden(writer):
@@ -75,7 +75,7 @@ def test_per_line_is_the_probability_of_the_right_class(run, models, corpora):
 
 def test_log_probability_of_tags_together():
     sentences, tags = [["a", "b"], ["b", "a", "a"]] * 8, [["B-x", "I-x"], ["O", "B-x", "O"]] * 8
-    model = ss.Tagger(crf=True, hidden_size=4, embedding_size=4, epochs=1, character_size=0).fit(sentences, tags)
+    model = ss.Tagger(crf=True, hidden_size=4, embedding_size=4, epochs=1, char_embedding_size=0).fit(sentences, tags)
     from itertools import product
 
     several = [list(path) for path in product(model.classes_.tolist(), repeat=2)]

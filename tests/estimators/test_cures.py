@@ -17,7 +17,7 @@ from stepscan.registry import describe
 
 SMALL = {**FAST, "hidden_size": 4, "embedding_size": 4, "epochs": 1, "layers": 2, "dropout": 0.2}
 OPTIONS = [
-    {"clip_value": 0.001},
+    {"max_grad_value": 0.001},
     {"forget_bias": 3.0},
     {"initialisation": "chrono"},
     {"initialisation": "chrono", "t_max": 50, "cell": "gru"},
@@ -31,7 +31,7 @@ TASKS = {
     "tag": lambda options: ss.Tagger(**{**SMALL, **options}).fit(
         [text.split() for text in TEXTS], [[word.upper() for word in text.split()] for text in TEXTS]
     ),
-    "generate": lambda options: ss.LanguageModel(**{**SMALL, "window": 8, **options}).fit(" ".join(TEXTS) * 4),
+    "generate": lambda options: ss.LanguageModel(**{**SMALL, "bptt": 8, **options}).fit(" ".join(TEXTS) * 4),
     "translate": lambda options: ss.Translator(**{**SMALL, "label_smoothing": 0.0, **options}).fit(
         TEXTS, [text[::-1] for text in TEXTS]
     ),
@@ -158,7 +158,7 @@ def test_forget_bias_of_every_layer():
             "initialisation='chrono' is for .*but the cell is transf",
         ),
         ("classify", {"residual": True, "cell": "transformer"}, "residual is for elman, lstm and gru"),
-        ("classify", {"clip_value": 0.0}, "clip_value: input should be greater than 0, got 0.0"),
+        ("classify", {"max_grad_value": 0.0}, "max_grad_value: input should be greater than 0, got 0.0"),
     ],
 )
 def test_what_does_not_go_together(task, options, words):

@@ -19,7 +19,7 @@ from stepscan.estimators.files import train
 from stepscan.runtime.decisions import DECISIONS
 from stepscan.runtime.files import predict
 
-SMALL = {**NETWORK, "hidden_size": 16, "embedding_size": 8, "batch_size": 8, "epochs": 12, "unknown_probability": 0.0}
+SMALL = {**NETWORK, "hidden_size": 16, "embedding_size": 8, "batch_size": 8, "epochs": 12, "word_dropout": 0.0}
 
 QUICK = "--hidden-size 16 --embedding-size 8 --batch-size 8 --epochs 12 --learning-rate 0.02 --dropout 0 --quiet"
 

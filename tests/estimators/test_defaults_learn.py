@@ -73,7 +73,7 @@ def test_generate():
 def test_forecast():
     """A wave that the last value does not foretell."""
     wave = np.sin(np.arange(200) * 0.8) * 10 + 50 + np.random.default_rng(0).normal(size=200)
-    model = ss.LanguageModel(size="small").fit(wave)
+    model = ss.Forecaster(size="small").fit(wave)
     assert model.yardstick_["scores"]["mae"] > 4
     assert best_scores(model.history_)["mae"] < 2  # the noise's own is 0.8
 

@@ -61,7 +61,7 @@ def test_series():
 
 def test_tagger():
     sentences, tags = neighbours(20, 0)
-    models = two(ss.Tagger, sentences, tags, character_size=0, wide=False)
+    models = two(ss.Tagger, sentences, tags, char_embedding_size=0, wide=False)
     together = ss.ensemble(models)
     for joint, *own in zip(
         together.predict_proba(sentences), *(m.predict_proba(sentences) for m in models), strict=True
@@ -76,7 +76,7 @@ def test_tagger():
 def test_tagger_with_a_crf():
     """The mean of all scores: of two equal models it is the model, of others its marginals are normal."""
     sentences, tags = neighbours(20, 0)
-    models = two(ss.Tagger, sentences, tags, character_size=0, crf=True)
+    models = two(ss.Tagger, sentences, tags, char_embedding_size=0, crf=True)
     same = ss.ensemble([models[0], models[0]])
     assert same.predict(sentences) == models[0].predict(sentences)
     together = ss.ensemble(models)
@@ -89,7 +89,7 @@ def test_tagger_with_a_crf():
 
 
 def test_language_model():
-    models = two(ss.LanguageModel, RHYME, window=16)
+    models = two(ss.LanguageModel, RHYME, bptt=16)
     together = ss.ensemble(models)
     mean = np.mean([model.predict_proba(["one", ""]) for model in models], axis=0)
     np.testing.assert_allclose(together.predict_proba(["one", ""]), mean, atol=1e-6)

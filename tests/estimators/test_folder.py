@@ -20,8 +20,8 @@ from toy_tasks import FAST, NETWORK, neighbours, ordered
 import stepscan as ss
 from stepscan.estimators import files
 from stepscan.estimators.folder import check_savable
+from stepscan.options import settings_of
 from stepscan.registry import registered_classes
-from stepscan.runtime.settings import OF_A_RUN
 
 TINY = {"hidden_size": 4, "embedding_size": 4, "epochs": 2, "batch_size": 8, **FAST}
 TEXTS, LABELS = ordered(40, 3)
@@ -53,9 +53,9 @@ class MyCell(ss.Recurrence):
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory):
     folder = tmp_path_factory.mktemp("folders")
-    classifier = ss.Classifier(**{**TINY, **NETWORK}, cell="gru", unknown_probability=0.02).fit(TEXTS, LABELS)
-    tagger = ss.Tagger(**TINY, character_size=4, spelling_size=3, wide=False).fit(*neighbours(20, 1))
-    model = ss.LanguageModel(**TINY, window=16).fit("ab ba\n" * 40)
+    classifier = ss.Classifier(**{**TINY, **NETWORK}, cell="gru", word_dropout=0.02).fit(TEXTS, LABELS)
+    tagger = ss.Tagger(**TINY, char_embedding_size=4, char_hidden_size=3, wide=False).fit(*neighbours(20, 1))
+    model = ss.LanguageModel(**TINY, bptt=16).fit("ab ba\n" * 40)
     for name, estimator in (("classify", classifier), ("tag", tagger), ("generate", model)):
         estimator.save(folder / name)
     return folder, classifier
@@ -86,21 +86,23 @@ def test_config(saved):
     config = json.loads((folder / "classify" / "config.json").read_text())
     size = len(classifier.tokenizers_["tokenizer"])
     gru = {"gru": {"input_size": 4, "hidden_size": 4}}
-    embedding = {"vocabulary_size": size, "size": 4, "dropout": 0.0, "unknown_probability": 0.02, "unknown": 1}
-    embedding["symbol_dropout"] = 0.0
+    embedding = {"vocabulary_size": size, "size": 4, "dropout": 0.0, "word_dropout": 0.02, "unknown": 1}
+    embedding["embedding_dropout"] = 0.0
     hashed = ["labels.json", "metrics.jsonl", "model.safetensors", "tokenizer.json"]
     hashes = {name: hashlib.sha256((folder / "classify" / name).read_bytes()).hexdigest() for name in hashed}
     yardstick = config.pop("yardstick")
     assert (yardstick["name"], list(yardstick["scores"])) == ("majority class", ["accuracy", "macro_f1"])
     assert config == {
         "format": "stepscan",
-        "format_version": 1,
+        "format_version": 2,
         "stepscan_version": ss.__version__,
         "task": "classify",
-        "settings": {name: value for name, value in classifier.get_params().items() if name not in OF_A_RUN},
+        "settings": {
+            n: value for n, value in classifier.get_params().items() if settings_of(ss.Classifier)[n].option.recorded
+        },
         "model": {
             "encoder": {
-                "embedding": {"embedding": {**embedding, "unknown_probability": classifier.unknown_probability}},
+                "embedding": {"embedding": {**embedding, "word_dropout": classifier.word_dropout}},
                 "layer": {"bidirectional": {"forward": gru, "backward": gru}},
                 "outputs": 2,
                 "decision": "class",
@@ -219,7 +221,7 @@ def test_a_users_own_cell(tmp_path, monkeypatch):
     model.save(tmp_path / "model")
     again = ss.load(tmp_path / "model")
     np.testing.assert_array_equal(again.predict_proba(TEXTS), model.predict_proba(TEXTS))
-    text = ss.LanguageModel(**{**TINY, "cell": "mycell", "window": 16}).fit("ab ba\n" * 40)
+    text = ss.LanguageModel(**{**TINY, "cell": "mycell", "bptt": 16}).fit("ab ba\n" * 40)
     assert len(text.generate(length=5, seed=1)) == 5
     others = {name: cls for name, cls in registered_classes().items() if name != "mycell"}
     monkeypatch.setattr("stepscan.registry._classes", others)
@@ -263,9 +265,9 @@ def test_a_users_own_cell_that_looks_at_its_weights(tmp_path):
 
 
 def test_infinite_settings_and_arguments(tmp_path):
-    model = ss.Classifier(**{**TINY, "clip_norm": float("inf")}).fit(TEXTS, LABELS)
+    model = ss.Classifier(**{**TINY, "max_grad_norm": float("inf")}).fit(TEXTS, LABELS)
     model.save(tmp_path / "model")
-    assert ss.load(tmp_path / "model").clip_norm == sys.float_info.max
+    assert ss.load(tmp_path / "model").max_grad_norm == sys.float_info.max
     with pytest.raises(ss.StepscanError, match="an argument of one of its layers is infinite"):
         check_savable(Scaled(2, 3, limit=float("inf")))
 

@@ -1,4 +1,4 @@
-"""A language model of numbers: it forecasts."""
+"""Forecaster: learns series of numbers, and forecasts them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from toy_tasks import FAST, RHYME
 
 import stepscan as ss
 
-SIZES = {"hidden_size": 16, "embedding_size": 8, "window": 24, "batch_size": 16}
+SIZES = {"hidden_size": 16, "embedding_size": 8, "bptt": 24, "batch_size": 16}
+SMALL_OPTIONS = "--hidden-size 8 --embedding-size 4 --epochs 3"
 SMALL = {**FAST, **SIZES, "epochs": 20, "learning_rate": 0.01}
 
 
@@ -21,16 +22,16 @@ def seasonal(steps: int, season: int = 6) -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def model() -> ss.LanguageModel:
-    return ss.LanguageModel(season=6, logarithm=True, **SMALL).fit(seasonal(90))
+def model() -> ss.Forecaster:
+    return ss.Forecaster(seasonal_period=6, log_transform=True, **SMALL).fit(seasonal(90))
 
 
 @pytest.mark.parametrize("head", ["gaussian", "quantile"])
 def test_forecasts_a_wave(head):
     """No season is given: the network itself must know where in the wave it is."""
     wave = np.stack([np.sin(np.arange(140) * 0.5), np.cos(np.arange(140) * 0.5)], axis=1)
-    model = ss.LanguageModel(head=head, **{**SMALL, "epochs": 60}).fit(wave[:120])
-    found = model.forecast(wave[:120], 8, paths=100)
+    model = ss.Forecaster(head=head, **{**SMALL, "epochs": 60}).fit(wave[:120])
+    found = model.forecast(wave[:120], 8, num_samples=100)
     assert found.median.shape == (8, 2)
     assert np.abs(found.median - wave[120:128]).max() < 0.35
     assert (found.low <= found.median).all()
@@ -61,7 +62,7 @@ def test_one_step_ahead(model):
 
 
 def test_interval(model):
-    wide, narrow = (model.forecast(seasonal(90), 5, interval=share) for share in (0.95, 0.3))
+    wide, narrow = (model.forecast(seasonal(90), 5, level=share) for share in (0.95, 0.3))
     assert (wide.low < narrow.low).all()
     assert (narrow.high < wide.high).all()
     assert (model.forecast(seasonal(90), 5, seed=1).low != model.forecast(seasonal(90), 5, seed=2).low).all()
@@ -70,7 +71,9 @@ def test_interval(model):
 
 def test_several_series_and_validation():
     series = [seasonal(40) * scale for scale in (1, 2, 3)]
-    model = ss.LanguageModel(season=6, logarithm=True, **{**SMALL, "epochs": 2}).fit(series, validation=[seasonal(50)])
+    model = ss.Forecaster(seasonal_period=6, log_transform=True, **{**SMALL, "epochs": 2}).fit(
+        series, validation=[seasonal(50)]
+    )
     best = [row for row in model.history_ if row["best"]][-1]
     assert best["valid_nats"] == pytest.approx(-model.score([seasonal(50)]), rel=1e-4)
     assert model.metrics(series, horizon=3)["numbers"] == 9
@@ -83,17 +86,17 @@ def test_folder(model, tmp_path):
 
 
 def test_transformer():
-    model = ss.LanguageModel(cell="transformer", season=6, logarithm=True, **{**SMALL, "epochs": 3}).fit(seasonal(60))
-    assert np.isfinite(model.forecast(seasonal(60), 4, paths=20).high).all()
+    model = ss.Forecaster(cell="transformer", seasonal_period=6, log_transform=True, **{**SMALL, "epochs": 3}).fit(
+        seasonal(60)
+    )
+    assert np.isfinite(model.forecast(seasonal(60), 4, num_samples=20).high).all()
 
 
 def test_refused(model):
     for kind, error in (
-        (lambda: model.generate("x"), "this model is one of numbers: use forecast"),
-        (lambda: model.predict_proba(["x"]), "this model is one of numbers"),
-        (lambda: model.forecast([1.0, 2.0], 3), "history has 2 steps, but at least 8 are needed"),
-        (lambda: model.forecast(-seasonal(20), 3), r"history has numbers that are 0 or below \(-.*leave it away"),
-        (lambda: model.forecast(np.ones((20, 2)), 3), "history 1 has 2 dimensions a step, but the model has 1"),
+        (lambda: model.forecast([1.0, 2.0], 3), "context has 2 steps, but at least 8 are needed"),
+        (lambda: model.forecast(-seasonal(20), 3), r"context has values of 0 or below \(-.*omit log_transform"),
+        (lambda: model.forecast(np.ones((20, 2)), 3), "context 1 has 2 dimensions a step, but the model has 1"),
         (lambda: model.forecast(seasonal(20), 0), "length must be 1 or more, but is 0"),
         (
             lambda: model.metrics(seasonal(20), horizon=20),
@@ -101,64 +104,78 @@ def test_refused(model):
         ),
         (lambda: model.metrics(seasonal(20), horizon=1.5), "horizon must be a whole number, 0 or more, but is 1.5"),
         (lambda: model.forecast(seasonal(20), 3.0), "length must be a whole number, 1 or more, but is 3.0"),
-        (lambda: model.forecast(seasonal(20), 3, paths="9"), "paths must be a whole number, 1 or more, but is '9'"),
         (
-            lambda: model.forecast(seasonal(20), 3, interval="a"),
-            "interval must be a number between 0 and 1, but is 'a'",
+            lambda: model.forecast(seasonal(20), 3, num_samples="9"),
+            "num_samples must be a whole number, 1 or more, but is '9'",
+        ),
+        (
+            lambda: model.forecast(seasonal(20), 3, level="a"),
+            "level must be a number between 0 and 1, but is 'a'",
         ),
         (lambda: model.forecast(seasonal(20), 3, seed=1.5), "seed must be a whole number, 0 or more, but is 1.5"),
-        (lambda: model.metrics("month,x"), "this model is one of numbers, but the data are text; of a CSV file say"),
-        (lambda: model.score("month,x"), "this model is one of numbers"),
-        (lambda: model.metrics(seasonal(20), dynamic=0.1), "dynamic evaluation is of texts"),
-        (lambda: ss.LanguageModel(season=6).fit(seasonal(7)), "series 1, without the tenth held out, has 6 steps, but"),
-        (lambda: ss.LanguageModel().fit(seasonal(70), validation=[]), "there is no series to validate on"),
-        (lambda: ss.LanguageModel(head="t").fit(seasonal(70)), "head: input should be 'gaussian' or 'quantile'"),
-        (lambda: ss.LanguageModel(tied=True).fit(seasonal(70)), "tied=True is for texts, but the data are numbers"),
-        (lambda: ss.LanguageModel(vary_window=True).fit(seasonal(70)), "vary_window=True is for texts"),
-        (lambda: ss.LanguageModel(embedding_dropout=0.1).fit(seasonal(70)), "embedding_dropout=0.1 is for texts"),
-        (lambda: ss.LanguageModel(bidirectional=True), "unexpected keyword"),
+        (lambda: model.metrics("month,x"), "expected series of numbers, got text"),
+        (lambda: model.score("month,x"), "expected series of numbers, got text"),
+        (
+            lambda: ss.Forecaster(seasonal_period=6).fit(seasonal(7)),
+            "series 1, without the tenth held out, has 6 steps, but",
+        ),
+        (lambda: ss.Forecaster().fit(seasonal(70), validation=[]), "there is no series to validate on"),
+        (lambda: ss.Forecaster(head="t").fit(seasonal(70)), "head must be 'gaussian' or 'quantile', got 't'"),
+        (
+            lambda: ss.Forecaster().fit(RHYME),
+            "expected series of numbers, got .*; for texts use stepscan.Lang",
+        ),
+        (lambda: ss.Forecaster(bidirectional=True), "unexpected keyword"),
     ):
         with pytest.raises((ss.SettingsError, TypeError), match=error):
             kind()
-    text = ss.LanguageModel(**{**SMALL, "epochs": 1}).fit(RHYME)
-    with pytest.raises(ss.SettingsError, match="this model is one of text: use generate"):
-        text.forecast([1, 2, 3], 2)
-    with pytest.raises(ss.SettingsError, match="a horizon is for forecasts of numbers"):
-        text.metrics("one", horizon=2)
+    with pytest.raises(ss.SettingsError, match=r"expected one text, got array.*series of numbers use stepscan\.Fore"):
+        ss.LanguageModel().fit(seasonal(70))
 
 
 def test_command_line(run, tmp_path):
     rows = [f"{2000 + t // 12}-{1 + t % 12:02},{x:.4f}" for t, x in enumerate(seasonal(80))]
     path = tmp_path / "a.csv"
     path.write_text("date,value\n" + "\n".join(rows) + "\n")
-    small = ["--hidden-size", "8", "--embedding-size", "4", "--epochs", "3", "--season", "6", "--logarithm", "--quiet"]
-    numbers = ("--format", "numbers")
-    result = run("train", "generate", "--train", path, *numbers, "--out", tmp_path / "m", *small)
+    small = [
+        "--hidden-size",
+        "8",
+        "--embedding-size",
+        "4",
+        "--epochs",
+        "3",
+        "--seasonal-period",
+        "6",
+        "--log-transform",
+        "--quiet",
+    ]
+    result = run("train", "forecast", "--train", path, "--out", tmp_path / "m", *small)
     assert result.code == 0, result.err
-    figures = json.loads(run("evaluate", tmp_path / "m", path, *numbers, "--horizon", "6", "--json").out)
+    figures = json.loads(run("evaluate", tmp_path / "m", path, "--horizon", "6", "--json").out)
     assert figures["numbers"] == 6
-    lines = run("generate", tmp_path / "m", "--history", path, "--length", "2", "--paths", "50", "--seed", "0").out
+    lines = run("forecast", tmp_path / "m", "--context", path, "--length", "2", "--num-samples", "50").out
     [first, second] = [line.split("\t") for line in lines.splitlines()]
     assert (first[0], first[4], second[0], second[4]) == ("1", "2006-09", "2", "2006-10")
-    row = json.loads(run("generate", tmp_path / "m", "--history", path, "--length", "1", "--json").out)
+    row = json.loads(run("forecast", tmp_path / "m", "--context", path, "--length", "1", "--json").out)
     assert row.keys() == {"step", "time", "median", "low", "high"}
     assert row["time"] == "2006-09"
     assert ss.load(tmp_path / "m").step == "1 month"
-    assert "use forecast (stepscan generate --history FILE)" in run("generate", tmp_path / "m").words
-    said = run("generate", tmp_path / "m", "--history", path, "--with", tmp_path / "m").words
-    assert "--with: for models of text; a forecast goes on from --history alone" in said
-    said = run("generate", tmp_path / "m", "--history", path, "--temperature", "0.5", "--top-k", "3").words
-    assert "--top-k, --temperature: for models of text" in said
-    assert "--interval and --paths are for forecasts" in run("generate", tmp_path / "m", "--paths", "9").words
+    assert "expected a language model, but" in run("generate", tmp_path / "m").words
+    assert "--history is called --context (of stepscan forecast) now" in run("generate", "m", "--history", path).words
     assert (
         "omit --dynamic, --horizon and --bleu-tokenize"
         in run("evaluate", tmp_path / "m", path, "--per-line", "--horizon", "2").words
     )
-    said = run("evaluate", tmp_path / "m", path, *numbers, "--with", tmp_path / "m").words
+    assert (
+        "--dynamic is an option of generate models" in run("evaluate", tmp_path / "m", path, "--dynamic", "0.1").words
+    )
+    said = run("evaluate", tmp_path / "m", path, "--ensemble", tmp_path / "m").words
     assert "these models cannot be joined" in said
-    assert "this model is one of numbers" in run("evaluate", tmp_path / "m", path, *numbers, "--per-line").words
+    assert "predict is not available for forecasters" in run("predict", tmp_path / "m", "x").words
     wrong = run("train", "generate", "--train", path, "--format", "csv", "--out", tmp_path / "n")
-    assert "For a series of numbers add --format numbers" in wrong.words
+    assert "For series of numbers train forecast" in wrong.words
+    wrong = run("train", "generate", "--train", path, "--format", "numbers", "--out", tmp_path / "n")
+    assert "expected text, but" in wrong.words
 
 
 def _naive(series: np.ndarray, season: int, horizon: int) -> list[float]:
@@ -176,7 +193,7 @@ def _naive(series: np.ndarray, season: int, horizon: int) -> list[float]:
 def test_every_length_and_horizon(season):
     """Short series are forecast as a plain calculation says, or refused in words."""
     numbers = np.random.default_rng(0).normal(size=2 * season + 40)
-    model = ss.LanguageModel(season=season, hidden_size=4, embedding_size=4, window=8, epochs=1).fit(numbers)
+    model = ss.Forecaster(seasonal_period=season, hidden_size=4, embedding_size=4, bptt=8, epochs=1).fit(numbers)
     for length in range(1, 2 * season + 4):
         series = numbers[:length]
         if length < season + 2:
@@ -186,9 +203,9 @@ def test_every_length_and_horizon(season):
                 with pytest.raises(ss.SettingsError, match=said):
                     use(series)
             with pytest.raises(ss.SettingsError, match=f"validation series 1 {said}"):
-                ss.LanguageModel(season=season).fit(numbers, validation=series)
+                ss.Forecaster(seasonal_period=season).fit(numbers, validation=series)
             continue
-        assert np.isfinite(model.forecast(series, 2, paths=3).high).all()
+        assert np.isfinite(model.forecast(series, 2, num_samples=3).high).all()
         assert model.score(series) == pytest.approx(-model.metrics(series)["nats"])
         for horizon in range(length + 1):
             if length - horizon < season + 2:

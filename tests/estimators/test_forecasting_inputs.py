@@ -9,7 +9,7 @@ import pytest
 
 import stepscan as ss
 
-SMALL = {"hidden_size": 4, "embedding_size": 4, "window": 16, "epochs": 1, "batch_size": 8, "verbose": False}
+SMALL = {"hidden_size": 4, "embedding_size": 4, "bptt": 16, "epochs": 1, "batch_size": 8, "verbose": False}
 WAVE = np.sin(np.arange(60) / 3) + 5
 
 
@@ -126,7 +126,7 @@ def told(caplog):
 def test_constant_series_are_said(caplog):
     with caplog.at_level(logging.WARNING):
         ss.LanguageModel(**SMALL).fit(np.full(60, 5.0))
-        ss.LanguageModel(**SMALL, season=12).fit(np.arange(60.0))
+        ss.LanguageModel(**SMALL, seasonal_period=12).fit(np.arange(60.0))
     assert told(caplog) == [
         "nothing to learn: the numbers of the series never change",
         "nothing to learn: the changes from one season to the next are all the same in the series",

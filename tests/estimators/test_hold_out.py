@@ -104,7 +104,7 @@ def test_series_sorted_by_class_learn():
     X = [random.normal(size=(12, 1)) + 4 * (number // 20) for number in range(60)]
     y = [number // 20 for number in range(60)]
     model = ss.Classifier(hidden_size=8, embedding_size=8, epochs=20, batch_size=8, learning_rate=0.02, dropout=0.0)
-    model.set_params(decay=1.0, average_decay=0.0, refit=False, wide=False).fit(X, y)
+    model.set_params(decay_ratio=1.0, ema_decay=0.0, refit=False, wide=False).fit(X, y)
     assert model.score(X, y) > 0.95
     assert model.history_[-1]["valid_accuracy"] > 0.8
 

@@ -81,7 +81,7 @@ def test_another_model_of_the_same_task(tmp_path, capsys):
 
 
 def test_a_language_model_begins_a_classifier(tmp_path, capsys):
-    writer = ss.LanguageModel(**SMALL, tokenizer="word", window=4).fit("red green blue\n" * 40)
+    writer = ss.LanguageModel(**SMALL, tokenizer="word", bptt=4).fit("red green blue\n" * 40)
     writer.save(tmp_path / "writer")
     model = ss.Classifier(**SMALL, bidirectional=False, init_from=tmp_path / "writer", verbose=True).fit(TEXTS, LABELS)
     assert row(model, "red") == pytest.approx(row(writer, "red"))
@@ -90,7 +90,7 @@ def test_a_language_model_begins_a_classifier(tmp_path, capsys):
 
 
 def test_nothing_fits(tmp_path):
-    ss.LanguageModel(**SMALL, tokenizer="word", window=4).fit("un deux trois\n" * 40).save(tmp_path / "writer")
+    ss.LanguageModel(**SMALL, tokenizer="word", bptt=4).fit("un deux trois\n" * 40).save(tmp_path / "writer")
     with pytest.raises(ss.SettingsError, match=r"nothing of .* fits this model"):
         ss.Classifier(**{**SMALL, "embedding_size": 7, "hidden_size": 9}, init_from=tmp_path / "writer").fit(
             TEXTS, LABELS
@@ -124,7 +124,7 @@ def test_a_tagger_knows_words_that_training_never_sees(vectors, tmp_path):
 
 def test_what_is_written_gains_no_words(vectors):
     translator = ss.Translator(**SMALL, source_tokenizer="word", tokenizer="word", embeddings=vectors).fit(TEXTS, TEXTS)
-    writer = ss.LanguageModel(**SMALL, tokenizer="word", window=4, embeddings=vectors).fit("red green blue\n" * 40)
+    writer = ss.LanguageModel(**SMALL, tokenizer="word", bptt=4, embeddings=vectors).fit("red green blue\n" * 40)
     assert row(writer, "red") == pytest.approx([1, 2, 3])
     for model in (translator, writer):
         assert "unheard" not in model.tokenizers_["tokenizer"].tokens
@@ -140,7 +140,7 @@ def test_words_in_upper_case_and_byte_pairs(vectors):
 
 def test_the_size_of_what_begins_with_vectors_follows_them(glove, tmp_path):
     settings = {name: value for name, value in SMALL.items() if name != "embedding_size"}
-    model = ss.LanguageModel(**settings, tokenizer="word", window=4, embeddings="glove").fit("the cat of\n" * 40)
+    model = ss.LanguageModel(**settings, tokenizer="word", bptt=4, embeddings="glove").fit("the cat of\n" * 40)
     assert row(model, "cat") == pytest.approx([3, 4, 5])
     assert (model.embedding_size, model.chosen_["embedding_size"]) == (None, 3)
     model.save(tmp_path / "m")

@@ -17,9 +17,9 @@ TINY = {
     "embedding_size": 4,
     "epochs": 1,
     "batch_size": 4,
-    "window": 16,
+    "bptt": 16,
     "tokenizer": "character",
-    "tied": False,
+    "tie_weights": False,
     **FAST,
 }
 TEXT = "ab ba cab\n" * 40
@@ -143,7 +143,7 @@ def test_bytes(tokenizer):
 
 @pytest.mark.parametrize("tied", [False, True])
 def test_tied_weights(tied, tmp_path):
-    model = ss.LanguageModel(**{**TINY, "cell": "gru", "tied": tied}).fit(TEXT)
+    model = ss.LanguageModel(**{**TINY, "cell": "gru", "tie_weights": tied}).fit(TEXT)
     assert (model.model_.head is None) == tied
     model.save(tmp_path / "model")
     assert (ss.load(tmp_path / "model").predict_proba(["ab"]) == model.predict_proba(["ab"])).all()
@@ -175,7 +175,7 @@ def test_wrong_texts(language_model):
 
 def test_dynamic_evaluation_by_hand():
     """Two windows: the second is predicted after one step of Adam on the first, and the model stays as it was."""
-    model = ss.LanguageModel(**{**TINY, "window": 8}).fit(RHYME[:200])
+    model = ss.LanguageModel(**{**TINY, "bptt": 8}).fit(RHYME[:200])
     before = {name: tensor.clone() for name, tensor in weights_of(model).items()}
     text = "one two three\n"
     found = model.metrics(text, dynamic=0.01)["dynamic_nats"]
@@ -208,11 +208,11 @@ def test_how_embeddings_begin():
         "".join(map(chr, range(33, 300))) * 3,
         {"epochs": 1, "embedding_size": 64, "learning_rate": 1e-12, "weight_decay": 0.0},
     )
-    wide = ss.LanguageModel(**settings, batch_size=4, window=16, hidden_size=4, dropout=0.1).fit(text).model_.embedding
+    wide = ss.LanguageModel(**settings, batch_size=4, bptt=16, hidden_size=4, dropout=0.1).fit(text).model_.embedding
     assert wide.weight.std().item() == pytest.approx(1.0, rel=0.05)
     assert wide.dropout == 0.0
     tied = (
-        ss.LanguageModel(**settings, batch_size=4, window=16, hidden_size=4, dropout=0.1, tied=True)
+        ss.LanguageModel(**settings, batch_size=4, bptt=16, hidden_size=4, dropout=0.1, tie_weights=True)
         .fit(text)
         .model_.embedding
     )
@@ -225,7 +225,7 @@ def test_a_writing_of_many_characters_is_treated_as_words():
     text = "".join(chr(0x4E00 + n * 7 % 8500) for n in range(17_000))
     model = ss.LanguageModel(max_updates=1, hidden_size=8, embedding_size=64, batch_size=4, learning_rate=1e-9)
     model.fit(text, validation=text[:50])
-    assert (model.chosen_["tied"], model.chosen_["softmax_samples"]) == (True, 2048)
+    assert (model.chosen_["tie_weights"], model.chosen_["softmax_samples"]) == (True, 2048)
     assert model.model_.samples is not None
     assert model.model_.embedding.weight.std().item() == pytest.approx(64**-0.5, rel=0.05)
     assert ss.LanguageModel(**TINY).fit(TEXT).model_.samples is None

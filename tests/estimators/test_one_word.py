@@ -7,8 +7,8 @@ import pytest
 SIZES = ["--hidden-size", "8", "--embedding-size", "8", "--epochs", "2", "--batch-size", "8", "--quiet"]
 OPTIONS = {
     "classify": [],
-    "tag": ["--character-size", "4", "--spelling-size", "4"],
-    "generate": ["--window", "16"],
+    "tag": ["--char-embedding-size", "4", "--char-hidden-size", "4"],
+    "generate": ["--bptt", "16"],
     "translate": ["--tokenizer", "character"],
 }
 TEXT = {"classify": "a good film", "tag": "ab cd", "translate": "abc"}

@@ -21,7 +21,7 @@ def test_prepared():
     assert all(torch.allclose(weights[0][name], weights[1][name], rtol=0, atol=1e-20) for name in weights[0])
     assert not hasattr(ready, "history_")
     assert (ready.labels_, ready.chosen_) == (begun.labels_, begun.chosen_)
-    assert ready.chosen_ == {"unknown_probability": 0.1}
+    assert ready.chosen_ == {"word_dropout": 0.1}
     assert (len(ready._made_from), begun._made_from) == (1, ())
 
 
@@ -47,7 +47,7 @@ def test_the_card_tells_the_stages(options, said, tmp_path):
     best = [row["updates"] for row in model.history_ if row["best"]][-1]
     card = (tmp_path / "m" / "README.md").read_text()
     assert said.format(best=best, all=course.updates) in card
-    assert "| unknown_probability | 0.1 (chosen by the size of the data) |" in card
+    assert "| word_dropout | 0.1 (chosen by the size of the data) |" in card
     ss.load(tmp_path / "m").save(tmp_path / "again")
     assert (tmp_path / "again" / "README.md").read_text() == card
 

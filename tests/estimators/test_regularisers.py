@@ -24,7 +24,7 @@ TASKS = {
     "tag": lambda options: ss.Tagger(**{**SMALL, **options}).fit(
         [text.split() for text in TEXTS], [[word.upper() for word in text.split()] for text in TEXTS]
     ),
-    "generate": lambda options: ss.LanguageModel(**{**SMALL, "window": 8, **options}).fit(" ".join(TEXTS) * 4),
+    "generate": lambda options: ss.LanguageModel(**{**SMALL, "bptt": 8, **options}).fit(" ".join(TEXTS) * 4),
     "translate": lambda options: ss.Translator(**{**SMALL, "label_smoothing": 0.0, **options}).fit(
         TEXTS, [text[::-1] for text in TEXTS]
     ),
@@ -34,7 +34,7 @@ TASKS = {
 OF_WRITING = [
     {"activation_regularisation": 2.0},
     {"temporal_activation_regularisation": 1.0},
-    {"vary_window": True},
+    {"vary_bptt": True},
     {"softmax_samples": 2},
 ]
 CASES = [(task, options) for task in TASKS for options in OPTIONS] + [("generate", options) for options in OF_WRITING]

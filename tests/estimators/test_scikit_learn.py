@@ -38,7 +38,7 @@ def test_cross_validation():
     assert cross_val_score(ss.Classifier(**SMALL), texts, labels, cv=3).shape == (3,)
     assert len(cross_val_predict(ss.Classifier(**SMALL), texts, labels, cv=3)) == 24
     sentences, tags = neighbours(24, 0)
-    scores = cross_val_score(ss.Tagger(character_size=0, **SMALL), sentences, tags, cv=3)
+    scores = cross_val_score(ss.Tagger(char_embedding_size=0, **SMALL), sentences, tags, cv=3)
     assert ((scores >= 0) & (scores <= 1)).all()
     sources, targets = reversals(24, 0)
     assert cross_val_score(ss.Translator(tokenizer="character", **SMALL), sources, targets, cv=2).shape == (2,)

@@ -143,7 +143,7 @@ def test_series_sorted_by_class():
 def test_gathered_gradients_in_folds():
     """How long to train is counted in updates, not in batches."""
     texts, labels = reviews(40)
-    model = ss.Classifier(**{**TINY, "epochs": 2}, accumulate=2, wide=False).fit(texts, labels)
+    model = ss.Classifier(**{**TINY, "epochs": 2}, gradient_accumulation_steps=2, wide=False).fit(texts, labels)
     assert [row["updates"] for row in model.history_ if row.get("fold") == 1] == [2, 4]
     kept = model.history_[-1]
     assert kept["updates"] in (2, 4)

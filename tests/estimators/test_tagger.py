@@ -12,11 +12,11 @@ TINY = {
     "embedding_size": 4,
     "epochs": 1,
     "batch_size": 8,
-    "unknown_probability": 0.1,
+    "word_dropout": 0.1,
     **FAST,
     **ALONE,
 }
-SPELLED = {"character_size": 4, "spelling_size": 3}
+SPELLED = {"char_embedding_size": 4, "char_hidden_size": 3}
 SENTENCES, TAGS = neighbours(40, 3)
 
 
@@ -64,7 +64,7 @@ def test_saved_and_loaded(tagger, tmp_path):
         assert (left == right).all()
 
 
-@pytest.mark.parametrize("spelling", [SPELLED, {"character_size": 0}], ids=["spelled", "words-only"])
+@pytest.mark.parametrize("spelling", [SPELLED, {"char_embedding_size": 0}], ids=["spelled", "words-only"])
 def test_sentences_without_a_word(spelling):
     model = ss.Tagger(**TINY, **spelling).fit([[], *SENTENCES, []], [[], *TAGS, []])
     assert model.predict([[], ["amny"], []])[::2] == [[], []]
@@ -87,8 +87,8 @@ def test_words_only_and_elman():
     tags = [[word.upper() for word in sentence] for sentence in words]
     settings = {
         "cell": "elman",
-        "unknown_probability": 0.1,
-        "character_size": 0,
+        "word_dropout": 0.1,
+        "char_embedding_size": 0,
         "bidirectional": False,
         "hidden_size": 8,
         "embedding_size": 8,
@@ -117,7 +117,7 @@ def test_a_tag_that_only_validation_data_has_is_never_right():
 
 
 def test_one_tag_is_said(caplog):
-    model = ss.Tagger(hidden_size=2, embedding_size=2, character_size=0, epochs=1, verbose=False)
+    model = ss.Tagger(hidden_size=2, embedding_size=2, char_embedding_size=0, epochs=1, verbose=False)
     model.fit([["a", "b"], ["b"]] * 4, [["-", "-"], ["-"]] * 4)
     [record] = [one for one in caplog.records if one.levelname == "WARNING" and "tagger" in one.name]
     assert record.getMessage().startswith("every token of the training data has the same tag, '-': there is nothing to")

@@ -62,7 +62,7 @@ def wide() -> WideChain:
 @pytest.fixture(scope="module", params=[False, True], ids=["alone", "crf"])
 def model(request: pytest.FixtureRequest, wide: WideChain) -> Tagger:
     X, y = sentences(30)
-    settings = {"hidden_size": 4, "embedding_size": 3, "character_size": 0, "max_updates": 5, "wide": False}
+    settings = {"hidden_size": 4, "embedding_size": 3, "char_embedding_size": 0, "max_updates": 5, "wide": False}
     found = ss.Tagger(**settings, crf=request.param, refit=False).fit(X, y)
     assert found.wide_ is None
     found.wide_ = wide
@@ -296,7 +296,7 @@ def test_a_session_says_that_it_goes_without(model, tmp_path, caplog):
 
 # Trained --------------------------------------------------------------------------------------------------------------
 
-TINY = {"hidden_size": 4, "embedding_size": 3, "character_size": 0, "max_updates": 5}
+TINY = {"hidden_size": 4, "embedding_size": 3, "char_embedding_size": 0, "max_updates": 5}
 
 
 @pytest.mark.parametrize("crf", [False, True])

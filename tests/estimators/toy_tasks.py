@@ -10,11 +10,11 @@ import torch
 # Everything that learning hangs on is said here or where it is used, so that new defaults break no test.
 ALONE = {"wide": False}  # a network by itself
 FAST = {
-    **{"layers": 1, "dropout": 0.0, "learning_rate": 0.02, "warmup": 0.1, "weight_decay": 0.0, "patience": 50},
-    **{"decay": 1.0, "average_decay": 0.0, "refit": False},
+    **{"layers": 1, "dropout": 0.0, "learning_rate": 0.02, "warmup_ratio": 0.1, "weight_decay": 0.0, "patience": 50},
+    **{"decay_ratio": 1.0, "ema_decay": 0.0, "refit": False},
 }
 TAGGER = {  # one that is made at once, without spelling
-    **{"cell": "gru", "hidden_size": 8, "embedding_size": 8, "character_size": 0, "epochs": 1, "batch_size": 8},
+    **{"cell": "gru", "hidden_size": 8, "embedding_size": 8, "char_embedding_size": 0, "epochs": 1, "batch_size": 8},
     **FAST,
     **ALONE,
 }

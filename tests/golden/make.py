@@ -32,8 +32,8 @@ def answers(model: Any) -> dict[str, Any]:
         sentences = [["ab", "cd"], ["new", "ab", "ba"], []]
         shares = np.concatenate(model.predict_proba(sentences))
         return {"predict": model.predict(sentences), "numbers": shares.ravel().tolist()}
-    if isinstance(model, ss.LanguageModel) and not model.tokenizers_:
-        return {"predict": "", "numbers": np.stack(model.forecast(WAVE, 3, paths=20)).ravel().tolist()}
+    if isinstance(model, ss.Forecaster):
+        return {"predict": "", "numbers": np.stack(model.forecast(WAVE, 3, num_samples=20)).ravel().tolist()}
     if isinstance(model, ss.LanguageModel):
         said = model.generate("ab", length=12, temperature=0)
         return {"predict": said, "numbers": [model.score("abc abd abc"), *model.predict_proba(["ab"])[0].tolist()]}
@@ -48,10 +48,10 @@ def make(folder: Path) -> None:
     pairs = [(s, s[::-1]) for s in ("".join(draw.choices("abc", k=3)) for _ in range(40))]
     models = {
         "classify": ss.Classifier(**SMALL).fit(*zip(*reviews, strict=True)),
-        "tag": ss.Tagger(**SMALL, cell="gru", character_size=4, spelling_size=4).fit(
+        "tag": ss.Tagger(**SMALL, cell="gru", char_embedding_size=4, char_hidden_size=4).fit(
             sentences, [[word[0].upper() for word in words] for words in sentences]
         ),
-        "generate": ss.LanguageModel(**SMALL, cell="transformer", window=16).fit("abc abd\n" * 100),
+        "generate": ss.LanguageModel(**SMALL, cell="transformer", bptt=16).fit("abc abd\n" * 100),
         "translate": ss.Translator(**SMALL, tokenizer="character", cell="elman").fit(*zip(*pairs, strict=True)),
         "classify-labels": ss.Classifier(**SMALL, decision="labels").fit(
             [text for text, _ in reviews], [[*text.split()[1:2]] for text, _ in reviews]
@@ -59,10 +59,10 @@ def make(folder: Path) -> None:
         "classify-series": ss.Classifier(**SMALL, decision="number", cell="gru").fit(
             [WAVE[i : i + 8] for i in range(20)], WAVE[8:28]
         ),
-        "tag-crf": ss.Tagger(**SMALL, crf=True, character_size=0).fit(
+        "tag-crf": ss.Tagger(**SMALL, crf=True, char_embedding_size=0).fit(
             sentences, [["O" if word == "cd" else f"B-{word}" for word in words] for words in sentences]
         ),
-        "generate-series": ss.LanguageModel(**SMALL, head="quantile", season=2, logarithm=True, window=8).fit(WAVE),
+        "forecast": ss.Forecaster(**SMALL, head="quantile", seasonal_period=2, log_transform=True, bptt=8).fit(WAVE),
     }
     for task, model in models.items():
         if (folder / task).exists():

@@ -203,9 +203,9 @@ CONFIGS: dict[str, tuple[Change, str]] = {
     "a string": (content("config.json", '"config"'), "config.json: expected an object, got 'config'"),
     "null": (content("config.json", "null"), "config.json: expected an object, got None"),
     "no format": (config(format=None), "config.json: format: expected 'stepscan', got nothing"),
-    "no format_version": (config(format_version=None), "config.json: format_version: expected 1, got nothing"),
-    "format_version true": (config(format_version=True), "config.json: format_version: expected 1, got True"),
-    "format_version 0": (config(format_version=0), "config.json: format_version: expected 1, got 0"),
+    "no format_version": (config(format_version=None), "config.json: format_version: expected 1 to 2, got nothing"),
+    "format_version true": (config(format_version=True), "config.json: format_version: expected 1 to 2, got True"),
+    "format_version 0": (config(format_version=0), "config.json: format_version: expected 1 to 2, got 0"),
     "no task": (config(task=None), "config.json: task: expected a string, got nothing"),
     "a list of tasks": (config(task=["classify"]), "config.json: task: expected a string, got ['classify']"),
     "no settings": (config(settings=None), "config.json: settings: expected an object, got nothing"),
@@ -229,7 +229,7 @@ CONFIGS: dict[str, tuple[Change, str]] = {
     ),
     "another task": (
         config(task="generate"),
-        "the task is 'generate', but the model is no generator or forecaster: encoder",
+        "the task is 'generate', but the model is no generator: encoder",
     ),
     "another decision": (
         model(lambda m: m.update(decision="labels")),
@@ -248,7 +248,7 @@ CONFIGS: dict[str, tuple[Change, str]] = {
                 "init_from": "..",
                 "embeddings": "hf:a/b",
             },
-            **{"tensorboard": "/tmp", "watch_gradients": False},
+            **{"tensorboard": "/tmp", "monitor_gradients": False},
         }.items()
     },
     "a reference": (

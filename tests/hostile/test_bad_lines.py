@@ -45,7 +45,7 @@ def test_the_readers_count(case):
 def test_the_command_line(case, run, tmp_path):
     task, path, bad, unit = case
     sizes = "--hidden-size 4 --embedding-size 4 --epochs 1 --batch-size 4 --quiet --json"
-    own = "--tokenizer character" if task == "translate" else "--character-size 0" if task == "tag" else ""
+    own = "--tokenizer character" if task == "translate" else "--char-embedding-size 0" if task == "tag" else ""
     command = ["train", task, "--train", path, "--out", tmp_path / "m", *sizes.split(), *own.split()]
     refused = run(*command)
     assert refused.code == 1

@@ -151,12 +151,11 @@ def test_a_mistyped_file_is_told_before_torch_is_imported(workplace):
     ("command", "expected"),
     [
         ("classify --train reviews.csv --decision number", "reviews.csv, line 2: expected a finite number"),
-        ("classify --train reviews.csv --decision several", "decision: input should be 'class', 'labels' or 'number'"),
-        ("generate --train text.txt --season 12", "season=12 is for series of numbers, but the data are text"),
-        ("generate --train text.txt --head quantile", "head='quantile' is for series of numbers"),
-        ("generate --train series.csv --format numbers --season 12", "has 2 steps, but at least 14 are needed"),
-        ("generate --train gaps.csv --format numbers", "gaps.csv, line 3: value 1 is missing"),
-        ("generate --train negative.csv --format numbers --logarithm", "which have no logarithm"),
+        ("classify --train reviews.csv --decision several", "decision must be 'class', 'labels' or 'number', got 'sev"),
+        ("generate --train series.csv --format numbers", "expected text, but series.csv holds numbers"),
+        ("forecast --train series.csv --seasonal-period 12", "has 2 steps, but at least 14 are needed"),
+        ("forecast --train gaps.csv", "gaps.csv, line 3: value 1 is missing"),
+        ("forecast --train negative.csv --log-transform", "which have no logarithm"),
         ("classify --train a.npy", "a.npy"),
     ],
 )

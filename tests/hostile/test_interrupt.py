@@ -86,7 +86,7 @@ def test_interrupted_in_training(workplace, number):
     assert (process.returncode, out) == (128 + number, "")
     last = err.splitlines()[-1]
     said = re.fullmatch(
-        r"interrupted at step (\d+); all up to step (\d+) is kept: go on with the same command and --resume", last
+        r"interrupted at step (\d+); all up to step (\d+) is saved: resume with the same command and --resume", last
     )
     assert said, err
     assert said[1] == said[2]
@@ -95,7 +95,7 @@ def test_interrupted_in_training(workplace, number):
     assert os.listdir(workplace / "out") == ["checkpoints"]
     done = subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT)
     assert done.returncode == 1
-    assert "out holds a training that was interrupted: go on with it (--resume), or start anew" in done.stderr
+    assert "out holds an interrupted training: resume it (--resume), or start again" in done.stderr
 
 
 def start(arguments):
@@ -123,7 +123,7 @@ def test_two_signals_say_what_is_kept(workplace, number):
     process.send_signal(number)
     _, err = process.communicate(timeout=30)
     assert process.returncode == 128 + number
-    said = r"interrupted( .*)?; .* (is|are) kept: go on with the same command and --resume"
+    said = r"interrupted( .*)?; .* (is|are) saved: resume with the same command and --resume"
     assert re.fullmatch(said, err.splitlines()[-1]), err
     assert "nothing was written" not in err
     assert os.listdir(workplace / "out") == ["checkpoints"]

@@ -94,12 +94,12 @@ def test_not_utf8(classifier, workplace, refuses, name, expected):
 
 
 CONFIG = [
-    ({"format_version": 2}, "model was written by a newer Stepscan: its format is 2, this one reads 1"),
-    ({"format_version": "1"}, "config.json: format_version: expected 1, got '1'"),
+    ({"format_version": 3}, "model was written by a newer Stepscan: its format is 3, this one reads 2"),
+    ({"format_version": "1"}, "config.json: format_version: expected 1 to 2, got '1'"),
     ({"format": "other"}, "config.json: format: expected 'stepscan', got 'other'"),
     ({"task": "sing"}, "model: unknown task 'sing'. Known: classify, generate, tag, translate."),
     ({"extra": 1}, "config.json: 'extra' is no key of a model's configuration"),
-    ({"settings": {"hiden_size": 1}}, "config.json: classify has no setting 'hiden_size'"),
+    ({"settings": {"hiden_size": 1}}, "config.json: unknown setting 'hiden_size'"),
     ({"settings": {"checkpoints": "/home"}}, "got checkpoints: '/home', which is a setting of a training run"),
     ({"settings": {"resume": True}}, "got resume: True, which is a setting of a training run"),
     ({"chosen": 3}, "config.json: chosen: expected a list of names of settings, got 3"),
@@ -214,8 +214,9 @@ def test_no_model(workplace, refuses, command, expected):
 
 # {task} stands for the folder of that task's model.
 USES = [
-    ("predict {generate} x", "holds a language model: use `stepscan generate`, or `stepscan evaluate`"),
-    ("generate {classify}", "holds a Classifier, not a LanguageModel"),
+    ("predict {generate} x", "predict is not available for language models: use `stepscan generate`, or"),
+    ("generate {classify}", "expected a language model, but"),
+    ("forecast {classify} --context reviews.csv --length 2", "expected a forecaster, but"),
     ("evaluate {classify} reviews.csv --label-column text", "the model knows none of these labels: it says neg, pos"),
     ("evaluate {classify} reviews.csv reviews.csv", "classify takes one file as data, got 2"),
     ("evaluate {classify} empty.csv", "empty.csv: the file is empty"),
@@ -224,13 +225,12 @@ USES = [
     ("predict {classify} x --input source.txt", "texts come from the command line or from --input, not from both"),
     (
         "predict {tag} x --format conllu --no-header",
-        "--format, --no-header: for files, from --input; a text given here is taken as it is",
+        "--format, --no-header: for files, from --input; texts given as arguments are used as they are",
     ),
     ("predict {tag} --input source.txt --text-column 1", "--text-column is not for tag"),
     ("predict {classify} --input source.txt --token-column 2", "--token-column is not for classify"),
     ("predict {classify} --input source.txt --source-column 2", "--source-column is not for classify"),
     ("predict {translate} --input pairs.tsv --fill zero", "--fill is not for translate"),
-    ("generate {generate} --format csv --month-first", "--format, --month-first: for forecasts of numbers"),
     ("compress {classify} --out out --format csv", "--format: for data to score the model on, but no file is named"),
     ("predict {classify} --input sorce.txt", "sorce.txt: no such file. Did you mean 'source.txt'?"),
     (
@@ -245,11 +245,14 @@ USES = [
         "reviews.csv is the file that is read, and would be lost: give another name with --output",
     ),
     ("predict {classify} x --output {classify}/config.json", "/config.json is a file of the model"),
-    ("predict {classify} x --beam-width 3", "classify has no setting 'beam_width'"),
+    ("predict {classify} x --beam-width 3", "unknown setting 'beam_width'. It is an option of translate."),
     ("predict {tag} x --n-best 2", "n_best: only for translate, not for tag"),
-    ("predict {translate} x --n-best 0", "n_best: input should be greater than or equal to 1, got 0"),
-    ("predict {translate} x --beam-width 0", "beam_width: input should be greater than or equal to 1, got 0"),
-    ("predict {translate} x --length-penalty -1", "length_penalty: input should be greater than or equal to 0, got -1"),
+    ("predict {translate} x --n-best 0", "n_best must be a whole number from 1 to 1,000, got 0"),
+    ("predict {translate} x --beam-width 0", "beam_width must be a whole number from 1 to 1,000, got 0"),
+    (
+        "predict {translate} x --length-penalty -1",
+        "length_penalty must be a number of at least 0 and at most 10",
+    ),
     ("generate {generate} --temperature -1", "temperature must be a finite number, 0 (greedy) or more, but is -1.0"),
     ("generate {generate} --top-p 0", "top_p must be more than 0 and at most 1 (off), but is 0.0"),
     ("generate {generate} --top-k -1", "top_k must be a whole number, 0 (off) or more, below 2**63, but is -1"),

@@ -49,7 +49,7 @@ KEYS = [
         "transformer",
         "attentive_decoder",
         "bias",
-        "tied",
+        "tie_weights",
         "initial",
         "pooling",
         "kind",

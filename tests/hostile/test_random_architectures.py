@@ -24,18 +24,18 @@ from stepscan.runtime.layers import FORMATS, Layer, Linear, Options, build_layer
 from stepscan.runtime.networks.building import build_network
 from stepscan.runtime.outline import outline
 from stepscan.sequences import Sequences
+from zoo import CELLS
 
 pytestmark = pytest.mark.skipif(native.library is None, reason="needs the native library")
 
 ROUNDS = 200  # a few milliseconds each
-CELLS = ("elman", "lstm", "gru", "layer_norm_lstm")
 SIZES = (1, 2, 3, 7, 8, 15, 16, 17, 33)
 TINY, HUGE = float(np.finfo(np.float32).smallest_subnormal), float(np.finfo(np.float32).max)
 EXTREMES = np.array([0, -0.0, TINY, -TINY, 1e-39, -1e-38, 3.6e-37, 1e-20, 1, -1, 1e20, -3e37, HUGE, -HUGE], np.float32)
 
 
 def cell(draw: random.Random, inputs: int, hidden: int) -> dict[str, Any]:
-    name = draw.choice(CELLS)
+    name = draw.choice(list(CELLS))
     more: dict[str, Any] = {} if name == "layer_norm_lstm" else {"bias": draw.random() < 0.7}
     return {name: {"input_size": inputs, "hidden_size": hidden, **more}}
 
@@ -139,7 +139,7 @@ def test_networks_answer(weights_in):
                 parts = {"embedding": embedding, "layer": layer(draw, size, hidden), **more}
                 found = network(draw, {name: parts}, weights_in).scores(rows)
                 assert len(found if name == "encoder" else found[0]) == len(rows)
-            generator = {"generator": {"embedding": embedding, "layer": cell(draw, size, hidden), "tied": True}}
+            generator = {"generator": {"embedding": embedding, "layer": cell(draw, size, hidden), "tie_weights": True}}
             writer = network(draw, generator, weights_in)
             state, y = writer.read([2, 0])
             with contextlib.suppress(StepscanError):  # scores that are not finite

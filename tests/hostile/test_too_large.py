@@ -29,7 +29,7 @@ MOST = "input should be less than or equal to"
         ("--embedding-size 99999999999", f"embedding_size: {MOST} 1048576, got 99999999999"),
         ("--batch-size 99999999999999999999", f"batch_size: {MOST} 2147483647, got 99999999999999999999"),
         ("--epochs 99999999999999999999", f"epochs: {MOST} 2147483647"),
-        ("--accumulate 99999999999", f"accumulate: {MOST} 2147483647"),
+        ("--gradient-accumulation-steps 99999999999", f"accumulate: {MOST} 2147483647"),
         ("--vocabulary-size 99999999999", f"vocabulary_size: {MOST} 2147483647"),
         ("--seed 99999999999999999999", "seed: input should be less than 9223372036854775808"),
     ],
@@ -42,10 +42,10 @@ def test_settings_of_training(workplace, refuses, task, option, said):
 @pytest.mark.parametrize(
     ("command", "said"),
     [
-        ("generate --train text.txt --window 99999999999", f"window: {MOST} 2147483647"),
-        ("generate --train text.txt --season 99999999999", f"season: {MOST} 2147483647"),
-        ("tag --train spans.txt --spelling-size 99999999999", f"spelling_size: {MOST} 1048576"),
-        ("tag --train spans.txt --character-size 99999999999", f"character_size: {MOST} 1048576"),
+        ("generate --train text.txt --bptt 99999999999", f"window: {MOST} 2147483647"),
+        ("generate --train text.txt --seasonal-period 99999999999", f"season: {MOST} 2147483647"),
+        ("tag --train spans.txt --char-hidden-size 99999999999", f"char_hidden_size: {MOST} 1048576"),
+        ("tag --train spans.txt --char-embedding-size 99999999999", f"char_embedding_size: {MOST} 1048576"),
     ],
 )
 def test_settings_of_one_task(workplace, refuses, command, said):

@@ -28,13 +28,13 @@ class Leaky(ss.Recurrence):
     def __init__(self, size: int) -> None:
         super().__init__()
         self.input_size = self.output_size = size
-        self.decay = torch.nn.Parameter(torch.linspace(0.3, 0.9, size))
+        self.decay_ratio = torch.nn.Parameter(torch.linspace(0.3, 0.9, size))
 
     def initial_state(self, batch_size, *, device=None, dtype=None):
         return self.zeros(batch_size, self.output_size, device, dtype)
 
     def step(self, x, state):
-        new = self.decay * state + torch.tanh(x * state) + x
+        new = self.decay_ratio * state + torch.tanh(x * state) + x
         return torch.sin(new), new
 
 

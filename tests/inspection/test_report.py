@@ -38,7 +38,7 @@ def models():
     text = 'he said "a b c" (and (more)).\nand so on\n' * 20
     return {
         "classify": ss.Classifier(**tiny, layers=2).fit(films, labels),
-        "generate": ss.LanguageModel(**tiny, window=8, cell="gru").fit(text),
+        "generate": ss.LanguageModel(**tiny, bptt=8, cell="gru").fit(text),
         "translate": ss.Translator(**tiny, tokenizer="character").fit(["abc", "bca"] * 8, ["cba", "acb"] * 8),
     }
 
@@ -188,7 +188,7 @@ def test_what_cannot_be_inspected(models):
 
 def test_models_of_numbers_read_random_numbers(tmp_path):
     tiny = {"hidden_size": 4, "epochs": 1, "batch_size": 8, "verbose": False}
-    model = ss.LanguageModel(**tiny, window=8, embedding_size=4).fit(np.sin(np.arange(200.0)))
+    model = ss.LanguageModel(**tiny, bptt=8, embedding_size=4).fit(np.sin(np.arange(200.0)))
     found = inspection.report(model, tmp_path / "report.html")
     assert found.about["read"] == "random numbers"
     assert found.parts[0].states["c"].shape == (50, 4)
@@ -258,7 +258,7 @@ def test_chromium_shows_it(cells, tmp_path, width, dark):
     with tempfile.TemporaryDirectory() as profile:
         flags = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"]
         flags += ["--disable-background-networking", "--disable-component-update", "--hide-scrollbars"]
-        flags += [f"--user-data-dir={profile}", f"--window-size={width},1600", f"--screenshot={picture}"]
+        flags += [f"--user-data-dir={profile}", f"--bptt-size={width},1600", f"--screenshot={picture}"]
         flags += ["--blink-settings=preferredColorScheme=0"] if dark else []
         subprocess.run([CHROMIUM, *flags, cells[1].as_uri()], capture_output=True, timeout=120, check=True)
     pixels = pytest.importorskip("matplotlib.image").imread(picture)

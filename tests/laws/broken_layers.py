@@ -66,7 +66,7 @@ class LastStepIsFinal(RunningMean):
 
 class ChangesStateInPlace(RunningMean):
     def step(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-        state.mul_(self.decay).add_((1 - self.decay) * x)
+        state.mul_(self.decay_ratio).add_((1 - self.decay_ratio) * x)
         return state.clone(), state
 
 

@@ -12,6 +12,7 @@ from torch import Tensor
 import stepscan as ss
 from stepscan.patterns.attention import AttentiveState
 from stepscan.patterns.cross_attention import CrossAttentionState
+from zoo import CELLS, VARIANTS
 
 
 class Remembering(ss.AttentiveDecoder):
@@ -47,7 +48,7 @@ class RunningMean(ss.Recurrence):
     def __init__(self, size: int) -> None:
         super().__init__()
         self.input_size = self.output_size = size
-        self.decay = torch.nn.Parameter(torch.full((size,), 0.6))
+        self.decay_ratio = torch.nn.Parameter(torch.full((size,), 0.6))
 
     def initial_state(
         self, batch_size: int, *, device: torch.device | None = None, dtype: torch.dtype | None = None
@@ -55,23 +56,12 @@ class RunningMean(ss.Recurrence):
         return self.zeros(batch_size, self.output_size, device, dtype)
 
     def step(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-        mean = self.decay * state + (1 - self.decay) * x
+        mean = self.decay_ratio * state + (1 - self.decay_ratio) * x
         return mean, mean
 
 
-CELLS: dict[str, Callable[[int, int], ss.Recurrence]] = {
-    "elman": ss.Elman,
-    "lstm": ss.LSTM,
-    "gru": ss.GRU,
-    "layer_norm_lstm": ss.LayerNormLSTM,
-}
-
 LAWFUL: dict[str, Callable[[], ss.Layer]] = {
-    **{name: lambda cell=cell: cell(3, 2) for name, cell in CELLS.items()},  # type: ignore[misc]
-    "elman, relu": lambda: ss.Elman(3, 2, nonlinearity="relu"),
-    "elman, no bias": lambda: ss.Elman(3, 2, bias=False),
-    "lstm, no bias": lambda: ss.LSTM(3, 2, bias=False),
-    "gru, no bias": lambda: ss.GRU(2, 3, bias=False),
+    **{name: lambda cell=cell: cell(3, 2) for name, cell in VARIANTS.items()},  # type: ignore[misc]
     # Eight numbers wide: the derivative of a norm over two is as large as you like.
     "transformer": lambda: ss.Transformer(3, 8),
     "transformer, two heads": lambda: ss.Transformer(8, 8, heads=2),

@@ -43,8 +43,8 @@ def test_a_translator_learns_with_it(kind, tmp_path):
         dropout=0.0,
         epochs=60,
         learning_rate=0.02,
-        decay=1.0,
-        average_decay=0.0,
+        decay_ratio=1.0,
+        ema_decay=0.0,
     )
     mirrored = [word[::-1] for word in words]
     model.fit(words, mirrored, validation=(words[:4], mirrored[:4]))

@@ -87,7 +87,7 @@ def test_carry_keeps_values_cuts_history_and_renews_noise() -> None:
 
 
 def test_tied_weights_are_one_parameter() -> None:
-    model = language_model(ss.GRU(3, 3), tied=True)
+    model = language_model(ss.GRU(3, 3), tie_weights=True)
     assert {name for name, _ in model.named_parameters()} == {
         "embedding.weight",
         "bias",
@@ -101,7 +101,7 @@ def test_tied_weights_are_one_parameter() -> None:
 
 
 def test_tied_weights_of_another_width_have_a_projection_between() -> None:
-    model = language_model(ss.GRU(3, 5), tied=True)
+    model = language_model(ss.GRU(3, 5), tie_weights=True)
     assert model.projection is not None
     outputs, _ = model.layer(model.embedding(IDS))
     expected = model.projection(outputs.items()) @ model.embedding.weight.T + model.bias
@@ -154,7 +154,7 @@ def test_what_cannot_generate_is_refused_in_words() -> None:
 
 def test_embedding_replaces_and_drops_only_in_training() -> None:
     torch.manual_seed(0)
-    embedding = ss.Embedding(7, 3, dropout=0.5, unknown_probability=0.5, unknown=2)
+    embedding = ss.Embedding(7, 3, dropout=0.5, word_dropout=0.5, unknown=2)
     ids = ss.Sequences(torch.full((1, 400), 5), [400])
     vectors = embedding(ids).data
     assert (vectors == 0).float().mean().item() == pytest.approx(0.5, abs=0.06)
@@ -177,7 +177,7 @@ def test_an_embedding_with_given_numbers():
     assert torch.equal(embedding.step(ids), expected)
     assert embedding.output_size == 5
     assert "weight_given" not in dict(embedding.named_parameters())
-    embedding = ss.Embedding(6, 2, unknown_probability=1 - 1e-9, given=3).train()
+    embedding = ss.Embedding(6, 2, word_dropout=1 - 1e-9, given=3).train()
     embedding.weight_given += 7
     assert torch.equal(embedding.step(ids)[:, :2], embedding.weight[[1, 1, 1, 1]])  # hidden, but for what is given
     assert (embedding.step(ids)[:, 2:] == 7).all()

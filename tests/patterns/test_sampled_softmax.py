@@ -64,7 +64,7 @@ def test_there_are_some_and_not_all(number):
 @pytest.mark.parametrize("tied", [False, True])
 def test_training_alone_samples_and_computes_less(tied):
     targets = ss.Sequences(IDS.data, IDS.lengths)
-    model, whole = language_model(tied=tied), language_model(tied=tied)
+    model, whole = language_model(tie_weights=tied), language_model(tie_weights=tied)
     model.samples = SoftmaxSamples(torch.tensor([0, 5, 4, 3, 2, 1, 0]), 2)
     assert model.loss(IDS, targets).total != whole.loss(IDS, targets).total
     assert model.eval().loss(IDS, targets).total == whole.eval().loss(IDS, targets).total

@@ -13,21 +13,12 @@ import stepscan as ss
 from stepscan.registry import describe
 from stepscan.runtime.layers import Options
 from stepscan.runtime.networks import build_network
+from zoo import VARIANTS
 
 VOCABULARY, WIDTH, HIDDEN = 7, 5, 17
 ROWS = [[1, 2, 3, 4, 5, 6, 1], [5], [], [6, 1, 2], [3, 3, 0, 2, 4]]
 
 Cell = Callable[[int, int], ss.Recurrence]
-CELLS: dict[str, Cell] = {
-    "elman": ss.Elman,
-    "elman, relu": lambda i, h: ss.Elman(i, h, nonlinearity="relu"),
-    "elman, no bias": lambda i, h: ss.Elman(i, h, bias=False),
-    "lstm": ss.LSTM,
-    "lstm, no bias": lambda i, h: ss.LSTM(i, h, bias=False),
-    "gru": ss.GRU,
-    "gru, no bias": lambda i, h: ss.GRU(i, h, bias=False),
-    "layer_norm_lstm": ss.LayerNormLSTM,
-}
 CAUSAL: dict[str, Callable[[Cell], ss.Recurrence]] = {  # WIDTH → something
     "cell": lambda cell: cell(WIDTH, HIDDEN),
     "stack": lambda cell: ss.Stack([cell(WIDTH, HIDDEN), ss.Dropout(HIDDEN, 0.5), cell(HIDDEN, 9)]),
@@ -102,5 +93,5 @@ def _crossed(combinators: dict[str, Callable[[Cell], Any]]) -> list[Any]:
     return [
         pytest.param(lambda cell=cell, combine=combine: combine(cell), id=f"{of_combinator}, {of_cell}")
         for of_combinator, combine in combinators.items()
-        for of_cell, cell in CELLS.items()
+        for of_cell, cell in VARIANTS.items()
     ]

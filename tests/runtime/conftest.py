@@ -29,9 +29,9 @@ def session_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for pooling in ("last", "mean", "max", "attention"):
         classifier: dict[str, Any] = {"bidirectional": False, "hidden_size": 10, "epochs": 3, "embedding_size": 6}
         ss.Classifier(pooling=pooling, **classifier).fit(texts * 6, classes * 6).save(path / pooling)
-    settings: dict[str, Any] = {"hidden_size": 20, "layers": 2, "window": 16, "batch_size": 4, "epochs": 2}
+    settings: dict[str, Any] = {"hidden_size": 20, "layers": 2, "bptt": 16, "batch_size": 4, "epochs": 2}
     ss.LanguageModel(**settings).fit(TEXT * 50).save(path / "write")
-    ss.LanguageModel(tied=True, cell="lstm,gru", **settings).fit(TEXT * 50).save(path / "tied")
+    ss.LanguageModel(tie_weights=True, cell="lstm,gru", **settings).fit(TEXT * 50).save(path / "tie_weights")
     ss.Translator(hidden_size=8, embedding_size=8, epochs=1, tokenizer="character").fit(["ab"] * 8, ["ba"] * 8).save(
         path / "translate"
     )

@@ -130,7 +130,7 @@ def transformer(tmp_path_factory, corpora) -> Path:
     from stepscan.estimators.files import train
 
     folder = tmp_path_factory.mktemp("transformer") / "m"
-    settings = {"cell": "transformer", "hidden_size": 8, "embedding_size": 8, "epochs": 1, "window": 16}
+    settings = {"cell": "transformer", "hidden_size": 8, "embedding_size": 8, "epochs": 1, "bptt": 16}
     train("generate", [corpora["generate"]], folder, settings=settings)
     return folder
 

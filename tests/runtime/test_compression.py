@@ -86,7 +86,7 @@ def test_the_command(folder: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("weights", ["bfloat16", "int8"])
 def test_sessions_of_small_weights(tmp_path: Path, weights: str) -> None:
     """The laws hold in every format: alone, together, in pieces, the same bits."""
-    writer = ss.LanguageModel(hidden_size=40, layers=2, window=16, batch_size=4, epochs=1)
+    writer = ss.LanguageModel(hidden_size=40, layers=2, bptt=16, batch_size=4, epochs=1)
     writer.fit("one two three four five. " * 40).save(tmp_path / "model")
     compress(tmp_path / "model", weights, tmp_path / "small")
     model = runtime.load(tmp_path / "small")

@@ -81,7 +81,7 @@ def test_labels_that_cannot_be_kept_are_refused_before_training(labels, reason):
 
 def test_tags_are_kept(tmp_path):
     sentences, tags = [["ab", "cd"], ["cd"]] * 8, [["a", "a\0"], ["a\0"]] * 8
-    model = ss.Tagger(**SMALL, character_size=0, patience=30).fit(sentences, tags, validation=(sentences, tags))
+    model = ss.Tagger(**SMALL, char_embedding_size=0, patience=30).fit(sentences, tags, validation=(sentences, tags))
     model.save(tmp_path / "model")
     for side in (model, ss.load(tmp_path / "model")):
         assert side.classes_.tolist() == ["a", "a\0"]

@@ -10,7 +10,6 @@ import torch
 from both_sides import (
     BOTH_WAYS,
     CAUSAL,
-    CELLS,
     ROWS,
     VOCABULARY,
     WIDTH,
@@ -32,12 +31,13 @@ from stepscan.runtime.batches import pad as pad_arrays
 from stepscan.runtime.layers import Options
 from stepscan.runtime.networks import build_network
 from stepscan.state import select
+from zoo import VARIANTS
 
 pytestmark = pytest.mark.skipif(native.library is None, reason="no native library was built")
 
 
 def embedding() -> ss.Embedding:
-    return ss.Embedding(VOCABULARY, WIDTH, dropout=0.5, unknown_probability=0.5)
+    return ss.Embedding(VOCABULARY, WIDTH, dropout=0.5, word_dropout=0.5)
 
 
 @pytest.mark.parametrize("layer", all_layers())
@@ -69,7 +69,7 @@ def test_transducer(layer: Any) -> None:
 def test_generator(layer: Any) -> None:
     """Scans and steps, from both kinds of initial state, with rows reordered and left out on the way."""
     own = layer()
-    for settings in ({}, {"initial": "learned", "tied": True}):
+    for settings in ({}, {"initial": "learned", "tie_weights": True}):
         model = made(lambda settings=settings: ss.Generator(embedding(), own, dropout=0.5, **settings))
         network = without_torch(model)
         with torch.inference_mode():
@@ -100,7 +100,7 @@ def check_steps(network: Any, model: Any, own_state: Any, state: Any) -> None:
 
 def test_every_name_is_covered() -> None:
     """A new cell, combinator or pattern is built on both sides, or falls back to torch and stands here."""
-    layers = [combine(ss.GRU) for combine in (CAUSAL | BOTH_WAYS).values()] + [cell(2, 2) for cell in CELLS.values()]
+    layers = [combine(ss.GRU) for combine in (CAUSAL | BOTH_WAYS).values()] + [cell(2, 2) for cell in VARIANTS.values()]
     tested = {name for layer in layers for name in names_in(describe(layer))}
     tested |= {"embedding", "word_and_character_embedding", "numbers", "attentive_decoder"}
     tested |= {"encoder", "transducer", "crf_transducer", "generator", "conditioned_generator"}
@@ -142,7 +142,7 @@ def test_relevance_of_single_items() -> None:
 
 def test_tied_output_with_and_without_projection() -> None:
     for size in (WIDTH, 6):
-        model = made(lambda size=size: ss.Generator(embedding(), ss.LSTM(WIDTH, size), tied=True))
+        model = made(lambda size=size: ss.Generator(embedding(), ss.LSTM(WIDTH, size), tie_weights=True))
         with torch.inference_mode():
             same(without_torch(model).scan(ROWS)[0], model(pad(ROWS))[0].data)
 
@@ -191,7 +191,7 @@ class OwnCell(ss.Recurrence):
 @pytest.mark.parametrize(
     ("make", "layer"),
     [
-        (lambda: ss.Forecaster(ss.Numbers(1, 4), ss.LSTM(4, 4)), "forecaster"),
+        (lambda: ss.NumericGenerator(ss.NumericEmbedding(1, 4), ss.LSTM(4, 4)), "forecaster"),
         (lambda: ss.Encoder(embedding(), ss.Transformer(WIDTH, 8), 2), "transformer"),
         (
             lambda: ss.Encoder(embedding(), ss.Stack([ss.BidirectionalTransformer(WIDTH, 8)]), 2),

@@ -23,7 +23,7 @@ TAGS = pad_arrays([[0, 1, 1, 2, 0, 0, 1], [2], [], [1, 1, 0], [0, 2, 2, 2, 1]]).
 @pytest.mark.parametrize("size", [WIDTH, None])
 @pytest.mark.parametrize("pooling", ["last", "mean", "max", "attention"])
 def test_numbers(pooling: str, size: int | None) -> None:
-    numbers = ss.Numbers(3, size, dropout=0.5, noise=1.0).standardise(SERIES)
+    numbers = ss.NumericEmbedding(3, size, dropout=0.5, noise=1.0).standardise(SERIES)
     model = made(lambda: ss.Encoder(numbers, ss.LSTM(numbers.output_size, 6), 1, pooling, "number"))
     network = without_torch(model)
     assert (network.embedding.size, network.embedding.output_size) == (3, size or 3)
@@ -32,7 +32,7 @@ def test_numbers(pooling: str, size: int | None) -> None:
 
 
 def test_numbers_too_large_are_infinite_on_both_sides() -> None:
-    model = made(lambda: ss.Numbers(2))
+    model = made(lambda: ss.NumericEmbedding(2))
     x = np.array([[[1e300, -1e300], [1e38, 0.1]]])
     network = without_torch(made(lambda: ss.Encoder(model, ss.GRU(2, 2), 2))).embedding
     same(network(Batch(x, np.array([2]))).data, model.step(torch.from_numpy(x)))

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from both_sides import CELLS, HIDDEN, ROWS, VOCABULARY, WIDTH, made, same, without_torch
+from both_sides import HIDDEN, ROWS, VOCABULARY, WIDTH, made, same, without_torch
 
 import stepscan as ss
 from stepscan.data.batching import pad
@@ -21,6 +21,7 @@ from stepscan.runtime.batches import pad as pad_arrays
 from stepscan.runtime.networks import build_network
 from stepscan.runtime.networks.decoder import attend_to as attend_to_arrays
 from stepscan.state import leaves, select
+from zoo import VARIANTS
 
 pytestmark = pytest.mark.skipif(native.library is None, reason="no native library was built")
 
@@ -58,10 +59,10 @@ DECODERS: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", VARIANTS)
 @pytest.mark.parametrize("decoder", DECODERS)
 def test_steps_and_scans(decoder: str, cell: str) -> None:
-    model = translator(partial(DECODERS[decoder], CELLS[cell]), CELLS[cell])
+    model = translator(partial(DECODERS[decoder], VARIANTS[cell]), VARIANTS[cell])
     compare(model, same)
 
 
@@ -106,7 +107,7 @@ def compare_looks(network: Any, own: Any, state: Any, check: Any) -> None:
 
 @pytest.mark.parametrize("tied", [False, True])
 def test_shared_embedding_and_tied_output(tied: bool) -> None:
-    model = translator(lambda: attentive(ss.GRU, False), shared=True, tied=tied)
+    model = translator(lambda: attentive(ss.GRU, False), shared=True, tie_weights=tied)
     network = without_torch(model)
     assert network.embedding is network.generator.embedding
     compare(model, same)

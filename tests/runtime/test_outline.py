@@ -13,13 +13,11 @@ from stepscan.errors import ModelFormatError, UnsupportedLayer
 from stepscan.registry import build, describe, registered_classes
 from stepscan.runtime.layer_outlines import LayerOutline
 from stepscan.runtime.outline import outline
+from zoo import VARIANTS
 
-CELLS = {
-    "elman": lambda i, h: ss.Elman(i, h, "relu"),
-    "elman without bias": lambda i, h: ss.Elman(i, h, bias=False),
-    "gru": ss.GRU,
-    "lstm": lambda i, h: ss.LSTM(i, h, bias=True),
-    "layer_norm_lstm": ss.LayerNormLSTM,
+LAYERS = {
+    **VARIANTS,
+    "lstm, bias said": lambda i, h: ss.LSTM(i, h, bias=True),
     "transformer": lambda i, h: ss.Transformer(i, h, heads=2),
     "linear": ss.Linear,
 }
@@ -45,7 +43,7 @@ def attentive(kind: str = "additive", feeding: bool = False, memory: int = 8) ->
 
 def translator(layer: ss.Layer, size: int = 8, **options: object) -> ss.ConditionedGenerator:
     return ss.ConditionedGenerator(
-        ss.Embedding(11, 4), ss.LSTM(4, size), ss.Generator(ss.Embedding(9, 4), layer, tied=True, **options)
+        ss.Embedding(11, 4), ss.LSTM(4, size), ss.Generator(ss.Embedding(9, 4), layer, tie_weights=True, **options)
     )
 
 
@@ -57,15 +55,15 @@ def words() -> ss.WordAndCharacterEmbedding:
 PATTERNS = [
     lambda: ss.Encoder(ss.Embedding(9, 4), ss.LSTM(4, 6), 3),
     lambda: ss.Encoder(None, ss.LSTM(4, 6), 1, pooling="attention", decision="number"),
-    lambda: ss.Encoder(ss.Numbers(2), ss.BidirectionalTransformer(2, 6), 3, pooling="max", decision="labels"),
-    lambda: ss.Encoder(ss.Numbers(2, 5), ss.Transformer(5, 6), 3, dropout=0.5, label_smoothing=0.1),
+    lambda: ss.Encoder(ss.NumericEmbedding(2), ss.BidirectionalTransformer(2, 6), 3, pooling="max", decision="labels"),
+    lambda: ss.Encoder(ss.NumericEmbedding(2, 5), ss.Transformer(5, 6), 3, dropout=0.5, label_smoothing=0.1),
     lambda: ss.Transducer(words(), ss.Bidirectional(ss.LSTM(8, 6), ss.LSTM(8, 6)), 3),
     lambda: ss.CRFTransducer(words(), ss.GRU(8, 6), 3, forbidden=[[-1, 0], [0, 2], [0, 1], [1, -1], [2, -1]]),
     lambda: ss.Generator(ss.Embedding(9, 4), ss.LSTM(4, 6)),
-    lambda: ss.Generator(ss.Embedding(9, 4), ss.LSTM(4, 6), initial="learned", tied=True),
-    lambda: ss.Generator(ss.Embedding(9, 6), ss.Residual(ss.GRU(6, 6)), initial="learned", tied=True),
-    lambda: ss.Forecaster(ss.Numbers(2, 4), ss.GRU(4, 6)),
-    lambda: ss.Forecaster(ss.Numbers(2), ss.GRU(2, 6), head="quantile"),
+    lambda: ss.Generator(ss.Embedding(9, 4), ss.LSTM(4, 6), initial="learned", tie_weights=True),
+    lambda: ss.Generator(ss.Embedding(9, 6), ss.Residual(ss.GRU(6, 6)), initial="learned", tie_weights=True),
+    lambda: ss.NumericGenerator(ss.NumericEmbedding(2, 4), ss.GRU(4, 6)),
+    lambda: ss.NumericGenerator(ss.NumericEmbedding(2), ss.GRU(2, 6), head="quantile"),
     lambda: translator(ss.GRU(4, 6)),
     lambda: translator(attentive()),
     lambda: translator(attentive("general", feeding=True)),
@@ -92,10 +90,10 @@ def assert_outlined(model) -> None:
         assert found.labels == (model.head.out_features if decides else None)
 
 
-@pytest.mark.parametrize(("cell", "around"), [*itertools.product(CELLS, AROUND)])
+@pytest.mark.parametrize(("cell", "around"), [*itertools.product(LAYERS, AROUND)])
 def test_layers(cell, around):
     """What the constructor refuses, the outline refuses."""
-    layer = CELLS[cell](4, 6)
+    layer = LAYERS[cell](4, 6)
     try:
         whole = AROUND[around](layer)
     except (TypeError, ValueError):
@@ -184,7 +182,7 @@ STRICTER = [  # what PyTorch's side would only find when it runs
     {"encoder": {"embedding": LSTM, "layer": LSTM, "outputs": 2}},
     {"encoder": {"embedding": SYMBOLS, "layer": LSTM, "outputs": 0}},
     {"generator": {"embedding": None, "layer": LSTM}},
-    {"generator": {"embedding": SYMBOLS, "layer": LSTM, "tied": 1}},
+    {"generator": {"embedding": SYMBOLS, "layer": LSTM, "tie_weights": 1}},
     {"forecaster": {"embedding": SYMBOLS, "layer": LSTM}},
     {"conditioned_generator": {"embedding": SYMBOLS, "encoder": LSTM, "generator": LSTM}},
     {"crf_transducer": {"embedding": SYMBOLS, "layer": LSTM, "outputs": 2, "forbidden": [[True, False]]}},
@@ -202,7 +200,7 @@ def test_what_could_not_run_has_no_outline(description):
         outline(description)
 
 
-PROBABILITIES = {"p", "dropout", "symbol_dropout", "unknown_probability", "label_smoothing"}
+PROBABILITIES = {"p", "dropout", "embedding_dropout", "word_dropout", "label_smoothing"}
 
 
 def with_probabilities() -> list[tuple[str, str]]:

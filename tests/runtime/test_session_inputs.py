@@ -16,7 +16,7 @@ from safetensors.numpy import load, save
 import stepscan as ss
 from stepscan import runtime
 from stepscan.kernels.native import library
-from stepscan.patterns.numbers import Numbers
+from stepscan.patterns.numeric_embedding import NumericEmbedding
 from stepscan.runtime.tagger import Tagger
 
 GOOD = np.array([[3.0, 1.0], [2.5, 4.0], [1.0, 0.5]])
@@ -200,7 +200,7 @@ def test_blocks_are_for_series(session_models: Path) -> None:
 def growing() -> Any:
     """A tagger of one dimension whose state doubles at each step: h_t = relu(x_t + 2 h_{t−1})."""
     layer = ss.Elman(1, 1, nonlinearity="relu", bias=False)
-    transducer = made(lambda: ss.Transducer(Numbers(1), layer, 2))
+    transducer = made(lambda: ss.Transducer(NumericEmbedding(1), layer, 2))
     layer.weight_ih.data.fill_(1)
     layer.weight_hh.data.fill_(2)
     folder: Any = SimpleNamespace(path=Path("grows"), model={}, tensors={})

@@ -39,7 +39,7 @@ def test_a_running_decision(folder: Path, pooling: str) -> None:
         assert found["probability"] == close
 
 
-@pytest.mark.parametrize("name", ["write", "tied"])
+@pytest.mark.parametrize("name", ["write", "tie_weights"])
 def test_a_text_goes_on_from_any_point(folder: Path, name: str) -> None:
     model = runtime.load(folder / name)
     session = model.session()
@@ -87,7 +87,7 @@ def test_a_state_of_another_model(folder: Path) -> None:
         runtime.load(folder / "max").session().restore(state)
 
 
-@pytest.mark.parametrize("name", ["tag", "steps", "last", "mean", "max", "write", "tied"])
+@pytest.mark.parametrize("name", ["tag", "steps", "last", "mean", "max", "write", "tie_weights"])
 def test_many_together(folder: Path, name: str) -> None:
     """A step of many sessions says of each what its own push would say; some are pushed apart in between."""
     model = runtime.load(folder / name, threads=2)
@@ -97,7 +97,7 @@ def test_many_together(folder: Path, name: str) -> None:
         return (
             random.normal(3, 2, 2)
             if name == "steps"
-            else str(random.choice(list("one tw") if name in ("write", "tied") else WORDS))
+            else str(random.choice(list("one tw") if name in ("write", "tie_weights") else WORDS))
         )
 
     together, alone = [model.session() for _ in range(9)], [model.session() for _ in range(9)]

@@ -161,7 +161,7 @@ def models(tmp_path_factory):
     ss.Classifier(**causal, pooling="attention").fit(TEXTS, ["good", "bad"] * 8).save(place / "classify")
     ss.Classifier(**causal, cell="gru", pooling="max").fit(series, ["a", "b"] * 4).save(place / "series")
     ss.Tagger(**causal, crf=False).fit([["ab", "cd"]] * 8, [["X", "Y"]] * 8).save(place / "tag")
-    ss.LanguageModel(**size, cell="lstm", window=8, batch_size=4).fit("abc abd\n" * 20).save(place / "generate")
+    ss.LanguageModel(**size, cell="lstm", bptt=8, batch_size=4).fit("abc abd\n" * 20).save(place / "generate")
     shutil.copytree(GOLDEN / "tag-crf", place / "tag-crf")
     shutil.copytree(GOLDEN / "translate", place / "translate")
     return place

@@ -39,14 +39,14 @@ CLASSIFIERS: dict[str, tuple[dict[str, Any], Any, Any]] = {
     "series": ({"cell": "elman"}, SERIES, CLASSES),
 }
 TAGGERS: dict[str, tuple[dict[str, Any], Any, Any]] = {
-    "spelled": ({"character_size": 4, "spelling_size": 4}, SENTENCES, TAGS),
-    "words": ({"character_size": 0, "cell": "layer_norm_lstm", "layers": 2}, SENTENCES, TAGS),
-    "crf": ({"character_size": 0, "crf": True, "cell": "gru"}, SENTENCES, SPANS),
+    "spelled": ({"char_embedding_size": 4, "char_hidden_size": 4}, SENTENCES, TAGS),
+    "words": ({"char_embedding_size": 0, "cell": "layer_norm_lstm", "layers": 2}, SENTENCES, TAGS),
+    "crf": ({"char_embedding_size": 0, "crf": True, "cell": "gru"}, SENTENCES, SPANS),
     "series": ({"cell": "lstm,elman", "bidirectional": False}, SERIES, TAGS),
 }
 WRITERS: dict[str, dict[str, Any]] = {
     "characters": {},
-    "words": {"tokenizer": "word", "tied": True, "cell": "gru", "layers": 2},
+    "words": {"tokenizer": "word", "tie_weights": True, "cell": "gru", "layers": 2},
     "bytes": {"tokenizer": "byte", "cell": "elman"},
 }
 TRANSLATORS: dict[str, dict[str, Any]] = {
@@ -88,7 +88,7 @@ def taggers(both, name: str) -> Both:
 
 
 def writers(both, name: str) -> Both:
-    return both(ss.LanguageModel, name, {"window": 16, **WRITERS[name]}, STORY)
+    return both(ss.LanguageModel, name, {"bptt": 16, **WRITERS[name]}, STORY)
 
 
 def translators(both, name: str) -> Both:
@@ -323,12 +323,12 @@ def test_wrong_ways_to_run(models):
 
 
 def test_what_has_no_kernel(tmp_path):
-    writer = ss.LanguageModel(**SMALL, cell="transformer", window=16).fit(STORY)
+    writer = ss.LanguageModel(**SMALL, cell="transformer", bptt=16).fit(STORY)
     writer.save(tmp_path / "transformer")
     with pytest.raises(UnsupportedLayer) as found:
         runtime.load(tmp_path / "transformer")
     assert found.value.layer == "transformer"
-    ss.LanguageModel(**SMALL, window=8).fit(np.sin(np.arange(90.0))).save(tmp_path / "numbers")
+    ss.LanguageModel(**SMALL, bptt=8).fit(np.sin(np.arange(90.0))).save(tmp_path / "numbers")
     with pytest.raises(UnsupportedLayer) as found:
         runtime.load(tmp_path / "numbers")
     assert found.value.layer == "forecaster"

@@ -49,6 +49,9 @@ def test_a_wheel_without_torch(tmp_path: Path) -> None:
     assert found.pop("torch") is False
     assert found.pop("session") == found["generate"].removeprefix("one ")
     assert found == made
+    assert "golden folders answer" in run(
+        [python, str(ROOT / "tests" / "wheel" / "smoke.py")], "the wheel does not run"
+    )
     said = run(
         [python, "-m", "stepscan", "predict", str(tmp_path / "models" / "classify"), "a good film"], "no command"
     )
@@ -62,7 +65,7 @@ def train(path: Path) -> dict[str, Any]:
     texts, classes = ["a good film", "a bad film", "not a good film", "not a bad film"], ["good", "bad", "bad", "good"]
     judge = ss.Classifier(hidden_size=8, epochs=8, learning_rate=0.02).fit(texts * 8, classes * 8)
     tagger = ss.Tagger(hidden_size=8, epochs=2).fit([["the", "dog", "runs"]] * 16, [["DET", "NOUN", "VERB"]] * 16)
-    writer = ss.LanguageModel(hidden_size=16, window=16, batch_size=4, epochs=1).fit("one two three. " * 40)
+    writer = ss.LanguageModel(hidden_size=16, bptt=16, batch_size=4, epochs=1).fit("one two three. " * 40)
     translator = ss.Translator(tokenizer="character", hidden_size=8, embedding_size=8, epochs=1)
     translator.fit(["ab", "ba"] * 8, ["ba", "ab"] * 8)
     for name, model in (("classify", judge), ("tag", tagger), ("generate", writer), ("translate", translator)):

@@ -1,18 +1,19 @@
 from __future__ import annotations
 
 import pytest
-import torch
+
+from stepscan.training.optimiser import AdamW
 
 
 @pytest.fixture
 def rates(monkeypatch):
     """The learning rates of all steps."""
     found: list[float] = []
-    step = torch.optim.AdamW.step
+    step = AdamW.step
 
     def spy(self, *args, **kwargs):
         found.append(self.param_groups[0]["lr"])
         return step(self, *args, **kwargs)
 
-    monkeypatch.setattr(torch.optim.AdamW, "step", spy)
+    monkeypatch.setattr(AdamW, "step", spy)
     return found

@@ -6,18 +6,18 @@ import torch
 from torch import nn
 
 from stepscan.data.batching import Batch
+from stepscan.options import TrainingOptions
 from stepscan.patterns.loss import Loss
 from stepscan.training.loop import Task, Trainer
-from stepscan.training.progress import Silence
-from stepscan.training.settings import TrainingSettings
+from stepscan.training.progress import NullReporter
 
 SETTINGS = {
     "epochs": 3,
     "batch_size": 1,
     "learning_rate": 0.1,
-    "warmup": 0.2,
+    "warmup_ratio": 0.2,
     "weight_decay": 0.0,
-    "clip_norm": 1.0,
+    "max_grad_norm": 1.0,
     "patience": 100,
     "seed": 0,
     "device": "cpu",
@@ -40,7 +40,7 @@ class Line(nn.Module):
         return Loss(self.factor * (errors**2).sum(), len(inputs))
 
 
-class Log(Silence):
+class Log(NullReporter):
     """A reporter that keeps what it is told."""
 
     def __init__(self) -> None:
@@ -72,6 +72,6 @@ def trained(model=None, scores=None, greater=True, **changes):
     """A trainer that has run; `scores` are those of the evaluations, one after the other."""
     model, scores = model or Line(), iter(scores or [0.0] * 100)
     task = Task(model, batches, 3, lambda: {"score": next(scores), "other": 1.5}, greater)
-    trainer = Trainer(task, TrainingSettings(**{**SETTINGS, **changes}), Log())
+    trainer = Trainer(task, TrainingOptions(**{**SETTINGS, **changes}), Log())
     trainer.run()
     return trainer

@@ -7,14 +7,14 @@ import torch
 from fake_task import SETTINGS, Line, Log, batches, trained
 
 from stepscan.errors import StepscanError
-from stepscan.training.average import Average
+from stepscan.options import TrainingOptions
+from stepscan.training.average import WeightAverage
 from stepscan.training.loop import Task, Trainer
-from stepscan.training.settings import TrainingSettings
 
 
 def test_average_is_the_recursion():
     model = Line()
-    average, expected = Average(model, 0.3), model.weight.detach().clone()
+    average, expected = WeightAverage(model, 0.3), model.weight.detach().clone()
     for n in range(1, 6):
         with torch.no_grad():
             model.weight += n
@@ -30,7 +30,7 @@ def test_average_is_the_recursion():
 def test_an_average_that_starts_again():
     """From given weights on; how much the next count depends on all updates so far."""
     model = Line()
-    average = Average(model, 0.9)
+    average = WeightAverage(model, 0.9)
     for _ in range(3):
         average.update()
     average.restart({"weight": torch.tensor([[5.0, 6.0]]), "bias": torch.tensor([7.0])})
@@ -40,7 +40,7 @@ def test_an_average_that_starts_again():
     with average:
         assert model.weight.tolist() == [pytest.approx([5 * 5 / 14 + 2 * 9 / 14, 6 * 5 / 14 + 2 * 9 / 14])]
         assert model.bias.tolist() == pytest.approx([7 * 5 / 14 + 1 * 9 / 14])
-    Average(model, 0.0).restart({})  # none: nothing to restart
+    WeightAverage(model, 0.0).restart({})  # none: nothing to restart
 
 
 def test_the_average_is_judged_and_kept():
@@ -51,7 +51,7 @@ def test_the_average_is_judged_and_kept():
         judged.append(model.weight.detach().clone())
         return {"score": float(len(judged))}
 
-    trainer = Trainer(Task(model, batches, 3, evaluate, True), TrainingSettings(**SETTINGS, average_decay=0.9), Log())
+    trainer = Trainer(Task(model, batches, 3, evaluate, True), TrainingOptions(**SETTINGS, ema_decay=0.9), Log())
     trainer.run()
     assert torch.equal(model.weight, judged[-1])
     assert not torch.equal(judged[-1], trained().task.model.weight)

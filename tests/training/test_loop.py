@@ -8,11 +8,11 @@ from fake_task import SETTINGS, Line, Log, batches, trained
 
 from stepscan.cells.lstm import LSTM
 from stepscan.errors import StepscanError
+from stepscan.options import TrainingOptions
 from stepscan.patterns.embedding import Embedding
 from stepscan.patterns.generator import Generator
 from stepscan.sequences import Sequences
 from stepscan.training.loop import Task, Trainer
-from stepscan.training.settings import TrainingSettings
 
 
 def test_best_weights_are_put_back():
@@ -25,7 +25,7 @@ def test_best_weights_are_put_back():
         seen.append(model.weight.clone())
         return {"score": next(scores)}
 
-    trainer = Trainer(Task(model, batches, 3, evaluate, True), TrainingSettings(**{**SETTINGS, "epochs": 4}), Log())
+    trainer = Trainer(Task(model, batches, 3, evaluate, True), TrainingOptions(**{**SETTINGS, "epochs": 4}), Log())
     history = trainer.run()
     assert [row["best"] for row in history] == [True, True, False, False]
     assert torch.equal(model.weight, seen[1])
@@ -81,22 +81,22 @@ def test_modes():
         seen.append((model.training, torch.is_inference_mode_enabled()))
         return {"score": 1.0}
 
-    Trainer(Task(model, batches, 3, evaluate, True), TrainingSettings(**SETTINGS), Log()).run()
+    Trainer(Task(model, batches, 3, evaluate, True), TrainingOptions(**SETTINGS), Log()).run()
     assert seen == [(False, True)] * 3
     assert model.modes == [True] * 9
 
 
-@pytest.mark.parametrize("clip_norm", [0.5, 2.0])
-def test_gradients_are_clipped_together(clip_norm):
+@pytest.mark.parametrize("max_grad_norm", [0.5, 2.0])
+def test_gradients_are_clipped_together(max_grad_norm):
     model = Line(factor=1000.0)
-    trained(model, clip_norm=clip_norm, learning_rate=1e-6)
+    trained(model, max_grad_norm=max_grad_norm, learning_rate=1e-6)
     gradients = torch.cat([parameter.grad.flatten() for parameter in model.parameters()])
-    assert gradients.norm().item() == pytest.approx(clip_norm, rel=1e-4)
+    assert gradients.norm().item() == pytest.approx(max_grad_norm, rel=1e-4)
 
 
 def test_small_gradients_are_left_alone():
     model = Line(factor=1e-3)
-    trained(model, clip_norm=1.0, learning_rate=1e-9, epochs=1)
+    trained(model, max_grad_norm=1.0, learning_rate=1e-9, epochs=1)
     # The last batch is x = [1, 0], where y = 2: the gradient of 0.001 y² is 0.004 for w₁ and b, and 0 for w₂.
     assert model.weight.grad.tolist() == [pytest.approx([0.004, 0.0])]
     assert model.bias.grad.tolist() == pytest.approx([0.004])
@@ -123,7 +123,7 @@ def test_a_loss_that_is_no_number(value):
     bad = [*batches(0)[:2], batches(0)[2]._replace(inputs=torch.full((1, 2), value))]
     task = Task(model, lambda epoch: bad, 3, lambda: {"score": 1.0}, True)
     with pytest.raises(StepscanError, match=r"the loss became (nan|inf) at step 3; nothing was saved"):
-        Trainer(task, TrainingSettings(**SETTINGS), log).run()
+        Trainer(task, TrainingOptions(**SETTINGS), log).run()
     assert all(torch.isfinite(parameter).all() for parameter in model.parameters())
     assert log.closed == 1
 

@@ -4,7 +4,7 @@ import io
 
 from rich.console import Console
 
-from stepscan.training.progress import Bar
+from stepscan.training.progress import ProgressBar
 
 FIGURES = {"loss": 1.0, "sequences_per_second": 2000.0, "tokens_per_second": 30000.0, "padding": 0.0}
 ROW = {
@@ -22,7 +22,7 @@ ROW = {
 def test_one_line_an_evaluation_where_there_is_no_terminal():
     """Nothing for a step, no control codes, and no line broken at 80 characters."""
     file = io.StringIO()
-    bar = Bar(Console(file=file, width=40))
+    bar = ProgressBar(Console(file=file, width=40))
     bar.note("no validation data given: the last tenth (4 of 40) is held out")
     for done in (0.1, 0.5, 1.0):
         bar.step(done, FIGURES)
@@ -39,7 +39,7 @@ def test_one_line_an_evaluation_where_there_is_no_terminal():
 
 def test_a_bar_on_a_terminal():
     file = io.StringIO()
-    bar = Bar(Console(file=file, width=140, force_terminal=True))
+    bar = ProgressBar(Console(file=file, width=140, force_terminal=True))
     bar.step(0.5, FIGURES)
     bar._progress.refresh()
     bar.evaluated(ROW)

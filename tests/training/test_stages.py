@@ -49,10 +49,10 @@ def tagged(*counts):
 
 
 FITS = {  # what is fitted, and how many updates that takes
-    "refit": (lambda **more: ss.LanguageModel(**SMALL, window=8, refit=True, **more), (TEXT,)),
+    "refit": (lambda **more: ss.LanguageModel(**SMALL, bptt=8, refit=True, **more), (TEXT,)),
     "folds": (lambda **more: ss.Classifier(**SMALL, **more), judged()),
     "early": (
-        lambda **more: ss.Tagger(**{**SMALL, "epochs": 30}, character_size=0, patience=1, refit=True, **more),
+        lambda **more: ss.Tagger(**{**SMALL, "epochs": 30}, char_embedding_size=0, patience=1, refit=True, **more),
         tagged(40, 8),
     ),
 }
@@ -119,7 +119,7 @@ def test_the_same_weights_to_the_bit(whole, name, where, tmp_path, monkeypatch):
 
 def test_a_stage_has_its_seed():
     """The training on all data begins as it would alone, whatever was trained before."""
-    found = [ss.LanguageModel(**SMALL, window=8, refit=True, seed=3).fit(TEXT) for _ in range(2)]
+    found = [ss.LanguageModel(**SMALL, bptt=8, refit=True, seed=3).fit(TEXT) for _ in range(2)]
     assert all(
         torch.equal(one, other) for one, other in zip(*(model.model_.parameters() for model in found), strict=True)
     )
@@ -127,10 +127,10 @@ def test_a_stage_has_its_seed():
 
 def test_checkpoints_of_stages_are_counted_on(tmp_path):
     """A later stage's are newer than those of the stages before it."""
-    model = ss.LanguageModel(**SMALL, window=8, refit=True, checkpoints=tmp_path).fit(TEXT)
+    model = ss.LanguageModel(**SMALL, bptt=8, refit=True, checkpoints=tmp_path).fit(TEXT)
     newest, _ = Checkpoints(tmp_path).newest()
     assert newest is not None
-    first, second = newest.state["earlier"][0]["steps"], newest.state["step"]
+    first, second = newest.state["earlier"][0]["steps"], newest.state["trainer"]["clock"]["step"]
     assert model.history_[-1]["step"] == second
     assert (tmp_path / f"step-{first + second:09}").is_dir()
 
@@ -150,7 +150,7 @@ def test_other_settings_are_refused_in_a_later_stage(tmp_path, monkeypatch, whol
 def test_a_refit_is_on_everything_for_as_long_as_was_best():
     """Words of held-out sentences are known, and the updates are those of the best evaluation."""
     X, y, validation = FITS["early"][1]
-    settings = {**SMALL, "epochs": 30, "character_size": 0, "patience": 1}
+    settings = {**SMALL, "epochs": 30, "char_embedding_size": 0, "patience": 1}
     searched, refitted = (ss.Tagger(**settings, refit=refit).fit(X, y, validation) for refit in (False, True))
     words = {word for sentence in [*X, *validation[0]] for word in sentence}
     known = [words & set(model.tokenizers_["tokenizer"].tokens) for model in (searched, refitted)]

@@ -8,10 +8,10 @@ import pytest
 import torch
 from fake_task import SETTINGS, Line, Log, batches, trained
 
+from stepscan.options import TrainingOptions
 from stepscan.training.loop import Task, Trainer
-from stepscan.training.settings import TrainingSettings
 
-STALE = {"epochs": 100, "warmup": 0.0, "decay": 0.25, "patience": 2}  # of 300 updates
+STALE = {"epochs": 100, "warmup_ratio": 0.0, "decay_ratio": 0.25, "patience": 2}  # of 300 updates
 
 
 class Seen(Line):
@@ -26,7 +26,7 @@ class Seen(Line):
         return super().loss(inputs, targets, state)
 
 
-def stale(*after, average_decay=0.0):
+def stale(*after, ema_decay=0.0):
     """Evaluations after updates 3, 6, 9 and 12, of which the second is the best; then `after`."""
     model, judged, scores = Seen(), [], iter([1.0, 3.0, 2.0, 2.5, *after])
 
@@ -34,7 +34,7 @@ def stale(*after, average_decay=0.0):
         judged.append(model.weight.clone())
         return {"score": next(scores)}
 
-    settings = TrainingSettings(**{**SETTINGS, **STALE, "average_decay": average_decay})
+    settings = TrainingOptions(**{**SETTINGS, **STALE, "ema_decay": ema_decay})
     trainer = Trainer(Task(model, batches, 3, evaluate, True), settings, Log())
     trainer.run()
     return trainer, model, judged
@@ -42,7 +42,7 @@ def stale(*after, average_decay=0.0):
 
 def test_the_shape(rates):
     """Nine updates: a rise over the first fifth, the highest, and half a cosine over the last three tenths."""
-    trained(decay=0.3)
+    trained(decay_ratio=0.3)
     half = [(1 + math.cos(math.pi * share)) / 2 for share in (0, 1 / 3, 2 / 3)]
     assert rates == pytest.approx([0.1 * share for share in (0.5, 1, 1, 1, 1, 1, *half)])
 
@@ -56,7 +56,7 @@ def test_back_to_the_best(rates):
     assert rates[:12] == pytest.approx([0.1] * 12)
     shares = [(updates / 301 - 12 / 300) * 150 for updates in (13, 14)]
     assert rates[12:] == pytest.approx([0.05 * (1 + math.cos(math.pi * share)) for share in shares])
-    assert trainer.plan == {"max_updates": 8, "warmup": 0.0, "decay": 0.25}
+    assert trainer.plan == {"max_updates": 8, "warmup_ratio": 0.0, "decay_ratio": 0.25}
     assert torch.equal(model.weight, judged[-1])
 
 
@@ -65,14 +65,14 @@ def test_a_decay_that_does_not_help():
     trainer, model, judged = stale(2.9)
     assert [row["best"] for row in trainer.history] == [True, True, False, False, False]
     assert torch.equal(model.weight, judged[1])
-    assert trainer.plan == {"max_updates": 6, "warmup": 0.0, "decay": 0.0}
+    assert trainer.plan == {"max_updates": 6, "warmup_ratio": 0.0, "decay_ratio": 0.0}
 
 
 def test_the_average_goes_back_too():
     """The weights go back to what they were, and the average to what it was: it was the average that was the best."""
-    _, model, judged = stale(4.0, average_decay=0.9)
+    _, model, judged = stale(4.0, ema_decay=0.9)
     straight = Seen()
-    settings = TrainingSettings(**{**SETTINGS, **STALE, "patience": 100, "average_decay": 0.9, "epochs": 3})
+    settings = TrainingOptions(**{**SETTINGS, **STALE, "patience": 100, "ema_decay": 0.9, "epochs": 3})
     Trainer(Task(straight, batches, 3, lambda: {"score": 1.0}, True), settings, Log()).run()
     assert torch.equal(model.weights[12], straight.weights[6])
     assert not torch.equal(model.weights[12], judged[1])
@@ -80,28 +80,28 @@ def test_the_average_goes_back_too():
 
 def test_the_plan_of_a_decay_to_the_budget():
     """Nine updates of which the last are the best; then with the best after six, before the decay."""
-    assert trained(decay=0.3, scores=[1.0, 2.0, 3.0]).plan == {
+    assert trained(decay_ratio=0.3, scores=[1.0, 2.0, 3.0]).plan == {
         "max_updates": 9,
-        "warmup": pytest.approx(0.2),
-        "decay": 0.3,
+        "warmup_ratio": pytest.approx(0.2),
+        "decay_ratio": 0.3,
     }
-    assert trained(decay=0.3, scores=[1.0, 2.0, 1.5]).plan == {
+    assert trained(decay_ratio=0.3, scores=[1.0, 2.0, 1.5]).plan == {
         "max_updates": 6,
-        "warmup": pytest.approx(0.3),
-        "decay": 0.0,
+        "warmup_ratio": pytest.approx(0.3),
+        "decay_ratio": 0.0,
     }
 
 
 def test_the_plan_of_what_patience_ends_within_its_decay():
     """Of a cosine over 15 updates the best came after 6, and it ended after 12: another takes 6."""
-    trainer = trained(scores=[1.0, 2.0, 1.5, 1.0], decay=1.0, patience=2, epochs=5)
+    trainer = trained(scores=[1.0, 2.0, 1.5, 1.0], decay_ratio=1.0, patience=2, epochs=5)
     assert trainer.history[-1]["updates"] == 12
-    assert trainer.plan == {"max_updates": 6, "warmup": pytest.approx(0.5), "decay": 0.8}
+    assert trainer.plan == {"max_updates": 6, "warmup_ratio": pytest.approx(0.5), "decay_ratio": 0.8}
 
 
 def test_a_plan_takes_the_same_way(rates):
     """A training by the plan of another has, but for rounding, the other's learning rates."""
-    plan = trained(decay=0.3, scores=[1.0, 2.0, 3.0]).plan
+    plan = trained(decay_ratio=0.3, scores=[1.0, 2.0, 3.0]).plan
     first = list(rates)
     rates.clear()
     trained(**{"epochs": None, **plan})
@@ -112,7 +112,7 @@ def test_updates_are_limited():
     """By the fewer of passes and updates; gradients gathered over two batches make 2 updates of 3 batches."""
     assert trained(max_updates=4).history[-1]["updates"] == 4
     assert trained(max_updates=40).history[-1]["updates"] == 9
-    row = trained(accumulate=2, epochs=2).history[-1]
+    row = trained(gradient_accumulation_steps=2, epochs=2).history[-1]
     assert (row["step"], row["updates"]) == (6, 4)
 
 
@@ -127,7 +127,9 @@ def test_evaluations_come_ever_more_rarely():
 @pytest.mark.parametrize("patience", [None, 1])
 def test_what_is_not_judged_trains_to_the_end(patience):
     """A training on all data has no score that could stop rising."""
-    settings = TrainingSettings(**{**SETTINGS, "epochs": None, "max_updates": 600, "decay": 0.25, "patience": patience})
+    settings = TrainingOptions(
+        **{**SETTINGS, "epochs": None, "max_updates": 600, "decay_ratio": 0.25, "patience": patience}
+    )
     trainer = Trainer(Task(Line(), batches, 3, None, True), settings, Log())
     assert trainer.run()[-1]["updates"] == 600
     assert not trainer.is_stale
@@ -136,6 +138,6 @@ def test_what_is_not_judged_trains_to_the_end(patience):
 def test_without_patience_few_updates_end_nothing():
     """A score that never rises again ends a training after some 400 updates, and not before."""
     scores = [1.0] + [0.0] * 100
-    trainer = trained(scores=scores, epochs=None, max_updates=10_000, patience=None, warmup=0.0, decay=0.25)
+    trainer = trained(scores=scores, epochs=None, max_updates=10_000, patience=None, warmup_ratio=0.0, decay_ratio=0.25)
     assert [row["updates"] for row in trainer.history][-2:] == [409, 418]
-    assert trainer.plan == {"max_updates": 25, "warmup": 0.0, "decay": 0.0}
+    assert trainer.plan == {"max_updates": 25, "warmup_ratio": 0.0, "decay_ratio": 0.0}

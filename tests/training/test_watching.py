@@ -13,10 +13,10 @@ from fake_task import Line, Log, batches, trained
 
 import stepscan as ss
 from stepscan.inspection import flow
+from stepscan.options import TrainingOptions
 from stepscan.training.clipping import Clipped
 from stepscan.training.glance import ROWS, STEPS, glance, hear, influence
 from stepscan.training.loop import Task, Trainer
-from stepscan.training.settings import TrainingSettings
 from stepscan.training.watching import FIRST, SHARE, Watcher
 
 REACH = ["gradient_horizon", "gradient_horizon_e", "gradient_steps", "gradient_growth", "sequence_steps"]
@@ -32,18 +32,18 @@ SMALL = {
     "batch_size": 16,
     "learning_rate": 1e-4,
     "input_noise": 0.0,
-    "decay": 1.0,
-    "average_decay": 0.0,
+    "decay_ratio": 1.0,
+    "ema_decay": 0.0,
     "wide": False,
     "refit": False,
-    "watch_gradients": True,
+    "monitor_gradients": True,
 }
 
 
 def fitted(monkeypatch, steps=150, **options):
     """A classifier that has seen 48 series, and what it was told."""
     log = Log()
-    monkeypatch.setattr("stepscan.estimators.learning.Silence", lambda: log)
+    monkeypatch.setattr("stepscan.estimators.learning.NullReporter", lambda: log)
     random = np.random.default_rng(0)
     X = random.normal(size=(48, steps, 2))
     model = ss.Classifier(**{**SMALL, **options}).fit(X, X[:, 0, 0])
@@ -51,7 +51,7 @@ def fitted(monkeypatch, steps=150, **options):
 
 
 def test_a_tanh_elman_is_told_that_gradients_vanish(monkeypatch):
-    model, notes = fitted(monkeypatch, cell="elman", clip_norm=1e6)
+    model, notes = fitted(monkeypatch, cell="elman", max_grad_norm=1e6)
     assert len(notes) == 1  # though it is so at both evaluations
     assert "gradients vanish" in notes[0]
     assert "sequences have up to 150 steps" in notes[0]
@@ -68,13 +68,13 @@ def test_a_tanh_elman_is_told_that_gradients_vanish(monkeypatch):
     ],
 )
 def test_one_with_a_cure_is_not(monkeypatch, options):
-    model, notes = fitted(monkeypatch, clip_norm=1e6, **options)
+    model, notes = fitted(monkeypatch, max_grad_norm=1e6, **options)
     assert notes == []
     assert all(row["gradient_horizon"] > 75 for row in model.history_)
 
 
 def test_short_sequences_are_not(monkeypatch):
-    assert fitted(monkeypatch, steps=12, cell="elman", clip_norm=1e6)[1] == []
+    assert fitted(monkeypatch, steps=12, cell="elman", max_grad_norm=1e6)[1] == []
 
 
 def test_the_curve_has_the_figures(monkeypatch, tmp_path):
@@ -94,7 +94,7 @@ def test_the_curve_has_the_figures(monkeypatch, tmp_path):
         assert 0 < row["gradient_horizon_e"] <= row["gradient_horizon"] <= row["gradient_steps"] == 150
         assert 0.6 < row["gate_forget"] < 0.8  # σ(1) is 0.73
         assert 0.4 < row["gate_input"] < 0.6
-    plain, notes = fitted(monkeypatch, cell="lstm", watch_gradients=False)
+    plain, notes = fitted(monkeypatch, cell="lstm", monitor_gradients=False)
     assert notes == []
     assert not {*REACH, "clipped"} & set(plain.history_[0])
 
@@ -103,17 +103,17 @@ def test_it_changes_no_bit(monkeypatch):
     """Dropout included: a look draws no random number that training would have drawn."""
     options = {"cell": "lstm", "dropout": 0.3, "weight_drop": 0.2, "steps": 20}
     watched, _ = fitted(monkeypatch, **options)
-    plain, _ = fitted(monkeypatch, **options, watch_gradients=False)
+    plain, _ = fitted(monkeypatch, **options, monitor_gradients=False)
     weights = [model.model_.state_dict() for model in (watched, plain)]
     assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
 
 
 def test_every_task_can_be_watched(monkeypatch):
     options = {"hidden_size": 8, "embedding_size": 8, "epochs": 1, "layers": 2, "refit": False}
-    options["watch_gradients"] = True
+    options["monitor_gradients"] = True
     texts = ["a b c", "b a", "c c a b"] * 8
     tagger = ss.Tagger(**options).fit([text.split() for text in texts], [list(text.upper().split()) for text in texts])
-    writer = ss.LanguageModel(**options, window=16).fit(" ".join(texts) * 8)
+    writer = ss.LanguageModel(**options, bptt=16).fit(" ".join(texts) * 8)
     translators = [
         ss.Translator(**options, attention=kind, cell=cell).fit(texts, [text[::-1] for text in texts])
         for kind, cell in (("additive", "gru"), ("dot", "lstm"), ("none", "elman"))
@@ -121,7 +121,7 @@ def test_every_task_can_be_watched(monkeypatch):
     for model in (tagger, writer, *translators):
         assert {*REACH, "gradient_norm", "clipped"} <= set(model.history_[0])
         assert 0 < model.history_[0]["gradient_horizon"] <= model.history_[0]["gradient_steps"]
-    transformer = ss.LanguageModel(**options, window=16, cell="transformer").fit(" ".join(texts) * 8)
+    transformer = ss.LanguageModel(**options, bptt=16, cell="transformer").fit(" ".join(texts) * 8)
     assert not set(REACH) & set(transformer.history_[0])  # it looks at its past, and so has no such lag
     assert transformer.history_[0]["gradient_norm"] > 0
 
@@ -227,7 +227,7 @@ def told(norms, clipped=(False,) * 4, model=None, look=None):
 def test_more_than_half_clipped():
     assert told([2.0], (True, True, False, False)) == [[]]
     first, second = told([2.0, 2.0], (True, True, True, False))
-    assert first[0].startswith("gradients are large: 75% of updates were clipped, norm 2, --clip-norm 1. Try")
+    assert first[0].startswith("gradients are large: 75% of updates were clipped, norm 2, --max-grad-norm 1. Try")
     assert second == []
 
 
@@ -243,7 +243,7 @@ def test_gradients_that_grow_with_the_lag():
     ((words,),) = told([0.1], model=model, look=look)
     assert words == (
         "gradients explode: they grow on their way back, up to 1234 times. "
-        "Try a lower --learning-rate, --clip-value 0.1, or --cell lstm"
+        "Try a lower --learning-rate, --max-grad-value 0.1, or --cell lstm"
     )
 
 
@@ -279,14 +279,14 @@ def test_figures_are_means_since_the_last_evaluation():
 
 
 def test_the_loop_tells_the_watcher():
-    trainer = trained(Line(factor=1000.0), watch_gradients=True, learning_rate=1e-6, accumulate=2)
+    trainer = trained(Line(factor=1000.0), monitor_gradients=True, learning_rate=1e-6, gradient_accumulation_steps=2)
     assert [row["clipped"] for row in trainer.history] == [1.0] * 3
     assert trainer.reporter.notes[0].startswith("gradients are large: 100% of updates were clipped")
     assert len(trainer.reporter.notes) == 1
 
 
 def test_a_resumed_training_says_nothing_twice(tmp_path):
-    kept = {"watch_gradients": True, "learning_rate": 1e-6, "checkpoints": tmp_path}
+    kept = {"monitor_gradients": True, "learning_rate": 1e-6, "checkpoints": tmp_path}
     trained(Line(factor=1000.0), **kept, epochs=1)
     again = trained(Line(factor=1000.0), **kept, epochs=3, resume=True)
     assert not [note for note in again.reporter.notes if note.startswith("gradients")]
@@ -314,11 +314,11 @@ def test_tensorboard(monkeypatch):
             closed.append(self.folder)
 
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", types.SimpleNamespace(SummaryWriter=SummaryWriter))
-    trainer = trained(tensorboard="curves", watch_gradients=True)
+    trainer = trained(tensorboard="curves", monitor_gradients=True)
     for row in trainer.history:
         expected = {name: value for name, value in row.items() if name not in ("step", "best")}
         assert {name: value for _, name, value, step in written if step == row["step"]} == expected
     assert closed == ["curves"]
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     with pytest.raises(ss.SettingsError, match="tensorboard='curves' needs that package: pip install tensorboard"):
-        Trainer(Task(Line(), batches, 3, dict, True), TrainingSettings(**trainer.settings.model_dump()), Log())
+        Trainer(Task(Line(), batches, 3, dict, True), TrainingOptions(**vars(trainer.settings)), Log())

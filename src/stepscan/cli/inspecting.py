@@ -9,9 +9,10 @@ from typing import Annotated
 import typer
 
 from stepscan.cli.arguments import check_texts
-from stepscan.cli.options import MODEL, MOST_SEED, OUTPUT, app, option
+from stepscan.cli.options import app, option
 from stepscan.errors import STANDARD, SettingsError
 from stepscan.json_text import json_text
+from stepscan.options import MODEL, MOST_SEED, OUTPUT
 from stepscan.terminal import printable
 
 
@@ -23,25 +24,26 @@ stepscan inspect model 'not a bad film at all' --out report.html
 stepscan inspect --cell elman,lstm,gru --length 200"""
 )
 def inspect(
-    model: Annotated[Path | None, typer.Argument(help="Model folder; none: --cell.", show_default=False)] = None,
+    model: Annotated[
+        Path | None,
+        typer.Argument(help="Model folder; omit it to inspect untrained cells (--cell).", show_default=False),
+    ] = None,
     text: Annotated[
         str | None,
         typer.Argument(
-            help="What the model reads; none: --input, or random symbols, or what a language model writes itself.",
+            help="Text that the model reads; omit it for --input, random symbols, or what a language model generates.",
             show_default=False,
         ),
     ] = None,
-    input: Annotated[
-        Path | None, typer.Option(help="File with the text; -: standard input.", show_default=False)
-    ] = None,
-    cell: Annotated[str | None, option(MODEL, "Untrained cells with commas between, such as elman,lstm,gru.")] = None,
-    length: Annotated[int | None, option(MODEL, "With --cell: steps that they read; 200.")] = None,
-    hidden_size: Annotated[int | None, option(MODEL, "With --cell: numbers in a state; 64.")] = None,
-    seed: Annotated[int, typer.Option(min=0, max=MOST_SEED, help="Of weights, inputs and random directions.")] = 0,
-    out: Annotated[Path, option(OUTPUT, "HTML file to write; report.html.")] = Path("report.html"),
-    as_json: Annotated[bool, typer.Option("--json", help="Print the numbers as JSON in place of the file.")] = False,
+    input: Annotated[Path | None, typer.Option(help="File of the text; -: standard input.", show_default=False)] = None,
+    cell: Annotated[str | None, option(MODEL, "Untrained cells, separated by commas, such as elman,lstm,gru.")] = None,
+    length: Annotated[int | None, option(MODEL, "With --cell: sequence length, in steps.", default="200")] = None,
+    hidden_size: Annotated[int | None, option(MODEL, "With --cell: hidden size.", default="64")] = None,
+    seed: Annotated[int, typer.Option(min=0, max=MOST_SEED, help="Random seed of weights, inputs and directions.")] = 0,
+    out: Annotated[Path, option(OUTPUT, "HTML file to write.", default="report.html")] = Path("report.html"),
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of writing a file.")] = False,
 ) -> None:
-    """How far back gradients reach, what gates and units do: one HTML file with words, plots and tables."""
+    """Report how far back gradients reach and what gates and units do: one HTML file with plots and tables."""
     if (model is None) == (cell is None):
         raise SettingsError("inspect looks at a model folder or at --cell elman,lstm,gru: give one of them")
     if cell is not None and (text is not None or input is not None):

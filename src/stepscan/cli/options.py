@@ -1,22 +1,55 @@
-"""The program, and the options and settings that several commands share."""
+"""The program, and how options become those of a command: all are made from `stepscan.options`."""
 
 from __future__ import annotations
 
 import inspect
-import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from stepscan import __version__
-from stepscan.errors import SettingsError, nearest, place_of
+from stepscan.cli.arguments import Command
+from stepscan.errors import SettingsError, place_of
+from stepscan.fields import Choice, Duration, FilePath, Flag
+from stepscan.options import (
+    DATA,
+    OUTPUT,
+    TASKS,
+    TRAINING,
+    ReadingOptions,
+    Setting,
+    settings_of,
+    unknown_setting,
+)
 
-app = typer.Typer(
+_ORDER = (  # in which people use them
+    *("demo", "train", "evaluate", "predict", "generate", "forecast", "inspect", "compare", "reproduce"),
+    *("average", "compress", "bench"),
+)
+
+
+class _Commands(TyperGroup):
+    """The commands, in an order of use."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return sorted(super().list_commands(ctx), key=_ORDER.index)
+
+
+class Program(typer.Typer):
+    """A `Typer` whose commands are each a `Command`."""
+
+    def command(self, name: str | None = None, **settings: Any) -> Any:
+        return super().command(name, cls=Command, **settings)
+
+
+app = Program(
     name="stepscan",
-    help="Sequence models you train as a scan and ship as a step: classify, tag, generate, translate.\n\n"
+    cls=_Commands,
+    help="Sequence models you train as a scan and ship as a step: classify, tag, generate, forecast, translate.\n\n"
     "Start with: stepscan demo",
     no_args_is_help=True,
     add_completion=False,
@@ -40,206 +73,119 @@ def _program(
     pass
 
 
-class Task(Enum):
-    classify = "classify"
-    generate = "generate"
-    tag = "tag"
-    translate = "translate"
+Task = Enum("Task", {name: name for name in TASKS})  # type: ignore[misc]  # typer knows an Enum for a choice
 
 
-MOST_SEED = 2**63 - 1  # that torch takes
-DATA, MODEL, TRAINING, OUTPUT = "Data", "Model", "Training", "Output"
-JSON = Annotated[bool, typer.Option("--json", help="Print one JSON object a line on standard output.")]
-WITH = Annotated[
+def option(panel: str, text: str, *names: str, default: str = "") -> Any:
+    """An option of a command, with its default in words."""
+    return typer.Option(*names, help=text, rich_help_panel=panel, show_default=default or False)
+
+
+JSON = Annotated[bool, typer.Option("--json", help="Print one JSON object per line on standard output.")]
+ENSEMBLE = Annotated[
     list[Path] | None,
-    typer.Option("--with", help="Model that decides together with it; may be given again.", show_default=False),
+    typer.Option("--ensemble", help="Another model to ensemble with (repeatable).", show_default=False),
 ]
-READING: dict[str, tuple[Any, Any]] = {  # how data files are read: option → its type with its help, and its default
-    "format": (
-        Annotated[
-            str | None,
-            typer.Option(
-                help="Format, where the file's name does not say it: csv, tsv, jsonl, lines, conllu, columns; "
-                "of numbers: ts, npy, ucr, numbers (CSV).",
-                rich_help_panel=DATA,
-            ),
-        ],
-        None,
-    ),
-    "text_column": (
-        Annotated[
-            str | None,
-            typer.Option(help="Column with the text: its name, or its position from 1.", rich_help_panel=DATA),
-        ],
-        None,
-    ),
-    "label_column": (
-        Annotated[str | None, typer.Option(help="Column with the label, likewise.", rich_help_panel=DATA)],
-        None,
-    ),
-    "source_column": (
-        Annotated[str | None, typer.Option(help="translate: column with the source.", rich_help_panel=DATA)],
-        None,
-    ),
-    "target_column": (
-        Annotated[str | None, typer.Option(help="translate: column with the target.", rich_help_panel=DATA)],
-        None,
-    ),
-    "delimiter": (
-        Annotated[
-            str | None,
-            typer.Option(
-                help="Character between fields of CSV and TSV, or tab; by default recognised.", rich_help_panel=DATA
-            ),
-        ],
-        None,
-    ),
-    "header": (
-        Annotated[
-            bool | None,
-            typer.Option(
-                "--header/--no-header",
-                help="Whether the first row of CSV and TSV names the columns; by default recognised.",
-                rich_help_panel=DATA,
-            ),
-        ],
-        None,
-    ),
-    "field": (
-        Annotated[str, typer.Option(help="tag: which CoNLL-U field is the tag: upos, xpos, …", rich_help_panel=DATA)],
-        "upos",
-    ),
-    "time_column": (
-        Annotated[
-            str | None,
-            typer.Option(
-                help='Numbers: column of the times, likewise; "none": every column holds values.', rich_help_panel=DATA
-            ),
-        ],
-        None,
-    ),
-    "series_column": (
-        Annotated[
-            str | None,
-            typer.Option(
-                help="Numbers: column that names the series of a row, likewise; none: there is one series.",
-                rich_help_panel=DATA,
-            ),
-        ],
-        None,
-    ),
-    "ignore_time": (
-        Annotated[
-            bool,
-            typer.Option(
-                "--ignore-time",
-                help="Numbers: take rows as they stand, whatever their times.",
-                rich_help_panel=DATA,
-            ),
-        ],
-        False,
-    ),
-    "sort": (
-        Annotated[bool, typer.Option("--sort", help="Numbers: sort the rows by time.", rich_help_panel=DATA)],
-        False,
-    ),
-    "fill": (
-        Annotated[
-            str | None,
-            typer.Option(help="generate, numbers: fill gaps: linear, previous or zero.", rich_help_panel=DATA),
-        ],
-        None,
-    ),
-    "day_first": (
-        Annotated[
-            bool | None,
-            typer.Option(
-                "--day-first/--month-first",
-                help="Numbers: whether 01/02/2021 is in February; decided from the whole column if not given.",
-                rich_help_panel=DATA,
-                show_default=False,
-            ),
-        ],
-        None,
-    ),
-    "token_column": (
-        Annotated[
-            str | None,
-            typer.Option(
-                help="tag: column with the token: a number from 1, or a name; default: the first.", rich_help_panel=DATA
-            ),
-        ],
-        None,
-    ),
-    "tag_column": (
-        Annotated[
-            str | None,
-            typer.Option(help="tag: column with the tag, likewise; default: the last.", rich_help_panel=DATA),
-        ],
-        None,
-    ),
-    "skip_bad_lines": (
-        Annotated[
-            bool,
-            typer.Option("--skip-bad-lines", help="Skip bad lines, count and report them.", rich_help_panel=DATA),
-        ],
-        False,
-    ),
-}
+VALID = Annotated[list[Path] | None, option(DATA, "Validation data.", default="a tenth is held out")]
+OUT = Annotated[Path, option(OUTPUT, "Model folder to write.")]
+OVERWRITE = Annotated[bool, option(OUTPUT, "Replace an existing model at --out.", "--overwrite")]
+QUIET = Annotated[bool, option(OUTPUT, "Do not report progress.", "--quiet")]
+CONFIG = Annotated[
+    Path | None, option(TRAINING, "TOML file with any of these settings; command-line options take precedence.")
+]
 
 
-def reads_data(*without: str, only: Sequence[str] = ()) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Gives a command the options of `READING`: all `without` those named, or `only` those; its parameter `reading` is
-    the `Reading` that they make."""
-    names = [name for name in READING if (name in only if only else name not in without)]
+def parameter(setting: Setting, *, shows_default: bool = True) -> inspect.Parameter:
+    """An option of the table as a parameter of a command; its default there is None, so that it can be told from one
+    that was given."""
+    kind, named = setting.option.kind, f"--{setting.name.replace('_', '-')}"
+    if isinstance(kind, Flag) and (setting.default is not False or setting.option.group != DATA):
+        denied = kind.denied.replace("_", "-") or f"no-{named[2:]}"
+        named = f"{named}/--{denied}"
+    made = typer.Option(
+        named,
+        help=setting.option.help,
+        rich_help_panel=setting.option.group,
+        show_default=setting.default_in_words if shows_default else False,
+        metavar="|".join(kind.values) if isinstance(kind, Choice) else "TIME" if isinstance(kind, Duration) else None,
+    )
+    written: Any = Path if isinstance(kind, FilePath) else kind.type
+    return inspect.Parameter(
+        setting.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[written | None, made]
+    )
+
+
+def takes(
+    place: str, parameters: Iterable[inspect.Parameter], bundle: Callable[[dict[str, Any]], Any]
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Gives a command options of the table in the place of its parameter `place`, which is what `bundle` makes of those
+    that were given."""
+    added = list(parameters)
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         def run(**given: Any) -> None:
-            from stepscan.data.bad_lines import BadLines
-            from stepscan.data.reading import Reading
+            chosen = {one.name: value for one in added if (value := given.pop(one.name)) is not None}
+            command(**given, **{place: bundle(chosen)})
 
-            chosen = {name: given.pop(name) for name in names}
-            bad_lines = BadLines() if chosen.pop("skip_bad_lines", False) else None
-            command(**given, reading=Reading(**chosen, bad_lines=bad_lines))
-
-        parameters = dict(inspect.signature(command, eval_str=True).parameters)
-        place = list(parameters).index("reading")
-        del parameters["reading"]
-        own = [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in parameters.values()]
-        added = [
-            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
-            for name in names
-            for annotation, default in [READING[name]]
-        ]
+        own = getattr(command, "__signature__", None) or inspect.signature(command, eval_str=True)
+        several: list[inspect.Parameter] = []
+        for one in own.parameters.values():
+            several += added if one.name == place else [one.replace(kind=inspect.Parameter.KEYWORD_ONLY)]
         run.__name__, run.__doc__ = command.__name__, command.__doc__
-        run.__signature__ = inspect.Signature([*own[:place], *added, *own[place:]])  # type: ignore[attr-defined]
+        run.__signature__ = inspect.Signature(several)  # type: ignore[attr-defined]
         return run
 
     return decorate
 
 
-def option(panel: str, text: str, *names: str) -> Any:
-    return typer.Option(*names, help=text, rich_help_panel=panel, show_default=False)
+def reads_data(
+    *without: str, only: Sequence[str] = (), task: str | None = None
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Gives a command options of `ReadingOptions`, all `without` those named, or `only` those, or those of a task's
+    files; its parameter `reading` is the `Reading` that they make."""
+    return takes(
+        "reading",
+        [
+            parameter(one)
+            for name, one in settings_of(ReadingOptions).items()
+            if (name in only if only else name not in without)
+            and (task is None or not one.option.tasks or task in one.option.tasks)
+        ],
+        _reading,
+    )
 
 
-def from_config(path: Path | None, names: Iterable[str]) -> dict[str, Any]:
+def _reading(given: dict[str, Any]) -> Any:
+    from stepscan.data.bad_lines import BadLines
+    from stepscan.data.reading import Reading
+
+    bad_lines = BadLines() if given.pop("skip_bad_lines", False) else None
+    return Reading(**given, bad_lines=bad_lines)
+
+
+def from_config(path: Path | None, options: type) -> dict[str, Any]:
     """Settings out of a TOML file, whose keys are the options' names."""
     if path is None:
         return {}
     from stepscan.data.toml import read_toml
 
-    found = read_toml(path)
-    known = set(names)
-    for key in found:
-        if key.replace("-", "_") not in known:
-            raise SettingsError(f"{place_of(path)}: unknown setting {key!r}.{nearest(key.replace('-', '_'), known)}")
-    return {key.replace("-", "_"): value for key, value in found.items()}
+    known = settings_of(options)
+    settings = {key.replace("-", "_"): value for key, value in read_toml(path).items()}
+    for name in settings:
+        if name not in known or known[name].option.group is None:
+            raise SettingsError(f"{place_of(path)}: {unknown_setting(name, known)}")
+    return settings
 
 
-def seconds(text: str | float) -> float:
-    """`90`, `90s`, `10m` or `1h30m` in seconds."""
-    parts = re.fullmatch(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s?)?", str(text).strip())
-    if not parts or not any(parts.groups()):
-        raise SettingsError(f"a time is written like 90s, 10m or 1h30m, got {text!r}")
-    hours, minutes, seconds = (float(part or 0) for part in parts.groups())
-    return hours * 3600 + minutes * 60 + seconds
+def parsed(settings: Mapping[str, Any], options: type) -> dict[str, Any]:
+    """Settings as a command line or a file writes them → as an estimator takes them."""
+    known = settings_of(options)
+    return {name: parsed_value(known[name], value) for name, value in settings.items()}
+
+
+def parsed_value(setting: Setting, value: Any) -> Any:
+    """Raises a `SettingsError` that names the option."""
+    try:
+        return setting.option.kind.parse(value)
+    except ValueError as error:
+        raise SettingsError(f"{setting.name}: {error}") from None

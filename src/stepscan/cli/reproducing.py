@@ -8,9 +8,10 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from stepscan.cli.options import JSON, MOST_SEED, OUTPUT, TRAINING, app, option, seconds
+from stepscan.cli.options import JSON, OVERWRITE, QUIET, app, parsed_value
 from stepscan.errors import SettingsError, nearest
 from stepscan.json_text import json_text
+from stepscan.options import MOST_SEED, TrainingOptions, settings_of
 
 
 @app.command(
@@ -25,26 +26,26 @@ stepscan reproduce chomsky --json """
 def reproduce(
     name: Annotated[
         str | None,
-        typer.Argument(help="A recipe, or a .toml file of your own, or an experiment; none: list them."),
+        typer.Argument(help="Recipe, experiment or .toml file. Omit to list what is available."),
     ] = None,
     data: Annotated[
         Path | None,
-        typer.Option(help="Folder with the published data; else STEPSCAN_DATA, or ../shared/data.", show_default=False),
+        typer.Option(help="Folder of the published data.", show_default="$STEPSCAN_DATA, or ../shared/data"),
     ] = None,
-    out: Annotated[
-        Path | None, typer.Option(help="Model folder to write; without it no model is kept.", show_default=False)
+    out: Annotated[Path | None, typer.Option(help="Model folder to write.", show_default="no model is kept")] = None,
+    seed: Annotated[int, typer.Option(min=0, max=MOST_SEED, help="Random seed of training.")] = 0,
+    time_budget: Annotated[
+        str | None, typer.Option(help="Time to train, such as 90s, 10m, 1h30m.", show_default="the recipe's")
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, max=MOST_SEED, help="Of the training.")] = 0,
-    time_budget: Annotated[str | None, option(TRAINING, "In place of the recipe's: 90s, 10m, 1h30m.")] = None,
-    overwrite: Annotated[bool, option(OUTPUT, "Replace a model that is at --out already.", "--overwrite")] = False,
-    quiet: Annotated[bool, option(OUTPUT, "No progress.", "--quiet")] = False,
+    overwrite: OVERWRITE = False,
+    quiet: QUIET = False,
     as_json: JSON = False,
 ) -> None:
-    """Make a row of a published table, from data to score, or run an experiment, and print it beside what is known."""
+    """Reproduce a row of a published table, from data to score, or run an experiment, next to published figures."""
     from stepscan.estimators import recipe, reproduction
     from stepscan.experiments.catalogue import experiment_names, find_experiments
 
-    budget = None if time_budget is None else seconds(time_budget)
+    budget = None if time_budget is None else parsed_value(settings_of(TrainingOptions)["time_budget"], time_budget)
     if name is None:
         _list(as_json)
     elif experiments := find_experiments(name):
@@ -67,8 +68,7 @@ def _check_alone(name: str, data: Path | None, out: Path | None) -> None:
     for option_name, value in (("--data", data), ("--out", out)):
         if value is not None:
             raise SettingsError(
-                f"{name} is an experiment: it makes its own data and compares several models, of which none is kept; "
-                f"take out {option_name}"
+                f"{name} is an experiment, which generates its data and keeps no model; omit {option_name}"
             )
 
 

@@ -1,4 +1,4 @@
-"""Commands that make a model ready to be shipped: `compress`."""
+"""Commands that prepare a model for shipping: `compress`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from stepscan.cli.loading import load
-from stepscan.cli.options import JSON, OUTPUT, app, option, reads_data
+from stepscan.cli.options import JSON, OUT, OVERWRITE, app, reads_data
 from stepscan.cli.printing import print_figures
 from stepscan.errors import SettingsError
 from stepscan.machine import cores
@@ -19,16 +19,16 @@ from stepscan.machine import cores
 def compress(
     model: Annotated[Path, typer.Argument(help="Model folder.")],
     files: Annotated[
-        list[Path] | None, typer.Argument(help="Data to score the model on, before and after; as for evaluate.")
+        list[Path] | None, typer.Argument(help="Labelled data to score the model on before and after, as for evaluate.")
     ] = None,
     *,
-    out: Annotated[Path, option(OUTPUT, "Model folder to write.")],
-    weights: Annotated[str, typer.Option(help="int8 or bfloat16.")] = "int8",
-    overwrite: Annotated[bool, option(OUTPUT, "Replace a model that is at --out already.", "--overwrite")] = False,
+    out: OUT,
+    weights: Annotated[str, typer.Option(help="Storage type of the weights: int8 or bfloat16.")] = "int8",
+    overwrite: OVERWRITE = False,
     reading: Any,
     as_json: JSON = False,
 ) -> None:
-    """Write a model with smaller weights, and say how large it was and is, and how it scores on a file."""
+    """Write a model with smaller weights; report its size, and its score on a file, before and after."""
     from stepscan.data.reading import read_examples
     from stepscan.runtime.compression import compress as make_smaller
     from stepscan.runtime.files import reading_for

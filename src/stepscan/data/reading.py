@@ -94,16 +94,18 @@ def read_examples(
 
     Returns:
         classify: texts or series, labels; tag: sentences or series, tag sequences; translate: sources, targets;
-        generate: (text,), (texts,) with `each`, or (series,).
+        generate: (text,), or (texts,) with `each`; forecast: (series,).
     """
     _check_used(task, reading)
     if not files or len(files) > (2 if task == "translate" else 1):
         takes = "one .tsv file or two files, the source's and the target's," if task == "translate" else "one file"
         raise SettingsError(f"{task} takes {takes} as data, got {len(files)}: {', '.join(map(str, files))}")
-    numeric = series_format(files[0], reading.format) is not None
+    numeric = task == "forecast" or series_format(files[0], reading.format) is not None
     (_check_numeric if numeric else _check_no_times)(files[0], reading)
-    if task == "generate" and numeric:
+    if task == "forecast":
         return (read_histories(files[0], format=reading.format, times=reading.times),)
+    if task == "generate" and numeric:
+        raise SettingsError(f"expected text, but {place_of(files[0])} holds numbers; to learn those, train forecast")
     if task == "generate":
         return ((_read_each_text if each else _read_corpus)(files[0], reading),)
     pairs = (_SERIES if numeric and task in _SERIES else _TEXTS)[task](files, reading)
@@ -200,7 +202,7 @@ def _is_text(path: str | Path, reading: Reading) -> bool:
 def _doubts(text: str) -> str:
     """What the beginning of a text may be that is learned as characters."""
     if looks_numeric(text):
-        return "a table of numbers is learned as characters; to learn the numbers, add --format numbers"
+        return "a table of numbers is learned as characters; to learn the numbers, train forecast"
     kind = kind_of_texts(split_lines(text)[:1], [Column("text", None)])
     if kind == "lines":
         return ""
@@ -212,11 +214,9 @@ def _read_column(path: str | Path, reading: Reading) -> list[str]:
     try:
         texts = read_texts(path, text_column=reading.text_column, bad_lines=reading.bad_lines, **_table(reading))
     except DataError as error:
-        hint = (
-            "For a series of numbers add --format numbers; to learn the file's characters as they are, --format lines."
-        )
+        hint = "For series of numbers train forecast; to learn the file's characters as they are, add --format lines."
         raise DataError(error.reason, path=path, line=error.line, hint=f"{error.hint} {hint}".strip()) from None
-    logger.info("%s: learning the texts of a column, a line each (if not: --format lines, or numbers)", place_of(path))
+    logger.info("%s: learning the texts of a column, a line each (if not: --format lines)", place_of(path))
     return texts
 
 
@@ -239,7 +239,8 @@ _TABLE = {"format", "delimiter", "header"}
 _TIMES = {"time_column", "ignore_time", "day_first", "series_column"}
 _USES = {
     "classify": {*_TABLE, "text_column", "label_column", "decision", "sort", "fill", *_TIMES},
-    "generate": {*_TABLE, "text_column", "sort", "fill", "step", *_TIMES},
+    "generate": {*_TABLE, "text_column"},
+    "forecast": {"format", "sort", "fill", "step", *_TIMES},
     "tag": {"format", "field", "label_column", "token_column", "tag_column", "sort", *_TIMES},
     "translate": {*_TABLE, "source_column", "target_column"},
 }

@@ -1,11 +1,10 @@
-"""What the four estimators share: scikit-learn's manners, training, and the model folder."""
+"""What the estimators share: scikit-learn's manners, training, and the model folder."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, ClassVar, Self
@@ -22,16 +21,16 @@ from stepscan.estimators.folder import ModelFolder, check_savable, read_folder, 
 from stepscan.estimators.learning import Data, Learning
 from stepscan.estimators.making import Making
 from stepscan.estimators.networks import Network
+from stepscan.estimators.notebook import as_html
 from stepscan.estimators.word_vectors import WordVectors
 from stepscan.memory import enough_memory
+from stepscan.options import ModelOptions, TrainingOptions, check_settings, described_options, settings_of
 from stepscan.registry import describe
 from stepscan.runtime.model import Using, check_inputs
-from stepscan.runtime.settings import OF_A_RUN
 from stepscan.training.defaults import Facts, chosen, is_cross_validated, listed_settings
 from stepscan.training.loop import Task, Trainer
 from stepscan.training.memory import check_memory
-from stepscan.training.progress import Bar
-from stepscan.training.settings import ModelSettings, TrainingSettings, validated
+from stepscan.training.progress import ProgressBar
 from stepscan.training.stages import Stages
 
 ESTIMATORS: dict[str, type[Estimator]] = {}  # task → class; each class enters itself
@@ -40,107 +39,30 @@ ESTIMATORS: dict[str, type[Estimator]] = {}  # task → class; each class enters
 os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
 
 
-@dataclass(kw_only=True, eq=False, repr=False)
-class Estimator(Making, Using, BaseEstimator):
-    """Base of `Classifier`, `LanguageModel`, `Tagger` and `Translator`, and the settings that all of them have.
+class Estimator(Making, Using, ModelOptions, BaseEstimator):
+    """Base of `Classifier`, `Tagger`, `LanguageModel`, `Forecaster` and `Translator`.
 
-    The constructor only keeps its settings; `fit` checks them. After `fit` or `load` there are `model_` (the pattern,
-    an `nn.Module`), `tokenizers_`, `labels_` (or None) and `history_` (the training curve).
-
-    Args:
-        embeddings: published word vectors: a file (GloVe's or word2vec's text), or the name of an installed package
-            (`glove`, `wordllama`). `Classifier` and `Tagger` have them, untrained, beside vectors of their own of
-            `embedding_size`, and know the most frequent of their words also where training never sees them. The others
-            begin with them; their `embedding_size` becomes the vectors', unless it is set to another: an error.
-        init_from: model folder whose weights to begin with, where they fit.
-        variational: whether dropout has the same mask at every step of a sequence (Gal & Ghahramani 2016).
-        embedding_dropout: probability that a symbol is dropped in a batch, at all its places (likewise).
-        zoneout: probability that a number of the state stays as it was (Krueger et al. 2017).
-        weight_drop: probability that a weight from hidden state to hidden state is dropped (Merity et al. 2018).
-        label_smoothing: share of the target spread over all classes in training (Szegedy et al. 2016).
-        residual: whether what a layer takes is added to what it gives (He et al. 2016).
-        initialisation: of recurrent weights and gates: `orthogonal` (Saxe et al. 2014), `identity` (elman, then with
-            relus: Le et al. 2015) or `chrono` (lstm, gru, layer_norm_lstm: Tallec & Ollivier 2018).
-        t_max: of chrono: steps of the longest dependency; None takes the longest of the training data, or the window.
-        forget_bias: the forget gate's first bias (lstm, layer_norm_lstm); None is 1 (Gers et al. 2000).
-        size: of the model: `small`, `medium` or `large`; sets the sizes that are not set one by one.
-        epochs: passes over the training data, at most.
-        max_updates: updates of the weights, at most. Without it, `epochs` and `time_budget`, training ends when the
-            score on the validation data has stopped rising.
-        time_budget: seconds; the schedule is completed and training ends by then, and uses all of it.
-        refit: whether to train once more, on training and validation data together, for as many updates as were found
-            to be best; None: where no validation data are given and the data are few.
-        batch_size: sequences a batch.
-        learning_rate: AdamW's, at its highest.
-        warmup: share of the longest possible training in which the learning rate rises.
-        decay: share of training, at its end, in which it falls, half a cosine, to 0 (Hägele et al. 2024).
-        weight_decay: AdamW's (Loshchilov & Hutter 2019), on matrices.
-        clip_norm: largest norm of all gradients together (Pascanu et al. 2013).
-        clip_value: largest number in a gradient, cut before the norm is (Graves 2013, §2.1); None cuts none.
-        average_decay: of the moving average of the weights that is judged and kept; 0 averages nothing.
-        accumulate: batches whose gradients make one update.
-        patience: evaluations without a better score after which training goes back to the best weights, from which
-            the learning rate falls; None: six, and not within the first 400 updates.
-        seed: same seed, same machine: same weights to the bit (with a time budget, that depends on the time).
-        device: `cpu` or `cuda`.
-        checkpoints: folder to keep training state in, so that an interrupted training can go on; None keeps none.
-        checkpoint_every: seconds between checkpoints; there is also one after each evaluation.
-        resume: whether to go on from the newest whole checkpoint, to the same weights to the bit.
-        watch_gradients: whether the curve says how far back gradients reach, how many updates are clipped and how open
-            the gates are, and the reporter if they vanish or explode; see `stepscan.training.watching`.
-        tensorboard: folder to write the curve to for TensorBoard, too; None writes none.
-        verbose: whether `fit` reports on standard error.
+    The constructor, which each inherits from its task's class of `stepscan.options`, only keeps its settings; `fit`
+    checks them. After `fit` or `load` there are `model_` (the pattern, an `nn.Module`), `tokenizers_`, `labels_` (or
+    None) and `history_` (the training curve).
     """
 
-    pattern: ClassVar[type]  # of `model_`
+    pattern: ClassVar[Any]  # of `model_`: one class, or several
     adaptor: ClassVar[type[Network]]  # makes `network_` of `model_`
-    embeddings: str | Path | None = None
-    init_from: str | Path | None = None
-    variational: bool = False
-    embedding_dropout: float = 0.0
-    zoneout: float = 0.0
-    weight_drop: float = 0.0
-    label_smoothing: float = 0.0
-    residual: bool = False
-    initialisation: str = "orthogonal"
-    t_max: int | None = None
-    forget_bias: float | None = None
-    size: str | None = None
-    epochs: int | None = None
-    max_updates: int | None = None
-    time_budget: float | None = None
-    refit: bool | None = None
-    batch_size: int | None = None
-    learning_rate: float | None = None
-    warmup: float = 0.05
-    decay: float | None = None
-    weight_decay: float = 0.01
-    clip_norm: float = 1.0
-    clip_value: float | None = None
-    average_decay: float | None = None
-    accumulate: int = 1
-    patience: int | None = None
-    seed: int = 0
-    device: str = "cpu"
-    checkpoints: str | Path | None = None
-    checkpoint_every: float = 60.0
-    resume: bool = False
-    watch_gradients: bool = False
-    tensorboard: str | Path | None = None
-    verbose: bool = False
-    model_: Any = field(init=False)
-    tokenizers_: dict[str, TextTokenizer] = field(init=False)
-    labels_: list[Any] | None = field(init=False)  # strings, or whole numbers
-    _vectors: WordVectors | None = field(init=False, default=None)
-    _made_from: tuple[Any, ...] = field(init=False, default=())  # what an untrained `model_` was made from
-    _of_vectors: dict[str, int] = field(init=False)  # how much of them is beside an `Embedding`'s own; its arguments
-    history_: list[dict[str, Any]] = field(init=False)
-    chosen_: dict[str, Any] = field(init=False)  # settings that were not set, by the data's size
+    model_: Any
+    tokenizers_: dict[str, TextTokenizer]
+    labels_: list[Any] | None  # strings, or whole numbers
+    history_: list[dict[str, Any]]
+    chosen_: dict[str, Any]  # settings that were not set, by the data's size
+    _vectors: WordVectors | None = None
+    _made_from: tuple[Any, ...] = ()  # what an untrained `model_` was made from
+    _of_vectors: dict[str, int]  # how much of them is beside an `Embedding`'s own; its arguments
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         if "pattern" in vars(cls):
             ESTIMATORS[cls.task] = cls
+            cls.__doc__ = "\n".join([(cls.__doc__ or "").rstrip(), "", "    Args:", *described_options(cls)])
 
     def prepared(self, *examples: Any, validation: Any = None) -> Self:
         """Itself as `fit` has it before training: settings chosen, vocabulary learned, `model_` with its first weights.
@@ -218,17 +140,18 @@ class Estimator(Making, Using, BaseEstimator):
         self._check_fitted()
         return self.adaptor(self.model_)
 
-    def _settings(self) -> TrainingSettings:
+    def _settings(self) -> TrainingOptions:
         """Those of the settings in force that training takes, checked."""
         for name, value in self.get_params().items():
             if isinstance(value, np.generic):  # a grid search's
                 setattr(self, name, value.item())
-        given = {name: value for name, value in vars(self._in_force).items() if value is not None}
-        of_training = {name: given.pop(name) for name in TrainingSettings.model_fields if name in given}
-        validated(ModelSettings, given)
+        settings = vars(self._in_force)
+        check_settings(type(self), settings)
         if self.embeddings is not None:
             check_vectors(self.embeddings)
-        return validated(TrainingSettings, of_training)
+        of_training = settings_of(TrainingOptions)
+        kept: Any = {name: value for name, value in settings.items() if name in of_training and value is not None}
+        return TrainingOptions(**kept)
 
     @property
     def _in_force(self) -> Any:
@@ -241,7 +164,7 @@ class Estimator(Making, Using, BaseEstimator):
         """Whether, without validation data, folds are held out in turn; a model that is not refitted has one part."""
         return self.refit is not False and is_cross_validated(self.task, examples, items)
 
-    def _choose(self, kind: str, examples: int, items: int, symbols: int = 0) -> TrainingSettings:
+    def _choose(self, kind: str, examples: int, items: int, symbols: int = 0) -> TrainingOptions:
         """Choose the settings that are not set, by the training data's kind and size, and say which."""
         self.chosen_ = {}
         found = chosen(Facts(self.task, kind, examples, items / max(examples, 1), symbols), self.size)
@@ -249,15 +172,16 @@ class Estimator(Making, Using, BaseEstimator):
             found.pop("layers", None)
         self.chosen_ = {n: value for n, value in found.items() if getattr(self, n, value) is None}
         if self.verbose and self.chosen_:
-            Bar().note(f"chosen by the size of the data: {listed_settings(self.chosen_)}")
+            ProgressBar().note(f"chosen by the size of the data: {listed_settings(self.chosen_)}")
         return self._settings()
 
     def _kept_settings(self) -> dict[str, Any]:
         """The settings that the result depends on: those that a model folder records."""
-        return {name: value for name, value in vars(self._in_force).items() if name not in OF_A_RUN}
+        options = settings_of(type(self))
+        return {name: value for name, value in vars(self._in_force).items() if options[name].option.recorded}
 
     @contextmanager
-    def _fitting(self) -> Iterator[TrainingSettings]:
+    def _fitting(self) -> Iterator[TrainingOptions]:
         """Checked settings and seeded random numbers; if what is done with them fails, all is as it was before."""
         settings, before = self._settings(), dict(vars(self))
         if settings.device == "cuda" and not torch.cuda.is_available():
@@ -298,6 +222,10 @@ class Estimator(Making, Using, BaseEstimator):
         last = [row for row in self.history_ if row["best"]][-1]
         row = {name: value for name, value in last.items() if name != "fold"} | scores
         self.history_ = [*self.history_, row]
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        return as_html(self)
 
     def _check_usable(self) -> None:
         self._check_fitted()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import dataclasses
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -21,9 +20,10 @@ from stepscan.estimators.examples import Buckets, parts, same_input, task_of
 from stepscan.estimators.learning import Data
 from stepscan.estimators.networks import EncoderNetwork
 from stepscan.estimators.wide import fit_wide, mixture
+from stepscan.options import ClassifyOptions, TrainingOptions
 from stepscan.patterns.embedding import Embedding
 from stepscan.patterns.encoder import Encoder
-from stepscan.patterns.numbers import Numbers
+from stepscan.patterns.numeric_embedding import NumericEmbedding
 from stepscan.runtime.classifier import Classifying
 from stepscan.runtime.examples import checked_texts, listed, paired, validation_pair, warn_of_imbalance
 from stepscan.runtime.series import are_numbers, checked_series
@@ -31,59 +31,21 @@ from stepscan.runtime.wide.scores import Wide
 from stepscan.runtime.yardstick import Yardstick, best_constant, guess
 from stepscan.sequences import Sequences
 from stepscan.training.loop import Task
-from stepscan.training.settings import TrainingSettings
 
 # By how many examples, at most, the shares of network and wide part are chosen, and by how many scores of theirs.
 _JUDGED, _JUDGED_SCORES = 5_000, 500_000
 
 
-@dataclass(kw_only=True, eq=False, repr=False)
-class Classifier(Classifying, ClassifierMixin, TransformerMixin, Estimator):
+class Classifier(Classifying, ClassifierMixin, TransformerMixin, ClassifyOptions, Estimator):
     """Decides which class a text, or a series of numbers, belongs to; or which labels it has, or predicts a number.
 
     Wherever texts `X` are taken, so are series: arrays `[T]` or `[T, D]` of T time steps of D dimensions, or all in one
     array `[N, T]` or `[N, T, D]`. They are standardised by the training data's mean and deviation.
-    `unknown_probability`, `tokenizer`, `vocabulary_size` and `lowercase` are for texts alone.
-
-    Args:
-        decision: `class` (one of several), `labels` (any number: each of `y` is a list) or `number` (regression).
-        cell: recurrent cell, such as `lstm`, `gru`, `elman`.
-        layers: cells one above the other.
-        hidden_size: of each cell and direction.
-        bidirectional: whether the text is read from both ends.
-        pooling: `last`, `mean`, `max` or `attention`: how the outputs become one feature vector.
-        embedding_size: numbers a word; for series, what a step is projected to.
-        input_noise: standard deviation of noise on standardised numbers in training; for series alone.
-        dropout: probability, on embeddings, between layers and on the feature vector.
-        unknown_probability: probability that a word is hidden in training, so that unknown words are learned.
-        tokenizer: `word`, `whitespace`, `character`, `byte` or `bpe`.
-        vocabulary_size: symbols at most.
-        lowercase: whether case is dropped.
-        class_weights: `none`, or `balanced`: an example's loss counts N / (C · examples of its class), so that the rare
-            classes of imbalanced data are learned too (as scikit-learn's); for the decision `class`.
-        wide: whether a linear model on fixed features stands beside the network (Cheng et al. 2016): TF-IDF of words
-            and letters, or convolutions of series; what each counts is chosen on the validation data. None: where the
-            network reads in both directions, and so cannot answer piece by piece.
-        epochs … device: see `Estimator`.
+    `word_dropout`, `tokenizer`, `vocabulary_size` and `lowercase` are for texts alone.
     """
 
     pattern: ClassVar[type] = Encoder
     adaptor: ClassVar[type] = EncoderNetwork
-
-    cell: str = "lstm"
-    layers: int = 1
-    hidden_size: int | None = None
-    bidirectional: bool = True
-    pooling: str = "max"
-    embedding_size: int | None = None
-    input_noise: float | None = None
-    dropout: float | None = None
-    unknown_probability: float | None = None
-    tokenizer: str = "word"
-    vocabulary_size: int = 30000
-    lowercase: bool = True
-    class_weights: str = "none"
-    wide: bool | None = None
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -154,7 +116,7 @@ class Classifier(Classifying, ClassifierMixin, TransformerMixin, Estimator):
         return self._decision.labels(train_answers, others)
 
     def _prepare(
-        self, train: list[tuple[Any, Any]], held_out: list[tuple[Any, Any]] | None, settings: TrainingSettings
+        self, train: list[tuple[Any, Any]], held_out: list[tuple[Any, Any]] | None, settings: TrainingOptions
     ) -> Task:
         """Model and task for these examples."""
         decision, texts = self._decision, [text for text, _ in train]
@@ -225,14 +187,16 @@ class Classifier(Classifying, ClassifierMixin, TransformerMixin, Estimator):
             return guess(held_out)
         return best_constant(self.decision, answers, held_out)
 
-    def _embedding(self, X: Sequence[Any]) -> Embedding | Numbers:
+    def _embedding(self, X: Sequence[Any]) -> Embedding | NumericEmbedding:
         """The input map for texts or series; what is learned for it (a vocabulary, mean and deviation) is learned."""
         if are_numbers(X):
             self.tokenizers_ = {}
             if self.embedding_dropout:
                 raise SettingsError(f"embedding_dropout={self.embedding_dropout} is for texts, but X holds numbers")
             own = self._in_force
-            return Numbers(X[0].shape[1], own.embedding_size, self._input_dropout, own.input_noise).standardise(X)
+            return NumericEmbedding(
+                X[0].shape[1], own.embedding_size, self._input_dropout, own.input_noise
+            ).standardise(X)
         if self.input_noise:
             raise SettingsError(f"input_noise={self.input_noise} is for series of numbers, but X holds texts")
         tokenizer = TextTokenizer.train(
@@ -243,7 +207,7 @@ class Classifier(Classifying, ClassifierMixin, TransformerMixin, Estimator):
             len(self.tokenizers_["tokenizer"]),
             self._in_force.embedding_size,
             self._input_dropout,
-            self._in_force.unknown_probability,
+            self._in_force.word_dropout,
             tokenizer.unknown,
             self.embedding_dropout,
             **self._of_vectors,
@@ -264,7 +228,7 @@ class Classifier(Classifying, ClassifierMixin, TransformerMixin, Estimator):
         """What the model reads of each text (ids) or series (numbers), and how such rows become a batch."""
         return self._read(X), pad if self.tokenizers_ else pad_numbers
 
-    def _model(self, embedding: Embedding | Numbers) -> Encoder:
+    def _model(self, embedding: Embedding | NumericEmbedding) -> Encoder:
         own = self._in_force
         layer = self._network(embedding.output_size, own.hidden_size, bidirectional=own.bidirectional)
         return Encoder(
@@ -277,7 +241,7 @@ class Classifier(Classifying, ClassifierMixin, TransformerMixin, Estimator):
             label_smoothing=self.label_smoothing,
         )
 
-    def _batches(self, X: Sequence[Any], answers: Sequence[Any], settings: TrainingSettings) -> Buckets:
+    def _batches(self, X: Sequence[Any], answers: Sequence[Any], settings: TrainingOptions) -> Buckets:
         rows, padded = self._rows(X)
         decision, labels = self._decision, self.labels_
 

@@ -51,7 +51,7 @@ def compare(
     """Train the same model with each cell and write learning curves, figures and the models to a new folder.
 
     Args:
-        task: `classify`, `generate`, `tag` or `translate`.
+        task: `classify`, `tag`, `generate`, `forecast` or `translate`.
         train_files, valid_files, reading: as for `stepscan.estimators.files.train`.
         out: folder for `comparison.json`, `curves.png` and a model folder a cell; both files are there, for the cells
             so far, from the first cell's end on.
@@ -82,7 +82,7 @@ def compare(
         shared |= {name: False for name in _ALONE if name in first.get_params()}
         first.set_params(**{**shared, "verbose": False})
         examples, validation = read_for(first, train_files, valid_files, reading)
-        if task == "generate":
+        if task == "forecast":
             shared["step"] = first.step
         prepare_on(first, examples, validation, train_files)
         contenders = list(_contenders(first, cells, equal))

@@ -12,10 +12,10 @@ import numpy as np
 
 from stepscan.data.batching import Batch, bucketed
 from stepscan.errors import SettingsError
+from stepscan.options import TrainingOptions
 from stepscan.training.defaults import FOLDS
 from stepscan.training.loop import Task
-from stepscan.training.progress import Bar
-from stepscan.training.settings import TrainingSettings
+from stepscan.training.progress import ProgressBar
 
 Item = TypeVar("Item")
 
@@ -166,7 +166,7 @@ class _Split:
         what = f"a tenth ({held_out:,} of {total:,})"
         if groups < total:
             what = f"a tenth of the {groups:,} different ones ({held_out:,} of {total:,} examples)"
-        Bar().note(f"no validation data given: {what}, drawn {how}, is held out")
+        ProgressBar().note(f"no validation data given: {what}, drawn {how}, is held out")
 
     def _arrange(self, groups: Callable[[Any], Hashable] | None) -> None:
         """Number the groups, and put them into the order in which they are drawn."""
@@ -233,7 +233,7 @@ class Buckets:
     """
 
     lengths: Sequence[int]
-    settings: TrainingSettings
+    settings: TrainingOptions
     collate: Callable[[np.ndarray], Batch]
     sizes: Sequence[int] = ()
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import inspect
 import itertools
 import time
 from collections.abc import Iterator, Mapping
@@ -16,9 +15,11 @@ from stepscan.estimators.base import ESTIMATORS, Estimator
 from stepscan.estimators.classifier import Classifier
 from stepscan.estimators.course import Course
 from stepscan.estimators.ensemble import average, ensemble
+from stepscan.estimators.forecaster import Forecaster
 from stepscan.estimators.language_model import LanguageModel
 from stepscan.estimators.loading import load
 from stepscan.estimators.yardsticks import best_scores
+from stepscan.options import TASKS, check_settings
 from stepscan.runtime.files import reading_for, skipped
 from stepscan.runtime.lock import TRAINING
 from stepscan.runtime.ownership import CHECKPOINTS
@@ -40,14 +41,14 @@ def train(
     """Train the task's estimator on files and write a model folder.
 
     Args:
-        task: `classify`, `generate`, `tag` or `translate`.
+        task: `classify`, `tag`, `generate`, `forecast` or `translate`.
         train_files, valid_files: see `read_examples`; without the latter, a tenth is held out (see `hold_out`; of
             text and of series to forecast, the last).
         out: the model folder.
         settings: of the estimator's constructor; the others keep their defaults.
         reading: how the files are read.
         overwrite: whether a model or an interrupted training at `out` is replaced.
-        resume: whether an interrupted training at `out` goes on, to the same weights to the bit.
+        resume: whether an interrupted training at `out` is resumed, to the same weights to the bit.
 
     Returns:
         task, folder, seconds, parameters, `epochs` and `updates` of the training that the model is from, the settings
@@ -85,13 +86,11 @@ def _start(out: Path, checkpoints: Checkpoints, *, overwrite: bool, resume: bool
     """Raise unless training may write to `out`, and remove the checkpoints of another."""
     if resume and not checkpoints and (out / "config.json").is_file():
         raise StepscanError(
-            f"the training of {out} has ended: there is nothing to go on with. Start anew with --overwrite, "
+            f"the training of {out} has finished: there is nothing to resume. Start again with --overwrite, "
             "or choose another name"
         )
     if checkpoints and not (resume or overwrite):
-        raise StepscanError(
-            f"{out} holds a training that was interrupted: go on with it (--resume), or start anew (--overwrite)"
-        )
+        raise StepscanError(f"{out} holds an interrupted training: resume it (--resume), or start again (--overwrite)")
     check_free(out, overwrite=overwrite or resume)
     if not resume:
         checkpoints.clear()
@@ -106,7 +105,9 @@ def _save(estimator: Estimator, out: Path, replaced: Any) -> None:
     try:
         estimator.save(out, overwrite=True)
     except StepscanError as error:
-        raise StepscanError(f"{error}; the training is kept: mend that, then the same command and --resume") from error
+        raise StepscanError(
+            f"{error}; the training is saved: fix that, then run the same command with --resume"
+        ) from error
 
 
 @contextlib.contextmanager
@@ -117,7 +118,7 @@ def _interruptible(checkpoints: Checkpoints) -> Iterator[None]:
     except (KeyboardInterrupt, SystemExit) as stop:
         if not checkpoints:
             raise
-        advice = "the checkpoints are kept: go on with the same command and --resume"
+        advice = "the checkpoints are saved: resume with the same command and --resume"
         raise Interrupted(f"interrupted; {advice}", signal_of(stop)) from None
 
 
@@ -125,12 +126,7 @@ def make_estimator(task: str, settings: Mapping[str, Any]) -> Estimator:
     """The task's estimator with these settings, checked; one that it does not have: the error says who has it."""
     if task not in ESTIMATORS:
         raise SettingsError(f"unknown task {task!r}.{nearest(task, ESTIMATORS)}")
-    has = {name: list(inspect.signature(kind).parameters) for name, kind in ESTIMATORS.items()}
-    for setting in settings:
-        if setting not in has[task]:
-            others = [name for name in ESTIMATORS if setting in has[name]]
-            hint = f"It is for {', '.join(others)}." if others else nearest(setting, has[task]).strip()
-            raise SettingsError(f"{task} has no setting {setting!r}. {hint}")
+    check_settings(TASKS[task], settings)
     estimator = ESTIMATORS[task](**settings)
     estimator._settings()
     return estimator
@@ -175,7 +171,7 @@ def _arguments(
     estimator: Any, examples: tuple[Any, ...], validation: tuple[Any, ...] | None, files: Files
 ) -> tuple[tuple[Any, ...], Any]:
     """Those of `fit`: what is learned from, and what is judged by."""
-    if isinstance(estimator, LanguageModel):
+    if isinstance(estimator, LanguageModel | Forecaster):
         return examples[:1], validation[0] if validation else None
     if isinstance(estimator, Classifier) and estimator.decision == "class" and len(set(examples[1])) < 2:
         raise DataError(

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 
 from stepscan.estimators.yardsticks import best_scores, tell
+from stepscan.options import TrainingOptions
 from stepscan.training.defaults import REFITTED, most_updates
 from stepscan.training.loop import Task, Trainer
-from stepscan.training.progress import Bar, Silence
-from stepscan.training.settings import TrainingSettings
+from stepscan.training.progress import NullReporter, ProgressBar
 from stepscan.training.stages import Stages
 from stepscan.training.work import operations
 
@@ -44,9 +44,9 @@ class Learning:
         settings: of the training.
     """
 
-    def __init__(self, estimator: Estimator, settings: TrainingSettings) -> None:
+    def __init__(self, estimator: Estimator, settings: TrainingOptions) -> None:
         self.estimator, self.settings = estimator, settings
-        self.stages = Stages(settings, Bar if estimator.verbose else Silence)
+        self.stages = Stages(settings, ProgressBar if estimator.verbose else NullReporter)
 
     def run(self, data: Data) -> None:
         """Train, and leave the estimator with a model and its curve."""
@@ -87,7 +87,7 @@ class Learning:
             return evaluate()
 
         task.evaluate, task.evaluation_cost = judge, 1
-        changes = {**self._budget(data, task), "patience": _ENDLESS, "decay": 0.0}
+        changes = {**self._budget(data, task), "patience": _ENDLESS, "decay_ratio": 0.0}
         trainer = self.estimator._train(self.stages, task, is_short=True, **changes)
         history = [{**row, "fold": number + 1} for row in trainer.history]
         plans = [{"max_updates": row["updates"]} for row in history]
@@ -117,7 +117,7 @@ class Learning:
 
     def _say(self, text: str) -> None:
         if self.estimator.verbose:
-            Bar().note(text)
+            ProgressBar().note(text)
 
     def _budget(self, data: Data, task: Task | None = None) -> dict[str, Any]:
         """Of a stage: its share of the time (folds after the first: as many updates as the first had, so that they can
@@ -128,6 +128,6 @@ class Learning:
             return {"time_budget": self.settings.time_budget / (len(data.parts) + self._refits(data))}
         if task is None or self.settings.epochs or self.settings.max_updates:
             return {}
-        updates = -(-task.batches_per_epoch // self.settings.accumulate)
-        work = operations(task.model, task.items_per_batch * self.settings.accumulate)
+        updates = -(-task.batches_per_epoch // self.settings.gradient_accumulation_steps)
+        work = operations(task.model, task.items_per_batch * self.settings.gradient_accumulation_steps)
         return {"max_updates": most_updates(self.estimator.task, updates, work, are_folds=len(data.parts) > 1)}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 
@@ -17,22 +17,19 @@ from stepscan.estimators.architecture import network
 from stepscan.estimators.initialisation import set_vectors, take_weights
 from stepscan.estimators.word_vectors import WordVectors
 from stepscan.memory import enough_memory
+from stepscan.options import ModelOptions
 from stepscan.training.memory import check_memory
-from stepscan.training.progress import Bar
+from stepscan.training.progress import ProgressBar
 
 
-class Making:
-    """The part of `Estimator` that makes the model, by the settings that `Estimator` has."""
+class Making(ModelOptions):
+    """The part of `Estimator` that makes the model, by its settings."""
 
-    task: Any
+    task: ClassVar[str]
     tokenizers_: dict[str, TextTokenizer]
     labels_: list[Any] | None
     chosen_: dict[str, Any]
-    embeddings: str | Path | None
-    init_from: str | Path | None
-    initialisation: str
-    t_max: int | None
-    verbose: bool
+    embeddings: str | Path | None = None  # of the tasks that read texts
     _vectors: WordVectors | None
     _of_vectors: dict[str, int]
     _made_from: tuple[Any, ...]
@@ -127,4 +124,4 @@ class Making:
             said.append(str(self._vectors))
             self._vectors = replace(self._vectors, vectors={})  # the model has them
         for text in said if self.verbose else []:
-            Bar().note(text)
+            ProgressBar().note(text)

@@ -17,7 +17,7 @@ from stepscan.decoding.transitions import Allowed
 from stepscan.kernels.pointwise import softmax
 from stepscan.patterns import embedding
 from stepscan.patterns.attention import looks
-from stepscan.patterns.numbers import Numbers
+from stepscan.patterns.numeric_embedding import NumericEmbedding
 from stepscan.runtime.batches import Batch, Words
 from stepscan.runtime.layers import Options
 from stepscan.runtime.networks.crf import CRF
@@ -49,7 +49,7 @@ class Network:
 
     def _given(self, rows: Any) -> Any:
         """What the model takes: `Sequences` of rows of ids `[T]` or numbers `[T, D]`, or words with their spelling."""
-        numeric = isinstance(self.embedding, Numbers)
+        numeric = isinstance(self.embedding, NumericEmbedding)
         return as_input(rows, numeric).to(self.device)
 
 

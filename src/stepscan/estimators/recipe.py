@@ -10,15 +10,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 import stepscan
 from stepscan.data.reading import Reading
 from stepscan.data.toml import read_toml
 from stepscan.errors import DataError, SettingsError, nearest
 from stepscan.estimators.files import make_estimator
+from stepscan.runtime.outline import shown
 from stepscan.runtime.settings import check_not_of_a_run
-from stepscan.training.settings import validated
 
 
 class _Table(BaseModel):
@@ -96,7 +96,7 @@ class Recipe(_Table):
         is asked when they are read."""
         self.how_to_read()
         try:
-            check_not_of_a_run(self.settings, "a recipe")
+            check_not_of_a_run(self.settings, self.task, "a recipe")
             make_estimator(self.task, self.settings)
         except SettingsError as error:
             raise SettingsError(f"recipe {self.name}: {error}") from None
@@ -142,11 +142,19 @@ def read_recipe(name: str | Path) -> Recipe:
     if "name" in found:
         raise SettingsError(f"{path}: a recipe's name is its file's; take out 'name'")
     try:
-        recipe = validated(Recipe, {"name": path.stem, **found})
-    except SettingsError as error:
-        raise SettingsError(f"{path}: {error}") from None
+        recipe = Recipe(name=path.stem, **found)
+    except ValidationError as error:
+        raise SettingsError(f"{path}: {'; '.join(map(_in_words, error.errors()))}") from None
     recipe.check()
     return recipe
+
+
+def _in_words(error: Any) -> str:
+    """An error of pydantic's, as this project says it."""
+    place = ".".join(map(str, error["loc"]))
+    if error["type"] == "extra_forbidden":
+        return f"unknown key {place!r}.{nearest(place, Recipe.model_fields)}"
+    return f"{place}: {error['msg'][0].lower()}{error['msg'][1:]}, got {shown(error['input'])}"
 
 
 def data_folder(given: str | Path | None = None) -> Path:

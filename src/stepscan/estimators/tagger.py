@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -21,9 +20,10 @@ from stepscan.estimators.learning import Data
 from stepscan.estimators.networks import TransducerNetwork, as_input
 from stepscan.estimators.yardsticks import frequent_tags
 from stepscan.memory import check_fits
+from stepscan.options import TagOptions, TrainingOptions
 from stepscan.patterns.crf import CRFTransducer
 from stepscan.patterns.embedding import Embedding, WordAndCharacterEmbedding
-from stepscan.patterns.numbers import Numbers
+from stepscan.patterns.numeric_embedding import NumericEmbedding
 from stepscan.patterns.transducer import Transducer
 from stepscan.runtime.examples import validation_pair
 from stepscan.runtime.schemes import near_miss, recognised
@@ -32,61 +32,22 @@ from stepscan.runtime.spans import spans
 from stepscan.runtime.tagger import Sentence, Tagging, sentences_or_series, tag_figures, tagged
 from stepscan.runtime.wide.chain import TRANSITIONS, WideChain
 from stepscan.training.loop import Task
-from stepscan.training.progress import Bar
-from stepscan.training.settings import TrainingSettings
+from stepscan.training.progress import ProgressBar
 
 logger = logging.getLogger(__name__)
 _JUDGED = 400_000  # scores of tags, at most, by which the shares of network and wide part are chosen
 
 
-@dataclass(kw_only=True, eq=False, repr=False)
-class Tagger(Tagging, Estimator):
+class Tagger(Tagging, TagOptions, Estimator):
     """Says of every token what it is: each word by its own vector, by its spelling and by what stands around it.
 
     Wherever sentences `X` are taken, so are series, arrays `[T]` or `[T, D]` of T time steps of D dimensions, with a
     tag for each step. They are standardised by the training data's mean and deviation; the settings of words (spelling,
     vocabulary, case, hiding) are for texts alone.
-
-    Args:
-        cell: recurrent cell, such as `lstm`, `gru`, `elman`; also of the encoder that reads a word's characters.
-        layers: cells one above the other.
-        hidden_size: of each cell and direction.
-        bidirectional: whether the sentence is read from both ends.
-        embedding_size: numbers a word; for series, what a step is projected to.
-        input_noise: standard deviation of noise on standardised numbers in training; for series alone.
-        character_size: numbers a character; 0 leaves the spelling out.
-        spelling_size: of the character encoder, each direction (Lample et al. 2016).
-        dropout: probability, on word vectors, between layers and before the decision.
-        unknown_probability: probability that a word is hidden in training, so that its spelling must do.
-        vocabulary_size: words at most.
-        lowercase: whether the word vectors drop case; the spelling keeps it.
-        crf: whether the tags of a sentence are decided together, by a conditional random field (Lample et al. 2016).
-            Where they mark spans (B-person, I-person, O), what their scheme rules out then has probability 0, such as
-            an I- that continues nothing, unless the training data have it. It costs time, and pays where tags depend on
-            each other.
-        wide: whether a conditional random field on fixed features of the tokens (Lafferty et al. 2001), how they are
-            written and what stands around them, is beside the network; what each counts is chosen on the validation
-            data. For texts alone.
-        epochs … device: see `Estimator`.
     """
 
     pattern: ClassVar[type] = Transducer
     adaptor: ClassVar[type] = TransducerNetwork
-
-    cell: str = "lstm"
-    layers: int = 1
-    hidden_size: int | None = None
-    bidirectional: bool = True
-    embedding_size: int | None = None
-    character_size: int | None = None
-    spelling_size: int | None = None
-    input_noise: float | None = None
-    dropout: float | None = None
-    unknown_probability: float | None = None
-    vocabulary_size: int = 30000
-    lowercase: bool = True
-    crf: bool = False
-    wide: bool = True
 
     def fit(
         self,
@@ -131,7 +92,7 @@ class Tagger(Tagging, Estimator):
         self,
         train: list[tuple[Sentence, Sentence]],
         held_out: list[tuple[Sentence, Sentence]] | None,
-        settings: TrainingSettings,
+        settings: TrainingOptions,
     ) -> Task:
         """Model and task for these examples."""
         sentences = [tokens for tokens, _ in train]
@@ -215,30 +176,32 @@ class Tagger(Tagging, Estimator):
         words = TextTokenizer.train(
             "whitespace", map(list, sentences), vocabulary_size=self.vocabulary_size, lowercase=self.lowercase
         )
-        if not self._in_force.character_size:
+        if not self._in_force.char_embedding_size:
             return {"tokenizer": words}
         distinct = sorted({token for sentence in sentences for token in sentence})
         return {"tokenizer": words, "characters": TextTokenizer.train("character", distinct)}
 
-    def _embedding(self, X: list[Any]) -> Embedding | WordAndCharacterEmbedding | Numbers:
+    def _embedding(self, X: list[Any]) -> Embedding | WordAndCharacterEmbedding | NumericEmbedding:
         own = self._in_force
         if not self.tokenizers_:
             if self.embedding_dropout:
                 raise SettingsError(f"embedding_dropout={self.embedding_dropout} is for words, but X holds numbers")
-            return Numbers(X[0].shape[1], own.embedding_size, self._input_dropout, own.input_noise).standardise(X)
+            return NumericEmbedding(
+                X[0].shape[1], own.embedding_size, self._input_dropout, own.input_noise
+            ).standardise(X)
         words = Embedding(
             len(self.tokenizers_["tokenizer"]),
             own.embedding_size,
-            unknown_probability=own.unknown_probability,
+            word_dropout=own.word_dropout,
             unknown=self.tokenizers_["tokenizer"].unknown,
-            dropout=0.0 if own.character_size else self._input_dropout,
-            symbol_dropout=self.embedding_dropout,
+            dropout=0.0 if own.char_embedding_size else self._input_dropout,
+            embedding_dropout=self.embedding_dropout,
             **self._of_vectors,
         )
-        if not own.character_size:
+        if not own.char_embedding_size:
             return words
-        characters = Embedding(len(self.tokenizers_["characters"]), own.character_size)
-        spelling = network(own.cell, own.character_size, own.spelling_size, bidirectional=True)
+        characters = Embedding(len(self.tokenizers_["characters"]), own.char_embedding_size)
+        spelling = network(own.cell, own.char_embedding_size, own.char_hidden_size, bidirectional=True)
         return WordAndCharacterEmbedding(words, characters, spelling, self._input_dropout)
 
     def _check_tags_fit(self) -> None:
@@ -253,7 +216,7 @@ class Tagger(Tagging, Estimator):
         if self.scheme_:
             count = len(spans(held_out, self.scheme_))
             if self.verbose:
-                Bar().note(
+                ProgressBar().note(
                     f"the tags mark spans ({self.scheme_.name}): the best weights are those with the best F1 of "
                     f"{count:,} spans"
                 )
@@ -283,7 +246,7 @@ class Tagger(Tagging, Estimator):
             embedding, layer, len(self.classes_), dropout=own.dropout, label_smoothing=self.label_smoothing
         )
 
-    def _batches(self, examples: Sequence[tuple[Sentence, Sentence]], settings: TrainingSettings) -> Buckets:
+    def _batches(self, examples: Sequence[tuple[Sentence, Sentence]], settings: TrainingOptions) -> Buckets:
         read, numeric = self._reader([tokens for tokens, _ in examples]), not self.tokenizers_
         number = {tag: index for index, tag in enumerate(self.classes_.tolist())}
         # A tag that only validation data has is never right; training never sees one.

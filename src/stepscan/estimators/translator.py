@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -16,6 +15,7 @@ from stepscan.estimators.examples import Buckets, hold_out, same_input, task_of
 from stepscan.estimators.learning import Data
 from stepscan.estimators.networks import ConditionedGeneratorNetwork
 from stepscan.estimators.yardsticks import some, symbol_frequencies
+from stepscan.options import TrainingOptions, TranslateOptions
 from stepscan.patterns.attention import AttentiveDecoder
 from stepscan.patterns.conditioned_generator import ConditionedGenerator
 from stepscan.patterns.embedding import Embedding
@@ -25,46 +25,13 @@ from stepscan.runtime.examples import validation_pair
 from stepscan.runtime.translator import Translating, pairs_of_texts
 from stepscan.runtime.yardstick import Yardstick
 from stepscan.training.loop import Task
-from stepscan.training.settings import TrainingSettings
 
 
-@dataclass(kw_only=True, eq=False, repr=False)
-class Translator(Translating, Estimator):
-    """Translates: an encoder reads the source, a decoder writes the target, looking back through attention.
-
-    Args:
-        cell: recurrent cell of encoder and decoder, such as `lstm`, `gru`, `elman`.
-        layers: cells one above the other, in both.
-        hidden_size: of the decoder; the encoder, which reads in both directions, has half of it each.
-        embedding_size: numbers a symbol; one matrix for source, target and output, unless `source_tokenizer` is set.
-        attention: `additive` (Bahdanau et al. 2015), `dot` or `general` (Luong et al. 2015), once above
-            the decoder; `cross` (Vaswani et al. 2017), after each of its cells; or `none`.
-        input_feeding: whether what the decoder said last joins its next input (Luong et al. 2015); slower.
-        dropout: probability, on embeddings, between layers and before the output.
-        label_smoothing: share of the target's probability spread over the vocabulary in training.
-        tokenizer: `bpe`, `word`, `whitespace`, `character` or `byte`; one for both languages.
-        source_tokenizer: the source's, where it is written in other symbols (letters → phones). Then `tokenizer` is the
-            target's, each side has a vocabulary and a matrix of its own, and the output shares the target's.
-        vocabulary_size: symbols at most, of each vocabulary.
-        beam_width, length_penalty: of the beam search in `predict` and `score` (Wu et al. 2016, eq. 14).
-        coverage_penalty: likewise; above 0, translations that leave words of the source unread rank lower.
-        epochs … device: see `Estimator`.
-    """
+class Translator(Translating, TranslateOptions, Estimator):
+    """Translates: an encoder reads the source, a decoder writes the target, looking back through attention."""
 
     pattern: ClassVar[type] = ConditionedGenerator
     adaptor: ClassVar[type] = ConditionedGeneratorNetwork
-
-    cell: str = "lstm"
-    layers: int = 1
-    hidden_size: int | None = None
-    embedding_size: int | None = None
-    attention: str = "additive"
-    input_feeding: bool = False
-    dropout: float | None = None
-    label_smoothing: float = 0.1
-    tokenizer: str = "bpe"
-    source_tokenizer: str | None = None
-    vocabulary_size: int | None = None
 
     def fit(
         self,
@@ -85,7 +52,7 @@ class Translator(Translating, Estimator):
         return Data([(train, held_out)], valid is not None, len(together), lambda: together)
 
     def _prepare(
-        self, train: list[tuple[str, str]], held_out: list[tuple[str, str]] | None, settings: TrainingSettings
+        self, train: list[tuple[str, str]], held_out: list[tuple[str, str]] | None, settings: TrainingOptions
     ) -> Task:
         """Model and task for these examples."""
         self.tokenizers_, self.labels_ = self._with_vectors(self._tokenizers(train)), None
@@ -142,18 +109,18 @@ class Translator(Translating, Estimator):
             except ValueError as error:
                 raise SettingsError(f"attention={self.attention!r}: {error}") from None
         of_source = self.tokenizers_.get("source_tokenizer")
-        noise: dict[str, Any] = {"dropout": self._input_dropout, "symbol_dropout": self.embedding_dropout}
+        noise: dict[str, Any] = {"dropout": self._input_dropout, "embedding_dropout": self.embedding_dropout}
         source = None if of_source is None else Embedding(len(of_source), size, **noise)
         generator = Generator(
             Embedding(len(self.tokenizers_["tokenizer"]), size, **noise),
             layer,
-            tied=True,
+            tie_weights=True,
             dropout=own.dropout,
             label_smoothing=self.label_smoothing,
         )
         return ConditionedGenerator(source, encoder, generator)
 
-    def _batches(self, pairs: Sequence[tuple[str, str]], settings: TrainingSettings) -> Buckets:
+    def _batches(self, pairs: Sequence[tuple[str, str]], settings: TrainingOptions) -> Buckets:
         writer = self.tokenizers_["tokenizer"]
         begin = writer.begin
         sources = self._encode([s for s, _ in pairs], self._source_tokenizer)

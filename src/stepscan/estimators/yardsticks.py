@@ -16,7 +16,7 @@ from stepscan.data.numbers import Values
 from stepscan.runtime.schemes import Scheme
 from stepscan.runtime.tagger import tag_figures
 from stepscan.runtime.yardstick import Yardstick, mean_error, share_error, verdict
-from stepscan.training.progress import Bar
+from stepscan.training.progress import ProgressBar
 
 Item = TypeVar("Item")
 Examples = Sequence[tuple[Any, Sequence[str]]]
@@ -77,7 +77,7 @@ def tell(described: Mapping[str, Any] | None, scores: Mapping[str, float], *, ve
     if verbose:
         own = " · ".join(f"{name} {value:.4f}" for name, value in scores.items())
         trivial = " · ".join(f"{name} {value:.4f}" for name, value in yardstick.scores.items())
-        Bar().note(f"best: {own}; for comparison, the {yardstick.name}: {trivial}")
+        ProgressBar().note(f"best: {own}; for comparison, the {yardstick.name}: {trivial}")
     if said := verdict(yardstick, scores):
         logger.warning(said)
 

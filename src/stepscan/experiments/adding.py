@@ -45,7 +45,7 @@ def experiment(steps: int) -> Experiment:
             "growing lengths, training sequences have a tenth of the length at first, all of it from 60 % on."
         ),
         before=lambda model: {"horizon_before": _horizon(model.layer, steps)},
-        clip_norm=0.3,
+        max_grad_norm=0.3,
         updates_per_evaluation=500,
     )
 

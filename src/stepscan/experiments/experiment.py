@@ -44,7 +44,7 @@ class Experiment(NamedTuple):
     baselines: tuple[tuple[str, float], ...] = ()  # what is known without a model
     remarks: str = ""  # what differs from the papers
     before: Callable[[Any], Mapping[str, float]] = lambda model: {}  # figures of a model before it is trained
-    clip_norm: float = 1.0
+    max_grad_norm: float = 1.0
     updates_per_evaluation: int = 100
 
 

@@ -13,9 +13,9 @@ import torch
 from stepscan.errors import Interrupted, StepscanError
 from stepscan.estimators.reproduction import circumstances
 from stepscan.experiments.experiment import Contestant, Experiment, batches
+from stepscan.options import TrainingOptions, check_settings
 from stepscan.training.loop import Task, Trainer
-from stepscan.training.progress import Bar, Silence
-from stepscan.training.settings import TrainingSettings, validated
+from stepscan.training.progress import NullReporter, ProgressBar, Reporter
 
 
 def run(
@@ -66,27 +66,25 @@ def _described(experiment: Experiment, rows: list[dict[str, Any]]) -> dict[str, 
     }
 
 
-def _settings(experiment: Experiment, one: Contestant, seed: int, seconds: float) -> TrainingSettings:
+def _settings(experiment: Experiment, one: Contestant, seed: int, seconds: float) -> TrainingOptions:
     epochs = -(-experiment.updates // experiment.updates_per_evaluation)
-    return validated(
-        TrainingSettings,
-        {
-            "epochs": epochs,
-            "time_budget": seconds,
-            "batch_size": experiment.batch_size,
-            "learning_rate": one.learning_rate,
-            "warmup": 0.02,
-            "weight_decay": 0.0,
-            "clip_norm": experiment.clip_norm,
-            "patience": epochs,
-            "seed": seed,
-            "device": "cpu",
-        },
-    )
+    settings: dict[str, Any] = {
+        "epochs": epochs,
+        "time_budget": seconds,
+        "batch_size": experiment.batch_size,
+        "learning_rate": one.learning_rate,
+        "warmup_ratio": 0.02,
+        "weight_decay": 0.0,
+        "max_grad_norm": experiment.max_grad_norm,
+        "patience": epochs,
+        "seed": seed,
+    }
+    check_settings(TrainingOptions, settings)
+    return TrainingOptions(**settings)
 
 
-def _row(experiment: Experiment, one: Contestant, settings: TrainingSettings, verbose: bool) -> dict[str, Any]:
-    reporter = Bar() if verbose else Silence()
+def _row(experiment: Experiment, one: Contestant, settings: TrainingOptions, verbose: bool) -> dict[str, Any]:
+    reporter: Reporter = ProgressBar() if verbose else NullReporter()
     reporter.note(f"{experiment.name}: {one.name}")
     started = time.perf_counter()
     with torch.random.fork_rng([]):
@@ -110,7 +108,7 @@ def _row(experiment: Experiment, one: Contestant, settings: TrainingSettings, ve
     }
 
 
-def _train(trainer: Trainer, reporter: Silence) -> dict[str, int]:
+def _train(trainer: Trainer, reporter: Reporter) -> dict[str, int]:
     """Train; where numbers stop being finite, go back to the best weights so far, and say at which update that was."""
     try:
         trainer.run()
@@ -126,7 +124,7 @@ def _train(trainer: Trainer, reporter: Silence) -> dict[str, int]:
     return {}
 
 
-def _task(experiment: Experiment, one: Contestant, model: Any, settings: TrainingSettings) -> Task:
+def _task(experiment: Experiment, one: Contestant, model: Any, settings: TrainingOptions) -> Task:
     return Task(
         model,
         functools.partial(batches, experiment, one, settings.seed),

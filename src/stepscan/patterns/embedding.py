@@ -27,10 +27,10 @@ class Embedding(nn.Module):
         vocabulary_size: V.
         size: E, numbers a vector.
         dropout: probability that a number of a vector is dropped in training; that of a given one is 0.4 of it.
-        unknown_probability: probability that a whole symbol is replaced by `unknown` in training, so that the vector
+        word_dropout: probability that a whole symbol is replaced by `unknown` in training, so that the vector
             of unknown symbols is trained too.
         unknown: id of the unknown symbol.
-        symbol_dropout: probability that a symbol is dropped in training, at all its places (Gal & Ghahramani 2016).
+        embedding_dropout: probability that a symbol is dropped in training, at all its places (Gal & Ghahramani 2016).
         given: G, how many numbers stand behind the trained ones of a symbol that are given, not trained: published
             vectors, in `weight_given`.
         others: how many of the last symbols the training data lack: their trained numbers are those of `unknown`.
@@ -43,17 +43,17 @@ class Embedding(nn.Module):
         vocabulary_size: int,
         size: int,
         dropout: float = 0.0,
-        unknown_probability: float = 0.0,
+        word_dropout: float = 0.0,
         unknown: int = 1,
-        symbol_dropout: float = 0.0,
+        embedding_dropout: float = 0.0,
         given: int = 0,
         others: int = 0,
     ) -> None:
         super().__init__()
-        check_probability(dropout=dropout, unknown_probability=unknown_probability, symbol_dropout=symbol_dropout)
+        check_probability(dropout=dropout, word_dropout=word_dropout, embedding_dropout=embedding_dropout)
         self.vocabulary_size, self.output_size = vocabulary_size, size + given
-        self.dropout, self.unknown_probability, self.unknown = dropout, unknown_probability, unknown
-        self.symbol_dropout = symbol_dropout
+        self.dropout, self.word_dropout, self.unknown = dropout, word_dropout, unknown
+        self.embedding_dropout = embedding_dropout
         self.weight = nn.Parameter(torch.empty(vocabulary_size - others, size).normal_(std=size**-0.5))
         self.register_buffer("weight_given", torch.zeros(vocabulary_size, given) if given else None)
 
@@ -74,14 +74,14 @@ class Embedding(nn.Module):
     def step(self, ids: Tensor) -> Tensor:
         """Ids `[…]` → vectors `[…, E + G]`."""
         trained = ids if len(self.weight) == self.vocabulary_size else ids.where(ids < len(self.weight), self.unknown)
-        if self.training and self.unknown_probability:
-            hidden = torch.rand(ids.shape, device=ids.device) < self.unknown_probability
+        if self.training and self.word_dropout:
+            hidden = torch.rand(ids.shape, device=ids.device) < self.word_dropout
             trained = torch.where(hidden, self.unknown, trained)
         parts = [F.embedding(trained, self.weight)]
         if self.weight_given is not None:
             parts.append(F.embedding(ids, self.weight_given))
-        if self.training and self.symbol_dropout:
-            kept = dropout(self.weight.new_ones(self.vocabulary_size), self.symbol_dropout)[ids][..., None]
+        if self.training and self.embedding_dropout:
+            kept = dropout(self.weight.new_ones(self.vocabulary_size), self.embedding_dropout)[ids][..., None]
             parts = [part * kept for part in parts]
         shares = (1.0, _OF_GIVEN)
         parts = [dropout(part, share * self.dropout, self.training) for part, share in zip(parts, shares, strict=False)]

@@ -33,8 +33,8 @@ class Generator(nn.Module):
         embedding: ids → vectors; its vocabulary is what is generated.
         layer: any Recurrence; a layer that looks ahead cannot generate and is an error here.
         initial: `zero` (the layer's own initial state) or `learned` (a vector that `layer.condition` cuts).
-        tied: whether the output weights are the embedding's (Press & Wolf 2017; Inan et al. 2017). Where layer and
-            embedding differ in width, a projection stands between.
+        tie_weights: whether the output weights are the embedding's (Press & Wolf 2017; Inan et al. 2017). Where layer
+            and embedding differ in width, a projection stands between.
         dropout: probability for the layer's outputs in training.
         label_smoothing: share of the target's probability spread over all symbols in training (Szegedy et al. 2016).
         activation_regularisation: what the loss of a symbol has beside its cross-entropy in training: so many times the
@@ -47,7 +47,7 @@ class Generator(nn.Module):
         embedding: Embedding,
         layer: Recurrence,
         initial: str = "zero",
-        tied: bool = False,
+        tie_weights: bool = False,
         dropout: float = 0.0,
         label_smoothing: float = 0.0,
         activation_regularisation: float = 0.0,
@@ -71,16 +71,16 @@ class Generator(nn.Module):
             raise ValueError(
                 "a Generator writes the symbols of its embedding, whose vectors must all be trained, got given ones"
             )
-        self.embedding, self.layer, self.tied = embedding, layer, tied
+        self.embedding, self.layer, self.tie_weights = embedding, layer, tie_weights
         self.dropout, self.label_smoothing = dropout, label_smoothing
         self.activation_regularisation = activation_regularisation
         self.temporal_activation_regularisation = temporal_activation_regularisation
         self.samples: SoftmaxSamples | None = None  # of training; None: over all symbols
         self.start = nn.Parameter(torch.zeros(layer.condition_size)) if initial == "learned" else None
         size = layer.output_size
-        self.projection = Linear(size, embedding.output_size) if tied and size != embedding.output_size else None
-        self.head = None if tied else Linear(size, embedding.vocabulary_size)
-        self.bias = nn.Parameter(torch.zeros(embedding.vocabulary_size)) if tied else None
+        self.projection = Linear(size, embedding.output_size) if tie_weights and size != embedding.output_size else None
+        self.head = None if tie_weights else Linear(size, embedding.vocabulary_size)
+        self.bias = nn.Parameter(torch.zeros(embedding.vocabulary_size)) if tie_weights else None
 
     def initial_state(self, batch_size: int) -> State:
         """The state before the first symbol."""

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from stepscan.errors import SettingsError
+from stepscan.options import ProblemOptions
 from stepscan.runtime.batches import answering, by_length
 from stepscan.runtime.decisions import DECISIONS, Decision
 from stepscan.runtime.examples import check_known, checked_texts, label_array, paired, warn_of_imbalance
@@ -19,20 +20,14 @@ from stepscan.runtime.yardstick import Yardstick, constant, guess
 _TOGETHER = 128  # texts that are decided in one batch
 
 
-@dataclass(kw_only=True, eq=False, repr=False)
-class Classifying(Using):
+class Classifying(ProblemOptions, Using):
     """What a classifier does once it is trained.
 
     Wherever texts `X` are taken, so are series: arrays `[T]` or `[T, D]` of T time steps of D dimensions, or all in one
     array `[N, T]` or `[N, T, D]`.
-
-    Args:
-        decision: `class` (one of several), `labels` (any number) or `number`.
     """
 
     task: ClassVar[str] = "classify"
-
-    decision: str = "class"
 
     @property
     def classes_(self) -> np.ndarray:

@@ -13,10 +13,11 @@ from stepscan.runtime.outline import shown
 from stepscan.runtime.schemes import Scheme
 from stepscan.runtime.snapshot import Snapshot, digest
 from stepscan.runtime.tensor_file import SMALLER
+from stepscan.runtime.upgrading import upgraded
 from stepscan.runtime.yardstick import Yardstick
 
 FORMAT = "stepscan"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 CONFIG, WEIGHTS, CURVE, CARD = "config.json", "model.safetensors", "metrics.jsonl", "README.md"
 WIDE = "wide.safetensors"  # of a classifier or tagger with a wide part
 FILES = (  # all that a model folder may hold
@@ -42,7 +43,7 @@ def read_config(folder: Snapshot) -> dict[str, Any]:
         raise ModelFormatError(f"{path}: expected an object, got {shown(config)}")
     _check_version(folder.path, path, config)
     _check_keys(path, config)
-    return config
+    return upgraded(config) if config["format_version"] == 1 else config
 
 
 def write_config(folder: Path, config: Mapping[str, Any]) -> None:
@@ -61,9 +62,9 @@ def _check_version(folder: Path, path: Path, config: dict[str, Any]) -> None:
             f"{folder} was written by a newer Stepscan: its format is {shown(version)}, this one reads "
             f"{FORMAT_VERSION}; update Stepscan"
         )
-    if type(version) is not int or version != FORMAT_VERSION:
+    if type(version) is not int or version < 1:
         raise ModelFormatError(
-            f"{path}: format_version: expected {FORMAT_VERSION}, got {_got(config, 'format_version')}"
+            f"{path}: format_version: expected 1 to {FORMAT_VERSION}, got {_got(config, 'format_version')}"
         )
 
 

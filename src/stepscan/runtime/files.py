@@ -17,10 +17,14 @@ from stepscan.data.series import read_timed_histories
 from stepscan.data.sources import as_they_come, is_live
 from stepscan.data.steps import ahead
 from stepscan.errors import SettingsError
-from stepscan.runtime.settings import SETTINGS, check_use
+from stepscan.options import TASKS, check_settings
 from stepscan.runtime.yardstick import verdict
 
 logger = logging.getLogger(__name__)
+_NOT_PREDICTED = {
+    "generate": "language models: use `stepscan generate`",
+    "forecast": "forecasters: use `stepscan forecast`",
+}
 PORTION = 2048  # texts that are read, decided and written at a time: memory does not grow with the file
 
 
@@ -41,13 +45,11 @@ def predict(
     space; files may be CoNLL-U or columns. Texts are read as they are needed, so that there may be any number of them:
     in portions, of a file that is a pipe or a terminal what has come by then, so that each is answered at once.
     """
+    check_settings(TASKS[model.task], settings or {})
     for name, value in (settings or {}).items():
-        if name not in SETTINGS[model.task]:
-            raise SettingsError(f"{model.task} has no setting {name!r}")
         setattr(model, name, value)
-    check_use(settings or {})
-    if model.task == "generate":
-        raise SettingsError("a language model decides nothing: use `stepscan generate`, or `stepscan evaluate`")
+    if model.task in _NOT_PREDICTED:
+        raise SettingsError(f"predict is not available for {_NOT_PREDICTED[model.task]}, or `stepscan evaluate`")
     options = of_translation or {}
     if options and model.task != "translate":
         raise SettingsError(f"{', '.join(options)}: only for translate, not for {model.task}")
@@ -68,7 +70,7 @@ def _filled(inputs: Iterator[Any]) -> Iterator[list[Any]]:
 
 def forecasts(
     model: Any,
-    history: str | Path,
+    context: str | Path,
     length: int,
     *,
     reading: Reading = Reading(),  # noqa: B008
@@ -76,8 +78,8 @@ def forecasts(
 ) -> Iterator[dict[str, Any]]:
     """What comes after each series in a file, a dictionary a step: `series` (its name, if it has one, or of several its
     place from 1), `step` from 1, `time` (if the file has times), `median`, `low`, `high`; `settings` are arguments of
-    `LanguageModel.forecast`."""
-    histories = read_timed_histories(history, format=reading.format, times=reading_for(model, reading).times)
+    `Forecaster.forecast`."""
+    histories = read_timed_histories(context, format=reading.format, times=reading_for(model, reading).times)
     for number, series in enumerate(histories, start=1):
         named = {"series": series.name or number} if series.name or len(histories) > 1 else {}
         try:
@@ -104,15 +106,18 @@ def evaluate(
 
     Returns:
         classify: accuracy, macro F1 (of labels micro F1, macro F1, exact; of numbers RMSE, MAE, R²); tag: accuracy, and
-        for tags that mark spans F1, precision and recall, over all and by type; generate: nats a symbol, perplexity,
-        bits a symbol (with `dynamic`, a learning rate, also nats by dynamic evaluation), or errors of forecasts of
-        `horizon` steps; translate: BLEU and chrF with sacrebleu's signature (`bleu_tokenize` names its tokenizer, in
-        place of the one for what the target is written in). And how many examples they are over.
+        for tags that mark spans F1, precision and recall, over all and by type; generate: nats per symbol, perplexity,
+        bits per symbol (with `dynamic`, a learning rate, also nats by dynamic evaluation); forecast: errors of
+        forecasts of `horizon` steps; translate: BLEU and chrF with sacrebleu's signature (`bleu_tokenize` names its
+        tokenizer, in place of the one for what the target is written in). And how many examples they are over.
     """
-    if (dynamic or horizon) and model.task != "generate":
-        raise SettingsError(f"--dynamic and --horizon are of models that generate, but this one is for {model.task}")
-    if bleu_tokenize is not None and model.task != "translate":
-        raise SettingsError(f"--bleu-tokenize is for models that translate, but this one is for {model.task}")
+    for option, value, task in (
+        ("--dynamic", dynamic, "generate"),
+        ("--horizon", horizon, "forecast"),
+        ("--bleu-tokenize", bleu_tokenize, "translate"),
+    ):
+        if value and model.task != task:
+            raise SettingsError(f"{option} is an option of {task} models, but this is a {model.task} model; omit it")
     examples = _examples(model, files, reading)
     options = {"dynamic": dynamic, "horizon": horizon, "bleu_tokenize": bleu_tokenize}
     figures = model.metrics(*examples, **{name: value for name, value in options.items() if value})
@@ -147,8 +152,8 @@ def evaluate_lines(
 
 def reading_for(model: Any, reading: Reading) -> Reading:
     """How the model's data are read: its labels are what it decides, their times have its step."""
-    if model.task == "generate":
-        return reading._replace(step=getattr(model, "step", ""))  # a model of text has none
+    if model.task == "forecast":
+        return reading._replace(step=model.step)
     return reading._replace(decision=model.decision) if model.task == "classify" else reading
 
 

@@ -18,11 +18,12 @@ import numpy as np
 
 from stepscan.data.lines import split_lines
 from stepscan.errors import ModelFormatError, SettingsError, UnsupportedLayer
+from stepscan.options import TASKS
 from stepscan.runtime.configuration import CONFIG, CURVE, LARGEST, WEIGHTS, read_config
 from stepscan.runtime.examples import label_kind, label_problem
 from stepscan.runtime.outline import PatternOutline, Tensors, outline, shown
 from stepscan.runtime.schemes import Scheme, of_labels
-from stepscan.runtime.settings import SETTINGS, of_the_model
+from stepscan.runtime.settings import of_the_model
 from stepscan.runtime.snapshot import Snapshot, read_at_once
 from stepscan.runtime.tensor_file import expanded, read_tensors
 from stepscan.runtime.untrusted import parsed
@@ -38,7 +39,8 @@ __all__ = ["Needs", "RuntimeFolder", "expanded", "needs", "read_folder"]
 
 _PATTERNS = {
     "classify": ("encoder",),
-    "generate": ("generator", "forecaster"),
+    "generate": ("generator",),
+    "forecast": ("forecaster",),
     "tag": ("transducer", "crf_transducer"),
     "translate": ("conditioned_generator",),
 }
@@ -170,7 +172,7 @@ def _needed(path: Path, config: dict[str, Any], needs: Callable[[Any], Needs]) -
 
 def _settings(path: Path, config: dict[str, Any]) -> dict[str, Any]:
     """The settings of the model; those of an unknown task, which nothing can load, are empty."""
-    if config["task"] not in SETTINGS:
+    if config["task"] not in TASKS:
         return {}
     try:
         return of_the_model(config["settings"], config["task"])

@@ -69,14 +69,12 @@ class Writing(Using):
                 total += found
         return -total / (len(ids) - 1)
 
-    def metrics(self, text: str, dynamic: float = 0.0, horizon: int = 0) -> dict[str, Any]:
-        """Nats and bits a symbol, and perplexity.
+    def metrics(self, text: str, dynamic: float = 0.0) -> dict[str, Any]:
+        """Nats and bits per symbol, and perplexity.
 
-        With `dynamic`, a learning rate such as 0.001, also `dynamic_nats`, of the model that goes on learning from what
-        it has read; see `stepscan.estimators.dynamic_evaluation`. A `horizon` is for models of numbers.
+        With `dynamic`, a learning rate such as 0.001, also `dynamic_nats`, by dynamic evaluation: the model keeps
+        learning from what it has read; see `stepscan.estimators.dynamic_evaluation`.
         """
-        if horizon:
-            raise SettingsError("a horizon is for forecasts of numbers, but this model is one of text")
         loss = -self.score(text)
         figures = {"nats": loss, "bits": loss / math.log(2), "perplexity": math.exp(loss)}
         if dynamic:

@@ -166,11 +166,12 @@ def _restored(snapshot: Snapshot, weights: str, threads: int) -> Any:
 
 def _model(folder: RuntimeFolder, weights: str | None, threads: int) -> Any:
     options = Options(weights or folder.weights, threads)
-    kind = _kind(folder.path, folder.task)
     check_inputs(folder.path, folder.task, folder.model)
+    network = build_network(folder.model, expanded(folder.tensors), options)
+    kind = _kind(folder.path, folder.task)
     return kind(
         folder=folder,
-        network_=build_network(folder.model, expanded(folder.tensors), options),
+        network_=network,
         tokenizers_=folder.tokenizers,
         labels_=folder.labels,
         weights=options.weights,

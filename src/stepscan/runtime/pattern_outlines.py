@@ -33,14 +33,14 @@ def _embedding(
     vocabulary_size: Any,
     size: Any,
     dropout: Any = 0.0,
-    unknown_probability: Any = 0.0,
+    word_dropout: Any = 0.0,
     unknown: Any = 1,
-    symbol_dropout: Any = 0.0,
+    embedding_dropout: Any = 0.0,
     given: Any = 0,
     others: Any = 0,
 ) -> InputOutline:
     check_size(vocabulary_size=vocabulary_size, size=size)
-    check_probability(dropout=dropout, unknown_probability=unknown_probability, symbol_dropout=symbol_dropout)
+    check_probability(dropout=dropout, word_dropout=word_dropout, embedding_dropout=embedding_dropout)
     if type(unknown) is not int or unknown < 0:
         raise ValueError(f"unknown must be the id of a symbol, got {shown(unknown)}")
     if given != 0 or type(given) is not int:
@@ -125,7 +125,7 @@ def _generator(
     embedding: Any,
     layer: Any,
     initial: Any = "zero",
-    tied: Any = False,
+    tie_weights: Any = False,
     dropout: Any = 0.0,
     label_smoothing: Any = 0.0,
     activation_regularisation: Any = 0.0,
@@ -135,7 +135,7 @@ def _generator(
     check_causal("generator", layer)
     check_inputs("generator", embedding, layer)
     check_choice(("zero", "learned"), initial=initial)
-    check_flag(tied=tied)
+    check_flag(tie_weights=tie_weights)
     check_probability(dropout=dropout, label_smoothing=label_smoothing)
     check_not_negative(
         activation_regularisation=activation_regularisation,
@@ -147,9 +147,9 @@ def _generator(
         tensors["start"] = Tensor("F32", (layer.condition_size,))
     if "weight_given" in embedding.tensors:
         raise ValueError("generator writes its embedding's symbols, whose vectors must all be trained, got given ones")
-    if tied and size != embedding.output_size:
+    if tie_weights and size != embedding.output_size:
         tensors |= linear("projection", size, embedding.output_size)
-    tensors |= {"bias": Tensor("F32", (symbols,))} if tied else linear("head", size, symbols)
+    tensors |= {"bias": Tensor("F32", (symbols,))} if tie_weights else linear("head", size, symbols)
     check_widths("generator", tensors, embedding, layer)
     parts = GeneratorOutline(embedding, layer, initial == "learned")
     return PatternOutline("generator", tensors, _vocabularies(embedding), generator=parts)

@@ -11,13 +11,13 @@ import numpy as np
 from stepscan.decoding import Hypothesis, Step, at_least, beam_search, checked_whole, covering, forbidding
 from stepscan.errors import SettingsError
 from stepscan.memory import check_fits
+from stepscan.options import N_BEST, SearchOptions, check_settings, check_value, settings_of
 from stepscan.runtime.batches import PLACES, SCORES, answering, by_length
 from stepscan.runtime.bleu import bleu
 from stepscan.runtime.error_rates import symbol_error_rate, text_error_rate
 from stepscan.runtime.examples import checked_texts, paired
 from stepscan.runtime.model import RuntimeModel, Using
 from stepscan.runtime.scoring import total_nats
-from stepscan.runtime.settings import check_use
 from stepscan.runtime.yardstick import Yardstick
 from stepscan.state import State
 
@@ -45,20 +45,10 @@ class Limits(NamedTuple):
     begun: list[int]  # how each begins
 
 
-@dataclass(kw_only=True, eq=False, repr=False)
-class Translating(Using):
-    """What a translator does once it is trained.
-
-    Args:
-        beam_width, length_penalty: of the beam search in `predict` and `score` (Wu et al. 2016, eq. 14).
-        coverage_penalty: likewise; above 0, translations that leave words of the source unread rank lower.
-    """
+class Translating(SearchOptions, Using):
+    """What a translator does once it is trained, by beam search: see `stepscan.options.SearchOptions`."""
 
     task: ClassVar[str] = "translate"
-
-    beam_width: int = 5
-    length_penalty: float = 1.0
-    coverage_penalty: float = 0.0
 
     def predict(self, sources: Sequence[str]) -> list[str]:
         """The best translation of each text, by beam search."""
@@ -88,8 +78,8 @@ class Translating(Using):
         begins with `prefix`, which counts neither as symbols nor in the log-probability.
         """
         self._check_usable()
-        penalties = {"length_penalty": self.length_penalty, "coverage_penalty": self.coverage_penalty}
-        check_use({"beam_width": self.beam_width, "n_best": n_best, **penalties})
+        check_settings(SearchOptions, {name: getattr(self, name) for name in settings_of(SearchOptions)})
+        check_value(N_BEST, "n_best", n_best)
         tokenizer = self.tokenizers_["tokenizer"]
         ids = self._encode(checked_texts(sources), self._source_tokenizer)
         begun = tokenizer.encode(checked_texts([prefix], "prefix")[0])

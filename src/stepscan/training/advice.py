@@ -41,14 +41,14 @@ def _against_vanishing(model: nn.Module) -> str:
     return "Try --cell lstm --initialisation chrono"
 
 
-def explosion(model: nn.Module, figures: Mapping[str, float], norm_before: float | None, clip_norm: float) -> str:
+def explosion(model: nn.Module, figures: Mapping[str, float], norm_before: float | None, max_grad_norm: float) -> str:
     """A sentence if more than half of the updates were clipped, or gradients grow; else nothing.
 
     Args:
         model: the pattern.
         figures: of this evaluation.
         norm_before: `gradient_norm` of the last one.
-        clip_norm: as set.
+        max_grad_norm: as set.
     """
     clipped, norm = figures.get("clipped", 0.0), figures.get("gradient_norm", 0.0)
     growth = figures.get("gradient_growth", 0.0)
@@ -57,7 +57,8 @@ def explosion(model: nn.Module, figures: Mapping[str, float], norm_before: float
     elif norm_before and norm > _GROWN * norm_before:
         what = f"gradients explode: their norm grew from {norm_before:.3g} to {norm:.3g}"
     elif clipped > _OFTEN:
-        what = f"gradients are large: {clipped:.0%} of updates were clipped, norm {norm:.3g}, --clip-norm {clip_norm:g}"
+        limit = f"--max-grad-norm {max_grad_norm:g}"
+        what = f"gradients are large: {clipped:.0%} of updates were clipped, norm {norm:.3g}, {limit}"
     else:
         return ""
     return f"{what}. {_against_explosion(model)}"
@@ -66,9 +67,9 @@ def explosion(model: nn.Module, figures: Mapping[str, float], norm_before: float
 def _against_explosion(model: nn.Module) -> str:
     begun = {(cell.registered_name, cell.initialisation.kind) for cell in model.modules() if isinstance(cell, Cell)}
     if ("elman", "identity") in begun:
-        return "Try a lower --learning-rate and --clip-norm, or --cell lstm, whose gates bound what grows"
+        return "Try a lower --learning-rate and --max-grad-norm, or --cell lstm, whose gates bound what grows"
     if begun and all(name == "elman" for name, _ in begun):
-        return "Try a lower --learning-rate, --clip-value 0.1, or --cell lstm"
+        return "Try a lower --learning-rate, --max-grad-value 0.1, or --cell lstm"
     if any(name == "layer_norm_lstm" for name, _ in begun):
-        return "Try a lower --learning-rate, or --clip-value 0.1"
-    return "Try a lower --learning-rate, --clip-value 0.1, or --cell layer_norm_lstm"
+        return "Try a lower --learning-rate, or --max-grad-value 0.1"
+    return "Try a lower --learning-rate, --max-grad-value 0.1, or --cell layer_norm_lstm"

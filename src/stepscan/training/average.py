@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 
-class Average:
+class WeightAverage:
     """Exponential moving average of the weights (Polyak & Juditsky 1992); within `with`, the model has the average.
 
     The decay rises with the updates n, `min(decay, (1 + n) / (10 + n))`, so that the first weights are soon forgotten.
@@ -31,6 +32,18 @@ class Average:
         """Average on from these weights, by name."""
         for name, value in zip(self.names if self.values else (), self.values, strict=True):
             value.copy_(weights[name])
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint keeps: `updates`, and the averages by the parameters' names."""
+        return {
+            "updates": self.updates,
+            "values": dict(zip(self.names if self.values else (), self.values, strict=True)),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """The inverse of `state_dict`."""
+        self.updates = state["updates"]
+        self.restart(state["values"])
 
     def __enter__(self) -> None:
         self._swap()

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from stepscan.training.settings import TrainingSettings
+from stepscan.options import TrainingOptions
 
 
 class Clipped(NamedTuple):
@@ -15,22 +15,22 @@ class Clipped(NamedTuple):
     clipped: bool  # whether it was
 
 
-def clip(gradients: list[Tensor], norm: float, items: int, settings: TrainingSettings) -> Clipped:
+def clip(gradients: list[Tensor], norm: float, items: int, settings: TrainingOptions) -> Clipped:
     """Gradients summed over `items` → their means, clipped, in place; one pass over them, two more if values are cut.
 
     Args:
         gradients: of all parameters.
         norm: of their means, all together.
         items: that they are summed over.
-        settings: `clip_norm` (Pascanu et al. 2013, algorithm 1) and `clip_value`, which cuts first.
+        settings: `max_grad_norm` (Pascanu et al. 2013, algorithm 1) and `max_grad_value`, which cuts first.
     """
     items = max(items, 1)
     before = norm
-    if settings.clip_value is not None:
+    if settings.max_grad_value is not None:
         torch._foreach_div_(gradients, items)
-        torch._foreach_clamp_max_(gradients, settings.clip_value)
-        torch._foreach_clamp_min_(gradients, -settings.clip_value)
+        torch._foreach_clamp_max_(gradients, settings.max_grad_value)
+        torch._foreach_clamp_min_(gradients, -settings.max_grad_value)
         norm, items = nn.utils.get_total_norm(gradients).item(), 1
-    share = min(1.0, settings.clip_norm / (norm + 1e-6))
+    share = min(1.0, settings.max_grad_norm / (norm + 1e-6))
     torch._foreach_mul_(gradients, share / items)
     return Clipped(before, share < 1 or norm < before * (1 - 1e-5))

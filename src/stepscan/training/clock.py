@@ -1,14 +1,15 @@
-"""How long and how fast: what training measures of itself."""
+"""The time and speed of a training."""
 
 from __future__ import annotations
 
 import time
+from typing import Any
 
 from stepscan.data.batching import Batch
 
 
 class Stopwatch:
-    """Seconds since the start; set where training goes on."""
+    """Seconds since the start; set where a training is resumed."""
 
     def __init__(self) -> None:
         self.seconds = 0.0
@@ -23,13 +24,14 @@ class Stopwatch:
 
 
 class Meter(Stopwatch):
-    """Running figures of the stretch since the last evaluation."""
+    """Running figures since the last evaluation: loss, speed and padding."""
 
     def __init__(self) -> None:
         super().__init__()
         self.sums = {"loss": 0.0, "count": 0, "sequences": 0, "tokens": 0, "places": 0}
 
     def add(self, batch: Batch, loss: float, count: int) -> None:
+        """Count a batch, whose loss is the sum over `count` items."""
         new = {
             "loss": loss,
             "count": count,
@@ -40,6 +42,7 @@ class Meter(Stopwatch):
         self.sums = {name: value + new[name] for name, value in self.sums.items()}
 
     def figures(self) -> dict[str, float]:
+        """`loss` per item, `sequences_per_second`, `tokens_per_second`, and `padding`, its share of all places."""
         seconds = max(self.seconds, 1e-9)
         return {
             "loss": self.sums["loss"] / max(self.sums["count"], 1),
@@ -48,10 +51,26 @@ class Meter(Stopwatch):
             "padding": 1 - self.sums["tokens"] / max(self.sums["places"], 1),
         }
 
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint keeps, as plain data."""
+        return {"seconds": self.seconds, "sums": self.sums}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """The inverse of `state_dict`."""
+        self.seconds, self.sums = state["seconds"], state["sums"]
+
 
 class Clock(Stopwatch):
-    """Seconds and batches since the start."""
+    """Seconds and batches since the start of a training."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.step = 0
+        self.step = 0  # batches
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint keeps, as plain data."""
+        return {"seconds": self.seconds, "step": self.step}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """The inverse of `state_dict`."""
+        self.seconds, self.step = state["seconds"], state["step"]

@@ -14,16 +14,22 @@ SIZES = {"small": 0.5, "medium": 1.0, "large": 2.0}  # times the hidden and embe
 # examples together have no more than so many items, so that all folds cost about a minute.
 _CROSS_VALIDATED, _OF_CLASSES, _ITEMS = 400, 5000, 400_000
 # Examples (of one text, symbols) below which the last tenth is worth the time of training once more.
-REFITTED = {"classify": 20_000, "tag": 2000, "generate": 200_000, "translate": 2000}
+REFITTED = {"classify": 20_000, "tag": 2000, "generate": 200_000, "forecast": 200_000, "translate": 2000}
 FOLDS = 4
 # Floating-point operations that a training has at most: at 60 GF/s four minutes, of text that is written seventeen.
-_WORK = {"classify": 15e12, "tag": 15e12, "generate": 60e12, "translate": 60e12}
+_WORK = {"classify": 15e12, "tag": 15e12, "generate": 60e12, "forecast": 60e12, "translate": 60e12}
 _UPDATES = 8000  # and updates, and …
 _MOST_PASSES, _FEWEST = 100, 1000  # … so many passes, unless these are fewer than 1,000 updates
 _WORDS, _MANY = 2000, 8000  # different symbols, from which they are taken for words, and some of them are enough
 _FOLD_WORK = 2e12  # and in each fold of a cross-validation, and …
 _FOLD_PASSES, _FOLD_UPDATES = 20, (200, 400)  # … so many passes, but updates no fewer and no more than these
-_PASSES = {"classify": 4, "tag": 7, "generate": 2, "translate": 10}  # and at least so many passes, if they are more
+_PASSES = {
+    "classify": 4,
+    "tag": 7,
+    "generate": 2,
+    "forecast": 2,
+    "translate": 10,
+}  # and at least so many passes, if they are more
 
 
 class Facts(NamedTuple):
@@ -38,13 +44,12 @@ class Facts(NamedTuple):
 
 def chosen(facts: Facts, size: str | None) -> dict[str, Any]:
     """Settings by name."""
-    rules = {"classify": _classify, "tag": _tag, "generate": _generate, "translate": _translate}
-    found = rules[facts.task](facts)
+    found = _RULES[facts.task](facts)
     factor = SIZES[size or "medium"]
-    for name in ("hidden_size", "embedding_size", "character_size", "spelling_size"):
+    for name in ("hidden_size", "embedding_size", "char_embedding_size", "char_hidden_size"):
         if name in found:
             found[name] = max(8, int(found[name] * factor))
-    return {"average_decay": 0.999, "decay": 0.25, **found}
+    return {"ema_decay": 0.999, "decay_ratio": 0.25, **found}
 
 
 def is_cross_validated(task: str, examples: int, items: int) -> bool:
@@ -87,7 +92,7 @@ def _classify(facts: Facts) -> dict[str, Any]:
             "batch_size": batch,
             "learning_rate": 2e-3,
             "input_noise": 0.1,
-            "unknown_probability": 0.0,
+            "word_dropout": 0.0,
         }
     return {
         "hidden_size": 128,
@@ -96,7 +101,7 @@ def _classify(facts: Facts) -> dict[str, Any]:
         "batch_size": batch,
         "learning_rate": 2e-3,
         "input_noise": 0.0,
-        "unknown_probability": 0.1 if facts.examples < 10_000 else 0.02,
+        "word_dropout": 0.1 if facts.examples < 10_000 else 0.02,
     }
 
 
@@ -104,37 +109,38 @@ def _tag(facts: Facts) -> dict[str, Any]:
     return {
         "hidden_size": 128,
         "embedding_size": 100,
-        "character_size": 32,
-        "spelling_size": 48,
+        "char_embedding_size": 32,
+        "char_hidden_size": 48,
         "dropout": 0.4,
         "batch_size": 8 if facts.examples < 1000 else 16 if facts.examples < 5000 else 32,
         "learning_rate": 3e-3,
         "input_noise": 0.0,
-        "unknown_probability": 0.2 if facts.examples < 5000 else 0.1,
+        "word_dropout": 0.2 if facts.examples < 5000 else 0.1,
+    }
+
+
+def _forecast(facts: Facts) -> dict[str, Any]:
+    return {
+        "layers": 1,
+        "hidden_size": 64,
+        "embedding_size": 32,
+        "dropout": 0.1,
+        "bptt": 64,
+        "batch_size": 32,
+        "learning_rate": 3e-3,
     }
 
 
 def _generate(facts: Facts) -> dict[str, Any]:
-    if facts.kind == "series":
-        return {
-            "layers": 1,
-            "hidden_size": 64,
-            "embedding_size": 32,
-            "dropout": 0.1,
-            "window": 64,
-            "batch_size": 32,
-            "learning_rate": 3e-3,
-            "input_noise": 0.0,
-        }
     large, words = facts.examples >= 300_000, facts.symbols >= _WORDS
     return {
         "layers": 2 if large else 1,
         "hidden_size": 512 if large and not words else 256,
         "embedding_size": 256 if words else 128,
-        "tied": words,
+        "tie_weights": words,
         "softmax_samples": 2048 if facts.symbols >= _MANY else 0,
         "dropout": 0.3,
-        "window": 35 if words else 100 if large else 64,
+        "bptt": 35 if words else 100 if large else 64,
         "batch_size": 32 if large else 8,
         "learning_rate": 3e-3,
     }
@@ -142,7 +148,7 @@ def _generate(facts: Facts) -> dict[str, Any]:
 
 def _translate(facts: Facts) -> dict[str, Any]:
     return {
-        "decay": 1.0,
+        "decay_ratio": 1.0,
         "hidden_size": 256,
         "embedding_size": 256,
         "dropout": 0.3,
@@ -150,3 +156,12 @@ def _translate(facts: Facts) -> dict[str, Any]:
         "learning_rate": 3e-3,
         "vocabulary_size": 4000,
     }
+
+
+_RULES = {
+    "classify": _classify,
+    "tag": _tag,
+    "generate": _generate,
+    "forecast": _forecast,
+    "translate": _translate,
+}

@@ -16,14 +16,15 @@ from torch import Tensor, nn
 from stepscan.data.batching import Batch
 from stepscan.errors import StepscanError
 from stepscan.memory import enough_memory
-from stepscan.state import State
-from stepscan.training.average import Average
+from stepscan.options import TrainingOptions
+from stepscan.state import State, leaves, map_state
+from stepscan.training.average import WeightAverage
+from stepscan.training.checkpointing import Checkpointer
 from stepscan.training.clipping import clip
 from stepscan.training.clock import Clock, Meter
-from stepscan.training.progress import Silence
-from stepscan.training.resuming import Keeper
+from stepscan.training.optimiser import AdamW
+from stepscan.training.progress import Reporter
 from stepscan.training.schedule import Schedule
-from stepscan.training.settings import TrainingSettings
 from stepscan.training.tensorboard import Curve
 from stepscan.training.watching import Blind, Watcher
 
@@ -32,6 +33,9 @@ GROWTH = 8  # an evaluation follows another when the updates have grown by one e
 PATIENCE = 6  # evaluations, unless it is set: the updates have then doubled since the best score
 LEAST = 400  # updates before which, unless patience is set, no score ends anything: they say little
 _ENDLESS = 2**31 - 1
+_PROGRESS = (  # plain values of a trainer that say how far it is
+    *("epoch", "batch", "judged_at", "is_stale", "history", "evaluations_since_best"),
+)
 _ADVICE = "take a smaller batch_size (and accumulate batches), or split the longest sequences"
 
 
@@ -71,7 +75,7 @@ class Trainer:
     Args:
         task, settings: what to train, and how.
         reporter: who is told.
-        identity: what must be the same for an interrupted training to go on; see `Keeper`.
+        identity: what must be the same for an interrupted training to go on; see `Checkpointer`.
         earlier: the results of the stages before this one, of a training in several.
         begins: whether it is the first that this process runs, and so may find checkpoints.
         is_short: whether it begins anew where an interrupted training goes on.
@@ -80,8 +84,8 @@ class Trainer:
     def __init__(
         self,
         task: Task,
-        settings: TrainingSettings,
-        reporter: Silence,
+        settings: TrainingOptions,
+        reporter: Reporter,
         identity: dict[str, Any] | None = None,
         earlier: Sequence[dict[str, Any]] = (),
         *,
@@ -89,12 +93,12 @@ class Trainer:
         is_short: bool = False,
     ) -> None:
         self.task, self.settings, self.reporter, self.earlier = task, settings, reporter, list(earlier)
-        self.keeper = Keeper(settings, identity or {}, begins=begins, is_short=is_short)
-        self.optimiser = _optimiser(task.model, settings)
-        self.average = Average(task.model, settings.average_decay)
+        self.checkpointer = Checkpointer(settings, identity or {}, begins=begins, is_short=is_short)
+        self.optimiser = AdamW(task.model, settings)
+        self.average = WeightAverage(task.model, settings.ema_decay)
         self.clock = Clock()
         self.schedule = Schedule(settings, self.clock, limit(settings, task.batches_per_epoch))
-        self.watcher = Watcher(task.model, settings.clip_norm) if settings.watch_gradients else Blind()
+        self.watcher = Watcher(task.model, settings.max_grad_norm) if settings.monitor_gradients else Blind()
         self.curve = Curve(settings.tensorboard)
         self.history: list[dict[str, Any]] = []
         self.best: Kept | None = None
@@ -107,8 +111,8 @@ class Trainer:
     def run(self) -> list[dict[str, Any]]:
         """Train to the end, put the best weights back and return the curve: one row an evaluation."""
         try:
-            with self.keeper:
-                self.keeper.restore(self)
+            with self.checkpointer:
+                self.checkpointer.restore(self)
                 while not self._is_over:
                     self._run_epoch()
             if self.settings.time_budget and self.clock.seconds >= self.settings.time_budget:
@@ -127,8 +131,8 @@ class Trainer:
         ended this one within its decay, as many updates as these weights have behind them: the rest was never seen."""
         if self.best is None or self.schedule.is_over:
             return {} if self.best is None else self.best.plan
-        rise = self.best.plan["warmup"] * self.best.plan["max_updates"]
-        return {**self.best.plan, "max_updates": self.best.behind, "warmup": min(1.0, rise / self.best.behind)}
+        rise = self.best.plan["warmup_ratio"] * self.best.plan["max_updates"]
+        return {**self.best.plan, "max_updates": self.best.behind, "warmup_ratio": min(1.0, rise / self.best.behind)}
 
     @property
     def _is_over(self) -> bool:
@@ -173,7 +177,7 @@ class Trainer:
             self._evaluate()
             if self._patience_is_over and not self.schedule.is_decaying:
                 self._turn_back()
-        self.keeper.keep(self, now=is_due)
+        self.checkpointer.maybe_save(self, now=is_due)
 
     @property
     def _is_due(self) -> bool:
@@ -205,7 +209,7 @@ class Trainer:
         total.backward()
         self.items += count
         self.batch += 1
-        if self.batch % self.settings.accumulate == 0 or self.batch == self.task.batches_per_epoch:
+        if self.batch % self.settings.gradient_accumulation_steps == 0 or self.batch == self.task.batches_per_epoch:
             self._update()
             self.watcher.look(batch, self.carried)
         self.carried = None if state is None else model.carry(state)
@@ -213,8 +217,7 @@ class Trainer:
         self.meter.add(batch, loss, count)
 
     def _update(self) -> None:
-        for group in self.optimiser.param_groups:
-            group["lr"] = self.settings.learning_rate * self.schedule.rate()
+        self.optimiser.learning_rate = self.settings.learning_rate * self.schedule.rate()
         parameters = self.task.model.named_parameters()
         gradients = {name: p.grad for name, p in parameters if p.grad is not None}
         norm = (nn.utils.get_total_norm(gradients.values()) / max(self.items, 1)).item()
@@ -229,6 +232,42 @@ class Trainer:
         self.schedule.behind += 1
         self.items = 0
 
+    def state_dict(self) -> dict[str, Any]:
+        """All that is not in its settings and data: nested, of tensors and plain values."""
+        carried = [] if self.carried is None else list(leaves(self.carried))
+        return {
+            **{name: part.state_dict() for name, part in self._parts.items()},
+            "best": None if self.best is None else vars(self.best),
+            "carried": {str(i): leaf for i, leaf in enumerate(carried)},
+            **{name: getattr(self, name) for name in _PROGRESS},
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """The inverse of `state_dict`, of a trainer that was made from the same settings and data."""
+        for name, part in self._parts.items():
+            part.load_state_dict(state[name])
+        if state["best"] is not None:
+            self.best = Kept(**state["best"])
+        if carried := [state["carried"][str(i)] for i in range(len(state["carried"]))]:
+            model: Any = self.task.model
+            values = iter(carried)
+            self.carried = map_state(lambda leaf: next(values), model.initial_state(len(carried[0])))
+        for name in _PROGRESS:
+            setattr(self, name, state[name])
+
+    @property
+    def _parts(self) -> dict[str, Any]:
+        """What has a `state_dict` of its own."""
+        return {
+            "model": self.task.model,
+            "optimiser": self.optimiser,
+            "average": self.average,
+            "clock": self.clock,
+            "schedule": self.schedule,
+            "meter": self.meter,
+            "monitor": self.watcher,
+        }
+
     def check_weights(self) -> None:
         """Raise if a weight is not finite."""
         for name, tensor in self.task.model.state_dict().items():
@@ -239,7 +278,7 @@ class Trainer:
         for value in values:
             if not math.isfinite(value):
                 raise StepscanError(
-                    f"the {name} became {value} at step {self.clock.step + 1}; {self.keeper.advice}. "
+                    f"the {name} became {value} at step {self.clock.step + 1}; {self.checkpointer.advice}. "
                     "Try a lower learning rate or a lower clip norm, and look for extreme values in the data."
                 )
 
@@ -259,7 +298,7 @@ class Trainer:
         row: dict[str, Any] = {"epoch": self.epoch + 1, "step": self.clock.step, "updates": self.schedule.updates}
         row["seconds"] = round(self.clock.seconds, 2)
         row |= {"train_loss": figures.pop("loss"), **{f"valid_{k}": v for k, v in scores.items()}, **figures}
-        row |= {"learning_rate": self.optimiser.param_groups[0]["lr"], **self.watcher.figures(), "best": is_best}
+        row |= {"learning_rate": self.optimiser.learning_rate, **self.watcher.figures(), "best": is_best}
         self.history.append(row)
         self.reporter.evaluated(row)
         self.curve.write(row)
@@ -279,9 +318,9 @@ class Trainer:
         return True
 
 
-def limit(settings: TrainingSettings, batches_per_epoch: int) -> int:
+def limit(settings: TrainingOptions, batches_per_epoch: int) -> int:
     """Updates at most: by `epochs` and `max_updates`, whichever are set."""
-    by_epochs = (settings.epochs or _ENDLESS) * -(-batches_per_epoch // settings.accumulate)
+    by_epochs = (settings.epochs or _ENDLESS) * -(-batches_per_epoch // settings.gradient_accumulation_steps)
     return min(by_epochs, settings.max_updates or _ENDLESS)
 
 
@@ -295,14 +334,3 @@ def seed_noise(seed: int, step: int) -> None:
     if torch.cuda.is_available():
         torch.cuda.manual_seed_all(number)
     torch.default_generator.manual_seed(number)  # `torch.manual_seed` takes note of who calls it, for absent devices
-
-
-def _optimiser(model: nn.Module, settings: TrainingSettings) -> torch.optim.Optimizer:
-    """AdamW; weight decay on matrices only, not on biases and normalisation."""
-    parameters = [p for p in model.parameters() if p.requires_grad]
-    groups = [
-        {"params": [p for p in parameters if p.dim() > 1], "weight_decay": settings.weight_decay},
-        {"params": [p for p in parameters if p.dim() <= 1], "weight_decay": 0.0},
-    ]
-    groups = [group for group in groups if group["params"]]
-    return torch.optim.AdamW(groups, lr=settings.learning_rate, fused=True)

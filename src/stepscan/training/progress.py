@@ -1,4 +1,4 @@
-"""What training says while it runs: a bar on a terminal, one line an evaluation elsewhere."""
+"""Progress reports of training: a bar on a terminal, one line per evaluation elsewhere."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from stepscan.terminal import printable
 
 
-class Silence:
-    """Says nothing. The interface of all reporters."""
+class Reporter:
+    """Is told how a training progresses; what a subclass does not override does nothing."""
 
     def step(self, done: float, figures: dict[str, float]) -> None:
         """After a batch: the share of training done (0 … 1) and the running figures."""
@@ -20,13 +20,17 @@ class Silence:
         """After an evaluation: the row that goes to metrics.jsonl."""
 
     def note(self, text: str) -> None:
-        """Something that the reader should know."""
+        """A message to the reader."""
 
     def close(self) -> None:
         """Training ended."""
 
 
-class Bar(Silence):
+class NullReporter(Reporter):
+    """Reports nothing."""
+
+
+class ProgressBar(Reporter):
     """A progress bar with loss, last validation score, sequences and tokens a second, padding and time left.
 
     On standard error, so that standard output is the result's alone.

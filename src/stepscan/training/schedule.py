@@ -5,25 +5,25 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from stepscan.options import TrainingOptions
 from stepscan.training.clock import Clock
-from stepscan.training.settings import TrainingSettings
 
 
 class Schedule:
     """Warm-up, constant, decay (WSD: Hu et al. 2024; Hägele et al. 2024), over updates or over the time budget.
 
     The decay is half a cosine. It begins where it must in order to end with the budget, or before that, when
-    `begin_decay` says so. With `decay=1` it begins after the warm-up: the cosine of Loshchilov & Hutter (2017).
+    `begin_decay` says so. With `decay_ratio=1` it begins after the warm-up: the cosine of Loshchilov & Hutter (2017).
 
     Args:
-        settings: `warmup`, `decay` and `time_budget` of them.
+        settings: `warmup_ratio`, `decay_ratio` and `time_budget` of them.
         clock: of the training.
         limit: updates at most.
     """
 
-    def __init__(self, settings: TrainingSettings, clock: Clock, limit: int) -> None:
+    def __init__(self, settings: TrainingOptions, clock: Clock, limit: int) -> None:
         self.clock, self.limit, self.budget = clock, limit, settings.time_budget
-        self.warmup, self.decay = settings.warmup, min(settings.decay, 1 - settings.warmup)
+        self.warmup, self.decay = settings.warmup_ratio, min(settings.decay_ratio, 1 - settings.warmup_ratio)
         self.updates = 0  # so far, those included that were given up again
         self.behind = 0  # that the weights have behind them
         self.span = (1 - self.decay, 1.0)  # the shares of the budget between which the rate falls
@@ -52,7 +52,7 @@ class Schedule:
         return 0.5 * (1 + math.cos(math.pi * min(max((done - start) / max(end - start, 1e-9), 0.0), 1.0)))
 
     def begin_decay(self, behind: int) -> None:
-        """Decay from now on, from weights that have so many updates behind them: the last share `decay` of all."""
+        """Decay from now on, from weights that have so many updates: the last share `decay_ratio` of all."""
         steps = math.ceil(behind * self.decay / (1 - self.decay))
         an_update = self.done / self.updates  # of the budget
         self.span = (self.done, min(1.0, self.done + steps * an_update))
@@ -63,16 +63,16 @@ class Schedule:
         begun."""
         rise = self.warmup * self.limit
         if not self.is_decaying:
-            return {"max_updates": self.behind, "warmup": min(1.0, rise / self.behind), "decay": 0.0}
+            return {"max_updates": self.behind, "warmup_ratio": min(1.0, rise / self.behind), "decay_ratio": 0.0}
         total = self.length or max(1, round(self.behind / self.done))
-        return {"max_updates": total, "warmup": min(1.0 - self.decay, rise / total), "decay": self.decay}
+        return {"max_updates": total, "warmup_ratio": min(1.0 - self.decay, rise / total), "decay_ratio": self.decay}
 
-    def captured(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, Any]:
         """What a checkpoint keeps, as plain data."""
         return {"updates": self.updates, "behind": self.behind, "span": list(self.span), "length": self.length}
 
-    def release(self, captured: dict[str, Any]) -> None:
-        """The inverse of `captured`."""
-        self.updates, self.behind, self.length = captured["updates"], captured["behind"], captured["length"]
-        start, end = captured["span"]
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """The inverse of `state_dict`."""
+        self.updates, self.behind, self.length = state["updates"], state["behind"], state["length"]
+        start, end = state["span"]
         self.span = (start, end)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
+from stepscan.options import TrainingOptions
 from stepscan.training.checkpoints import Checkpoints
 from stepscan.training.loop import Task, Trainer
-from stepscan.training.progress import Silence
-from stepscan.training.settings import TrainingSettings
+from stepscan.training.progress import Reporter
 
 
 class Stages:
@@ -19,7 +20,7 @@ class Stages:
         reporter: makes who is told of a stage.
     """
 
-    def __init__(self, settings: TrainingSettings, reporter: Callable[[], Silence]) -> None:
+    def __init__(self, settings: TrainingOptions, reporter: Callable[[], Reporter]) -> None:
         self.settings, self.reporter = settings, reporter
         self.results: list[dict[str, Any]] = []  # plain data of the stages that ended, each with its `steps`
         self._kept = _kept(settings)
@@ -41,7 +42,7 @@ class Stages:
             is_short: whether it then begins anew.
             changes: of the settings.
         """
-        settings = self.settings.model_copy(update=changes)
+        settings = dataclasses.replace(self.settings, **changes)
         trainer = Trainer(
             task, settings, self.reporter(), identity, self.results, begins=self._runs == 0, is_short=is_short
         )
@@ -55,7 +56,7 @@ class Stages:
         return self.results[-1]
 
 
-def _kept(settings: TrainingSettings) -> list[dict[str, Any]]:
+def _kept(settings: TrainingOptions) -> list[dict[str, Any]]:
     if not settings.resume or settings.checkpoints is None:
         return []
     checkpoint, _ = Checkpoints(settings.checkpoints).newest()

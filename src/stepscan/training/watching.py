@@ -29,6 +29,14 @@ class Blind:
     def __init__(self) -> None:
         self.seen: dict[str, Any] = {}  # plain data: what a checkpoint keeps
 
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint keeps, as plain data."""
+        return self.seen
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """The inverse of `state_dict`."""
+        self.seen = state
+
     def updated(self, clipped: Clipped) -> None:
         """After the gradients of an update were clipped."""
 
@@ -52,7 +60,7 @@ class Watcher(Blind):
 
     Args:
         model: a pattern.
-        clip_norm: for messages.
+        max_grad_norm: for messages.
         clock: seconds.
         glance: one look: the model, a batch and a state → figures.
     """
@@ -60,7 +68,7 @@ class Watcher(Blind):
     def __init__(
         self,
         model: nn.Module,
-        clip_norm: float,
+        max_grad_norm: float,
         clock: Callable[[], float] = time.perf_counter,
         glance: Callable[[Any, Batch, State | None], dict[str, float]] | None = None,
     ) -> None:
@@ -69,7 +77,7 @@ class Watcher(Blind):
             from stepscan.training import glance as looking  # the inspection, which an unwatched training does without
 
             glance = looking.glance
-        self.model, self.clip_norm, self.clock, self.glance = model, clip_norm, clock, glance
+        self.model, self.max_grad_norm, self.clock, self.glance = model, max_grad_norm, clock, glance
         self.started, self.spent, self.last = clock(), 0.0, 0.0  # spent: seconds in looks; last: in the last one
         self.updates = 0
         self.newest: tuple[Batch, State | None] | None = None
@@ -113,7 +121,7 @@ class Watcher(Blind):
         before, said = self.seen.get("norm"), self.seen.setdefault("said", [])
         found = {
             "vanish": vanishing(self.model, self.latest),
-            "explode": explosion(self.model, self.latest, before, self.clip_norm),
+            "explode": explosion(self.model, self.latest, before, self.max_grad_norm),
         }
         self.seen["norm"] = self.latest.get("gradient_norm", before)
         new = {kind: text for kind, text in found.items() if text and kind not in said}

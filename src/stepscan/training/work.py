@@ -17,10 +17,10 @@ def _multiplied(part: nn.Module, items: float) -> float:
     """Numbers in matrices, but for those whose rows are looked up only; an output layer may share these, and may leave
     out some of its rows."""
     if isinstance(part, Generator):
-        own = part.embedding.weight.numel() if part.tied else 0.0
+        own = part.embedding.weight.numel() if part.tie_weights else 0.0
         if part.samples is None:
             return own
-        width = part.embedding.output_size if part.tied else part.layer.output_size
+        width = part.embedding.output_size if part.tie_weights else part.layer.output_size
         return own + (part.samples.expected(items) - part.embedding.vocabulary_size) * width
     if "Embedding" in type(part).__name__:
         return 0.0

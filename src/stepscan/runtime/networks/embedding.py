@@ -18,7 +18,7 @@ class Embedding:
         tensors: `weight [V − others, E]`, and if there is a G `weight_given [V, G]`.
         vocabulary_size: V.
         size: E, numbers a vector.
-        dropout, unknown_probability, unknown, symbol_dropout: for training alone.
+        dropout, word_dropout, unknown, embedding_dropout: for training alone.
         given: G, numbers of a symbol that were not trained, behind those that were.
         others: how many of the last symbols have the trained numbers of `unknown`.
     """
@@ -29,9 +29,9 @@ class Embedding:
         vocabulary_size: int,
         size: int,
         dropout: float = 0.0,
-        unknown_probability: float = 0.0,
+        word_dropout: float = 0.0,
         unknown: int = 1,
-        symbol_dropout: float = 0.0,
+        embedding_dropout: float = 0.0,
         given: int = 0,
         others: int = 0,
     ) -> None:
@@ -62,7 +62,7 @@ class Embedding:
         return np.concatenate([self.weight.take(trained, axis=0), self._given.take(ids, axis=0)], axis=-1)
 
 
-class Numbers:
+class NumericEmbedding:
     """Standardises each dimension, in float64, and projects: `x_t → W ((x_t − mean) / deviation) + b`.
 
     Args:
@@ -142,7 +142,7 @@ class Vectors:
 
 
 SYMBOLS = {"embedding": Embedding}
-INPUTS = {**SYMBOLS, "numbers": Numbers, "word_and_character_embedding": WordAndCharacterEmbedding}
+INPUTS = {**SYMBOLS, "numbers": NumericEmbedding, "word_and_character_embedding": WordAndCharacterEmbedding}
 
 
 def build_embedding(description: Any, tensors: Tensors) -> Any:

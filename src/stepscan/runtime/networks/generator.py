@@ -30,8 +30,8 @@ class Generator:
         embedding: ids → vectors, described; its vocabulary is what is generated.
         layer: causal, described.
         initial: `zero` (the layer's own initial state) or `learned` (a vector that `layer.condition` cuts).
-        tied: whether the output weights are the embedding's. Where layer and embedding differ in width, a projection
-            stands between.
+        tie_weights: whether the output weights are the embedding's. Where layer and embedding differ in width, a
+            projection is between them.
         dropout, label_smoothing, activation_regularisation, temporal_activation_regularisation: for training alone.
     """
 
@@ -41,7 +41,7 @@ class Generator:
         embedding: Any,
         layer: Any,
         initial: str = "zero",
-        tied: bool = False,
+        tie_weights: bool = False,
         dropout: float = 0.0,
         label_smoothing: float = 0.0,
         activation_regularisation: float = 0.0,
@@ -53,11 +53,11 @@ class Generator:
         self.layer = build_decoder(layer, tensors, "layer")
         self.start = tensors.array("start", self.layer.condition_size) if initial == "learned" else None
         size, width = self.layer.output_size, self.embedding.output_size
-        self.projection = tensors.linear("projection", size, width) if tied and size != width else None
+        self.projection = tensors.linear("projection", size, width) if tie_weights and size != width else None
         vocabulary = self.embedding.vocabulary_size
         self.head = (
             Linear(self.embedding.weight, tensors.array("bias", vocabulary), tensors.options)
-            if tied
+            if tie_weights
             else tensors.linear("head", size, vocabulary)
         )
 

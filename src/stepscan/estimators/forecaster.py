@@ -1,10 +1,11 @@
-"""Forecasts: what `LanguageModel` does where the sequence is one of numbers."""
+"""Forecaster: a generator over series of numbers, which forecasts their continuation."""
 
 from __future__ import annotations
 
 import logging
+import reprlib
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 import torch
@@ -17,23 +18,20 @@ from stepscan.errors import SettingsError
 from stepscan.estimators.base import Estimator
 from stepscan.estimators.examples import Buckets, task_of
 from stepscan.estimators.learning import Data
+from stepscan.estimators.networks import GeneratorNetwork
 from stepscan.estimators.yardsticks import naive_forecast
 from stepscan.memory import check_fits
-from stepscan.patterns.forecaster import Forecaster
-from stepscan.patterns.numbers import Numbers
+from stepscan.options import ForecastOptions, TrainingOptions
+from stepscan.patterns.numeric_embedding import NumericEmbedding
+from stepscan.patterns.numeric_generator import NumericGenerator
 from stepscan.runtime.examples import listed
 from stepscan.runtime.series import are_numbers, checked_series
 from stepscan.state import select
 from stepscan.training.loop import Task
-from stepscan.training.progress import Bar
-from stepscan.training.settings import TrainingSettings
+from stepscan.training.progress import ProgressBar
 
 logger = logging.getLogger(__name__)
 _HUGE = 1e300  # an error that stands for all that are larger
-_OF_TEXTS = (
-    *("activation_regularisation", "embedding_dropout", "softmax_samples", "temporal_activation_regularisation"),
-    *("tied", "tokenizer", "vary_window", "vocabulary_size"),
-)
 _WINDOWS = 32  # begin within the length of one: how far they overlap
 
 
@@ -45,68 +43,78 @@ class Forecast(NamedTuple):
     high: Values
 
 
-class Forecasting(Estimator):
-    """The part of `LanguageModel` that learns and forecasts numbers.
+class Forecaster(ForecastOptions, Estimator):
+    """Learns series of numbers, and forecasts their continuation.
 
-    What the network reads is `w_t = z_t − z_(t − season)`, where z is the number or its logarithm; without a season it
-    is z itself.
+    What the network reads is `w_t = z_t − z_(t − s)`, where z is the value or its logarithm (`log_transform`) and s the
+    `seasonal_period`; with a period of 0 it is z itself. A series is an array `[T]` or `[T, D]` of T time steps.
     """
 
-    cell: str
-    head: str
-    season: int
-    logarithm: bool
-    step: str
+    task: ClassVar[str] = "forecast"
+    pattern: ClassVar[Any] = NumericGenerator
+    adaptor: ClassVar[type] = GeneratorNetwork
 
-    def forecast(
-        self, history: Any, length: int, *, interval: float = 0.9, paths: int = 500, seed: int | None = 0
-    ) -> Forecast:
-        """The next `length` steps after a history, by simulating it on many times.
-
-        Args:
-            history: numbers `[T]` or `[T, D]`, more than one season of them.
-            length: steps to forecast.
-            interval: share of the simulations that lies between `low` and `high`.
-            paths: simulations.
-            seed: of their random numbers; None is a new one each time.
+    def fit(self, X: Any, y: None = None, validation: Any = None) -> Self:
+        """Learn from one series `[T]` or `[T, D]`, or several in a list; validated on the series `validation`, or on
+        the last tenth of each.
 
         Raises:
-            SettingsError: an argument is out of range, the model is one of text, or the history is too short.
+            SettingsError: a setting is wrong, or a series is too short.
+        """
+        return self._fit(X, validation)
+
+    def forecast(
+        self, context: Any, length: int, *, level: float = 0.9, num_samples: int = 500, seed: int | None = 0
+    ) -> Forecast:
+        """The next `length` steps after a context, from sample paths of the model.
+
+        Args:
+            context: past values `[T]` or `[T, D]`, more than one seasonal period of them.
+            length: steps to forecast.
+            level: of the prediction interval, between 0 and 1: the share of sample paths between `low` and `high`.
+            num_samples: number of sample paths.
+            seed: random seed; None is a new one each time.
+
+        Raises:
+            NotFittedError: the model was not trained.
+            SettingsError: an argument is out of range, or the context is too short.
         """
         self._check_fitted()
-        if not isinstance(self.model_, Forecaster):
-            raise SettingsError("this model is one of text: use generate")
-        length, paths = checked_whole(length, "length", 1), checked_whole(paths, "paths", 1)
-        if not is_within(interval, 0, 1) or interval in (0, 1):
-            raise SettingsError(f"interval must be a number between 0 and 1, but is {interval!r}")
+        length, num_samples = checked_whole(length, "length", 1), checked_whole(num_samples, "num_samples", 1)
+        if not is_within(level, 0, 1) or level in (0, 1):
+            raise SettingsError(f"level must be a number between 0 and 1, but is {level!r}")
         if seed is not None:
             checked_whole(seed, "seed")
-        [series] = checked_series([history], self.model_.embedding.size, "history")
-        size = 16 * length * paths * series.shape[1]
-        check_fits(size, f"{paths:,} simulations of {length:,} steps", "use a smaller length or fewer paths")
-        z, w = self._changes(series, "history")
-        simulated = self._simulated(w, length, paths, np.random.default_rng(seed))
-        levels = np.concatenate([np.broadcast_to(z, (paths, *z.shape)), np.empty_like(simulated)], axis=1)
+        [series] = checked_series([context], self.model_.embedding.size, "context")
+        size = 16 * length * num_samples * series.shape[1]
+        check_fits(size, f"{num_samples:,} sample paths of {length:,} steps", "use a smaller length or num_samples")
+        z, w = self._changes(series, "context")
+        simulated = self._simulated(w, length, num_samples, np.random.default_rng(seed))
+        levels = np.concatenate([np.broadcast_to(z, (num_samples, *z.shape)), np.empty_like(simulated)], axis=1)
         for t in range(length):
-            before = levels[:, len(z) + t - self.season] if self.season else 0
+            before = levels[:, len(z) + t - self.seasonal_period] if self.seasonal_period else 0
             levels[:, len(z) + t] = before + simulated[:, t]
-        outcomes = np.exp(levels[:, len(z) :]) if self.logarithm else levels[:, len(z) :]
-        return Forecast(*np.quantile(outcomes, [0.5, (1 - interval) / 2, (1 + interval) / 2], axis=0))
+        outcomes = np.exp(levels[:, len(z) :]) if self.log_transform else levels[:, len(z) :]
+        return Forecast(*np.quantile(outcomes, [0.5, (1 - level) / 2, (1 + level) / 2], axis=0))
 
     @torch.inference_mode()
-    def _simulated(self, w: Values, length: int, paths: int, random: np.random.Generator) -> Values:
-        """`[paths, length, D]` that may come after `w [T, D]`."""
-        read, state = self.model_(pad_numbers([w]).to(self._device))  # once: every path has the same history
-        known, state, drawn = read.data[:, -1].expand(paths, -1, -1), select(state, [0] * paths), []
+    def _simulated(self, w: Values, length: int, num_samples: int, random: np.random.Generator) -> Values:
+        """Sample paths `[num_samples, length, D]` that continue `w [T, D]`."""
+        read, state = self.model_(pad_numbers([w]).to(self._device))  # once: every path has the same context
+        known, state, drawn = read.data[:, -1].expand(num_samples, -1, -1), select(state, [0] * num_samples), []
         for t in range(length):
-            shares = torch.from_numpy(random.random((paths, w.shape[1]))).to(self._device)
+            shares = torch.from_numpy(random.random((num_samples, w.shape[1]))).to(self._device)
             x = self.model_.quantiles(known, shares)
             drawn.append(x.cpu().numpy())
             if t < length - 1:
                 known, state = self.model_.step(x, state)
         return np.stack(drawn, axis=1)
 
-    def _data_of_series(self, X: Any, validation: Any) -> Data:
+    def _data(self, X: Any, validation: Any) -> Data:
+        if not is_series(X):
+            raise SettingsError(
+                f"expected series of numbers, got {reprlib.repr(X)}; for texts use stepscan.LanguageModel"
+            )
         step_named(self.step)
         series = checked_series(several(X))
         self.tokenizers_, self.labels_ = {}, None
@@ -116,46 +124,41 @@ class Forecasting(Estimator):
         if held_out == []:
             raise SettingsError("there is no series to validate on; give one, or omit validation")
         if held_out is None and self.verbose:
-            Bar().note("no validation data given: the last tenth of each series is held out")
+            ProgressBar().note("no validation data given: the last tenth of each series is held out")
         starts = [0 if given else len(one) for one in train]
         judged = [(one, 0) for one in held_out] if held_out else list(zip(series, starts, strict=True))
         for number, one in enumerate(held_out or (), start=1):
             self._changes(one, f"validation series {number}")  # an error now, not after an epoch
         rest = "" if given else ", without the tenth held out,"
         changes = [self._changes(one, f"series {number}{rest}")[1] for number, one in enumerate(train, start=1)]
-        _warn_of_constants(changes, self.season)
+        _warn_of_constants(changes, self.seasonal_period)
         steps = sum(map(len, changes))
         self._choose("series", steps, steps)
         everything = [*series, *(held_out or ())]
         return Data([(train, judged)], given, sum(map(len, everything)), lambda: everything)
 
-    def _prepare_series(
-        self, train: list[Values], judged: list[tuple[Values, int]] | None, settings: TrainingSettings
-    ) -> Task:
-        """Model and task for series; `judged` are those to be validated on, each from a place on."""
+    def _prepare(self, train: list[Values], judged: list[tuple[Values, int]] | None, settings: TrainingOptions) -> Task:
+        """Model and task for series; `judged` are those to validate on, each from an index on."""
         changes = [self._changes(one)[1] for one in train]
-        self.model_ = self._built(changes, longest=lambda: self._in_force.window).to(settings.device)
+        self.model_ = self._built(changes, longest=lambda: self._in_force.bptt).to(settings.device)
         batches = self._windows(changes, settings)
         if judged is not None:
-            self.yardstick_ = naive_forecast(judged, self.season).described()
+            self.yardstick_ = naive_forecast(judged, self.seasonal_period).described()
         evaluate = None if judged is None else lambda: self._evaluate(judged)
         return task_of(self.model_, batches, evaluate, len(judged or ()), greater_is_better=False)
 
-    def _forecaster(self, changes: Sequence[Values]) -> Forecaster:
-        for name in _OF_TEXTS:
-            if getattr(self, name) != getattr(type(self), name):
-                raise SettingsError(f"{name}={getattr(self, name)!r} is for texts, but the data are numbers")
+    def _model(self, changes: Sequence[Values]) -> NumericGenerator:
         own = self._in_force
-        numbers = Numbers(changes[0].shape[1], own.embedding_size, self._input_dropout, own.input_noise)
+        numbers = NumericEmbedding(changes[0].shape[1], own.embedding_size, self._input_dropout, own.input_noise)
         layer = self._network(own.embedding_size, own.hidden_size, causal=True)
         try:
-            return Forecaster(numbers.standardise(changes), layer, self.head, own.dropout)
+            return NumericGenerator(numbers.standardise(changes), layer, self.head, own.dropout)
         except ValueError as error:
             raise SettingsError(str(error)) from None
 
-    def _windows(self, changes: Sequence[Values], settings: TrainingSettings) -> Buckets:
-        """Pieces of `window` steps and the step after each, that overlap; each is read from the initial state."""
-        window = self._in_force.window
+    def _windows(self, changes: Sequence[Values], settings: TrainingOptions) -> Buckets:
+        """Pieces of `bptt` steps and the step after each, that overlap; each is read from the initial state."""
+        window = self._in_force.bptt
         stride = max(1, window // _WINDOWS)
         pieces = [
             one[start : start + window + 1] for one in changes for start in range(0, max(1, len(one) - window), stride)
@@ -174,7 +177,7 @@ class Forecasting(Estimator):
             with np.errstate(over="ignore"):
                 middle = self._one_ahead(one).median
             rest = one[len(one) - len(middle) :]
-            errors.append(np.abs(rest - middle)[max(0, start - self.season - 1) :].ravel())
+            errors.append(np.abs(rest - middle)[max(0, start - self.seasonal_period - 1) :].ravel())
         mae = float(np.minimum(np.concatenate(errors), _HUGE).mean())
         return {"nats" if self.head == "gaussian" else "pinball": self._loss(judged), "mae": mae}
 
@@ -186,26 +189,36 @@ class Forecasting(Estimator):
             _, w = self._changes(one)
             known, _ = self.model_(pad_numbers([w[:-1]]).to(self._device))
             losses = self.model_.losses(known.data[0], torch.from_numpy(w[1:]).to(self._device))
-            losses = losses[max(0, start - self.season - 1) :]
+            losses = losses[max(0, start - self.seasonal_period - 1) :]
             total, count = total + losses.sum().item(), count + losses.numel()
         return total / count
 
     def _series(self, X: Any) -> list[Values]:
         if isinstance(X, str):
-            raise SettingsError("this model is one of numbers, but the data are text; of a CSV file say format numbers")
+            raise SettingsError("expected series of numbers, got text")
         series = checked_series(several(X), self.model_.embedding.size)
         if not series:
             raise SettingsError("expected at least one series of numbers, got none")
         return series
 
-    def _series_loss(self, X: Any) -> float:
+    def score(self, X: Any, y: None = None) -> float:
+        """Minus the loss per value (nats of a Gaussian head, pinball loss of a quantile head, both of standardised
+        values): greater is better."""
+        self._check_fitted()
         series = self._series(X)
         for number, one in enumerate(series, start=1):
             self._check_length(len(one), f"series {number}")
-        return self._loss([(one, 0) for one in series])
+        return -self._loss([(one, 0) for one in series])
 
-    def _series_metrics(self, X: Any, horizon: int) -> dict[str, Any]:
-        """See `LanguageModel.metrics`."""
+    def metrics(self, X: Any, horizon: int = 0) -> dict[str, Any]:
+        """Errors of forecasts of the last `horizon` steps of each series (0: of every step, one ahead).
+
+        Returns:
+            `mae` and `rmse`, mean absolute and root mean squared error; `naive_mae` and `naive_rmse` of the seasonal
+            naive forecast (the value one `seasonal_period` before); `coverage_90`, the share of values within the 90 %
+            interval; `nats` or `pinball`, the loss per standardised value; `numbers`, how many values they are over.
+        """
+        self._check_fitted()
         series = self._series(X)
         horizon = checked_whole(horizon, "horizon")
         if any(0 < len(one) <= horizon for one in series):
@@ -217,7 +230,7 @@ class Forecasting(Estimator):
         for one in series:
             middle, low, high = self.forecast(one[:-horizon], horizon) if horizon else self._one_ahead(one)
             rest = one[len(one) - len(middle) :]
-            lag = max(1, self.season)
+            lag = max(1, self.seasonal_period)
             start = len(one) - len(middle)
             places = np.arange(len(middle))
             naive.append(one[start - lag + (places % lag if horizon else places)])
@@ -243,25 +256,25 @@ class Forecasting(Estimator):
         known = self.model_(pad_numbers([w[:-1]]).to(self._device))[0].data[0]
         shares = (torch.full(known.shape[:2], share, device=self._device) for share in (0.5, 0.05, 0.95))
         changes = [self.model_.quantiles(known, share).cpu().numpy() for share in shares]
-        before = z[1 : len(z) - self.season] if self.season else 0
+        before = z[1 : len(z) - self.seasonal_period] if self.seasonal_period else 0
         levels = [before + change for change in changes]
-        return Forecast(*(np.exp(levels) if self.logarithm else levels))
+        return Forecast(*(np.exp(levels) if self.log_transform else levels))
 
     def _changes(self, series: Values, name: str = "a series") -> tuple[Values, Values]:
         """z (the numbers or their logarithms) and w, what the network reads of them."""
         self._check_length(len(series), name)
-        if self.logarithm and series.min(initial=1) <= 0:
+        if self.log_transform and series.min(initial=1) <= 0:
             raise SettingsError(
-                f"{name} has numbers that are 0 or below ({series.min():g}), which have no logarithm; leave it away"
+                f"{name} has values of 0 or below ({series.min():g}), which have no logarithm; omit log_transform"
             )
-        z = np.log(series) if self.logarithm else series
-        w = z[self.season :] - z[: len(z) - self.season] if self.season else z
+        z = np.log(series) if self.log_transform else series
+        w = z[self.seasonal_period :] - z[: len(z) - self.seasonal_period] if self.seasonal_period else z
         return z, w
 
     def _check_length(self, length: int, name: str) -> None:
-        if length < self.season + 2:
+        if length < self.seasonal_period + 2:
             steps = "step" if length == 1 else "steps"
-            raise SettingsError(f"{name} has {length} {steps}, but at least {self.season + 2} are needed")
+            raise SettingsError(f"{name} has {length} {steps}, but at least {self.seasonal_period + 2} are needed")
 
 
 def is_series(X: Any) -> bool:

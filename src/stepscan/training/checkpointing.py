@@ -1,4 +1,4 @@
-"""Going on where training was interrupted: what is kept, when, and what Ctrl-C does."""
+"""Checkpoints of a training: what they hold, when they are written, how training is resumed, and what Ctrl-C does."""
 
 from __future__ import annotations
 
@@ -20,40 +20,35 @@ from stepscan.data.batching import Batch
 from stepscan.errors import Interrupted, SettingsError, StepscanError
 from stepscan.kernels import native
 from stepscan.machine import processor
+from stepscan.options import TrainingOptions, settings_of
 from stepscan.runtime.lock import TRAINING, beside, is_held, locked
 from stepscan.sequences import Sequences
-from stepscan.state import leaves, map_state
 from stepscan.training.checkpoints import Checkpoint, Checkpoints
-from stepscan.training.settings import TrainingSettings
 
 if TYPE_CHECKING:
     from stepscan.training.loop import Trainer
 
 logger = logging.getLogger(__name__)
-_MAY_CHANGE = (
-    *("epochs", "max_updates", "time_budget", "patience", "learning_rate", "weight_decay", "clip_norm", "clip_value"),
-    *("warmup", "decay", "verbose"),
-)
 
 
-class Keeper:
+class Checkpointer:
     """Writes the checkpoints of a training and reads the newest; without a folder for them it does nothing.
 
-    Within `with`, Ctrl-C and SIGTERM let the update under way end, write a checkpoint and raise `Interrupted`; a second
-    one ends at once.
+    Within `with`, Ctrl-C and SIGTERM let the current update finish, write a checkpoint and raise `Interrupted`; a
+    second signal ends at once.
 
     Args:
         settings: `checkpoints`, `checkpoint_every` and `resume` of them.
-        identity: what must be the same for a training to go on.
+        identity: what must be equal for a training to be resumed.
         begins: whether there may be checkpoints, of an interrupted training; else they are of an earlier stage.
-        is_short: whether it begins anew where an interrupted training goes on; then the checkpoints are only checked.
+        is_short: whether an interrupted training starts again; then the checkpoints are only checked.
     """
 
     def __init__(
-        self, settings: TrainingSettings, identity: dict[str, Any], *, begins: bool = True, is_short: bool = False
+        self, settings: TrainingOptions, identity: dict[str, Any], *, begins: bool = True, is_short: bool = False
     ) -> None:
         if settings.resume and settings.checkpoints is None:
-            raise SettingsError("resume=True needs checkpoints=FOLDER, the folder that holds what is to go on")
+            raise SettingsError("resume=True needs checkpoints=FOLDER, the folder of the checkpoints to resume from")
         self.checkpoints = None if settings.checkpoints is None else Checkpoints(settings.checkpoints)
         self.settings, self.identity, self.begins, self.is_short = settings, identity, begins, is_short
         self.written: int | None = None  # the step of the newest checkpoint
@@ -62,7 +57,7 @@ class Keeper:
         self._before: dict[int, Any] = {}
         self._stack = contextlib.ExitStack()
 
-    def __enter__(self) -> Keeper:
+    def __enter__(self) -> Checkpointer:
         if self.checkpoints is not None:
             self._lock(self.checkpoints)
         if self.checkpoints is not None and threading.current_thread() is threading.main_thread():
@@ -104,8 +99,8 @@ class Keeper:
         if not self.settings.resume:
             if self.checkpoints:
                 raise StepscanError(
-                    f"{self.checkpoints.folder} holds a training that was interrupted: go on with it (--resume), "
-                    "or start anew (--overwrite, or remove it)"
+                    f"{self.checkpoints.folder} holds an interrupted training: resume it (--resume), or start again "
+                    "(--overwrite, or remove the folder)"
                 )
             return
         checkpoint, broken = self.checkpoints.newest()
@@ -113,18 +108,25 @@ class Keeper:
             trainer.reporter.note(text)
         if checkpoint is None:
             where = self.checkpoints.folder
-            trainer.reporter.note(f"there is no checkpoint in {where} to go on from: training starts at the beginning")
+            trainer.reporter.note(f"there is no valid checkpoint in {where} to resume from: training starts again")
             return
-        for name, value in _changes(checkpoint.state["identity"], self.identity):
-            trainer.reporter.note(f"going on with {name} {value!r}, as it is now; the result is that of neither alone")
-        self._warn(checkpoint.state.get("circumstances", {}))
+        state = as_state(checkpoint, trainer.settings.device)
+        if "trainer" not in state:
+            raise StepscanError(
+                f"{self.checkpoints.folder} holds checkpoints of another version of Stepscan; start again (--overwrite)"
+            )
+        for name, value in _changes(state["identity"], self.identity):
+            trainer.reporter.note(
+                f"resuming with a different {name}, {value!r}; the result will match neither setting exactly"
+            )
+        self._warn(state["circumstances"])
         if self.is_short:
             return
-        release(trainer, checkpoint)
+        trainer.load_state_dict(state["trainer"])
         self.written = trainer.clock.step
-        trainer.reporter.note(f"going on after step {trainer.clock.step}")
+        trainer.reporter.note(f"resuming after step {trainer.clock.step}")
 
-    def keep(self, trainer: Trainer, *, now: bool = False) -> None:
+    def maybe_save(self, trainer: Trainer, *, now: bool = False) -> None:
         """After an update: write a checkpoint if one is due, and stop if that was asked for.
 
         Raises:
@@ -138,21 +140,23 @@ class Keeper:
         said = ""
         try:
             before = sum(stage["steps"] for stage in trainer.earlier)
-            self.checkpoints.write(before + trainer.clock.step, capture(trainer, self.identity))
+            about = {"identity": self.identity, "circumstances": circumstances(), "earlier": trainer.earlier}
+            state = as_checkpoint({**about, "trainer": trainer.state_dict()})
+            self.checkpoints.write(before + trainer.clock.step, state)
             self.written = trainer.clock.step
         except OSError as error:
             said = f"the checkpoint of step {trainer.clock.step} could not be written: {error.strerror or error}; "
-            trainer.reporter.note(f"{said}training goes on" if not self.signal else said)
+            trainer.reporter.note(f"{said}training continues" if not self.signal else said)
         self._last = time.perf_counter()
         if self.signal:
             raise Interrupted(f"interrupted at step {trainer.clock.step}; {said}{self.advice}", self.signal)
 
     @property
     def advice(self) -> str:
-        """What is kept, and how to go on with it."""
+        """What is saved, and how to resume from it."""
         if self.checkpoints is None or self.written is None:
             return "nothing was saved"
-        return f"all up to step {self.written} is kept: go on with the same command and --resume"
+        return f"all up to step {self.written} is saved: resume with the same command and --resume"
 
     def _warn(self, then: dict[str, Any]) -> None:
         """Say what differs, of what the last bits of a result depend on."""
@@ -184,88 +188,34 @@ def circumstances() -> dict[str, Any]:
     }
 
 
-def capture(trainer: Trainer, identity: dict[str, Any]) -> Checkpoint:
-    """All of a trainer that is not in its settings and data."""
-    tensors = {f"model.{name}": value for name, value in trainer.task.model.state_dict().items()}
-    tensors |= {f"average.{i}": value for i, value in enumerate(trainer.average.values)}
-    tensors |= _of_optimiser("optimiser", trainer.optimiser.state_dict())
-    best: dict[str, Any] = {}
-    if trainer.best is not None:
-        tensors |= {f"best.{name}": value for name, value in trainer.best.weights.items()}
-        tensors |= {f"best_model.{name}": value for name, value in trainer.best.model.items()}
-        tensors |= _of_optimiser("best_optimiser", trainer.best.optimiser)
-        best = {"score": trainer.best.score, "plan": trainer.best.plan, "behind": trainer.best.behind}
-    carried = [] if trainer.carried is None else list(leaves(trainer.carried))
-    tensors |= {f"carried.{i}": value for i, value in enumerate(carried)}
-    state = {
-        "identity": identity,
-        "circumstances": circumstances(),
-        "earlier": trainer.earlier,
-        "epoch": trainer.epoch,
-        "batch": trainer.batch,
-        "step": trainer.clock.step,
-        "seconds": trainer.clock.seconds,
-        "schedule": trainer.schedule.captured(),
-        "judged_at": trainer.judged_at,
-        "is_stale": trainer.is_stale,
-        "meter": {"seconds": trainer.meter.seconds, "sums": trainer.meter.sums},
-        "learning_rate": trainer.optimiser.param_groups[0]["lr"],
-        "average_updates": trainer.average.updates,
-        "history": trainer.history,
-        "watched": trainer.watcher.seen,
-        "best": best,
-        "evaluations_since_best": trainer.evaluations_since_best,
-    }
-    return Checkpoint({name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}, state)
+def as_checkpoint(state: dict[str, Any]) -> Checkpoint:
+    """A nested dictionary of tensors and plain values, as it is written: tensors by their dotted path, copied to the
+    CPU, next to the rest."""
+    tensors: dict[str, Tensor] = {}
+
+    def rest(value: Any, path: str) -> Any:
+        if isinstance(value, Tensor):
+            tensors[path] = value.detach().cpu().contiguous().clone()
+            return None
+        if isinstance(value, dict):
+            return {name: rest(one, f"{path}.{name}" if path else str(name)) for name, one in value.items()}
+        return value
+
+    return Checkpoint(tensors, rest(state, ""))
 
 
-def release(trainer: Trainer, checkpoint: Checkpoint) -> None:
-    """The inverse of `capture`: the trainer, made from the same settings and data, is as it was then."""
-    from stepscan.training.loop import Kept
+def as_state(checkpoint: Checkpoint, device: str) -> dict[str, Any]:
+    """The inverse of `as_checkpoint`, with the tensors on a device."""
 
-    state, device = checkpoint.state, trainer.settings.device
-    parts: dict[str, dict[str, Tensor]] = {}
-    for name, value in checkpoint.tensors.items():
-        kind, rest = name.split(".", 1)
-        parts.setdefault(kind, {})[rest] = value.to(device)
-    trainer.task.model.load_state_dict(parts["model"])
-    for i, value in parts.get("average", {}).items():
-        trainer.average.values[int(i)].copy_(value)
-    for group in trainer.optimiser.param_groups:
-        group["lr"] = state["learning_rate"]
-    groups = trainer.optimiser.state_dict()["param_groups"]
-    if state["best"]:
-        optimiser = {"state": _by_parameter(parts.get("best_optimiser", {})), "param_groups": groups}
-        trainer.best = Kept(weights=parts["best"], model=parts["best_model"], optimiser=optimiser, **state["best"])
-    trainer.optimiser.load_state_dict({"state": _by_parameter(parts.get("optimiser", {})), "param_groups": groups})
-    if "carried" in parts:
-        values = iter([parts["carried"][str(i)] for i in range(len(parts["carried"]))])
-        model: Any = trainer.task.model
-        like = model.initial_state(len(parts["carried"]["0"]))
-        trainer.carried = map_state(lambda leaf: next(values), like)
-    trainer.epoch, trainer.batch = state["epoch"], state["batch"]
-    trainer.clock.step, trainer.clock.seconds = state["step"], state["seconds"]
-    trainer.schedule.release(state["schedule"])
-    trainer.judged_at, trainer.is_stale = state["judged_at"], state["is_stale"]
-    trainer.meter.seconds, trainer.meter.sums = state["meter"]["seconds"], state["meter"]["sums"]
-    trainer.average.updates, trainer.history = state["average_updates"], state["history"]
-    trainer.watcher.seen = state.get("watched", {})
-    trainer.evaluations_since_best = state["evaluations_since_best"]
+    def whole(value: Any, path: str) -> Any:
+        if path in checkpoint.tensors:
+            return checkpoint.tensors[path].to(device)
+        if isinstance(value, dict):
+            return {name: whole(one, f"{path}.{name}" if path else name) for name, one in value.items()}
+        return value
 
-
-def _of_optimiser(name: str, state: dict[str, Any]) -> dict[str, Tensor]:
-    """The tensors of an optimiser's `state_dict`, named."""
-    of_parameters = state["state"].items()
-    return {f"{name}.{i}.{key}": value for i, values in of_parameters for key, value in values.items()}
-
-
-def _by_parameter(tensors: dict[str, Tensor]) -> dict[int, dict[str, Tensor]]:
-    """The inverse of `_of_optimiser`, without the name."""
-    found: dict[int, dict[str, Tensor]] = {}
-    for name, value in tensors.items():
-        i, key = name.split(".", 1)
-        found.setdefault(int(i), {})[key] = value
-    return found
+    state: dict[str, Any] = whole(checkpoint.state, "")
+    return state
 
 
 def _changes(then: dict[str, Any], now: dict[str, Any]) -> Iterator[tuple[str, Any]]:
@@ -274,17 +224,17 @@ def _changes(then: dict[str, Any], now: dict[str, Any]) -> Iterator[tuple[str, A
     Raises:
         StepscanError: something changed that may not.
     """
+    options = settings_of(TrainingOptions)
     for name in sorted({*then, *now}):
         if then.get(name) == now.get(name):
             continue
-        if name not in _MAY_CHANGE:
+        if name not in options or not options[name].option.resumable:
             old, new = (_short(values.get(name)) for values in (then, now))
             raise StepscanError(
-                f"--resume goes on with the same data and settings, but {name} was {old} and is now {new}; "
-                "give it as before, or start anew (--overwrite)"
+                f"--resume needs the same data and settings, but {name} was {old} and is now {new}; "
+                "give it as before, or start again (--overwrite)"
             )
-        if name != "verbose":
-            yield name, now.get(name)
+        yield name, now.get(name)
 
 
 def _short(value: Any) -> str:

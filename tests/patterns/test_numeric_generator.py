@@ -9,13 +9,13 @@ import torch
 from scipy.stats import norm
 
 import stepscan as ss
-from stepscan.patterns.forecaster import LEVELS
+from stepscan.patterns.numeric_generator import LEVELS
 
 
-def forecaster(head: str, size: int = 2) -> ss.Forecaster:
+def forecaster(head: str, size: int = 2) -> ss.NumericGenerator:
     torch.manual_seed(0)
-    numbers = ss.Numbers(size, 3).standardise([torch.randn(50, size).numpy() * 5 + 20])
-    model = ss.Forecaster(numbers, ss.GRU(3, 4), head)
+    numbers = ss.NumericEmbedding(size, 3).standardise([torch.randn(50, size).numpy() * 5 + 20])
+    model = ss.NumericGenerator(numbers, ss.GRU(3, 4), head)
     torch.nn.init.normal_(model.output.weight)
     return model.eval()
 
@@ -74,13 +74,13 @@ def test_quantiles():
 
 
 def test_begins_as_a_random_walk():
-    model = ss.Forecaster(ss.Numbers(1, 3), ss.GRU(3, 4))
+    model = ss.NumericGenerator(ss.NumericEmbedding(1, 3), ss.GRU(3, 4))
     known, _ = model(ss.Sequences(torch.tensor([[[3.0], [5.0]]]), [2]))
     assert known.data[0, :, 0, 0].tolist() == [3, 5]
 
 
 def test_refused():
     with pytest.raises(TypeError, match="a Forecaster needs a Recurrence"):
-        ss.Forecaster(ss.Numbers(1, 3), ss.Bidirectional(ss.GRU(3, 4), ss.GRU(3, 4)))
+        ss.NumericGenerator(ss.NumericEmbedding(1, 3), ss.Bidirectional(ss.GRU(3, 4), ss.GRU(3, 4)))
     with pytest.raises(ValueError, match=r"unknown head 'gausian'\. Did you mean 'gaussian'"):
-        ss.Forecaster(ss.Numbers(1, 3), ss.GRU(3, 4), "gausian")
+        ss.NumericGenerator(ss.NumericEmbedding(1, 3), ss.GRU(3, 4), "gausian")

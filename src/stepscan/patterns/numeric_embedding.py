@@ -21,7 +21,7 @@ _CONSTANT = 1e-12  # spread, relative to the mean, below which a dimension only 
 
 
 @register("numbers")
-class Numbers(nn.Module):
+class NumericEmbedding(nn.Module):
     """Standardises each dimension and projects: `x_t → W ((x_t − mean) / deviation) + b`.
 
     Mean and deviation are those of the training data (`standardise`), kept in float64 as buffers and so saved with the

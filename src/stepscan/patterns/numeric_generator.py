@@ -1,4 +1,4 @@
-"""Forecaster: a generator of numbers. Each step says how the next number is distributed; a draw is the next input."""
+"""NumericGenerator: a generator of values. Each step predicts the distribution of the next; a draw is its input."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from stepscan.fields import check_probability
 from stepscan.kernels.pointwise import Linear
 from stepscan.noise import dropout
 from stepscan.patterns.loss import Loss
-from stepscan.patterns.numbers import Numbers
+from stepscan.patterns.numeric_embedding import NumericEmbedding
 from stepscan.registry import register
 from stepscan.sequences import Sequences
 from stepscan.state import State
@@ -26,26 +26,28 @@ _LEAST = 1e-3  # deviation of a Gaussian, in units of the data's
 
 
 @register("forecaster")
-class Forecaster(nn.Module):
+class NumericGenerator(nn.Module):
     """Predicts the distribution of the next numbers, each on its own, relative to the last ones.
 
     With `gaussian` the head gives mean and deviation and is trained by likelihood (Salinas et al. 2020); with
     `quantile` it gives quantiles at `LEVELS` and is trained by pinball loss (Koenker & Bassett 1978; Wen et al. 2017).
 
     Args:
-        embedding: `Numbers`, D numbers a step.
+        embedding: `NumericEmbedding`, D numbers a step.
         layer: any Recurrence.
         head: `gaussian` or `quantile`.
         dropout: probability for the layer's outputs in training.
     """
 
-    def __init__(self, embedding: Numbers, layer: Recurrence, head: str = "gaussian", dropout: float = 0.0) -> None:
+    def __init__(
+        self, embedding: NumericEmbedding, layer: Recurrence, head: str = "gaussian", dropout: float = 0.0
+    ) -> None:
         super().__init__()
-        check_layers("Forecaster", layer)
+        check_layers("NumericGenerator", layer)
         check_probability(dropout=dropout)
         if not isinstance(layer, Recurrence):
             raise TypeError(
-                f"a Forecaster needs a Recurrence, but {layer.described} has no step: it looks at what is to come"
+                f"a NumericGenerator needs a Recurrence, but {layer.described} has no step: it looks at what is to come"
             )
         if head not in HEADS:
             raise ValueError(f"unknown head {head!r}.{nearest(head, HEADS)}")

@@ -11,13 +11,14 @@ from fake_task import SETTINGS, Line, Log, batches
 
 import stepscan as ss
 from stepscan.errors import SettingsError, StepscanError
-from stepscan.training import resuming
+from stepscan.options import TrainingOptions
+from stepscan.training import checkpointing
 from stepscan.training.checkpoints import Checkpoint, Checkpoints
 from stepscan.training.loop import Task, Trainer
-from stepscan.training.settings import TrainingSettings
+from stepscan.training.optimiser import AdamW
 
 TEXT = "".join(f"{n} and {n} is {2 * n}.\n" for n in range(60))
-SMALL = {"hidden_size": 6, "embedding_size": 6, "window": 8, "batch_size": 4, "epochs": 2, "dropout": 0.3}
+SMALL = {"hidden_size": 6, "embedding_size": 6, "bptt": 8, "batch_size": 4, "epochs": 2, "dropout": 0.3}
 
 
 class Stopped(Exception):
@@ -51,7 +52,7 @@ def test_the_same_weights_to_the_bit(tmp_path, monkeypatch, step):
 
 def trainer(folder, **changes):
     task = Task(Line(), batches, 3, lambda: {"score": 1.0}, True)
-    settings = TrainingSettings(**{**SETTINGS, "checkpoints": folder, "checkpoint_every": 0, **changes})
+    settings = TrainingOptions(**{**SETTINGS, "checkpoints": folder, "checkpoint_every": 0, **changes})
     identity = {name: value for name, value in changes.items() if name != "resume"}
     return Trainer(task, settings, Log(), identity)
 
@@ -66,7 +67,7 @@ def test_a_broken_checkpoint_is_named_and_passed_over(tmp_path):
     again = trainer(tmp_path, resume=True)
     again.run()
     assert f"{newer} is broken and passed over: tensors.safetensors is not what was written" in again.reporter.notes[0]
-    assert again.reporter.notes[1] == f"going on after step {int(older.removeprefix('step-'))}"
+    assert again.reporter.notes[1] == f"resuming after step {int(older.removeprefix('step-'))}"
 
 
 @pytest.mark.parametrize("name", ["manifest.json", "state.json", "tensors.safetensors"])
@@ -161,8 +162,8 @@ def test_other_circumstances_are_said(tmp_path, monkeypatch, caplog):
     trainer(tmp_path, epochs=1).run()
     trainer(tmp_path, epochs=2, resume=True).run()
     assert not caplog.records
-    then = resuming.circumstances()
-    monkeypatch.setattr(resuming, "circumstances", lambda: {**then, "threads": 77, "instruction set": "abacus"})
+    then = checkpointing.circumstances()
+    monkeypatch.setattr(checkpointing, "circumstances", lambda: {**then, "threads": 77, "instruction set": "abacus"})
     trainer(tmp_path, epochs=3, resume=True).run()
     said = [record.getMessage() for record in caplog.records]
     changed = f"threads 77 (before: {then['threads']}), instruction set abacus (before: {then['instruction set']})"
@@ -183,9 +184,9 @@ def test_two_are_kept_and_nothing_else(tmp_path):
 
 def test_another_training_is_refused(tmp_path):
     trainer(tmp_path, batch_size=1).run()
-    with pytest.raises(StepscanError, match="batch_size was 1 and is now 2; give it as before, or start anew"):
+    with pytest.raises(StepscanError, match="batch_size was 1 and is now 2; give it as before, or start again"):
         trainer(tmp_path, batch_size=2, resume=True).run()
-    with pytest.raises(StepscanError, match="holds a training that was interrupted"):
+    with pytest.raises(StepscanError, match="holds an interrupted training"):
         trainer(tmp_path, batch_size=1).run()
 
 
@@ -199,7 +200,7 @@ def test_more_epochs_may_be_asked_for(tmp_path):
     trainer(tmp_path, epochs=2).run()
     again = trainer(tmp_path, epochs=3, resume=True)
     assert [row["epoch"] for row in again.run()] == [1, 2, 3]
-    assert "going on with epochs 3" in again.reporter.notes[0]
+    assert "resuming with a different epochs, 3" in again.reporter.notes[0]
 
 
 def test_a_disk_that_is_full_stops_nothing(tmp_path, monkeypatch):
@@ -210,7 +211,7 @@ def test_a_disk_that_is_full_stops_nothing(tmp_path, monkeypatch):
     one = trainer(tmp_path / "none")
     assert len(one.run()) == 3
     assert one.reporter.notes[0] == (
-        "the checkpoint of step 1 could not be written: No space left on device; training goes on"
+        "the checkpoint of step 1 could not be written: No space left on device; training continues"
     )
 
 
@@ -223,9 +224,9 @@ def test_what_is_kept_when_a_loss_is_not_finite(tmp_path):
     one = trainer(tmp_path)
     one.task.model = Worse()
     one = Trainer(one.task, one.settings, Log())
-    with pytest.raises(StepscanError, match="the loss became nan at step 5; all up to step 4 is kept"):
+    with pytest.raises(StepscanError, match="the loss became nan at step 5; all up to step 4 is saved"):
         one.run()
-    assert Checkpoints(tmp_path).newest()[0].state["step"] == 4
+    assert Checkpoints(tmp_path).newest()[0].state["trainer"]["clock"]["step"] == 4
 
 
 def test_resume_without_checkpoints():
@@ -241,10 +242,10 @@ def test_accumulated_gradients_are_those_of_one_batch():
         pass
 
     model = Watched()
-    step = torch.optim.AdamW.step
+    step = AdamW.step
     one = Trainer(
         Task(model, lambda epoch: batches(0), 3, lambda: {"score": 1.0}, True),
-        TrainingSettings(**{**SETTINGS, "accumulate": 3, "epochs": 1, "clip_norm": 1e9}),
+        TrainingOptions(**{**SETTINGS, "gradient_accumulation_steps": 3, "epochs": 1, "max_grad_norm": 1e9}),
         Log(),
     )
     one.optimiser.step = lambda: found.append(model.weight.grad.clone()) or step(one.optimiser)

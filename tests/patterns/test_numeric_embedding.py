@@ -5,7 +5,7 @@ import pytest
 import torch
 
 import stepscan as ss
-from stepscan.patterns.numbers import Numbers
+from stepscan.patterns.numeric_embedding import NumericEmbedding
 from stepscan.registry import build, describe
 
 
@@ -15,7 +15,7 @@ def series(seed: int = 0) -> list[np.ndarray]:
 
 
 def test_standardises_by_all_steps_together():
-    numbers = Numbers(2).standardise(series())
+    numbers = NumericEmbedding(2).standardise(series())
     z = numbers.step(torch.from_numpy(np.concatenate(series()))).double().numpy()
     assert z.mean(axis=0) == pytest.approx(0, abs=1e-6)
     assert z.std(axis=0) == pytest.approx(1, abs=1e-6)
@@ -24,7 +24,7 @@ def test_standardises_by_all_steps_together():
 def test_scale_and_shift_of_the_data_change_nothing():
     plain, moved = series(), [one * [1e6, 1e-6] + [1e9, 3] for one in series()]
     torch.manual_seed(0)
-    numbers = Numbers(2, 4)
+    numbers = NumericEmbedding(2, 4)
     expected = numbers.standardise(plain).step(torch.from_numpy(plain[1]))
     found = numbers.standardise(moved).step(torch.from_numpy(moved[1]))
     assert torch.allclose(found, expected, atol=1e-5)
@@ -32,26 +32,26 @@ def test_scale_and_shift_of_the_data_change_nothing():
 
 def test_a_constant_dimension_becomes_zero():
     steps = np.array([[0.1, 1], [0.1, 2], [0.1, 3]])
-    z = Numbers(2).standardise([steps]).step(torch.from_numpy(steps))
+    z = NumericEmbedding(2).standardise([steps]).step(torch.from_numpy(steps))
     assert z[:, 0].tolist() == pytest.approx([0, 0, 0], abs=1e-12)
     assert z[:, 1].tolist() == pytest.approx([-(1.5**0.5), 0, 1.5**0.5])
 
 
 def test_restored_is_the_inverse():
-    numbers = Numbers(2).standardise(series())
+    numbers = NumericEmbedding(2).standardise(series())
     steps = torch.from_numpy(series()[1])
     assert torch.allclose(numbers.restored(numbers.standardised(steps)), steps, rtol=1e-6)
 
 
 def test_padding_stays_zero():
-    numbers = Numbers(1, 3).standardise([np.array([[4.0], [6.0]])])
+    numbers = NumericEmbedding(1, 3).standardise([np.array([[4.0], [6.0]])])
     out = numbers(ss.Sequences(torch.full((2, 3, 1), 5.0), torch.tensor([1, 3])))
     assert out.data[0, 1:].eq(0).all()
     assert torch.allclose(out.data[1, 0], numbers.projection.bias)
 
 
 def test_noise_is_for_training_alone():
-    numbers = Numbers(1, noise=0.5)
+    numbers = NumericEmbedding(1, noise=0.5)
     x = torch.zeros(20000, 1)
     torch.manual_seed(0)
     assert numbers.step(x).std().item() == pytest.approx(0.5, rel=0.03)
@@ -59,7 +59,7 @@ def test_noise_is_for_training_alone():
 
 
 def test_described_and_saved():
-    numbers = Numbers(2, 3, dropout=0.1, noise=0.2).standardise(series())
+    numbers = NumericEmbedding(2, 3, dropout=0.1, noise=0.2).standardise(series())
     again = build(describe(numbers))
     again.load_state_dict(numbers.state_dict())
     x = torch.from_numpy(series(1)[1])
@@ -69,6 +69,6 @@ def test_described_and_saved():
 
 def test_refused():
     with pytest.raises(ss.SettingsError, match="all series are empty"):
-        Numbers(1).standardise([np.zeros((0, 1))])
+        NumericEmbedding(1).standardise([np.zeros((0, 1))])
     with pytest.raises(ss.SettingsError, match=r"too large to standardise: up to 1e\+300"):
-        Numbers(1).standardise([np.array([[1e300], [-1e300]])])
+        NumericEmbedding(1).standardise([np.array([[1e300], [-1e300]])])
