@@ -87,7 +87,7 @@ class Estimator(Making, Using, BaseEstimator):
         checkpoint_every: seconds between checkpoints; there is also one after each evaluation.
         resume: whether to go on from the newest whole checkpoint, to the same weights to the bit.
         watch_gradients: whether the curve says how far back gradients reach, how many updates are clipped and how open
-            the gates are, and the reporter if they vanish or explode; see `stepscan.training.watching`.
+            the gates are, and the reporter if they vanish or explode; see `stepscan.training.gradient_monitor`.
         tensorboard: folder to write the curve to for TensorBoard, too; None writes none.
         verbose: whether `fit` reports on standard error.
     """

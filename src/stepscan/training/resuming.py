@@ -212,7 +212,7 @@ def capture(trainer: Trainer, identity: dict[str, Any]) -> Checkpoint:
         "learning_rate": trainer.optimiser.param_groups[0]["lr"],
         "average_updates": trainer.average.updates,
         "history": trainer.history,
-        "watched": trainer.watcher.seen,
+        "watched": trainer.monitor.state_dict(),
         "best": best,
         "evaluations_since_best": trainer.evaluations_since_best,
     }
@@ -249,7 +249,7 @@ def release(trainer: Trainer, checkpoint: Checkpoint) -> None:
     trainer.judged_at, trainer.is_stale = state["judged_at"], state["is_stale"]
     trainer.meter.seconds, trainer.meter.sums = state["meter"]["seconds"], state["meter"]["sums"]
     trainer.average.updates, trainer.history = state["average_updates"], state["history"]
-    trainer.watcher.seen = state.get("watched", {})
+    trainer.monitor.load_state_dict(state.get("watched", {}))
     trainer.evaluations_since_best = state["evaluations_since_best"]
 
 
