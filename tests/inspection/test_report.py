@@ -190,7 +190,7 @@ def test_what_has_no_recurrence():
 def test_what_cannot_be_inspected(models):
     with pytest.raises(SettingsError, match=r"got int; stepscan\.load reads a model folder"):
         inspection.report(3)
-    with pytest.raises(SettingsError, match="an ensemble has no hidden states"):
+    with pytest.raises(SettingsError, match="an ensemble has no layers of its own"):
         inspection.report(ss.ensemble([models["classify"], models["classify"]]))
     with pytest.raises(SettingsError, match="the text is empty"):
         inspection.report(models["classify"], text=" ")

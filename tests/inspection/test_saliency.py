@@ -126,6 +126,8 @@ def test_errors(bag, trained):
         saliency(ss.Classifier(), "good")
     with pytest.raises(TypeError, match=r"expected a stepscan\.Classifier, got Tagger"):
         saliency(ss.Tagger(), "good")
+    with pytest.raises(ss.SettingsError, match="an ensemble has no layers of its own"):
+        saliency(ss.ensemble([trained, trained]), "good")
     numbers = ss.Classifier(cell="gru", **TINY).fit(np.random.default_rng(0).normal(size=(8, 4)), LABELS * 2)
     with pytest.raises(ss.SettingsError, match="this classifier reads series of numbers"):
         saliency(numbers, "good")

@@ -10,7 +10,7 @@ import torch
 
 from stepscan.data.batching import by_length, pad
 from stepscan.errors import SettingsError, nearest
-from stepscan.inspection.trained_model import TrainedModel, is_estimator
+from stepscan.inspection.trained_model import TrainedModel, is_estimator, pattern_of
 from stepscan.patterns.encoder import Encoder
 
 logger = logging.getLogger(__name__)
@@ -41,12 +41,12 @@ def saliency(classifier: TrainedModel, text: str, *, label: str | None = None) -
 
     Raises:
         NotFittedError: the classifier is not trained.
-        SettingsError: the classifier reads series instead of texts, or has no such label.
+        SettingsError: the classifier reads series instead of texts, is an ensemble, or has no such label.
         TypeError: `classifier` is not a Classifier.
     """
     if not is_estimator(classifier, "classify"):
         raise TypeError(f"expected a stepscan.Classifier, got {type(classifier).__name__}")
-    model = classifier.network_.model
+    model = pattern_of(classifier)
     tokenizer = classifier.tokenizers_.get("tokenizer")
     if tokenizer is None:
         raise SettingsError("saliency is computed for texts, but this classifier reads series of numbers")

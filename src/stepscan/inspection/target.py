@@ -13,12 +13,12 @@ from stepscan.cells.catalogue import cell_classes
 from stepscan.cells.transformer import Block
 from stepscan.combinators.layer_norm import LayerNorm
 from stepscan.combinators.stack import Stack
-from stepscan.contract import Layer, Pointwise
+from stepscan.contract import Layer
 from stepscan.data.batching import pad, pad_numbers
 from stepscan.data.tokenizers import TextTokenizer
 from stepscan.dynamics.recurrences import RecurrenceCall, recurrences
 from stepscan.errors import SettingsError, nearest
-from stepscan.inspection.trained_model import TrainedModel, is_estimator
+from stepscan.inspection.trained_model import TrainedModel, is_estimator, pattern_of
 from stepscan.memory import check_fits
 from stepscan.patterns.attention import AttentiveDecoder, attentive_parts
 from stepscan.patterns.conditioned_generator import ConditionedGenerator
@@ -97,11 +97,11 @@ class InspectionTarget(NamedTuple):
             NotFittedError: the model is not trained.
         """
         _check_estimator(estimator)
+        model = pattern_of(estimator).eval()
         if text is not None and not text.strip():
             raise SettingsError("the text is empty; give a text, or none at all for random tokens")
         if estimator.wide_ is not None:
             logger.warning("only the network is inspected, without the model's wide part, which has no state")
-        model = estimator.network_.model.eval()
         about = {"task": estimator.task, "cell": estimator.cell, "hidden_size": estimator.hidden_size}
         title = f"{type(estimator).__name__} ({estimator.cell})"
         if not estimator.tokenizers_:
@@ -113,7 +113,7 @@ class InspectionTarget(NamedTuple):
             calls = list(_in_translator(estimator, model, inputs, rows[0], text_read))
         else:
             calls = _named_recurrences(model.layer, model.embedding(inputs))
-        about["read"] = "text" if text else "what the model wrote" if text_read else "random symbols"
+        about["read"] = "text" if text else "generated text" if text_read else "random tokens"
         return cls(title, about, calls, items, text_read, estimator)
 
 
@@ -149,20 +149,13 @@ def _check_estimator(estimator: Any) -> None:
             "expected a trained Classifier, LanguageModel, Tagger or Translator, a Layer, or names of cells, got "
             f"{type(estimator).__name__}; stepscan.load reads a model folder"
         )
-    model = estimator.network_.model
-    if not hasattr(model, "layer") and not isinstance(model, ConditionedGenerator):
-        raise SettingsError("an ensemble has no hidden states; inspect its models one by one")
 
 
 def _named_recurrences(
     layer: Layer, inputs: Sequences, name: str = "", state: State | None = None
 ) -> list[RecurrenceCall]:
     """The outermost recurrences of a layer, named for display; those of a bidirectional layer are two."""
-    return [
-        call._replace(name=_display_name(name, call))
-        for call in recurrences(layer, inputs, state)
-        if not isinstance(call.layer, Pointwise)
-    ]
+    return [call._replace(name=_display_name(name, call)) for call in recurrences(layer, inputs, state)]
 
 
 def _display_name(name: str, call: RecurrenceCall) -> str:

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from stepscan.data.tokenizers import TextTokenizer
+from stepscan.errors import SettingsError
 
 
 class TrainedModel(Protocol):
@@ -57,3 +58,16 @@ def is_estimator(value: Any, *tasks: str) -> bool:
     """Whether it is an estimator (of one of these tasks), trained or not; a model loaded without PyTorch is not."""
     has_methods = all(hasattr(type(value), name) for name in ("task", "fit", "network_inputs"))
     return has_methods and (not tasks or value.task in tasks)
+
+
+def pattern_of(estimator: TrainedModel) -> Any:
+    """The pattern of a trained estimator: an `nn.Module` with its layers.
+
+    Raises:
+        NotFittedError: the estimator is not trained.
+        SettingsError: it is an ensemble.
+    """
+    pattern = estimator.network_.model
+    if hasattr(pattern, "members"):
+        raise SettingsError("an ensemble has no layers of its own; inspect its models one by one")
+    return pattern

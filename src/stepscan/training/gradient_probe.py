@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from stepscan.cells.transformer import Block
-from stepscan.contract import Layer, Pointwise, Recurrence
+from stepscan.contract import Layer, Recurrence
 from stepscan.data.batching import Batch
 from stepscan.dynamics.gates import gate_statistics
 from stepscan.dynamics.memory_horizon import memory_horizon
@@ -107,7 +107,7 @@ def _curves(captured: CapturedInput) -> Iterator[dict[str, np.ndarray]]:
     """`last_output_gradients` of each recurrence that keeps its past in a hidden state."""
     for call in recurrences(captured.layer, captured.inputs, captured.state):
         has_cache = any(isinstance(module, Block) for module in call.layer.modules())
-        if not isinstance(call.layer, Pointwise) and not has_cache:
+        if not has_cache:
             initial = captured.state if call.layer is captured.layer else None
             curves = last_output_gradients(call.layer, call.inputs, initial)
             if curves:
