@@ -72,7 +72,7 @@ def test_use(models, workplace, refuses, monkeypatch, command, said):
 @pytest.mark.parametrize(
     ("command", "code", "said"),
     [
-        ("--cell gru --length 100000000", 1, "100,000,000 steps of 8 sequences of 64 numbers would take 1.23 TB"),
+        ("--cell gru --length 100000000", 1, "100,000,000 steps of 8 sequences of size 64 would take 1.23 TB"),
         ("--cell gru --hidden-size 1000000", 1, "the weights of a cell of 1,000,000 units would take 16 TB"),
         ("--cell gru --length 0", 1, "got length 0, hidden size 64"),
         ("--cell gru --hidden-size 0", 1, "got length 200, hidden size 0"),

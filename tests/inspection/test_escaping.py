@@ -7,9 +7,9 @@ from xml.dom import minidom
 import numpy as np
 import pytest
 
+from stepscan.inspection.axes import svg, text
 from stepscan.inspection.escaping import escape
-from stepscan.inspection.frame import text, wrap
-from stepscan.inspection.page import Section, coloured, page, table
+from stepscan.inspection.html import Section, coloured_text, page, table
 
 HOSTILE = [
     *map(chr, range(32)),
@@ -29,11 +29,11 @@ HOSTILE = [
 
 @pytest.mark.parametrize("words", HOSTILE, ids=ascii)
 def test_xml_holds_it(words):
-    drawn = wrap(words, text(0, 0, words))
+    drawn = svg(words, text(0, 0, words))
     said = minidom.parseString(drawn).getElementsByTagName("text")[0].firstChild.data
     assert minidom.parseString(f"<p>{escape(words)}</p>").documentElement.firstChild.data == said
     assert "\x1b" not in said
-    section = Section(words, words, [coloured([words], np.zeros(1)), table([words], [[words]]), drawn])
+    section = Section(words, words, [coloured_text([words], np.zeros(1)), table([words], [[words]]), drawn])
     html = page(words, words, words, [section])
     body = html[html.index("<body") : html.index("</body>") + len("</body>")]
     assert minidom.parseString(body.encode("utf-8"))

@@ -14,8 +14,8 @@ from torch import Tensor
 from torch.autograd.functional import jacobian
 
 import stepscan as ss
-from stepscan.inspection import flow
-from stepscan.inspection.trajectory import unit_direction
+from stepscan.dynamics.rollout import random_direction
+from stepscan.inspection import gradient_flow
 from stepscan.state import map_state, named_leaves
 
 LENGTHS = [6, 0, 4, 1]
@@ -69,7 +69,7 @@ def made(name: str) -> ss.Recurrence:
 def some_inputs(size: int = 3) -> ss.Sequences:
     data = torch.randn(len(LENGTHS), STEPS, size, generator=torch.Generator().manual_seed(3))
     sequences = ss.Sequences(data, LENGTHS)
-    data[~sequences.mask] = torch.nan  # nobody's business
+    data[~sequences.mask] = torch.nan  # must not count
     return sequences
 
 
@@ -88,7 +88,7 @@ def expected_map(layer: ss.Recurrence, inputs: ss.Sequences, field: str, behind:
     """By autograd over the whole graph, row by row: the mean over rows of norms relative to lag `behind`."""
     layer = copy.deepcopy(layer).double().eval()
     found = np.full((len(inputs), STEPS, STEPS), np.nan)
-    direction = unit_direction(layer.output_size, torch.zeros(1, dtype=torch.float64))
+    direction = random_direction(layer.output_size, torch.zeros(1, dtype=torch.float64))
     for row, length in enumerate(LENGTHS):
         outputs, states = run_row(layer, inputs.data[row, :length].double())
         for t in range(length):
@@ -109,7 +109,7 @@ def expected_map(layer: ss.Recurrence, inputs: ss.Sequences, field: str, behind:
 def test_is_what_back_propagation_through_the_whole_graph_gives(name):
     layer, fields = made(name), LAYERS[name][1]
     before = copy.deepcopy(layer.state_dict())
-    found = flow(layer.train(), some_inputs(layer.input_size))
+    found = gradient_flow(layer.train(), some_inputs(layer.input_size))
     assert layer.training
     assert all(torch.equal(value, before[key]) for key, value in layer.state_dict().items())
     if fields is not None:
@@ -138,8 +138,8 @@ def test_is_the_explicit_jacobian_and_what_finite_differences_give(name):
     """One full row: ‖gᵀ ∂y_t/∂h_s‖ with the Jacobian written out, and its every number from two nearby states."""
     layer = copy.deepcopy(made(name)).double()
     x = torch.randn(5, 3, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
-    found = flow(layer, ss.Sequences(x[None], [5])).fields["h"].map
-    direction = unit_direction(4, x)
+    found = gradient_flow(layer, ss.Sequences(x[None], [5])).fields["h"].map
+    direction = random_direction(4, x)
     with torch.no_grad():
         _, states = run_row(layer, x)
     for s, t in [(0, 4), (1, 4), (2, 3), (0, 1)]:
@@ -166,12 +166,12 @@ def test_the_cell_of_an_lstm_is_counted_with_its_own_output():
             parameter.zero_()
         layer.bias_ih[3:6] = 40.0  # f = 1
         layer.bias_ih[6:9] = 0.3
-    found = flow(layer, ss.Sequences(torch.zeros(2, 5, 2), [5, 5])).fields
+    found = gradient_flow(layer, ss.Sequences(torch.zeros(2, 5, 2), [5, 5])).fields
     np.testing.assert_allclose(found["c"].map[4], 1, rtol=1e-6)
     np.testing.assert_allclose(found["h"].median, [1, 0, 0, 0, 0], atol=1e-12)  # no weight reads h
     with torch.no_grad():
         layer.bias_ih[3:6] = 0.0  # f = 1/2
-    halved = flow(layer, ss.Sequences(torch.zeros(2, 5, 2), [5, 5]), field="c").fields["c"]
+    halved = gradient_flow(layer, ss.Sequences(torch.zeros(2, 5, 2), [5, 5]), field="c").fields["c"]
     np.testing.assert_allclose(halved.median, 0.5 ** np.arange(5), rtol=1e-6)
 
 
@@ -182,8 +182,8 @@ def test_linear_elman_is_the_power_of_its_matrix():
     with torch.no_grad():
         layer.weight_hh.copy_(0.15 * torch.rand(5, 5))
         layer.weight_ih.copy_(torch.rand(5, 2))
-    found = flow(layer, ss.Sequences(torch.rand(3, 8, 2) + 0.1, [8, 8, 8])).fields["h"]
-    vector = unit_direction(5, torch.zeros(1, dtype=torch.float64))
+    found = gradient_flow(layer, ss.Sequences(torch.rand(3, 8, 2) + 0.1, [8, 8, 8])).fields["h"]
+    vector = random_direction(5, torch.zeros(1, dtype=torch.float64))
     expected = []
     for _ in range(8):
         expected.append(float(vector.norm()))
@@ -198,23 +198,24 @@ def test_linear_elman_is_the_power_of_its_matrix():
 def test_median_and_quantiles_are_over_batch_and_time():
     layer = made("elman")
     data = torch.randn(3, 5, 3, generator=torch.Generator().manual_seed(2))
-    found = flow(layer, ss.Sequences(data, [5, 5, 2])).fields["h"]
+    found = gradient_flow(layer, ss.Sequences(data, [5, 5, 2])).fields["h"]
     values = []
     for row, length in enumerate([5, 5, 2]):
-        one = flow(layer, ss.Sequences(data[row : row + 1, :length], [length])).fields["h"].map
+        one = gradient_flow(layer, ss.Sequences(data[row : row + 1, :length], [length])).fields["h"].map
         values += [one[t, t - 1] for t in range(1, length)]
     assert found.median[1] == pytest.approx(np.median(values), rel=1e-12)
     assert (found.low[1], found.high[1]) == pytest.approx(tuple(np.quantile(values, [0.1, 0.9])), rel=1e-12)
     assert found.map[4, 2] == pytest.approx(
-        np.mean([flow(layer, ss.Sequences(data[i : i + 1], [5])).fields["h"].map[4, 2] for i in (0, 1)]), rel=1e-12
+        np.mean([gradient_flow(layer, ss.Sequences(data[i : i + 1], [5])).fields["h"].map[4, 2] for i in (0, 1)]),
+        rel=1e-12,
     )
 
 
 def test_in_pieces_it_is_the_same(monkeypatch):
     layer, inputs = made("lstm"), some_inputs()
-    whole = flow(layer, inputs).fields
-    monkeypatch.setattr(sys.modules["stepscan.inspection.gradient_flow"], "_NUMBERS_AT_ONCE", 70)
-    for name, figures in flow(layer, inputs).fields.items():
+    whole = gradient_flow(layer, inputs).fields
+    monkeypatch.setattr(sys.modules["stepscan.inspection.gradient_flow"], "_MAX_STATE_ELEMENTS", 70)
+    for name, figures in gradient_flow(layer, inputs).fields.items():
         np.testing.assert_allclose(figures.map, whole[name].map, rtol=1e-12)
         np.testing.assert_allclose(figures.median, whole[name].median, rtol=1e-12)
 
@@ -223,23 +224,25 @@ def test_starts_from_a_given_state():
     layer = made("gru")
     x = torch.randn(1, 7, 3)
     _, state = layer.scan(ss.Sequences(x[:, :3], [3]))
-    later = flow(layer, ss.Sequences(x[:, 3:], [4]), state=state).fields["h"].map
-    np.testing.assert_allclose(later, flow(layer, ss.Sequences(x, [7])).fields["h"].map[3:, 3:], rtol=1e-5)
+    later = gradient_flow(layer, ss.Sequences(x[:, 3:], [4]), state=state).fields["h"].map
+    np.testing.assert_allclose(later, gradient_flow(layer, ss.Sequences(x, [7])).fields["h"].map[3:, 3:], rtol=1e-5)
 
 
 def test_one_field_or_several_of_one_beginning():
     layer = made("stack")
-    assert list(flow(layer, some_inputs(), field="0").fields) == ["0.h", "0.c"]
-    assert list(flow(layer, some_inputs(), field="0.c").fields) == ["0.c"]
-    with pytest.raises(ValueError, match=r"carries the fields 0\.h, 0\.c, 2\.h, not '2\.c'"):
-        flow(layer, some_inputs(), field="2.c")
+    assert list(gradient_flow(layer, some_inputs(), field="0").fields) == ["0.h", "0.c"]
+    assert list(gradient_flow(layer, some_inputs(), field="0.c").fields) == ["0.c"]
+    with pytest.raises(
+        ValueError, match=r"expected a field of RecurrentStack\(3 → 2\) \(0\.h, 0\.c, 2\.h\), got '2\.c'"
+    ):
+        gradient_flow(layer, some_inputs(), field="2.c")
 
 
 def test_works_in_inference_mode_and_with_frozen_weights():
     layer = made("lstm").requires_grad_(False)
-    expected = flow(layer, some_inputs()).fields["c"].map
+    expected = gradient_flow(layer, some_inputs()).fields["c"].map
     with torch.inference_mode():
-        found = flow(layer, some_inputs()).fields["c"].map
+        found = gradient_flow(layer, some_inputs()).fields["c"].map
     np.testing.assert_array_equal(found, expected)
 
 
@@ -247,33 +250,33 @@ def test_a_dead_network_has_no_figures():
     layer = ss.Elman(2, 3, nonlinearity="relu")
     with torch.no_grad():
         layer.bias_ih.fill_(-100.0)
-    found = flow(layer, ss.Sequences(torch.zeros(1, 4, 2), [4])).fields["h"]
+    found = gradient_flow(layer, ss.Sequences(torch.zeros(1, 4, 2), [4])).fields["h"]
     np.testing.assert_array_equal(found.median, [1, 0, 0, 0])  # h itself is the output at lag 0; nothing goes further
 
 
 @pytest.mark.parametrize(
     ("layer", "kind", "words"),
     [
-        (lambda: ss.Bidirectional(ss.GRU(3, 2), ss.GRU(3, 2)), TypeError, r"stepscan\.inspection\.parts gives"),
+        (lambda: ss.Bidirectional(ss.GRU(3, 2), ss.GRU(3, 2)), TypeError, r"stepscan\.inspection\.recurrences lists"),
         (lambda: ss.Linear(3, 2), ValueError, r"Linear\(3 → 2\) carries nothing from step to step"),
         (lambda: ss.GRU(4, 2), ValueError, r"takes inputs \[B, T, 4\]"),
     ],
 )
 def test_errors(layer, kind, words):
     with pytest.raises(kind, match=words):
-        flow(layer(), some_inputs())
+        gradient_flow(layer(), some_inputs())
 
 
 def test_nothing_to_follow():
-    with pytest.raises(ValueError, match="at least one item, but all of 2 rows are empty"):
-        flow(ss.GRU(3, 2), ss.Sequences(torch.zeros(2, 4, 3), [0, 0]))
+    with pytest.raises(ValueError, match="at least one item to roll out over, got 2 rows of length 0"):
+        gradient_flow(ss.GRU(3, 2), ss.Sequences(torch.zeros(2, 4, 3), [0, 0]))
 
 
 def test_a_long_sequence_takes_seconds():
     torch.manual_seed(0)
     inputs = ss.Sequences(torch.randn(8, 200, 64), [200] * 8)
     start = time.perf_counter()
-    found = {name: flow(cell(64, 64), inputs) for name, cell in (("elman", ss.Elman), ("lstm", ss.LSTM))}
+    found = {name: gradient_flow(cell(64, 64), inputs) for name, cell in (("elman", ss.Elman), ("lstm", ss.LSTM))}
     assert time.perf_counter() - start < 20  # about 1.5 s on one quiet core
     curves = found["elman"].fields["h"].median, found["lstm"].fields["c"].median
     assert all(later < sooner for sooner, later in pairwise(curves[0][:40:5]))

@@ -17,7 +17,7 @@ import torch
 import stepscan as ss
 from stepscan import inspection
 from stepscan.errors import SettingsError
-from stepscan.inspection import examination, page, subject
+from stepscan.inspection import html, measurement
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
@@ -26,7 +26,9 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shuti
 def cells(tmp_path_factory):
     """A report of three untrained cells: its numbers and its file."""
     path = tmp_path_factory.mktemp("report") / "report.html"
-    found = inspection.report(inspection.of_cells(["elman", "lstm", "gru"], length=30, hidden_size=8), path)
+    found = inspection.report(
+        inspection.InspectionTarget.from_cells(["elman", "lstm", "gru"], length=30, hidden_size=8), path
+    )
     return found, path
 
 
@@ -50,29 +52,29 @@ def words_of(path: Path) -> str:
 def test_the_page_has_the_numbers(cells):
     found, path = cells
     shown = words_of(path)
-    for part in found.parts:
-        assert page.written(part.lyapunov) in shown
-        for one in part.horizons.values():
-            assert page.written(one.one_over_e) in shown
-            assert page.written(one.one_percent) in shown
-        for field in part.flow.fields.values():
+    for part in found.recurrences:
+        assert html.written(part.lyapunov_exponent) in shown
+        for one in part.memory_horizons.values():
+            assert html.written(one.one_over_e) in shown
+            assert html.written(one.one_percent) in shown
+        for field in part.gradient_flow.fields.values():
             for lag in (1, 2, 5, 10, 20):
                 for value in (field.median[lag], field.low[lag], field.high[lag]):
-                    assert page.written(value) in shown
+                    assert html.written(value) in shown
         for cell in part.gates.values():
             for gate in cell.gates.values():
-                assert page.written(gate.mean) in shown
-            for value in np.quantile(cell.half_lives, [0, 0.5, 1]) if len(cell.half_lives) else ():
-                assert page.written(value) in shown
-    assert page.written(found.parts[0].bound) in shown
+                assert html.written(gate.mean) in shown
+            for value in np.quantile(cell.time_constants, [0, 0.5, 1]) if len(cell.time_constants) else ():
+                assert html.written(value) in shown
+    assert html.written(found.recurrences[0].elman_bound) in shown
 
 
 def test_the_first_paragraph_says_it_in_words(cells):
     found, path = cells
     said = ET.fromstring(path.read_text("utf-8").split("\n", 1)[1]).find(".//p[@class='summary']").text
     assert said == inspection.summary(found)
-    steps = round(found.parts[0].horizons["h"].one_percent)
-    start = "In the Elman network the influence of a state on a later output falls to 1 % after"
+    steps = round(found.recurrences[0].memory_horizons["h"].one_percent)
+    start = "In the Elman network the gradient of an output with respect to earlier states falls to 1 % after"
     assert said.startswith(f"{start} {steps} steps (h); in the LSTM")
 
 
@@ -97,19 +99,19 @@ def test_the_curve_in_the_page_is_the_curve_in_the_numbers(cells):
     }
     decade = (ticks["0.01"] - ticks["1"]) / 2
     shown = [10 ** (-(y - ticks["1"]) / decade) for _, y in points]
-    median = found.parts[0].flow.fields["h"].median
+    median = found.recurrences[0].gradient_flow.fields["h"].median
     np.testing.assert_allclose(shown, median[: len(shown)], rtol=0.02)
 
 
 def test_numbers_as_they_are_written():
     cases = {0.0: "0", 1.5: "1.5", -0.25: "−0.25", 1e-5: "1.0·10⁻⁵", 12345: "12,345", float("nan"): "–"}
-    assert [page.written(value) for value in cases] == list(cases.values())
-    assert page.written(float("inf")) == "∞"
-    assert page.written("word") == "word"
+    assert [html.written(value) for value in cases] == list(cases.values())
+    assert html.written(float("inf")) == "∞"
+    assert html.written("word") == "word"
 
 
 def test_text_is_coloured_by_its_values():
-    shown = page.coloured(["a", "<", "\n"], np.array([1.0, -0.5, 0.0]))
+    shown = html.coloured_text(["a", "<", "\n"], np.array([1.0, -0.5, 0.0]))
     assert re.findall(r"rgba\(([^)]*)\)", shown) == ["214,84,0,0.75", "0,112,190,0.38", "214,84,0,0.00"]
     assert "".join(ET.fromstring(shown).itertext()) == "a<↵\n"
 
@@ -118,17 +120,17 @@ def test_a_language_model_reads_what_it_wrote(models):
     found = inspection.report(models["generate"], seed=1)
     text = models["generate"].generate("", length=200, seed=1)
     assert "".join(found.items) == text
-    assert found.parts[0].states["h"].shape == (201, 8)
+    assert found.recurrences[0].states["h"].shape == (201, 8)
 
 
 def test_units_that_track_something(models):
     text = '"aaa" (b (c)) d\nee "f" g\n' * 4
     found = inspection.report(models["generate"], text=text)
-    assert [one.property for one in found.tracked] == ["position in line", "inside quotes", "nesting depth"]
+    assert [one.property for one in found.units] == ["position in line", "inside quotes", "nesting depth"]
     inside = inspection.inside_quotes(text)
-    one = found.tracked[1]
+    one = found.units[1]
     assert one.correlation == pytest.approx(np.corrcoef(one.values[1:], inside)[0, 1], abs=0.02)
-    others = [abs(np.corrcoef(unit[1:], inside)[0, 1]) for unit in found.parts[0].states["h"].T]
+    others = [abs(np.corrcoef(unit[1:], inside)[0, 1]) for unit in found.recurrences[0].states["h"].T]
     assert abs(one.correlation) >= max(others) - 0.02
 
 
@@ -137,8 +139,8 @@ def test_a_classifier_shows_which_tokens_decide(models, tmp_path):
     assert found.saliency.tokens == ["a", "good", "film"]
     shown = words_of(tmp_path / "report.html")
     for value in (*found.saliency.leave_one_out, *found.saliency.gradient_times_input):
-        assert page.written(float(value)) in shown
-    assert [part.name for part in found.parts] == [
+        assert html.written(float(value)) in shown
+    assert [part.name for part in found.recurrences] == [
         *("0.forward lstm", "0.backward lstm"),
         *("2.forward lstm", "2.backward lstm"),
     ]
@@ -149,15 +151,21 @@ def test_a_translator_shows_where_it_looked(models, tmp_path):
     source, target, weights = models["translate"].attention_weights("abc", models["translate"].predict(["abc"])[0])
     assert (found.attention.source, found.attention.target) == (source, target)
     np.testing.assert_array_equal(found.attention.weights, weights)
-    assert page.written(float(weights[0].max())) in words_of(tmp_path / "report.html")
-    assert [part.name for part in found.parts] == ["encoder forward lstm", "encoder backward lstm", "decoder lstm"]
+    assert html.written(float(weights[0].max())) in words_of(tmp_path / "report.html")
+    assert [part.name for part in found.recurrences] == [
+        "encoder forward lstm",
+        "encoder backward lstm",
+        "decoder lstm",
+    ]
 
 
 def test_the_second_layer_reads_what_the_first_gives():
     stack = ss.Stack([ss.Bidirectional(ss.GRU(3, 4), ss.GRU(3, 4)), ss.LSTM(8, 5)])
     inputs = ss.Sequences(torch.randn(2, 6, 3), [6, 4])
-    forward, backward, second = subject.parts_of(stack, inputs)
-    assert [one.name for one in (forward, backward, second)] == ["0.forward gru", "0.backward gru", "1 lstm"]
+    forward, backward, second = inspection.InspectionTarget.from_layer(stack, inputs, "two layers").recurrences
+    assert [one.name for one in (forward, backward, second)] == [
+        f"two layers {place}" for place in ("0.forward gru", "0.backward gru", "1 lstm")
+    ]
     torch.testing.assert_close(second.inputs.zeroed().data, stack.layers[0](inputs)[0].data)
     torch.testing.assert_close(backward.inputs.data, inputs.reversed().data)
 
@@ -167,22 +175,24 @@ def test_a_layer_of_ones_own(tmp_path):
     found = inspection.report(ss.LSTM(3, 4), tmp_path / "report.html", inputs=inputs)
     assert found.about == {"layer": "LSTM(3 → 4)", "rows": 2, "length": 12}
     assert (tmp_path / "report.html").stat().st_size > 10_000
-    with pytest.raises(SettingsError, match=r"LSTM\(3 → 4\) is inspected while it reads something"):
+    with pytest.raises(
+        SettingsError, match=r"expected inputs \[B, T, I\] for LSTM\(3 → 4\) to read, got none; give inputs"
+    ):
         inspection.report(ss.LSTM(3, 4))
 
 
 def test_what_has_no_recurrence():
     layer = ss.BidirectionalTransformer(8, 8)
-    with pytest.raises(SettingsError, match="no recurrence in it"):
+    with pytest.raises(SettingsError, match="expected a layer with a hidden state, got none"):
         inspection.report(layer, inputs=ss.Sequences(torch.randn(1, 4, 8), [4]))
 
 
 def test_what_cannot_be_inspected(models):
-    with pytest.raises(SettingsError, match=r"got a int; stepscan\.load reads a model folder"):
+    with pytest.raises(SettingsError, match=r"got int; stepscan\.load reads a model folder"):
         inspection.report(3)
-    with pytest.raises(SettingsError, match="an ensemble has no states of its own"):
+    with pytest.raises(SettingsError, match="an ensemble has no layers of its own"):
         inspection.report(ss.ensemble([models["classify"], models["classify"]]))
-    with pytest.raises(SettingsError, match="no text to look at"):
+    with pytest.raises(SettingsError, match="the text is empty"):
         inspection.report(models["classify"], text=" ")
 
 
@@ -191,7 +201,7 @@ def test_models_of_numbers_read_random_numbers(tmp_path):
     model = ss.LanguageModel(**tiny, bptt=8, embedding_size=4).fit(np.sin(np.arange(200.0)))
     found = inspection.report(model, tmp_path / "report.html")
     assert found.about["read"] == "random numbers"
-    assert found.parts[0].states["c"].shape == (50, 4)
+    assert found.recurrences[0].states["c"].shape == (50, 4)
     with pytest.raises(SettingsError, match="reads numbers, not text"):
         inspection.report(model, text="a")
 
@@ -199,15 +209,18 @@ def test_models_of_numbers_read_random_numbers(tmp_path):
 def test_text_that_html_cannot_hold(models, tmp_path):
     inspection.report(models["generate"], tmp_path / "report.html", text="a\x00b\r<c>&\x1f(d)\n" * 4)
     assert "a" in words_of(tmp_path / "report.html")
-    assert "".join(ET.fromstring(page.coloured(["\0", "\t<"], np.zeros(2))).itertext()) == "␀␉<"
+    assert "".join(ET.fromstring(html.coloured_text(["\0", "\t<"], np.zeros(2))).itertext()) == "␀␉<"
 
 
 def test_plain_data_has_neither_nan_nor_infinity(cells):
     written = json.dumps(inspection.as_json(cells[0]), allow_nan=False)
     data = json.loads(written)
-    assert [part["name"] for part in data["parts"]] == ["elman", "lstm", "gru"]
-    assert data["parts"][1]["horizons"]["c"]["one_percent"] == cells[0].parts[1].horizons["c"].one_percent
-    assert examination._plain({"a": float("inf"), "b": [float("nan"), np.float32(0.5)]}) == {
+    assert [part["name"] for part in data["recurrences"]] == ["elman", "lstm", "gru"]
+    assert (
+        data["recurrences"][1]["memory_horizons"]["c"]["one_percent"]
+        == cells[0].recurrences[1].memory_horizons["c"].one_percent
+    )
+    assert measurement._plain({"a": float("inf"), "b": [float("nan"), np.float32(0.5)]}) == {
         "a": None,
         "b": [None, 0.5],
     }
@@ -216,13 +229,13 @@ def test_plain_data_has_neither_nan_nor_infinity(cells):
 def test_inspect_on_the_command_line(run, tmp_path):
     result = run("inspect", "--cell", "elman,gru", "--length", "12", "--hidden-size", "4", "--out", tmp_path / "r.html")
     assert result.code == 0
-    assert result.out.startswith("In the Elman network the influence")
+    assert result.out.startswith("In the Elman network the gradient")
     assert result.out.endswith(f"Report: {tmp_path / 'r.html'}\n")
-    assert "Gradient over distance" in (tmp_path / "r.html").read_text("utf-8")
+    assert "Gradient over the lag" in (tmp_path / "r.html").read_text("utf-8")
     result = run("inspect", "--cell", "gru", "--length", "12", "--hidden-size", "4", "--json")
     data = json.loads(result.out)
     assert (data["length"], data["hidden_size"]) == (12, 4)
-    assert data["parts"][0]["flow"]["h"]["median"][0] == 1
+    assert data["recurrences"][0]["gradient_flow"]["h"]["median"][0] == 1
 
 
 def test_inspect_a_model_folder(run, models, tmp_path):
@@ -241,7 +254,7 @@ def test_inspect_a_model_folder(run, models, tmp_path):
         (("model", "--length", "5"), "for --cell"),
         (("model", "a", "--input", "b"), "not from both"),
         (("--cell", "gruu"), "unknown cell 'gruu'. Did you mean 'gru'"),
-        (("--cell", "gru", "--length", "1"), "a length of 2 or more"),
+        (("--cell", "gru", "--length", "1"), "expected a length of 2 or more"),
     ],
 )
 def test_wrong_use(run, arguments, words):
@@ -254,7 +267,7 @@ def test_wrong_use(run, arguments, words):
 @pytest.mark.parametrize(("width", "dark"), [(1100, False), (1100, True), (380, False)])
 def test_chromium_shows_it(cells, tmp_path, width, dark):
     """A picture that is not empty, light or dark as asked, and nothing that is wider than the window."""
-    picture = tmp_path / "page.png"
+    picture = tmp_path / "html.png"
     with tempfile.TemporaryDirectory() as profile:
         flags = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"]
         flags += ["--disable-background-networking", "--disable-component-update", "--hide-scrollbars"]
@@ -277,6 +290,6 @@ def test_a_report_replaces_reports_alone(tmp_path):
         inspection.report("elman", out)
     assert "Made by stepscan inspect." in out.read_text()
     out.write_text("<html>my thesis</html>")
-    with pytest.raises(ss.SettingsError, match=r"report.html is there already and is not a report of stepscan inspect"):
+    with pytest.raises(ss.SettingsError, match=r"report.html exists and is not a report of stepscan inspect"):
         inspection.report("elman", out)
     assert out.read_text() == "<html>my thesis</html>"

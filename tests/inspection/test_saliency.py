@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import stepscan as ss
-from stepscan.inspection import attention, saliency
+from stepscan.inspection import attention_map, saliency
 from stepscan.patterns.embedding import Embedding
 from stepscan.patterns.encoder import Encoder
 
@@ -120,26 +120,28 @@ def test_a_text_of_one_word_and_of_none(bag):
 
 
 def test_errors(bag, trained):
-    with pytest.raises(ss.SettingsError, match=r"no label 'upp'.*up"):
+    with pytest.raises(ss.SettingsError, match=r"expected a label of this classifier, got 'upp'.*up"):
         saliency(trained, "good", label="upp")
     with pytest.raises(ss.NotFittedError):
         saliency(ss.Classifier(), "good")
-    with pytest.raises(TypeError, match=r"of a stepscan\.Classifier's decision, got Tagger"):
+    with pytest.raises(TypeError, match=r"expected a stepscan\.Classifier, got Tagger"):
         saliency(ss.Tagger(), "good")
+    with pytest.raises(ss.SettingsError, match="an ensemble has no layers of its own"):
+        saliency(ss.ensemble([trained, trained]), "good")
     numbers = ss.Classifier(cell="gru", **TINY).fit(np.random.default_rng(0).normal(size=(8, 4)), LABELS * 2)
-    with pytest.raises(ss.SettingsError, match="reads series of numbers"):
+    with pytest.raises(ss.SettingsError, match="this classifier reads series of numbers"):
         saliency(numbers, "good")
 
 
 def test_attention_is_the_translators_own():
     settings = {"cell": "gru", "hidden_size": 4, "embedding_size": 4, "epochs": 1, "tokenizer": "character"}
     translator = ss.Translator(**settings, attention="additive", verbose=False).fit(["ab", "ba"] * 4, ["b", "a"] * 4)
-    found = attention(translator, "ab", "ba")
+    found = attention_map(translator, "ab", "ba")
     source, target, weights = translator.attention_weights("ab", "ba")
     assert (found.source, found.target) == (source, target)
     np.testing.assert_array_equal(found.weights, weights)
     np.testing.assert_allclose(found.weights.sum(axis=1), 1, rtol=1e-5)
-    own = attention(translator, "ab")
+    own = attention_map(translator, "ab")
     assert own.target == translator.attention_weights("ab", translator.predict(["ab"])[0])[1]
-    with pytest.raises(TypeError, match=r"of a stepscan\.Translator, got Tagger"):
-        attention(ss.Tagger(), "ab")
+    with pytest.raises(TypeError, match=r"expected a stepscan\.Translator, got Tagger"):
+        attention_map(ss.Tagger(), "ab")

@@ -8,15 +8,15 @@ import torch
 
 import stepscan as ss
 from stepscan.inspection import (
-    gates,
+    gate_statistics,
     hidden_states,
     inside_quotes,
     nesting_depth,
     position_in_line,
-    properties,
-    tracking,
+    text_property,
+    unit_correlations,
 )
-from stepscan.inspection.units import PROPERTIES
+from stepscan.inspection.units import TEXT_PROPERTIES
 
 TEXT = 'He said "so (it [is])" to me\nand (I (heard)) it: "yes"\n(done)'
 
@@ -49,7 +49,7 @@ def read(*texts: str) -> ss.Sequences:
 @pytest.mark.parametrize(("name", "unit"), [("nesting depth", 1), ("inside quotes", 2), ("position in line", 3)])
 def test_finds_the_unit_that_tracks(name, unit):
     states = hidden_states(Keeping(), read(TEXT))
-    ranking = tracking(states, PROPERTIES[name](TEXT))
+    ranking = unit_correlations(states, TEXT_PROPERTIES[name](TEXT))
     assert (ranking[0].field, ranking[0].unit) == ("", unit)
     assert ranking[0].correlation == pytest.approx(-1 if unit == 1 else 1, abs=1e-6)
     assert sorted(one.unit for one in ranking) == [0, 1, 2, 3, 4]
@@ -59,7 +59,7 @@ def test_finds_the_unit_that_tracks(name, unit):
 
 def test_tracking_over_several_texts_of_their_own_lengths():
     texts = [TEXT, "(a)", "((b)) c"]
-    found = tracking(hidden_states(Keeping(), read(*texts)), [nesting_depth(text) for text in texts])
+    found = unit_correlations(hidden_states(Keeping(), read(*texts)), [nesting_depth(text) for text in texts])
     assert (found[0].unit, found[0].correlation) == (1, pytest.approx(-1, abs=1e-6))
 
 
@@ -70,21 +70,21 @@ def test_correlation_is_pearsons_over_items_that_are_known():
     known = np.ones((2, 9), dtype=bool)
     known[0, 7:] = known[1, 0] = False
     expected = [np.corrcoef(states[known][:, unit], target[known])[0, 1] for unit in range(3)]
-    found = tracking({"h": states}, target)
+    found = unit_correlations({"h": states}, target)
     assert {one.unit: one.correlation for one in found} == pytest.approx(dict(enumerate(expected)))
     assert [one.unit for one in found] == list(np.argsort(-np.abs(expected)))
-    assert tracking(states, target)[0] == found[0]._replace(field="")
+    assert unit_correlations(states, target)[0] == found[0]._replace(field="")
 
 
 def test_properties_of_text():
     assert position_in_line("ab\ncde").tolist() == [1, 2, 0, 1, 2, 3]
     assert inside_quotes('a "b" “c” d').tolist() == [0, 0, 1, 1, 0, 0, 1, 1, 0, 0, 0]
     assert nesting_depth(")(a[b])c(").tolist() == [0, 1, 1, 2, 2, 1, 0, 0, 1]
-    assert [values("").tolist() for values in PROPERTIES.values()] == [[], [], []]
-    assert properties(["(a", "", "b[", "]", ")"], "nesting depth").tolist() == [1, 1, 2, 1, 0]
-    assert properties(["", "("], "nesting depth").tolist() == [0, 1]
-    with pytest.raises(ValueError, match="no property is called 'nesting deep'"):
-        properties(["a"], "nesting deep")
+    assert [values("").tolist() for values in TEXT_PROPERTIES.values()] == [[], [], []]
+    assert text_property(["(a", "", "b[", "]", ")"], "nesting depth").tolist() == [1, 1, 2, 1, 0]
+    assert text_property(["", "("], "nesting depth").tolist() == [0, 1]
+    with pytest.raises(ValueError, match=r"expected a property \(position in line, .*\), got 'nesting deep'"):
+        text_property(["a"], "nesting deep")
 
 
 def test_hidden_states_are_what_scans_go_through():
@@ -128,8 +128,8 @@ def test_hidden_states_and_gates_start_where_they_are_told():
     np.testing.assert_allclose(joined, outputs, rtol=1e-5, atol=1e-6)
     cell = ss.GRU(3, 2)
     twice = ss.Sequences(torch.cat([x.data, x.data], dim=1), [8])
-    halves = [gates(cell, x)["gru"], gates(cell, x, state=cell.scan(x)[1])["gru"]]
-    whole = gates(cell, twice)["gru"].gates["update"].mean
+    halves = [gate_statistics(cell, x)["gru"], gate_statistics(cell, x, state=cell.scan(x)[1])["gru"]]
+    whole = gate_statistics(cell, twice)["gru"].gates["update"].mean
     assert np.mean([half.gates["update"].mean for half in halves]) == pytest.approx(whole, rel=1e-6)
     assert halves[0].gates["update"].mean != pytest.approx(halves[1].gates["update"].mean, rel=1e-4)
 
@@ -141,12 +141,12 @@ def test_hidden_states_leave_caches_out():
 @pytest.mark.parametrize(
     ("states", "target", "words"),
     [
-        (np.zeros((1, 3, 2)), [1.0, 1.0, 1.0], "the same at all 3 items"),
-        (np.zeros((2, 3, 2)), [1.0, 2.0, 3.0], r"needs 2 rows of at most 3 items, got 1: \[3\]"),
+        (np.zeros((1, 3, 2)), [1.0, 1.0, 1.0], "a property that varies, got one that is the same at all 3 items"),
+        (np.zeros((2, 3, 2)), [1.0, 2.0, 3.0], r"expected a property of 2 rows of at most 3 items, got 1: \[3\]"),
         (np.zeros((1, 3, 2)), [1.0, 2.0, 3.0, 4.0], r"at most 3 items, got 1: \[4\]"),
-        (np.zeros((3, 2)), [1.0, 2.0], r"states are \[B, T, H\], got \[3, 2\]"),
+        (np.zeros((3, 2)), [1.0, 2.0], r"expected states \[B, T, H\], got \[3, 2\]"),
     ],
 )
 def test_errors(states, target, words):
     with pytest.raises(ValueError, match=words):
-        tracking(states, target)
+        unit_correlations(states, target)

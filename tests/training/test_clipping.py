@@ -5,13 +5,13 @@ import torch
 from fake_task import SETTINGS, Line, trained
 
 from stepscan.options import TrainingOptions
-from stepscan.training.clipping import clip
+from stepscan.training.clipping import clip_gradients
 
 
 def clipped(numbers, items=1, **changes):
     gradients = [torch.tensor(row) for row in numbers]
     norm = torch.cat([gradient.flatten() for gradient in gradients]).norm().item() / items
-    found = clip(gradients, norm, items, TrainingOptions(**{**SETTINGS, **changes}))
+    found = clip_gradients(gradients, norm, items, TrainingOptions(**{**SETTINGS, **changes}))
     return [gradient.tolist() for gradient in gradients], found
 
 
@@ -25,7 +25,7 @@ def test_by_value():
     """Each number is cut; their norm is then below the largest."""
     gradients, found = clipped([[3.0], [0.25, -4.0]], max_grad_norm=10.0, max_grad_value=0.5)
     assert gradients == [[0.5], [0.25, -0.5]]
-    assert found.clipped
+    assert found.is_clipped
 
 
 def test_by_value_and_then_by_norm():
@@ -39,7 +39,7 @@ def test_by_value_and_then_by_norm():
 def test_small_ones_are_divided_alone(max_grad_value):
     gradients, found = clipped([[1.0], [0.5, -2.0]], items=4, max_grad_norm=1.0, max_grad_value=max_grad_value)
     assert gradients == [[0.25], [0.125, -0.5]]
-    assert not found.clipped
+    assert not found.is_clipped
     assert found.norm == pytest.approx(5.25**0.5 / 4)
 
 

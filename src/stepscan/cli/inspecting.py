@@ -54,14 +54,14 @@ def inspect(
         raise SettingsError("the text comes from the command line or from --input, not from both")
     check_texts([text] if text is not None else [])
     from stepscan.data.sources import is_stream
+    from stepscan.inspection import InspectionTarget, report, summary
     from stepscan.inspection import as_json as plain
-    from stepscan.inspection import of_cells, report, summary
 
     if cell is not None:
         names = [name.strip() for name in cell.split(",")]
         sizes = {"length": length, "hidden_size": hidden_size}
         given = {name: size for name, size in sizes.items() if size is not None}
-        subject: object = of_cells(names, **given, seed=seed)
+        subject: object = InspectionTarget.from_cells(names, **given, seed=seed)
     else:
         from stepscan.data.lines import read_text
         from stepscan.estimators.loading import load

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
+from stepscan.cells.catalogue import cell_names
 from stepscan.cells.initialisation import Initialisation
 from stepscan.cells.transformer import Block
 from stepscan.combinators.bidirectional import Bidirectional
@@ -19,11 +20,6 @@ from stepscan.contract import Layer
 from stepscan.errors import SettingsError, nearest
 from stepscan.patterns.cross_attention import CrossAttention
 from stepscan.registry import registered_classes
-
-
-def cell_names() -> list[str]:
-    """Every registered cell: a layer that is constructed from `input_size` and `hidden_size`."""
-    return sorted(name for name, cls in registered_classes().items() if _is_cell(cls))
 
 
 def network(
@@ -134,7 +130,3 @@ def _names(cell: str, layers: int) -> list[str]:
     if len(names) > 1 and layers not in (1, len(names)):
         raise SettingsError(f"{cell!r} names {len(names)} cells, one a layer, but layers is {layers}; leave one away")
     return names * layers if len(names) == 1 else names
-
-
-def _is_cell(cls: type) -> bool:
-    return issubclass(cls, Layer) and {"input_size", "hidden_size"} <= set(inspect.signature(cls).parameters)

@@ -215,7 +215,7 @@ class Classifier(Classifying, ClassifierMixin, TransformerMixin, ClassifyOptions
 
     def _longest_of(self, X: Sequence[Any]) -> int:
         """Steps of the longest text or series."""
-        return max(map(len, self._read(X) if self.tokenizers_ else X))
+        return max(map(len, self.network_inputs(X) if self.tokenizers_ else X))
 
     def _checked(self, X: Sequence[Any], like: Any = None) -> list[Any]:
         """Texts or series, whichever came, or those that go with `like`, checked."""
@@ -226,7 +226,7 @@ class Classifier(Classifying, ClassifierMixin, TransformerMixin, ClassifyOptions
 
     def _rows(self, X: Sequence[Any]) -> tuple[list[Any], Callable[[list[Any]], Sequences]]:
         """What the model reads of each text (ids) or series (numbers), and how such rows become a batch."""
-        return self._read(X), pad if self.tokenizers_ else pad_numbers
+        return self.network_inputs(X), pad if self.tokenizers_ else pad_numbers
 
     def _model(self, embedding: Embedding | NumericEmbedding) -> Encoder:
         own = self._in_force

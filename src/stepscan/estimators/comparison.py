@@ -12,10 +12,10 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from stepscan.cells.catalogue import cell_names
 from stepscan.data.lines import write_lines
 from stepscan.data.reading import Files, Reading
 from stepscan.errors import Interrupted, SettingsError, StepscanError, nearest, signal_of
-from stepscan.estimators.architecture import cell_names
 from stepscan.estimators.base import Estimator
 from stepscan.estimators.curves import check_drawing, draw
 from stepscan.estimators.files import fit_on, make_estimator, prepare_on, read_for

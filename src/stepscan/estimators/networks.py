@@ -47,8 +47,9 @@ class Network:
     def device(self) -> torch.device:
         return next(self.model.parameters()).device
 
-    def _given(self, rows: Any) -> Any:
-        """What the model takes: `Sequences` of rows of ids `[T]` or numbers `[T, D]`, or words with their spelling."""
+    def inputs(self, rows: Any) -> Any:
+        """What the model takes, on its device: `Sequences` of rows of ids `[T]` or series `[T, D]`, or words with their
+        spelling; `rows` are as `network_inputs` of an estimator returns them."""
         numeric = isinstance(self.embedding, NumericEmbedding)
         return as_input(rows, numeric).to(self.device)
 
@@ -79,12 +80,12 @@ class EncoderNetwork(Network):
 
     @torch.inference_mode()
     def scores(self, rows: Sequence[Any]) -> np.ndarray:
-        return self.model(self._given(rows)).cpu().numpy()
+        return self.model(self.inputs(rows)).cpu().numpy()
 
     @torch.inference_mode()
     def of_members(self, rows: Sequence[Any]) -> list[np.ndarray]:
         """Of an ensemble: each member's scores."""
-        return [scores.cpu().numpy() for scores in self.model.of_members(self._given(rows))]
+        return [scores.cpu().numpy() for scores in self.model.of_members(self.inputs(rows))]
 
     @torch.inference_mode()
     def joined(self, scores: Sequence[np.ndarray]) -> np.ndarray:
@@ -93,7 +94,7 @@ class EncoderNetwork(Network):
 
     @torch.inference_mode()
     def features(self, rows: Sequence[Any]) -> np.ndarray:
-        return self.model.encode(self._given(rows)).cpu().numpy()
+        return self.model.encode(self.inputs(rows)).cpu().numpy()
 
 
 class TransducerNetwork(Network):
@@ -101,7 +102,7 @@ class TransducerNetwork(Network):
 
     @torch.inference_mode()
     def scores(self, rows: Any) -> Scored:
-        return _arrays(self.model(self._given(rows))[0])
+        return _arrays(self.model(self.inputs(rows))[0])
 
     def decide(self, data: np.ndarray, lengths: np.ndarray) -> np.ndarray:
         scores = Batch(data, lengths)
@@ -141,7 +142,7 @@ class GeneratorNetwork(Network):
 
     @torch.inference_mode()
     def scan(self, rows: Sequence[Any], state: State | None = None) -> tuple[np.ndarray, np.ndarray, State]:
-        scores, state = self.model(self._given(rows), state)
+        scores, state = self.model(self.inputs(rows), state)
         return *_arrays(scores), state
 
 
@@ -154,7 +155,7 @@ class ConditionedGeneratorNetwork(Network):
 
     @torch.inference_mode()
     def initial_state(self, rows: Sequence[Any]) -> State:
-        return self.model.initial_state(self._given(rows))
+        return self.model.initial_state(self.inputs(rows))
 
     def looks(self, state: State) -> np.ndarray | None:
         """The mean over all parts (and models of an ensemble) that look; None if there are none."""

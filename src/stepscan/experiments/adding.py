@@ -14,7 +14,7 @@ from stepscan.data.synthetic.adding import BASELINE, adding
 from stepscan.data.synthetic.examples import Examples
 from stepscan.experiments.experiment import Contestant, Experiment, Values, as_input
 from stepscan.experiments.models import regressor
-from stepscan.inspection.gradient_flow import flow
+from stepscan.inspection.gradient_flow import gradient_flow
 
 _LSTM, _ELMAN = 32, 64  # numbers in a state: about as many weights
 _BATCH = 32
@@ -89,7 +89,7 @@ def _model(layer: Any) -> Any:
 
 def _horizon(layer: Any, steps: int) -> float:
     """Steps back until 1 % of the gradient is left, at most all."""
-    found = flow(layer, as_input(adding([5], 4, steps).inputs)).horizons
+    found = gradient_flow(layer, as_input(adding([5], 4, steps).inputs)).memory_horizons
     return min(float(steps), max(one.one_percent for one in found.values()))
 
 

@@ -1,61 +1,63 @@
 """Inspection: see the gradient vanish, in any model and layer, and what its gates and units do.
 
-    from stepscan.inspection import flow, report
+    from stepscan.inspection import gradient_flow, report
 
-    flow(ss.LSTM(8, 16), inputs).fields["c"].median     # how much of the gradient is left, lag by lag
-    report("elman,lstm,gru", "report.html")             # everything, as one page
+    gradient_flow(ss.LSTM(8, 16), inputs).fields["c"].median     # how much of the gradient is left, by lag
+    report("elman,lstm,gru", "report.html")                      # everything, as one page
 
-Every function gives numbers, NumPy arrays in named tuples; pictures are made from them by `report` alone.
+The functions return numbers, as NumPy arrays in named tuples; `report` makes a page with plots of them.
 """
 
-from stepscan.inspection.attention import Attention, attention
-from stepscan.inspection.examination import Examination, as_json
-from stepscan.inspection.gates import GateFigures, GateStatistics, gates
-from stepscan.inspection.gradient_flow import FieldFlow, GradientFlow, flow
-from stepscan.inspection.horizon import Horizon, elman_bound, horizon, lyapunov
-from stepscan.inspection.parts import Part, parts
-from stepscan.inspection.report import report, summary
+from stepscan.dynamics.gates import CellStatistics, GateStatistics, gate_statistics
+from stepscan.dynamics.memory_horizon import MemoryHorizon, memory_horizon
+from stepscan.dynamics.recurrences import RecurrenceCall, recurrences
+from stepscan.inspection.attention_map import AttentionMap, attention_map
+from stepscan.inspection.gradient_flow import FieldFlow, GradientFlow, gradient_flow
+from stepscan.inspection.measurement import CorrelatedUnit, RecurrenceReport, Report, as_json
+from stepscan.inspection.report import report
 from stepscan.inspection.saliency import Saliency, saliency
-from stepscan.inspection.subject import of_cells, of_estimator, of_layer
+from stepscan.inspection.stability import elman_bound, lyapunov_exponent
+from stepscan.inspection.summary import summary
+from stepscan.inspection.target import InspectionTarget
 from stepscan.inspection.units import (
-    Tracking,
+    UnitCorrelation,
     hidden_states,
     inside_quotes,
     nesting_depth,
     position_in_line,
-    properties,
-    tracking,
+    text_property,
+    unit_correlations,
 )
 
 __all__ = [
-    "Attention",
-    "Examination",
+    "AttentionMap",
+    "CellStatistics",
+    "CorrelatedUnit",
     "FieldFlow",
-    "GateFigures",
     "GateStatistics",
     "GradientFlow",
-    "Horizon",
-    "Part",
+    "InspectionTarget",
+    "MemoryHorizon",
+    "RecurrenceCall",
+    "RecurrenceReport",
+    "Report",
     "Saliency",
-    "Tracking",
+    "UnitCorrelation",
     "as_json",
-    "attention",
+    "attention_map",
     "elman_bound",
-    "flow",
-    "gates",
+    "gate_statistics",
+    "gradient_flow",
     "hidden_states",
-    "horizon",
     "inside_quotes",
-    "lyapunov",
+    "lyapunov_exponent",
+    "memory_horizon",
     "nesting_depth",
-    "of_cells",
-    "of_estimator",
-    "of_layer",
-    "parts",
     "position_in_line",
-    "properties",
+    "recurrences",
     "report",
     "saliency",
     "summary",
-    "tracking",
+    "text_property",
+    "unit_correlations",
 ]

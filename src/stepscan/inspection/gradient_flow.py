@@ -1,4 +1,4 @@
-"""Gradient flow: how much of an output's gradient arrives in the states of earlier steps.
+"""Gradient flow: how much of the gradient of an output reaches the states of earlier steps.
 
 Bengio et al. 1994; Pascanu et al. 2013 (On the difficulty of training recurrent neural networks), eqs 3 to 5.
 """
@@ -12,105 +12,105 @@ import torch
 from torch import Tensor
 
 from stepscan.contract import Recurrence
+from stepscan.dynamics.memory_horizon import MemoryHorizon, memory_horizon
+from stepscan.dynamics.rollout import Rollout, random_direction, rollout
 from stepscan.errors import nearest
-from stepscan.inspection.horizon import Horizon, horizon
-from stepscan.inspection.trajectory import Trajectory, follow, unit_direction
 from stepscan.sequences import Sequences
 from stepscan.state import State, leaves
 
-_NUMBERS_AT_ONCE = 2**24  # of state, that one step of the sweep may hold: 128 MiB in float64
+_MAX_STATE_ELEMENTS = 2**24  # in one step of the sweep: 128 MiB in float64
 
 
 class FieldFlow(NamedTuple):
-    """Of one field of the state: gradient norms relative to lag 0, K = T lags."""
+    """One field of the state: gradient norms relative to lag 0, at K = T lags."""
 
-    lags: np.ndarray  # [K], 0 … T − 1
+    lags: np.ndarray  # [K], 0 … T − 1, in steps
     median: np.ndarray  # [K], over batch and time
-    low: np.ndarray  # [K], the quantile 0.1
-    high: np.ndarray  # [K], the quantile 0.9
-    map: np.ndarray  # [T, T], output's time t × state's time s, mean over the batch; NaN above the diagonal
+    low: np.ndarray  # [K], the 10 % quantile
+    high: np.ndarray  # [K], the 90 % quantile
+    map: np.ndarray  # [T, T], time of the output × time of the state, mean over the batch; NaN above the diagonal
 
 
 class GradientFlow(NamedTuple):
-    """By the names of the state's fields: `h`, `c`, in a stack `0.h`, …"""
+    """The gradient flow of a recurrence, by state field: `h`, `c`, in a stack `0.h`, …"""
 
     fields: dict[str, FieldFlow]
 
     @property
-    def horizons(self) -> dict[str, Horizon]:
-        """The memory horizon of each field, from its median."""
-        return {name: horizon(field.lags, field.median) for name, field in self.fields.items()}
+    def memory_horizons(self) -> dict[str, MemoryHorizon]:
+        """The memory horizon of the median of each field."""
+        return {name: memory_horizon(field.lags, field.median) for name, field in self.fields.items()}
 
 
-def flow(layer: Recurrence, inputs: Sequences, *, state: State | None = None, field: str = "") -> GradientFlow:
-    """‖∂L_t/∂s_{t−k}‖ for every output time t and lag k, relative to lag 0, in each field s of the state.
+def gradient_flow(layer: Recurrence, inputs: Sequences, *, state: State | None = None, field: str = "") -> GradientFlow:
+    """‖∂L_t/∂s_{t−k}‖ for every output time t and lag k, relative to lag 0, for each field s of the state.
 
-    L_t = g · y_t with one random direction g of length 1, the same for all t and every call. Exact: one sweep of
-    vector-Jacobian products from the last step to the first carries the gradients of all L_t at once, in float64,
-    outside training. As in back-propagation through time, a field's gradient holds what it does in its own step (an
-    LSTM's c acts through h), and other fields stand still.
+    L_t = g · y_t with one random direction g of norm 1, the same for all t and all calls. The gradients are exact: one
+    sweep of vector-Jacobian products from the last step to the first carries the gradients of all L_t at once, in
+    float64 and evaluation mode. As in back-propagation through time, the gradient of a field includes its effect within
+    its own step (an LSTM's c acts through h); the other fields are held constant.
 
-    A field that the output of its own step does not depend on (a cache, an output that is fed back) has no gradient at
-    lag 0: lag 1 stands in for it. Where there is none either the figures are NaN. Gradients below about 1e-308 are 0.
-    Work and memory grow with T².
+    For a field that the output of its own step does not depend on (a cache, an output that is fed back) the gradient at
+    lag 0 is zero, and the reference is lag 1. Where that is zero too, the result is NaN. Gradients below about 1e-308
+    are 0. Time and memory are O(T²).
 
     Args:
-        layer: any Recurrence, the user's own included; it is copied, not changed.
-        inputs: `[B, T, I]`, ragged or not: outputs past a row's length do not count.
-        state: where to start; None is the initial state.
-        field: a field, or the beginning of several (`0` for `0.h` and `0.c`); empty is all.
+        layer: any Recurrence, user-defined ones included; a copy of it runs.
+        inputs: `[B, T, I]`; outputs past the end of a row do not count.
+        state: the initial state; None for `layer.initial_state(B)`.
+        field: a field, or a prefix of several (`0` for `0.h` and `0.c`); empty for all.
 
     Raises:
         TypeError: `layer` has no step.
-        ValueError: there is no item, no state that is carried from step to step, or no such field.
+        ValueError: all rows are empty, no state is carried from step to step, or there is no such field.
     """
-    followed = follow(layer, inputs, state)
-    names = _chosen(followed, field)
-    return GradientFlow({name: _summarised(norms) for name, norms in _norms(followed, names).items()})
+    rolled = rollout(layer, inputs, state)
+    names = _matching(rolled, field)
+    return GradientFlow({name: _summary(norms) for name, norms in _norms(rolled, names).items()})
 
 
-def _chosen(followed: Trajectory, field: str) -> list[str]:
-    what, fields = followed.layer.described, followed.fields
+def _matching(rolled: Rollout, field: str) -> list[str]:
+    what, fields = rolled.layer.described, rolled.fields
     if not fields:
-        raise ValueError(f"{what} carries nothing from step to step, so that no gradient flows back in time")
+        raise ValueError(f"{what} carries nothing from step to step, so no gradient flows back in time")
     names = [name for name in fields if not field or name == field or name.startswith(f"{field}.")]
     if not names:
-        raise ValueError(f"{what} carries the fields {', '.join(fields)}, not {field!r}.{nearest(field, fields)}")
+        raise ValueError(f"expected a field of {what} ({', '.join(fields)}), got {field!r}.{nearest(field, fields)}")
     return names
 
 
-def _norms(followed: Trajectory, names: list[str]) -> dict[str, np.ndarray]:
-    """‖∂L_t/∂s_s‖ as `[T, T, B]`, NaN where s > t and where t is past the row's length."""
-    steps, rows = followed.inputs.steps, len(followed.inputs)
+def _norms(rolled: Rollout, names: list[str]) -> dict[str, np.ndarray]:
+    """‖∂L_t/∂s_s‖ by field, `[T, T, B]`: NaN where s > t and where t is past the end of the row."""
+    steps, rows = rolled.inputs.steps, len(rolled.inputs)
     norms = {name: torch.full((steps, steps, rows), torch.nan, dtype=torch.float64) for name in names}
-    numbers = max(1, sum(leaf.numel() for leaf in leaves(followed.states[-1])))
-    together = max(1, _NUMBERS_AT_ONCE // numbers)
-    for first in range(0, steps, together):
-        _sweep(followed, first, min(first + together, steps), norms)
-    ended = (~followed.inputs.mask).T.cpu()  # [T, B]
-    return {name: of_all.masked_fill(ended[:, None], torch.nan).numpy() for name, of_all in norms.items()}
+    elements = max(1, sum(leaf.numel() for leaf in leaves(rolled.states[-1])))
+    outputs_at_once = max(1, _MAX_STATE_ELEMENTS // elements)
+    for first in range(0, steps, outputs_at_once):
+        _sweep(rolled, first, min(first + outputs_at_once, steps), norms)
+    is_past_end = (~rolled.inputs.mask).T.cpu()  # [T, B]
+    return {name: values.masked_fill(is_past_end[:, None], torch.nan).numpy() for name, values in norms.items()}
 
 
-def _sweep(followed: Trajectory, first: int, end: int, norms: dict[str, Tensor]) -> None:
-    """Write the norms of the outputs at `first … end − 1`, from step `end − 1` down to 0."""
-    like = followed.inputs.data
-    direction = unit_direction(followed.layer.output_size, like)
-    carried: dict[str, Tensor] = {}
+def _sweep(rolled: Rollout, first: int, end: int, norms: dict[str, Tensor]) -> None:
+    """Write the norms for the outputs `first … end − 1`, from step `end − 1` back to step 0."""
+    like = rolled.inputs.data
+    direction = random_direction(rolled.layer.output_size, like)
+    state_gradient: dict[str, Tensor] = {}
     for s in range(end - 1, -1, -1):
         earliest = max(s, first)
-        of_output = like.new_zeros(end - earliest, len(like), len(direction))
-        if s >= first:  # L_s begins here, above those that came from later steps
-            of_output[0] = direction
-            carried = {name: torch.cat([torch.zeros_like(part[:1]), part]) for name, part in carried.items()}
-        pulled = followed.pull(s, of_output, carried)
-        for name, of_all in norms.items():
-            found = pulled.after.get(name)
-            of_all[earliest:end, s] = 0 if found is None else found.flatten(2).norm(dim=2).cpu()
-        carried = pulled.before
+        output_gradient = like.new_zeros(end - earliest, len(like), len(direction))
+        if s >= first:  # L_s joins, in front of those of later steps
+            output_gradient[0] = direction
+            state_gradient = {n: torch.cat([torch.zeros_like(one[:1]), one]) for n, one in state_gradient.items()}
+        gradients = rolled.vjp(s, output_gradient, state_gradient)
+        for name, values in norms.items():
+            gradient = gradients.after.get(name)
+            values[earliest:end, s] = 0 if gradient is None else gradient.flatten(2).norm(dim=2).cpu()
+        state_gradient = gradients.before
 
 
-def _summarised(norms: np.ndarray) -> FieldFlow:
-    """Of norms `[T, T, B]`."""
+def _summary(norms: np.ndarray) -> FieldFlow:
+    """Quantiles and mean of norms `[T, T, B]`, relative to lag 0."""
     steps = len(norms)
     reference = np.stack([norms[t, t] for t in range(steps)])  # [T, B]
     if not np.nan_to_num(reference).any():

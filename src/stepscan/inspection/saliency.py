@@ -1,108 +1,108 @@
-"""Which symbols of a text a classifier's decision rests on: gradient × input, and leaving each out in turn."""
+"""Saliency: which tokens of a text a classifier's score depends on, by gradient × input and by leave-one-out."""
 
 from __future__ import annotations
 
-import copy
 import logging
-from typing import TYPE_CHECKING, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 
 from stepscan.data.batching import by_length, pad
 from stepscan.errors import SettingsError, nearest
+from stepscan.inspection.trained_model import TrainedModel, is_estimator, pattern_of
 from stepscan.patterns.encoder import Encoder
 
-if TYPE_CHECKING:  # training watches gradients, and estimators train: at run time they come after this package
-    from stepscan.estimators.classifier import Classifier
-
 logger = logging.getLogger(__name__)
-_TOGETHER = 64  # texts with one symbol left out that are read in one batch
+_BATCH_SIZE = 64  # texts with one token left out
 
 
 class Saliency(NamedTuple):
-    """Of one text of T symbols: what each does to one score, positive where it speaks for it."""
+    """The contribution of each of T tokens to one score of a text; positive where it raises the score."""
 
-    tokens: list[str]  # T symbols as the tokenizer spells them
+    tokens: list[str]  # T, as the tokenizer spells them
     gradient_times_input: np.ndarray  # [T]
     leave_one_out: np.ndarray  # [T]
-    label: str  # whose score it is; empty for a number
+    label: str  # whose score it is; empty for regression
     score: float  # of the whole text, before any softmax or sigmoid
 
 
-def saliency(classifier: Classifier, text: str, *, label: str | None = None) -> Saliency:
-    """Which symbols the classifier's score of one class rests on.
+def saliency(classifier: TrainedModel, text: str, *, label: str | None = None) -> Saliency:
+    """The contribution of each token to the classifier's score of one class.
 
-    Gradient × input (Simonyan et al. 2014; Li et al. 2016) is e_t · ∂score/∂e_t with the symbol's vector e_t: what it
-    adds, if the score were as straight everywhere as it is here. Leave-one-out (Li et al. 2017) is the score of the
-    text minus that of the text without the symbol. Both are in the score's own units; for a linear model that adds up
-    its symbols they are equal.
+    Gradient × input (Simonyan et al. 2014; Li et al. 2016) is e_t · ∂score/∂e_t with the token's embedding e_t: its
+    contribution if the score were linear. Leave-one-out (Li et al. 2017) is the score of the text minus that of the
+    text without the token. Both are in units of the score; for a model that is linear in its tokens they are equal.
 
     Args:
-        classifier: a trained `Classifier` of texts.
-        text: one text.
-        label: the class or label looked at; None is the one with the highest score. A model of numbers has none.
+        classifier: a trained `stepscan.Classifier` of texts.
+        text: one text, of T tokens.
+        label: the class or label; None for the one with the highest score. A regression has none.
 
     Raises:
-        SettingsError: the classifier is of series of numbers, or has no such label.
-        TypeError: `classifier` is no Classifier.
+        NotFittedError: the classifier is not trained.
+        SettingsError: the classifier reads series instead of texts, is an ensemble, or has no such label.
+        TypeError: `classifier` is not a Classifier.
     """
-    from stepscan.estimators.classifier import Classifier
-
-    if not isinstance(classifier, Classifier):
-        raise TypeError(f"saliency is of a stepscan.Classifier's decision, got {type(classifier).__name__}")
-    classifier._check_usable()
+    if not is_estimator(classifier, "classify"):
+        raise TypeError(f"expected a stepscan.Classifier, got {type(classifier).__name__}")
+    model = pattern_of(classifier)
     tokenizer = classifier.tokenizers_.get("tokenizer")
     if tokenizer is None:
-        raise SettingsError("saliency is of the symbols of a text, but this classifier reads series of numbers")
+        raise SettingsError("saliency is computed for texts, but this classifier reads series of numbers")
     if classifier.wide_ is not None:
-        logger.warning("saliency is of the network's score alone, without the model's wide part")
-    model, ids = classifier.model_, tokenizer.encode(text)
-    training = model.training
+        logger.warning("saliency is computed for the network alone, without the model's wide part")
+    ids = tokenizer.encode(text)
+    was_training = model.training
     try:
         model.eval()
         column, score, products = _gradient_times_input(model, ids, _column(classifier, label))
-        without = _scores_without(model, ids, column)
+        scores_without = _leave_one_out_scores(model, ids, column)
     finally:
-        model.train(training)
+        model.train(was_training)
     name = "" if classifier.labels_ is None else str(classifier.labels_[column])
-    return Saliency([tokenizer.tokens[one] for one in ids], products, score - without, name, score)
+    return Saliency([tokenizer.tokens[i] for i in ids], products, score - scores_without, name, score)
 
 
-def _column(classifier: Classifier, label: str | None) -> int | None:
+def _column(classifier: TrainedModel, label: str | None) -> int | None:
     if label is None:
         return None
-    known = [str(one) for one in (classifier.labels_ or [])]
-    if str(label) not in known:
-        raise SettingsError(f"this classifier has no label {label!r}.{nearest(str(label), known)}")
-    return known.index(str(label))
+    labels = [str(one) for one in (classifier.labels_ or [])]
+    if str(label) not in labels:
+        raise SettingsError(f"expected a label of this classifier, got {label!r}.{nearest(str(label), labels)}")
+    return labels.index(str(label))
 
 
 def _gradient_times_input(model: Encoder, ids: list[int], column: int | None) -> tuple[int, float, np.ndarray]:
     """The score's column, the score, and e_t · ∂score/∂e_t `[T]`."""
-    device = next(model.parameters()).device
-    with torch.inference_mode(False), torch.enable_grad():
-        inputs = pad([ids]).to(device)
-        assert model.embedding is not None
-        vectors = model.embedding(inputs)
-        vectors = vectors.replace(vectors.data.detach().requires_grad_())
-        reading = copy.copy(model)  # the same layer and head, given vectors in place of ids
-        reading._modules = {**model._modules, "embedding": None}
-        scores = reading(vectors)[0]
-        column = int(scores.argmax()) if column is None else column
-        (gradient,) = torch.autograd.grad(scores[column], vectors.data, allow_unused=True)
-    products = (
-        np.zeros(len(ids)) if gradient is None else (gradient * vectors.data).sum(dim=2)[0].detach().cpu().numpy()
-    )
-    return column, float(scores[column].detach()), products.astype(float)
+    embedded: list[Any] = []
+
+    def capture(module: torch.nn.Module, arguments: tuple[Any, ...], vectors: Any) -> Any:
+        embedded.append(vectors.replace(vectors.data.detach().requires_grad_()))
+        return embedded[0]
+
+    assert model.embedding is not None
+    hook = model.embedding.register_forward_hook(capture)
+    try:
+        with torch.inference_mode(False), torch.enable_grad():
+            scores = model(pad([ids]).to(next(model.parameters()).device))[0]
+            column = int(scores.argmax()) if column is None else column
+            (gradient,) = torch.autograd.grad(scores[column], embedded[0].data, allow_unused=True)
+    finally:
+        hook.remove()
+    score = float(scores[column].detach())
+    if gradient is None:
+        return column, score, np.zeros(len(ids))
+    products = (gradient * embedded[0].data).sum(dim=2)[0].detach()
+    return column, score, products.cpu().numpy().astype(float)
 
 
-def _scores_without(model: Encoder, ids: list[int], column: int) -> np.ndarray:
-    """The score of the text without each of its symbols `[T]`."""
+def _leave_one_out_scores(model: Encoder, ids: list[int], column: int) -> np.ndarray:
+    """The score of the text without each of its tokens, `[T]`."""
     device = next(model.parameters()).device
-    found = np.zeros(len(ids))
+    scores = np.zeros(len(ids))
     with torch.no_grad():
-        for chosen in by_length([len(ids) - 1] * len(ids), _TOGETHER):
-            rows = pad([[*ids[:t], *ids[t + 1 :]] for t in chosen]).to(device)
-            found[chosen] = model(rows)[:, column].cpu().numpy()
-    return found
+        for positions in by_length([len(ids) - 1] * len(ids), _BATCH_SIZE):
+            rows = pad([[*ids[:t], *ids[t + 1 :]] for t in positions]).to(device)
+            scores[positions] = model(rows)[:, column].cpu().numpy()
+    return scores

@@ -1,4 +1,4 @@
-"""Hidden states item by item, and the units among them that track something (Karpathy et al. 2015, §4.1)."""
+"""Hidden states at every item, and how units correlate with properties of a text (Karpathy et al. 2015, §4.1)."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import numpy as np
 import torch
 
 from stepscan.contract import Layer
+from stepscan.dynamics.recurrences import RecurrenceCall, recurrences
 from stepscan.errors import nearest
-from stepscan.inspection.parts import Part, parts
 from stepscan.sequences import Sequences
 from stepscan.state import State, named_leaves
 
@@ -20,103 +20,109 @@ _QUOTES = {'"': 0, "“": 1, "”": -1, "«": 1, "»": -1}  # a straight one ope
 _BRACKETS = {"(": 1, "[": 1, "{": 1, ")": -1, "]": -1, "}": -1}
 
 
-class Tracking(NamedTuple):
-    """How one unit goes along with a property."""
+class UnitCorrelation(NamedTuple):
+    """How one unit correlates with a property."""
 
     field: str  # of the state
     unit: int
-    correlation: float  # Pearson's, −1 … 1; 0 for a unit that never moves
+    correlation: float  # Pearson's, −1 … 1; 0 for a unit that is constant
 
 
 def hidden_states(layer: Layer, inputs: Sequences, *, state: State | None = None) -> dict[str, np.ndarray]:
-    """Every state of a layer: after each item, each field `[B, T, H]`, NaN past a row's length.
+    """The hidden states of a layer after each item.
 
     Args:
-        layer: any Layer; its recurrences are run step by step, outside training. One that reads backwards is given in
-            the text's order: its state at an item has seen that item and those after it.
+        layer: any Layer; copies of its recurrences run step by step, in evaluation mode.
         inputs: `[B, T, I]`.
-        state: where to start; None is the initial state.
+        state: the initial state; None for the layer's default.
 
     Returns:
-        By the field's name: `h`, `c`, in a stack `0.h`, in a bidirectional layer `forward.h`, … Only fields of H
-        numbers a row: no caches, and no masks that stay the same.
+        By field name (`h`, `c`, in a stack `0.h`, in a bidirectional layer `forward.h`, …): `[B, T, H]`, NaN past the
+        end of a row. A backward recurrence is given in the order of the inputs: its state at an item has read that item
+        and those after it. Only fields that are vectors `[B, H]` and change are included: no caches, no dropout masks.
     """
-    found: dict[str, np.ndarray] = {}
-    for part in parts(layer, inputs, state):
-        for name, values in _states(part).items():
-            found[".".join(word for word in (part.name, name) if word)] = values
-    return found
+    states: dict[str, np.ndarray] = {}
+    for call in recurrences(layer, inputs, state):
+        for name, values in _states(call).items():
+            states[".".join(word for word in (call.name, name) if word)] = values
+    return states
 
 
-def tracking(states: Mapping[str, np.ndarray] | np.ndarray, target: Any) -> list[Tracking]:
-    """The units by how closely they go along with a property, closest first: by |Pearson's correlation|.
+def unit_correlations(states: Mapping[str, np.ndarray] | np.ndarray, target: Any) -> list[UnitCorrelation]:
+    """The correlation of every unit with a property, sorted by |Pearson's correlation|, largest first.
 
     Args:
-        states: as `hidden_states` gives them, or one array `[B, T, H]`, whose field is then empty.
-        target: the property at each item, `[B, T]` or a list of B rows of their own lengths; NaN does not count. For
-            one text a row `[T]` is enough.
+        states: as `hidden_states` returns them, or one array `[B, T, H]`, whose field name is then empty.
+        target: the property at each item, `[B, T]`, or a list of B rows of any lengths, or `[T]` if B is 1; NaN is
+            ignored.
 
     Raises:
-        ValueError: the shapes do not fit, or the property is the same at all items.
+        ValueError: the shapes do not match, or the property is constant.
     """
     fields = states if isinstance(states, Mapping) else {"": np.asarray(states)}
-    ranking: list[Tracking] = []
+    correlations: list[UnitCorrelation] = []
     for name, values in fields.items():
-        wanted = _as_matrix(target, values)
-        known = ~np.isnan(wanted) & ~np.isnan(values).any(axis=2)
-        items, property_ = values[known].astype(float), wanted[known]
-        if len(property_) < 2 or np.ptp(property_) == 0:
-            raise ValueError(f"the property is the same at all {len(property_)} items, so that no unit can track it")
-        for unit, correlation in enumerate(_correlations(items, property_)):
-            ranking.append(Tracking(name, unit, float(correlation)))
-    return sorted(ranking, key=lambda one: -abs(one.correlation))
+        padded = _padded(target, values)
+        known = ~np.isnan(padded) & ~np.isnan(values).any(axis=2)
+        items, known_target = values[known].astype(float), padded[known]
+        if len(known_target) < 2 or np.ptp(known_target) == 0:
+            raise ValueError(
+                f"expected a property that varies, got one that is the same at all {len(known_target)} items"
+            )
+        for unit, correlation in enumerate(_correlations(items, known_target)):
+            correlations.append(UnitCorrelation(name, unit, float(correlation)))
+    return sorted(correlations, key=lambda one: -abs(one.correlation))
 
 
 def position_in_line(text: str) -> np.ndarray:
-    """Characters since the last line break, after each character `[T]`; 0 at the break itself."""
+    """The number of characters since the last line break, after each character, `[T]`; 0 at the line break itself."""
     return np.array(list(accumulate(text, lambda n, one: 0 if one == "\n" else n + 1, initial=0))[1:], dtype=float)
 
 
 def inside_quotes(text: str) -> np.ndarray:
-    """1 after each character inside double quotes, the opening one included, else 0: `[T]`."""
+    """1 after each character inside double quotes, the opening one included, otherwise 0: `[T]`."""
 
-    def follow(open_: int, one: str) -> int:
-        turn = _QUOTES.get(one)
-        return open_ if turn is None else 1 - open_ if turn == 0 else int(turn > 0)
+    def update(is_open: int, character: str) -> int:
+        turn = _QUOTES.get(character)
+        return is_open if turn is None else 1 - is_open if turn == 0 else int(turn > 0)
 
-    return np.array(list(accumulate(text, follow, initial=0))[1:], dtype=float)
+    return np.array(list(accumulate(text, update, initial=0))[1:], dtype=float)
 
 
 def nesting_depth(text: str) -> np.ndarray:
-    """Brackets `([{` that are open after each character `[T]`; one that closes nothing does not count."""
-    steps = accumulate(text, lambda depth, one: max(0, depth + _BRACKETS.get(one, 0)), initial=0)
-    return np.array(list(steps)[1:], dtype=float)
+    """The number of open brackets `([{` after each character, `[T]`; an unmatched closing bracket is ignored."""
+    depths = accumulate(text, lambda depth, one: max(0, depth + _BRACKETS.get(one, 0)), initial=0)
+    return np.array(list(depths)[1:], dtype=float)
 
 
-PROPERTIES: dict[str, Callable[[str], np.ndarray]] = {
+TEXT_PROPERTIES: dict[str, Callable[[str], np.ndarray]] = {
     "position in line": position_in_line,
     "inside quotes": inside_quotes,
     "nesting depth": nesting_depth,
 }
 
 
-def properties(pieces: Sequence[str], name: str) -> np.ndarray:
-    """A property of `PROPERTIES` at the end of each piece of a text `[T]`: for symbols that are not characters.
+def text_property(pieces: Sequence[str], name: str) -> np.ndarray:
+    """A property of a text at the end of each of its pieces, `[T]`: for tokens longer than a character.
+
+    Args:
+        pieces: T texts; joined, they are the text.
+        name: `position in line`, `inside quotes` or `nesting depth`.
 
     Raises:
         ValueError: there is no such property.
     """
-    if name not in PROPERTIES:
-        raise ValueError(f"no property is called {name!r}.{nearest(name, PROPERTIES)}")
+    if name not in TEXT_PROPERTIES:
+        known = ", ".join(TEXT_PROPERTIES)
+        raise ValueError(f"expected a property ({known}), got {name!r}.{nearest(name, TEXT_PROPERTIES)}")
     ends = np.array(list(accumulate(map(len, pieces))), dtype=int)
-    values = PROPERTIES[name]("".join(pieces))
-    before = np.concatenate([[0.0], values])  # an empty first piece has read nothing
-    return before[ends]
+    values = TEXT_PROPERTIES[name]("".join(pieces))
+    return np.concatenate([[0.0], values])[ends]  # before the first character it is 0
 
 
-def _states(part: Part) -> dict[str, np.ndarray]:
-    layer, state = copy.deepcopy(part.layer).eval(), part.state
-    inputs = part.inputs.zeroed()
+def _states(call: RecurrenceCall) -> dict[str, np.ndarray]:
+    layer, state = copy.deepcopy(call.layer).eval(), call.state
+    inputs = call.inputs.zeroed()
     collected: dict[str, list[torch.Tensor]] = {}
     changed: set[str] = set()
     with torch.no_grad():
@@ -130,36 +136,36 @@ def _states(part: Part) -> dict[str, np.ndarray]:
                     changed |= {name} if leaf is not old else set()
             state = new
     return {
-        name: _in_order(torch.stack(leaves, dim=1), part).cpu().numpy()
+        name: _in_input_order(torch.stack(leaves, dim=1), call).cpu().numpy()
         for name, leaves in collected.items()
         if name in changed and len({leaf.shape for leaf in leaves}) == 1
     }
 
 
-def _in_order(data: torch.Tensor, part: Part) -> torch.Tensor:
-    whole = part.inputs.replace(data)
-    whole = whole.reversed() if part.backwards else whole
-    return whole.data.masked_fill(~whole.mask[:, :, None], torch.nan)
+def _in_input_order(data: torch.Tensor, call: RecurrenceCall) -> torch.Tensor:
+    sequences = call.inputs.replace(data)
+    sequences = sequences.reversed() if call.is_reversed else sequences
+    return sequences.data.masked_fill(~sequences.mask[:, :, None], torch.nan)
 
 
-def _as_matrix(target: Any, values: np.ndarray) -> np.ndarray:
+def _padded(target: Any, values: np.ndarray) -> np.ndarray:
     """The property as `[B, T]`, NaN where there is no item."""
     if values.ndim != 3:
-        raise ValueError(f"states are [B, T, H], got {list(values.shape)}")
+        raise ValueError(f"expected states [B, T, H], got {list(values.shape)}")
     rows = [np.asarray(row, dtype=float) for row in target] if np.ndim(target[0]) else [np.asarray(target, dtype=float)]
     size, steps = values.shape[:2]
     if len(rows) != size or any(row.ndim != 1 or len(row) > steps for row in rows):
         shapes = ", ".join(str(list(row.shape)) for row in rows[:3])
-        raise ValueError(f"the property needs {size} rows of at most {steps} items, got {len(rows)}: {shapes}")
-    wanted = np.full((size, steps), np.nan)
-    for place, row in enumerate(rows):
-        wanted[place, : len(row)] = row
-    return wanted
+        raise ValueError(f"expected a property of {size} rows of at most {steps} items, got {len(rows)}: {shapes}")
+    padded = np.full((size, steps), np.nan)
+    for index, row in enumerate(rows):
+        padded[index, : len(row)] = row
+    return padded
 
 
 def _correlations(items: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """Pearson's correlation of each column of `[N, H]` with `[N]`; 0 for a column that never moves."""
-    centred, aim = items - items.mean(axis=0), target - target.mean()
-    scale = np.sqrt((centred**2).sum(axis=0) * (aim**2).sum())
-    moves = np.ptp(items, axis=0) > 0
-    return np.where(moves, aim @ centred / np.where(scale > 0, scale, 1), 0.0)
+    """Pearson's correlation of each column of `[N, H]` with `[N]`; 0 for a constant column."""
+    centred_items, centred_target = items - items.mean(axis=0), target - target.mean()
+    scale = np.sqrt((centred_items**2).sum(axis=0) * (centred_target**2).sum())
+    varies = np.ptp(items, axis=0) > 0
+    return np.where(varies, centred_target @ centred_items / np.where(scale > 0, scale, 1), 0.0)

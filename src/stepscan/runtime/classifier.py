@@ -150,8 +150,8 @@ class Classifying(ProblemOptions, Using):
         for chosen in by_length([len(row) for row in rows], _TOGETHER):
             yield chosen, [given[i] for i in chosen], [rows[i] for i in chosen]
 
-    def _read(self, X: Sequence[Any]) -> list[Any]:
-        """What the network reads of each text (ids) or series (numbers `[T, D]`)."""
+    def network_inputs(self, X: Sequence[Any]) -> list[Any]:
+        """What the network reads: of each text its ids `[T]`, of each series its values `[T, D]`."""
         return self._rows_of(self._given(X))
 
     def _given(self, X: Sequence[Any]) -> list[Any]:

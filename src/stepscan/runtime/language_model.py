@@ -158,6 +158,10 @@ class Writing(Using):
             found.append((-total if total else 0.0, len(ids) - 1))
         return found
 
+    def network_inputs(self, X: Sequence[str]) -> list[list[int]]:
+        """What the network reads: of each text its ids `[1 + T]`, the first of them the begin symbol."""
+        return [[self._begin, *self._encode(text)] for text in X]
+
     def _continued(self, read: Sequence[int], asked: Continuation) -> Iterator[list[int]]:
         """What is asked for after the ids that were `read`, of which there is at least one, in portions."""
         network, state, steps = self.network_, None, self._steps_at_once(1)

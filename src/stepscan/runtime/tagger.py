@@ -111,6 +111,11 @@ class Tagging(Using):
         found, true = self._decided([tokens for tokens, _ in examples], wide=wide), [tags for _, tags in examples]
         return tag_figures(found, true, self.scheme_)
 
+    def network_inputs(self, X: Sequence[Any]) -> Any:
+        """What the network reads: of each sentence the ids `[T]` of its tokens, or `Words` with their spelling of all
+        sentences together; of each series its values `[T, D]`."""
+        return self._reader(X)(range(len(X)))
+
     def _reader(self, sentences: Sequence[Any]) -> Callable[[Any], Any]:
         """A function from chosen sentences to what the network reads; each distinct word is looked up and spelled
         once."""

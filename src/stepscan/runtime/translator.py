@@ -148,6 +148,10 @@ class Translating(SearchOptions, Using):
         scores = {"bleu": bleu(texts, true, bleu_tokenize)[0], "error_rate": text_error_rate(texts, true)}
         return Yardstick("copy of the source", scores)
 
+    def network_inputs(self, X: Sequence[str]) -> list[list[int]]:
+        """What the encoder reads: of each source text its ids `[S]`, the end symbol included."""
+        return self._encode(checked_texts(X), self._source_tokenizer)
+
     def attention_weights(self, source: str, target: str) -> tuple[list[str], list[str], np.ndarray]:
         """Where the decoder looks while writing `target`: source symbols (S), target symbols (T), weights `[T, S]`.
 

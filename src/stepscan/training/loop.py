@@ -20,13 +20,13 @@ from stepscan.options import TrainingOptions
 from stepscan.state import State, leaves, map_state
 from stepscan.training.average import WeightAverage
 from stepscan.training.checkpointing import Checkpointer
-from stepscan.training.clipping import clip
+from stepscan.training.clipping import clip_gradients
 from stepscan.training.clock import Clock, Meter
+from stepscan.training.gradient_monitor import GradientMonitor, Monitor
 from stepscan.training.optimiser import AdamW
 from stepscan.training.progress import Reporter
 from stepscan.training.schedule import Schedule
 from stepscan.training.tensorboard import Curve
-from stepscan.training.watching import Blind, Watcher
 
 FIRST = 25  # updates between two evaluations, at least
 GROWTH = 8  # an evaluation follows another when the updates have grown by one eighth
@@ -98,7 +98,7 @@ class Trainer:
         self.average = WeightAverage(task.model, settings.ema_decay)
         self.clock = Clock()
         self.schedule = Schedule(settings, self.clock, limit(settings, task.batches_per_epoch))
-        self.watcher = Watcher(task.model, settings.max_grad_norm) if settings.monitor_gradients else Blind()
+        self.monitor = GradientMonitor(task.model, settings.max_grad_norm) if settings.monitor_gradients else Monitor()
         self.curve = Curve(settings.tensorboard)
         self.history: list[dict[str, Any]] = []
         self.best: Kept | None = None
@@ -211,7 +211,7 @@ class Trainer:
         self.batch += 1
         if self.batch % self.settings.gradient_accumulation_steps == 0 or self.batch == self.task.batches_per_epoch:
             self._update()
-            self.watcher.look(batch, self.carried)
+            self.monitor.on_update(batch, self.carried)
         self.carried = None if state is None else model.carry(state)
         self.clock.step += 1
         self.meter.add(batch, loss, count)
@@ -225,7 +225,7 @@ class Trainer:
             for name, gradient in gradients.items():
                 self._check_finite(f"gradient of {name}", gradient.norm().item())
             self._check_finite("norm of all gradients together", norm)
-        self.watcher.updated(clip(list(gradients.values()), norm, self.items, self.settings))
+        self.monitor.on_clip(clip_gradients(list(gradients.values()), norm, self.items, self.settings))
         self.optimiser.step()
         self.average.update()
         self.schedule.updates += 1
@@ -265,7 +265,7 @@ class Trainer:
             "clock": self.clock,
             "schedule": self.schedule,
             "meter": self.meter,
-            "monitor": self.watcher,
+            "monitor": self.monitor,
         }
 
     def check_weights(self) -> None:
@@ -298,11 +298,11 @@ class Trainer:
         row: dict[str, Any] = {"epoch": self.epoch + 1, "step": self.clock.step, "updates": self.schedule.updates}
         row["seconds"] = round(self.clock.seconds, 2)
         row |= {"train_loss": figures.pop("loss"), **{f"valid_{k}": v for k, v in scores.items()}, **figures}
-        row |= {"learning_rate": self.optimiser.learning_rate, **self.watcher.figures(), "best": is_best}
+        row |= {"learning_rate": self.optimiser.learning_rate, **self.monitor.metrics(), "best": is_best}
         self.history.append(row)
         self.reporter.evaluated(row)
         self.curve.write(row)
-        for text in self.watcher.warnings():
+        for text in self.monitor.warnings():
             self.reporter.note(text)
 
     def _compare(self, score: float, weights: dict[str, Tensor], *, is_flat: bool) -> bool:

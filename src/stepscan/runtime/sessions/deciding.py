@@ -43,7 +43,7 @@ class DecidingSession(Session):
     @staticmethod
     def _vectors(model: Any, several: Sequence[Any], what: str) -> Batch:
         return (
-            model.network_.embedding(model._read(several))
+            model.network_.embedding(model.network_inputs(several))
             if model.tokenizers_
             else vectors_of_series(model, several, what)
         )

@@ -75,7 +75,7 @@ class TaggingSession(Session):
         if not model.tokenizers_:
             return vectors_of_series(model, several, what)
         sentences = [_items(one) for one in several]
-        return model.network_.embedding(model._reader(sentences)(range(len(sentences))))
+        return model.network_.embedding(model.network_inputs(sentences))
 
     def _answer(self, outputs: Array, moment: Moment) -> list[Any]:
         return self._answers(self._model, [], outputs)

@@ -10,8 +10,8 @@ import torch
 
 import stepscan as ss
 from stepscan import kernels
-from stepscan.inspection import gates, parts
-from stepscan.inspection.gates import _EQUATIONS
+from stepscan.dynamics.gates import _GATES, gate_statistics
+from stepscan.dynamics.recurrences import recurrences
 
 CELLS = {"elman": ss.Elman, "lstm": ss.LSTM, "gru": ss.GRU, "layer_norm_lstm": ss.LayerNormLSTM}
 
@@ -38,18 +38,18 @@ def test_the_state_follows_from_the_gates(name):
         for parameter in cell.parameters():
             parameter.add_(0.3 * torch.randn_like(parameter))
         state = cell.step(x, cell.initial_state(5))[1]
-        found = _EQUATIONS[type(cell)](cell, x, state)
+        found = _GATES[type(cell)](cell, x, state)
         y, new = cell.step(x, state)
     if name == "gru":
         z = found["update"]
         torch.testing.assert_close((1 - z) * found["candidate"] + z * state.h, new.h)
-        torch.testing.assert_close(found["log_hold"].exp(), z)
+        torch.testing.assert_close(found["log_retention"].exp(), z)
         return
     c = found["forget"] * state.c + found["input"] * found["candidate"]
     torch.testing.assert_close(c, new.c)
     inner = c if name == "lstm" else torch.nn.functional.layer_norm(c, [4], cell.gain_c, cell.bias_c)
     torch.testing.assert_close(found["output"] * inner.tanh(), y)
-    torch.testing.assert_close(found["log_hold"].exp(), found["forget"])
+    torch.testing.assert_close(found["log_retention"].exp(), found["forget"])
 
 
 def test_the_reset_gate_of_a_gru():
@@ -58,7 +58,7 @@ def test_the_reset_gate_of_a_gru():
     cell, x = ss.GRU(2, 3), torch.randn(4, 2)
     state = cell.initial_state(4)._replace(h=torch.randn(4, 3))
     with torch.no_grad():
-        found = _EQUATIONS[ss.GRU](cell, x, state)
+        found = _GATES[ss.GRU](cell, x, state)
         a = x @ cell.weight_ih[6:].T + cell.bias_ih[6:]
         b = state.h @ cell.weight_hh[6:].T + cell.bias_hh[6:]
     torch.testing.assert_close((found["candidate"].atanh() - a) / b, found["reset"], rtol=1e-4, atol=1e-4)
@@ -69,25 +69,25 @@ def test_figures_of_a_hand_set_lstm():
     layer = silenced(ss.LSTM(3, 2))
     with torch.no_grad():
         layer.bias_ih.copy_(torch.tensor([-9.0, -9.0, 0.0, 5.0, 1.0, -1.0, 9.0, 0.0]))
-    (name, found), *_ = gates(layer, some_inputs()).items()
+    (name, found), *_ = gate_statistics(layer, some_inputs()).items()
     forget = 1 / (1 + math.exp(-5))
     assert name == "lstm"
     assert list(found.gates) == ["input", "forget", "candidate", "output"]
-    assert found.half_lives == pytest.approx([1 / math.log(2), -1 / math.log(forget)], rel=1e-5)
+    assert found.time_constants == pytest.approx([1 / math.log(2), -1 / math.log(forget)], rel=1e-5)
     of = found.gates["forget"]
     assert of.mean == pytest.approx((0.5 + forget) / 2)
     assert of.unit_mean == pytest.approx([0.5, forget])
     assert (of.saturated_low, of.saturated_high) == (0, 0.5)
-    assert of.unit_high.tolist() == [0, 1]
+    assert of.unit_saturated_high.tolist() == [0, 1]
     assert of.quantiles == pytest.approx([0.5, 0.5, (0.5 + forget) / 2, forget, forget])
     assert of.histogram.sum() == pytest.approx(1)
     assert of.histogram[[10, 19]] == pytest.approx([0.5, 0.5])
-    assert (of.edges[0], of.edges[-1], len(of.edges)) == (0, 1, 21)
+    assert (of.bin_edges[0], of.bin_edges[-1], len(of.bin_edges)) == (0, 1, 21)
     assert found.gates["input"].saturated_low == 1
     candidate = found.gates["candidate"]
     assert candidate.unit_mean == pytest.approx([math.tanh(1), -math.tanh(1)])
     assert (candidate.saturated_low, candidate.saturated_high) == (0, 0)  # tanh 1 = 0.76 lies below 0.8
-    assert (candidate.edges[0], candidate.edges[-1]) == (-1, 1)
+    assert (candidate.bin_edges[0], candidate.bin_edges[-1]) == (-1, 1)
     assert found.dead_units.tolist() == [0, 1]  # shut: h stays within 0.001 of 0
 
 
@@ -95,27 +95,27 @@ def test_padding_does_not_count():
     torch.manual_seed(0)
     layer = ss.GRU(3, 4)
     inputs = some_inputs()
-    found = gates(layer, inputs)["gru"]
+    found = gate_statistics(layer, inputs)["gru"]
     rows = [ss.Sequences(inputs.data[i : i + 1, :n], [n]) for i, n in ((0, 6), (2, 4))]
-    alone = [gates(layer, row)["gru"].gates["update"].unit_mean for row in rows]
+    alone = [gate_statistics(layer, row)["gru"].gates["update"].unit_mean for row in rows]
     assert found.gates["update"].unit_mean == pytest.approx((6 * alone[0] + 4 * alone[1]) / 10, rel=1e-5)
 
 
-def test_half_lives_are_of_the_mean_logarithm():
+def test_time_constants_are_of_the_mean_logarithm():
     """f alternates between 1/2 and 1/8: the product falls as 1/4 a step."""
     layer = silenced(ss.LSTM(1, 1))
     with torch.no_grad():
         layer.weight_ih[1, 0] = 1.0
     logit = [math.log(f / (1 - f)) for f in (0.5, 0.125, 0.5, 0.125)]
     inputs = ss.Sequences(torch.tensor(logit).view(1, 4, 1), [4])
-    assert gates(layer, inputs)["lstm"].half_lives == pytest.approx([1 / math.log(4)], rel=1e-5)
+    assert gate_statistics(layer, inputs)["lstm"].time_constants == pytest.approx([1 / math.log(4)], rel=1e-5)
 
 
 def test_a_gate_that_never_opens_holds_for_ever():
     layer = silenced(ss.GRU(3, 1))
     with torch.no_grad():
         layer.bias_ih[1] = 1000.0
-    assert gates(layer, some_inputs())["gru"].half_lives.tolist() == [math.inf]
+    assert gate_statistics(layer, some_inputs())["gru"].time_constants.tolist() == [math.inf]
 
 
 def test_elman_networks_have_an_activation_and_dead_units():
@@ -123,16 +123,16 @@ def test_elman_networks_have_an_activation_and_dead_units():
     with torch.no_grad():
         layer.weight_ih[2] = 1.0
         layer.bias_ih[:2] = torch.tensor([9.0, 0.0])
-    found = gates(layer, some_inputs())["elman"]
+    found = gate_statistics(layer, some_inputs())["elman"]
     assert found.dead_units.tolist() == [0, 1]
-    assert found.half_lives.shape == (0,)
-    assert found.gates["activation"].unit_high[:2].tolist() == [1, 0]
+    assert found.time_constants.shape == (0,)
+    assert found.gates["activation"].unit_saturated_high[:2].tolist() == [1, 0]
     relu = silenced(ss.Elman(3, 2, nonlinearity="relu"))
     with torch.no_grad():
         relu.bias_ih.copy_(torch.tensor([-1.0, 2.0]))
-    found = gates(relu, some_inputs())["elman"]
-    assert found.gates["activation"].unit_low.tolist() == [1, 0]
-    assert found.gates["activation"].edges[-1] == pytest.approx(2)
+    found = gate_statistics(relu, some_inputs())["elman"]
+    assert found.gates["activation"].unit_saturated_low.tolist() == [1, 0]
+    assert found.gates["activation"].bin_edges[-1] == pytest.approx(2)
 
 
 def test_every_cell_of_a_tree_is_found_and_the_layer_is_left_alone():
@@ -147,20 +147,20 @@ def test_every_cell_of_a_tree_is_found_and_the_layer_is_left_alone():
     )
     expected = layer.eval()(some_inputs())[0].data
     layer.train()
-    found = gates(layer, some_inputs())
+    found = gate_statistics(layer, some_inputs())
     assert list(found) == ["0.forward", "0.backward", "2.layer.layer"]
     assert layer.training
     assert torch.equal(layer.eval()(some_inputs())[0].data, expected)
     backward = ss.Bidirectional(ss.LSTM(3, 2), ss.GRU(3, 2))
     backward.backward_layer = layer.layers[0].backward_layer
-    alone = gates(layer.layers[0].backward_layer, some_inputs().reversed())["gru"]
+    alone = gate_statistics(layer.layers[0].backward_layer, some_inputs().reversed())["gru"]
     assert found["0.backward"].gates["reset"].unit_mean == pytest.approx(alone.gates["reset"].unit_mean, rel=1e-6)
 
 
 def test_layers_without_gates_and_without_items():
-    assert gates(ss.Transformer(3, 4), some_inputs()) == {}
-    with pytest.raises(ValueError, match="at least one item, but all of 2 rows are empty"):
-        gates(ss.LSTM(3, 2), ss.Sequences(torch.zeros(2, 0, 3), [0, 0]))
+    assert gate_statistics(ss.Transformer(3, 4), some_inputs()) == {}
+    with pytest.raises(ValueError, match="at least one item to compute gates for, got 2 rows of length 0"):
+        gate_statistics(ss.LSTM(3, 2), ss.Sequences(torch.zeros(2, 0, 3), [0, 0]))
 
 
 def test_parts_of_a_layer_that_is_no_recurrence():
@@ -168,16 +168,20 @@ def test_parts_of_a_layer_that_is_no_recurrence():
     first, second = ss.LSTM(3, 2), ss.GRU(3, 2)
     top = ss.Stack([ss.Elman(4, 2)])
     layer = ss.Stack([ss.Bidirectional(first, second), ss.Dropout(4, 0.5), top])
-    found = parts(layer, some_inputs())
-    assert [(one.name, one.backwards) for one in found] == [("0.forward", False), ("0.backward", True), ("2", False)]
+    found = recurrences(layer, some_inputs())
+    assert [(one.name, one.is_reversed) for one in found] == [("0.forward", False), ("0.backward", True), ("2", False)]
     assert [one.layer for one in found] == [first, second, top]
     clean = some_inputs().zeroed()
     assert torch.equal(found[0].inputs.zeroed().data, clean.data)
     assert torch.equal(found[1].inputs.data, clean.reversed().data)
     torch.testing.assert_close(found[2].inputs.data, layer.layers[0](some_inputs())[0].data)
-    assert parts(first, some_inputs())[0].layer is first
+    assert recurrences(first, some_inputs())[0].layer is first
     _, state = layer.scan(some_inputs())
-    of_states = [one.state for one in parts(layer, some_inputs(), state)]
+    of_states = [one.state for one in recurrences(layer, some_inputs(), state)]
     assert of_states == [state[0].forward, state[0].backward, state[2]]
-    assert parts(ss.BidirectionalTransformer(3, 4), some_inputs()) == parts(ss.Linear(3, 4), some_inputs()) == []
+    assert (
+        recurrences(ss.BidirectionalTransformer(3, 4), some_inputs())
+        == recurrences(ss.Linear(3, 4), some_inputs())
+        == []
+    )
     assert np.isfinite(found[2].inputs.data.numpy()).all()

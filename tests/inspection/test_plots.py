@@ -11,8 +11,8 @@ import zlib
 import numpy as np
 import pytest
 
-from stepscan.inspection import drawing, frame
-from stepscan.inspection.pixels import data_uri, shaded
+from stepscan.inspection import axes, plots
+from stepscan.inspection.png import data_uri, rgba
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -27,20 +27,20 @@ def pixels_of(uri: str) -> np.ndarray:
     return lines[:, 1:].reshape(rows, columns, 4)
 
 
-def curve(y, **bands) -> drawing.Curve:
-    return drawing.Curve("c", np.arange(len(y)), np.array(y, dtype=float), **bands)
+def curve(y, **bands) -> plots.Curve:
+    return plots.Curve("c", np.arange(len(y)), np.array(y, dtype=float), **bands)
 
 
 def draw(*lines, **settings) -> ET.Element:
-    return ET.fromstring(drawing.curves(lines, title="t", x_label="x", y_label="y", **settings))
+    return ET.fromstring(plots.line_plot(lines, title="t", x_label="x", y_label="y", **settings))
 
 
 def test_a_curve_falls_as_its_numbers_do():
     root = draw(curve([1, 0.1, 0.01]))
     [line] = root.findall(f"{SVG}polyline")
     points = [tuple(map(float, point.split(","))) for point in line.get("points").split()]
-    top, bottom = frame.TOP, frame.HEIGHT - frame.BOTTOM
-    left, right = frame.LEFT, frame.WIDTH - frame.RIGHT
+    top, bottom = axes.TOP, axes.HEIGHT - axes.BOTTOM
+    left, right = axes.LEFT, axes.WIDTH - axes.RIGHT
     assert points == [(left, top), ((left + right) / 2, (top + bottom) / 2), (right, bottom)]
 
 
@@ -57,23 +57,23 @@ def test_a_band_goes_there_and_back():
 
 
 def test_ticks_are_round_numbers():
-    assert frame.Axis(0, 200, 0, 1).ticks == [(0, "0"), (50, "50"), (100, "100"), (150, "150"), (200, "200")]
-    assert [words for _, words in frame.Axis(-1, 1, 0, 1).ticks] == ["−1", "−0.5", "0", "0.5", "1"]
-    assert [words for _, words in frame.Axis(1e-4, 1, 0, 1, True).ticks] == ["1", "0.1", "0.01", "10⁻³", "10⁻⁴"]
+    assert axes.Axis(0, 200, 0, 1).ticks == [(0, "0"), (50, "50"), (100, "100"), (150, "150"), (200, "200")]
+    assert [words for _, words in axes.Axis(-1, 1, 0, 1).ticks] == ["−1", "−0.5", "0", "0.5", "1"]
+    assert [words for _, words in axes.Axis(1e-4, 1, 0, 1, True).ticks] == ["1", "0.1", "0.01", "10⁻³", "10⁻⁴"]
 
 
 @pytest.mark.parametrize("values", [[], [np.nan], [5.0, 5.0], [0.0], [-1.0, np.inf]])
 @pytest.mark.parametrize("log", [False, True])
 def test_an_axis_of_odd_numbers_is_an_axis(values, log):
-    axis = frame.Axis.of(np.array(values), 10, 100, log=log)
+    axis = axes.Axis.of(np.array(values), 10, 100, log=log)
     assert axis.low < axis.high
     assert axis.ticks
-    assert axis.place(axis.low) == 10
-    assert axis.place(axis.high) == pytest.approx(100)
+    assert axis.coordinate(axis.low) == 10
+    assert axis.coordinate(axis.high) == pytest.approx(100)
 
 
 def test_pixels_have_the_sign_as_colour_and_the_magnitude_as_opacity():
-    found = pixels_of(data_uri(shaded(np.array([[1.0, -0.5, 0.0], [np.nan, 0.2, -1.0]]))))
+    found = pixels_of(data_uri(rgba(np.array([[1.0, -0.5, 0.0], [np.nan, 0.2, -1.0]]))))
     assert found[..., 3].tolist() == [[255, 128, 0], [0, 51, 255]]
     assert found[0, 0, :3].tolist() == [214, 84, 0]
     assert found[0, 1, :3].tolist() == [0, 112, 190]
@@ -81,7 +81,7 @@ def test_pixels_have_the_sign_as_colour_and_the_magnitude_as_opacity():
 
 def test_a_heat_map_has_row_0_at_the_bottom():
     values = np.array([[1.0, 0.0], [0.0, 0.0], [-1.0, 0.0]])
-    root = ET.fromstring(drawing.heat(values, title="t", x_label="x", y_label="y"))
+    root = ET.fromstring(plots.heatmap(values, title="t", x_label="x", y_label="y"))
     picture = pixels_of(root.find(f"{SVG}image").get("href"))
     assert picture[2, 0].tolist() == [214, 84, 0, 255]
     assert picture[0, 0].tolist() == [0, 112, 190, 255]
@@ -89,33 +89,33 @@ def test_a_heat_map_has_row_0_at_the_bottom():
 
 def test_a_map_of_shares_goes_down_to_a_millionth():
     values = np.array([[1.0, 1e-3], [1e-9, np.nan]])
-    root = ET.fromstring(drawing.heat(values, title="t", x_label="x", y_label="y", log=True))
+    root = ET.fromstring(plots.heatmap(values, title="t", x_label="x", y_label="y", log=True))
     assert pixels_of(root.find(f"{SVG}image").get("href"))[..., 3].tolist() == [[0, 0], [255, 128]]
 
 
 def test_bars_are_as_high_as_their_shares():
-    svg = drawing.histogram(np.array([0.5, 0.25]), title="t", x_label="x", edges=np.array([0, 1, 2]))
+    svg = plots.histogram(np.array([0.5, 0.25]), title="t", x_label="x", edges=np.array([0, 1, 2]))
     first, second = (float(bar.get("height")) for bar in ET.fromstring(svg).findall(f"{SVG}rect"))
     assert first == pytest.approx(2 * second, abs=0.2)
-    with pytest.raises(ValueError, match="2 bars have 3 edges, got 2"):
-        drawing.histogram(np.array([0.5, 0.5]), title="t", x_label="x", edges=np.array([0, 1]))
+    with pytest.raises(ValueError, match="expected 3 edges for 2 bars, got 2"):
+        plots.histogram(np.array([0.5, 0.5]), title="t", x_label="x", edges=np.array([0, 1]))
 
 
 def test_an_unrolled_graph_has_a_box_a_step():
-    root = ET.fromstring(drawing.unrolled(["1", "2"], ["0", "a", "b"], ["a", "b"], title="t"))
+    root = ET.fromstring(plots.unrolled(["1", "2"], ["0", "a", "b"], ["a", "b"], title="t"))
     assert len(root.findall(f"{SVG}rect")) == 2
     assert [text.text for text in root.iter(f"{SVG}text")].count("a") == 2
-    with pytest.raises(ValueError, match="2 inputs have 3 states and 2 outputs, got 2, 2"):
-        drawing.unrolled(["1", "2"], ["0", "a"], ["a", "b"], title="t")
+    with pytest.raises(ValueError, match="expected 3 states and 2 outputs for 2 inputs, got 2 and 2"):
+        plots.unrolled(["1", "2"], ["0", "a"], ["a", "b"], title="t")
 
 
 def test_a_plot_of_nothing():
-    with pytest.raises(ValueError, match="at least one curve"):
+    with pytest.raises(ValueError, match="expected at least one curve, got none"):
         draw()
 
 
 def test_a_file_of_its_own_has_its_colours(tmp_path):
-    frame.write_svg(drawing.curves([curve([1, 0.1])], title="a < b", x_label="x", y_label="y"), tmp_path / "plot.svg")
+    axes.write_svg(plots.line_plot([curve([1, 0.1])], title="a < b", x_label="x", y_label="y"), tmp_path / "plot.svg")
     written = (tmp_path / "plot.svg").read_text("utf-8")
     root = ET.fromstring(written)
     assert root.find(f"{SVG}title").text == "a < b"

@@ -1,4 +1,4 @@
-"""The page: one HTML file that needs nothing else, light or dark as the reader's system is, and narrow or wide."""
+"""The page: one self-contained HTML file, light or dark as the reader's system is set, for narrow and wide windows."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from stepscan.inspection.drawing import swatch
+from stepscan.inspection.axes import DARK, LIGHT, STYLE, superscript
 from stepscan.inspection.escaping import escape
-from stepscan.inspection.frame import DARK, LIGHT, STYLE, superscript
+from stepscan.inspection.plots import swatch
 
-MADE_BY = "Made by stepscan inspect."  # what a report is known by
+GENERATOR = "Made by stepscan inspect."  # marks a file as a report
 _CSS = f"""
 :root {{ color-scheme: light dark; {LIGHT} }}
 @media (prefers-color-scheme: dark) {{ :root {{ {DARK} }} }}
@@ -25,10 +25,10 @@ h3 {{ font-size: 1rem; margin: 1.2rem 0 .25rem }}
 h2 {{ font-size: 1.2rem; margin: 2.5rem 0 .25rem; border-top: 1px solid var(--line); padding-top: 1rem }}
 p {{ max-width: 46rem; margin: .5rem 0 }}
 .summary {{ font-size: 1.1rem }}
-.pair {{ display: grid; grid-template-columns: minmax(0, 30rem) minmax(0, 1fr); gap: .5rem 2rem; margin: 1rem 0 2rem;
+.figure {{ display: grid; grid-template-columns: minmax(0, 30rem) minmax(0, 1fr); gap: .5rem 2rem; margin: 1rem 0 2rem;
   align-items: start }}
-.pair figcaption {{ grid-column: 1 / -1; font-weight: 600 }}
-@media (max-width: 52rem) {{ .pair {{ grid-template-columns: minmax(0, 1fr) }} }}
+.figure figcaption {{ grid-column: 1 / -1; font-weight: 600 }}
+@media (max-width: 52rem) {{ .figure {{ grid-template-columns: minmax(0, 1fr) }} }}
 .plot {{ display: block; width: 100%; max-width: 30rem; height: auto }}
 .legend {{ display: flex; flex-wrap: wrap; gap: .1rem 1.2rem; margin: .25rem 0; padding: 0; list-style: none;
   font-size: .9rem }}
@@ -46,15 +46,22 @@ footer, .about {{ color: var(--soft); font-size: .9rem }} footer {{ margin-top: 
 
 
 class Section(NamedTuple):
-    """A heading and what stands under it."""
+    """A heading with its content."""
 
     title: str
-    words: str  # plain text; "" for none
-    blocks: Sequence[str]  # HTML
+    words: str  # plain text; empty for none
+    blocks: Sequence[str]  # HTML; a section without blocks is not shown
 
 
 def page(title: str, summary: str, about: str, sections: Sequence[Section]) -> str:
-    """The whole file; `summary` is the first paragraph, in words, and `about` says what was looked at."""
+    """The whole HTML file.
+
+    Args:
+        title: heading and window title.
+        summary: the first paragraph, plain text.
+        about: what is inspected and with which settings, plain text.
+        sections: the rest.
+    """
     body = "".join(
         f"<section><h2>{escape(one.title)}</h2>{paragraph(one.words)}{''.join(one.blocks)}</section>"
         for one in sections
@@ -66,34 +73,42 @@ def page(title: str, summary: str, about: str, sections: Sequence[Section]) -> s
         f"<title>{escape(title)}</title><style>{_CSS}</style></head>\n"
         f'<body><main><h1>{escape(title)}</h1><p class="summary">{escape(summary)}</p>'
         f'<p class="about">{escape(about)}</p>{body}'
-        f"<footer><p>{MADE_BY} This file holds everything that it shows.</p></footer>"
+        f"<footer><p>{GENERATOR} This file is self-contained.</p></footer>"
         "</main></body></html>\n"
     )
 
 
 def paragraph(words: str) -> str:
+    """Plain text as a paragraph; empty for no text."""
     return f"<p>{escape(words)}</p>" if words else ""
 
 
-def pair(caption: str, plot: str, beside: str, names: Sequence[str] = ()) -> str:
-    """A plot, a legend for its curves `names` if there are any, and what stands beside it."""
+def figure(caption: str, plot: str, side: str, names: Sequence[str] = ()) -> str:
+    """A plot with a caption, and what is shown next to it.
+
+    Args:
+        caption: plain text.
+        plot: SVG.
+        side: HTML next to the plot, such as a table.
+        names: the legend, a name per curve; empty for none.
+    """
     entries = "".join(f"<li>{swatch(i)} {escape(name)}</li>" for i, name in enumerate(names))
     legend = f'<ul class="legend">{entries}</ul>' if names else ""
     return (
-        f'<figure class="pair" style="margin-inline:0"><figcaption>{escape(caption)}</figcaption>'
-        f"<div>{plot}{legend}</div><div>{beside}</div></figure>"
+        f'<figure class="figure" style="margin-inline:0"><figcaption>{escape(caption)}</figcaption>'
+        f"<div>{plot}{legend}</div><div>{side}</div></figure>"
     )
 
 
 def table(headings: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """Numbers and words in rows; numbers have three digits."""
+    """Rows of numbers and words as an HTML table, written as by `written`."""
     head = "".join(f"<th>{escape(heading)}</th>" for heading in headings)
     body = "".join("<tr>" + "".join(f"<td>{escape(written(cell))}</td>" for cell in row) + "</tr>" for row in rows)
     return f'<div class="table"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
 def written(value: object) -> str:
-    """A number as it stands in the page: three digits, `–` for none."""
+    """A value as the page shows it: numbers with three significant digits, `–` for NaN."""
     if isinstance(value, bool | np.bool_) or not isinstance(value, int | float | np.integer | np.floating):
         return str(value)
     if isinstance(value, int | np.integer):
@@ -108,12 +123,18 @@ def written(value: object) -> str:
     return mantissa.replace("-", "−") + (f"·10{superscript(int(power))}" if power else "")
 
 
-def coloured(tokens: Sequence[str], values: np.ndarray, *, between: str = "") -> str:
-    """Text whose background is orange above zero and blue below; `values [N]`, −1 … 1, one a token."""
-    parts = []
+def coloured_text(tokens: Sequence[str], values: np.ndarray, *, separator: str = "") -> str:
+    """Text whose background is orange for positive values and blue for negative ones.
+
+    Args:
+        tokens: N texts.
+        values: `[N]`, −1 … 1; NaN counts as 0.
+        separator: HTML between two tokens.
+    """
+    spans = []
     for token, value in zip(tokens, np.nan_to_num(np.asarray(values, dtype=float)), strict=True):
         colour = "214,84,0" if value >= 0 else "0,112,190"
         shown = escape(token.replace("\n", "↵\n"))
         style = f"background:rgba({colour},{min(abs(value), 1) * 0.75:.2f})"
-        parts.append(f'<span style="{style}" title="{value:.2f}">{shown}</span>')
-    return f'<div class="text">{between.join(parts)}</div>'
+        spans.append(f'<span style="{style}" title="{value:.2f}">{shown}</span>')
+    return f'<div class="text">{separator.join(spans)}</div>'

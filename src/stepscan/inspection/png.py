@@ -1,4 +1,4 @@
-"""Matrices as PNG pictures in a data URI: colour is the sign, opacity the magnitude, so they suit any background."""
+"""Matrices as PNG images in a data URI: colour is the sign and opacity the magnitude, so they suit any background."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ import zlib
 
 import numpy as np
 
-_ABOVE, _BELOW = (214, 84, 0), (0, 112, 190)  # orange above zero, blue below
+_POSITIVE, _NEGATIVE = (214, 84, 0), (0, 112, 190)  # orange, blue
 
 
-def shaded(strength: np.ndarray) -> np.ndarray:
-    """`strength [R, C]`, −1 … 1 or NaN, as `[R, C, 4]` of red, green, blue and opacity, 0 … 255."""
+def rgba(strength: np.ndarray) -> np.ndarray:
+    """Values `[R, C]`, −1 … 1 or NaN (transparent), as bytes `[R, C, 4]`: red, green, blue and opacity, 0 … 255."""
     known = np.nan_to_num(np.asarray(strength, dtype=float))
-    found = np.zeros((*known.shape, 4), dtype=np.uint8)
-    found[..., :3] = np.where((known >= 0)[..., None], _ABOVE, _BELOW)
-    found[..., 3] = np.round(255 * np.minimum(np.abs(known), 1))
-    return found
+    pixels = np.zeros((*known.shape, 4), dtype=np.uint8)
+    pixels[..., :3] = np.where((known >= 0)[..., None], _POSITIVE, _NEGATIVE)
+    pixels[..., 3] = np.round(255 * np.minimum(np.abs(known), 1))
+    return pixels
 
 
 def data_uri(pixels: np.ndarray) -> str:
-    """`pixels [R, C, 4]` of bytes as a PNG (ISO/IEC 15948: one IDAT, no filter) within an address."""
+    """Bytes `[R, C, 4]` as a PNG (ISO/IEC 15948: one IDAT, no filter) in a data URI."""
     rows, columns = pixels.shape[:2]
     lines = b"".join(b"\0" + np.ascontiguousarray(row).tobytes() for row in pixels)
     png = b"\x89PNG\r\n\x1a\n" + b"".join(

@@ -1,4 +1,4 @@
-"""Axes: where a number stands in a plot, and the ticks and labels around it."""
+"""Axes of plots: from values to coordinates, with ticks and labels; and the SVG around a plot."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import numpy as np
 
 from stepscan.inspection.escaping import escape
 
-WIDTH, HEIGHT = 420, 280  # of every plot; it is scaled to the width there is
-LEFT, RIGHT, TOP, BOTTOM = 56, 12, 12, 44
-_DECADES = 8  # that a logarithmic axis shows at most
-_NAMES, _LETTERS = 48, 6  # names along an axis at most, and letters of one that stands left of a plot
+WIDTH, HEIGHT = 420, 280  # of every plot, in SVG units; it is scaled to the available width
+LEFT, RIGHT, TOP, BOTTOM = 56, 12, 12, 44  # margins
+_MAX_DECADES = 8  # of a logarithmic axis
+_MAX_NAMES, _MAX_LETTERS = 48, 6  # names along an axis, and letters of a name to the left of a plot
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 STYLE = """
@@ -31,51 +31,51 @@ DARK = """--paper: #14181c; --panel: #1f262c; --ink: #e8ebee; --soft: #a5b0ba; -
 
 
 class Axis(NamedTuple):
-    """Numbers `low … high` that lie between the places `start … end`."""
+    """A linear or logarithmic scale from the values `low … high` to the coordinates `start … end`."""
 
     low: float
     high: float
     start: float
     end: float
     log: bool = False
-    whole: bool = False  # whether only whole numbers are ticks
-    names: tuple[str, ...] = ()  # what is written in place of numbers, at low + 0.5, low + 1.5, …
+    whole: bool = False  # whether ticks are at whole numbers only
+    names: tuple[str, ...] = ()  # tick labels in place of numbers, at low + 0.5, low + 1.5, …
 
     @classmethod
     def of(cls, values: np.ndarray, start: float, end: float, *, log: bool = False) -> Axis:
-        """An axis that holds the finite ones of `values`, wide enough to end at round numbers."""
-        seen = np.asarray(values, dtype=float)
-        seen = seen[np.isfinite(seen) & ((seen > 0) | (not log))]
-        if not len(seen):
+        """An axis that spans the finite `values`; a vertical one (`start > end`) is extended to round numbers."""
+        finite = np.asarray(values, dtype=float)
+        finite = finite[np.isfinite(finite) & ((finite > 0) | (not log))]
+        if not len(finite):
             return cls(0.1 if log else 0.0, 1.0, start, end, log)
-        low, high = float(seen.min()), float(seen.max())
+        low, high = float(finite.min()), float(finite.max())
         if log:
             top = math.ceil(math.log10(high) - 1e-3)
-            bottom = max(math.floor(math.log10(low) + 1e-3), top - _DECADES)
+            bottom = max(math.floor(math.log10(low) + 1e-3), top - _MAX_DECADES)
             return cls(10.0 ** min(bottom, top - 1), 10.0**top, start, end, True)
-        whole = start < end and bool((seen == np.round(seen)).all())  # along: items, steps, lags
+        whole = start < end and bool((finite == np.round(finite)).all())  # a horizontal axis of items, steps or lags
         if high == low:
             low, high = low - 0.5, high + 0.5
-        if start > end:  # upright
+        if start > end:
             step = _round_step(high - low)
             low, high = step * math.floor(low / step + 1e-9), step * math.ceil(high / step - 1e-9)
         return cls(low, high, start, end, whole=whole)
 
-    def place(self, value: float) -> float:
-        """Where `value` stands; what lies outside stands at the edge."""
+    def coordinate(self, value: float) -> float:
+        """The coordinate of a value; values outside the axis are clamped to its ends."""
         low, high = self.low, self.high
         value = min(max(value, low), high)
-        share = math.log(value / low) / math.log(high / low) if self.log else (value - low) / (high - low)
-        return self.start + share * (self.end - self.start)
+        fraction = math.log(value / low) / math.log(high / low) if self.log else (value - low) / (high - low)
+        return self.start + fraction * (self.end - self.start)
 
     @property
     def ticks(self) -> list[tuple[float, str]]:
-        """Round numbers along the axis, as they are written; or the names."""
+        """Values with their labels: round numbers, or the names."""
         if self.names:
-            room = int(abs(self.end - self.start) / len(self.names) / 7) if self.end > self.start else _LETTERS
-            stride = math.ceil(len(self.names) / _NAMES)
-            places = range(0, len(self.names), stride)
-            return [(self.low + i + 0.5, _cut(self.names[i], max(1, room))) for i in places]
+            room = int(abs(self.end - self.start) / len(self.names) / 7) if self.end > self.start else _MAX_LETTERS
+            stride = math.ceil(len(self.names) / _MAX_NAMES)
+            indices = range(0, len(self.names), stride)
+            return [(self.low + i + 0.5, _shortened(self.names[i], max(1, room))) for i in indices]
         if self.log:
             bottom, top = round(math.log10(self.low)), round(math.log10(self.high))
             stride = max(1, math.ceil((top - bottom) / 5))
@@ -85,7 +85,7 @@ class Axis(NamedTuple):
         return [(i * step, f"{i * step:.6g}".replace("-", "−")) for i in range(first, last + 1)]
 
 
-def _cut(name: str, room: int) -> str:
+def _shortened(name: str, room: int) -> str:
     return name if len(name) <= room else name[: max(1, room - 1)] + "…" * (room > 1)
 
 
@@ -100,23 +100,23 @@ def _power(decade: int) -> str:
 
 
 def superscript(number: int) -> str:
-    """Raised digits, as of an exponent."""
+    """An integer as superscript digits, for an exponent."""
     return str(number).translate(_SUPERSCRIPTS)
 
 
-def axes(x: Axis, y: Axis, x_label: str, y_label: str, *, grid: bool = True) -> str:
-    """Ticks and labels, and lines across if there is to be a grid."""
+def draw_axes(x: Axis, y: Axis, x_label: str, y_label: str, *, grid: bool = True) -> str:
+    """Ticks and labels as SVG, with horizontal grid lines if `grid`."""
     right, bottom = x.end, y.start
     parts = []
-    for value, words in y.ticks:
-        at = y.place(value)
+    for value, label in y.ticks:
+        height = y.coordinate(value)
         if grid:
-            parts.append(f'<line class="grid" x1="{LEFT}" x2="{right:.1f}" y1="{at:.1f}" y2="{at:.1f}"/>')
-        parts.append(text(LEFT - 6, at + 4, words, "end", "tick"))
-    for value, words in x.ticks:
-        at = x.place(value)
-        parts.append(f'<line class="grid" x1="{at:.1f}" x2="{at:.1f}" y1="{bottom}" y2="{bottom + 4}"/>')
-        parts.append(text(at, bottom + 18, words, "middle", "tick"))
+            parts.append(f'<line class="grid" x1="{LEFT}" x2="{right:.1f}" y1="{height:.1f}" y2="{height:.1f}"/>')
+        parts.append(text(LEFT - 6, height + 4, label, "end", "tick"))
+    for value, label in x.ticks:
+        across = x.coordinate(value)
+        parts.append(f'<line class="grid" x1="{across:.1f}" x2="{across:.1f}" y1="{bottom}" y2="{bottom + 4}"/>')
+        parts.append(text(across, bottom + 18, label, "middle", "tick"))
     parts.append(text((LEFT + right) / 2, HEIGHT - 7, x_label, "middle"))
     middle = (TOP + bottom) / 2
     parts.append(
@@ -127,25 +127,25 @@ def axes(x: Axis, y: Axis, x_label: str, y_label: str, *, grid: bool = True) -> 
 
 
 def text(x: float, y: float, words: str, anchor: str = "start", kind: str = "") -> str:
-    """Words at a place."""
-    of_kind = f' class="{kind}"' if kind else ""
-    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"{of_kind}>{escape(words)}</text>'
+    """A text element at (x, y); `anchor` is `start`, `middle` or `end`, `kind` a class of `STYLE`."""
+    attribute = f' class="{kind}"' if kind else ""
+    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"{attribute}>{escape(words)}</text>'
 
 
-def wrap(title: str, drawn: str) -> str:
-    """The picture around what was drawn; `title` is what a reader that sees no pictures reads."""
+def svg(title: str, elements: str) -> str:
+    """The SVG document around the elements of a plot; `title` describes it to screen readers."""
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" class="plot">'
-        f"<title>{escape(title)}</title>{drawn}</svg>"
+        f"<title>{escape(title)}</title>{elements}</svg>"
     )
 
 
-def write_svg(svg: str, path: str | Path) -> None:
-    """One plot as a file of its own, on white paper.
+def write_svg(plot: str, path: str | Path) -> None:
+    """Write one plot as a file of its own, on a white background.
 
     Raises:
         OSError: `path` cannot be written.
     """
     style = f'<style>svg {{ {LIGHT} }}{STYLE}</style><rect width="{WIDTH}" height="{HEIGHT}" fill="#ffffff"/>'
-    sized = svg.replace("<svg ", f'<svg width="{WIDTH}" height="{HEIGHT}" ', 1)
+    sized = plot.replace("<svg ", f'<svg width="{WIDTH}" height="{HEIGHT}" ', 1)
     Path(path).write_text(sized.replace("</title>", f"</title>{style}", 1) + "\n", encoding="utf-8")

@@ -1,0 +1,73 @@
+"""What inspection needs of a trained estimator: its public methods and attributes, whichever class it is of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+from stepscan.data.tokenizers import TextTokenizer
+from stepscan.errors import SettingsError
+
+
+class TrainedModel(Protocol):
+    """A `stepscan.Classifier`, `LanguageModel`, `Tagger` or `Translator`, as far as inspection uses it."""
+
+    @property
+    def task(self) -> str:
+        """`classify`, `generate`, `tag` or `translate`."""
+
+    @property
+    def cell(self) -> str: ...
+
+    @property
+    def hidden_size(self) -> int | None: ...
+
+    @property
+    def tokenizers_(self) -> Mapping[str, TextTokenizer]: ...
+
+    @property
+    def labels_(self) -> Sequence[Any] | None: ...
+
+    @property
+    def wide_(self) -> object | None:
+        """The linear model next to the network, if there is one."""
+
+    @property
+    def network_(self) -> Any:
+        """The network: `model` is its pattern, `inputs(rows)` what that takes. NotFittedError before training."""
+
+    def network_inputs(self, X: Any) -> Any:
+        """What the network reads of texts, sentences or series."""
+
+    def predict(self, X: Any) -> Any: ...
+
+
+class TrainedTranslator(TrainedModel, Protocol):
+    """A `stepscan.Translator`, as far as inspection uses it."""
+
+    @property
+    def attention(self) -> str:
+        """Kind of attention; `none` for none."""
+
+    def attention_weights(self, source: str, target: str) -> tuple[list[str], list[str], np.ndarray]: ...
+
+
+def is_estimator(value: Any, *tasks: str) -> bool:
+    """Whether it is an estimator (of one of these tasks), trained or not; a model loaded without PyTorch is not."""
+    has_methods = all(hasattr(type(value), name) for name in ("task", "fit", "network_inputs"))
+    return has_methods and (not tasks or value.task in tasks)
+
+
+def pattern_of(estimator: TrainedModel) -> Any:
+    """The pattern of a trained estimator: an `nn.Module` with its layers.
+
+    Raises:
+        NotFittedError: the estimator is not trained.
+        SettingsError: it is an ensemble.
+    """
+    pattern = estimator.network_.model
+    if hasattr(pattern, "members"):
+        raise SettingsError("an ensemble has no layers of its own; inspect its models one by one")
+    return pattern
