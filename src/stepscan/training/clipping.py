@@ -11,7 +11,7 @@ from stepscan.options import TrainingOptions
 
 
 class Clipping(NamedTuple):
-    """What clipping found and did."""
+    """The result of clipping."""
 
     norm: float  # of the mean gradient of all parameters together, before clipping
     is_clipped: bool  # whether clipping changed it
