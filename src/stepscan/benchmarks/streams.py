@@ -84,12 +84,12 @@ class _Writer:
         weight, bias = (tensor.detach().numpy() for tensor in (self.head.weight, self.head.bias))
         head = layers.Linear(weight, bias, layers.Options(weights))
         table = self.embedding.weight.detach().numpy()
-        writer = library.Writer(table.ctypes.data, SYMBOLS, stack.native, None, head.native)
+        writer = library.TokenGenerator(table.ctypes.data, SYMBOLS, stack.native, None, head.native)
         state, y = stack.initial_state(1), np.zeros((1, self.size), np.float32)
         never, ids = np.zeros(SYMBOLS, np.uint8), np.empty(LENGTH, np.int64)
         draws = np.random.default_rng(0).random(LENGTH)
         addresses = [array.ctypes.data for array in (never, draws, ids)]
-        return lambda: writer.write(
+        return lambda: writer.generate(
             state.ctypes.data, y.ctypes.data, LENGTH, TEMPERATURE, 0, 1.0, 0.0, *addresses, threads
         )
 
