@@ -1,4 +1,4 @@
-"""What came of the runs, as Markdown: a table a kind of data, and the targets."""
+"""The results as Markdown: a table per kind of data, and the targets."""
 
 from __future__ import annotations
 
@@ -6,78 +6,80 @@ from collections.abc import Iterable, Sequence
 from statistics import fmean
 from typing import Any
 
-from judgements import Judgement, Row, judgements
 from peers import PEERS, YARDSTICKS
 from published import KINDS, OTHER, REGRESSION, Published
 from runs import OURS, Run
+from targets import Row, Target, check_targets
 
 TITLES = {
     "text": "Texts to classes: accuracy, %",
     "series": "Series to classes: accuracy, %",
-    "regression": "Series to numbers: root mean squared error",
+    "regression": "Series to values: root mean squared error",
     "tags": "Parts of speech: accuracy, %",
     "spans": "Spans: F1, %",
     "other": "Other tasks, whole sets",
 }
-_SHARES = ("accuracy", "f1")  # metrics from 0 to 1, shown in %
+_FRACTIONS = ("accuracy", "f1")  # metrics from 0 to 1, shown in %
 
 
-def figure(run: Run, metric: str) -> float | None:
-    """The run's score in this metric; None if it has none."""
+def score(run: Run, metric: str) -> float | None:
+    """The run's score in this metric, or None."""
     value = run.scores.get(metric)
-    return None if value is None else 100 * value if metric in _SHARES else value
+    return None if value is None else 100 * value if metric in _FRACTIONS else value
 
 
-def row_of(given: Published, n: int, runs: Iterable[Run]) -> Row | None:
-    """What was measured of a set at a size; None if nothing."""
-    mine = [run for run in runs if (run.set, run.n) == (given.name, n)]
-    if not mine:
+def row_of(published: Published, n: int, runs: Iterable[Run]) -> Row | None:
+    """The results on a data set at a size; None if there are none."""
+    set_runs = [run for run in runs if (run.set, run.n) == (published.name, n)]
+    if not set_runs:
         return None
-    ours = [run for run in mine if run.runner == OURS]
-    figures = [figure(run, given.metric) for run in ours]
-    good = [value for value in figures if value is not None]
-    beside = {
-        run.runner: value for run in mine if run.runner != OURS and (value := figure(run, given.metric)) is not None
+    ours = [run for run in set_runs if run.runner == OURS]
+    all_scores = [score(run, published.metric) for run in ours]
+    scores = [value for value in all_scores if value is not None]
+    peers = {
+        run.runner: value
+        for run in set_runs
+        if run.runner != OURS and (value := score(run, published.metric)) is not None
     }
-    yardstick = beside.pop(YARDSTICKS[given.kind].name, None) if given.kind in YARDSTICKS else None
-    ended = bool(good) and len(good) == len(figures)
+    yardstick = peers.pop(YARDSTICKS[published.kind].name, None) if published.kind in YARDSTICKS else None
+    complete = bool(scores) and len(scores) == len(all_scores)
     return Row(
-        set=given.name,
-        kind=given.kind,
+        set=published.name,
+        kind=published.kind,
         n=n,
-        whole=mine[0].whole,
+        whole=set_runs[0].whole,
         seeds=len(ours),
-        ours=fmean(good) if ended else None,
-        worst=(min if given.greater_is_better else max)(good) if ended else None,
+        ours=fmean(scores) if complete else None,
+        worst=(min if published.greater_is_better else max)(scores) if complete else None,
         minutes=max((run.seconds for run in ours), default=0) / 60,
-        allowed=given.minutes,
-        peers=beside,
+        allowed=published.minutes,
+        peers=peers,
         yardstick=yardstick,
-        greater_is_better=given.greater_is_better,
+        greater_is_better=published.greater_is_better,
         failure=next((run.failure for run in ours if run.failure), ""),
     )
 
 
 def report(cases: Sequence[tuple[Published, int]], runs: Sequence[Run]) -> str:
-    """All tables, the targets, and what it was measured on."""
-    rows = [(given, row) for given, n in cases if (row := row_of(given, n, runs))]
+    """All tables, the targets, and the conditions of the measurements."""
+    rows = [(published, row) for published, n in cases if (row := row_of(published, n, runs))]
     rows.sort(key=lambda measured: (measured[1].set.lower(), measured[1].n))
-    kinds = {kind: [(given, row) for given, row in rows if given.kind == kind] for kind in KINDS}
+    kinds = {kind: [(published, row) for published, row in rows if published.kind == kind] for kind in KINDS}
     parts = [
-        f"## {TITLES[kind]}\n\n{_other(some) if kind == OTHER else _table(kind, some)}"
-        for kind, some in kinds.items()
-        if some
+        f"## {TITLES[kind]}\n\n{_other(kind_rows) if kind == OTHER else _table(kind, kind_rows)}"
+        for kind, kind_rows in kinds.items()
+        if kind_rows
     ]
-    if judged := [row for _, row in rows if row.seeds]:
-        parts.append(f"## Targets\n\n{_targets(judgements(judged))}")
-    names = {given.name for given, _ in rows}
+    if trained := [row for _, row in rows if row.seeds]:
+        parts.append(f"## Targets\n\n{_targets(check_targets(trained))}")
+    names = {published.name for published, _ in rows}
     return "\n\n".join([*parts, *circumstances(run for run in runs if run.set in names)])
 
 
 def _table(kind: str, rows: Sequence[tuple[Published, Row]]) -> str:
-    """Ours is better than the best peer by so much; by less error, too."""
+    """One row per set and size; `lead` is ours over the best peer."""
     peers, digits = [peer.name for peer in PEERS[kind]], 4 if kind == REGRESSION else 1
-    head = ["set", "n", "ours", "minutes", *peers, YARDSTICKS[kind].name, "better by"]
+    head = ["set", "n", "ours", "minutes", *peers, YARDSTICKS[kind].name, "lead"]
     lines = [
         [
             row.set,
@@ -101,38 +103,38 @@ def _other(rows: Sequence[tuple[Published, Row]]) -> str:
             [
                 row.set,
                 f"{row.n:,}",
-                given.metric,
-                row.failure or number(row.ours, 3 if given.metric == "nats" else 1),
+                published.metric,
+                row.failure or number(row.ours, 3 if published.metric == "nats" else 1),
                 number(row.minutes, 1),
-                given.figure,
+                published.figure,
             ]
-            for given, row in rows
+            for published, row in rows
         ],
     )
 
 
-def _targets(judged: Sequence[Judgement]) -> str:
-    head = ["target", "", "by", "least at", "rows", "missed by"]
+def _targets(targets: Sequence[Target]) -> str:
+    head = ["target", "", "smallest margin", "at", "rows", "missed by"]
     lines = [
         [
-            one.target,
-            "not measured" if one.margin is None else "reached" if one.reached else "**missed**",
-            number(one.margin, 2, sign=True),
-            one.where,
-            str(one.of or ""),
-            ", ".join(one.missed),
+            target.title,
+            "not measured" if target.margin is None else "reached" if target.reached else "**missed**",
+            number(target.margin, 2, sign=True),
+            target.where,
+            str(target.rows or ""),
+            ", ".join(target.missed),
         ]
-        for one in judged
+        for target in targets
     ]
     return table(head, lines)
 
 
 def circumstances(runs: Iterable[Run]) -> list[str]:
-    """When, where and with what ours and the peers were measured."""
+    """Dates, machines and package versions of our runs and of the peers'."""
     measured: dict[bool, list[Run]] = {True: [], False: []}
     for run in runs:
         measured[run.runner == OURS].append(run)
-    return [_measured("Ours" if ours else "Peers", some) for ours, some in measured.items() if some]
+    return [_measured("Ours" if ours else "Peers", group) for ours, group in measured.items() if group]
 
 
 def _measured(whose: str, runs: Sequence[Run]) -> str:
