@@ -258,6 +258,7 @@ class Zoneout : public Layer {
   void step(long n, Input x, RowView states, RowView y, float* scratch, const Group& group) const override {
     ThreadRange range(n, group);
     for (long r = range.from; r < range.to; r++) copy(states.at(r), scratch + r * state, state);
+    group.wait();  // the layer's step may write the new c at once
     layer_->step(n, x, states, y, scratch + n * state, group);
     group.wait();
     for (long r = range.from; r < range.to; r++) {

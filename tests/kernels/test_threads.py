@@ -7,11 +7,15 @@ import subprocess
 import sys
 import threading
 
+import numpy as np
 import pytest
 import torch
 
 import stepscan as ss
+from stepscan.cells.cell import Cell
 from stepscan.kernels import native
+from stepscan.registry import describe
+from stepscan.runtime.layers import Options, build_layer
 
 pytestmark = pytest.mark.skipif(native.library is None, reason="the native library was not built")
 
@@ -147,3 +151,16 @@ def test_an_unknown_instruction_set_is_an_error() -> None:
         AssertionError, match=r"expected STEPSCAN_ISA to be an instruction set of this processor .*got 'avx3'"
     ):
         run("train()", STEPSCAN_ISA="avx3")
+
+
+@pytest.mark.parametrize("cell", [ss.LSTM, ss.GRU])
+def test_zoneout_has_the_same_bits_on_two_threads(cell: type[Cell]) -> None:
+    """The old state is copied before any thread writes the new one."""
+    torch.manual_seed(0)
+    layer = ss.Zoneout(cell(16, 64), 0.3)
+    tensors = {name: tensor.numpy() for name, tensor in layer.state_dict().items()}
+    tree = build_layer(describe(layer), tensors, "", Options()).native
+    x, y = np.random.default_rng(0).standard_normal((400, 16)).astype(np.float32), np.empty((100, 400, 64), np.float32)
+    for i, outputs in enumerate(y):
+        assert native.library.Stream(tree).push(x, outputs, 1 if i == 0 else 2)
+    assert (y == y[0]).all()
