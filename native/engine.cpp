@@ -56,7 +56,8 @@ constexpr double MIN_TEAM_FLOPS = 1e6, MIN_STEP_TEAM_FLOPS = 7e5;
 constexpr size_t MIN_PARALLEL_PACK_FLOATS = 100000;  // packing by all threads is measured in docs/performance.md
 // Up to the first hidden size, threads split rows; above it, the hidden units of all rows. A single row is split by hidden
 // units from the second size on. Both are measured in docs/performance.md ("What was tried"): splitting rows is 1.05 to 1.2
-// times as fast up to 64 units and equal at 128 and 256; splitting a single LSTM row of 64 units took 1.19 → 0.83 µs a step.
+// times as fast up to 64 units and equal at 128 and 256; splitting a single row reduced a step of an LSTM of 64 units from
+// 1.19 to 0.83 µs.
 constexpr long MAX_ROW_PARALLEL_HIDDEN = 192, MIN_UNIT_PARALLEL_HIDDEN = 48;
 
 const CellKernels& cell_named(const std::string& name) {

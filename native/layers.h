@@ -49,7 +49,8 @@ class Layer {
   virtual const Weights* first_cell() const { return nullptr; }
 
  protected:
-  Layer(long in, long out, long size, bool steps, bool of_items) : input(in), output(out), state(size), causal(steps), pointwise(of_items) {}
+  Layer(long in, long out, long size, bool is_causal, bool is_pointwise)
+      : input(in), output(out), state(size), causal(is_causal), pointwise(is_pointwise) {}
 };
 typedef std::shared_ptr<const Layer> LayerPointer;
 

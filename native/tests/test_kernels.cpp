@@ -131,7 +131,7 @@ static void callers() {
       for (int n = 0; n < 50; n++) linear.run(x.get(), 200, y.get(), 3);
     });
   for (std::thread& thread : threads) thread.join();
-  CHECK(team_size(3) == 3, "the own pool has another size");
+  CHECK(team_size(3) == 3, "our pool has another size");
 }
 
 int main() {

@@ -13,14 +13,14 @@ __all__ = ["LayerNorm", "Linear", "Tanh", "attend", "attend_is_supported", "line
 
 
 class Linear(nn.Linear):
-    """`nn.Linear`; without gradients on the native kernels: the same bits for a row alone and in any batch."""
+    """`nn.Linear`; on the native kernels if gradients are disabled: the same bits for a row alone and in any batch."""
 
     def forward(self, x: Tensor) -> Tensor:
         return linear(self, x, self.weight, self.bias)
 
 
 def linear(owner: nn.Module, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """`x Wᵀ + b`, on the native kernels if no gradient is needed.
+    """`x Wᵀ + b`, on the native kernels if gradients are disabled.
 
     Args:
         owner: the module that caches the packed weights.
@@ -43,7 +43,7 @@ def linear(owner: nn.Module, x: Tensor, weight: Tensor, bias: Tensor | None) -> 
 
 
 def tanh(x: Tensor) -> Tensor:
-    """Hyperbolic tangent of a tensor of any shape, on the native kernels if no gradient is needed."""
+    """Hyperbolic tangent of a tensor of any shape, on the native kernels if gradients are disabled."""
     if torch.is_grad_enabled() or not is_supported(x, x):
         return torch.tanh(x)
     x = x.contiguous()
@@ -60,7 +60,7 @@ class Tanh(nn.Module):
 
 
 class LayerNorm(nn.LayerNorm):
-    """`nn.LayerNorm` over the last dimension, on the native kernels if no gradient is needed."""
+    """`nn.LayerNorm` over the last dimension, on the native kernels if gradients are disabled."""
 
     def forward(self, x: Tensor) -> Tensor:
         size = x.shape[-1]
@@ -74,7 +74,7 @@ class LayerNorm(nn.LayerNorm):
 
 
 def softmax(scores: Tensor) -> Tensor:
-    """Softmax of `[…, V]` over V, on the native kernels if no gradient is needed; its bits ignore trailing −∞."""
+    """Softmax of `[…, V]` over V, on the native kernels if gradients are disabled; its bits ignore trailing −∞."""
     if torch.is_grad_enabled() or not is_supported(scores, scores):
         return scores.softmax(dim=-1)
     scores = scores.contiguous()

@@ -134,17 +134,9 @@ class _Run:
             ends += end
             starts.append(start)
             offset += cell.hidden_size
-        context = library.forward(
-            all_weights,
-            [reverse for _, reverse in self.cells],
-            x.data_ptr(),
-            self.lengths.data_ptr(),
-            batch,
-            self.steps,
-            addresses,
-            save,
-            torch.get_num_threads(),
-        )
+        reverse = [reverse for _, reverse in self.cells]
+        inputs = x.data_ptr(), self.lengths.data_ptr(), batch, self.steps
+        context = library.forward(all_weights, reverse, *inputs, addresses, save, torch.get_num_threads())
         return y, ends, (context, all_weights) if save else None
 
 
@@ -243,12 +235,8 @@ def _weights(cell: Any, weights: Sequence[Tensor | None], backward: bool) -> Any
 
 def _check_weights(cell: Any, weights: Sequence[Tensor | None]) -> None:
     rows, hidden = cell.gates * cell.hidden_size, cell.hidden_size
-    shapes = {
-        "weight_ih": (rows, cell.input_size),
-        "weight_hh": (rows, hidden),
-        "gain_c": (hidden,),
-        "bias_c": (hidden,),
-    }
+    shapes: dict[str, tuple[int, ...]] = {"weight_ih": (rows, cell.input_size), "weight_hh": (rows, hidden)}
+    shapes |= {"gain_c": (hidden,), "bias_c": (hidden,)}
     for name, weight in zip(cell.kernel_weight_names, weights, strict=True):
         if weight is None:
             continue
