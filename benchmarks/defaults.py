@@ -1,15 +1,15 @@
-"""Do the defaults learn, whatever the file?
+"""How well do the default settings learn on any file?
 
     python benchmarks/defaults.py --data DIR [--peers-python PYTHON] [--store FILE]
 
-Trains on published sets, small and whole, with nothing but files and columns named, scores the test, and prints what
-came of it beside what a user would have done instead, and the targets that are reached or missed. DIR has a folder for
-each set (see `published.py`). The peers (see `peers.py`) need other packages, perhaps in an environment of their own:
+Trains on published data sets and on small subsets of them, specifying only files and columns, evaluates on the test,
+and prints the results, those of peers (what a user would do instead), and which targets are reached or missed. DIR has
+a folder for each set (see `published.py`). The peers (see `peers.py`) need further packages, in any environment:
 
     pip install aeon==1.6.0 scikit-learn==1.9.1 sklearn-crfsuite==0.5.0
 
-Every run is a line of the store, and a run that is there is not done again: the same command continues what was cut
-off. To measure changed defaults, name a new store, and with --peers-store the old one, whose peers stay as they are.
+Every run is a line of the store, and stored runs are not repeated, so that the same command resumes after an
+interruption. To measure changed defaults, use a new store, and --peers-store for the old one, to reuse its peers.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from outcomes import report
 from peers import peers_of
 from published import KINDS, REGRESSION, SERIES, SETS, SPANS, TEXT, Published
 from runs import OURS, STOPPED, Run, Store
+from tables import report
 
 from stepscan.machine import cores, processor
 from stepscan.runtime.decisions import DECISIONS
@@ -40,56 +40,56 @@ HERE = Path(__file__).resolve().parent
 
 
 class Case(NamedTuple):
-    """A set at a size."""
+    """A data set at a size."""
 
-    given: Published
+    published: Published
     n: int
     size: int | None  # None: the whole set
 
 
 def cases(data: Path, sets: Iterable[Published], sizes: list[int | None]) -> Iterator[Case]:
-    """Sets at those sizes that they have, size by size; those that are not there are said and skipped."""
+    """Sets at the sizes that they have, ordered by size; missing sets are reported and skipped."""
     counts = []
-    for given in sets:
+    for published in sets:
         try:
-            counts.append((given, len(given.records(data)[1])))
+            counts.append((published, len(published.records(data)[1])))
         except FileNotFoundError as error:
-            print(f"{given.name} is skipped: {error.filename} does not exist", file=sys.stderr)
+            print(f"{published.name} is skipped: {error.filename} does not exist", file=sys.stderr)
     for size in sizes:
-        for given, whole in counts:
-            if size is None or (size < whole and given.small):
-                yield Case(given, size or whole, size)
+        for published, whole in counts:
+            if size is None or (size < whole and published.small):
+                yield Case(published, size or whole, size)
 
 
 def train(case: Case, data: Path, seed: int, limit: float) -> Run:
-    """Train in a process and a scratch folder of its own, which is stopped after `limit` minutes."""
-    given = case.given
+    """Train in a subprocess, in a temporary folder; it is stopped after `limit` minutes."""
+    published = case.published
     with tempfile.TemporaryDirectory() as folder:
-        train, test = given.write(data, case.size, Path(folder))
-        asked = {
-            "task": given.task,
+        train, test = published.write(data, case.size, Path(folder))
+        request = {
+            "task": published.task,
             "train": [str(path) for path in train],
             "test": [str(path) for path in test],
             "out": str(Path(folder, "model")),
-            "settings": {**given.settings, "seed": seed},
-            "reading": given.format.reading,
-            "test_reading": (given.test_format or given.format).reading,
-            "horizon": given.horizon,
+            "settings": {**published.settings, "seed": seed},
+            "reading": published.format.reading,
+            "test_reading": (published.test_format or published.format).reading,
+            "horizon": published.horizon,
         }
-        found = _run([sys.executable, str(HERE / "training.py"), json.dumps(asked)], 60 * limit, folder)
-    return Run(given.name, case.n, case.size is None, OURS, seed, **found, **_circumstances("stepscan", "torch"))
+        result = _run([sys.executable, str(HERE / "training.py"), json.dumps(request)], 60 * limit, folder)
+    return Run(published.name, case.n, case.size is None, OURS, seed, **result, **_circumstances("stepscan", "torch"))
 
 
 def _run(command: list[str], seconds: float, folder: str) -> dict[str, Any]:
-    """What a training says of itself, without the scratch folder's name, or why it did not end well."""
+    """The result that a training prints, without the temporary folder's name, or its failure."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=seconds)
     except subprocess.TimeoutExpired:
         return {"seconds": seconds, "failure": f"{STOPPED} {seconds / 60:g} min"}
-    said = (done.stderr if done.returncode else done.stdout).replace(f"{folder}/", "").strip().split("\n")[-1]
+    last_line = (done.stderr if done.returncode else done.stdout).replace(f"{folder}/", "").strip().split("\n")[-1]
     if done.returncode:
-        return {"seconds": 0.0, "failure": f"exit code {done.returncode}: {said}"}
-    return json.loads(said)
+        return {"seconds": 0.0, "failure": f"exit code {done.returncode}: {last_line}"}
+    return json.loads(last_line)
 
 
 def _circumstances(*packages: str) -> dict[str, Any]:
@@ -108,7 +108,7 @@ def _version(package: str) -> str:
 
 
 class Peers:
-    """A process that answers for the peers, one after the other, on one thread."""
+    """A subprocess that runs the peers, one after the other, on one thread."""
 
     def __init__(self, python: str, data: Path) -> None:
         command = [python, str(HERE / "peers.py"), str(data)]
@@ -116,55 +116,56 @@ class Peers:
         pipe = subprocess.PIPE
         self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, env=environment)
 
-    def ask(self, case: Case, peer: str) -> dict[str, Any]:
-        questions, answers = self._process.stdin, self._process.stdout
-        print(json.dumps({"set": case.given.name, "size": case.size, "peer": peer}), file=questions, flush=True)
-        if not (line := next(iter(answers or ()), "")):
-            raise SystemExit(f"{peer} on {case.given.name}: the peers' process ended, exit code {self._process.wait()}")
+    def request(self, case: Case, peer: str) -> dict[str, Any]:
+        """The subprocess's reply."""
+        requests, replies = self._process.stdin, self._process.stdout
+        name = case.published.name
+        print(json.dumps({"set": name, "size": case.size, "peer": peer}), file=requests, flush=True)
+        if not (line := next(iter(replies or ()), "")):
+            raise SystemExit(f"{peer} on {name}: the peers' process ended with exit code {self._process.wait()}")
         return json.loads(line)
 
     def run(self, case: Case, data: Path, peer: str) -> Run | None:
         """The peer's scores; None if a package is missing."""
-        reply = self.ask(case, peer)
+        reply, published = self.request(case, peer), case.published
         if "missing" in reply:
-            print(f"{case.given.name}: {peer} is skipped: {reply['missing']} is not installed", file=sys.stderr)
+            print(f"{published.name}: {peer} is skipped: {reply['missing']} is not installed", file=sys.stderr)
             return None
-        answers = reply.pop("answers", None)
-        _, test = case.given.examples(data)
-        scores = {} if answers is None else scored(case.given.kind, answers, test.targets)
-        return Run(
-            case.given.name, case.n, case.size is None, peer, 0, **{**_circumstances(), **reply, "scores": scores}
-        )
+        predictions = reply.pop("predictions", None)
+        _, test = published.examples(data)
+        scores = {} if predictions is None else evaluate(published.kind, predictions, test.targets)
+        fields = {**_circumstances(), **reply, "scores": scores}
+        return Run(published.name, case.n, case.size is None, peer, 0, **fields)
 
 
-def scored(kind: str, found: list[Any], true: list[Any]) -> dict[str, float]:
-    """A peer's answers by the field's own metrics, as our models have them."""
+def evaluate(kind: str, predictions: list[Any], targets: list[Any]) -> dict[str, float]:
+    """A peer's scores, by the same metrics as our models."""
     if kind in (TEXT, SERIES, REGRESSION):
-        return DECISIONS["number" if kind == REGRESSION else "class"].metrics(true, found)
-    right = [f == t for tags in zip(found, true, strict=True) for f, t in zip(*tags, strict=True)]
-    spans = span_scores(found, true) if kind == SPANS else {}
-    return {**{name: spans[name] for name in spans if name != "types"}, "accuracy": sum(right) / len(right)}
+        return DECISIONS["number" if kind == REGRESSION else "class"].metrics(targets, predictions)
+    correct = [p == t for tags in zip(predictions, targets, strict=True) for p, t in zip(*tags, strict=True)]
+    spans = span_scores(predictions, targets) if kind == SPANS else {}
+    return {**{name: spans[name] for name in spans if name != "types"}, "accuracy": sum(correct) / len(correct)}
 
 
-def measure(given: argparse.Namespace, planned: list[Case], store: Store) -> None:
+def measure(arguments: argparse.Namespace, planned: list[Case], store: Store) -> None:
     """Do the runs that are not in the store: the peers', then ours."""
     peers = None
-    for case in planned if given.peers else ():
-        for peer in peers_of(case.given.kind):
-            if (case.given.name, case.n, peer.name, 0) not in store:
-                peers = peers or Peers(given.peers_python, given.data)
-                _keep(peers.run(case, given.data, peer.name), store)
-    for case in planned if given.ours else ():
-        for seed in range(given.seeds):
-            if (case.given.name, case.n, OURS, seed) not in store:
-                _keep(train(case, given.data, seed, given.limit), store)
+    for case in planned if arguments.peers else ():
+        for peer in peers_of(case.published.kind):
+            if (case.published.name, case.n, peer.name, 0) not in store:
+                peers = peers or Peers(arguments.peers_python, arguments.data)
+                _store(peers.run(case, arguments.data, peer.name), store)
+    for case in planned if arguments.ours else ():
+        for seed in range(arguments.seeds):
+            if (case.published.name, case.n, OURS, seed) not in store:
+                _store(train(case, arguments.data, seed, arguments.limit), store)
 
 
-def _keep(run: Run | None, store: Store) -> None:
+def _store(run: Run | None, store: Store) -> None:
     if run is not None:
         store.add(run)
-        figures = ", ".join(f"{name} {value:.4g}" for name, value in list(run.scores.items())[:2])
-        print(f"{run.set} {run.n:,}: {run.runner}, {run.seconds:.0f} s, {run.failure or figures}", file=sys.stderr)
+        scores = ", ".join(f"{name} {value:.4g}" for name, value in list(run.scores.items())[:2])
+        print(f"{run.set} {run.n:,}: {run.runner}, {run.seconds:.0f} s, {run.failure or scores}", file=sys.stderr)
 
 
 def sizes(text: str) -> list[int | None]:
@@ -174,35 +175,36 @@ def sizes(text: str) -> list[int | None]:
 def options() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     option = parser.add_argument
-    option("--data", type=Path, required=True, help="folder of the sets")
+    option("--data", type=Path, required=True, help="folder of the data sets")
     option("--store", type=Path, default=Path("defaults.jsonl"), help="file of runs, read and appended to")
-    option("--peers-store", type=Path, help="another file, whose runs of peers count as done")
-    option("--peers-python", default=sys.executable, metavar="PYTHON", help="Python that has the peers' packages")
-    option("--only", type=lambda text: text.split(","), metavar="SET[,SET]", help="these sets")
-    option("--kind", choices=KINDS, action="append", help="sets of this kind; repeatable")
+    option("--peers-store", type=Path, help="another store, whose runs of peers are reused")
+    option("--peers-python", default=sys.executable, metavar="PYTHON", help="Python with the peers' packages")
+    option("--only", type=lambda text: text.split(","), metavar="SET[,SET]", help="only these sets")
+    option("--kind", choices=KINDS, action="append", help="only sets of this kind; repeatable")
     option("--sizes", type=sizes, default="50,200,1000,all", help="training examples (default 50,200,1000,all)")
-    option("--seeds", type=int, default=2, help="trainings of ours, with seeds from 0 (default 2)")
-    option("--limit", type=float, default=60, help="minutes after which a training of ours is stopped (default 60)")
-    option("--peers-only", dest="ours", action="store_false", help="train none of ours; those stored are shown")
-    option("--no-peers", dest="peers", action="store_false", help="run no peer; likewise")
+    option("--seeds", type=int, default=2, help="number of our trainings, with seeds from 0 (default 2)")
+    option("--limit", type=float, default=60, help="minutes after which one of our trainings is stopped (default 60)")
+    option("--peers-only", dest="ours", action="store_false", help="train none of our models; stored runs are shown")
+    option("--no-peers", dest="peers", action="store_false", help="run no peers; stored runs are shown")
     return parser
 
 
 def main() -> None:
     parser = options()
-    given = parser.parse_args()
-    logging.getLogger("stepscan").setLevel(logging.ERROR)  # of a test that is imbalanced
-    if unknown := sorted(set(given.only or ()) - {each.name for each in SETS}):
-        parser.error(f"unknown set {unknown[0]!r}; expected one of {', '.join(each.name for each in SETS)}")
-    sets = [each for each in SETS if each.name in (given.only or [each.name]) and each.kind in (given.kind or KINDS)]
-    store = Store(given.store)
-    if given.peers_store:
-        store.take(run for run in Store(given.peers_store) if run.runner != OURS)
-    planned = list(cases(given.data, sets, given.sizes))
+    arguments = parser.parse_args()
+    logging.getLogger("stepscan").setLevel(logging.ERROR)  # no warnings of imbalanced tests
+    if unknown := sorted(set(arguments.only or ()) - {each.name for each in SETS}):
+        parser.error(f"expected --only {', '.join(each.name for each in SETS)}, got {unknown[0]!r}")
+    only, kinds = arguments.only, arguments.kind or KINDS
+    sets = [each for each in SETS if each.name in (only or [each.name]) and each.kind in kinds]
+    store = Store(arguments.store)
+    if arguments.peers_store:
+        store.take(run for run in Store(arguments.peers_store) if run.runner != OURS)
+    planned = list(cases(arguments.data, sets, arguments.sizes))
     try:
-        measure(given, planned, store)
+        measure(arguments, planned, store)
     finally:
-        print(report([(case.given, case.n) for case in planned], list(store)))
+        print(report([(case.published, case.n) for case in planned], list(store)))
 
 
 if __name__ == "__main__":

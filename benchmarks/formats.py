@@ -1,4 +1,4 @@
-"""What the files of published sets look like, and what a record of each gives."""
+"""File formats of the published data sets: how to split a file into records, and what a record contains."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-_LINES, _BLOCKS, _CHARACTERS = "\n", "\n\n", ""  # what separates records
+_LINES, _BLOCKS, _CHARACTERS = "\n", "\n\n", ""  # separators of records
 
 
 def _label_first(record: str) -> tuple[str, str]:
@@ -26,7 +26,7 @@ def _text_column(record: str) -> tuple[str, str]:
 
 def _dimensions(record: str) -> tuple[list[list[float]], str]:
     *dimensions, label = record.split(":")
-    return [[float(value) for value in one.split(",")] for one in dimensions], label.strip()
+    return [[float(value) for value in dimension.split(",")] for dimension in dimensions], label.strip()
 
 
 def _ucr(record: str) -> tuple[list[list[float]], str]:
@@ -50,26 +50,26 @@ def _whole(record: str) -> tuple[str, str]:
 
 
 class Format(NamedTuple):
-    """What a file looks like, and what a user would say about it."""
+    """A file format, and the options that a user would give to read it."""
 
-    suffix: str  # of the name of such files
-    parse: Callable[[str], tuple[Any, Any]] = _whole  # what a record gives, and what is wanted of it
+    suffix: str  # of file names
+    parse: Callable[[str], tuple[Any, Any]] = _whole  # record → input, target
     reading: Mapping[str, Any] = {}  # fields of `stepscan.data.reading.Reading`
-    between: str = _LINES
-    head: str = ""  # with what the last line before the records begins
+    separator: str = _LINES
+    head: str = ""  # how the last line before the records starts
 
     def split(self, text: str) -> tuple[str, list[str]]:
         """The part before the records, and the records."""
         head = re.match(rf"(?:.*\n)*?{self.head}.*\n", text) if self.head else None
         start = head.end() if head else 0
-        if self.between == _CHARACTERS:
+        if self.separator == _CHARACTERS:
             return text[:start], list(text[start:])
-        records = re.split(r"\n\s*\n" if self.between == _BLOCKS else r"\n", text[start:])
+        records = re.split(r"\n\s*\n" if self.separator == _BLOCKS else r"\n", text[start:])
         return text[:start], [record.strip("\n") for record in records if record.strip()]
 
     def join(self, head: str, records: Sequence[str]) -> str:
-        """The text of a file of these records."""
-        return head + "".join(record + self.between for record in records)
+        """The text of a file with these records."""
+        return head + "".join(record + self.separator for record in records)
 
 
 LINES = Format(".txt", _label_first)
@@ -77,8 +77,8 @@ TSV = Format(".tsv", _label_column, {"label_column": "1", "text_column": "2"})
 TEXT_FIRST = Format(".tsv", _text_column, {"label_column": "2", "text_column": "1"})
 TS = Format(".ts", _dimensions, head="@data")
 UCR = Format(".txt", _ucr, {"format": "ucr"})
-CONLL = Format(".conll", _columns, between=_BLOCKS)
-CONLLU = Format(".conllu", _upos, between=_BLOCKS)
+CONLL = Format(".conll", _columns, separator=_BLOCKS)
+CONLLU = Format(".conllu", _upos, separator=_BLOCKS)
 PAIRS = Format(".tsv")
-CHARACTERS = Format(".txt", between=_CHARACTERS)
+CHARACTERS = Format(".txt", separator=_CHARACTERS)
 NUMBERS = Format(".csv", reading={"format": "numbers"}, head="Date")

@@ -1,13 +1,13 @@
-"""Whole training loops of three default models beside plain PyTorch scripts of the same models.
+"""Whole training loops of three default models, compared with plain PyTorch scripts of the same models.
 
     python benchmarks/loops.py classify derived.sst2.phrases.train.tsv.gz [--batches 20] [--rounds 5] [--threads 2]
     python benchmarks/loops.py generate input.txt.gz
     python benchmarks/loops.py translate train.de.gz train.en.gz
 
-Measured is all that a batch costs: it is made out of ids (texts are tokenised beforehand), then forward, backward,
-clipping and the optimiser's step. Ours is the loop that `fit` runs, its checks and its seeding of noise included;
-theirs is what `plain_models.py` says. Same sizes, same examples in each batch, same optimiser. The two take turns,
-round by round; medians and ratios are printed. `tagger.py` does the same for the tagger.
+The time of a batch includes collating ids (texts are tokenised beforehand), forward, backward, gradient clipping and
+the optimiser's step. Ours is the loop that `fit` runs, including its checks and the seeding of dropout; theirs is in
+`plain_models.py`. Both have the same sizes, the same examples in each batch and the same optimiser. They alternate in
+each round; medians and ratios are printed. `tagger.py` does the same for the tagger.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from loop_timing import OURS, add_options, show, time_loops, train_plain
 from plain_models import PlainClassifier, PlainLanguageModel, PlainTranslator
 from torch import nn
-from turns import OURS, add_options, show, take_turns, train_plainly
 
 from stepscan import Classifier, LanguageModel, Translator
 from stepscan.data.batching import Batch, bucketed, streams
@@ -34,7 +34,7 @@ from stepscan.training.loop import Task, Trainer
 from stepscan.training.progress import NullReporter
 
 
-class Contest(NamedTuple):
+class Comparison(NamedTuple):
     """Two models and how each makes the same batches."""
 
     settings: TrainingOptions
@@ -44,9 +44,9 @@ class Contest(NamedTuple):
     plain_batches: Callable[[], Iterable[Any]]
 
 
-def classify(given: argparse.Namespace) -> Contest:
-    """Texts without a header: text TAB class."""
-    examples = read_labelled(given.data[0], format="tsv", text_column=1, label_column=2)
+def classify(arguments: argparse.Namespace) -> Comparison:
+    """A file of texts without a header: text TAB class."""
+    examples = read_labelled(arguments.data[0], format="tsv", text_column=1, label_column=2)
     texts, labels = zip(*examples, strict=True)
     classifier = Classifier()
     settings = classifier._settings()
@@ -54,62 +54,64 @@ def classify(given: argparse.Namespace) -> Contest:
     ours = classifier._model(classifier._embedding(texts))
     targets = torch.as_tensor(classifier._decision.targets(labels, classifier.labels_))
     buckets = classifier._batches(texts, targets, settings)
-    chosen = first(buckets, given.batches)
+    chosen = first(buckets, arguments.batches)
     tokenizer = classifier.tokenizers_["tokenizer"]
     plain = PlainClassifier(classifier, len(tokenizer), len(classifier.labels_))
     rows = [torch.tensor(ids) for ids in tokenizer.encode_batch(texts)]
-    return Contest(
+    return Comparison(
         settings, ours, lambda: map(buckets.collate, chosen), plain, lambda: plain.batches(rows, targets, chosen)
     )
 
 
-def generate(given: argparse.Namespace) -> Contest:
-    """One text."""
-    text = read_text(given.data[0])
-    writer = LanguageModel()
-    settings = writer._settings()
-    tokenizer = writer._train_tokenizer(text)
-    writer.tokenizers_ = {"tokenizer": tokenizer}
-    ours = writer._model()
-    ids = np.array([tokenizer.begin, *writer._encode(text)])
-    windows = streams(ids, settings.batch_size, writer.bptt)[: given.batches]
-    plain = PlainLanguageModel(writer, len(tokenizer))
+def generate(arguments: argparse.Namespace) -> Comparison:
+    """A text file."""
+    text = read_text(arguments.data[0])
+    language_model = LanguageModel()
+    settings = language_model._settings()
+    tokenizer = language_model._train_tokenizer(text)
+    language_model.tokenizers_ = {"tokenizer": tokenizer}
+    ours = language_model._model()
+    ids = np.array([tokenizer.begin, *language_model._encode(text)])
+    windows = streams(ids, settings.batch_size, language_model.bptt)[: arguments.batches]
+    plain = PlainLanguageModel(language_model, len(tokenizer))
     columns = (len(ids) - 1) // settings.batch_size
-    of_plain = [
+    plain_columns = [
         torch.from_numpy(ids[start : start + settings.batch_size * columns]).view(settings.batch_size, columns)
         for start in (0, 1)
     ]
-    return Contest(settings, ours, lambda: _batches(windows), plain, lambda: plain.batches(*of_plain, len(windows)))
+    return Comparison(
+        settings, ours, lambda: _batches(windows), plain, lambda: plain.batches(*plain_columns, len(windows))
+    )
 
 
-def translate(given: argparse.Namespace) -> Contest:
-    """Two files, source and target, a sentence a line."""
-    pairs = [(source, target) for source, target in read_parallel(given.data)]
+def translate(arguments: argparse.Namespace) -> Comparison:
+    """Two files, source and target, one sentence per line."""
+    pairs = [(source, target) for source, target in read_parallel(arguments.data)]
     translator = Translator()
     settings = translator._settings()
     translator.tokenizers_ = translator._tokenizers(pairs)
     ours = translator._model()
     buckets = translator._batches(pairs, settings)
-    chosen = first(buckets, given.batches)
+    chosen = first(buckets, arguments.batches)
     tokenizer = translator.tokenizers_["tokenizer"]
     plain = PlainTranslator(translator, len(tokenizer))
-    sources, targets = (translator._encode(texts, tokenizer) for texts in zip(*pairs, strict=True))
-    read = [torch.tensor(ids) for ids in sources]
-    written = [torch.tensor([tokenizer.begin, *ids]) for ids in targets]
-    return Contest(
-        settings, ours, lambda: map(buckets.collate, chosen), plain, lambda: plain.batches(read, written, chosen)
+    source_ids, target_ids = (translator._encode(texts, tokenizer) for texts in zip(*pairs, strict=True))
+    sources = [torch.tensor(ids) for ids in source_ids]
+    targets = [torch.tensor([tokenizer.begin, *ids]) for ids in target_ids]
+    return Comparison(
+        settings, ours, lambda: map(buckets.collate, chosen), plain, lambda: plain.batches(sources, targets, chosen)
     )
 
 
 def first(buckets: Buckets, count: int) -> list[np.ndarray]:
-    """The examples of the first batches of the first epoch."""
+    """Indices of the examples of the first batches of the first epoch."""
     return bucketed(buckets.lengths, buckets.settings.batch_size, seed=buckets.settings.seed, epoch=0)[:count]
 
 
-def our_loop(contest: Contest, count: int, epochs: int) -> Callable[[], None]:
-    """An epoch of `fit` without the evaluation at its end."""
-    settings = dataclasses.replace(contest.settings, epochs=epochs)
-    task = Task(contest.ours, lambda epoch: contest.our_batches(), count, dict, False)
+def our_loop(comparison: Comparison, count: int, epochs: int) -> Callable[[], None]:
+    """An epoch of `fit`, without the evaluation at its end."""
+    settings = dataclasses.replace(comparison.settings, epochs=epochs)
+    task = Task(comparison.ours, lambda epoch: comparison.our_batches(), count, dict, False)
     trainer = Trainer(task, settings, NullReporter())
 
     def run() -> None:
@@ -119,14 +121,14 @@ def our_loop(contest: Contest, count: int, epochs: int) -> Callable[[], None]:
     return run
 
 
-def plain_loop(contest: Contest) -> Callable[[], None]:
-    """The same of the plain script."""
-    model = contest.plain.train()
-    optimiser = torch.optim.AdamW(model.parameters(), lr=contest.settings.learning_rate, fused=True)
-    return lambda: train_plainly(model, optimiser, model.loss, contest.plain_batches())
+def plain_loop(comparison: Comparison) -> Callable[[], None]:
+    """An epoch of the plain script."""
+    model = comparison.plain.train()
+    optimiser = torch.optim.AdamW(model.parameters(), lr=comparison.settings.learning_rate, fused=True)
+    return lambda: train_plain(model, optimiser, model.loss, comparison.plain_batches())
 
 
-def weights(model: nn.Module) -> int:
+def parameters(model: nn.Module) -> int:
     return sum(parameter.numel() for parameter in model.parameters())
 
 
@@ -134,22 +136,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     tasks = parser.add_subparsers(required=True, metavar="TASK")
     for task, files in ((classify, ["FILE"]), (generate, ["FILE"]), (translate, ["SOURCE", "TARGET"])):
-        own = tasks.add_parser(task.__name__, help=task.__doc__, description=task.__doc__)
+        subparser = tasks.add_parser(task.__name__, help=task.__doc__, description=task.__doc__)
         for file in files:
-            own.add_argument("data", action="append", metavar=file)
-        add_options(own, batches=20, rounds=5)
-        own.set_defaults(task=task)
-    given = parser.parse_args()
-    torch.set_num_threads(given.threads)
+            subparser.add_argument("data", action="append", metavar=file)
+        add_options(subparser, batches=20, rounds=5)
+        subparser.set_defaults(task=task)
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
     torch.manual_seed(0)
 
-    contest: Contest = given.task(given)
-    made = list(contest.our_batches())
-    tokens = sum(batch.tokens for batch in made)
-    print(f"{len(made)} batches of {contest.settings.batch_size}, {tokens:,} tokens, {given.threads} threads")
-    print(f"weights: stepscan {weights(contest.ours):,}, plain {weights(contest.plain):,}")
-    rivals = {OURS: our_loop(contest, len(made), given.rounds + 1), "plain": plain_loop(contest)}
-    show(take_turns(rivals, given.rounds), len(made), tokens)
+    comparison: Comparison = arguments.task(arguments)
+    batches = list(comparison.our_batches())
+    tokens = sum(batch.tokens for batch in batches)
+    print(f"{len(batches)} batches of {comparison.settings.batch_size}, {tokens:,} tokens, {arguments.threads} threads")
+    print(f"parameters: stepscan {parameters(comparison.ours):,}, plain {parameters(comparison.plain):,}")
+    loops = {OURS: our_loop(comparison, len(batches), arguments.rounds + 1), "plain": plain_loop(comparison)}
+    show(time_loops(loops, arguments.rounds), len(batches), tokens)
 
 
 if __name__ == "__main__":

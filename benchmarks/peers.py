@@ -1,9 +1,9 @@
-"""What a user would have done instead of training a model of ours: the peers that `defaults.py` sets beside it.
+"""Peers: what a user would do instead of training one of our models, compared with ours by `defaults.py`.
 
     echo '{"set": "sst2", "size": 50, "peer": "TF-IDF, words"}' | python benchmarks/peers.py DATA
 
-A peer learns from the examples of a set and answers the test. Libraries are imported where they are used, so that one
-that is missing costs its own peers alone:
+A peer is trained on the examples of a data set and predicts its test. Libraries are imported where they are used, so
+that a missing one only disables its own peers:
 
     pip install aeon==1.6.0 scikit-learn==1.9.1 sklearn-crfsuite==0.5.0
 """
@@ -44,8 +44,8 @@ def tfidf_of_letters(train: Examples, inputs: list[str]) -> list[str]:
 
 
 def nearest_by_dtw(train: Examples, inputs: list[Any]) -> list[str]:
-    """The class of the nearest series by dynamic time warping, within a band of a tenth of the shorter series; aeon
-    compares unequal lengths as they are."""
+    """1-nearest-neighbour classification by dynamic time warping with a window of a tenth of the shorter series; series
+    may differ in length."""
     from aeon.classification.distance_based import KNeighborsTimeSeriesClassifier
 
     model = KNeighborsTimeSeriesClassifier(n_neighbors=1, distance="dtw", distance_params={"window": 0.1})
@@ -67,24 +67,24 @@ def minirocket_regression(train: Examples, inputs: list[Any]) -> list[Any]:
 
 
 def _minirocket(model: Any, train: Examples, inputs: list[Any]) -> list[Any]:
-    """MiniRocket takes series of one length: shorter ones end in zeros, those longer than all in training are cut."""
+    """MiniRocket needs series of equal length: shorter ones are zero-padded, those longer than in training cut."""
     length = max(len(series[0]) for series in train.inputs)
     padded = [[[*row[:length], *[0.0] * (length - len(row))] for row in series] for series in (*train.inputs, *inputs)]
-    known, asked = padded[: len(train.inputs)], padded[len(train.inputs) :]
-    return model.fit(*_arrays(known, train.targets)).predict(*_arrays(asked)).tolist()
+    fitted, tested = padded[: len(train.inputs)], padded[len(train.inputs) :]
+    return model.fit(*_arrays(fitted, train.targets)).predict(*_arrays(tested)).tolist()
 
 
 def _arrays(inputs: Sequence[Any], *targets: list[Any]) -> Iterator[Any]:
-    """Series as aeon takes them, one array where they are of one length, and what belongs to them."""
+    """Series in aeon's format, one array if they have equal lengths; and their targets."""
     import numpy as np
 
-    series = [np.array(one) for one in inputs]
-    yield np.stack(series) if len({one.shape for one in series}) == 1 else series
+    series = [np.array(values) for values in inputs]
+    yield np.stack(series) if len({values.shape for values in series}) == 1 else series
     yield from map(np.array, targets)
 
 
 def crf(train: Examples, inputs: list[list[str]]) -> list[list[str]]:
-    """A linear-chain conditional random field on spellings."""
+    """A linear-chain conditional random field on features of spelling."""
     from sklearn_crfsuite import CRF
 
     model = CRF(algorithm="lbfgs", c1=0.1, c2=0.1, max_iterations=100)
@@ -93,7 +93,7 @@ def crf(train: Examples, inputs: list[list[str]]) -> list[list[str]]:
 
 
 def features(tokens: Sequence[str]) -> list[list[str]]:
-    """What a conditional random field sees of each word: itself, its beginnings and ends, its shape, its neighbours."""
+    """Features of each word: the word, its prefixes and suffixes, its shape, and its neighbours."""
     lower = ["", "", *[token.lower() for token in tokens], "", ""]
     shapes = ["", *map(shape, tokens), ""]
     return [
@@ -112,18 +112,18 @@ def features(tokens: Sequence[str]) -> list[list[str]]:
 
 
 def shape(token: str) -> str:
-    """A for upper case, a for lower, 0 for digits, the rest as it is; of a run of the same only one: Ab-30 → Aa-0."""
+    """The word shape: A for upper case, a for lower case, 0 for digits, runs collapsed: Ab-30 → Aa-0."""
     kinds = ["A" if c.isupper() else "a" if c.islower() else "0" if c.isdigit() else c for c in token]
     return "".join(kind for kind, before in zip(kinds, ["", *kinds], strict=False) if kind != before)
 
 
 def tag_per_word(train: Examples, inputs: list[list[str]]) -> list[list[str]]:
-    """The most frequent tag of each word, of one that is new the most frequent of all."""
+    """The most frequent tag of each word; for a new word, of all words."""
     return _most_frequent(train, inputs, longest_suffix=0)
 
 
 def tag_per_word_or_suffix(train: Examples, inputs: list[list[str]]) -> list[list[str]]:
-    """The most frequent tag of each word, of one that is new that of its longest suffix which training has."""
+    """The most frequent tag of each word; for a new word, of its longest suffix in the training data."""
     return _most_frequent(train, inputs, longest_suffix=_LONGEST_SUFFIX)
 
 
@@ -135,11 +135,11 @@ def _most_frequent(train: Examples, inputs: list[list[str]], longest_suffix: int
             for n in range(min(longest_suffix, len(token)) + 1):
                 suffixes[token[len(token) - n :]][tag] += 1
 
-    def known(token: str) -> Counter[str]:
+    def tag_counts(token: str) -> Counter[str]:
         ends = (token[len(token) - n :] for n in range(min(longest_suffix, len(token)), -1, -1))
         return words.get(token) or next(suffixes[end] for end in ends if end in suffixes)
 
-    return [[known(token).most_common(1)[0][0] for token in tokens] for tokens in inputs]
+    return [[tag_counts(token).most_common(1)[0][0] for token in tokens] for tokens in inputs]
 
 
 def most_frequent_class(train: Examples, inputs: list[Any]) -> list[str]:
@@ -152,7 +152,7 @@ def train_mean(train: Examples, inputs: list[Any]) -> list[float]:
 
 class Peer(NamedTuple):
     name: str
-    answers: Callable[[Examples, list[Any]], list[Any]]
+    predict: Callable[[Examples, list[Any]], list[Any]]  # training examples, test inputs → predictions
 
 
 PEERS = {
@@ -172,35 +172,35 @@ YARDSTICKS = {
 
 
 def peers_of(kind: str) -> list[Peer]:
-    """The yardstick and the peers of a kind of set; of some none."""
+    """The yardstick and the peers of a kind of data set, if it has any."""
     return [*([YARDSTICKS[kind]] if kind in YARDSTICKS else []), *PEERS.get(kind, [])]
 
 
-def answered(data: Path, given: Published, size: int | None, peer: Peer) -> dict[str, Any]:
-    """The answers of a peer to the test of a set, after so many examples, or why there are none; and the seconds."""
-    train, test = given.examples(data, size)
+def evaluate(data: Path, published: Published, size: int | None, peer: Peer) -> dict[str, Any]:
+    """A peer's predictions on the test of a data set, or why there are none, and the seconds that it took."""
+    train, test = published.examples(data, size)
     started = time.perf_counter()
-    said: dict[str, Any]
+    result: dict[str, Any]
     try:
-        said = {"answers": peer.answers(train, test.inputs)}
+        result = {"predictions": peer.predict(train, test.inputs)}
     except ModuleNotFoundError as error:
         return {"missing": error.name}
-    except Exception as error:  # the others go on
-        said = {"failure": f"{type(error).__name__}: {error}"}
-    return {"seconds": round(time.perf_counter() - started, 2), "versions": _versions(), **said}
+    except Exception as error:  # a failure of one peer must not stop the others
+        result = {"failure": f"{type(error).__name__}: {error}"}
+    return {"seconds": round(time.perf_counter() - started, 2), "versions": _versions(), **result}
 
 
 def _versions() -> str:
-    """Of the packages that answered so far."""
+    """Versions of the packages that were used so far."""
     return ", ".join(f"{package} {version(package)}" for package, name in PACKAGES.items() if name in sys.modules)
 
 
 def main() -> None:
     for line in sys.stdin:
-        asked = json.loads(line)
-        given = next(each for each in SETS if each.name == asked["set"])
-        peer = next(each for each in peers_of(given.kind) if each.name == asked["peer"])
-        print(json.dumps(answered(Path(sys.argv[1]), given, asked["size"], peer)), flush=True)
+        request = json.loads(line)
+        published = next(each for each in SETS if each.name == request["set"])
+        peer = next(each for each in peers_of(published.kind) if each.name == request["peer"])
+        print(json.dumps(evaluate(Path(sys.argv[1]), published, request["size"], peer)), flush=True)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""Three models as plain PyTorch scripts: those that `loops.py` races ours against.
+"""Three models as plain PyTorch scripts, the baselines of `loops.py`.
 
-Each has what ours of the same settings has, weight by weight, and what makes a plain script fast: word ids are tensors
-before training begins, `nn.LSTM` gets packed sequences only where rows end apart and that changes the answer, attention
-looks from all steps at once, and the loss is one call.
+Each has the same parameters as our model of the same settings, and is written for speed: ids are tensors before
+training starts, sequences are packed only where their lengths change the result, attention computes all steps at once,
+and the loss is one call.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ PAD, UNKNOWN = 0, 1
 
 def padded(rows: Sequence[Tensor], chosen: Iterable[int]) -> tuple[Tensor, Tensor]:
     """Ids `[B, T]` and lengths `[B]` of the chosen rows."""
-    some = [rows[i] for i in chosen]
-    return pad_sequence(some, batch_first=True, padding_value=PAD), torch.tensor([len(row) for row in some])
+    batch = [rows[i] for i in chosen]
+    return pad_sequence(batch, batch_first=True, padding_value=PAD), torch.tensor([len(row) for row in batch])
 
 
 def packed_scan(lstm: nn.LSTM, x: Tensor, lengths: Tensor, padding: float = 0.0) -> tuple[Tensor, Tensor]:
@@ -32,7 +32,7 @@ def packed_scan(lstm: nn.LSTM, x: Tensor, lengths: Tensor, padding: float = 0.0)
 
 
 class PlainClassifier(nn.Module):
-    """Word vectors, a bidirectional LSTM, the maximum over time, a decision."""
+    """Word embeddings, a bidirectional LSTM, max pooling over time, a linear head."""
 
     def __init__(self, like: Classifier, vocabulary: int, classes: int) -> None:
         super().__init__()
@@ -42,7 +42,7 @@ class PlainClassifier(nn.Module):
         self.head = nn.Linear(2 * like.hidden_size, classes)
 
     def loss(self, batch: tuple[Tensor, Tensor, Tensor]) -> Tensor:
-        """Of ids `[B, T]`, lengths `[B]` and classes `[B]`."""
+        """Cross-entropy of a batch: ids `[B, T]`, lengths `[B]` and classes `[B]`."""
         ids, lengths, classes = batch
         if self.training:
             ids = ids.masked_fill(torch.rand(ids.shape) < self.unknown, UNKNOWN)
@@ -51,12 +51,12 @@ class PlainClassifier(nn.Module):
         return F.cross_entropy(self.head(F.dropout(outputs.amax(dim=1), self.dropout, self.training)), classes)
 
     def batches(self, rows: Sequence[Tensor], classes: Tensor, chosen: Iterable[Sequence[int]]) -> Iterator:
-        for some in chosen:
-            yield *padded(rows, some), classes[some]
+        for indices in chosen:
+            yield *padded(rows, indices), classes[indices]
 
 
 class PlainLanguageModel(nn.Module):
-    """Character vectors, an LSTM, scores of the next; the state is carried from window to window."""
+    """Character embeddings, an LSTM, scores of the next character; the state is carried across windows."""
 
     def __init__(self, like: LanguageModel, vocabulary: int) -> None:
         super().__init__()
@@ -67,24 +67,24 @@ class PlainLanguageModel(nn.Module):
         self.state: tuple[Tensor, Tensor] | None = None
 
     def loss(self, batch: tuple[Tensor, Tensor]) -> Tensor:
-        """Of ids and those that follow them, `[B, T]` both."""
-        ids, following = batch
+        """Cross-entropy of a batch: ids `[B, T]` and the next ids `[B, T]`."""
+        ids, next_ids = batch
         outputs, state = self.lstm(F.dropout(self.embedding(ids), self.dropout, self.training), self.state)
         self.state = (state[0].detach(), state[1].detach())
         scores = self.head(F.dropout(outputs, self.dropout, self.training))
-        return F.cross_entropy(scores.flatten(0, 1), following.flatten())
+        return F.cross_entropy(scores.flatten(0, 1), next_ids.flatten())
 
-    def batches(self, ids: Tensor, following: Tensor, count: int) -> Iterator:
+    def batches(self, ids: Tensor, next_ids: Tensor, count: int) -> Iterator:
         """The first `count` windows of `[B, columns]`."""
         self.state = None
         for t in range(0, count * self.bptt, self.bptt):
-            yield ids[:, t : t + self.bptt], following[:, t : t + self.bptt]
+            yield ids[:, t : t + self.bptt], next_ids[:, t : t + self.bptt]
 
 
 class PlainTranslator(nn.Module):
-    """A bidirectional LSTM reads, an LSTM writes, and attention (Bahdanau et al. 2015) joins them above the decoder.
+    """A bidirectional LSTM encoder and an LSTM decoder with attention (Bahdanau et al. 2015) after the decoder.
 
-    One embedding for source, target and output. The decoder isn't packed: nothing after a row's end is looked at.
+    One embedding for source, target and output. The decoder is not packed: outputs after the end of a row are ignored.
     """
 
     def __init__(self, like: Translator, vocabulary: int) -> None:
@@ -96,26 +96,26 @@ class PlainTranslator(nn.Module):
         self.encoder = nn.LSTM(size, hidden // 2, bidirectional=True, batch_first=True)
         self.bridge = nn.Linear(hidden, 2 * hidden)
         self.decoder = nn.LSTM(size, hidden, batch_first=True)
-        self.of_query = nn.Linear(hidden, hidden // 2)
-        self.of_memory = nn.Linear(hidden, hidden // 2, bias=False)
+        self.query_projection = nn.Linear(hidden, hidden // 2)
+        self.memory_projection = nn.Linear(hidden, hidden // 2, bias=False)
         self.score = nn.Linear(hidden // 2, 1, bias=False)
         self.combine = nn.Linear(2 * hidden, hidden)
         self.bias = nn.Parameter(torch.zeros(vocabulary))
 
     def loss(self, batch: tuple[Tensor, Tensor, Tensor]) -> Tensor:
-        """Of source ids `[B, S]`, their lengths `[B]`, and target ids `[B, 1 + T]` from `<bos>` to `<eos>`."""
+        """Cross-entropy of a batch: source ids `[B, S]`, their lengths `[B]`, target ids with `<bos>` `[B, 1 + T]`."""
         source, lengths, target = batch
         memory, final = packed_scan(self.encoder, self.embed(source), lengths)
         start = self.bridge(torch.cat([final[0], final[1]], dim=1)).chunk(2, dim=1)
         hidden, _ = self.decoder(self.embed(target[:, :-1]), tuple(part[None].contiguous() for part in start))
-        tanh = torch.tanh(self.of_query(hidden)[:, :, None] + self.of_memory(memory)[:, None])
+        tanh = torch.tanh(self.query_projection(hidden)[:, :, None] + self.memory_projection(memory)[:, None])
         scores = self.score(tanh)[..., 0].masked_fill((source == PAD)[:, None], float("-inf"))
         context = scores.softmax(dim=2) @ memory
         y = torch.tanh(self.combine(torch.cat([hidden, context], dim=2)))
         scores = F.linear(F.dropout(y, self.dropout, self.training), self.embedding.weight, self.bias)
         smoothing = self.smoothing if self.training else 0.0
-        following = target[:, 1:].flatten()
-        return F.cross_entropy(scores.flatten(0, 1), following, ignore_index=PAD, label_smoothing=smoothing)
+        next_ids = target[:, 1:].flatten()
+        return F.cross_entropy(scores.flatten(0, 1), next_ids, ignore_index=PAD, label_smoothing=smoothing)
 
     def embed(self, ids: Tensor) -> Tensor:
         return F.dropout(self.embedding(ids), self.dropout, self.training)
@@ -123,5 +123,5 @@ class PlainTranslator(nn.Module):
     def batches(
         self, sources: Sequence[Tensor], targets: Sequence[Tensor], chosen: Iterable[Sequence[int]]
     ) -> Iterator:
-        for some in chosen:
-            yield *padded(sources, some), padded(targets, some)[0]
+        for indices in chosen:
+            yield *padded(sources, indices), padded(targets, indices)[0]

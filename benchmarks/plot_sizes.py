@@ -1,4 +1,4 @@
-"""The picture of `stepscan bench sizes` in docs/performance.md: speed against length, batch and width, with the limit.
+"""The plot of `stepscan bench sizes` in docs/performance.md: speed against length, batch and hidden size.
 
 stepscan bench sizes --json > sizes.json
 python benchmarks/plot_sizes.py sizes.json docs/images/sizes.png
@@ -19,24 +19,25 @@ AXES = {"T": "longest row (H = 64, B = 8)", "B": "rows (H = 128, T = 64)", "H": 
 def main(source: str, target: str) -> None:
     machine, *rows = map(json.loads, Path(source).read_text().splitlines())
     machine = machine["machine"]
-    found = [(re.match(r"(\w+) H=(\d+) B=(\d+) T=(\d+)", row["name"]).groups(), row) for row in rows]
+    measured = [(re.match(r"(\w+) H=(\d+) B=(\d+) T=(\d+)", row["name"]).groups(), row) for row in rows]
     fixed = {"T": ("64", "8", None), "B": ("128", None, "64"), "H": (None, "32", "32")}
     figure, plots = plt.subplots(1, 3, figsize=(13, 4), sharey=True, layout="constrained")
     for plot, (axis, label) in zip(plots, AXES.items(), strict=True):
         for cell, colour in (("LSTM", "C0"), ("GRU", "C1"), ("Elman", "C2")):
             lines = [
                 (int(dict(zip("HBT", shape, strict=True))[axis]), row)
-                for (name, *shape), row in found
-                if name == cell and all(want in (None, have) for want, have in zip(fixed[axis], shape, strict=True))
+                for (name, *shape), row in measured
+                if name == cell
+                and all(fixed_size in (None, size) for fixed_size, size in zip(fixed[axis], shape, strict=True))
             ]
             lines.sort(key=lambda line: line[0])
-            places = [place for place, _ in lines]
-            plot.plot(places, [row["gflops"] for _, row in lines], colour, marker="o", label=cell)
+            sizes = [size for size, _ in lines]
+            plot.plot(sizes, [row["gflops"] for _, row in lines], colour, marker="o", label=cell)
             best = [row["gflops"] / min(row["ratios"].values()) for _, row in lines]
-            plot.plot(places, best, colour, linestyle=":", marker=".", label=f"{cell}, the better of PyTorch's")
+            plot.plot(sizes, best, colour, linestyle=":", marker=".", label=f"{cell}, PyTorch (best)")
         plot.axhline(machine["peak_gflops"], color="black", linewidth=1, label="multiply-adds in registers")
         plot.set(xscale="log", yscale="log", xlabel=label)
-        plot.set_xticks(places, map(str, places), rotation=45)
+        plot.set_xticks(sizes, map(str, sizes), rotation=45)
         plot.minorticks_off()
     plots[0].set_ylabel("GF/s, forward and backward")
     plots[-1].legend(fontsize=7)

@@ -1,8 +1,8 @@
-"""The published sets that `defaults.py` trains on: where they are, what their files look like, and how they are cut.
+"""The published data sets that `defaults.py` trains on: their files, formats, and subsets.
 
-A set is read record by record: a line, or the lines of a sentence. Those that are chosen are written again as they are,
-so that small files look as the large ones do. Only the standard library is used: the peers, which may be installed
-elsewhere, read the sets through this module too.
+A set is read by records: a line, or the lines of a sentence. Subsets are written in the original format, so that small
+files look like the large ones. Only the standard library is used: the peers, which may be installed in another
+environment, read the sets through this module too.
 """
 
 from __future__ import annotations
@@ -16,34 +16,34 @@ from typing import Any, NamedTuple
 
 from formats import CHARACTERS, CONLL, CONLLU, LINES, NUMBERS, PAIRS, TEXT_FIRST, TS, TSV, UCR, Format
 
-SEED = 0  # of the cut: the same examples for every seed of ours and for every peer
+SEED = 0  # of subsets: the same examples for all our seeds and all peers
 TEXT, SERIES, REGRESSION, TAGS, SPANS, OTHER = KINDS = ("text", "series", "regression", "tags", "spans", "other")
-_BESIDE = " + "  # between the names of two files, line by line a source and its target
+_PARALLEL = " + "  # between the names of two parallel files, source and target
 
 
 class Examples(NamedTuple):
-    """What is given and what is wanted, one of each an example."""
+    """Inputs and targets, one of each per example."""
 
     inputs: list[Any]
     targets: list[Any]
 
 
 class Published(NamedTuple):
-    """A set. The test is a file, or so many of the last records of the training file; of a forecast all of it."""
+    """A data set. The test is a file, or a number of records at the end of the training file."""
 
     name: str
     kind: str
     format: Format
     train: str
     test: str | int
-    test_format: Format | None = None  # where it is another
+    test_format: Format | None = None  # if it differs
     task: str = "classify"
-    settings: Mapping[str, Any] = {}  # what is to be decided, where the files do not say it
+    settings: Mapping[str, Any] = {}  # settings that cannot be told from the files
     metric: str = "accuracy"
-    figure: str = ""  # of `other`: what was published, in the same metric
-    small: bool = True  # whether it is to be tried at small sizes too
-    horizon: int = 0  # how many of the last records are to be forecast
-    prepare: Callable[[str], str] = str  # what a user would make of a record before training
+    figure: str = ""  # of kind `other`: published results in the same metric
+    small: bool = True  # whether to train on small subsets too
+    horizon: int = 0  # of a forecast: the number of records to forecast; the test includes the history
+    prepare: Callable[[str], str] = str  # preprocessing of a record, as a user would do it
 
     @property
     def greater_is_better(self) -> bool:
@@ -51,72 +51,74 @@ class Published(NamedTuple):
 
     @property
     def minutes(self) -> int:
-        """How long training may take at most."""
+        """The maximum training time."""
         return 30 if self.task in ("translate", "generate") else 10
 
     def records(self, data: Path, size: int | None = None) -> tuple[str, list[str], list[str]]:
-        """What is before the training records, so many of these (None: all), and all records of the test."""
+        """The head of the training file, `size` training records (None: all), and all records of the test."""
         head, train = self.format.split(_read(data, self.train))
         if isinstance(self.test, int):
             train, test = train[: -self.test], train if self.horizon else train[-self.test :]
         else:
             _, test = (self.test_format or self.format).split(_read(data, self.test))
-        return head, _cut(self, train, size), test
+        return head, _subset(self, train, size), test
 
     def examples(self, data: Path, size: int | None = None) -> tuple[Examples, Examples]:
-        """What there is to learn from, and the test."""
+        """Training and test examples."""
         _, train, test = self.records(data, size)
         return _parsed(self, train, self.format), _parsed(self, test, self.test_format or self.format)
 
     def write(self, data: Path, size: int | None, folder: Path) -> tuple[list[Path], list[Path]]:
-        """The training files and the test files: small ones written into a folder; two side by side as they are."""
-        if isinstance(self.test, str) and _BESIDE in self.train:
+        """The training files and the test files: written into a folder, except for parallel files."""
+        if isinstance(self.test, str) and _PARALLEL in self.train:
             return _paths(data, self.train), _paths(data, self.test)
         head, *parts = self.records(data, size)
         formats = (self.format, self.test_format or self.format)
-        paths = [folder / f"{part}{kind.suffix}" for part, kind in zip(("train", "test"), formats, strict=True)]
-        for path, kind, records in zip(paths, formats, parts, strict=True):
-            path.write_text(kind.join(head, [self.prepare(record) for record in records]), encoding="utf-8")
+        names = zip(("train", "test"), formats, strict=True)
+        paths = [folder / f"{part}{file_format.suffix}" for part, file_format in names]
+        for path, file_format, records in zip(paths, formats, parts, strict=True):
+            path.write_text(file_format.join(head, [self.prepare(record) for record in records]), encoding="utf-8")
         return paths[:1], paths[1:]
 
 
 def _paths(data: Path, names: str) -> list[Path]:
-    return [data / name for name in names.split(_BESIDE)]
+    return [data / name for name in names.split(_PARALLEL)]
 
 
 def _read(data: Path, names: str) -> str:
-    """The text of a file, unzipped; of two side by side, that of the first."""
+    """The text of a file, decompressed; of two parallel files, the first."""
     path = _paths(data, names)[0]
     text = (gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()).decode("utf-8-sig")
     return text.replace("\r\n", "\n")
 
 
-def _cut(given: Published, records: list[str], size: int | None) -> list[str]:
+def _subset(published: Published, records: list[str], size: int | None) -> list[str]:
     if size is None:
         return records
-    classes = given.kind in (TEXT, SERIES)
-    return [records[i] for i in stratified([given.format.parse(r)[1] if classes else "" for r in records], size)]
+    classes = published.kind in (TEXT, SERIES)
+    labels = [published.format.parse(record)[1] if classes else "" for record in records]
+    return [records[i] for i in stratified(labels, size)]
 
 
 def stratified(labels: Sequence[Hashable], size: int, seed: int = SEED) -> list[int]:
-    """The places of so many examples, in order: at random, each class by its share of all to within one example."""
+    """Sorted indices of `size` random examples, stratified: each class in proportion, to within one example."""
     draw, count, seen = random.Random(seed), Counter(labels), Counter[Hashable]()
     offset = {label: draw.random() for label in count}
     order = draw.sample(range(len(labels)), len(labels))
-    place = {}
+    position = {}
     for i in order:
-        place[i] = (seen[labels[i]] + offset[labels[i]]) / count[labels[i]]
+        position[i] = (seen[labels[i]] + offset[labels[i]]) / count[labels[i]]
         seen[labels[i]] += 1
-    return sorted(sorted(order, key=place.__getitem__)[:size])
+    return sorted(sorted(order, key=position.__getitem__)[:size])
 
 
-def _parsed(given: Published, records: Sequence[str], kind: Format) -> Examples:
-    inputs, targets = map(list, zip(*map(kind.parse, records), strict=True))
-    return Examples(inputs, [float(target) for target in targets] if given.kind == REGRESSION else targets)
+def _parsed(published: Published, records: Sequence[str], file_format: Format) -> Examples:
+    inputs, targets = map(list, zip(*map(file_format.parse, records), strict=True))
+    return Examples(inputs, [float(target) for target in targets] if published.kind == REGRESSION else targets)
 
 
 def _inflection(record: str) -> str:
-    """lemma, form, tags → lemma and tags as the source, the form as the target."""
+    """lemma, form, tags → source (lemma and tags) and target (form)."""
     lemma, form, tags = record.split("\t")
     return f"{lemma} {tags.replace(';', ' ')}\t{form}"
 

@@ -1,10 +1,10 @@
-"""Training the EWT tagger: Stepscan beside a plain PyTorch script that does the same work.
+"""Training the EWT tagger: Stepscan compared with a plain PyTorch script that does the same work.
 
     python benchmarks/tagger.py en_ewt-ud-train.conllu.gz [--batches 40] [--rounds 7] [--threads 2]
 
-Same sizes, same batches, same optimiser. The plain script is what people write: `nn.Embedding`, `nn.LSTM` over packed
-sequences for words and for characters. It comes in two strengths: spelling every word of the batch, and spelling each
-distinct word once, as Stepscan does. The three take turns, round by round; medians and ratios are printed.
+Same sizes, same batches, same optimiser. The plain script uses `nn.Embedding`, and `nn.LSTM` over packed sequences for
+words and for characters. It has two variants: the character LSTM runs over every word of the batch, or over each
+distinct word once, as in Stepscan. The three alternate in each round; medians and ratios are printed.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ import functools
 from collections.abc import Callable
 
 import torch
+from loop_timing import OURS, add_options, show, time_loops, train_plain
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
-from turns import OURS, add_options, show, take_turns, train_plainly
 
 from stepscan import Tagger
 from stepscan.data.batching import Batch
@@ -26,7 +26,7 @@ from stepscan.options import TrainingOptions
 
 
 class PlainTagger(nn.Module):
-    """The tagger as a plain script: packed sequences, every word spelled, or each distinct word once."""
+    """The tagger as a plain script: packed sequences; the character LSTM runs over every word or each distinct one."""
 
     def __init__(self, tagger: Tagger, words: int, characters: int, tags: int, distinct: bool) -> None:
         super().__init__()
@@ -54,12 +54,12 @@ class PlainTagger(nn.Module):
         if self.distinct:
             spelled = self.spell(spellings.data, spellings.lengths)[spelling_of]
         else:
-            kinds = spelling_of[mask]
-            of_words = self.spell(spellings.data[kinds], spellings.lengths[kinds])
-            spelled = of_words.new_zeros(*mask.shape, of_words.shape[1])
-            spelled[mask] = of_words
-        joined = F.dropout(torch.cat([vectors, spelled], dim=2), self.tagger.dropout)
-        packed = pack_padded_sequence(joined, words.lengths, batch_first=True, enforce_sorted=False)
+            indices = spelling_of[mask]
+            word_vectors = self.spell(spellings.data[indices], spellings.lengths[indices])
+            spelled = word_vectors.new_zeros(*mask.shape, word_vectors.shape[1])
+            spelled[mask] = word_vectors
+        inputs = F.dropout(torch.cat([vectors, spelled], dim=2), self.tagger.dropout)
+        packed = pack_padded_sequence(inputs, words.lengths, batch_first=True, enforce_sorted=False)
         outputs, _ = pad_packed_sequence(self.lstm(packed)[0], batch_first=True)
         scores = self.head(F.dropout(outputs, self.tagger.dropout))
         targets = batch.targets.data.masked_fill(~mask, -100)
@@ -70,31 +70,35 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data")
     add_options(parser, batches=40, rounds=7)
-    given = parser.parse_args()
-    torch.set_num_threads(given.threads)
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
     torch.manual_seed(0)
 
-    sentences = read_tagged(given.data)
+    sentences = read_tagged(arguments.data)
     tagger = Tagger()
     settings: TrainingOptions = tagger._settings()
     tagger.labels_ = sorted({tag for sentence in sentences for tag in sentence.tags})
-    tokens_of = [sentence.tokens for sentence in sentences]
-    tagger.tokenizers_ = tagger._tokenizers(tokens_of)
-    ours = tagger._model(tokens_of, [])
-    batches = list(tagger._batches([tuple(s) for s in sentences], settings)(0))[: given.batches]
+    token_lists = [sentence.tokens for sentence in sentences]
+    tagger.tokenizers_ = tagger._tokenizers(token_lists)
+    ours = tagger._model(token_lists, [])
+    batches = list(tagger._batches([tuple(s) for s in sentences], settings)(0))[: arguments.batches]
     sizes = (len(tagger.tokenizers_["tokenizer"]), len(tagger.tokenizers_["characters"]), len(tagger.labels_))
-    rivals: dict[str, tuple[nn.Module, Callable[[Batch], Tensor]]] = {}
-    rivals[OURS] = (ours, lambda b: (lambda found: found.total / found.items)(ours.loss(b.inputs, b.targets)))
-    for name, distinct in (("plain, every word spelled", False), ("plain, distinct words spelled", True)):
+
+    def our_loss(batch: Batch) -> Tensor:
+        loss = ours.loss(batch.inputs, batch.targets)
+        return loss.total / loss.items
+
+    models: dict[str, tuple[nn.Module, Callable[[Batch], Tensor]]] = {OURS: (ours, our_loss)}
+    for name, distinct in (("plain, every word", False), ("plain, distinct words", True)):
         plain = PlainTagger(tagger, *sizes, distinct)
-        rivals[name] = (plain, plain.loss)
+        models[name] = (plain, plain.loss)
     loops = {}
-    for name, (model, loss) in rivals.items():
+    for name, (model, loss) in models.items():
         optimiser = torch.optim.AdamW(model.parameters(), fused=True)
-        loops[name] = functools.partial(train_plainly, model, optimiser, loss, batches)
-    times = take_turns(loops, given.rounds)
+        loops[name] = functools.partial(train_plain, model, optimiser, loss, batches)
+    times = time_loops(loops, arguments.rounds)
     tokens = sum(batch.tokens for batch in batches)
-    print(f"{given.batches} batches of {settings.batch_size} sentences, {tokens:,} tokens, {given.threads} threads")
+    print(f"{len(batches)} batches of {settings.batch_size} sentences, {tokens:,} tokens, {arguments.threads} threads")
     show(times, len(batches), tokens)
 
 

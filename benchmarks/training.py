@@ -1,4 +1,4 @@
-"""One training with the defaults on files, scored on a test: what `defaults.py` runs in a process of its own.
+"""One training with the defaults on files, evaluated on a test: `defaults.py` runs this in a subprocess.
 
 python benchmarks/training.py '{"task": "classify", "train": ["train.tsv"], "test": ["test.tsv"], "out": "model"}'
 """
@@ -20,7 +20,7 @@ from stepscan.runtime.files import evaluate
 
 
 class Notes(logging.Handler):
-    """What stepscan tells about the data and the training."""
+    """Collects stepscan's notes on the data and the training."""
 
     def __init__(self) -> None:
         super().__init__(logging.INFO)
@@ -40,7 +40,7 @@ def trained(
     test_reading: dict[str, Any],
     horizon: int,
 ) -> dict[str, Any]:
-    """Train, save, load, evaluate; fields of a `Run`."""
+    """Train, save, load and evaluate; returns fields of a `Run`."""
     log, notes = logging.getLogger("stepscan"), Notes()
     log.addHandler(notes)
     log.setLevel(logging.INFO)
@@ -49,11 +49,11 @@ def trained(
     seconds = time.perf_counter() - started
     kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     log.removeHandler(notes)
-    figures = evaluate(load(out), test, reading=Reading(**test_reading), horizon=horizon)
+    scores = evaluate(load(out), test, reading=Reading(**test_reading), horizon=horizon)
     return {
         "seconds": round(seconds, 1),
         "megabytes": round(kilobytes / 1024),
-        "scores": {name: value for name, value in figures.items() if isinstance(value, Real)},
+        "scores": {name: value for name, value in scores.items() if isinstance(value, Real)},
         "chosen": {name: value for name, value in report.items() if name not in ("task", "folder", "seconds")},
         "said": notes.lines,
     }

@@ -1,4 +1,4 @@
-// stepscan._native: addresses in, nothing out but what they point to. Shapes are checked by the Python that calls.
+// stepscan._native. Most functions take addresses of arrays and write through them; the calling Python code checks shapes.
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/shared_ptr.h>
@@ -11,8 +11,8 @@
 
 #include "engine.h"
 #include "team.h"
-#include "turn.h"
-#include "writer.h"
+#include "session_lock.h"
+#include "generation.h"
 
 namespace nb = nanobind;
 using namespace stepscan;
@@ -23,7 +23,7 @@ typedef uintptr_t Address;
 template <class T = float>
 T* at(Address address) { return reinterpret_cast<T*>(address); }
 
-// A sample of each array: whether numbers that PyTorch does not count as changed have changed after all.
+// A hash of a sample of each array, to detect changes that PyTorch's version counters miss.
 uint64_t fingerprint(const std::vector<Address>& addresses, const std::vector<long>& sizes) {
   uint64_t hash = 1469598103934665603ull;
   for (size_t i = 0; i < addresses.size(); i++) {
@@ -43,11 +43,11 @@ Direction direction(const Weights* w, bool reverse, Address x, long steps, const
 template <class T>
 using Table = nb::ndarray<T, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
 
-// x [T, D] → (x − mean) / deviation, taken in double, as float; the place of the first that is not a finite number then, or -1
+// y = (x − mean) / deviation, computed in double; returns the index of the first value that is not finite, or -1.
 template <class T>
 long standardise(Table<const T> x, Address mean, Address deviation, Table<float> y) {
   const long steps = (long)x.shape(0), size = (long)x.shape(1);
-  if ((long)y.shape(0) < steps || (long)y.shape(1) != size) throw nb::value_error("standardise takes x [T, D] and y [T or more, D]");
+  if ((long)y.shape(0) < steps || (long)y.shape(1) != size) throw nb::value_error("expected x [T, D] and y [T or more, D]");
   const T* from = x.data();
   float* to = y.data();
   nb::gil_scoped_release release;
@@ -55,68 +55,69 @@ long standardise(Table<const T> x, Address mean, Address deviation, Table<float>
     for (long d = 0; d < size; d++)
       to[t * size + d] = (float)(((double)from[t * size + d] - at<const double>(mean)[d]) / at<const double>(deviation)[d]);
   if (finite(to, steps * size)) return -1;
-  long place = 0;
-  while (finite(to + place, 1)) place++;
-  return place;
+  long index = 0;
+  while (finite(to + index, 1)) index++;
+  return index;
 }
 
-// Turns that a block of Python's has, and the objects that they belong to.
-struct Held {
-  explicit Held(nb::list given) : owners(std::move(given)), turns(members(owners)) {}
+// Python's context manager that holds several locks; `owners` keeps their Python objects alive.
+struct LockContext {
+  explicit LockContext(nb::list list) : owners(std::move(list)), locks(pointers(owners)) {}
   void enter() {
     using std::chrono::milliseconds;
-    if (turns.take(milliseconds(0))) return;
+    if (locks.acquire(milliseconds(0))) return;
     for (;;) {
       {
         nb::gil_scoped_release release;
-        if (turns.take(milliseconds(50))) return;
+        if (locks.acquire(milliseconds(50))) return;
       }
       if (PyErr_CheckSignals()) throw nb::python_error();
     }
   }
-  static std::vector<Turn*> members(const nb::list& owners) {
-    std::vector<Turn*> found;
-    for (nb::handle one : owners) found.push_back(nb::cast<Turn*>(one));
-    return found;
+  static std::vector<SessionLock*> pointers(const nb::list& owners) {
+    std::vector<SessionLock*> result;
+    for (nb::handle one : owners) result.push_back(nb::cast<SessionLock*>(one));
+    return result;
   }
   nb::list owners;
-  Turns turns;
+  SessionLocks locks;
 };
 
-class Kept {
+// What autograd's backward needs of a forward scan.
+class ScanContext {
  public:
   std::vector<Direction> directions;
-  std::unique_ptr<Saved> saved;
+  std::unique_ptr<BatchScan> saved;
 };
 
 }  // namespace
 
 NB_MODULE(_native, m) {
-  nb::set_leak_warnings(false);  // packed weights live in a table until the process ends
+  nb::set_leak_warnings(false);  // packed weights stay alive until the process exits
   nb::class_<Weights>(m, "Weights").def("__init__", [](Weights* self, const std::string& cell, long input, long hidden, const std::vector<Address>& a, bool backward, int format, int threads) {
     Parameters p{at(a[0]), at(a[1]), at(a[2]), at(a[3]), {}};
-    for (size_t i = 4; i < a.size() && i < 4 + MOST_EXTRAS; i++) p.extra[i - 4] = at(a[i]);
+    for (size_t i = 4; i < a.size() && i < 4 + MAX_EXTRAS; i++) p.extra[i - 4] = at(a[i]);
     nb::gil_scoped_release release;
     new (self) Weights(cell, input, hidden, p, backward, (Format)format, threads);
   }, nb::arg("cell"), nb::arg("input_size"), nb::arg("hidden_size"), nb::arg("addresses"), nb::arg("backward"), nb::arg("format") = 0, nb::arg("threads") = 1);
 
-  nb::class_<Kept>(m, "Kept");
+  nb::class_<ScanContext>(m, "ScanContext");
 
-  // addresses of a direction: h0, c0, y, y's stride in floats, h_end, c_end
+  // addresses per direction: h0, c0, y, y's stride in floats, h_end, c_end
   m.def("forward", [](const std::vector<const Weights*>& weights, const std::vector<bool>& reverse, Address x, Address lengths, long batch,
-                      long steps, const std::vector<std::vector<Address>>& addresses, bool save, int threads) -> std::unique_ptr<Kept> {
-    auto kept = std::make_unique<Kept>();
-    for (size_t i = 0; i < weights.size(); i++) kept->directions.push_back(direction(weights[i], reverse[i], x, steps, addresses[i]));
+                      long steps, const std::vector<std::vector<Address>>& addresses, bool save, int threads) -> std::unique_ptr<ScanContext> {
+    auto context = std::make_unique<ScanContext>();
+    for (size_t i = 0; i < weights.size(); i++) context->directions.push_back(direction(weights[i], reverse[i], x, steps, addresses[i]));
     nb::gil_scoped_release release;
-    kept->saved = std::make_unique<Saved>(kept->directions, at<const int64_t>(lengths), batch, steps, threads);
-    kept->saved->forward(kept->directions, threads, save);
-    if (!save) kept->saved.reset();
-    return kept;
+    context->saved = std::make_unique<BatchScan>(context->directions, at<const int64_t>(lengths), batch, steps, threads);
+    context->saved->forward(context->directions, threads, save);
+    if (!save) context->saved.reset();
+    return context;
   });
 
-  // addresses of a direction: h0, c0, y; then dy, dh_end, dc_end, dh0, dc0, and of the gradients of its weights
-  m.def("backward", [](const Kept& kept, Address x, Address dx, const std::vector<const Weights*>& weights, const std::vector<std::vector<Address>>& addresses, int threads) {
-    std::vector<Direction> directions = kept.directions;
+  // addresses per direction: h0, c0, y; dy, dh_end, dc_end, dh0, dc0; and the gradients of its weights
+  m.def("backward", [](const ScanContext& context, Address x, Address dx, const std::vector<const Weights*>& weights, const std::vector<std::vector<Address>>& addresses, int threads) {
+    std::vector<Direction> directions = context.directions;
     for (size_t i = 0; i < directions.size(); i++) {
       const std::vector<Address>& a = addresses[i];
       Direction& d = directions[i];
@@ -129,14 +130,14 @@ NB_MODULE(_native, m) {
       }
     }
     nb::gil_scoped_release release;
-    kept.saved->backward(directions, threads);
+    context.saved->backward(directions, threads);
   });
 
-  // one item of each row; c is 0 where a cell has none; the new h is the output
+  // one step of each row; the address of c is 0 for cells without one; the new h is the output
   m.def("step", [](const Weights& weights, Address x, Address h, Address c, long batch, Address h_end, Address c_end, int threads) {
     nb::gil_scoped_release release;
     const long I = weights.packed.input, H = weights.packed.hidden;
-    auto rows = [](Address first, long size) { return Places::flat(at(first), size); };
+    auto rows = [](Address first, long size) { return RowView::strided(at(first), size); };
     weights.step({batch, rows(x, I), rows(h, H), rows(c, H), rows(h_end, H), rows(c_end, H), false}, threads);
   });
 
@@ -161,10 +162,10 @@ NB_MODULE(_native, m) {
     nb::gil_scoped_release release;
     softmax(at(x), rows, size, at(y), threads);
   });
-  // softmax of scores into an array of a user's; false, and nothing is written, where a score is not finite
+  // softmax of scores into a caller's array; false, without writing, if a score is not finite
   m.def("probabilities", [](Table<const float> scores, Table<float> to, int threads) {
     const long rows = (long)scores.shape(0), size = (long)scores.shape(1);
-    if ((long)to.shape(0) < rows || (long)to.shape(1) != size) throw nb::value_error("probabilities takes scores [T, K] and room [T or more, K]");
+    if ((long)to.shape(0) < rows || (long)to.shape(1) != size) throw nb::value_error("expected scores [T, K] and an output array [T or more, K]");
     nb::gil_scoped_release release;
     if (!finite(scores.data(), rows * size)) return false;
     softmax(scores.data(), rows, size, to.data(), threads);
@@ -191,7 +192,7 @@ NB_MODULE(_native, m) {
     dropout(at(x), size, seed, p, at(y), threads);
   });
 
-  // Layers that answer: a tree, made from its leaves up.
+  // Layers for inference: a tree, built from its leaves up.
   nb::class_<Layer>(m, "Layer")
       .def_ro("input_size", &Layer::input).def_ro("output_size", &Layer::output).def_ro("state_size", &Layer::state)
       .def_ro("causal", &Layer::causal).def_ro("pointwise", &Layer::pointwise)
@@ -204,7 +205,7 @@ NB_MODULE(_native, m) {
       // x [n, I], states [n, S] in and out, y [n, O]
       .def("step", [](const Layer& layer, Address x, long rows, Address states, Address y, int threads) {
         nb::gil_scoped_release release;
-        step(layer, rows, Places::flat(at(x), layer.input), Places::flat(at(states), layer.state), Places::flat(at(y), layer.output), threads);
+        step(layer, rows, RowView::strided(at(x), layer.input), RowView::strided(at(states), layer.state), RowView::strided(at(y), layer.output), threads);
       })
       .def("readout", [](const Layer& layer, Address states, long rows, Address y) {
         for (long r = 0; r < rows; r++) layer.readout(at(states) + r * layer.state, at(y) + r * layer.output);
@@ -216,40 +217,41 @@ NB_MODULE(_native, m) {
   m.def("make_layer_norm", [](long size, Address gain, Address bias, bool keeps) { return make_layer_norm(size, at(gain), at(bias), keeps); });
   m.def("make_residual", &make_residual), m.def("make_zoneout", &make_zoneout), m.def("make_bidirectional", &make_bidirectional);
 
-  // The state of one sequence that is going on, and room to go on in: a push allocates nothing.
+  // The state of one sequence that is read step by step; push allocates nothing.
   nb::class_<Stream>(m, "Stream")
       .def(nb::init<LayerPointer>())
       .def("push", [](Stream& stream, Table<const float> x, Table<float> y, int threads) {
         const long T = (long)x.shape(0);
         if ((long)x.shape(1) != stream.layer->input || (long)y.shape(1) != stream.layer->output || (long)y.shape(0) < T)
-          throw nb::value_error("push takes x [T, input] and y [T or more, output]");
+          throw nb::value_error("expected x [T, input] and y [T or more, output]");
         nb::gil_scoped_release release;
         return stream.push(x.data(), T, y.data(), threads);
       })
       .def("read", [](const Stream& stream, Address to) { if (stream.bytes()) std::memcpy(at(to), stream.state(), stream.bytes()); })
       .def("write", [](Stream& stream, Address from) { if (stream.bytes()) std::memcpy(stream.state(), at(from), stream.bytes()); })
       .def_prop_ro("address", [](const Stream& stream) { return (Address)stream.state(); });
-  // one item of each stream: x [n, I] → y [n, O]
+  // one step of each stream: x [n, I] → y [n, O]
   m.def("push_many", [](const std::vector<Stream*>& streams, Address x, Address y, int threads) {
     nb::gil_scoped_release release;
     return push_many(streams, at(x), at(y), threads);
   });
 
-  // `with Turns([turn, …]):` has all of them for itself; Ctrl-C ends the wait, and never comes between having them and the block
-  nb::class_<Turn>(m, "Turn").def(nb::init<>());
-  nb::class_<Held>(m, "Turns")
-      .def("__init__", [](Held* self, nb::list turns) { new (self) Held(std::move(turns)); })
-      .def("__enter__", &Held::enter)
-      .def("__exit__", [](Held& self, nb::args) { self.turns.give(); });
+  // `with SessionLocks([lock, …]):` holds all of them. Ctrl-C interrupts the wait, and cannot occur between acquiring the locks
+  // and entering the block.
+  nb::class_<SessionLock>(m, "SessionLock").def(nb::init<>());
+  nb::class_<LockContext>(m, "SessionLocks")
+      .def("__init__", [](LockContext* self, nb::list locks) { new (self) LockContext(std::move(locks)); })
+      .def("__enter__", &LockContext::enter)
+      .def("__exit__", [](LockContext& self, nb::args) { self.locks.release(); });
 
-  nb::class_<Writer>(m, "Writer")
-      .def("__init__", [](Writer* self, Address embedding, long symbols, LayerPointer layer, std::shared_ptr<const Linear> projection, std::shared_ptr<const Linear> head) {
-        new (self) Writer(at(embedding), symbols, std::move(layer), std::move(projection), std::move(head));
+  nb::class_<TokenGenerator>(m, "TokenGenerator")
+      .def("__init__", [](TokenGenerator* self, Address embedding, long symbols, LayerPointer layer, std::shared_ptr<const Linear> projection, std::shared_ptr<const Linear> head) {
+        new (self) TokenGenerator(at(embedding), symbols, std::move(layer), std::move(projection), std::move(head));
       }, nb::arg(), nb::arg(), nb::arg(), nb::arg().none(), nb::arg())
-      .def("write", [](const Writer& writer, Address state, Address y, long length, double temperature, long top_k, double top_p, double min_p,
-                       Address never, Address uniforms, Address to, int threads) {
+      .def("generate", [](const TokenGenerator& generator, Address state, Address y, long length, double temperature, long top_k, double top_p, double min_p,
+                          Address excluded, Address uniforms, Address to, int threads) {
         nb::gil_scoped_release release;
-        return writer.write(at(state), at(y), length, {temperature, top_k, top_p, min_p}, at<const uint8_t>(never), at<const double>(uniforms), at<int64_t>(to), threads);
+        return generator.generate(at(state), at(y), length, {temperature, top_k, top_p, min_p}, at<const uint8_t>(excluded), at<const double>(uniforms), at<int64_t>(to), threads);
       });
 
   m.def("use_openmp", [](Address parallel, Address thread_number, Address team_size) {

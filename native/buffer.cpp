@@ -13,38 +13,38 @@
 namespace stepscan {
 namespace {
 
-constexpr size_t LINE = 64, HUGE = size_t(2) << 20, MOST_KEPT = size_t(256) << 20;
+constexpr size_t LINE = 64, HUGE = size_t(2) << 20, MAX_CACHED_BYTES = size_t(256) << 20;
 
-struct Store {
+struct Cache {
   std::mutex mutex;
-  std::multimap<size_t, float*> free;  // by bytes
-  size_t kept = 0;
+  std::multimap<size_t, float*> free;  // size in bytes → memory
+  size_t bytes = 0;                    // of all that is free
 };
-Store& store() {
-  static Store* one = new Store;
-  return *one;
+Cache& cache() {
+  static Cache* instance = new Cache;
+  return *instance;
 }
-// A child must not inherit the lock in a state that only a thread of its parent could end.
-const int keep_unlocked = pthread_atfork([] { store().mutex.lock(); }, [] { store().mutex.unlock(); },
-                                         [] { store().mutex.unlock(); });
+// The lock is held across fork(), so that a child never inherits it locked by a thread that does not exist there.
+const int fork_handlers = pthread_atfork([] { cache().mutex.lock(); }, [] { cache().mutex.unlock(); },
+                                         [] { cache().mutex.unlock(); });
 
 }  // namespace
 
 Buffer::Buffer(size_t size) {
   if (!size) return;
-  size_t wanted = size * sizeof(float);
+  size_t requested = size * sizeof(float);
   {
-    Store& s = store();
-    std::lock_guard<std::mutex> lock(s.mutex);
-    auto found = s.free.lower_bound(wanted);
-    if (found != s.free.end() && found->first <= 2 * wanted + 65536) {
-      bytes_ = found->first, data_ = found->second;
-      s.kept -= bytes_, s.free.erase(found);
+    Cache& c = cache();
+    std::lock_guard<std::mutex> lock(c.mutex);
+    auto entry = c.free.lower_bound(requested);
+    if (entry != c.free.end() && entry->first <= 2 * requested + 65536) {
+      bytes_ = entry->first, data_ = entry->second;
+      c.bytes -= bytes_, c.free.erase(entry);
       return;
     }
   }
-  size_t unit = wanted >= HUGE ? HUGE : LINE;
-  bytes_ = (wanted + unit - 1) / unit * unit;
+  size_t unit = requested >= HUGE ? HUGE : LINE;
+  bytes_ = (requested + unit - 1) / unit * unit;
   data_ = static_cast<float*>(std::aligned_alloc(unit, bytes_));
   if (!data_) throw std::bad_alloc();
 #ifdef MADV_HUGEPAGE
@@ -54,17 +54,17 @@ Buffer::Buffer(size_t size) {
 
 Buffer::~Buffer() {
   if (!data_) return;
-  Store& s = store();
-  std::lock_guard<std::mutex> lock(s.mutex);
-  if (bytes_ > MOST_KEPT) {
+  Cache& c = cache();
+  std::lock_guard<std::mutex> lock(c.mutex);
+  if (bytes_ > MAX_CACHED_BYTES) {
     std::free(data_);
     return;
   }
-  while (s.kept + bytes_ > MOST_KEPT && !s.free.empty()) {
-    auto largest = std::prev(s.free.end());
-    s.kept -= largest->first, std::free(largest->second), s.free.erase(largest);
+  while (c.bytes + bytes_ > MAX_CACHED_BYTES && !c.free.empty()) {
+    auto largest = std::prev(c.free.end());
+    c.bytes -= largest->first, std::free(largest->second), c.free.erase(largest);
   }
-  s.free.emplace(bytes_, data_), s.kept += bytes_;
+  c.free.emplace(bytes_, data_), c.bytes += bytes_;
 }
 
 Buffer::Buffer(Buffer&& other) noexcept : data_(other.data_), bytes_(other.bytes_) { other.data_ = nullptr; }

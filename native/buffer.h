@@ -1,10 +1,11 @@
-// Aligned memory for kernels, kept for the next caller: a fresh page costs more than a step.
+// Aligned scratch memory, cached for reuse: faulting in fresh pages costs more than a step.
 #pragma once
 #include <cstddef>
 
 namespace stepscan {
 
-// `size` floats, uninitialised, on a cache line. Given back to a common store when it ends; any thread may do so.
+// `size` floats, uninitialised, aligned to a cache line. The destructor returns the memory to a process-wide cache; it may
+// run on any thread.
 class Buffer {
  public:
   explicit Buffer(size_t size = 0);
@@ -14,21 +15,22 @@ class Buffer {
   Buffer(const Buffer&) = delete;
   Buffer& operator=(const Buffer&) = delete;
   float* data() const { return data_; }
-  size_t floats() const { return bytes_ / sizeof(float); }  // at least as many as were asked for
+  size_t floats() const { return bytes_ / sizeof(float); }  // at least the size requested
 
  private:
   float* data_ = nullptr;
   size_t bytes_ = 0;
 };
 
-// Cuts one buffer into pieces that each start on a cache line. Run once on null to learn the size, once for real.
-struct Carver {
+// A bump allocator over one buffer; each allocation starts on a cache line. The layout code runs twice: with `base` null to
+// compute the total size (`used`), then with the memory itself.
+struct ArenaLayout {
   float* base;
   size_t used = 0;
-  float* take(long floats) {
-    float* piece = base ? base + used : nullptr;
-    used += ((size_t)floats + 15) / 16 * 16 + 16;  // and a line apart, so that rows don't all fall into one cache set
-    return piece;
+  float* allocate(long floats) {
+    float* start = base ? base + used : nullptr;
+    used += ((size_t)floats + 15) / 16 * 16 + 16;  // one cache line of padding, so that rows do not all map to one cache set
+    return start;
   }
 };
 

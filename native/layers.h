@@ -1,6 +1,6 @@
-// The layers of a model that answers: a tree of cells and combinators, as its description has them, without gradients.
+// The layers of a model in inference: a tree of cells and combinators, without gradients.
 //
-// A row's state is one piece of memory, `state` numbers, each part of the tree with its own stretch of it.
+// The state of a row is one contiguous array of `state` floats, in which each layer of the tree has its own range.
 #pragma once
 #include <memory>
 #include <string>
@@ -10,63 +10,64 @@
 
 namespace stepscan {
 
-// A batch: B rows, padded to T items, of `lengths` [B].
-struct Batch {
+// B rows of `lengths` [B], padded to T items.
+struct RaggedBatch {
   const int64_t* lengths;
   long rows, steps;
 };
 
-// What a step reads: each row's numbers; or, for a first cell, what it makes of them (CellKernels::products).
+// What a step reads: the rows' inputs; or, for a first cell, precomputed input products (CellKernels::products).
 struct Input {
-  Places rows;
+  RowView rows;
   bool multiplied;
 };
 
 class Layer {
  public:
   const long input, output;
-  const long state;     // numbers of a row's state
-  const bool causal;    // whether it can go one step at a time
-  const bool pointwise; // whether an output depends on nothing but its own input
+  const long state;      // floats of a row's state
+  const bool causal;     // whether it can run one step at a time
+  const bool pointwise;  // whether each output depends only on the input of the same step
   virtual ~Layer() = default;
 
   // The whole batch. x [B, T, input]; states [B, `state_stride`], in and out; y [B, T, `y_stride`] with zeros in the padding.
-  virtual void scan(const Batch&, const float* x, float* states, long state_stride, float* y, long y_stride, int threads) const;
+  virtual void scan(const RaggedBatch&, const float* x, float* states, long state_stride, float* y, long y_stride, int threads) const;
 
-  // One item of n rows, by all threads of a group together. When it returns, y is there for all of them; the states may be
-  // read again once the group has waited. `scratch` holds step_floats(n) numbers, the same for all threads.
-  virtual void step(long n, Input x, Places states, Places y, float* scratch, const Group& group) const = 0;
+  // One step of n rows, by all threads of a group together. When it returns, every thread may read y; the states may be read
+  // after the group's next barrier. `scratch` holds step_floats(n) floats, shared by all threads.
+  virtual void step(long n, Input x, RowView states, RowView y, float* scratch, const Group& group) const = 0;
   virtual size_t step_floats(long n) const = 0;
 
-  // O of a state: [output]
+  // The readout of a state: [output]
   virtual void readout(const float* state, float* y) const = 0;
 
-  // How many numbers an initial state takes from outside, and one row of them, [condition], into a state of zeros.
+  // The size of the vector that an initial state can be made of; and one row of it, [condition], into a state of zeros.
   virtual long condition() const { return 0; }
   virtual void set_condition(const float*, float*) const {}
 
-  // The first cell, if inputs reach it as they are: what it makes of an input alone can be kept in a table.
+  // The first cell, if it reads the inputs unchanged: its input products can then be tabulated. Null otherwise.
   virtual const Weights* first_cell() const { return nullptr; }
 
  protected:
-  Layer(long in, long out, long size, bool steps, bool of_items) : input(in), output(out), state(size), causal(steps), pointwise(of_items) {}
+  Layer(long in, long out, long size, bool is_causal, bool is_pointwise)
+      : input(in), output(out), state(size), causal(is_causal), pointwise(is_pointwise) {}
 };
 typedef std::shared_ptr<const Layer> LayerPointer;
 
 LayerPointer make_cell(std::shared_ptr<const Weights> weights);
-LayerPointer make_linear(std::shared_ptr<const Linear> map, bool keeps);  // keeps: whether its last output is in the state
+LayerPointer make_linear(std::shared_ptr<const Linear> map, bool keeps);  // keeps: whether the state holds the last output
 LayerPointer make_layer_norm(long size, const float* gain, const float* bias, bool keeps);
 LayerPointer make_identity(long size, bool keeps);
 LayerPointer make_stack(std::vector<LayerPointer> layers);
 LayerPointer make_residual(LayerPointer layer);
-LayerPointer make_zoneout(LayerPointer layer, double stays);  // as a probability
+LayerPointer make_zoneout(LayerPointer layer, double p);  // p: the probability of keeping an old value
 LayerPointer make_bidirectional(LayerPointer forward, LayerPointer backward);
 
-// The state of one sequence that is going on, and room to go on in.
+// The state of one sequence that is read step by step, and scratch memory for the next step.
 class Stream {
  public:
   explicit Stream(LayerPointer layer);
-  // x [T, input] → y [T, output]; whether y and the state are finite numbers. Allocates nothing.
+  // x [T, input] → y [T, output]; returns whether y and the state are finite. Allocates nothing.
   bool push(const float* x, long T, float* y, int threads);
   float* state() const { return state_.data(); }
   size_t bytes() const { return (size_t)layer->state * sizeof(float); }
@@ -75,13 +76,13 @@ class Stream {
  private:
   Buffer state_, scratch_;
 };
-// One item of each of several streams of one layer: x [n, input] → y [n, output]. Each has the bits that it has alone.
-// The first of them whose output or state is not finite, or -1.
+// One step of each of several streams of one layer: x [n, input] → y [n, output], with the same bits as each stream alone.
+// Returns the index of the first stream whose output or state is not finite, or -1.
 long push_many(const std::vector<Stream*>& streams, const float* x, float* y, int threads);
 
-bool finite(const float* x, long size);
+bool finite(const float* x, long size);  // whether all are
 
-// Steps of n rows, by as many threads as pay.
-void step(const Layer& layer, long n, Places x, Places states, Places y, int threads);
+// One step of n rows; on one thread where more would not pay off.
+void step(const Layer& layer, long n, RowView x, RowView states, RowView y, int threads);
 
 }  // namespace stepscan

@@ -1,15 +1,15 @@
-// exp, sigmoid and tanh of vectors: within 2 units in the last place; NaN gives NaN, infinities their limits.
+// exp, sigmoid and tanh of vectors, within 2 units in the last place. NaN gives NaN, an infinity the limit.
 #pragma once
 #include "simd.h"
 
 namespace stepscan {
 namespace ISA {
 
-// e^x = 2^n · (1 + p): n whole, p = e^r − 1 with |r| ≤ ln 2 / 2 (polynomial of Cephes' expf). -87 ≤ x ≤ 88.
-struct Power {
+// e^x = 2^n · (1 + p): n an integer, p = e^r − 1 with |r| ≤ ln 2 / 2 (the polynomial of Cephes' expf). -87 ≤ x ≤ 88.
+struct ExpParts {
   Vec n, p;
 };
-INLINE Power power(Vec x) {
+INLINE ExpParts exp_parts(Vec x) {
   Vec n = round(x * set1(1.44269504f));
   Vec r = fma(n, set1(-0.693359375f), x);
   r = fma(n, set1(2.12194440e-4f), r);
@@ -17,23 +17,23 @@ INLINE Power power(Vec x) {
   Vec high = fma(set1(1.9875691500e-4f), r, set1(1.3981999507e-3f));
   Vec middle = fma(set1(8.3334519073e-3f), r, set1(4.1665795894e-2f));
   Vec low = fma(set1(1.6666665459e-1f), r, set1(5.0000001201e-1f));
-  Vec q = fma(fma(high, squared, middle), squared, low);  // three short chains instead of a long one
+  Vec q = fma(fma(high, squared, middle), squared, low);  // Estrin's scheme: three short chains instead of a long one
   return {n, fma(squared, q, r)};
 }
 
 INLINE Vec exp(Vec x) {
-  Power e = power(least(set1(88.f), greatest(set1(-87.f), x)));
+  ExpParts e = exp_parts(min(set1(88.f), max(set1(-87.f), x)));
   return scale(e.p + set1(1.f), e.n);
 }
 
 INLINE Vec sigmoid(Vec x) { return set1(1.f) / (set1(1.f) + exp(zero() - x)); }
 
-// tanh |x| = (e^{2|x|} − 1) / (e^{2|x|} + 1), with e^{2|x|} − 1 = 2^n p + (2^n − 1), so that small x lose nothing
+// tanh |x| = (e^{2|x|} − 1) / (e^{2|x|} + 1), with e^{2|x|} − 1 = 2^n p + (2^n − 1), so that small x keep their precision
 INLINE Vec tanh(Vec x) {
-  Power e = power(least(set1(20.f), magnitude(x + x)));
+  ExpParts e = exp_parts(min(set1(20.f), abs(x + x)));
   Vec two_n = scale(set1(1.f), e.n);
   Vec less_one = fma(two_n, e.p, two_n - set1(1.f));
-  return with_sign(less_one / (less_one + set1(2.f)), x);
+  return copysign(less_one / (less_one + set1(2.f)), x);
 }
 
 INLINE float sum_of(Vec v) {

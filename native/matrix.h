@@ -1,4 +1,4 @@
-// One product's weights in whichever format they are kept: packing them, and multiplying rows by them.
+// The weights of one matrix product in any format: packing them, and multiplying rows by them.
 #pragma once
 #include "buffer.h"
 #include "int8.h"
@@ -7,23 +7,23 @@
 namespace stepscan {
 namespace ISA {
 
-// The format that a product of K numbers is kept in: of more, the 32-bit sums of int8 could overflow.
-constexpr long MOST_DOT = 0x7fffffff / (127 * 255);
-INLINE Format fitting(Format format, long K) { return format == INT8 && K > MOST_DOT ? FLOAT32 : format; }
+// The format for K inputs: with more than this, the 32-bit sums of int8 could overflow, so that float32 is used.
+constexpr long MAX_DOT_INPUTS = 0x7fffffff / (127 * 255);
+INLINE Format effective_format(Format format, long K) { return format == INT8 && K > MAX_DOT_INPUTS ? FLOAT32 : format; }
 
 INLINE size_t floats_of(const Matrix& m) {  // memory of B
   size_t vectors = (size_t)m.panels * m.width * LANES;
   return m.format == INT8 ? vectors * fours(m.K) : m.format == BFLOAT16 ? (vectors * m.K + 1) / 2 : vectors * m.K;
 }
-INLINE void carve(Matrix* m, Carver& c) {
+INLINE void allocate(Matrix* m, ArenaLayout& arena) {
   long vectors = m->panels * m->width * LANES;
-  m->B = c.take((long)floats_of(*m));
-  m->bias = c.take(vectors);
-  m->scale = m->format == INT8 ? c.take(vectors) : nullptr;
-  m->start = m->format == INT8 ? (int32_t*)c.take(vectors) : nullptr;
+  m->B = arena.allocate((long)floats_of(*m));
+  m->bias = arena.allocate(vectors);
+  m->scale = m->format == INT8 ? arena.allocate(vectors) : nullptr;
+  m->start = m->format == INT8 ? (int32_t*)arena.allocate(vectors) : nullptr;
 }
 
-// Vector `v` of a panel from W rows `row … row + count`, `[rows][K]`, and their biases; `count` 0 makes zeros.
+// Packs rows `row … row + count` of W `[rows][K]`, and their biases, as vector `v` of a panel; zeros past `count`.
 INLINE void pack_vector(const Matrix& m, long panel, int v, const float* W, long row, int count, const float* bias) {
   long stride = m.width * LANES, K = m.K, at = (panel * m.width + v) * LANES;
   store(m.bias + at, bias && count ? load_part(bias + row, count) : zero());
@@ -37,7 +37,7 @@ INLINE void pack_vector(const Matrix& m, long panel, int v, const float* W, long
       for (int i = 0; i < LANES; i++) {
         uint32_t bits = 0;
         if (i < count) __builtin_memcpy(&bits, W + (row + i) * K + k, 4);
-        to[k * stride + i] = (uint16_t)((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);  // to the nearest, of two the even
+        to[k * stride + i] = (uint16_t)((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);  // round half to even
       }
   } else {
     int8_t* to = (int8_t*)m.B + panel * fours(K) * stride * 4 + v * LANES * 4;
@@ -45,13 +45,13 @@ INLINE void pack_vector(const Matrix& m, long panel, int v, const float* W, long
       const float* w = W + (row + i) * K;
       float top = 0;
       for (long k = 0; i < count && k < K; k++) top = w[k] > top ? w[k] : -w[k] > top ? -w[k] : top;
-      const float up = top < 1e-30f ? 0x1p64f : 1.f;  // a power of two, so that 127 / top is finite and no bit changes
+      const float up = top < 1e-30f ? 0x1p64f : 1.f;  // a power of two: 127 / top is finite, and scaling is exact
       int sum = 0;
       for (long k = 0; k < 4 * fours(K); k++) {
         float code = i < count && k < K && top > 0 ? w[k] * up * (127.f / (top * up)) : 0;
-        int whole = (int)((code + 12582912.f) - 12582912.f);  // to the nearest
-        to[k / 4 * stride * 4 + i * 4 + k % 4] = (int8_t)whole;
-        sum += whole;
+        int rounded = (int)((code + 12582912.f) - 12582912.f);  // round half to even
+        to[k / 4 * stride * 4 + i * 4 + k % 4] = (int8_t)rounded;
+        sum += rounded;
       }
       m.scale[at + i] = top / 127.f, m.start[at + i] = -128 * sum;
     }
@@ -64,8 +64,8 @@ INLINE void run_tile(int width, int count, const float* const* rows, long K, con
 }
 
 // out = bias + W · row for rows `first … last` and panels `from … to`.
-//   row(r) -> const float* [K];  before(p, r, count) as soon as it is known which come next;
-//   use(p, r, count, out [count][width][LANES])
+//   row(r) -> const float* [K];  before(p, r, count) is called before the tile of panel p and rows r … r + count, so that it
+//   can prefetch;  use(p, r, count, out [count][width][LANES]) receives the tile
 template <class Row, class Before, class Use>
 INLINE void multiply(const Matrix& m, long first, long last, long from, long to, Row row, Before before, Use use) {
   alignas(64) float out[TILE_FLOATS];
@@ -73,26 +73,26 @@ INLINE void multiply(const Matrix& m, long first, long last, long from, long to,
   auto floats = [&](auto* B) {
     for (long p = from; p < to; p++) {
       auto* panel = B + p * m.K * stride;
-      by_tiles(first, last, m.width, [&](long r, int count, int number) {
-        const float* rows[TALLEST];
+      for_tiles(first, last, m.width, [&](long r, int count, int tile) {
+        const float* rows[MAX_ROWS];
         for (int i = 0; i < count; i++) rows[i] = row(r + i);
         before(p, r, count);
-        run_tile(m.width, count, rows, m.K, panel, m.bias + p * stride, out, fetch_ahead(panel, m.K, m.width, p, to, number));
+        run_tile(m.width, count, rows, m.K, panel, m.bias + p * stride, out, fetch_ahead(panel, m.K, m.width, p, to, tile));
         use(p, r, count, out);
       });
     }
   };
   if (m.format == FLOAT32) return floats((const float*)m.B);
   if (m.format == BFLOAT16) return floats((const uint16_t*)m.B);
-  long four = fours(m.K), most = tallest_dot(m.width);
+  long four = fours(m.K), most = max_dot_rows(m.width);
   uint8_t* codes = (uint8_t*)__builtin_alloca((size_t)(most * four * 8));
-  float worth[TALLEST];
+  float code_scale[MAX_ROWS];
   for (long r = first; r < last; r += most) {
     int count = (int)(last - r < most ? last - r : most);
-    for (int i = 0; i < count; i++) worth[i] = encode(row(r + i), m.K, codes + i * four * 8);
+    for (int i = 0; i < count; i++) code_scale[i] = encode(row(r + i), m.K, codes + i * four * 8);
     for (long p = from; p < to; p++) {
       before(p, r, count);
-      dot_of(m.width, count)(codes, four * 8, worth, four, (const int8_t*)m.B + p * four * stride * 4, m.start + p * stride,
+      dot_of(m.width, count)(codes, four * 8, code_scale, four, (const int8_t*)m.B + p * four * stride * 4, m.start + p * stride,
                              m.scale + p * stride, m.bias + p * stride, out);
       use(p, r, count, out);
     }

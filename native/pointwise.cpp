@@ -1,4 +1,4 @@
-// What stands around recurrences when a whole model answers: a linear map, softmax, additive attention. Forward only.
+// Kernels of inference, other than recurrences: linear maps, normalisation, tanh, softmax, attention. Forward only.
 #include "kernels.h"
 #include "cells/elman.h"
 #include "cells/gru.h"
@@ -19,26 +19,26 @@ long panels_of(long outputs, int* width) {
 Matrix matrix_of(Format format, long inputs, long outputs) {
   int width;
   long panels = panels_of(outputs, &width);
-  return {fitting(format, inputs), width, inputs, panels, nullptr, nullptr, nullptr, nullptr};
+  return {effective_format(format, inputs), width, inputs, panels, nullptr, nullptr, nullptr, nullptr};
 }
 size_t linear_floats(Format format, long inputs, long outputs) {
   Matrix m = matrix_of(format, inputs, outputs);
-  Carver c{nullptr};
-  carve(&m, c);
-  return c.used;
+  ArenaLayout arena{nullptr};
+  allocate(&m, arena);
+  return arena.used;
 }
 void linear_pack(Matrix* to, Format format, const float* W, const float* bias, long inputs, long outputs, float* memory) {
   *to = matrix_of(format, inputs, outputs);
-  Carver c{memory};
-  carve(to, c);
+  ArenaLayout arena{memory};
+  allocate(to, arena);
   for (long j = 0; j < to->panels * to->width; j++)
     pack_vector(*to, j / to->width, (int)(j % to->width), W, j * LANES, in_block(outputs, j), bias);
 }
 // y [rows, outputs] = x [rows, inputs] Wᵀ + b for rows `from … to`
-void linear(const Matrix* weights, Places x, long from, long to, long outputs, Places y, const Group& group) {
+void linear(const Matrix* weights, RowView x, long from, long to, long outputs, RowView y, const Group& group) {
   const Matrix& w = *weights;
   long from_panel, to_panel;
-  share(w.panels, group.member, group.members, &from_panel, &to_panel);
+  thread_range(w.panels, group.member, group.members, &from_panel, &to_panel);
   for (long first = from; first < to; first += CHUNK)
     multiply(w, first, first + CHUNK < to ? first + CHUNK : to, from_panel, to_panel, [&](long r) { return x.at(r); },
              [](long, long, int) {}, [&](long p, long r, int count, const float* out) {
@@ -80,47 +80,47 @@ void tanh_of(const float* x, long from, long to, float* y) {
   }
 }
 
-// e^x for x ≤ 0, to 2 units in the last place: 2^n e^r with |r| ≤ ln 2 / 2, e^r by its series
-INLINE double exp_double(double x) {
+// e^x for x ≤ 0, within 2 units in the last place: 2^n e^r with |r| ≤ ln 2 / 2, e^r by its Taylor series
+INLINE double exp_f64(double x) {
   x = x < -745.0 ? -745.0 : x;
   double n = (x * 1.4426950408889634 + 6755399441055744.0) - 6755399441055744.0;
   double r = (x - n * 0.693147180369123816490) - n * 1.90821492927058770002e-10, sum = 1.0 / 6227020800.0;
-  const double inverse[] = {1.0 / 479001600, 1.0 / 39916800, 1.0 / 3628800, 1.0 / 362880, 1.0 / 40320, 1.0 / 5040,
+  const double coefficients[] = {1.0 / 479001600, 1.0 / 39916800, 1.0 / 3628800, 1.0 / 362880, 1.0 / 40320, 1.0 / 5040,
                             1.0 / 720,       1.0 / 120,      1.0 / 24,      1.0 / 6,      0.5,         1.0,        1.0};
-  for (double a : inverse) sum = sum * r + a;
-  long half = (long)n / 2, rest = (long)n - half;  // in two steps, so that the smallest results are reached
+  for (double a : coefficients) sum = sum * r + a;
+  long half = (long)n / 2, rest = (long)n - half;  // in two factors, so that subnormal results are reached
   unsigned long a = (unsigned long)(half + 1023) << 52, b = (unsigned long)(rest + 1023) << 52;
   double first, second;
   __builtin_memcpy(&first, &a, 8), __builtin_memcpy(&second, &b, 8);
   return sum * first * second;
 }
-bool chances(const float* scores, long size, double temperature, double* y) {
+bool softmax_numerators(const float* scores, long size, double temperature, double* y) {
   double best = -__builtin_inf();
   bool nan = false;
   for (long i = 0; i < size; i++) best = scores[i] > best ? scores[i] : best, nan = nan || scores[i] != scores[i];
   if (nan || best == -__builtin_inf() || best == __builtin_inf()) return false;
-  for (long i = 0; i < size; i++) y[i] = scores[i] == -__builtin_inff() ? 0 : exp_double((scores[i] - best) / temperature);
+  for (long i = 0; i < size; i++) y[i] = scores[i] == -__builtin_inff() ? 0 : exp_f64((scores[i] - best) / temperature);
   return true;
 }
 
 // ------------------------------------------------------------------------------------------------------------ softmax
 
 void softmax_row(const float* x, long size, float* y) {
-  const float lowest = -__builtin_inff();
-  float most = lowest;
+  const float minus_infinity = -__builtin_inff();
+  float highest = minus_infinity;
   bool excluded = false;
   for (long i = 0; i < size; i++) {
-    most = x[i] > most || x[i] != x[i] ? x[i] : most;
-    excluded = excluded || x[i] == lowest;
+    highest = x[i] > highest || x[i] != x[i] ? x[i] : highest;
+    excluded = excluded || x[i] == minus_infinity;
   }
   Vec sum = zero();
   for (long i = 0; i < size; i += LANES) {
     int count = in_block(size, i / LANES);
-    Vec e = exp(load_part(x + i, count) - set1(most));
+    Vec e = exp(load_part(x + i, count) - set1(highest));
     alignas(64) float lane[LANES];
     store(lane, e);
-    if (excluded)  // exp stops at a small number, but -∞ means none
-      for (int k = 0; k < count; k++) lane[k] = x[i + k] == lowest && most != lowest ? 0 : lane[k];
+    if (excluded)  // exp is clamped above zero, but exp(-∞) must be 0
+      for (int k = 0; k < count; k++) lane[k] = x[i + k] == minus_infinity && highest != minus_infinity ? 0 : lane[k];
     store_part(y + i, count, load(lane));
     sum = sum + load_part(lane, count);
   }
@@ -136,8 +136,9 @@ void softmax(const float* x, long from, long to, long size, float* y) {
 
 // ---------------------------------------------------------------------------------------------------------- attention
 
-// For queries `from … to` of B · queries: weights = softmax(v · tanh(q + k)), or softmax(q · k) where v, the score, is null;
-// context = weights · memory. Rows of `length` 0 get zeros. query [B, queries, width], keys [B, items, width], memory [B, items, memory_width]
+// For queries `from … to` of B · queries: weights = softmax(v · tanh(q + k)), or softmax(q · k) if v, the `score`, is null;
+// context = weights · memory. Rows of length 0 get zeros.
+//   query [B, queries, width], keys [B, items, width], memory [B, items, memory_width]
 void attend(const float* query, const float* keys, const float* memory, const int64_t* length, const float* score, long from,
             long to, long queries, long items, long width, long memory_width, float* context, float* weights) {
   for (long n = from; n < to; n++) {
@@ -165,7 +166,7 @@ void attend(const float* query, const float* keys, const float* memory, const in
 
 // --------------------------------------------------------------------------------------------------------------- peak
 
-// Independent multiply-adds in registers, the most that this instruction set can do: floating-point operations done.
+// Independent multiply-adds in registers, the peak of this instruction set; returns the floating-point operations done.
 double peak(long rounds) {
   constexpr int CHAINS = REGISTERS >= 32 ? 24 : 12;
   Vec a[CHAINS], x = set1(0.9999f), y = set1(1e-7f);
@@ -185,7 +186,7 @@ double peak(long rounds) {
   return (double)rounds * CHAINS * LANES * 2;
 }
 
-// The registry of cells: one line each.
+// The registry of cells.
 constexpr const CellKernels* CELLS[] = {&ELMAN_TANH, &ELMAN_RELU, &LSTM_KERNELS, &GRU_KERNELS, &LAYER_NORM_LSTM};
 
 }  // namespace
@@ -194,7 +195,7 @@ constexpr const CellKernels* CELLS[] = {&ELMAN_TANH, &ELMAN_RELU, &LSTM_KERNELS,
 #define STRING(x) STRING_(x)
 extern const Kernels KERNELS;
 constexpr Kernels KERNELS = {STRING(ISA), LANES,   CELLS,  sizeof CELLS / sizeof *CELLS, linear_floats, linear_pack,
-                         linear,      layer_norm, tanh_of, chances, softmax, attend, attend_back, cross_entropy, dropout, peak};
+                         linear,      layer_norm, tanh_of, softmax_numerators, softmax, attend, attend_back, cross_entropy, dropout, peak};
 
 }  // namespace ISA
 }  // namespace stepscan

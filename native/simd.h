@@ -1,8 +1,8 @@
-// The vectors of the instruction set that this source is being compiled for: STEPSCAN_AVX512, STEPSCAN_AVX2 or neither.
+// SIMD vectors of the instruction set that this source is compiled for: STEPSCAN_AVX512, STEPSCAN_AVX2 or neither.
 //
-// Kernels are one source compiled once for each set, in a namespace of its own (ISA). They use no inline function of the
-// standard library, since the linker might keep the copy that an old processor can't run, and are compiled without
-// contraction, so that an expression is rounded in the same way wherever it stands.
+// The kernels are one source, compiled once per instruction set, each in its own namespace (ISA). They use no inline function
+// of the standard library, since the linker might keep a copy that an older processor cannot run. They are compiled without
+// floating-point contraction, so that an expression is rounded the same way wherever it is inlined.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -13,7 +13,7 @@
 #include <arm_neon.h>
 #endif
 
-// Keeps a vector in a register: a compiler that may read it from memory again, once for each use, does so.
+// Keeps a vector in a register: compilers otherwise reload it from memory for each use.
 #if defined(STEPSCAN_AVX512)
 #define KEEP(x) asm volatile("" : "+v"(x))
 #elif defined(__x86_64__)

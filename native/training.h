@@ -1,4 +1,4 @@
-// What stands around recurrences while a model learns: dropout, cross-entropy, and additive attention backward.
+// Kernels used in training, other than recurrences: dropout, cross-entropy, and the backward pass of attention.
 #pragma once
 #include "gemm.h"
 #include "kernels.h"
@@ -15,50 +15,50 @@ INLINE void put(float* p, int count, Vec v) {
 
 // ------------------------------------------------------------------------------------------------------------ dropout
 
-// y = x · scale where the random bits of a number are at least `least`, else x · 0, of a piece that has a seed of its own.
-// Two rounds of multiply and shift (lowbias32: C. Wellons), which the compiler makes vectors of.
-static void dropout(const float* x, long size, uint64_t seed, uint32_t least, float scale, float* y) {
+// y = x · scale where an element's random bits are at least `threshold`, else x · 0; for one chunk, which has its own seed.
+// Two rounds of multiply and shift (lowbias32: C. Wellons), which the compiler vectorises.
+static void dropout(const float* x, long size, uint64_t seed, uint32_t threshold, float scale, float* y) {
   const uint32_t first = (uint32_t)seed, second = (uint32_t)(seed >> 32);
   for (long i = 0; i < size; i++) {
     uint32_t bits = (uint32_t)i * 0x9e3779b9u + first;
     bits = (bits ^ (bits >> 16)) * 0x7feb352du + second;
     bits = (bits ^ (bits >> 15)) * 0x846ca68bu;
     bits ^= bits >> 16;
-    y[i] = x[i] * (bits >= least ? scale : 0.f);
+    y[i] = x[i] * (bits >= threshold ? scale : 0.f);
   }
 }
 
 // ------------------------------------------------------------------------------------------------------- cross-entropy
 
-// Scores [rows, size] become the gradient of their loss. The loss of a row is `rest` + log(`sum`).
+// Replaces scores [rows, size] by the gradient of their loss. The loss of a row is `rest` + log(`sum`).
 static void cross_entropy(float* scores, const int64_t* target, long from, long to, long size, float smoothing, float* rest,
                           float* sum) {
   for (long r = from; r < to; r++) {
     float* x = scores + r * size;
-    const float wanted = x[target[r]];
+    const float target_score = x[target[r]];
     Vec top = set1(-__builtin_inff());
     long whole = size / LANES * LANES;
-    for (long i = 0; i < whole; i += LANES) top = greatest(top, load(x + i));
+    for (long i = 0; i < whole; i += LANES) top = max(top, load(x + i));
     alignas(64) float lane[LANES];
     store(lane, top);
-    float most = lane[0];
-    for (int i = 1; i < LANES; i++) most = lane[i] > most ? lane[i] : most;
-    for (long i = whole; i < size; i++) most = x[i] > most ? x[i] : most;
+    float highest = lane[0];
+    for (int i = 1; i < LANES; i++) highest = lane[i] > highest ? lane[i] : highest;
+    for (long i = whole; i < size; i++) highest = x[i] > highest ? x[i] : highest;
     Vec total = zero(), below = zero();
     for (long i = 0; i < size; i += LANES) {
       int count = in_block(size, i / LANES);
-      alignas(64) float rest_of_row[LANES] = {};
-      Vec less = get(x + i, count) - set1(most), e = exp(less);
-      e = e - where_positive(set1(-87.f) - less, e);  // exp stops at a small number, but -∞ means none
+      alignas(64) float tail[LANES] = {};
+      Vec less = get(x + i, count) - set1(highest), e = exp(less);
+      e = e - where_positive(set1(-87.f) - less, e);  // exp is clamped above zero, but exp(-∞) must be 0
       if (count < LANES) {
-        store_part(rest_of_row, count, e), e = load(rest_of_row);
-        store_part(rest_of_row, count, less), less = load(rest_of_row);
+        store_part(tail, count, e), e = load(tail);
+        store_part(tail, count, less), less = load(tail);
       }
       total = total + e, below = below + less;
       put(x + i, count, e);
     }
     sum[r] = sum_of(total);
-    rest[r] = (1.f - smoothing) * (most - wanted) - (smoothing ? smoothing * sum_of(below) / (float)size : 0.f);
+    rest[r] = (1.f - smoothing) * (highest - target_score) - (smoothing ? smoothing * sum_of(below) / (float)size : 0.f);
     const Vec scale = set1(1.f / sum[r]), spread = set1(-smoothing / (float)size);
     for (long i = 0; i < size; i += LANES) {
       int count = in_block(size, i / LANES);
@@ -70,21 +70,20 @@ static void cross_entropy(float* scores, const int64_t* target, long from, long 
 
 // ---------------------------------------------------------------------------------------------------------- attention
 
-// The way back of `attend` for batch rows `from … to`: gradients of context [B, queries, memory_width] and weights (null for
-// zeros) to those of query, keys, memory, and of score [B, width], each batch row's own; null where there is none.
-//   spare [B, items]
-static void attend_back(const AttendBack& a, long from, long to) {
+// The backward pass of `attend` for batch rows `from … to`: from gradients of context and weights (null for zeros) to those of
+// query, keys, memory, and score (null for attention by dot products) per batch row.
+static void attend_back(const AttendBackwardArgs& a, long from, long to) {
   const long T = a.queries, S = a.items, A = a.width, M = a.memory_width;
   for (long b = from; b < to; b++) {
     const long count = a.length[b];
     const float *keys = a.keys + b * S * A, *memory = a.memory + b * S * M;
-    float *dkeys = a.dkeys + b * S * A, *dmemory = a.dmemory + b * S * M, *ds = a.spare + b * S;
+    float *dkeys = a.dkeys + b * S * A, *dmemory = a.dmemory + b * S * M, *ds = a.scratch + b * S;
     float* dscore = a.score ? a.dscore + b * A : nullptr;
     __builtin_memset(dkeys, 0, S * A * 4), __builtin_memset(dmemory, 0, S * M * 4);
     if (dscore) __builtin_memset(dscore, 0, A * 4);
     for (long n = b * T; n < (b + 1) * T; n++) {
       const float *weight = a.weights + n * S, *dcontext = a.dcontext + n * M, *query = a.query + n * A;
-      float all = 0;
+      float weighted_sum = 0;
       for (long s = 0; s < count; s++) {
         Vec sum = zero(), share = set1(weight[s]);
         for (long m = 0; m < M; m += LANES) {
@@ -94,9 +93,9 @@ static void attend_back(const AttendBack& a, long from, long to) {
           put(dmemory + s * M + m, wide, fma(share, d, get(dmemory + s * M + m, wide)));
         }
         ds[s] = sum_of(sum) + (a.dweights ? a.dweights[n * S + s] : 0.f);
-        all += weight[s] * ds[s];
+        weighted_sum += weight[s] * ds[s];
       }
-      for (long s = 0; s < count; s++) ds[s] = weight[s] * (ds[s] - all);
+      for (long s = 0; s < count; s++) ds[s] = weight[s] * (ds[s] - weighted_sum);
       for (long i = 0; i < A; i += LANES) {
         int wide = in_block(A, i / LANES);
         Vec q = get(query + i, wide), v = a.score ? get(a.score + i, wide) : zero(), dq = zero(), dv = zero();

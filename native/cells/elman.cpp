@@ -7,8 +7,8 @@ template <bool relu>
 template <bool save>
 Vec Elman<relu>::forward(const float* rec, float* gates, const float*, const float*, float*) {
   Vec sum = load(rec) + load(gates);
-  // greatest(0, NaN) is NaN, as in the reference
-  Vec h = relu ? greatest(zero(), sum) : tanh(sum);
+  // max(0, NaN) is NaN, as in the reference
+  Vec h = relu ? max(zero(), sum) : tanh(sum);
   if (save) store(gates, h);
   return h;
 }

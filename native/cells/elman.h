@@ -17,7 +17,7 @@ struct Elman : NoExtras {
 
   template <bool save>
   INLINE Vec forward(const float* rec, float* gates, const float* h_prev, const float* c_prev, float* c);
-  INLINE void backward(Vec dh, const float* gates, Vec h_prev, const float* c_prev, const float* c, float* carry, float* d);
+  INLINE void backward(Vec dh, const float* gates, Vec h_prev, const float* c_prev, const float* c, float* d_carry, float* d);
 };
 
 extern const CellKernels ELMAN_TANH, ELMAN_RELU;

@@ -13,7 +13,7 @@ Vec GRU::forward(const float* rec, float* gates, const float* h_prev, const floa
   return fma(z, load(h_prev), (set1(1.f) - z) * n);
 }
 
-void GRU::backward(Vec dh, const float* gates, Vec h_prev, const float*, const float*, float* carry, float* d) {
+void GRU::backward(Vec dh, const float* gates, Vec h_prev, const float*, const float*, float* d_carry, float* d) {
   const Vec one = set1(1.f);
   Vec n = load(gates), r = load(gates + LANES), z = load(gates + 2 * LANES), from_h = load(gates + 3 * LANES);
   Vec dn = dh * (one - z) * (one - n * n);
@@ -21,7 +21,7 @@ void GRU::backward(Vec dh, const float* gates, Vec h_prev, const float*, const f
   store(d + LANES, dn * from_h * (r - r * r));
   store(d + 2 * LANES, dh * (h_prev - n) * (z - z * z));
   store(d + 3 * LANES, dn * r);
-  store(carry, dh * z);
+  store(d_carry, dh * z);
 }
 
 constexpr CellKernels GRU_KERNELS = Recurrent<GRU>::kernels("gru");

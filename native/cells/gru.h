@@ -3,7 +3,7 @@
 //   gates  [4][LANES]  before a step: the input products of n, r, z; after it: n, r, z and the recurrent product of n
 //   d      [4][LANES]  gradients: n's input product, r, z, n's recurrent product; so that the input side is vectors 0 to 2
 //                      and the recurrent side vectors 1 to 3
-//   carry  [LANES]     dh · z
+//   d_carry [LANES]    dh · z
 #pragma once
 #include "../scan.h"
 
@@ -18,7 +18,7 @@ struct GRU : NoExtras {
 
   template <bool save>
   INLINE Vec forward(const float* rec, float* gates, const float* h_prev, const float* c_prev, float* c);
-  INLINE void backward(Vec dh, const float* gates, Vec h_prev, const float* c_prev, const float* c, float* carry, float* d);
+  INLINE void backward(Vec dh, const float* gates, Vec h_prev, const float* c_prev, const float* c, float* d_carry, float* d);
 };
 
 extern const CellKernels GRU_KERNELS;

@@ -15,16 +15,16 @@ Vec LSTM::forward(const float* rec, float* gates, const float*, const float* c_p
   return o * tanh(now);
 }
 
-void LSTM::backward(Vec dh, const float* gates, Vec, const float* c_prev, const float* c, float* carry, float* d) {
+void LSTM::backward(Vec dh, const float* gates, Vec, const float* c_prev, const float* c, float* d_carry, float* d) {
   const Vec one = set1(1.f);
   Vec i = load(gates), f = load(gates + LANES), g = load(gates + 2 * LANES), o = load(gates + 3 * LANES);
   Vec squashed = tanh(load(c));
-  Vec dc = fma(dh * o, one - squashed * squashed, load(carry));
+  Vec dc = fma(dh * o, one - squashed * squashed, load(d_carry));
   store(d, dc * g * (i - i * i));
   store(d + LANES, dc * load(c_prev) * (f - f * f));
   store(d + 2 * LANES, dc * i * (one - g * g));
   store(d + 3 * LANES, dh * squashed * (o - o * o));
-  store(carry, dc * f);
+  store(d_carry, dc * f);
 }
 
 constexpr CellKernels LSTM_KERNELS = Recurrent<LSTM>::kernels("lstm");

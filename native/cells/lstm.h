@@ -2,7 +2,7 @@
 //
 //   gates  [4][LANES]  before a step: the input products of i, f, g, o; after it: their activations, for backward
 //   d      [4][LANES]  gradients of the four sums; the same for both products
-//   carry  [LANES]     gradient of c
+//   d_carry [LANES]    gradient of c
 #pragma once
 #include "../scan.h"
 
@@ -17,7 +17,7 @@ struct LSTM : NoExtras {
 
   template <bool save>
   INLINE Vec forward(const float* rec, float* gates, const float* h_prev, const float* c_prev, float* c);
-  INLINE void backward(Vec dh, const float* gates, Vec h_prev, const float* c_prev, const float* c, float* carry, float* d);
+  INLINE void backward(Vec dh, const float* gates, Vec h_prev, const float* c_prev, const float* c, float* d_carry, float* d);
 };
 
 extern const CellKernels LSTM_KERNELS;

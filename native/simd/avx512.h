@@ -1,7 +1,7 @@
 // Vectors of 16 floats: AVX-512 (F, DQ, BW, VL).
 
 using Vec = __m512;
-constexpr int LANES = 16;      // floats a vector
+constexpr int LANES = 16;      // floats per vector
 constexpr int REGISTERS = 32;  // vector registers
 
 INLINE Vec zero() { return _mm512_setzero_ps(); }
@@ -11,16 +11,16 @@ INLINE Vec load(const uint16_t* p) {  // bfloat16
   return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i*)p)), 16));
 }
 INLINE void store(float* p, Vec v) { _mm512_storeu_ps(p, v); }
-INLINE __mmask16 first(int n) { return (__mmask16)((1u << n) - 1u); }
-INLINE Vec load_part(const float* p, int n) { return _mm512_maskz_loadu_ps(first(n), p); }
-INLINE void store_part(float* p, int n, Vec v) { _mm512_mask_storeu_ps(p, first(n), v); }
+INLINE __mmask16 first_lanes(int n) { return (__mmask16)((1u << n) - 1u); }
+INLINE Vec load_part(const float* p, int n) { return _mm512_maskz_loadu_ps(first_lanes(n), p); }
+INLINE void store_part(float* p, int n, Vec v) { _mm512_mask_storeu_ps(p, first_lanes(n), v); }
 INLINE Vec fma(Vec a, Vec b, Vec c) { return _mm512_fmadd_ps(a, b, c); }
-INLINE Vec least(Vec limit, Vec x) { return _mm512_min_ps(limit, x); }     // NaN in x stays
-INLINE Vec greatest(Vec limit, Vec x) { return _mm512_max_ps(limit, x); }  // NaN in x stays
+INLINE Vec min(Vec limit, Vec x) { return _mm512_min_ps(limit, x); }  // NaN if x is NaN
+INLINE Vec max(Vec limit, Vec x) { return _mm512_max_ps(limit, x); }  // NaN if x is NaN
 INLINE Vec round(Vec x) { return _mm512_roundscale_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
-INLINE Vec scale(Vec x, Vec n) { return _mm512_scalef_ps(x, n); }  // x · 2^n, n whole
-INLINE Vec magnitude(Vec x) { return _mm512_abs_ps(x); }
-INLINE Vec with_sign(Vec x, Vec sign) { return _mm512_or_ps(x, _mm512_and_ps(sign, _mm512_set1_ps(-0.0f))); }
+INLINE Vec scale(Vec x, Vec n) { return _mm512_scalef_ps(x, n); }  // x · 2^n, n an integer
+INLINE Vec abs(Vec x) { return _mm512_abs_ps(x); }
+INLINE Vec copysign(Vec x, Vec sign) { return _mm512_or_ps(x, _mm512_and_ps(sign, _mm512_set1_ps(-0.0f))); }  // x ≥ 0
 INLINE Vec where_positive(Vec x, Vec v) { return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(x, zero(), _CMP_GT_OQ), v); }
 INLINE Vec sqrt(Vec x) { return _mm512_sqrt_ps(x); }
 
@@ -49,21 +49,21 @@ INLINE void transpose(Vec r[LANES]) {
   }
 }
 
-using Whole = __m512i;  // 16 whole numbers of 32 bits, or 64 bytes
-INLINE Whole whole_zero() { return _mm512_setzero_si512(); }
-INLINE Whole load(const int32_t* p) { return _mm512_loadu_si512(p); }
-INLINE Whole four_bytes(const uint8_t* p) { int x; __builtin_memcpy(&x, p, 4); return _mm512_set1_epi32(x); }
-INLINE Vec as_floats(Whole x) { return _mm512_cvtepi32_ps(x); }
+using IntVec = __m512i;  // 16 32-bit integers, or 64 bytes
+INLINE IntVec zero_int() { return _mm512_setzero_si512(); }
+INLINE IntVec load(const int32_t* p) { return _mm512_loadu_si512(p); }
+INLINE IntVec broadcast_4_bytes(const uint8_t* p) { int x; __builtin_memcpy(&x, p, 4); return _mm512_set1_epi32(x); }
+INLINE Vec as_floats(IntVec x) { return _mm512_cvtepi32_ps(x); }
 // sum + Σ of four products, bytes 0 … 255 of a and -128 … 127 of b
-INLINE Whole dot4(Whole sum, Whole a, Whole b) {
-  Whole even = _mm512_madd_epi16(_mm512_and_si512(a, _mm512_set1_epi16(255)), _mm512_srai_epi16(_mm512_slli_epi16(b, 8), 8));
-  Whole odd = _mm512_madd_epi16(_mm512_srli_epi16(a, 8), _mm512_srai_epi16(b, 8));
+INLINE IntVec dot4(IntVec sum, IntVec a, IntVec b) {
+  IntVec even = _mm512_madd_epi16(_mm512_and_si512(a, _mm512_set1_epi16(255)), _mm512_srai_epi16(_mm512_slli_epi16(b, 8), 8));
+  IntVec odd = _mm512_madd_epi16(_mm512_srli_epi16(a, 8), _mm512_srai_epi16(b, 8));
   return _mm512_add_epi32(sum, _mm512_add_epi32(even, odd));
 }
 #define STEPSCAN_HAS_DOT_INSTRUCTION __attribute__((target("avx512vnni")))
-INLINE STEPSCAN_HAS_DOT_INSTRUCTION Whole dot4_fast(Whole sum, Whole a, Whole b) { return _mm512_dpbusd_epi32(sum, a, b); }
+INLINE STEPSCAN_HAS_DOT_INSTRUCTION IntVec dot4_fast(IntVec sum, IntVec a, IntVec b) { return _mm512_dpbusd_epi32(sum, a, b); }
 INLINE bool has_dot_instruction() { return HAS_VNNI; }
-// whole numbers -32767 … 32767, plus 32768, as [4 high bytes, 4 low bytes] for each four
+// integers -32767 … 32767, plus 32768, as [4 high bytes, 4 low bytes] for each four
 INLINE void store_codes(Vec v, uint8_t* codes) {
   const __m512i order = _mm512_broadcast_i32x4(_mm_setr_epi8(1, 5, 9, 13, 0, 4, 8, 12, -1, -1, -1, -1, -1, -1, -1, -1));
   __m512i u = _mm512_add_epi32(_mm512_cvtps_epi32(v), _mm512_set1_epi32(32768));

@@ -1,4 +1,4 @@
-// Vectors of 4 floats in the compilers' own vector type: any processor (SSE2 on x86-64, NEON on ARM).
+// Vectors of 4 floats in the compiler's vector extension: any processor (SSE2 on x86-64, NEON on ARM).
 
 typedef float Vec __attribute__((vector_size(16)));
 typedef int Int __attribute__((vector_size(16)));
@@ -8,7 +8,7 @@ constexpr int REGISTERS = 32;
 INLINE Vec fma(Vec a, Vec b, Vec c) { return (Vec)vfmaq_f32((float32x4_t)c, (float32x4_t)a, (float32x4_t)b); }
 #else
 constexpr int REGISTERS = 16;
-INLINE Vec fma(Vec a, Vec b, Vec c) { return a * b + c; }  // two roundings, everywhere the same
+INLINE Vec fma(Vec a, Vec b, Vec c) { return a * b + c; }  // two roundings, the same on every processor
 #endif
 
 INLINE Vec zero() { return Vec{0, 0, 0, 0}; }
@@ -25,13 +25,13 @@ INLINE Vec load_part(const float* p, int n) {
   return v;
 }
 INLINE void store_part(float* p, int n, Vec v) { for (int i = 0; i < n; i++) p[i] = v[i]; }
-INLINE Vec choose(Int mask, Vec yes, Vec no) { return (Vec)((mask & (Int)yes) | (~mask & (Int)no)); }
-INLINE Vec least(Vec limit, Vec x) { return choose(limit < x, limit, x); }
-INLINE Vec greatest(Vec limit, Vec x) { return choose(limit > x, limit, x); }
+INLINE Vec select(Int mask, Vec yes, Vec no) { return (Vec)((mask & (Int)yes) | (~mask & (Int)no)); }
+INLINE Vec min(Vec limit, Vec x) { return select(limit < x, limit, x); }
+INLINE Vec max(Vec limit, Vec x) { return select(limit > x, limit, x); }
 INLINE Vec round(Vec x) { const Vec magic = set1(12582912.f); return (x + magic) - magic; }  // |x| < 2^22
 INLINE Vec scale(Vec x, Vec n) { return x * (Vec)((__builtin_convertvector(n, Int) + 127) << 23); }
-INLINE Vec magnitude(Vec x) { return (Vec)((Int)x & 0x7fffffff); }
-INLINE Vec with_sign(Vec x, Vec sign) { return (Vec)((Int)x | ((Int)sign & (Int)set1(-0.0f))); }
+INLINE Vec abs(Vec x) { return (Vec)((Int)x & 0x7fffffff); }
+INLINE Vec copysign(Vec x, Vec sign) { return (Vec)((Int)x | ((Int)sign & (Int)set1(-0.0f))); }
 INLINE Vec where_positive(Vec x, Vec v) { return (Vec)((x > zero()) & (Int)v); }
 INLINE Vec sqrt(Vec x) {
   for (int i = 0; i < LANES; i++) x[i] = __builtin_sqrtf(x[i]);
@@ -42,18 +42,18 @@ INLINE void transpose(Vec r[LANES]) {
     for (int j = 0; j < i; j++) { float held = r[i][j]; r[i][j] = r[j][i]; r[j][i] = held; }
 }
 
-typedef Int Whole;  // 4 whole numbers of 32 bits, or 16 bytes
-INLINE Whole whole_zero() { return Whole{0, 0, 0, 0}; }
-INLINE Whole load(const int32_t* p) { Whole v; __builtin_memcpy(&v, p, sizeof v); return v; }
-INLINE Whole four_bytes(const uint8_t* p) { int x; __builtin_memcpy(&x, p, 4); return Whole{x, x, x, x}; }
-INLINE Vec as_floats(Whole x) { return __builtin_convertvector(x, Vec); }
+typedef Int IntVec;  // 4 32-bit integers, or 16 bytes
+INLINE IntVec zero_int() { return IntVec{0, 0, 0, 0}; }
+INLINE IntVec load(const int32_t* p) { IntVec v; __builtin_memcpy(&v, p, sizeof v); return v; }
+INLINE IntVec broadcast_4_bytes(const uint8_t* p) { int x; __builtin_memcpy(&x, p, 4); return IntVec{x, x, x, x}; }
+INLINE Vec as_floats(IntVec x) { return __builtin_convertvector(x, Vec); }
 // sum + Σ of four products, bytes 0 … 255 of a and -128 … 127 of b
-INLINE Whole dot4(Whole sum, Whole a, Whole b) {
+INLINE IntVec dot4(IntVec sum, IntVec a, IntVec b) {
   for (int byte = 0; byte < 4; byte++) sum += ((a >> (8 * byte)) & 255) * ((b << (24 - 8 * byte)) >> 24);
   return sum;
 }
-// whole numbers -32767 … 32767, plus 32768, as [4 high bytes, 4 low bytes] for each four
+// integers -32767 … 32767, plus 32768, as [4 high bytes, 4 low bytes] for each four
 INLINE void store_codes(Vec v, uint8_t* codes) {
-  Whole u = __builtin_convertvector(v, Whole) + 32768;
+  IntVec u = __builtin_convertvector(v, IntVec) + 32768;
   for (int i = 0; i < 4; i++) codes[i] = (uint8_t)(u[i] >> 8), codes[4 + i] = (uint8_t)u[i];
 }

@@ -1,4 +1,4 @@
-// What the kernels' tests share: arrays that end at a page which may not be touched, checks that count, the cells.
+// Shared by the kernels' tests: arrays next to protected pages, checks that count failures, the table of cells.
 #pragma once
 #include <sys/mman.h>
 #include <unistd.h>
@@ -15,7 +15,7 @@
 
 using namespace stepscan;
 
-// An array whose last number is the last of a page; the page after it, and the one before, can't be read or written.
+// An array whose last element ends a page; the pages before and after it cannot be read or written.
 template <class T>
 class Guarded {
  public:

@@ -1,10 +1,10 @@
-// Every kernel of every instruction set, with each array ending at a page that may not be touched. Run alone, and under
-// the address, undefined-behaviour and thread sanitizers (`make sanitize`). Values are tested from Python, beside PyTorch.
+// Every kernel of every instruction set, with each array next to a protected page. Run as is and under the address,
+// undefined-behaviour and thread sanitizers (`make sanitize`). Values are tested from Python, against PyTorch.
 #include <thread>
 
 #include "guarded.h"
 
-// Forward and backward in one or two directions; all that comes out.
+// Forward and backward in one or two directions, and all outputs.
 struct Run {
   std::vector<std::unique_ptr<Floats>> out;
   Run(const Cell& cell, long I, long H, const std::vector<int64_t>& lengths, long T, int ways, int threads) {
@@ -15,10 +15,10 @@ struct Run {
     Floats x(B * T * I, 2), dy(B * T * H * ways, 1);
     keep(B * T * I), keep(B * T * H * ways);
     float *dx = out[0]->get(), *y = out[1]->get();
-    std::vector<std::unique_ptr<Floats>> given;
+    std::vector<std::unique_ptr<Floats>> arrays;
     std::vector<std::unique_ptr<Weights>> weights;
     std::vector<Direction> directions;
-    auto make = [&](long count) { given.push_back(std::make_unique<Floats>(count, 1)); return given.back()->get(); };
+    auto make = [&](long count) { arrays.push_back(std::make_unique<Floats>(count, 1)); return arrays.back()->get(); };
     for (int way = 0; way < ways; way++) {
       bool extras = cell.extras > 0;
       Parameters p{make(G * I), make(G * H), extras ? nullptr : make(G), extras ? nullptr : make(G), {}};
@@ -32,13 +32,13 @@ struct Run {
       for (int e = 0; e < cell.extras; e++) d.back.to.extra[e] = keep(e < 3 ? 4 * H : H);
       directions.push_back(d);
     }
-    Saved saved(directions, length.get(), B, T, threads);
-    saved.forward(directions, threads, true);
-    saved.backward(directions, threads);
+    BatchScan scan(directions, length.get(), B, T, threads);
+    scan.forward(directions, threads, true);
+    scan.backward(directions, threads);
     Floats first(B * T * H * ways);
     std::memcpy(first.get(), y, B * T * H * ways * 4);
-    Saved(directions, length.get(), B, T, threads).forward(directions, threads, false);
-    CHECK(first == *out[1], "%s %ld → %ld: inference gives other bits than training", cell.name, I, H);
+    BatchScan(directions, length.get(), B, T, threads).forward(directions, threads, false);
+    CHECK(first == *out[1], "%s %ld → %ld: the bits of inference and training differ", cell.name, I, H);
     for (long b = 0; b < B; b++)
       for (long n = (b * T + lengths[b]) * H * ways; n < (b + 1) * T * H * ways; n++) CHECK(y[n] == 0, "padding is not zero");
   }
@@ -57,15 +57,15 @@ static void cells() {
         for (const auto& lengths : batches)
           for (int ways = 1; ways <= 2; ways++) {
             Run one(cell, I, H, lengths, 5, ways, 1), two(cell, I, H, lengths, 5, ways, 2);
-            CHECK(*one.out[1] == *two.out[1], "%s %ld → %ld: two threads give other bits", cell.name, I, H);
+            CHECK(*one.out[1] == *two.out[1], "%s %ld → %ld: bits depend on the number of threads", cell.name, I, H);
           }
-  for (const Cell& cell : CELLS) {  // large enough that threads share hidden units
+  for (const Cell& cell : CELLS) {  // large enough that threads split the hidden units
     Run one(cell, 20, 250, {9, 3, 0, 7}, 9, 1, 1), two(cell, 20, 250, {9, 3, 0, 7}, 9, 1, 2), three(cell, 20, 250, {9, 3, 0, 7}, 9, 1, 3);
-    CHECK(*one.out[1] == *two.out[1] && *one.out[1] == *three.out[1], "%s: threads give other bits", cell.name);
+    CHECK(*one.out[1] == *two.out[1] && *one.out[1] == *three.out[1], "%s: bits depend on the number of threads", cell.name);
   }
 }
 
-static void around() {
+static void pointwise() {
   for (long rows : {0, 1, 7, 130})
     for (long in : {1, 16, 65})
       for (long out : {1, 15, 64, 100}) {
@@ -73,7 +73,7 @@ static void around() {
         Linear linear(W.get(), b.get(), in, out);
         linear.run(x.get(), rows, y.get(), 2);
         for (long r = 0; r < rows; r++) linear.run(x.get() + r * in, 1, z.get() + r * out, 1);
-        CHECK(y == z, "linear %ld → %ld of %ld rows: a row alone has other bits", in, out, rows);
+        CHECK(y == z, "linear %ld → %ld of %ld rows: a row's bits depend on the batch", in, out, rows);
         softmax(y.get(), rows, out, z.get(), 2);
       }
   for (long width : {1, 16, 17})
@@ -83,11 +83,11 @@ static void around() {
       length.get()[0] = items, length.get()[1] = 0, length.get()[2] = 1;
       Floats q(B * T * width, 1), k(B * items * width, 1), m(B * items * M, 1), v(width, 1), context(B * T * M), weights(B * T * items);
       attend(q.get(), k.get(), m.get(), length.get(), v.get(), B, T, items, width, M, context.get(), weights.get(), 2);
-      for (long i = 0; i < T * M; i++) CHECK(context.get()[T * M + i] == 0, "context of nothing");
+      for (long i = 0; i < T * M; i++) CHECK(context.get()[T * M + i] == 0, "the context of an empty memory is not zero");
     }
 }
 
-static void learning() {
+static void training() {
   for (long width : {1, 16, 17})
     for (long items : {1, 5})
       for (bool additive : {false, true}) {
@@ -95,29 +95,29 @@ static void learning() {
         Guarded<int64_t> length(B);
         length.get()[0] = items, length.get()[1] = 0, length.get()[2] = 1;
         Floats q(B * T * width, 1), k(B * items * width, 1), m(B * items * M, 1), v(width, 1), weights(B * T * items, 1),
-            dcontext(B * T * M, 1), dq(B * T * width, 1), dk(B * items * width, 1), dm(B * items * M, 1), dv(B * width, 1), spare(B * items);
+            dcontext(B * T * M, 1), dq(B * T * width, 1), dk(B * items * width, 1), dm(B * items * M, 1), dv(B * width, 1), scratch(B * items);
         attend_back({q.get(), k.get(), m.get(), length.get(), additive ? v.get() : nullptr, weights.get(), dcontext.get(), weights.get(),
-                     T, items, width, M, dq.get(), dk.get(), dm.get(), additive ? dv.get() : nullptr, spare.get()}, B, 2);
-        for (long i = 0; i < items * M; i++) CHECK(dm.get()[items * M + i] == 0, "gradient of nothing");
+                     T, items, width, M, dq.get(), dk.get(), dm.get(), additive ? dv.get() : nullptr, scratch.get()}, B, 2);
+        for (long i = 0; i < items * M; i++) CHECK(dm.get()[items * M + i] == 0, "the gradient of an empty memory is not zero");
       }
   for (long rows : {0, 1, 40})
     for (long size : {1, 16, 1001}) {
       Guarded<int64_t> target(rows);
       for (long r = 0; r < rows; r++) target.get()[r] = (r * 7) % size;
       Floats x(rows * size, 1), rest(rows), sum(rows);
-      CHECK(cross_entropy(x.get(), target.get(), rows, size, 0.1f, rest.get(), sum.get(), 2), "targets are right");
+      CHECK(cross_entropy(x.get(), target.get(), rows, size, 0.1f, rest.get(), sum.get(), 2), "valid targets are refused");
       for (long r = 0; r < rows; r++) {
         double total = 0;
         for (long i = 0; i < size; i++) total += x.get()[r * size + i];
-        CHECK(std::fabs(total) < 1e-4, "a gradient of scores sums to zero");
+        CHECK(std::fabs(total) < 1e-4, "a gradient of scores does not sum to zero");
       }
       if (rows) target.get()[rows - 1] = size;
-      CHECK(!rows || !cross_entropy(x.get(), target.get(), rows, size, 0, rest.get(), sum.get(), 2), "a target past the end");
+      CHECK(!rows || !cross_entropy(x.get(), target.get(), rows, size, 0, rest.get(), sum.get(), 2), "an invalid target is accepted");
     }
   for (long size : {0, 1, 4097, 60000}) {
     Floats x(size, 1), one(size), two(size);
     dropout(x.get(), size, 7, 0.5, one.get(), 1), dropout(x.get(), size, 7, 0.5, two.get(), 3);
-    CHECK(one == two, "dropout of %ld numbers: threads give other bits", size);
+    CHECK(one == two, "dropout of %ld elements: bits depend on the number of threads", size);
   }
 }
 
@@ -131,13 +131,13 @@ static void callers() {
       for (int n = 0; n < 50; n++) linear.run(x.get(), 200, y.get(), 3);
     });
   for (std::thread& thread : threads) thread.join();
-  CHECK(team_size(3) == 3, "own pool");
+  CHECK(team_size(3) == 3, "our pool has another size");
 }
 
 int main() {
   for (const std::string& isa : instruction_sets()) {
     use_instruction_set(isa);
-    cells(), around(), learning(), callers();
+    cells(), pointwise(), training(), callers();
     std::printf("%s: %d failures\n", isa.c_str(), failures);
   }
   return failures != 0;

@@ -1,8 +1,8 @@
-// Layers that answer, in every format and instruction set: a step, a scan, rows together and alone, one thread and several.
+// Layers in inference, in every format and instruction set: steps and scans, single rows and batches, one and several threads.
 #include <algorithm>
 #include <cmath>
 
-#include "../writer.h"
+#include "../generation.h"
 #include "guarded.h"
 
 typedef std::unique_ptr<Floats> Array;
@@ -23,7 +23,7 @@ static std::shared_ptr<const Linear> linear_of(long I, long O, Format format) {
   return std::make_shared<Linear>(W.get(), bias.get(), I, O, format);
 }
 
-// Whole, item by item, in pieces, among others: the same bits.
+// A whole scan, single steps, blocks of steps and a batch of streams give the same bits.
 static void check_layer(const char* name, const LayerPointer& layer, Format format) {
   const long B = 4, T = 5, I = layer->input, O = layer->output, S = layer->state;
   const int64_t lengths[] = {5, 0, 3, 1};
@@ -32,7 +32,7 @@ static void check_layer(const char* name, const LayerPointer& layer, Format form
   Floats x(B * T * I, 2), y(B * T * O, 1), z(B * T * O, 1), states(B * S), others(B * S);
   layer->scan({length.get(), B, T}, x.get(), states.get(), S, y.get(), O, 1);
   layer->scan({length.get(), B, T}, x.get(), others.get(), S, z.get(), O, 3);
-  CHECK(y == z && states == others, "%s, format %d: threads give other bits", name, format);
+  CHECK(y == z && states == others, "%s, format %d: bits depend on the number of threads", name, format);
   for (long b = 0; b < B; b++)
     for (long n = (b * T + lengths[b]) * O; n < (b + 1) * T * O; n++) CHECK(y.get()[n] == 0, "%s: padding is not zero", name);
   Floats read(O), last(O);
@@ -44,8 +44,8 @@ static void check_layer(const char* name, const LayerPointer& layer, Format form
     Stream stream(layer);
     Floats out(T * O);
     stream.push(x.get(), 2, out.get(), threads), stream.push(x.get() + 2 * I, 0, out.get(), threads), stream.push(x.get() + 2 * I, 3, out.get() + 2 * O, threads);
-    CHECK(!std::memcmp(out.get(), y.get(), T * O * 4), "%s, format %d: a stream has other bits than a scan", name, format);
-    CHECK(!std::memcmp(stream.state(), states.get(), stream.bytes()), "%s: a stream ends in another state", name);
+    CHECK(!std::memcmp(out.get(), y.get(), T * O * 4), "%s, format %d: the bits of a stream and a scan differ", name, format);
+    CHECK(!std::memcmp(stream.state(), states.get(), stream.bytes()), "%s: the final states of a stream and a scan differ", name);
   }
   std::vector<std::unique_ptr<Stream>> streams;
   std::vector<Stream*> many;
@@ -55,8 +55,8 @@ static void check_layer(const char* name, const LayerPointer& layer, Format form
   for (long b = 0; b < B; b++) {
     Stream stream(layer);
     stream.push(first.get() + b * I, 1, alone.get(), 1);
-    CHECK(!std::memcmp(alone.get(), together.get() + b * O, O * 4), "%s, format %d: a row has other bits among others", name, format);
-    CHECK(!std::memcmp(stream.state(), many[b]->state(), stream.bytes()), "%s: its state has too", name);
+    CHECK(!std::memcmp(alone.get(), together.get() + b * O, O * 4), "%s, format %d: a row's bits depend on the batch", name, format);
+    CHECK(!std::memcmp(stream.state(), many[b]->state(), stream.bytes()), "%s: the state's bits depend on the batch", name);
   }
   CHECK(finite(together.get(), B * O), "%s: an output is not finite", name);
   for (float bad : {NAN, INFINITY, -INFINITY}) {
@@ -83,39 +83,39 @@ static void layers(Format format) {
   }
 }
 
-// One thread and two write the same; what is forbidden is not written; a state written down goes on as it would have.
-static void writing(Format format) {
+// One and two threads generate the same text; excluded symbols do not occur; generation resumes from a saved state.
+static void generation(Format format) {
   const long V = 37, E = 20, H = 65, length = 50;
   LayerPointer layer = make_stack({make_cell(weights_of(CELLS[2], E, H, format)), make_cell(weights_of(CELLS[3], H, H, format))});
   Floats table(V * E, 2);
   for (bool tied : {false, true}) {
     auto projection = tied ? linear_of(H, E, format) : nullptr;
-    Writer writer(table.get(), V, layer, projection, linear_of(tied ? E : H, V, format));
-    Guarded<uint8_t> never(V);
-    never.get()[3] = 1;
+    TokenGenerator generator(table.get(), V, layer, projection, linear_of(tied ? E : H, V, format));
+    Guarded<uint8_t> excluded(V);
+    excluded.get()[3] = 1;
     Guarded<double> draws(length, 1);
     for (long i = 0; i < length; i++) draws.get()[i] += 0.5;
-    for (Choice how : {Choice{1, 0, 1, 0}, Choice{0, 0, 1, 0}, Choice{0.7, 5, 0.9, 0.01}, Choice{2, 0, 0.5, 0}}) {
+    for (SamplingOptions options : {SamplingOptions{1, 0, 1, 0}, SamplingOptions{0, 0, 1, 0}, SamplingOptions{0.7, 5, 0.9, 0.01}, SamplingOptions{2, 0, 0.5, 0}}) {
       Guarded<int64_t> one(length), two(length), rest(length);
       Floats state(layer->state), y(H), other(layer->state), z(H);
-      long count = writer.write(state.get(), y.get(), length, how, never.get(), draws.get(), one.get(), 1);
-      CHECK(count == length, "%ld written", count);
-      CHECK(writer.write(other.get(), z.get(), 20, how, never.get(), draws.get(), two.get(), 2) == 20, "twenty");
-      CHECK(writer.write(other.get(), z.get(), length - 20, how, never.get(), draws.get() + 20, two.get() + 20, 2) == length - 20, "the rest");
-      CHECK(one == two && state == other && y == z, "two threads, in two pieces, write something else");
-      CHECK(std::find(one.get(), one.get() + length, 3) == one.get() + length, "a forbidden symbol was written");
+      long count = generator.generate(state.get(), y.get(), length, options, excluded.get(), draws.get(), one.get(), 1);
+      CHECK(count == length, "%ld symbols", count);
+      CHECK(generator.generate(other.get(), z.get(), 20, options, excluded.get(), draws.get(), two.get(), 2) == 20, "the first 20");
+      CHECK(generator.generate(other.get(), z.get(), length - 20, options, excluded.get(), draws.get() + 20, two.get() + 20, 2) == length - 20, "the rest");
+      CHECK(one == two && state == other && y == z, "two threads, in two calls, generate something else");
+      CHECK(std::find(one.get(), one.get() + length, 3) == one.get() + length, "an excluded symbol was generated");
     }
-    std::fill(never.get(), never.get() + V, 1);
+    std::fill(excluded.get(), excluded.get() + V, 1);
     Floats state(layer->state), y(H);
     int64_t to;
-    CHECK(writer.write(state.get(), y.get(), 1, {1, 0, 1, 0}, never.get(), draws.get(), &to, 1) == 0, "all were forbidden");
+    CHECK(generator.generate(state.get(), y.get(), 1, {1, 0, 1, 0}, excluded.get(), draws.get(), &to, 1) == 0, "all symbols are excluded");
   }
 }
 
 int main() {
   for (const std::string& isa : instruction_sets()) {
     use_instruction_set(isa);
-    for (Format format : {FLOAT32, BFLOAT16, INT8}) layers(format), writing(format);
+    for (Format format : {FLOAT32, BFLOAT16, INT8}) layers(format), generation(format);
     std::printf("%s: %d failures\n", isa.c_str(), failures);
   }
   return failures != 0;

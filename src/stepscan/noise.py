@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from stepscan.kernels.learning import Dropout
-from stepscan.kernels.tensors import plain
+from stepscan.kernels.tensors import is_supported
+from stepscan.kernels.training import Dropout
 
 __all__ = ["dropout"]
 
@@ -23,7 +23,7 @@ def dropout(x: Tensor, p: float, training: bool = True) -> Tensor:
     """
     if not training or not p:
         return x
-    if not plain(x, x):
+    if not is_supported(x, x):
         return F.dropout(x, p)
     seed = int(torch.empty((), dtype=torch.int64).random_())
     return Dropout.apply(x, seed, p)

@@ -1,4 +1,4 @@
-"""The parts of `benchmarks/defaults.py` that need no data."""
+"""The parts of `benchmarks/defaults.py` that need no data sets."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ sys.path.append(str(BENCHMARKS))
 
 import defaults  # noqa: E402
 import formats  # noqa: E402
-import judgements  # noqa: E402
-import outcomes  # noqa: E402
 import peers  # noqa: E402
 import published  # noqa: E402
+import tables  # noqa: E402
+import targets  # noqa: E402
 from runs import OURS, Run, Store  # noqa: E402
 
 import training  # noqa: E402
@@ -24,12 +24,12 @@ import training  # noqa: E402
 
 def row(ours, *, set="s", kind="text", n=50, whole=False, seeds=2, minutes=1.0, yardstick=None, **peers):
     names = {"words": "TF-IDF, words", "letters": "TF-IDF, letters", "nearest": "1-NN, DTW", "rocket": "MiniRocket"}
-    beside = {names.get(name, name): figure for name, figure in peers.items()}
-    return judgements.Row(set, kind, n, whole, seeds, ours, ours, minutes, 10, beside, yardstick)
+    named = {names.get(name, name): score for name, score in peers.items()}
+    return targets.Row(set, kind, n, whole, seeds, ours, ours, minutes, 10, named, yardstick)
 
 
-def judged(rows, beginning):
-    return next(one for one in judgements.judgements(rows) if one.target.startswith(beginning))
+def target_of(rows, start):
+    return next(target for target in targets.check_targets(rows) if target.title.startswith(start))
 
 
 # Subsets
@@ -61,16 +61,16 @@ def test_subset_of_fewer_examples_than_classes_takes_distinct_classes():
 # Files
 
 
-def test_a_set_is_written_as_it_was(tmp_path):
+def test_a_subset_is_written_in_the_original_format(tmp_path):
     (tmp_path / "train.tsv").write_text("".join(f"{'ab'[i % 2]}\ttext {i}\n" for i in range(20)), "utf-8")
     (tmp_path / "test.txt").write_text("b text one\na two\n", "utf-8")
-    given = published.Published("s", "text", formats.TSV, "train.tsv", "test.txt", test_format=formats.LINES)
-    (train,), (test,) = given.write(tmp_path, 4, tmp_path)
+    data_set = published.Published("s", "text", formats.TSV, "train.tsv", "test.txt", test_format=formats.LINES)
+    (train,), (test,) = data_set.write(tmp_path, 4, tmp_path)
     assert (train.name, test.name) == ("train.tsv", "test.txt")
     rows = [line.split("\t") for line in train.read_text("utf-8").splitlines()]
     assert Counter(label for label, _ in rows) == {"a": 2, "b": 2}
     assert test.read_text("utf-8") == "b text one\na two\n"
-    learned, tested = given.examples(tmp_path)
+    learned, tested = data_set.examples(tmp_path)
     assert learned.inputs == [text for _, text in rows]
     assert tested == published.Examples(["text one", "two"], ["b", "a"])
 
@@ -90,7 +90,7 @@ def test_formats():
 
 
 def test_names_are_distinct():
-    assert len({given.name for given in published.SETS}) == len(published.SETS)
+    assert len({data_set.name for data_set in published.SETS}) == len(published.SETS)
 
 
 # Peers
@@ -101,9 +101,9 @@ def test_tag_of_a_new_word_is_that_of_its_longest_suffix():
         [["the", "walking", "king", "sings"], ["the", "king", "king"]],
         [["DET", "VERB", "NOUN", "VERB"], ["DET", "NOUN", "NOUN"]],
     )
-    asked = [["king", "talking", "ring", "wings", "Über"]]
-    assert peers.tag_per_word_or_suffix(train, asked) == [["NOUN", "VERB", "NOUN", "VERB", "NOUN"]]
-    assert peers.tag_per_word(train, asked) == [["NOUN"] * 5]
+    test = [["king", "talking", "ring", "wings", "Über"]]
+    assert peers.tag_per_word_or_suffix(train, test) == [["NOUN", "VERB", "NOUN", "VERB", "NOUN"]]
+    assert peers.tag_per_word(train, test) == [["NOUN"] * 5]
     assert peers.tag_per_word(train, [["the", "sings"]]) == [["DET", "VERB"]]
 
 
@@ -120,55 +120,55 @@ def test_features_of_a_word():
 
 
 def test_peers_are_scored_as_our_models_are():
-    assert defaults.scored("series", ["a", "b", "b"], ["a", "a", "b"])["accuracy"] == pytest.approx(2 / 3)
-    assert defaults.scored("regression", [1.0, 2.0], [1.0, 4.0])["rmse"] == pytest.approx(2**0.5)
-    assert defaults.scored("tags", [["A", "B"], ["A"]], [["A", "A"], ["A"]]) == {"accuracy": 2 / 3}
-    spans = defaults.scored("spans", [["B-x", "I-x", "O"]], [["B-x", "O", "B-x"]])
+    assert defaults.evaluate("series", ["a", "b", "b"], ["a", "a", "b"])["accuracy"] == pytest.approx(2 / 3)
+    assert defaults.evaluate("regression", [1.0, 2.0], [1.0, 4.0])["rmse"] == pytest.approx(2**0.5)
+    assert defaults.evaluate("tags", [["A", "B"], ["A"]], [["A", "A"], ["A"]]) == {"accuracy": 2 / 3}
+    spans = defaults.evaluate("spans", [["B-x", "I-x", "O"]], [["B-x", "O", "B-x"]])
     assert (spans["f1"], spans["accuracy"]) == (0, 1 / 3)
 
 
-# Judgements
+# Targets
 
 
-def test_texts_are_judged_by_the_better_of_two_peers():
+def test_texts_are_compared_with_the_better_of_two_peers():
     rows = [row(80, words=70, letters=83), row(70, set="t", words=74.5), row(90, words=50, letters=50, n=1000)]
-    few = judged(rows, "texts, fewer")
-    assert (few.reached, few.margin, few.where, few.missed, few.of) == (True, 1.0, "s 50", (), 1)  # t lacks a peer
-    assert judged(rows, "texts, 1,000").margin == 41
-    assert judged([row(78.5, words=80, letters=80, n=1000)], "texts, 1,000").missed == ("s 1,000",)
+    few = target_of(rows, "texts, fewer")
+    assert (few.reached, few.margin, few.where, few.missed, few.rows) == (True, 1.0, "s 50", (), 1)  # t lacks a peer
+    assert target_of(rows, "texts, 1,000").margin == 41
+    assert target_of([row(78.5, words=80, letters=80, n=1000)], "texts, 1,000").missed == ("s 1,000",)
 
 
-def test_means_and_the_rows_that_miss():
+def test_means_and_rows_that_miss_a_target():
     rows = [
         row(90, set="x", kind="series", nearest=93, rocket=95),
         row(70, set="y", kind="series", nearest=71, rocket=70),
         row(None, set="z", kind="series", nearest=71, rocket=70),
     ]
-    assert judged(rows, "series: at most 2")[1:] == (False, -1.0, "x 50", ("x 50",), 2)
-    assert judged(rows, "series: at most 3")[1:] == (True, 0.5, "mean", (), 2)
-    assert judged(rows, "no run fails").missed == ("z 50",)
+    assert target_of(rows, "series: at most 2")[1:] == (False, -1.0, "x 50", ("x 50",), 2)
+    assert target_of(rows, "series: at most 3")[1:] == (True, 0.5, "mean", (), 2)
+    assert target_of(rows, "no run fails").missed == ("z 50",)
 
 
-def test_as_good_as_guessing_is_at_chance():
-    assert not judged([row(60, yardstick=60)], "no run at chance").reached
-    assert judged([row(61, yardstick=60)], "no run at chance").reached
+def test_no_lead_over_the_yardstick_is_at_chance():
+    assert not target_of([row(60, yardstick=60)], "no run at chance").reached
+    assert target_of([row(61, yardstick=60)], "no run at chance").reached
     error = row(0.3, kind="regression", yardstick=0.4)._replace(greater_is_better=False)
-    assert judged([error], "no run at chance").margin == pytest.approx(25)
-    assert not judged([row(80, kind="tags", CRF=80)], "tags: above the CRF").reached
+    assert target_of([error], "no run at chance").margin == pytest.approx(25)
+    assert not target_of([row(80, kind="tags", CRF=80)], "tags: above the CRF").reached
 
 
 def test_time_and_floors():
-    assert judged([row(80, minutes=10.5)], "minutes").missed == ("s 50",)
-    assert judged([row(85.5, set="sst2_phrases", whole=True)], "sst2_phrases").margin == -0.5
+    assert target_of([row(80, minutes=10.5)], "at most 10 minutes").missed == ("s 50",)
+    assert target_of([row(85.5, set="sst2_phrases", whole=True)], "sst2_phrases").margin == -0.5
     nats = row(1.5, set="tinyshakespeare", kind="other", whole=True)._replace(greater_is_better=False)
-    assert judged([nats], "tinyshakespeare").margin == pytest.approx(0.19)
-    assert judged([], "tags: above the CRF").margin is None
+    assert target_of([nats], "tinyshakespeare").margin == pytest.approx(0.19)
+    assert target_of([], "tags: above the CRF").margin is None
 
 
 # The store and the table
 
 
-def test_a_run_is_kept_and_not_done_again(tmp_path):
+def test_a_stored_run_is_not_repeated(tmp_path):
     path = tmp_path / "runs.jsonl"
     store = Store(path)
     store.add(Run("s", 50, False, OURS, 0, 1.5, {"accuracy": 0.5}))
@@ -182,21 +182,21 @@ def test_a_run_is_kept_and_not_done_again(tmp_path):
 
 
 def test_table():
-    given = published.Published("s", "text", formats.TSV, "", "")
+    data_set = published.Published("s", "text", formats.TSV, "", "")
     shares = [(OURS, 0, 0.8, 60), (OURS, 1, 0.9, 90), ("TF-IDF, words", 0, 0.75, 1), ("majority class", 0, 0.5, 0)]
     runs = [Run("s", 2000, True, who, seed, time, {"accuracy": value}) for who, seed, value, time in shares]
-    lines = outcomes.report([(given, 2000), (given, 50)], runs).splitlines()
-    assert lines[2] == "| set | n | ours | minutes | TF-IDF, words | TF-IDF, letters | majority class | better by |"
+    lines = tables.report([(data_set, 2000), (data_set, 50)], runs).splitlines()
+    assert lines[2] == "| set | n | ours | minutes | TF-IDF, words | TF-IDF, letters | majority class | lead |"
     assert lines[4] == "| s | 2,000 (all) | 85.0 | 1.5 | 75.0 |  | 50.0 | +10.0 |"
 
 
-def test_what_was_measured_on():
+def test_circumstances():
     runs = [
         Run("s", 9, True, OURS, 0, 1, date="2026-01-02", machine="m", versions="a 1, b 2"),
         Run("s", 9, True, OURS, 1, 1, date="2026-01-03", machine="m", versions="a 1, b 3"),
         Run("s", 9, True, "CRF", 0, 1, date="2026-01-03", machine="m"),
     ]
-    assert outcomes.circumstances(runs) == [
+    assert tables.circumstances(runs) == [
         "Ours: 2026-01-02 to 2026-01-03; m; a 1, b 2, b 3.",
         "Peers: 2026-01-03; m.",
     ]
@@ -215,7 +215,7 @@ def test_a_training_reports_scores_time_and_memory(tmp_path):
     path = tmp_path / "lines.tsv"
     path.write_text("".join(f"{'up' if i % 2 else 'down'}\tgoes {i}\n" for i in range(40)), "utf-8")
     columns = {"label_column": "1", "text_column": "2"}
-    found = training.trained(
+    result = training.trained(
         task="classify",
         train=[str(path)],
         test=[str(path)],
@@ -225,25 +225,25 @@ def test_a_training_reports_scores_time_and_memory(tmp_path):
         test_reading=columns,
         horizon=0,
     )
-    run = Run("s", 40, True, OURS, 0, **found)
+    run = Run("s", 40, True, OURS, 0, **result)
     assert run.scores["texts"] == 40
     assert 0 <= run.scores["accuracy"] <= 1
     assert run.seconds > 0
     assert run.megabytes > 100
 
 
-def test_a_set_that_is_not_there_is_skipped(tmp_path, capfd):
+def test_a_missing_set_is_skipped(tmp_path, capfd):
     (tmp_path / "train.tsv").write_text("".join(f"{'ab'[i % 2]}\ttext {i}\n" for i in range(60)), "utf-8")
-    given = published.Published("s", "text", formats.TSV, "train.tsv", 5)
-    planned = list(defaults.cases(tmp_path, [given, given._replace(name="t", train="none.tsv")], [50, 200, None]))
-    assert [(case.given.name, case.n, case.size) for case in planned] == [("s", 50, 50), ("s", 55, None)]
+    data_set = published.Published("s", "text", formats.TSV, "train.tsv", 5)
+    planned = list(defaults.cases(tmp_path, [data_set, data_set._replace(name="t", train="none.tsv")], [50, 200, None]))
+    assert [(case.published.name, case.n, case.size) for case in planned] == [("s", 50, 50), ("s", 55, None)]
     assert capfd.readouterr().err == f"t is skipped: {tmp_path}/none.tsv does not exist\n"
 
 
-def test_a_peer_that_fails_says_why(tmp_path):
+def test_the_failure_of_a_peer(tmp_path):
     (tmp_path / "train.tsv").write_text("a\ttext\n" * 20, "utf-8")
-    given = published.Published("s", "text", formats.TSV, "train.tsv", 5)
-    found = peers.answered(tmp_path, given, None, peers.Peer("odd", lambda train, inputs: 1 / 0))
-    assert found["failure"] == "ZeroDivisionError: division by zero"
-    found = peers.answered(tmp_path, given, None, peers.YARDSTICKS["text"])
-    assert found["answers"] == ["a"] * 5
+    data_set = published.Published("s", "text", formats.TSV, "train.tsv", 5)
+    result = peers.evaluate(tmp_path, data_set, None, peers.Peer("odd", lambda train, inputs: 1 / 0))
+    assert result["failure"] == "ZeroDivisionError: division by zero"
+    result = peers.evaluate(tmp_path, data_set, None, peers.YARDSTICKS["text"])
+    assert result["predictions"] == ["a"] * 5

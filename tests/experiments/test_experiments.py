@@ -1,4 +1,4 @@
-"""Experiments: their parts by hand, and every one of them run for two updates."""
+"""Experiments: their parts, and a run of two updates of each."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from stepscan.experiments.catalogue import experiment_names, find_experiments, l
 from stepscan.experiments.counting import counting_unit, counts_to
 from stepscan.experiments.experiment import as_batch, batches
 from stepscan.experiments.models import transducer
-from stepscan.experiments.running import run
+from stepscan.experiments.runner import run
 from stepscan.experiments.table import show
 
 CHOMSKY = ("parity", "even-pairs", "modular-arithmetic", "cycle-navigation", "bucket-sort", "reverse")
@@ -55,12 +55,12 @@ def test_every_experiment_runs(name):
     experiment = shortened(name)
     result = run(experiment, seed=1)
     assert json.loads(json.dumps(result)) == result
-    assert [row["cell"] for row in result["rows"]] == [one.name for one in experiment.contestants]
-    for row, one in zip(result["rows"], experiment.contestants, strict=True):
+    assert [row["cell"] for row in result["rows"]] == [setup.name for setup in experiment.models]
+    for row, setup in zip(result["rows"], experiment.models, strict=True):
         assert math.isfinite(row["value"])
         assert row["updates"] == 2
-        assert row["parameters"] == sum(weight.numel() for weight in one.make().parameters())
-        assert (row["as_expected"] is None) == (one.holds is None)
+        assert row["parameters"] == sum(weight.numel() for weight in setup.make().parameters())
+        assert (row["as_expected"] is None) == (setup.as_expected is None)
     assert result["command"] == f"stepscan reproduce {name} --seed 1"
     output = io.StringIO()
     show(result, Console(file=output, width=200))
@@ -70,7 +70,11 @@ def test_every_experiment_runs(name):
 
 
 def test_the_seed_decides():
-    first, again, other = (run(shortened("chomsky-parity"), seed=seed)["rows"] for seed in (1, 1, 2))
+    # the learning rate depends on the elapsed share of the time budget: a large one makes it the same on a busy machine
+    budget = 10.0**6
+    first, again, other = (
+        run(shortened("chomsky-parity"), seed=seed, time_budget=budget)["rows"] for seed in (1, 1, 2)
+    )
     assert [row["value"] for row in first] == [row["value"] for row in again]
     assert [row["value"] for row in first] != [row["value"] for row in other]
 
@@ -84,7 +88,7 @@ def test_the_time_budget_is_shared_and_kept():
 def test_batches_are_of_the_seed_and_the_epoch():
     experiment = shortened("chomsky-cycle-navigation", updates=4, updates_per_evaluation=2)
     drawn = [
-        [batch.inputs.data.tolist() for batch in batches(experiment, experiment.contestants[0], 0, epoch)]
+        [batch.inputs.data.tolist() for batch in batches(experiment, experiment.models[0], 0, epoch)]
         for epoch in (0, 0, 1)
     ]
     assert drawn[0] == drawn[1]
@@ -107,31 +111,31 @@ def test_batch_of_numbers():
     assert batch.tokens == batch.places == 15
 
 
-def test_what_is_expected_of_adding():
-    lstm, irnn, elman, _ = adding_experiment(200).contestants
+def test_expected_results_of_adding():
+    lstm, irnn, elman, _ = adding_experiment(200).models
     assert irnn.make().layer.weight_hh.tolist() == torch.eye(64).tolist()
     assert irnn.make().layer.nonlinearity == "relu"
-    assert (lstm.holds({"LSTM": 0.009}), lstm.holds({"LSTM": 0.011})) == (True, False)
-    assert (elman.holds({"Elman, tanh": 0.16}), elman.holds({"Elman, tanh": 0.1})) == (True, False)
-    assert adding_experiment(100).contestants[2].holds is None
+    assert (lstm.as_expected({"LSTM": 0.009}), lstm.as_expected({"LSTM": 0.011})) == (True, False)
+    assert (elman.as_expected({"Elman, tanh": 0.16}), elman.as_expected({"Elman, tanh": 0.1})) == (True, False)
+    assert adding_experiment(100).models[2].as_expected is None
 
 
 def test_adding_with_growing_lengths():
-    _, irnn, _, grown = adding_experiment(200).contestants
-    for one in (irnn, grown):
-        lengths = [one.batch([0], done).inputs.shape[1] for done in (0.0, 0.3, 0.6, 1.0)]
+    _, irnn, _, grown = adding_experiment(200).models
+    for setup in (irnn, grown):
+        lengths = [setup.draw([0], done).inputs.shape[1] for done in (0.0, 0.3, 0.6, 1.0)]
         assert lengths == [20, 110, 200, 200]
-    (batch,) = batches(shortened("adding-100", updates=1), adding_experiment(100).contestants[1], 0, 0)
+    (batch,) = batches(shortened("adding-100", updates=1), adding_experiment(100).models[1], 0, 0)
     assert (batch.inputs.steps, batch.tokens) == (10, 320)
 
 
-def test_numbers_that_are_not_finite_any_more():
-    """A contestant that diverges is judged by its best weights until then, and the table says so."""
+def test_divergence():
+    """A model that diverges is tested with its best weights until then, and the figures say when."""
     experiment = shortened("adding-100", updates=50, updates_per_evaluation=2)
-    calm = experiment.contestants[2]
+    setup = experiment.models[2]
     values, draws = [], []
 
-    def batch(seed, done):
+    def draw(seed, done):
         draws.append(done)
         examples = adding(seed, 4, 10)
         return examples._replace(targets=examples.targets * (np.nan if len(draws) == 4 else 1))
@@ -141,17 +145,17 @@ def test_numbers_that_are_not_finite_any_more():
         return {"error": 1.0}
 
     test = lambda model: {"norm": float(model.head.weight.norm())}  # noqa: E731
-    only = (calm._replace(batch=batch, holds=None),)
-    (row,) = run(experiment._replace(contestants=only, validate=validate, test=test))["rows"]
+    models = (setup._replace(draw=draw, as_expected=None),)
+    (row,) = run(experiment._replace(models=models, validate=validate, test=test))["rows"]
     assert row["figures"]["diverged_at"] == 4
-    assert [row["value"]] == values, "the weights of the one evaluation that there was"
+    assert [row["value"]] == values, "the weights of the only evaluation"
 
 
 def test_horizons_before_training():
-    """The network that copies its state forgets nothing; the others do, with their orthogonal weights."""
+    """The identity-initialised network does not forget; the others, with orthogonal weights, do."""
     experiment = adding_experiment(100)
     torch.manual_seed(0)
-    lstm, irnn, elman = (experiment.before(one.make())["horizon_before"] for one in experiment.contestants[:3])
+    lstm, irnn, elman = (experiment.before(setup.make())["horizon_before"] for setup in experiment.models[:3])
     assert 10 < min(lstm, elman) <= max(lstm, elman) < 90 < irnn == 100
 
 
@@ -159,7 +163,7 @@ def test_scores_of_copying():
     examples = copying.copying(0, 6, 4)
     sure = _Sure(examples.targets, 10)
     assert copying._scores(sure, examples) == {"nats": pytest.approx(0, abs=1e-6), "symbols_right": 1.0}
-    chrono = copying.experiment(4).contestants[0].make().layer
+    chrono = copying.experiment(4).models[0].make().layer
     assert torch.equal(chrono.bias_ih[:64], -chrono.bias_ih[64:128])
     assert 0 <= chrono.bias_ih[64:128].min() <= chrono.bias_ih[64:128].max() <= math.log(23)
 
@@ -172,7 +176,7 @@ def test_counts_to(right_to):
 
 
 def test_counting_unit():
-    """An LSTM whose second unit adds tanh 1 at a and takes it away at b, whose first one goes up only."""
+    """An LSTM whose second unit adds tanh 1 at a and subtracts it at b, and whose first unit only rises."""
     layer = ss.LSTM(1, 2)
     with torch.no_grad():
         for weight in layer.parameters():
@@ -210,7 +214,7 @@ def test_accuracy_over_lengths():
 
 
 def test_accuracy_counts_answers_alone():
-    """Blank while reading is not to be rewarded."""
+    """Blanks while reading do not count."""
     language = chomsky._LANGUAGES["reverse"]
 
     def first_letter(inputs):
@@ -224,7 +228,7 @@ def test_accuracy_counts_answers_alone():
 
 
 def _predicted(inputs, right_to):
-    """What may come next, rightly up to an n and wrongly beyond."""
+    """What may come next: correct up to an n, wrong beyond."""
     rows = [np.array(row) for row in counting((inputs.lengths // 2).tolist()).targets]
     for row in rows:
         if len(row) // 2 > right_to:
@@ -237,7 +241,7 @@ def _scores_of(classes, count):
 
 
 class _Sure(torch.nn.Module):
-    """A transducer that is sure of the classes that it is given."""
+    """A transducer that predicts the given classes with certainty."""
 
     def __init__(self, classes, count):
         super().__init__()

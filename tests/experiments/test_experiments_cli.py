@@ -40,8 +40,8 @@ def test_all_of_chomsky(run, monkeypatch):
         shorter = lambda make=make: make()._replace(updates=1, updates_per_evaluation=1)  # noqa: E731
         monkeypatch.setitem(catalogue._EXPERIMENTS, name, shorter)
     lines = run("reproduce", "chomsky", "--json", "--quiet").out.splitlines()
-    found = {(one := json.loads(line))["experiment"]: [row["expected"] for row in one["rows"]] for line in lines}
-    assert found == {
+    expected = {(run := json.loads(line))["experiment"]: [row["expected"] for row in run["rows"]] for line in lines}
+    assert expected == {
         "chomsky-parity": ["paper 100 (≥ 90)", "paper 100 (≥ 90)"],
         "chomsky-even-pairs": ["paper 100 (≥ 90)", "paper 100 (≥ 90)"],
         "chomsky-modular-arithmetic": ["paper 100 (≥ 90)", "paper 100 (≥ 90)"],

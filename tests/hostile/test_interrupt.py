@@ -58,7 +58,7 @@ def test_an_instruction_set_that_there_is_not(models):
     environment = {**ENVIRONMENT, "STEPSCAN_ISA": "foo"}
     command = [*COMMAND, "predict", str(models["tag"]), "ab"]
     done = subprocess.run(command, capture_output=True, text=True, env=environment)
-    assert done.stderr.startswith("error: STEPSCAN_ISA must be one that this processor can run (")
+    assert done.stderr.startswith("error: expected STEPSCAN_ISA to be an instruction set of this processor (")
     assert done.stderr.endswith("plain), got 'foo'; set it to one of these, or unset it\n")
 
 

@@ -1,4 +1,4 @@
-"""What the tests of the kernels share: the cells, and the instruction sets of this machine."""
+"""Fixtures of the kernels' tests: the cells, and the instruction sets of this machine."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ CELLS: dict[str, Callable[[int, int], Cell]] = {
 INSTRUCTION_SETS: list[str] = [] if library is None else library.instruction_sets()
 
 
-@pytest.fixture(params=INSTRUCTION_SETS or [pytest.param("", marks=pytest.mark.skip("no native library was built"))])
+@pytest.fixture(params=INSTRUCTION_SETS or [pytest.param("", marks=pytest.mark.skip("no native library"))])
 def isa(request: pytest.FixtureRequest) -> Iterator[str]:
-    """Each instruction set of this machine in turn."""
+    """Each instruction set of this machine."""
     before = library.instruction_set()
     library.use_instruction_set(request.param)
     yield request.param
@@ -34,7 +34,7 @@ def isa(request: pytest.FixtureRequest) -> Iterator[str]:
 
 @pytest.fixture(params=CELLS)
 def make(request: pytest.FixtureRequest) -> Callable[[int, int], Cell]:
-    """A maker of each cell in turn, its biases and gains random."""
+    """A constructor of each cell, with random biases and gains."""
 
     def build(input_size: int, hidden_size: int) -> Cell:
         torch.manual_seed(input_size + 100 * hidden_size)

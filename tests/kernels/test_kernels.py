@@ -1,4 +1,4 @@
-"""The native kernels: right, the same to the bit however a sequence is cut or batched, and never a guess."""
+"""The native kernels: values, gradients, the same bits for any cut and batch, and the choice of a backend."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from stepscan.kernels import native, pointwise
 from stepscan.patterns.attention import AdditiveAttention
 from stepscan.state import leaves, map_state, select
 
-pytestmark = pytest.mark.skipif(native.library is None, reason="no native library was built")
+pytestmark = pytest.mark.skipif(native.library is None, reason="the native library was not built")
 
 SHAPES = [  # I, H, lengths, T
     (3, 2, [4, 0, 2], 5),
@@ -49,8 +49,8 @@ def run(cell: Cell, x: Tensor, lengths: list[int] | Tensor, state: object) -> tu
     random = torch.Generator().manual_seed(7)
     total = sum((r * torch.randn(r.shape, generator=random, dtype=torch.float64).to(r.dtype)).sum() for r in results)
     sources = [x, *leaves(state), *cell.weights]
-    found = torch.autograd.grad(total, sources, allow_unused=True)
-    return results, [torch.zeros_like(s) if g is None else g for s, g in zip(sources, found, strict=True)]
+    gradients = torch.autograd.grad(total, sources, allow_unused=True)
+    return results, [torch.zeros_like(s) if g is None else g for s, g in zip(sources, gradients, strict=True)]
 
 
 def reference(cell: Cell, x: Tensor, lengths: list[int], state: object) -> tuple[list[Tensor], list[Tensor]]:
@@ -68,13 +68,13 @@ def test_against_the_equations_in_float64(
     with ss.kernels.use("native"):
         results, gradients = run(cell, x, lengths, state)
     expected, expected_gradients = reference(cell, x, lengths, state)
-    for got, wanted, limit in (
+    for got, target, limit in (
         *zip(results, expected, [1e-5] * len(expected), strict=True),
         *zip(gradients, expected_gradients, [1e-4] * len(expected_gradients), strict=True),
     ):
-        assert got.shape == wanted.shape
-        if wanted.numel():
-            assert ((got - wanted).abs().max() / max(1.0, wanted.abs().max())).item() < limit
+        assert got.shape == target.shape
+        if target.numel():
+            assert ((got - target).abs().max() / max(1.0, target.abs().max())).item() < limit
 
 
 @pytest.mark.parametrize("hidden_size", [1, 15, 33, 64, 230])
@@ -89,14 +89,14 @@ def test_same_bits_in_any_batch_and_cut(isa: str, make: Make, hidden_size: int) 
         assert torch.equal(torch.cat([head.data, tail.data], dim=1), whole.data)
         assert all(map(torch.equal, leaves(end), leaves(final)))
         for row, length in enumerate(lengths):
-            own = select(state, slice(row, row + 1))
-            alone, after = cell.scan(ss.Sequences(batch.data[row : row + 1, :length], [length]), own)
+            row_state = select(state, slice(row, row + 1))
+            alone, after = cell.scan(ss.Sequences(batch.data[row : row + 1, :length], [length]), row_state)
             assert torch.equal(alone.data[0], whole.data[row, :length])
             for t in range(length):
-                y, own = cell.step(batch.data[row : row + 1, t], own)
+                y, row_state = cell.step(batch.data[row : row + 1, t], row_state)
                 assert torch.equal(y[0], whole.data[row, t])
-            assert all(map(torch.equal, leaves(own), leaves(after)))
-    results, _ = run(cell, batch.data, lengths, state)  # and with what backward needs
+            assert all(map(torch.equal, leaves(row_state), leaves(after)))
+    results, _ = run(cell, batch.data, lengths, state)  # and when forward saves for backward
     assert torch.equal(results[0], whole.data)
 
 
@@ -104,19 +104,19 @@ def test_same_bits_in_any_batch_and_cut(isa: str, make: Make, hidden_size: int) 
 def test_same_bits_on_any_number_of_threads(isa: str, make: Make, hidden_size: int) -> None:
     cell, lengths = make(20, hidden_size), [30, 7, 22, 30, 1, 0, 13, 30, 30, 30, 30, 30]
     x, state, threads = torch.randn(12, 30, 20), random_state(cell, 12), torch.get_num_threads()
-    found = []
+    runs = []
     try:
-        for many in (1, 2, 3):
-            torch.set_num_threads(many)
-            found.append(run(cell, x, lengths, state))
+        for count in (1, 2, 3):
+            torch.set_num_threads(count)
+            runs.append(run(cell, x, lengths, state))
             again = run(cell, x, lengths, state)
-            assert all(map(torch.equal, found[-1][1], again[1]))  # gradients are the same from run to run
+            assert all(map(torch.equal, runs[-1][1], again[1]))  # gradients are the same from run to run
     finally:
         torch.set_num_threads(threads)
-    for results, gradients in found[1:]:
-        assert all(map(torch.equal, results, found[0][0]))
-        for got, wanted in zip(gradients, found[0][1], strict=True):
-            torch.testing.assert_close(got, wanted, rtol=1e-4, atol=1e-4)
+    for results, gradients in runs[1:]:
+        assert all(map(torch.equal, results, runs[0][0]))
+        for got, expected in zip(gradients, runs[0][1], strict=True):
+            torch.testing.assert_close(got, expected, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("hidden_size", [5, 40, 200])
@@ -127,12 +127,12 @@ def test_bidirectional_is_two_cells(isa: str, make: Make, hidden_size: int) -> N
     both = ss.Bidirectional(ahead, back)
     for native_pair in (True, False):
         x = inputs.data.clone().requires_grad_()
-        given = ss.Sequences(x, inputs.lengths)
+        batch = ss.Sequences(x, inputs.lengths)
         if native_pair:
-            y, (_, final) = both.scan(given)
+            y, (_, final) = both.scan(batch)
         else:
-            first, (second, final) = ahead.scan(given)[0], back.scan(given.reversed())
-            y = given.replace(torch.cat([first.data, second.reversed().data], dim=2))
+            first, (second, final) = ahead.scan(batch)[0], back.scan(batch.reversed())
+            y = batch.replace(torch.cat([first.data, second.reversed().data], dim=2))
         random = torch.Generator().manual_seed(3)
         (y.data * torch.randn(y.data.shape, generator=random)).sum().backward()
         gradients.append([y.data.detach(), x.grad, *[p.grad for p in both.parameters()], *map(Tensor.detach, final)])
@@ -156,10 +156,10 @@ def test_linear_and_attention_have_the_same_bits_alone(isa: str) -> None:
         for b in range(6):
             for t in range(4):
                 end = int(length[b])
-                own = attention(
+                alone = attention(
                     *(queries[b : b + 1, t : t + 1], keys[b : b + 1, :end], memory[b : b + 1, :end]), length[b : b + 1]
                 )
-                assert torch.equal(own[0][0, 0], context[b, t])
+                assert torch.equal(alone[0][0, 0], context[b, t])
     assert torch.equal(weights.sum(2) > 0.99, (length > 0)[:, None].expand(6, 4))
     with ss.kernels.use("torch"), torch.no_grad():
         expected = attention(queries, keys, memory, length)
@@ -178,7 +178,7 @@ def test_softmax(isa: str) -> None:
 
 
 @pytest.mark.parametrize("bad", [torch.nan, torch.inf, -torch.inf, 1e-40, 1e15, -1e15])
-def test_strange_numbers_are_as_in_the_equations(isa: str, make: Make, bad: float) -> None:
+def test_extreme_values_match_the_equations(isa: str, make: Make, bad: float) -> None:
     cell, lengths = make(5, 18), [4, 3, 4]
     x = torch.randn(3, 4, 5)
     x[1, 1, 2] = bad
@@ -187,8 +187,8 @@ def test_strange_numbers_are_as_in_the_equations(isa: str, make: Make, bad: floa
         with ss.kernels.use("reference"):
             expected, expected_final = cell.scan(ss.Sequences(x, lengths))
     torch.testing.assert_close(got.data, expected.data, rtol=1e-4, atol=1e-5, equal_nan=True)
-    for leaf, wanted in zip(leaves(final), leaves(expected_final), strict=True):
-        torch.testing.assert_close(leaf, wanted, rtol=1e-4, atol=1e-5, equal_nan=True)
+    for leaf, expected_leaf in zip(leaves(final), leaves(expected_final), strict=True):
+        torch.testing.assert_close(leaf, expected_leaf, rtol=1e-4, atol=1e-5, equal_nan=True)
 
 
 @pytest.mark.parametrize("big", [0.0, 1e-30, 20.0, 89.0, 1e4, 3e38])
@@ -205,7 +205,7 @@ def test_saturated_gates(isa: str, big: float) -> None:
 # In PyTorch -----------------------------------------------------------------------------------------------------------
 
 
-def test_second_derivatives_go_through_the_equations(make: Make) -> None:
+def test_second_derivatives_use_the_equations(make: Make) -> None:
     cell, x = make(3, 4), torch.randn(2, 3, 3, requires_grad=True)
     seconds = []
     for backend in ("native", "reference"):
@@ -213,8 +213,8 @@ def test_second_derivatives_go_through_the_equations(make: Make) -> None:
             y, _ = cell.scan(ss.Sequences(x, [3, 2]))
             (first,) = torch.autograd.grad(y.data.square().sum(), x, create_graph=True)
             seconds.append(torch.autograd.grad(first.square().sum(), [x, cell.weight_hh]))
-    for got, wanted in zip(*seconds, strict=True):
-        torch.testing.assert_close(got, wanted, rtol=1e-3, atol=1e-5)
+    for got, target in zip(*seconds, strict=True):
+        torch.testing.assert_close(got, target, rtol=1e-3, atol=1e-5)
 
 
 def test_backward_twice_through_one_graph(make: Make) -> None:
@@ -224,7 +224,7 @@ def test_backward_twice_through_one_graph(make: Make) -> None:
     assert torch.equal(first, second)
 
 
-def test_only_what_is_asked_for_gets_a_gradient(make: Make) -> None:
+def test_only_tensors_that_require_a_gradient_get_one(make: Make) -> None:
     cell, x = make(3, 4), torch.randn(2, 3, 3)
     cell.weight_ih.requires_grad_(False)
     y, _ = cell.scan(ss.Sequences(x, [3, 2]))
@@ -235,7 +235,7 @@ def test_only_what_is_asked_for_gets_a_gradient(make: Make) -> None:
 
 
 @pytest.mark.parametrize("change", ["in place", "data", "assigned", "optimiser", "loaded"])
-def test_changed_weights_are_packed_anew(change: str) -> None:
+def test_changed_weights_are_packed_again(change: str) -> None:
     cell, x = ss.GRU(3, 4), ss.Sequences(torch.randn(2, 3, 3), [3, 2])
     with torch.no_grad():
         cell.scan(x)
@@ -278,7 +278,7 @@ def test_copies_and_pickles_carry_no_packed_weights() -> None:
     assert set(cell.state_dict()) == {"weight_ih", "weight_hh", "bias_ih", "bias_hh"}
 
 
-def test_torch_func_and_other_dtypes_take_torch() -> None:
+def test_torch_func_and_other_dtypes_use_torch() -> None:
     cell, x = ss.GRU(3, 4), torch.randn(2, 3, 3)
 
     def total(data: Tensor) -> Tensor:
@@ -309,61 +309,61 @@ def test_any_strides(make: Make) -> None:
     apart = map_state(lambda leaf: leaf.t().contiguous().t(), state)
     assert not spread.is_contiguous()
     assert not lengths.is_contiguous()
-    for got, wanted in zip(run(cell, spread, lengths, apart), (expected, gradients), strict=True):
-        assert all(map(torch.equal, got, wanted))
+    for got, target in zip(run(cell, spread, lengths, apart), (expected, gradients), strict=True):
+        assert all(map(torch.equal, got, target))
     one = ss.Sequences(x, torch.tensor(2).expand(4))
     assert torch.equal(cell.scan(one, state)[0].data, cell.scan(ss.Sequences(x, [2] * 4), state)[0].data)
 
 
 def test_weights_that_do_not_fit_are_an_error() -> None:
     cell, x = ss.GRU(3, 4), ss.Sequences(torch.randn(2, 3, 3), [3, 2])
-    with pytest.raises(ValueError, match=r"GRU\(3 → 4\) needs weight_hh \[12, 4\], float32, .* got \[12, 5\]"):
+    with pytest.raises(ValueError, match=r"GRU\(3 → 4\) expected weight_hh \[12, 4\], float32, .* got \[12, 5\]"):
         torch.func.functional_call(cell, {"weight_hh": torch.randn(12, 5)}, (x,))
-    with pytest.raises(ValueError, match=r"needs bias_hh \[12\], float32, .* got \[12\], torch\.float64"):
+    with pytest.raises(ValueError, match=r"expected bias_hh \[12\], float32, .* got \[12\], torch\.float64"):
         torch.func.functional_call(cell, {"bias_hh": torch.randn(12, dtype=torch.float64)}, (x,))
 
 
 def test_a_state_that_does_not_fit_is_an_error() -> None:
     cell, x = ss.GRU(3, 4), torch.randn(2, 3, 3)
-    with pytest.raises(ValueError, match=r"GRU\(3 → 4\) starts from \[2, 4\], got \[1, 4\]"):
+    with pytest.raises(ValueError, match=r"GRU\(3 → 4\) expected a state of \[2, 4\], got \[1, 4\]"):
         cell.scan(ss.Sequences(x, [3, 2]), cell.initial_state(1))
-    with pytest.raises(TypeError, match=r"computes in float32, but its state is torch\.float64"):
+    with pytest.raises(TypeError, match=r"expected a float32 state, got torch\.float64"):
         cell.scan(ss.Sequences(x, [3, 2]), cell.initial_state(2, dtype=torch.float64))
-    with pytest.raises(ValueError, match=r"GRU\(3 → 4\) steps over \[B, 3\], got \[2, 5\]"):
+    with pytest.raises(ValueError, match=r"GRU\(3 → 4\) expected x \[B, 3\], got \[2, 5\]"):
         cell.step(torch.randn(2, 5), cell.initial_state(2))
     with pytest.raises(ValueError, match=r"GRU\(3 → 4\) takes inputs \[B, T, 3\]"):
         cell.scan(ss.Sequences(torch.randn(2, 3, 5), [3, 2]))
 
 
-# Which back end -------------------------------------------------------------------------------------------------------
+# The choice of a backend ----------------------------------------------------------------------------------------------
 
 
 def test_use() -> None:
-    assert ss.kernels.forced() is None
+    assert ss.kernels.get_backend() is None
     with ss.kernels.use("reference"):
-        assert ss.kernels.forced() == "reference"
+        assert ss.kernels.get_backend() == "reference"
         with ss.kernels.use("torch"):
-            assert ss.kernels.forced() == "torch"
-        assert ss.kernels.forced() == "reference"
+            assert ss.kernels.get_backend() == "torch"
+        assert ss.kernels.get_backend() == "reference"
     ss.kernels.use("torch")
-    assert ss.kernels.forced() == "torch"
+    assert ss.kernels.get_backend() == "torch"
     ss.kernels.use(None)
-    assert ss.kernels.forced() is None
-    with pytest.raises(ValueError, match=r"no back end is called 'natve'\. Did you mean 'native'"):
+    assert ss.kernels.get_backend() is None
+    with pytest.raises(ValueError, match=r"expected a backend or None, got 'natve'\. Did you mean 'native'"):
         ss.kernels.use("natve")
 
 
-def test_without_the_library_all_works_and_one_warning_says_how_slow(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_library_torch_computes_after_one_warning(monkeypatch: pytest.MonkeyPatch) -> None:
     cell, x = ss.LSTM(3, 4), ss.Sequences(torch.randn(2, 3, 3), [3, 2])
     expected, _ = cell.scan(x)
     monkeypatch.setattr(native, "library", None)
     monkeypatch.setattr(native, "missing", "No module named 'stepscan._native'")
     monkeypatch.setattr(ss.kernels, "_warned", False)
-    with pytest.warns(RuntimeWarning, match=r"native kernels are not there .*two to six times slower"):
+    with pytest.warns(RuntimeWarning, match=r"native kernels are unavailable .*two to six times slower"):
         got, _ = cell.scan(x)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         cell.step(x.data[:, 0], cell.initial_state(2))
     torch.testing.assert_close(got.data, expected.data)
-    with pytest.raises(RuntimeError, match="there are no native kernels"):
+    with pytest.raises(RuntimeError, match="native kernels are unavailable"):
         ss.kernels.use("native")

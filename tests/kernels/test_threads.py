@@ -1,4 +1,4 @@
-"""The team that runs a kernel: what is granted is taken, nothing hangs. What might hang has a process of its own."""
+"""The threads that run a kernel: limits, forks, concurrent callers. Tests that could hang run in a subprocess."""
 
 from __future__ import annotations
 
@@ -7,13 +7,17 @@ import subprocess
 import sys
 import threading
 
+import numpy as np
 import pytest
 import torch
 
 import stepscan as ss
+from stepscan.cells.cell import Cell
 from stepscan.kernels import native
+from stepscan.registry import describe
+from stepscan.runtime.layers import Options, build_layer
 
-pytestmark = pytest.mark.skipif(native.library is None, reason="no native library was built")
+pytestmark = pytest.mark.skipif(native.library is None, reason="the native library was not built")
 
 PROGRAM = """
 import torch, stepscan as ss
@@ -24,13 +28,13 @@ def train():
     y, _ = cell.scan(x)
     cell.zero_grad()
     y.data.sum().backward()
-    # few numbers at a time: torch's own threads hang in a forked child
+    # few elements at a time: torch's own threads hang in a forked child
     return y.data.sum().item(), cell.weight_hh.grad[:64, :64].sum().item()
 """
 
 
 def run(program: str, **environment: str) -> str:
-    """What a Python process with these lines prints; an error if it fails or hangs."""
+    """The output of a Python process that runs PROGRAM and these lines; an error if it fails or hangs."""
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM + program],
         env=os.environ | environment,
@@ -49,7 +53,7 @@ def test_fewer_threads_than_asked_for() -> None:
     assert run(report, OMP_THREAD_LIMIT="1").split() == ["1"]
 
 
-def test_in_a_region_of_another() -> None:
+def test_in_a_nested_parallel_region() -> None:
     program = """
 import ctypes, glob, os
 path = glob.glob(os.path.join(os.path.dirname(torch.__file__), "lib", "libgomp*"))[0]
@@ -120,7 +124,7 @@ def test_two_python_threads_at_once() -> None:
     assert not wrong
 
 
-def test_the_interpreter_runs_on_while_a_kernel_does() -> None:
+def test_kernels_release_the_interpreter_lock() -> None:
     cell, inputs = ss.LSTM(256, 512), ss.Sequences(torch.randn(32, 200, 256), [200] * 32)
     done, counted = threading.Event(), 0
 
@@ -143,5 +147,20 @@ def test_environment_names_the_instruction_set(isa: str) -> None:
 
 
 def test_an_unknown_instruction_set_is_an_error() -> None:
-    with pytest.raises(AssertionError, match=r"STEPSCAN_ISA must be one that this processor can run .*got 'avx3'"):
+    with pytest.raises(
+        AssertionError, match=r"expected STEPSCAN_ISA to be an instruction set of this processor .*got 'avx3'"
+    ):
         run("train()", STEPSCAN_ISA="avx3")
+
+
+@pytest.mark.parametrize("cell", [ss.LSTM, ss.GRU])
+def test_zoneout_has_the_same_bits_on_two_threads(cell: type[Cell]) -> None:
+    """The old state is copied before any thread writes the new one."""
+    torch.manual_seed(0)
+    layer = ss.Zoneout(cell(16, 64), 0.3)
+    tensors = {name: tensor.numpy() for name, tensor in layer.state_dict().items()}
+    tree = build_layer(describe(layer), tensors, "", Options()).native
+    x, y = np.random.default_rng(0).standard_normal((400, 16)).astype(np.float32), np.empty((100, 400, 64), np.float32)
+    for i, outputs in enumerate(y):
+        assert native.library.Stream(tree).push(x, outputs, 1 if i == 0 else 2)
+    assert (y == y[0]).all()

@@ -1,4 +1,4 @@
-"""A whole model's answer has the same bits alone and in a batch: every part on its way is native, or keeps an order."""
+"""Predictions of whole models have the same bits alone and in a batch."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 import stepscan as ss
 from stepscan.kernels import native
 
-pytestmark = pytest.mark.skipif(native.library is None, reason="no native library was built")
+pytestmark = pytest.mark.skipif(native.library is None, reason="the native library was not built")
 
 
 def texts(count: int) -> list[str]:

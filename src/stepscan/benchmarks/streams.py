@@ -1,7 +1,8 @@
-"""`stepscan bench stream` and `generate`: a model in use, without PyTorch, beside PyTorch and ONNX Runtime."""
+"""`stepscan bench stream` and `generate`: inference without PyTorch, compared with PyTorch and ONNX Runtime."""
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
@@ -10,9 +11,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from stepscan.benchmarks import onnx_rival
-from stepscan.benchmarks.race import Race, Result, race
+from stepscan.benchmarks import onnx_baseline
 from stepscan.benchmarks.scans import operations
+from stepscan.benchmarks.timing import OURS, Benchmark, Result, compare
 from stepscan.cells.conversion import to_torch
 from stepscan.cells.lstm import LSTM
 from stepscan.combinators.stack import Stack
@@ -30,46 +31,47 @@ def _runtime(layer: Layer, weights: str) -> layers.Layer:
     return layers.build_layer(describe(layer), tensors, "", layers.Options(weights))
 
 
-def stream_results(threads: int, rounds: int) -> Iterator[Race]:
-    """One step of one LSTM layer from Python, and a step inside a block of them; one row, one thread."""
+def stream_benchmarks(threads: int, rounds: int) -> Iterator[Benchmark]:
+    """`stepscan bench stream`: one step of one LSTM layer, per call from Python and in a block of steps; one row, one
+    thread."""
     for weights in layers.FORMATS:
         for size in SIZES:
-            title = f"LSTM {size}, {weights}, a step"
-            yield Race(title, partial(_step, title, size, weights, rounds))
+            title = f"LSTM {size}, {weights}, per step"
+            yield Benchmark(title, partial(_step, title, size, weights, rounds))
     for size in SMALL:
-        title = f"LSTM {size}, float32, a step in a block"
-        yield Race(title, partial(_block, title, size, rounds))
+        title = f"LSTM {size}, float32, per step in a block"
+        yield Benchmark(title, partial(_block, title, size, rounds))
 
 
 def _step(name: str, size: int, weights: str, rounds: int) -> Result:
-    cell, peer = LSTM(size, size), nn.LSTMCell(size, size)
+    cell, theirs = LSTM(size, size), nn.LSTMCell(size, size)
     stream = library.Stream(_runtime(cell, weights).native)
     x, y = np.random.default_rng(0).standard_normal((1, size)).astype(np.float32), np.empty((1, size), np.float32)
-    of_torch, state = torch.from_numpy(x), [torch.zeros(1, size), torch.zeros(1, size)]
+    x_tensor, state = torch.from_numpy(x), [torch.zeros(1, size), torch.zeros(1, size)]
 
     def torch_cell() -> None:
-        state[:] = peer(of_torch, tuple(state))
+        state[:] = theirs(x_tensor, tuple(state))
 
-    runners: dict[str, Callable[[], Any]] = {"stepscan": lambda: stream.push(x, y, 1), "torch cell": torch_cell}
-    rival = onnx_rival.stepper(cell, 1)
-    if rival is not None:
-        runners["ONNX Runtime"] = rival
-    with torch.inference_mode(), _one_thread():
-        return race(name, runners, rounds=rounds, unit="µs", operations=operations(cell, 1))
+    implementations: dict[str, Callable[[], Any]] = {OURS: lambda: stream.push(x, y, 1), "torch cell": torch_cell}
+    if (onnx_step := onnx_baseline.stepper(cell, 1)) is not None:
+        implementations["ONNX Runtime"] = onnx_step
+    with torch.inference_mode(), _single_thread():
+        return compare(name, implementations, rounds=rounds, unit="µs", operations=operations(cell, 1))
 
 
 def _block(name: str, size: int, rounds: int, steps: int = 1000) -> Result:
     cell = LSTM(size, size)
-    stream, peer = library.Stream(_runtime(cell, "float32").native), to_torch(cell)
+    stream, theirs = library.Stream(_runtime(cell, "float32").native), to_torch(cell)
     x = np.random.default_rng(0).standard_normal((steps, size)).astype(np.float32)
-    y, of_torch = np.empty((steps, size), np.float32), torch.from_numpy(x)[None]
-    runners = {"stepscan": lambda: stream.push(x, y, 1), "torch padded": lambda: peer(of_torch)}
-    with torch.inference_mode(), _one_thread():
-        return race(name, runners, rounds=rounds, unit="µs", per_call=steps, operations=steps * operations(cell, 1))
+    y, x_tensor = np.empty((steps, size), np.float32), torch.from_numpy(x)[None]
+    implementations = {OURS: lambda: stream.push(x, y, 1), "torch padded": lambda: theirs(x_tensor)}
+    work: dict[str, Any] = {"per_call": steps, "operations": steps * operations(cell, 1)}
+    with torch.inference_mode(), _single_thread():
+        return compare(name, implementations, rounds=rounds, unit="µs", **work)
 
 
-class _Writer:
-    """Embedding, two LSTMs and an output of so many units over `SYMBOLS` symbols."""
+class _LanguageModel:
+    """An embedding, two LSTMs of `size` units and an output layer over `SYMBOLS` symbols."""
 
     def __init__(self, size: int) -> None:
         self.embedding, self.cells, self.head = (
@@ -80,61 +82,65 @@ class _Writer:
         self.size = size
 
     def ours(self, weights: str, threads: int) -> Callable[[], Any]:
+        """Generates `LENGTH` symbols on the native kernels."""
         stack = _runtime(Stack(self.cells), weights)
         weight, bias = (tensor.detach().numpy() for tensor in (self.head.weight, self.head.bias))
         head = layers.Linear(weight, bias, layers.Options(weights))
         table = self.embedding.weight.detach().numpy()
-        writer = library.Writer(table.ctypes.data, SYMBOLS, stack.native, None, head.native)
+        generator = library.TokenGenerator(table.ctypes.data, SYMBOLS, stack.native, None, head.native)
         state, y = stack.initial_state(1), np.zeros((1, self.size), np.float32)
-        never, ids = np.zeros(SYMBOLS, np.uint8), np.empty(LENGTH, np.int64)
+        excluded, ids = np.zeros(SYMBOLS, np.uint8), np.empty(LENGTH, np.int64)
         draws = np.random.default_rng(0).random(LENGTH)
-        addresses = [array.ctypes.data for array in (never, draws, ids)]
-        return lambda: writer.write(
+        addresses = [array.ctypes.data for array in (excluded, draws, ids)]
+        return lambda: generator.generate(
             state.ctypes.data, y.ctypes.data, LENGTH, TEMPERATURE, 0, 1.0, 0.0, *addresses, threads
         )
 
     def torch(self) -> Callable[[], Any]:
+        """Generates `LENGTH` symbols with PyTorch."""
         cells = [to_torch(cell) for cell in self.cells]
         generator = torch.Generator().manual_seed(0)
 
-        def write() -> None:
+        def generate() -> None:
             symbol, states = torch.zeros(1, 1, dtype=torch.long), [None, None]
             for _ in range(LENGTH):
                 x = self.embedding(symbol)
-                for number, cell in enumerate(cells):
-                    x, states[number] = cell(x, states[number])
-                shares = (self.head(x[:, -1]) / TEMPERATURE).softmax(dim=1)
-                symbol = torch.multinomial(shares, 1, generator=generator)
+                for i, cell in enumerate(cells):
+                    x, states[i] = cell(x, states[i])
+                probabilities = (self.head(x[:, -1]) / TEMPERATURE).softmax(dim=1)
+                symbol = torch.multinomial(probabilities, 1, generator=generator)
 
-        return write
+        return generate
 
 
-def generate_results(threads: int, rounds: int) -> Iterator[Race]:
-    """A token of a two-layer LSTM over 100 symbols, sampled at temperature 0.8, a hundred at a time; and a step of 256
-    sequences of a 2 × 256 LSTM, one after another and all together."""
+def generate_benchmarks(threads: int, rounds: int) -> Iterator[Benchmark]:
+    """`stepscan bench generate`: sampling 100 symbols per call from a two-layer LSTM at temperature 0.8; and one step
+    of each of 256 sessions of a 2 × 256 LSTM, one by one and as a batch."""
     for weights in layers.FORMATS:
         for size in SIZES[1:]:
-            title = f"2 LSTM {size}, {weights}, a token"
-            yield Race(title, partial(_generate, title, size, weights, threads, rounds))
+            title = f"2 LSTM {size}, {weights}, per token"
+            yield Benchmark(title, partial(_generate, title, size, weights, threads, rounds))
     for weights in layers.FORMATS:
-        title = f"256 sessions of 2 LSTM 256, {weights}, a step of each"
-        yield Race(title, partial(_sessions, title, weights, threads, rounds))
+        title = f"256 sessions of 2 LSTM 256, {weights}, one step of each"
+        yield Benchmark(title, partial(_sessions, title, weights, threads, rounds))
 
 
 def _generate(name: str, size: int, weights: str, threads: int, rounds: int) -> Result:
-    model = _Writer(size)
-    runners: dict[str, Callable[[], Any]] = {"stepscan": model.ours(weights, 1)}
+    model = _LanguageModel(size)
+    implementations: dict[str, Callable[[], Any]] = {OURS: model.ours(weights, 1)}
     if threads > 1:
-        runners[f"stepscan, {threads} threads"] = model.ours(weights, threads)
-    runners["torch"] = model.torch()
+        implementations[f"{OURS}, {threads} threads"] = model.ours(weights, threads)
+    implementations["torch"] = model.torch()
     head = model.head.weight.detach().numpy(), model.head.bias.detach().numpy()
     for count in dict.fromkeys((1, threads)):
-        rival = onnx_rival.writer(model.embedding.weight.detach().numpy(), model.cells, head, TEMPERATURE, count)
-        if rival is not None:
-            runners["ONNX Runtime" if count == 1 else f"ONNX Runtime, {count} threads"] = partial(rival, LENGTH)
+        embedding = model.embedding.weight.detach().numpy()
+        generate = onnx_baseline.generator(embedding, model.cells, head, TEMPERATURE, count)
+        if generate is not None:
+            title = "ONNX Runtime" if count == 1 else f"ONNX Runtime, {count} threads"
+            implementations[title] = partial(generate, LENGTH)
     work = LENGTH * (2 * operations(model.cells[0], 1) + 2.0 * size * SYMBOLS)
     with torch.inference_mode():
-        return race(name, runners, rounds=rounds, unit="µs", per_call=LENGTH, operations=work)
+        return compare(name, implementations, rounds=rounds, unit="µs", per_call=LENGTH, operations=work)
 
 
 def _sessions(name: str, weights: str, threads: int, rounds: int, count: int = 256, size: int = 256) -> Result:
@@ -145,23 +151,23 @@ def _sessions(name: str, weights: str, threads: int, rounds: int, count: int = 2
     y = np.empty((count, size), np.float32)
 
     def one_by_one() -> None:
-        for number, stream in enumerate(streams):
-            stream.push(x[number : number + 1], y[number : number + 1], 1)
+        for i, stream in enumerate(streams):
+            stream.push(x[i : i + 1], y[i : i + 1], 1)
 
-    runners: dict[str, Callable[[], Any]] = {
-        "stepscan": lambda: library.push_many(streams, x.ctypes.data, y.ctypes.data, threads),
+    implementations: dict[str, Callable[[], Any]] = {
+        OURS: lambda: library.push_many(streams, x.ctypes.data, y.ctypes.data, threads),
         "one thread": lambda: library.push_many(streams, x.ctypes.data, y.ctypes.data, 1),
         "one by one": one_by_one,
     }
-    return race(name, runners, rounds=rounds, per_call=1, operations=2 * operations(cells[0], count))
+    return compare(name, implementations, rounds=rounds, per_call=1, operations=2 * operations(cells[0], count))
 
 
-class _one_thread:
-    """PyTorch on one thread for a while, as a stream runs."""
-
-    def __enter__(self) -> None:
-        self.before = torch.get_num_threads()
-        torch.set_num_threads(1)
-
-    def __exit__(self, *_: object) -> None:
-        torch.set_num_threads(self.before)
+@contextlib.contextmanager
+def _single_thread() -> Iterator[None]:
+    """PyTorch on one thread, like a stream."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

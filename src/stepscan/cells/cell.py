@@ -13,7 +13,7 @@ from stepscan import kernels
 from stepscan.cells.initialisation import Initialisation
 from stepscan.contract import Recurrence
 from stepscan.kernels import scans
-from stepscan.kernels.tensors import transformed
+from stepscan.kernels.tensors import in_functorch
 from stepscan.sequences import Sequences
 from stepscan.state import State
 
@@ -64,11 +64,11 @@ class Cell(Recurrence):
         self.check_shape(inputs)
         if state is None:
             state = self.start(inputs)
-        if scans.suits(self, inputs.data):
+        if scans.is_supported(self, inputs.data):
             outputs, (final,) = scans.scan(inputs, [scans.Direction(self, False, state)])
             return inputs.replace(outputs, zeroed=True), final
         inputs = inputs.zeroed()
-        if inputs.is_all_empty or kernels.forced() == "reference" or transformed():
+        if inputs.is_all_empty or kernels.get_backend() == "reference" or in_functorch():
             return super().scan(inputs, state)
         return self.fused_scan(inputs, state)
 
@@ -79,10 +79,10 @@ class Cell(Recurrence):
     def runs_natively(self, inputs: Sequences) -> bool:
         """Whether the native kernels can take this cell as it is: no hook waits to see it called."""
         hooks = (self._forward_hooks, self._forward_pre_hooks, self._backward_hooks, self._backward_pre_hooks)
-        return scans.suits(self, inputs.data) and not any(hooks)
+        return scans.is_supported(self, inputs.data) and not any(hooks)
 
     def step(self, x: Tensor, state: Any) -> tuple[Tensor, State]:
-        if scans.suits(self, x):
+        if scans.is_supported(self, x):
             return scans.step(self, x, state)
         return self.equations(x, state)
 

@@ -33,7 +33,7 @@ def load(path: Path, others: Sequence[Path] = (), *, needs: str = "", threads: i
             if library is not None:
                 return runtime.load(path, threads=threads)
             reason = f"the native kernels are not there ({missing})"
-            warnings.filterwarnings("ignore", "stepscan's native kernels are not there")  # one line says so
+            warnings.filterwarnings("ignore", "stepscan's native kernels are unavailable")  # one line says so
         except UnsupportedLayer as error:
             reason = f"{error.layer} has no native kernel"
     try:

@@ -73,10 +73,10 @@ def _check_alone(name: str, data: Path | None, out: Path | None) -> None:
 
 
 def _experiment(experiments: list, seed: int, budget: float | None, quiet: bool, as_json: bool) -> None:
-    from stepscan.experiments import running, table
+    from stepscan.experiments import runner, table
 
     for experiment in experiments:
-        result = running.run(experiment, seed=seed, time_budget=budget, verbose=not quiet)
+        result = runner.run(experiment, seed=seed, time_budget=budget, verbose=not quiet)
         if as_json:
             print(json_text(result), flush=True)
         else:

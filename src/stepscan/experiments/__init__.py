@@ -1,1 +1,1 @@
-"""The field's own experiments on generated tasks: what `stepscan reproduce` runs beside the recipes."""
+"""Classic experiments on generated tasks, which `stepscan reproduce` runs next to the recipes."""

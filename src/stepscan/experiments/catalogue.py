@@ -19,14 +19,14 @@ ALL_CHOMSKY = "chomsky"
 
 
 def experiment_names() -> list[str]:
-    """All names that `find_experiments` knows."""
+    """All names that `find_experiments` accepts."""
     return [*_EXPERIMENTS, ALL_CHOMSKY]
 
 
 def find_experiments(name: str) -> list[Experiment]:
-    """The experiment of this name; of `chomsky` all six; of any other name none."""
+    """The experiment with this name; six for `chomsky`; an empty list for an unknown name."""
     if name == ALL_CHOMSKY:
-        return [make() for one, make in _EXPERIMENTS.items() if one.startswith(f"{ALL_CHOMSKY}-")]
+        return [make() for key, make in _EXPERIMENTS.items() if key.startswith(f"{ALL_CHOMSKY}-")]
     return [_EXPERIMENTS[name]()] if name in _EXPERIMENTS else []
 
 

@@ -12,11 +12,11 @@ from stepscan.cells.elman import Elman
 from stepscan.cells.lstm import LSTM
 from stepscan.data.synthetic import bucket_sort, cycle_navigation, even_pairs, modular_arithmetic, parity, reverse
 from stepscan.data.synthetic.examples import Examples
-from stepscan.experiments.experiment import Contestant, Experiment, as_input
-from stepscan.experiments.models import decider, transducer
+from stepscan.experiments.experiment import Experiment, ModelSetup, as_input
+from stepscan.experiments.models import classifier, transducer
 
-TRAINED, TESTED = 40, range(41, 501, 9)  # longest in training; those tested
-SOLVED = 90.0  # per cent, as the paper counts
+TRAINED, TESTED = 40, range(41, 501, 9)  # maximum length in training; lengths in the test
+SOLVED = 90.0  # per cent, the paper's criterion
 _HIDDEN, _EMBEDDING, _BATCH = 64, 8, 64
 
 
@@ -28,7 +28,7 @@ class _Language(NamedTuple):
     rnn: float  # the paper's table 2, per cent
     lstm: float
     updates: int = 10_000
-    answers: bool = False  # a class a step after reading, rather than one at the end
+    answers: bool = False  # whether the answer is a sequence after the input, instead of one class
 
 
 _LANGUAGES = {
@@ -62,7 +62,7 @@ TASKS = tuple(_LANGUAGES)
 
 
 def experiment(task: str) -> Experiment:
-    """One of the tasks, by its name in `TASKS`."""
+    """The experiment of a task in `TASKS`."""
     language = _LANGUAGES[task]
     return Experiment(
         name=f"chomsky-{task}",
@@ -70,14 +70,14 @@ def experiment(task: str) -> Experiment:
         metric="accuracy, %",
         greater_is_better=True,
         source="Delétang et al. 2023, table 2 (from memory)",
-        contestants=(
-            _contestant("RNN (Elman, tanh)", Elman, 0.002, language, language.rnn),
-            _contestant("LSTM", LSTM, 0.005, language, language.lstm),
+        models=(
+            _setup("RNN (Elman, tanh)", Elman, 0.002, language, language.rnn),
+            _setup("LSTM", LSTM, 0.005, language, language.lstm),
         ),
         updates=language.updates,
         seconds=150,
         batch_size=_BATCH,
-        batch=lambda seed, done: language.draw([*seed, 1], _BATCH, _length(seed, done)),
+        draw=lambda seed, done: language.draw([*seed, 1], _BATCH, _length(seed, done)),
         validate=lambda model: _validation(model, language),
         test=lambda model: {"accuracy": accuracy(model, language, TESTED, 3)},
         baselines=(("chance", 100 / (language.classes - language.answers)),),
@@ -86,46 +86,46 @@ def experiment(task: str) -> Experiment:
 
 
 _REMARKS = (
-    "The paper takes the best of 10 seeds and several learning rates, at a million updates of 128 sequences. "
-    "Here it is one seed and one rate. The longest length of a batch grows from 3 to 40 in the first 60 % of training, "
-    "each batch has one length; every ninth length is tested, with 64 sequences. Where a sequence is the answer, the "
-    "model reads blanks while it answers, and is also taught to say blank while it reads."
+    "The paper reports the best of 10 seeds and several learning rates, after a million updates of 128 sequences; here "
+    "it is one seed and one learning rate. All sequences of a batch have the same length; the maximum length grows "
+    "from 3 to 40 in the first 60 % of training. Every ninth length is tested, with 64 sequences. If the answer is a "
+    "sequence, the model reads blanks while it answers, and is trained to output blanks while it reads."
 )
 
 
-def _contestant(name: str, cell: Any, rate: float, language: _Language, published: float) -> Contestant:
-    make = transducer if language.answers else decider
+def _setup(name: str, cell: Any, learning_rate: float, language: _Language, published: float) -> ModelSetup:
+    make = transducer if language.answers else classifier
     solved = (lambda values: values[name] >= SOLVED) if published >= SOLVED else None
-    return Contestant(
+    return ModelSetup(
         name,
         lambda: make(cell(_EMBEDDING, _HIDDEN), language.symbols, language.classes),
-        rate,
+        learning_rate,
         f"paper {published:g}" + (f" (≥ {SOLVED:g})" if solved else ""),
         solved,
     )
 
 
 def _length(seed: list[int], done: float) -> int:
-    """A length of 1 … the longest so far, which grows from 3 to 40 in the first 60 % of training, faster and faster."""
+    """A random length; its maximum grows quadratically from 3 to 40 in the first 60 % of training."""
     longest = min(TRAINED, round(3 + (done / 0.6) ** 2 * (TRAINED - 3)))
     return int(np.random.default_rng([*seed, 0]).integers(1, longest + 1))
 
 
 def _validation(model: Any, language: _Language) -> dict[str, float]:
-    """On trained lengths."""
+    """Accuracy on lengths of training."""
     return {"accuracy": accuracy(model, language, range(4, TRAINED + 1, 4), 2)}
 
 
 def accuracy(model: Any, language: _Language, lengths: range, seed: int) -> float:
-    """Per cent of answers that are right, the mean over the lengths; of a sequence, of its symbols."""
-    shares = []
+    """Accuracy in per cent, the mean over the lengths; per symbol if the answer is a sequence."""
+    accuracies = []
     for length in lengths:
-        inputs, targets = language.draw([seed, length], 64, length)
-        wanted = torch.as_tensor(np.ascontiguousarray(targets))
-        scores = model(as_input(inputs))
+        examples = language.draw([seed, length], 64, length)
+        targets = torch.as_tensor(np.ascontiguousarray(examples.targets))
+        scores = model(as_input(examples.inputs))
         if language.answers:
-            found = scores[0].data.argmax(dim=2)[:, length:] == wanted[:, length:]
+            correct = scores[0].data.argmax(dim=2)[:, length:] == targets[:, length:]
         else:
-            found = scores.argmax(dim=1) == wanted
-        shares.append(float(found.float().mean()))
-    return 100 * sum(shares) / len(shares)
+            correct = scores.argmax(dim=1) == targets
+        accuracies.append(float(correct.float().mean()))
+    return 100 * sum(accuracies) / len(accuracies)

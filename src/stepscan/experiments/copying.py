@@ -1,4 +1,4 @@
-"""Copy memory: ten symbols are wanted again after a long delay (Arjovsky et al. 2016)."""
+"""Copy memory: reproduce ten symbols after a long delay (Arjovsky et al. 2016)."""
 
 from __future__ import annotations
 
@@ -7,37 +7,37 @@ from typing import Any
 from stepscan.cells.lstm import LSTM
 from stepscan.data.synthetic.copying import LENGTH, SYMBOLS, copying, memoryless
 from stepscan.data.synthetic.examples import Examples
-from stepscan.experiments.experiment import Contestant, Experiment, as_input, as_target
+from stepscan.experiments.experiment import Experiment, ModelSetup, as_input, as_target
 from stepscan.experiments.models import transducer
 
 _HIDDEN, _EMBEDDING, _BATCH = 64, 10, 20
 
 
 def experiment(delay: int) -> Experiment:
-    """Copy memory with a delay of so many steps."""
+    """Copy memory with a delay of this many steps."""
     steps = delay + 2 * LENGTH
     baseline = memoryless(delay)
     chrono = "LSTM, chrono initialisation"
     return Experiment(
         name=f"copy-{delay}",
         title=f"Copy memory, T = {delay}",
-        metric="nats a step",
+        metric="nats per step",
         greater_is_better=False,
         source="Arjovsky et al. 2016; Tallec & Ollivier 2018",
-        contestants=(
-            Contestant(
+        models=(
+            ModelSetup(
                 chrono,
                 lambda: _model(LSTM(_EMBEDDING, _HIDDEN, initialisation="chrono", t_max=steps)),
                 0.005,
                 f"< {baseline:.4f}",
                 lambda values: values[chrono] < baseline,
             ),
-            Contestant("LSTM", lambda: _model(LSTM(_EMBEDDING, _HIDDEN)), 0.005),
+            ModelSetup("LSTM", lambda: _model(LSTM(_EMBEDDING, _HIDDEN)), 0.005),
         ),
         updates=15_000,
         seconds=300,
         batch_size=_BATCH,
-        batch=lambda seed, _: copying(seed, _BATCH, delay),
+        draw=lambda seed, _: copying(seed, _BATCH, delay),
         validate=lambda model: _scores(model, copying([2], 200, delay)),
         test=lambda model: _scores(model, copying([3], 1000, delay)),
         updates_per_evaluation=500,
@@ -50,8 +50,8 @@ def _model(layer: Any) -> Any:
 
 
 def _scores(model: Any, examples: Examples) -> dict[str, float]:
-    """Nats a step, and the share of the ten symbols that are right."""
+    """Nats per step, and the accuracy over the ten symbols."""
     inputs, targets = as_input(examples.inputs), as_target(examples.targets)
     total, count, _ = model.loss(inputs, targets)
-    right = model.decide(model(inputs)[0]).data == targets.data
-    return {"nats": float(total) / count, "symbols_right": float(right[:, -LENGTH:].float().mean())}
+    correct = model.decide(model(inputs)[0]).data == targets.data
+    return {"nats": float(total) / count, "symbols_right": float(correct[:, -LENGTH:].float().mean())}

@@ -1,4 +1,4 @@
-"""aⁿbⁿ: who counts, and how far beyond what it was trained on (Gers & Schmidhuber 2001; Weiss et al. 2018)."""
+"""aⁿbⁿ: counting, and generalisation to longer sequences (Gers & Schmidhuber 2001; Weiss et al. 2018)."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ from stepscan.cells.elman import Elman
 from stepscan.cells.gru import GRU
 from stepscan.cells.lstm import LSTM
 from stepscan.data.synthetic.counting import CLASSES, SYMBOLS, A, B, counting
-from stepscan.experiments.experiment import Contestant, Experiment, Values, as_input, as_target
+from stepscan.experiments.experiment import Experiment, ModelSetup, Values, as_input, as_target
 from stepscan.experiments.models import transducer
 
 TRAINED, TESTED = 50, 200  # largest n
 _HIDDEN, _EMBEDDING, _BATCH = 10, 2, 25
+_ELMAN = "Elman, tanh"
 
 
 def experiment() -> Experiment:
@@ -25,31 +26,31 @@ def experiment() -> Experiment:
     return Experiment(
         name="counter",
         title=f"aⁿbⁿ, trained to n = {TRAINED}, tested to n = {TESTED}",
-        metric="largest n to which all are right",
+        metric="largest n up to which all are correct",
         greater_is_better=True,
         source="Weiss et al. 2018; Gers & Schmidhuber 2001",
-        contestants=(
-            Contestant("LSTM", functools.partial(_model, LSTM), 0.02, "furthest", _furthest),
-            Contestant("GRU", functools.partial(_model, GRU), 0.02, "less far", _less("GRU")),
-            Contestant("Elman, tanh", functools.partial(_model, Elman), 0.003, "less far", _less("Elman, tanh")),
+        models=(
+            ModelSetup("LSTM", functools.partial(_model, LSTM), 0.02, "largest", _largest),
+            ModelSetup("GRU", functools.partial(_model, GRU), 0.02, "below the LSTM", _below_lstm("GRU")),
+            ModelSetup(_ELMAN, functools.partial(_model, Elman), 0.003, "below the LSTM", _below_lstm(_ELMAN)),
         ),
         updates=6000,
         seconds=180,
         batch_size=_BATCH,
-        batch=lambda seed, _: counting(np.random.default_rng(seed).integers(1, TRAINED + 1, _BATCH)),
+        draw=lambda seed, _: counting(np.random.default_rng(seed).integers(1, TRAINED + 1, _BATCH)),
         validate=lambda model: {"minus_nats": -_nats(model, range(1, TRAINED + 1))},
         test=_figures,
         baselines=(("largest n in training", TRAINED), ("largest n tested", TESTED)),
         remarks=(
-            "At every step the model says what may come next: a or b, only b, or the end. Weiss et al. train "
-            "acceptors, to n = 100. The counting unit is the one of the state (LSTM: of c) that goes most steeply one "
-            "way over a¹⁰⁰ and the other over b¹⁰⁰; slopes are mean changes a step."
+            "At every step the model predicts what may come next: a or b, only b, or the end. Weiss et al. train "
+            "acceptors, up to n = 100. The counting unit is the unit of the state (LSTM: of c) with the steepest "
+            "opposite slopes over a¹⁰⁰ and b¹⁰⁰; a slope is the mean change per step."
         ),
     )
 
 
 def _figures(model: Any) -> dict[str, Any]:
-    longer = int(_right(model)[TRAINED:].sum())
+    longer = int(_correct(model)[TRAINED:].sum())
     return {
         "counts_to": counts_to(model),
         f"right_of_{TRAINED + 1}_to_{TESTED}": longer,
@@ -58,12 +59,12 @@ def _figures(model: Any) -> dict[str, Any]:
 
 
 def counts_to(model: Any) -> int:
-    """The largest n such that the model is right at every step of aᵏbᵏ for all k of 1 … n; at most 200."""
-    return int(np.append(~_right(model), True).argmax())
+    """The largest n such that the model is correct at every step of aᵏbᵏ for all k of 1 … n; at most 200."""
+    return int(np.append(~_correct(model), True).argmax())
 
 
-def _right(model: Any) -> np.ndarray:
-    """For each n of 1 … 200, whether the model is right at every step of aⁿbⁿ."""
+def _correct(model: Any) -> np.ndarray:
+    """For each n of 1 … 200, whether the model is correct at every step of aⁿbⁿ `[200]`."""
     examples = counting(range(1, TESTED + 1))
     targets = as_target(examples.targets)
     wrong = (model.decide(model(as_input(examples.inputs))[0]).data != targets.data) & targets.mask
@@ -71,11 +72,12 @@ def _right(model: Any) -> np.ndarray:
 
 
 def counting_unit(layer: Any, embedding: Any, n: int = 100) -> dict[str, Any]:
-    """The unit of the state (LSTM: of c) that goes most steeply one way over aⁿ and the other over bⁿ.
+    """The unit of the state (LSTM: of c) with the steepest opposite slopes over aⁿ and bⁿ.
 
     Returns:
-        `unit`, counted from 0, and its mean change a step over either half, `slope_a` and `slope_b`; the unit with the
-        greatest smaller one of the two, of opposite signs, or 0 for both if no unit turns round.
+        `unit`, counted from 0, and its mean changes per step over either half, `slope_a` and `slope_b`. Of the units
+        whose slopes have opposite signs, it is the one whose smaller absolute slope is largest; unit 0 if there is
+        none.
     """
     values = _states(layer, embedding, np.repeat([A, B], n))
     up, down = (values[n - 1] - values[0]) / (n - 1), (values[-1] - values[n - 1]) / n
@@ -85,11 +87,11 @@ def counting_unit(layer: Any, embedding: Any, n: int = 100) -> dict[str, Any]:
 
 
 def _states(layer: Any, embedding: Any, ids: np.ndarray) -> np.ndarray:
-    """What the state's last leaf (LSTM: c; else h) is after each symbol, `[T, H]`."""
+    """The state's last leaf (LSTM: c; else h) after each symbol, `[T, H]`."""
     state = layer.initial_state(1)
     values = []
-    for one in torch.from_numpy(ids):
-        _, state = layer.step(embedding.step(one[None]), state)
+    for symbol in torch.from_numpy(ids):
+        _, state = layer.step(embedding.step(symbol[None]), state)
         values.append(state[-1][0].numpy())
     return np.stack(values)
 
@@ -98,11 +100,11 @@ def _model(cell: Any) -> Any:
     return transducer(cell(_EMBEDDING, _HIDDEN), SYMBOLS, CLASSES)
 
 
-def _less(name: str) -> Callable[[Values], bool]:
+def _below_lstm(name: str) -> Callable[[Values], bool]:
     return lambda values: values[name] < values["LSTM"]
 
 
-def _furthest(values: Values) -> bool:
+def _largest(values: Values) -> bool:
     return values["LSTM"] > max(value for name, value in values.items() if name != "LSTM")
 
 

@@ -1,4 +1,4 @@
-"""What an experiment is: who takes part, what they learn from, how they are judged, and what is expected."""
+"""What defines an experiment: its models, training data, evaluation, and the expected results."""
 
 from __future__ import annotations
 
@@ -11,53 +11,52 @@ from stepscan.data.batching import Batch, pad
 from stepscan.data.synthetic.examples import Examples
 from stepscan.sequences import Sequences
 
-Values = Mapping[str, float]  # of each contestant, by name
-Draw = Callable[[list[int], float], Examples]  # seed, share of training done → examples
+Values = Mapping[str, float]  # each model's result, by name
+Draw = Callable[[list[int], float], Examples]  # seed, completed fraction of training → examples
 
 
-class Contestant(NamedTuple):
-    """A model that takes part."""
+class ModelSetup(NamedTuple):
+    """A model of an experiment, how it is trained, and its expected result."""
 
     name: str
-    make: Callable[[], Any]  # a pattern, with new weights
-    learning_rate: float  # at its highest
-    expected: str = ""  # in words
-    holds: Callable[[Values], bool] | None = None  # whether what is expected came, given all values
-    batch: Draw | None = None  # what it learns from, where that is not the experiment's
+    make: Callable[[], Any]  # a pattern with new weights
+    learning_rate: float  # peak
+    expected: str = ""  # for people
+    as_expected: Callable[[Values], bool] | None = None  # whether the results of all models are as expected
+    draw: Draw | None = None  # training data, if not those of the experiment
 
 
 class Experiment(NamedTuple):
-    """Models that are trained on the same generated batches and judged alike."""
+    """Models that are trained on the same generated batches and evaluated in the same way."""
 
     name: str
     title: str
-    metric: str  # with its unit
+    metric: str  # including its unit
     greater_is_better: bool
     source: str  # papers
-    contestants: tuple[Contestant, ...]
-    updates: int  # of each contestant
-    seconds: float  # that all of them together may train: a shorter time ends training earlier
+    models: tuple[ModelSetup, ...]
+    updates: int  # per model
+    seconds: float  # training time of all models together; training ends early when it is used up
     batch_size: int
-    batch: Draw  # what to learn from
-    validate: Callable[[Any], Mapping[str, float]]  # model → scores; the best first one decides which weights are kept
-    test: Callable[[Any], Mapping[str, float]]  # model → figures, of which the first is the result
-    baselines: tuple[tuple[str, float], ...] = ()  # what is known without a model
-    remarks: str = ""  # what differs from the papers
-    before: Callable[[Any], Mapping[str, float]] = lambda model: {}  # figures of a model before it is trained
+    draw: Draw  # training data
+    validate: Callable[[Any], Mapping[str, float]]  # model → scores; the weights with the best first score are kept
+    test: Callable[[Any], Mapping[str, float]]  # model → figures; the first one is the result
+    baselines: tuple[tuple[str, float], ...] = ()  # results without a model
+    remarks: str = ""  # differences from the papers
+    before: Callable[[Any], Mapping[str, float]] = lambda model: {}  # figures of a model before training
     max_grad_norm: float = 1.0
     updates_per_evaluation: int = 100
 
 
 def as_batch(examples: Examples) -> Batch:
-    """Examples as a pattern's `loss` takes them."""
-    inputs, targets = examples
-    given = as_input(inputs)
-    count = int(given.lengths.sum())
-    return Batch(given, as_target(targets), len(given), count, len(given) * given.steps)
+    """Examples as a batch for a pattern's `loss`."""
+    inputs = as_input(examples.inputs)
+    tokens = int(inputs.lengths.sum())
+    return Batch(inputs, as_target(examples.targets), len(inputs), tokens, len(inputs) * inputs.steps)
 
 
 def as_input(inputs: Any) -> Sequences:
-    """Rows of ids, or an array `[N, T, D]` of numbers."""
+    """Ragged rows of ids, or an array `[N, T]` of ids or `[N, T, D]` of values, as `Sequences`."""
     if isinstance(inputs, list):
         return pad(inputs)
     data = torch.from_numpy(inputs)
@@ -65,16 +64,16 @@ def as_input(inputs: Any) -> Sequences:
 
 
 def as_target(targets: Any) -> Any:
-    """Numbers or classes `[N]`, or rows of classes."""
+    """Values or classes `[N]` as a tensor; rows of classes as `Sequences`."""
     if isinstance(targets, list) or targets.ndim > 1:
         return as_input(targets)
     data = torch.from_numpy(targets)
     return data.float() if data.is_floating_point() else data
 
 
-def batches(experiment: Experiment, one: Contestant, seed: int, epoch: int) -> Iterable[Batch]:
-    """New examples for the updates between two evaluations; (seed, epoch) decide them."""
-    each, draw = experiment.updates_per_evaluation, one.batch or experiment.batch
-    for number in range(each):
-        done = (epoch * each + number) / experiment.updates
-        yield as_batch(draw([1, seed, epoch, number], min(done, 1.0)))
+def batches(experiment: Experiment, setup: ModelSetup, seed: int, epoch: int) -> Iterable[Batch]:
+    """New examples for the updates between two evaluations, a function of (seed, epoch)."""
+    count, draw = experiment.updates_per_evaluation, setup.draw or experiment.draw
+    for i in range(count):
+        done = (epoch * count + i) / experiment.updates
+        yield as_batch(draw([1, seed, epoch, i], min(done, 1.0)))

@@ -1,4 +1,4 @@
-"""The models of the experiments: a pattern around one cell."""
+"""The models of the experiments: a pattern around one layer."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from stepscan.patterns.encoder import Encoder
 from stepscan.patterns.transducer import Transducer
 
 
-def decider(layer: Recurrence, symbols: int, classes: int) -> Encoder:
-    """Ids → one class a sequence, from the last state."""
+def classifier(layer: Recurrence, symbols: int, classes: int) -> Encoder:
+    """Ids `[T]` → one class per sequence, from the final state."""
     return Encoder(Embedding(symbols, layer.input_size), layer, classes)
 
 
 def regressor(layer: Recurrence) -> Encoder:
-    """Numbers `[T, I]` → a number, from the last state."""
+    """Values `[T, I]` → one value per sequence, from the final state."""
     return Encoder(None, layer, 1, decision="number")
 
 
 def transducer(layer: Recurrence, symbols: int, classes: int) -> Transducer:
-    """Ids → a class a step."""
+    """Ids `[T]` → one class per step."""
     return Transducer(Embedding(symbols, layer.input_size), layer, classes)

@@ -1,4 +1,4 @@
-"""Temporal order: which of two symbols came first, tens of steps ago (Hochreiter & Schmidhuber 1997, §5.6)."""
+"""Temporal order: the order of two symbols tens of steps ago (Hochreiter & Schmidhuber 1997, §5.6)."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from stepscan.cells.elman import Elman
 from stepscan.cells.lstm import LSTM
 from stepscan.data.synthetic.examples import Examples
 from stepscan.data.synthetic.order import CLASSES, LONGEST, SYMBOLS, order
-from stepscan.experiments.experiment import Contestant, Experiment, as_input
-from stepscan.experiments.models import decider
+from stepscan.experiments.experiment import Experiment, ModelSetup, as_input
+from stepscan.experiments.models import classifier
 
 _HIDDEN, _EMBEDDING = 32, 8
 
@@ -25,21 +25,21 @@ def experiment() -> Experiment:
         metric="accuracy, %",
         greater_is_better=True,
         source="Hochreiter & Schmidhuber 1997",
-        contestants=(
-            Contestant(chrono, _chrono, 0.01, "≥ 99", lambda values: values[chrono] >= 99),
-            Contestant("LSTM", lambda: _model(LSTM(_EMBEDDING, _HIDDEN)), 0.01),
-            Contestant("Elman, tanh", lambda: _model(Elman(_EMBEDDING, _HIDDEN)), 0.001),
+        models=(
+            ModelSetup(chrono, _chrono, 0.01, "≥ 99", lambda values: values[chrono] >= 99),
+            ModelSetup("LSTM", lambda: _model(LSTM(_EMBEDDING, _HIDDEN)), 0.01),
+            ModelSetup("Elman, tanh", lambda: _model(Elman(_EMBEDDING, _HIDDEN)), 0.001),
         ),
         updates=1500,
         seconds=90,
         batch_size=32,
-        batch=lambda seed, _: order(seed, 32),
+        draw=lambda seed, _: order(seed, 32),
         validate=lambda model: _scores(model, order([2], 500)),
         test=lambda model: {"accuracy": _scores(model, order([3], 2560))["accuracy"]},
         baselines=(("chance", 100 / len(CLASSES)),),
         remarks=(
             "The paper trains on single sequences until the error is low; "
-            "here it is minibatches by Adam, always as many."
+            "here it is a fixed number of minibatch updates with Adam."
         ),
     )
 
@@ -49,7 +49,7 @@ def _chrono() -> Any:
 
 
 def _model(layer: Any) -> Any:
-    return decider(layer, len(SYMBOLS), len(CLASSES))
+    return classifier(layer, len(SYMBOLS), len(CLASSES))
 
 
 def _scores(model: Any, examples: Examples) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""Experiments in print: each contestant's result beside what is expected."""
+"""Tables of experiments: each model's result and its expected result."""
 
 from __future__ import annotations
 
@@ -15,16 +15,17 @@ _VERDICTS = {None: "", True: "as expected", False: "not as expected"}
 
 
 def show(result: dict[str, Any], console: Console) -> None:
-    """Print what `stepscan.experiments.running.run` gave."""
+    """Print a result of `stepscan.experiments.runner.run`."""
     title = escape(f"{result['experiment']}: {result['title']} ({result['source']})")
-    table = Table("", result["metric"], "expected", "", "also", "updates, seconds", title=title, title_justify="left")
+    columns = ("model", result["metric"], "expected", "", "other figures", "updates, seconds")
+    table = Table(*columns, title=title, title_justify="left")
     for row in result["rows"]:
-        also = ", ".join(f"{name.replace('_', ' ')} {value:.4g}" for name, value in row["figures"].items())
+        figures = ", ".join(f"{name.replace('_', ' ')} {value:.4g}" for name, value in row["figures"].items())
         cost = f"{row['updates']:,}, {row['seconds']:.0f}"
         verdict = _VERDICTS[row["as_expected"]]
-        table.add_row(row["cell"], f"[bold]{row['value']:.4g}[/bold]", escape(row["expected"]), verdict, also, cost)
-    for one in result["baselines"]:
-        table.add_row(escape(one["what"]), f"{one['figure']:.4g}", "", "", "", "")
+        table.add_row(row["cell"], f"[bold]{row['value']:.4g}[/bold]", escape(row["expected"]), verdict, figures, cost)
+    for baseline in result["baselines"]:
+        table.add_row(escape(baseline["what"]), f"{baseline['figure']:.4g}", "", "", "", "")
     console.print(table)
     if result["remarks"]:
         console.print(result["remarks"], highlight=False)
@@ -37,24 +38,26 @@ def show(result: dict[str, Any], console: Console) -> None:
 
 
 def show_experiments(experiments: Sequence[Experiment], console: Console) -> None:
-    """Print experiments with what is expected of them."""
-    table = Table("experiment", "what", "metric", "expected", title="Experiments", title_justify="left")
+    """Print experiments with their expected results."""
+    table = Table("experiment", "title", "metric", "expected", title="Experiments", title_justify="left")
     table.columns[0].no_wrap = True
-    for one in experiments:
-        expected = "; ".join(f"{c.name}: {c.expected}" for c in one.contestants if c.expected)
-        table.add_row(one.name, one.title, one.metric, escape(expected))
+    for experiment in experiments:
+        expected = "; ".join(f"{setup.name}: {setup.expected}" for setup in experiment.models if setup.expected)
+        table.add_row(experiment.name, experiment.title, experiment.metric, escape(expected))
     console.print(table)
-    console.print("They make their own data. Run one: stepscan reproduce NAME; chomsky: all six", highlight=False)
+    console.print(
+        "They generate their own data. Run one with stepscan reproduce NAME; chomsky runs all six.", highlight=False
+    )
 
 
 def as_json(experiment: Experiment) -> dict[str, Any]:
-    """An experiment as `stepscan reproduce --json` lists it, beside the recipes."""
+    """An experiment as `stepscan reproduce --json` lists it."""
     return {
         "name": experiment.name,
         "title": experiment.title,
         "metric": {"label": experiment.metric, "greater_is_better": experiment.greater_is_better, "target": None},
         "source": experiment.source,
-        "cells": {one.name: one.expected for one in experiment.contestants},
+        "cells": {setup.name: setup.expected for setup in experiment.models},
         "updates": experiment.updates,
         "seconds": experiment.seconds,
     }

@@ -1,4 +1,4 @@
-"""The native library, without torch: whether it is there, and what machine it sees."""
+"""The native library, without torch: the module, or None and the reason."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any
 from stepscan.errors import SettingsError
 
 library: Any = None
-missing = ""  # why there is none
+missing = ""  # why the library is None
 try:
     library = importlib.import_module("stepscan._native")
-    library.instruction_set()  # that STEPSCAN_ISA names, if it is set
+    library.instruction_set()  # checks STEPSCAN_ISA, if it is set
 except ImportError as error:
     missing = str(error)
 except ValueError as error:

@@ -1,4 +1,4 @@
-"""What stands around recurrences on the native kernels: linear maps, softmax, norms, attention."""
+"""Operations other than recurrences on the native kernels: linear maps, softmax, layer normalisation, attention."""
 
 from __future__ import annotations
 
@@ -7,27 +7,33 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from stepscan.kernels.native import library
-from stepscan.kernels.tensors import packed, plain
+from stepscan.kernels.tensors import is_supported, packed
 
-__all__ = ["LayerNorm", "Linear", "Tanh", "attend", "attends_natively", "linear", "softmax", "tanh"]
+__all__ = ["LayerNorm", "Linear", "Tanh", "attend", "attend_is_supported", "linear", "softmax", "tanh"]
 
 
 class Linear(nn.Linear):
-    """`nn.Linear`; where no gradient is asked for, with the same bits for a row alone and in any batch."""
+    """`nn.Linear`; on the native kernels if gradients are disabled: the same bits for a row alone and in any batch."""
 
     def forward(self, x: Tensor) -> Tensor:
         return linear(self, x, self.weight, self.bias)
 
 
 def linear(owner: nn.Module, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """`x Wᵀ + b`, natively where no gradient is asked for; `owner` keeps the packed weights.
+    """`x Wᵀ + b`, on the native kernels if gradients are disabled.
 
     Args:
-        x: `[…, I]`, weight `[H, I]`, bias `[H]`.
+        owner: the module that caches the packed weights.
+        x: `[…, I]`.
+        weight: `[H, I]`.
+        bias: `[H]`, or None.
+
+    Returns:
+        `[…, H]`.
     """
     outputs, inputs = weight.shape
     fits = x.shape[-1] == inputs and (bias is None or (bias.shape == (outputs,) and bias.dtype is torch.float32))
-    if torch.is_grad_enabled() or not fits or not plain(weight, x):
+    if torch.is_grad_enabled() or not fits or not is_supported(weight, x):
         return F.linear(x, weight, bias)
     weights = packed(owner, [weight, bias], False, lambda addresses: library.Linear(*addresses, inputs, outputs))
     x = x.contiguous()
@@ -37,8 +43,8 @@ def linear(owner: nn.Module, x: Tensor, weight: Tensor, bias: Tensor | None) -> 
 
 
 def tanh(x: Tensor) -> Tensor:
-    """Hyperbolic tangent, natively where no gradient is asked for."""
-    if torch.is_grad_enabled() or not plain(x, x):
+    """Hyperbolic tangent of a tensor of any shape, on the native kernels if gradients are disabled."""
+    if torch.is_grad_enabled() or not is_supported(x, x):
         return torch.tanh(x)
     x = x.contiguous()
     y = torch.empty_like(x)
@@ -54,11 +60,11 @@ class Tanh(nn.Module):
 
 
 class LayerNorm(nn.LayerNorm):
-    """`nn.LayerNorm` over the last dimension; natively where no gradient is asked for."""
+    """`nn.LayerNorm` over the last dimension, on the native kernels if gradients are disabled."""
 
     def forward(self, x: Tensor) -> Tensor:
         size = x.shape[-1]
-        if torch.is_grad_enabled() or self.weight.shape != (size,) or not plain(self.weight, x):
+        if torch.is_grad_enabled() or self.weight.shape != (size,) or not is_supported(self.weight, x):
             return super().forward(x)
         x = x.contiguous()
         y = torch.empty_like(x)
@@ -68,33 +74,36 @@ class LayerNorm(nn.LayerNorm):
 
 
 def softmax(scores: Tensor) -> Tensor:
-    """Softmax over the last dimension, natively where no gradient is asked for: −∞ after the rest change no bit."""
-    if torch.is_grad_enabled() or not plain(scores, scores):
+    """Softmax of `[…, V]` over V, on the native kernels if gradients are disabled; its bits ignore trailing −∞."""
+    if torch.is_grad_enabled() or not is_supported(scores, scores):
         return scores.softmax(dim=-1)
     scores = scores.contiguous()
-    result, size = torch.empty_like(scores), scores.shape[-1]
+    probabilities, size = torch.empty_like(scores), scores.shape[-1]
     rows = scores.numel() // max(1, size)
-    library.softmax(scores.data_ptr(), rows, size, result.data_ptr(), torch.get_num_threads())
-    return result
+    library.softmax(scores.data_ptr(), rows, size, probabilities.data_ptr(), torch.get_num_threads())
+    return probabilities
 
 
-def attends_natively(*data: Tensor) -> bool:
-    """Whether `attend` can take these tensors."""
-    return all(plain(tensor, tensor) for tensor in data)
+def attend_is_supported(*data: Tensor) -> bool:
+    """Whether `attend` supports these tensors."""
+    return all(is_supported(tensor, tensor) for tensor in data)
 
 
 def attend(
     queries: Tensor, keys: Tensor, memory: Tensor, length: Tensor, score: Tensor | None
 ) -> tuple[Tensor, Tensor]:
-    """Additive attention (Bahdanau et al. 2015), or by products (Luong et al. 2015); `learning.Attend` has gradients.
+    """Additive (Bahdanau et al. 2015) or dot-product attention (Luong et al. 2015); `training.Attend` has gradients.
 
     Args:
-        queries: `[B, T, A]`, keys `[B, S, A]`, memory `[B, S, M]`, length `[B]` of the memory, score: A numbers v, or
-            None for products.
+        queries: `[B, T, A]`.
+        keys: `[B, S, A]`.
+        memory: `[B, S, M]`.
+        length: `[B]`, of each row's memory.
+        score: the vector v of additive attention, with A elements; None for dot products.
 
     Returns:
-        Contexts `[B, T, M]` and weights `[B, T, S]`, softmax over S of v · tanh(query + key) or of query · key; zeros
-        where length is 0.
+        Contexts `[B, T, M]`, and weights `[B, T, S]`: the softmax over S of v · tanh(query + key), or of query · key.
+        Both are zeros where length is 0.
     """
     queries, keys, memory, length = (t.contiguous() for t in (queries, keys, memory, length.long()))
     score = None if score is None else score.contiguous()

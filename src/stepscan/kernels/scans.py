@@ -12,46 +12,55 @@ from torch import Tensor, nn
 from torch.autograd import Function
 
 from stepscan import kernels
+from stepscan.kernels import tensors
 from stepscan.kernels.native import library
-from stepscan.kernels.tensors import packed, plain
 from stepscan.sequences import Sequences
 from stepscan.state import State
 
-__all__ = ["Direction", "scan", "step", "suits"]
+__all__ = ["Direction", "is_supported", "scan", "step"]
 
 
 class Direction(NamedTuple):
-    """A cell, the way it reads, and where it starts."""
+    """A cell, the direction in which it reads, and its initial state."""
 
     cell: Any  # a Cell with a `kernel`
     reverse: bool
     state: State  # leaves [B, H]
 
 
-def suits(cell: nn.Module, data: Tensor) -> bool:
-    """Whether the native kernels compute `cell` on `data`: float32 on a CPU, plain tensors."""
+def is_supported(cell: nn.Module, data: Tensor) -> bool:
+    """Whether the native kernels are enabled and support `cell` on `data`: see `tensors.is_supported`."""
     weight = cell._parameters.get("weight_ih")
-    return weight is not None and plain(weight, data)
+    return weight is not None and tensors.is_supported(weight, data)
 
 
 def scan(inputs: Sequences, directions: Sequence[Direction]) -> tuple[Tensor, list[State]]:
-    """One or two cells over the same inputs, side by side.
+    """Scan one or two cells over the same inputs, in parallel.
 
     Args:
-        inputs: `[B, T, I]`; what stands in the padding is not read.
-        directions: their cells take I numbers.
+        inputs: `[B, T, I]`; the padding is not read.
+        directions: cells of input size I and their initial states.
 
     Returns:
-        Outputs `[B, T, ΣH]`, zero in the padding, and a final state for each direction.
+        Outputs `[B, T, ΣH]`, zero in the padding, and the final state of each direction.
+
+    Raises:
+        ValueError: a state or a weight has another shape.
+        TypeError: a state is not float32.
     """
     return _run(inputs.data, inputs.lengths, directions)
 
 
 def step(cell: Any, x: Tensor, state: Any) -> tuple[Tensor, State]:
-    """One item: `x [B, I]` and a state → output `[B, H]` and the next state, with a scan's bits."""
+    """One step: `x [B, I]` and a state → output `[B, H]` and the next state, with the same bits as a scan.
+
+    Raises:
+        ValueError: x, the state or a weight has another shape.
+        TypeError: the state is not float32.
+    """
     shape = x.shape
     if len(shape) != 2 or shape[1] != cell.input_size:
-        raise ValueError(f"{cell.described} steps over [B, {cell.input_size}], got {list(shape)}")
+        raise ValueError(f"{cell.described} expected x [B, {cell.input_size}], got {list(shape)}")
     batch = shape[0]
     if torch.is_grad_enabled():
         y, (final,) = _run(x[:, None], _ones(batch), [Direction(cell, False, state)])
@@ -60,8 +69,8 @@ def step(cell: Any, x: Tensor, state: Any) -> tuple[Tensor, State]:
         _check_leaf(cell, leaf, batch)
     weights = _weights(cell, cell.kernel_weights, False)
     x, start = x.contiguous(), [leaf.contiguous() for leaf in state]
-    end = [torch.empty_like(leaf) for leaf in start]  # the first, h, is the output too
-    library.step(weights, x.data_ptr(), *_two(start), batch, *_two(end), torch.get_num_threads())
+    end = [torch.empty_like(leaf) for leaf in start]  # the first one, h, is also the output
+    library.step(weights, x.data_ptr(), *_addresses(start), batch, *_addresses(end), torch.get_num_threads())
     return end[0], type(state)(*end)
 
 
@@ -71,7 +80,7 @@ def _ones(batch: int) -> Tensor:
 
 
 def _run(x: Tensor, lengths: Tensor, directions: Sequence[Direction]) -> tuple[Tensor, list[State]]:
-    flat: list[Tensor | None] = []
+    flat: list[Tensor | None] = []  # states and weights of all directions
     for cell, _, state in directions:
         for leaf in state:
             _check_leaf(cell, leaf, len(x))
@@ -87,13 +96,13 @@ def _run(x: Tensor, lengths: Tensor, directions: Sequence[Direction]) -> tuple[T
 
 def _check_leaf(cell: Any, leaf: Tensor, batch: int) -> None:
     if leaf.shape != (batch, cell.hidden_size):
-        raise ValueError(f"{cell.described} starts from [{batch}, {cell.hidden_size}], got {list(leaf.shape)}")
+        raise ValueError(f"{cell.described} expected a state of [{batch}, {cell.hidden_size}], got {list(leaf.shape)}")
     if leaf.dtype is not torch.float32:
-        raise TypeError(f"{cell.described} computes in float32, but its state is {leaf.dtype}")
+        raise TypeError(f"{cell.described} expected a float32 state, got {leaf.dtype}")
 
 
 class _Run:
-    """One call: what is the same forward and backward."""
+    """One scan: what forward and backward share."""
 
     def __init__(self, lengths: Tensor, steps: int, cells: list[tuple[Any, bool]]) -> None:
         self.lengths, self.steps, self.cells = lengths.contiguous(), steps, cells
@@ -103,53 +112,45 @@ class _Run:
         self.width = sum(cell.hidden_size for cell, _ in cells)
 
     def split(self, flat: Sequence[Any]) -> list[tuple[list[Any], list[Any]]]:
-        """Leaves and weights of each direction."""
+        """The state's leaves and the weights of each direction."""
         return [
             (list(flat[begin : begin + n]), list(flat[begin + n : end]))
             for begin, end, n in zip(self.ends, self.ends[1:], self.leaves, strict=False)
         ]
 
     def forward(self, x: Tensor, flat: Sequence[Tensor | None], save: bool) -> tuple[Tensor, list[Tensor], Any]:
-        """Outputs, final leaves, and what backward needs."""
+        """Outputs, final states' leaves, and what backward needs."""
         x = x.contiguous()
         batch = x.shape[0]
         y = x.new_empty(batch, self.steps, self.width)
         ends: list[Tensor] = []
-        own, addresses, alive = [], [], []
+        all_weights, addresses, starts = [], [], []  # `starts` keeps the addresses valid
         offset = 0
         for (cell, _), (start, weights) in zip(self.cells, self.split(flat), strict=True):
             start = [leaf.contiguous() for leaf in start]
             end = [torch.empty_like(leaf) for leaf in start]
-            own.append(_weights(cell, weights, save))
-            addresses.append([*_two(start), y.data_ptr() + 4 * offset, self.width, *_two(end)])
+            all_weights.append(_weights(cell, weights, save))
+            addresses.append([*_addresses(start), y.data_ptr() + 4 * offset, self.width, *_addresses(end)])
             ends += end
-            alive.append(start)
+            starts.append(start)
             offset += cell.hidden_size
-        kept = library.forward(
-            own,
-            [reverse for _, reverse in self.cells],
-            x.data_ptr(),
-            self.lengths.data_ptr(),
-            batch,
-            self.steps,
-            addresses,
-            save,
-            torch.get_num_threads(),
-        )
-        return y, ends, (kept, own) if save else None
+        reverse = [reverse for _, reverse in self.cells]
+        inputs = x.data_ptr(), self.lengths.data_ptr(), batch, self.steps
+        context = library.forward(all_weights, reverse, *inputs, addresses, save, torch.get_num_threads())
+        return y, ends, (context, all_weights) if save else None
 
 
-def _two(tensors: Sequence[Tensor | None]) -> list[int]:
-    """The addresses of one or two tensors, 0 for what is not there."""
-    addresses = [0 if t is None else t.data_ptr() for t in tensors]
+def _addresses(leaves: Sequence[Tensor | None]) -> list[int]:
+    """The addresses of one or two leaves, as two; 0 for a missing one."""
+    addresses = [0 if t is None else t.data_ptr() for t in leaves]
     return addresses if len(addresses) == 2 else [*addresses, 0]
 
 
 class _Scan(Function):
     @staticmethod
     def forward(ctx: Any, run: _Run, x: Tensor, *flat: Tensor | None) -> tuple[Tensor, ...]:
-        y, ends, kept = run.forward(x, flat, save=True)
-        ctx.run, ctx.kept = run, kept
+        y, ends, ctx.saved = run.forward(x, flat, save=True)
+        ctx.run = run
         ctx.save_for_backward(x, y, *flat)
         ctx.set_materialize_grads(False)
         return (y, *ends)
@@ -157,8 +158,8 @@ class _Scan(Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
         x, y, *flat = ctx.saved_tensors
-        if torch.is_grad_enabled():  # create_graph=True: through the equations, which can be differentiated again
-            return None, *_by_equations(ctx.run, x, flat, gradients, ctx.needs_input_grad[1:])
+        if torch.is_grad_enabled():  # create_graph=True: by the equations, which can be differentiated again
+            return None, *_equation_gradients(ctx.run, x, flat, gradients, ctx.needs_input_grad[1:])
         return None, *_backward(ctx, x, y, flat, gradients)
 
 
@@ -166,88 +167,82 @@ def _backward(
     ctx: Any, x: Tensor, y: Tensor, flat: list[Tensor | None], gradients: Sequence[Tensor | None]
 ) -> list[Tensor | None]:
     run: _Run = ctx.run
-    kept, own = ctx.kept
-    wanted = ctx.needs_input_grad
+    context, all_weights = ctx.saved
+    needed = ctx.needs_input_grad
     x = x.contiguous()
     dy = torch.zeros_like(y) if gradients[0] is None else gradients[0].contiguous()
-    dx = torch.empty_like(x) if wanted[1] else None
+    dx = torch.empty_like(x) if needed[1] else None
     results: list[Tensor | None] = [dx]
-    addresses, alive = [], []
-    of_ends = iter(gradients[1:])
-    of_wanted = iter(wanted[2:])
+    addresses, alive = [], []  # `alive` keeps the addresses valid
+    end_gradients = iter(gradients[1:])
+    flat_needed = iter(needed[2:])
     offset = 0
     for (cell, _), (start, weights) in zip(run.cells, run.split(flat), strict=True):
         start = [leaf.contiguous() for leaf in start]
-        d_end = [None if g is None else g.contiguous() for g in itertools.islice(of_ends, len(start))]
-        d_start = [torch.empty_like(leaf) if next(of_wanted) else None for leaf in start]
-        of_weights = [next(of_wanted) for _ in weights]
-        d_weights = (
-            [torch.empty_like(w, memory_format=torch.contiguous_format) if w is not None else None for w in weights]
-            if any(of_weights)
-            else []
-        )
-        addresses.append(
-            [
-                *_two(start),
-                y.data_ptr() + 4 * offset,
-                dy.data_ptr() + 4 * offset,
-                *_two(d_end),
-                *_two(d_start),
-                *(0 if g is None else g.data_ptr() for g in d_weights),
-            ]
-        )
+        d_end = [None if g is None else g.contiguous() for g in itertools.islice(end_gradients, len(start))]
+        d_start = [torch.empty_like(leaf) if next(flat_needed) else None for leaf in start]
+        d_weights = _empty_gradients(weights, [next(flat_needed) for _ in weights])
+        outputs = y.data_ptr() + 4 * offset, dy.data_ptr() + 4 * offset
+        weight_addresses = [0 if g is None else g.data_ptr() for g in d_weights]
+        addresses.append([*_addresses(start), *outputs, *_addresses(d_end), *_addresses(d_start), *weight_addresses])
         alive.append((start, d_end))
         results += [*d_start, *(d_weights or [None] * len(weights))]
         offset += cell.hidden_size
-    library.backward(kept, x.data_ptr(), 0 if dx is None else dx.data_ptr(), own, addresses, torch.get_num_threads())
-    return [g if need else None for g, need in zip(results, wanted[1:], strict=True)]
+    dx_address, threads = 0 if dx is None else dx.data_ptr(), torch.get_num_threads()
+    library.backward(context, x.data_ptr(), dx_address, all_weights, addresses, threads)
+    return [g if need else None for g, need in zip(results, needed[1:], strict=True)]
 
 
-def _by_equations(
-    run: _Run, x: Tensor, flat: list[Tensor | None], gradients: Sequence[Tensor | None], wanted: Sequence[bool]
+def _empty_gradients(weights: Sequence[Tensor | None], needed: Sequence[bool]) -> list[Tensor | None]:
+    """Memory for the gradients of all weights of a cell; none if no gradient is needed."""
+    if not any(needed):
+        return []
+    return [None if w is None else torch.empty_like(w, memory_format=torch.contiguous_format) for w in weights]
+
+
+def _equation_gradients(
+    run: _Run, x: Tensor, flat: list[Tensor | None], gradients: Sequence[Tensor | None], needed: Sequence[bool]
 ) -> list[Tensor | None]:
-    """The gradients as functions of everything, for a second derivative."""
+    """Gradients of the inputs that are themselves differentiable, for a second derivative."""
     inputs = Sequences(x, run.lengths)
     outputs, ends = [], []
     with kernels.use("reference"):
         for (cell, reverse), (start, weights) in zip(run.cells, run.split(flat), strict=True):
-            given = {n: w for n, w in zip(cell.kernel_weight_names, weights, strict=True) if w is not None}
-            own = inputs.reversed() if reverse else inputs
+            named_weights = {n: w for n, w in zip(cell.kernel_weight_names, weights, strict=True) if w is not None}
             state = type(cell.initial_state(0))(*start)
-            out, end = torch.func.functional_call(cell, given, (own, state))
-            outputs.append((out.reversed() if reverse else out.zeroed()).data)
+            arguments = (inputs.reversed() if reverse else inputs, state)
+            y, end = torch.func.functional_call(cell, named_weights, arguments)
+            outputs.append((y.reversed() if reverse else y.zeroed()).data)
             ends += end
     results = [torch.cat(outputs, dim=2), *ends]
-    asked = [t for t, need in zip((x, *flat), wanted, strict=True) if need and t is not None]
+    sources = [t for t, need in zip((x, *flat), needed, strict=True) if need and t is not None]
     pairs = [(r, g) for r, g in zip(results, gradients, strict=True) if g is not None and r.requires_grad]
-    of_results = [g for _, g in pairs]
-    found = iter(torch.autograd.grad([r for r, _ in pairs], asked, of_results, create_graph=True, allow_unused=True))
-    return [next(found) if need else None for need in wanted]
+    ys, gs = [r for r, _ in pairs], [g for _, g in pairs]
+    input_gradients = iter(torch.autograd.grad(ys, sources, gs, create_graph=True, allow_unused=True))
+    return [next(input_gradients) if need else None for need in needed]
 
 
-def _weights(cell: Any, tensors: Sequence[Tensor | None], backward: bool) -> Any:
+def _weights(cell: Any, weights: Sequence[Tensor | None], backward: bool) -> Any:
+    """The cell's packed weights."""
+
     def make(addresses: list[int]) -> Any:
-        _check_weights(cell, tensors)
+        _check_weights(cell, weights)
         sizes, threads = (cell.input_size, cell.hidden_size), torch.get_num_threads()
         return library.Weights(cell.kernel, *sizes, addresses, backward, threads=threads)
 
-    return packed(cell, tensors, backward, make)
+    return tensors.packed(cell, weights, backward, make)
 
 
-def _check_weights(cell: Any, tensors: Sequence[Tensor | None]) -> None:
+def _check_weights(cell: Any, weights: Sequence[Tensor | None]) -> None:
     rows, hidden = cell.gates * cell.hidden_size, cell.hidden_size
-    shapes = {
-        "weight_ih": (rows, cell.input_size),
-        "weight_hh": (rows, hidden),
-        "gain_c": (hidden,),
-        "bias_c": (hidden,),
-    }
-    for name, tensor in zip(cell.kernel_weight_names, tensors, strict=True):
-        if tensor is None:
+    shapes: dict[str, tuple[int, ...]] = {"weight_ih": (rows, cell.input_size), "weight_hh": (rows, hidden)}
+    shapes |= {"gain_c": (hidden,), "bias_c": (hidden,)}
+    for name, weight in zip(cell.kernel_weight_names, weights, strict=True):
+        if weight is None:
             continue
         shape = shapes.get(name, (rows,))
-        if tensor.shape != shape or tensor.dtype is not torch.float32 or not tensor.is_cpu:
+        if weight.shape != shape or weight.dtype is not torch.float32 or not weight.is_cpu:
             raise ValueError(
-                f"{cell.described} needs {name} {list(shape)}, float32, on the CPU as the others, "
-                f"got {list(tensor.shape)}, {tensor.dtype}, on {tensor.device}"
+                f"{cell.described} expected {name} {list(shape)}, float32, on the CPU like its other weights, "
+                f"got {list(weight.shape)}, {weight.dtype}, on {weight.device}"
             )

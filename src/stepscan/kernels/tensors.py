@@ -1,7 +1,6 @@
-"""What a kernel needs of PyTorch's tensors: memory that it can address, weights in its own layout, the same threads.
+"""From PyTorch's tensors to the native kernels: which tensors they support, packed weights, and shared threads.
 
-Shapes are checked by those who call, once; the library gets addresses. Every tensor whose address goes down is kept
-alive by a name.
+Callers check shapes; the library receives addresses. Callers keep a reference to each tensor whose address they pass.
 """
 
 from __future__ import annotations
@@ -17,33 +16,33 @@ from torch import Tensor, nn
 from stepscan import kernels
 from stepscan.kernels.native import library
 
-__all__ = ["packed", "plain", "transformed"]
+__all__ = ["in_functorch", "is_supported", "packed"]
 
-_PLAIN = (Tensor, nn.Parameter)
+_TENSOR_TYPES = (Tensor, nn.Parameter)
 
 
-def plain(weight: Tensor, data: Tensor) -> bool:
-    """Whether the kernels can take these: float32 on a CPU, no tensors of a subclass or a transform."""
+def is_supported(weight: Tensor, data: Tensor) -> bool:
+    """Whether the native kernels are enabled and support these: float32 on a CPU, no subclass, no transform."""
     return (
         data.dtype is torch.float32
         and data.is_cpu
-        and type(data) in _PLAIN
+        and type(data) in _TENSOR_TYPES
         and weight.dtype is torch.float32
         and weight.is_cpu
-        and kernels.native_wanted()
+        and kernels.native_enabled()
         and not torch.compiler.is_compiling()
-        and not transformed()
+        and not in_functorch()
     )
 
 
-def transformed() -> bool:
-    """Whether a transform of torch.func is at work: its tensors have no address, so no fused kernel can take them."""
+def in_functorch() -> bool:
+    """Whether this runs inside a transform of torch.func, whose tensors have no address for a fused kernel to use."""
     return torch._C._functorch.maybe_current_level() is not None
 
 
-class _Packed:
-    """A module's weights in the kernels' layout, and what they were made of. Lies in the module, but is no part of it:
-    a copy of the module, saved or in memory, begins with an empty one."""
+class _PackedCache:
+    """A module's cache of packed weights, and the tensors that they were packed from. It is not part of the module's
+    state: copies and pickles of the module start with an empty cache."""
 
     __slots__ = ("addresses", "backward", "identity", "sizes", "tensors", "weights")
 
@@ -53,52 +52,58 @@ class _Packed:
         self.sizes: list[int] = []
         self.backward = False
         self.weights: Any = None
-        self.tensors: Sequence[Tensor | None] = ()  # kept, so that no other tensor gets their addresses
+        self.tensors: Sequence[Tensor | None] = ()  # references, so that no other tensor gets their addresses
 
-    def __deepcopy__(self, memo: Any) -> _Packed:
-        return _Packed()
+    def __deepcopy__(self, memo: Any) -> _PackedCache:
+        return _PackedCache()
 
-    def __reduce__(self) -> tuple[type[_Packed], tuple[()]]:
-        return _Packed, ()
+    def __reduce__(self) -> tuple[type[_PackedCache], tuple[()]]:
+        return _PackedCache, ()
 
 
 def packed(module: nn.Module, tensors: Sequence[Tensor | None], backward: bool, make: Callable[..., Any]) -> Any:
-    """The module's weights as `make` packs them, anew when a tensor has changed.
+    """The module's packed weights, cached until a tensor changes.
 
-    It has changed when its address or version is another, or (torch counts no changes through `.data`) a sample of its
-    numbers.
+    A change is a new address or version counter or, since torch does not count changes through `.data`, a new hash of a
+    sample of the values.
+
+    Args:
+        module: holds the cache.
+        tensors: its weights; None for a missing bias.
+        backward: whether the backward pass needs them too.
+        make: packs the weights at these addresses, 0 for None.
     """
     addresses = [0 if t is None else t.data_ptr() for t in tensors]
     try:
         versions = [0 if t is None else t._version for t in tensors]
-    except RuntimeError:  # made in inference mode: these count no versions
+    except RuntimeError:  # inference tensors have no version counter
         versions = []
-    found: _Packed | None = module.__dict__.get("_stepscan_packed")
-    if found is None:
-        found = module.__dict__["_stepscan_packed"] = _Packed()
-    if found.addresses != addresses:
-        found.addresses, found.sizes = addresses, [0 if t is None else t.numel() for t in tensors]
-    identity = (addresses, versions, library.fingerprint(addresses, found.sizes))
-    if found.identity != identity or (backward and not found.backward):
+    cache: _PackedCache | None = module.__dict__.get("_stepscan_packed")
+    if cache is None:
+        cache = module.__dict__["_stepscan_packed"] = _PackedCache()
+    if cache.addresses != addresses:
+        cache.addresses, cache.sizes = addresses, [0 if t is None else t.numel() for t in tensors]
+    identity = (addresses, versions, library.fingerprint(addresses, cache.sizes))
+    if cache.identity != identity or (backward and not cache.backward):
         contiguous = [None if t is None else t.detach().contiguous() for t in tensors]
         weights = make([0 if t is None else t.data_ptr() for t in contiguous])
-        found.weights, found.identity, found.backward = weights, identity, backward
-        found.tensors = [None if t is None else t.detach() for t in tensors]
-    return found.weights
+        cache.weights, cache.identity, cache.backward = weights, identity, backward
+        cache.tensors = [None if t is None else t.detach() for t in tensors]
+    return cache.weights
 
 
 def _share_openmp() -> None:
-    """Let the kernels run on the threads of the OpenMP library that torch has loaded: two pools fight for the cores."""
+    """Run the kernels on the threads of the OpenMP library that torch has loaded: two pools would compete for cores."""
     try:
         maps = Path("/proc/self/maps").read_text("utf-8").splitlines()
         paths = {line.split(maxsplit=5)[5] for line in maps if "libgomp" in line}
-        of_torch = [path for path in paths if Path(torch.__file__).parent in Path(path).parents]
-        loaded = ctypes.CDLL((of_torch or sorted(paths))[0])
+        torch_paths = [path for path in paths if Path(torch.__file__).parent in Path(path).parents]
+        openmp = ctypes.CDLL((torch_paths or sorted(paths))[0])
         names = ("GOMP_parallel", "omp_get_thread_num", "omp_get_num_threads")
-        found = [ctypes.cast(getattr(loaded, name), ctypes.c_void_p).value for name in names]
+        functions = [ctypes.cast(getattr(openmp, name), ctypes.c_void_p).value for name in names]
     except (OSError, IndexError, AttributeError):
-        return  # another system, or a torch without it: the kernels' own threads serve
-    library.use_openmp(*found)
+        return  # another system, or torch without libgomp: the kernels use their own threads
+    library.use_openmp(*functions)
 
 
 if library is not None:

@@ -15,8 +15,8 @@ from torch.nn import functional as F
 from stepscan.combinators.stack import Stack
 from stepscan.contract import Recurrence, check_layers
 from stepscan.errors import nearest
-from stepscan.kernels.learning import Attend
-from stepscan.kernels.pointwise import Linear, attend, attends_natively, softmax, tanh
+from stepscan.kernels.pointwise import Linear, attend, attend_is_supported, softmax, tanh
+from stepscan.kernels.training import Attend
 from stepscan.registry import register
 from stepscan.sequences import Sequences
 from stepscan.state import State
@@ -81,7 +81,7 @@ def _look_up(
     queries: Tensor, keys: Tensor, memory: Tensor, length: Tensor, score: Tensor | None
 ) -> tuple[Tensor, Tensor]:
     """As `attend`, wherever the tensors lie."""
-    if not attends_natively(queries, keys, memory, *([] if score is None else [score])):
+    if not attend_is_supported(queries, keys, memory, *([] if score is None else [score])):
         return _equations(queries, keys, memory, length, score)
     given = (queries, keys, memory, length, score)
     return Attend.apply(_equations, *given) if torch.is_grad_enabled() else attend(*given)

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from stepscan.contract import Recurrence, check_layers
 from stepscan.errors import nearest
 from stepscan.fields import check_not_negative, check_probability
-from stepscan.kernels.learning import OutputLoss
 from stepscan.kernels.pointwise import Linear, linear
-from stepscan.kernels.tensors import plain
+from stepscan.kernels.tensors import is_supported
+from stepscan.kernels.training import OutputLoss
 from stepscan.noise import dropout
 from stepscan.patterns.embedding import Embedding
 from stepscan.patterns.loss import Loss, cross_entropy
@@ -138,7 +138,7 @@ class Generator(nn.Module):
         weight, bias = self.embedding.weight if self.head is None else head.weight, head.bias
         if self.training and self.samples is not None:
             return self.samples.loss(projected, weight, bias, targets, smoothing)
-        if torch.is_grad_enabled() and plain(weight, projected):
+        if torch.is_grad_enabled() and is_supported(weight, projected):
             return OutputLoss.apply(projected, weight, bias, targets, smoothing)
         return cross_entropy(self._head(projected), targets, smoothing)
 

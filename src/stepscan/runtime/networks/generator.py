@@ -115,7 +115,7 @@ class Generator:
         how = sampler.temperature, int(sampler.top_k), sampler.top_p, sampler.min_p
         for first in range(0, len(ids), _AT_ONCE):
             count, places = min(_AT_ONCE, len(ids) - first), (draws_at + 8 * first, ids_at + 8 * first)
-            written = self._writer.write(address(state), address(y), count, *how, never_at, *places, threads)
+            written = self._writer.generate(address(state), address(y), count, *how, never_at, *places, threads)
             if written < count:
                 sampler.probabilities(np.where(never, -np.inf, self.score(y)))  # says what is wrong with the scores
                 return ids[: first + written].tolist()
@@ -127,7 +127,7 @@ class Generator:
         if not isinstance(self.layer, Layer):
             raise TypeError(f"only native layers write on their own, but this is {self.layer.described}")
         projection = None if self.projection is None else self.projection.native
-        return library.Writer(address(table), len(table), self.layer.native, projection, self.head.native)
+        return library.TokenGenerator(address(table), len(table), self.layer.native, projection, self.head.native)
 
     def score(self, outputs: Array) -> Array:
         """The layer's outputs `[…, H]` → scores of the next symbol `[…, V]`."""

@@ -60,7 +60,7 @@ def step_many(model: Any, sessions: Sequence[Session], items: Sequence[Any]) -> 
     kind, network = type(sessions[0]), model.network_
     x = _one_each(kind._vectors(model, [_as_piece(model, item) for item in items], "item"), items)
     outputs = np.empty((len(x), network.layer.output_size), np.float32)
-    with library.Turns([one._owner for one in sessions]):
+    with library.SessionLocks([one._owner for one in sessions]):
         before, streams = [one._ahead(one._now) for one in sessions], [one._spare for one in sessions]
         for stream, moment in zip(streams, before, strict=True):
             stream.write(moment.stream.address)

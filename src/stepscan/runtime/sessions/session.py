@@ -42,8 +42,8 @@ class Session:
         model.network_.layer.check_causal()
         self._model, self._network = model, model.network_
         self._streams = self._new_stream(), self._new_stream()  # one has the state, the next is made in the other
-        self._owner = library.Turn()
-        self._turn = library.Turns([self._owner])
+        self._owner = library.SessionLock()
+        self._turn = library.SessionLocks([self._owner])
         self._now = Moment(self._streams[0], {})
         self.reset()
 

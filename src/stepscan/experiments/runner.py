@@ -1,4 +1,4 @@
-"""From an experiment to its figures: every contestant is trained by the one training loop, and tested."""
+"""Runs experiments: trains each model with the training loop, tests it, and collects the results."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch
 
 from stepscan.errors import Interrupted, StepscanError
 from stepscan.estimators.reproduction import circumstances
-from stepscan.experiments.experiment import Contestant, Experiment, batches
+from stepscan.experiments.experiment import Experiment, ModelSetup, batches
 from stepscan.options import TrainingOptions, check_settings
 from stepscan.training.loop import Task, Trainer
 from stepscan.training.progress import NullReporter, ProgressBar, Reporter
@@ -21,40 +21,39 @@ from stepscan.training.progress import NullReporter, ProgressBar, Reporter
 def run(
     experiment: Experiment, *, seed: int = 0, time_budget: float | None = None, verbose: bool = False
 ) -> dict[str, Any]:
-    """Train and test all contestants of an experiment.
+    """Train and test all models of an experiment.
 
     Args:
         experiment: one of `stepscan.experiments.catalogue`.
-        seed: of weights and training data; the data that they are tested on are the same for every seed.
-        time_budget: seconds of training for all contestants together, in place of the experiment's; each has an
-            equal part of what is left.
-        verbose: whether training reports on standard error.
+        seed: of weights and training data; the test data are the same for every seed.
+        time_budget: seconds of training for all models together, instead of the experiment's; each model may use an
+            equal part of the remaining time.
+        verbose: whether training reports its progress on standard error.
 
     Returns:
-        `experiment`, `title`, `metric`, `rows` (one a contestant: `cell`, `value`, `expected`, `as_expected`,
-        `figures`, `parameters`, `updates`, `seconds`), `baselines`, `remarks`, the seed, the budget, the machine and
-        the date.
+        `experiment`, `title`, `metric`, `rows` (one per model: `cell`, `value`, `expected`, `as_expected`, `figures`,
+        `parameters`, `updates`, `seconds`), `baselines`, `remarks`, the seed, the budget, the machine and the date.
 
     Raises:
-        SettingsError: a seed or time budget that cannot be.
+        SettingsError: an invalid seed or time budget.
     """
     budget = experiment.seconds if time_budget is None else time_budget
     rows: list[dict[str, Any]] = []
     left = budget
-    for number, one in enumerate(experiment.contestants):
-        settings = _settings(experiment, one, seed, left / (len(experiment.contestants) - number))
-        rows.append(_row(experiment, one, settings, verbose))
+    for i, setup in enumerate(experiment.models):
+        settings = _settings(experiment, setup, seed, left / (len(experiment.models) - i))
+        rows.append(_row(experiment, setup, settings, verbose))
         left = max(left - rows[-1]["seconds"], 1.0)
     values = {row["cell"]: row["value"] for row in rows}
-    for row, one in zip(rows, experiment.contestants, strict=True):
-        row["as_expected"] = None if one.holds is None else one.holds(values)
+    for row, setup in zip(rows, experiment.models, strict=True):
+        row["as_expected"] = None if setup.as_expected is None else setup.as_expected(values)
     command = ["stepscan", "reproduce", experiment.name, "--seed", str(seed)]
     command += [] if time_budget is None else ["--time-budget", f"{time_budget:g}s"]
-    about = {"seed": seed, "budget": budget, "command": shlex.join(command)}
-    return _described(experiment, rows) | about | circumstances()
+    run_info = {"seed": seed, "budget": budget, "command": shlex.join(command)}
+    return _summary(experiment, rows) | run_info | circumstances()
 
 
-def _described(experiment: Experiment, rows: list[dict[str, Any]]) -> dict[str, Any]:
+def _summary(experiment: Experiment, rows: list[dict[str, Any]]) -> dict[str, Any]:
     return {
         "experiment": experiment.name,
         "title": experiment.title,
@@ -66,13 +65,13 @@ def _described(experiment: Experiment, rows: list[dict[str, Any]]) -> dict[str, 
     }
 
 
-def _settings(experiment: Experiment, one: Contestant, seed: int, seconds: float) -> TrainingOptions:
+def _settings(experiment: Experiment, setup: ModelSetup, seed: int, seconds: float) -> TrainingOptions:
     epochs = -(-experiment.updates // experiment.updates_per_evaluation)
     settings: dict[str, Any] = {
         "epochs": epochs,
         "time_budget": seconds,
         "batch_size": experiment.batch_size,
-        "learning_rate": one.learning_rate,
+        "learning_rate": setup.learning_rate,
         "warmup_ratio": 0.02,
         "weight_decay": 0.0,
         "max_grad_norm": experiment.max_grad_norm,
@@ -83,23 +82,23 @@ def _settings(experiment: Experiment, one: Contestant, seed: int, seconds: float
     return TrainingOptions(**settings)
 
 
-def _row(experiment: Experiment, one: Contestant, settings: TrainingOptions, verbose: bool) -> dict[str, Any]:
+def _row(experiment: Experiment, setup: ModelSetup, settings: TrainingOptions, verbose: bool) -> dict[str, Any]:
     reporter: Reporter = ProgressBar() if verbose else NullReporter()
-    reporter.note(f"{experiment.name}: {one.name}")
+    reporter.note(f"{experiment.name}: {setup.name}")
     started = time.perf_counter()
     with torch.random.fork_rng([]):
         torch.manual_seed(settings.seed)
-        model = one.make()
+        model = setup.make()
         before = experiment.before(model)
-        trainer = Trainer(_task(experiment, one, model, settings), settings, reporter)
+        trainer = Trainer(_task(experiment, setup, model, settings), settings, reporter)
         diverged = _train(trainer, reporter)
     seconds = time.perf_counter() - started
-    figures = _tested(experiment, model)
+    figures = _test(experiment, model)
     name = next(iter(figures))
     return {
-        "cell": one.name,
+        "cell": setup.name,
         "value": figures.pop(name),
-        "expected": one.expected,
+        "expected": setup.expected,
         "as_expected": None,
         "figures": {**before, **figures, **diverged},
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
@@ -109,7 +108,11 @@ def _row(experiment: Experiment, one: Contestant, settings: TrainingOptions, ver
 
 
 def _train(trainer: Trainer, reporter: Reporter) -> dict[str, int]:
-    """Train; where numbers stop being finite, go back to the best weights so far, and say at which update that was."""
+    """Train; if training diverges, restore the best weights so far.
+
+    Returns:
+        `diverged_at`, the update at which values were no longer finite, if it diverged.
+    """
     try:
         trainer.run()
     except Interrupted:
@@ -124,10 +127,10 @@ def _train(trainer: Trainer, reporter: Reporter) -> dict[str, int]:
     return {}
 
 
-def _task(experiment: Experiment, one: Contestant, model: Any, settings: TrainingOptions) -> Task:
+def _task(experiment: Experiment, setup: ModelSetup, model: Any, settings: TrainingOptions) -> Task:
     return Task(
         model,
-        functools.partial(batches, experiment, one, settings.seed),
+        functools.partial(batches, experiment, setup, settings.seed),
         experiment.updates_per_evaluation,
         lambda: dict(experiment.validate(model)),
         experiment.greater_is_better,
@@ -135,6 +138,6 @@ def _task(experiment: Experiment, one: Contestant, model: Any, settings: Trainin
 
 
 @torch.inference_mode()
-def _tested(experiment: Experiment, model: Any) -> dict[str, Any]:
+def _test(experiment: Experiment, model: Any) -> dict[str, Any]:
     figures: Mapping[str, float] = experiment.test(model)
     return dict(figures)

@@ -1,4 +1,4 @@
-"""What learns on the native kernels beside PyTorch: values, gradients, noise."""
+"""Training operations on the native kernels against PyTorch: values, gradients, dropout."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional as F
 
 import stepscan as ss
-from stepscan.kernels.learning import OutputLoss
+from stepscan.kernels.training import OutputLoss
 from stepscan.noise import dropout
 from stepscan.patterns.attention import AdditiveAttention, ProductAttention
 
@@ -17,7 +17,7 @@ from stepscan.patterns.attention import AdditiveAttention, ProductAttention
 @pytest.mark.parametrize("kind", ["additive", "general", "dot"])
 @pytest.mark.parametrize("width", [3, 16, 37])
 def test_attention(isa: str, kind: str, width: int) -> None:
-    """Rows of no, one and several items; gradients of what it found and of where it looked."""
+    """Memories of no, one and several items; gradients of contexts and of weights."""
     torch.manual_seed(0)
     memory_size = 12 if kind != "dot" else width
     attention = (
@@ -30,14 +30,14 @@ def test_attention(isa: str, kind: str, width: int) -> None:
     memory = torch.randn(4, 7, memory_size, requires_grad=True)
     keep = [torch.randn(4, 3, memory_size), torch.randn(4, 3, 7)]
     sources = [queries, memory, *attention.parameters()]
-    found = []
+    runs = []
     for backend in ("native", "torch"):
         with ss.kernels.use(backend):
             results = attention(queries, attention.of_memory(memory), memory, length)
             for used in ([0], [1], [0, 1]):
                 total = sum((results[i] * keep[i]).sum() for i in used)
-                found.append((results, torch.autograd.grad(total, sources, retain_graph=True, allow_unused=True)))
-    for native, expected in zip(found[:3], found[3:], strict=True):
+                runs.append((results, torch.autograd.grad(total, sources, retain_graph=True, allow_unused=True)))
+    for native, expected in zip(runs[:3], runs[3:], strict=True):
         torch.testing.assert_close(native[0], expected[0], rtol=1e-5, atol=1e-5)
         for one, two in zip(native[1], expected[1], strict=True):
             zero = torch.zeros(()) if one is None else torch.zeros_like(one)
@@ -46,7 +46,7 @@ def test_attention(isa: str, kind: str, width: int) -> None:
             )
 
 
-def test_attention_can_be_derived_twice(isa: str) -> None:
+def test_second_derivative_of_attention(isa: str) -> None:
     torch.manual_seed(0)
     attention, memory = AdditiveAttention(3, 4, 5), torch.randn(2, 6, 4, requires_grad=True)
     queries, length = torch.randn(2, 2, 3, requires_grad=True), torch.tensor([6, 2])
@@ -63,7 +63,7 @@ def test_attention_can_be_derived_twice(isa: str) -> None:
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
 @pytest.mark.parametrize(("rows", "symbols"), [(0, 5), (1, 1), (7, 3), (40, 17), (600, 4001)])
 def test_loss_of_an_output_layer(isa: str, rows: int, symbols: int, smoothing: float) -> None:
-    """600 rows of 4,001 symbols are three pieces."""
+    """600 rows of 4,001 symbols are three chunks."""
     torch.manual_seed(rows)
     x, weight, bias = (torch.randn(*shape).requires_grad_() for shape in ((rows, 9), (symbols, 9), (symbols,)))
     targets = torch.randint(symbols, (rows,))
@@ -73,10 +73,10 @@ def test_loss_of_an_output_layer(isa: str, rows: int, symbols: int, smoothing: f
     ).float()
     torch.testing.assert_close(loss, expected, rtol=1e-5, atol=1e-5)
     for times in (1, 3):
-        found, wanted = (
+        got, target = (
             torch.autograd.grad(times * one, [x, weight, bias], retain_graph=True) for one in (loss, expected)
         )
-        for one, two in zip(found, wanted, strict=True):
+        for one, two in zip(got, target, strict=True):
             torch.testing.assert_close(one, two, rtol=1e-4, atol=1e-4)
 
 
@@ -94,15 +94,15 @@ def test_loss_of_extreme_scores(isa: str) -> None:
 
 
 @pytest.mark.parametrize("wrong", [-1, 4])
-def test_a_target_that_is_no_symbol(isa: str, wrong: int) -> None:
+def test_a_target_out_of_range(isa: str, wrong: int) -> None:
     x, weight, bias = torch.zeros(2, 3, requires_grad=True), torch.zeros(4, 3), torch.zeros(4)
-    with pytest.raises(IndexError, match="expected targets of 0 … 3, got "):
+    with pytest.raises(IndexError, match="expected targets in 0 … 3, got "):
         OutputLoss.apply(x, weight, bias, torch.tensor([0, wrong]), 0.0)
 
 
 @pytest.mark.parametrize("p", [0.01, 0.3, 0.5, 0.9])
 def test_dropout(isa: str, p: float) -> None:
-    """The share, each column's too; neighbours in any direction are independent; the way back takes the same mask."""
+    """The rate, overall and per column; independence of neighbours in all directions; the same mask in backward."""
     torch.manual_seed(0)
     x = torch.rand(1000, 300, requires_grad=True)
     y = dropout(x, p)
@@ -119,18 +119,18 @@ def test_dropout(isa: str, p: float) -> None:
     torch.testing.assert_close(x.grad, kept.float() / (1 - p))
 
 
-def test_dropout_is_drawn_from_the_seed(isa: str) -> None:
-    """The same on any number of threads, another at each call, NaN stays."""
-    x, threads, found = torch.ones(100_000), torch.get_num_threads(), []
+def test_dropout_depends_on_the_seed_alone(isa: str) -> None:
+    """The same on any number of threads, another one per call, NaN stays NaN."""
+    x, threads, runs = torch.ones(100_000), torch.get_num_threads(), []
     try:
-        for many in (1, 2):
-            torch.set_num_threads(many)
+        for count in (1, 2):
+            torch.set_num_threads(count)
             torch.manual_seed(5)
-            found.append([dropout(x, 0.5) for _ in range(3)])
+            runs.append([dropout(x, 0.5) for _ in range(3)])
     finally:
         torch.set_num_threads(threads)
-    assert all(map(torch.equal, *found))
-    for one, two in itertools.combinations(found[0], 2):
+    assert all(map(torch.equal, *runs))
+    for one, two in itertools.combinations(runs[0], 2):
         assert abs((one == two).float().mean() - 0.5) < 0.01
     assert dropout(torch.full((99,), torch.nan), 0.5).isnan().all()
     assert dropout(torch.zeros(0, 3), 0.5).shape == (0, 3)

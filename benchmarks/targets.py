@@ -1,6 +1,6 @@
-"""What the defaults owe on any data, and whether a table of results shows it.
+"""Targets for the default settings on any data, and whether the results reach them.
 
-Leads are in points (of accuracy, F1) and positive where ours is better.
+Leads are in points of accuracy or F1, and positive if ours is better.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from published import SERIES, SPANS, TAGS, TEXT
 TFIDF = ("TF-IDF, words", "TF-IDF, letters")
 NEAREST, ROCKET = "1-NN, DTW", "MiniRocket"
 SUFFIXES, CRF = ("tag per word or suffix", "CRF")
-FLOORS = {  # what the defaults reached before
+FLOORS = {  # earlier results of the defaults
     "sst2_phrases": ("accuracy", 86.0),
     "ud_english_ewt": ("accuracy", 95.0),
     "multi30k_de_en": ("BLEU", 38.0),
@@ -24,69 +24,69 @@ FLOORS = {  # what the defaults reached before
 
 
 class Row(NamedTuple):
-    """A set at a size: our figure and those beside it."""
+    """Results on a data set at a size."""
 
     set: str
     kind: str
     n: int
     whole: bool
-    seeds: int  # runs of ours
-    ours: float | None  # mean of the seeds; None: a run failed, or there was none
-    worst: float | None  # of the seeds
+    seeds: int  # number of our runs
+    ours: float | None  # mean over seeds; None if a run failed, or there was none
+    worst: float | None  # over seeds
     minutes: float  # of the longest run
-    allowed: int  # minutes
+    allowed: int  # maximum minutes
     peers: Mapping[str, float]
     yardstick: float | None = None
     greater_is_better: bool = True
     failure: str = ""
 
     def lead(self, over: Sequence[str] = ()) -> float | None:
-        """Over the best of these peers (of all, if none is named); None where they or ours are missing."""
-        figures = [self.peers[name] for name in over or self.peers if name in self.peers]
-        if self.ours is None or not figures or len(figures) < len(over):
+        """Our lead over the best of these peers, by default of all; None if one of them or ours is missing."""
+        scores = [self.peers[name] for name in over or self.peers if name in self.peers]
+        if self.ours is None or not scores or len(scores) < len(over):
             return None
-        return self.ours - max(figures) if self.greater_is_better else min(figures) - self.ours
+        return self.ours - max(scores) if self.greater_is_better else min(scores) - self.ours
 
     def lead_over_yardstick(self) -> float | None:
-        """Of the worst seed; of an error, by how many % of the yardstick's it is less."""
+        """The lead of the worst seed over the yardstick; for errors, the reduction in per cent."""
         if self.worst is None or self.yardstick is None:
             return None
         return self.worst - self.yardstick if self.greater_is_better else 100 * (1 - self.worst / self.yardstick)
 
 
-class Judgement(NamedTuple):
-    """A target, by how much it is reached (or missed, below 0), where that is least, and where it is missed."""
+class Target(NamedTuple):
+    """A target and whether it is reached."""
 
-    target: str
+    title: str
     reached: bool = False
-    margin: float | None = None  # None: nothing to judge by
-    where: str = ""
-    missed: tuple[str, ...] = ()
-    of: int = 0
+    margin: float | None = None  # smallest margin, negative if missed; None: not measured
+    where: str = ""  # row of the smallest margin
+    missed: tuple[str, ...] = ()  # rows that miss it
+    rows: int = 0  # number of rows with results
 
 
-def each(target: str, rows: Iterable[Row], margin: Callable[[Row], float | None], strict: bool = False) -> Judgement:
-    """Judge every row that has what it takes by its margin, which is 0 or more, or `strict`ly more."""
+def each(title: str, rows: Iterable[Row], margin: Callable[[Row], float | None], strict: bool = False) -> Target:
+    """A target for every row that has a margin: it is at least 0 or, if `strict`, above 0."""
     margins = sorted((value, f"{row.set} {row.n:,}") for row in rows if (value := margin(row)) is not None)
     if not margins:
-        return Judgement(target)
+        return Target(title)
     missed = tuple(name for value, name in margins if value < 0 or (strict and value == 0))
-    return Judgement(target, not missed, *margins[0], missed, len(margins))
+    return Target(title, not missed, *margins[0], missed, len(margins))
 
 
-def mean(target: str, rows: Iterable[Row], over: Sequence[str], least: float) -> Judgement:
-    """Judge the mean of the rows' leads over the best of these peers."""
+def mean(title: str, rows: Iterable[Row], over: Sequence[str], minimum: float) -> Target:
+    """A target for the mean of the rows' leads over the best of these peers."""
     leads = [lead for row in rows if (lead := row.lead(over)) is not None]
     if not leads:
-        return Judgement(target)
-    margin = fmean(leads) - least
-    return Judgement(target, margin >= 0, margin, "mean", of=len(leads))
+        return Target(title)
+    margin = fmean(leads) - minimum
+    return Target(title, margin >= 0, margin, "mean", rows=len(leads))
 
 
-def _lead(over: Sequence[str], least: float = 0.0) -> Callable[[Row], float | None]:
+def _lead(over: Sequence[str], minimum: float = 0.0) -> Callable[[Row], float | None]:
     def margin(row: Row) -> float | None:
         lead = row.lead(over)
-        return None if lead is None else lead - least
+        return None if lead is None else lead - minimum
 
     return margin
 
@@ -97,8 +97,8 @@ def _over(row: Row, floor: float) -> float | None:
     return row.ours - floor if row.greater_is_better else floor - row.ours
 
 
-def judgements(rows: Sequence[Row]) -> list[Judgement]:
-    """Of rows that have runs of ours."""
+def check_targets(rows: Sequence[Row]) -> list[Target]:
+    """All targets, for rows with runs of ours."""
     texts = [row for row in rows if row.kind == TEXT]
     series = [row for row in rows if row.kind == SERIES]
     tags = [row for row in rows if row.kind in (TAGS, SPANS)]
@@ -113,7 +113,7 @@ def judgements(rows: Sequence[Row]) -> list[Judgement]:
         each("tags: above the most frequent tag per word or suffix", tags, _lead([SUFFIXES]), strict=True),
         each("tags: above the CRF", tags, _lead([CRF]), strict=True),
         each("no run at chance: every seed above the yardstick", rows, Row.lead_over_yardstick, strict=True),
-        each("minutes: 10; 30 to translate or generate", rows, lambda row: row.allowed - row.minutes),
+        each("at most 10 minutes; 30 to translate or generate", rows, lambda row: row.allowed - row.minutes),
         each("no run fails or is stopped", rows, lambda row: 0.0 if row.ours is not None else -1.0),
         *(
             each(f"{name}, whole: {metric} {floor:g}", [whole[name]], partial(_over, floor=floor))

@@ -1,6 +1,6 @@
-"""Training loops that take turns in one process: what the comparisons with plain PyTorch scripts have in common.
+"""Interleaved timing of training loops in one process, for the comparisons with plain PyTorch scripts.
 
-Machines are shared and their clocks drift, so a ratio is the median of the ratios of each round, never one of medians.
+Machines are shared and their clocks drift, so that a ratio is the median of the ratios per round, never of medians.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ OURS = "stepscan"
 
 
 def add_options(parser: argparse.ArgumentParser, batches: int, rounds: int) -> None:
-    """How long to measure, with these defaults, and on how many threads."""
+    """Add the options --batches, --rounds and --threads."""
     parser.add_argument("--batches", type=int, default=batches)
     parser.add_argument("--rounds", type=int, default=rounds)
     parser.add_argument("--threads", type=int, default=2)
 
 
-def train_plainly(
+def train_plain(
     model: nn.Module, optimiser: torch.optim.Optimizer, loss: Callable[[Any], Tensor], batches: Iterable[Any]
 ) -> None:
-    """The loop of a plain script, over the batches once; `loss` is the mean of a batch."""
+    """The training loop of a plain script, over the batches once; `loss` is the mean over a batch."""
     for batch in batches:
         optimiser.zero_grad(set_to_none=True)
         loss(batch).backward()
@@ -35,22 +35,22 @@ def train_plainly(
         optimiser.step()
 
 
-def take_turns(rivals: Mapping[str, Callable[[], Any]], rounds: int) -> dict[str, list[float]]:
-    """Seconds of each rival in each round; a round before the first warms up and does not count."""
-    times: dict[str, list[float]] = {name: [] for name in rivals}
-    for turn in range(rounds + 1):
-        for name, run in rivals.items():
+def time_loops(loops: Mapping[str, Callable[[], Any]], rounds: int) -> dict[str, list[float]]:
+    """Seconds of each loop in each round, alternating between them; one more round, the first, is the warm-up."""
+    times: dict[str, list[float]] = {name: [] for name in loops}
+    for i in range(rounds + 1):
+        for name, run in loops.items():
             started = time.perf_counter()
             run()
-            if turn:
+            if i:
                 times[name].append(time.perf_counter() - started)
     return times
 
 
 def show(times: Mapping[str, list[float]], batches: int, tokens: int) -> None:
-    """One line a rival: medians of its rounds, and the median of its time over ours in the same round."""
+    """Print a line per loop: medians over rounds, and the median ratio of its time to ours in the same round."""
     for name, seconds in times.items():
         ratio = statistics.median(s / o for s, o in zip(seconds, times[OURS], strict=True))
         middle = statistics.median(seconds)
-        speed = f"{1000 * middle / batches:6.1f} ms a batch  {tokens / middle:8,.0f} tokens/s"
+        speed = f"{1000 * middle / batches:6.1f} ms/batch  {tokens / middle:8,.0f} tokens/s"
         print(f"{name:<32} {speed}  {ratio:.2f}× our time")

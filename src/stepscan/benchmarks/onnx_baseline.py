@@ -1,4 +1,4 @@
-"""ONNX Runtime's recurrent kernels with a cell's own weights, to race against."""
+"""ONNX Runtime's recurrent kernels with the weights of our cells, as a baseline."""
 
 from __future__ import annotations
 
@@ -12,30 +12,32 @@ from stepscan.cells.cell import Cell
 from stepscan.sequences import Sequences
 
 _OPERATORS = {"lstm": "LSTM", "gru": "GRU", "elman_tanh": "RNN"}
-_GATES = {"LSTM": [0, 3, 1, 2], "GRU": [1, 0, 2], "RNN": [0]}  # i o f c; z r h
+_GATES = {"LSTM": [0, 3, 1, 2], "GRU": [1, 0, 2], "RNN": [0]}  # in ONNX's order: i o f c; z r h
 
 
 class Graph:
-    """An ONNX graph being written down: nodes, and the weights that they use."""
+    """An ONNX graph under construction: nodes and their weights."""
 
     def __init__(self) -> None:
         self.nodes: list[Any] = []
         self.weights: list[Any] = []
 
     def weight(self, name: str, array: Any) -> str:
+        """Add a constant array; returns its name."""
         from onnx import numpy_helper
 
         self.weights.append(numpy_helper.from_array(np.asarray(array), name))
         return name
 
     def node(self, operator: str, inputs: Sequence[str], outputs: Sequence[str], **attributes: Any) -> str:
+        """Add a node; returns the name of its first output."""
         from onnx import helper
 
         self.nodes.append(helper.make_node(operator, list(inputs), list(outputs), **attributes))
         return next(name for name in outputs if name)
 
     def cell(self, cell: Cell, name: str, inputs: Sequence[str], outputs: Sequence[str]) -> str:
-        """A recurrent layer; `inputs` and `outputs` as ONNX's operator has them, without W, R and B."""
+        """Add a recurrent layer; `inputs` and `outputs` are those of ONNX's operator, without W, R and B."""
         operator, hidden = _OPERATORS[cell.kernel], cell.hidden_size
         order = _GATES[operator]
 
@@ -45,32 +47,34 @@ class Graph:
 
         bias = np.concatenate([reordered(cell.bias_ih)[:, 0], reordered(cell.bias_hh)[:, 0]])  # type: ignore[arg-type]
         arrays = {"W": reordered(cell.weight_ih)[None], "R": reordered(cell.weight_hh)[None], "B": bias[None]}
-        own = [self.weight(f"{name}.{letter}", array) for letter, array in arrays.items()]
+        weights = [self.weight(f"{name}.{letter}", array) for letter, array in arrays.items()]
         attributes: dict[str, Any] = {"hidden_size": hidden} | ({"linear_before_reset": 1} if operator == "GRU" else {})
-        return self.node(operator, [inputs[0], *own, *inputs[1:]], outputs, **attributes)
+        return self.node(operator, [inputs[0], *weights, *inputs[1:]], outputs, **attributes)
 
     def session(
         self, inputs: dict[str, tuple[Any, list[Any]]], outputs: dict[str, tuple[Any, list[Any]]], threads: int
     ) -> Any:
-        """An inference session; inputs and outputs are `name: (type, shape)`."""
+        """An inference session of the graph; inputs and outputs are `name: (type, shape)`."""
         import onnx
         import onnxruntime
         from onnx import helper
 
-        into, out = ([helper.make_tensor_value_info(n, *of) for n, of in side.items()] for side in (inputs, outputs))
-        graph = helper.make_graph(self.nodes, "rival", into, out, self.weights)
+        sources, results = (
+            [helper.make_tensor_value_info(name, *kind) for name, kind in tensors.items()]
+            for tensors in (inputs, outputs)
+        )
+        graph = helper.make_graph(self.nodes, "baseline", sources, results, self.weights)
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
         onnx.checker.check_model(model)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-        options.add_session_config_entry(
-            "session.force_spinning_stop", "1"
-        )  # else it holds the other core in our turns
+        # otherwise its threads spin on the other core while ours are measured
+        options.add_session_config_entry("session.force_spinning_stop", "1")
         return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
 
 
-def is_there() -> bool:
-    """Whether ONNX Runtime can be raced against."""
+def is_available() -> bool:
+    """Whether ONNX Runtime is installed."""
     try:
         import onnx  # noqa: F401
         import onnxruntime  # noqa: F401
@@ -80,8 +84,8 @@ def is_there() -> bool:
 
 
 def scanner(cell: Cell, inputs: Sequences, threads: int) -> Callable[[], Any] | None:
-    """A call that scans `inputs` from zeros; None where ONNX Runtime or such an operator is not there."""
-    if not is_there() or cell.kernel not in _OPERATORS:
+    """A function that scans `inputs` from a zero state; None without ONNX Runtime or an operator for the cell."""
+    if not is_available() or cell.kernel not in _OPERATORS:
         return None
     from onnx import TensorProto
 
@@ -92,16 +96,16 @@ def scanner(cell: Cell, inputs: Sequences, threads: int) -> Callable[[], Any] | 
         {"y": (TensorProto.FLOAT, ["T", 1, "B", cell.hidden_size])},
         threads,
     )
-    given = {
+    feeds = {
         "x": np.ascontiguousarray(inputs.zeroed().data.detach().numpy().swapaxes(0, 1)),
         "lengths": inputs.lengths.numpy().astype(np.int32),
     }
-    return lambda: session.run(None, given)[0]
+    return lambda: session.run(None, feeds)[0]
 
 
 def stepper(cell: Cell, threads: int) -> Callable[[], Any] | None:
-    """A call that takes one step of one row and keeps the state for the next; None where that can't be."""
-    if not is_there() or cell.kernel not in _OPERATORS:
+    """A function that runs one step of one row and keeps the state; None without ONNX Runtime or an operator."""
+    if not is_available() or cell.kernel not in _OPERATORS:
         return None
     from onnx import TensorProto
 
@@ -114,57 +118,63 @@ def stepper(cell: Cell, threads: int) -> Callable[[], Any] | None:
         {f"{name}_next": shape for name in states},
         threads,
     )
-    given = {"x": np.random.default_rng(0).standard_normal((1, 1, cell.input_size)).astype(np.float32)}
-    given |= {name: np.zeros((1, 1, hidden), np.float32) for name in states}
+    feeds = {"x": np.random.default_rng(0).standard_normal((1, 1, cell.input_size)).astype(np.float32)}
+    feeds |= {name: np.zeros((1, 1, hidden), np.float32) for name in states}
 
     def step() -> None:
-        for name, found in zip(states, session.run(None, given), strict=True):
-            given[name] = found
+        feeds.update(zip(states, session.run(None, feeds), strict=True))
 
     return step
 
 
-def writer(
+def generator(
     embedding: Any, cells: Sequence[Cell], head: Any, temperature: float, threads: int
 ) -> Callable[[int], Any] | None:
-    """A call that writes so many symbols: embedding, cells, head, softmax and the draw all in one graph a symbol.
+    """A function that generates `length` symbols; one graph holds embedding, cells, head, softmax and the draw.
 
     Args:
-        embedding: `[V, E]`, cells: LSTMs one above the other, head: weight `[V, H]` and bias `[V]`.
+        embedding: `[V, E]`.
+        cells: stacked LSTMs.
+        head: weight `[V, H]` and bias `[V]`.
+        temperature: of the softmax.
+        threads: of ONNX Runtime.
+
+    Returns:
+        None without ONNX Runtime.
     """
-    if not is_there():
+    if not is_available():
         return None
     from onnx import TensorProto
 
     graph = Graph()
     x = graph.node("Gather", [graph.weight("embedding", embedding), "symbol"], ["x0"])
     states: dict[str, tuple[Any, list[Any]]] = {}
-    for number, cell in enumerate(cells):
-        names = [f"h{number}", f"c{number}"]
-        outputs = [f"y{number}", *(f"{name}_next" for name in names)]
-        graph.cell(cell, f"cell{number}", [x, "", *names], outputs)
-        x = graph.node("Squeeze", [f"y{number}", graph.weight(f"axes{number}", np.array([1]))], [f"x{number + 1}"])
+    for i, cell in enumerate(cells):
+        names = [f"h{i}", f"c{i}"]
+        outputs = [f"y{i}", *(f"{name}_next" for name in names)]
+        graph.cell(cell, f"cell{i}", [x, "", *names], outputs)
+        x = graph.node("Squeeze", [f"y{i}", graph.weight(f"axes{i}", np.array([1]))], [f"x{i + 1}"])
         states |= dict.fromkeys(names, (TensorProto.FLOAT, [1, 1, cell.hidden_size]))
     flat = graph.node("Squeeze", [x, graph.weight("axis", np.array([0]))], ["flat"])
     graph.node("Gemm", [flat, graph.weight("W", head[0]), graph.weight("b", head[1])], ["scores"], transB=1)
-    graph.node("Div", ["scores", graph.weight("temperature", np.float32(temperature))], ["cooler"])
-    graph.node("Softmax", ["cooler"], ["shares"])
-    graph.node("CumSum", ["shares", graph.weight("last", np.array(1))], ["sums"])
+    graph.node("Div", ["scores", graph.weight("temperature", np.float32(temperature))], ["logits"])
+    graph.node("Softmax", ["logits"], ["probabilities"])
+    graph.node("CumSum", ["probabilities", graph.weight("last", np.array(1))], ["sums"])
     graph.node("Greater", ["sums", "draw"], ["above"])
     graph.node("Cast", ["above"], ["numbers"], to=TensorProto.FLOAT)
     graph.node("ArgMax", ["numbers"], ["next"], axis=1, keepdims=1)
     session = graph.session(
         {"symbol": (TensorProto.INT64, [1, 1]), "draw": (TensorProto.FLOAT, [1, 1]), **states},
-        {"next": (TensorProto.INT64, [1, 1]), **{f"{name}_next": of for name, of in states.items()}},
+        {"next": (TensorProto.INT64, [1, 1]), **{f"{name}_next": kind for name, kind in states.items()}},
         threads,
     )
-    given: dict[str, Any] = {name: np.zeros(of[1], np.float32) for name, of in states.items()}
-    given["symbol"] = np.zeros((1, 1), np.int64)
+    feeds: dict[str, Any] = {name: np.zeros(shape, np.float32) for name, (_, shape) in states.items()}
+    feeds["symbol"] = np.zeros((1, 1), np.int64)
 
-    def write(length: int) -> None:
+    def generate(length: int) -> None:
         for draw in np.random.default_rng(0).random(length, dtype=np.float32).reshape(-1, 1, 1):
-            given["draw"] = draw
-            given["symbol"], *found = session.run(None, given)
-            given.update(zip(states, found, strict=True))
+            feeds["draw"] = draw
+            feeds["symbol"], *next_states = session.run(None, feeds)
+            feeds.update(zip(states, next_states, strict=True))
 
-    return write
+    return generate

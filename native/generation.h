@@ -1,0 +1,34 @@
+// Text generation without Python in the loop: embedding, layers, output layer, and sampling of the next symbol.
+#pragma once
+#include "layers.h"
+
+namespace stepscan {
+
+// How the next symbol is sampled; as stepscan.decoding's Sampler does, applied in this order.
+struct SamplingOptions {
+  double temperature;   // 0: the most probable, the first one of equals
+  long top_k;           // 0: all
+  double top_p, min_p;  // 1 and 0: all
+};
+
+class TokenGenerator {
+ public:
+  // embedding [V, E]; projection (may be null) and head are applied to the layer's output
+  TokenGenerator(const float* embedding, long symbols, LayerPointer layer, std::shared_ptr<const Linear> projection, std::shared_ptr<const Linear> head);
+
+  // Samples a symbol from the layer's output y [output] with uniforms[0], feeds it back, samples the next one, …; updates state
+  // [layer.state] and y, which are those after the last generated symbol. `excluded` [V]: symbols that are never sampled.
+  // Returns how many ids were written to `to`: fewer than `length` only if scores are not finite, or all symbols are excluded.
+  long generate(float* state, float* y, long length, const SamplingOptions&, const uint8_t* excluded, const double* uniforms, int64_t* to, int threads) const;
+  const long symbols;
+
+ private:
+  Input embed(int64_t symbol) const;
+  std::vector<float> embedding_;
+  Buffer products_;  // [V][product_floats]: the first cell's input products of each symbol, if they are few
+  long product_floats_ = 0;
+  LayerPointer layer_;
+  std::shared_ptr<const Linear> projection_, head_;
+};
+
+}  // namespace stepscan
