@@ -10,7 +10,7 @@ import pytest
 import stepscan as ss
 from stepscan.options import TrainingOptions, settings_of
 
-TINY = "--hidden-size 8 --embedding-size 8 --epochs 1 --batch-size 8 --decay-ratio-ratio 1 --ema-decay 0 --no-refit --quiet"
+TINY = "--hidden-size 8 --embedding-size 8 --epochs 1 --batch-size 8 --decay-ratio 1 --ema-decay 0 --no-refit --quiet"
 OWN = {
     "classify": "--cell gru --pooling mean --no-wide",
     "tag": "--cell lstm --char-embedding-size 0 --no-wide",
