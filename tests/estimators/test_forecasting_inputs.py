@@ -1,4 +1,4 @@
-"""What users pass to a language model of numbers: tables of pandas, and numbers that are none."""
+"""What users pass to a forecaster: tables of pandas, and numbers that are none."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ WAVE = np.sin(np.arange(60) / 3) + 5
 
 
 @pytest.fixture(scope="module")
-def model() -> ss.LanguageModel:
-    return ss.LanguageModel(**SMALL).fit(WAVE)
+def model() -> ss.Forecaster:
+    return ss.Forecaster(**SMALL).fit(WAVE)
 
 
 @pytest.mark.parametrize(
@@ -25,15 +25,15 @@ def model() -> ss.LanguageModel:
         ({"length": "5"}, "length must be a whole number, 1 or more, but is '5'"),
         ({"length": True}, "length must be a whole number, 1 or more, but is True"),
         ({"length": 0}, "length must be 1 or more, but is 0"),
-        ({"length": 2, "paths": 1.5}, r"paths must be a whole number, 1 or more, but is 1\.5"),
-        ({"length": 2, "paths": 0}, "paths must be 1 or more, but is 0"),
+        ({"length": 2, "num_samples": 1.5}, r"num_samples must be a whole number, 1 or more, but is 1\.5"),
+        ({"length": 2, "num_samples": 0}, "num_samples must be 1 or more, but is 0"),
         ({"length": 2, "seed": "a"}, "seed must be a whole number, 0 or more, but is 'a'"),
         ({"length": 2, "seed": 1.5}, r"seed must be a whole number, 0 or more, but is 1\.5"),
         ({"length": 2, "seed": -1}, "seed must be 0 or more, but is -1"),
-        ({"length": 2, "interval": "a"}, "interval must be a number between 0 and 1, but is 'a'"),
-        ({"length": 2, "interval": None}, "interval must be a number between 0 and 1, but is None"),
-        ({"length": 2, "interval": 90}, "interval must be a number between 0 and 1, but is 90"),
-        ({"length": 2, "interval": float("nan")}, "interval must be a number between 0 and 1, but is nan"),
+        ({"length": 2, "level": "a"}, "level must be a number between 0 and 1, but is 'a'"),
+        ({"length": 2, "level": None}, "level must be a number between 0 and 1, but is None"),
+        ({"length": 2, "level": 90}, "level must be a number between 0 and 1, but is 90"),
+        ({"length": 2, "level": float("nan")}, "level must be a number between 0 and 1, but is nan"),
     ],
 )
 def test_settings_of_a_forecast(model, settings, reason):
@@ -48,8 +48,8 @@ def test_horizon(model, horizon):
 
 
 def test_whole_numbers_of_numpy(model):
-    one = model.forecast(WAVE, np.int64(3), paths=np.int32(7), seed=np.uint8(4), interval=np.float32(0.5))
-    other = model.forecast(WAVE, 3, paths=7, seed=4, interval=0.5)
+    one = model.forecast(WAVE, np.int64(3), num_samples=np.int32(7), seed=np.uint8(4), level=np.float32(0.5))
+    other = model.forecast(WAVE, 3, num_samples=7, seed=4, level=0.5)
     np.testing.assert_array_equal(one.median, other.median)
 
 
@@ -59,17 +59,17 @@ def test_series_of_pandas(model):
     days = pd.date_range("2021-01-01", periods=60)
     expected = model.forecast(WAVE, 3).median
     for given in (pd.Series(WAVE, index=days), pd.DataFrame({"y": WAVE}, index=days), pd.Series(WAVE)):
-        again = ss.LanguageModel(**SMALL).fit(given, validation=given)
+        again = ss.Forecaster(**SMALL).fit(given, validation=given)
         np.testing.assert_array_equal(
             again.forecast(given, 3).median,
-            ss.LanguageModel(**SMALL).fit(WAVE, validation=WAVE).forecast(WAVE, 3).median,
+            ss.Forecaster(**SMALL).fit(WAVE, validation=WAVE).forecast(WAVE, 3).median,
         )
         np.testing.assert_array_equal(model.forecast(given, 3).median, expected)
         assert model.score(given) == model.score(WAVE)
         assert model.metrics(given, horizon=4) == model.metrics(WAVE, horizon=4)
-    two = ss.LanguageModel(**SMALL).fit(pd.DataFrame({"a": WAVE, "b": 2 * WAVE}))
+    two = ss.Forecaster(**SMALL).fit(pd.DataFrame({"a": WAVE, "b": 2 * WAVE}))
     assert two.forecast(np.stack([WAVE, 2 * WAVE], 1), 2).median.shape == (2, 2)
-    both = ss.LanguageModel(**SMALL).fit([pd.Series(WAVE), pd.Series(WAVE)])
+    both = ss.Forecaster(**SMALL).fit([pd.Series(WAVE), pd.Series(WAVE)])
     assert both.score([WAVE, WAVE]) == both.score(WAVE)
 
 
@@ -81,7 +81,7 @@ def test_an_index_of_times_is_read(model, step, zone):
     expected = model.forecast(WAVE, 2).median
     np.testing.assert_array_equal(model.forecast(series, 2).median, expected)
     gap = series.drop(series.index[20:22])
-    for use in (model.score, ss.LanguageModel(**SMALL).fit, lambda given: model.forecast(given, 2)):
+    for use in (model.score, ss.Forecaster(**SMALL).fit, lambda given: model.forecast(given, 2)):
         with pytest.raises(ss.SettingsError, match=r"1: its index: expected .* after .* \(step 20\).*: 2 rows are mis"):
             use(gap)
         with pytest.raises(ss.SettingsError, match="in order, but the newest row stands first"):
@@ -102,20 +102,20 @@ def test_an_index_of_periods_is_read(model):
 def test_a_table_with_other_columns(model):
     pd = pytest.importorskip("pandas")
     table = pd.DataFrame({"ds": pd.date_range("2021-01-01", periods=60), "y": WAVE})
-    for use in (model.score, ss.LanguageModel(**SMALL).fit, lambda given: model.forecast(given, 2)):
+    for use in (model.score, ss.Forecaster(**SMALL).fit, lambda given: model.forecast(given, 2)):
         with pytest.raises(ss.SettingsError, match=r"1 has columns that are not numbers: .ds.; .*set_index\(.ds.\)"):
             use(table)
 
 
 @pytest.mark.parametrize("given", [np.array([]), [], 5, np.array([True, False]), [["a"], ["b"]], None])
 def test_neither_text_nor_numbers(given):
-    with pytest.raises(ss.SettingsError, match="one text, or series of numbers, is needed, got"):
-        ss.LanguageModel(**SMALL).fit(given)
+    with pytest.raises(ss.SettingsError, match=r"expected (at least one )?series of numbers, got"):
+        ss.Forecaster(**SMALL).fit(given)
 
 
 def test_numbers_too_small_to_standardise():
     with pytest.raises(ss.SettingsError, match=r"too small to standardise: up to 6e-300; scale them"):
-        ss.LanguageModel(**SMALL).fit(WAVE * 1e-300)
+        ss.Forecaster(**SMALL).fit(WAVE * 1e-300)
 
 
 def told(caplog):
@@ -125,12 +125,12 @@ def told(caplog):
 
 def test_constant_series_are_said(caplog):
     with caplog.at_level(logging.WARNING):
-        ss.LanguageModel(**SMALL).fit(np.full(60, 5.0))
-        ss.LanguageModel(**SMALL, seasonal_period=12).fit(np.arange(60.0))
+        ss.Forecaster(**SMALL).fit(np.full(60, 5.0))
+        ss.Forecaster(**SMALL, seasonal_period=12).fit(np.arange(60.0))
     assert told(caplog) == [
         "nothing to learn: the numbers of the series never change",
         "nothing to learn: the changes from one season to the next are all the same in the series",
     ]
     caplog.clear()
-    ss.LanguageModel(**SMALL).fit(np.stack([WAVE, np.full(60, 5.0)], 1))
+    ss.Forecaster(**SMALL).fit(np.stack([WAVE, np.full(60, 5.0)], 1))
     assert told(caplog) == ["dimension 2 of the series never changes"]

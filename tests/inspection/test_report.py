@@ -198,7 +198,7 @@ def test_what_cannot_be_inspected(models):
 
 def test_models_of_numbers_read_random_numbers(tmp_path):
     tiny = {"hidden_size": 4, "epochs": 1, "batch_size": 8, "verbose": False}
-    model = ss.LanguageModel(**tiny, bptt=8, embedding_size=4).fit(np.sin(np.arange(200.0)))
+    model = ss.Forecaster(**tiny, bptt=8, embedding_size=4).fit(np.sin(np.arange(200.0)))
     found = inspection.report(model, tmp_path / "report.html")
     assert found.about["read"] == "random numbers"
     assert found.recurrences[0].states["c"].shape == (50, 4)
@@ -271,7 +271,7 @@ def test_chromium_shows_it(cells, tmp_path, width, dark):
     with tempfile.TemporaryDirectory() as profile:
         flags = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"]
         flags += ["--disable-background-networking", "--disable-component-update", "--hide-scrollbars"]
-        flags += [f"--user-data-dir={profile}", f"--bptt-size={width},1600", f"--screenshot={picture}"]
+        flags += [f"--user-data-dir={profile}", f"--window-size={width},1600", f"--screenshot={picture}"]
         flags += ["--blink-settings=preferredColorScheme=0"] if dark else []
         subprocess.run([CHROMIUM, *flags, cells[1].as_uri()], capture_output=True, timeout=120, check=True)
     pixels = pytest.importorskip("matplotlib.image").imread(picture)

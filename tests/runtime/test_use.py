@@ -228,7 +228,6 @@ def test_errors_are_the_estimators(both):
         (lambda: series.predict([[1.0, 2.0]]), "series 1 has 1 dimensions a step, but the model has 2"),
         (lambda: tagger.predict(["a b"]), "a sentence is a list of tokens, got the text 'a b'; split it first"),
         (lambda: writer.score(""), "there is no text to score"),
-        (lambda: writer.metrics("one", horizon=2), "a horizon is for forecasts of numbers"),
         (lambda: writer.metrics("one", dynamic=0.1), "dynamic evaluation goes on training the model, which takes"),
         (lambda: writer.generate(temperature=-1), "temperature must be a finite number"),
     ):
@@ -328,7 +327,7 @@ def test_what_has_no_kernel(tmp_path):
     with pytest.raises(UnsupportedLayer) as found:
         runtime.load(tmp_path / "transformer")
     assert found.value.layer == "transformer"
-    ss.LanguageModel(**SMALL, bptt=8).fit(np.sin(np.arange(90.0))).save(tmp_path / "numbers")
+    ss.Forecaster(**SMALL, bptt=8).fit(np.sin(np.arange(90.0))).save(tmp_path / "numbers")
     with pytest.raises(UnsupportedLayer) as found:
         runtime.load(tmp_path / "numbers")
     assert found.value.layer == "forecaster"

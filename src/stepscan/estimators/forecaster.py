@@ -193,6 +193,10 @@ class Forecaster(ForecastOptions, Estimator):
             total, count = total + losses.sum().item(), count + losses.numel()
         return total / count
 
+    def network_inputs(self, X: Any) -> list[Values]:
+        """What the network reads: of each series its changes `[T − s, D]`, s the seasonal period."""
+        return [self._changes(one)[1] for one in self._series(X)]
+
     def _series(self, X: Any) -> list[Values]:
         if isinstance(X, str):
             raise SettingsError("expected series of numbers, got text")

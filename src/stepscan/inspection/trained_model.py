@@ -12,11 +12,11 @@ from stepscan.errors import SettingsError
 
 
 class TrainedModel(Protocol):
-    """A `stepscan.Classifier`, `LanguageModel`, `Tagger` or `Translator`, as far as inspection uses it."""
+    """An estimator (`stepscan.Classifier` and the like), as far as inspection uses it."""
 
     @property
     def task(self) -> str:
-        """`classify`, `generate`, `tag` or `translate`."""
+        """`classify`, `tag`, `generate`, `forecast` or `translate`."""
 
     @property
     def cell(self) -> str: ...
