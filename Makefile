@@ -4,13 +4,17 @@ VENV := .venv
 BIN := $(VENV)/bin
 NATIVE := $(shell find native -name '*.cpp' -o -name '*.h' -o -name CMakeLists.txt)
 
-.PHONY: demo test check docs errors format sanitize clean
+.PHONY: demo test quick check docs errors format sanitize clean
 
 demo: $(VENV)/run.stamp        ## train all four patterns on embedded data and show what they learned
 	$(BIN)/stepscan demo
 
 test: $(VENV)/dev.stamp        ## all tests; those that need published data skip where it is absent
 	$(BIN)/python -m pytest
+
+quick: $(VENV)/dev.stamp       ## the tests that a change breaks first: see tests/README.md
+	$(BIN)/python -m pytest tests/cells tests/combinators tests/decoding tests/test_contract.py tests/test_options.py \
+	  tests/test_public_names.py tests/test_reference.py tests/test_registry.py tests/test_sequences.py tests/test_state.py
 
 check: $(VENV)/dev.stamp       ## style, types, and the code in the documents
 	$(BIN)/ruff check .

@@ -146,8 +146,8 @@ def _cell(name: str, size: int, seed: int) -> Layer:
 def _check_estimator(estimator: Any) -> None:
     if not is_estimator(estimator):
         raise SettingsError(
-            "expected a trained Classifier, Tagger, LanguageModel, Forecaster or Translator, a Layer, or names of cells, "
-            f"got {type(estimator).__name__}; stepscan.load reads a model folder"
+            "expected a trained estimator (stepscan.load reads a model folder), a Layer or names of cells, got "
+            f"{type(estimator).__name__}"
         )
 
 
