@@ -62,8 +62,17 @@ class Integer(Kind):
         return f"a whole number from {self.least:,} to {self.most:,}"
 
     def accepts(self, value: Any) -> bool:
-        is_whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
-        return is_whole and self.least <= int(value) <= self.most
+        return self._is_whole(value) and self.least <= int(value) <= self.most
+
+    def check(self, name: str, value: Any) -> None:
+        """As of `Kind`, with the upper bound where that is what was passed."""
+        if self._is_whole(value) and value > self.most:
+            raise ValueError(f"{name} must be at most {self.most:,}, got {value!r:.60}")
+        super().check(name, value)
+
+    @staticmethod
+    def _is_whole(value: Any) -> bool:
+        return isinstance(value, numbers.Integral) and not isinstance(value, bool)
 
 
 @dataclass(frozen=True)

@@ -137,20 +137,20 @@ def test_forget_bias_of_every_layer():
         (
             "classify",
             {"initialisation": "chrono", "t_max": 2},
-            "t_max: input should be greater than or equal to 3, got 2",
+            "t_max must be a whole number of at least 3, got 2",
         ),
         ("classify", {"t_max": 9}, "t_max=9 is for chrono initialisation"),
         (
             "classify",
             {"initialisation": "crono"},
-            "initialisation: input should be 'orthogonal', 'identity' or 'chrono'",
+            "initialisation must be 'orthogonal', 'identity' or 'chrono'",
         ),
         (
             "translate",
             {"forget_bias": 1.0, "cell": "gru"},
             "forget_bias=1.0 is for layer_norm_lstm and lstm, but the cell is gru",
         ),
-        ("classify", {"forget_bias": math.nan}, "forget_bias: input should be a finite number"),
+        ("classify", {"forget_bias": math.nan}, "forget_bias must be a finite number"),
         ("classify", {"forget_bias": 1.0, "initialisation": "chrono"}, "leave forget_bias away"),
         (
             "generate",
@@ -158,7 +158,7 @@ def test_forget_bias_of_every_layer():
             "initialisation='chrono' is for .*but the cell is transf",
         ),
         ("classify", {"residual": True, "cell": "transformer"}, "residual is for elman, lstm and gru"),
-        ("classify", {"max_grad_value": 0.0}, "max_grad_value: input should be greater than 0, got 0.0"),
+        ("classify", {"max_grad_value": 0.0}, "max_grad_value must be a number above 0, got 0.0"),
     ],
 )
 def test_what_does_not_go_together(task, options, words):

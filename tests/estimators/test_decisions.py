@@ -131,7 +131,7 @@ def test_cross_validation():
         ("labels", [["a"], ["b"]], "none of the 2 examples can be held out for validation"),
         ("number", [1.0, "two"], "each answer is a finite number, but 2 is 'two'"),
         ("number", [1.0, math.nan], "each answer is a finite number, but 2 is nan"),
-        ("classes", ["a", "b"], "decision: input should be 'class', 'labels' or 'number', got 'classes'"),
+        ("classes", ["a", "b"], "decision must be 'class', 'labels' or 'number', got 'classes'"),
     ],
 )
 def test_refused(decision, y, reason):

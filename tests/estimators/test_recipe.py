@@ -86,7 +86,7 @@ def test_every_file_ships_with_the_package():
         ("", "[[broken", "mine.toml is not TOML"),
         ('task = "translate"', 'task = "translat"', "recipe mine: unknown task 'translat'. Did you mean 'translate'"),
         ('task = "translate"', "", "task: field required"),
-        ('data = "made here"', 'dta = "made here"', "unknown setting 'dta'. Did you mean 'data'"),
+        ('data = "made here"', 'dta = "made here"', "unknown key 'dta'. Did you mean 'data'"),
         ('data = "made here"', "data = 3", "data: input should be a valid string, got 3"),
         ('name = "bleu", ', "", "metric.name: field required"),
         ('test = {files = ["a.tsv"]}', "test = {files = []}", "test.files: list should have at least 1 item"),
@@ -97,17 +97,17 @@ def test_every_file_ships_with_the_package():
         (
             "title",
             "settings = {hiden_size = 3}\ntitle",
-            "mine: translate has no setting 'hiden_size'. Did you mean 'hid",
+            "mine: unknown setting 'hiden_size'. Did you mean 'hid",
         ),
         (
             "title",
             'settings = {pooling = "max"}\ntitle',
-            "mine: translate has no setting 'pooling'. It is for classify",
+            "mine: unknown setting 'pooling'. It is an option of classify",
         ),
         (
             "title",
             "settings = {hidden_size = 0}\ntitle",
-            "mine: hidden_size: input should be greater than or equal to 1",
+            "mine: hidden_size must be a whole number from 1 to",
         ),
         (
             "title",

@@ -71,8 +71,8 @@ def test_label_smoothing(share):
 @pytest.mark.parametrize(
     ("task", "options", "words"),
     [
-        ("classify", {"zoneout": 1.0}, "zoneout: input should be less than 1"),
-        ("classify", {"weight_drop": -0.1}, "weight_drop: input should be greater than or equal to 0"),
+        ("classify", {"zoneout": 1.0}, "zoneout must be a probability, at least 0 and below 1"),
+        ("classify", {"weight_drop": -0.1}, "weight_drop must be a probability, at least 0"),
         ("generate", {"zoneout": 0.1, "cell": "transformer"}, "are for elman, lstm and gru"),
         ("classify", {"weight_drop": 0.1, "cell": "transformer"}, "are for elman, lstm and gru"),
         ("tag", {"label_smoothing": 0.1, "crf": True}, "a CRF decides them together"),

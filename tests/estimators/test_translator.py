@@ -161,7 +161,7 @@ def test_wrong_texts(translator):
         ss.Translator(**TINY).fit(SOURCES, TARGETS[1:])
     with pytest.raises(ss.SettingsError, match="input_feeding feeds back what attention found"):
         ss.Translator(**TINY, attention="none", input_feeding=True).fit(SOURCES, TARGETS)
-    with pytest.raises(ss.SettingsError, match="source_tokenizer: input should be 'word', 'whitespace'"):
+    with pytest.raises(ss.SettingsError, match="source_tokenizer must be 'word', 'whitespace'"):
         ss.Translator(**TINY, source_tokenizer="letters").fit(SOURCES, TARGETS)
     with pytest.raises(ss.NotFittedError, match="this Translator is not trained yet"):
         ss.Translator().predict(["a"])

@@ -89,7 +89,7 @@ MODELS = {
     ),
     "tag": (lambda: ss.Tagger(**TINY), (SENTENCES, SENTENCES), "most frequent tag of each word"),
     "generate": (lambda: ss.LanguageModel(**TINY), (RHYME,), "frequency of each symbol"),
-    "numbers": (lambda: ss.LanguageModel(**TINY), (np.arange(50.0),), "last value"),
+    "numbers": (lambda: ss.Forecaster(**TINY), (np.arange(50.0),), "last value"),
     "translate": (lambda: ss.Translator(tokenizer="character", **TINY), reversals(60, 1), "frequency of each symbol"),
 }
 

@@ -196,7 +196,7 @@ SETTINGS = [
         "classify --warmup-ratio 2",
         "warmup_ratio must be a number of at least 0 and at most 1, got 2.0",
     ),
-    ("huge", f"classify --seed {2**63}", f"seed must be a whole number from 0 to {2**63 - 1:,}, got {2**63}"),
+    ("huge", f"classify --seed {2**63}", f"seed must be at most {2**63 - 1:,}, got {2**63}"),
     ("negative", "classify --seed -1", "seed must be a whole number from 0 to|, got -1"),
     ("two at once", "classify --epochs 0 --batch-size 0", "epochs must be|; batch_size must be"),
     ("no such choice", "classify --pooling maxx", "pooling must be 'last', 'mean', 'max' or 'attention'"),
