@@ -64,7 +64,7 @@ class Estimator(Making, Using, ModelOptions, BaseEstimator):
             ESTIMATORS[cls.task] = cls
             cls.__doc__ = "\n".join([(cls.__doc__ or "").rstrip(), "", "    Args:", *described_options(cls)])
 
-    def prepared(self, *examples: Any, validation: Any = None) -> Self:
+    def build(self, *examples: Any, validation: Any = None) -> Self:
         """Itself as `fit` has it before training: settings chosen, vocabulary learned, `model_` with its first weights.
 
         Args:

@@ -162,9 +162,9 @@ def fit_on(estimator: Any, examples: tuple[Any, ...], validation: tuple[Any, ...
 
 
 def prepare_on(estimator: Any, examples: tuple[Any, ...], validation: tuple[Any, ...] | None, files: Files) -> None:
-    """Prepare for such a fit: see `Estimator.prepared`."""
+    """Prepare for such a fit: see `Estimator.build`."""
     given, held_out = _arguments(estimator, examples, validation, files)
-    estimator.prepared(*given, validation=held_out)
+    estimator.build(*given, validation=held_out)
 
 
 def _arguments(

@@ -11,21 +11,14 @@ Needs NumPy, safetensors, tokenizers and the native library, nothing more.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from stepscan.runtime.classifier import Classifier
-    from stepscan.runtime.language_model import LanguageModel
-    from stepscan.runtime.tagger import Tagger
-    from stepscan.runtime.translator import Translator
+from typing import Any
 
 __all__ = ["load"]
 
 
-def load(
-    path: str | Path, weights: str | None = None, threads: int = 1
-) -> Classifier | LanguageModel | Tagger | Translator | Any:
-    """Whichever of the four a model folder holds, to be used: with the same results as `stepscan.load`.
+def load(path: str | Path, weights: str | None = None, threads: int = 1) -> Any:
+    """Whichever of this package's `Classifier`, `Tagger`, `LanguageModel` and `Translator` a model folder holds, with the
+    same results as `stepscan.load`.
 
     Args:
         path: what `stepscan train`, `save` or `stepscan compress` wrote.

@@ -13,9 +13,9 @@ TEXTS, LABELS = ordered(40, 3)
 TINY = {"hidden_size": 4, "embedding_size": 4, "epochs": 2, "batch_size": 8, **NETWORK}
 
 
-def test_prepared():
+def test_build():
     """The weights are those that training begins with: a rate of nearly 0 leaves them."""
-    ready = ss.Classifier(**TINY).prepared(TEXTS, LABELS)
+    ready = ss.Classifier(**TINY).build(TEXTS, LABELS)
     begun = ss.Classifier(**{**TINY, "learning_rate": 1e-30}).fit(TEXTS, LABELS)
     weights = [model.model_.state_dict() for model in (ready, begun)]
     assert all(torch.allclose(weights[0][name], weights[1][name], rtol=0, atol=1e-20) for name in weights[0])
@@ -25,8 +25,8 @@ def test_prepared():
     assert (len(ready._made_from), begun._made_from) == (1, ())
 
 
-def test_prepared_with_nothing_set():
-    ready = ss.Classifier().prepared(TEXTS, LABELS, validation=(TEXTS, LABELS))
+def test_build_with_nothing_set():
+    ready = ss.Classifier().build(TEXTS, LABELS, validation=(TEXTS, LABELS))
     assert ready.model_.layer.forward_layer.hidden_size == ready.chosen_["hidden_size"] == 128
 
 
