@@ -189,7 +189,7 @@ def forecast(
     """Forecast series of numbers: median, and low and high end of the prediction interval, of each step."""
     from stepscan.runtime.files import forecasts
 
-    forecaster = load(model, needs="forecasts have no native kernel")
+    forecaster = load(model)
     _check_task(model, forecaster, "forecast")
     for row in forecasts(forecaster, context, length, reading=reading, level=level, num_samples=num_samples, seed=seed):
         print(json_text(row) if as_json else as_forecast_line(row))

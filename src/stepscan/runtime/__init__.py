@@ -17,8 +17,8 @@ __all__ = ["load"]
 
 
 def load(path: str | Path, weights: str | None = None, threads: int = 1) -> Any:
-    """Whichever of this package's `Classifier`, `Tagger`, `LanguageModel` and `Translator` a model folder holds, with the
-    same results as `stepscan.load`.
+    """Whichever of this package's `Classifier`, `Tagger`, `LanguageModel` and `Translator` a model folder holds, with
+    the same results as `stepscan.load`.
 
     Args:
         path: what `stepscan train`, `save` or `stepscan compress` wrote.
