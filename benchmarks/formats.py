@@ -54,7 +54,7 @@ class Format(NamedTuple):
 
     suffix: str  # of the name of such files
     parse: Callable[[str], tuple[Any, Any]] = _whole  # what a record gives, and what is wanted of it
-    reading: Mapping[str, Any] = {}  # fields of `stepscan.data.reading.Reading`
+    reading: Mapping[str, Any] = {}  # fields of `stepscan.data.task_data.ReadOptions`
     between: str = _LINES
     head: str = ""  # with what the last line before the records begins
 

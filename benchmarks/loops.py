@@ -23,7 +23,7 @@ from torch import nn
 from turns import OURS, add_options, show, take_turns, train_plainly
 
 from stepscan import Classifier, LanguageModel, Translator
-from stepscan.data.batching import Batch, bucketed, streams
+from stepscan.data.batching import TrainingBatch, bucketed, streams
 from stepscan.data.lines import read_text
 from stepscan.data.readers import read_labelled, read_parallel
 from stepscan.estimators.examples import Buckets
@@ -38,7 +38,7 @@ class Contest(NamedTuple):
 
     settings: TrainingSettings
     ours: nn.Module
-    our_batches: Callable[[], Iterable[Batch]]
+    our_batches: Callable[[], Iterable[TrainingBatch]]
     plain: Any
     plain_batches: Callable[[], Iterable[Any]]
 

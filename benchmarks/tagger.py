@@ -20,7 +20,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from turns import OURS, add_options, show, take_turns, train_plainly
 
 from stepscan import Tagger
-from stepscan.data.batching import Batch
+from stepscan.data.batching import TrainingBatch
 from stepscan.data.readers import read_tagged
 from stepscan.training.settings import TrainingSettings
 
@@ -43,7 +43,7 @@ class PlainTagger(nn.Module):
         _, (h, _) = self.spelling(packed)
         return torch.cat([h[0], h[1]], dim=1)
 
-    def loss(self, batch: Batch) -> Tensor:
+    def loss(self, batch: TrainingBatch) -> Tensor:
         words, spellings, spelling_of = batch.inputs
         mask = words.mask
         ids = words.data
@@ -81,7 +81,7 @@ def main() -> None:
     ours = tagger._model(tokens_of, [])
     batches = list(tagger._batches([tuple(s) for s in sentences], settings)(0))[: given.batches]
     sizes = (len(tagger.tokenizers_["tokenizer"]), len(tagger.tokenizers_["characters"]), len(tagger.labels_))
-    rivals: dict[str, tuple[nn.Module, Callable[[Batch], Tensor]]] = {}
+    rivals: dict[str, tuple[nn.Module, Callable[[TrainingBatch], Tensor]]] = {}
     rivals[OURS] = (ours, lambda b: (lambda found: found.total / found.items)(ours.loss(b.inputs, b.targets)))
     for name, distinct in (("plain, every word spelled", False), ("plain, distinct words spelled", True)):
         plain = PlainTagger(tagger, *sizes, distinct)

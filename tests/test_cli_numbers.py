@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from stepscan.data.reading import Reading
+from stepscan.data.task_data import ReadOptions
 
 SMALL = "--hidden-size 8 --embedding-size 4 --epochs 6 --batch-size 4 --learning-rate 0.03 --dropout 0 --quiet"
 
@@ -64,7 +64,7 @@ def model_of_months(tmp_path_factory):
     folder = tmp_path_factory.mktemp("months")
     (folder / "a.csv").write_text(monthly(range(96)))
     settings = {"season": 12, "hidden_size": 4, "embedding_size": 4, "epochs": 1}
-    train("generate", [folder / "a.csv"], folder / "m", settings=settings, reading=Reading(format="numbers"))
+    train("generate", [folder / "a.csv"], folder / "m", settings=settings, reading=ReadOptions(format="numbers"))
     return folder / "m"
 
 

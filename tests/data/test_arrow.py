@@ -11,7 +11,7 @@ from datasets import ClassLabel, Dataset, DatasetDict, Features, List, Value
 
 import stepscan as ss
 from stepscan.data.readers import read_labelled, read_parallel, read_sentences, read_tagged, read_texts
-from stepscan.data.reading import Reading, read_examples
+from stepscan.data.task_data import ReadOptions, read_examples
 
 REVIEWS = {"text": ["a good film", "a bad film"], "label": ["pos", "neg"]}
 
@@ -50,7 +50,7 @@ def test_parquet(parquet):
     assert read_sentences(path) == [["a", "b"], ["c"]]
     path = parquet({"text": ["a", "b"], "labels": [["x", "y"], []]})
     assert read_labelled(path, decision="labels") == [("a", ["x", "y"]), ("b", [])]
-    assert read_examples("generate", [path], Reading()) == ("a\nb",)
+    assert read_examples("generate", [path], ReadOptions()) == ("a\nb",)
 
 
 def test_data_set(sets):

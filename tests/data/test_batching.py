@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stepscan.data.batching import Batch, bucketed, by_length, pad, streams
+from stepscan.data.batching import TrainingBatch, bucketed, by_length, pad, streams
 from stepscan.sequences import Sequences
 
 LENGTHS = np.random.default_rng(0).integers(0, 60, 1003).tolist()
@@ -104,10 +104,10 @@ def test_streams_cover_the_text(length, rows, window):
 
 def test_a_batch_moves_with_all_its_parts():
     ids = pad([[1, 2]])
-    batch = Batch((ids, ids), torch.tensor([1]), 1, 2, 2).to("meta")
+    batch = TrainingBatch((ids, ids), torch.tensor([1]), 1, 2, 2).to("meta")
     assert [part.data.device.type for part in batch.inputs] == ["meta", "meta"]
     assert batch.targets.device.type == "meta"
-    assert (batch.sequences, batch.tokens, batch.places) == (1, 2, 2)
+    assert (batch.sequences, batch.tokens, batch.padded_tokens) == (1, 2, 2)
     assert isinstance(batch.inputs[0], Sequences)
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from stepscan.data.labels import agreed, tell_new
-from stepscan.data.number_cells import with_points
-from stepscan.data.reading import Reading, read_examples, read_validation
+from stepscan.data.series.number_cells import with_points
+from stepscan.data.task_data import ReadOptions, read_examples, read_validation
 from stepscan.errors import DataError
 
-READINGS = {decision: Reading(decision=decision) for decision in ("class", "labels", "number")}
+READINGS = {decision: ReadOptions(decision=decision) for decision in ("class", "labels", "number")}
 
 
 def labels_of(path, decision="class", **known):
@@ -94,7 +94,7 @@ def test_texts_in_place_of_labels(file, warnings):
 
 def test_a_header_that_nothing_shows_is_said(file, warnings):
     path = file("a.tsv", "body\tkind\n" + "good\tpos\nbad\tneg\n" * 10)
-    reading = Reading(text_column="1", label_column="2")
+    reading = ReadOptions(text_column="1", label_column="2")
     assert read_examples("classify", [path], reading)[1][:2] == ["kind", "pos"]
     assert warnings() == [
         "only the first row has the label 'kind'; if it is a header, name the columns or add --header"
@@ -129,8 +129,8 @@ def test_validation_is_spelt_as_training(file):
     train = file("train.csv", "text,label\nA,1.0\nB,yes\n")
     valid = file("valid.jsonl", '{"label": 1, "text": "A"}\n{"label": "Yes", "text": "B"}\n')
     examples = read_examples("classify", [train])
-    assert read_validation("classify", [valid], Reading(), examples) == (["A", "B"], ["1", "yes"])
-    assert read_validation("classify", [], Reading(), examples) is None
+    assert read_validation("classify", [valid], ReadOptions(), examples) == (["A", "B"], ["1", "yes"])
+    assert read_validation("classify", [], ReadOptions(), examples) is None
 
 
 @pytest.mark.parametrize(
@@ -152,7 +152,7 @@ def test_a_table_of_numbers_is_not_text(file, warnings):
     content = "month,sales\n" + "".join(f"2020-{i:02},{i}.5\n" for i in range(1, 13))
     with pytest.raises(DataError, match=r"no column 'text'.*--format numbers.*--format lines"):
         read_examples("generate", [file("a.csv", content)])
-    assert read_examples("generate", [file("a.csv", content)], Reading(format="lines")) == (content,)
+    assert read_examples("generate", [file("a.csv", content)], ReadOptions(format="lines")) == (content,)
     assert warnings() == []
     assert read_examples("generate", [file("a.txt", content)]) == (content,)
     assert warnings() == ["a table of numbers is learned as characters; to learn the numbers, add --format numbers"]

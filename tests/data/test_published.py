@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from stepscan.data.readers import LabelledText, read_labelled, read_parallel, read_tagged, read_texts
-from stepscan.data.series import read_histories, read_labelled_series
+from stepscan.data.series.readers import read_histories, read_labelled_series
 
 DATA = Path(os.environ.get("STEPSCAN_DATA") or Path(__file__).resolve().parents[2].parent / "shared/data")
 pytestmark = [

@@ -7,7 +7,7 @@ import gzip
 import numpy as np
 import pytest
 
-from stepscan.data.series import read_histories, read_labelled_series, read_tagged_series, series_format
+from stepscan.data.series.readers import read_histories, read_labelled_series, read_tagged_series, series_format
 from stepscan.errors import DataError, SettingsError
 
 HEADER = "#made up\n@problemName Toy\n\n@timeStamps false\n@classLabel true up down\n@data\n"

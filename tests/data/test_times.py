@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stepscan.data.regular import filled
-from stepscan.data.series import read_histories, read_labelled_series, read_tagged_series, read_timed_histories
-from stepscan.data.steps import Step, TimeReading, ahead, step_named
+from stepscan.data.series.readers import read_histories, read_labelled_series, read_tagged_series, read_timed_histories
+from stepscan.data.series.regular_series import filled
+from stepscan.data.series.time_step import TimeOptions, TimeStep, ahead, step_named
 from stepscan.errors import DataError, SettingsError
 
 IGNORE = "read the rows as they stand with --ignore-time."
@@ -94,7 +94,7 @@ def test_day_or_month_first(file):
     with pytest.raises(DataError, match=r"line 2: '01/01/2021' may have the day or the month first.*--day-first or"):
         read_histories(either)
     for day_first, step in ((True, "1 month"), (False, "1 day")):
-        [history] = read_timed_histories(either, times=TimeReading(day_first=day_first))
+        [history] = read_timed_histories(either, times=TimeOptions(day_first=day_first))
         assert str(history.step) == step
     with pytest.raises(DataError, match=r"line 3: expected one order of day and month, but '13/01/2021' \(line 2\)"):
         read_histories(file("a.csv", table(["13/01/2021", "01/13/2021"])))
@@ -187,43 +187,43 @@ def test_remedies(file):
     """Sorted, filled, or as the rows stand."""
     path = file("a.csv", "when,x,y\n2021-05,5,50\n2021-02,2,20\n2021-01,1,10\n")
     by = {
-        fill: read_histories(path, times=TimeReading(sort=True, fill=fill)) for fill in ("linear", "previous", "zero")
+        fill: read_histories(path, times=TimeOptions(sort=True, fill=fill)) for fill in ("linear", "previous", "zero")
     }
     assert by["linear"][0].tolist() == [[1, 10], [2, 20], [3, 30], [4, 40], [5, 50]]
     assert by["previous"][0].tolist() == [[1, 10], [2, 20], [2, 20], [2, 20], [5, 50]]
     assert by["zero"][0].tolist() == [[1, 10], [2, 20], [0, 0], [0, 0], [5, 50]]
-    assert read_histories(path, times=TimeReading(ignore=True))[0].tolist() == [[5, 50], [2, 20], [1, 10]]
+    assert read_histories(path, times=TimeOptions(ignore=True))[0].tolist() == [[5, 50], [2, 20], [1, 10]]
     with pytest.raises(DataError, match="got 2021-05: 2 rows are missing"):
-        read_histories(path, times=TimeReading(sort=True))
+        read_histories(path, times=TimeOptions(sort=True))
     with pytest.raises(DataError, match="2021-02 comes after 2021-05"):
-        read_histories(path, times=TimeReading(fill="linear"))
+        read_histories(path, times=TimeOptions(fill="linear"))
     missing = file("b.csv", "when,x\n2021-01,1\n2021-02,?\n2021-03,3\n")
-    assert read_histories(missing, times=TimeReading(fill="linear"))[0].tolist() == [[1], [2], [3]]
+    assert read_histories(missing, times=TimeOptions(fill="linear"))[0].tolist() == [[1], [2], [3]]
     early = file("c.csv", "when,x\n2021-01,\n2021-02,2\n")
     with pytest.raises(DataError, match="the first value of a dimension is missing, and there is none to fill it from"):
-        read_histories(early, times=TimeReading(fill="previous"))
+        read_histories(early, times=TimeOptions(fill="previous"))
     far = file("d.csv", table(["1614592800", "1614592801", "1914592801"], "timestamp"))
     with pytest.raises(DataError, match="expected few gaps to fill, but 299,999,999 rows are missing beside 3"):
-        read_histories(far, times=TimeReading(fill="zero"))
+        read_histories(far, times=TimeOptions(fill="zero"))
 
 
 def test_settings_refused(file):
     path = file("a.csv", "1\n2\n")
     for reading, said in (
-        (TimeReading(fill="mean"), "--fill: expected linear, previous, zero, got 'mean'"),
-        (TimeReading(ignore=True, sort=True), "--ignore-time reads no times: omit --sort"),
-        (TimeReading(sort=True), "no column of times to sort by; name it with --time-column"),
-        (TimeReading(step="fortnight"), "step: expected a number of one of year, .* got 'fortnight'"),
+        (TimeOptions(fill="mean"), "--fill: expected linear, previous, zero, got 'mean'"),
+        (TimeOptions(ignore=True, sort=True), "--ignore-time reads no times: omit --sort"),
+        (TimeOptions(sort=True), "no column of times to sort by; name it with --time-column"),
+        (TimeOptions(step="fortnight"), "step: expected a number of one of year, .* got 'fortnight'"),
     ):
         with pytest.raises(SettingsError, match=said):
             read_histories(path, times=reading)
     np.save(path.with_suffix(".npy"), np.zeros(3))
     with pytest.raises(SettingsError, match="A file in format 'npy' has no times; --sort: for 'numbers' and 'ts'"):
-        read_histories(path.with_suffix(".npy"), times=TimeReading(sort=True))
+        read_histories(path.with_suffix(".npy"), times=TimeOptions(sort=True))
     with pytest.raises(SettingsError, match="--fill is for series without tags"):
-        read_tagged_series(path, format="numbers", times=TimeReading(fill="zero"))
+        read_tagged_series(path, format="numbers", times=TimeOptions(fill="zero"))
     with pytest.raises(SettingsError, match="--sort and --fill are for one step a row"):
-        read_labelled_series(path, format="numbers", times=TimeReading(sort=True))
+        read_labelled_series(path, format="numbers", times=TimeOptions(sort=True))
 
 
 def test_clocks_change(file):
@@ -281,35 +281,35 @@ def test_which_column(file, caplog):
     path = file("a.csv", "month,x\n1,5\n2,6\n1,7\n")
     with pytest.raises(DataError, match="column 'month' is named like a time, but its numbers neither rise nor fall"):
         read_histories(path)
-    assert read_histories(path, times=TimeReading(column="none"))[0].tolist() == [[1, 5], [2, 6], [1, 7]]
+    assert read_histories(path, times=TimeOptions(column="none"))[0].tolist() == [[1, 5], [2, 6], [1, 7]]
 
 
 def test_column_named(file):
     path = file("a.csv", "a,b,x\n1,10,5\n2,20,6\n3,40,7\n")
     assert read_histories(path)[0].shape == (3, 3)
-    assert read_histories(path, times=TimeReading(column="A"))[0].tolist() == [[10, 5], [20, 6], [40, 7]]
+    assert read_histories(path, times=TimeOptions(column="A"))[0].tolist() == [[10, 5], [20, 6], [40, 7]]
     with pytest.raises(
         DataError, match=r"expected 30 after 20 \(line 3\) \(the step is 10\), got 40: 1 row is missing"
     ):
-        read_histories(path, times=TimeReading(column="b"))
+        read_histories(path, times=TimeOptions(column="b"))
     with pytest.raises(DataError, match=r"line 1: the first line has no column 'bb'. Did you mean 'b'\?"):
-        read_histories(path, times=TimeReading(column="bb"))
+        read_histories(path, times=TimeOptions(column="bb"))
     bare = file("b.csv", "5,1\n6,2\n7,3\n")
-    assert read_histories(bare, times=TimeReading(column="2"))[0].tolist() == [[5], [6], [7]]
+    assert read_histories(bare, times=TimeOptions(column="2"))[0].tolist() == [[5], [6], [7]]
     with pytest.raises(DataError, match="expected the column of times as a place from 1 to 2, got '3'"):
-        read_histories(bare, times=TimeReading(column="3"))
+        read_histories(bare, times=TimeOptions(column="3"))
 
 
 def test_step_of_the_model(file):
     """A model of months reads no days; a short history is held against the model's step."""
     months, days = (file(f"{n}.csv", table([f"2021-{time}" for time in n.split()])) for n in ("01 02", "01-01 01-02"))
-    monthly = TimeReading(step="1 month")
+    monthly = TimeOptions(step="1 month")
     assert len(read_histories(months, times=monthly)[0]) == 2
     with pytest.raises(
         DataError, match=r"expected 2021-02-01 after .*\(the step is 1 month, the model's\), got 2021-01-02"
     ):
         read_histories(days, times=monthly)
-    business = TimeReading(step="1 business day")
+    business = TimeOptions(step="1 business day")
     friday = file("c.csv", table(["2021-01-08", "2021-01-11"]))
     assert len(read_histories(friday, times=business)[0]) == 2
 
@@ -331,7 +331,7 @@ def test_times_of_tagged_steps(file):
     falling = file("c.csv", "time,x,tag\n40,3,a\n20,2,b\n0,1,c\n")
     with pytest.raises(DataError, match="line 3: expected times in order, but the newest row stands first"):
         read_tagged_series(falling, format="numbers")
-    [series] = read_tagged_series(falling, format="numbers", times=TimeReading(sort=True))
+    [series] = read_tagged_series(falling, format="numbers", times=TimeOptions(sort=True))
     assert (series.values.tolist(), series.tags) == ([[1], [2], [3]], ["c", "b", "a"])
     with pytest.raises(DataError, match=r"line 6: expected 20 after 0 \(line 5\) \(the step is 20\), got 60"):
         read_tagged_series(file("d.csv", "time,x,tag\n0,1,a\n20,2,b\n\n0,4,b\n60,5,b\n"), format="numbers")
@@ -357,9 +357,9 @@ def test_ts_with_times(file, refused):
     gap = file("a.ts", f"{TS}(0,1),(1,2),(2,3):a\n(0,1),(2,3):b\n")
     reason = f"expected 1 after 0 (line 5) (the step is 1), got 2: 1 row is missing. {FILL}"
     refused(5, reason, read_labelled_series, gap)
-    examples = read_labelled_series(gap, times=TimeReading(fill="linear"))
+    examples = read_labelled_series(gap, times=TimeOptions(fill="linear"))
     assert [one.values[:, 0].tolist() for one in examples] == [[1, 2, 3], [1, 2, 3]]
-    examples = read_labelled_series(gap, times=TimeReading(ignore=True))
+    examples = read_labelled_series(gap, times=TimeOptions(ignore=True))
     assert [one.values[:, 0].tolist() for one in examples] == [[1, 2, 3], [1, 3]]
     for rest, reason in (
         (
@@ -383,7 +383,7 @@ def test_any_rows_missing(tmp_path_factory, start, step, missing):
     kept = [place for place in range(60) if place not in missing]
     path = tmp_path_factory.mktemp("times") / "a.csv"
     path.write_text("when,x\n" + "".join(f"{start + timedelta(days * place)},{place}\n" for place in kept))
-    reading = TimeReading(step=name)
+    reading = TimeOptions(step=name)
     assert read_histories(path, times=reading._replace(fill="linear"))[0][:, 0].tolist() == pytest.approx(range(60))
     with pytest.raises(DataError) as caught:
         read_histories(path, times=reading)
@@ -392,12 +392,17 @@ def test_any_rows_missing(tmp_path_factory, start, step, missing):
 
 def test_steps_by_name():
     assert step_named("") is None
-    assert step_named("month") == Step("month", 1)
-    assert step_named("3 months") == step_named("quarter") == Step("month", 3)
-    assert step_named("15 minutes") == Step("time", 900 * 10**9)
-    assert step_named("0.02") == Step("number", 2 * 10**7)
+    assert step_named("month") == TimeStep("month", 1)
+    assert step_named("3 months") == step_named("quarter") == TimeStep("month", 3)
+    assert step_named("15 minutes") == TimeStep("time", 900 * 10**9)
+    assert step_named("0.02") == TimeStep("number", 2 * 10**7)
     assert str(step_named("7 days")) == "1 week"
-    for step in (Step("number", 50_000), Step("number", 1234567 * 10**9 + 5), Step("time", 7), Step("month", 5)):
+    for step in (
+        TimeStep("number", 50_000),
+        TimeStep("number", 1234567 * 10**9 + 5),
+        TimeStep("time", 7),
+        TimeStep("month", 5),
+    ):
         assert step_named(str(step)) == step
 
 

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import stepscan.decoding.beam as beam_module
-from stepscan.decoding import Hypothesis, Step, beam_search, log_softmax
+from stepscan.decoding import Hypothesis, StepFunction, beam_search, log_softmax
 from stepscan.errors import SettingsError, StepscanError
 
 STOP = 1
@@ -147,7 +147,7 @@ def test_states_follow_their_hypotheses() -> None:
             assert hypothesis.score == pytest.approx(sum(parts) / ((5 + len(parts)) / 6), rel=1e-12)
 
 
-def constant_step(probabilities: list[float]) -> Step:
+def constant_step(probabilities: list[float]) -> StepFunction:
     """A model without memory."""
     with np.errstate(divide="ignore"):
         scores = np.log(probabilities)

@@ -12,7 +12,7 @@ from rich.console import Console
 import stepscan as ss
 from stepscan.estimators import comparison, curves
 from stepscan.estimators.comparison import compare, show
-from stepscan.estimators.files import Reading, train
+from stepscan.estimators.files import ReadOptions, train
 
 TINY = {
     **{"hidden_size": 8, "embedding_size": 8, "epochs": 2, "batch_size": 8, "learning_rate": 0.02, "seed": 3},
@@ -87,7 +87,7 @@ def test_numbers(tmp_path):
         tmp_path / "out",
         cells=["lstm", "gru"],
         settings=TINY,
-        reading=Reading("ucr"),
+        reading=ReadOptions("ucr"),
     )
     for row in rows:
         assert row["parameters"] == parameters(ss.load(tmp_path / "out" / row["cell"]).model_)
@@ -239,7 +239,7 @@ def test_without_matplotlib(corpora, tmp_path, monkeypatch):
 
 def test_forecasts(tmp_path):
     (tmp_path / "a.csv").write_text("x\n" + "".join(f"{(t % 6) + 0.1 * t}\n" for t in range(60)))
-    reading = Reading(format="numbers")
+    reading = ReadOptions(format="numbers")
     rows = compare(
         "generate", [tmp_path / "a.csv"], tmp_path / "out", cells=["gru", "lstm"], settings=TINY, reading=reading
     )

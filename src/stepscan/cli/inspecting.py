@@ -51,7 +51,7 @@ def inspect(
     if text is not None and input is not None:
         raise SettingsError("the text comes from the command line or from --input, not from both")
     check_texts([text] if text is not None else [])
-    from stepscan.data.sources import is_stream
+    from stepscan.data.byte_streams import is_stream
     from stepscan.inspection import as_json as plain
     from stepscan.inspection import of_cells, report, summary
 

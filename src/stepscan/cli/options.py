@@ -190,17 +190,17 @@ READING: dict[str, tuple[Any, Any]] = {  # how data files are read: option → i
 
 def reads_data(*without: str, only: Sequence[str] = ()) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Gives a command the options of `READING`: all `without` those named, or `only` those; its parameter `reading` is
-    the `Reading` that they make."""
+    the `ReadOptions` that they make."""
     names = [name for name in READING if (name in only if only else name not in without)]
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         def run(**given: Any) -> None:
             from stepscan.data.bad_lines import BadLines
-            from stepscan.data.reading import Reading
+            from stepscan.data.task_data import ReadOptions
 
             chosen = {name: given.pop(name) for name in names}
             bad_lines = BadLines() if chosen.pop("skip_bad_lines", False) else None
-            command(**given, reading=Reading(**chosen, bad_lines=bad_lines))
+            command(**given, reading=ReadOptions(**chosen, bad_lines=bad_lines))
 
         parameters = dict(inspect.signature(command, eval_str=True).parameters)
         place = list(parameters).index("reading")

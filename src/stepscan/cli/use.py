@@ -104,7 +104,7 @@ def predict(
         check_output(output, [model, *(with_ or ()), *([input] if input else [])])
     if texts in (None, [], [STANDARD]):
         texts, input = [], input or Path(STANDARD)
-    elif given := reading.given():
+    elif given := reading.non_default():
         raise SettingsError(f"{', '.join(given)}: for files, from --input; a text given here is taken as it is")
     settings = {"beam_width": beam_width, "length_penalty": length_penalty, "coverage_penalty": coverage_penalty}
     limits = {"n_best": n_best, "minimum_length": minimum_length, "maximum_length": maximum_length, "prefix": prefix}
@@ -177,7 +177,7 @@ def generate(
         for row in forecasts(forecaster, history, length, reading=reading, interval=interval, paths=paths, seed=seed):
             print(json_text(row) if as_json else as_forecast_line(row))
         return
-    if asked := reading.given():
+    if asked := reading.non_default():
         raise SettingsError(f"{', '.join(asked)}: for forecasts of numbers, from --history")
     if (interval, paths) != (0.9, 500):
         raise SettingsError("--interval and --paths are for forecasts of numbers, from --history")

@@ -12,7 +12,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-from stepscan.data.sources import is_stream, opened
+from stepscan.data.byte_streams import is_stream, opened
 from stepscan.errors import DataError, StepscanError, nearest
 
 _PREFIX = "hf:"

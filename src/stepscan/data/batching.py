@@ -13,21 +13,21 @@ from stepscan.runtime import batches as ragged
 from stepscan.runtime.batches import by_length
 from stepscan.sequences import Sequences
 
-__all__ = ["Batch", "bucketed", "by_length", "pad", "pad_numbers", "streams"]
+__all__ = ["TrainingBatch", "bucketed", "by_length", "pad", "pad_numbers", "streams"]
 
 _BATCHES_A_POOL = 50
 
 
-class Batch(NamedTuple):
+class TrainingBatch(NamedTuple):
     """What a pattern's `loss` takes, and what the progress bar counts."""
 
     inputs: Any
     targets: Any
     sequences: int
     tokens: int  # items that count
-    places: int  # items and padding
+    padded_tokens: int  # items and padding
 
-    def to(self, device: torch.device | str) -> Batch:
+    def to(self, device: torch.device | str) -> TrainingBatch:
         """The same batch on another device."""
         return self._replace(inputs=_move(self.inputs, device), targets=_move(self.targets, device))
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from stepscan.data import delimited
 from stepscan.data.bad_lines import BadLines, check_some, keep
 from stepscan.data.delimited import Dialect
-from stepscan.data.examples import LabelledText
+from stepscan.data.example_types import LabelledText
 from stepscan.data.labels import labelled_line
 from stepscan.data.lines import Line, numbered
 from stepscan.data.tables import filled

@@ -18,7 +18,7 @@ from typing import IO, NamedTuple
 
 from stepscan.data.arrow import is_hub
 from stepscan.data.bad_lines import BadLines, check_some, keep, refuse
-from stepscan.data.sources import check_once, descriptor_of, is_stream, opened
+from stepscan.data.byte_streams import check_once, descriptor_of, is_stream, opened
 from stepscan.errors import STANDARD, DataError
 
 LONGEST_LINE = 2**24  # bytes: a line is one example

@@ -14,14 +14,14 @@ from typing import Any
 
 from stepscan.data import delimited
 from stepscan.data.bad_lines import BadLines, check_some, keep
-from stepscan.data.conll import read_sentences, read_tagged, stream_sentences
-from stepscan.data.examples import LabelledText, Pair, TaggedSentence
+from stepscan.data.conll.readers import read_sentences, read_tagged, stream_sentences
+from stepscan.data.example_types import LabelledText, Pair, TaggedSentence
+from stepscan.data.format_detection import first_rows, labelled_format, with_kind
 from stepscan.data.headers import Column, candidates
-from stepscan.data.kinds import first_rows, labelled_format, with_kind
 from stepscan.data.labelled_lines import labelled_lines
 from stepscan.data.labels import GUESSES, LABELS
 from stepscan.data.lines import Line, numbered, whole_lines, write_lines
-from stepscan.data.number_cells import with_points
+from stepscan.data.series.number_cells import with_points
 from stepscan.data.tables import TABLE_SUFFIXES, Table, choose_format, string_value, text_value
 from stepscan.errors import DataError, SettingsError, place_of
 

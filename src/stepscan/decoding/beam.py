@@ -8,12 +8,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from stepscan.decoding.arguments import is_within
+from stepscan.decoding.checks import is_within
 from stepscan.decoding.sampling import Array, largest, log_softmax
 from stepscan.errors import SettingsError
 from stepscan.state import State, select
 
-Step = Callable[[Array, State], tuple[Array, State]]  # (tokens [N], state) -> (scores [N, V], state)
+StepFunction = Callable[[Array, State], tuple[Array, State]]  # (tokens [N], state) -> (scores [N, V], state)
 
 
 class Hypothesis(NamedTuple):
@@ -33,7 +33,7 @@ class Hypothesis(NamedTuple):
 
 
 def beam_search(
-    step: Step,
+    step: StepFunction,
     state: State,
     start: ArrayLike,
     *,

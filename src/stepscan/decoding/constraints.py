@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from stepscan.decoding.arguments import checked_whole, is_within
-from stepscan.decoding.beam import Step
+from stepscan.decoding.beam import StepFunction
+from stepscan.decoding.checks import checked_whole, is_within
 from stepscan.decoding.sampling import Array
 from stepscan.errors import SettingsError
 from stepscan.state import State
@@ -27,7 +27,7 @@ class Remembered(NamedTuple):
     of_row: Array  # [N, …]
 
 
-def forbidding(step: Step, tokens: Sequence[int]) -> Step:
+def forbidding(step: StepFunction, tokens: Sequence[int]) -> StepFunction:
     """The same step function, but `tokens` are never chosen."""
     forbidden = list(tokens)
 
@@ -40,7 +40,7 @@ def forbidding(step: Step, tokens: Sequence[int]) -> Step:
     return forbid
 
 
-def penalising(step: Step, state: State, said: Array, penalty: float) -> tuple[Step, State]:
+def penalising(step: StepFunction, state: State, said: Array, penalty: float) -> tuple[StepFunction, State]:
     """Tokens that a row has said become less likely (Keskar et al. 2019, §4.1).
 
     Their log-probabilities, which are never above 0, are multiplied by `penalty`; above 1 they are said less.
@@ -72,7 +72,7 @@ def penalising(step: Step, state: State, said: Array, penalty: float) -> tuple[S
     return penalise, Remembered(state, np.asarray(said, dtype=bool))
 
 
-def at_least(step: Step, state: State, rows: int, stop: int, minimum: int) -> tuple[Step, State]:
+def at_least(step: StepFunction, state: State, rows: int, stop: int, minimum: int) -> tuple[StepFunction, State]:
     """`stop` is not chosen before a row has `minimum` tokens.
 
     Returns:
@@ -93,8 +93,8 @@ def at_least(step: Step, state: State, rows: int, stop: int, minimum: int) -> tu
 
 
 def covering(
-    step: Step, state: State, look: Callable[[State], Array], lengths: Array, penalty: float
-) -> tuple[Step, State, Callable[[Remembered], Array]]:
+    step: StepFunction, state: State, look: Callable[[State], Array], lengths: Array, penalty: float
+) -> tuple[StepFunction, State, Callable[[Remembered], Array]]:
     """Hypotheses that leave items of the source unread rank lower (Wu et al. 2016, eq. 14).
 
     Args:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from stepscan.decoding.arguments import is_whole, is_within
+from stepscan.decoding.checks import is_whole, is_within
 from stepscan.errors import SettingsError, StepscanError
 
 Array = NDArray[Any]

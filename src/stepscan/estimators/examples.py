@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from stepscan.data.batching import Batch, bucketed
+from stepscan.data.batching import TrainingBatch, bucketed
 from stepscan.errors import SettingsError
 from stepscan.training.defaults import FOLDS
 from stepscan.training.loop import Task
@@ -234,10 +234,10 @@ class Buckets:
 
     lengths: Sequence[int]
     settings: TrainingSettings
-    collate: Callable[[np.ndarray], Batch]
+    collate: Callable[[np.ndarray], TrainingBatch]
     sizes: Sequence[int] = ()
 
-    def __call__(self, epoch: int) -> Iterator[Batch]:
+    def __call__(self, epoch: int) -> Iterator[TrainingBatch]:
         for chosen in bucketed(self.lengths, self.settings.batch_size, seed=self.settings.seed, epoch=epoch):
             yield self.collate(chosen)
 

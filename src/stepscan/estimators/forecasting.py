@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from stepscan.data.batching import Batch, pad_numbers
-from stepscan.data.numbers import Values
-from stepscan.data.steps import step_named
+from stepscan.data.batching import TrainingBatch, pad_numbers
+from stepscan.data.series.time_step import step_named
+from stepscan.data.series.values import Values
 from stepscan.decoding import checked_whole, is_within
 from stepscan.errors import SettingsError
 from stepscan.estimators.base import Estimator
@@ -161,9 +161,9 @@ class Forecasting(Estimator):
             one[start : start + window + 1] for one in changes for start in range(0, max(1, len(one) - window), stride)
         ]
 
-        def collate(chosen: np.ndarray) -> Batch:
+        def collate(chosen: np.ndarray) -> TrainingBatch:
             inputs, targets = (pad_numbers([pieces[i][a:b] for i in chosen]) for a, b in ((None, -1), (1, None)))
-            return Batch(inputs, targets, len(chosen), int(inputs.lengths.sum()), inputs.mask.numel())
+            return TrainingBatch(inputs, targets, len(chosen), int(inputs.lengths.sum()), inputs.mask.numel())
 
         return Buckets([len(piece) - 1 for piece in pieces], settings, collate)
 

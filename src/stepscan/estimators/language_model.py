@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import torch
 
-from stepscan.data.batching import Batch, pad, streams
+from stepscan.data.batching import TrainingBatch, pad, streams
 from stepscan.data.lines import split_lines
 from stepscan.data.tokenizers import TextTokenizer
 from stepscan.errors import SettingsError
@@ -243,8 +243,8 @@ class LanguageModel(Writing, Forecasting):
         return text[:cut], text[cut:]
 
 
-def _batches(windows: Sequence[tuple[torch.Tensor, torch.Tensor]]) -> Iterator[Batch]:
+def _batches(windows: Sequence[tuple[torch.Tensor, torch.Tensor]]) -> Iterator[TrainingBatch]:
     for inputs, targets in windows:
         lengths = [inputs.shape[1]] * len(inputs)
         count = inputs.numel()
-        yield Batch(Sequences(inputs, lengths), Sequences(targets, lengths), len(inputs), count, count)
+        yield TrainingBatch(Sequences(inputs, lengths), Sequences(targets, lengths), len(inputs), count, count)

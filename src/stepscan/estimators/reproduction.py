@@ -16,7 +16,7 @@ from rich.table import Table
 
 import stepscan
 from stepscan.data.lines import read_text, split_lines
-from stepscan.data.reading import Files, reading_of
+from stepscan.data.task_data import Files, reading_of
 from stepscan.errors import SettingsError, nearest
 from stepscan.estimators.files import train
 from stepscan.estimators.loading import load

@@ -11,7 +11,7 @@ import torch
 from stepscan.cells.elman import Elman
 from stepscan.cells.lstm import LSTM
 from stepscan.data.synthetic.adding import BASELINE, adding
-from stepscan.data.synthetic.examples import Examples
+from stepscan.data.synthetic.generated_examples import GeneratedExamples
 from stepscan.experiments.experiment import Contestant, Experiment, Values, as_input
 from stepscan.experiments.models import regressor
 from stepscan.inspection.gradient_flow import flow
@@ -63,7 +63,7 @@ def _contestants(steps: int) -> tuple[Contestant, ...]:
     )
 
 
-def _grown(steps: int, seed: list[int], done: float) -> Examples:
+def _grown(steps: int, seed: list[int], done: float) -> GeneratedExamples:
     """Of a tenth of the tested length at first, of all of it from 60 % of training on."""
     return adding(seed, _BATCH, max(2, round(steps * min(1.0, 0.1 + 1.5 * done))))
 
@@ -93,7 +93,7 @@ def _horizon(layer: Any, steps: int) -> float:
     return min(float(steps), max(one.one_percent for one in found.values()))
 
 
-def _error(model: Any, examples: Examples) -> float:
+def _error(model: Any, examples: GeneratedExamples) -> float:
     """Mean squared error of the sums."""
     found = model(as_input(examples.inputs))[:, 0]
     return float(((found - torch.as_tensor(examples.targets)) ** 2).mean())

@@ -6,7 +6,7 @@ from typing import Any
 
 from stepscan.cells.lstm import LSTM
 from stepscan.data.synthetic.copying import LENGTH, SYMBOLS, copying, memoryless
-from stepscan.data.synthetic.examples import Examples
+from stepscan.data.synthetic.generated_examples import GeneratedExamples
 from stepscan.experiments.experiment import Contestant, Experiment, as_input, as_target
 from stepscan.experiments.models import transducer
 
@@ -49,7 +49,7 @@ def _model(layer: Any) -> Any:
     return transducer(layer, SYMBOLS, SYMBOLS)
 
 
-def _scores(model: Any, examples: Examples) -> dict[str, float]:
+def _scores(model: Any, examples: GeneratedExamples) -> dict[str, float]:
     """Nats a step, and the share of the ten symbols that are right."""
     inputs, targets = as_input(examples.inputs), as_target(examples.targets)
     total, count, _ = model.loss(inputs, targets)

@@ -7,12 +7,12 @@ from typing import Any, NamedTuple
 
 import torch
 
-from stepscan.data.batching import Batch, pad
-from stepscan.data.synthetic.examples import Examples
+from stepscan.data.batching import TrainingBatch, pad
+from stepscan.data.synthetic.generated_examples import GeneratedExamples
 from stepscan.sequences import Sequences
 
 Values = Mapping[str, float]  # of each contestant, by name
-Draw = Callable[[list[int], float], Examples]  # seed, share of training done → examples
+Draw = Callable[[list[int], float], GeneratedExamples]  # seed, share of training done → examples
 
 
 class Contestant(NamedTuple):
@@ -48,12 +48,12 @@ class Experiment(NamedTuple):
     updates_per_evaluation: int = 100
 
 
-def as_batch(examples: Examples) -> Batch:
+def as_batch(examples: GeneratedExamples) -> TrainingBatch:
     """Examples as a pattern's `loss` takes them."""
     inputs, targets = examples
     given = as_input(inputs)
     count = int(given.lengths.sum())
-    return Batch(given, as_target(targets), len(given), count, len(given) * given.steps)
+    return TrainingBatch(given, as_target(targets), len(given), count, len(given) * given.steps)
 
 
 def as_input(inputs: Any) -> Sequences:
@@ -72,7 +72,7 @@ def as_target(targets: Any) -> Any:
     return data.float() if data.is_floating_point() else data
 
 
-def batches(experiment: Experiment, one: Contestant, seed: int, epoch: int) -> Iterable[Batch]:
+def batches(experiment: Experiment, one: Contestant, seed: int, epoch: int) -> Iterable[TrainingBatch]:
     """New examples for the updates between two evaluations; (seed, epoch) decide them."""
     each, draw = experiment.updates_per_evaluation, one.batch or experiment.batch
     for number in range(each):

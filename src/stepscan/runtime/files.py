@@ -11,11 +11,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from stepscan.data.byte_streams import as_they_come, is_live
 from stepscan.data.labels import tell_new
-from stepscan.data.reading import Files, Reading, named_sentences, named_texts, read_examples, stream_inputs
-from stepscan.data.series import read_timed_histories
-from stepscan.data.sources import as_they_come, is_live
-from stepscan.data.steps import ahead
+from stepscan.data.series.readers import read_timed_histories
+from stepscan.data.series.time_step import ahead
+from stepscan.data.task_data import Files, ReadOptions, named_sentences, named_texts, read_examples, stream_inputs
 from stepscan.errors import SettingsError
 from stepscan.runtime.settings import SETTINGS, check_use
 from stepscan.runtime.yardstick import verdict
@@ -29,7 +29,7 @@ def predict(
     texts: Iterable[str] = (),
     *,
     input_file: str | Path | None = None,
-    reading: Reading = Reading(),  # noqa: B008
+    reading: ReadOptions = ReadOptions(),  # noqa: B008
     of_translation: Mapping[str, Any] | None = None,
     settings: Mapping[str, Any] | None = None,
 ) -> Iterator[list[dict[str, Any]]]:
@@ -71,7 +71,7 @@ def forecasts(
     history: str | Path,
     length: int,
     *,
-    reading: Reading = Reading(),  # noqa: B008
+    reading: ReadOptions = ReadOptions(),  # noqa: B008
     **settings: Any,
 ) -> Iterator[dict[str, Any]]:
     """What comes after each series in a file, a dictionary a step: `series` (its name, if it has one, or of several its
@@ -95,7 +95,7 @@ def evaluate(
     model: Any,
     files: Files,
     *,
-    reading: Reading = Reading(),  # noqa: B008
+    reading: ReadOptions = ReadOptions(),  # noqa: B008
     dynamic: float = 0.0,
     horizon: int = 0,
     bleu_tokenize: str | None = None,
@@ -136,7 +136,7 @@ def evaluate_lines(
     model: Any,
     files: Files,
     *,
-    reading: Reading = Reading(),  # noqa: B008
+    reading: ReadOptions = ReadOptions(),  # noqa: B008
 ) -> Iterator[dict[str, Any]]:
     """For each example of files, in order: `line` (its place, from 1), `log_probability` (natural) that the model gives
     to the right answer, or to the text, and `symbols`, how many that is of. A text is a line, by itself."""
@@ -145,14 +145,14 @@ def evaluate_lines(
         yield {"line": place, "log_probability": found, "symbols": symbols}
 
 
-def reading_for(model: Any, reading: Reading) -> Reading:
+def reading_for(model: Any, reading: ReadOptions) -> ReadOptions:
     """How the model's data are read: its labels are what it decides, their times have its step."""
     if model.task == "generate":
         return reading._replace(step=getattr(model, "step", ""))  # a model of text has none
     return reading._replace(decision=model.decision) if model.task == "classify" else reading
 
 
-def _examples(model: Any, files: Files, reading: Reading, *, each: bool = False) -> tuple[Any, ...]:
+def _examples(model: Any, files: Files, reading: ReadOptions, *, each: bool = False) -> tuple[Any, ...]:
     """What a model is to be scored on."""
     is_labelled = model.task == "classify" and model.decision != "number"
     known = model.classes_.tolist() if is_labelled else []
@@ -162,6 +162,6 @@ def _examples(model: Any, files: Files, reading: Reading, *, each: bool = False)
     return examples
 
 
-def skipped(reading: Reading) -> dict[str, int]:
+def skipped(reading: ReadOptions) -> dict[str, int]:
     """How many bad lines (sentences, pairs) were skipped, where that was asked for."""
     return {} if reading.bad_lines is None else {"skipped": sum(reading.bad_lines.counts.values())}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from stepscan.decoding import Hypothesis, Step, at_least, beam_search, checked_whole, covering, forbidding
+from stepscan.decoding import Hypothesis, StepFunction, at_least, beam_search, checked_whole, covering, forbidding
 from stepscan.errors import SettingsError
 from stepscan.memory import check_fits
 from stepscan.runtime.batches import PLACES, SCORES, answering, by_length
@@ -207,7 +207,7 @@ class Translating(Using):
         if most is not None and most < least:
             raise SettingsError(f"maximum_length must be at least the minimum, {least}, but is {most}")
         tokenizer, network = self.tokenizers_["tokenizer"], self.network_
-        step: Step = network.generator.step
+        step: StepFunction = network.generator.step
         state, bonus = network.initial_state(rows), None
         look = _looking(network)
         if least:

@@ -12,7 +12,7 @@ from torch import nn
 
 from stepscan.cells.transformer import Block
 from stepscan.contract import Layer, Pointwise, Recurrence
-from stepscan.data.batching import Batch
+from stepscan.data.batching import TrainingBatch
 from stepscan.inspection.gates import gates
 from stepscan.inspection.horizon import horizon
 from stepscan.inspection.parts import parts
@@ -33,7 +33,7 @@ class Heard(NamedTuple):
     length: int  # of the longest sequence in the batch, not cut
 
 
-def glance(model: Any, batch: Batch, state: State | None) -> dict[str, float]:
+def glance(model: Any, batch: TrainingBatch, state: State | None) -> dict[str, float]:
     """Figures of one look, outside training; none for a model without recurrences.
 
     `gradient_horizon`, `gradient_horizon_e`: lags, in steps, at which the gradient of the last output is 1 % and 1/e of
@@ -55,7 +55,7 @@ def glance(model: Any, batch: Batch, state: State | None) -> dict[str, float]:
     return row | {name: sum(values) / len(values) for name, values in of_gates.items()}
 
 
-def hear(model: Any, batch: Batch, state: State | None) -> list[Heard]:
+def hear(model: Any, batch: TrainingBatch, state: State | None) -> list[Heard]:
     """What the layers of a pattern read of the longest rows of a batch."""
     found: list[Heard] = []
 

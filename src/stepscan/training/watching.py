@@ -14,7 +14,7 @@ from typing import Any
 
 from torch import nn
 
-from stepscan.data.batching import Batch
+from stepscan.data.batching import TrainingBatch
 from stepscan.state import State
 from stepscan.training.advice import explosion, vanishing
 from stepscan.training.clipping import Clipped
@@ -32,7 +32,7 @@ class Blind:
     def updated(self, clipped: Clipped) -> None:
         """After the gradients of an update were clipped."""
 
-    def look(self, batch: Batch, state: State | None) -> None:
+    def look(self, batch: TrainingBatch, state: State | None) -> None:
         """After an update: a batch, and the state that its loss began with."""
 
     def figures(self) -> dict[str, float]:
@@ -62,7 +62,7 @@ class Watcher(Blind):
         model: nn.Module,
         clip_norm: float,
         clock: Callable[[], float] = time.perf_counter,
-        glance: Callable[[Any, Batch, State | None], dict[str, float]] | None = None,
+        glance: Callable[[Any, TrainingBatch, State | None], dict[str, float]] | None = None,
     ) -> None:
         super().__init__()
         if glance is None:
@@ -72,7 +72,7 @@ class Watcher(Blind):
         self.model, self.clip_norm, self.clock, self.glance = model, clip_norm, clock, glance
         self.started, self.spent, self.last = clock(), 0.0, 0.0  # spent: seconds in looks; last: in the last one
         self.updates = 0
-        self.newest: tuple[Batch, State | None] | None = None
+        self.newest: tuple[TrainingBatch, State | None] | None = None
         self.latest: dict[str, float] = {}
 
     def updated(self, clipped: Clipped) -> None:
@@ -81,13 +81,13 @@ class Watcher(Blind):
         sums["clipped"] += int(clipped.clipped)
         sums["log_norm"] += math.log(max(clipped.norm, 1e-30))
 
-    def look(self, batch: Batch, state: State | None) -> None:
+    def look(self, batch: TrainingBatch, state: State | None) -> None:
         self.updates, self.newest = self.updates + 1, (batch, state)
         within = self.spent + self.last <= SHARE * (self.clock() - self.started)
         if within if self.last else self.updates >= FIRST:
             self._look(batch, state)
 
-    def _look(self, batch: Batch, state: State | None) -> None:
+    def _look(self, batch: TrainingBatch, state: State | None) -> None:
         began = self.clock()
         self.seen.setdefault("looks", []).append(self.glance(self.model, batch, state))
         self.last = max(self.clock() - began, 1e-9)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from stepscan.data.synthetic.examples import Examples, Seed, check_length
+from stepscan.data.synthetic.generated_examples import GeneratedExamples, Seed, check_length
 
 BASELINE = 1 / 6  # the mean squared error of always saying 1: the variance of the sum of two uniform numbers
 
 
-def adding(seed: Seed, count: int, steps: int) -> Examples:
+def adding(seed: Seed, count: int, steps: int) -> GeneratedExamples:
     """Pairs (number, marker): two numbers are marked, one in each half, and their sum is wanted.
 
     Args:
@@ -27,4 +27,4 @@ def adding(seed: Seed, count: int, steps: int) -> Examples:
     rows = np.arange(count)
     for start, end in ((0, steps // 2), (steps // 2, steps)):
         markers[rows, random.integers(start, end, count)] = 1
-    return Examples(np.stack([numbers, markers], axis=2), (numbers * markers).sum(axis=1))
+    return GeneratedExamples(np.stack([numbers, markers], axis=2), (numbers * markers).sum(axis=1))

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from stepscan.data.synthetic.examples import Examples, Seed, check_length, read_then_answer
+from stepscan.data.synthetic.generated_examples import GeneratedExamples, Seed, check_length, read_then_answer
 
 LETTERS = 5
 SYMBOLS = CLASSES = LETTERS + 1  # the last one: nothing, to be read while answering and said while reading
 
 
-def bucket_sort(seed: Seed, count: int, length: int) -> Examples:
+def bucket_sort(seed: Seed, count: int, length: int) -> GeneratedExamples:
     """Numbers of 0 … 4, and then as many steps to answer in `[N, 2·length]` → nothing, and then the numbers from the
     least to the greatest, likewise."""
     check_length("bucket sort", length, 1)

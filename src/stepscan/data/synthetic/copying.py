@@ -6,14 +6,14 @@ import math
 
 import numpy as np
 
-from stepscan.data.synthetic.examples import Examples, Seed, check_length
+from stepscan.data.synthetic.generated_examples import GeneratedExamples, Seed, check_length
 
 LETTERS, LENGTH = 8, 10  # how many symbols there are to remember, and how many are remembered
 BLANK, CUE = LETTERS, LETTERS + 1
 SYMBOLS = LETTERS + 2
 
 
-def copying(seed: Seed, count: int, delay: int) -> Examples:
+def copying(seed: Seed, count: int, delay: int) -> GeneratedExamples:
     """Ten symbols, `delay` steps of nothing, and then the ten are wanted again.
 
     Args:
@@ -32,7 +32,7 @@ def copying(seed: Seed, count: int, delay: int) -> Examples:
     inputs[:, :LENGTH] = symbols
     inputs[:, -LENGTH - 1] = CUE
     targets[:, -LENGTH:] = symbols
-    return Examples(inputs, targets)
+    return GeneratedExamples(inputs, targets)
 
 
 def memoryless(delay: int) -> float:

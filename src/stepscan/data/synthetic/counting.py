@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from stepscan.data.synthetic.examples import Examples, check_length
+from stepscan.data.synthetic.generated_examples import GeneratedExamples, check_length
 
 A, B = 0, 1
 SYMBOLS = 2
@@ -14,7 +14,7 @@ A_OR_B, ONLY_B, THE_END = 0, 1, 2  # what may come next
 CLASSES = 3
 
 
-def counting(numbers: Iterable[int]) -> Examples:
+def counting(numbers: Iterable[int]) -> GeneratedExamples:
     """aⁿbⁿ for each n, and what may come next after each symbol.
 
     Args:
@@ -29,4 +29,4 @@ def counting(numbers: Iterable[int]) -> Examples:
         check_length("counting", n, 1)
     inputs = [np.repeat([A, B], n) for n in numbers]
     targets = [np.array([A_OR_B] * n + [ONLY_B] * (n - 1) + [THE_END]) for n in numbers]
-    return Examples(inputs, targets)
+    return GeneratedExamples(inputs, targets)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from stepscan.data.synthetic.examples import Examples, Seed, check_length
+from stepscan.data.synthetic.generated_examples import GeneratedExamples, Seed, check_length
 
 MODULUS = CLASSES = 5
 PLUS, MINUS, TIMES = MODULUS, MODULUS + 1, MODULUS + 2
 SYMBOLS = MODULUS + 3
 
 
-def modular_arithmetic(seed: Seed, count: int, length: int) -> Examples:
+def modular_arithmetic(seed: Seed, count: int, length: int) -> GeneratedExamples:
     """Numbers of 0 … 4 with +, − or · between `[N, T]` → `[N]`: their value modulo 5; · binds more closely.
 
     An expression's length is odd; of an even `length`, T is one less.
@@ -22,7 +22,7 @@ def modular_arithmetic(seed: Seed, count: int, length: int) -> Examples:
     signs = random.integers(PLUS, SYMBOLS, size=(count, numbers.shape[1] - 1))
     inputs = np.empty((count, numbers.shape[1] + signs.shape[1]), dtype=np.int64)
     inputs[:, ::2], inputs[:, 1::2] = numbers, signs
-    return Examples(inputs, values(inputs))
+    return GeneratedExamples(inputs, values(inputs))
 
 
 def values(expressions: np.ndarray) -> np.ndarray:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from stepscan.data.synthetic.examples import Examples, Seed
+from stepscan.data.synthetic.generated_examples import GeneratedExamples, Seed
 
 SYMBOLS = ("a", "b", "c", "d", "X", "Y", "begin", "end")  # the first four say nothing
 X, BEGIN, END = 4, 6, 7
@@ -13,7 +13,7 @@ SHORTEST, LONGEST = 100, 110  # steps
 FIRST, SECOND = (10, 20), (50, 60)  # where the two symbols stand: from, to
 
 
-def order(seed: Seed, count: int) -> Examples:
+def order(seed: Seed, count: int) -> GeneratedExamples:
     """X or Y at a step of 10 … 20 and again at one of 50 … 60, among distractors: which pair was it?
 
     Args:
@@ -32,4 +32,4 @@ def order(seed: Seed, count: int) -> Examples:
             row[random.integers(start, end + 1)] = X + which
         row[0], row[-1] = BEGIN, END
         inputs.append(row)
-    return Examples(inputs, targets)
+    return GeneratedExamples(inputs, targets)

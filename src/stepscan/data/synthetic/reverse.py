@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from stepscan.data.synthetic.examples import Examples, Seed, check_length, read_then_answer
+from stepscan.data.synthetic.generated_examples import GeneratedExamples, Seed, check_length, read_then_answer
 
 LETTERS = 2
 SYMBOLS = CLASSES = LETTERS + 1  # the last one: nothing, to be read while answering and said while reading
 
 
-def reverse(seed: Seed, count: int, length: int) -> Examples:
+def reverse(seed: Seed, count: int, length: int) -> GeneratedExamples:
     """Letters, and then as many steps to answer in `[N, 2·length]` → nothing, and then the letters from the last to the
     first, likewise."""
     check_length("reverse", length, 1)
