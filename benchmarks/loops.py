@@ -23,7 +23,7 @@ from torch import nn
 from turns import OURS, add_options, show, take_turns, train_plainly
 
 from stepscan import Classifier, LanguageModel, Translator
-from stepscan.data.batching import TrainingBatch, bucketed, streams
+from stepscan.data.batching import TrainingBatch, bptt_windows, bucket_by_length
 from stepscan.data.lines import read_text
 from stepscan.data.readers import read_labelled, read_parallel
 from stepscan.estimators.examples import Buckets
@@ -71,7 +71,7 @@ def generate(given: argparse.Namespace) -> Contest:
     writer.tokenizers_ = {"tokenizer": tokenizer}
     ours = writer._model()
     ids = np.array([tokenizer.begin, *writer._encode(text)])
-    windows = streams(ids, settings.batch_size, writer.window)[: given.batches]
+    windows = bptt_windows(ids, settings.batch_size, writer.window)[: given.batches]
     plain = PlainLanguageModel(writer, len(tokenizer))
     columns = (len(ids) - 1) // settings.batch_size
     of_plain = [
@@ -102,7 +102,7 @@ def translate(given: argparse.Namespace) -> Contest:
 
 def first(buckets: Buckets, count: int) -> list[np.ndarray]:
     """The examples of the first batches of the first epoch."""
-    return bucketed(buckets.lengths, buckets.settings.batch_size, seed=buckets.settings.seed, epoch=0)[:count]
+    return bucket_by_length(buckets.lengths, buckets.settings.batch_size, seed=buckets.settings.seed, epoch=0)[:count]
 
 
 def our_loop(contest: Contest, count: int, epochs: int) -> Callable[[], None]:

@@ -15,8 +15,8 @@ from contextlib import suppress
 import numpy as np
 import pytest
 
-from stepscan.data.byte_streams import as_they_come, descriptor_of, is_live, is_stream
-from stepscan.data.lines import check_files, read_lines, read_text, write_lines, write_portions
+from stepscan.data.byte_streams import available_chunks, file_descriptor, is_stream, may_block
+from stepscan.data.lines import check_files, read_lines, read_text, write_chunks, write_lines
 from stepscan.data.readers import read_labelled, read_parallel, read_sentences, read_tagged, read_texts
 from stepscan.data.series.npy_files import histories
 from stepscan.data.series.readers import read_histories, read_labelled_series
@@ -102,10 +102,10 @@ def test_arrays_come_through_streams(pipe):
 
 def test_a_look_gives_back(pipe):
     path = pipe(b"first\n" + b"x" * 9_000 + b"\nlast")
-    assert next(iter(read_lines(path, look=True))) == (1, "first")
-    assert [line[:5] for _, line in read_lines(path, look=True)] == ["first", "xxxxx", "last"]
+    assert next(iter(read_lines(path, peek=True))) == (1, "first")
+    assert [line[:5] for _, line in read_lines(path, peek=True)] == ["first", "xxxxx", "last"]
     assert [line[:5] for _, line in read_lines(path)] == ["first", "xxxxx", "last"]
-    with pytest.raises(DataError, match="the file is empty"):  # what was read is over
+    with pytest.raises(DataError, match="got an empty file"):  # what was read is over
         list(read_lines(path))
 
 
@@ -118,7 +118,7 @@ def test_reading_again_from_the_middle_is_an_error(pipe):
     with pytest.raises(DataError) as caught:
         next(read_lines(path))
     assert str(caught.value) == (
-        f"{path}: expected to read it once, but it is read again, and its beginning is gone. Save it as a file first."
+        f"{path}: expected to read it once, got a second reader: its beginning is gone. Save it as a file first."
     )
 
 
@@ -137,9 +137,9 @@ def test_what_a_path_names(tmp_path, monkeypatch):
     (tmp_path / "7").write_text("a\n")
     monkeypatch.chdir(tmp_path)
     names = ["/dev/stdin", "/dev/stdout", "/dev/fd/63", "/proc/self/fd/5", f"/proc/{os.getpid()}/fd/5", "link", "chain"]
-    assert [descriptor_of(name) for name in names] == [0, 1, 63, 5, 5, 1, 1]
+    assert [file_descriptor(name) for name in names] == [0, 1, 63, 5, 5, 1, 1]
     names = ["file", "loop", "7", "missing", "/dev/null", "/proc/1/fd/3", tmp_path]
-    assert [descriptor_of(name) for name in names] == [None] * 7
+    assert [file_descriptor(name) for name in names] == [None] * 7
     assert [is_stream(name) for name in ("-", "/dev/null", "chain", "file", "missing", tmp_path, "loop")] == [
         *[True] * 3,
         *[False] * 4,
@@ -149,15 +149,15 @@ def test_what_a_path_names(tmp_path, monkeypatch):
 def test_a_file_on_standard_input_does_not_keep_one_waiting(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("a\n")
     with open(tmp_path / "file") as file:
-        assert not is_live(f"/dev/fd/{file.fileno()}")
+        assert not may_block(f"/dev/fd/{file.fileno()}")
         monkeypatch.setattr(sys, "stdin", file)
-        assert not is_live("-")
+        assert not may_block("-")
     reading, writing = os.pipe()
-    assert is_live(f"/dev/fd/{reading}")
-    assert not is_live(tmp_path / "file")
+    assert may_block(f"/dev/fd/{reading}")
+    assert not may_block(tmp_path / "file")
     os.close(reading)
     os.close(writing)
-    assert not is_live(f"/dev/fd/{reading}")
+    assert not may_block(f"/dev/fd/{reading}")
 
 
 def test_checking_leaves_streams_alone(fifo, pipe):
@@ -167,7 +167,7 @@ def test_checking_leaves_streams_alone(fifo, pipe):
     one = pipe(b"one\n")
     with pytest.raises(DataError) as caught:
         check_files([one, f"/proc/self/fd/{one.rpartition('/')[2]}"])
-    assert str(caught.value).endswith(": expected it once, because it can be read only once, but it is given twice.")
+    assert str(caught.value).endswith(": expected it once, got it twice: it can be read only once.")
     check_files([one])
     assert list(read_lines(one)) == [(1, "one")]
 
@@ -179,20 +179,20 @@ def test_standard_input_is_named(monkeypatch):
     given(b"\xef\xbb\xbfone\r\n")
     assert list(read_lines("-")) == [(1, "one")]
     for raw, message in (
-        (b"a\n\xff\n", "standard input, line 2: expected UTF-8 text, but byte 1 of the line is 0xff."),
-        (b"a\0\n", "standard input, line 1: expected text, but byte 2 of the line is NUL (0x00)."),
-        (b"", "standard input: the file is empty: expected at least one line of text."),
-        (gzip.compress(b"a\n")[:-4], "standard input, line 2: the gzip data is cut off or damaged"),
-        (b"\xff\xfea\0", "standard input: expected UTF-8 text, but its byte order mark says UTF-16."),
+        (b"a\n\xff\n", "standard input, line 2: expected UTF-8 text, got 0xff at byte 1 of the line."),
+        (b"a\0\n", "standard input, line 1: expected text, got NUL (0x00) at byte 2 of the line."),
+        (b"", "standard input: expected at least one line of text, got an empty file."),
+        (gzip.compress(b"a\n")[:-4], "standard input, line 2: expected gzip data, got a truncated or damaged file"),
+        (b"\xff\xfea\0", "standard input: expected UTF-8 text, got the byte order mark of UTF-16."),
         (b"a\rb\rc", "standard input: expected lines that end in LF or CRLF"),
-        (b"a" * (2**24 + 1), "standard input, line 1: the line is longer than 16 MiB."),
+        (b"a" * (2**24 + 1), "standard input, line 1: expected a line of at most 16 MiB, got a longer one."),
     ):
         given(raw)
         with pytest.raises(DataError) as caught:
             list(read_lines("-"))
         assert str(caught.value).startswith(message)
     monkeypatch.setattr(sys, "stdin", None)
-    with pytest.raises(DataError, match=r"^standard input: expected text, but standard input is closed\.$"):
+    with pytest.raises(DataError, match=r"^standard input: expected text, got a closed standard input\.$"):
         list(read_lines("-"))
 
 
@@ -204,7 +204,7 @@ def test_lines_are_there_as_soon_as_they_were_sent():
             raw = text.encode()
             os.write(writing, packer.compress(raw) + packer.flush(zlib.Z_SYNC_FLUSH) if packer else raw)
 
-        portions = as_they_come(read_lines(f"/dev/fd/{reading}"), 5)
+        portions = available_chunks(read_lines(f"/dev/fd/{reading}"), 5)
         send("one\n")
         assert next(portions) == [(1, "one")]
         send("two\nthr")
@@ -226,14 +226,14 @@ def test_portions_are_all_there_is_and_errors_come_last():
     found = []
 
     def collect():
-        for portion in as_they_come(items(), 7):
+        for portion in available_chunks(items(), 7):
             assert 1 <= len(portion) <= 7
             found.extend(portion)
 
     with pytest.raises(KeyError, match="end"):
         collect()
     assert found == list(range(100))
-    assert list(as_they_come(iter(()), 7)) == []
+    assert list(available_chunks(iter(()), 7)) == []
 
 
 def test_an_open_file_is_written_on(tmp_path):
@@ -257,10 +257,12 @@ def test_portions_are_written_at_once(capfd, tmp_path):
         yield ["three"]
         written.append(capfd.readouterr().out)
 
-    write_portions("-", portions())
+    write_chunks("-", portions())
     assert written == ["one\ntwo\n", "three\n"]
-    with pytest.raises(DataError, match=r"^standard output, line 3: a line to be written contains a line end\.$"):
-        write_portions("-", [["one"], ["two", "a\nb"]])
+    with pytest.raises(
+        DataError, match=r"^standard output, line 3: expected one line to write, got text with a line end\.$"
+    ):
+        write_chunks("-", [["one"], ["two", "a\nb"]])
 
 
 def test_a_pipe_whose_name_says_gzip_gets_gzip(tmp_path):

@@ -188,7 +188,7 @@ def test_bad_lines_cost_their_sentence_alone(file):
     bad = BadLines()
     path = file("a.conll", "# id 0\tof=1\nthe\n\n# id 1\tof=1\na _ O\nb _ B\n\nc _ O\nd B\n")
     assert pairs(path, bad_lines=bad) == [["a/O", "b/B"]]
-    assert bad.amount(path) == "2 sentences"
+    assert bad.describe_count(path) == "2 sentences"
 
 
 @pytest.mark.parametrize(

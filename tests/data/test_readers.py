@@ -175,8 +175,8 @@ def test_bad_labelled_lines(file, refused, content, line, reason):
 def test_faults_of_the_file_come_through(file, refused, tmp_path):
     refused(None, "no such file.", read_labelled, tmp_path / "a.csv")
     for name in ("a.csv", "a.tsv", "a.jsonl", "a.txt"):
-        refused(None, "the file is empty: expected at least one line of text.", read_labelled, file(name, ""))
-        refused(None, "every line is blank: expected at least one line of text.", read_labelled, file(name, "\n \n"))
+        refused(None, "expected at least one line of text, got an empty file.", read_labelled, file(name, ""))
+        refused(None, "expected at least one line of text, got only blank lines.", read_labelled, file(name, "\n \n"))
 
 
 def test_wrong_settings(file):

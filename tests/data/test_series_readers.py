@@ -331,7 +331,7 @@ def test_label_column_refused(file, refused):
         ("x\n1\n\n2\n", 3, "expected an example, but the line is blank. Remove it."),
         ("x\n", 1, "the file has a header but no rows."),
         ("date\n1949-01\n", 1, "expected a column of numbers beside those of times and names."),
-        ("\n", None, "the file is empty: expected at least one line of text."),
+        ("\n", None, "expected at least one line of text, got an empty file."),
     ],
 )
 def test_histories_refused(content, line, reason, file, refused):

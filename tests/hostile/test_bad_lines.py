@@ -61,7 +61,7 @@ def test_the_command_line(case, run, tmp_path):
 def test_nothing_left(tmp_path):
     path = tmp_path / "all.tsv"
     path.write_text("one\ntwo\n")
-    with pytest.raises(DataError, match="nothing is left of it: all 2 lines are bad"):
+    with pytest.raises(DataError, match="no example is left: all 2 lines are bad"):
         read_parallel(path, bad_lines=BadLines())
 
 

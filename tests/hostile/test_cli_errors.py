@@ -13,13 +13,17 @@ import torch
 DATA = [
     ("no such file", "classify --train revews.csv", "revews.csv: no such file. Did you mean 'reviews.csv'?"),
     ("no such folder", "classify --train nowhere/a.csv", "nowhere/a.csv: no such file: there is no folder 'nowhere'"),
-    ("a folder", "classify --train full", "full: expected a file, but this is a folder"),
-    ("empty", "classify --train empty.csv", "empty.csv: the file is empty"),
-    ("empty standard input", "classify --train -", "standard input: the file is empty: expected at least one line"),
+    ("a folder", "classify --train full", "full: expected a file, got a folder"),
+    ("empty", "classify --train empty.csv", "empty.csv: expected at least one line of text, got an empty file"),
+    (
+        "empty standard input",
+        "classify --train -",
+        "standard input: expected at least one line of text, got an empty file",
+    ),
     (
         "one stream twice",
         "translate --train - --train -",
-        "standard input: expected it once, because it can be read only once, but it is given twice",
+        "standard input: expected it once, got it twice: it can be read only once",
     ),
     ("no rows", "classify --train header.csv", "header.csv, line 1: the file has a header but no rows"),
     (
@@ -41,9 +45,9 @@ DATA = [
     (
         "not UTF-8",
         "classify --train latin.csv",
-        "latin.csv, line 3: expected UTF-8 text, but byte 4 of the line is 0xe9",
+        "latin.csv, line 3: expected UTF-8 text, got 0xe9 at byte 4 of the line",
     ),
-    ("cut gzip", "classify --train cut.csv.gz", "cut.csv.gz, line|the gzip data is cut off or damaged"),
+    ("cut gzip", "classify --train cut.csv.gz", "cut.csv.gz, line|expected gzip data, got a truncated or damaged file"),
     ("broken JSON", "classify --train bad.jsonl", "bad.jsonl, line 2: expected a JSON object, but at character 10"),
     (
         "no such vectors",
@@ -52,7 +56,11 @@ DATA = [
     ),
     ("no such format", "classify --train reviews.csv --format cvs", "no format 'cvs'|Did you mean 'csv'?"),
     ("two files", "classify --train reviews.csv --train other.csv", "classify takes one file as data, got 2"),
-    ("bad --valid", "classify --train reviews.csv --valid empty.csv", "empty.csv: the file is empty"),
+    (
+        "bad --valid",
+        "classify --train reviews.csv --valid empty.csv",
+        "empty.csv: expected at least one line of text, got an empty file",
+    ),
     ("no tag", "tag --train tags.txt", "tags.txt, line 2: expected 2 columns, as in line 1, but got 1: 'b'"),
     (
         "not CoNLL-U",

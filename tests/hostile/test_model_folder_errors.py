@@ -218,7 +218,7 @@ USES = [
     ("generate {classify}", "holds a Classifier, not a LanguageModel"),
     ("evaluate {classify} reviews.csv --label-column text", "the model knows none of these labels: it says neg, pos"),
     ("evaluate {classify} reviews.csv reviews.csv", "classify takes one file as data, got 2"),
-    ("evaluate {classify} empty.csv", "empty.csv: the file is empty"),
+    ("evaluate {classify} empty.csv", "empty.csv: expected at least one line of text, got an empty file"),
     ("evaluate {translate} source.txt short.txt", "expected as many lines as in short.txt"),
     ("evaluate {tag} reviews.csv --field xpos", "Only CoNLL-U has a field 'xpos'"),
     ("predict {classify} x --input source.txt", "texts come from the command line or from --input, not from both"),

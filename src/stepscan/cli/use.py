@@ -94,7 +94,7 @@ def predict(
     as_json: JSON = False,
 ) -> None:
     """Say what a model thinks: the class, the tags or the translation of each text."""
-    from stepscan.data.lines import write_portions
+    from stepscan.data.lines import write_chunks
     from stepscan.runtime import files as used
 
     if texts and input:
@@ -126,7 +126,7 @@ def predict(
         return [json_text(row)] if as_json else as_lines(row, show)
 
     lines = (itertools.chain.from_iterable(map(lines_of, rows)) for rows in portions)
-    write_portions(output or STANDARD, lines)
+    write_chunks(output or STANDARD, lines)
 
 
 @app.command(epilog="Example: stepscan generate model --prompt 'ROMEO:' --length 300 --temperature 0.8 --seed 1")

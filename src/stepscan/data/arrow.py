@@ -12,7 +12,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-from stepscan.data.byte_streams import is_stream, opened
+from stepscan.data.byte_streams import is_stream, open_bytes
 from stepscan.errors import DataError, StepscanError, nearest
 
 _PREFIX = "hf:"
@@ -63,7 +63,7 @@ def _seekable(path: str | Path) -> Any:
     """The file, or what a stream holds: the end of a Parquet file is read first."""
     if not is_stream(path):
         return path
-    with opened(path) as stream:
+    with open_bytes(path) as stream:
         return BytesIO(stream.read())
 
 

@@ -1,8 +1,8 @@
-"""Where bytes come from: files, which can be opened any number of times, and streams, which can be read once.
+"""The bytes of files, which can be read any number of times, and of streams, which can be read once.
 
-A stream is standard input (`-`), a pipe or a device, by whatever name. It is opened once: whoever only looks at its
-first lines gives them back: its first MiB is kept until it has been read. What was read is over, as for any program;
-a reading that would begin in the middle is an error.
+A stream is standard input (`-`), a pipe or a device, under any of its names. It is opened once. Its first MiB is kept
+until it has been read to its end, so that a reader can peek at the first lines and the next one still gets them. To
+read a stream a second time after that is an error.
 """
 
 from __future__ import annotations
@@ -25,24 +25,24 @@ from stepscan.errors import STANDARD, DataError
 
 Item = TypeVar("Item")
 _GZIP_MAGIC = b"\x1f\x8b"
-_KEPT = 2**20  # bytes
-_BUFFER = 2**16  # bytes
+_KEPT_BYTES = 2**20
+_BUFFER_BYTES = 2**16
 _DESCRIPTORS = re.compile(r"/proc/\d+(/task/\d+)?/fd|/dev/fd")
-_LINKS = 40  # that may follow each other, as for the system itself
+_MAX_LINKS = 40  # symbolic links in a row, as Linux allows
 
 
 @contextmanager
-def opened(path: str | Path, *, look: bool = False) -> Iterator[IO[bytes]]:
-    """The bytes of a file or stream from its beginning, unpacked if they are gzip.
+def open_bytes(path: str | Path, *, peek: bool = False) -> Iterator[IO[bytes]]:
+    """Open a file or stream at its beginning, decompressed if it is gzip.
 
     Args:
         path: the file or stream.
-        look: a stream is left as it was, for the next to read. It is as well if the block is left by an exception (or
-            by a generator that is closed before its end).
+        peek: keep the stream open, so that the next reader starts at its beginning. This also happens if the `with`
+            block ends by an exception (or belongs to a generator that is closed early).
 
     Raises:
         OSError: it cannot be opened.
-        DataError: it is standard input and closed, or a stream whose beginning is gone.
+        DataError: standard input is closed, or the beginning of a stream is no longer kept.
     """
     if not is_stream(path):
         with open(path, "rb") as file:
@@ -53,58 +53,61 @@ def opened(path: str | Path, *, look: bool = False) -> Iterator[IO[bytes]]:
     stream = _STREAMS.get(key) or _STREAMS.setdefault(key, _Stream(_raw(path), path))
     reader = _Reader(stream)
     packed = stream.read(0, 2) == _GZIP_MAGIC
-    yield gzip.GzipFile(fileobj=reader) if packed else io.BufferedReader(reader, _BUFFER)  # type: ignore
-    if not look:
+    yield gzip.GzipFile(fileobj=reader) if packed else io.BufferedReader(reader, _BUFFER_BYTES)  # type: ignore
+    if not peek:
         _STREAMS.pop(key, None)
         stream.close()
 
 
 def is_stream(path: str | Path) -> bool:
-    """Whether a path names what can be read only once; a file that is missing is not a stream."""
-    return str(path) == STANDARD or descriptor_of(path) is not None or _is_special(path)
+    """Whether a path can be read only once; False for a missing file."""
+    return str(path) == STANDARD or file_descriptor(path) is not None or _is_special(path)
 
 
-def is_live(path: str | Path) -> bool:
-    """Whether reading may have to wait for more: a pipe, a terminal, a device."""
+def may_block(path: str | Path) -> bool:
+    """Whether reading may have to wait for input: from a pipe, a terminal or a device."""
     number = _descriptor(path)
     try:
         return _is_special(path) if number is None else not stat.S_ISREG(os.fstat(number).st_mode)
-    except OSError:  # not open, which reading says
+    except OSError:  # not open: reading it is an error of its own
         return False
 
 
-def check_once(paths: list[str | Path]) -> None:
-    """Raise if two paths name one stream, of which the second would get nothing.
+def check_distinct_streams(paths: list[str | Path]) -> None:
+    """Check that no two paths name the same stream, which can be read only once.
 
     Raises:
-        DataError: names it.
+        DataError: two do.
     """
     streams: set[Any] = set()
     for path in paths:
         if is_stream(path):
             if _identity(path) in streams:
-                raise DataError("expected it once, because it can be read only once, but it is given twice.", path=path)
+                raise DataError("expected it once, got it twice: it can be read only once.", path=path)
             streams.add(_identity(path))
 
 
-def descriptor_of(path: str | Path) -> int | None:
-    """The number of the open file that a path names, such as `/dev/stdin`, `/dev/fd/63` or a link to one."""
-    place = os.path.abspath(path)
-    for _ in range(_LINKS):
-        folder, name = os.path.split(place)
+def file_descriptor(path: str | Path) -> int | None:
+    """The descriptor of the open file that a path names (`/dev/stdin`, `/dev/fd/63`, or a link to one), or None."""
+    target = os.path.abspath(path)
+    for _ in range(_MAX_LINKS):
+        folder, name = os.path.split(target)
         folder = os.path.realpath(folder)
         if name.isdecimal() and _DESCRIPTORS.fullmatch(folder):
-            own = folder.startswith((f"/proc/{os.getpid()}/", "/dev/"))
-            return int(name) if own else None
-        place = os.path.join(folder, name)
-        if not os.path.islink(place):
+            is_this_process = folder.startswith((f"/proc/{os.getpid()}/", "/dev/"))
+            return int(name) if is_this_process else None
+        target = os.path.join(folder, name)
+        if not os.path.islink(target):
             return None
-        place = os.path.join(folder, os.readlink(place))
+        target = os.path.join(folder, os.readlink(target))
     return None
 
 
-def as_they_come(items: Iterator[Item], most: int) -> Iterator[list[Item]]:
-    """Portions of what has come by now: at least one item, as soon as it is there, and at most `most`."""
+def available_chunks(items: Iterator[Item], most: int) -> Iterator[list[Item]]:
+    """Yield items in lists as they arrive: at least one per list, as soon as it is available, and at most `most`.
+
+    A thread reads `items`; an exception in it is raised here, after the items before it.
+    """
     arrived: Queue[tuple[list[Item], BaseException | None]] = Queue(most)
 
     def collect() -> None:
@@ -112,22 +115,22 @@ def as_they_come(items: Iterator[Item], most: int) -> Iterator[list[Item]]:
             for item in items:
                 arrived.put(([item], None))
             arrived.put(([], None))
-        except BaseException as error:  # raised where the items are wanted
+        except BaseException as error:  # raised in the consuming thread
             arrived.put(([], error))
 
     Thread(target=collect, daemon=True, name="stepscan-input").start()
     while True:
-        portion, error = arrived.get()
-        last = not portion
-        while not last and len(portion) < most:
+        chunk, error = arrived.get()
+        last = not chunk
+        while not last and len(chunk) < most:
             try:
                 more, error = arrived.get_nowait()
             except Empty:
                 break
-            portion += more
+            chunk += more
             last = not more
-        if portion:
-            yield portion
+        if chunk:
+            yield chunk
         if error:
             raise error
         if last:
@@ -135,72 +138,72 @@ def as_they_come(items: Iterator[Item], most: int) -> Iterator[list[Item]]:
 
 
 class _Stream:
-    """What can be read once, with its beginning for as long as that may be wanted again."""
+    """An open stream and the bytes of its beginning, kept so that they can be read again."""
 
     def __init__(self, file: Any, path: str | Path) -> None:
         self._file, self._path = file, path
-        self._window = bytearray()  # what was read from `_first` on
+        self._kept = bytearray()  # the bytes read so far, from position `_first` on
         self._first = 0
         self._ended = False
 
-    def read(self, place: int, size: int) -> bytes:
-        """At most `size` bytes from `place` on, as soon as there are any; of the first two both, to know gzip by."""
-        if place < self._first:
-            reason = "expected to read it once, but it is read again, and its beginning is gone."
+    def read(self, position: int, size: int) -> bytes:
+        """At most `size` bytes from `position` on, as soon as one is available (at position 0 two: gzip's mark)."""
+        if position < self._first:
+            reason = "expected to read it once, got a second reader: its beginning is gone."
             raise DataError(reason, path=self._path, hint="Save it as a file first.")
-        while self._first + len(self._window) < max(place + 1, 2) and not self._ended:
-            found = self._fetch()
-            self._window += found
-            self._ended = not found
-        start = place - self._first
-        found = bytes(self._window[start : start + size])
-        if place + len(found) > _KEPT:
-            del self._window[: start + len(found)]
-            self._first = place + len(found)
-        return found
+        while self._first + len(self._kept) < max(position + 1, 2) and not self._ended:
+            chunk = self._fetch()
+            self._kept += chunk
+            self._ended = not chunk
+        start = position - self._first
+        data = bytes(self._kept[start : start + size])
+        if position + len(data) > _KEPT_BYTES:
+            del self._kept[: start + len(data)]
+            self._first = position + len(data)
+        return data
 
     def _fetch(self) -> bytes:
-        while (found := self._file.read(_BUFFER)) is None:  # whoever made it said that reading is not to wait
+        while (chunk := self._file.read(_BUFFER_BYTES)) is None:  # the descriptor is non-blocking
             select.select([self._file], [], [])
-        return bytes(found)
+        return bytes(chunk)
 
     def close(self) -> None:
         self._file.close()
 
 
 class _Reader(io.RawIOBase):
-    """One reading of a stream, from its beginning."""
+    """Reads a stream from its beginning."""
 
     def __init__(self, stream: _Stream) -> None:
-        self._stream, self._place = stream, 0
+        self._stream, self._position = stream, 0
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int:
-        found = self._stream.read(self._place, len(buffer))
-        buffer[: len(found)] = found
-        self._place += len(found)
-        return len(found)
+        data = self._stream.read(self._position, len(buffer))
+        buffer[: len(data)] = data
+        self._position += len(data)
+        return len(data)
 
     def read(self, size: int = -1) -> bytes:
-        """What is there, as raw files do; but gzip reads the few bytes of its headers in one piece."""
-        found = super().read(size) or b""
-        while 0 < len(found) < size < 16 and (more := super().read(size - len(found))):
-            found += more
-        return found
+        """The bytes available, as raw files do; but all of fewer than 16, as gzip needs for its headers."""
+        data = super().read(size) or b""
+        while 0 < len(data) < size < 16 and (more := super().read(size - len(data))):
+            data += more
+        return data
 
 
-_STREAMS: dict[Any, _Stream] = {}  # that were opened and not read to their end, by identity
+_STREAMS: dict[Any, _Stream] = {}  # opened and not yet read to their end, by identity
 
 
 def _identity(path: str | Path) -> Any:
-    """The same for all names of a stream."""
+    """A key that is the same for all names of a stream."""
     number = _descriptor(path)
     if number is None and str(path) == STANDARD:
         return _standard_input()
-    found = os.stat(path) if number is None else os.fstat(number)
-    return found.st_dev, found.st_ino
+    status = os.stat(path) if number is None else os.fstat(number)
+    return status.st_dev, status.st_ino
 
 
 def _raw(path: str | Path) -> Any:
@@ -211,9 +214,9 @@ def _raw(path: str | Path) -> Any:
 
 
 def _descriptor(path: str | Path) -> int | None:
-    """The number of the open file that a path names, standard input too, unless the program put a buffer there."""
+    """As `file_descriptor`, and that of standard input for `-`, unless a program replaced it by a buffer in memory."""
     if str(path) != STANDARD:
-        return descriptor_of(path)
+        return file_descriptor(path)
     try:
         return int(_standard_input().fileno())
     except io.UnsupportedOperation:
@@ -222,13 +225,13 @@ def _descriptor(path: str | Path) -> int | None:
 
 def _standard_input() -> Any:
     if sys.stdin is None:
-        raise DataError("expected text, but standard input is closed.", path=STANDARD)
+        raise DataError("expected text, got a closed standard input.", path=STANDARD)
     return sys.stdin.buffer
 
 
 def _is_special(path: str | Path) -> bool:
     try:
         mode = os.stat(path).st_mode
-    except (OSError, ValueError):  # missing; or a name that no file can have, which opening it says
+    except (OSError, ValueError):  # missing, or not a valid name: opening it is an error of its own
         return False
     return not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)

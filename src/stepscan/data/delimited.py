@@ -11,7 +11,7 @@ from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
-from stepscan.data.bad_lines import BadLines, refuse
+from stepscan.data.bad_lines import BadLines, raise_or_skip
 from stepscan.data.lines import Line
 from stepscan.errors import DataError, SettingsError
 
@@ -83,7 +83,7 @@ def _plain_rows(lines: Iterator[Line], dialect: Dialect, path: str | Path, bad_l
     doubtful = True
     for line in lines:
         if line.error:
-            refuse(line.error, bad_lines)
+            raise_or_skip(line.error, bad_lines)
             continue
         text = line.text.removesuffix("\n")
         if doubtful and '""' in text and __CSV_FIELD.search(text):
@@ -118,7 +118,7 @@ def _quoted_rows(
                 start, error = taken[0].number, next((line.error for line in taken if line.error), None)
                 taken.clear()
                 if error:
-                    refuse(error, bad_lines)
+                    raise_or_skip(error, bad_lines)
                 else:
                     yield start, row or [""]
             return
@@ -126,7 +126,7 @@ def _quoted_rows(
             bad, *rest = taken
             what, hint = _fault(error)
             reason = f"the row that begins here is not CSV: {what}."
-            refuse(DataError(reason, path=path, line=bad.number, hint=hint), bad_lines)
+            raise_or_skip(DataError(reason, path=path, line=bad.number, hint=hint), bad_lines)
             lines = chain(rest, lines)  # a line that looks on its own like a row may be one
             taken.clear()
 

@@ -8,11 +8,11 @@ from itertools import chain, islice
 from pathlib import Path
 
 from stepscan.data import delimited
-from stepscan.data.bad_lines import BadLines, check_some, keep
+from stepscan.data.bad_lines import BadLines, convert, require_some
 from stepscan.data.delimited import Dialect
 from stepscan.data.example_types import LabelledText
 from stepscan.data.labels import labelled_line
-from stepscan.data.lines import Line, numbered
+from stepscan.data.lines import Line, valid_lines
 from stepscan.data.tables import filled
 from stepscan.errors import DataError, place_of
 
@@ -40,8 +40,8 @@ def labelled_lines(
         turned += bool(tab) and " " in before.strip() and len(after.split()) == 1
         return LabelledText(*labelled_line(row[1], decision, path, row[0]))
 
-    rows = keep(filled(numbered(lines, bad_lines), path, bad_lines), labelled, bad_lines)
-    examples = list(check_some(rows, path, bad_lines))
+    rows = convert(filled(valid_lines(lines, bad_lines), path, bad_lines), labelled, bad_lines)
+    examples = list(require_some(rows, path, bad_lines))
     if turned > len(examples) / 2:
         hint = "If a tab parts them, add --format tsv --text-column 1 --label-column 2."
         raise DataError("expected the label before the text, but most labels come after.", path=path, hint=hint)

@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from stepscan.data import delimited
-from stepscan.data.bad_lines import BadLines, check_some, keep
+from stepscan.data.bad_lines import BadLines, convert, require_some
 from stepscan.data.conll.readers import read_sentences, read_tagged, stream_sentences
 from stepscan.data.example_types import LabelledText, Pair, TaggedSentence
 from stepscan.data.format_detection import first_rows, labelled_format, with_kind
 from stepscan.data.headers import Column, candidates
 from stepscan.data.labelled_lines import labelled_lines
 from stepscan.data.labels import GUESSES, LABELS
-from stepscan.data.lines import Line, numbered, whole_lines, write_lines
+from stepscan.data.lines import Line, checked_lines, valid_lines, write_lines
 from stepscan.data.series.number_cells import with_points
 from stepscan.data.tables import TABLE_SUFFIXES, Table, choose_format, string_value, text_value
 from stepscan.errors import DataError, SettingsError, place_of
@@ -103,7 +103,7 @@ def read_labelled(
         line, (text, label) = row
         return LabelledText(text_value(text, "text", path, line), LABELS[decision](label, path, line))
 
-    return list(check_some(keep(rows, example, bad_lines), path, bad_lines))
+    return list(require_some(convert(rows, example, bad_lines), path, bad_lines))
 
 
 def _with_points(rows: list[tuple[int, list[Any]]], path: str | Path) -> Iterator[tuple[int, list[Any]]]:
@@ -121,7 +121,7 @@ def _kind_of(
     further: Sequence[Column] = (),
 ) -> tuple[str, Iterator[Line]]:
     """The format of a file of texts, and its lines; the first are looked at where the name does not say it."""
-    kind, lines = labelled_format(path, format), whole_lines(path)
+    kind, lines = labelled_format(path, format), checked_lines(path)
     named = delimiter is not None or header is not None or any(column.wanted is not None for column in columns)
     if kind != "lines":
         return kind, lines
@@ -198,13 +198,13 @@ def _is_pair(first: str, kind: str, source: Column) -> bool:
 def _texts(lines: Iterator[Line], kind: str, table: Table) -> Iterator[str]:
     """Lines, or the first column of a table."""
     if kind == "lines":
-        return check_some((row for _, row in numbered(lines, table.bad_lines)), table.path, table.bad_lines)
+        return require_some((row for _, row in valid_lines(lines, table.bad_lines)), table.path, table.bad_lines)
 
     def text_of(row: tuple[int, list[object]]) -> str:
         line, (text, *_) = row
         return string_value(text, table.columns[0].role, table.path, line)
 
-    return check_some(keep(table.rows(lines), text_of, table.bad_lines), table.path, table.bad_lines)
+    return require_some(convert(table.rows(lines), text_of, table.bad_lines), table.path, table.bad_lines)
 
 
 def read_parallel(
@@ -253,11 +253,11 @@ def read_parallel(
         line, (source, target) = row
         return Pair(text_value(source, "source", files[0], line), text_value(target, "target", files[0], line))
 
-    return list(check_some(keep(rows, pair, bad_lines), files[0], bad_lines))
+    return list(require_some(convert(rows, pair, bad_lines), files[0], bad_lines))
 
 
 def _lines_of_two(source: str | Path, target: str | Path, bad_lines: BadLines | None) -> list[Pair]:
-    sources, targets = (list(whole_lines(path)) for path in (source, target))
+    sources, targets = (list(checked_lines(path)) for path in (source, target))
     if bad_lines is None:
         for error in (line.error for lines in (sources, targets) for line in lines if line.error):
             raise error
@@ -273,7 +273,7 @@ def _lines_of_two(source: str | Path, target: str | Path, bad_lines: BadLines | 
     def pair(lines: tuple[Line, Line]) -> Pair:
         return Pair(side(lines[0], "source", source), side(lines[1], "target", target))
 
-    pairs = list(keep(zip(sources, targets, strict=True), pair, bad_lines, unit="pair"))
+    pairs = list(convert(zip(sources, targets, strict=True), pair, bad_lines, unit="pair"))
     if not pairs:
         raise DataError(f"nothing is left of it and {target}: every pair has a bad line.", path=source)
     return pairs

@@ -13,11 +13,11 @@ from typing import NamedTuple, NoReturn
 
 from stepscan.data import delimited
 from stepscan.data.arrow import is_arrow, records
-from stepscan.data.bad_lines import BadLines, keep, refuse
+from stepscan.data.bad_lines import BadLines, convert, raise_or_skip
 from stepscan.data.delimited import DIALECTS, Dialect, named_dialect
 from stepscan.data.headers import Column, Header, candidates, places_by_name
 from stepscan.data.json_lines import Record, json_kind, nested, parse_array, parse_object
-from stepscan.data.lines import Line, numbered, read_lines, whole_lines
+from stepscan.data.lines import Line, checked_lines, read_lines, valid_lines
 from stepscan.errors import DataError, SettingsError, nearest
 
 __all__ = ["TABLE_SUFFIXES", "Column", "Table", "choose_format", "filled", "filled_lines", "string_value", "text_value"]
@@ -73,14 +73,14 @@ class Table:
             DataError: a column is missing, a row is broken, or there is no row.
         """
         if lines is None:
-            lines = whole_lines(self.path)
+            lines = checked_lines(self.path)
         if self.format in DIALECTS:
             return self._delimited(lines)
         if self.delimiter is not None or self.header is not None:
             raise SettingsError(f"--delimiter and --header are for CSV and TSV, but {self.path} is {self.format}")
         if self.format == "arrow":
-            return keep(enumerate(records(self.path), start=1), self._picked, self.bad_lines)
-        return self._objects(numbered(lines, self.bad_lines))
+            return convert(enumerate(records(self.path), start=1), self._picked, self.bad_lines)
+        return self._objects(valid_lines(lines, self.bad_lines))
 
     def _objects(self, lines: Iterator[tuple[int, str]]) -> Iterator[tuple[int, list[object]]]:
         head = []
@@ -89,8 +89,8 @@ class Table:
             if line[1].strip():
                 break
         if head and head[-1][1].lstrip().startswith("["):
-            return keep(parse_array(chain(head[-1:], lines), self.path), self._picked, self.bad_lines)
-        return keep(filled(chain(head, lines), self.path, self.bad_lines), self._values, self.bad_lines)
+            return convert(parse_array(chain(head[-1:], lines), self.path), self._picked, self.bad_lines)
+        return convert(filled(chain(head, lines), self.path, self.bad_lines), self._values, self.bad_lines)
 
     def _values(self, row: tuple[int, str]) -> tuple[int, list[object]]:
         number, line = row
@@ -121,10 +121,10 @@ class Table:
                 continue
             none = False
             if len(row) != layout.width:
-                refuse(self._ragged(row, layout, number), self.bad_lines)
+                raise_or_skip(self._ragged(row, layout, number), self.bad_lines)
             elif names and _folded(row[0]) == names[0] and [_folded(cell) for cell in row] == names:
                 reason = f"this row repeats the header of line {layout.line}."
-                refuse(DataError(reason, path=self.path, line=number, hint="Remove it."), self.bad_lines)
+                raise_or_skip(DataError(reason, path=self.path, line=number, hint="Remove it."), self.bad_lines)
             else:
                 yield number, [row[place] for place in layout.places]
         if none:
@@ -305,6 +305,6 @@ def _without_blank_end(
             continue
         for number in blank:
             reason = "expected an example, but the line is blank."
-            refuse(DataError(reason, path=path, line=number, hint="Remove it."), bad_lines)
+            raise_or_skip(DataError(reason, path=path, line=number, hint="Remove it."), bad_lines)
         blank.clear()
         yield line, row

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from stepscan.data.batching import TrainingBatch, bucketed
+from stepscan.data.batching import TrainingBatch, bucket_by_length
 from stepscan.errors import SettingsError
 from stepscan.training.defaults import FOLDS
 from stepscan.training.loop import Task
@@ -238,7 +238,7 @@ class Buckets:
     sizes: Sequence[int] = ()
 
     def __call__(self, epoch: int) -> Iterator[TrainingBatch]:
-        for chosen in bucketed(self.lengths, self.settings.batch_size, seed=self.settings.seed, epoch=epoch):
+        for chosen in bucket_by_length(self.lengths, self.settings.batch_size, seed=self.settings.seed, epoch=epoch):
             yield self.collate(chosen)
 
     def __len__(self) -> int:

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import torch
 
-from stepscan.data.batching import TrainingBatch, pad, streams
+from stepscan.data.batching import TrainingBatch, bptt_windows, pad
 from stepscan.data.lines import split_lines
 from stepscan.data.tokenizers import TextTokenizer
 from stepscan.errors import SettingsError
@@ -124,7 +124,7 @@ class LanguageModel(Writing, Forecasting):
 
         def windows(epoch: int) -> list[tuple[torch.Tensor, torch.Tensor]]:
             random = np.random.default_rng([settings.seed, epoch]) if self.vary_window else None
-            return streams(ids, settings.batch_size, window, random)
+            return bptt_windows(ids, settings.batch_size, window, random)
 
         evaluate = None if held_out is None else lambda: {"nats": -self.score(held_out)}
         cost, items = 1, settings.batch_size * window

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from stepscan.data.byte_streams import as_they_come, is_live
+from stepscan.data.byte_streams import available_chunks, may_block
 from stepscan.data.labels import tell_new
 from stepscan.data.series.readers import read_timed_histories
 from stepscan.data.series.time_step import ahead
@@ -56,7 +56,7 @@ def predict(
         inputs = stream_inputs(model.task, not model.tokenizers_, input_file, reading)
     else:
         inputs = named_sentences(text.split() for text in texts) if model.task == "tag" else named_texts(texts)
-    for portion in as_they_come(inputs, PORTION) if input_file and is_live(input_file) else _filled(inputs):
+    for portion in available_chunks(inputs, PORTION) if input_file and may_block(input_file) else _filled(inputs):
         answers = model.answers([one for _, one in portion], **options)
         yield [named | said for (named, _), said in zip(portion, answers, strict=True)]
 

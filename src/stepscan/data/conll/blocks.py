@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from stepscan.data.bad_lines import BadLines, check_some
+from stepscan.data.bad_lines import BadLines, require_some
 from stepscan.data.example_types import TaggedSentence
-from stepscan.data.lines import Line, whole_lines
+from stepscan.data.lines import Line, checked_lines
 from stepscan.errors import DataError
 
 Texts = list[tuple[int, str]]  # lines with their numbers
@@ -18,7 +18,7 @@ BLANKS = " \t"  # only these separate columns: a token may be other white space,
 def blocks_of(path: str | Path) -> Iterator[list[Line]]:
     """Lines between lines of blanks alone, or of `-DOCSTART-`."""
     block: list[Line] = []
-    for line in whole_lines(path):
+    for line in checked_lines(path):
         text = line.text.removesuffix("\n").strip(BLANKS)
         if line.error or (text and text.replace("\t", " ").split(" ", 1)[0] != "-DOCSTART-"):
             block.append(line)
@@ -41,7 +41,7 @@ def nonempty(
 ) -> Iterator[TaggedSentence]:
     """The sentences that have tokens; an error if there are none."""
     none = True
-    for sentence in check_some(sentences, path, bad_lines):
+    for sentence in require_some(sentences, path, bad_lines):
         if sentence.tokens:
             none = False
             yield sentence

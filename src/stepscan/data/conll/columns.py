@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from stepscan.data.bad_lines import BadLines, keep
+from stepscan.data.bad_lines import BadLines, convert
 from stepscan.data.conll.blocks import Texts, blocks_of, check_filled, nonempty, text_of
 from stepscan.data.conll.comments import Comments
 from stepscan.data.conll.layout import NOT_A_WORD, Chosen, Layout, find_layout
@@ -25,7 +25,7 @@ def read_columns(path: str | Path, chosen: Chosen, bad_lines: BadLines | None) -
     """Sentences out of CoNLL columns; see `stepscan.data.conll.readers.read_tagged`. What is read is logged once."""
     blocks = _Blocks(blocks_of(path))
     reader, filled = _Reader(path, chosen, blocks), not chosen.tagged
-    for sentence in nonempty(keep(blocks, reader.sentence, bad_lines, "sentence"), path, bad_lines):
+    for sentence in nonempty(convert(blocks, reader.sentence, bad_lines, "sentence"), path, bad_lines):
         filled = filled or any(tag != "_" for tag in sentence.tags)
         yield sentence
     reader.check_tokens()

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from stepscan.data.arrow import is_arrow
-from stepscan.data.bad_lines import BadLines, check_some, keep
-from stepscan.data.byte_streams import is_live, is_stream
+from stepscan.data.bad_lines import BadLines, convert, require_some
+from stepscan.data.byte_streams import is_stream, may_block
 from stepscan.data.conll.blocks import blocks_of, check_filled, nonempty, text_of
 from stepscan.data.conll.columns import read_columns
 from stepscan.data.conll.layout import Chosen
@@ -122,8 +122,8 @@ def stream_sentences(
     _refuse_columns(path, token_column)
     if format == "text":
         texts: Iterator[str] = (line for _, line in read_lines(path, bad_lines))
-        texts = watched(texts, path) if is_live(path) else texts
-        return check_some((text.split() for text in texts), path, bad_lines)
+        texts = watched(texts, path) if may_block(path) else texts
+        return require_some((text.split() for text in texts), path, bad_lines)
     return (sentence.tokens for sentence in _conllu(path, "form", bad_lines))
 
 
@@ -166,7 +166,7 @@ def _of_table(
         return found
 
     rows = Table(path, format, columns, _LISTS, bad_lines).rows()
-    return check_some(keep(rows, sentence, bad_lines, "sentence"), path, bad_lines)
+    return require_some(convert(rows, sentence, bad_lines, "sentence"), path, bad_lines)
 
 
 def _strings(value: object, role: str, path: str | Path, line: int) -> list[str]:
@@ -191,7 +191,7 @@ def _conllu(path: str | Path, field: str, bad_lines: BadLines | None) -> Iterato
         first = first or (rows[0][0] if rows else 0)
         return TaggedSentence([row[1] for _, row in rows], [row[tag] for _, row in rows])
 
-    for one in nonempty(keep(blocks_of(path), sentence, bad_lines, "sentence"), path, bad_lines):
+    for one in nonempty(convert(blocks_of(path), sentence, bad_lines, "sentence"), path, bad_lines):
         filled = filled or any(each != "_" for each in one.tags)
         yield one
     if not filled:

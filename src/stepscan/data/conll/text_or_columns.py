@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 
-from stepscan.data.byte_streams import is_live
+from stepscan.data.byte_streams import may_block
 from stepscan.data.lines import read_lines
 from stepscan.errors import DataError, place_of
 
@@ -27,7 +27,7 @@ def likely_format(path: str | Path) -> str:
         DataError: tabs and blanks do; or all lines have as many fields, in blocks with blank lines between, as tokens
             with their tags do.
     """
-    sample = list(islice(_sample(read_lines(path, look=True)), 1 if is_live(path) else _SAMPLE))
+    sample = list(islice(_sample(read_lines(path, peek=True)), 1 if may_block(path) else _SAMPLE))
     filled = [line for line in sample if line]
     if filled and _JSON.match(filled[0]):
         return "jsonl"
@@ -44,13 +44,13 @@ def likely_format(path: str | Path) -> str:
 
 def is_json(path: str | Path) -> bool:
     """Whether the first line that says anything begins a JSON object."""
-    first = next((line.strip() for _, line in read_lines(path, look=True) if line.strip()), "")
+    first = next((line.strip() for _, line in read_lines(path, peek=True) if line.strip()), "")
     return _JSON.match(first) is not None
 
 
 def refuse_text(path: str | Path) -> None:
     """Raise if the first line that says anything looks like a sentence, of which columns would keep one word."""
-    for number, line in read_lines(path, look=True):
+    for number, line in read_lines(path, peek=True):
         if line.strip():
             if "\t" not in line and len(line.split()) > 1:
                 raise DataError("this may be text or columns.", path=path, line=number, hint=_SAY)

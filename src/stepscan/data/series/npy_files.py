@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stepscan.data.byte_streams import opened
+from stepscan.data.byte_streams import open_bytes
 from stepscan.data.series.values import NO_GUESSES, Values
 from stepscan.errors import DataError
 
@@ -84,7 +84,7 @@ def _finite(values: NDArray[Any], path: str | Path) -> Values:
 
 def _read(path: str | Path) -> NDArray[Any]:
     try:
-        with opened(path) as file:
+        with open_bytes(path) as file:
             raw = file.read()
         return np.lib.format.read_array(io.BytesIO(raw), allow_pickle=False)
     except FileNotFoundError:
