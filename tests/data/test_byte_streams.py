@@ -18,8 +18,8 @@ import pytest
 from stepscan.data.byte_streams import available_chunks, file_descriptor, is_stream, may_block
 from stepscan.data.lines import check_files, read_lines, read_text, write_chunks, write_lines
 from stepscan.data.readers import read_labelled, read_parallel, read_sentences, read_tagged, read_texts
-from stepscan.data.series.npy_files import histories
-from stepscan.data.series.readers import read_histories, read_labelled_series
+from stepscan.data.series.npy_files import unlabelled_arrays
+from stepscan.data.series.readers import read_labelled_series, read_series
 from stepscan.data.vectors import read_vectors
 from stepscan.errors import DataError
 
@@ -76,7 +76,7 @@ def test_all_of_a_stream_is_read_by_every_reader(request, tmp_path, kind, packed
         "c.conll": (MANY, lambda path: read_sentences(path, format="columns")),
         "tags.conll": (MANY, read_tagged),
         "x.ts": ("@data\n" + "1,2,3:a\n" * 9_000, lambda path: len(read_labelled_series(path, format="ts"))),
-        "h.csv": ("x,y\n" + "1,2\n" * 9_000, lambda path: [one.tolist() for one in read_histories(path)]),
+        "h.csv": ("x,y\n" + "1,2\n" * 9_000, lambda path: [one.tolist() for one in read_series(path)]),
         "v.txt": ("a 1 2\n" * 9_000 + "b 3 4\n", lambda path: read_vectors(path, ["b"])[0]["b"].tolist()),
     }
     for name, (text, read) in contents.items():
@@ -97,7 +97,7 @@ def test_arrays_come_through_streams(pipe):
     file = io.BytesIO()
     np.save(file, np.arange(40_000.0).reshape(-1, 2))
     for raw in (file.getvalue(), gzip.compress(file.getvalue())):
-        assert histories(pipe(raw))[0].sum() == 799_980_000
+        assert unlabelled_arrays(pipe(raw))[0].sum() == 799_980_000
 
 
 def test_a_look_gives_back(pipe):
@@ -287,5 +287,5 @@ def test_a_tagger_is_told_what_a_stream_holds(pipe, caplog):
     assert not caplog.records
     path = pipe(b"ab\ncd\n")
     assert read_sentences(path) == [["ab"], ["cd"]]
-    assert caplog.messages == [f"{path}: read as text, one sentence a line; for columns say --format columns"]
+    assert caplog.messages == [f"{path}: read as text, one sentence per line; for columns add --format columns"]
     assert read_sentences(pipe(b"ab\ncd\n"), format="columns") == [["ab", "cd"]]

@@ -93,7 +93,7 @@ def test_a_token_a_line_with_comments(file):
 
 
 def test_a_comment_inside_a_sentence_is_an_error(file, refused):
-    reason = "expected 2 columns, as in line 1, but got 4: '# of all this'. "
+    reason = "expected 2 columns, as in line 1, got 4: '# of all this'. "
     hint = "A comment is a line before a sentence that begins with '#'."
     refused(2, reason + hint, read_tagged, file("a.conll", "a O\n# of all this\nb O\n"))
 
@@ -180,7 +180,7 @@ def test_mixed_separators_are_said_once(file, caplog):
     assert pairs(path) == [["New York/B", "here/O"], ["dog/B", "x/O"]]
     [record] = [one for one in caplog.records if one.levelname == "WARNING"]
     assert record.getMessage() == (
-        f"{path}, line 4: blanks between columns where lines before have tabs: 'dog B' is read as ['dog', 'B']"
+        f"{path}, line 4: spaces between columns, where lines before have tabs: 'dog B' is read as ['dog', 'B']"
     )
 
 
@@ -194,44 +194,48 @@ def test_bad_lines_cost_their_sentence_alone(file):
 @pytest.mark.parametrize(
     ("content", "settings", "line", "reason"),
     [
-        ("a X\n", {"tag_column": 3}, 1, "expected --tag-column from 1 to 2, the columns here, but got 3."),
-        ("a X\n", {"token_column": "0"}, 1, "expected --token-column from 1 to 2, the columns here, but got 0."),
+        ("a X\n", {"tag_column": 3}, 1, "expected --tag-column from 1 to 2, the number of columns, got 3."),
+        ("a X\n", {"token_column": "0"}, 1, "expected --token-column from 1 to 2, the number of columns, got 0."),
         (
             "a X\n",
             {"tag_column": "ner"},
             1,
-            "expected one column 'ner', but the columns have no names here. "
-            "Give a position: --tag-column 1 is the first of 2.",
+            "expected one column 'ner', got columns without names. Give a position: --tag-column 1 is the first of 2.",
         ),
         (
             "word tag\na X\n",
             {"tag_column": "ner"},
             1,
-            "expected one column 'ner', but the columns are 'word', 'tag'. "
+            "expected one column 'ner', got the columns 'word', 'tag'. "
             "Give a position: --tag-column 1 is the first of 2.",
         ),
         (
             "a X\n",
             {"token_column": 2},
             1,
-            "expected a token and a tag in two columns, but both are column 2. Name the other with --tag-column.",
+            "expected a token and a tag in two columns, got column 2 for both. Name the other with --tag-column.",
         ),
         (
             "1\ta\tX\n2\tb\tX\n",
             {},
             1,
-            "expected a token in the first column, but it counts the tokens: 1, 2, … "
-            "Name the columns with --token-column and --tag-column; or, if this is CoNLL-U, give --format conllu.",
+            "expected a token in the first column, got numbers of tokens: 1, 2, … "
+            "Name the columns with --token-column and --tag-column; or, if this is CoNLL-U, add --format conllu.",
         ),
-        ("a _\nb _\n", {}, None, "the tag, column 2, is '_' in every row of the file. Name another with --tag-column."),
+        (
+            "a _\nb _\n",
+            {},
+            None,
+            "expected tags in column 2, got '_' in every row of the file. Name another with --tag-column.",
+        ),
         (
             "a,X\nb,Y\n",
             {},
             1,
-            "expected columns separated by tabs or blanks, but got 'a,X'. Commas and semicolons do not separate "
-            "them; a blank line ends a sentence.",
+            "expected columns separated by tabs or spaces, got 'a,X'. Commas and semicolons do not separate "
+            "columns; a blank line ends a sentence.",
         ),
-        ("# only\n\n# of this kind\n", {}, None, "the file has no sentence."),
+        ("# only\n\n# of this kind\n", {}, None, "expected at least one sentence, got none."),
     ],
 )
 def test_wrong_columns(file, refused, content, settings, line, reason):
@@ -240,15 +244,15 @@ def test_wrong_columns(file, refused, content, settings, line, reason):
 
 def test_files_without_columns_to_name(file):
     conllu = file("a.conllu", "1\ta\ta\tX\t_\t_\t0\troot\t_\t_\n")
-    with pytest.raises(SettingsError, match=r"are for CoNLL columns, but .*a\.conllu is read as CoNLL-U.*got '2'"):
+    with pytest.raises(SettingsError, match=r"expected CoNLL columns, got CoNLL-U .* in .*a\.conllu, and column '2'"):
         read_tagged(conllu, tag_column="2")
     assert pairs(conllu, format="columns", token_column=2, tag_column=4) == [["a/X"]]
-    with pytest.raises(SettingsError, match="are for CoNLL columns"):
+    with pytest.raises(SettingsError, match="expected CoNLL columns, got"):
         read_sentences(file("a.txt", "a b\n"), token_column=1)
 
 
 def test_a_token_a_line_is_one(file, refused):
-    reason = "expected 1 columns, as in line 1, but got 2: '# 2'. A comment is a line before a sentence that begins "
+    reason = "expected 1 columns, as in line 1, got 2: '# 2'. A comment is a line before a sentence that begins "
     refused(2, reason + "with '#'.", read_sentences, file("a.conll", "the\n# 2 \n"))
 
 
@@ -266,7 +270,7 @@ def test_published_hashtags_are_tokens():
     assert (len(tokens), sum(token.startswith("#") for token in tokens)) == (62730, 828)
 
 
-JOINED = "expected a token a line, but got tokens and tags joined by"
+JOINED = "expected one token per line, got tokens and tags joined by"
 
 
 @pytest.mark.parametrize(
@@ -277,13 +281,13 @@ JOINED = "expected a token a line, but got tokens and tags joined by"
         ("Ann|NNP|B-PER runs|VB|O home|NN|O\n", f"{JOINED} '|'"),
         (
             "Ann Lee runs\tB-PER I-PER O\nBob sits\tB-PER O\n",
-            "expected a token and its tag, but got 3 of each: 'Ann Lee",
+            "expected one token and its tag, got 3 of each: 'Ann Lee",
         ),
-        ("Ann,B-PER\nruns,O\n", "expected columns separated by tabs or blanks, but got 'Ann,B-PER'"),
-        ("word;tag\nAnn;B-PER\nruns;O\n", "expected columns separated by tabs or blanks, but got 'word;tag'"),
+        ("Ann,B-PER\nruns,O\n", "expected columns separated by tabs or spaces, got 'Ann,B-PER'"),
+        ("word;tag\nAnn;B-PER\nruns;O\n", "expected columns separated by tabs or spaces, got 'word;tag'"),
         (
             "d/1 0 Ann (P\nd/1 1 runs -\n\nd/2 0 Bob (P\nd/2 1 is -\nd/2 2 in -\n",
-            "expected the token in column 1 of 4, but",
+            "expected tokens in column 1 of 4, got",
         ),
     ],
 )
@@ -325,11 +329,11 @@ def test_lists_in_json(tmp_path, name):
     for line, words in (
         (
             '{"tokens": ["a"], "tags": [3]}',
-            "line 1: expected a list of strings as the tags, but item 1 is a number (3)",
+            "line 1: expected a list of strings as the tags, got a number (3) as item 1",
         ),
-        ('{"tokens": ["a"], "tags": ["X", "Y"]}', "line 1: expected a tag a token, but got 1 tokens and 2 tags"),
-        ('{"tokens": "a b", "tags": ["X"]}', "line 1: expected a list of strings as the tokens, but got a string"),
-        ('{"tokens": ["a"]}', "line 1: no key 'tags'; the keys are 'tokens'"),
+        ('{"tokens": ["a"], "tags": ["X", "Y"]}', "line 1: expected one tag per token, got 1 tokens and 2 tags"),
+        ('{"tokens": "a b", "tags": ["X"]}', "line 1: expected a list of strings as the tokens, got a string"),
+        ('{"tokens": ["a"]}', "line 1: expected a key 'tags', got the keys 'tokens'"),
     ):
         path.write_text(line + "\n")
         with pytest.raises(DataError, match=re.escape(words)):

@@ -25,7 +25,7 @@ def test_json_is_known_by_its_first_line(file, content):
 def test_json_with_other_keys(file, refused, caplog):
     path = file("a.txt", '{"body": "a good film", "label": "pos"}\n')
     hint = "Name them with --text-column and --label-column (text_column, label_column), by name or by position from 1."
-    refused(1, f"no key 'text'; the keys are 'body', 'label'. {hint}", read_labelled, path)
+    refused(1, f"expected a key 'text', got the keys 'body', 'label'. {hint}", read_labelled, path)
     assert read_texts(path) == ['{"body": "a good film", "label": "pos"}']
     assert "the first line is a JSON object, read as a text" in caplog.text
     assert read_texts(path, text_column="body") == ["a good film"]

@@ -7,8 +7,9 @@ import logging
 import numpy as np
 import pytest
 
-from stepscan.data.series.readers import read_histories, read_labelled_series, read_tagged_series, read_timed_histories
-from stepscan.data.series.time_step import TimeOptions, ahead
+from stepscan.data.series.readers import read_labelled_series, read_series, read_tagged_series, read_timed_series
+from stepscan.data.series.time_options import TimeOptions
+from stepscan.data.series.time_step import next_times
 from stepscan.errors import DataError
 
 DAYS = [f"2021-01-0{day}" for day in range(1, 6)]
@@ -16,7 +17,7 @@ VALUES = [[1.5, 2], [3.25, 4], [5, 6.5], [7, 8], [9, 10]]
 
 
 def values(path, **times):
-    return read_histories(path, format="numbers", times=TimeOptions(**times))[0].tolist()
+    return read_series(path, format="numbers", times=TimeOptions(**times))[0].tolist()
 
 
 def rows(separator=",", point="."):
@@ -77,7 +78,7 @@ def test_thousands(file, caplog):
     caplog.clear()
     path = file("b.csv", "Datum;Wert\n01.01.2021;900\n02.01.2021;1.050\n03.01.2021;1.100\n")
     assert values(path) == [[900], [1.05], [1.1]]
-    said = f"{path}, line 3: '1.050' is read as 1.05; if it is 1050, remove the separators of thousands"
+    said = f"{path}, line 3: '1.050' is read as 1.05; if it is 1050, remove the thousands separators"
     assert [record.message for record in caplog.records if record.levelno == logging.WARNING] == [said]
     caplog.clear()
     assert values(file("c.csv", "a\n0.125\n1.250\n")) == [[0.125], [1.25]]
@@ -87,8 +88,8 @@ def test_thousands(file, caplog):
 @pytest.mark.parametrize(
     ("cell", "hint"),
     [
-        ('"1,000"', "may be 1.000 or 1000. Write numbers with a decimal point."),
-        ("1_000", "Remove the separators of thousands."),
+        ('"1,000"', "which may be 1.000 or 1000. Write numbers with a decimal point."),
+        ("1_000", "Remove the thousands separators."),
         ("5 kWh", "Remove the unit."),
         ("5%", "Remove the unit."),
         ("$5.20", "Remove the unit."),
@@ -103,10 +104,10 @@ def test_what_is_not_plainly_a_number(cell, hint, file):
 def test_missing(file):
     for cell in ("-", "--", ".", ":", "#N/A", "<NA>", "NA", ""):
         path = file("a.csv", f"ds,y\n2021-01-01,1\n2021-01-02,{cell}\n2021-01-03,3\n")
-        with pytest.raises(DataError, match="line 3: value 1 is missing"):
+        with pytest.raises(DataError, match="line 3: expected a number as value 1, got a missing value"):
             values(path)
         assert values(path, fill="linear") == [[1], [2], [3]]
-    with pytest.raises(DataError, match="line 1: value 1 is missing"):
+    with pytest.raises(DataError, match="line 1: expected a number as value 1, got a missing value"):
         values(file("b.csv", "NA,1\n2,2\n3,3\n"))
 
 
@@ -116,8 +117,8 @@ def test_numbers_that_may_say_that_one_is_missing(file, caplog):
         path = file("a.csv", f"y\n1\n2\n{cell}\n4\n{cell}\n")
         values(path)
         assert caplog.messages == [
-            f"{path}: the number {float(cell):g} is there 2 times, far below all others: if it says that a value is "
-            "missing, write NA in its place"
+            f"{path}: {float(cell):g} occurs 2 times, far below all other values: if it marks missing values, write NA "
+            "in their place"
         ]
     caplog.clear()
     values(file("a.csv", "y\n-999\n-1000\n-998\n"))
@@ -150,21 +151,21 @@ WRITTEN = [
 
 @pytest.mark.parametrize(("names", "lines", "step", "then"), WRITTEN)
 def test_times_in_parts_and_other_words(names, lines, step, then, file):
-    [history] = read_timed_histories(file("a.csv", "\n".join([names, *lines])))
+    [history] = read_timed_series(file("a.csv", "\n".join([names, *lines])))
     assert history.values[:, 0].tolist() == [1, 2, 3, 4][: len(lines)]
     assert str(history.step) == step
     if then:
-        assert ahead(history.times, history.step, 1) == [then]
+        assert next_times(history.times, history.step, 1) == [then]
 
 
 def test_several_columns_of_times(file):
     """One is named; the others are no values either. Or none is read."""
     path = file("a.csv", "start,end,y\n2021-01-01,2021-01-02,1\n2021-01-02,2021-01-03,2\n")
-    with pytest.raises(DataError, match=r"got 2: .*Say which with --time-column\."):
+    with pytest.raises(DataError, match=r"got 2: .*Choose one with --time-column\."):
         values(path)
     assert values(path, column="end") == values(path, ignore=True) == [[1], [2]]
     cyclic = file("b.csv", "week,y\n51,1\n52,2\n1,3\n")
-    with pytest.raises(DataError, match=r"neither rise nor fall.*--time-column none.*--ignore-time"):
+    with pytest.raises(DataError, match=r"expected rising or falling times in .*--time-column none.*--ignore-time"):
         values(cyclic)
     assert values(cyclic, ignore=True) == [[1], [2], [3]]
 
@@ -175,7 +176,7 @@ def test_what_is_taken_for_a_time_says_how_to_keep_it(file, caplog):
         caplog.clear()
         values(file("a.csv", content))
         assert caplog.messages[0].endswith("; if it holds values: --time-column none")
-    with pytest.raises(DataError, match="If it holds values, say --time-column none"):
+    with pytest.raises(DataError, match="If it holds values, add --time-column none"):
         values(file("a.csv", "year\n2001\n2002\n"))
 
 
@@ -184,7 +185,7 @@ def test_times_across_the_columns(file):
     for content in ("2021-01,2021-02,2021-03\n1,2,3\n4,5,6\n", "shop,2021-01,2021-02\nA,1,2\nB,3,4\n"):
         path = file("a.csv", content)
         with pytest.raises(
-            DataError, match=r"line 1: expected a time step a row, but the header has times: .*[Tt]rans"
+            DataError, match=r"line 1: expected one time step per row, got times in the header: .*[Tt]rans"
         ):
             values(path)
     found = read_labelled_series(file("b.csv", "2021-01,2021-02,label\n1,2,a\n3,4,b\n"), format="numbers")

@@ -185,17 +185,17 @@ def test_files_of_numbers(name, text, tmp_path):
 
 def test_series_of_numbers(tmp_path):
     (tmp_path / "a.ts").write_text("@targetlabel true\n@data\n1,2:3.5\n3,4:x\n")
-    with pytest.raises(ss.DataError, match=r"a.ts: series 2: expected a finite number to be predicted, but got 'x'"):
+    with pytest.raises(ss.DataError, match=r"a.ts: series 2: expected a finite number to predict, got 'x'"):
         read_examples("classify", [tmp_path / "a.ts"], ReadOptions(decision="number"))
 
 
 @pytest.mark.parametrize(
     ("name", "text", "reason"),
     [
-        ("a.csv", "text,score\nred,much\n", "a.csv, line 2: expected a finite number to be predicted, but got 'much'"),
+        ("a.csv", "text,score\nred,much\n", "a.csv, line 2: expected a finite number to predict, got 'much'"),
         ("a.csv", "text,score\nred,inf\n", "a.csv, line 2: expected a finite number"),
-        ("a.csv", "text,score\nred,1_0\n", "a.csv, line 2: expected a finite number to be predicted, but got '1_0'"),
-        ("a.jsonl", '{"text": "red", "score": true}\n', "a.jsonl, line 1: .*but got true or false"),
+        ("a.csv", "text,score\nred,1_0\n", "a.csv, line 2: expected a finite number to predict, got '1_0'"),
+        ("a.jsonl", '{"text": "red", "score": true}\n', "a.jsonl, line 1: .*got true or false"),
     ],
 )
 def test_files_refused(name, text, reason, tmp_path):
@@ -206,7 +206,7 @@ def test_files_refused(name, text, reason, tmp_path):
 
 def test_labels_that_are_missing_are_not_labels(tmp_path):
     (tmp_path / "a.jsonl").write_text('{"text": "red", "labels": null}\n')
-    with pytest.raises(ss.DataError, match="as the label, but got null"):
+    with pytest.raises(ss.DataError, match="as the label, got null"):
         read_examples("classify", [tmp_path / "a.jsonl"], ReadOptions(decision="labels"))
 
 

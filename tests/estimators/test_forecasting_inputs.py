@@ -21,15 +21,15 @@ def model() -> ss.LanguageModel:
 @pytest.mark.parametrize(
     ("settings", "reason"),
     [
-        ({"length": 5.0}, r"length must be a whole number, 1 or more, but is 5\.0"),
-        ({"length": "5"}, "length must be a whole number, 1 or more, but is '5'"),
-        ({"length": True}, "length must be a whole number, 1 or more, but is True"),
-        ({"length": 0}, "length must be 1 or more, but is 0"),
-        ({"length": 2, "paths": 1.5}, r"paths must be a whole number, 1 or more, but is 1\.5"),
-        ({"length": 2, "paths": 0}, "paths must be 1 or more, but is 0"),
-        ({"length": 2, "seed": "a"}, "seed must be a whole number, 0 or more, but is 'a'"),
-        ({"length": 2, "seed": 1.5}, r"seed must be a whole number, 0 or more, but is 1\.5"),
-        ({"length": 2, "seed": -1}, "seed must be 0 or more, but is -1"),
+        ({"length": 5.0}, r"length: expected a whole number, 1 or more, got 5\.0"),
+        ({"length": "5"}, "length: expected a whole number, 1 or more, got '5'"),
+        ({"length": True}, "length: expected a whole number, 1 or more, got True"),
+        ({"length": 0}, "length: expected a whole number, 1 or more, got 0"),
+        ({"length": 2, "paths": 1.5}, r"paths: expected a whole number, 1 or more, got 1\.5"),
+        ({"length": 2, "paths": 0}, "paths: expected a whole number, 1 or more, got 0"),
+        ({"length": 2, "seed": "a"}, "seed: expected a whole number, 0 or more, got 'a'"),
+        ({"length": 2, "seed": 1.5}, r"seed: expected a whole number, 0 or more, got 1\.5"),
+        ({"length": 2, "seed": -1}, "seed: expected a whole number, 0 or more, got -1"),
         ({"length": 2, "interval": "a"}, "interval must be a number between 0 and 1, but is 'a'"),
         ({"length": 2, "interval": None}, "interval must be a number between 0 and 1, but is None"),
         ({"length": 2, "interval": 90}, "interval must be a number between 0 and 1, but is 90"),
@@ -43,7 +43,7 @@ def test_settings_of_a_forecast(model, settings, reason):
 
 @pytest.mark.parametrize("horizon", [1.5, "a", None, True])
 def test_horizon(model, horizon):
-    with pytest.raises(ss.SettingsError, match="horizon must be a whole number, 0 or more, but is"):
+    with pytest.raises(ss.SettingsError, match="horizon: expected a whole number, 0 or more, got"):
         model.metrics(WAVE, horizon=horizon)
 
 
@@ -84,7 +84,7 @@ def test_an_index_of_times_is_read(model, step, zone):
     for use in (model.score, ss.LanguageModel(**SMALL).fit, lambda given: model.forecast(given, 2)):
         with pytest.raises(ss.SettingsError, match=r"1: its index: expected .* after .* \(step 20\).*: 2 rows are mis"):
             use(gap)
-        with pytest.raises(ss.SettingsError, match="in order, but the newest row stands first"):
+        with pytest.raises(ss.SettingsError, match=r"expected ascending times, .*: the newest row is first"):
             use(series[::-1])
         with pytest.raises(ss.SettingsError, match=r"again.*sort_index.*asfreq.*to_numpy"):
             use(pd.concat([series[:3], series[2:]]))

@@ -83,7 +83,7 @@ def test_every_file_ships_with_the_package():
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("", "[[broken", "mine.toml is not TOML"),
+        ("", "[[broken", "mine.toml: expected TOML, got an error"),
         ('task = "translate"', 'task = "translat"', "recipe mine: unknown task 'translat'. Did you mean 'translate'"),
         ('task = "translate"', "", "task: field required"),
         ('data = "made here"', 'dta = "made here"', "unknown setting 'dta'. Did you mean 'data'"),

@@ -84,4 +84,4 @@ def test_texts(tmp_path):
 def test_numbers_are_not_skipped(run, tmp_path):
     (tmp_path / "x.ts").write_text("@data\n1,2,3:a\n")
     said = run("train", "classify", "--train", tmp_path / "x.ts", "--out", tmp_path / "m", "--skip-bad-lines")
-    assert "--skip-bad-lines is for texts" in said.words
+    assert "--skip-bad-lines: expected texts, got numbers in" in said.words

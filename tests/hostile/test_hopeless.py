@@ -155,7 +155,10 @@ def test_a_mistyped_file_is_told_before_torch_is_imported(workplace):
         ("generate --train text.txt --season 12", "season=12 is for series of numbers, but the data are text"),
         ("generate --train text.txt --head quantile", "head='quantile' is for series of numbers"),
         ("generate --train series.csv --format numbers --season 12", "has 2 steps, but at least 14 are needed"),
-        ("generate --train gaps.csv --format numbers", "gaps.csv, line 3: value 1 is missing"),
+        (
+            "generate --train gaps.csv --format numbers",
+            "gaps.csv, line 3: expected a number as value 1, got a missing value",
+        ),
         ("generate --train negative.csv --format numbers --logarithm", "which have no logarithm"),
         ("classify --train a.npy", "a.npy"),
     ],

@@ -57,7 +57,10 @@ def test_settings_of_one_task(workplace, refuses, command, said):
     ("command", "said"),
     [
         ("generate generate --length 10000000000000", "10,000,000,000,000 symbols would take 160 TB, but only"),
-        ("generate generate --top-k 9223372036854775808", "top_k must be a whole number, 0 (off) or more, below 2**63"),
+        (
+            "generate generate --top-k 9223372036854775808",
+            "top_k: expected a whole number, 0 (off) or more, below 2**63",
+        ),
         ("predict translate abc --n-best 99999999999", "n_best: input should be less than or equal to 1000"),
         ("predict translate abc --beam-width 99999999999", "beam_width: input should be less than or equal to"),
         ("predict translate abc --minimum-length 10000000000000", "10,000,000,000,000 symbols would take"),

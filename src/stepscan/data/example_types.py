@@ -1,4 +1,4 @@
-"""What one example is, for each kind of data."""
+"""The types of examples that readers of texts return."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ from typing import Any, NamedTuple
 
 
 class LabelledText(NamedTuple):
-    """A text and its class; or its labels, or a number."""
+    """A text and its label: a class, a list of labels, or a number."""
 
     text: str
     label: Any
 
 
 class TaggedSentence(NamedTuple):
-    """The tokens of a sentence and as many tags."""
+    """The tokens of a sentence, and one tag for each."""
 
     tokens: list[str]
     tags: list[str]
 
 
 class Pair(NamedTuple):
-    """A text and what it is to become."""
+    """A text and its translation."""
 
     source: str
     target: str

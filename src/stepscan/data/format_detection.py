@@ -1,4 +1,4 @@
-"""How a file of texts is written: its name says it, or else its first lines do."""
+"""The format of a file of texts: by its name, or else by its first lines."""
 
 from __future__ import annotations
 
@@ -9,66 +9,81 @@ from collections.abc import Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 
-from stepscan.data import delimited
-from stepscan.data.headers import Column, candidates, places_by_name
+from stepscan.data.delimited import DIALECTS, split_sample
+from stepscan.data.file_formats import TABLE_SUFFIXES, choose_format
+from stepscan.data.headers import Column, find_columns
 from stepscan.data.lines import Line
-from stepscan.data.tables import TABLE_SUFFIXES, choose_format
 from stepscan.errors import place_of
 
 logger = logging.getLogger(__name__)
 
-_NAME = re.compile(r"[^\W\d][\w-]*|")  # of a column; an index has none
-_ARRAY = re.compile(r'\s*\[\s*\{\s*("|$)')  # its objects may go over many lines
+_COLUMN_NAME = re.compile(r"[^\W\d][\w-]*|")  # an index has none
+_ARRAY_START = re.compile(r'\s*\[\s*\{\s*("|$)')  # the objects may span several lines
 
 
 def labelled_format(path: str | Path, format: str | None = None) -> str:
-    """How `read_labelled` reads a file: "csv", "tsv", "jsonl", "arrow" or "lines"."""
+    """The format in which `read_labelled` reads a file: "csv", "tsv", "jsonl", "arrow" or "lines".
+
+    Raises:
+        SettingsError: `format` is none of these.
+    """
     return choose_format(path, format, TABLE_SUFFIXES, otherwise="lines")
 
 
-def with_kind(
-    lines: Iterator[Line], path: str | Path, columns: Sequence[Column], further: Sequence[Column] = ()
+def detect_format(
+    lines: Iterator[Line], path: str | Path, columns: Sequence[Column], optional: Sequence[Column] = ()
 ) -> tuple[str, Iterator[Line]]:
-    """How lines are written whose file's name does not say it ("jsonl", "table" or "lines"), and all these lines.
+    """Detect the format of a file whose name does not tell it, from its first lines.
 
-    They are a table if their first names all `columns`, and beside these either one of `further` or names alone.
+    Args:
+        lines: of the file.
+        path: for messages.
+        columns: the columns to read. The file is a table if its first row names all of them, and in addition one of
+            `optional`, or else nothing but names.
+        optional: see `columns`.
+
+    Returns:
+        "jsonl", "table" or "lines"; and all lines of the file, the first ones too.
     """
     head = [line for line in (next(lines, None),) if line is not None]
     if head and head[0].text.strip() == "[":
         head += [line for line in (next(lines, None),) if line is not None]
-    kind = kind_of_texts([line.text for line in head], columns, further)
-    if kind == "jsonl":
+    format = format_of_head([line.text for line in head], columns, optional)
+    if format == "jsonl":
         logger.info("%s: read as JSON (if not: --format lines)", place_of(path))
-    elif head and _keys(head[0].text):
-        said = "the first line is a JSON object, read as a text; if a key holds the text, add --format jsonl"
-        logger.warning("%s: %s", place_of(path), said)
-    return kind, chain(head, lines)
+    elif head and _json_keys(head[0].text):
+        message = "the first line is a JSON object, read as a text; if a key holds the text, add --format jsonl"
+        logger.warning("%s: %s", place_of(path), message)
+    return format, chain(head, lines)
 
 
-def kind_of_texts(head: Sequence[str], columns: Sequence[Column], further: Sequence[Column] = ()) -> str:
-    """As `with_kind`, of the first lines: one, or two if the first is `[`."""
+def format_of_head(head: Sequence[str], columns: Sequence[Column], optional: Sequence[Column] = ()) -> str:
+    """As `detect_format`, given the first line; or the first two, if the first is `[`."""
     if not head:
         return "lines"
-    keys, is_labelled = _keys(head[0]), len(columns) > 1  # a labelled line begins with its label, which is no object
-    if _ARRAY.match("".join(head)) or (keys and (is_labelled or all(len(candidates(keys, c)) == 1 for c in columns))):
+    # A line of `label text` cannot begin with a JSON object, but a text alone can: its keys must name the column.
+    keys, is_labelled = _json_keys(head[0]), len(columns) > 1
+    if _ARRAY_START.match("".join(head)):
         return "jsonl"
-    return "table" if any(_names(row, columns, further) for row in first_rows(head[0])) else "lines"
+    if keys and (is_labelled or all(len(column.matches(keys)) == 1 for column in columns)):
+        return "jsonl"
+    return "table" if any(_is_header(row, columns, optional) for row in first_rows(head[0])) else "lines"
 
 
 def first_rows(text: str, format: str = "table") -> list[list[str]]:
-    """The fields of a line, as each dialect of the format separates them."""
+    """The fields of a line, split in each dialect of the format."""
     line = Line(1, text)
-    return [row for dialect in delimited.DIALECTS[format] for row in delimited.sample([line], dialect)]
+    return [row for dialect in DIALECTS[format] for row in split_sample([line], dialect)]
 
 
-def _names(row: list[str], columns: Sequence[Column], further: Sequence[Column]) -> bool:
-    if len(row) == 1 or not places_by_name(row, columns):
+def _is_header(row: list[str], columns: Sequence[Column], optional: Sequence[Column]) -> bool:
+    if len(row) == 1 or not find_columns(row, columns):
         return False
-    return any(candidates(row, column) for column in further) or all(_NAME.fullmatch(name.strip()) for name in row)
+    return any(column.matches(row) for column in optional) or all(_COLUMN_NAME.fullmatch(name.strip()) for name in row)
 
 
-def _keys(text: str) -> list[str]:
-    """The keys of the JSON object that a line holds, if it does."""
+def _json_keys(text: str) -> list[str]:
+    """The keys of the JSON object in a line; none if it does not hold one."""
     try:
         return list(json.loads(text)) if text.lstrip().startswith("{") else []
     except (ValueError, RecursionError):

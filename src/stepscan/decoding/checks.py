@@ -1,4 +1,4 @@
-"""What a generator is asked for: numbers, of whatever type they come as."""
+"""Checks of numbers that users pass, of any numeric type of Python or NumPy."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from typing import Any
 
 from stepscan.errors import SettingsError
 
-LARGEST = sys.float_info.max  # a whole number may be larger, and arithmetic with it then fails
+LARGEST = sys.float_info.max  # integers may be larger, but arithmetic with floats then fails
 
 
 def is_whole(value: Any) -> bool:
-    """Whether a value is a whole number: of Python or NumPy, not true or false, and not 2.0."""
+    """Whether a value is an integer of Python or NumPy; True, False and 2.0 are not."""
     return isinstance(value, Integral) and not isinstance(value, bool)
 
 
 def is_within(value: Any, least: float, most: float = LARGEST) -> bool:
-    """Whether a value is a number, not true or false or NaN, from `least` to `most`."""
+    """Whether a value is a number from `least` to `most`; True, False and NaN are not."""
     if isinstance(value, bool) or not isinstance(value, Real):
         return False
     number: Any = value
@@ -25,9 +25,16 @@ def is_within(value: Any, least: float, most: float = LARGEST) -> bool:
 
 
 def checked_whole(value: Any, name: str, least: int = 0) -> int:
-    """A setting that is a whole number, `least` or more; anything else is a `SettingsError` that names it."""
-    if not is_whole(value):
-        raise SettingsError(f"{name} must be a whole number, {least} or more, but is {value!r}")
-    if value < least:
-        raise SettingsError(f"{name} must be {least} or more, but is {value}")
+    """The value of a setting as an int.
+
+    Args:
+        value: of the setting.
+        name: of the setting.
+        least: the smallest value allowed.
+
+    Raises:
+        SettingsError: it is not a whole number, or less than `least`.
+    """
+    if not is_whole(value) or value < least:
+        raise SettingsError(f"{name}: expected a whole number, {least} or more, got {value!r}")
     return int(value)

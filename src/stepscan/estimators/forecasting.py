@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from stepscan.data.batching import TrainingBatch, pad_numbers
-from stepscan.data.series.time_step import step_named
+from stepscan.data.series.time_step import parse_step
 from stepscan.data.series.values import Values
 from stepscan.decoding import checked_whole, is_within
 from stepscan.errors import SettingsError
@@ -107,7 +107,7 @@ class Forecasting(Estimator):
         return np.stack(drawn, axis=1)
 
     def _data_of_series(self, X: Any, validation: Any) -> Data:
-        step_named(self.step)
+        parse_step(self.step)
         series = checked_series(several(X))
         self.tokenizers_, self.labels_ = {}, None
         held_out = None if validation is None else checked_series(several(validation), series[0].shape[1])
@@ -168,7 +168,7 @@ class Forecasting(Estimator):
         return Buckets([len(piece) - 1 for piece in pieces], settings, collate)
 
     def _evaluate(self, judged: Sequence[tuple[Values, int]]) -> dict[str, float]:
-        """The loss, and the mean absolute error one step ahead, which may be huge at first but stays finite."""
+        """The loss, and the mean absolute error one step next_times, which may be huge at first but stays finite."""
         errors = []
         for one, start in judged:
             with np.errstate(over="ignore"):

@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from stepscan.data.byte_streams import available_chunks, may_block
-from stepscan.data.labels import tell_new
-from stepscan.data.series.readers import read_timed_histories
-from stepscan.data.series.time_step import ahead
-from stepscan.data.task_data import Files, ReadOptions, named_sentences, named_texts, read_examples, stream_inputs
+from stepscan.data.label_checks import warn_unknown_labels
+from stepscan.data.model_inputs import inputs_of_sentences, inputs_of_texts, stream_inputs
+from stepscan.data.series.readers import read_timed_series
+from stepscan.data.series.time_step import next_times
+from stepscan.data.task_data import Files, ReadOptions, read_examples
 from stepscan.errors import SettingsError
 from stepscan.runtime.settings import SETTINGS, check_use
 from stepscan.runtime.yardstick import verdict
@@ -55,7 +56,7 @@ def predict(
     if input_file:
         inputs = stream_inputs(model.task, not model.tokenizers_, input_file, reading)
     else:
-        inputs = named_sentences(text.split() for text in texts) if model.task == "tag" else named_texts(texts)
+        inputs = inputs_of_sentences(text.split() for text in texts) if model.task == "tag" else inputs_of_texts(texts)
     for portion in available_chunks(inputs, PORTION) if input_file and may_block(input_file) else _filled(inputs):
         answers = model.answers([one for _, one in portion], **options)
         yield [named | said for (named, _), said in zip(portion, answers, strict=True)]
@@ -77,14 +78,14 @@ def forecasts(
     """What comes after each series in a file, a dictionary a step: `series` (its name, if it has one, or of several its
     place from 1), `step` from 1, `time` (if the file has times), `median`, `low`, `high`; `settings` are arguments of
     `LanguageModel.forecast`."""
-    histories = read_timed_histories(history, format=reading.format, times=reading_for(model, reading).times)
+    histories = read_timed_series(history, format=reading.format, times=reading_for(model, reading).times)
     for number, series in enumerate(histories, start=1):
         named = {"series": series.name or number} if series.name or len(histories) > 1 else {}
         try:
             found = model.forecast(series.values, length, **settings)
         except SettingsError as error:
             raise SettingsError(f"series {named['series']}: {error}" if named else str(error)) from None
-        times = ahead(series.times, series.step, length) if series.times and series.step else None
+        times = next_times(series.times, series.step, length) if series.times and series.step else None
         for place, values in enumerate(zip(*found, strict=True)):
             when = {"time": times[place]} if times else {}
             numbers = {name: value.tolist() for name, value in zip(found._fields, values, strict=True)}
@@ -158,7 +159,7 @@ def _examples(model: Any, files: Files, reading: ReadOptions, *, each: bool = Fa
     known = model.classes_.tolist() if is_labelled else []
     examples = read_examples(model.task, files, reading_for(model, reading), known=known, each=each)
     if is_labelled:
-        tell_new(examples[1], known, files[0])
+        warn_unknown_labels(examples[1], known, files[0])
     return examples
 
 

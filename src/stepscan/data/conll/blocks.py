@@ -1,4 +1,4 @@
-"""Files of sentences with a token a line: blocks of lines with blank lines between them."""
+"""Files with one token per line: blocks of lines, separated by blank lines."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from stepscan.data.example_types import TaggedSentence
 from stepscan.data.lines import Line, checked_lines
 from stepscan.errors import DataError
 
-Texts = list[tuple[int, str]]  # lines with their numbers
+NumberedTexts = list[tuple[int, str]]  # the number and the text of each line
 
-BLANKS = " \t"  # only these separate columns: a token may be other white space, such as a no-break space
+BLANKS = " \t"  # only these separate columns: other white space, such as a no-break space, may be a token
 
 
-def blocks_of(path: str | Path) -> Iterator[list[Line]]:
-    """Lines between lines of blanks alone, or of `-DOCSTART-`."""
+def read_blocks(path: str | Path) -> Iterator[list[Line]]:
+    """Yield the lines between blank lines, or lines of `-DOCSTART-`; errors as in `checked_lines`."""
     block: list[Line] = []
     for line in checked_lines(path):
         text = line.text.removesuffix("\n").strip(BLANKS)
@@ -29,26 +29,31 @@ def blocks_of(path: str | Path) -> Iterator[list[Line]]:
         yield block
 
 
-def text_of(line: Line) -> str:
-    """A line without its end; raises what is wrong with it."""
+def line_text(line: Line) -> str:
+    """The text of a line without its line end; raises the error of a bad line."""
     if line.error:
         raise line.error
     return line.text.removesuffix("\n")
 
 
-def nonempty(
+def require_sentences(
     sentences: Iterable[TaggedSentence], path: str | Path, bad_lines: BadLines | None
 ) -> Iterator[TaggedSentence]:
-    """The sentences that have tokens; an error if there are none."""
-    none = True
+    """Yield the sentences that have tokens.
+
+    Raises:
+        DataError: there is none.
+    """
+    empty = True
     for sentence in require_some(sentences, path, bad_lines):
         if sentence.tokens:
-            none = False
+            empty = False
             yield sentence
-    if none:
-        raise DataError("the file has no sentence.", path=path)
+    if empty:
+        raise DataError("expected at least one sentence, got none.", path=path)
 
 
-def check_filled(token: str, tag: str, path: str | Path, line: int) -> None:
+def require_token_and_tag(token: str, tag: str, path: str | Path, line: int) -> None:
+    """Raise a DataError if the token or the tag is empty."""
     if not (token and tag):
-        raise DataError(f"the {'tag' if token else 'token'} is empty.", path=path, line=line)
+        raise DataError(f"expected a {'tag' if token else 'token'}, got an empty field.", path=path, line=line)

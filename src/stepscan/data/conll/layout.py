@@ -1,4 +1,4 @@
-"""How the lines of CoNLL columns are divided, and which of the columns are read."""
+"""How the lines of CoNLL columns are split, and which of the columns are read."""
 
 from __future__ import annotations
 
@@ -7,125 +7,147 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
-from stepscan.data.conll.blocks import BLANKS, Texts
-from stepscan.data.tables import Column
+from stepscan.data.conll.blocks import BLANKS, NumberedTexts
+from stepscan.data.headers import Column
 from stepscan.errors import DataError
 
-_TOKENS = ("form", "token", "tokens", "word", "words", "text")  # names of columns, in lower case
-_TAGS = (
+_TOKEN_NAMES = ("form", "token", "tokens", "word", "words", "text")  # of columns, in lower case
+_TAG_NAMES = (
     *("tag", "tags", "label", "labels", "ner", "ner_tag", "ner_tags", "ner-tag", "entity", "slot", "chunk"),
     *("iob", "bio", "pos", "pos_tag", "pos_tags", "pos-tag", "upos", "xpos"),
 )
-_GLOBAL = re.compile(r"#\s*global\.columns\s*=\s*(.+)")  # CoNLL-U Plus
-NOT_A_WORD = re.compile(r"[0-9]+[-.][0-9]+")  # ids of ranges and empty nodes in CoNLL-U
+_GLOBAL_COLUMNS = re.compile(r"#\s*global\.columns\s*=\s*(.+)")  # CoNLL-U Plus
+RANGE_OR_EMPTY_NODE = re.compile(r"[0-9]+[-.][0-9]+")  # ids in CoNLL-U that are not those of words
 
 
-class Chosen(NamedTuple):
-    """Which columns are read: names or positions from 1; None leaves the choice to the reader."""
+class ColumnChoice(NamedTuple):
+    """The columns to read, by name or by position from 1.
+
+    Attributes:
+        token, tag: the user's choice; None: by the names of the columns, or else the first and the last.
+        tagged: whether tags are read at all.
+    """
 
     token: str | int | None = None
     tag: str | int | None = None
-    tagged: bool = True  # whether tags are read at all
+    tagged: bool = True
 
 
 @dataclass
 class Layout:
-    """How the lines of a file are divided."""
+    """How the lines of a file are split.
 
-    line: int  # where that was seen
+    Attributes:
+        line: the line that showed it.
+        width: the number of columns.
+        tabs: whether only tabs separate columns, rather than tabs and spaces.
+        token, tag: the indices (from 0) of their columns.
+        names: of the columns, if there are any.
+        header: the line of the header, or 0.
+        ids: the index of the column that counts the tokens, if there is one.
+    """
+
+    line: int
     width: int
     tabs: bool
     token: int = 0
     tag: int = -1
     names: list[str] = field(default_factory=list)
-    header: int = 0  # its line, if the first line names the columns
-    ids: int | None = None  # the column that counts the tokens
+    header: int = 0
+    ids: int | None = None
 
-    def fields(self, text: str) -> list[str]:
-        return _without_end(_split(text, self.tabs), self.width)
+    def split(self, text: str) -> list[str]:
+        """The fields of a line."""
+        return _without_blank_end(_split(text, self.tabs), self.width)
 
-    def other_fields(self, text: str) -> list[str]:
-        """Where blanks are in place of tabs, or tabs in place of blanks; none, where there are none."""
+    def split_otherwise(self, text: str) -> list[str]:
+        """The fields of a line with spaces instead of tabs, or tabs instead of spaces; none if it has no such."""
         if not self.tabs and "\t" not in text.strip(BLANKS):
             return []
-        return _without_end(_split(text, not self.tabs), self.width)
+        return _without_blank_end(_split(text, not self.tabs), self.width)
 
 
-def find_layout(path: str | Path, rows: Texts, comments: Texts, chosen: Chosen) -> Layout:
-    """What the first rows of a file, and the comments before them, say.
+def find_layout(path: str | Path, rows: NumberedTexts, comments: NumberedTexts, choice: ColumnChoice) -> Layout:
+    """Find the layout of a file.
+
+    Args:
+        path: the file, for errors.
+        rows: its first rows.
+        comments: the lines before them, which may name the columns.
+        choice: the columns to read.
 
     Raises:
-        DataError: a column that was asked for is not there, none of them is the token, or these are no columns.
+        DataError: a chosen column is not there, none of them is the token, or the rows are not columns.
     """
     _check_is_columns(path, rows)
     number, tabs = rows[0][0], _has_tabs([text for _, text in rows])
-    width = len(_without_end(_split(rows[0][1], tabs), 0))
-    layout = Layout(number, max(width, 1 + chosen.tagged), tabs)
-    if named := next((match for _, text in comments if (match := _GLOBAL.match(text))), None):
-        layout = replace(layout, names=named[1].split(), width=len(named[1].split()))
-    elif _is_header(names := layout.fields(rows[0][1]), chosen):
+    width = len(_without_blank_end(_split(rows[0][1], tabs), 0))
+    layout = Layout(number, max(width, 1 + choice.tagged), tabs)
+    if match := next((match for _, text in comments if (match := _GLOBAL_COLUMNS.match(text))), None):
+        layout = replace(layout, names=match[1].split(), width=len(match[1].split()))
+    elif _is_header(names := layout.split(rows[0][1]), choice):
         layout = replace(layout, names=[name.strip() for name in names], header=number)
     folded = [name.casefold() for name in layout.names]
-    first = [layout.fields(text)[0] for line, text in rows if line != layout.header]
-    counts = layout.width > 2 and _count(first)
+    first = [layout.split(text)[0] for line, text in rows if line != layout.header]
+    counts = layout.width > 2 and _are_counts(first)
     layout.ids = folded.index("id") if "id" in folded else 0 if counts else None
-    layout.token = _place(path, "token", chosen.token, layout)
-    layout.tag = _place(path, "tag", chosen.tag, layout) if chosen.tagged else layout.token
-    _check_places(path, layout, counts, chosen)
+    layout.token = _find_column(path, "token", choice.token, layout)
+    layout.tag = _find_column(path, "tag", choice.tag, layout) if choice.tagged else layout.token
+    _check_columns(path, layout, counts, choice)
     return layout
 
 
-def _is_header(row: list[str], chosen: Chosen) -> bool:
-    """Whether the first row names the columns: those that were asked for by name, or the usual ones."""
+def _is_header(row: list[str], choice: ColumnChoice) -> bool:
+    """Whether the first row names the columns: with names that the user chose, or usual ones."""
     names = {name.strip().casefold() for name in row}
-    asked = {str(one).casefold() for one in chosen[:2] if isinstance(one, str) and not one.isdigit()}
-    return len(row) > 1 and bool(names & asked or (names & {*_TOKENS} and names & {*_TAGS}))
+    chosen = {name.casefold() for name in (choice.token, choice.tag) if isinstance(name, str) and not name.isdigit()}
+    return len(row) > 1 and bool(names & chosen or (names & {*_TOKEN_NAMES} and names & {*_TAG_NAMES}))
 
 
-def _place(path: str | Path, role: str, wanted: str | int | None, layout: Layout) -> int:
+def _find_column(path: str | Path, role: str, selector: str | int | None, layout: Layout) -> int:
     folded = [name.casefold() for name in layout.names]
-    if wanted is None:
+    if selector is None:
         if role == "token":
-            return next((place for place, name in enumerate(folded) if name in _TOKENS), 0)
+            return next((index for index, name in enumerate(folded) if name in _TOKEN_NAMES), 0)
         if not layout.header and "upos" in folded:
             return folded.index("upos")
-        return next((place for place in reversed(range(len(folded))) if folded[place] in _TAGS), layout.width - 1)
-    position, option = Column(role, str(wanted)).position, f"--{role}-column"
+        return next((index for index in reversed(range(len(folded))) if folded[index] in _TAG_NAMES), layout.width - 1)
+    position, option = Column(role, str(selector)).selected_position, f"--{role}-column"
     if position is not None:
         if not 1 <= position <= layout.width:
-            reason = f"expected {option} from 1 to {layout.width}, the columns here, but got {position}."
+            reason = f"expected {option} from 1 to {layout.width}, the number of columns, got {position}."
             raise DataError(reason, path=path, line=layout.line)
         return position - 1
-    if folded.count(str(wanted).casefold()) != 1:
-        has = f"the columns are {', '.join(map(repr, layout.names))}" if folded else "the columns have no names here"
-        reason = f"expected one column {str(wanted)!r}, but {has}."
+    if folded.count(str(selector).casefold()) != 1:
+        names = f"the columns {', '.join(map(repr, layout.names))}" if folded else "columns without names"
+        reason = f"expected one column {str(selector)!r}, got {names}."
         hint = f"Give a position: {option} 1 is the first of {layout.width}."
         raise DataError(reason, path=path, line=layout.line, hint=hint)
-    return folded.index(str(wanted).casefold())
+    return folded.index(str(selector).casefold())
 
 
-def _check_places(path: str | Path, layout: Layout, counts: bool, chosen: Chosen) -> None:
-    if chosen.tagged and layout.token == layout.tag:
-        reason = f"expected a token and a tag in two columns, but both are column {layout.token + 1}."
+def _check_columns(path: str | Path, layout: Layout, counts: bool, choice: ColumnChoice) -> None:
+    if choice.tagged and layout.token == layout.tag:
+        reason = f"expected a token and a tag in two columns, got column {layout.token + 1} for both."
         raise DataError(reason, path=path, line=layout.line, hint="Name the other with --tag-column.")
-    if counts and layout.token == 0 and chosen.token is None:
-        reason = "expected a token in the first column, but it counts the tokens: 1, 2, …"
-        hint = "Name the columns with --token-column and --tag-column; or, if this is CoNLL-U, give --format conllu."
+    if counts and layout.token == 0 and choice.token is None:
+        reason = "expected a token in the first column, got numbers of tokens: 1, 2, …"
+        hint = "Name the columns with --token-column and --tag-column; or, if this is CoNLL-U, add --format conllu."
         raise DataError(reason, path=path, line=layout.line, hint=hint)
 
 
-def _check_is_columns(path: str | Path, rows: Texts) -> None:
-    """Raise if the rows are whole sentences of joined tokens and tags, or divided by commas."""
-    split = [_split(text, tabs=False) for _, text in rows]
-    several = len(rows) > 1 or len(split[0]) > 2
-    joined = next((sign for sign in "/_|" if all(_is_joined(one, sign) for row in split for one in row)), "")
-    if several and joined:
-        reason = f"expected a token a line, but got tokens and tags joined by {joined!r}: {rows[0][1].strip()[:60]!r}."
-        hint = "Write each token and its tag on a line, with a tab between, and a blank line after each sentence."
-        raise DataError(reason, path=path, line=rows[0][0], hint=hint)
-    if several and all(len(row) == 1 and _is_joined(row[0], "[,;]") for row in split):
-        reason = f"expected columns separated by tabs or blanks, but got {rows[0][1].strip()[:60]!r}."
-        hint = "Commas and semicolons do not separate them; a blank line ends a sentence."
+def _check_is_columns(path: str | Path, rows: NumberedTexts) -> None:
+    """Raise if the rows are whole sentences of joined tokens and tags, or separated by commas."""
+    fields = [_split(text, tabs=False) for _, text in rows]
+    several = len(rows) > 1 or len(fields[0]) > 2
+    joiner = next((sign for sign in "/_|" if all(_is_joined(each, sign) for row in fields for each in row)), "")
+    if several and joiner:
+        got = f"tokens and tags joined by {joiner!r}: {rows[0][1].strip()[:60]!r}"
+        hint = "Write each token and its tag on one line, separated by a tab, and a blank line after each sentence."
+        raise DataError(f"expected one token per line, got {got}.", path=path, line=rows[0][0], hint=hint)
+    if several and all(len(row) == 1 and _is_joined(row[0], "[,;]") for row in fields):
+        reason = f"expected columns separated by tabs or spaces, got {rows[0][1].strip()[:60]!r}."
+        hint = "Commas and semicolons do not separate columns; a blank line ends a sentence."
         raise DataError(reason, path=path, line=rows[0][0], hint=hint)
 
 
@@ -134,11 +156,11 @@ def _is_joined(field: str, sign: str) -> bool:
 
 
 def _has_tabs(texts: list[str]) -> bool:
-    """Whether tabs alone separate columns, rather than any blanks."""
-    inner = ["\t" in text.strip(BLANKS) for text in texts]
-    if all("\t" in text for text in texts) or not any(inner):
-        return any(inner)
-    return inner[0] and len({len(_split(text, tabs=False)) for text in texts}) > 1
+    """Whether only tabs separate columns, rather than tabs and spaces."""
+    has_inner_tab = ["\t" in text.strip(BLANKS) for text in texts]
+    if all("\t" in text for text in texts) or not any(has_inner_tab):
+        return any(has_inner_tab)
+    return has_inner_tab[0] and len({len(_split(text, tabs=False)) for text in texts}) > 1
 
 
 def _split(text: str, tabs: bool) -> list[str]:
@@ -148,13 +170,14 @@ def _split(text: str, tabs: bool) -> list[str]:
     return re.split("[ \t]+", text.strip(BLANKS))
 
 
-def _without_end(row: list[str], width: int) -> list[str]:
-    """Without what blanks at the end of a line seem to add to `width` columns."""
+def _without_blank_end(row: list[str], width: int) -> list[str]:
+    """The fields without empty ones beyond `width`, which come from whitespace at the end of the line."""
     while len(row) > width and len(row) > 1 and not row[-1].strip(BLANKS):
         row = row[:-1]
     return row
 
 
-def _count(ids: list[str]) -> bool:
-    words = [one for one in ids if not NOT_A_WORD.fullmatch(one)]
+def _are_counts(ids: list[str]) -> bool:
+    """Whether the ids of words are 1, 2, …"""
+    words = [each for each in ids if not RANGE_OR_EMPTY_NODE.fullmatch(each)]
     return len(words) > 1 and words == [str(number) for number in range(1, len(words) + 1)]

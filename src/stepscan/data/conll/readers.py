@@ -1,33 +1,35 @@
-"""Files of sentences, with a tag a token or without tags: CoNLL-U, CoNLL columns, data sets, text."""
+"""Files of sentences, with or without a tag per token: CoNLL-U, CoNLL columns, JSON Lines, data sets, text."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
 from stepscan.data.arrow import is_arrow
 from stepscan.data.bad_lines import BadLines, convert, require_some
 from stepscan.data.byte_streams import is_stream, may_block
-from stepscan.data.conll.blocks import blocks_of, check_filled, nonempty, text_of
+from stepscan.data.conll.blocks import line_text, read_blocks, require_sentences, require_token_and_tag
 from stepscan.data.conll.columns import read_columns
-from stepscan.data.conll.layout import Chosen
-from stepscan.data.conll.text_or_columns import is_json, likely_format, refuse_text, watched
+from stepscan.data.conll.layout import RANGE_OR_EMPTY_NODE, ColumnChoice
+from stepscan.data.conll.text_or_columns import detect_sentence_format, is_json, refuse_text, warn_of_columns
 from stepscan.data.example_types import TaggedSentence
+from stepscan.data.file_formats import TABLE_SUFFIXES, choose_format
+from stepscan.data.headers import Column
+from stepscan.data.json_lines import json_kind
 from stepscan.data.lines import Line, read_lines
-from stepscan.data.tables import TABLE_SUFFIXES, Column, Table, choose_format, json_kind
+from stepscan.data.tables import Table
 from stepscan.errors import DataError, SettingsError, nearest
 
 _FIELDS = {"form": 1, "lemma": 2, "upos": 3, "xpos": 4, "feats": 5, "deprel": 7}
-_WORDS = ("words", "text")  # names of lists in JSON Lines and data sets
-_TAGS = ("ner_tags", "pos_tags", "chunk_tags", "upos", "labels", "ner", "slots")
-_LISTS = (
-    "JSON Lines and data sets have a list of words, tokens, and one of their tags; name them with --token-column and "
+_TOKEN_NAMES = ("words", "text")  # of lists in JSON Lines and data sets
+_TAG_NAMES = ("ner_tags", "pos_tags", "chunk_tags", "upos", "labels", "ner", "slots")
+_LISTS_HINT = (
+    "JSON Lines and data sets have a list of tokens and one of their tags; name them with --token-column and "
     "--tag-column."
 )
 _SUFFIXES = {".conllu": "conllu", **{suffix: kind for suffix, kind in TABLE_SUFFIXES.items() if kind == "jsonl"}}
-_TABLES = {"jsonl", "arrow"}  # whose rows hold lists
-_NAMED = {*_SUFFIXES, ".conllup", ".conll", ".iob", ".iob2", ".bio", ".tsv", ".txt"}  # tell columns from text
+_LIST_FORMATS = {"jsonl", "arrow"}  # whose rows hold lists
+_KNOWN_SUFFIXES = {*_SUFFIXES, ".conllup", ".conll", ".iob", ".iob2", ".bio", ".tsv", ".txt"}
 
 
 def read_tagged(
@@ -39,43 +41,43 @@ def read_tagged(
     tag_column: str | int | None = None,
     bad_lines: BadLines | None = None,
 ) -> list[TaggedSentence]:
-    """Sentences whose tokens have one tag each.
+    """Read sentences with one tag per token.
 
     Args:
         path: the file.
-        format: "conllu" (10 columns; comments, ranges such as `3-4` and empty nodes such as `8.1` are skipped),
-            "columns" (tabs or spaces between; skipped are `-DOCSTART-` and comments, lines before a sentence that begin
-            with `#` and do not have its columns), "jsonl" (an object a line, with the lists `tokens` and `tags`), or
-            "arrow" (Parquet, `hf:NAME`: columns of such lists). By default the name says: `.conllu`, `.jsonl`, `.json`,
-            `.ndjson`, `.parquet`, `hf:`; anything else is columns.
-        field: the CoNLL-U field that is the tag: form, lemma, upos, xpos, feats or deprel. A `_` is a tag like any
-            other, but a field that is `_` throughout is an error.
-        token_column, tag_column: of columns: positions from 1, or names from a first line of names or from
-            `# global.columns = …` (CoNLL-U Plus); by default the first and the last, or those whose names say so. Of
-            data sets: names.
+        format: "conllu" (10 columns; comments, ranges such as `3-4` and empty nodes such as `8.1` are skipped);
+            "columns" (separated by tabs or spaces; `-DOCSTART-` and comments are skipped: lines before a sentence that
+            begin with `#` and do not have its columns); "jsonl" (one object per line, with the lists `tokens` and
+            `tags`); or "arrow" (Parquet, `hf:NAME`: columns of such lists). None: by the name (`.conllu`, `.jsonl`,
+            `.json`, `.ndjson`, `.parquet`, `hf:`); any other file is "columns".
+        field: the CoNLL-U field to read as the tag: form, lemma, upos, xpos, feats or deprel. `_` is read as a tag like
+            others, but a field that is `_` in every word is an error.
+        token_column, tag_column: in "columns": positions from 1, or names from the first line or from
+            `# global.columns = …` (CoNLL-U Plus); None: by their names, or else the first and the last. In "jsonl" and
+            "arrow": names.
         bad_lines: skips and counts sentences with a bad line; without it the first one is an error.
 
     Raises:
         SettingsError: an unknown format or field, a field for a file that is not CoNLL-U, or columns for one that is.
-        DataError: a file that cannot be read, a line with a wrong number of columns, a word id out of order, an empty
-            token or tag, a field that is nowhere filled in, or no sentence at all.
+        DataError: the file cannot be read or has no sentence, a line has a wrong number of columns, a word id is out of
+            order, a token or tag is empty, or the field is `_` in every word.
     """
     if format is None and (is_stream(path) or _suffix(path) == ".txt") and is_json(path):
         format = "jsonl"
     format = choose_format(path, format, _SUFFIXES, otherwise="columns")
-    if format in _TABLES:
-        return list(_of_table(path, format, token_column, _one_of(tag_column, field), bad_lines))
+    if format in _LIST_FORMATS:
+        return list(_read_lists(path, format, token_column, _tag_list(tag_column, field), bad_lines))
     if field not in _FIELDS:
-        raise SettingsError(f"There is no field {field!r} to tag with.{nearest(field, _FIELDS)}")
+        raise SettingsError(f"unknown CoNLL-U field {field!r}.{nearest(field, _FIELDS)}")
     if format == "conllu":
         _refuse_columns(path, token_column, tag_column)
-        return list(_conllu(path, field, bad_lines))
+        return list(_read_conllu(path, field, bad_lines))
     if field != "upos":
         raise SettingsError(
-            f"Only CoNLL-U has a field {field!r}; in CoNLL columns the last column is the tag: name another with "
-            "--tag-column."
+            f"--field {field}: expected CoNLL-U, got columns in {path}, where the last column is the tag; choose "
+            "another with --tag-column."
         )
-    return list(read_columns(path, Chosen(token_column, tag_column), bad_lines))
+    return list(read_columns(path, ColumnChoice(token_column, tag_column), bad_lines))
 
 
 def read_sentences(
@@ -85,15 +87,16 @@ def read_sentences(
     token_column: str | int | None = None,
     bad_lines: BadLines | None = None,
 ) -> list[list[str]]:
-    """Only the tokens of sentences.
+    """Read the tokens of sentences.
 
-    Formats are those of `read_tagged`, where columns may be a single one, and "text": one sentence a line, tokens
-    between white space; an empty line is an empty sentence, so that outputs stay aligned. A `.txt` file or a stream is
-    text, unless it begins with a JSON object or tabs divide its lines.
+    Formats are those of `read_tagged`, where "columns" may have a single one, and "text": one sentence per line, split
+    at whitespace; an empty line is an empty sentence, so that outputs stay aligned. A `.txt` file or a stream is
+    "text", unless it begins with a JSON object or tabs separate its lines.
 
     Raises:
-        DataError: as `read_tagged`; and if neither the name nor tabs say whether the file is text or columns, or if
-            text has as many fields in every line and blank lines between blocks, as columns have.
+        SettingsError: an unknown format, or columns for a file that has none.
+        DataError: as `read_tagged`; and if the file may be text or columns: neither its name nor tabs tell it, or all
+            lines of text have the same number of fields, with blank lines between blocks.
     """
     return list(stream_sentences(path, format=format, token_column=token_column, bad_lines=bad_lines))
 
@@ -108,113 +111,117 @@ def stream_sentences(
     """Like `read_sentences`, one at a time."""
     if format is None and not is_arrow(path):
         suffix = _suffix(path)
-        if suffix == ".txt" or (suffix not in _NAMED and is_stream(path)):
-            format = likely_format(path)
-        elif suffix not in _NAMED:
+        if suffix == ".txt" or (suffix not in _KNOWN_SUFFIXES and is_stream(path)):
+            format = detect_sentence_format(path)
+        elif suffix not in _KNOWN_SUFFIXES:
             refuse_text(path)
     format = choose_format(path, format, {**_SUFFIXES, ".txt": "text"}, otherwise="columns")
-    if format in _TABLES:
-        rows = Table(path, format, (Column("tokens", token_column, _WORDS),), _LISTS, bad_lines).rows()
-        return (_strings(tokens, "tokens", path, number) for number, (tokens,) in rows)
+    if format in _LIST_FORMATS:
+        table = Table(path, format, (Column("tokens", token_column, _TOKEN_NAMES),), _LISTS_HINT, bad_lines)
+        return (_require_strings(tokens, "tokens", path, number) for number, (tokens,) in table.rows())
     if format == "columns":
-        chosen = Chosen(token_column, tagged=False)
-        return (sentence.tokens for sentence in read_columns(path, chosen, bad_lines))
+        choice = ColumnChoice(token_column, tagged=False)
+        return (sentence.tokens for sentence in read_columns(path, choice, bad_lines))
     _refuse_columns(path, token_column)
     if format == "text":
         texts: Iterator[str] = (line for _, line in read_lines(path, bad_lines))
-        texts = watched(texts, path) if may_block(path) else texts
+        texts = warn_of_columns(texts, path) if may_block(path) else texts
         return require_some((text.split() for text in texts), path, bad_lines)
-    return (sentence.tokens for sentence in _conllu(path, "form", bad_lines))
+    return (sentence.tokens for sentence in _read_conllu(path, "form", bad_lines))
 
 
 def _suffix(path: str | Path) -> str:
     return Path(str(path).removesuffix(".gz")).suffix.lower()
 
 
-def _one_of(tag_column: str | int | None, field: str) -> str | int | None:
-    """What names the column of tags in a data set."""
+def _tag_list(tag_column: str | int | None, field: str) -> str | int | None:
+    """The name of the list of tags in a data set, which either option may give."""
     if tag_column is not None and field != "upos":
-        raise SettingsError(f"expected --tag-column or --field, but got both: {tag_column!r} and {field!r}")
+        raise SettingsError(f"expected --tag-column or --field, got both: {tag_column!r} and {field!r}")
     return tag_column if field == "upos" else field
 
 
 def _refuse_columns(path: str | Path, *columns: str | int | None) -> None:
-    """Raise if columns were named for a file that has none to name."""
-    if named := [one for one in columns if one is not None]:
+    """Raise if a column is chosen for a file that is not read as columns."""
+    if chosen := [column for column in columns if column is not None]:
         raise SettingsError(
-            f"--token-column and --tag-column are for CoNLL columns, but {path} is read as CoNLL-U, whose tag --field "
-            f"names, or as text; got {named[0]!r}. To read it as columns, give --format columns."
+            f"--token-column and --tag-column: expected CoNLL columns, got CoNLL-U (whose tag --field chooses) or text "
+            f"in {path}, and column {chosen[0]!r}; to read it as columns, add --format columns."
         )
 
 
-def _of_table(
+def _read_lists(
     path: str | Path,
     format: str,
     token_column: str | int | None,
     tag_column: str | int | None,
     bad_lines: BadLines | None,
 ) -> Iterator[TaggedSentence]:
-    """Rows with a list of tokens and a list of tags, in the columns named, or in the only ones guessed."""
-    columns = Column("tokens", token_column, _WORDS), Column("tags", tag_column, _TAGS)
+    """Yield the sentences of rows that hold a list of tokens and a list of tags."""
+    columns = Column("tokens", token_column, _TOKEN_NAMES), Column("tags", tag_column, _TAG_NAMES)
 
     def sentence(row: tuple[int, list[object]]) -> TaggedSentence:
-        number, (tokens, tags) = row
-        found = TaggedSentence(*(_strings(v, role, path, number) for v, role in ((tokens, "tokens"), (tags, "tags"))))
-        if len(found.tokens) != len(found.tags):
-            reason = f"expected a tag a token, but got {len(found.tokens)} tokens and {len(found.tags)} tags."
+        number, (token_list, tag_list) = row
+        tokens = _require_strings(token_list, "tokens", path, number)
+        tags = _require_strings(tag_list, "tags", path, number)
+        if len(tokens) != len(tags):
+            reason = f"expected one tag per token, got {len(tokens)} tokens and {len(tags)} tags."
             raise DataError(reason, path=path, line=number)
-        return found
+        return TaggedSentence(tokens, tags)
 
-    rows = Table(path, format, columns, _LISTS, bad_lines).rows()
+    rows = Table(path, format, columns, _LISTS_HINT, bad_lines).rows()
     return require_some(convert(rows, sentence, bad_lines, "sentence"), path, bad_lines)
 
 
-def _strings(value: object, role: str, path: str | Path, line: int) -> list[str]:
+def _require_strings(value: object, role: str, path: str | Path, line: int) -> list[str]:
     if not isinstance(value, list):
-        raise DataError(f"expected a list of strings as the {role}, but got {json_kind(value)}.", path=path, line=line)
-    for number, one in enumerate(value, start=1):
-        if not isinstance(one, str) or not one:
-            got = f"{json_kind(one)} ({one!r})" if one != "" else "an empty one"
-            reason = f"expected a list of strings as the {role}, but item {number} is {got}."
-            hint = "Replace numbers by the names that they stand for." if isinstance(one, int) else ""
+        raise DataError(f"expected a list of strings as the {role}, got {json_kind(value)}.", path=path, line=line)
+    for number, item in enumerate(value, start=1):
+        if not isinstance(item, str) or not item:
+            got = f"{json_kind(item)} ({item!r})" if item != "" else "an empty string"
+            reason = f"expected a list of strings as the {role}, got {got} as item {number}."
+            hint = "Replace numbers by their names." if isinstance(item, int) else ""
             raise DataError(reason, path=path, line=line, hint=hint)
     return value
 
 
-def _conllu(path: str | Path, field: str, bad_lines: BadLines | None) -> Iterator[TaggedSentence]:
-    first, filled = 0, False
+def _read_conllu(path: str | Path, field: str, bad_lines: BadLines | None) -> Iterator[TaggedSentence]:
+    first_line, has_tags = 0, False
     tag = _FIELDS[field]
 
     def sentence(block: list[Line]) -> TaggedSentence:
-        nonlocal first
-        rows = _words(path, block, tag)
-        first = first or (rows[0][0] if rows else 0)
+        nonlocal first_line
+        rows = _read_words(path, block, tag)
+        first_line = first_line or (rows[0][0] if rows else 0)
         return TaggedSentence([row[1] for _, row in rows], [row[tag] for _, row in rows])
 
-    for one in nonempty(convert(blocks_of(path), sentence, bad_lines, "sentence"), path, bad_lines):
-        filled = filled or any(each != "_" for each in one.tags)
-        yield one
-    if not filled:
+    sentences = convert(read_blocks(path), sentence, bad_lines, "sentence")
+    for each in require_sentences(sentences, path, bad_lines):
+        has_tags = has_tags or any(name != "_" for name in each.tags)
+        yield each
+    if not has_tags:
         hint = "Choose another field." if field != "form" else "Some corpora are published without their words."
-        raise DataError(f"the field {field!r} is '_' in every word of the file.", path=path, line=first, hint=hint)
+        reason = f"expected the field {field!r} to be filled, got '_' in every word of the file."
+        raise DataError(reason, path=path, line=first_line, hint=hint)
 
 
-def _words(path: str | Path, block: list[Line], tag: int) -> list[tuple[int, list[str]]]:
+def _read_words(path: str | Path, block: list[Line], tag: int) -> list[tuple[int, list[str]]]:
+    """The fields of each word of a sentence, with their lines."""
     rows: list[tuple[int, list[str]]] = []
     for line in block:
-        text = text_of(line)
+        text = line_text(line)
         if text.startswith("#"):
             continue
         row = text.split("\t")
         if len(row) != 10:
-            reason = f"expected 10 columns with tabs between, but got {len(row)}."
+            reason = f"expected 10 columns separated by tabs, got {len(row)}."
             raise DataError(reason, path=path, line=line.number)
-        if re.fullmatch(r"[0-9]+[-.][0-9]+", row[0]):
+        if RANGE_OR_EMPTY_NODE.fullmatch(row[0]):
             continue
         if row[0] != str(len(rows) + 1):
-            hint = "Sentences need a blank line between them." if row[0] == "1" else ""
-            reason = f"expected the word id {len(rows) + 1}, but got {row[0]!r}."
+            hint = "Separate sentences by a blank line." if row[0] == "1" else ""
+            reason = f"expected the word id {len(rows) + 1}, got {row[0]!r}."
             raise DataError(reason, path=path, line=line.number, hint=hint)
-        check_filled(row[1], row[tag], path, line.number)
+        require_token_and_tag(row[1], row[tag], path, line.number)
         rows.append((line.number, row))
     return rows

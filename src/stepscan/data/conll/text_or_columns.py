@@ -1,4 +1,4 @@
-"""Whether sentences stand in text, one a line, or in CoNLL columns, a token a line, where no name says so."""
+"""Whether sentences are text, one per line, or CoNLL columns, one token per line, where no name tells it."""
 
 from __future__ import annotations
 
@@ -14,78 +14,84 @@ from stepscan.errors import DataError, place_of
 
 logger = logging.getLogger(__name__)
 
-_SAMPLE, _FEWEST = 50, 5  # lines that are looked at; lines that show columns
-_SAY = "Say --format text or --format columns."
+_SAMPLE_LINES = 50
+_FEWEST_ROWS = 5  # that show columns
+_FORMAT_HINT = "Choose with --format text or --format columns."
 _JSON = re.compile(r'\[?\s*\{\s*"[^"]+"\s*:')
 _CONLLU = re.compile(r"[0-9]+[-.0-9]*(\t[^\t]*){9}$")
 
 
-def likely_format(path: str | Path) -> str:
-    """What a `.txt` file or a stream holds: JSON Lines, if it begins so; columns, if tabs divide all lines; or text.
+def detect_sentence_format(path: str | Path) -> str:
+    """The format of a `.txt` file or a stream: "jsonl" if it begins with an object, "conllu" or "columns" if tabs
+    separate all lines, or "text".
 
     Raises:
-        DataError: tabs and blanks do; or all lines have as many fields, in blocks with blank lines between, as tokens
-            with their tags do.
+        DataError: it may be text or columns: all lines have tabs and spaces; or all have the same number of fields, in
+            blocks between blank lines, as tokens with tags do.
     """
-    sample = list(islice(_sample(read_lines(path, peek=True)), 1 if may_block(path) else _SAMPLE))
-    filled = [line for line in sample if line]
-    if filled and _JSON.match(filled[0]):
+    sample = list(islice(_strip_lines(read_lines(path, peek=True)), 1 if may_block(path) else _SAMPLE_LINES))
+    texts = [line for line in sample if line]
+    if texts and _JSON.match(texts[0]):
         return "jsonl"
-    if filled and all("\t" in line for line in filled):
-        if any(" " in line for line in filled):
-            raise DataError("this may be text or columns: tabs in every line, and blanks too.", path=path, hint=_SAY)
-        return "conllu" if _CONLLU.match(filled[0]) else "columns"
+    if texts and all("\t" in line for line in texts):
+        if any(" " in line for line in texts):
+            reason = "expected text or columns, got lines that may be either: all have tabs, and some spaces."
+            raise DataError(reason, path=path, hint=_FORMAT_HINT)
+        return "conllu" if _CONLLU.match(texts[0]) else "columns"
     if look_like_columns(sample):
-        raise DataError(_in_each(filled[0]), path=path, hint=_SAY)
-    if filled and all(len(line.split()) == 1 for line in filled):
-        logger.warning("%s: read as text, one sentence a line; for columns say --format columns", place_of(path))
+        raise DataError(f"expected text or columns, got {_describe(texts[0])}.", path=path, hint=_FORMAT_HINT)
+    if texts and all(len(line.split()) == 1 for line in texts):
+        logger.warning("%s: read as text, one sentence per line; for columns add --format columns", place_of(path))
     return "text"
 
 
 def is_json(path: str | Path) -> bool:
-    """Whether the first line that says anything begins a JSON object."""
+    """Whether the first line that is not blank begins a JSON object."""
     first = next((line.strip() for _, line in read_lines(path, peek=True) if line.strip()), "")
     return _JSON.match(first) is not None
 
 
 def refuse_text(path: str | Path) -> None:
-    """Raise if the first line that says anything looks like a sentence, of which columns would keep one word."""
+    """Raise a DataError if the first line that is not blank looks like a sentence rather than columns."""
     for number, line in read_lines(path, peek=True):
         if line.strip():
             if "\t" not in line and len(line.split()) > 1:
-                raise DataError("this may be text or columns.", path=path, line=number, hint=_SAY)
+                reason = "expected text or columns, got a line that may be either."
+                raise DataError(reason, path=path, line=number, hint=_FORMAT_HINT)
             return
 
 
-def watched(lines: Iterable[str], path: str | Path) -> Iterator[str]:
-    """The lines of a text, of which a warning is logged if the first look like columns: a pipe shows it late."""
+def warn_of_columns(lines: Iterable[str], path: str | Path) -> Iterator[str]:
+    """Yield the lines of a text; log a warning if the first of them look like columns."""
     sample: list[str] = []
     for line in lines:
-        if len(sample) < _SAMPLE:
-            sample += _sample([(0, line)])
-            if len(sample) == _SAMPLE and look_like_columns(sample):
+        if len(sample) < _SAMPLE_LINES:
+            sample += _strip_lines([(0, line)])
+            if len(sample) == _SAMPLE_LINES and look_like_columns(sample):
                 _warn(sample, path)
         yield line
-    if len(sample) < _SAMPLE and look_like_columns(sample):
+    if len(sample) < _SAMPLE_LINES and look_like_columns(sample):
         _warn(sample, path)
 
 
 def look_like_columns(sample: list[str]) -> bool:
-    """Whether lines have two fields or more, all as many, some right below each other and some after blank lines."""
+    """Whether all lines have the same number of fields, two or more, some are adjacent, and some follow blank lines."""
     blocks = " ".join("|" if line else "-" for line in sample).strip("- ")
     widths = {len(line.split()) for line in sample if line}
-    return len(widths) == 1 and min(widths) > 1 and blocks.count("|") >= _FEWEST and "| |" in blocks and "-" in blocks
+    is_regular = len(widths) == 1 and min(widths) > 1
+    return is_regular and blocks.count("|") >= _FEWEST_ROWS and "| |" in blocks and "-" in blocks
 
 
-def _sample(lines: Iterable[tuple[int, str]]) -> Iterator[str]:
-    """Lines, without blanks at their ends, but not those that may be comments in columns."""
+def _strip_lines(lines: Iterable[tuple[int, str]]) -> Iterator[str]:
+    """The texts of lines, without whitespace around them; lines that may be comments in columns are left out."""
     return (line.strip() for _, line in lines if not line.startswith(("#", "-DOCSTART-")))
 
 
 def _warn(sample: list[str], path: str | Path) -> None:
     first = next(filter(None, sample))
-    logger.warning("%s: read as text, one sentence a line, but %s %s", place_of(path), _in_each(first), _SAY)
+    message = "%s: read as text, one sentence per line, but got %s. %s"
+    logger.warning(message, place_of(path), _describe(first), _FORMAT_HINT)
 
 
-def _in_each(line: str) -> str:
-    return f"this may be text or columns: {len(line.split())} fields in every line, and blank lines between blocks."
+def _describe(line: str) -> str:
+    return f"lines that may be either: {len(line.split())} fields in every line, and blank lines between blocks"

@@ -1,12 +1,12 @@
-"""Files of numeric sequences to arrays `[T, D]` of float64: T time steps of D dimensions. What is not a finite number
-is an error with file, line and reason: no value is guessed, none is left out.
+"""Files of numbers to series: arrays `[T, D]` of float64, with T time steps of D dimensions. A value that is missing or
+not finite is an error with file, line and reason.
 
 Formats, by the file's name (before any `.gz`) or by `format`:
 
 * "ts" (`.ts`): see `stepscan.data.series.ts_files`.
 * "npy" (`.npy`): see `stepscan.data.series.npy_files`.
-* "ucr": the UCR archive's text, `label v v …` a line, with tabs, commas, semicolons or blanks between; NaN or nothing
-  at the end of a series is its end.
+* "ucr": the UCR archive's text: `label v v …` per line, separated by tabs, commas, semicolons or spaces; NaN or empty
+  cells at the end of a line are padding.
 * "numbers": CSV of numbers, see `stepscan.data.series.number_tables`.
 """
 
@@ -19,13 +19,14 @@ from pathlib import Path
 from typing import NamedTuple, ParamSpec, TypeVar
 
 from stepscan.data.arrow import is_arrow
+from stepscan.data.example_lines import read_example_lines
+from stepscan.data.file_formats import choose_format
 from stepscan.data.series import npy_files, number_tables, ts_files
-from stepscan.data.series.number_tables import AS_IT_IS
-from stepscan.data.series.regular_series import History
-from stepscan.data.series.time_step import TimeOptions, TimeStep, refuse_names, refuse_times
+from stepscan.data.series.regular_series import TimedSeries
+from stepscan.data.series.time_options import DEFAULT_TIMES, TimeOptions, refuse_series_column, refuse_times
+from stepscan.data.series.time_step import TimeStep
 from stepscan.data.series.times import Times
-from stepscan.data.series.values import Values, canonical_label, values_of
-from stepscan.data.tables import choose_format, filled_lines
+from stepscan.data.series.values import Values, canonical_label, parse_values
 from stepscan.errors import DataError, SettingsError, nearest
 
 logger = logging.getLogger(__name__)
@@ -38,23 +39,23 @@ _SUFFIXES = {".ts": "ts", ".npy": "npy"}
 
 
 class LabelledSeries(NamedTuple):
-    """A series `[T, D]` and its class; None where the file has none and none is needed."""
+    """A series `[T, D]`, its label (None if the file has none and none is required), its times and their step."""
 
     values: Values
     label: str | None
-    times: Times | None = None  # where the file has them, as the step between them
+    times: Times | None = None
     step: TimeStep | None = None
 
 
 class TaggedSeries(NamedTuple):
-    """A series `[T, D]` and as many tags."""
+    """A series `[T, D]` and its T tags."""
 
     values: Values
     tags: list[str]
 
 
 def series_format(path: str | Path, format: str | None = None) -> str | None:
-    """ "ts", "npy", "ucr" or "numbers"; None if neither the name nor `format` says that the file holds numbers."""
+    """One of `SERIES_FORMATS`; None if neither the name nor `format` is one of a file of numbers."""
     if format is not None:
         return format if format in SERIES_FORMATS else None
     return None if is_arrow(path) else choose_format(path, None, _SUFFIXES, otherwise="") or None
@@ -66,36 +67,37 @@ def stream_labelled_series(
     format: str | None = None,
     label_column: str | int | None = None,
     labelled: bool = True,
-    times: TimeOptions = AS_IT_IS,
+    times: TimeOptions = DEFAULT_TIMES,
     decision: str | None = None,
 ) -> Iterator[LabelledSeries]:
-    """Series with one label each, one at a time.
+    """Yield series with one label each.
 
     Args:
-        path: the file, gzip or not.
-        format: see above.
+        path: the file, gzip or plain.
+        format: one of `SERIES_FORMATS`; None: by the name.
         label_column: "numbers": the label's column, a name or a position from 1.
-        labelled: whether every series must have a label; if not, one that is there is read all the same.
-        times: "numbers" and "ts": how the times are read.
-        decision: what the labels are to be, "class", "labels" or "number"; a file that says otherwise is an error.
+        labelled: whether every series must have a label; if not, labels that are there are read all the same.
+        times: "numbers" and "ts": how times are read.
+        decision: what the labels must be, "class", "labels" or "number", in a file that says what they are; None:
+            either.
 
     Raises:
-        SettingsError: an unknown format, or `label_column` for a format without columns.
-        DataError: a file that cannot be read, a value that is no finite number, another number of dimensions than in
-            the first line, dimensions of different lengths, a missing or unknown label.
+        SettingsError: an unknown format, or an option that does not fit it.
+        DataError: the file cannot be read, a value is not a finite number, the number of dimensions differs from that
+            of the first line, dimensions differ in length, or a label is missing or unknown.
     """
-    kind = _format(path, format)
-    if label_column is not None and kind != "numbers":
-        raise SettingsError(f"A file in format {kind!r} has no columns to name; label_column is for 'numbers'.")
-    if kind in ("ucr", "npy"):
-        refuse_times(kind, times)
-    if kind == "ts":
-        refuse_names(kind, times)
-        found = ts_files.labelled_series(path, labelled, decision, times)
-        return (LabelledSeries(one.values, label, one.times, one.step) for one, label in found)
-    if kind == "ucr":
+    format = _require_format(path, format)
+    if label_column is not None and format != "numbers":
+        raise SettingsError(f"label_column: expected format 'numbers', got {format!r}, which has no columns")
+    if format in ("ucr", "npy"):
+        refuse_times(format, times)
+    if format == "ts":
+        refuse_series_column(format, times)
+        series = ts_files.labelled_series(path, labelled, decision, times)
+        return (LabelledSeries(one.values, label, one.times, one.step) for one, label in series)
+    if format == "ucr":
         return _ucr_rows(path)
-    if kind == "npy":
+    if format == "npy":
         return (LabelledSeries(*pair) for pair in npy_files.labelled_arrays(path, labelled))
     return (LabelledSeries(*pair) for pair in number_tables.labelled_rows(path, label_column, labelled, times))
 
@@ -106,22 +108,25 @@ def stream_tagged_series(
     format: str | None = None,
     label_column: str | int | None = None,
     labelled: bool = True,
-    times: TimeOptions = AS_IT_IS,
+    times: TimeOptions = DEFAULT_TIMES,
 ) -> Iterator[TaggedSeries]:
-    """Series with a label at every step, one at a time: "numbers" (one step a row, a blank line between series), "npy".
+    """Yield series with one tag per step, from "numbers" (one step per row, a blank line between series) or "npy".
 
-    Without `labelled` there may be none, and tags are then empty.
+    Without `labelled`, tags may be missing, and are then empty. Arguments and errors are those of
+    `stream_labelled_series`.
     """
-    kind = _format(path, format)
-    if kind == "numbers":
+    format = _require_format(path, format)
+    if format == "numbers":
         return (TaggedSeries(*pair) for pair in number_tables.tagged_steps(path, label_column, labelled, times))
-    if kind == "npy":
-        refuse_times(kind, times)
+    if format == "npy":
+        refuse_times(format, times)
         return (TaggedSeries(*pair) for pair in npy_files.tagged_arrays(path, labelled))
-    raise SettingsError(f"Format {kind!r} has one label a series, not one a step; use 'numbers' or 'npy'.")
+    raise SettingsError(
+        f"expected a format with one label per step ('numbers' or 'npy'), got {format!r}, which has one per series"
+    )
 
 
-def _listed(stream: Callable[_P, Iterator[_T]]) -> Callable[_P, list[_T]]:
+def _as_list(stream: Callable[_P, Iterator[_T]]) -> Callable[_P, list[_T]]:
     """The same reader, of all series at once."""
 
     @functools.wraps(stream)
@@ -131,64 +136,77 @@ def _listed(stream: Callable[_P, Iterator[_T]]) -> Callable[_P, list[_T]]:
     return read
 
 
-read_labelled_series = _listed(stream_labelled_series)
-read_tagged_series = _listed(stream_tagged_series)
+read_labelled_series = _as_list(stream_labelled_series)
+read_tagged_series = _as_list(stream_tagged_series)
 
 
-class Histories(list[Values]):
-    """Series to go on from, and the step from time to time in them (None: they have no times)."""
+class SeriesList(list[Values]):
+    """Series `[T, D]` to forecast from, and the step between their times (None: they have no times)."""
 
-    def __init__(self, histories: Sequence[History]) -> None:
-        super().__init__(history.values for history in histories)
-        self.step = next((history.step for history in histories if history.step), None)
-
-
-def read_histories(path: str | Path, *, format: str | None = None, times: TimeOptions = AS_IT_IS) -> Histories:
-    """Series to go on from; see `read_timed_histories`."""
-    return Histories(read_timed_histories(path, format=format, times=times))
+    def __init__(self, series: Sequence[TimedSeries]) -> None:
+        super().__init__(one.values for one in series)
+        self.step = next((one.step for one in series if one.step), None)
 
 
-def read_timed_histories(
-    path: str | Path, *, format: str | None = None, times: TimeOptions = AS_IT_IS
-) -> list[History]:
-    """Series to go on from, and their times where the file has them: "numbers" (one time step a row; the default for
-    every name but `.npy` and `.ts`), "npy", or the series of a "ts" or "ucr" file, whose labels are no part of them."""
-    kind = series_format(path, format) or ("numbers" if format is None else _format(path, format))
+def read_series(path: str | Path, *, format: str | None = None, times: TimeOptions = DEFAULT_TIMES) -> SeriesList:
+    """Read series to forecast from; see `read_timed_series`."""
+    return SeriesList(read_timed_series(path, format=format, times=times))
+
+
+def read_timed_series(
+    path: str | Path, *, format: str | None = None, times: TimeOptions = DEFAULT_TIMES
+) -> list[TimedSeries]:
+    """Read series to forecast from, with their times if the file has them.
+
+    Args:
+        path: the file, gzip or plain.
+        format: "numbers" (one time step per row; the default for every name but `.npy` and `.ts`), "npy", or "ts" or
+            "ucr", whose labels are ignored.
+        times: how times are read.
+
+    Raises:
+        SettingsError: an unknown format, or an option that does not fit it.
+        DataError: the file cannot be read, a value is not a finite number, or times do not follow a step.
+    """
+    kind = series_format(path, format) or ("numbers" if format is None else _require_format(path, format))
     if kind == "numbers":
-        return number_tables.histories(path, times)
+        return number_tables.unlabelled_steps(path, times)
     if kind == "npy":
         refuse_times(kind, times)
-        return [History(values) for values in npy_files.histories(path)]
+        return [TimedSeries(values) for values in npy_files.unlabelled_arrays(path)]
     examples = read_labelled_series(path, format=kind, labelled=False, times=times)
-    return [History(example.values, example.times, example.step) for example in examples]
+    return [TimedSeries(example.values, example.times, example.step) for example in examples]
 
 
-def _format(path: str | Path, format: str | None) -> str:
-    kind = series_format(path, format)
-    if kind is None:
-        hint = nearest(format, SERIES_FORMATS) if format else f" Give format: one of {', '.join(SERIES_FORMATS)}."
-        raise SettingsError(f"{path} is not known to hold numbers.{hint}")
-    return kind
+def _require_format(path: str | Path, format: str | None) -> str:
+    known = series_format(path, format)
+    if known is None and format:
+        raise SettingsError(f"unknown format {format!r} for numbers.{nearest(format, SERIES_FORMATS)}")
+    if known is None:
+        raise SettingsError(
+            f"expected a format for the numbers in {path}, one of {', '.join(SERIES_FORMATS)}; got none"
+        )
+    return known
 
 
 def _ucr_rows(path: str | Path) -> Iterator[LabelledSeries]:
-    padded = False
-    for line, row in filled_lines(path):
-        label, *cells = _ucr_cells(row)
+    was_padded = False
+    for line, row in read_example_lines(path):
+        label, *cells = _split_ucr(row)
         if not cells:
-            raise DataError(f"expected a label and numbers, but got {row.strip()[:40]!r}.", path=path, line=line)
+            raise DataError(f"expected a label and numbers, got {row.strip()[:40]!r}.", path=path, line=line)
         length = len(cells)
         while length and cells[length - 1].strip().lower() in ("", "nan"):
             length -= 1
-        if length < len(cells) and not padded:
-            padded = True
-            logger.info("%s, line %d: NaN at the end of a series is its end", path, line)
+        if length < len(cells) and not was_padded:
+            was_padded = True
+            logger.info("%s, line %d: NaN at the end of a series is read as padding", path, line)
         if not length:
-            raise DataError("expected numbers after the label, but all are missing.", path=path, line=line)
-        yield LabelledSeries(values_of(cells[:length], path, line)[:, None], canonical_label(label))
+            raise DataError("expected numbers after the label, got only missing values.", path=path, line=line)
+        yield LabelledSeries(parse_values(cells[:length], path, line)[:, None], canonical_label(label))
 
 
-def _ucr_cells(row: str) -> list[str]:
-    """The cells of a row: what is missing between two tabs, commas or semicolons is an empty one."""
+def _split_ucr(row: str) -> list[str]:
+    """The cells of a row; one between two tabs, commas or semicolons may be empty."""
     row = row.strip(" \r")
     return row.split(next((mark for mark in "\t;," if mark in row), None))

@@ -1,7 +1,8 @@
-"""Times as numbers, and written out again.
+"""Times as integers, and how they are written.
 
-A time is nanoseconds since 1970 on the clock that it is written in (of several zones: in UTC); a month, a quarter or a
-year is its first day. What is a plain number, such as seconds since the start, is counted in billionths of one.
+A time is counted in nanoseconds since 1970 on the clock in which it is written (in UTC, if there are several time
+zones); a month, quarter or year is its first day. A plain number, such as seconds since the start, is counted in
+billionths.
 """
 
 from __future__ import annotations
@@ -18,62 +19,71 @@ Unit = Literal["time", "number"]
 
 
 class Times(NamedTuple):
-    """The times of a column, in its order."""
+    """The times of a column, in the order of its rows.
 
-    places: list[int]
+    Attributes:
+        ticks: nanoseconds since 1970 (unit "time"), or billionths (unit "number").
+        unit: "time" or "number".
+        lines: the line of each time in its file.
+        style: how `write` writes a time.
+        zone: minutes east of UTC; None without a time zone.
+    """
+
+    ticks: list[int]
     unit: Unit
     lines: list[int]
-    style: str  # of `write`
-    zone: int | None = None  # minutes east of UTC, where the column says it
+    style: str
+    zone: int | None = None
 
-    def write(self, place: int) -> str:
-        """A place in the column's own style."""
-        if self.style in EPOCHS:
-            return str(place // EPOCHS[self.style])
+    def write(self, tick: int) -> str:
+        """A time in the column's own style."""
+        if self.style in EPOCH_UNITS:
+            return str(tick // EPOCH_UNITS[self.style])
         if self.unit == "number":
-            return plain(place)
-        return _STYLES[self.style](place) + ("" if self.zone is None else _zone(self.zone))
+            return format_billionths(tick)
+        return _STYLES[self.style](tick) + ("" if self.zone is None else _format_zone(self.zone))
 
 
-EPOCHS = {"seconds": SECOND, "milliseconds": 10**6, "microseconds": 1000, "nanoseconds": 1}
+EPOCH_UNITS = {"seconds": SECOND, "milliseconds": 10**6, "microseconds": 1000, "nanoseconds": 1}
 
 
-def moment(place: int) -> datetime:
-    """A time, to the microsecond."""
-    return _EPOCH + timedelta(microseconds=place // 1000)
+def to_datetime(tick: int) -> datetime:
+    """The time of a tick, to the microsecond."""
+    return _EPOCH + timedelta(microseconds=tick // 1000)
 
 
-def place_of(time: datetime) -> int:
+def to_tick(time: datetime) -> int:
+    """The tick of a time."""
     return (time - _EPOCH) // timedelta(microseconds=1) * 1000
 
 
-def _write_moment(place: int) -> str:
-    text = moment(place - place % SECOND).isoformat(sep=" ")
-    return text + (f".{place % SECOND:09d}".rstrip("0") if place % SECOND else "")
+def _format_moment(tick: int) -> str:
+    text = to_datetime(tick - tick % SECOND).isoformat(sep=" ")
+    return text + (f".{tick % SECOND:09d}".rstrip("0") if tick % SECOND else "")
 
 
-def _write_clock(place: int) -> str:
-    seconds, rest = divmod(place, SECOND)
+def _format_clock(tick: int) -> str:
+    seconds, rest = divmod(tick, SECOND)
     text = f"{seconds // 3600 % 24:02}:{seconds // 60 % 60:02}:{seconds % 60:02}"
     return text + (f".{rest:09d}".rstrip("0") if rest else "")
 
 
-def plain(billionths: int) -> str:
-    """A number as it is written: `0.02`."""
+def format_billionths(billionths: int) -> str:
+    """A number of billionths in decimal notation: `0.02`."""
     text = f"{Decimal(billionths) / SECOND:f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
-def _zone(minutes: int) -> str:
+def _format_zone(minutes: int) -> str:
     return f"{'-' if minutes < 0 else '+'}{abs(minutes) // 60:02}:{abs(minutes) % 60:02}"
 
 
 _STYLES: dict[str, Callable[[int], str]] = {
-    "day": lambda place: moment(place).date().isoformat(),
-    "moment": _write_moment,
-    "month": lambda place: f"{moment(place):%Y-%m}",
-    "quarter": lambda place: f"{moment(place).year}-Q{(moment(place).month + 2) // 3}",
-    "year": lambda place: f"{moment(place).year}",
-    "clock": _write_clock,
-    "fractions": plain,
+    "day": lambda tick: to_datetime(tick).date().isoformat(),
+    "moment": _format_moment,
+    "month": lambda tick: f"{to_datetime(tick):%Y-%m}",
+    "quarter": lambda tick: f"{to_datetime(tick).year}-Q{(to_datetime(tick).month + 2) // 3}",
+    "year": lambda tick: f"{to_datetime(tick).year}",
+    "clock": _format_clock,
+    "fractions": format_billionths,
 }
