@@ -83,5 +83,5 @@ def test_most_frequent_tag_of_two_sentences():
 
 def test_too_many_windows_are_an_error_with_both_numbers(monkeypatch):
     monkeypatch.setattr(python_lexemes, "MODULES", "code copy csv getopt graphlib queue quopri string")
-    with pytest.raises(SettingsError, match=r"has \d+ windows for valid, but 9999 were asked for"):
+    with pytest.raises(SettingsError, match=r"expected at most \d+ windows for valid, got 9999"):
         builtin.python_source(train=5, valid=9999, test=5)

@@ -16,7 +16,8 @@ import numpy as np
 import pytest
 
 from stepscan.data.byte_streams import available_chunks, file_descriptor, is_stream, may_block
-from stepscan.data.lines import check_files, read_lines, read_text, write_chunks, write_lines
+from stepscan.data.line_writer import write_chunks, write_lines
+from stepscan.data.lines import check_files, read_lines, read_text
 from stepscan.data.readers import read_labelled, read_parallel, read_sentences, read_tagged, read_texts
 from stepscan.data.series.npy_files import unlabelled_arrays
 from stepscan.data.series.readers import read_labelled_series, read_series

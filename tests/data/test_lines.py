@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stepscan.data.lines import read_lines, read_text, write_lines
+from stepscan.data.line_writer import write_lines
+from stepscan.data.lines import read_lines, read_text
 from stepscan.errors import DataError
 
 

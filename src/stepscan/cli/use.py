@@ -94,7 +94,7 @@ def predict(
     as_json: JSON = False,
 ) -> None:
     """Say what a model thinks: the class, the tags or the translation of each text."""
-    from stepscan.data.lines import write_chunks
+    from stepscan.data.line_writer import write_chunks
     from stepscan.runtime import files as used
 
     if texts and input:

@@ -31,6 +31,7 @@ class Dialect(NamedTuple):
 
     @property
     def name(self) -> str:
+        """The delimiter in words, such as "a comma"."""
         return _NAMES.get(self.delimiter, repr(self.delimiter))
 
 

@@ -130,6 +130,7 @@ class HeaderDetector(NamedTuple):
 
     @property
     def names(self) -> list[str]:
+        """The cells of the first row, for comparison."""
         return [name.strip().casefold() for name in self.rows[0]]
 
     def is_header(self) -> bool:

@@ -21,7 +21,8 @@ from stepscan.data.format_detection import detect_format, first_rows, labelled_f
 from stepscan.data.headers import Column
 from stepscan.data.labelled_lines import labelled_lines
 from stepscan.data.labels import COLUMN_NAMES, PARSERS
-from stepscan.data.lines import Line, checked_lines, valid_lines, write_lines
+from stepscan.data.line_writer import write_lines
+from stepscan.data.lines import Line, checked_lines, valid_lines
 from stepscan.data.parallel_texts import SOURCE_NAMES, TARGET_NAMES, read_parallel
 from stepscan.data.series.number_cells import with_decimal_points
 from stepscan.data.tables import Table

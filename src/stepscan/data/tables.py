@@ -81,8 +81,7 @@ class Table:
             SettingsError: settings that contradict each other.
             DataError: a column is missing, a row is bad, or there is no row.
         """
-        if lines is None:
-            lines = checked_lines(self.path)
+        lines = checked_lines(self.path) if lines is None else lines
         if self.format in DIALECTS:
             return self._delimited_rows(lines)
         if self.delimiter is not None or self.header is not None:
@@ -157,8 +156,7 @@ class Table:
             head.append(line)
             quotation_marks += line.text.count('"') if self.format == "csv" else 0
             needed -= bool(line.text.strip()) and not line.error
-            is_complete = quotation_marks % 2 == 0  # a header may span lines
-            if needed <= 0 and (is_complete or len(head) > _SAMPLE_LINES):
+            if needed <= 0 and (quotation_marks % 2 == 0 or len(head) > _SAMPLE_LINES):  # a header may span lines
                 break
         return head
 

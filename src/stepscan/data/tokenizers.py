@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tokenizers import Tokenizer, models
 
-from stepscan.data.lines import write_lines
+from stepscan.data.line_writer import write_lines
 from stepscan.data.tokenizer_file import parse_tokenizer
 from stepscan.data.vocabulary import KINDS, SPECIAL, build_tokenizer, make_tokenizer, normaliser, numbered
 from stepscan.errors import ModelFormatError, SettingsError, StepscanError

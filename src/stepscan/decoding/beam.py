@@ -130,10 +130,12 @@ class _Beams(NamedTuple):
 
     @property
     def length(self) -> int:
+        """The number of tokens of each hypothesis."""
         return self.tokens.shape[-1]
 
     @property
     def last(self) -> Array:
+        """The last token of each hypothesis, `[M, K]`."""
         return self.tokens[:, :, -1]
 
     def extend(self, log_probabilities: Array, count: int) -> _Beams:

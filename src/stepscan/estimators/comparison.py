@@ -12,7 +12,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from stepscan.data.lines import write_lines
+from stepscan.data.line_writer import write_lines
 from stepscan.data.task_data import Files, ReadOptions
 from stepscan.errors import Interrupted, SettingsError, StepscanError, nearest, signal_of
 from stepscan.estimators.architecture import cell_names

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from stepscan.contract import Layer
-from stepscan.data.lines import write_lines
+from stepscan.data.line_writer import write_lines
 from stepscan.errors import SettingsError
 from stepscan.inspection.examination import Examination, PartFigures, examine
 from stepscan.inspection.page import MADE_BY, page, written

@@ -1,13 +1,13 @@
-"""Data that needs no download, one set for each pattern, and for each a baseline that a reader can understand.
+"""Data sets that need no download, one for each pattern, each with a simple baseline.
 
-| pattern | data | made from | baseline |
+| pattern | data set | source | baseline |
 |---|---|---|---|
 | Encoder | `reviews` | a small grammar (generated) | `bag_of_words_accuracy` |
 | Generator | `documentation` | Python's own help topics | `trigram_nats`, `sample_trigrams` |
 | Transducer | `python_source` | Python's own standard library | `most_frequent_tag_accuracy` |
 | ConditionedGenerator | `dates` | Babel's calendars | `digits_rule_accuracy` |
 
-The same seed gives the same data wherever Python (and, for `dates`, Babel) has the same version.
+The same seed gives the same data with the same version of Python (and, for `dates`, of Babel).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Dates to translate: from what people write in many languages to ISO 8601."""
+"""Dates to translate, from the formats of many languages to ISO 8601."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from stepscan.errors import SettingsError
 
 FIRST_DAY, LAST_DAY = date(1950, 1, 1), date(2049, 12, 31)
 
-# Each language writes its own full, long and medium dates, and these besides. All show four digits of the year, and all
-# dates of numbers alone go from day to year or from year to day, so that a text has one meaning, whatever its language.
+# The patterns of each language, in addition to its full, long and medium dates. All have a year of four digits, and in
+# dates of numbers alone the order is day, month, year or its reverse, so that a text has one meaning in all languages.
 LANGUAGES: dict[str, tuple[str, ...]] = {
     "en": ("d MMMM y", "EEE, MMM d, y", "MMMM d y"),
     "de": ("d. MMM y", "EEE, d. MMMM y"),
@@ -36,23 +36,25 @@ LANGUAGES: dict[str, tuple[str, ...]] = {
     "zh": ("y-M-d", "y年M月d日 EEE"),
     "ko": ("y년 M월 d일 (E)",),
 }
-EVERYWHERE = ("full", "long", "medium")
+COMMON_PATTERNS = ("full", "long", "medium")
 
 
 def dates(seed: int = 0, train: int = 6000, valid: int = 500, test: int = 500) -> Split[list[Pair]]:
-    """Dates of 1950 to 2049 as 19 languages write them, each with its ISO 8601 form, such as `1984-03-05`.
+    """Dates from 1950 to 2049 in 19 languages, each with its ISO 8601 form, such as `1984-03-05`.
 
-    Half of the texts are in lower case. Every day is used once at most, so that no day of the test, in any language,
-    was seen in training.
+    Half of the texts are in lower case. Every day occurs at most once, so that no day of the test data occurs in the
+    training data, in any language.
+
+    Args:
+        seed: of the draw.
+        train, valid, test: number of pairs in each part.
 
     Raises:
-        SettingsError: if Babel is not installed, or if the parts need more days than there are.
+        SettingsError: Babel is not installed, or the parts need more days than there are.
     """
     days = (LAST_DAY - FIRST_DAY).days + 1
     if train + valid + test > days:
-        raise SettingsError(
-            f"dates has {days} different days, but {train + valid + test} were asked for; ask for fewer."
-        )
+        raise SettingsError(f"dates: expected at most {days} pairs in all, got {train + valid + test}.")
     babel_dates = _import_babel_dates()
     rng = random.Random(seed)
     pairs = [
@@ -62,17 +64,17 @@ def dates(seed: int = 0, train: int = 6000, valid: int = 500, test: int = 500) -
 
 
 def digits_rule_accuracy(split: Split[list[Pair]]) -> float:
-    """Share of the test's dates that a rule gets right which reads numbers and knows no word of any language.
+    """Accuracy on the test data of a rule that reads only numbers, without any words.
 
-    The number of four digits is the year; of two others, the one beside the year is the month; a single other number
-    is the day, and the month is then taken to be January.
+    The number of four digits is the year; of two other numbers, the one next to the year is the month; a single other
+    number is the day, of January.
     """
     return sum(_read_digits(pair.source) == pair.target for pair in split.test) / len(split.test)
 
 
 def _read_digits(text: str) -> str:
     numbers = re.findall(r"\d+", text)
-    if len(numbers[0]) == 4:  # year first: read it as the other dates, from the day on
+    if len(numbers[0]) == 4:  # year first: reverse it to day, month, year
         numbers.reverse()
     day, *month, year = numbers
     return f"{year}-{''.join(month) or '1':0>2}-{day:0>2}"
@@ -80,13 +82,13 @@ def _read_digits(text: str) -> str:
 
 def _pair(rng: random.Random, babel_dates: ModuleType, day: date) -> Pair:
     language = rng.choice(list(LANGUAGES))
-    pattern = rng.choice(EVERYWHERE + LANGUAGES[language])
+    pattern = rng.choice(COMMON_PATTERNS + LANGUAGES[language])
     text = _write(babel_dates, day, pattern, language)
     return Pair(text.lower() if rng.random() < 0.5 else text, day.isoformat())
 
 
 def _write(babel_dates: ModuleType, day: date, pattern: str, language: str) -> str:
-    # Some languages put a no-break space before the word for year.
+    # Some languages have a no-break space before the word for year.
     return " ".join(babel_dates.format_date(day, pattern, locale=language).split())
 
 
@@ -94,5 +96,5 @@ def _import_babel_dates() -> ModuleType:
     try:
         from babel import dates as babel_dates
     except ImportError as error:
-        raise SettingsError("The built-in dates are written by Babel; run `pip install stepscan[demo]`.") from error
+        raise SettingsError("the built-in dates need Babel: pip install 'stepscan[demo]'") from error
     return babel_dates

@@ -1,4 +1,4 @@
-"""Python source to tag: every lexeme of the standard library with what it is to Python's own tokenizer."""
+"""Python source to tag: the lexemes of the standard library, tagged by Python's own tokenizer."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from stepscan.data.example_types import TaggedSentence
 from stepscan.errors import SettingsError
 
 LEXEME = re.compile(r"\n|[^\S\n]+|\w+|[^\w\s]")
-LONGEST = 60  # lexemes in a window of several lines; a single line may be longer
+LONGEST = 60  # lexemes per window of several lines; a single line may have more
 CLASSES = {tokenize.COMMENT: "comment", tokenize.NUMBER: "number", tokenize.OP: "operator", tokenize.STRING: "string"}
 MODULES = """
     ast base64 bdb calendar cmd code codecs compileall configparser contextlib copy csv dataclasses dis filecmp
@@ -30,7 +30,7 @@ MODULES = """
 
 
 class Span(NamedTuple):
-    """Characters `start` to `end` of a source, which have one tag."""
+    """The characters `start` to `end` of a source, which have one tag."""
 
     start: int
     end: int
@@ -38,15 +38,20 @@ class Span(NamedTuple):
 
 
 def python_source(seed: int = 0, train: int = 2500, valid: int = 300, test: int = 300) -> Split[list[TaggedSentence]]:
-    """Windows of complete lines out of the standard library, each lexeme tagged with what it is to Python.
+    """Windows of complete lines from the standard library, with the syntactic class of each lexeme as its tag.
 
-    A lexeme is a word, a run of blanks, the end of a line, or one other character, cut without looking at the grammar;
-    joined, a window's lexemes are its source to the character. The tags are `keyword`, `definition` (the name after
-    `def` or `class`), `name`, `string`, `comment`, `number`, `operator` and `space`: a word between quotes is a string,
-    so that context decides. An eighth of the modules goes to each of valid and test; training sees nothing of them.
+    A lexeme is a word, a run of spaces, the end of a line, or any other character, found without the grammar; the
+    lexemes of a window, concatenated, are its source. The tags are `keyword`, `definition` (the name after `def` or
+    `class`), `name`, `string`, `comment`, `number`, `operator` and `space`. They depend on the context: a word between
+    quotation marks is a string. The validation and the test data are an eighth of the modules each, and share none with
+    the training data.
+
+    Args:
+        seed: of the draw.
+        train, valid, test: number of windows in each part.
 
     Raises:
-        SettingsError: if the modules of a part have fewer windows than asked for.
+        SettingsError: the modules of a part have fewer windows.
     """
     rng = random.Random(seed)
     library = Path(sysconfig.get_path("stdlib"))
@@ -60,10 +65,10 @@ def python_source(seed: int = 0, train: int = 2500, valid: int = 300, test: int 
 
 
 def label_source(text: str) -> list[tuple[str, str]]:
-    """Every lexeme of a complete Python source and its tag, in order; the lexemes joined are `text`.
+    """Every lexeme of a Python source with its tag, in order; the lexemes, concatenated, are `text`.
 
     Raises:
-        tokenize.TokenError, SyntaxError: if `text` ends within a string or bracket, or is not Python.
+        tokenize.TokenError, SyntaxError: `text` ends within a string or bracket, or is not Python.
     """
     spans = _spans(text)
     span = next(spans)
@@ -76,9 +81,9 @@ def label_source(text: str) -> list[tuple[str, str]]:
 
 
 def most_frequent_tag_accuracy(split: Split[list[TaggedSentence]]) -> float:
-    """Share of the test's lexemes that a dictionary tags rightly: each lexeme its commonest tag in training.
+    """Accuracy on the test data of tagging each lexeme with its most frequent tag in the training data.
 
-    A lexeme that training has not seen gets the commonest tag of all.
+    A lexeme that is not in the training data has the most frequent tag of all.
     """
     counts: defaultdict[str, Counter[str]] = defaultdict(Counter)
     for sentence in split.train:
@@ -95,27 +100,27 @@ def most_frequent_tag_accuracy(split: Split[list[TaggedSentence]]) -> float:
 
 
 def _spans(text: str) -> Iterator[Span]:
-    """What has a tag other than `space`, in order, and then a last span beyond the end of the text."""
+    """Yield the spans with other tags than `space`, in order, and a last span after the end of the text."""
     lines = list(itertools.accumulate((len(line) + 1 for line in text.split("\n")), initial=0))
-    opened: list[int] = []  # where f-strings began: Python 3.12 and later cut them into pieces, earlier ones do not
+    starts: list[int] = []  # of open f-strings, which Python 3.12 and later split into tokens
     previous = ""
     for token in tokenize.generate_tokens(io.StringIO(text).readline):
         start, end = (lines[row - 1] + column for row, column in (token.start, token.end))
         kind = tokenize.tok_name[token.type]
         if kind.endswith("STRING_START"):
-            opened.append(start)
+            starts.append(start)
         elif kind.endswith("STRING_END"):
-            start = opened.pop()
-            if not opened:
+            start = starts.pop()
+            if not starts:
                 yield Span(start, end, "string")
-        elif not opened and (tag := _tag(token, previous)):
+        elif not starts and (tag := _tag(token, previous)):
             yield Span(start, end, tag)
         previous = token.string
     yield Span(len(text), len(text) + 1, "space")
 
 
 def _tag(token: tokenize.TokenInfo, previous: str) -> str | None:
-    """The tag of a token after the token `previous`, or None for the ends of lines and the like."""
+    """The tag of a token after the token `previous`; None for line ends and similar tokens."""
     if token.type != tokenize.NAME:
         return CLASSES.get(token.type)
     if keyword.iskeyword(token.string):
@@ -124,7 +129,7 @@ def _tag(token: tokenize.TokenInfo, previous: str) -> str | None:
 
 
 def _sample(rng: random.Random, part: str, paths: list[Path], size: int, seen: set[str]) -> list[TaggedSentence]:
-    """`size` windows of these modules in random order, none of them in `seen`, which they then enter."""
+    """`size` windows of modules in random order, none of which is in `seen`; adds all windows to `seen`."""
     windows = {}
     for path in paths:
         with tokenize.open(path) as file:
@@ -132,15 +137,13 @@ def _sample(rng: random.Random, part: str, paths: list[Path], size: int, seen: s
                 windows["".join(tokens)] = TaggedSentence(tokens, tags)
     fresh = [window for source, window in windows.items() if source not in seen]
     if size > len(fresh):
-        raise SettingsError(
-            f"python_source has {len(fresh)} windows for {part}, but {size} were asked for; ask for fewer."
-        )
+        raise SettingsError(f"python_source: expected at most {len(fresh)} windows for {part}, got {size}.")
     seen |= windows.keys()
     return rng.sample(fresh, size)
 
 
 def _windows(labelled: list[tuple[str, str]]) -> Iterator[tuple[list[str], list[str]]]:
-    """Tokens and tags of as many complete lines at a time as fit into a window."""
+    """Yield the tokens and tags of windows, each of as many complete lines as fit."""
     tokens: list[str] = []
     tags: list[str] = []
     for line in _lines(labelled):

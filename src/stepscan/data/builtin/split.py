@@ -1,4 +1,4 @@
-"""The three parts of every built-in data set."""
+"""The parts of a built-in data set."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ Part = TypeVar("Part")
 
 
 class Split(NamedTuple, Generic[Part]):
-    """What a model learns from, what it is tuned on, and what it is judged on; no example is in two parts."""
+    """Training, validation and test data; no example is in two of them."""
 
     train: Part
     valid: Part

@@ -1,4 +1,4 @@
-"""What every generated task gives."""
+"""The examples of generated tasks."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ import numpy as np
 
 from stepscan.errors import SettingsError
 
-Seed = int | Sequence[int]  # what `numpy.random.default_rng` takes: the same seed, the same examples
+Seed = int | Sequence[int]  # for `numpy.random.default_rng`: the same seed gives the same examples
 
 
 class GeneratedExamples(NamedTuple):
-    """N sequences and what is wanted of each.
+    """The inputs and targets of N sequences; each is one array if all sequences have the same length.
 
-    `inputs`: rows `[T]` of ids, or `[T, D]` of numbers. `targets`: `[N]`, one of a sequence; or rows `[T]`, one a step.
-    Where all rows are as long, either is one array.
+    Attributes:
+        inputs: ids `[T]` per sequence, or numbers `[T, D]`.
+        targets: one per sequence, `[N]`, or one per step, `[T]` per sequence.
     """
 
     inputs: np.ndarray | list[np.ndarray]
@@ -24,13 +25,26 @@ class GeneratedExamples(NamedTuple):
 
 
 def check_length(task: str, length: int, least: int) -> None:
-    """Raise unless the task has examples of this length."""
+    """Check the length of a task's sequences.
+
+    Raises:
+        SettingsError: it is less than `least`.
+    """
     if length < least:
-        raise SettingsError(f"{task} needs sequences of at least {least} steps, got {length}")
+        raise SettingsError(f"{task}: expected sequences of at least {least} steps, got {length}")
 
 
 def read_then_answer(letters: np.ndarray, answers: np.ndarray, blank: int) -> GeneratedExamples:
-    """What is read while answering, and said while reading, is `blank`."""
+    """Examples that read all letters before they answer.
+
+    Args:
+        letters: `[N, T]`, the inputs of the first T steps, whose targets are `blank`.
+        answers: `[N, T]`, the targets of the next T steps, whose inputs are `blank`.
+        blank: a symbol.
+
+    Returns:
+        inputs and targets `[N, 2·T]`.
+    """
     return GeneratedExamples(
         np.concatenate([letters, np.full_like(answers, blank)], axis=1),
         np.concatenate([np.full_like(letters, blank), answers], axis=1),

@@ -12,9 +12,18 @@ SYMBOLS = MODULUS + 3
 
 
 def modular_arithmetic(seed: Seed, count: int, length: int) -> GeneratedExamples:
-    """Numbers of 0 … 4 with +, − or · between `[N, T]` → `[N]`: their value modulo 5; · binds more closely.
+    """Expressions of numbers 0 … 4 and +, −, ·, where · is evaluated first; the target is their value modulo 5.
 
-    An expression's length is odd; of an even `length`, T is one less.
+    Args:
+        seed: of the draw.
+        count: N.
+        length: symbols per sequence, at least 1; an even length is reduced by one, to T.
+
+    Returns:
+        inputs `[N, T]`: numbers and, between them, the ids `PLUS`, `MINUS`, `TIMES`; targets `[N]`.
+
+    Raises:
+        SettingsError: a length below 1.
     """
     check_length("modular arithmetic", length, 1)
     random = np.random.default_rng(seed)
@@ -26,7 +35,7 @@ def modular_arithmetic(seed: Seed, count: int, length: int) -> GeneratedExamples
 
 
 def values(expressions: np.ndarray) -> np.ndarray:
-    """Expressions `[N, T]` → their values `[N]`, modulo 5."""
+    """The values `[N]`, modulo 5, of expressions `[N, T]`."""
     total, term = np.zeros(len(expressions), dtype=np.int64), expressions[:, 0]
     for sign, number in zip(expressions[:, 1::2].T, expressions[:, 2::2].T, strict=True):
         total = np.where(sign == TIMES, total, total + term)

@@ -10,7 +10,19 @@ SYMBOLS = CLASSES = 2
 
 
 def parity(seed: Seed, count: int, length: int) -> GeneratedExamples:
-    """Zeros and ones `[N, length]` → `[N]`: 1 if the ones are odd in number, else 0."""
+    """Bits; the target is whether the number of ones is odd.
+
+    Args:
+        seed: of the draw.
+        count: N.
+        length: bits per sequence, at least 1.
+
+    Returns:
+        inputs `[N, length]` of 0 and 1; targets `[N]` of 0 and 1.
+
+    Raises:
+        SettingsError: a length below 1.
+    """
     check_length("parity", length, 1)
     inputs = np.random.default_rng(seed).integers(SYMBOLS, size=(count, length))
     return GeneratedExamples(inputs, inputs.sum(axis=1) % 2)
