@@ -485,7 +485,7 @@ TOKENIZERS: dict[str, tuple[Change, str]] = {
         content("tokenizer.json", pickle.dumps(1)),
         "tokenizer.json cannot be read: it is a Python pickle",
     ),
-    "a tokenizer of a million lists": (content("tokenizer.json", "[" * DEEP), "tokenizer.json: expected a tokenizer"),
+    "a tokenizer of a million lists": (content("tokenizer.json", "[" * DEEP), "tokenizer.json: not a valid tokenizer"),
     "a tokenizer that is an object": (content("tokenizer.json", "{}"), "tokenizer.json: not a valid tokenizer: "),
     "a symbol more": (
         tokenizer(lambda t: t["model"]["vocab"].update(new=12)),
@@ -612,8 +612,8 @@ TOKENIZERS: dict[str, tuple[Change, str]] = {
             ),
             "an id of 1.0": (lambda t: t["model"]["vocab"].update({"<unk>": 1.0}), "expected a vocabulary of tokens"),
             "an id of true": (lambda t: t["model"]["vocab"].update({"<unk>": True}), "expected a vocabulary of tokens"),
-            "an id of 2⁶⁴": (lambda t: t["model"]["vocab"].update(film=2**64), "do not count from 0 without a gap"),
-            "an id twice": (lambda t: t["model"]["vocab"].update(film=4), "do not count from 0 without a gap"),
+            "an id of 2⁶⁴": (lambda t: t["model"]["vocab"].update(film=2**64), "expected ids from 0 without a gap"),
+            "an id twice": (lambda t: t["model"]["vocab"].update(film=4), "expected ids from 0 without a gap"),
             "half a surrogate pair": (
                 lambda t: t["model"]["vocab"].update({"\ud800": t["model"]["vocab"].pop("film")}),
                 "expected valid Unicode tokens, got half a surrogate pair",
