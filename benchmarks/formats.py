@@ -54,7 +54,7 @@ class Format(NamedTuple):
 
     suffix: str  # of file names
     parse: Callable[[str], tuple[Any, Any]] = _whole  # record → input, target
-    reading: Mapping[str, Any] = {}  # fields of `stepscan.data.reading.Reading`
+    reading: Mapping[str, Any] = {}  # fields of `stepscan.data.task_data.ReadOptions`
     separator: str = _LINES
     head: str = ""  # how the last line before the records starts
 

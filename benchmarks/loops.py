@@ -24,7 +24,7 @@ from plain_models import PlainClassifier, PlainLanguageModel, PlainTranslator
 from torch import nn
 
 from stepscan import Classifier, LanguageModel, Translator
-from stepscan.data.batching import Batch, bucketed, streams
+from stepscan.data.batching import TrainingBatch, bptt_windows, bucket_by_length
 from stepscan.data.lines import read_text
 from stepscan.data.readers import read_labelled, read_parallel
 from stepscan.estimators.examples import Buckets
@@ -39,7 +39,7 @@ class Comparison(NamedTuple):
 
     settings: TrainingOptions
     ours: nn.Module
-    our_batches: Callable[[], Iterable[Batch]]
+    our_batches: Callable[[], Iterable[TrainingBatch]]
     plain: Any
     plain_batches: Callable[[], Iterable[Any]]
 
@@ -72,7 +72,7 @@ def generate(arguments: argparse.Namespace) -> Comparison:
     language_model.tokenizers_ = {"tokenizer": tokenizer}
     ours = language_model._model()
     ids = np.array([tokenizer.begin, *language_model._encode(text)])
-    windows = streams(ids, settings.batch_size, language_model.bptt)[: arguments.batches]
+    windows = bptt_windows(ids, settings.batch_size, language_model.bptt)[: arguments.batches]
     plain = PlainLanguageModel(language_model, len(tokenizer))
     columns = (len(ids) - 1) // settings.batch_size
     plain_columns = [
@@ -105,7 +105,7 @@ def translate(arguments: argparse.Namespace) -> Comparison:
 
 def first(buckets: Buckets, count: int) -> list[np.ndarray]:
     """Indices of the examples of the first batches of the first epoch."""
-    return bucketed(buckets.lengths, buckets.settings.batch_size, seed=buckets.settings.seed, epoch=0)[:count]
+    return bucket_by_length(buckets.lengths, buckets.settings.batch_size, seed=buckets.settings.seed, epoch=0)[:count]
 
 
 def our_loop(comparison: Comparison, count: int, epochs: int) -> Callable[[], None]:

@@ -20,7 +20,7 @@ from torch.nn import functional as F
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from stepscan import Tagger
-from stepscan.data.batching import Batch
+from stepscan.data.batching import TrainingBatch
 from stepscan.data.readers import read_tagged
 from stepscan.options import TrainingOptions
 
@@ -45,7 +45,7 @@ class PlainTagger(nn.Module):
         _, (h, _) = self.spelling(packed)
         return torch.cat([h[0], h[1]], dim=1)
 
-    def loss(self, batch: Batch) -> Tensor:
+    def loss(self, batch: TrainingBatch) -> Tensor:
         words, spellings, spelling_of = batch.inputs
         mask = words.mask
         ids = words.data
@@ -84,11 +84,11 @@ def main() -> None:
     batches = list(tagger._batches([tuple(s) for s in sentences], settings)(0))[: arguments.batches]
     sizes = (len(tagger.tokenizers_["tokenizer"]), len(tagger.tokenizers_["characters"]), len(tagger.labels_))
 
-    def our_loss(batch: Batch) -> Tensor:
+    def our_loss(batch: TrainingBatch) -> Tensor:
         loss = ours.loss(batch.inputs, batch.targets)
         return loss.total / loss.items
 
-    models: dict[str, tuple[nn.Module, Callable[[Batch], Tensor]]] = {OURS: (ours, our_loss)}
+    models: dict[str, tuple[nn.Module, Callable[[TrainingBatch], Tensor]]] = {OURS: (ours, our_loss)}
     for name, distinct in (("plain, every word", False), ("plain, distinct words", True)):
         plain = PlainTagger(tagger, *sizes, distinct)
         models[name] = (plain, plain.loss)

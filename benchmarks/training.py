@@ -13,7 +13,7 @@ import time
 from numbers import Real
 from typing import Any
 
-from stepscan.data.reading import Reading
+from stepscan.data.task_data import ReadOptions
 from stepscan.estimators import files
 from stepscan.estimators.loading import load
 from stepscan.runtime.files import evaluate
@@ -45,11 +45,11 @@ def trained(
     log.addHandler(notes)
     log.setLevel(logging.INFO)
     started = time.perf_counter()
-    report = files.train(task, train, out, settings=settings, reading=Reading(**reading))
+    report = files.train(task, train, out, settings=settings, reading=ReadOptions(**reading))
     seconds = time.perf_counter() - started
     kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     log.removeHandler(notes)
-    scores = evaluate(load(out), test, reading=Reading(**test_reading), horizon=horizon)
+    scores = evaluate(load(out), test, reading=ReadOptions(**test_reading), horizon=horizon)
     return {
         "seconds": round(seconds, 1),
         "megabytes": round(kilobytes / 1024),

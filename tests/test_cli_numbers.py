@@ -81,7 +81,7 @@ def test_times_of_a_history(model_of_months, run, tmp_path):
     newest = "\n".join([head, *reversed(lines)])
     result = forecast(newest)
     assert (result.code, result.out) == (1, "")
-    assert "the newest row stands first" in result.words
+    assert "the newest row is first" in result.words
     assert forecast(newest, "--sort").out == whole
     gap = monthly([*range(30), *range(32, 60)])
     assert "line 32: expected 2017-07 after 2017-06 (line 31)" in forecast(gap).words
@@ -102,7 +102,7 @@ def test_validation_has_the_step_of_the_training_data(run, tmp_path):
     files = ("--train", tmp_path / "a.csv", "--valid", tmp_path / "b.csv")
     result = run("train", "forecast", *files, "--out", tmp_path / "m", "--quiet")
     assert (
-        "b.csv, line 3: expected a time 1 month after 1990 (line 2) (the step is 1 month, the model's), got 1991"
+        "b.csv, line 3: expected a time 1 month after 1990 (line 2), with the model's step of 1 month, got 1991"
         in result.words
     )
 
@@ -121,20 +121,22 @@ def test_times_of_a_tagger(run, tmp_path):
     assert "column 'timestamp' is the time of the rows, not a value" in with_times.words
     assert with_times.out == run("predict", tmp_path / "m", "--input", bare, *numbers).out
     refused = run("predict", tmp_path / "m", "--input", gap, *numbers)
-    assert "gap.csv, line 5: expected 60 after 40 (line 4) (the step is 20), got 80: 1 row is missing" in refused.words
+    assert (
+        "gap.csv, line 5: expected 60 after 40 (line 4), with a step of 20, got 80: 1 row is missing" in refused.words
+    )
     assert run("predict", tmp_path / "m", "--input", gap, *numbers, "--ignore-time").code == 0
 
 
 def test_refused(ts, models, run, tmp_path):
     result = run("predict", models["classify"], "--input", ts)
     assert result.code == 1
-    assert "a.ts holds numbers, but the model reads texts" in result.words
+    assert "expected texts, as the model was trained on, got numbers in " in result.words
     bad = tmp_path / "bad.ts"
     bad.write_text("1,2:a\n3,?:b\n")
     result = run("train", "classify", "--train", bad, "--out", tmp_path / "m")
-    assert "bad.ts, line 2: value 2 of dimension 1 is missing (?)." in result.words
+    assert "bad.ts, line 2: expected a number as value 2 of dimension 1, got a missing value (?)." in result.words
     result = run("train", "tag", "--train", ts, "--out", tmp_path / "m")
-    assert "Format 'ts' has one label a series, not one a step" in result.words
+    assert "expected a format with one label per step ('numbers' or 'npy'), got 'ts'" in result.words
 
 
 def test_several_series_by_name(model_of_months, run, tmp_path):

@@ -90,9 +90,7 @@ def test_training_reads_standard_input(corpora, run, tmp_path):
     weights = [(tmp_path / name / "model.safetensors").read_bytes() for name in "abc"]
     assert weights[0] == weights[1] == weights[2]
     twice = run("train", "translate", "--train", "-", "--train", "-", "--out", tmp_path / "d", stdin="a\n")
-    assert twice.err == (
-        "error: standard input: expected it once, because it can be read only once, but it is given twice.\n"
-    )
+    assert twice.err == ("error: standard input: expected it once, got it twice: it can be read only once.\n")
 
 
 def test_answers_go_where_they_are_sent(models, run, tmp_path):
@@ -131,9 +129,9 @@ def test_lines_are_answered_as_they_come(models, run):
 def test_standard_streams_that_are_closed(models, run, tmp_path):
     answer = run("predict", models["classify"], "a").out.encode()
     said = {
-        "<&-": b"error: standard input: expected text, but standard input is closed.\n",
-        "--input - <&-": b"error: standard input: expected text, but standard input is closed.\n",
-        "< /dev/null": b"error: standard input: the file is empty: expected at least one line of text.\n",
+        "<&-": b"error: standard input: expected text, got a closed standard input.\n",
+        "--input - <&-": b"error: standard input: expected text, got a closed standard input.\n",
+        "< /dev/null": b"error: standard input: expected at least one line of text, got an empty file.\n",
         "a >&-": b"error: standard output: the file cannot be written: standard output is closed.\n",
         "a --output /dev/stdout >&-": b"error: /dev/stdout: the file cannot be written: standard output is closed.\n",
         "a > /dev/full": b"error: standard output: the file cannot be written: No space left on device.\n",

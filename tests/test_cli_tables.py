@@ -46,7 +46,7 @@ def test_labels_are_spelt_as_the_model_spells_them(models, run, tmp_path):
         result = run("evaluate", models["classify"], tmp_path / name)
         scores.append(result.out.replace(name, ""))
     assert scores[0] == scores[1]
-    assert "labels are spelt in another way and read 'NEG' as 'neg', 'Pos' as 'pos'" in result.words
+    assert "labels differ in spelling from the model's and are read 'NEG' as 'neg', 'Pos' as 'pos'" in result.words
     (tmp_path / "c.csv").write_text("text,label\n" + rows.format("pos", "unsure"))
     assert (
         "1 label is not among those learned: 'unsure'" in run("evaluate", models["classify"], tmp_path / "c.csv").words
@@ -84,7 +84,7 @@ def test_options_that_would_be_ignored_are_refused(models, run, tmp_path):
         for command in (["predict", models[task], "--input"], ["evaluate", models[task]]):
             result = run(*command, tmp_path / "a.csv", option, "1")
             assert (result.code, result.out) == (1, "")
-            assert result.words == f"error: {option} is not for {task}"
+            assert result.words == f"error: {option} is not an option of {task}"
     result = run("predict", models["classify"], "a good film", "--text-column", "1")
     assert (result.code, result.words) == (
         1,

@@ -11,7 +11,7 @@ from datasets import ClassLabel, Dataset, DatasetDict, Features, List, Value
 
 import stepscan as ss
 from stepscan.data.readers import read_labelled, read_parallel, read_sentences, read_tagged, read_texts
-from stepscan.data.reading import Reading, read_examples
+from stepscan.data.task_data import ReadOptions, read_examples
 
 REVIEWS = {"text": ["a good film", "a bad film"], "label": ["pos", "neg"]}
 
@@ -50,7 +50,7 @@ def test_parquet(parquet):
     assert read_sentences(path) == [["a", "b"], ["c"]]
     path = parquet({"text": ["a", "b"], "labels": [["x", "y"], []]})
     assert read_labelled(path, decision="labels") == [("a", ["x", "y"]), ("b", [])]
-    assert read_examples("generate", [path], Reading()) == ("a\nb",)
+    assert read_examples("generate", [path], ReadOptions()) == ("a\nb",)
 
 
 def test_data_set(sets):
@@ -78,10 +78,13 @@ def test_skipped_rows(parquet):
 @pytest.mark.parametrize(
     ("columns", "reason"),
     [
-        ({"words": ["a"], "label": ["x"]}, r"a.parquet, line 1: no column 'text'; the columns are 'words', 'label'"),
-        ({"text": [""], "label": ["x"]}, r"a.parquet, line 1: the text is empty"),
-        ({"text": ["a"], "label": [None]}, r"expected a string, a number or true or false as the label, but got null"),
-        ({"text": [], "label": []}, r"a.parquet: the data set has no rows"),
+        (
+            {"words": ["a"], "label": ["x"]},
+            r"a.parquet, line 1: expected a column 'text', got the columns 'words', 'label'",
+        ),
+        ({"text": [""], "label": ["x"]}, r"a.parquet, line 1: expected a text, got an empty string"),
+        ({"text": ["a"], "label": [None]}, r"expected a string, number, true or false as the label, got null"),
+        ({"text": [], "label": []}, r"a.parquet: expected a data set with rows, got none"),
     ],
 )
 def test_refused(parquet, columns, reason):
@@ -90,22 +93,22 @@ def test_refused(parquet, columns, reason):
 
 
 def test_refused_sentences(parquet):
-    with pytest.raises(ss.DataError, match="line 1: expected a tag a token, but got 2 tokens and 1 tags"):
+    with pytest.raises(ss.DataError, match="line 1: expected one tag per token, got 2 tokens and 1 tags"):
         read_tagged(parquet({"tokens": [["a", "b"]], "tags": [["X"]]}))
     with pytest.raises(ss.DataError, match="line 1: expected a list of strings as the tokens"):
         read_tagged(parquet({"tokens": ["a b"], "tags": [["X"]]}))
 
 
 def test_refused_sets(sets, tmp_path, monkeypatch):
-    with pytest.raises(ss.DataError, match=r"has no split 'tset'. Did you mean 'test'\?"):
+    with pytest.raises(ss.DataError, match=r"expected a data set with a split 'tset', got none. Did you mean 'test'\?"):
         read_labelled(f"hf:{sets}/reviews:tset")
-    with pytest.raises(ss.DataError, match="has no splits, so none is called 'test'"):
+    with pytest.raises(ss.DataError, match="expected a data set with a split 'test', got one without splits"):
         read_tagged(f"hf:{sets}/ner:test")
     (tmp_path / "empty").mkdir()
     with pytest.raises(ss.DataError, match="the data set cannot be loaded"):
         read_labelled(f"hf:{tmp_path}/empty")
     (tmp_path / "broken.parquet").write_text("no parquet")
-    with pytest.raises(ss.DataError, match=r"broken.parquet: expected a Parquet file, but: "):
+    with pytest.raises(ss.DataError, match=r"broken.parquet: expected a Parquet file, got an error: "):
         read_labelled(tmp_path / "broken.parquet")
     for library, path in (("datasets", f"hf:{sets}/reviews"), ("pyarrow", tmp_path / "broken.parquet")):
         monkeypatch.setitem(sys.modules, library, None)

@@ -7,13 +7,14 @@ import sys
 
 import pytest
 
-from stepscan.data import builtin, builtin_python
+from stepscan.data import builtin
+from stepscan.data.builtin import python_lexemes
 
 
 @pytest.fixture(autouse=True)
 def few_modules(monkeypatch):
     """Every eighth module is as good as all of them here, and much quicker."""
-    monkeypatch.setattr(builtin_python, "MODULES", " ".join(builtin_python.MODULES.split()[::8]))
+    monkeypatch.setattr(python_lexemes, "MODULES", " ".join(python_lexemes.MODULES.split()[::8]))
 
 
 def some_python_source(seed):

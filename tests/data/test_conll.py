@@ -64,17 +64,17 @@ ROW = "1\ta\ta\tX\t_\t_\t0\troot\t_\t_\n"
 @pytest.mark.parametrize(
     ("content", "line", "reason"),
     [
-        ("# c\n1 a X\n", 2, "expected 10 columns with tabs between, but got 1."),
-        (ROW + "2\ta\tX\n", 2, "expected 10 columns with tabs between, but got 3."),
-        (ROW + ROW, 2, "expected the word id 2, but got '1'. Sentences need a blank line between them."),
-        (ROW + "x" + ROW, 2, "expected the word id 2, but got 'x1'."),
-        (ROW.replace("X", ""), 1, "the tag is empty."),
-        (ROW.replace("a", ""), 1, "the token is empty."),
-        ("# only a comment\n", None, "the file has no sentence."),
+        ("# c\n1 a X\n", 2, "expected 10 columns separated by tabs, got 1."),
+        (ROW + "2\ta\tX\n", 2, "expected 10 columns separated by tabs, got 3."),
+        (ROW + ROW, 2, "expected the word id 2, got '1'. Separate sentences by a blank line."),
+        (ROW + "x" + ROW, 2, "expected the word id 2, got 'x1'."),
+        (ROW.replace("X", ""), 1, "expected a tag, got an empty field."),
+        (ROW.replace("a", ""), 1, "expected a token, got an empty field."),
+        ("# only a comment\n", None, "expected at least one sentence, got none."),
         (
             f"# c\n{ROW}\n{ROW}".replace("X", "_"),
             2,
-            "the field 'upos' is '_' in every word of the file. Choose another field.",
+            "expected the field 'upos' to be filled, got '_' in every word of the file. Choose another field.",
         ),
     ],
 )
@@ -84,19 +84,22 @@ def test_bad_conllu(file, refused, content, line, reason):
 
 def test_words_that_are_not_published(file, refused):
     path = file("a.conllu", ROW.replace("a", "_"))
-    reason = "the field 'form' is '_' in every word of the file. Some corpora are published without their words."
+    reason = (
+        "expected the field 'form' to be filled, got '_' in every word of the file. Some corpora are published without "
+        "their words."
+    )
     refused(1, reason, read_sentences, path)
 
 
 @pytest.mark.parametrize(
     ("content", "line", "reason"),
     [
-        ("\na\nb O\n", 2, "expected a token and a tag, but got 1: 'a'."),
-        ("a O\n\nb\n", 3, "expected 2 columns, as in line 1, but got 1: 'b'."),
-        ("a O\nNew York O\n", 2, "expected 2 columns, as in line 1, but got 3: 'New York O'."),
-        ("a\tO\n\tO\n", 2, "the token is empty."),
-        ("a\tO\nb\t\n", 2, "the tag is empty."),
-        ("-DOCSTART- O\n", None, "the file has no sentence."),
+        ("\na\nb O\n", 2, "expected a token and a tag, got 1: 'a'."),
+        ("a O\n\nb\n", 3, "expected 2 columns, as in line 1, got 1: 'b'."),
+        ("a O\nNew York O\n", 2, "expected 2 columns, as in line 1, got 3: 'New York O'."),
+        ("a\tO\n\tO\n", 2, "expected a token, got an empty field."),
+        ("a\tO\nb\t\n", 2, "expected a tag, got an empty field."),
+        ("-DOCSTART- O\n", None, "expected at least one sentence, got none."),
     ],
 )
 def test_bad_columns(file, refused, content, line, reason):
@@ -104,9 +107,9 @@ def test_bad_columns(file, refused, content, line, reason):
 
 
 def test_wrong_fields(file):
-    with pytest.raises(SettingsError, match=r"^There is no field 'upo' to tag with\. Did you mean 'upos'\?$"):
+    with pytest.raises(SettingsError, match=r"^unknown CoNLL-U field 'upo'\. Did you mean 'upos'\?$"):
         read_tagged(file("a.conllu", ROW), field="upo")
-    with pytest.raises(SettingsError, match=r"^Only CoNLL-U has a field 'xpos'.*--tag-column\.$"):
+    with pytest.raises(SettingsError, match=r"^--field xpos: expected CoNLL-U, got columns in .*--tag-column\.$"):
         read_tagged(file("a.conll", "a O\n"), field="xpos")
 
 
@@ -135,7 +138,10 @@ def test_what_may_be_text_or_columns_is_an_error(tmp_path):
     path.write_text("\nthe dog runs\na cat sleeps\n")
     with pytest.raises(DataError) as caught:
         read_sentences(path)
-    assert str(caught.value) == f"{path}, line 2: this may be text or columns. Say --format text or --format columns."
+    assert str(caught.value) == (
+        f"{path}, line 2: expected text or columns, got a line that may be either. Choose with --format text or "
+        "--format columns."
+    )
     assert read_sentences(path, format="text")[1] == ["the", "dog", "runs"]
     assert read_sentences(path, format="columns") == [["the", "a"]]
 
@@ -150,7 +156,9 @@ def test_columns_in_a_text_file_are_not_read_as_text(tmp_path: Path, before: str
     path.write_text(before + SMALL)
     with pytest.raises(DataError) as caught:
         read_sentences(path)
-    expected = "this may be text or columns: 2 fields in every line, and blank lines between blocks. Say --format text"
+    expected = (
+        "got lines that may be either: 2 fields in every line, and blank lines between blocks. Choose with --format"
+    )
     assert expected in str(caught.value)
     assert read_sentences(path, format="columns") == [["Ann", "Lee", "runs"], ["Bob", "sleeps"]]
     assert len(read_sentences(path, format="text")) == len((before + SMALL).splitlines())
@@ -177,7 +185,7 @@ def test_text_stays_text(tmp_path: Path, text: str) -> None:
 def test_numbered_text_is_ambiguous(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     path.write_text("1\tthe dog runs\n2\ta cat\n")
-    with pytest.raises(DataError, match="this may be text or columns: tabs in every line, and blanks too"):
+    with pytest.raises(DataError, match="got lines that may be either: all have tabs, and some spaces"):
         read_sentences(path)
 
 
@@ -185,7 +193,7 @@ def test_a_token_a_line_in_a_text_file_is_warned_of(tmp_path: Path, caplog: pyte
     path = tmp_path / "a.txt"
     path.write_text("the\ndog\n\na\ncat\n")
     assert read_sentences(path) == [["the"], ["dog"], [], ["a"], ["cat"]]
-    assert "read as text, one sentence a line; for columns say --format columns" in caplog.text
+    assert "read as text, one sentence per line; for columns add --format columns" in caplog.text
 
 
 def test_a_pipe_of_columns_is_warned_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from stepscan.data.labels import agreed, tell_new
-from stepscan.data.number_cells import with_points
-from stepscan.data.reading import Reading, read_examples, read_validation
+from stepscan.data.label_checks import match_spelling, warn_unknown_labels
+from stepscan.data.series.number_cells import with_decimal_points
+from stepscan.data.task_data import ReadOptions, read_examples, read_validation
 from stepscan.errors import DataError
 
-READINGS = {decision: Reading(decision=decision) for decision in ("class", "labels", "number")}
+READINGS = {decision: ReadOptions(decision=decision) for decision in ("class", "labels", "number")}
 
 
 def labels_of(path, decision="class", **known):
@@ -41,7 +41,7 @@ def test_a_missing_label_is_an_error(file, missing, decision):
 
 def test_what_may_be_missing_is_said(file, warnings):
     assert labels_of(file("a.csv", "text,label\nA,None\nB,x\n")) == ["None", "x"]
-    assert warnings() == ["'None' is a label like any other; if it marks missing ones, remove these rows"]
+    assert warnings() == ["'None' is read as a label; if it marks missing labels, remove these rows"]
     labels_of(file("a.csv", "text,label\nA,none\nB,x\n"))
     assert len(warnings()) == 1
 
@@ -58,7 +58,7 @@ def test_several_labels_as_one_class_are_said(file, warnings):
     rows = "".join(f"text,{label}\n" for label in ("drama", "drama;comedy", "comedy", "drama", "comedy;horror") * 3)
     path = file("a.csv", f"text,label\n{rows}")
     assert labels_of(path)[1] == "drama;comedy"
-    assert warnings() == ["'drama;comedy' is one class; if it is several labels, add --decision labels"]
+    assert warnings() == ["'drama;comedy' is read as one class; if it is several labels, add --decision labels"]
     labels_of(path, "labels")
     labels_of(file("a.csv", f"text,label\n{rows.replace('drama;comedy', 'x;y').replace('comedy;horror', 'x')}"))
     assert len(warnings()) == 1
@@ -68,17 +68,20 @@ def test_decimal_commas(file, refused):
     assert labels_of(file("a.csv", "text;score\nA;10,5\nB;-1,25\nC;3\nD;1,234\n"), "number") == [10.5, -1.25, 3, 1.234]
     assert labels_of(file("a.csv", 'text,score\nA,"0,125"\nB,2\n'), "number") == [0.125, 2]
     assert labels_of(file("a.csv", "text;score\nA;10.5\nB;3\n"), "number") == [10.5, 3]
-    with pytest.raises(DataError, match=r"line 3: '1,234' may be 1\.234 or 1234\. Write numbers with a decimal point"):
+    with pytest.raises(
+        DataError,
+        match=r"line 3: expected a number, got '1,234', which may be 1\.234 or 1234\. Write numbers with a decimal",
+    ):
         labels_of(file("a.csv", "text;score\nA;3\nB;1,234\n"), "number")
-    with pytest.raises(DataError, match=r"line 2: expected a finite number to be predicted, but got '10,5'"):
+    with pytest.raises(DataError, match=r"line 2: expected a finite number to predict, got '10,5'"):
         labels_of(file("a.csv", "text;score\nA;10,5\nB;3.5\n"), "number")
-    assert with_points([(1, "1,5"), (2, "x")], "a") == ["1.5", "x"]
+    assert with_decimal_points([(1, "1,5"), (2, "x")], "a") == ["1.5", "x"]
 
 
 def test_texts_in_place_of_labels(file, warnings):
     rows = [f"text {i},{i}.25" for i in range(20)]
     with pytest.raises(
-        DataError, match=r"expected classes that several texts share, but 20 examples have 20 different"
+        DataError, match=r"expected classes that several texts share, got 20 different labels in 20 examples"
     ):
         labels_of(file("a.csv", "text,label\n" + "\n".join(rows)))
     few = "text,label\n" + "\n".join(rows[:9])
@@ -86,7 +89,7 @@ def test_texts_in_place_of_labels(file, warnings):
     many = "text,label\n" + "\n".join([*rows, *rows[:3]])
     assert len(labels_of(file("a.csv", many))) == 23
     assert warnings() == [
-        "23 examples have 20 different labels, such as '0.25'. Is it the right column? Name it with --label-column; to "
+        "20 different labels in 23 examples, such as '0.25'. Is it the right column? Name it with --label-column; to "
         "predict numbers, add --decision number."
     ]
     assert len(labels_of(file("a.csv", many), "number")) == 23
@@ -94,7 +97,7 @@ def test_texts_in_place_of_labels(file, warnings):
 
 def test_a_header_that_nothing_shows_is_said(file, warnings):
     path = file("a.tsv", "body\tkind\n" + "good\tpos\nbad\tneg\n" * 10)
-    reading = Reading(text_column="1", label_column="2")
+    reading = ReadOptions(text_column="1", label_column="2")
     assert read_examples("classify", [path], reading)[1][:2] == ["kind", "pos"]
     assert warnings() == [
         "only the first row has the label 'kind'; if it is a header, name the columns or add --header"
@@ -106,18 +109,18 @@ def test_labels_are_spelt_as_those_learned(file, warnings):
     path = file("a.csv", "text,label\nA,TRUE\nB,false \nC,maybe\n")
     assert labels_of(path, known=["true", "False"]) == ["true", "False", "maybe"]
     assert warnings() == [
-        "labels are spelt in another way and read 'TRUE' as 'true', 'false' as 'False'",
+        "labels differ in spelling from the model's and are read 'TRUE' as 'true', 'false' as 'False'",
     ]
-    assert agreed(["1", "0"], [0, 1], "a") == [1, 0]  # a model that was fitted to numbers
-    assert agreed(["1"], ["1.0", "0.0"], "a") == ["1.0"]
-    assert agreed([["POS", "x"], []], ["pos", "x"], "a") == [["pos", "x"], []]
-    assert agreed(["a", "A"], ["a", "A", "b"], "a") == ["a", "A"]
+    assert match_spelling(["1", "0"], [0, 1], "a") == [1, 0]  # a model that was fitted to numbers
+    assert match_spelling(["1"], ["1.0", "0.0"], "a") == ["1.0"]
+    assert match_spelling([["POS", "x"], []], ["pos", "x"], "a") == [["pos", "x"], []]
+    assert match_spelling(["a", "A"], ["a", "A", "b"], "a") == ["a", "A"]
 
 
 def test_labels_that_were_not_learned_are_said(warnings):
-    tell_new(["b", "maybe", "maybe", "a"], ["a", "b"], "x")
-    tell_new(["emotion", "a", "b"], ["a", "b"], "x")
-    tell_new([["a"], ["b", "c"]], ["a", "b"], "x")
+    warn_unknown_labels(["b", "maybe", "maybe", "a"], ["a", "b"], "x")
+    warn_unknown_labels(["emotion", "a", "b"], ["a", "b"], "x")
+    warn_unknown_labels([["a"], ["b", "c"]], ["a", "b"], "x")
     assert warnings() == [
         "2 labels are not among those learned: 'maybe'",
         "1 label is not among those learned: 'emotion'; if the first row is a header, name the columns or add --header",
@@ -129,8 +132,8 @@ def test_validation_is_spelt_as_training(file):
     train = file("train.csv", "text,label\nA,1.0\nB,yes\n")
     valid = file("valid.jsonl", '{"label": 1, "text": "A"}\n{"label": "Yes", "text": "B"}\n')
     examples = read_examples("classify", [train])
-    assert read_validation("classify", [valid], Reading(), examples) == (["A", "B"], ["1", "yes"])
-    assert read_validation("classify", [], Reading(), examples) is None
+    assert read_validation("classify", [valid], ReadOptions(), examples) == (["A", "B"], ["1", "yes"])
+    assert read_validation("classify", [], ReadOptions(), examples) is None
 
 
 @pytest.mark.parametrize(
@@ -150,9 +153,9 @@ def test_a_language_model_learns_texts_and_not_tables(file, name, content, texts
 
 def test_a_table_of_numbers_is_not_text(file, warnings):
     content = "month,sales\n" + "".join(f"2020-{i:02},{i}.5\n" for i in range(1, 13))
-    with pytest.raises(DataError, match=r"no column 'text'.*--format numbers.*--format lines"):
+    with pytest.raises(DataError, match=r"expected a column 'text'.*--format numbers.*--format lines"):
         read_examples("generate", [file("a.csv", content)])
-    assert read_examples("generate", [file("a.csv", content)], Reading(format="lines")) == (content,)
+    assert read_examples("generate", [file("a.csv", content)], ReadOptions(format="lines")) == (content,)
     assert warnings() == []
     assert read_examples("generate", [file("a.txt", content)]) == (content,)
     assert warnings() == ["a table of numbers is learned as characters; to learn the numbers, add --format numbers"]
@@ -164,7 +167,7 @@ def test_labels_that_only_spelling_tells_apart_are_said(file, warnings):
     (_, labels) = read_examples("classify", [path])
     assert labels == [row.split(",")[1] for row in rows]
     assert warnings() == [
-        "labels that differ in spelling alone are different labels: 'Spam' and 'spam'; 'X' and 'x'; "
+        "labels that differ only in spelling are read as different labels: 'Spam' and 'spam'; 'X' and 'x'; "
         "'cafe\\u0301' and 'caf\\xe9'"
     ]
 
@@ -178,14 +181,14 @@ def test_the_composition_of_letters_is_no_other_label(file, warnings):
 def test_several_labels_of_fasttext_with_commas(file):
     path = file("a.txt", "__label__a,__label__b good film\n__label__c bad\n")
     assert labels_of(path, "labels") == [["a", "b"], ["c"]]
-    with pytest.raises(DataError, match="expected one label, but got several"):
+    with pytest.raises(DataError, match="expected one label, got 2"):
         labels_of(path)
 
 
 @pytest.mark.parametrize("row", ["pos,good film", "good film ; pos", "film | pos | 3"])
 def test_labelled_lines_that_may_be_a_table(file, warnings, row):
     labels_of(file("a.txt", f"{row}\n" * 6))
-    assert "is in every line, but lines are read as the label, a blank, the text" in warnings()[0]
+    assert "is in every line, but lines are read as label, space, text" in warnings()[0]
 
 
 def test_labelled_lines_with_marks_in_the_text(file, warnings):
@@ -195,5 +198,5 @@ def test_labelled_lines_with_marks_in_the_text(file, warnings):
 
 def test_a_header_of_labelled_lines_in_either_order(file):
     for header in ("label text", "Text label"):
-        with pytest.raises(DataError, match="expected an example, but this is a header"):
+        with pytest.raises(DataError, match="expected an example, got a header"):
             labels_of(file("a.txt", f"{header}\npos good\n"))

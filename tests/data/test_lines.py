@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stepscan.data.lines import read_lines, read_text, write_lines
+from stepscan.data.line_writer import write_lines
+from stepscan.data.lines import read_lines, read_text
 from stepscan.errors import DataError
 
 
@@ -50,9 +51,9 @@ def test_reading_streams(tmp_path):
 def test_a_file_without_text_is_an_error(tmp_path, raw):
     path = tmp_path / "void.txt"
     path.write_bytes(raw)
-    assert message(path) == f"{path}: the file is empty: expected at least one line of text."
+    assert message(path) == f"{path}: expected at least one line of text, got an empty file."
     path.write_bytes(b"\n \t\r\n\n")
-    assert message(path) == f"{path}: every line is blank: expected at least one line of text."
+    assert message(path) == f"{path}: expected at least one line of text, got only blank lines."
 
 
 def test_a_missing_file_names_the_nearest(tmp_path):
@@ -68,7 +69,7 @@ def test_a_missing_file_names_the_nearest(tmp_path):
 
 
 def test_a_folder_is_not_a_file(tmp_path):
-    assert message(tmp_path) == f"{tmp_path}: expected a file, but this is a folder. Name a file in it."
+    assert message(tmp_path) == f"{tmp_path}: expected a file, got a folder. Name a file in it."
 
 
 @pytest.mark.parametrize("packed", [False, True])
@@ -77,7 +78,7 @@ def test_bytes_that_are_not_utf8_are_named(tmp_path, packed):
     raw = b"fine\n\xc3\xa9t\xe9\n"
     path.write_bytes(gzip.compress(raw) if packed else raw)
     assert message(path) == (
-        f"{path}, line 2: expected UTF-8 text, but byte 4 of the line is 0xe9. "
+        f"{path}, line 2: expected UTF-8 text, got 0xe9 at byte 4 of the line. "
         "Convert the file first, for example: iconv -f LATIN1 -t UTF-8 OLD > NEW"
     )
 
@@ -85,19 +86,23 @@ def test_bytes_that_are_not_utf8_are_named(tmp_path, packed):
 def test_surrogates_are_not_utf8(tmp_path):
     path = tmp_path / "cesu"
     path.write_bytes(b"\xed\xa0\x80")
-    assert "line 1: expected UTF-8 text, but byte 1 of the line is 0xed." in message(path)
+    assert "line 1: expected UTF-8 text, got 0xed at byte 1 of the line." in message(path)
 
 
 def test_gzip_that_is_cut_off_or_damaged_is_an_error(tmp_path):
     path = tmp_path / "a.gz"
     whole = gzip.compress(b"one\ntwo\n")
     path.write_bytes(whole[:-5])
-    assert message(path).startswith(f"{path}, line 3: the gzip data is cut off or damaged: Compressed file ended")
+    assert message(path).startswith(
+        f"{path}, line 3: expected gzip data, got a truncated or damaged file: Compressed file ended"
+    )
     assert message(path).endswith(". Fetch or compress the file again.")
     path.write_bytes(whole[:-8] + bytes(8))
-    assert message(path).startswith(f"{path}, line 3: the gzip data is cut off or damaged: CRC check failed")
+    assert message(path).startswith(
+        f"{path}, line 3: expected gzip data, got a truncated or damaged file: CRC check failed"
+    )
     path.write_bytes(whole[:10] + b"\xff" * 9)
-    assert message(path).startswith(f"{path}, line 1: the gzip data is cut off or damaged: Error -3")
+    assert message(path).startswith(f"{path}, line 1: expected gzip data, got a truncated or damaged file: Error -3")
 
 
 LINES = st.lists(
@@ -138,7 +143,7 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
     for broken in ("a\nb", "a\r"):
         with pytest.raises(DataError) as caught:
             write_lines(path, ["new", broken])
-        assert str(caught.value) == f"{path}, line 2: a line to be written contains a line end."
+        assert str(caught.value) == f"{path}, line 2: expected one line to write, got text with a line end."
     assert path.read_bytes() == b"old\n"
     assert os.listdir(tmp_path) == ["out.txt"]
 

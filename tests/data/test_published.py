@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from stepscan.data.readers import LabelledText, read_labelled, read_parallel, read_tagged, read_texts
-from stepscan.data.series import read_histories, read_labelled_series
+from stepscan.data.series.readers import read_labelled_series, read_series
 
 DATA = Path(os.environ.get("STEPSCAN_DATA") or Path(__file__).resolve().parents[2].parent / "shared/data")
 pytestmark = [
@@ -71,5 +71,5 @@ def test_published_series():
     ecg = read_labelled_series(folder / "ECG200_TEST.txt.gz", format="ucr")
     assert (len(ecg), {example.values.shape for example in ecg}) == (100, {(96, 1)})
     assert {example.label for example in ecg} == {"1", "-1"}
-    (airline,) = read_histories(folder / "Airline.csv")
+    (airline,) = read_series(folder / "Airline.csv")
     assert (airline.shape, airline[[0, -1], 0].tolist()) == ((144, 1), [112, 432])

@@ -16,9 +16,10 @@ from stepscan.errors import DataError, SettingsError
 COLUMN_HINT = (
     "Name them with --text-column and --label-column (text_column, label_column), by name or by position from 1."
 )
-NOT_CSV = "the row that begins here is not CSV"
-NO_LABEL = "expected a string, a number or true or false as the label, but got"
-QUOTE_HINT = "Is a quotation mark missing? Inside quotation marks, one is written twice."
+NOT_CSV = "expected a row of CSV to begin here, got invalid CSV"
+NO_LABEL = "expected a string, number, true or false as the label, got"
+QUOTE_HINT = "Is a quotation mark missing? Inside quotation marks, double each quotation mark."
+NO_OBJECT, OBJECT_HINT = "expected a JSON object, got ", "Write one object per line."
 COMMA_HINT = "Put quotation marks around a field that contains a comma."
 
 
@@ -72,39 +73,45 @@ def test_guessed_columns_must_be_unambiguous(file, refused):
     path = file("a.csv", "content,category,other\nA,b,c\n")
     assert read_labelled(path) == [LabelledText("A", "b")]
     path = file("b.csv", "content,sentence,label\nA,B,c\n")
-    reason = f"more than one column could be 'text': 'content' (column 1), 'sentence' (column 2). {COLUMN_HINT}"
+    reason = (
+        f"expected one column that may be 'text', got 2: 'content' (column 1), 'sentence' (column 2). {COLUMN_HINT}"
+    )
     refused(1, reason, read_labelled, path)
-    reason = f"more than one column could be 'label': 'label' (column 2), 'label' (column 3). {COLUMN_HINT}"
+    reason = f"expected one column that may be 'label', got 2: 'label' (column 2), 'label' (column 3). {COLUMN_HINT}"
     refused(1, reason, read_labelled, file("c.csv", "text,label,label\nA,B,c\n"))
 
 
 def test_a_missing_column_lists_those_found(file, refused):
     path = file("a.tsv", "a splash\t1\nnew\t0\n")
-    refused(1, f"no column 'text'; the columns are 'a splash', '1'. {COLUMN_HINT}", read_labelled, path)
+    refused(1, f"expected a column 'text', got the columns 'a splash', '1'. {COLUMN_HINT}", read_labelled, path)
     refused(
-        1, f"no column 'txt'; the columns are 'a splash', '1'. {COLUMN_HINT}", read_labelled, path, text_column="txt"
+        1,
+        f"expected a column 'txt', got the columns 'a splash', '1'. {COLUMN_HINT}",
+        read_labelled,
+        path,
+        text_column="txt",
     )
     path = file("a.jsonl", '{"text": "A", "label": 1}\n{"text": "A", "lable": 1}')
-    refused(2, f"no key 'label'; the keys are 'text', 'lable'. {COLUMN_HINT}", read_labelled, path)
+    refused(2, f"expected a key 'label', got the keys 'text', 'lable'. {COLUMN_HINT}", read_labelled, path)
 
 
 def test_a_position_must_exist(file, refused):
     path = file("a.tsv", "a splash\t1\n")
     for position in (0, 3):
-        reason = f"the label is to be in column {position}, but the columns go from 1 to 2."
+        reason = f"expected the label in a column from 1 to 2, got column {position}."
         refused(1, reason, read_labelled, path, text_column=1, label_column=position)
 
 
 @pytest.mark.parametrize(
     ("content", "line", "reason"),
     [
-        ("text,label\nA,b\n\nA\n", 3, "expected an example, but the line is blank. Remove it."),
-        ("text,label\n\nA,b\n", 2, "expected an example, but the line is blank. Remove it."),
-        ('text,label\n"A\n\nB",b\nA\n', 5, f"expected 2 fields, as in line 1, but got 1. {COMMA_HINT}"),
-        ("text,label\nA, or B,b\n", 2, f"expected 2 fields, as in line 1, but got 3. {COMMA_HINT}"),
-        ("text,label\n ,b\n", 2, "the text is empty."),
-        ("text,label\nA, \n", 2, "the label is empty."),
-        ("text,label\n\n", 1, "the file has a header but no rows."),
+        ("text,label\nA,b\n\nA\n", 3, "expected an example, got a blank line. Remove it."),
+        ("text,label\n\nA,b\n", 2, "expected an example, got a blank line. Remove it."),
+        ('text,label\n"A\n\nB",b\nA\n', 5, f"expected 2 fields, as in line 1, got 1. {COMMA_HINT}"),
+        ("text,label\nA, or B,b\n", 2, f"expected 2 fields, as in line 1, got 3. {COMMA_HINT}"),
+        ("text,label\n ,b\n", 2, "expected a text, got an empty string."),
+        ("text,label\nA, \n", 2, "expected a label, got an empty string."),
+        ("text,label\n\n", 1, "expected rows below the header, got none."),
         ('text,label\n"A\nB",b\n"A\nB,c\nC,d\n', 4, f"{NOT_CSV}: unexpected end of data. {QUOTE_HINT}"),
         ('text,label\n"A"B,b\n', 2, f"{NOT_CSV}: ',' expected after '\"'. {QUOTE_HINT}"),
     ],
@@ -116,11 +123,11 @@ def test_bad_csv(file, refused, content, line, reason):
 @pytest.mark.parametrize(
     ("content", "line", "reason"),
     [
-        ("text\tlabel\nA\n", 2, "expected 2 fields, as in line 1, but got 1."),
-        ("text\tlabel\nA\tb\tc\n", 2, "expected 2 fields, as in line 1, but got 3."),
-        ("text\tlabel\n\tb\n", 2, "the text is empty."),
-        ("text\tlabel\nA\t\n", 2, "the label is empty."),
-        ("text\tlabel\nA\tb\n \nA\tb\n", 3, "expected an example, but the line is blank. Remove it."),
+        ("text\tlabel\nA\n", 2, "expected 2 fields, as in line 1, got 1."),
+        ("text\tlabel\nA\tb\tc\n", 2, "expected 2 fields, as in line 1, got 3."),
+        ("text\tlabel\n\tb\n", 2, "expected a text, got an empty string."),
+        ("text\tlabel\nA\t\n", 2, "expected a label, got an empty string."),
+        ("text\tlabel\nA\tb\n \nA\tb\n", 3, "expected an example, got a blank line. Remove it."),
     ],
 )
 def test_bad_tsv(file, refused, content, line, reason):
@@ -130,13 +137,13 @@ def test_bad_tsv(file, refused, content, line, reason):
 @pytest.mark.parametrize(
     ("bad", "reason"),
     [
-        ('["A", "b"]', "expected a JSON object, but got a list. Write one a line."),
-        ("A", "expected a JSON object, but at character 1: Expecting value. Write one a line."),
-        ('{"text": "A"', "expected a JSON object, but at character 13: Expecting ',' delimiter. Write one a line."),
-        ('{"text": "A", "label": NaN}', "expected a JSON object, but NaN is not JSON. Write one a line."),
-        ('{"text": 1, "label": 1}', "expected a string as the text, but got a number."),
-        ('{"text": "", "label": 1}', "the text is empty."),
-        ('{"text": "A", "label": ""}', "the label is empty."),
+        ('["A", "b"]', f"{NO_OBJECT}a list. {OBJECT_HINT}"),
+        ("A", f"{NO_OBJECT}invalid JSON at character 1: Expecting value. {OBJECT_HINT}"),
+        ('{"text": "A"', f"{NO_OBJECT}invalid JSON at character 13: Expecting ',' delimiter. {OBJECT_HINT}"),
+        ('{"text": "A", "label": NaN}', f"{NO_OBJECT}NaN, which is not JSON. {OBJECT_HINT}"),
+        ('{"text": 1, "label": 1}', "expected a string as the text, got a number."),
+        ('{"text": "", "label": 1}', "expected a text, got an empty string."),
+        ('{"text": "A", "label": ""}', "expected a label, got an empty string."),
         *(
             (f'{{"text": "A", "label": {value}}}', f"{NO_LABEL} {kind}.")
             for value, kind in [("null", "null"), ("[1]", "a list"), ("{}", "an object")]
@@ -149,22 +156,24 @@ def test_bad_jsonl(file, refused, bad, reason):
 
 @pytest.mark.parametrize("bad", ['{"text": "\\ud800", "label": 1}', "[" * 100_000, f'{{"text": {"1" * 5000}}}'])
 def test_hostile_jsonl(file, bad):
-    with pytest.raises(DataError, match=r"a\.jsonl, line 1: expected a JSON object, but .*Write one a line\.$"):
+    with pytest.raises(
+        DataError, match=r"a\.jsonl, line 1: expected a JSON object, got .*Write one object per line\.$"
+    ):
         read_labelled(file("a.jsonl", bad))
 
 
 @pytest.mark.parametrize(
     ("content", "line", "reason"),
     [
-        ("0 A\n1\n", 2, "the text is empty."),
-        ("0 A\n1 \n", 2, "the text is empty."),
-        ("0 A\n A\n", 2, "the label is empty."),
-        ("__label__ A\n", 1, "the label is empty."),
-        ("0 A\n\n1 B\n", 2, "expected an example, but the line is blank. Remove it."),
+        ("0 A\n1\n", 2, "expected a text, got an empty string."),
+        ("0 A\n1 \n", 2, "expected a text, got an empty string."),
+        ("0 A\n A\n", 2, "expected a label, got an empty string."),
+        ("__label__ A\n", 1, "expected a label, got an empty string."),
+        ("0 A\n\n1 B\n", 2, "expected an example, got a blank line. Remove it."),
         (
             "__label__a __label__b A\n",
             1,
-            "expected one label, but got several. If each text has several, say --decision labels.",
+            "expected one label, got 2. If texts have several labels, add --decision labels.",
         ),
     ],
 )
@@ -175,23 +184,27 @@ def test_bad_labelled_lines(file, refused, content, line, reason):
 def test_faults_of_the_file_come_through(file, refused, tmp_path):
     refused(None, "no such file.", read_labelled, tmp_path / "a.csv")
     for name in ("a.csv", "a.tsv", "a.jsonl", "a.txt"):
-        refused(None, "the file is empty: expected at least one line of text.", read_labelled, file(name, ""))
-        refused(None, "every line is blank: expected at least one line of text.", read_labelled, file(name, "\n \n"))
+        refused(None, "expected at least one line of text, got an empty file.", read_labelled, file(name, ""))
+        refused(None, "expected at least one line of text, got only blank lines.", read_labelled, file(name, "\n \n"))
 
 
 def test_wrong_settings(file):
     path = file("a.csv", "text,label\nA,b\n")
-    with pytest.raises(SettingsError, match=r"^There is no format 'jsnl' for this data\. Did you mean 'jsonl'\?$"):
+    with pytest.raises(SettingsError, match=r"^unknown format 'jsnl' for this data\. Did you mean 'jsonl'\?$"):
         read_labelled(path, format="jsnl")
-    with pytest.raises(SettingsError, match=r"--no-header needs positions .*text_column=1, label_column='label'"):
+    with pytest.raises(
+        SettingsError, match=r"--no-header: expected positions from 1 .*text_column=1, label_column='label'"
+    ):
         read_labelled(path, text_column=1, label_column="label", header=False)
     for read in (read_labelled, read_texts):
-        with pytest.raises(SettingsError, match="lines has no columns"):
+        with pytest.raises(SettingsError, match="a file of lines has no columns"):
             read(path, format="lines", text_column=1)
     for delimiter in ("", ";;", '"', "\n"):
         with pytest.raises(SettingsError, match="--delimiter: expected one character, such as ';', or tab, got "):
             read_labelled(path, delimiter=delimiter)
-    with pytest.raises(SettingsError, match=r"--delimiter and --header are for CSV and TSV, but .*jsonl"):
+    with pytest.raises(
+        SettingsError, match=r"--delimiter and --header: expected CSV or TSV, got jsonl in .*a.jsonl; omit them"
+    ):
         read_labelled(file("a.jsonl", "{}"), delimiter=";")
 
 

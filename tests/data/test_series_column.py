@@ -6,8 +6,8 @@ import logging
 
 import pytest
 
-from stepscan.data.series import read_labelled_series, read_tagged_series, read_timed_histories
-from stepscan.data.steps import TimeReading
+from stepscan.data.series.readers import read_labelled_series, read_tagged_series, read_timed_series
+from stepscan.data.series.time_options import TimeOptions
 from stepscan.errors import DataError, SettingsError
 
 DAYS = [f"2021-01-0{day}" for day in range(1, 5)]
@@ -25,7 +25,7 @@ def long(a, b, name="unique_id", interleaved=False):
 def read(path, **times):
     return [
         (history.name, history.values[:, 0].tolist(), str(history.step))
-        for history in read_timed_histories(path, format="numbers", times=TimeReading(**times))
+        for history in read_timed_series(path, format="numbers", times=TimeOptions(**times))
     ]
 
 
@@ -68,7 +68,7 @@ def test_each_series_has_times_of_its_own(file):
         read(path)
     assert read(path, fill="linear") == [("A", A, "1 day"), ("B", B, "1 day")]
     back = file("b.csv", "unique_id,ds,y\n" + "".join(f"{n},{day},{day[-1]}\n" for n in "AB" for day in DAYS[::-1]))
-    with pytest.raises(DataError, match="the newest row stands first"):
+    with pytest.raises(DataError, match="the newest row is first"):
         read(back)
     assert read(back, sort=True) == [(n, [1, 2, 3, 4], "1 day") for n in "AB"]
     assert read(back, ignore=True) == [(n, [4, 3, 2, 1], "None") for n in "AB"]
@@ -81,9 +81,9 @@ def test_a_single_series(file):
 def test_what_only_looks_like_names(file):
     """Numbers that are values remain so."""
     for content in ("subject,y\n1.5,1\n1.5,2\n2.5,3\n", "level,y\n1,1\n1,2\n2,3\n"):
-        [history] = read_timed_histories(file("a.csv", content))
+        [history] = read_timed_series(file("a.csv", content))
         assert len(history.values) == 3
-    [history] = read_timed_histories(file("a.csv", "item_id,y\n1,1\n1,2\n2,3\n2,4\n"), times=TimeReading(series="none"))
+    [history] = read_timed_series(file("a.csv", "item_id,y\n1,1\n1,2\n2,3\n2,4\n"), times=TimeOptions(series="none"))
     assert history.values.tolist() == [[1, 1], [1, 2], [2, 3], [2, 4]]
 
 
@@ -94,7 +94,7 @@ def test_tagged_steps_of_several_series(file):
         found = read_tagged_series(file("a.csv", f"{name},v,label\n{rows}"), format="numbers")
         assert [(one.values[:, 0].tolist(), one.tags) for one in found] == expected
     other = file("b.csv", "who,v,label\n" + rows.replace("1,", "ann,", 1).replace("\n1,", "\nann,"))
-    found = read_tagged_series(other, format="numbers", times=TimeReading(series="who"))
+    found = read_tagged_series(other, format="numbers", times=TimeOptions(series="who"))
     assert [(one.values[:, 0].tolist(), one.tags) for one in found] == expected
     timed = file("c.csv", "id,ds,v,label\n" + "".join(f"{n},{day},1,x\n" for n in "ab" for day in DAYS))
     assert [len(one.tags) for one in read_tagged_series(timed, format="numbers")] == [4, 4]
@@ -102,26 +102,28 @@ def test_tagged_steps_of_several_series(file):
 
 def test_name_beside_a_row_that_is_a_series(file):
     path = file("a.csv", "patient,v1,v2,label\nann,1,2,x\nbob,3,4,y\n")
-    found = read_labelled_series(path, format="numbers", times=TimeReading(series="patient"))
+    found = read_labelled_series(path, format="numbers", times=TimeOptions(series="patient"))
     assert [(one.values[:, 0].tolist(), one.label) for one in found] == [([1, 2], "x"), ([3, 4], "y")]
 
 
 def test_refused(file, tmp_path):
     path = file("a.csv", "shop,ds,y\nA,2021-01-01,1\nB,2021-01-01,2\n")
-    with pytest.raises(DataError, match=r"line 2: value 1 is 'A', not a finite number\. .*--series-column"):
+    with pytest.raises(DataError, match=r"line 2: expected a finite number as value 1, got 'A'\. .*--series-column"):
         read(path)
-    with pytest.raises(DataError, match=r"line 1: the first line has no column 'shops'\. Did you mean 'shop'\?"):
+    with pytest.raises(
+        DataError, match=r"line 1: expected a column 'shops' in the header, got none\. Did you mean 'shop'\?"
+    ):
         read(path, series="shops")
-    with pytest.raises(DataError, match="expected a column of numbers beside those of times and names"):
+    with pytest.raises(DataError, match="expected a column of numbers, got only columns of times and names"):
         read(file("b.csv", "shop,ds\nA,2021-01-01\n"), series="shop")
-    with pytest.raises(DataError, match=r"line 3: the name of the series is missing\."):
+    with pytest.raises(DataError, match=r"line 3: expected the name of a series, got an empty cell\."):
         read(file("c.csv", "unique_id,y\nA,1\n,2\nA,3\n"))
     ints = file("d.csv", "shop,ds,y\n1,2021-01-01,1\n2,2021-01-01,2\n1,2021-01-02,1\n2,2021-01-02,2\n")
     with pytest.raises(DataError, match=r"got 2021-01-01 again.*column of several series with --series-column"):
         read(ints)
     ts = file("e.ts", "1,2:a\n")
-    with pytest.raises(SettingsError, match="--series-column: for 'numbers'"):
-        read_timed_histories(ts, times=TimeReading(series="x"))
+    with pytest.raises(SettingsError, match="--series-column: expected format 'numbers', got 'ts'"):
+        read_timed_series(ts, times=TimeOptions(series="x"))
 
 
 def test_one_class_for_each_series_of_a_long_table(file):
@@ -129,20 +131,20 @@ def test_one_class_for_each_series_of_a_long_table(file):
     path = file(
         "a.csv", "who,ds,v,w,label\n" + "".join(f"{n},{d},{i},1,{n}{n}\n" for n in "ab" for i, d in enumerate(DAYS))
     )
-    found = read_labelled_series(path, format="numbers", times=TimeReading(series="who"))
+    found = read_labelled_series(path, format="numbers", times=TimeOptions(series="who"))
     assert [(one.values.tolist(), one.label) for one in found] == [
         ([[i, 1] for i in range(4)], n) for n in ("aa", "bb")
     ]
     bare = file("b.csv", "who,v\na,1\nb,2\na,3\n")
-    found = read_labelled_series(bare, format="numbers", labelled=False, times=TimeReading(series="who"))
+    found = read_labelled_series(bare, format="numbers", labelled=False, times=TimeOptions(series="who"))
     assert [(one.values.tolist(), one.label) for one in found] == [([[1], [3]], None), ([[2]], None)]
     mixed = file("c.csv", "who,v,label\na,1,x\nb,2,y\na,3,y\n")
-    with pytest.raises(DataError, match=r"line 4: expected the label 'x', as in line 2, for series 'a', but got 'y'"):
-        read_labelled_series(mixed, format="numbers", times=TimeReading(series="who"))
+    with pytest.raises(DataError, match=r"line 4: expected the label 'x' for series 'a', as in line 2, got 'y'"):
+        read_labelled_series(mixed, format="numbers", times=TimeOptions(series="who"))
     back = file("d.csv", "who,ds,v,label\na,2021-01-02,2,x\na,2021-01-01,1,x\n")
-    with pytest.raises(DataError, match="the newest row stands first"):
-        read_labelled_series(back, format="numbers", times=TimeReading(series="who"))
-    [one] = read_labelled_series(back, format="numbers", times=TimeReading(series="who", sort=True))
+    with pytest.raises(DataError, match="the newest row is first"):
+        read_labelled_series(back, format="numbers", times=TimeOptions(series="who"))
+    [one] = read_labelled_series(back, format="numbers", times=TimeOptions(series="who", sort=True))
     assert one.values.tolist() == [[1], [2]]
 
 
@@ -153,18 +155,16 @@ def test_names_that_repeat_where_rows_are_series(names, file):
     with pytest.raises(DataError, match=r"line 3: .*'subject'.*--series-column subject.*remove the column"):
         read_labelled_series(path, format="numbers")
     kept = file("b.csv", "subject,v,w,label\n1,2,3,x\n1,4,5,y\n")
-    found = read_labelled_series(kept, format="numbers", times=TimeReading(series="none"))
+    found = read_labelled_series(kept, format="numbers", times=TimeOptions(series="none"))
     assert [one.values[:, 0].tolist() for one in found] == [[1, 2, 3], [1, 4, 5]]
 
 
 def test_a_name_of_its_own_for_each_row(file, caplog):
     caplog.set_level(logging.INFO)
     path = file("a.csv", "id,V1,V2\nY1,1,2\nY2,3,4\n")
-    with pytest.raises(
-        DataError, match=r"line 3: expected several steps of each series, but each row has a name of its"
-    ):
+    with pytest.raises(DataError, match=r"line 3: expected several rows per series, got a different name in each row"):
         read(path)
-    with pytest.raises(DataError, match=r"expected several steps of each series.*[Tt]ranspose"):
+    with pytest.raises(DataError, match=r"expected several rows per series.*[Tt]ranspose"):
         read_tagged_series(file("c.csv", "id,V1,V2,label\nY1,1,2,a\nY2,3,4,b\n"), format="numbers")
     caplog.clear()
     read_labelled_series(file("b.csv", "id,V1,V2,label\nY1,1,2,a\nY2,3,4,b\n"), format="numbers")

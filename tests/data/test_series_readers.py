@@ -7,11 +7,11 @@ import gzip
 import numpy as np
 import pytest
 
-from stepscan.data.series import read_histories, read_labelled_series, read_tagged_series, series_format
+from stepscan.data.series.readers import read_labelled_series, read_series, read_tagged_series, series_format
 from stepscan.errors import DataError, SettingsError
 
 HEADER = "#made up\n@problemName Toy\n\n@timeStamps false\n@classLabel true up down\n@data\n"
-GAP = "Fill the gaps, or leave the series out: Stepscan does not guess values."
+GAP = "Fill the gaps or remove the series: missing values are not imputed."
 
 
 def test_ts_with_a_header(file):
@@ -35,7 +35,7 @@ def test_ts_without_labels(file):
     examples = read_labelled_series(path, labelled=False)
     assert (examples[0].values.tolist(), examples[0].label) == ([[1, 3], [2, 4]], None)
     with pytest.raises(
-        DataError, match=r"@classLabel false, but every series needs a class.*add the line @targetLabel"
+        DataError, match=r"expected a class for every series, got @classLabel false.*add the line @targetLabel"
     ):
         read_labelled_series(path)
 
@@ -63,9 +63,7 @@ def test_ts_with_numbers_to_be_predicted(header, labelled, file):
 
 def test_ts_numbers_are_not_classes(file, refused):
     path = file("a.ts", TARGET + "1,2:0.5\n")
-    reason = (
-        "expected classes, but @targetLabel says that each series has a number to be predicted. Add --decision number."
-    )
+    reason = "expected classes, got @targetLabel true: each series has a number to predict. Add --decision number."
     for decision in ("class", "labels"):
         refused(2, reason, read_labelled_series, path, decision=decision)
     assert read_labelled_series(path, decision="number")[0].label == "0.5"
@@ -76,7 +74,12 @@ def test_ts_of_aeon_without_labels(file, refused):
     for header in ("@classLabel false\n@data\n", "@targetlabel false\n@data\n", "@classLabel true None\n@data\n"):
         examples = read_labelled_series(file("a.ts", header + "1,2:3,4:\n"), labelled=False)
         assert [(one.values.tolist(), one.label) for one in examples] == [([[1, 3], [2, 4]], None)]
-    refused(3, "the label is empty.", read_labelled_series, file("a.ts", "@classLabel true None\n@data\n1,2:\n"))
+    refused(
+        3,
+        "expected a label, got an empty string.",
+        read_labelled_series,
+        file("a.ts", "@classLabel true None\n@data\n1,2:\n"),
+    )
 
 
 def test_ts_classes_by_their_names(file):
@@ -90,7 +93,9 @@ def test_ts_of_another_length_is_said(file, caplog):
     for header, said in ((lengths, "@seriesLength 2"), ("@equalLength true\n@seriesLength -1\n", "@equalLength true")):
         path = file("a.ts", header + "@data\n1,2:a\n1,2,3:b\n1:a\n")
         assert [len(one.values) for one in read_labelled_series(path)] == [2, 3, 1]
-        assert caplog.messages == [f"{path}, line 5: the header says {said}, but the series has 3 steps"]
+        assert caplog.messages == [
+            f"{path}, line 5: expected a series of the length in the header ({said}), got 3 steps"
+        ]
         caplog.clear()
     read_labelled_series(file("a.ts", "@equalLength false\n@seriesLength 2\n@data\n1:a\n1,2,3:b\n"))
     assert caplog.messages == []
@@ -126,7 +131,7 @@ def test_ucr_padded_with_nan(separator, file, caplog):
         ([3], "2"),
         ([4, 5], "1"),
     ]
-    assert caplog.messages == [f"{path}, line 2: NaN at the end of a series is its end"]
+    assert caplog.messages == [f"{path}, line 2: NaN at the end of a series is read as padding"]
 
 
 def test_ucr_cut_short(file):
@@ -185,7 +190,7 @@ def test_steps_without_tags(file, tmp_path):
     ],
 )
 def test_histories_of_a_table(content, file):
-    (series,) = read_histories(file("a.csv", content))
+    (series,) = read_series(file("a.csv", content))
     assert series.tolist() == [[1, 2], [3, 4]]
 
 
@@ -195,7 +200,7 @@ def test_other_delimiters_of_numbers(mark, file):
         return file("a.csv", content.replace(",", mark))
 
     for header in ("month,A,B\n", ""):
-        (series,) = read_histories(written(header + "2020-01,1,2.5\n2020-02,3,-4\n"))
+        (series,) = read_series(written(header + "2020-01,1,2.5\n2020-02,3,-4\n"))
         assert series.tolist() == [[1, 2.5], [3, -4]]
     examples = read_labelled_series(written("0.5,1,up\n2,3,4,down\n"), format="numbers")
     assert [(one.values[:, 0].tolist(), one.label) for one in examples] == [([0.5, 1], "up"), ([2, 3, 4], "down")]
@@ -206,29 +211,31 @@ def test_other_delimiters_of_numbers(mark, file):
 def test_numbers_as_numpy_writes_them(tmp_path):
     values = np.random.default_rng(0).normal(size=(5, 3))
     np.savetxt(tmp_path / "a.txt", values)
-    assert np.array_equal(read_histories(tmp_path / "a.txt")[0], np.loadtxt(tmp_path / "a.txt"))
+    assert np.array_equal(read_series(tmp_path / "a.txt")[0], np.loadtxt(tmp_path / "a.txt"))
 
 
 def test_decimal_commas(file, refused):
-    (series,) = read_histories(file("a.csv", "month;sales\n2020-01;10,5\n2020-02;1,234\n2020-03;7\n"))
+    (series,) = read_series(file("a.csv", "month;sales\n2020-01;10,5\n2020-02;1,234\n2020-03;7\n"))
     assert series.tolist() == [[10.5], [1.234], [7]]
-    (series,) = read_histories(file("a.csv", "date;sales\n2020-01;0,125\n2020-02;1,234\n"))
+    (series,) = read_series(file("a.csv", "date;sales\n2020-01;0,125\n2020-02;1,234\n"))
     assert series.tolist() == [[0.125], [1.234]]
     examples = read_labelled_series(file("a.csv", "1,5;2;v.1\n2;3;v.2\n"), format="numbers")
     assert [(one.values[:, 0].tolist(), one.label) for one in examples] == [([1.5, 2], "v.1"), ([2, 3], "v.2")]
-    reason = "'1,234' may be 1.234 or 1234. Write numbers with a decimal point."
-    refused(2, reason, read_histories, file("a.csv", "month;sales\n2020-01;1,234\n2020-02;7\n"))
-    refused(3, "value 1 is '1,5', not a finite number.", read_histories, file("a.csv", "a;b\n1.5;2\n1,5;2\n"))
+    reason = "expected a number, got '1,234', which may be 1.234 or 1234. Write numbers with a decimal point."
+    refused(2, reason, read_series, file("a.csv", "month;sales\n2020-01;1,234\n2020-02;7\n"))
+    refused(3, "expected a finite number as value 1, got '1,5'.", read_series, file("a.csv", "a;b\n1.5;2\n1,5;2\n"))
 
 
 def test_arrays(tmp_path):
     values = np.random.default_rng(0).normal(size=(3, 4, 2))
     path = tmp_path / "a.npy"
     np.save(path, values)
-    assert [series.tolist() for series in read_histories(path)] == values.tolist()
+    assert [series.tolist() for series in read_series(path)] == values.tolist()
     unlabelled = read_labelled_series(path, labelled=False)
     assert [example.values.tolist() for example in unlabelled] == values.tolist()
-    with pytest.raises(DataError, match=r"a.labels.npy: no such file. The labels of NAME.npy lie in NAME.labels.npy"):
+    with pytest.raises(
+        DataError, match=r"a.labels.npy: no such file. The labels of NAME.npy belong into NAME.labels.npy"
+    ):
         read_labelled_series(path)
     np.save(tmp_path / "a.labels.npy", np.array([1, 0, 1]))
     assert [example.label for example in read_labelled_series(path)] == ["1", "0", "1"]
@@ -242,55 +249,55 @@ def test_arrays(tmp_path):
 def test_arrays_as_histories(tmp_path):
     path = tmp_path / "a.npy"
     np.save(path, np.arange(4, dtype=np.int16))
-    assert [series.tolist() for series in read_histories(path)] == [[[0], [1], [2], [3]]]
+    assert [series.tolist() for series in read_series(path)] == [[[0], [1], [2], [3]]]
     np.save(path, np.arange(4.0).reshape(2, 2))
-    assert [series.tolist() for series in read_histories(path)] == [[[0, 1], [2, 3]]]
+    assert [series.tolist() for series in read_series(path)] == [[[0, 1], [2, 3]]]
 
 
 @pytest.mark.parametrize(
     ("content", "line", "reason"),
     [
-        (HEADER + "1,x:up\n", 7, "value 2 of dimension 1 is 'x', not a finite number."),
-        (HEADER + "1,2:1,?:up\n", 7, f"value 2 of dimension 2 is missing (?). {GAP}"),
-        (HEADER + "1,NaN:up\n", 7, f"value 2 of dimension 1 is missing (NaN). {GAP}"),
-        (HEADER + "1,inf:up\n", 7, "value 2 of dimension 1 is 'inf', not a finite number."),
-        (HEADER + "1,1_0:up\n", 7, "value 2 of dimension 1 is '1_0', not a finite number."),
-        (HEADER + "1,:up\n", 7, f"value 2 of dimension 1 is missing (empty). {GAP}"),
-        (HEADER + "1,2:3:up\n", 7, "dimension 2 has 1 values, but dimension 1 has 2."),
-        (HEADER + "1:2:up\n3:up\n", 8, "expected 2 dimensions, as in line 7, but got 1."),
-        (HEADER + "1:upp\n", 7, "the header's @classLabel does not name the class 'upp'. Did you mean 'up'?"),
-        (HEADER + "1:\n", 7, "the label is empty."),
-        (HEADER + "1\n", 7, "expected values, a colon and a label, but got '1'."),
-        (HEADER + "1:up\n\n2:up\n", 8, "expected a series, but the line is blank. Remove it."),
-        (HEADER, None, "the file has a header but no series."),
-        ("@data\n1:a\n@data\n", 3, "expected values, a colon and a label, but got '@data'."),
-        ("@problemName x\n1:a\n", 2, "expected @data before the first series."),
-        ("@problemName x\n", None, "expected series after @data, but the file ends in its header."),
+        (HEADER + "1,x:up\n", 7, "expected a finite number as value 2 of dimension 1, got 'x'."),
+        (HEADER + "1,2:1,?:up\n", 7, f"expected a number as value 2 of dimension 2, got a missing value (?). {GAP}"),
+        (HEADER + "1,NaN:up\n", 7, f"expected a number as value 2 of dimension 1, got a missing value (NaN). {GAP}"),
+        (HEADER + "1,inf:up\n", 7, "expected a finite number as value 2 of dimension 1, got 'inf'."),
+        (HEADER + "1,1_0:up\n", 7, "expected a finite number as value 2 of dimension 1, got '1_0'."),
+        (HEADER + "1,:up\n", 7, f"expected a number as value 2 of dimension 1, got a missing value (empty). {GAP}"),
+        (HEADER + "1,2:3:up\n", 7, "expected 2 values in dimension 2, as in dimension 1, got 1."),
+        (HEADER + "1:2:up\n3:up\n", 8, "expected 2 dimensions, as in line 7, got 1."),
+        (HEADER + "1:upp\n", 7, "expected a class of the header's @classLabel, got 'upp'. Did you mean 'up'?"),
+        (HEADER + "1:\n", 7, "expected a label, got an empty string."),
+        (HEADER + "1\n", 7, "expected values, a colon and a label, got '1'."),
+        (HEADER + "1:up\n\n2:up\n", 8, "expected a series, got a blank line. Remove it."),
+        (HEADER, None, "expected series below the header, got none."),
+        ("@data\n1:a\n@data\n", 3, "expected values, a colon and a label, got '@data'."),
+        ("@problemName x\n1:a\n", 2, "expected @data before the first series, got a series."),
+        ("@problemName x\n", None, "expected series after @data, got a file that ends in its header."),
         (
             "@classLabel false\n@data\n1,2:0.5\n",
             3,
-            "the header says @classLabel false, but a single value follows the last colon. If it is a number to be "
-            "predicted, add the line @targetLabel true; if it is a class, @classLabel true.",
+            "expected no label (@classLabel false), got a single value after the last colon. If it is a number to "
+            "predict, add the line @targetLabel true; if it is a class, @classLabel true.",
         ),
         (
             "@univariate true\n@classLabel true a\n@data\n1:2:a\n",
             4,
-            "the header says @univariate true, but the line has 2 dimensions and a label. Correct the header or the "
+            "expected @univariate true, as in the header, got 2 dimensions and a label. Correct the header or the "
             "line.",
         ),
         (
             "@dimensions 2\n@classLabel true a\n@data\n1,2:3,4\n",
             4,
-            "the header says @dimensions 2, but the line has 1 dimension and a label. Correct the header or the line.",
+            "expected @dimensions 2, as in the header, got 1 dimension and a label. Correct the header or the line.",
         ),
         (
             "@classLabel true a\n@targetLabel true\n@data\n1:1\n",
             2,
-            "expected one kind of label, but the header says @classLabel true and @targetLabel true. Write false in "
+            "expected one kind of label, got @classLabel true and @targetLabel true. Write false in "
             "one of these lines.",
         ),
-        ("@targetLabel\n@data\n1:a", 1, "expected true or false after @targetLabel, but got ''."),
-        ("@classLabel maybe\n@data\n1:a", 1, "expected true or false after @classLabel, but got 'maybe'."),
+        ("@targetLabel\n@data\n1:a", 1, "expected true or false after @targetLabel, got ''."),
+        ("@classLabel maybe\n@data\n1:a", 1, "expected true or false after @classLabel, got 'maybe'."),
     ],
 )
 def test_ts_refused(content, line, reason, file, refused):
@@ -301,12 +308,12 @@ def test_ts_refused(content, line, reason, file, refused):
 @pytest.mark.parametrize(
     ("content", "line", "reason"),
     [
-        ("1,2,a\n1,b,c\n", 2, "value 2 is 'b', not a finite number."),
-        ("x,y,label\n1,2\n", 2, "expected 3 fields, as in the header, but got 2."),
-        ("x,y,label\n1,,a\n", 2, f"value 2 is missing (empty). {GAP}"),
-        ("x,y,label\n1,2,\n", 2, "the label is empty."),
-        ("x,y,label\n", 1, "the file has a header but no rows."),
-        ("a\n", 1, "expected numbers and a label, but there is one cell alone."),
+        ("1,2,a\n1,b,c\n", 2, "expected a finite number as value 2, got 'b'."),
+        ("x,y,label\n1,2\n", 2, "expected 3 fields, as in the header, got 2."),
+        ("x,y,label\n1,,a\n", 2, f"expected a number as value 2, got a missing value (empty). {GAP}"),
+        ("x,y,label\n1,2,\n", 2, "expected a label, got an empty string."),
+        ("x,y,label\n", 1, "expected rows below the header, got none."),
+        ("a\n", 1, "expected numbers and a label, got a single cell."),
     ],
 )
 def test_labelled_rows_refused(content, line, reason, file, refused):
@@ -315,63 +322,83 @@ def test_labelled_rows_refused(content, line, reason, file, refused):
 
 def test_label_column_refused(file, refused):
     path = file("a.csv", "x,y,kind\n1,2,a\n")
-    reason = "the first line has no column 'kimd'. Did you mean 'kind'?"
+    reason = "expected a column 'kimd' in the header, got none. Did you mean 'kind'?"
     refused(1, reason, read_labelled_series, path, format="numbers", label_column="kimd")
-    reason = "the label is to be in column 4, but the columns go from 1 to 3."
+    reason = "expected the label in a column from 1 to 3, got column 4."
     refused(2, reason, read_labelled_series, path, format="numbers", label_column=4)
-    with pytest.raises(SettingsError, match="'ts' has no columns to name"):
+    with pytest.raises(SettingsError, match="expected format 'numbers', got 'ts', which has no columns"):
         read_labelled_series(file("a.ts", "1:a\n"), label_column="x")
 
 
 @pytest.mark.parametrize(
     ("content", "line", "reason"),
     [
-        ("1,2\n3\n", 2, "expected 2 fields, as in line 1, but got 1."),
-        ("date,x\n1949-01,1\n1949-02,?\n", 3, f"value 1 is missing (?). {GAP}"),
-        ("x\n1\n\n2\n", 3, "expected an example, but the line is blank. Remove it."),
-        ("x\n", 1, "the file has a header but no rows."),
-        ("date\n1949-01\n", 1, "expected a column of numbers beside those of times and names."),
-        ("\n", None, "the file is empty: expected at least one line of text."),
+        ("1,2\n3\n", 2, "expected 2 fields, as in line 1, got 1."),
+        ("date,x\n1949-01,1\n1949-02,?\n", 3, f"expected a number as value 1, got a missing value (?). {GAP}"),
+        ("x\n1\n\n2\n", 3, "expected an example, got a blank line. Remove it."),
+        ("x\n", 1, "expected rows below the header, got none."),
+        ("date\n1949-01\n", 1, "expected a column of numbers, got only columns of times and names."),
+        ("\n", None, "expected at least one line of text, got an empty file."),
     ],
 )
 def test_histories_refused(content, line, reason, file, refused):
-    refused(line, reason, read_histories, file("a.csv", content))
+    refused(line, reason, read_series, file("a.csv", content))
 
 
 def test_ucr_refused(file, refused):
-    refused(1, "expected a label and numbers, but got '1'.", read_labelled_series, file("a.txt", "1\n"), format="ucr")
-    reason = "expected numbers after the label, but all are missing."
+    refused(1, "expected a label and numbers, got '1'.", read_labelled_series, file("a.txt", "1\n"), format="ucr")
+    reason = "expected numbers after the label, got only missing values."
     refused(1, reason, read_labelled_series, file("a.txt", "1 NaN NaN\n"), format="ucr")
     for row in ("1\t2\tNaN\t3", "1 2 nan 3", "1,2,NaN,3,NaN"):
-        refused(1, f"value 2 is missing ({row[4:7]}). {GAP}", read_labelled_series, file("a.txt", row), format="ucr")
+        refused(
+            1,
+            f"expected a number as value 2, got a missing value ({row[4:7]}). {GAP}",
+            read_labelled_series,
+            file("a.txt", row),
+            format="ucr",
+        )
     for row in ("1,2,,3", "1\t2\t\t3", "1;2;;3"):
-        refused(1, f"value 2 is missing (empty). {GAP}", read_labelled_series, file("a.txt", row), format="ucr")
-    refused(1, "value 1 is '0,5', not a finite number.", read_labelled_series, file("a.txt", "1\t0,5\t2"), format="ucr")
+        refused(
+            1,
+            f"expected a number as value 2, got a missing value (empty). {GAP}",
+            read_labelled_series,
+            file("a.txt", row),
+            format="ucr",
+        )
+    refused(
+        1,
+        "expected a finite number as value 1, got '0,5'.",
+        read_labelled_series,
+        file("a.txt", "1\t0,5\t2"),
+        format="ucr",
+    )
 
 
 def test_arrays_refused(tmp_path, refused):
     path = tmp_path / "a.npy"
     np.save(path, np.array([[1.0, np.inf]]))
-    refused(None, f"the value at [0, 1] is inf, not a finite number. {GAP}", read_histories, path)
+    refused(None, f"expected a finite number at [0, 1], got inf. {GAP}", read_series, path)
     np.save(path, np.array(["a"]))
-    refused(None, "expected an array of real numbers, but it is of <U1.", read_histories, path)
+    refused(None, "expected an array of real numbers, got <U1.", read_series, path)
     np.save(path, np.zeros((2, 3)))
     np.save(tmp_path / "a.labels.npy", np.array([1, 2, 3]))
-    with pytest.raises(DataError, match=r"expected labels of shape \(2,\), but it is \(3,\)"):
+    with pytest.raises(DataError, match=r"expected labels of shape \(2,\), got \(3,\)"):
         read_labelled_series(path)
     np.save(tmp_path / "a.labels.npy", np.array([1.5, 2]))
-    with pytest.raises(DataError, match="labels as whole numbers or strings, but they are float64"):
+    with pytest.raises(DataError, match="expected labels that are whole numbers or strings, got float64"):
         read_labelled_series(path)
     np.save(path, np.zeros(()))
-    with pytest.raises(DataError, match=r"expected an array \[T\], \[T, D\] or \[N, T, D\], but its shape is \(\)"):
-        read_histories(path)
+    with pytest.raises(DataError, match=r"expected an array \[T\], \[T, D\] or \[N, T, D\], got the shape \(\)"):
+        read_series(path)
 
 
 def test_no_pickle_is_opened(tmp_path):
     path = tmp_path / "a.npy"
     np.save(path, np.array([{"a": 1}], dtype=object), allow_pickle=True)
-    with pytest.raises(DataError, match=r"expected a \.npy file of numbers, but: Object arrays cannot be loaded"):
-        read_histories(path)
+    with pytest.raises(
+        DataError, match=r"expected a \.npy file of numbers, got an invalid one: Object arrays cannot be loaded"
+    ):
+        read_series(path)
 
 
 def test_broken_arrays(tmp_path):
@@ -383,9 +410,9 @@ def test_broken_arrays(tmp_path):
     for content in (b"", b"hello", whole[:50], whole[:-1], huge, gzip.compress(whole)[:-5]):
         path.write_bytes(content)
         with pytest.raises(DataError):
-            read_histories(path)
+            read_series(path)
     with pytest.raises(DataError, match="no such file"):
-        read_histories(tmp_path / "b.npy")
+        read_series(tmp_path / "b.npy")
 
 
 def test_formats():
@@ -394,9 +421,11 @@ def test_formats():
     assert series_format("a.csv") is None
     assert series_format("a.csv", "ucr") == "ucr"
     assert series_format("a.ts", "lines") is None
-    with pytest.raises(SettingsError, match=r"b.txt is not known to hold numbers\. Give format: one of ts, npy, ucr"):
+    with pytest.raises(
+        SettingsError, match=r"expected a format for the numbers in b.txt, one of ts, npy, ucr, numbers; got none"
+    ):
         read_labelled_series("b.txt")
     with pytest.raises(SettingsError, match="Did you mean 'ucr'"):
         read_labelled_series("b.txt", format="ucl")
-    with pytest.raises(SettingsError, match="one label a series, not one a step"):
+    with pytest.raises(SettingsError, match=r"expected a format with one label per step .*, got 'ts'"):
         read_tagged_series("b.ts")

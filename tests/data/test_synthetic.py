@@ -152,10 +152,10 @@ def test_read_then_answer(task, blank, answer):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: adding(0, 3, 1), "adding needs sequences of at least 2 steps, got 1"),
-        (lambda: copying(0, 3, 0), "copy needs sequences of at least 1 steps, got 0"),
-        (lambda: counting([2, 0]), "counting needs sequences of at least 1 steps, got 0"),
-        (lambda: reverse(0, 3, 0), "reverse needs sequences of at least 1 steps, got 0"),
+        (lambda: adding(0, 3, 1), "adding: expected sequences of at least 2 steps, got 1"),
+        (lambda: copying(0, 3, 0), "copy: expected sequences of at least 1 steps, got 0"),
+        (lambda: counting([2, 0]), "counting: expected sequences of at least 1 steps, got 0"),
+        (lambda: reverse(0, 3, 0), "reverse: expected sequences of at least 1 steps, got 0"),
     ],
 )
 def test_too_short(make, message):

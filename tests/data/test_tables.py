@@ -55,7 +55,7 @@ def test_a_doubtful_delimiter_is_said(file, notes):
     path = file("a.csv", "fine, well;pos\ndull, bad;neg\n")
     assert read_labelled(path, **BY_POSITION)[0] == LabelledText("fine", "well;pos")
     assert [kind for kind, _ in notes()] == ["WARNING"]
-    assert "a comma separates fields, but a semicolon might too: name it with --delimiter" in notes()[0][1]
+    assert "a comma separates fields, but a semicolon may too: choose one with --delimiter" in notes()[0][1]
     assert read_labelled(path, **BY_POSITION, delimiter=";")[0] == LabelledText("fine, well", "pos")
 
 
@@ -118,14 +118,14 @@ def test_an_example_is_no_header(file, notes):
 
 
 def test_swapped_columns_are_refused(file, refused):
-    reason = "expected text and label in columns 1, 2, but their names are swapped: 'label', 'text'."
+    reason = "expected text and label in columns 1, 2, got them swapped: 'label', 'text'."
     refused(1, reason, read_labelled, file("a.csv", "label,text\npos,good\n"), **BY_POSITION)
 
 
 def test_doubled_names_can_be_chosen_by_position(file):
     path = file("a.csv", "text,label,text\ngood,pos,x\nbad,neg,x\n")
     with pytest.raises(
-        DataError, match=r"more than one column could be 'text': 'text' \(column 1\), 'text' \(column 3"
+        DataError, match=r"expected one column that may be 'text', got 2: 'text' \(column 1\), 'text' \(column 3"
     ):
         read_labelled(path)
     expected = [LabelledText("good", "pos"), LabelledText("bad", "neg")]
@@ -136,7 +136,7 @@ def test_doubled_names_can_be_chosen_by_position(file):
 @pytest.mark.parametrize("columns", [{}, BY_POSITION, {"text_column": "text", "label_column": "label"}])
 def test_a_header_inside(file, refused, columns):
     path = file("a.csv", "text,label\ngood,pos\ntext, label\nbad,neg\n")
-    refused(3, "this row repeats the header of line 1. Remove it.", read_labelled, path, **columns)
+    refused(3, "expected an example, got the header of line 1 again. Remove it.", read_labelled, path, **columns)
     bad_lines = BadLines()
     assert len(read_labelled(path, **columns, bad_lines=bad_lines)) == 2
     assert bad_lines.counts == {str(path): 1}
@@ -153,13 +153,13 @@ def test_a_header_of_labelled_lines(file):
 
 def test_a_header_of_labelled_lines_with_a_blank(file, refused):
     path = file("a.txt", "Label text\npos good film\n")
-    refused(1, "expected an example, but this is a header. Remove it.", read_labelled, path)
+    refused(1, "expected an example, got a header. Remove it.", read_labelled, path)
 
 
 def test_a_bad_row_does_not_hide_the_delimiter(file, refused):
     path = file("a.csv", "good film;pos\nbad, very bad;neg\nthree;is;many\nfine;pos\n")
     hint = "Put quotation marks around a field that contains a semicolon."
-    refused(3, f"expected 2 fields, as in line 1, but got 3. {hint}", read_labelled, path, **BY_POSITION)
+    refused(3, f"expected 2 fields, as in line 1, got 3. {hint}", read_labelled, path, **BY_POSITION)
 
 
 def test_labels_after_texts_are_not_labelled_lines(file):
@@ -186,10 +186,18 @@ def test_an_array_of_objects(file, content):
 @pytest.mark.parametrize(
     ("content", "line", "reason"),
     [
-        ('[\n{"text": "A", "label": 1},\n3]', 3, "expected a JSON object, but got a number. Write one a line."),
-        ('[\n{"text": "A", "label": 1}\n', 2, "expected a JSON object, but at character 26: Expecting ',' or ']'"),
-        ('[\n{"text": "A"}\n]', 2, "no key 'label'; the keys are 'text'."),
-        ('[{"text": "A", "label": 1}]\n\n[]', 3, "expected nothing after the array's end. Write one array."),
+        ('[\n{"text": "A", "label": 1},\n3]', 3, "expected a JSON object, got a number. Write one object per line."),
+        (
+            '[\n{"text": "A", "label": 1}\n',
+            2,
+            "expected a JSON object, got invalid JSON at character 26: Expecting ',' or ']'",
+        ),
+        ('[\n{"text": "A"}\n]', 2, "expected a key 'label', got the keys 'text'."),
+        (
+            '[{"text": "A", "label": 1}]\n\n[]',
+            3,
+            "expected the end of the file after the array, got more. Write one array.",
+        ),
     ],
 )
 def test_bad_arrays(file, content, line, reason):
@@ -230,7 +238,7 @@ def test_pairs_out_of_more_columns(file, refused):
         expected = [Pair("Go.", "Va !"), Pair("Who?", "Qui ?")]
         assert read_parallel(path, source_column="1", target_column="2") == expected
         assert read_parallel(path, source_column=2, target_column=1)[0] == Pair("Va !", "Go.")
-        reason = "expected source and target with a tab between, but got 3 fields. Name them with --source-column and "
+        reason = "expected source and target separated by a tab, got 3 fields. Name them with --source-column and "
         with pytest.raises(DataError, match=reason):
             read_parallel(path)
 
@@ -249,7 +257,7 @@ def test_pairs_in_csv(file):
 
 def test_two_files_have_no_columns(file):
     paths = [file("a", "x\n"), file("b", "y\n")]
-    with pytest.raises(SettingsError, match="Two files of lines have no columns to name"):
+    with pytest.raises(SettingsError, match="two files of lines have no columns to name"):
         read_parallel(paths, source_column=1)
 
 
@@ -271,7 +279,7 @@ def test_a_header_shows_in_columns_that_are_not_asked_for(file, notes):
 
 
 def test_a_header_after_a_byte_order_mark_inside(file, refused):
-    reason = "this row repeats the header of line 1. Remove it."
+    reason = "expected an example, got the header of line 1 again. Remove it."
     refused(3, reason, read_labelled, file("a.csv", "text,label\nA,x\n\ufefftext,label\nB,y\n"))
     refused(3, reason, read_labelled, file("b.csv", "text,label\nA,x\nText, Label\nB,y\n"))
 
@@ -282,9 +290,9 @@ def test_a_line_that_names_the_delimiter(file):
 
 
 def test_messages_do_not_mislead(file, refused):
-    refused(1, "the file has a header but no rows.", read_labelled, file("a.csv", "text,label\n"))
+    refused(1, "expected rows below the header, got none.", read_labelled, file("a.csv", "text,label\n"))
     reason = (
-        "the row that begins here is not CSV: a lone carriage return (CR) outside quotation marks. Put quotation marks "
-        "around the field, or remove it."
+        "expected a row of CSV to begin here, got a lone carriage return (CR) outside quotation marks. Put quotation "
+        "marks around the field, or remove it."
     )
     refused(2, reason, read_labelled, file("b.csv", "text,label\ngo\rod,pos\n"))

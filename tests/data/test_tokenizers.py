@@ -140,7 +140,7 @@ def test_ids_outside_the_vocabulary_are_refused(kind, id):
     tokenizer = TRAINED[kind]
     with pytest.raises(SettingsError) as caught:
         tokenizer.decode([4, id])
-    assert str(caught.value) == f"Expected ids from 0 to {len(tokenizer) - 1}, but got {id}."
+    assert str(caught.value) == f"expected ids from 0 to {len(tokenizer) - 1}, got {id}."
 
 
 def test_one_id_for_each_token_of_split_text():
@@ -156,7 +156,7 @@ def test_one_id_for_each_token_of_split_text():
         with pytest.raises(SettingsError) as caught:
             TRAINED[kind].encode_tokens(["a"])
         assert str(caught.value) == (
-            f"Expected one id for each token, but a tokenizer of kind {kind!r} gives a token any number of ids; "
+            f"expected a tokenizer with one id per token, got kind {kind!r}, which may give several; "
             "use kind 'whitespace' or 'word'."
         )
 
@@ -195,16 +195,16 @@ def test_broken_files_are_named(tmp_path):
         "": "it is not JSON: Expecting value: line 1 column 1 (char 0).",
         whole[:-40]: "it is not JSON: ",
         "{}": "expected an object with added_tokens, decoder, model, ",
-        json.dumps(gap): "its ids do not count from 0 without a gap.",
+        json.dumps(gap): "expected ids from 0 without a gap in the vocabulary, got others.",
     }.items():
         path.write_text(broken)
         with pytest.raises(ModelFormatError) as caught:
             TextTokenizer.load(path)
-        assert str(caught.value).startswith(f"{path}: expected a tokenizer, but: {reason}")
+        assert str(caught.value).startswith(f"{path}: not a valid tokenizer: {reason}")
     stranger = json.loads(whole)
     for splitter in (pre_tokenizers.Whitespace(), pre_tokenizers.Metaspace()):
         path.write_text(json.dumps({**stranger, "pre_tokenizer": json.loads(splitter.__getstate__())}))
-        with pytest.raises(ModelFormatError, match="it is of no kind that Stepscan knows: it splits text by "):
+        with pytest.raises(ModelFormatError, match="expected a pre_tokenizer of a known kind, got "):
             TextTokenizer.load(path)
 
 
@@ -230,27 +230,27 @@ MERGES = json.loads(TRAINED["bpe"]._tokenizer.to_str())["model"]["merges"]
         ({"ignore_merges": True}, "ignore_merges of the BPE: expected False, got True"),
         ({"cache_capacity": 2**40}, "expected a BPE with type, dropout, "),
         ({"merges": None}, "expected a list of merges, got None"),
-        ({"merges": [["a", ""]]}, "expected merges of two pieces of the vocabulary, each pair once, got ['a', '']"),
-        ({"merges": [["q", "x"]]}, "expected merges of two pieces of the vocabulary, each pair once, got ['q', 'x']"),
+        ({"merges": [["a", ""]]}, "expected merges of two tokens of the vocabulary, each pair once, got ['a', '']"),
+        ({"merges": [["q", "x"]]}, "expected merges of two tokens of the vocabulary, each pair once, got ['q', 'x']"),
         (
             {"merges": [["a", "b", "c"]]},
-            "expected merges of two pieces of the vocabulary, each pair once, got ['a', 'b",
+            "expected merges of two tokens of the vocabulary, each pair once, got ['a', 'b",
         ),
-        ({"merges": [*MERGES, MERGES[0]]}, "expected merges of two pieces of the vocabulary, each pair once"),
-        ({"merges": ["a t"]}, "expected merges of two pieces of the vocabulary, each pair once"),
-        ({"merges": [["<pad", ">"]]}, "expected merges of two pieces of the vocabulary, each pair once"),
-        ({"vocab": {**VOCABULARY, "": len(VOCABULARY)}}, "expected pieces of bytes, got an empty one"),
-        ({"vocab": {**VOCABULARY, "日": len(VOCABULARY)}}, "expected pieces of bytes, got one with '日'"),
+        ({"merges": [*MERGES, MERGES[0]]}, "expected merges of two tokens of the vocabulary, each pair once"),
+        ({"merges": ["a t"]}, "expected merges of two tokens of the vocabulary, each pair once"),
+        ({"merges": [["<pad", ">"]]}, "expected merges of two tokens of the vocabulary, each pair once"),
+        ({"vocab": {**VOCABULARY, "": len(VOCABULARY)}}, "expected tokens of bytes, got an empty one"),
+        ({"vocab": {**VOCABULARY, "日": len(VOCABULARY)}}, "expected tokens of bytes, got one with '日'"),
         (
             {"vocab": {"aa" if token == "a" else token: id for token, id in VOCABULARY.items()}, "merges": []},
-            "expected all 256 letters of bytes in the vocabulary, but 'a' is missing",
+            "expected the characters of all 256 bytes in the vocabulary, got none 'a'",
         ),
     ],
 )
 def test_pieces_that_nobody_learned(model, reason):
     with pytest.raises(ModelFormatError) as caught:
         TextTokenizer.parse(changed("bpe", **model), "tokenizer.json")
-    assert str(caught.value).startswith(f"tokenizer.json: expected a tokenizer, but: {reason}")
+    assert str(caught.value).startswith(f"tokenizer.json: not a valid tokenizer: {reason}")
     assert len(str(caught.value)) < 400
 
 
@@ -258,7 +258,7 @@ def test_bytes_in_another_order():
     vocabulary = TRAINED["byte"]._tokenizer.get_vocab()
     vocabulary["a"], vocabulary["b"] = vocabulary["b"], vocabulary["a"]
     for model in ({"vocab": vocabulary}, {"merges": [["a", "b"]]}):
-        with pytest.raises(ModelFormatError, match="expected the bytes in their order, and no merges"):
+        with pytest.raises(ModelFormatError, match="expected the bytes in their order and no merges"):
             TextTokenizer.parse(changed("byte", **model), "t")
     with pytest.raises(ModelFormatError, match="expected 260 symbols for a tokenizer of bytes, got 10"):
         TextTokenizer.parse(changed("byte", vocab={token: id for token, id in vocabulary.items() if id < 10}), "t")
@@ -281,13 +281,16 @@ def test_a_panic_of_the_library_is_an_error(monkeypatch):
         tokenizer.encode("a" * 60 + "b")
 
 
+TOO_SMALL = "vocabulary_size: expected %d or more for a tokenizer of kind"
+
+
 @pytest.mark.parametrize(
     ("kind", "settings", "reason"),
     [
-        ("words", {}, "There is no tokenizer of kind 'words'. Did you mean 'word'?"),
-        ("word", {"minimum_count": 0}, "Expected a minimum_count of at least 1, but got 0."),
-        ("word", {"vocabulary_size": 4}, "Kind 'word' needs a vocabulary_size of at least 5, but got 4."),
-        ("bpe", {"vocabulary_size": 259}, "Kind 'bpe' needs a vocabulary_size of at least 260, but got 259."),
+        ("words", {}, "unknown tokenizer 'words'. Did you mean 'word'?"),
+        ("word", {"minimum_count": 0}, "minimum_count: expected 1 or more, got 0."),
+        ("word", {"vocabulary_size": 4}, f"{TOO_SMALL % 5} 'word', got 4."),
+        ("bpe", {"vocabulary_size": 259}, f"{TOO_SMALL % 260} 'bpe', got 259."),
     ],
 )  # fmt: skip
 def test_wrong_settings(kind, settings, reason):

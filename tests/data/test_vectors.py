@@ -28,9 +28,9 @@ def test_glove_and_word2vec(tmp_path, head):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("the 1 2\ncat 1\n", "line 2: expected a word and 2 numbers with a space between, got 'cat 1'"),
+        ("the 1 2\ncat 1\n", "line 2: expected a word and 2 numbers separated by spaces, got 'cat 1'"),
         ("the 1 2\ncat 1 x\n", "line 2: expected 2 numbers after the word"),
-        ("the 1 nan\n", "line 1: a vector has a number that is not finite"),
+        ("the 1 nan\n", "line 1: expected a vector of finite numbers, got nan"),
         ("word\n", "line 1: expected a word and 1 numbers"),
         ("\n", "line 1: expected a word"),
     ],

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import stepscan.decoding.beam as beam_module
-from stepscan.decoding import Hypothesis, Step, beam_search, log_softmax
+from stepscan.decoding import Hypothesis, StepFunction, beam_search, log_softmax
 from stepscan.errors import SettingsError, StepscanError
 
 STOP = 1
@@ -147,7 +147,7 @@ def test_states_follow_their_hypotheses() -> None:
             assert hypothesis.score == pytest.approx(sum(parts) / ((5 + len(parts)) / 6), rel=1e-12)
 
 
-def constant_step(probabilities: list[float]) -> Step:
+def constant_step(probabilities: list[float]) -> StepFunction:
     """A model without memory."""
     with np.errstate(divide="ignore"):
         scores = np.log(probabilities)
@@ -219,6 +219,31 @@ def test_the_state_is_copied_only_when_its_rows_move(monkeypatch: pytest.MonkeyP
     assert len(copies) <= 6
 
 
+def test_width_1_takes_the_best_token_at_every_step() -> None:
+    beams = beam_search(HistoryModel(4), history(*range(12)), [START] * 12, width=1, stop=STOP, maximum_length=4)
+    found = [hypothesis for (hypothesis,) in beams]
+    for model, hypothesis in enumerate(found):
+        tokens, log_probability = [START], 0.0
+        while len(tokens) <= 4 and tokens[-1] != STOP:
+            scores = scores_after(model, tokens, 4)
+            log_probability += float(log_softmax(scores[None]).max())
+            tokens.append(int(scores.argmax()))
+        assert hypothesis.finished == (tokens[-1] == STOP)
+        assert hypothesis.tokens == tokens[1 : -1 if hypothesis.finished else None]
+        assert hypothesis.log_probability == hypothesis.score == pytest.approx(log_probability, rel=1e-12)
+    assert {hypothesis.finished for hypothesis in found} == {True, False}
+
+
+def test_width_1_breaks_ties_by_the_lower_id() -> None:
+    def step(tokens: np.ndarray, state: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return np.array([[1.0, 0.0, 2.0, 2.0]] * len(tokens)), state
+
+    def tokens(stop: int) -> list[int]:
+        return beam_search(step, np.zeros((1, 1)), [START], width=1, stop=stop, maximum_length=3)[0][0].tokens
+
+    assert (tokens(0), tokens(3), tokens(2)) == ([2, 2, 2], [2, 2, 2], [])
+
+
 def test_no_rows() -> None:
     assert beam_search(HistoryModel(3), history(), [], width=2, stop=STOP, maximum_length=3) == []
 
@@ -226,16 +251,16 @@ def test_no_rows() -> None:
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"width": 0}, "needs 1 <= n_best <= width, but n_best is 1 and width is 0"),
-        ({"n_best": 3}, "needs 1 <= n_best <= width, but n_best is 3 and width is 2"),
-        ({"n_best": 0}, "needs 1 <= n_best <= width, but n_best is 0 and width is 2"),
-        ({"maximum_length": 0}, "maximum_length must be whole numbers, 1 or more, but is 0"),
-        ({"maximum_length": [3, 0]}, r"maximum_length must be whole numbers, 1 or more, but is \[3 0\]"),
-        ({"maximum_length": 2.5}, "maximum_length must be whole numbers, 1 or more, but is 2.5"),
-        ({"maximum_length": [3, 3, 3]}, r"must be one number or 2, one a row, but has shape \(3,\)"),
-        ({"length_penalty": float("nan")}, "length_penalty must be a finite number, 0 or more, but is nan"),
-        ({"length_penalty": 10**400}, "length_penalty must be a finite number, 0 or more, but is 1000"),
-        ({"length_penalty": -0.5}, "length_penalty must be a finite number, 0 or more, but is -0.5"),
+        ({"width": 0}, "expected 1 <= n_best <= width, got n_best 1 and width 0"),
+        ({"n_best": 3}, "expected 1 <= n_best <= width, got n_best 3 and width 2"),
+        ({"n_best": 0}, "expected 1 <= n_best <= width, got n_best 0 and width 2"),
+        ({"maximum_length": 0}, "maximum_length: expected whole numbers, 1 or more, got 0"),
+        ({"maximum_length": [3, 0]}, r"maximum_length: expected whole numbers, 1 or more, got \[3 0\]"),
+        ({"maximum_length": 2.5}, "maximum_length: expected whole numbers, 1 or more, got 2.5"),
+        ({"maximum_length": [3, 3, 3]}, r"expected one number, or one for each of 2 rows, got \(3,\)"),
+        ({"length_penalty": float("nan")}, "length_penalty: expected a finite number, 0 or more, got nan"),
+        ({"length_penalty": 10**400}, "length_penalty: expected a finite number, 0 or more, got 1000"),
+        ({"length_penalty": -0.5}, "length_penalty: expected a finite number, 0 or more, got -0.5"),
     ],
 )
 def test_wrong_settings_are_named(wrong: dict, message: str) -> None:
@@ -245,5 +270,5 @@ def test_wrong_settings_are_named(wrong: dict, message: str) -> None:
 
 
 def test_scores_that_are_no_scores() -> None:
-    with pytest.raises(StepscanError, match=r"row 0 has NaN or \+inf"):
+    with pytest.raises(StepscanError, match=r"got NaN or \+inf in row 0"):
         beam_search(constant_step([0.5, np.nan]), np.zeros((1, 1)), [0], width=2, stop=STOP, maximum_length=3)

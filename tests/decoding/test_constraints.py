@@ -8,7 +8,15 @@ import numpy as np
 import pytest
 from history_model import START, HistoryModel, history, scores_after
 
-from stepscan.decoding import Sampler, at_least, beam_search, forbidding, generate, log_softmax, penalising
+from stepscan.decoding import (
+    Sampler,
+    beam_search,
+    generate,
+    log_softmax,
+    with_minimum_length,
+    with_repetition_penalty,
+    without_tokens,
+)
 from stepscan.errors import SettingsError
 
 GREEDY = Sampler(temperature=0)
@@ -26,7 +34,7 @@ def by_hand(model, length, penalty, said):
 @pytest.mark.parametrize("penalty", [0.5, 1.0, 3.0])
 def test_repetition_penalty(penalty):
     said = np.array([[True, False, False, False], [False, False, False, False]])
-    step, state = penalising(HistoryModel(4), history(1, 2), said, penalty)
+    step, state = with_repetition_penalty(HistoryModel(4), history(1, 2), said, penalty)
     found = generate(step, state, [START % 4] * 2, length=6, sampler=GREEDY)
     assert found == [by_hand(1, 6, penalty, {0}), by_hand(2, 6, penalty, set())]
 
@@ -35,7 +43,7 @@ def test_repetition_penalty(penalty):
 def test_minimum_length_against_all_texts(minimum):
     """A beam as wide as all texts finds the best of those long enough."""
     stop, most = 0, 4
-    step, state = at_least(HistoryModel(3), history(5), 1, stop, minimum)
+    step, state = with_minimum_length(HistoryModel(3), history(5), 1, stop, minimum)
     best = beam_search(step, state, [START], width=81, stop=stop, maximum_length=most)[0][0]
     candidates = {}
     for size in range(most + 1):
@@ -57,7 +65,7 @@ def test_minimum_length_against_all_texts(minimum):
 
 
 def test_forbidden_tokens_and_until():
-    step = forbidding(HistoryModel(4), [1, 2])
+    step = without_tokens(HistoryModel(4), [1, 2])
     found = generate(step, history(3), [START], length=20, sampler=Sampler(), seed=1)
     assert set(found[0]) == {0, 3}
     ended = generate(step, history(3), [START], length=20, sampler=Sampler(), seed=1, until=lambda ids: ids[-1:] == [3])
@@ -65,9 +73,9 @@ def test_forbidden_tokens_and_until():
 
 
 def test_wrong_settings():
-    with pytest.raises(SettingsError, match="repetition_penalty must be a finite number above 0"):
-        penalising(HistoryModel(4), history(1), np.zeros((1, 4)), 0)
-    with pytest.raises(SettingsError, match="repetition_penalty must be a finite number above 0"):
-        penalising(HistoryModel(4), history(1), np.zeros((1, 4)), 10**400)
-    with pytest.raises(SettingsError, match="minimum_length must be 0 or more, but is -1"):
-        at_least(HistoryModel(4), history(1), 1, 0, -1)
+    with pytest.raises(SettingsError, match="repetition_penalty: expected a finite number above 0"):
+        with_repetition_penalty(HistoryModel(4), history(1), np.zeros((1, 4)), 0)
+    with pytest.raises(SettingsError, match="repetition_penalty: expected a finite number above 0"):
+        with_repetition_penalty(HistoryModel(4), history(1), np.zeros((1, 4)), 10**400)
+    with pytest.raises(SettingsError, match="minimum_length: expected a whole number, 0 or more, got -1"):
+        with_minimum_length(HistoryModel(4), history(1), 1, 0, -1)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from history_model import START, HistoryModel, history, scores_after
 
-from stepscan.decoding import Sampler, generate, greedy, log_softmax, row_randoms, stream
+from stepscan.decoding import Sampler, generate, row_generators, stream
 from stepscan.errors import SettingsError
 
 STOP = 0
@@ -59,13 +59,13 @@ def test_finished_rows_leave_the_batch() -> None:
 def test_generate_without_rows_or_without_length() -> None:
     assert generate(HistoryModel(3), history(), [], length=5, sampler=Sampler()) == []
     assert generate(HistoryModel(3), history(1, 2), [START] * 2, length=0, sampler=Sampler()) == [[], []]
-    with pytest.raises(SettingsError, match="length must be 0 or more, but is -1"):
+    with pytest.raises(SettingsError, match="length: expected a whole number, 0 or more, got -1"):
         generate(HistoryModel(3), history(1), [START], length=-1, sampler=Sampler())
 
 
 def test_stream_yields_the_state_that_has_read_all_but_its_tokens() -> None:
     steps = stream(
-        HistoryModel(3), history(*range(6)), [START] * 6, sampler=Sampler(), random=row_randoms(0, 6), stop=STOP
+        HistoryModel(3), history(*range(6)), [START] * 6, sampler=Sampler(), random=row_generators(0, 6), stop=STOP
     )
     model, read = np.arange(6), np.full((6, 1), START)
     for tokens, state in steps:
@@ -77,39 +77,16 @@ def test_stream_yields_the_state_that_has_read_all_but_its_tokens() -> None:
 
 
 def test_a_second_stream_takes_over_from_the_first() -> None:
-    random = row_randoms(7, 2)
+    random = row_generators(7, 2)
     first = list(islice(stream(HistoryModel(4), history(1, 2), [START] * 2, sampler=Sampler(), random=random), 3))
     second = list(islice(stream(HistoryModel(4), first[-1][1], first[-1][0], sampler=Sampler(), random=random), 3))
     whole = generate(HistoryModel(4), history(1, 2), [START] * 2, length=6, sampler=Sampler(), seed=7)
     assert np.stack([tokens for tokens, _ in first + second], axis=1).tolist() == whole
 
 
-def test_stream_wants_a_source_of_numbers_a_row() -> None:
-    with pytest.raises(SettingsError, match="one source of random numbers a row, 2, but got 3"):
-        next(stream(HistoryModel(4), history(1, 2), [START] * 2, sampler=Sampler(), random=row_randoms(0, 3)))
-
-
-def test_greedy_takes_the_best_token_at_every_step() -> None:
-    found = greedy(HistoryModel(4), history(*range(12)), [START] * 12, stop=STOP, maximum_length=4)
-    for model, hypothesis in enumerate(found):
-        tokens, log_probability = [START], 0.0
-        while len(tokens) <= 4 and tokens[-1] != STOP:
-            scores = scores_after(model, tokens, 4)
-            log_probability += float(log_softmax(scores[None]).max())
-            tokens.append(int(scores.argmax()))
-        assert hypothesis.finished == (tokens[-1] == STOP)
-        assert hypothesis.tokens == tokens[1 : -1 if hypothesis.finished else None]
-        assert hypothesis.log_probability == hypothesis.score == pytest.approx(log_probability, rel=1e-12)
-    assert {hypothesis.finished for hypothesis in found} == {True, False}
-
-
-def test_greedy_breaks_ties_by_the_lower_id() -> None:
-    def step(tokens: np.ndarray, state: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        return np.array([[1.0, 0.0, 2.0, 2.0]] * len(tokens)), state
-
-    assert greedy(step, np.zeros((1, 1)), [START], stop=0, maximum_length=3)[0].tokens == [2, 2, 2]
-    assert greedy(step, np.zeros((1, 1)), [START], stop=3, maximum_length=3)[0].tokens == [2, 2, 2]
-    assert greedy(step, np.zeros((1, 1)), [START], stop=2, maximum_length=3)[0].tokens == []
+def test_stream_needs_a_generator_per_row() -> None:
+    with pytest.raises(SettingsError, match="one random number generator for each of 2 rows, got 3"):
+        next(stream(HistoryModel(4), history(1, 2), [START] * 2, sampler=Sampler(), random=row_generators(0, 3)))
 
 
 def test_decoding_never_imports_torch() -> None:

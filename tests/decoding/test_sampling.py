@@ -131,14 +131,14 @@ def test_a_row_does_not_depend_on_the_batch() -> None:
     ],
 )
 def test_wrong_settings_are_named(setting: str, value: float) -> None:
-    with pytest.raises(SettingsError, match=rf"^{setting} must be .* but is {value}$"):
+    with pytest.raises(SettingsError, match=rf"^{setting}: expected .*, got {value}$"):
         Sampler(**{setting: value})
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
 def test_scores_that_are_no_scores(bad: float) -> None:
     for use in (log_softmax, Sampler().probabilities, Sampler(temperature=0).probabilities):
-        with pytest.raises(StepscanError, match=r"row 1 has NaN or \+inf"):
+        with pytest.raises(StepscanError, match=r"got NaN or \+inf in row 1"):
             use([[0.0, 1.0], [0.0, bad]])
-        with pytest.raises(StepscanError, match="row 0 has nothing but -inf: every token is forbidden"):
+        with pytest.raises(StepscanError, match="got only -inf in row 0: every token is forbidden"):
             use([[-np.inf, -np.inf], [0.0, 1.0]])

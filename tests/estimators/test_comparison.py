@@ -12,7 +12,7 @@ from rich.console import Console
 import stepscan as ss
 from stepscan.estimators import comparison, curves
 from stepscan.estimators.comparison import compare, show
-from stepscan.estimators.files import Reading, train
+from stepscan.estimators.files import ReadOptions, train
 
 TINY = {
     **{"hidden_size": 8, "embedding_size": 8, "epochs": 2, "batch_size": 8, "learning_rate": 0.02, "seed": 3},
@@ -87,7 +87,7 @@ def test_numbers(tmp_path):
         tmp_path / "out",
         cells=["lstm", "gru"],
         settings=TINY,
-        reading=Reading("ucr"),
+        reading=ReadOptions("ucr"),
     )
     for row in rows:
         assert row["parameters"] == parameters(ss.load(tmp_path / "out" / row["cell"]).model_)

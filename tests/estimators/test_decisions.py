@@ -13,7 +13,7 @@ from sklearn.preprocessing import MultiLabelBinarizer
 from toy_tasks import NETWORK
 
 import stepscan as ss
-from stepscan.data.reading import Reading, read_examples
+from stepscan.data.task_data import ReadOptions, read_examples
 from stepscan.estimators.examples import hold_out, same_input
 from stepscan.estimators.files import train
 from stepscan.runtime.decisions import DECISIONS
@@ -161,7 +161,10 @@ FILES = {
 def test_files_of_labels(name, tmp_path):
     text, expected = FILES[name]
     (tmp_path / name).write_text(text)
-    assert read_examples("classify", [tmp_path / name], Reading(decision="labels")) == (["red car", "blue"], expected)
+    assert read_examples("classify", [tmp_path / name], ReadOptions(decision="labels")) == (
+        ["red car", "blue"],
+        expected,
+    )
 
 
 @pytest.mark.parametrize(
@@ -174,7 +177,7 @@ def test_files_of_labels(name, tmp_path):
 )
 def test_files_of_numbers(name, text, tmp_path):
     (tmp_path / name).write_text(text)
-    assert read_examples("classify", [tmp_path / name], Reading(decision="number")) == (
+    assert read_examples("classify", [tmp_path / name], ReadOptions(decision="number")) == (
         ["red car", "blue"],
         [1.5, -2.0],
     )
@@ -182,29 +185,29 @@ def test_files_of_numbers(name, text, tmp_path):
 
 def test_series_of_numbers(tmp_path):
     (tmp_path / "a.ts").write_text("@targetlabel true\n@data\n1,2:3.5\n3,4:x\n")
-    with pytest.raises(ss.DataError, match=r"a.ts: series 2: expected a finite number to be predicted, but got 'x'"):
-        read_examples("classify", [tmp_path / "a.ts"], Reading(decision="number"))
+    with pytest.raises(ss.DataError, match=r"a.ts: series 2: expected a finite number to predict, got 'x'"):
+        read_examples("classify", [tmp_path / "a.ts"], ReadOptions(decision="number"))
 
 
 @pytest.mark.parametrize(
     ("name", "text", "reason"),
     [
-        ("a.csv", "text,score\nred,much\n", "a.csv, line 2: expected a finite number to be predicted, but got 'much'"),
+        ("a.csv", "text,score\nred,much\n", "a.csv, line 2: expected a finite number to predict, got 'much'"),
         ("a.csv", "text,score\nred,inf\n", "a.csv, line 2: expected a finite number"),
-        ("a.csv", "text,score\nred,1_0\n", "a.csv, line 2: expected a finite number to be predicted, but got '1_0'"),
-        ("a.jsonl", '{"text": "red", "score": true}\n', "a.jsonl, line 1: .*but got true or false"),
+        ("a.csv", "text,score\nred,1_0\n", "a.csv, line 2: expected a finite number to predict, got '1_0'"),
+        ("a.jsonl", '{"text": "red", "score": true}\n', "a.jsonl, line 1: .*got true or false"),
     ],
 )
 def test_files_refused(name, text, reason, tmp_path):
     (tmp_path / name).write_text(text)
     with pytest.raises(ss.DataError, match=reason):
-        read_examples("classify", [tmp_path / name], Reading(decision="number"))
+        read_examples("classify", [tmp_path / name], ReadOptions(decision="number"))
 
 
 def test_labels_that_are_missing_are_not_labels(tmp_path):
     (tmp_path / "a.jsonl").write_text('{"text": "red", "labels": null}\n')
-    with pytest.raises(ss.DataError, match="as the label, but got null"):
-        read_examples("classify", [tmp_path / "a.jsonl"], Reading(decision="labels"))
+    with pytest.raises(ss.DataError, match="as the label, got null"):
+        read_examples("classify", [tmp_path / "a.jsonl"], ReadOptions(decision="labels"))
 
 
 def test_weights_to_begin_with(of_numbers, tmp_path):

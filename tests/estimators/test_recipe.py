@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import stepscan as ss
-from stepscan.estimators.files import ESTIMATORS, Reading
+from stepscan.estimators.files import ESTIMATORS, ReadOptions
 from stepscan.estimators.recipe import check_data, data_folder, list_recipes, read_recipe, recipe_names, recipes_folder
 
 RECIPE = """
@@ -66,7 +66,7 @@ def test_a_forecast_is_of_months_that_training_never_saw():
 def test_what_a_recipe_says():
     recipe = read_recipe("sst2")
     assert (recipe.name, recipe.task, recipe.metric.target, recipe.metric.factor) == ("sst2", "classify", 84.5, 100)
-    assert recipe.how_to_read() == Reading(text_column="1", label_column="2")
+    assert recipe.how_to_read() == ReadOptions(text_column="1", label_column="2")
     assert [one.figure for one in recipe.published if one.read] == [83.5]
     assert read_recipe("shakespeare").test.slice == [0.9, 1.0]
 
@@ -83,7 +83,7 @@ def test_every_file_ships_with_the_package():
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("", "[[broken", "mine.toml is not TOML"),
+        ("", "[[broken", "mine.toml: expected TOML, got an error"),
         ('task = "translate"', 'task = "translat"', "recipe mine: unknown task 'translat'. Did you mean 'translate'"),
         ('task = "translate"', "", "task: field required"),
         ('data = "made here"', 'dta = "made here"', "unknown key 'dta'. Did you mean 'data'"),

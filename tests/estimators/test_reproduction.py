@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 import stepscan as ss
-from stepscan.data.reading import Reading
+from stepscan.data.task_data import ReadOptions
 from stepscan.estimators.files import train
 from stepscan.estimators.reproduction import reproduce, show
 from stepscan.runtime.files import evaluate
@@ -71,7 +71,7 @@ def recipe(tmp_path):
 def test_is_training_and_scoring_by_hand(recipe, tmp_path):
     data = tmp_path / "data"
     row = reproduce(recipe, data=data, out=tmp_path / "model", seed=3)
-    files, reading = data / "reviews", Reading(text_column="1", label_column="2")
+    files, reading = data / "reviews", ReadOptions(text_column="1", label_column="2")
     settings = {**SETTINGS, "seed": 3}
     trained = train(
         "classify",

@@ -100,7 +100,7 @@ def test_batch_of_ragged_rows():
     batch = as_batch(counting([1, 3]))
     assert batch.inputs.data.tolist() == [[0, 1, 0, 0, 0, 0], [0, 0, 0, 1, 1, 1]]
     assert batch.targets.data.tolist() == [[0, 2, 0, 0, 0, 0], [0, 0, 0, 1, 1, 2]]
-    assert (batch.sequences, batch.tokens, batch.places) == (2, 8, 12)
+    assert (batch.sequences, batch.tokens, batch.padded_tokens) == (2, 8, 12)
 
 
 def test_batch_of_numbers():
@@ -108,7 +108,7 @@ def test_batch_of_numbers():
     batch = as_batch(examples)
     assert torch.equal(batch.inputs.data, torch.tensor(examples.inputs, dtype=torch.float32))
     assert torch.equal(batch.targets, torch.tensor(examples.targets, dtype=torch.float32))
-    assert batch.tokens == batch.places == 15
+    assert batch.tokens == batch.padded_tokens == 15
 
 
 def test_expected_results_of_adding():

@@ -480,21 +480,21 @@ WIDE: dict[str, tuple[Change, str]] = {
 }
 
 TOKENIZERS: dict[str, tuple[Change, str]] = {
-    "an empty tokenizer": (content("tokenizer.json", ""), "tokenizer.json: expected a tokenizer, but: "),
+    "an empty tokenizer": (content("tokenizer.json", ""), "tokenizer.json: not a valid tokenizer: "),
     "a tokenizer that is a pickle": (
         content("tokenizer.json", pickle.dumps(1)),
         "tokenizer.json cannot be read: it is a Python pickle",
     ),
-    "a tokenizer of a million lists": (content("tokenizer.json", "[" * DEEP), "tokenizer.json: expected a tokenizer"),
-    "a tokenizer that is an object": (content("tokenizer.json", "{}"), "tokenizer.json: expected a tokenizer, but: "),
+    "a tokenizer of a million lists": (content("tokenizer.json", "[" * DEEP), "tokenizer.json: not a valid tokenizer"),
+    "a tokenizer that is an object": (content("tokenizer.json", "{}"), "tokenizer.json: not a valid tokenizer: "),
     "a symbol more": (
         tokenizer(lambda t: t["model"]["vocab"].update(new=12)),
         "tokenizer.json is not of this model: it has 13 symbols, but config.json has an embedding of 12",
     ),
     "a symbol less": (tokenizer(lambda t: t["model"]["vocab"].popitem()), "not of this model: it has 11 symbols"),
-    "ids with a gap": (tokenizer(lambda t: t["model"]["vocab"].update(film=99)), "its ids do not count from 0"),
-    "ids of specials exchanged": (tokenizer(_swap), "tokenizer.json: expected a tokenizer, but: "),
-    "a negative id": (tokenizer(lambda t: t["model"]["vocab"].update(film=-1)), "expected a tokenizer, but: "),
+    "ids with a gap": (tokenizer(lambda t: t["model"]["vocab"].update(film=99)), "expected ids from 0 without a gap"),
+    "ids of specials exchanged": (tokenizer(_swap), "tokenizer.json: not a valid tokenizer: "),
+    "a negative id": (tokenizer(lambda t: t["model"]["vocab"].update(film=-1)), "not a valid tokenizer: "),
     "an unknown token that is none": (
         tokenizer(lambda t: t["model"].update(unk_token="?")),
         "unk_token of the WordLevel: expected '<unk>', got '?'",
@@ -512,7 +512,7 @@ TOKENIZERS: dict[str, tuple[Change, str]] = {
                 }
             )
         ),
-        "tokenizer.json: expected a tokenizer, but: expected no padding, got {'strategy': {'Fixed': 9}",
+        "tokenizer.json: not a valid tokenizer: expected no padding, got {'strategy': {'Fixed': 9}",
     ),
     "a tokenizer that cuts": (
         tokenizer(
@@ -520,11 +520,11 @@ TOKENIZERS: dict[str, tuple[Change, str]] = {
                 truncation={"max_length": 1, "strategy": "LongestFirst", "direction": "Right", "stride": 0}
             )
         ),
-        "tokenizer.json: expected a tokenizer, but: expected no truncation, got {'max_length': 1",
+        "tokenizer.json: not a valid tokenizer: expected no truncation, got {'max_length': 1",
     ),
     "a tokenizer that splits in another way": (
         tokenizer(lambda t: t.update(pre_tokenizer={"type": "Whitespace"})),
-        "tokenizer.json: expected a tokenizer, but: it is of no kind that Stepscan knows",
+        "tokenizer.json: not a valid tokenizer: expected a pre_tokenizer of a known kind",
     ),
     **{
         f"a normalizer: {name}": (
@@ -548,7 +548,7 @@ TOKENIZERS: dict[str, tuple[Change, str]] = {
     **{
         f"a pre-tokenizer: {name}": (
             tokenizer(lambda t, splitter=splitter: t.update(pre_tokenizer=splitter)),
-            "it is of no kind that Stepscan knows: it splits text by ",
+            "expected a pre_tokenizer of a known kind, got ",
         )
         for name, splitter in {
             "none": None,
@@ -612,11 +612,11 @@ TOKENIZERS: dict[str, tuple[Change, str]] = {
             ),
             "an id of 1.0": (lambda t: t["model"]["vocab"].update({"<unk>": 1.0}), "expected a vocabulary of tokens"),
             "an id of true": (lambda t: t["model"]["vocab"].update({"<unk>": True}), "expected a vocabulary of tokens"),
-            "an id of 2⁶⁴": (lambda t: t["model"]["vocab"].update(film=2**64), "do not count from 0 without a gap"),
-            "an id twice": (lambda t: t["model"]["vocab"].update(film=4), "do not count from 0 without a gap"),
+            "an id of 2⁶⁴": (lambda t: t["model"]["vocab"].update(film=2**64), "expected ids from 0 without a gap"),
+            "an id twice": (lambda t: t["model"]["vocab"].update(film=4), "expected ids from 0 without a gap"),
             "half a surrogate pair": (
                 lambda t: t["model"]["vocab"].update({"\ud800": t["model"]["vocab"].pop("film")}),
-                "a token is not valid Unicode (half a surrogate pair)",
+                "expected valid Unicode tokens, got half a surrogate pair",
             ),
         }.items()
     },

@@ -61,7 +61,7 @@ def test_the_command_line(case, run, tmp_path):
 def test_nothing_left(tmp_path):
     path = tmp_path / "all.tsv"
     path.write_text("one\ntwo\n")
-    with pytest.raises(DataError, match="nothing is left of it: all 2 lines are bad"):
+    with pytest.raises(DataError, match="no example is left: all 2 lines are bad"):
         read_parallel(path, bad_lines=BadLines())
 
 
@@ -84,4 +84,4 @@ def test_texts(tmp_path):
 def test_numbers_are_not_skipped(run, tmp_path):
     (tmp_path / "x.ts").write_text("@data\n1,2,3:a\n")
     said = run("train", "classify", "--train", tmp_path / "x.ts", "--out", tmp_path / "m", "--skip-bad-lines")
-    assert "--skip-bad-lines is for texts" in said.words
+    assert "--skip-bad-lines: expected texts, got numbers in" in said.words

@@ -84,7 +84,7 @@ def test_what_is_available():
 
 def test_a_line_of_a_hundred_megabytes(workplace, refuses):
     (workplace / "endless.csv").write_bytes(b"text,label\na,x\n" + b"a" * (100 * MEGABYTE) + b",y\n")
-    expected = "endless.csv, line 3: the line is longer than 16 MiB. Is this a text file, with one example a line?"
+    expected = "endless.csv, line 3: expected a line of at most 16 MiB, got a longer one. Is this a text file with one"
     refuses(workplace, 1, [expected], "train", "classify", "--train", "endless.csv", "--out", "out")
 
 
@@ -108,7 +108,7 @@ def test_a_gzip_bomb_takes_bounded_memory(workplace, task):
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (limit, limit)),
     )
     longest = "16" if task == "classify" else "1,024"
-    assert f"bomb.gz, line 1: the line is longer than {longest} MiB" in found.stdout, found.stderr
+    assert f"bomb.gz, line 1: expected a line of at most {longest} MiB" in found.stdout, found.stderr
 
 
 @pytest.mark.parametrize("ending", ["\n", "\r\n"])

@@ -281,9 +281,9 @@ def test_states_that_are_not_bytes(session_models: Path, state: Any) -> None:
 def test_lengths_that_are_not(session_models: Path, length: Any) -> None:
     session = runtime.load(session_models / "write").session()
     before = session.state()
-    with pytest.raises(ss.SettingsError, match=f"length must be .*{re.escape(repr(length))}"):
+    with pytest.raises(ss.SettingsError, match=f"length: expected .*{re.escape(repr(length))}"):
         session.generate(length)
-    with pytest.raises(ss.SettingsError, match="seed must be a whole number"):
+    with pytest.raises(ss.SettingsError, match="seed: expected a whole number"):
         session.generate(3, seed=1.5)
     with pytest.raises(ss.SettingsError, match="10,000,000,000,000 symbols would take"):
         session.generate(10**13)

@@ -58,10 +58,10 @@ def test_what_is_settled_stays(tokenizer: TextTokenizer, pieces: list[str]) -> N
     ids: list[int] = []
     rest = ""
     for end, piece in enumerate(pieces, start=1):
-        settled, rest = tokenizer.settled(rest + piece)
+        settled, rest = tokenizer.split_settled(rest + piece)
         ids += tokenizer.encode(settled)
         assert ids + tokenizer.encode(rest) == tokenizer.encode("".join(pieces[:end]))
-    assert tokenizer.settled(rest) == ("", rest)
+    assert tokenizer.split_settled(rest) == ("", rest)
 
 
 @pytest.mark.parametrize("tokenizer", tokenizers())
@@ -70,9 +70,9 @@ def test_the_end_of_a_long_text_will_do(tokenizer: TextTokenizer) -> None:
     chance = random.Random(1)
     for size in (30, 100, 300) * 5:
         text = "".join(chance.choices(BITS, k=size))
-        settled, rest = tokenizer.settled(text)
+        settled, rest = tokenizer.split_settled(text)
         assert tokenizer.encode(settled) + tokenizer.encode(rest) == tokenizer.encode(text)
-        assert tokenizer.settled(f"{text} {text}")[1] == tokenizer.settled(f"not {text}")[1]
+        assert tokenizer.split_settled(f"{text} {text}")[1] == tokenizer.split_settled(f"not {text}")[1]
 
 
 @pytest.mark.parametrize(
@@ -89,7 +89,7 @@ def test_the_end_of_a_long_text_will_do(tokenizer: TextTokenizer) -> None:
 )
 def test_how_much_is_settled(kind: str, text: str, settled: str) -> None:
     tokenizer = TextTokenizer.train(kind, ["the dog barks at the dogs."], vocabulary_size=300)
-    assert tokenizer.settled(text) == (settled, text[len(settled) :])
+    assert tokenizer.split_settled(text) == (settled, text[len(settled) :])
 
 
 @pytest.mark.parametrize("pieces", PIECES)

@@ -229,24 +229,24 @@ def test_errors_are_the_estimators(both):
         (lambda: tagger.predict(["a b"]), "a sentence is a list of tokens, got the text 'a b'; split it first"),
         (lambda: writer.score(""), "there is no text to score"),
         (lambda: writer.metrics("one", dynamic=0.1), "dynamic evaluation goes on training the model, which takes"),
-        (lambda: writer.generate(temperature=-1), "temperature must be a finite number"),
+        (lambda: writer.generate(temperature=-1), "temperature: expected a finite number"),
     ):
         with pytest.raises(ss.SettingsError, match=words):
             ask()
 
 
 ODD = {  # argument of generate → values, words of the error
-    "temperature": (["1", None, True, float("nan"), [1.0]], "temperature must be a finite number"),
-    "top_k": ([1.0, "2", None, True], "top_k must be a whole number"),
-    "top_p": (["a", None, True, [0.5]], "top_p must be more than 0"),
-    "min_p": (["x", None, True], "min_p must be between 0"),
-    "seed": ([1.5, "a", True, -1], "seed must be"),
-    "length": ([5.0, "5", None, True, -1], "length must be"),
+    "temperature": (["1", None, True, float("nan"), [1.0]], "temperature: expected a finite number"),
+    "top_k": ([1.0, "2", None, True], "top_k: expected a whole number"),
+    "top_p": (["a", None, True, [0.5]], "top_p: expected a number above 0"),
+    "min_p": (["x", None, True], "min_p: expected a number from 0"),
+    "seed": ([1.5, "a", True, -1], "seed: expected"),
+    "length": ([5.0, "5", None, True, -1], "length: expected"),
     "forbidden": ([[1], b"a", 3, "ab"], "forbidden: |no symbol 'ab'"),
     "allowed": ([[1], b"a", 3, "ab"], "allowed: |no symbol 'ab'"),
 }
 ODD_OF_MODELS = {
-    "repetition_penalty": (["2", None, 0], "repetition_penalty must be a finite number above 0"),
+    "repetition_penalty": (["2", None, 0], "repetition_penalty: expected a finite number above 0"),
     "stop": ([[1], b"a", 3], "stop: "),
 }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from stepscan.data.batching import Batch
+from stepscan.data.batching import TrainingBatch
 from stepscan.options import TrainingOptions
 from stepscan.patterns.loss import Loss
 from stepscan.training.loop import Task, Trainer
@@ -62,10 +62,10 @@ class Log(NullReporter):
         self.closed += 1
 
 
-def batches(epoch: int) -> list[Batch]:
+def batches(epoch: int) -> list[TrainingBatch]:
     """Three batches an epoch: of 2, 2 and 1 sequences, with 4 tokens in 5 places each."""
     inputs = torch.tensor([[1.0, 0.0], [0.0, 1.0]]) + epoch
-    return [Batch(inputs[:size], torch.zeros(size, 1), size, 4, 5) for size in (2, 2, 1)]
+    return [TrainingBatch(inputs[:size], torch.zeros(size, 1), size, 4, 5) for size in (2, 2, 1)]
 
 
 def trained(model=None, scores=None, greater=True, **changes):

@@ -53,7 +53,7 @@ def inspect(
     if text is not None and input is not None:
         raise SettingsError("the text comes from the command line or from --input, not from both")
     check_texts([text] if text is not None else [])
-    from stepscan.data.sources import is_stream
+    from stepscan.data.byte_streams import is_stream
     from stepscan.inspection import InspectionTarget, report, summary
     from stepscan.inspection import as_json as plain
 

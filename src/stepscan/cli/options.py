@@ -142,7 +142,7 @@ def reads_data(
     *without: str, only: Sequence[str] = (), task: str | None = None
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Gives a command options of `ReadingOptions`, all `without` those named, or `only` those, or those of a task's
-    files; its parameter `reading` is the `Reading` that they make."""
+    files; its parameter `reading` is the `ReadOptions` that they make."""
     return takes(
         "reading",
         [
@@ -157,10 +157,10 @@ def reads_data(
 
 def _reading(given: dict[str, Any]) -> Any:
     from stepscan.data.bad_lines import BadLines
-    from stepscan.data.reading import Reading
+    from stepscan.data.task_data import ReadOptions
 
     bad_lines = BadLines() if given.pop("skip_bad_lines", False) else None
-    return Reading(**given, bad_lines=bad_lines)
+    return ReadOptions(**given, bad_lines=bad_lines)
 
 
 def from_config(path: Path | None, options: type) -> dict[str, Any]:

@@ -29,11 +29,11 @@ def compress(
     as_json: JSON = False,
 ) -> None:
     """Write a model with smaller weights; report its size, and its score on a file, before and after."""
-    from stepscan.data.reading import read_examples
+    from stepscan.data.task_data import read_examples
     from stepscan.runtime.compression import compress as make_smaller
     from stepscan.runtime.files import reading_for
 
-    if not files and (given := reading.given()):
+    if not files and (given := reading.non_default()):
         raise SettingsError(f"{', '.join(given)}: for data to score the model on, but no file is named")
     before = load(model, threads=cores()) if files else None
     examples = read_examples(before.task, files or (), reading_for(before, reading)) if before else ()

@@ -92,7 +92,7 @@ def predict(
     as_json: JSON = False,
 ) -> None:
     """Predict the class, tags or translation of each text."""
-    from stepscan.data.lines import write_portions
+    from stepscan.data.line_writer import write_chunks
     from stepscan.runtime import files as used
 
     if texts and input:
@@ -102,7 +102,7 @@ def predict(
         check_output(output, [model, *(ensemble or ()), *([input] if input else [])])
     if texts in (None, [], [STANDARD]):
         texts, input = [], input or Path(STANDARD)
-    elif named := reading.given():
+    elif named := reading.non_default():
         raise SettingsError(
             f"{', '.join(named)}: for files, from --input; texts given as arguments are used as they are"
         )
@@ -123,7 +123,7 @@ def predict(
         return [json_text(row)] if as_json else as_lines(row, show)
 
     lines = (itertools.chain.from_iterable(map(lines_of, rows)) for rows in portions)
-    write_portions(output or STANDARD, lines)
+    write_chunks(output or STANDARD, lines)
 
 
 @app.command(epilog="Example: stepscan generate model --prompt 'ROMEO:' --length 300 --temperature 0.8 --seed 1")

@@ -1,7 +1,7 @@
-"""Data sets in columns: Parquet files (through pyarrow), and `hf:owner/name` (through `datasets`).
+"""Data sets in Arrow's formats: Parquet files (with pyarrow), and `hf:owner/name` (with `datasets`).
 
-`hf:NAME` is a data set of the Hugging Face Hub, or a folder that `save_to_disk` wrote; `hf:NAME:SPLIT` one of its
-splits (`train` if none is named). Both libraries are optional, and imported only here.
+`hf:NAME` is a data set of the Hugging Face Hub, or a folder written by `save_to_disk`; `hf:NAME:SPLIT` is one of its
+splits (`train` by default). Both libraries are optional, and imported only here.
 """
 
 from __future__ import annotations
@@ -12,38 +12,38 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-from stepscan.data.sources import is_stream, opened
+from stepscan.data.byte_streams import is_stream, open_bytes
 from stepscan.errors import DataError, StepscanError, nearest
 
 _PREFIX = "hf:"
 
 
 def is_hub(path: str | Path) -> bool:
-    """Whether a path names a data set for `datasets`."""
+    """Whether a path is `hf:NAME`, a data set for `datasets`."""
     return str(path).startswith(_PREFIX)
 
 
 def is_arrow(path: str | Path) -> bool:
-    """Whether a path names data in columns: Parquet, or a data set."""
+    """Whether a path is a Parquet file or a data set."""
     return is_hub(path) or Path(path).suffix.lower() == ".parquet"
 
 
 def records(path: str | Path) -> Iterator[dict[str, Any]]:
-    """Rows as dictionaries, one at a time; classes that are stored as numbers with names are given by name.
+    """Yield rows as dictionaries. Classes that are stored as numbers with names are replaced by their names.
 
     Raises:
         StepscanError: the library is not installed.
         DataError: there is no such data set, split or file, it cannot be read, or it has no rows.
     """
-    found = False
-    for row in _of_hub(str(path)) if is_hub(path) else _of_parquet(path):
-        found = True
+    empty = True
+    for row in _hub_records(str(path)) if is_hub(path) else _parquet_records(path):
+        empty = False
         yield row
-    if not found:
-        raise DataError("the data set has no rows.", path=path)
+    if empty:
+        raise DataError("expected a data set with rows, got none.", path=path)
 
 
-def _of_parquet(path: str | Path) -> Iterator[dict[str, Any]]:
+def _parquet_records(path: str | Path) -> Iterator[dict[str, Any]]:
     try:
         from pyarrow import ArrowException
         from pyarrow.parquet import ParquetFile
@@ -51,66 +51,70 @@ def _of_parquet(path: str | Path) -> Iterator[dict[str, Any]]:
         raise _not_installed("pyarrow") from None
     try:
         with ParquetFile(_seekable(path)) as file:
-            named = _named_in((file.schema_arrow.metadata or {}).get(b"huggingface"))
+            class_names = _parquet_class_names((file.schema_arrow.metadata or {}).get(b"huggingface"))
             for batch in file.iter_batches():
                 for row in batch.to_pylist():
-                    yield {column: _by_name(value, named.get(column)) for column, value in row.items()}
+                    yield {column: _replace_classes(value, class_names.get(column)) for column, value in row.items()}
     except (OSError, ArrowException) as error:
-        raise DataError(f"expected a Parquet file, but: {_first_line(error)}.", path=path) from error
+        raise DataError(f"expected a Parquet file, got an error: {_first_line(error)}.", path=path) from error
 
 
 def _seekable(path: str | Path) -> Any:
-    """The file, or what a stream holds: the end of a Parquet file is read first."""
+    """The file, or a stream's content in memory: the end of a Parquet file is read first."""
     if not is_stream(path):
         return path
-    with opened(path) as stream:
+    with open_bytes(path) as stream:
         return BytesIO(stream.read())
 
 
-def _of_hub(path: str) -> Iterator[dict[str, Any]]:
+def _hub_records(path: str) -> Iterator[dict[str, Any]]:
     try:
         import datasets
     except ModuleNotFoundError:
         raise _not_installed("datasets") from None
     name, _, split = path.removeprefix(_PREFIX).partition(":")
     try:
-        found: Any = datasets.load_from_disk(name) if Path(name).is_dir() else datasets.load_dataset(name)
+        data: Any = datasets.load_from_disk(name) if Path(name).is_dir() else datasets.load_dataset(name)
     except Exception as error:  # of many libraries: network, files, formats
         raise DataError(f"the data set cannot be loaded: {_first_line(error)}.", path=path) from error
-    if isinstance(found, dict):
+    if isinstance(data, dict):
         split = split or "train"
-        if split not in found:
-            raise DataError(f"the data set has no split {split!r}.", path=path, hint=nearest(split, found).strip())
-        found = found[split]
+        if split not in data:
+            hint = nearest(split, data).strip()
+            raise DataError(f"expected a data set with a split {split!r}, got none.", path=path, hint=hint)
+        data = data[split]
     elif split:
-        raise DataError(f"the data set has no splits, so none is called {split!r}.", path=path)
-    named = {column: names for column, kind in found.features.items() if (names := _names(kind))}
-    for row in found:
-        yield {column: _by_name(value, named.get(column)) for column, value in row.items()}
+        raise DataError(f"expected a data set with a split {split!r}, got one without splits.", path=path)
+    class_names = {column: names for column, feature in data.features.items() if (names := _hub_class_names(feature))}
+    for row in data:
+        yield {column: _replace_classes(value, class_names.get(column)) for column, value in row.items()}
 
 
-def _names(kind: Any) -> list[str] | None:
-    """The names of the classes that a column holds, by itself or in lists."""
-    return getattr(kind, "names", None) or getattr(getattr(kind, "feature", None), "names", None)
+def _hub_class_names(feature: Any) -> list[str] | None:
+    """The names of the classes in a column of classes, or of lists of classes; else None."""
+    return getattr(feature, "names", None) or getattr(getattr(feature, "feature", None), "names", None)
 
 
-def _named_in(metadata: bytes | None) -> dict[str, list[str]]:
-    """The names of the classes in columns, as `datasets` writes them into a Parquet file's metadata."""
+def _parquet_class_names(metadata: bytes | None) -> dict[str, list[str]]:
+    """The names of the classes per column, as `datasets` writes them into the metadata of a Parquet file."""
     try:
         features = json.loads(metadata or b"{}")["info"]["features"]
-        return {column: names for column, kind in features.items() if (names := _names_of(kind))}
+        return {column: names for column, feature in features.items() if (names := _nested_names(feature))}
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return {}
 
 
-def _names_of(kind: Any) -> list[str] | None:
-    return kind.get("names") or (_names_of(kind["feature"]) if "feature" in kind else None)
+def _nested_names(feature: Any) -> list[str] | None:
+    return feature.get("names") or (_nested_names(feature["feature"]) if "feature" in feature else None)
 
 
-def _by_name(value: Any, names: list[str] | None) -> Any:
+def _replace_classes(value: Any, names: list[str] | None) -> Any:
+    """The names of classes for their numbers; None for a missing class (-1)."""
     if names is None or value is None:
         return value
-    return [_by_name(one, names) for one in value] if isinstance(value, list) else names[value] if value >= 0 else None
+    if isinstance(value, list):
+        return [_replace_classes(item, names) for item in value]
+    return names[value] if value >= 0 else None
 
 
 def _not_installed(library: str) -> StepscanError:

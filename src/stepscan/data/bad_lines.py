@@ -1,4 +1,4 @@
-"""What readers do with a bad line: it is an error, or it is skipped, counted and reported."""
+"""What readers do with a bad line: raise an error, or skip, count and report it."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ SHOWN = 3
 
 
 class BadLines:
-    """What readers skipped. A reader that is given one skips bad lines; without it the first one is an error.
+    """The lines that readers skipped. Readers skip bad lines if they are given one; otherwise they raise at the first.
 
-    A row of CSV that goes over several lines counts once. A bad line in a sentence of CoNLL drops the sentence, one in
-    parallel text the pair.
+    A CSV row that spans several lines counts once. A bad line in a CoNLL sentence skips the whole sentence, in parallel
+    text the pair.
 
     Attributes:
-        counts: for each file how many lines (sentences, pairs) were skipped.
-        first: for each file the errors of the first three.
+        counts: number of skipped lines (sentences, pairs) per file.
+        first: the first three errors per file.
     """
 
     def __init__(self) -> None:
@@ -31,7 +31,12 @@ class BadLines:
         self._units: dict[str, str] = {}
 
     def skip(self, error: DataError, unit: str) -> None:
-        """Count what the error says as skipped."""
+        """Count the line of an error as skipped.
+
+        Args:
+            error: names the file.
+            unit: what was skipped, in the singular: "line", "sentence" or "pair".
+        """
         file = str(error.path)
         self.counts[file] += 1
         self._units[file] = unit
@@ -39,50 +44,54 @@ class BadLines:
         if len(shown) < SHOWN:
             shown.append(error)
 
-    def amount(self, file: str | Path) -> str:
+    def describe_count(self, file: str | Path) -> str:
         """How much of a file was skipped, such as `3 sentences`."""
         count = self.counts[str(file)]
         return f"{count:,} {self._units.get(str(file), 'line')}{'s' * (count != 1)}"
 
     def report(self) -> str:
-        """How much was skipped of each file, and the first few with line and reason; empty if nothing was."""
+        """The number skipped per file and the first errors; empty if nothing was skipped."""
         return "\n".join(
-            f"skipped {self.amount(file)} of {place_of(file)}:"
+            f"skipped {self.describe_count(file)} of {place_of(file)}:"
             + "".join(f"\n  {error}" for error in shown)
             + (f"\n  … and {self.counts[file] - len(shown):,} more" if self.counts[file] > len(shown) else "")
             for file, shown in self.first.items()
         )
 
 
-def refuse(error: DataError, bad_lines: BadLines | None, unit: str = "line") -> None:
-    """Raise the error, or have it skipped and counted."""
+def raise_or_skip(error: DataError, bad_lines: BadLines | None, unit: str = "line") -> None:
+    """Raise the error, or count it in `bad_lines` if that is given."""
     if bad_lines is None:
         raise error
     bad_lines.skip(error, unit)
 
 
-def keep(
+def convert(
     items: Iterable[Item], make: Callable[[Item], Example], bad_lines: BadLines | None, unit: str = "line"
 ) -> Iterator[Example]:
-    """Stream `make(item)` of each item, except of those for which it raises a DataError."""
+    """Yield `make(item)` for each item; where it raises a DataError, raise or skip it as `raise_or_skip` does."""
     for item in items:
         try:
             example = make(item)
         except DataError as error:
-            refuse(error, bad_lines, unit)
+            raise_or_skip(error, bad_lines, unit)
         else:
             yield example
 
 
-def check_some(examples: Iterable[Example], path: str | Path, bad_lines: BadLines | None) -> Iterator[Example]:
-    """The examples; a DataError if every one was skipped."""
+def require_some(examples: Iterable[Example], path: str | Path, bad_lines: BadLines | None) -> Iterator[Example]:
+    """Yield the examples.
+
+    Raises:
+        DataError: every line of the file was skipped.
+    """
     file = str(path)
     before = bad_lines.counts[file] if bad_lines else 0
-    none = True
+    empty = True
     for example in examples:
-        none = False
+        empty = False
         yield example
-    if none and bad_lines and bad_lines.counts[file] > before:
+    if empty and bad_lines and bad_lines.counts[file] > before:
         first = bad_lines.first[file][0]
-        reason = f"nothing is left of it: all {bad_lines.amount(file)} are bad. The first: {first.reason}"
+        reason = f"no example is left: all {bad_lines.describe_count(file)} are bad. The first error: {first.reason}"
         raise DataError(reason, path=path, line=first.line, hint=first.hint)

@@ -1,4 +1,7 @@
-"""From examples to batches: which examples go together, and how ragged ids and numbers become `Sequences`."""
+"""From examples to batches: which examples form a batch, and how ragged ids and series become `Sequences`.
+
+Dimension letters: B batch, T time, D dimensions of a time step.
+"""
 
 from __future__ import annotations
 
@@ -13,21 +16,28 @@ from stepscan.runtime import batches as ragged
 from stepscan.runtime.batches import by_length
 from stepscan.sequences import Sequences
 
-__all__ = ["Batch", "bucketed", "by_length", "pad", "pad_numbers", "streams"]
+__all__ = ["TrainingBatch", "bptt_windows", "bucket_by_length", "by_length", "pad", "pad_numbers"]
 
-_BATCHES_A_POOL = 50
+_BATCHES_PER_POOL = 50
 
 
-class Batch(NamedTuple):
-    """What a pattern's `loss` takes, and what the progress bar counts."""
+class TrainingBatch(NamedTuple):
+    """Inputs and targets of a pattern's `loss`, and the counts that the progress bar shows.
+
+    Attributes:
+        inputs, targets: tensors or `Sequences`, or tuples of them.
+        sequences: number of sequences.
+        tokens: number of items, padding excluded.
+        padded_tokens: number of items, padding included.
+    """
 
     inputs: Any
     targets: Any
     sequences: int
-    tokens: int  # items that count
-    places: int  # items and padding
+    tokens: int
+    padded_tokens: int
 
-    def to(self, device: torch.device | str) -> Batch:
+    def to(self, device: torch.device | str) -> TrainingBatch:
         """The same batch on another device."""
         return self._replace(inputs=_move(self.inputs, device), targets=_move(self.targets, device))
 
@@ -36,30 +46,39 @@ def _move(value: Any, device: torch.device | str) -> Any:
     return tuple(_move(part, device) for part in value) if type(value) is tuple else value.to(device)
 
 
-def bucketed(lengths: Sequence[int], batch_size: int, *, seed: int, epoch: int) -> list[np.ndarray]:
-    """Indices of the examples of each batch, of like lengths together, in an order that (seed, epoch) alone decide.
+def bucket_by_length(lengths: Sequence[int], batch_size: int, *, seed: int, epoch: int) -> list[np.ndarray]:
+    """Group examples of similar length into batches, in an order that depends only on (seed, epoch).
 
-    The examples are shuffled, each pool of 50 batches is sorted by length and cut, and the batches are shuffled again.
+    The examples are shuffled, each pool of 50 batches is sorted by length and cut into batches, and the batches are
+    shuffled.
+
+    Args:
+        lengths: number of items of each example.
+        batch_size: examples per batch; the last batch of a pool may have fewer.
+        seed, epoch: seed the shuffles.
+
+    Returns:
+        the indices of the examples of each batch.
     """
     random = np.random.default_rng([seed, epoch])
     order = random.permutation(len(lengths))
-    pool = _BATCHES_A_POOL * batch_size
+    pool_size = _BATCHES_PER_POOL * batch_size
     sizes = np.asarray(lengths)
     batches = []
-    for start in range(0, len(order), pool):
-        chosen = order[start : start + pool]
-        chosen = chosen[np.argsort(sizes[chosen], kind="stable")]
-        batches += [chosen[i : i + batch_size] for i in range(0, len(chosen), batch_size)]
+    for start in range(0, len(order), pool_size):
+        pool = order[start : start + pool_size]
+        pool = pool[np.argsort(sizes[pool], kind="stable")]
+        batches += [pool[i : i + batch_size] for i in range(0, len(pool), batch_size)]
     return [batches[i] for i in random.permutation(len(batches))]
 
 
 def pad(rows: Sequence[Sequence[int] | np.ndarray]) -> Sequences:
-    """Rows of ids → `Sequences` `[B, T]` of int64."""
+    """Pad rows of ids to `Sequences` `[B, T]` of int64."""
     return _sequences(ragged.pad(rows))
 
 
 def pad_numbers(rows: Sequence[np.ndarray]) -> Sequences:
-    """Series `[T, D]` of any lengths, at least one → `Sequences` `[B, T, D]` of float64."""
+    """Pad series `[T, D]` of different lengths, at least one, to `Sequences` `[B, T, D]` of float64."""
     return _sequences(ragged.pad_numbers(rows))
 
 
@@ -67,22 +86,31 @@ def _sequences(batch: ragged.Batch) -> Sequences:
     return Sequences(torch.from_numpy(batch.data), torch.from_numpy(batch.lengths))
 
 
-def streams(
-    ids: np.ndarray, rows: int, window: int, random: np.random.Generator | None = None
+def bptt_windows(
+    ids: np.ndarray, batch_size: int, window: int, random: np.random.Generator | None = None
 ) -> list[tuple[torch.Tensor, torch.Tensor]]:
-    """One long text in `rows` parallel streams, cut into windows: inputs and targets `[rows, window]` in reading order.
+    """Cut one long text into windows of truncated back-propagation through time.
 
-    Targets are the inputs shifted by one. What does not fill the last column of all rows is left over (fewer than
-    `rows` symbols); the last window may be shorter. With `random`, there are as many windows, but all cuts are moved
-    together by up to half a window and each by up to a quarter more, so that no symbol is always the first of its
-    window (after the variable windows of Merity et al. 2018, §4.1).
+    The text is split into `batch_size` streams of equal length, which are read in parallel. Fewer than `batch_size`
+    symbols at the end are dropped.
+
+    Args:
+        ids: the text `[L]`, with L > `batch_size`.
+        batch_size: B, the number of streams.
+        window: T, the number of steps per window; the last window may be shorter.
+        random: randomises where windows begin, so that no symbol is always the first of its window (after the variable
+            windows of Merity et al. 2018, §4.1). All cuts are shifted together by up to half a window, and each by up
+            to another quarter; there are at most as many windows as without.
+
+    Returns:
+        inputs and targets `[B, T]` of each window, in reading order. Targets are the inputs shifted by one.
     """
-    columns = (len(ids) - 1) // rows
-    inputs = torch.from_numpy(ids[: rows * columns].reshape(rows, columns))
-    targets = torch.from_numpy(ids[1 : rows * columns + 1].reshape(rows, columns))
+    columns = (len(ids) - 1) // batch_size
+    inputs = torch.from_numpy(ids[: batch_size * columns].reshape(batch_size, columns))
+    targets = torch.from_numpy(ids[1 : batch_size * columns + 1].reshape(batch_size, columns))
     cuts = np.arange(window, columns, window)
     if random is not None:
-        moved = cuts + window * (random.uniform(-0.5, 0.5) + random.uniform(-0.25, 0.25, len(cuts)))
-        cuts = np.unique(np.clip(moved.astype(int), 1, columns - 1))
+        shifted = cuts + window * (random.uniform(-0.5, 0.5) + random.uniform(-0.25, 0.25, len(cuts)))
+        cuts = np.unique(np.clip(shifted.astype(int), 1, columns - 1))
     bounds = [0, *cuts.tolist(), columns]
     return [(inputs[:, a:b], targets[:, a:b]) for a, b in itertools.pairwise(bounds)]

@@ -1,4 +1,4 @@
-"""Rows of CSV and TSV, and what separates their fields."""
+"""Rows of CSV and TSV, and which delimiter separates their fields."""
 
 from __future__ import annotations
 
@@ -11,83 +11,92 @@ from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
-from stepscan.data.bad_lines import BadLines, refuse
+from stepscan.data.bad_lines import BadLines, raise_or_skip
 from stepscan.data.lines import Line
 from stepscan.errors import DataError, SettingsError
 
 logger = logging.getLogger(__name__)
 
-Row = tuple[int, list[str]]
+Row = tuple[int, list[str]]  # the number of the line where the row begins, and its fields
 _NAMES = {",": "a comma", ";": "a semicolon", "\t": "a tab", "|": "a vertical bar"}
-_WORDS = {"tab": "\t", "\\t": "\t", "comma": ",", "semicolon": ";", "space": " "}
-__CSV_FIELD = re.compile(r'(?:^|\t)"(?:[^"\t]|"")*""(?:[^"\t]|"")*"(?=\t|$)')
+_OPTION_NAMES = {"tab": "\t", "\\t": "\t", "comma": ",", "semicolon": ";", "space": " "}
+_CSV_FIELD_IN_TSV = re.compile(r'(?:^|\t)"(?:[^"\t]|"")*""(?:[^"\t]|"")*"(?=\t|$)')
 
 
 class Dialect(NamedTuple):
-    """What separates fields, and whether quotation marks enclose them (as in CSV) or are text (as in TSV)."""
+    """The delimiter, and whether quotation marks enclose fields (as in CSV) or are text (as in TSV)."""
 
     delimiter: str
     quoted: bool = True
 
     @property
     def name(self) -> str:
+        """The delimiter in words, such as "a comma"."""
         return _NAMES.get(self.delimiter, repr(self.delimiter))
 
 
 TAB = Dialect("\t", quoted=False)
 _CSV = tuple(map(Dialect, ",;\t|"))
-# By format, the usual dialect first; "table" is a file whose name does not say what it is.
+# Per format, the usual dialect first; "table" is a file whose name does not tell its format.
 DIALECTS = {"csv": _CSV, "tsv": (TAB, Dialect("\t"), *map(Dialect, ",;|")), "table": (TAB, *_CSV)}
 
 
-def named_dialect(delimiter: str, format: str) -> Dialect:
-    """The dialect of a delimiter that the user names.
+def parse_delimiter(delimiter: str, format: str) -> Dialect:
+    """The dialect of a delimiter given by the user.
+
+    Args:
+        delimiter: one character, or its name ("tab", "comma", "semicolon", "space").
+        format: a key of `DIALECTS`.
 
     Raises:
         SettingsError: it is not one character.
     """
-    character = _WORDS.get(delimiter, delimiter)
+    character = _OPTION_NAMES.get(delimiter, delimiter)
     if len(character) != 1 or character in '"\r\n':
         raise SettingsError(f"--delimiter: expected one character, such as ';', or tab, got {delimiter!r}")
     return TAB if character == "\t" and format != "csv" else Dialect(character)
 
 
-def sample(lines: Sequence[Line], dialect: Dialect) -> list[list[str]]:
-    """The rows in a few lines, as far as they can be told apart; blank and wrong lines are passed over."""
+def split_sample(lines: Sequence[Line], dialect: Dialect) -> list[list[str]]:
+    """The fields of the rows in a few lines, as far as they can be split; blank and bad lines are ignored."""
     texts = [line.text.removesuffix("\n") + "\n" for line in lines if line.text.strip() and not line.error]
     if not dialect.quoted:
         return [text[:-1].split(dialect.delimiter) for text in texts]
     try:
-        blank_quoted = _blank_quoted(dialect)
-        return list(csv.reader((_closed_up(text, blank_quoted) for text in texts), delimiter=dialect.delimiter))
+        padded_field = _padded_field(dialect)
+        return list(csv.reader((_strip_padding(text, padded_field) for text in texts), delimiter=dialect.delimiter))
     except csv.Error:
         return [text[:-1].split(dialect.delimiter) for text in texts]
 
 
 def likely_dialects(lines: Sequence[Line], dialects: Sequence[Dialect]) -> list[Dialect]:
-    """The dialects in which every row of a sample has as many fields as the first, two or more; if there is none, the
-    one in which most rows have."""
-    rows = {dialect: sample(lines, dialect) for dialect in dialects}
-    alike = {dialect: sum(len(row) == len(found[0]) > 1 for row in found) for dialect, found in rows.items()}
-    regular = [dialect for dialect in dialects if rows[dialect] and alike[dialect] == len(rows[dialect])]
-    return regular or [max(dialects, key=alike.__getitem__)]
+    """The dialects in which all rows of a sample have the same number of fields, two or more; if there is none, the
+    one in which most rows do."""
+    samples = {dialect: split_sample(lines, dialect) for dialect in dialects}
+    regular_rows = {dialect: sum(len(row) == len(rows[0]) > 1 for row in rows) for dialect, rows in samples.items()}
+    regular = [dialect for dialect in dialects if samples[dialect] and regular_rows[dialect] == len(samples[dialect])]
+    return regular or [max(dialects, key=regular_rows.__getitem__)]
 
 
-def rows(lines: Iterable[Line], dialect: Dialect, path: str | Path, bad_lines: BadLines | None) -> Iterator[Row]:
-    """Stream `(line where the row begins, fields)`."""
+def read_rows(lines: Iterable[Line], dialect: Dialect, path: str | Path, bad_lines: BadLines | None) -> Iterator[Row]:
+    """Yield `(line where the row begins, fields)`.
+
+    Raises:
+        DataError: without `bad_lines`, a bad line, or a row that is not CSV.
+    """
     return (_quoted_rows if dialect.quoted else _plain_rows)(iter(lines), dialect, path, bad_lines)
 
 
 def _plain_rows(lines: Iterator[Line], dialect: Dialect, path: str | Path, bad_lines: BadLines | None) -> Iterator[Row]:
     # Split by hand: csv.reader, even without quoting, fails at a lone carriage return inside a line.
-    doubtful = True
+    may_warn = True
     for line in lines:
         if line.error:
-            refuse(line.error, bad_lines)
+            raise_or_skip(line.error, bad_lines)
             continue
         text = line.text.removesuffix("\n")
-        if doubtful and '""' in text and __CSV_FIELD.search(text):
-            doubtful = False
+        if may_warn and '""' in text and _CSV_FIELD_IN_TSV.search(text):
+            may_warn = False
             logger.warning(
                 "%s, line %d: quotation marks are text in TSV; if they enclose fields here, add --format csv",
                 path,
@@ -99,58 +108,59 @@ def _plain_rows(lines: Iterator[Line], dialect: Dialect, path: str | Path, bad_l
 def _quoted_rows(
     lines: Iterator[Line], dialect: Dialect, path: str | Path, bad_lines: BadLines | None
 ) -> Iterator[Row]:
-    # The csv module's own limit, 131,072 characters a field, is shorter than a long document.
+    # The csv module's own limit, 131,072 characters per field, is shorter than a long document.
     csv.field_size_limit(max(csv.field_size_limit(), 2**31 - 1))
-    taken, blank_quoted = deque[Line](), _blank_quoted(dialect)
+    row_lines, padded_field = deque[Line](), _padded_field(dialect)
 
     def texts() -> Iterator[str]:
         for line in lines:
-            taken.append(line)
+            row_lines.append(line)
             if bad_lines is None and line.error:
                 raise line.error
-            yield _closed_up(line.text, blank_quoted) if len(taken) == 1 else line.text
+            yield _strip_padding(line.text, padded_field) if len(row_lines) == 1 else line.text
 
     while True:
-        # strict: otherwise a quotation mark that is never closed swallows the rest of the file in silence.
+        # strict: otherwise a quotation mark that is never closed swallows the rest of the file without an error.
         reader = csv.reader(texts(), delimiter=dialect.delimiter, strict=True)
         try:
             for row in reader:
-                start, error = taken[0].number, next((line.error for line in taken if line.error), None)
-                taken.clear()
+                start, error = row_lines[0].number, next((line.error for line in row_lines if line.error), None)
+                row_lines.clear()
                 if error:
-                    refuse(error, bad_lines)
+                    raise_or_skip(error, bad_lines)
                 else:
                     yield start, row or [""]
             return
         except csv.Error as error:
-            bad, *rest = taken
-            what, hint = _fault(error)
-            reason = f"the row that begins here is not CSV: {what}."
-            refuse(DataError(reason, path=path, line=bad.number, hint=hint), bad_lines)
-            lines = chain(rest, lines)  # a line that looks on its own like a row may be one
-            taken.clear()
+            first, *rest = row_lines
+            problem, hint = _explain(error)
+            reason = f"expected a row of CSV to begin here, got {problem}."
+            raise_or_skip(DataError(reason, path=path, line=first.number, hint=hint), bad_lines)
+            lines = chain(rest, lines)  # the other lines of the bad row may be rows by themselves
+            row_lines.clear()
 
 
-def _fault(error: csv.Error) -> tuple[str, str]:
+def _explain(error: csv.Error) -> tuple[str, str]:
     """What is wrong with a row, and what to do."""
     if "new-line character" in str(error):
         return (
             "a lone carriage return (CR) outside quotation marks",
             "Put quotation marks around the field, or remove it.",
         )
-    return str(error), "Is a quotation mark missing? Inside quotation marks, one is written twice."
+    return f"invalid CSV: {error}", "Is a quotation mark missing? Inside quotation marks, double each quotation mark."
 
 
-def _blank_quoted(dialect: Dialect) -> re.Pattern[str]:
-    """A field in quotation marks that blanks part from its delimiters."""
+def _padded_field(dialect: Dialect) -> re.Pattern[str]:
+    """Matches a quoted field with whitespace between its quotation marks and the delimiters."""
     delimiter, blank = re.escape(dialect.delimiter), " " if dialect.delimiter == "\t" else " \t"
     return re.compile(rf'(?:^|(?<={delimiter}))[{blank}]+("(?:[^"]|"")*")[{blank}]*(?={delimiter}|\r?\n?$)')
 
 
-def _closed_up(text: str, blank_quoted: re.Pattern[str]) -> str:
-    """The first line of a row without the blanks between a delimiter and a field's quotation mark."""
+def _strip_padding(text: str, padded_field: re.Pattern[str]) -> str:
+    """The first line of a row without whitespace between delimiters and quotation marks."""
 
-    def close(found: re.Match[str]) -> str:
-        return found[0] if text.count('"', 0, found.start()) % 2 else found[1]  # odd: within a quoted field
+    def strip(match: re.Match[str]) -> str:
+        is_inside_field = text.count('"', 0, match.start()) % 2
+        return match[0] if is_inside_field else match[1]
 
-    return blank_quoted.sub(close, text) if '"' in text else text
+    return padded_field.sub(strip, text) if '"' in text else text

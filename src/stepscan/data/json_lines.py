@@ -1,4 +1,4 @@
-"""JSON objects, each with its line number: one a line, or all in one array, as `DataFrame.to_json` writes them."""
+"""JSON objects with their line numbers: one per line, or all in one array, as `DataFrame.to_json` writes them."""
 
 from __future__ import annotations
 
@@ -16,73 +16,82 @@ _SPACE = re.compile(r"\s*")
 
 
 def json_kind(value: object) -> str:
-    """What a JSON value is, in words."""
+    """The type of a JSON value, for messages."""
     kinds = {dict: "an object", list: "a list", str: "a string", bool: "true or false", type(None): "null"}
     return kinds.get(type(value), "a number")
 
 
 def parse_object(line: str, path: str | Path, number: int) -> Record:
-    """The object that a line holds, or a DataError."""
+    """Parse a line that holds one object.
+
+    Raises:
+        DataError: it does not; `path` and `number` say which line.
+    """
     try:
-        return _checked(json.loads(line, parse_constant=_refuse_constant), line)
+        return _check_record(json.loads(line, parse_constant=_refuse_constant), line)
     except (ValueError, RecursionError) as error:
         raise _not_an_object(error, path, number) from None
 
 
 def parse_array(lines: Iterator[tuple[int, str]], path: str | Path) -> Iterator[tuple[int, Record]]:
-    """The objects of an array, which may go over any number of lines.
+    """Yield the objects of an array, which may span any number of lines, each with the line where it begins.
 
     Raises:
-        DataError: what is wrong with the array or with one of its elements, and in which line.
+        DataError: the array, or one of its elements, is not valid; names the line.
     """
-    first, text = next(lines)
+    number, text = next(lines)
     text = "\n".join(chain([text], (line for _, line in lines)))
     decoder = json.JSONDecoder(parse_constant=_refuse_constant)
-    place, number = _after_space(text, text.index("[") + 1), first
-    counted = 0
-    while not text.startswith("]", place):
-        number, counted = number + text.count("\n", counted, place), place
+    position = _skip_space(text, text.index("[") + 1)
+    counted = 0  # up to this position, `number` counts the lines
+    while not text.startswith("]", position):
+        number, counted = number + text.count("\n", counted, position), position
         try:
-            record, end = decoder.raw_decode(text, place)
-            yield number, _checked(record, text[place:end])
-            place = _after_space(text, end)
-            if text.startswith(",", place):
-                place = _after_space(text, place + 1)
-            elif not text.startswith("]", place):
-                raise json.JSONDecodeError("Expecting ',' or ']'", text, place)
+            record, end = decoder.raw_decode(text, position)
+            yield number, _check_record(record, text[position:end])
+            position = _skip_space(text, end)
+            if text.startswith(",", position):
+                position = _skip_space(text, position + 1)
+            elif not text.startswith("]", position):
+                raise json.JSONDecodeError("Expecting ',' or ']'", text, position)
         except (ValueError, RecursionError) as error:
             raise _not_an_object(error, path, number) from None
-    if text[place + 1 :].strip():
-        number += text.count("\n", counted, _after_space(text, place + 1))
-        raise DataError("expected nothing after the array's end.", path=path, line=number, hint="Write one array.")
+    if text[position + 1 :].strip():
+        number += text.count("\n", counted, _skip_space(text, position + 1))
+        reason = "expected the end of the file after the array, got more."
+        raise DataError(reason, path=path, line=number, hint="Write one array.")
 
 
-def nested(record: Record) -> Record:
-    """The record with keys inside of objects as `outer.inner`, beside its own."""
-    found = dict(record)
+def flatten_keys(record: Record) -> Record:
+    """The record with the keys of nested objects added as `outer.inner`."""
+    flat = dict(record)
     for key, value in record.items():
         if isinstance(value, dict):
-            found |= {f"{key}.{inner}": one for inner, one in nested(value).items()}
-    return found
+            flat |= {f"{key}.{inner}": nested for inner, nested in flatten_keys(value).items()}
+    return flat
 
 
-def _after_space(text: str, place: int) -> int:
-    found = _SPACE.match(text, place)
-    return found.end() if found else place
+def _skip_space(text: str, position: int) -> int:
+    match = _SPACE.match(text, position)
+    return match.end() if match else position
 
 
-def _checked(record: object, text: str) -> Record:
+def _check_record(record: object, text: str) -> Record:
     if "\\u" in text:
-        json.dumps(record, ensure_ascii=False).encode()  # half a surrogate pair is not text
+        json.dumps(record, ensure_ascii=False).encode()  # half a surrogate pair is not valid text
     if not isinstance(record, dict):
         raise ValueError(f"got {json_kind(record)}")
     return record
 
 
 def _not_an_object(error: Exception, path: str | Path, line: int) -> DataError:
-    problem = f"at character {error.colno}: {error.msg}" if isinstance(error, json.JSONDecodeError) else str(error)
-    return DataError(f"expected a JSON object, but {problem}.", path=path, line=line, hint="Write one a line.")
+    problem = str(error)
+    if isinstance(error, json.JSONDecodeError):
+        problem = f"got invalid JSON at character {error.colno}: {error.msg}"
+    elif not problem.startswith("got "):
+        problem = f"got invalid JSON: {problem}"
+    return DataError(f"expected a JSON object, {problem}.", path=path, line=line, hint="Write one object per line.")
 
 
 def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")
+    raise ValueError(f"got {name}, which is not JSON")

@@ -1,7 +1,8 @@
-"""A tokenizer's file, which anybody may have written: only what `stepscan.data.vocabulary` makes is read.
+"""Reads the file of a tokenizer from an untrusted source.
 
-The library that tokenizes runs whatever normaliser, pattern and decoder a file names, and may then take any time and
-memory, or panic. So it never sees the file: the parts are compared with our own, and a tokenizer of those is made.
+The `tokenizers` library runs any normaliser, pattern and decoder that a file names, which may take unbounded time and
+memory, or panic. Therefore it never reads the file: the parts are compared with those of `stepscan.data.vocabulary`,
+and a tokenizer is built from these.
 """
 
 from __future__ import annotations
@@ -29,37 +30,37 @@ _BPE = {
 }
 
 
-def tokenizer_of_text(text: str) -> tuple[str, Tokenizer]:
-    """The kind of tokenizer that a file's text describes, and the tokenizer.
+def parse_tokenizer(text: str) -> tuple[str, Tokenizer]:
+    """The kind of tokenizer that the text of a file describes, and the tokenizer.
 
     Raises:
-        ModelFormatError: it is not JSON, or is not a tokenizer that Stepscan makes; the first fault, without the file.
+        ModelFormatError: it is not JSON, or not a tokenizer that Stepscan makes; the message does not name the file.
     """
-    found = parsed(text, "it")
-    if not isinstance(found, dict) or found.keys() != _KEYS:
-        raise ModelFormatError(f"expected an object with {', '.join(sorted(_KEYS))}, got {_keys(found)}")
+    content = parsed(text, "it")
+    if not isinstance(content, dict) or content.keys() != _KEYS:
+        raise ModelFormatError(f"expected an object with {', '.join(sorted(_KEYS))}, got {_show_keys(content)}")
     for name in _NONE:
-        if found[name] is not None:
-            raise ModelFormatError(f"expected no {name}, got {shown(found[name])}")
-    _expect("the version", found["version"], ["1.0"])
-    _expect("the added tokens", found["added_tokens"], [_SPECIAL])
-    _expect("the normalizer", found["normalizer"], [None, _LOWERCASE])
-    kind = _kind(found["pre_tokenizer"])
-    _expect(f"the decoder of kind {kind!r}", found["decoder"], [_state(KINDS[kind].decoder)])
+        if content[name] is not None:
+            raise ModelFormatError(f"expected no {name}, got {shown(content[name])}")
+    _expect("the version", content["version"], ["1.0"])
+    _expect("the added tokens", content["added_tokens"], [_SPECIAL])
+    _expect("the normalizer", content["normalizer"], [None, _LOWERCASE])
+    kind = _find_kind(content["pre_tokenizer"])
+    _expect(f"the decoder of kind {kind!r}", content["decoder"], [_serialised(KINDS[kind].decoder)])
     make = _bpe if kind in ("byte", "bpe") else _word_level
-    return kind, make_tokenizer(kind, make(kind, found["model"]), lowercase=found["normalizer"] is not None)
+    return kind, make_tokenizer(kind, make(kind, content["model"]), lowercase=content["normalizer"] is not None)
 
 
-def _kind(splitter: Any) -> str:
-    """The kind that splits text so."""
+def _find_kind(splitter: Any) -> str:
+    """The kind of tokenizer that has a splitter."""
     for kind, parts in KINDS.items():
-        if _same(splitter, _state(parts.splitter)):
+        if _is_same_json(splitter, _serialised(parts.splitter)):
             return kind
-    raise ModelFormatError(f"it is of no kind that Stepscan knows: it splits text by {shown(splitter)}")
+    raise ModelFormatError(f"expected a pre_tokenizer of a known kind, got {shown(splitter)}")
 
 
-def _state(part: Any) -> Any:
-    """A splitter or decoder as files write it."""
+def _serialised(part: Any) -> Any:
+    """A splitter or decoder as it is written in files."""
     return None if part is None else json.loads(part.__getstate__())
 
 
@@ -75,65 +76,64 @@ def _bpe(kind: str, model: Any) -> models.BPE:
     if kind == "byte" and len(vocabulary) != len(expected):
         raise ModelFormatError(f"expected {len(expected)} symbols for a tokenizer of bytes, got {len(vocabulary)}")
     if kind == "byte" and (vocabulary != expected or model["merges"] != []):
-        raise ModelFormatError("expected the bytes in their order, and no merges, in a tokenizer of bytes")
+        raise ModelFormatError("expected the bytes in their order and no merges in a tokenizer of bytes, got others")
     if missing := [letter for letter in letters if letter not in vocabulary]:
-        raise ModelFormatError(f"expected all 256 letters of bytes in the vocabulary, but {missing[0]!r} is missing")
-    if strange := set().union(*(token for token in vocabulary if token not in SPECIAL)) - set(letters):
-        raise ModelFormatError(f"expected pieces of bytes, got one with {shown(min(strange))}")
+        raise ModelFormatError(f"expected the characters of all 256 bytes in the vocabulary, got none {missing[0]!r}")
+    if unknown := set().union(*(token for token in vocabulary if token not in SPECIAL)) - set(letters):
+        raise ModelFormatError(f"expected tokens of bytes, got one with {shown(min(unknown))}")
     if "" in vocabulary:
-        raise ModelFormatError("expected pieces of bytes, got an empty one")
+        raise ModelFormatError("expected tokens of bytes, got an empty one")
     return models.BPE(vocabulary, _merges(model["merges"], vocabulary))
 
 
 def _check_model(kind: str, model: Any, options: dict[str, Any], *others: str) -> None:
-    """Raise unless the model has exactly these options, and other keys."""
+    """Raise unless the model has exactly these options and these other keys."""
     if not isinstance(model, dict) or model.keys() != {*options, *others}:
-        raise ModelFormatError(
-            f"expected a {options['type']} with {', '.join([*options, *others])} for kind {kind!r}, got {_keys(model)}"
-        )
+        keys = ", ".join([*options, *others])
+        raise ModelFormatError(f"expected a {options['type']} with {keys} for kind {kind!r}, got {_show_keys(model)}")
     for name, value in options.items():
         _expect(f"{name} of the {options['type']}", model[name], [value])
 
 
-def _vocabulary(found: Any) -> dict[str, int]:
-    """A checked vocabulary: the special tokens first, ids from 0 without a gap."""
-    if not isinstance(found, dict) or not all(type(id) is int for id in found.values()):
-        raise ModelFormatError(f"expected a vocabulary of tokens and ids, got {shown(found)}")
-    tokens = sorted(found, key=found.__getitem__)
-    if [found[token] for token in tokens] != list(range(len(tokens))):
-        raise ModelFormatError("its ids do not count from 0 without a gap")
+def _vocabulary(ids: Any) -> dict[str, int]:
+    """Check a vocabulary: the special tokens are first, and the ids are 0, 1, …"""
+    if not isinstance(ids, dict) or not all(type(id) is int for id in ids.values()):
+        raise ModelFormatError(f"expected a vocabulary of tokens and ids, got {shown(ids)}")
+    tokens = sorted(ids, key=ids.__getitem__)
+    if [ids[token] for token in tokens] != list(range(len(tokens))):
+        raise ModelFormatError("expected ids from 0 without a gap in the vocabulary, got others")
     if tuple(tokens[: len(SPECIAL)]) != SPECIAL:
-        raise ModelFormatError(f"its first tokens are {shown(tokens[: len(SPECIAL)])}, not {list(SPECIAL)}")
+        raise ModelFormatError(f"expected the first tokens {list(SPECIAL)}, got {shown(tokens[: len(SPECIAL)])}")
     try:
         "".join(tokens).encode()
     except UnicodeEncodeError:
-        raise ModelFormatError("a token is not valid Unicode (half a surrogate pair)") from None
-    return found
+        raise ModelFormatError("expected valid Unicode tokens, got half a surrogate pair") from None
+    return ids
 
 
-def _merges(found: Any, vocabulary: dict[str, int]) -> list[tuple[str, str]]:
-    """Checked merges: each of two pieces, to one that is in the vocabulary, as all three must be."""
-    if not isinstance(found, list):
-        raise ModelFormatError(f"expected a list of merges, got {shown(found)}")
-    merges = [tuple(pair) for pair in found if isinstance(pair, list) and all(isinstance(one, str) for one in pair)]
+def _merges(pairs: Any, vocabulary: dict[str, int]) -> list[tuple[str, str]]:
+    """Check merges: both tokens of a pair, and the token that they form, are in the vocabulary."""
+    if not isinstance(pairs, list):
+        raise ModelFormatError(f"expected a list of merges, got {shown(pairs)}")
+    merges = [tuple(pair) for pair in pairs if isinstance(pair, list) and all(isinstance(token, str) for token in pair)]
     known = vocabulary.keys() - set(SPECIAL)
     wrong = [pair for pair in merges if len(pair) != 2 or not {*pair, "".join(pair)} <= known]
-    if wrong or len(merges) != len(found) or len(set(merges)) != len(merges):
-        place = f", got {shown(list(wrong[0]))}" if wrong else ""
-        raise ModelFormatError(f"expected merges of two pieces of the vocabulary, each pair once{place}")
+    if wrong or len(merges) != len(pairs) or len(set(merges)) != len(merges):
+        got = f", got {shown(list(wrong[0]))}" if wrong else ""
+        raise ModelFormatError(f"expected merges of two tokens of the vocabulary, each pair once{got}")
     return merges
 
 
-def _expect(what: str, found: Any, allowed: Iterable[Any]) -> None:
+def _expect(name: str, value: Any, allowed: Iterable[Any]) -> None:
     allowed = list(allowed)
-    if not any(_same(found, one) for one in allowed):
-        raise ModelFormatError(f"{what}: expected {' or '.join(shown(one) for one in allowed)}, got {shown(found)}")
+    if not any(_is_same_json(value, each) for each in allowed):
+        raise ModelFormatError(f"{name}: expected {' or '.join(map(shown, allowed))}, got {shown(value)}")
 
 
-def _same(left: Any, right: Any) -> bool:
-    """Whether both are the same JSON: to Python 1 and true are equal."""
+def _is_same_json(left: Any, right: Any) -> bool:
+    """Whether two values are the same in JSON; in Python, 1 equals True."""
     return json.dumps(left, sort_keys=True) == json.dumps(right, sort_keys=True)
 
 
-def _keys(found: Any) -> str:
-    return shown(", ".join(found)) if isinstance(found, dict) else shown(found)
+def _show_keys(value: Any) -> str:
+    return shown(", ".join(value)) if isinstance(value, dict) else shown(value)

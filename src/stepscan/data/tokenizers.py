@@ -1,4 +1,4 @@
-"""From text to ids and back: Hugging Face `tokenizers`, built so that the same input always gives the same ids."""
+"""From text to ids and back: Hugging Face `tokenizers`, built so that the same texts always give the same ids."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from pathlib import Path
 
 from tokenizers import Tokenizer, models
 
-from stepscan.data.lines import write_lines
-from stepscan.data.tokenizer_file import tokenizer_of_text
+from stepscan.data.line_writer import write_lines
+from stepscan.data.tokenizer_file import parse_tokenizer
 from stepscan.data.vocabulary import KINDS, SPECIAL, build_tokenizer, make_tokenizer, normaliser, numbered
 from stepscan.errors import ModelFormatError, SettingsError, StepscanError
 
 
 @contextmanager
-def _in_words() -> Iterator[None]:
-    """Turn a panic of the tokenizers library, which is not an `Exception`, into an error."""
+def _panics_as_errors() -> Iterator[None]:
+    """Turn a panic of the tokenizers library, which is not an `Exception`, into a StepscanError."""
     try:
         yield
     except BaseException as error:
@@ -25,34 +25,39 @@ def _in_words() -> Iterator[None]:
         raise StepscanError(f"the tokenizers library failed on this text: {str(error)[:200]!r}") from None
 
 
-_TAIL = 64  # characters of a text's end that are looked at first for where its last tokens begin
+_TAIL = 64  # characters at the end of a text that are searched first for its last tokens
 
 
 class TextTokenizer:
-    """A tokenizer of one of five kinds; one JSON file, in Hugging Face's own format, saves it.
+    """A tokenizer of one of five kinds. It is saved as one JSON file in the format of Hugging Face's `tokenizers`.
 
-    * "word": words (`don't`, `well-made`, Penn's `n't` and `'s`), numbers, and every other character by itself.
-    * "whitespace": what stands between white space. The text is taken as already tokenised, its markers included: a
-      token spelled `<unk>` or `<eos>` has that special id. In every other kind, no text turns into a special id.
+    * "word": words (`don't`, `well-made`, the Penn Treebank's `n't` and `'s`), numbers, and every other character.
+    * "whitespace": text between whitespace. It is taken as tokenised already, markers included: the token `<unk>` or
+      `<eos>` has the special id. With every other kind, no text has a special id.
     * "character": Unicode code points.
     * "byte": the bytes of UTF-8, in their order.
-    * "bpe": byte-level byte pair encoding, so that nothing is unknown.
+    * "bpe": byte-level byte pair encoding (Sennrich et al. 2016), without unknown tokens.
 
-    The first ids are those of the special tokens `<pad>`, `<unk>`, `<bos>`, `<eos>`. After them come, for words and
-    characters, the most frequent first, equally frequent ones in alphabetical order.
+    The first ids are those of the special tokens `<pad>`, `<unk>`, `<bos>`, `<eos>`. Words and characters follow in
+    order of falling frequency, equally frequent ones in alphabetical order.
+
+    Attributes:
+        kind: one of the five.
+        tokens: the token of each id.
+        pad, unknown, begin, end: the ids of the special tokens.
     """
 
     pad, unknown, begin, end = range(len(SPECIAL))
 
     def __init__(self, kind: str, tokenizer: Tokenizer) -> None:
-        # Otherwise the text "<eos>" would become the special id. Files and pickles do not keep this flag.
+        # Otherwise the text "<eos>" would have the special id. Files and pickles do not store this flag.
         tokenizer.encode_special_tokens = True
         self._tokenizer = tokenizer
         self.kind = kind
         vocabulary = tokenizer.get_vocab()
         self.tokens: list[str] = sorted(vocabulary, key=vocabulary.__getitem__)
-        taken = () if self.kind == "whitespace" else SPECIAL
-        self._ids = {token: id for token, id in vocabulary.items() if token not in taken}
+        reserved = () if self.kind == "whitespace" else SPECIAL
+        self._ids = {token: id for token, id in vocabulary.items() if token not in reserved}
         self._normalise = normaliser(tokenizer)
 
     @classmethod
@@ -69,10 +74,10 @@ class TextTokenizer:
 
         Args:
             kind: "word", "whitespace", "character", "byte" or "bpe".
-            texts: the texts; for `encode_tokens`, lists of tokens, which are counted as they are.
-            vocabulary_size: at most so many ids, special tokens included; by default all, and for "bpe" 8000.
-            lowercase: whether case is dropped.
-            minimum_count: how often a word, a character or a pair to be merged must occur.
+            texts: texts, or lists of tokens for `encode_tokens`.
+            vocabulary_size: the largest number of ids, special tokens included; None: no limit, for "bpe" 8000.
+            lowercase: whether text is converted to lower case.
+            minimum_count: how often a word, a character or a merged pair must occur.
 
         Raises:
             SettingsError: an unknown kind, or a setting out of range.
@@ -80,65 +85,83 @@ class TextTokenizer:
         return cls(kind, build_tokenizer(kind, texts, vocabulary_size, lowercase, minimum_count))
 
     def extended(self, words: Iterable[str]) -> TextTokenizer:
-        """This tokenizer, of kind "word" or "whitespace", with more words after its own: those of `words` that it can
-        find in a text and has not yet."""
+        """A tokenizer of kind "word" or "whitespace" with further words, whose ids follow those of this one.
+
+        Words that this tokenizer splits or changes to lower case are left out, as are those that it has.
+        """
         split = KINDS[self.kind].splitter.pre_tokenize_str
-        found = (word for word in words if self._normalise(word) == word and len(split(word)) == 1)
-        tokens = numbered(dict.fromkeys([*self.tokens, *found]))
+        whole = (word for word in words if self._normalise(word) == word and len(split(word)) == 1)
+        tokens = numbered(dict.fromkeys([*self.tokens, *whole]))
         model = models.WordLevel(tokens, unk_token=SPECIAL[self.unknown])
         lowercase = self._tokenizer.normalizer is not None
         return TextTokenizer(self.kind, make_tokenizer(self.kind, model, lowercase=lowercase))
 
     @classmethod
     def load(cls, path: str | Path) -> TextTokenizer:
-        """Read what `save` wrote; a missing or broken file is a ModelFormatError."""
+        """Read a file that `save` has written.
+
+        Raises:
+            ModelFormatError: the file is missing, or is not such a file.
+        """
         try:
             return cls.parse(Path(path).read_text("utf-8"), path)
         except OSError as error:
             raise ModelFormatError(f"{path} cannot be read: {error.strerror}") from None
         except UnicodeDecodeError as error:
-            raise ModelFormatError(f"{path}: expected a tokenizer, but: {error}.") from None
+            raise ModelFormatError(f"{path}: not a valid tokenizer: {error}.") from None
 
     @classmethod
     def parse(cls, text: str, path: str | Path) -> TextTokenizer:
-        """A tokenizer of the text that `save` writes; `path` is where it is, for errors."""
+        """Parse the text of a file that `save` has written.
+
+        Args:
+            text: its content.
+            path: the file, for errors.
+
+        Raises:
+            ModelFormatError: it is not such a text.
+        """
         try:
-            return cls(*tokenizer_of_text(text))
+            return cls(*parse_tokenizer(text))
         except ModelFormatError as error:
-            raise ModelFormatError(f"{path}: expected a tokenizer, but: {error}.") from None
+            raise ModelFormatError(f"{path}: not a valid tokenizer: {error}.") from None
 
     def save(self, path: str | Path) -> None:
-        """Write one JSON file, whole or not at all."""
+        """Write one JSON file, atomically.
+
+        Raises:
+            DataError: the file cannot be written.
+        """
         write_lines(path, self._tokenizer.to_str(pretty=True).split("\n"))
 
     def to_json(self) -> str:
-        """What `save` writes, in one line."""
+        """The content of the file that `save` writes, in one line."""
         return self._tokenizer.to_str()
 
     def encode(self, text: str) -> list[int]:
-        """The ids of a text; no special token is added."""
+        """The ids of a text, without special tokens."""
         return self.encode_batch([text])[0]
 
-    @_in_words()
+    @_panics_as_errors()
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
-        """The ids of each text."""
-        # Two kinds need no search for tokens, and looking up is some twenty times faster than asking the library.
+        """The ids of each text, without special tokens."""
+        # Two kinds need no search for tokens, and a look-up is about twenty times faster than the library.
         if self.kind == "character":
             return [self._look_up(self._normalise(text)) for text in texts]
         if self.kind == "byte":
             return [[byte + len(SPECIAL) for byte in self._normalise(text).encode()] for text in texts]
         return [encoding.ids for encoding in self._tokenizer.encode_batch_fast(texts, add_special_tokens=False)]
 
-    def settled(self, text: str) -> tuple[str, str]:
-        """The beginning of a text whose ids are the same whatever follows the text, and the rest, which is short.
+    def split_settled(self, text: str) -> tuple[str, str]:
+        """Split a text that may continue into the beginning whose ids are final, and the rest, which is short.
 
-        Encoded apart, the two have the ids of the whole. Both are in lower case where the tokenizer drops case.
+        The ids of the two, concatenated, are those of the text. Both are in lower case if the tokenizer has no case.
         """
         text = self._normalise(text)
         if self.kind in ("character", "byte"):
             return text, ""
         size = _TAIL
-        while size < len(text):  # no token reaches over the beginning of white space, so the end alone will do
+        while size < len(text):  # no token spans the beginning of white space, so it is enough to split the end
             start = text.rfind(" ", 0, -size)
             if start > 0 and not text[start - 1].isspace() and (end := self._settled_end(text[start:])):
                 return text[: start + end], text[start + end :]
@@ -148,27 +171,34 @@ class TextTokenizer:
 
     @property
     def drops_space(self) -> bool:
-        """Whether white space only separates tokens, and is not kept."""
+        """Whether white space only separates tokens, so that `decode` does not restore it."""
         return self.kind in ("word", "whitespace")
 
-    @_in_words()
+    @_panics_as_errors()
     def encode_tokens(self, tokens: Iterable[str]) -> list[int]:
-        """One id for each token of a text that is already split; only for kinds "word" and "whitespace"."""
+        """The id of each token of a text that is split already; only for kinds "word" and "whitespace".
+
+        Raises:
+            SettingsError: a tokenizer of another kind.
+        """
         if not self.drops_space:
-            reason = f"a tokenizer of kind {self.kind!r} gives a token any number of ids"
-            raise SettingsError(f"Expected one id for each token, but {reason}; use kind 'whitespace' or 'word'.")
+            got = f"got kind {self.kind!r}, which may give several"
+            raise SettingsError(f"expected a tokenizer with one id per token, {got}; use kind 'whitespace' or 'word'.")
         return self._look_up(map(self._normalise, tokens))
 
-    @_in_words()
+    @_panics_as_errors()
     def decode(self, ids: Iterable[int]) -> str:
-        """The text of ids: special tokens are left out, except that an unknown one is shown as U+FFFD.
+        """The text of ids, without special tokens; an unknown token is shown as U+FFFD.
 
-        Words are joined by spaces; characters, bytes and BPE give back exactly what was encoded.
+        Words are joined by spaces; characters, bytes and BPE restore the encoded text exactly.
+
+        Raises:
+            SettingsError: an id that is not in the vocabulary.
         """
         pieces, unknown = [], self.unknown
         for id in ids:
             if not 0 <= id < len(self.tokens):
-                raise SettingsError(f"Expected ids from 0 to {len(self.tokens) - 1}, but got {id}.")
+                raise SettingsError(f"expected ids from 0 to {len(self.tokens) - 1}, got {id}.")
             token = self.tokens[id]
             if id == unknown:
                 pieces.append("\ufffd")
@@ -187,12 +217,12 @@ class TextTokenizer:
         return TextTokenizer, (self.kind, self._tokenizer)
 
     def _settled_end(self, text: str) -> int:
-        """How long the settled beginning of a text is."""
+        """The length of the beginning of a text whose ids are final."""
         spans = [span for _, span in self._tokenizer.pre_tokenizer.pre_tokenize_str(text)]
-        if not spans or spans[-1][1] < len(text):  # what separates tokens stands at the end
+        if not spans or spans[-1][1] < len(text):  # the text ends in a separator
             return len(text)
-        # What follows may go on with the last token, or join the last two, such as `don` `'`, `3` `.`, `'` `r`; and how
-        # BPE cuts white space depends on whether anything stands after it.
+        # More text may extend the last token, or join the last two, such as `don` `'`, `3` `.`, `'` `r`; and how BPE
+        # splits white space depends on what follows it.
         last = max(0, len(spans) - 2)
         while last and text[slice(*spans[last - 1])].isspace():
             last -= 1

@@ -1,4 +1,4 @@
-"""TOML files: settings of a training, recipes."""
+"""TOML files: settings of a training run, recipes."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from stepscan.errors import SettingsError, place_of
 
 
 def read_toml(path: str | Path) -> dict[str, Any]:
-    """What a TOML file holds.
+    """Read a TOML file.
 
     Raises:
         DataError: the file cannot be read.
-        SettingsError: it is not TOML, or its lists and tables are nested too deeply to be read.
+        SettingsError: it is not TOML, or its lists and tables are nested too deeply.
     """
     try:
         return tomllib.loads(read_text(path))
     except tomllib.TOMLDecodeError as error:
-        raise SettingsError(f"{place_of(path)} is not TOML: {error}") from None
+        raise SettingsError(f"{place_of(path)}: expected TOML, got an error: {error}") from None
     except RecursionError:
         raise SettingsError(
-            f"{place_of(path)} is not TOML of settings: its lists or tables are nested too deeply"
+            f"{place_of(path)}: expected TOML with settings, got lists or tables that are nested too deeply"
         ) from None

@@ -1,6 +1,6 @@
-"""Word vectors: from a file of text, or by the name of an installed package of them.
+"""Pretrained word vectors, from a text file or an installed package.
 
-A file has `word number number …` a line, as GloVe writes them; word2vec's first line says how many.
+A file has `word value value …` per line, as GloVe writes it; word2vec's first line has the counts of words and values.
 """
 
 from __future__ import annotations
@@ -11,78 +11,78 @@ from pathlib import Path
 import numpy as np
 
 from stepscan.data.lines import read_lines
-from stepscan.data.vector_packages import read_glove, read_wordllama
+from stepscan.data.vector_packages import Vectors, read_glove, read_wordllama
 from stepscan.errors import DataError, SettingsError, nearest
 
-Vectors = tuple[dict[str, np.ndarray], int]  # word → vector, and how many numbers a vector has
-_NAMED: dict[str, Callable[[Collection[str], int], Vectors]] = {"glove": read_glove, "wordllama": read_wordllama}
+_PACKAGES: dict[str, Callable[[Collection[str], int], Vectors]] = {"glove": read_glove, "wordllama": read_wordllama}
 
 
 def check_vectors(source: str | Path) -> None:
-    """Raise unless `source` is a name of vectors whose package is installed, or a file.
+    """Check that `source` names an installed package of vectors, or a file.
 
     Raises:
         SettingsError: it is neither.
-        StepscanError: the package is not installed; says how to.
+        StepscanError: the package is not installed; names the command that installs it.
     """
     name = str(source)
-    if name in _NAMED:
-        _NAMED[name]((), 0)
+    if name in _PACKAGES:
+        _PACKAGES[name]((), 0)
     elif not Path(source).exists():
         raise SettingsError(
-            f"embeddings: expected {' or '.join(_NAMED)}, or a file of word vectors, got {name!r}, which is not a "
-            f"file.{nearest(name, _NAMED)}"
+            f"embeddings: expected {' or '.join(_PACKAGES)}, or a file of word vectors, got {name!r}, which is not a "
+            f"file.{nearest(name, _PACKAGES)}"
         )
 
 
-def read_vectors(source: str | Path, wanted: Collection[str], first: int = 0) -> Vectors:
-    """The vectors of the words that are wanted and of the `first` others, and how many numbers a vector has.
-
-    No others are kept, so that memory is that of the vocabulary. A word may hold spaces (some of GloVe's do).
+def read_vectors(source: str | Path, words: Collection[str], others: int = 0) -> Vectors:
+    """Read the vectors of some words; memory is needed only for these.
 
     Args:
-        source: a file of text, gzip too, or the name of vectors: `glove` (GloVe 6B, 50 numbers a word, lower-cased) or
-            `wordllama` (256 numbers; a word's vector is the mean of those of its parts, so that every word has one).
-        wanted: words.
-        first: how many of the words that are not wanted, in the order of the source: the most frequent, as published.
+        source: a text file, gzip or plain, whose words may contain spaces (as some of GloVe's do); or the name of
+            vectors: `glove` (GloVe 6B, 50 dimensions, lower-cased) or `wordllama` (256 dimensions; the vector of a word
+            is the mean of those of its parts, so that every word has one).
+        words: the words.
+        others: the number of other words to add, in the order of the source: the most frequent, in published vectors.
+
+    Returns:
+        the vector of each word that has one, and the number of dimensions.
 
     Raises:
-        DataError: a line holds no vector of the size of the first, or the file holds none; its line is named.
+        DataError: a line is not a vector of the size of the first one, or the file has none.
         StepscanError: the package of these vectors is not installed.
     """
-    named = _NAMED.get(str(source))
-    return _of_file(source, wanted, first) if named is None else named(wanted, first)
+    read = _PACKAGES.get(str(source))
+    return _read_file(source, words, others) if read is None else read(words, others)
 
 
-def _of_file(path: str | Path, wanted: Collection[str], first: int) -> Vectors:
-    found: dict[str, np.ndarray] = {}
+def _read_file(path: str | Path, words: Collection[str], others: int) -> Vectors:
+    vectors: dict[str, np.ndarray] = {}
     size = 0
     for number, line in read_lines(path):
         parts = line.rstrip(" \t\r").split(" ")
         if number == 1 and len(parts) == 2 and all(part.isdigit() for part in parts):
-            continue  # word2vec: how many words, how many numbers
+            continue  # word2vec: the numbers of words and of dimensions
         size = size or len(parts) - 1
         if size < 1 or len(parts) <= size:
-            raise DataError(
-                f"expected a word and {max(size, 1)} numbers with a space between, got {line[:60]!r}",
-                path=path,
-                line=number,
-            )
+            reason = f"expected a word and {max(size, 1)} numbers separated by spaces, got {line[:60]!r}."
+            raise DataError(reason, path=path, line=number)
         word = " ".join(parts[:-size])
-        if word in found or not (first or word in wanted):
+        if word in vectors or not (others or word in words):
             continue
-        found[word] = _numbers(parts[-size:], path, number)
-        first -= word not in wanted
+        vectors[word] = _parse_vector(parts[-size:], path, number)
+        others -= word not in words
     if not size:
-        raise DataError("there are no vectors in it", path=path)
-    return found, size
+        raise DataError("expected word vectors, got none.", path=path)
+    return vectors, size
 
 
-def _numbers(parts: list[str], path: str | Path, number: int) -> np.ndarray:
+def _parse_vector(parts: list[str], path: str | Path, line: int) -> np.ndarray:
     try:
         vector = np.array([float(part) for part in parts], dtype=np.float32)
     except ValueError as error:
-        raise DataError(f"expected {len(parts)} numbers after the word: {error}", path=path, line=number) from None
+        reason = f"expected {len(parts)} numbers after the word, got an error: {error}."
+        raise DataError(reason, path=path, line=line) from None
     if not np.isfinite(vector).all():
-        raise DataError("a vector has a number that is not finite", path=path, line=number)
+        value = vector[~np.isfinite(vector)][0]
+        raise DataError(f"expected a vector of finite numbers, got {value}.", path=path, line=line)
     return vector

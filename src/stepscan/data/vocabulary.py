@@ -1,4 +1,4 @@
-"""How each kind of tokenizer splits text, and how its vocabulary is made."""
+"""How each kind of tokenizer splits text, and how its vocabulary is built."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from stepscan.errors import SettingsError, nearest
 
 SPECIAL = ("<pad>", "<unk>", "<bos>", "<eos>")
 
-# What the word kind takes as one token: a clitic of the Penn Treebank ('s; its n't is a word); letters and digits, with
-# apostrophes, hyphens and joiners inside, and points and commas between digits; or any one other character.
+# A token of kind "word" is a clitic of the Penn Treebank ('s; its n't is a word); or letters and digits, with
+# apostrophes, hyphens and joiners inside, and points and commas between digits; or any single other character.
 _RUN = r"[\p{L}\p{M}\p{N}]+"
 _CLITIC = rf"['’](?i:s|m|d|t|ll|re|ve|em)(?!{_RUN})"
 _WORD = rf"{_RUN}(?:(?:['’\u200c\u200d-]|(?<=\p{{N}})[.,](?=\p{{N}})){_RUN})*"
 
 
 class Kind(NamedTuple):
-    """How a kind of tokenizer parts text, and how it joins tokens: without a decoder by spaces."""
+    """How a kind of tokenizer splits text, and how it joins tokens (without a decoder, by spaces)."""
 
     splitter: Any
     decoder: Any = None
@@ -43,9 +43,9 @@ def build_tokenizer(
     lowercase: bool,
     minimum_count: int,
 ) -> Tokenizer:
-    """A tokenizer with its vocabulary; arguments and errors as in `TextTokenizer.train`."""
+    """A tokenizer with its vocabulary; arguments and errors are those of `TextTokenizer.train`."""
     _check_settings(kind, vocabulary_size, minimum_count)
-    tokenizer = _unnamed(kind, models.BPE(), lowercase)
+    tokenizer = _without_special_tokens(kind, models.BPE(), lowercase)
     if kind == "bpe":
         _train_bpe(tokenizer, texts, vocabulary_size or 8000, minimum_count)
     elif kind == "byte":
@@ -53,7 +53,7 @@ def build_tokenizer(
     else:
         counts = _count(kind, texts, normaliser(tokenizer))
         kept = [token for token, count in counts.items() if count >= minimum_count and token not in SPECIAL]
-        # WordLevelTrainer leaves the order of equally frequent tokens to chance.
+        # The order of equally frequent tokens of WordLevelTrainer is random.
         kept.sort(key=lambda token: (-counts[token], token))
         tokenizer.model = models.WordLevel(numbered([*SPECIAL, *kept][:vocabulary_size]), unk_token="<unk>")
     tokenizer.add_special_tokens(list(SPECIAL))
@@ -61,14 +61,13 @@ def build_tokenizer(
 
 
 def make_tokenizer(kind: str, model: Any, *, lowercase: bool) -> Tokenizer:
-    """A tokenizer of a kind around a model that has the special tokens."""
-    tokenizer = _unnamed(kind, model, lowercase)
+    """A tokenizer of a kind with a given model, whose vocabulary has the special tokens."""
+    tokenizer = _without_special_tokens(kind, model, lowercase)
     tokenizer.add_special_tokens(list(SPECIAL))
     return tokenizer
 
 
-def _unnamed(kind: str, model: Any, lowercase: bool) -> Tokenizer:
-    """The same before it knows the special tokens."""
+def _without_special_tokens(kind: str, model: Any, lowercase: bool) -> Tokenizer:
     tokenizer = Tokenizer(model)
     tokenizer.pre_tokenizer = KINDS[kind].splitter
     if KINDS[kind].decoder is not None:
@@ -79,19 +78,21 @@ def _unnamed(kind: str, model: Any, lowercase: bool) -> Tokenizer:
 
 
 def normaliser(tokenizer: Tokenizer) -> Callable[[str], str]:
-    """What a tokenizer does to text before it splits it: nothing, or lower case."""
-    # The library's lower case, not str.lower: the two differ, for example at the end of a Greek word.
+    """The function by which a tokenizer changes text before it splits it: to lower case, or not at all."""
+    # The library's lower case differs from str.lower, for example at the end of a Greek word.
     return tokenizer.normalizer.normalize_str if tokenizer.normalizer else str
 
 
 def _check_settings(kind: str, vocabulary_size: int | None, minimum_count: int) -> None:
     if kind not in KINDS:
-        raise SettingsError(f"There is no tokenizer of kind {kind!r}.{nearest(kind, KINDS)}")
+        raise SettingsError(f"unknown tokenizer {kind!r}.{nearest(kind, KINDS)}")
     if minimum_count < 1:
-        raise SettingsError(f"Expected a minimum_count of at least 1, but got {minimum_count}.")
+        raise SettingsError(f"minimum_count: expected 1 or more, got {minimum_count}.")
     least = len(SPECIAL) + (256 if kind in ("byte", "bpe") else 1)
     if vocabulary_size is not None and vocabulary_size < least:
-        raise SettingsError(f"Kind {kind!r} needs a vocabulary_size of at least {least}, but got {vocabulary_size}.")
+        raise SettingsError(
+            f"vocabulary_size: expected {least} or more for a tokenizer of kind {kind!r}, got {vocabulary_size}."
+        )
 
 
 def _count(kind: str, texts: Iterable[str | list[str]], normalise: Callable[[str], str]) -> Counter[str]:
@@ -119,7 +120,7 @@ def _train_bpe(tokenizer: Tokenizer, texts: Iterable[str | list[str]], size: int
 
 
 def byte_letters() -> list[str]:
-    """The letters by which byte-level models write the 256 bytes, in the order of the bytes."""
+    """The characters by which byte-level models represent the 256 bytes, in the order of the bytes."""
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     plain = {ord(letter): letter for letter in alphabet if ord(letter) < 256}
     others = iter(alphabet[len(plain) :])
@@ -127,5 +128,5 @@ def byte_letters() -> list[str]:
 
 
 def numbered(tokens: Iterable[str]) -> dict[str, int]:
-    """Tokens with their ids, in order."""
+    """Tokens with their ids: 0, 1, …"""
     return {token: id for id, token in enumerate(tokens)}

@@ -1,34 +1,41 @@
-"""Decoding, once for all generators: NumPy arrays and a step function, no torch.
+"""Decoding for all generators: sampling, beam search and Viterbi, with NumPy arrays and without torch.
 
-A step function reads one token a row and says how likely each next token is:
+A step function reads one token per row and returns the scores of each next token:
 
     step(tokens [N], state) -> (scores [N, V], state)
 
-with int64 tokens, unnormalised scores (logits; -inf forbids a token) and states as in `stepscan.state`.
+with int64 tokens, unnormalised scores (logits; -inf forbids a token) and states as in `stepscan.state`. It must not
+change the state that it is given.
+
+Dimension letters: N rows, V size of the vocabulary, B batch, T time, K tags or hypotheses, S items of a source.
 """
 
-from stepscan.decoding.arguments import checked_whole, is_within
-from stepscan.decoding.beam import Hypothesis, Step, beam_search
-from stepscan.decoding.constraints import at_least, covering, forbidding, penalising
-from stepscan.decoding.generate import generate, greedy, row_randoms, stream
+from stepscan.decoding.beam import Hypothesis, StepFunction, beam_search
+from stepscan.decoding.checks import checked_whole, is_within
+from stepscan.decoding.constraints import (
+    with_coverage_penalty,
+    with_minimum_length,
+    with_repetition_penalty,
+    without_tokens,
+)
+from stepscan.decoding.generation import generate, row_generators, stream
 from stepscan.decoding.sampling import Sampler, log_softmax
 from stepscan.decoding.viterbi import viterbi
 
 __all__ = [
     "Hypothesis",
     "Sampler",
-    "Step",
-    "at_least",
+    "StepFunction",
     "beam_search",
     "checked_whole",
-    "covering",
-    "forbidding",
     "generate",
-    "greedy",
     "is_within",
     "log_softmax",
-    "penalising",
-    "row_randoms",
+    "row_generators",
     "stream",
     "viterbi",
+    "with_coverage_penalty",
+    "with_minimum_length",
+    "with_repetition_penalty",
+    "without_tokens",
 ]

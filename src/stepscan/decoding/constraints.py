@@ -1,7 +1,7 @@
-"""What a generator may say: wrappers that make one step function of another, for sampling and beam search alike.
+"""Constraints and penalties: wrappers of step functions, for sampling and beam search.
 
-What a wrapper must remember of a row (what it has said, how long it is) joins the state, so that reordering beams and
-dropping rows that ended need nothing of their own.
+What a wrapper must remember of each row (its tokens, its length) is part of the state, so that it is reordered with the
+beams, and dropped with rows that end.
 """
 
 from __future__ import annotations
@@ -11,115 +11,129 @@ from typing import NamedTuple
 
 import numpy as np
 
-from stepscan.decoding.arguments import checked_whole, is_within
-from stepscan.decoding.beam import Step
+from stepscan.decoding.beam import StepFunction
+from stepscan.decoding.checks import checked_whole, is_within
 from stepscan.decoding.sampling import Array
 from stepscan.errors import SettingsError
 from stepscan.state import State
 
-_UNSEEN = 1e-9  # the least that attention to an item counts for, so that its logarithm is finite
+_LEAST_COVERAGE = 1e-9  # of an item without attention, so that the logarithm is finite
 
 
-class Remembered(NamedTuple):
-    """A state and what a wrapper remembers of each row."""
+class WrappedState(NamedTuple):
+    """The state of a step function, and what its wrapper remembers of each row, `[N, …]`."""
 
     inner: State
-    of_row: Array  # [N, …]
+    memory: Array
 
 
-def forbidding(step: Step, tokens: Sequence[int]) -> Step:
-    """The same step function, but `tokens` are never chosen."""
+def without_tokens(step: StepFunction, tokens: Sequence[int]) -> StepFunction:
+    """A step function that never allows `tokens`."""
     forbidden = list(tokens)
 
     def forbid(read: Array, state: State) -> tuple[Array, State]:
         scores, state = step(read, state)
-        scores = np.array(scores)  # a copy: the caller's stay as they are
+        scores = np.array(scores)  # a copy: the caller's are not changed
         scores[:, forbidden] = -np.inf
         return scores, state
 
     return forbid
 
 
-def penalising(step: Step, state: State, said: Array, penalty: float) -> tuple[Step, State]:
-    """Tokens that a row has said become less likely (Keskar et al. 2019, §4.1).
+def with_repetition_penalty(
+    step: StepFunction, state: State, seen: Array, penalty: float
+) -> tuple[StepFunction, State]:
+    """A step function that makes tokens less likely that a row has already (Keskar et al. 2019, §4.1).
 
-    Their log-probabilities, which are never above 0, are multiplied by `penalty`; above 1 they are said less.
+    The log-probabilities of these tokens, which are never above 0, are multiplied by the penalty.
 
     Args:
         step: a step function.
         state: of N rows.
-        said: which tokens each row has said already, `[N, V]` of bool.
-        penalty: 1 changes nothing.
+        seen: which tokens each row has already, `[N, V]` of bool.
+        penalty: above 1 makes repetition less likely; 1 is off.
 
     Returns:
-        The step function and the state to begin with.
+        the step function and its initial state.
 
     Raises:
         SettingsError: the penalty is not a finite number above 0.
     """
     if not is_within(penalty, 0) or penalty == 0:
-        raise SettingsError(f"repetition_penalty must be a finite number above 0 (1 is off), but is {penalty!r}")
+        raise SettingsError(f"repetition_penalty: expected a finite number above 0 (1 is off), got {penalty!r}")
 
-    def penalise(read: Array, state: Remembered) -> tuple[Array, Remembered]:
+    def penalise(read: Array, state: WrappedState) -> tuple[Array, WrappedState]:
         scores, inner = step(read, state.inner)
-        said = state.of_row.copy()
-        said[np.arange(len(read)), read] = True
+        seen = state.memory.copy()
+        seen[np.arange(len(read)), read] = True
         scores = np.asarray(scores, dtype=np.float64)
         best = scores.max(axis=-1, keepdims=True)
-        likely = scores - best - np.log(np.exp(scores - best).sum(axis=-1, keepdims=True))
-        return np.where(said, likely * penalty, likely), Remembered(inner, said)
+        log_probabilities = scores - best - np.log(np.exp(scores - best).sum(axis=-1, keepdims=True))
+        return np.where(seen, log_probabilities * penalty, log_probabilities), WrappedState(inner, seen)
 
-    return penalise, Remembered(state, np.asarray(said, dtype=bool))
+    return penalise, WrappedState(state, np.asarray(seen, dtype=bool))
 
 
-def at_least(step: Step, state: State, rows: int, stop: int, minimum: int) -> tuple[Step, State]:
-    """`stop` is not chosen before a row has `minimum` tokens.
+def with_minimum_length(
+    step: StepFunction, state: State, rows: int, stop: int, minimum: int
+) -> tuple[StepFunction, State]:
+    """A step function that does not allow `stop` before a row has `minimum` tokens.
+
+    Args:
+        step: a step function.
+        state: of N rows.
+        rows: N.
+        stop: the symbol that ends a row.
+        minimum: tokens of a row, the stop symbol not included.
 
     Returns:
-        The step function and the state to begin with.
+        the step function and its initial state.
 
     Raises:
         SettingsError: the minimum is not a whole number of 0 or more.
     """
     minimum = checked_whole(minimum, "minimum_length")
 
-    def lengthen(read: Array, state: Remembered) -> tuple[Array, Remembered]:
+    def lengthen(read: Array, state: WrappedState) -> tuple[Array, WrappedState]:
         scores, inner = step(read, state.inner)
         scores = np.array(scores)
-        scores[state.of_row < minimum, stop] = -np.inf
-        return scores, Remembered(inner, state.of_row + 1)
+        scores[state.memory < minimum, stop] = -np.inf
+        return scores, WrappedState(inner, state.memory + 1)
 
-    return lengthen, Remembered(state, np.zeros(rows, dtype=np.int64))
+    return lengthen, WrappedState(state, np.zeros(rows, dtype=np.int64))
 
 
-def covering(
-    step: Step, state: State, look: Callable[[State], Array], lengths: Array, penalty: float
-) -> tuple[Step, State, Callable[[Remembered], Array]]:
-    """Hypotheses that leave items of the source unread rank lower (Wu et al. 2016, eq. 14).
+def with_coverage_penalty(
+    step: StepFunction, state: State, attention: Callable[[State], Array], lengths: Array, penalty: float
+) -> tuple[StepFunction, State, Callable[[WrappedState], Array]]:
+    """A step function, and the bonus that ranks hypotheses lower if they do not attend to all of the source.
+
+    The bonus is `penalty · Σ_s log(min(Σ_t attention_ts, 1))` (Wu et al. 2016, https://arxiv.org/abs/1609.08144,
+    eq. 14).
 
     Args:
         step: a step function.
         state: of N rows.
-        look: where the step before a state looked, `[N, S]`, shares of 1.
-        lengths: of the rows' sources `[N]`.
-        penalty: beta in `beta * sum_s log(min(sum_t look_ts, 1))`, which joins the score.
+        attention: from a state to the attention weights of the step that made it, `[N, S]`.
+        lengths: of the sources `[N]`.
+        penalty: beta in the equation; 0 is off.
 
     Returns:
-        The step function, the state to begin with, and the `bonus` that `beam_search` takes.
+        the step function, its initial state, and the `bonus` for `beam_search`.
 
     Raises:
-        SettingsError: the penalty is not a finite number, 0 or more.
+        SettingsError: the penalty is not a finite number of 0 or more.
     """
     if not is_within(penalty, 0):
-        raise SettingsError(f"coverage_penalty must be a finite number, 0 or more, but is {penalty!r}")
+        raise SettingsError(f"coverage_penalty: expected a finite number, 0 or more, got {penalty!r}")
 
-    def cover(read: Array, state: Remembered) -> tuple[Array, Remembered]:
+    def cover(read: Array, state: WrappedState) -> tuple[Array, WrappedState]:
         scores, inner = step(read, state.inner)
-        return scores, Remembered(inner, state.of_row + look(inner))
+        return scores, WrappedState(inner, state.memory + attention(inner))
 
-    def bonus(state: Remembered) -> Array:
-        return penalty * np.log(np.clip(state.of_row, _UNSEEN, 1)).sum(axis=1)
+    def bonus(state: WrappedState) -> Array:
+        return penalty * np.log(np.clip(state.memory, _LEAST_COVERAGE, 1)).sum(axis=1)
 
-    size = look(state).shape[1]
-    past_the_end = (np.arange(size) >= np.asarray(lengths)[:, None]).astype(np.float64)  # nothing to read there
-    return cover, Remembered(state, past_the_end), bonus
+    size = attention(state).shape[1]
+    padding = (np.arange(size) >= np.asarray(lengths)[:, None]).astype(np.float64)  # counts as covered
+    return cover, WrappedState(state, padding), bonus

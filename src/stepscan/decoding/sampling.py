@@ -1,4 +1,4 @@
-"""From scores to tokens: the softmax, its truncations, and one draw a row."""
+"""From scores to tokens: temperature, top-k, top-p and min-p sampling."""
 
 from __future__ import annotations
 
@@ -8,17 +8,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from stepscan.decoding.arguments import is_whole, is_within
+from stepscan.decoding.checks import is_whole, is_within
 from stepscan.errors import SettingsError, StepscanError
 
 Array = NDArray[Any]
 
 
 def log_softmax(scores: ArrayLike) -> Array:
-    """The natural logarithm of each token's probability, in float64.
+    """The natural logarithm of each token's probability.
 
     Args:
         scores: `[N, V]`, unnormalised; -inf forbids a token.
+
+    Returns:
+        `[N, V]` in float64.
 
     Raises:
         StepscanError: a row has NaN or +inf, or nothing but -inf.
@@ -29,16 +32,17 @@ def log_softmax(scores: ArrayLike) -> Array:
 
 @dataclass(frozen=True)
 class Sampler:
-    """Draws one token a row; the settings narrow the choice in the order in which they stand here.
+    """Draws one token per row. The settings apply in the order of the arguments.
+
+    The most probable token is always kept. Among equally probable tokens, those with lower ids are kept first.
 
     Args:
-        temperature: scores are divided by it; 0 always takes the best token (of equals, the lowest id).
-        top_k: only the k most probable tokens remain (Fan et al. 2018); 0 is off.
-        top_p: only the smallest set of most probable tokens whose mass reaches p remains, of the mass that top_k left
-            (nucleus sampling, Holtzman et al. 2020); 1 is off.
-        min_p: only tokens at least this fraction as probable as the best remain (Nguyen et al. 2024); 0 is off.
-
-    The best token always remains. Where equally probable tokens compete for the last place, lower ids go first.
+        temperature: divides the scores; 0 always takes the most probable token (among equals, the lowest id).
+        top_k: keep only the k most probable tokens (Fan et al. 2018); 0 is off.
+        top_p: keep only the most probable tokens whose probabilities add up to p, of those that top_k kept (nucleus
+            sampling, Holtzman et al. 2020); 1 is off.
+        min_p: keep only tokens at least this many times as probable as the most probable one (Nguyen et al. 2024); 0 is
+            off.
 
     Raises:
         SettingsError: a setting is out of its range.
@@ -51,16 +55,22 @@ class Sampler:
 
     def __post_init__(self) -> None:
         if not is_within(self.temperature, 0):
-            raise SettingsError(f"temperature must be a finite number, 0 (greedy) or more, but is {self.temperature!r}")
+            raise SettingsError(f"temperature: expected a finite number, 0 (greedy) or more, got {self.temperature!r}")
         if not is_whole(self.top_k) or not 0 <= self.top_k < 2**63:
-            raise SettingsError(f"top_k must be a whole number, 0 (off) or more, below 2**63, but is {self.top_k!r}")
+            raise SettingsError(f"top_k: expected a whole number, 0 (off) or more, below 2**63, got {self.top_k!r}")
         if not is_within(self.top_p, 0, 1) or self.top_p == 0:
-            raise SettingsError(f"top_p must be more than 0 and at most 1 (off), but is {self.top_p!r}")
+            raise SettingsError(f"top_p: expected a number above 0 and at most 1 (off), got {self.top_p!r}")
         if not is_within(self.min_p, 0, 1):
-            raise SettingsError(f"min_p must be between 0 (off) and 1, but is {self.min_p!r}")
+            raise SettingsError(f"min_p: expected a number from 0 (off) to 1, got {self.min_p!r}")
 
     def probabilities(self, scores: ArrayLike) -> Array:
-        """What the tokens are drawn from: scores `[N, V]` to probabilities `[N, V]` in float64, rows summing to 1.
+        """The distribution from which tokens are drawn.
+
+        Args:
+            scores: `[N, V]`, unnormalised; -inf forbids a token.
+
+        Returns:
+            `[N, V]` in float64; rows sum to 1.
 
         Raises:
             StepscanError: a row has NaN or +inf, or nothing but -inf.
@@ -75,20 +85,26 @@ class Sampler:
         return weights / weights.sum(axis=-1, keepdims=True)
 
     def pick(self, scores: ArrayLike, uniforms: Array) -> Array:
-        """Tokens `[N]` by the inverse of the cumulative distribution at `uniforms` `[N]`, each in [0, 1).
+        """Tokens `[N]`, drawn by inverting the cumulative distribution, so that a row's depends on its own scores and
+        random number alone.
 
-        One number a row, so that what a row draws depends on its own scores and its own number alone.
+        Args:
+            scores: `[N, V]`.
+            uniforms: `[N]` random numbers in [0, 1).
+
+        Raises:
+            StepscanError: a row has NaN or +inf, or nothing but -inf.
         """
         cumulative = self.probabilities(scores).cumsum(axis=-1)
         target = uniforms[:, None] * cumulative[:, -1:]
         return (cumulative <= target).sum(axis=-1)
 
     def __call__(self, scores: ArrayLike, random: np.random.Generator) -> Array:
-        """Tokens `[N]` for scores `[N, V]`, with one number of `random` a row."""
+        """Tokens `[N]` for scores `[N, V]`, with one random number per row; errors as in `pick`."""
         return self.pick(scores, random.random(len(np.asarray(scores))))
 
     def _kept(self, weights: Array) -> Array:
-        """Which tokens remain, `[N, V]`. Each setting keeps the n most probable tokens, so the smallest n decides."""
+        """Which tokens are kept, `[N, V]`. Each setting keeps the n most probable tokens, so the smallest n counts."""
         descending = -np.sort(-weights, axis=-1)[:, : self.top_k or None]
         size = np.full(len(weights), descending.shape[-1])
         if self.top_p < 1:
@@ -99,9 +115,15 @@ class Sampler:
 
 
 def largest(values: Array, size: ArrayLike, threshold: Array) -> Array:
-    """Mask `[N, L]` of each row's `size` largest values, the smallest of which is `threshold` `[N, 1]`.
+    """A mask of the largest values of each row; among values equal to the threshold, the leftmost come first.
 
-    Of values equal to the threshold those further left go first.
+    Args:
+        values: `[N, L]`.
+        size: how many per row, one for all rows or `[N]`.
+        threshold: `[N, 1]`, the smallest of them.
+
+    Returns:
+        `[N, L]` of bool.
     """
     above = values > threshold
     tied = values == threshold
@@ -112,11 +134,13 @@ def largest(values: Array, size: ArrayLike, threshold: Array) -> Array:
 
 
 def _shifted(scores: ArrayLike) -> Array:
-    """The scores in float64, less each row's best, so that exponentials cannot overflow."""
+    """The scores in float64, minus each row's maximum, so that exponentials cannot overflow."""
     scores = np.asarray(scores, dtype=np.float64, order="C")  # one layout: sums must not depend on the batch
     best = scores.max(axis=-1, keepdims=True)
     if not np.isfinite(best).all():
         row = int(np.flatnonzero(~np.isfinite(best))[0])
-        found = "nothing but -inf: every token is forbidden" if best[row] == -np.inf else "NaN or +inf"
-        raise StepscanError(f"scores must be finite, or -inf for a forbidden token, but row {row} has {found}")
+        got = (
+            f"only -inf in row {row}: every token is forbidden" if best[row] == -np.inf else f"NaN or +inf in row {row}"
+        )
+        raise StepscanError(f"expected finite scores, or -inf for a forbidden token, got {got}")
     return scores - best

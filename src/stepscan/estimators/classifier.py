@@ -12,7 +12,7 @@ import torch
 from sklearn.base import ClassifierMixin, TransformerMixin
 from sklearn.utils import RegressorTags
 
-from stepscan.data.batching import Batch, pad, pad_numbers
+from stepscan.data.batching import TrainingBatch, pad, pad_numbers
 from stepscan.data.tokenizers import TextTokenizer
 from stepscan.errors import SettingsError
 from stepscan.estimators.base import Estimator
@@ -245,10 +245,10 @@ class Classifier(Classifying, ClassifierMixin, TransformerMixin, ClassifyOptions
         rows, padded = self._rows(X)
         decision, labels = self._decision, self.labels_
 
-        def collate(chosen: np.ndarray) -> Batch:
+        def collate(chosen: np.ndarray) -> TrainingBatch:
             inputs = padded([rows[i] for i in chosen])
             targets = torch.from_numpy(decision.targets([answers[i] for i in chosen], labels))
-            return Batch(inputs, targets, len(chosen), int(inputs.lengths.sum()), inputs.mask.numel())
+            return TrainingBatch(inputs, targets, len(chosen), int(inputs.lengths.sum()), inputs.mask.numel())
 
         return Buckets([len(row) for row in rows], settings, collate)
 

@@ -13,8 +13,8 @@ from rich.console import Console
 from rich.table import Table
 
 from stepscan.cells.catalogue import cell_names
-from stepscan.data.lines import write_lines
-from stepscan.data.reading import Files, Reading
+from stepscan.data.line_writer import write_lines
+from stepscan.data.task_data import Files, ReadOptions
 from stepscan.errors import Interrupted, SettingsError, StepscanError, nearest, signal_of
 from stepscan.estimators.base import Estimator
 from stepscan.estimators.curves import check_drawing, draw
@@ -45,7 +45,7 @@ def compare(
     equal: str = "parameters",
     valid_files: Files = (),
     settings: Mapping[str, Any],
-    reading: Reading = Reading(),  # noqa: B008
+    reading: ReadOptions = ReadOptions(),  # noqa: B008
     note: Callable[[str], None] = lambda text: None,
 ) -> list[dict[str, Any]]:
     """Train the same model with each cell and write learning curves, figures and the models to a new folder.

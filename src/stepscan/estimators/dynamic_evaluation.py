@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from stepscan.data.batching import streams
+from stepscan.data.batching import bptt_windows
 from stepscan.decoding import is_within
 from stepscan.errors import SettingsError
 from stepscan.sequences import Sequences
@@ -37,7 +37,7 @@ def dynamic_nats(model: Any, ids: np.ndarray, *, learning_rate: float, window: i
     device = next(learner.parameters()).device
     optimiser = torch.optim.Adam(learner.parameters(), lr=learning_rate)
     total, state = 0.0, None
-    for inputs, targets in streams(ids, 1, window):
+    for inputs, targets in bptt_windows(ids, 1, window):
         length = [inputs.shape[1]]
         nats, _, state = learner.loss(
             Sequences(inputs, length).to(device), Sequences(targets, length).to(device), state

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from stepscan.data.batching import Batch, bucketed
+from stepscan.data.batching import TrainingBatch, bucket_by_length
 from stepscan.errors import SettingsError
 from stepscan.options import TrainingOptions
 from stepscan.training.defaults import FOLDS
@@ -234,11 +234,11 @@ class Buckets:
 
     lengths: Sequence[int]
     settings: TrainingOptions
-    collate: Callable[[np.ndarray], Batch]
+    collate: Callable[[np.ndarray], TrainingBatch]
     sizes: Sequence[int] = ()
 
-    def __call__(self, epoch: int) -> Iterator[Batch]:
-        for chosen in bucketed(self.lengths, self.settings.batch_size, seed=self.settings.seed, epoch=epoch):
+    def __call__(self, epoch: int) -> Iterator[TrainingBatch]:
+        for chosen in bucket_by_length(self.lengths, self.settings.batch_size, seed=self.settings.seed, epoch=epoch):
             yield self.collate(chosen)
 
     def __len__(self) -> int:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from stepscan.data.reading import Files, Reading, read_examples, read_validation
+from stepscan.data.task_data import Files, ReadOptions, read_examples, read_validation
 from stepscan.errors import DataError, Interrupted, SettingsError, StepscanError, nearest, signal_of
 from stepscan.estimators.base import ESTIMATORS, Estimator
 from stepscan.estimators.classifier import Classifier
@@ -34,7 +34,7 @@ def train(
     *,
     valid_files: Files = (),
     settings: Mapping[str, Any],
-    reading: Reading = Reading(),  # noqa: B008
+    reading: ReadOptions = ReadOptions(),  # noqa: B008
     overwrite: bool = False,
     resume: bool = False,
 ) -> dict[str, Any]:
@@ -144,7 +144,7 @@ def load_together(path: str | Path, others: Files = ()) -> Estimator:
 
 
 def read_for(
-    estimator: Any, train_files: Files, valid_files: Files, reading: Reading
+    estimator: Any, train_files: Files, valid_files: Files, reading: ReadOptions
 ) -> tuple[tuple[Any, ...], tuple[Any, ...] | None]:
     """What an estimator is to be fitted on and, if there are files of it, judged by; both have one step from time to
     time, which becomes the estimator's."""

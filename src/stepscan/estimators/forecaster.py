@@ -10,9 +10,9 @@ from typing import Any, ClassVar, NamedTuple, Self
 import numpy as np
 import torch
 
-from stepscan.data.batching import Batch, pad_numbers
-from stepscan.data.numbers import Values
-from stepscan.data.steps import step_named
+from stepscan.data.batching import TrainingBatch, pad_numbers
+from stepscan.data.series.time_step import parse_step
+from stepscan.data.series.values import Values
 from stepscan.decoding import checked_whole, is_within
 from stepscan.errors import SettingsError
 from stepscan.estimators.base import Estimator
@@ -115,7 +115,7 @@ class Forecaster(ForecastOptions, Estimator):
             raise SettingsError(
                 f"expected series of numbers, got {reprlib.repr(X)}; for texts use stepscan.LanguageModel"
             )
-        step_named(self.step)
+        parse_step(self.step)
         series = checked_series(several(X))
         self.tokenizers_, self.labels_ = {}, None
         held_out = None if validation is None else checked_series(several(validation), series[0].shape[1])
@@ -164,14 +164,14 @@ class Forecaster(ForecastOptions, Estimator):
             one[start : start + window + 1] for one in changes for start in range(0, max(1, len(one) - window), stride)
         ]
 
-        def collate(chosen: np.ndarray) -> Batch:
+        def collate(chosen: np.ndarray) -> TrainingBatch:
             inputs, targets = (pad_numbers([pieces[i][a:b] for i in chosen]) for a, b in ((None, -1), (1, None)))
-            return Batch(inputs, targets, len(chosen), int(inputs.lengths.sum()), inputs.mask.numel())
+            return TrainingBatch(inputs, targets, len(chosen), int(inputs.lengths.sum()), inputs.mask.numel())
 
         return Buckets([len(piece) - 1 for piece in pieces], settings, collate)
 
     def _evaluate(self, judged: Sequence[tuple[Values, int]]) -> dict[str, float]:
-        """The loss, and the mean absolute error one step ahead, which may be huge at first but stays finite."""
+        """The loss, and the mean absolute error one step next_times, which may be huge at first but stays finite."""
         errors = []
         for one, start in judged:
             with np.errstate(over="ignore"):

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import torch
 
-from stepscan.data.batching import Batch, pad, streams
+from stepscan.data.batching import TrainingBatch, bptt_windows, pad
 from stepscan.data.lines import split_lines
 from stepscan.data.tokenizers import TextTokenizer
 from stepscan.errors import SettingsError
@@ -70,7 +70,7 @@ class LanguageModel(Writing, GenerateOptions, Estimator):
 
         def windows(epoch: int) -> list[tuple[torch.Tensor, torch.Tensor]]:
             random = np.random.default_rng([settings.seed, epoch]) if self.vary_bptt else None
-            return streams(ids, settings.batch_size, window, random)
+            return bptt_windows(ids, settings.batch_size, window, random)
 
         evaluate = None if held_out is None else lambda: {"nats": -self.score(held_out)}
         cost, items = 1, settings.batch_size * window
@@ -149,8 +149,8 @@ class LanguageModel(Writing, GenerateOptions, Estimator):
         return text[:cut], text[cut:]
 
 
-def _batches(windows: Sequence[tuple[torch.Tensor, torch.Tensor]]) -> Iterator[Batch]:
+def _batches(windows: Sequence[tuple[torch.Tensor, torch.Tensor]]) -> Iterator[TrainingBatch]:
     for inputs, targets in windows:
         lengths = [inputs.shape[1]] * len(inputs)
         count = inputs.numel()
-        yield Batch(Sequences(inputs, lengths), Sequences(targets, lengths), len(inputs), count, count)
+        yield TrainingBatch(Sequences(inputs, lengths), Sequences(targets, lengths), len(inputs), count, count)

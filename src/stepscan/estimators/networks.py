@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from stepscan.data.batching import pad, pad_numbers
-from stepscan.decoding.transitions import Allowed
+from stepscan.decoding.transitions import AllowedTransitions
 from stepscan.kernels.pointwise import softmax
 from stepscan.patterns import embedding
 from stepscan.patterns.attention import looks
@@ -125,7 +125,9 @@ class TransducerNetwork(Network):
         own = getattr(getattr(self.model, "_decider", self.model), "crf", None)
         if own is None:
             return None
-        forbidden = Allowed(*(one.cpu().numpy() for one in (own.allowed, own.may_start, own.may_end))).forbidden()
+        forbidden = AllowedTransitions(
+            *(one.cpu().numpy() for one in (own.allowed, own.may_start, own.may_end))
+        ).forbidden()
         weights = {name: weight.detach().float().cpu().numpy() for name, weight in own.named_parameters()}
         return CRF(Tensors(weights, Options()), len(own.start), forbidden)
 

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 import stepscan
-from stepscan.data.reading import Reading
+from stepscan.data.task_data import ReadOptions
 from stepscan.data.toml import read_toml
 from stepscan.errors import DataError, SettingsError, nearest
 from stepscan.estimators.files import make_estimator
@@ -82,14 +82,14 @@ class Recipe(_Table):
     vectors: Literal["glove", "wordllama"] | None = None  # published word vectors, by name alone: see `read_vectors`
     published: list[Published] = []
 
-    def how_to_read(self) -> Reading:
+    def how_to_read(self) -> ReadOptions:
         """The recipe's reading options."""
         for name in self.reading:
-            if name not in Reading._fields:
+            if name not in ReadOptions._fields:
                 raise SettingsError(
-                    f"recipe {self.name}: unknown reading option {name!r}.{nearest(name, Reading._fields)}"
+                    f"recipe {self.name}: unknown reading option {name!r}.{nearest(name, ReadOptions._fields)}"
                 )
-        return Reading(**self.reading)  # type: ignore[arg-type]  # all of them strings
+        return ReadOptions(**self.reading)  # type: ignore[arg-type]  # all of them strings
 
     def check(self) -> None:
         """Raise unless the task exists and has these settings, with values that it takes. Whether vectors are installed

@@ -16,7 +16,7 @@ from rich.table import Table
 
 import stepscan
 from stepscan.data.lines import read_text, split_lines
-from stepscan.data.reading import Files, reading_of
+from stepscan.data.task_data import Files, options_for
 from stepscan.errors import SettingsError, nearest
 from stepscan.estimators.files import train
 from stepscan.estimators.loading import load
@@ -77,7 +77,7 @@ def reproduce(
         figures = evaluate(
             load(model),
             files["test"],
-            reading=reading_of(files["test"], reading),
+            reading=options_for(files["test"], reading),
             dynamic=recipe.metric.dynamic,
             horizon=recipe.metric.horizon,
         )

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from stepscan.data.batching import Batch, pad
+from stepscan.data.batching import TrainingBatch, pad
 from stepscan.data.tokenizers import TextTokenizer
 from stepscan.errors import SettingsError
 from stepscan.estimators import chain, judged_chain
@@ -252,10 +252,10 @@ class Tagger(Tagging, TagOptions, Estimator):
         # A tag that only validation data has is never right; training never sees one.
         tags = [[number[tag] for tag in tags] for _, tags in examples]
 
-        def collate(chosen: np.ndarray) -> Batch:
+        def collate(chosen: np.ndarray) -> TrainingBatch:
             targets = pad([tags[i] for i in chosen])
             count = int(targets.lengths.sum())
-            return Batch(as_input(read(chosen), numeric), targets, len(chosen), count, targets.data.numel())
+            return TrainingBatch(as_input(read(chosen), numeric), targets, len(chosen), count, targets.data.numel())
 
         return Buckets([len(row) for row in tags], settings, collate)
 

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from stepscan.data.batching import Batch, pad
+from stepscan.data.batching import TrainingBatch, pad
 from stepscan.data.tokenizers import TextTokenizer
 from stepscan.errors import SettingsError
 from stepscan.estimators.base import Estimator
@@ -126,11 +126,13 @@ class Translator(Translating, TranslateOptions, Estimator):
         sources = self._encode([s for s, _ in pairs], self._source_tokenizer)
         targets = self._encode([t for _, t in pairs], writer)
 
-        def collate(chosen: np.ndarray) -> Batch:
+        def collate(chosen: np.ndarray) -> TrainingBatch:
             source, target = pad([sources[i] for i in chosen]), pad([targets[i] for i in chosen])
             previous = pad([[begin, *targets[i][:-1]] for i in chosen])
             tokens = int(source.lengths.sum() + target.lengths.sum())
-            return Batch((source, previous), target, len(chosen), tokens, source.data.numel() + target.data.numel())
+            return TrainingBatch(
+                (source, previous), target, len(chosen), tokens, source.data.numel() + target.data.numel()
+            )
 
         # By the target's length first: the decoder costs more than the encoder.
         lengths = [len(t) * 1000 + min(len(s), 999) for s, t in zip(sources, targets, strict=True)]

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from stepscan.data.numbers import Values
+from stepscan.data.series.values import Values
 from stepscan.runtime.schemes import Scheme
 from stepscan.runtime.tagger import tag_figures
 from stepscan.runtime.yardstick import Yardstick, mean_error, share_error, verdict

@@ -11,7 +11,7 @@ import torch
 from stepscan.cells.elman import Elman
 from stepscan.cells.lstm import LSTM
 from stepscan.data.synthetic.adding import BASELINE, adding
-from stepscan.data.synthetic.examples import Examples
+from stepscan.data.synthetic.generated_examples import GeneratedExamples
 from stepscan.experiments.experiment import Experiment, ModelSetup, Values, as_input
 from stepscan.experiments.models import regressor
 from stepscan.inspection.gradient_flow import gradient_flow
@@ -64,7 +64,7 @@ def _models(steps: int) -> tuple[ModelSetup, ...]:
     )
 
 
-def _grown(steps: int, seed: list[int], done: float) -> Examples:
+def _grown(steps: int, seed: list[int], done: float) -> GeneratedExamples:
     """Sequences that grow from a tenth of the tested length to all of it at 60 % of training."""
     return adding(seed, _BATCH, max(2, round(steps * min(1.0, 0.1 + 1.5 * done))))
 
@@ -94,7 +94,7 @@ def _horizon(layer: Any, steps: int) -> float:
     return min(float(steps), max(horizon.one_percent for horizon in horizons.values()))
 
 
-def _error(model: Any, examples: Examples) -> float:
+def _error(model: Any, examples: GeneratedExamples) -> float:
     """Mean squared error of the sums."""
     outputs = model(as_input(examples.inputs))[:, 0]
     return float(((outputs - torch.as_tensor(examples.targets)) ** 2).mean())

@@ -11,7 +11,7 @@ import torch
 from stepscan.cells.elman import Elman
 from stepscan.cells.lstm import LSTM
 from stepscan.data.synthetic import bucket_sort, cycle_navigation, even_pairs, modular_arithmetic, parity, reverse
-from stepscan.data.synthetic.examples import Examples
+from stepscan.data.synthetic.generated_examples import GeneratedExamples
 from stepscan.experiments.experiment import Experiment, ModelSetup, as_input
 from stepscan.experiments.models import classifier, transducer
 
@@ -22,7 +22,7 @@ _HIDDEN, _EMBEDDING, _BATCH = 64, 8, 64
 
 class _Language(NamedTuple):
     title: str
-    draw: Callable[[Any, int, int], Examples]
+    draw: Callable[[Any, int, int], GeneratedExamples]
     symbols: int
     classes: int
     rnn: float  # the paper's table 2, per cent

@@ -6,7 +6,7 @@ from typing import Any
 
 from stepscan.cells.lstm import LSTM
 from stepscan.data.synthetic.copying import LENGTH, SYMBOLS, copying, memoryless
-from stepscan.data.synthetic.examples import Examples
+from stepscan.data.synthetic.generated_examples import GeneratedExamples
 from stepscan.experiments.experiment import Experiment, ModelSetup, as_input, as_target
 from stepscan.experiments.models import transducer
 
@@ -49,7 +49,7 @@ def _model(layer: Any) -> Any:
     return transducer(layer, SYMBOLS, SYMBOLS)
 
 
-def _scores(model: Any, examples: Examples) -> dict[str, float]:
+def _scores(model: Any, examples: GeneratedExamples) -> dict[str, float]:
     """Nats per step, and the accuracy over the ten symbols."""
     inputs, targets = as_input(examples.inputs), as_target(examples.targets)
     total, count, _ = model.loss(inputs, targets)

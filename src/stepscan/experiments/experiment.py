@@ -7,12 +7,12 @@ from typing import Any, NamedTuple
 
 import torch
 
-from stepscan.data.batching import Batch, pad
-from stepscan.data.synthetic.examples import Examples
+from stepscan.data.batching import TrainingBatch, pad
+from stepscan.data.synthetic.generated_examples import GeneratedExamples
 from stepscan.sequences import Sequences
 
 Values = Mapping[str, float]  # each model's result, by name
-Draw = Callable[[list[int], float], Examples]  # seed, completed fraction of training → examples
+Draw = Callable[[list[int], float], GeneratedExamples]  # seed, completed fraction of training → examples
 
 
 class ModelSetup(NamedTuple):
@@ -48,11 +48,11 @@ class Experiment(NamedTuple):
     updates_per_evaluation: int = 100
 
 
-def as_batch(examples: Examples) -> Batch:
-    """Examples as a batch for a pattern's `loss`."""
+def as_batch(examples: GeneratedExamples) -> TrainingBatch:
+    """GeneratedExamples as a batch for a pattern's `loss`."""
     inputs = as_input(examples.inputs)
     tokens = int(inputs.lengths.sum())
-    return Batch(inputs, as_target(examples.targets), len(inputs), tokens, len(inputs) * inputs.steps)
+    return TrainingBatch(inputs, as_target(examples.targets), len(inputs), tokens, len(inputs) * inputs.steps)
 
 
 def as_input(inputs: Any) -> Sequences:
@@ -71,7 +71,7 @@ def as_target(targets: Any) -> Any:
     return data.float() if data.is_floating_point() else data
 
 
-def batches(experiment: Experiment, setup: ModelSetup, seed: int, epoch: int) -> Iterable[Batch]:
+def batches(experiment: Experiment, setup: ModelSetup, seed: int, epoch: int) -> Iterable[TrainingBatch]:
     """New examples for the updates between two evaluations, a function of (seed, epoch)."""
     count, draw = experiment.updates_per_evaluation, setup.draw or experiment.draw
     for i in range(count):

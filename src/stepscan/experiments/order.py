@@ -8,7 +8,7 @@ import torch
 
 from stepscan.cells.elman import Elman
 from stepscan.cells.lstm import LSTM
-from stepscan.data.synthetic.examples import Examples
+from stepscan.data.synthetic.generated_examples import GeneratedExamples
 from stepscan.data.synthetic.order import CLASSES, LONGEST, SYMBOLS, order
 from stepscan.experiments.experiment import Experiment, ModelSetup, as_input
 from stepscan.experiments.models import classifier
@@ -52,7 +52,7 @@ def _model(layer: Any) -> Any:
     return classifier(layer, len(SYMBOLS), len(CLASSES))
 
 
-def _scores(model: Any, examples: Examples) -> dict[str, float]:
+def _scores(model: Any, examples: GeneratedExamples) -> dict[str, float]:
     targets = torch.as_tensor(examples.targets)
     scores = model(as_input(examples.inputs))
     loss = torch.nn.functional.cross_entropy(scores, targets)

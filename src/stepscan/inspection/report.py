@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from stepscan.contract import Layer
-from stepscan.data.lines import write_lines
+from stepscan.data.line_writer import write_lines
 from stepscan.errors import SettingsError
 from stepscan.inspection.html import GENERATOR, page
 from stepscan.inspection.measurement import Report, measure

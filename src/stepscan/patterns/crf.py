@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.autograd import Function
 
 from stepscan.contract import Layer
-from stepscan.decoding.transitions import FORBIDDEN, allowed
+from stepscan.decoding.transitions import FORBIDDEN, allowed_transitions
 from stepscan.decoding.viterbi import viterbi
 from stepscan.patterns.loss import Loss
 from stepscan.patterns.transducer import Transducer
@@ -48,7 +48,7 @@ class CRF(nn.Module):
 
     def __init__(self, tags: int, forbidden: Sequence[Sequence[int]] = ()) -> None:
         super().__init__()
-        for name, array in zip(("allowed", "may_start", "may_end"), allowed(tags, forbidden), strict=True):
+        for name, array in zip(("allowed", "may_start", "may_end"), allowed_transitions(tags, forbidden), strict=True):
             self.register_buffer(name, torch.from_numpy(array), persistent=False)
         self.transitions = nn.Parameter(torch.zeros(tags, tags))  # [from, to]
         self.start = nn.Parameter(torch.zeros(tags))

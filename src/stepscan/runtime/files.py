@@ -11,11 +11,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from stepscan.data.labels import tell_new
-from stepscan.data.reading import Files, Reading, named_sentences, named_texts, read_examples, stream_inputs
-from stepscan.data.series import read_timed_histories
-from stepscan.data.sources import as_they_come, is_live
-from stepscan.data.steps import ahead
+from stepscan.data.byte_streams import available_chunks, may_block
+from stepscan.data.label_checks import warn_unknown_labels
+from stepscan.data.model_inputs import inputs_of_sentences, inputs_of_texts, stream_inputs
+from stepscan.data.series.readers import read_timed_series
+from stepscan.data.series.time_step import next_times
+from stepscan.data.task_data import Files, ReadOptions, read_examples
 from stepscan.errors import SettingsError
 from stepscan.options import TASKS, check_settings
 from stepscan.runtime.yardstick import verdict
@@ -33,7 +34,7 @@ def predict(
     texts: Iterable[str] = (),
     *,
     input_file: str | Path | None = None,
-    reading: Reading = Reading(),  # noqa: B008
+    reading: ReadOptions = ReadOptions(),  # noqa: B008
     of_translation: Mapping[str, Any] | None = None,
     settings: Mapping[str, Any] | None = None,
 ) -> Iterator[list[dict[str, Any]]]:
@@ -57,8 +58,8 @@ def predict(
     if input_file:
         inputs = stream_inputs(model.task, not model.tokenizers_, input_file, reading)
     else:
-        inputs = named_sentences(text.split() for text in texts) if model.task == "tag" else named_texts(texts)
-    for portion in as_they_come(inputs, PORTION) if input_file and is_live(input_file) else _filled(inputs):
+        inputs = inputs_of_sentences(text.split() for text in texts) if model.task == "tag" else inputs_of_texts(texts)
+    for portion in available_chunks(inputs, PORTION) if input_file and may_block(input_file) else _filled(inputs):
         answers = model.answers([one for _, one in portion], **options)
         yield [named | said for (named, _), said in zip(portion, answers, strict=True)]
 
@@ -73,20 +74,20 @@ def forecasts(
     context: str | Path,
     length: int,
     *,
-    reading: Reading = Reading(),  # noqa: B008
+    reading: ReadOptions = ReadOptions(),  # noqa: B008
     **settings: Any,
 ) -> Iterator[dict[str, Any]]:
     """What comes after each series in a file, a dictionary a step: `series` (its name, if it has one, or of several its
     place from 1), `step` from 1, `time` (if the file has times), `median`, `low`, `high`; `settings` are arguments of
     `Forecaster.forecast`."""
-    histories = read_timed_histories(context, format=reading.format, times=reading_for(model, reading).times)
+    histories = read_timed_series(context, format=reading.format, times=reading_for(model, reading).times)
     for number, series in enumerate(histories, start=1):
         named = {"series": series.name or number} if series.name or len(histories) > 1 else {}
         try:
             found = model.forecast(series.values, length, **settings)
         except SettingsError as error:
             raise SettingsError(f"series {named['series']}: {error}" if named else str(error)) from None
-        times = ahead(series.times, series.step, length) if series.times and series.step else None
+        times = next_times(series.times, series.step, length) if series.times and series.step else None
         for place, values in enumerate(zip(*found, strict=True)):
             when = {"time": times[place]} if times else {}
             numbers = {name: value.tolist() for name, value in zip(found._fields, values, strict=True)}
@@ -97,7 +98,7 @@ def evaluate(
     model: Any,
     files: Files,
     *,
-    reading: Reading = Reading(),  # noqa: B008
+    reading: ReadOptions = ReadOptions(),  # noqa: B008
     dynamic: float = 0.0,
     horizon: int = 0,
     bleu_tokenize: str | None = None,
@@ -141,7 +142,7 @@ def evaluate_lines(
     model: Any,
     files: Files,
     *,
-    reading: Reading = Reading(),  # noqa: B008
+    reading: ReadOptions = ReadOptions(),  # noqa: B008
 ) -> Iterator[dict[str, Any]]:
     """For each example of files, in order: `line` (its place, from 1), `log_probability` (natural) that the model gives
     to the right answer, or to the text, and `symbols`, how many that is of. A text is a line, by itself."""
@@ -150,23 +151,23 @@ def evaluate_lines(
         yield {"line": place, "log_probability": found, "symbols": symbols}
 
 
-def reading_for(model: Any, reading: Reading) -> Reading:
+def reading_for(model: Any, reading: ReadOptions) -> ReadOptions:
     """How the model's data are read: its labels are what it decides, their times have its step."""
     if model.task == "forecast":
         return reading._replace(step=model.step)
     return reading._replace(decision=model.decision) if model.task == "classify" else reading
 
 
-def _examples(model: Any, files: Files, reading: Reading, *, each: bool = False) -> tuple[Any, ...]:
+def _examples(model: Any, files: Files, reading: ReadOptions, *, each: bool = False) -> tuple[Any, ...]:
     """What a model is to be scored on."""
     is_labelled = model.task == "classify" and model.decision != "number"
     known = model.classes_.tolist() if is_labelled else []
     examples = read_examples(model.task, files, reading_for(model, reading), known=known, each=each)
     if is_labelled:
-        tell_new(examples[1], known, files[0])
+        warn_unknown_labels(examples[1], known, files[0])
     return examples
 
 
-def skipped(reading: Reading) -> dict[str, int]:
+def skipped(reading: ReadOptions) -> dict[str, int]:
     """How many bad lines (sentences, pairs) were skipped, where that was asked for."""
     return {} if reading.bad_lines is None else {"skipped": sum(reading.bad_lines.counts.values())}

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from stepscan.decoding import Sampler, checked_whole, forbidding, penalising, row_randoms, stream
+from stepscan.decoding import Sampler, checked_whole, row_generators, stream, with_repetition_penalty, without_tokens
 from stepscan.errors import SettingsError, nearest
 from stepscan.memory import check_fits
 from stepscan.runtime.batches import SCORES, answering, by_length
@@ -167,12 +167,12 @@ class Writing(Using):
         network, state, steps = self.network_, None, self._steps_at_once(1)
         for t in range(0, max(1, len(read) - 1), steps):
             state = network.scan([read[:-1][t : t + steps]], state)[2]
-        step = forbidding(network.step, asked.excluded)
+        step = without_tokens(network.step, asked.excluded)
         if asked.repetition_penalty != 1:
             said = np.zeros((1, len(self._tokenizer)), dtype=bool)
             said[0, list(read)] = True
-            step, state = penalising(step, state, said, asked.repetition_penalty)
-        written = stream(step, state, [read[-1]], sampler=asked.sampler, random=row_randoms(asked.seed, 1))
+            step, state = with_repetition_penalty(step, state, said, asked.repetition_penalty)
+        written = stream(step, state, [read[-1]], sampler=asked.sampler, random=row_generators(asked.seed, 1))
         for tokens, _ in islice(written, asked.length):
             yield tokens.tolist()
 
@@ -237,7 +237,7 @@ class Writing(Using):
     def _settled(self, text: str) -> tuple[str, str]:
         """The beginning of a text that is encoded in the same way whatever follows the text, and the rest."""
         before, end, line = text.rpartition("\n") if self._by_line else ("", "", text)
-        settled, rest = self._tokenizer.settled(line)
+        settled, rest = self._tokenizer.split_settled(line)
         return before + end + settled, rest
 
     def _decode(self, ids: list[int]) -> str:
@@ -258,7 +258,7 @@ class LanguageModel(Writing, RuntimeModel):
         if asked.repetition_penalty != 1:
             yield from super()._continued(read, asked)
             return
-        network, [random] = self.network_, row_randoms(asked.seed, 1)
+        network, [random] = self.network_, row_generators(asked.seed, 1)
         state, y = network.read(read)
         for written in range(0, asked.length, asked.portion):
             draws = random.random(min(asked.portion, asked.length - written))

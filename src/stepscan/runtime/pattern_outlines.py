@@ -213,7 +213,7 @@ def _check_embedding(who: str, *parts: Any) -> None:
 
 def _check_forbidden(tags: int, forbidden: Any) -> None:
     """Raise unless all are pairs of tags, and leave a first and a last tag, and one after each: as
-    `decoding.transitions.allowed` does, but without K² of memory."""
+    `decoding.transitions.allowed_transitions` does, but without K² of memory."""
     if not isinstance(forbidden, list | tuple):
         raise TypeError(f"forbidden must be a list of pairs of tags, got {shown(forbidden)}")
     after: dict[int, set[int]] = {}

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from stepscan.data.numbers import Values
+from stepscan.data.series.values import Values
 from stepscan.errors import DataError, SettingsError
 from stepscan.runtime.examples import listed
 
@@ -68,13 +68,14 @@ def _check_index(index: Any, name: str) -> None:
     gaps = np.diff(index.asi8)
     if not len(gaps) or (gaps[0] > 0 and (gaps == gaps[0]).all()):
         return
-    from stepscan.data.regular import regular
-    from stepscan.data.steps import TimeReading, step_of
-    from stepscan.data.time_formats import read_times
+    from stepscan.data.series.regular_series import align_rows
+    from stepscan.data.series.time_options import DEFAULT_TIMES
+    from stepscan.data.series.time_parser import read_times
+    from stepscan.data.series.time_step import infer_step
 
     try:
         times = read_times([(step, str(time)) for step, time in enumerate(index, start=1)], name)
-        regular(times, step_of(times), name, TimeReading())
+        align_rows(times, infer_step(times), name, DEFAULT_TIMES)
     except DataError as error:
         reason = error.reason.replace("(line ", "(step ").rstrip(".")
         mend = "sort it (sort_index), fill gaps (asfreq), or give the values alone (to_numpy)"

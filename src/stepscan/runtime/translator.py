@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from stepscan.decoding import Hypothesis, Step, at_least, beam_search, checked_whole, covering, forbidding
+from stepscan.decoding import (
+    Hypothesis,
+    StepFunction,
+    beam_search,
+    checked_whole,
+    with_coverage_penalty,
+    with_minimum_length,
+    without_tokens,
+)
 from stepscan.errors import SettingsError
 from stepscan.memory import check_fits
 from stepscan.options import N_BEST, SearchOptions, check_settings, check_value, settings_of
@@ -201,20 +209,20 @@ class Translating(SearchOptions, Using):
         if most is not None and most < least:
             raise SettingsError(f"maximum_length must be at least the minimum, {least}, but is {most}")
         tokenizer, network = self.tokenizers_["tokenizer"], self.network_
-        step: Step = network.generator.step
+        step: StepFunction = network.generator.step
         state, bonus = network.initial_state(rows), None
         look = _looking(network)
         if least:
-            step, state = at_least(step, state, len(rows), tokenizer.end, least + len(limits.begun))
+            step, state = with_minimum_length(step, state, len(rows), tokenizer.end, least + len(limits.begun))
             look = _looking(network, lambda state: state.inner)
         if self.coverage_penalty:
             lengths = np.array([len(row) for row in rows])
-            step, state, bonus = covering(step, state, look, lengths, self.coverage_penalty)
+            step, state, bonus = with_coverage_penalty(step, state, look, lengths, self.coverage_penalty)
         begun = [tokenizer.begin, *limits.begun]
         for token in begun[:-1]:
             _, state = step(np.full(len(rows), token), state)
         return beam_search(
-            forbidding(step, [tokenizer.pad, tokenizer.unknown, tokenizer.begin]),
+            without_tokens(step, [tokenizer.pad, tokenizer.unknown, tokenizer.begin]),
             state,
             np.full(len(rows), begun[-1]),
             width=max(self.beam_width, limits.n_best),

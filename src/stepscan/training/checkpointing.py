@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 import stepscan
-from stepscan.data.batching import Batch
+from stepscan.data.batching import TrainingBatch
 from stepscan.errors import Interrupted, SettingsError, StepscanError
 from stepscan.kernels import native
 from stepscan.machine import processor
@@ -253,7 +253,7 @@ def _digest(batches: Any) -> str:
 
 
 def _tensors(value: Any) -> Iterator[Tensor]:
-    if isinstance(value, Batch):
+    if isinstance(value, TrainingBatch):
         yield from _tensors((value.inputs, value.targets))
     elif isinstance(value, Sequences):
         yield from (value.data, value.lengths)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from stepscan.data.batching import Batch
+from stepscan.data.batching import TrainingBatch
 
 
 class Stopwatch:
@@ -30,14 +30,14 @@ class Meter(Stopwatch):
         super().__init__()
         self.sums = {"loss": 0.0, "count": 0, "sequences": 0, "tokens": 0, "places": 0}
 
-    def add(self, batch: Batch, loss: float, count: int) -> None:
+    def add(self, batch: TrainingBatch, loss: float, count: int) -> None:
         """Count a batch, whose loss is the sum over `count` items."""
         new = {
             "loss": loss,
             "count": count,
             "sequences": batch.sequences,
             "tokens": batch.tokens,
-            "places": batch.places,
+            "places": batch.padded_tokens,
         }
         self.sums = {name: value + new[name] for name, value in self.sums.items()}
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from torch import nn
 
-from stepscan.data.batching import Batch
+from stepscan.data.batching import TrainingBatch
 from stepscan.state import State
 from stepscan.training.clipping import Clipping
 from stepscan.training.gradient_probe import probe as probe_model
@@ -31,7 +31,7 @@ class Monitor:
     def on_clip(self, clipping: Clipping) -> None:
         """Called when the gradients of an update have been clipped."""
 
-    def on_update(self, batch: Batch, state: State | None) -> None:
+    def on_update(self, batch: TrainingBatch, state: State | None) -> None:
         """Called after an update, with its last batch and the initial state of that batch's loss."""
 
     def metrics(self) -> dict[str, float]:
@@ -77,12 +77,12 @@ class GradientMonitor(Monitor):
         model: nn.Module,
         max_grad_norm: float,
         clock: Callable[[], float] = time.perf_counter,
-        probe: Callable[[Any, Batch, State | None], dict[str, float]] = probe_model,
+        probe: Callable[[Any, TrainingBatch, State | None], dict[str, float]] = probe_model,
     ) -> None:
         self.model, self.max_grad_norm, self.clock, self.probe = model, max_grad_norm, clock, probe
         self.started, self.probe_seconds, self.last_probe_seconds = clock(), 0.0, 0.0
         self.updates = 0  # in this process
-        self.newest: tuple[Batch, State | None] | None = None  # the arguments of the last `on_update`
+        self.newest: tuple[TrainingBatch, State | None] | None = None  # the arguments of the last `on_update`
         self.row: dict[str, float] = {}  # what `metrics` last returned
         self.sums = _UpdateSums()
         self.probes: list[dict[str, float]] = []  # results since the last evaluation
@@ -95,13 +95,13 @@ class GradientMonitor(Monitor):
         self.sums.clipped += int(clipping.is_clipped)
         self.sums.log_norm += math.log(max(clipping.norm, 1e-30))
 
-    def on_update(self, batch: Batch, state: State | None) -> None:
+    def on_update(self, batch: TrainingBatch, state: State | None) -> None:
         self.updates, self.newest = self.updates + 1, (batch, state)
         is_cheap = self.probe_seconds + self.last_probe_seconds <= MAX_SHARE * (self.clock() - self.started)
         if is_cheap if self.last_probe_seconds else self.updates >= FIRST_PROBE:
             self._probe(batch, state)
 
-    def _probe(self, batch: Batch, state: State | None) -> None:
+    def _probe(self, batch: TrainingBatch, state: State | None) -> None:
         start = self.clock()
         self.probes.append(self.probe(self.model, batch, state))
         self.last_probe_seconds = max(self.clock() - start, 1e-9)

@@ -12,7 +12,7 @@ from torch import nn
 
 from stepscan.cells.transformer import Block
 from stepscan.contract import Layer, Recurrence
-from stepscan.data.batching import Batch
+from stepscan.data.batching import TrainingBatch
 from stepscan.dynamics.gates import gate_statistics
 from stepscan.dynamics.memory_horizon import memory_horizon
 from stepscan.dynamics.recurrences import recurrences
@@ -33,7 +33,7 @@ class CapturedInput(NamedTuple):
     longest: int  # length of the longest sequence in the batch, before truncation to T
 
 
-def probe(model: Any, batch: Batch, state: State | None) -> dict[str, float]:
+def probe(model: Any, batch: TrainingBatch, state: State | None) -> dict[str, float]:
     """Measure gradients and gates of a pattern on a batch, in evaluation mode.
 
     Args:
@@ -66,7 +66,7 @@ def probe(model: Any, batch: Batch, state: State | None) -> dict[str, float]:
     return result | {name: sum(values) / len(values) for name, values in gates.items()}
 
 
-def capture_inputs(model: Any, batch: Batch, state: State | None) -> list[CapturedInput]:
+def capture_inputs(model: Any, batch: TrainingBatch, state: State | None) -> list[CapturedInput]:
     """What the layers of a pattern are called with on the longest rows of a batch.
 
     Args:

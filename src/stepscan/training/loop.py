@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from stepscan.data.batching import Batch
+from stepscan.data.batching import TrainingBatch
 from stepscan.errors import StepscanError
 from stepscan.memory import enough_memory
 from stepscan.options import TrainingOptions
@@ -44,7 +44,7 @@ class Task:
     """What is trained, on what, and how it is judged."""
 
     model: nn.Module  # a pattern: `loss(inputs, targets, state)` gives a `Loss`
-    batches: Callable[[int], Iterable[Batch]]  # of an epoch, counted from 0
+    batches: Callable[[int], Iterable[TrainingBatch]]  # of an epoch, counted from 0
     batches_per_epoch: int
     evaluate: Callable[[], dict[str, float]] | None  # scores on the validation data; the first one decides
     greater_is_better: bool
@@ -160,7 +160,7 @@ class Trainer:
         """The rest of a pass, or what of it the budget leaves."""
         for batch in itertools.islice(self.task.batches(self.epoch), self.batch, None):
             self.task.model.train()
-            size = f"a batch of {batch.sequences:,} sequences, {batch.places:,} items with padding"
+            size = f"a batch of {batch.sequences:,} sequences, {batch.padded_tokens:,} items with padding"
             with enough_memory(size, _ADVICE):
                 self._step(batch.to(self.settings.device))
             self.reporter.step(self.schedule.done, self.meter.figures())
@@ -197,7 +197,7 @@ class Trainer:
         self.average.restart(self.best.weights)
         self.schedule.begin_decay(self.best.behind)
 
-    def _step(self, batch: Batch) -> None:
+    def _step(self, batch: TrainingBatch) -> None:
         """Gradients of a batch, and an update if enough batches are gathered."""
         seed_noise(self.settings.seed, self.clock.step)
         model: Any = self.task.model

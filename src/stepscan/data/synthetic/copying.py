@@ -6,24 +6,27 @@ import math
 
 import numpy as np
 
-from stepscan.data.synthetic.examples import Examples, Seed, check_length
+from stepscan.data.synthetic.generated_examples import GeneratedExamples, Seed, check_length
 
-LETTERS, LENGTH = 8, 10  # how many symbols there are to remember, and how many are remembered
+LETTERS, LENGTH = 8, 10  # different symbols to remember, and symbols per sequence
 BLANK, CUE = LETTERS, LETTERS + 1
 SYMBOLS = LETTERS + 2
 
 
-def copying(seed: Seed, count: int, delay: int) -> Examples:
-    """Ten symbols, `delay` steps of nothing, and then the ten are wanted again.
+def copying(seed: Seed, count: int, delay: int) -> GeneratedExamples:
+    """Ten symbols to repeat after a delay.
 
     Args:
         seed: of the draw.
         count: N.
-        delay: steps between the last symbol and the first answer, at least 1; the last of them says go.
+        delay: steps between the last symbol and the first answer, at least 1; the last of them is the cue.
 
     Returns:
-        inputs `[N, delay + 20]`: ten of eight symbols, blanks, the cue, ten blanks; targets likewise: blanks, then the
-        ten symbols.
+        inputs `[N, delay + 20]`: ten of eight symbols, blanks, the cue, ten blanks; targets `[N, delay + 20]`: blanks,
+        then the ten symbols.
+
+    Raises:
+        SettingsError: a delay below 1.
     """
     check_length("copy", delay, 1)
     symbols = np.random.default_rng(seed).integers(LETTERS, size=(count, LENGTH))
@@ -32,9 +35,9 @@ def copying(seed: Seed, count: int, delay: int) -> Examples:
     inputs[:, :LENGTH] = symbols
     inputs[:, -LENGTH - 1] = CUE
     targets[:, -LENGTH:] = symbols
-    return Examples(inputs, targets)
+    return GeneratedExamples(inputs, targets)
 
 
 def memoryless(delay: int) -> float:
-    """Nats a step of who knows when to answer, and guesses: 10 ln 8 / (delay + 20)."""
+    """Cross-entropy of a model without memory, which guesses the symbols: 10 ln 8 / (delay + 20) nats per step."""
     return LENGTH * math.log(LETTERS) / (delay + 2 * LENGTH)

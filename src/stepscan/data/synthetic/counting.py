@@ -1,4 +1,4 @@
-"""aⁿbⁿ, to be continued (Gers & Schmidhuber 2001; Weiss et al. 2018): whoever can say when it ends has counted."""
+"""The language aⁿbⁿ (Gers & Schmidhuber 2001; Weiss et al. 2018): to predict its end, a model must count."""
 
 from __future__ import annotations
 
@@ -6,27 +6,30 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from stepscan.data.synthetic.examples import Examples, check_length
+from stepscan.data.synthetic.generated_examples import GeneratedExamples, check_length
 
 A, B = 0, 1
 SYMBOLS = 2
-A_OR_B, ONLY_B, THE_END = 0, 1, 2  # what may come next
+A_OR_B, ONLY_B, THE_END = 0, 1, 2  # what may follow
 CLASSES = 3
 
 
-def counting(numbers: Iterable[int]) -> Examples:
-    """aⁿbⁿ for each n, and what may come next after each symbol.
+def counting(numbers: Iterable[int]) -> GeneratedExamples:
+    """aⁿbⁿ for each n; the target is what may follow each symbol.
 
     Args:
         numbers: the n, each at least 1.
 
     Returns:
-        inputs: rows `[2n]`; targets: rows `[2n]`: after an a either symbol, after the first n − 1
-        b's a b, then the end.
+        inputs: rows `[2n]`; targets: rows `[2n]`: after an a either symbol, after the first n − 1 b's only b, then the
+        end.
+
+    Raises:
+        SettingsError: an n below 1.
     """
     numbers = list(numbers)
     for n in numbers:
         check_length("counting", n, 1)
     inputs = [np.repeat([A, B], n) for n in numbers]
     targets = [np.array([A_OR_B] * n + [ONLY_B] * (n - 1) + [THE_END]) for n in numbers]
-    return Examples(inputs, targets)
+    return GeneratedExamples(inputs, targets)

@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import numpy as np
 
-from stepscan.data.synthetic.examples import Examples, Seed, check_length
+from stepscan.data.synthetic.generated_examples import GeneratedExamples, Seed, check_length
 
 SYMBOLS = CLASSES = 2
 
 
-def even_pairs(seed: Seed, count: int, length: int) -> Examples:
-    """Zeros and ones `[N, length]` → `[N]`: 1 if neighbours differ at an odd number of places, else 0.
+def even_pairs(seed: Seed, count: int, length: int) -> GeneratedExamples:
+    """Bits; the target is whether an odd number of adjacent bits differ, that is, whether the first and the last do.
 
-    That is so exactly if the first and the last symbol differ.
+    Args:
+        seed: of the draw.
+        count: N.
+        length: bits per sequence, at least 1.
+
+    Returns:
+        inputs `[N, length]` of 0 and 1; targets `[N]` of 0 and 1.
+
+    Raises:
+        SettingsError: a length below 1.
     """
     check_length("even pairs", length, 1)
     inputs = np.random.default_rng(seed).integers(SYMBOLS, size=(count, length))
-    return Examples(inputs, (inputs[:, 1:] != inputs[:, :-1]).sum(axis=1) % 2)
+    return GeneratedExamples(inputs, (inputs[:, 1:] != inputs[:, :-1]).sum(axis=1) % 2)

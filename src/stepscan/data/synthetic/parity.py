@@ -4,13 +4,25 @@ from __future__ import annotations
 
 import numpy as np
 
-from stepscan.data.synthetic.examples import Examples, Seed, check_length
+from stepscan.data.synthetic.generated_examples import GeneratedExamples, Seed, check_length
 
 SYMBOLS = CLASSES = 2
 
 
-def parity(seed: Seed, count: int, length: int) -> Examples:
-    """Zeros and ones `[N, length]` → `[N]`: 1 if the ones are odd in number, else 0."""
+def parity(seed: Seed, count: int, length: int) -> GeneratedExamples:
+    """Bits; the target is whether the number of ones is odd.
+
+    Args:
+        seed: of the draw.
+        count: N.
+        length: bits per sequence, at least 1.
+
+    Returns:
+        inputs `[N, length]` of 0 and 1; targets `[N]` of 0 and 1.
+
+    Raises:
+        SettingsError: a length below 1.
+    """
     check_length("parity", length, 1)
     inputs = np.random.default_rng(seed).integers(SYMBOLS, size=(count, length))
-    return Examples(inputs, inputs.sum(axis=1) % 2)
+    return GeneratedExamples(inputs, inputs.sum(axis=1) % 2)

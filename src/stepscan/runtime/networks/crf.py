@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from stepscan.decoding.transitions import FORBIDDEN, allowed
+from stepscan.decoding.transitions import FORBIDDEN, allowed_transitions
 from stepscan.decoding.viterbi import viterbi
 from stepscan.errors import ModelFormatError
 from stepscan.runtime.batches import SCORES, Array, Batch
@@ -30,7 +30,7 @@ class CRF:
 
     def __init__(self, tensors: Tensors, tags: int, forbidden: Sequence[Sequence[int]] = ()) -> None:
         try:
-            self.allowed = allowed(tags, forbidden)
+            self.allowed = allowed_transitions(tags, forbidden)
         except ValueError as error:
             raise ModelFormatError(str(error)) from None
         least = np.float32(FORBIDDEN)

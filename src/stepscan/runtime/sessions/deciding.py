@@ -38,7 +38,7 @@ class DecidingSession(Session):
         if tokenizer is None:
             return items, ""
         text = held + checked_texts([items])[0]
-        return (text, "") if tokenizer.drops_space else tokenizer.settled(text)
+        return (text, "") if tokenizer.drops_space else tokenizer.split_settled(text)
 
     @staticmethod
     def _vectors(model: Any, several: Sequence[Any], what: str) -> Batch:

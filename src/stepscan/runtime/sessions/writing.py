@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from stepscan.decoding import Sampler, row_randoms
+from stepscan.decoding import Sampler, row_generators
 from stepscan.runtime.batches import Array, Batch
 from stepscan.runtime.examples import checked_texts
 from stepscan.runtime.probabilities import softmax
@@ -56,7 +56,7 @@ class WritingSession(Session):
         """`length` symbols more, chosen as `LanguageModel.generate` does; the session has read them then. They come
         after whole symbols: what is pushed later does not join with them, nor with what was pushed before them."""
         sampler = Sampler(temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p)
-        draws = row_randoms(seed, 1)[0].random(self._model._checked_length(length))
+        draws = row_generators(seed, 1)[0].random(self._model._checked_length(length))
         excluded = self._model._excluded(forbidden, allowed)
         with self._turn:
             before = self._ahead(self._now)
