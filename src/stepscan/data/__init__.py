@@ -2,7 +2,7 @@
 
 | module | content |
 |---|---|
-| `task_data`, `model_inputs` | the examples of a task, and the inputs to predict from, whatever the format of their files |
+| `task_data`, `model_inputs` | the examples of a task, and the inputs to predict from, in any file format |
 | `read_options` | how files are read, where their names do not tell it |
 | `readers`, `corpus`, `conll`, `series` | labelled texts and pairs, one long text, tagged sentences, numeric series |
 | `tables`, `lines`, `byte_streams` | rows of CSV, TSV and JSON; lines of text; bytes of files and pipes |
