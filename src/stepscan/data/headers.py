@@ -55,9 +55,9 @@ class Column(NamedTuple):
         """The indices (from 0) of the names that may be the column: exactly one if the choice is clear."""
         names = [name.strip() for name in names]
         folded = [name.casefold() for name in names]
-        wanted = self.role if self.selector is None else str(self.selector)
-        matches = [i for i, name in enumerate(names) if name == wanted]
-        matches = matches or [i for i, name in enumerate(folded) if name == wanted.casefold()]
+        selected = self.role if self.selector is None else str(self.selector)
+        matches = [i for i, name in enumerate(names) if name == selected]
+        matches = matches or [i for i, name in enumerate(folded) if name == selected.casefold()]
         if self.selector is None:
             matches = matches or [i for i, name in enumerate(folded) if name in self.guesses]
         return matches

@@ -171,7 +171,7 @@ class Forecaster(ForecastOptions, Estimator):
         return Buckets([len(piece) - 1 for piece in pieces], settings, collate)
 
     def _evaluate(self, judged: Sequence[tuple[Values, int]]) -> dict[str, float]:
-        """The loss, and the mean absolute error one step next_times, which may be huge at first but stays finite."""
+        """The loss, and the mean absolute error one step ahead, which may be huge at first but stays finite."""
         errors = []
         for one, start in judged:
             with np.errstate(over="ignore"):

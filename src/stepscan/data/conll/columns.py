@@ -79,7 +79,7 @@ class _SentenceReader:
         self.path, self.choice, self.blocks = path, choice, blocks
         self.layout: Layout | None = None
         self.comments = CommentDetector(path, blocks.peek)
-        self.is_mixed = False  # whether a line with other separators was found
+        self.is_mixed = False  # whether any line has other separators
         self.rows = 0  # in sentences of several tokens
         self.tokens_differ = False  # within any of these sentences
 
@@ -135,9 +135,9 @@ class _SentenceReader:
             raise self._wrong_width(number, text, row, layout)
         if not self.is_mixed:
             self.is_mixed = True
-            usual, found = ("tabs", "spaces")[:: 1 if layout.tabs else -1]
+            usual, other_kind = ("tabs", "spaces")[:: 1 if layout.tabs else -1]
             logger.warning(
-                f"{self.path}, line {number}: {found} between columns, where lines before have {usual}: "
+                f"{self.path}, line {number}: {other_kind} between columns, where lines before have {usual}: "
                 f"{text!r} is read as {other}"
             )
         return other

@@ -24,14 +24,14 @@ class CommentDetector:
 
     Attributes:
         tags: the last column of all rows so far.
-        found: whether any line so far was a comment.
+        has_comments: whether any line so far was a comment.
         always: whether every sentence so far began with a comment; None before the first.
     """
 
     def __init__(self, path: str | Path, next_block: Callable[[], NumberedTexts]) -> None:
         self.path, self.next_block = path, next_block
         self.tags: set[str] = set()
-        self.found = False
+        self.has_comments = False
         self.always: bool | None = None
 
     def count(self, texts: NumberedTexts, layout: Layout) -> int:
@@ -45,7 +45,7 @@ class CommentDetector:
             if not self._is_comment(number, text, layout, tags, first=count == 0):
                 break
             count += 1
-        self.found = self.found or count > 0
+        self.has_comments = self.has_comments or count > 0
         if count < len(texts):
             self.always = self.always is not False and count > 0
         return count
@@ -63,7 +63,7 @@ class CommentDetector:
         if len(row) != layout.width:
             if is_hashtag and len(layout.split_otherwise(text)) == layout.width:
                 return False
-            if is_hashtag and len(text.split()) == 1 and not self.found:
+            if is_hashtag and len(text.split()) == 1 and not self.has_comments:
                 logger.warning(f"{self.path}, line {number}: {text!r} is read as a comment: it has no tag")
             return True
         if _KEY.match(text) or (first and self.always and not (is_hashtag or layout.tabs)):
@@ -72,7 +72,7 @@ class CommentDetector:
             return False
         if layout.width == 1 or row[-1] in tags or (layout.tabs and not tags):
             return False
-        if self.found:
+        if self.has_comments:
             return True
         following = self.next_block()
         return row[-1] not in _tags(following, layout) and self._is_first(number, text, row[-1], tags, following)

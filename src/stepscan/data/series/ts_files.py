@@ -41,7 +41,7 @@ class _Header(NamedTuple):
 
     @property
     def labelled(self) -> bool:
-        """Whether the text after the last colon is a label; if the header says nothing, it is."""
+        """Whether the text after the last colon is a label: true unless the header denies it."""
         values = {self.class_label, self.target_label} - {None}
         return not values or True in values
 
