@@ -82,14 +82,14 @@ def test_pad_nothing(rows, shape):
 
 def test_streams():
     """Ten symbols in two streams of four steps: 1 … 4 and 5 … 8; what comes after 8 is only a target."""
-    windows = streams(np.arange(1, 11), rows=2, bptt=3)
+    windows = streams(np.arange(1, 11), rows=2, window=3)
     assert [(inputs.tolist(), targets.tolist()) for inputs, targets in windows] == [
         ([[1, 2, 3], [5, 6, 7]], [[2, 3, 4], [6, 7, 8]]),
         ([[4], [8]], [[5], [9]]),
     ]
 
 
-@pytest.mark.parametrize(("length", "rows", "bptt"), [(101, 4, 5), (100, 7, 128), (64, 1, 9), (5, 4, 3)])
+@pytest.mark.parametrize(("length", "rows", "window"), [(101, 4, 5), (100, 7, 128), (64, 1, 9), (5, 4, 3)])
 def test_streams_cover_the_text(length, rows, window):
     """Windows of a row join to a stretch of the text; fewer than `rows` symbols are left over."""
     ids = np.arange(length) * 3
