@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 __all__ = [
-    *("Choice", "Duration", "FilePath", "Flag", "Integer", "Kind", "Real", "Text"),
+    *("Choice", "Duration", "FilePath", "Flag", "Integer", "Kind", "NameOrPath", "Real", "Text"),
     *("DEVIATION", "FACTOR", "PROBABILITY", "check_noise", "check_not_negative", "check_probability"),
 ]
 MOST = 2**31 - 1
@@ -146,6 +146,16 @@ class FilePath(Kind):
     """A path, as a string or `os.PathLike`."""
 
     words = "a path"
+
+    def accepts(self, value: Any) -> bool:
+        return isinstance(value, str | os.PathLike)
+
+
+@dataclass(frozen=True)
+class NameOrPath(Kind):
+    """A name, or a path, as a string or `os.PathLike`."""
+
+    words = "a name or a path"
 
     def accepts(self, value: Any) -> bool:
         return isinstance(value, str | os.PathLike)

@@ -28,6 +28,7 @@ from stepscan.fields import (
     Flag,
     Integer,
     Kind,
+    NameOrPath,
     Real,
     Text,
 )
@@ -346,7 +347,7 @@ class SymbolOptions(ModelOptions):
     embeddings: Annotated[
         str | Path | None,
         Option(
-            Text(),
+            NameOrPath(),
             "Pretrained word vectors: glove, wordllama (installed packages) or a file in the text format of GloVe or "
             "word2vec, gzip too. classify and tag add them, frozen, to learned embeddings; the others start from them.",
             unset="none",
