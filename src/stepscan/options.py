@@ -757,6 +757,7 @@ class Setting(NamedTuple):
     name: str
     option: Option
     default: Any
+    takes_none: bool = False  # whether it may be None
 
     @property
     def default_in_words(self) -> str:
@@ -776,17 +777,17 @@ def settings_of(options: Any) -> Mapping[str, Setting]:
 @functools.cache
 def _settings(table: Any) -> Mapping[str, Setting]:
     annotations = get_type_hints(table, include_extras=True)
-    defaults = {field.name: field.default for field in dataclasses.fields(table)}
-    found = {}
-    for name, default in defaults.items():
-        notes = [note for note in get_args(annotations[name])[1:] if isinstance(note, Option)]
-        if notes:
-            found[name] = Setting(name, notes[0], default)
-    return found
+    settings = {}
+    for field in dataclasses.fields(table):
+        kind, *notes = get_args(annotations[field.name]) or (Any,)
+        for option in (note for note in notes if isinstance(note, Option)):
+            takes_none = field.default is None or type(None) in get_args(kind)
+            settings[field.name] = Setting(field.name, option, field.default, takes_none)
+    return settings
 
 
 def check_settings(options: Any, values: Mapping[str, Any]) -> None:
-    """Check values by name; None stands for a default that is None.
+    """Check values by name; None is one where the default, or the annotation, is None.
 
     Raises:
         SettingsError: names all that are unknown or not of their kind, what was expected and what arrived.
@@ -795,7 +796,7 @@ def check_settings(options: Any, values: Mapping[str, Any]) -> None:
     for name, value in values.items():
         if name not in known:
             problems.append(unknown_setting(name, known))
-        elif value is not None or known[name].default is not None:
+        elif value is not None or not known[name].takes_none:
             try:
                 known[name].option.kind.check(name, value)
             except ValueError as error:
@@ -824,7 +825,7 @@ def unknown_setting(name: str, known: Mapping[str, Any]) -> str:
 
 def described_options(options: Any) -> Iterator[str]:
     """The lines of the `Args` section of a docstring."""
-    for name, (_, option, _) in settings_of(options).items():
-        default = settings_of(options)[name].default_in_words
+    for name, setting in settings_of(options).items():
+        option, default = setting.option, setting.default_in_words
         source = f" ({option.source})" if option.source else ""
         yield f"    {name}: {option.help.rstrip('.')}{source}. Default: {default}."

@@ -155,7 +155,7 @@ def test_what_only_torch_can_do(models, corpora, run):
     assert said.err == "note: several models decide together: run with PyTorch\n"
     assert said.out == run("predict", models["classify"], "a good film").out
     said = run("evaluate", models["generate"], corpora["generate"], "--dynamic", "0.001")
-    assert said.err == "note: dynamic evaluation goes on training: run with PyTorch\n"
+    assert said.err == "note: dynamic evaluation trains the model: run with PyTorch\n"
 
 
 def test_without_the_native_library(models, run, monkeypatch):
