@@ -26,3 +26,10 @@ def test_demo(task, better_by, shown):
     assert gain < better_by if task == "generate" else gain > better_by
     for fragment in shown:
         assert fragment in output.getvalue()
+
+
+def test_a_part_that_is_not_there(run):
+    """An error, not a demo of nothing."""
+    result = run("demo", "--only", "forecast")
+    assert (result.code, result.out) == (1, "")
+    assert "the demo has no part 'forecast'. Known: classify, generate, tag, translate." in result.words

@@ -68,7 +68,13 @@ def test_extremes_that_are_allowed():
         ss.Classifier,
         {
             **{"epochs": 1, "warmup_ratio": 1.0, "weight_decay": 0, "time_budget": None, "seed": 2**63 - 1},
-            **{"max_grad_norm": float("inf"), "layers": np.int64(3), "dropout": np.float32(0.5), "size": "large"},
+            **{
+                "vocabulary_size": None,
+                "max_grad_norm": float("inf"),
+                "layers": np.int64(3),
+                "dropout": np.float32(0.5),
+                "size": "large",
+            },
         },
     )
 

@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from stepscan.data import builtin
+from stepscan.errors import SettingsError, nearest
 from stepscan.estimators.classifier import Classifier
 from stepscan.estimators.language_model import LanguageModel
 from stepscan.estimators.tagger import Tagger
@@ -41,6 +42,9 @@ def run(seed: int = 0, only: str | None = None, console: Console | None = None) 
 
     Returns:
         For each task, its score on test data (`model`), the baseline's (`baseline`) and the `seconds` it took.
+
+    Raises:
+        SettingsError: `only` is none of the four.
     """
     console = console or Console(highlight=False)
     parts: dict[str, tuple[Callable[[int], Any], Callable[[Any, int, Console], dict[str, float]]]] = {
@@ -49,6 +53,8 @@ def run(seed: int = 0, only: str | None = None, console: Console | None = None) 
         "tag": (builtin.python_source, _tag),
         "translate": (builtin.dates, _translate),
     }
+    if only is not None and only not in parts:
+        raise SettingsError(f"the demo has no part {only!r}.{nearest(only, parts)}")
     chosen = {task: part for task, part in parts.items() if only in (None, task)}
     splits = {task: data(seed) for task, (data, _) in chosen.items()}  # what is missing is missed before training
     figures = {}

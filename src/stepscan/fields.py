@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 __all__ = [
-    *("Choice", "Duration", "FilePath", "Flag", "Integer", "Kind", "Real", "Text"),
+    *("Choice", "Duration", "FilePath", "Flag", "Integer", "Kind", "NameOrPath", "Real", "Text"),
     *("DEVIATION", "FACTOR", "PROBABILITY", "check_noise", "check_not_negative", "check_probability"),
 ]
 MOST = 2**31 - 1
@@ -21,7 +21,7 @@ MOST = 2**31 - 1
 class Kind(ABC):
     """A kind of value."""
 
-    type: type = str  # what it is written as on a command line
+    cli_type: type = str  # what it is written as on a command line
 
     @property
     @abstractmethod
@@ -53,7 +53,7 @@ class Integer(Kind):
     least: int
     most: int = MOST
 
-    type = int
+    cli_type = int
 
     @property
     def words(self) -> str:
@@ -85,7 +85,7 @@ class Real(Kind):
     open_most: bool = False
     finite: bool = True
 
-    type = float
+    cli_type = float
 
     @property
     def words(self) -> str:
@@ -124,7 +124,7 @@ class Flag(Kind):
 
     denied: str = ""
 
-    type = bool
+    cli_type = bool
     words = "True or False"
 
     def accepts(self, value: Any) -> bool:
@@ -146,6 +146,16 @@ class FilePath(Kind):
     """A path, as a string or `os.PathLike`."""
 
     words = "a path"
+
+    def accepts(self, value: Any) -> bool:
+        return isinstance(value, str | os.PathLike)
+
+
+@dataclass(frozen=True)
+class NameOrPath(Kind):
+    """A name, or a path, as a string or `os.PathLike`."""
+
+    words = "a name or a path"
 
     def accepts(self, value: Any) -> bool:
         return isinstance(value, str | os.PathLike)

@@ -49,7 +49,7 @@ def test_killed_at_every_call_that_changes_a_file(trainings, short, tmp_path):
         killed = trainings.run(out, at=number, how="kill")
         assert killed["code"] == -9, killed["said"]
         resumed = trainings.run(out, "--resume")
-        ended = resumed["code"] == 1 and "has ended" in resumed["said"]
+        ended = resumed["code"] == 1 and "has finished" in resumed["said"]
         assert resumed["code"] == 0 or ended, resumed["said"]
         assert result(out) == expected
         assert sorted(path.name for path in out.parent.iterdir()) == ["model"]
@@ -65,7 +65,7 @@ def test_killed_while_a_model_is_replaced(trainings, short, tmp_path):
         shutil.copytree(old, out)
         trainings.run(out, "--overwrite", at=number, how="kill")
         resumed = trainings.run(out, "--resume")
-        ended = resumed["code"] == 1 and "has ended" in resumed["said"]
+        ended = resumed["code"] == 1 and "has finished" in resumed["said"]
         assert resumed["code"] == 0 or ended, resumed["said"]
         assert result(out) == expected
 

@@ -153,12 +153,12 @@ def test_a_language_model_learns_texts_and_not_tables(file, name, content, texts
 
 def test_a_table_of_numbers_is_not_text(file, warnings):
     content = "month,sales\n" + "".join(f"2020-{i:02},{i}.5\n" for i in range(1, 13))
-    with pytest.raises(DataError, match=r"expected a column 'text'.*--format numbers.*--format lines"):
+    with pytest.raises(DataError, match=r"expected a column 'text'.*train forecast.*--format lines"):
         read_examples("generate", [file("a.csv", content)])
     assert read_examples("generate", [file("a.csv", content)], ReadOptions(format="lines")) == (content,)
     assert warnings() == []
     assert read_examples("generate", [file("a.txt", content)]) == (content,)
-    assert warnings() == ["a table of numbers is learned as characters; to learn the numbers, add --format numbers"]
+    assert warnings() == ["a table of numbers is learned as characters; to learn the numbers, train forecast"]
 
 
 def test_labels_that_only_spelling_tells_apart_are_said(file, warnings):

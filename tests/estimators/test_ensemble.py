@@ -152,11 +152,11 @@ def test_average_refused(classifiers):
 def test_command_line(classifiers, translators, run, tmp_path):
     for number, model in enumerate(classifiers):
         model.save(tmp_path / f"c{number}")
-    said = json.loads(run("predict", tmp_path / "c0", "x a b", "--with", tmp_path / "c1", "--json").out)
+    said = json.loads(run("predict", tmp_path / "c0", "x a b", "--ensemble", tmp_path / "c1", "--json").out)
     assert said["probability"] == pytest.approx(ss.ensemble(classifiers).predict_proba(["x a b"]).max(), abs=1e-6)
     (tmp_path / "a.tsv").write_text("text\tlabel\nx a b\tfirst a\nb a\tfirst b\n")
     assert (
-        json.loads(run("evaluate", tmp_path / "c0", tmp_path / "a.tsv", "--with", tmp_path / "c1", "--json").out)[
+        json.loads(run("evaluate", tmp_path / "c0", tmp_path / "a.tsv", "--ensemble", tmp_path / "c1", "--json").out)[
             "texts"
         ]
         == 2

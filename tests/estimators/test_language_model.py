@@ -160,7 +160,7 @@ def test_seeds_and_held_out_tenth():
 
 
 def test_wrong_texts(language_model):
-    with pytest.raises(ss.SettingsError, match=r"one text, or .* is needed, got .*; join texts into one"):
+    with pytest.raises(ss.SettingsError, match=r"expected one text, got .*; join several texts into one"):
         ss.LanguageModel(**TINY).fit(["a", "b"])
     with pytest.raises(ss.SettingsError, match="a list is needed, got one text, 'one'"):
         language_model.predict_proba("one")

@@ -67,9 +67,9 @@ def test_listed(run):
     ("arguments", "message"),
     [
         ("adding-20", "unknown recipe 'adding-20'. Did you mean 'adding-200'?"),
-        ("counter --data here", "counter is an experiment: it makes its own data"),
-        ("counter --out here", "take out --out"),
-        ("counter --time-budget soon", "a time is written like 90s, 10m or 1h30m, got 'soon'"),
+        ("counter --data here", "counter is an experiment, which generates its data and keeps no model; omit --data"),
+        ("counter --out here", "omit --out"),
+        ("counter --time-budget soon", "time_budget: expected a duration such as 90s, 10m or 1h30m, got 'soon'"),
     ],
 )
 def test_refused(run, arguments, message):

@@ -188,7 +188,7 @@ def test_what_has_no_recurrence():
 
 
 def test_what_cannot_be_inspected(models):
-    with pytest.raises(SettingsError, match=r"got int; stepscan\.load reads a model folder"):
+    with pytest.raises(SettingsError, match=r"a Layer or names of cells, got int"):
         inspection.report(3)
     with pytest.raises(SettingsError, match="an ensemble has no layers of its own"):
         inspection.report(ss.ensemble([models["classify"], models["classify"]]))

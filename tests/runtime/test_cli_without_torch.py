@@ -151,11 +151,11 @@ def test_it_says_what_is_missing_then(transformer):
 
 
 def test_what_only_torch_can_do(models, corpora, run):
-    said = run("predict", models["classify"], "a good film", "--with", models["classify"])
+    said = run("predict", models["classify"], "a good film", "--ensemble", models["classify"])
     assert said.err == "note: several models decide together: run with PyTorch\n"
     assert said.out == run("predict", models["classify"], "a good film").out
     said = run("evaluate", models["generate"], corpora["generate"], "--dynamic", "0.001")
-    assert said.err == "note: dynamic evaluation goes on training: run with PyTorch\n"
+    assert said.err == "note: dynamic evaluation trains the model: run with PyTorch\n"
 
 
 def test_without_the_native_library(models, run, monkeypatch):

@@ -109,7 +109,7 @@ def parameter(setting: Setting, *, shows_default: bool = True) -> inspect.Parame
         show_default=setting.default_in_words if shows_default else False,
         metavar="|".join(kind.values) if isinstance(kind, Choice) else "TIME" if isinstance(kind, Duration) else None,
     )
-    written: Any = Path if isinstance(kind, FilePath) else kind.type
+    written: Any = Path if isinstance(kind, FilePath) else kind.cli_type
     return inspect.Parameter(
         setting.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[written | None, made]
     )

@@ -41,7 +41,9 @@ _COMPARED = ("layers", "hidden_size", "epochs", "time_budget", "batch_size", "le
 @app.command()
 def demo(
     seed: Annotated[int, typer.Option(min=0, max=MOST_SEED, help="Random seed of generated data and training.")] = 0,
-    only: Annotated[str | None, typer.Option(help="One of the four parts.", metavar="PART", show_default=False)] = None,
+    only: Annotated[
+        str | None, typer.Option(help="One part: classify, generate, tag or translate.", show_default="all")
+    ] = None,
 ) -> None:
     """Train all four patterns on embedded data (about three minutes) and show what each learned."""
     from stepscan.demo import run
