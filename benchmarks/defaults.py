@@ -33,7 +33,7 @@ from runs import OURS, STOPPED, Run, Store
 from tables import report
 
 from stepscan.machine import cores, processor
-from stepscan.runtime.decisions import DECISIONS
+from stepscan.runtime.problem_types import PROBLEM_TYPES
 from stepscan.runtime.spans import span_scores
 
 HERE = Path(__file__).resolve().parent
@@ -141,7 +141,7 @@ class Peers:
 def evaluate(kind: str, predictions: list[Any], targets: list[Any]) -> dict[str, float]:
     """A peer's scores, by the same metrics as our models."""
     if kind in (TEXT, SERIES, REGRESSION):
-        return DECISIONS["number" if kind == REGRESSION else "class"].metrics(targets, predictions)
+        return PROBLEM_TYPES["regression" if kind == REGRESSION else "classification"].metrics(targets, predictions)
     correct = [p == t for tags in zip(predictions, targets, strict=True) for p, t in zip(*tags, strict=True)]
     spans = span_scores(predictions, targets) if kind == SPANS else {}
     return {**{name: spans[name] for name in spans if name != "types"}, "accuracy": sum(correct) / len(correct)}

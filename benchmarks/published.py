@@ -133,7 +133,7 @@ def _series(name: str) -> Published:
 
 def _regression(name: str) -> Published:
     train, test = (f"timeseries/{name}_{part}.ts" for part in ("TRAIN", "TEST"))
-    return Published(name, REGRESSION, TS, train, test, settings={"decision": "number"}, metric="rmse")
+    return Published(name, REGRESSION, TS, train, test, settings={"problem_type": "regression"}, metric="rmse")
 
 
 def _tags(name: str, prefix: str) -> Published:

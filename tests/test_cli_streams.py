@@ -233,7 +233,7 @@ def test_json_has_no_infinity(models, run, tmp_path):
     assert run("evaluate", models["classify"], tmp_path / "in.txt", "--per-line").out.splitlines()[1] == "-inf\t1"
     draw = np.random.default_rng(0)
     series = [draw.normal(size=(5, 1)) for _ in range(20)]
-    model = ss.Classifier(decision="number", epochs=1, hidden_size=4, verbose=False)
+    model = ss.Classifier(problem_type="regression", epochs=1, hidden_size=4, verbose=False)
     model.fit(series, [float(one.sum()) for one in series]).save(tmp_path / "m")
     (tmp_path / "in.ts").write_text("1e308,1e308:x\n")
     row = json.loads(run("predict", tmp_path / "m", "--input", tmp_path / "in.ts", "--json").out)

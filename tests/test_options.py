@@ -28,32 +28,35 @@ ALL = {name: one for options in TASKS.values() for name, one in settings_of(opti
 @pytest.mark.parametrize(
     ("given", "expected"),
     [
-        ({"epochs": 0}, "epochs must be a whole number of at least 1, got 0"),
-        ({"epochs": 2.5}, "epochs must be a whole number of at least 1, got 2.5"),
-        ({"epochs": "3"}, "epochs must be a whole number of at least 1, got '3'"),
-        ({"epochs": True}, "epochs must be a whole number of at least 1, got True"),
-        ({"batch_size": 10**400}, "batch_size must be at most 2,147,483,647, got 1000"),
-        ({"time_budget": 0.0}, "time_budget must be seconds, a finite number above 0, got 0.0"),
-        ({"learning_rate": 0}, "learning_rate must be a finite number above 0, got 0"),
-        ({"learning_rate": 10**400}, "learning_rate must be a finite number above 0, got 1000"),
-        ({"max_grad_norm": float("nan")}, "max_grad_norm must be a number above 0, got nan"),
-        ({"weight_decay": -0.1}, "weight_decay must be a finite number of at least 0, got -0.1"),
-        ({"warmup_ratio": 1.01}, "warmup_ratio must be a number of at least 0 and at most 1, got 1.01"),
-        ({"seed": 2**63}, f"seed must be at most {2**63 - 1:,}, got {2**63}"),
-        ({"device": "tpu"}, "device must be 'cpu' or 'cuda', got 'tpu'"),
-        ({"seed": None}, f"seed must be a whole number from 0 to {2**63 - 1:,}, got None"),
-        ({"layers": 0}, "layers must be a whole number from 1 to 1,000, got 0"),
-        ({"dropout": 1.0}, "dropout must be a probability, at least 0 and below 1, got 1.0"),
-        ({"pooling": "avg"}, "pooling must be 'last', 'mean', 'max' or 'attention', got 'avg'"),
-        ({"bidirectional": "yes"}, "bidirectional must be True or False, got 'yes'"),
-        ({"vocabulary_size": 4}, "vocabulary_size must be a whole number of at least 5, got 4"),
-        ({"cell": 3}, "cell must be a string, got 3"),
-        ({"input_noise": -1}, "input_noise must be a standard deviation, finite and at least 0, got -1"),
-        ({"tensorboard": 3}, "tensorboard must be a path, got 3"),
+        ({"epochs": 0}, "epochs: expected a whole number of at least 1, got 0"),
+        ({"epochs": 2.5}, "epochs: expected a whole number of at least 1, got 2.5"),
+        ({"epochs": "3"}, "epochs: expected a whole number of at least 1, got '3'"),
+        ({"epochs": True}, "epochs: expected a whole number of at least 1, got True"),
+        ({"batch_size": 10**400}, "batch_size: expected at most 2,147,483,647, got 1000"),
+        ({"time_budget": 0.0}, "time_budget: expected seconds, a finite number above 0, got 0.0"),
+        ({"learning_rate": 0}, "learning_rate: expected a finite number above 0, got 0"),
+        ({"learning_rate": 10**400}, "learning_rate: expected a finite number above 0, got 1000"),
+        ({"max_grad_norm": float("nan")}, "max_grad_norm: expected a number above 0, got nan"),
+        ({"weight_decay": -0.1}, "weight_decay: expected a finite number of at least 0, got -0.1"),
+        ({"warmup_ratio": 1.01}, "warmup_ratio: expected a number of at least 0 and at most 1, got 1.01"),
+        ({"seed": 2**63}, f"seed: expected at most {2**63 - 1:,}, got {2**63}"),
+        ({"device": "tpu"}, "device: expected 'cpu' or 'cuda', got 'tpu'"),
+        ({"seed": None}, f"seed: expected a whole number from 0 to {2**63 - 1:,}, got None"),
+        ({"layers": 0}, "layers: expected a whole number from 1 to 1,000, got 0"),
+        ({"dropout": 1.0}, "dropout: expected a probability, at least 0 and below 1, got 1.0"),
+        ({"pooling": "avg"}, "pooling: expected 'last', 'mean', 'max' or 'attention', got 'avg'"),
+        ({"bidirectional": "yes"}, "bidirectional: expected True or False, got 'yes'"),
+        ({"vocabulary_size": 4}, "vocabulary_size: expected a whole number of at least 5, got 4"),
+        ({"cell": 3}, "cell: expected a string, got 3"),
+        ({"input_noise": -1}, "input_noise: expected a standard deviation, finite and at least 0, got -1"),
+        ({"tensorboard": 3}, "tensorboard: expected a path, got 3"),
         ({"epoch": 3}, "unknown setting 'epoch'. Did you mean 'epochs'?"),
         ({"crf": True}, "unknown setting 'crf'. It is an option of tag."),
         ({"clip_norm": 1.0}, "'clip_norm' is called 'max_grad_norm' now"),
-        ({"epochs": 0, "patience": 0}, "epochs must be a whole number of at least 1, got 0; patience must be a whole"),
+        (
+            {"epochs": 0, "patience": 0},
+            "epochs: expected a whole number of at least 1, got 0; patience: expected a whole",
+        ),
     ],
     ids=str,
 )
@@ -128,6 +131,6 @@ def test_wrong_settings_are_found_by_fit_not_by_the_constructor():
     """As scikit-learn wants it: the constructor only keeps what it is given."""
     model = ss.Classifier(epochs=0)
     assert model.get_params()["epochs"] == 0
-    with pytest.raises(SettingsError, match="epochs must be a whole number of at least 1, got 0"):
+    with pytest.raises(SettingsError, match="epochs: expected a whole number of at least 1, got 0"):
         model.fit(["a", "b"], ["x", "y"])
     assert not hasattr(model, "model_")

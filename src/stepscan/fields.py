@@ -13,7 +13,16 @@ from typing import Any
 
 __all__ = [
     *("Choice", "Duration", "FilePath", "Flag", "Integer", "Kind", "NameOrPath", "Real", "Text"),
-    *("DEVIATION", "FACTOR", "PROBABILITY", "check_noise", "check_not_negative", "check_probability"),
+    *(
+        "DEVIATION",
+        "FACTOR",
+        "POOLING",
+        "PROBABILITY",
+        "PROBLEM_TYPE",
+        "check_noise",
+        "check_not_negative",
+        "check_probability",
+    ),
 ]
 MOST = 2**31 - 1
 
@@ -39,7 +48,7 @@ class Kind(ABC):
             ValueError: says what was expected and what arrived.
         """
         if not self.accepts(value):
-            raise ValueError(f"{name} must be {self.words}, got {value!r:.60}")
+            raise ValueError(f"{name}: expected {self.words}, got {value!r:.60}")
 
     def parse(self, text: Any) -> Any:
         """The value that a command line or a configuration file writes so; most are what they look like."""
@@ -67,7 +76,7 @@ class Integer(Kind):
     def check(self, name: str, value: Any) -> None:
         """As of `Kind`, with the upper bound where that is what was passed."""
         if self._is_whole(value) and value > self.most:
-            raise ValueError(f"{name} must be at most {self.most:,}, got {value!r:.60}")
+            raise ValueError(f"{name}: expected at most {self.most:,}, got {value!r:.60}")
         super().check(name, value)
 
     @staticmethod
@@ -192,6 +201,8 @@ class _Deviation(Real):
 
 
 PROBABILITY, DEVIATION, FACTOR = _Probability(0, 1, open_most=True), _Deviation(0), Real(0)
+POOLING = Choice(("last", "mean", "max", "attention"))
+PROBLEM_TYPE = Choice(("classification", "multilabel", "regression"))
 
 
 def check_probability(**probabilities: Any) -> None:

@@ -150,11 +150,11 @@ WRONG = [
     ({"lstm": {"initialisation": "chrono"}}, "chrono initialisation needs t_max"),
     (
         {"lstm": {"initialisation": "chrono", "t_max": 2}},
-        "t_max must be a whole number of at least 3 steps, below 2³¹, got 2",
+        "t_max: expected a whole number of at least 3 steps, below 2³¹, got 2",
     ),
     (
         {"gru": {"initialisation": "chrono", "t_max": 9.5}},
-        "t_max must be a whole number of at least 3 steps, below 2³¹, got 9.5",
+        "t_max: expected a whole number of at least 3 steps, below 2³¹, got 9.5",
     ),
     (
         {"gru": {"initialisation": "chrono", "t_max": 10**30}},
@@ -166,8 +166,8 @@ WRONG = [
     ({"lstm": {"initialisation": "chrono", "t_max": 9, "forget_bias": 1}}, "leave forget_bias away"),
     ({"lstm": {"initialisation": "chrono", "t_max": 9, "bias": False}}, "chrono initialisation sets biases"),
     ({"lstm": {"forget_bias": 0.0, "bias": False}}, "forget_bias sets biases, but this lstm has none"),
-    ({"lstm": {"forget_bias": math.inf}}, "forget_bias must be a finite number, got inf"),
-    ({"layer_norm_lstm": {"forget_bias": "1"}}, "forget_bias must be a finite number, got '1'"),
+    ({"lstm": {"forget_bias": math.inf}}, "forget_bias: expected a finite number, got inf"),
+    ({"layer_norm_lstm": {"forget_bias": "1"}}, "forget_bias: expected a finite number, got '1'"),
 ]
 
 

@@ -121,7 +121,7 @@ def test_wrong_sizes(make: type[Cell], sizes: tuple[int, int], name: str) -> Non
 
 
 def test_wrong_nonlinearity() -> None:
-    with pytest.raises(ValueError, match="nonlinearity must be 'tanh' or 'relu', got 'sigmoid'"):
+    with pytest.raises(ValueError, match="nonlinearity: expected 'tanh' or 'relu', got 'sigmoid'"):
         ss.Elman(3, 2, "sigmoid")
 
 

@@ -154,8 +154,8 @@ def test_layer_norm_and_linear() -> None:
             lambda: ss.Bidirectional(ss.LSTM(8, 2), ss.GRU(4, 2)),
             r"equal input width, but LSTM\(8 → 2\) takes 8 and GRU\(4 → 2\) takes 4",
         ),
-        (lambda: ss.Dropout(3, 1.0), "p must be a probability, at least 0 and below 1, got 1.0"),
-        (lambda: ss.VariationalDropout(3, -0.1), "p must be a probability, at least 0 and below 1, got -0.1"),
+        (lambda: ss.Dropout(3, 1.0), "p: expected a probability, at least 0 and below 1, got 1.0"),
+        (lambda: ss.VariationalDropout(3, -0.1), "p: expected a probability, at least 0 and below 1, got -0.1"),
     ],
 )
 def test_errors_in_words(make: Callable[[], ss.Layer], words: str) -> None:

@@ -42,14 +42,14 @@ def sets(tmp_path):
 def test_parquet(parquet):
     path = parquet({"sentence": ["a good film", "a bad film"], "stars": [5, 1], "target": ["x", "y"]})
     assert read_labelled(path, label_column="stars") == [("a good film", "5"), ("a bad film", "1")]
-    assert read_labelled(path, label_column="stars", decision="number")[0] == ("a good film", 5.0)
+    assert read_labelled(path, label_column="stars", problem_type="regression")[0] == ("a good film", 5.0)
     assert read_texts(path) == ["a good film", "a bad film"]
     assert read_parallel(parquet({"source": ["a", "b"], "target": ["A", "B"]})) == [("a", "A"), ("b", "B")]
     path = parquet({"tokens": [["a", "b"], ["c"]], "tags": [["X", "Y"], ["X"]]})
     assert read_tagged(path) == [(["a", "b"], ["X", "Y"]), (["c"], ["X"])]
     assert read_sentences(path) == [["a", "b"], ["c"]]
     path = parquet({"text": ["a", "b"], "labels": [["x", "y"], []]})
-    assert read_labelled(path, decision="labels") == [("a", ["x", "y"]), ("b", [])]
+    assert read_labelled(path, problem_type="multilabel") == [("a", ["x", "y"]), ("b", [])]
     assert read_examples("generate", [path], ReadOptions()) == ("a\nb",)
 
 

@@ -9,11 +9,14 @@ from stepscan.data.series.number_cells import with_decimal_points
 from stepscan.data.task_data import ReadOptions, read_examples, read_validation
 from stepscan.errors import DataError
 
-READINGS = {decision: ReadOptions(decision=decision) for decision in ("class", "labels", "number")}
+READINGS = {
+    problem_type: ReadOptions(problem_type=problem_type)
+    for problem_type in ("classification", "multilabel", "regression")
+}
 
 
-def labels_of(path, decision="class", **known):
-    return read_examples("classify", [path], READINGS[decision], **known)[1]
+def labels_of(path, problem_type="classification", **known):
+    return read_examples("classify", [path], READINGS[problem_type], **known)[1]
 
 
 @pytest.fixture
@@ -33,10 +36,10 @@ def test_whole_numbers_have_no_decimals(file):
 
 
 @pytest.mark.parametrize("missing", ["NaN", "nan", "<NA>", "NaT", ""])
-@pytest.mark.parametrize("decision", ["class", "number"])
-def test_a_missing_label_is_an_error(file, missing, decision):
+@pytest.mark.parametrize("problem_type", ["classification", "regression"])
+def test_a_missing_label_is_an_error(file, missing, problem_type):
     with pytest.raises(DataError, match="line 3"):
-        labels_of(file("a.csv", f"text,label\nA,1\nB,{missing}\n"), decision)
+        labels_of(file("a.csv", f"text,label\nA,1\nB,{missing}\n"), problem_type)
 
 
 def test_what_may_be_missing_is_said(file, warnings):
@@ -58,7 +61,7 @@ def test_several_labels_as_one_class_are_said(file, warnings):
     rows = "".join(f"text,{label}\n" for label in ("drama", "drama;comedy", "comedy", "drama", "comedy;horror") * 3)
     path = file("a.csv", f"text,label\n{rows}")
     assert labels_of(path)[1] == "drama;comedy"
-    assert warnings() == ["'drama;comedy' is read as one class; if it is several labels, add --decision labels"]
+    assert warnings() == ["'drama;comedy' is read as one class; if it is several labels, add --problem-type multilabel"]
     labels_of(path, "labels")
     labels_of(file("a.csv", f"text,label\n{rows.replace('drama;comedy', 'x;y').replace('comedy;horror', 'x')}"))
     assert len(warnings()) == 1
@@ -90,7 +93,7 @@ def test_texts_in_place_of_labels(file, warnings):
     assert len(labels_of(file("a.csv", many))) == 23
     assert warnings() == [
         "20 different labels in 23 examples, such as '0.25'. Is it the right column? Name it with --label-column; to "
-        "predict numbers, add --decision number."
+        "predict numbers, add --problem-type regression."
     ]
     assert len(labels_of(file("a.csv", many), "number")) == 23
 

@@ -173,7 +173,7 @@ def test_hostile_jsonl(file, bad):
         (
             "__label__a __label__b A\n",
             1,
-            "expected one label, got 2. If texts have several labels, add --decision labels.",
+            "expected one label, got 2. If texts have several labels, add --problem-type multilabel.",
         ),
     ],
 )

@@ -63,10 +63,12 @@ def test_ts_with_numbers_to_be_predicted(header, labelled, file):
 
 def test_ts_numbers_are_not_classes(file, refused):
     path = file("a.ts", TARGET + "1,2:0.5\n")
-    reason = "expected classes, got @targetLabel true: each series has a number to predict. Add --decision number."
-    for decision in ("class", "labels"):
-        refused(2, reason, read_labelled_series, path, decision=decision)
-    assert read_labelled_series(path, decision="number")[0].label == "0.5"
+    reason = (
+        "expected classes, got @targetLabel true: each series has a number to predict. Add --problem-type regression."
+    )
+    for problem_type in ("classification", "multilabel"):
+        refused(2, reason, read_labelled_series, path, problem_type=problem_type)
+    assert read_labelled_series(path, problem_type="regression")[0].label == "0.5"
 
 
 def test_ts_of_aeon_without_labels(file, refused):

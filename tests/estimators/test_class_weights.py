@@ -74,10 +74,10 @@ def test_the_best_is_chosen_by_macro_f1(tmp_path):
     assert ss.runtime.load(tmp_path / "model").predict(["a b"]) == again.predict(["a b"])
 
 
-@pytest.mark.parametrize("decision", ["labels", "number"])
-def test_only_classes_have_weights(decision):
-    with pytest.raises(ss.SettingsError, match=f"are for the decision 'class', but it is '{decision}'"):
-        ss.Classifier(decision=decision, class_weights="balanced").fit(["a", "b"], [1, 2])
+@pytest.mark.parametrize("problem_type", ["multilabel", "regression"])
+def test_only_classes_have_weights(problem_type):
+    with pytest.raises(ss.SettingsError, match=f"class_weights: expected 'none' for {problem_type}, got 'balanced'"):
+        ss.Classifier(problem_type=problem_type, class_weights="balanced").fit(["a", "b"], [1, 2])
 
 
 def test_the_warning_names_the_remedy(caplog):

@@ -131,7 +131,9 @@ def test_a_tenth_is_held_out():
 
 
 def test_wrong_examples():
-    with pytest.raises(ss.SettingsError, match="the validation data has classes that the training data lacks: 'new'"):
+    with pytest.raises(
+        ss.SettingsError, match="validation data: expected classes of the training data, got others: 'new'"
+    ):
         ss.Classifier(**TINY).fit(TEXTS, LABELS, validation=(["a"], ["new"]))
     with pytest.raises(ss.SettingsError, match="at least two classes, but every label is 'one'"):
         ss.Classifier(**TINY).fit(TEXTS, ["one"] * 40)
@@ -200,8 +202,8 @@ def test_labels_stay_what_they_are(tmp_path):
     [
         (["a", None], ["x", "y"], "text 2 is None, not a string"),
         (["a", "\ud800"], ["x", "y"], "text 2 is not valid Unicode"),
-        (["a", "b"], ["x", 1], "labels must be all strings or all whole numbers, but label 2 is 1"),
-        (["a", "b"], [1, float("nan")], "labels must be all strings or all whole numbers, but label 2 is nan"),
+        (["a", "b"], ["x", 1], "label 2: expected all strings or all whole numbers, got 1"),
+        (["a", "b"], [1, float("nan")], "label 2: expected all strings or all whole numbers, got nan"),
         ([], [], "there are no texts"),
     ],
 )

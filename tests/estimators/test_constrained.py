@@ -99,7 +99,7 @@ def test_lengths_of_translations(run, models):
         found = model.translate(["abc", "cab"], minimum_length=minimum, maximum_length=maximum)
         sizes = [len(one[0].text) for one in found]
         assert all(minimum <= size <= (maximum or 1000) for size in sizes)
-    with pytest.raises(ss.SettingsError, match="maximum_length must be at least the minimum, 3, but is 2"):
+    with pytest.raises(ss.SettingsError, match="maximum_length: expected at least the minimum, 3, got 2"):
         model.translate(["abc"], minimum_length=3, maximum_length=2)
     assert len(run("predict", models["translate"], "abc", "--minimum-length", "6").out.strip()) >= 6
     wrong = run("predict", models["classify"], "abc", "--minimum-length", "6")

@@ -137,7 +137,7 @@ def test_forget_bias_of_every_layer():
         (
             "classify",
             {"initialisation": "chrono", "t_max": 2},
-            "t_max must be a whole number of at least 3, got 2",
+            "t_max: expected a whole number of at least 3, got 2",
         ),
         ("classify", {"t_max": 9}, "t_max=9 is for chrono initialisation"),
         (
@@ -158,7 +158,7 @@ def test_forget_bias_of_every_layer():
             "initialisation='chrono' is for .*but the cell is transf",
         ),
         ("classify", {"residual": True, "cell": "transformer"}, "residual is for elman, lstm and gru"),
-        ("classify", {"max_grad_value": 0.0}, "max_grad_value must be a number above 0, got 0.0"),
+        ("classify", {"max_grad_value": 0.0}, "max_grad_value: expected a number above 0, got 0.0"),
     ],
 )
 def test_what_does_not_go_together(task, options, words):

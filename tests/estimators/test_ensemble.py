@@ -44,10 +44,10 @@ def test_classifier(classifiers):
 def test_labels_and_numbers():
     texts, _ = ordered(40, 0)
     labels = [text.split() for text in texts]
-    models = two(ss.Classifier, texts, labels, decision="labels")
+    models = two(ss.Classifier, texts, labels, problem_type="multilabel")
     mean = np.mean([model.predict_proba(texts[:5]) for model in models], axis=0)
     np.testing.assert_allclose(ss.ensemble(models).predict_proba(texts[:5]), mean, atol=1e-6)
-    models = two(ss.Classifier, texts, [len(text) for text in texts], decision="number")
+    models = two(ss.Classifier, texts, [len(text) for text in texts], problem_type="regression")
     mean = np.mean([model.predict(texts[:5]) for model in models], axis=0)
     np.testing.assert_allclose(ss.ensemble(models).predict(texts[:5]), mean, rtol=1e-6)
 

@@ -105,7 +105,7 @@ def test_config(saved):
                 "embedding": {"embedding": {**embedding, "word_dropout": classifier.word_dropout}},
                 "layer": {"bidirectional": {"forward": gru, "backward": gru}},
                 "outputs": 2,
-                "decision": "class",
+                "problem_type": "classification",
                 "pooling": classifier.pooling,
                 "dropout": 0.0,
                 "label_smoothing": 0.0,

@@ -97,22 +97,22 @@ def test_refused(model):
         (lambda: model.forecast([1.0, 2.0], 3), "context has 2 steps, but at least 8 are needed"),
         (lambda: model.forecast(-seasonal(20), 3), r"context has values of 0 or below \(-.*omit log_transform"),
         (lambda: model.forecast(np.ones((20, 2)), 3), "context 1 has 2 dimensions a step, but the model has 1"),
-        (lambda: model.forecast(seasonal(20), 0), "length must be 1 or more, but is 0"),
+        (lambda: model.forecast(seasonal(20), 0), "length: expected 1 or more, got 0"),
         (
             lambda: model.metrics(seasonal(20), horizon=20),
-            "the horizon must be shorter than every series, but is 20",
+            "horizon: expected fewer steps than every series has, got 20",
         ),
-        (lambda: model.metrics(seasonal(20), horizon=1.5), "horizon must be a whole number, 0 or more, but is 1.5"),
-        (lambda: model.forecast(seasonal(20), 3.0), "length must be a whole number, 1 or more, but is 3.0"),
+        (lambda: model.metrics(seasonal(20), horizon=1.5), "horizon: expected a whole number, 0 or more, got 1.5"),
+        (lambda: model.forecast(seasonal(20), 3.0), "length: expected a whole number, 1 or more, got 3.0"),
         (
             lambda: model.forecast(seasonal(20), 3, num_samples="9"),
-            "num_samples must be a whole number, 1 or more, but is '9'",
+            "num_samples: expected a whole number, 1 or more, got '9'",
         ),
         (
             lambda: model.forecast(seasonal(20), 3, level="a"),
-            "level must be a number between 0 and 1, but is 'a'",
+            "level: expected a number between 0 and 1, got 'a'",
         ),
-        (lambda: model.forecast(seasonal(20), 3, seed=1.5), "seed must be a whole number, 0 or more, but is 1.5"),
+        (lambda: model.forecast(seasonal(20), 3, seed=1.5), "seed: expected a whole number, 0 or more, got 1.5"),
         (lambda: model.metrics("month,x"), "expected series of numbers, got text"),
         (lambda: model.score("month,x"), "expected series of numbers, got text"),
         (
@@ -120,7 +120,7 @@ def test_refused(model):
             "series 1, without the tenth held out, has 6 steps, but",
         ),
         (lambda: ss.Forecaster().fit(seasonal(70), validation=[]), "there is no series to validate on"),
-        (lambda: ss.Forecaster(head="t").fit(seasonal(70)), "head must be 'gaussian' or 'quantile', got 't'"),
+        (lambda: ss.Forecaster(head="t").fit(seasonal(70)), "head: expected 'gaussian' or 'quantile', got 't'"),
         (
             lambda: ss.Forecaster().fit(RHYME),
             "expected series of numbers, got .*; for texts use stepscan.Lang",

@@ -199,7 +199,7 @@ def test_dynamic_evaluation_learns_what_repeats():
 
 def test_dynamic_evaluation_refused():
     model = ss.LanguageModel(**TINY).fit(RHYME[:200])
-    with pytest.raises(ss.SettingsError, match="the learning rate of dynamic evaluation must be above 0, but is -1"):
+    with pytest.raises(ss.SettingsError, match="dynamic evaluation: expected a learning rate above 0, got -1"):
         model.metrics("one", dynamic=-1)
 
 

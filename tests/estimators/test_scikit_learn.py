@@ -22,7 +22,7 @@ NOT_FOR_SEQUENCES = {
     "check_estimators_empty_data_messages": "a sequence of length 0 is a sequence",
     "check_fit2d_predict1d": "the error is there, in words of our own",
     "check_dtype_object": "an array of objects may hold texts, so its numbers are not guessed at",
-    "check_supervised_y_2d": "a column of labels could be labels of `decision='labels'`; it is an error",
+    "check_supervised_y_2d": "a column of labels could be labels of `problem_type='multilabel'`; it is an error",
     "check_transformer_preserve_dtypes": "a network computes in float32, whatever its input",
 }
 

@@ -135,7 +135,7 @@ def test_series_have_it_too():
 
 
 def test_wrong_value():
-    with pytest.raises(ss.SettingsError, match="crf must be True or False, got 'yes'"):
+    with pytest.raises(ss.SettingsError, match="crf: expected True or False, got 'yes'"):
         ss.Tagger(crf="yes").fit(SENTENCES, TAGS)
 
 

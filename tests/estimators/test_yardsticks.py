@@ -78,12 +78,12 @@ SENTENCES = [[*draw] for draw in (random.Random(n).choices("abcdefg", k=4) for n
 MODELS = {
     "class": (lambda: ss.Classifier(**TINY), ordered(60, 1), "majority class"),
     "labels": (
-        lambda: ss.Classifier(decision="labels", **TINY),
+        lambda: ss.Classifier(problem_type="multilabel", **TINY),
         (ordered(60, 1)[0], [["a"], []] * 30),
         "most frequent labels",
     ),
     "number": (
-        lambda: ss.Classifier(decision="number", **TINY),
+        lambda: ss.Classifier(problem_type="regression", **TINY),
         (ordered(60, 1)[0], [*range(60)]),
         "mean of the training data",
     ),

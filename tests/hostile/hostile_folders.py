@@ -231,9 +231,9 @@ CONFIGS: dict[str, tuple[Change, str]] = {
         config(task="generate"),
         "the task is 'generate', but the model is no generator: encoder",
     ),
-    "another decision": (
-        model(lambda m: m.update(decision="labels")),
-        "config.json: settings: the decision is 'class', but the model's is 'labels'",
+    "another problem type": (
+        model(lambda m: m.update(problem_type="multilabel")),
+        "config.json: settings: problem_type: expected the model's 'multilabel', got 'classification'",
     ),
     **{
         f"a setting of a run: {name}": (
@@ -267,7 +267,7 @@ CONFIGS: dict[str, tuple[Change, str]] = {
         model(lambda m: m.update(hiden=1)),
         "the description of 'encoder' does not fit its constructor",
     ),
-    "no outputs": (model(lambda m: m.update(outputs=0)), "outputs must be a whole number of at least 1, got 0"),
+    "no outputs": (model(lambda m: m.update(outputs=0)), "outputs: expected a whole number of at least 1, got 0"),
     "a negative size": (model(lambda m: m["embedding"]["embedding"].update(size=-4)), "size must be a whole number"),
     "a size of 1.5": (model(lambda m: m["embedding"]["embedding"].update(size=1.5)), "size must be a whole number"),
     "a size of true": (model(lambda m: m["embedding"]["embedding"].update(size=True)), "size must be a whole number"),
@@ -289,7 +289,10 @@ CONFIGS: dict[str, tuple[Change, str]] = {
         model(lambda m: m["embedding"]["embedding"].update(size=5)),
         "the embedding of encoder gives 5 numbers to bidirectional (4 → 12)",
     ),
-    "an unknown pooling": (model(lambda m: m.update(pooling="lst")), "unknown pooling 'lst'. Did you mean 'last'?"),
+    "an unknown pooling": (
+        model(lambda m: m.update(pooling="lst")),
+        "pooling: expected 'last', 'mean', 'max' or 'attention', got 'lst'",
+    ),
     "characters that a terminal obeys": (config(task=["\x1b[2J"]), r"got ['\x1b[2J']"),
 }
 

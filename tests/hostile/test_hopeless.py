@@ -150,8 +150,11 @@ def test_a_mistyped_file_is_told_before_torch_is_imported(workplace):
 @pytest.mark.parametrize(
     ("command", "expected"),
     [
-        ("classify --train reviews.csv --decision number", "reviews.csv, line 2: expected a finite number"),
-        ("classify --train reviews.csv --decision several", "decision must be 'class', 'labels' or 'number', got 'sev"),
+        ("classify --train reviews.csv --problem-type regression", "reviews.csv, line 2: expected a finite number"),
+        (
+            "classify --train reviews.csv --problem-type several",
+            "problem_type: expected 'classification', 'multilabel' or 'regression', got 'sev",
+        ),
         ("generate --train series.csv --format numbers", "expected text, but series.csv holds numbers"),
         ("forecast --train series.csv --seasonal-period 12", "has 2 steps, but at least 14 are needed"),
         ("forecast --train gaps.csv", "gaps.csv, line 3: value 1 is missing"),

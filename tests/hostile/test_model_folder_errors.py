@@ -118,7 +118,7 @@ CONFIG = [
     ),
     (
         {"model": {"lstm": {"input_size": 3, "hidden_size": -1}}},
-        "model/config.json: 'model' cannot be built: hidden_size must be a whole number of at least 1, got -1",
+        "model/config.json: 'model' cannot be built: hidden_size: expected a whole number of at least 1, got -1",
     ),
     (
         {"model": {"lstm": {"input_size": 3, "hidden_size": 10**8}}},
@@ -247,8 +247,8 @@ USES = [
     ("predict {classify} x --output {classify}/config.json", "/config.json is a file of the model"),
     ("predict {classify} x --beam-width 3", "unknown setting 'beam_width'. It is an option of translate."),
     ("predict {tag} x --n-best 2", "n_best: only for translate, not for tag"),
-    ("predict {translate} x --n-best 0", "n_best must be a whole number from 1 to 1,000, got 0"),
-    ("predict {translate} x --beam-width 0", "beam_width must be a whole number from 1 to 1,000, got 0"),
+    ("predict {translate} x --n-best 0", "n_best: expected a whole number from 1 to 1,000, got 0"),
+    ("predict {translate} x --beam-width 0", "beam_width: expected a whole number from 1 to 1,000, got 0"),
     (
         "predict {translate} x --length-penalty -1",
         "length_penalty must be a number of at least 0 and at most 10",

@@ -89,21 +89,21 @@ def test_gradients_are_finite_with_empty_rows(pooling: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("decision", "outputs", "targets", "expected"),
+    ("problem_type", "outputs", "targets", "expected"),
     [
-        ("class", 3, torch.tensor([2, 0, 1]), lambda s, t: F.nll_loss(s.log_softmax(1), t, reduction="sum")),
+        ("classification", 3, torch.tensor([2, 0, 1]), lambda s, t: F.nll_loss(s.log_softmax(1), t, reduction="sum")),
         (
-            "labels",
+            "multilabel",
             2,
             torch.tensor([[0.0, 1.0], [1.0, 1.0], [0.0, 0.0]]),
             lambda s, t: -(t * s.sigmoid().log() + (1 - t) * (1 - s.sigmoid()).log()).sum(),
         ),
-        ("number", 1, torch.tensor([1.0, -2.0, 0.5]), lambda s, t: ((s[:, 0] - t) ** 2).sum()),
+        ("regression", 1, torch.tensor([1.0, -2.0, 0.5]), lambda s, t: ((s[:, 0] - t) ** 2).sum()),
     ],
 )
-def test_losses(decision: str, outputs: int, targets: Tensor, expected: Any) -> None:
+def test_losses(problem_type: str, outputs: int, targets: Tensor, expected: Any) -> None:
     torch.manual_seed(0)
-    model = ss.Encoder(None, Echo(), outputs, "mean", decision)
+    model = ss.Encoder(None, Echo(), outputs, "mean", problem_type)
     loss = model.loss(VECTORS, targets)
     torch.testing.assert_close(loss.total, expected(model(VECTORS), targets))
     assert loss.items == 3
@@ -120,10 +120,12 @@ def test_dropout_only_in_training() -> None:
 
 
 def test_unknown_settings_name_the_nearest() -> None:
-    with pytest.raises(ValueError, match=r"unknown pooling 'maxx'\. Did you mean 'max'\?"):
+    with pytest.raises(ValueError, match="pooling: expected 'last', 'mean', 'max' or 'attention', got 'maxx'"):
         ss.Encoder(None, Echo(), 2, "maxx")
-    with pytest.raises(ValueError, match=r"unknown decision 'label'\. Did you mean 'labels'\?"):
-        ss.Encoder(None, Echo(), 2, decision="label")
+    with pytest.raises(
+        ValueError, match="problem_type: expected 'classification', 'multilabel' or 'regression', got 'label'"
+    ):
+        ss.Encoder(None, Echo(), 2, problem_type="label")
 
 
 def test_only_attention_pooling_has_weights_of_its_own() -> None:
@@ -134,4 +136,4 @@ def test_only_attention_pooling_has_weights_of_its_own() -> None:
 
 def test_a_number_is_one_output():
     with pytest.raises(ValueError, match="a number is one output, got outputs=3"):
-        ss.Encoder(None, ss.LSTM(2, 3), outputs=3, decision="number")
+        ss.Encoder(None, ss.LSTM(2, 3), outputs=3, problem_type="regression")

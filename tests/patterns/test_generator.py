@@ -205,5 +205,5 @@ def test_large_and_fast_outputs_cost_something_in_training() -> None:
 
 
 def test_a_cost_is_no_gain() -> None:
-    with pytest.raises(ValueError, match="activation_regularisation must be a finite number of at least 0, got -1"):
+    with pytest.raises(ValueError, match="activation_regularisation: expected a finite number of at least 0, got -1"):
         language_model(activation_regularisation=-1)

@@ -11,8 +11,8 @@ import pytest
 import stepscan as ss
 from stepscan import runtime
 from stepscan.kernels import native
-from stepscan.runtime.decisions import DECISIONS
 from stepscan.runtime.examples import label_array, of_one_kind
+from stepscan.runtime.problem_types import PROBLEM_TYPES
 
 SMALL = {"hidden_size": 8, "embedding_size": 8, "epochs": 30, "learning_rate": 0.02, "dropout": 0.0, "batch_size": 8}
 KEPT = [
@@ -76,7 +76,7 @@ def test_labels_that_cannot_be_kept_are_refused_before_training(labels, reason):
         ss.Classifier(**SMALL).fit(["a good film", "a bad film"] * 8, labels * 8)
     assert len(str(caught.value)) < 300
     with pytest.raises(ss.SettingsError, match=reason):
-        ss.Classifier(**SMALL, decision="labels").fit(["a good film", "a bad film"], [[labels[0]], [labels[1]]])
+        ss.Classifier(**SMALL, problem_type="multilabel").fit(["a good film", "a bad film"], [[labels[0]], [labels[1]]])
 
 
 def test_tags_are_kept(tmp_path):
@@ -93,14 +93,14 @@ def test_tags_are_kept(tmp_path):
 
 def test_one_long_label_takes_no_memory_for_the_others():
     labels = [f"{number:04}" for number in range(1999)] + ["x" * 100_000]
-    decision = DECISIONS["class"]
+    problem = PROBLEM_TYPES["classification"]
     tracemalloc.start()
     try:
         assert label_array(labels)[-1] == labels[-1]
         scores = np.eye(2000, dtype=np.float32)
-        assert decision.decided(scores, labels).tolist() == labels
-        assert decision.score(labels, label_array(labels), None) == 1
-        assert decision.metrics(labels, label_array(labels))["macro_f1"] == 1
+        assert problem.predictions(scores, labels).tolist() == labels
+        assert problem.score(labels, label_array(labels), None) == 1
+        assert problem.metrics(labels, label_array(labels))["macro_f1"] == 1
         assert tracemalloc.get_traced_memory()[1] < 100e6
     finally:
         tracemalloc.stop()
@@ -117,9 +117,9 @@ def test_whole_numbers_stay_numbers():
 @pytest.mark.parametrize("value", [1e300, 10**400, float("nan"), -float("inf"), True, "1", None])
 def test_numbers_that_are_too_large(value):
     with pytest.raises(ss.SettingsError, match="each answer is a finite number, but 2 is "):
-        DECISIONS["number"].checked([1.0, value])
+        PROBLEM_TYPES["regression"].validated([1.0, value])
     with pytest.raises(ss.SettingsError, match=r"but 1 is 1e\+300, and float32 holds at most 3.4e\+38"):
-        DECISIONS["number"].checked([1e300])
+        PROBLEM_TYPES["regression"].validated([1e300])
 
 
 LABELS = {

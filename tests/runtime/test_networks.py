@@ -118,16 +118,18 @@ def names_in(description: Any) -> set[str]:
     return {name for name in description if name in known} | {n for d in description.values() for n in names_in(d)}
 
 
-@pytest.mark.parametrize("decision", ["class", "labels", "number"])
-def test_decisions(decision: str) -> None:
+@pytest.mark.parametrize("problem_type", ["classification", "multilabel", "regression"])
+def test_decisions(problem_type: str) -> None:
     def make() -> ss.Encoder:
-        return ss.Encoder(embedding(), ss.GRU(WIDTH, 6), 1 if decision == "number" else 3, decision=decision)
+        return ss.Encoder(
+            embedding(), ss.GRU(WIDTH, 6), 1 if problem_type == "regression" else 3, problem_type=problem_type
+        )
 
     model = made(make)
-    if decision == "number":
+    if problem_type == "regression":
         model.standardise(torch.tensor([3.0, 4.5, 11.0]))
     network = without_torch(model)
-    assert network.decision == decision
+    assert network.problem_type == problem_type
     with torch.inference_mode():
         same(network.scores(ROWS), model(pad(ROWS)))
         same(network.judge(network.features(ROWS)), model(pad(ROWS)))
@@ -216,14 +218,17 @@ def test_wrong_descriptions() -> None:
         return {"encoder": {**describe(model)["encoder"], **changes}}
 
     for description, message in [
-        (broken(pooling="meen"), "unknown pooling 'meen'. Did you mean 'mean'?"),
-        (broken(decision="klass"), "unknown decision 'klass'. Did you mean 'class'?"),
+        (broken(pooling="meen"), "pooling: expected 'last', 'mean', 'max' or 'attention', got 'meen'"),
+        (
+            broken(problem_type="klass"),
+            "problem_type: expected 'classification', 'multilabel' or 'regression', got 'klass'",
+        ),
         (
             broken(size=3),
             "the description of 'encoder' does not fit its constructor: got an unexpected keyword argument 'size'",
         ),
         (broken(outputs=3), "the model needs a tensor head.weight [3, 4], float32, but it is [2, 4], float32"),
-        (broken(decision="number"), "the model needs a tensor mean [], float32, but there is none"),
+        (broken(problem_type="regression"), "the model needs a tensor mean [], float32, but there is none"),
         ("encoder", "expected a layer, written {name: arguments}, got encoder"),
     ]:
         with pytest.raises(ModelFormatError) as error:
@@ -247,5 +252,5 @@ def test_a_generator_must_be_causal() -> None:
 def test_ids_of_another_tokenizer() -> None:
     network = without_torch(made(lambda: ss.Encoder(embedding(), ss.GRU(WIDTH, 4), 2)))
     for rows, found in (([[1, 7]], "1 … 7"), ([[-1, 2]], "-1 … 2")):
-        with pytest.raises(ValueError, match=f"ids must be 0 … 6, got {found}"):
+        with pytest.raises(ValueError, match=f"ids: expected 0 … 6, got {found}"):
             network.scores(rows)

@@ -54,8 +54,10 @@ def words() -> ss.WordAndCharacterEmbedding:
 
 PATTERNS = [
     lambda: ss.Encoder(ss.Embedding(9, 4), ss.LSTM(4, 6), 3),
-    lambda: ss.Encoder(None, ss.LSTM(4, 6), 1, pooling="attention", decision="number"),
-    lambda: ss.Encoder(ss.NumericEmbedding(2), ss.BidirectionalTransformer(2, 6), 3, pooling="max", decision="labels"),
+    lambda: ss.Encoder(None, ss.LSTM(4, 6), 1, pooling="attention", problem_type="regression"),
+    lambda: ss.Encoder(
+        ss.NumericEmbedding(2), ss.BidirectionalTransformer(2, 6), 3, pooling="max", problem_type="multilabel"
+    ),
     lambda: ss.Encoder(ss.NumericEmbedding(2, 5), ss.Transformer(5, 6), 3, dropout=0.5, label_smoothing=0.1),
     lambda: ss.Transducer(words(), ss.Bidirectional(ss.LSTM(8, 6), ss.LSTM(8, 6)), 3),
     lambda: ss.CRFTransducer(words(), ss.GRU(8, 6), 3, forbidden=[[-1, 0], [0, 2], [0, 1], [1, -1], [2, -1]]),
@@ -86,7 +88,7 @@ def assert_outlined(model) -> None:
     else:
         sizes = [part.vocabulary_size for part in model.modules() if isinstance(part, ss.Embedding)]
         assert sorted(found.vocabularies.values()) == sorted(sizes)
-        decides = isinstance(model, ss.Encoder | ss.Transducer) and getattr(model, "decision", "") != "number"
+        decides = isinstance(model, ss.Encoder | ss.Transducer) and getattr(model, "problem_type", "") != "regression"
         assert found.labels == (model.head.out_features if decides else None)
 
 
@@ -141,7 +143,7 @@ WRONG = [
     {"attentive_decoder": {"layer": GRU, "memory_size": 5, "attention_size": 3, "kind": "dot"}},
     {"attentive_decoder": {"layer": GRU, "memory_size": 5, "attention_size": 3, "kind": "cosine"}},
     {"attentive_decoder": {"layer": GRU, "memory_size": 5, "attention_size": 3, "input_feeding": True}},
-    {"encoder": {"embedding": SYMBOLS, "layer": LSTM, "outputs": 2, "decision": "number"}},
+    {"encoder": {"embedding": SYMBOLS, "layer": LSTM, "outputs": 2, "problem_type": "regression"}},
     {"encoder": {"embedding": SYMBOLS, "layer": LSTM, "outputs": 2, "pooling": "first"}},
     {"crf_transducer": {"embedding": SYMBOLS, "layer": LSTM, "outputs": 2, "forbidden": [[0, 2]]}},
     {"crf_transducer": {"embedding": SYMBOLS, "layer": LSTM, "outputs": 2, "forbidden": [[0, 0], [0, 1]]}},
@@ -251,7 +253,7 @@ def test_plain_data_are_themselves():
         ({"given": -1}, "given"),
         ({"given": True}, "given"),
         ({"others": 1}, "others must be a number of given symbols"),
-        ({"given": 2, "others": 8}, "others must be a number of given symbols after the unknown one, got 8"),
+        ({"given": 2, "others": 8}, "others: expected a number of given symbols after the unknown one, got 8"),
         ({"given": 2, "others": 1.0}, "others"),
     ],
 )

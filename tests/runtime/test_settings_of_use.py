@@ -31,7 +31,7 @@ def test_settings_of_a_folder(models, tmp_path):
     ss.load(models["translate"]).save(folder)
     config = json.loads((folder / "config.json").read_text())
     for change, words in (
-        ({"beam_width": 0}, "config.json: beam_width must be a whole number from 1 to 1,000, got 0"),
+        ({"beam_width": 0}, "config.json: beam_width: expected a whole number from 1 to 1,000, got 0"),
         ({"beam_with": 2}, "config.json: unknown setting 'beam_with'. Did you mean 'beam_width'?"),
     ):
         (folder / "config.json").write_text(json.dumps({**config, "settings": {**config["settings"], **change}}))

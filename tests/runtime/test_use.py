@@ -34,8 +34,12 @@ STORY = "one two three\nfour five six\nseven eight\n" * 40
 CLASSIFIERS: dict[str, tuple[dict[str, Any], Any, Any]] = {
     "class": ({}, TEXTS, CLASSES),
     "numbered classes": ({"pooling": "attention", "cell": "gru"}, TEXTS, [len(text) % 3 for text in TEXTS]),
-    "labels": ({"decision": "labels", "pooling": "mean", "layers": 2}, TEXTS, LABELS),
-    "number": ({"decision": "number", "pooling": "last", "bidirectional": False}, TEXTS, list(map(len, TEXTS))),
+    "multilabel": ({"problem_type": "multilabel", "pooling": "mean", "layers": 2}, TEXTS, LABELS),
+    "regression": (
+        {"problem_type": "regression", "pooling": "last", "bidirectional": False},
+        TEXTS,
+        list(map(len, TEXTS)),
+    ),
     "series": ({"cell": "elman"}, SERIES, CLASSES),
 }
 TAGGERS: dict[str, tuple[dict[str, Any], Any, Any]] = {
@@ -100,9 +104,9 @@ def test_classifier(both, name):
     trained, loaded = classifiers(both, name)
     X, y = CLASSIFIERS[name][1:]
     asked = X[:20] if name == "series" else ASKED
-    assert (type(loaded).__name__, loaded.decision, loaded.labels_) == (
+    assert (type(loaded).__name__, loaded.problem_type, loaded.labels_) == (
         "Classifier",
-        trained.decision,
+        trained.problem_type,
         trained.labels_,
     )
     assert list(loaded.predict(asked)) == list(trained.predict(asked))
@@ -286,7 +290,7 @@ def test_arguments_of_translation(both):
                     model.translate(["abc"], **{name: value})
         with pytest.raises(ss.SettingsError, match="source 1 is None"):
             model.attention_weights(None, "a")
-        with pytest.raises(ss.SettingsError, match="BLEU tokenizer must be a name or None, but is 3"):
+        with pytest.raises(ss.SettingsError, match="tokenize: expected a name or None, got 3"):
             model.metrics(["abc"], ["cba"], bleu_tokenize=3)
 
 
@@ -313,8 +317,8 @@ def test_threads_change_nothing(both, tmp_path):
 
 def test_wrong_ways_to_run(models):
     for options, words in (
-        ({"threads": 0}, "threads must be 1 to 1,024, but is 0"),
-        ({"threads": 10**9}, "threads must be 1 to 1,024, but is 1000000000"),
+        ({"threads": 0}, "threads: expected 1 to 1,024, got 0"),
+        ({"threads": 10**9}, "threads: expected 1 to 1,024, got 1000000000"),
         ({"weights": "int4"}, "weights are kept as one of float32, bfloat16, int8. Did you mean 'int8'?"),
     ):
         with pytest.raises(ss.SettingsError, match=re.escape(words)):

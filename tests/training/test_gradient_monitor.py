@@ -21,7 +21,7 @@ from stepscan.training.loop import Task, Trainer
 
 REACH = ["gradient_horizon", "gradient_horizon_e", "gradient_steps", "gradient_growth", "sequence_steps"]
 SMALL = {
-    "decision": "number",
+    "problem_type": "regression",
     "pooling": "last",
     "bidirectional": False,
     "layers": 1,

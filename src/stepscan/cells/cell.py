@@ -39,7 +39,7 @@ class Cell(Recurrence):
         super().__init__()
         for name, size in (("input_size", input_size), ("hidden_size", hidden_size)):
             if not isinstance(size, int) or size < 1:
-                raise ValueError(f"{name} must be a whole number of at least 1, got {size!r}")
+                raise ValueError(f"{name}: expected a whole number of at least 1, got {size!r}")
         self.input_size, self.hidden_size, self.output_size = input_size, hidden_size, hidden_size
         self.initialisation = initialisation
         rows = self.gates * hidden_size

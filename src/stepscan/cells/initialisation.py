@@ -28,7 +28,7 @@ class Initialisation(NamedTuple):
     def check(self, cell: str, kinds: tuple[str, ...], bias: bool = True) -> None:
         """Raise a `ValueError` unless a cell of that name, which knows `kinds`, can begin so."""
         if not isinstance(self.kind, str) or self.kind not in KINDS:
-            raise ValueError(f"initialisation must be one of {', '.join(KINDS)}, got {_shown(self.kind)}")
+            raise ValueError(f"initialisation: expected one of {', '.join(KINDS)}, got {_shown(self.kind)}")
         if self.kind not in kinds:
             raise ValueError(
                 f"{self.kind} initialisation is for {KINDS[self.kind]}, but the cell is {cell}, which takes "
@@ -46,11 +46,11 @@ class Initialisation(NamedTuple):
         if not chrono and self.t_max is not None:
             raise ValueError(f"t_max={_shown(self.t_max)} is for chrono initialisation, but this one is {self.kind}")
         if chrono and (type(self.t_max) is not int or not 3 <= self.t_max < 2**31):
-            raise ValueError(f"t_max must be a whole number of at least 3 steps, below 2³¹, got {_shown(self.t_max)}")
+            raise ValueError(f"t_max: expected a whole number of at least 3 steps, below 2³¹, got {_shown(self.t_max)}")
         if self.forget_bias is None:
             return
         if type(self.forget_bias) not in (int, float) or not abs(self.forget_bias) < 2.0**127:
-            raise ValueError(f"forget_bias must be a finite number, got {_shown(self.forget_bias)}")
+            raise ValueError(f"forget_bias: expected a finite number, got {_shown(self.forget_bias)}")
         if chrono:
             raise ValueError("chrono initialisation sets the forget gate's bias itself; leave forget_bias away")
 
@@ -67,7 +67,7 @@ class Initialisation(NamedTuple):
 def check_elman(nonlinearity: object, initialisation: Initialisation) -> None:
     """Raise a `ValueError` unless an Elman network can have this nonlinearity and begin so."""
     if nonlinearity not in ("tanh", "relu"):
-        raise ValueError(f"nonlinearity must be 'tanh' or 'relu', got {_shown(nonlinearity)}")
+        raise ValueError(f"nonlinearity: expected 'tanh' or 'relu', got {_shown(nonlinearity)}")
     initialisation.check("elman", ("orthogonal", "identity"))
     if initialisation.kind == "identity" and nonlinearity != "relu":
         raise ValueError("identity initialisation is for nonlinearity 'relu' (the IRNN), got 'tanh'")

@@ -125,7 +125,7 @@ class Transformer(Block, Recurrence):
     ) -> None:
         super().__init__(input_size, hidden_size, heads, dropout)
         if context < 1:
-            raise ValueError(f"the context must be at least 1 item, got {context}")
+            raise ValueError(f"context: expected at least 1 item, got {context}")
         self.context = context
 
     def initial_state(

@@ -80,13 +80,13 @@ def check_labels(labels: Sequence[Any], path: str | Path) -> None:
     parts = Counter(part.strip() for label in counts for part in SEPARATORS.split(label))
     several = [label for label in counts if SEPARATORS.search(label)]
     if several := [label for label in several if all(parts[part.strip()] > 1 for part in SEPARATORS.split(label))]:
-        message = "%s: %r is read as one class; if it is several labels, add --decision labels"
+        message = "%s: %r is read as one class; if it is several labels, add --problem-type multilabel"
         logger.warning(message, path, several[0])
 
 
 def _check_column(labels: Sequence[str], counts: Counter[str], path: str | Path) -> None:
     amounts = f"{len(counts)} different labels in {len(labels)} examples, such as {labels[0]!r}"
-    hint = "Is it the right column? Name it with --label-column; to predict numbers, add --decision number."
+    hint = "Is it the right column? Name it with --label-column; to predict numbers, add --problem-type regression."
     if len(counts) == len(labels):
         raise DataError(f"expected classes that several texts share, got {amounts}.", path=path, hint=hint)
     logger.warning("%s: %s. %s", path, amounts, hint)

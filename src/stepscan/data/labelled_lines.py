@@ -21,13 +21,13 @@ _SAMPLE_LINES = 50
 
 
 def labelled_lines(
-    lines: Iterator[Line], decision: str, path: str | Path, bad_lines: BadLines | None
+    lines: Iterator[Line], problem_type: str, path: str | Path, bad_lines: BadLines | None
 ) -> list[LabelledText]:
     """The examples in lines of `label text`; logs a warning if they may be a table.
 
     Args:
         lines: of the file.
-        decision: how labels are parsed, a key of `stepscan.data.labels.PARSERS`.
+        problem_type: how labels are parsed, a key of `stepscan.data.labels.PARSERS`.
         path: the file, for messages.
         bad_lines: skips and counts bad lines.
 
@@ -46,7 +46,7 @@ def labelled_lines(
             raise DataError("expected an example, got a header.", path=path, line=number, hint="Remove it.")
         before, tab, after = text.partition("\t")
         labels_after += bool(tab) and " " in before.strip() and len(after.split()) == 1
-        return LabelledText(*split_labelled_line(text, decision, path, number))
+        return LabelledText(*split_labelled_line(text, problem_type, path, number))
 
     rows = convert(without_blank_end(valid_lines(lines, bad_lines), path, bad_lines), labelled, bad_lines)
     examples = list(require_some(rows, path, bad_lines))
@@ -54,7 +54,7 @@ def labelled_lines(
         reason = "expected the label before the text, got the label after it in most lines."
         hint = "If a tab separates them, add --format tsv --text-column 1 --label-column 2."
         raise DataError(reason, path=path, hint=hint)
-    if decision == "class":
+    if problem_type == "classification":
         _warn_of_table(head, path)
     return examples
 

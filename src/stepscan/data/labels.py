@@ -77,23 +77,23 @@ def parse_number(value: object, path: str | Path, line: int) -> float:
 
 
 PARSERS: dict[str, Callable[[object, str | Path, int], Any]] = {
-    "class": parse_class,
-    "labels": parse_labels,
-    "number": parse_number,
+    "classification": parse_class,
+    "multilabel": parse_labels,
+    "regression": parse_number,
 }
 COLUMN_NAMES = {
-    "class": ("class", "sentiment", "category", "target"),
-    "labels": ("labels", "classes", "categories", "tags"),
-    "number": ("number", "score", "rating", "value", "target"),
+    "classification": ("class", "sentiment", "category", "target"),
+    "multilabel": ("labels", "classes", "categories", "tags"),
+    "regression": ("number", "score", "rating", "value", "target"),
 }
 
 
-def split_labelled_line(row: str, decision: str, path: str | Path, line: int) -> tuple[str, Any]:
+def split_labelled_line(row: str, problem_type: str, path: str | Path, line: int) -> tuple[str, Any]:
     """The text and the label of a line `label text`, or fastText's `__label__x text`.
 
     Args:
         row: the line.
-        decision: how the label is parsed, a key of `PARSERS`.
+        problem_type: how the label is parsed, a key of `PARSERS`.
         path, line: where it is, for errors.
 
     Raises:
@@ -108,11 +108,11 @@ def split_labelled_line(row: str, decision: str, path: str | Path, line: int) ->
         while text.startswith(_FASTTEXT):
             label, _, text = re.split(r"([ \t]+|$)", text, maxsplit=1)
             labels += _fasttext_labels(label)
-        if len(labels) > 1 and decision != "labels":
-            hint = "If texts have several labels, add --decision labels."
+        if len(labels) > 1 and problem_type != "multilabel":
+            hint = "If texts have several labels, add --problem-type multilabel."
             raise DataError(f"expected one label, got {len(labels)}.", path=path, line=line, hint=hint)
-        value = labels if decision == "labels" else value
-    return require_text(text, "text", path, line), PARSERS[decision](value, path, line)
+        value = labels if problem_type == "multilabel" else value
+    return require_text(text, "text", path, line), PARSERS[problem_type](value, path, line)
 
 
 def _fasttext_labels(label: str) -> list[str]:

@@ -26,7 +26,7 @@ class ReadOptions(NamedTuple):
         header: whether the first row of CSV and TSV names the columns; None: if it looks like names.
         field: the CoNLL-U field to tag with.
         token_column, tag_column: columns of CoNLL files.
-        decision: how labels are parsed, a key of `stepscan.data.labels.PARSERS`.
+        problem_type: how labels are parsed, a key of `stepscan.data.labels.PARSERS`.
         time_column, ignore_time, sort, fill, day_first, step, series_column: of numeric series; see
             `stepscan.data.series.time_options.TimeOptions`.
         bad_lines: skips and counts bad lines; None: the first one is an error.
@@ -42,7 +42,7 @@ class ReadOptions(NamedTuple):
     field: str = "upos"
     token_column: str | None = None
     tag_column: str | None = None
-    decision: str = "class"
+    problem_type: str = "classification"
     time_column: str | None = None
     ignore_time: bool = False
     sort: bool = False
@@ -73,7 +73,7 @@ _TASK_OPTIONS = {
     task: {name for name, one in settings_of(ReadingOptions).items() if task in (one.option.tasks or TASKS)}
     for task in TASKS
 }
-_TASK_OPTIONS["classify"].add("decision")
+_TASK_OPTIONS["classify"].add("problem_type")
 _TASK_OPTIONS["forecast"].add("step")
 TEXT_OPTIONS = ("text_column", "source_column", "target_column", "delimiter", "header")
 

@@ -62,7 +62,7 @@ def read_labelled(
     format: str | None = None,
     text_column: str | int | None = None,
     label_column: str | int | None = None,
-    decision: str = "class",
+    problem_type: str = "classification",
     bad_lines: BadLines | None = None,
     delimiter: str | None = None,
     header: bool | None = None,
@@ -78,9 +78,9 @@ def read_labelled(
         text_column, label_column: columns (or JSON keys, `outer.inner` for nested ones), by name in any case, or by
             position from 1. None: `text`, or else the only one of `sentence`, `review`, `content`; and `label`, or else
             the only one of `class`, `sentiment`, `category`, `target`.
-        decision: "class": the label is one string. "labels": any number of labels, separated by commas, semicolons or
-            vertical bars, or a list; column names are also `labels`, `classes`, `categories`, `tags`. "number": a
-            finite number; column names are also `number`, `score`, `rating`, `value`, `target`.
+        problem_type: "classification": the label is one string. "multilabel": any number of labels, separated by
+            commas, semicolons or vertical bars, or a list; column names are also `labels`, `classes`, `categories`,
+            `tags`. "regression": a finite number; column names are also `number`, `score`, `rating`, `value`, `target`.
         bad_lines: skips and counts bad lines; without it the first one is an error.
         delimiter, header: see `stepscan.data.tables.Table`.
 
@@ -89,18 +89,18 @@ def read_labelled(
         DataError: the file cannot be read, a column is missing, a row has the wrong number of fields, or a text or
             label is empty.
     """
-    columns = (Column("text", text_column, _TEXT_NAMES), Column("label", label_column, COLUMN_NAMES[decision]))
+    columns = (Column("text", text_column, _TEXT_NAMES), Column("label", label_column, COLUMN_NAMES[problem_type]))
     format, lines = _open(path, format, columns, delimiter, header)
     if format == "lines":
-        return labelled_lines(lines, decision, path, bad_lines)
+        return labelled_lines(lines, problem_type, path, bad_lines)
     table = Table(path, format, columns, _COLUMNS_HINT, bad_lines, delimiter, header)
     rows: Iterator[tuple[int, list[Any]]] = table.rows(lines)
-    if decision == "number":
+    if problem_type == "regression":
         rows = _with_decimal_points(list(rows), path)
 
     def example(row: tuple[int, list[object]]) -> LabelledText:
         line, (text, label) = row
-        return LabelledText(require_text(text, "text", path, line), PARSERS[decision](label, path, line))
+        return LabelledText(require_text(text, "text", path, line), PARSERS[problem_type](label, path, line))
 
     return list(require_some(convert(rows, example, bad_lines), path, bad_lines))
 

@@ -72,7 +72,7 @@ def read_examples(
     read = _SERIES_READERS.get(task) if is_numeric else None
     pairs = (read or _TEXT_READERS[task])(files, options)
     inputs, targets = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
-    if task == "classify" and options.decision != "number":
+    if task == "classify" and options.problem_type != "regression":
         if known is None:
             check_labels(targets, files[0])
         else:
@@ -84,7 +84,7 @@ def read_validation(task: str, files: Files, options: ReadOptions, examples: tup
     """Read validation data for training examples, as `read_examples` does; None if there are no files."""
     if not files:
         return None
-    known = flatten_labels(examples[1]) if task == "classify" and options.decision != "number" else ()
+    known = flatten_labels(examples[1]) if task == "classify" and options.problem_type != "regression" else ()
     return read_examples(task, files, options_for(files, options), known=set(known))
 
 
@@ -99,7 +99,7 @@ def _labelled_texts(files: Files, options: ReadOptions) -> Pairs:
         files[0],
         text_column=options.text_column,
         label_column=options.label_column,
-        decision=options.decision,
+        problem_type=options.problem_type,
         bad_lines=options.bad_lines,
         **table_options(options),
     )
@@ -111,15 +111,15 @@ def _labelled_series(files: Files, options: ReadOptions) -> Pairs:
         format=options.format,
         label_column=options.label_column,
         times=options.times,
-        decision=options.decision,
+        problem_type=options.problem_type,
     )
     numbered = enumerate(examples, start=1)
-    return [(one.values, _parse_label(number, one, options.decision, files[0])) for number, one in numbered]
+    return [(one.values, _parse_label(number, one, options.problem_type, files[0])) for number, one in numbered]
 
 
-def _parse_label(number: int, example: LabelledSeries, decision: str, path: str | Path) -> Any:
+def _parse_label(number: int, example: LabelledSeries, problem_type: str, path: str | Path) -> Any:
     try:
-        return PARSERS[decision](example.label, path, number)
+        return PARSERS[problem_type](example.label, path, number)
     except DataError as error:
         raise DataError(f"series {number}: {error.reason}", path=path) from None
 

@@ -122,7 +122,7 @@ def _noisy(cell: Any, zoneout: float, weight_drop: float) -> Any:
 def _names(cell: str, layers: int) -> list[str]:
     """The cell of each layer."""
     if layers < 1:
-        raise SettingsError(f"layers must be at least 1, got {layers}")
+        raise SettingsError(f"layers: expected at least 1, got {layers}")
     names = [name.strip() for name in cell.split(",")]
     for name in names:
         if name not in cell_names():

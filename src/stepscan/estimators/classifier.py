@@ -49,9 +49,9 @@ class Classifier(Classifying, ClassifierMixin, TransformerMixin, ClassifyOptions
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
-        if self.decision != "class":
+        if self.problem_type != "classification":
             tags.estimator_type, tags.classifier_tags = None, None
-        if self.decision == "number":
+        if self.problem_type == "regression":
             tags.estimator_type, tags.regressor_tags = "regressor", RegressorTags()
         return tags
 
@@ -68,27 +68,28 @@ class Classifier(Classifying, ClassifierMixin, TransformerMixin, ClassifyOptions
         return self._fit(X, y, validation)
 
     def _data(self, X: Sequence[Any], y: Sequence[Any], validation: Any) -> Data:
-        decision = self._decision
-        if self.decision == "number" and self.label_smoothing:
-            raise SettingsError("label_smoothing is for classes and labels, but the decision is a number")
-        if self.decision != "class" and self.class_weights != "none":
+        problem = self._problem
+        if self.problem_type == "regression" and self.label_smoothing:
+            raise SettingsError("label_smoothing: expected 0 for regression; it is for classification and multilabel")
+        if self.problem_type != "classification" and self.class_weights != "none":
             raise SettingsError(
-                f"class_weights {self.class_weights!r} are for the decision 'class', but it is {self.decision!r}"
+                f"class_weights: expected 'none' for {self.problem_type}, got {self.class_weights!r}; "
+                "they are for classification"
             )
         if y is None:
             raise SettingsError("Classifier requires y to be passed, but the target y is None")
-        examples = paired(self._checked(listed(X)), decision.checked(y), ("texts", "classes"))
+        examples = paired(self._checked(listed(X)), problem.validated(y), ("texts", "classes"))
         valid = None
         if validation is not None:
             texts, true = validation_pair(validation)
             checked = self._checked(texts, like=examples[0][0])
-            valid = paired(checked, decision.checked(true), ("validation texts", "classes"))
+            valid = paired(checked, problem.validated(true), ("validation texts", "classes"))
         items = sum(self._length(text) for text, _ in examples)
         parts = self._parts(examples, valid, are_few=self._is_cross_validated(len(examples), items))
         self.labels_ = self._labels(*parts[0])
         is_text = isinstance(examples[0][0], str)
         self._choose("text" if is_text else "series", len(examples), items)
-        if self.decision == "class":
+        if self.problem_type == "classification":
             advice = "; --class-weights balanced learns the rare ones too" if self.class_weights == "none" else ""
             warn_of_imbalance([answer for _, answer in examples], "training data", advice)
         together = [*examples, *(valid or ())]
@@ -98,10 +99,10 @@ class Classifier(Classifying, ClassifierMixin, TransformerMixin, ClassifyOptions
         self, examples: list[Any], valid: list[Any] | None, *, are_few: bool
     ) -> list[tuple[list[Any], list[Any]]]:
         """Training and validation data; of few examples, the folds of a cross-validation."""
-        decision = self._decision
+        problem = self._problem
         rules: dict[str, Any] = {
-            "labels": lambda example: decision.named([example[1]]),
-            "stratified": None if self.decision == "labels" else lambda example: example[1],
+            "labels": lambda example: problem.flat_labels([example[1]]),
+            "stratified": None if self.problem_type == "multilabel" else lambda example: example[1],
             "groups": same_input,
         }
         return parts(examples, valid, are_few=are_few, verbose=self.verbose, **rules)
@@ -113,24 +114,24 @@ class Classifier(Classifying, ClassifierMixin, TransformerMixin, ClassifyOptions
 
     def _labels(self, train: list[tuple[Any, Any]], held_out: list[tuple[Any, Any]] | None) -> list[Any] | None:
         train_answers, others = ([answer for _, answer in part or ()] for part in (train, held_out))
-        return self._decision.labels(train_answers, others)
+        return self._problem.labels(train_answers, others)
 
     def _prepare(
         self, train: list[tuple[Any, Any]], held_out: list[tuple[Any, Any]] | None, settings: TrainingOptions
     ) -> Task:
         """Model and task for these examples."""
-        decision, texts = self._decision, [text for text, _ in train]
+        problem, texts = self._problem, [text for text, _ in train]
         answers = [answer for _, answer in train]
         self.labels_ = self._labels(train, held_out)
         embedding = self._embedding(texts)
         self.model_ = self._built(embedding, longest=lambda: self._longest_of(texts)).to(settings.device)
-        if self.decision == "number":
-            self.model_.standardise(torch.from_numpy(decision.targets(answers, None)))
+        if self.problem_type == "regression":
+            self.model_.standardise(torch.from_numpy(problem.targets(answers, None)))
         if self.class_weights == "balanced":
-            self.model_.balance(torch.from_numpy(decision.targets(answers, self.labels_)))
+            self.model_.balance(torch.from_numpy(problem.targets(answers, self.labels_)))
         batches = self._batches(texts, answers, settings)
         evaluate = None if held_out is None else lambda: self._evaluate(held_out)
-        return task_of(self.model_, batches, evaluate, len(held_out or ()), decision.greater_is_better)
+        return task_of(self.model_, batches, evaluate, len(held_out or ()), problem.greater_is_better)
 
     def _judge(self, held_out: list[tuple[Any, Any]]) -> str:
         """The network's scores of examples that it has not seen: float32 `[N, outputs]`, in base64."""
@@ -145,7 +146,7 @@ class Classifier(Classifying, ClassifierMixin, TransformerMixin, ClassifyOptions
     def _conclude(self, data: Data, judged: Sequence[Sequence[str]], is_refitted: bool) -> int:
         """Fit the wide part, and choose how much it counts by what both say of examples that they have not seen; of
         folds, together with how long the network is best trained beside it."""
-        decision, labels = self._decision, self.labels_
+        problem, labels = self._problem, self.labels_
         seen = [answer for train, _ in data.parts for _, answer in train]
         self.yardstick_ = self._yardstick(seen, [answer for _, part in data.parts for _, answer in part]).described()
         true = [answer for _, part in data.parts for _, answer in self._some_of(part)]
@@ -156,10 +157,10 @@ class Classifier(Classifying, ClassifierMixin, TransformerMixin, ClassifyOptions
             own = [self._fitted_wide(train) for train, _ in data.parts]
             heard = [[text for text, _ in self._some_of(part)] for _, part in data.parts]
             wide = np.concatenate([part.scores(texts) for part, texts in zip(own, heard, strict=True)])
-            targets = decision.targets(true, labels)
-            shares = [mixture(deep, wide, targets, self.decision) for deep in deep_ones]
+            targets = problem.targets(true, labels)
+            shares = [mixture(deep, wide, targets, self.problem_type) for deep in deep_ones]
             each = [np.float32(a) * deep + np.float32(b) * wide for deep, (a, b) in zip(deep_ones, shares, strict=True)]
-        joint, alone = ([decision.nats(one, true, labels).mean() for one in scores] for scores in (each, deep_ones))
+        joint, alone = ([problem.nats(one, true, labels).mean() for one in scores] for scores in (each, deep_ones))
         best = min(range(len(each)), key=lambda n: (joint[n], alone[n]))
         self.wide_ = None
         if shares[best][1]:
@@ -167,25 +168,25 @@ class Classifier(Classifying, ClassifierMixin, TransformerMixin, ClassifyOptions
             self.wide_ = dataclasses.replace(whole, shares=shares[best])
         if self.wide_ is not None or len(data.parts) > 1:
             found = self._figures_of(
-                decision.decided(each[best], labels), decision.nats(each[best], true, labels), true
+                problem.predictions(each[best], labels), problem.nats(each[best], true, labels), true
             )
             self._add_row({f"valid_{name}": value for name, value in found.items()})
         return best
 
     def _fitted_wide(self, examples: list[tuple[Any, Any]]) -> Wide:
         texts, answers = zip(*examples, strict=True)
-        targets, outputs = self._decision.targets(answers, self.labels_), len(self.labels_ or (None,))
+        targets, outputs = self._problem.targets(answers, self.labels_), len(self.labels_ or (None,))
         weights = None
         if self.class_weights == "balanced":
             counts = np.bincount(targets, minlength=outputs)
             weights = counts.sum() / (outputs * np.maximum(counts, 1))
-        return fit_wide(texts, targets, self.decision, outputs, class_weights=weights)
+        return fit_wide(texts, targets, self.problem_type, outputs, class_weights=weights)
 
     def _yardstick(self, answers: Sequence[Any], held_out: Sequence[Any]) -> Yardstick:
         """With balanced classes accuracy is not what is learned for: then what guesses reach in macro F1."""
         if self.class_weights == "balanced":
             return guess(held_out)
-        return best_constant(self.decision, answers, held_out)
+        return best_constant(self.problem_type, answers, held_out)
 
     def _embedding(self, X: Sequence[Any]) -> Embedding | NumericEmbedding:
         """The input map for texts or series; what is learned for it (a vocabulary, mean and deviation) is learned."""
@@ -236,18 +237,18 @@ class Classifier(Classifying, ClassifierMixin, TransformerMixin, ClassifyOptions
             layer,
             1 if self.labels_ is None else len(self.labels_),
             self.pooling,
-            self.decision,
+            self.problem_type,
             dropout=own.dropout,
             label_smoothing=self.label_smoothing,
         )
 
     def _batches(self, X: Sequence[Any], answers: Sequence[Any], settings: TrainingOptions) -> Buckets:
         rows, padded = self._rows(X)
-        decision, labels = self._decision, self.labels_
+        problem, labels = self._problem, self.labels_
 
         def collate(chosen: np.ndarray) -> TrainingBatch:
             inputs = padded([rows[i] for i in chosen])
-            targets = torch.from_numpy(decision.targets([answers[i] for i in chosen], labels))
+            targets = torch.from_numpy(problem.targets([answers[i] for i in chosen], labels))
             return TrainingBatch(inputs, targets, len(chosen), int(inputs.lengths.sum()), inputs.mask.numel())
 
         return Buckets([len(row) for row in rows], settings, collate)
@@ -255,17 +256,17 @@ class Classifier(Classifying, ClassifierMixin, TransformerMixin, ClassifyOptions
     def _evaluate(self, examples: Sequence[tuple[Any, Any]]) -> dict[str, float]:
         """How good the network alone is."""
         texts, answers = zip(*examples, strict=True)
-        decision, labels = self._decision, self.labels_
+        problem, labels = self._problem, self.labels_
 
         def compared(scores: np.ndarray, chosen: np.ndarray) -> list[tuple[Any, float]]:
             true = [answers[i] for i in chosen]
-            return list(zip(decision.decided(scores, labels), decision.nats(scores, true, labels), strict=True))
+            return list(zip(problem.predictions(scores, labels), problem.nats(scores, true, labels), strict=True))
 
         found, nats = zip(*self._answered(texts, compared, wide=False), strict=True)
         return self._figures_of(found, np.array(nats), answers)
 
     def _figures_of(self, found: Sequence[Any], nats: np.ndarray, answers: Sequence[Any]) -> dict[str, float]:
-        figures = self._decision.judged(found, nats, answers)
+        figures = self._problem.validation_scores(found, nats, answers)
         if self.class_weights == "balanced":  # then each class counts as much as another when the best is chosen, too
             return {"macro_f1": figures.pop("macro_f1"), **figures}
         return figures

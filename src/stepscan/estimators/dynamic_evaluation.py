@@ -32,7 +32,7 @@ def dynamic_nats(model: Any, ids: np.ndarray, *, learning_rate: float, window: i
         SettingsError: the learning rate is no finite number above 0.
     """
     if not is_within(learning_rate, 0) or learning_rate == 0:
-        raise SettingsError(f"the learning rate of dynamic evaluation must be above 0, but is {learning_rate!r}")
+        raise SettingsError(f"dynamic evaluation: expected a learning rate above 0, got {learning_rate!r}")
     learner = copy.deepcopy(model).eval()
     device = next(learner.parameters()).device
     optimiser = torch.optim.Adam(learner.parameters(), lr=learning_rate)

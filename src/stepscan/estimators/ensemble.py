@@ -103,7 +103,7 @@ def _check_alike(models: Sequence[Estimator]) -> None:
             ("symbols", _symbols(model), _symbols(first)),
             ("labels", model.labels_, first.labels_),
             ("kind of model", type(model.model_), type(first.model_)),
-            ("decision", getattr(model, "decision", ""), getattr(first, "decision", "")),
+            ("problem_type", getattr(model, "problem_type", ""), getattr(first, "problem_type", "")),
         ):
             if own != of_first:
                 raise SettingsError(

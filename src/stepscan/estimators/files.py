@@ -173,7 +173,7 @@ def _arguments(
     """Those of `fit`: what is learned from, and what is judged by."""
     if isinstance(estimator, LanguageModel | Forecaster):
         return examples[:1], validation[0] if validation else None
-    if isinstance(estimator, Classifier) and estimator.decision == "class" and len(set(examples[1])) < 2:
+    if isinstance(estimator, Classifier) and estimator.problem_type == "classification" and len(set(examples[1])) < 2:
         raise DataError(
             f"expected at least two classes, but every label is {examples[1][0]!r}.",
             path=files[0],

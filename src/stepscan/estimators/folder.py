@@ -147,9 +147,9 @@ def _needs_of(model: Any) -> Needs:
         for name, part in model.named_modules()
         if isinstance(part, Embedding)
     }
-    decision = model.decision if isinstance(model, Encoder) else ""
-    decides = isinstance(model, Encoder | Transducer) and decision != "number"
-    return Needs(tensors, vocabularies, model.head.out_features if decides else None, decision)
+    problem_type = model.problem_type if isinstance(model, Encoder) else ""
+    decides = isinstance(model, Encoder | Transducer) and problem_type != "regression"
+    return Needs(tensors, vocabularies, model.head.out_features if decides else None, problem_type)
 
 
 def _tokenizer_of(model: nn.Module, name: str) -> str:

@@ -82,7 +82,7 @@ class Forecaster(ForecastOptions, Estimator):
         self._check_fitted()
         length, num_samples = checked_whole(length, "length", 1), checked_whole(num_samples, "num_samples", 1)
         if not is_within(level, 0, 1) or level in (0, 1):
-            raise SettingsError(f"level must be a number between 0 and 1, but is {level!r}")
+            raise SettingsError(f"level: expected a number between 0 and 1, got {level!r}")
         if seed is not None:
             checked_whole(seed, "seed")
         [series] = checked_series([context], self.model_.embedding.size, "context")
@@ -226,7 +226,7 @@ class Forecaster(ForecastOptions, Estimator):
         series = self._series(X)
         horizon = checked_whole(horizon, "horizon")
         if any(0 < len(one) <= horizon for one in series):
-            raise SettingsError(f"the horizon must be shorter than every series, but is {horizon}")
+            raise SettingsError(f"horizon: expected fewer steps than every series has, got {horizon}")
         ending = f", without its last {horizon}," if horizon else ""
         for number, one in enumerate(series, start=1):
             self._check_length(len(one) - horizon, f"series {number}{ending}")

@@ -32,7 +32,7 @@ _TIE = 0.005  # of the loss: what is worse by less is as good
 def fit_wide(
     X: Sequence[Any],
     targets: Array,
-    decision: str,
+    problem_type: str,
     outputs: int,
     *,
     class_weights: Array | None = None,
@@ -43,7 +43,7 @@ def fit_wide(
     Args:
         X: texts, or series `[T, D]`.
         targets: ids of classes `[N]`, or labels `[N, outputs]` (0 or 1), or numbers `[N]`.
-        decision: `class`, `labels` or `number`.
+        problem_type: `classification`, `multilabel` or `regression`.
         outputs: classes, labels, or 1.
         class_weights: `[outputs]`, how much an example of each class, or a label that is there, counts; None: 1.
         seed: of the sample.
@@ -52,7 +52,7 @@ def fit_wide(
     chosen = _sample(X, numeric, outputs, seed)
     X, targets = [X[i] for i in chosen], np.asarray(targets)[chosen]
     weights = np.ones(outputs) if class_weights is None else np.asarray(class_weights, np.float64)
-    return _FITS[numeric, decision](X, targets, outputs, weights)
+    return _FITS[numeric, problem_type](X, targets, outputs, weights)
 
 
 def _sample(X: Sequence[Any], numeric: bool, outputs: int, seed: int) -> Array:
@@ -125,19 +125,19 @@ def _number_of_series(X: Sequence[Array], targets: Array, outputs: int, weights:
 
 
 _FITS: dict[tuple[bool, str], Callable[..., Wide]] = {
-    (False, "class"): _classes_of_texts,
-    (False, "labels"): _labels_of_texts,
-    (False, "number"): _number_of_texts,
-    (True, "class"): _classes_of_series,
-    (True, "labels"): _labels_of_series,
-    (True, "number"): _number_of_series,
+    (False, "classification"): _classes_of_texts,
+    (False, "multilabel"): _labels_of_texts,
+    (False, "regression"): _number_of_texts,
+    (True, "classification"): _classes_of_series,
+    (True, "multilabel"): _labels_of_series,
+    (True, "regression"): _number_of_series,
 }
 
 
 # Mixtures -------------------------------------------------------------------------------------------------------------
 
 
-def mixture(deep: Array, wide: Array, targets: Array, decision: str) -> tuple[float, float]:
+def mixture(deep: Array, wide: Array, targets: Array, problem_type: str) -> tuple[float, float]:
     """What the scores of the network and of the wide part are multiplied with before they are added.
 
     Chosen from a grid by the mean cross-entropy (of numbers the squared error, with shares that add up to 1). Where the
@@ -148,14 +148,14 @@ def mixture(deep: Array, wide: Array, targets: Array, decision: str) -> tuple[fl
     Args:
         deep, wide: scores `[N, outputs]` of examples that neither has seen.
         targets: as of `fit_wide`.
-        decision: `class`, `labels` or `number`.
+        problem_type: `classification`, `multilabel` or `regression`.
     """
     deep, wide, targets = deep.astype(np.float64), wide.astype(np.float64), np.asarray(targets)
 
     def losses(a: float, b: float) -> Array:
-        return _LOSSES[decision](a * deep + b * wide, targets)
+        return _LOSSES[problem_type](a * deep + b * wide, targets)
 
-    add_up = decision == "number"
+    add_up = problem_type == "regression"
     shares = best_shares(lambda a, b: float(losses(a, b).mean()), add_up=add_up)
     alone = min((losses(0, b) for b in ((1.0,) if add_up else _SHARES)), key=np.mean)
     differences = alone - losses(*shares)
@@ -195,9 +195,9 @@ def best_shares(
 
 
 _LOSSES: dict[str, Callable[[Array, Array], Array]] = {  # of each example
-    "class": nats,
-    "labels": lambda scores, targets: np.logaddexp(0, scores * (1 - 2 * targets)).mean(axis=1),
-    "number": lambda scores, targets: np.square(scores[:, 0] - targets.reshape(-1)),
+    "classification": nats,
+    "multilabel": lambda scores, targets: np.logaddexp(0, scores * (1 - 2 * targets)).mean(axis=1),
+    "regression": lambda scores, targets: np.square(scores[:, 0] - targets.reshape(-1)),
 }
 
 

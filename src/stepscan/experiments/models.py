@@ -15,7 +15,7 @@ def classifier(layer: Recurrence, symbols: int, classes: int) -> Encoder:
 
 def regressor(layer: Recurrence) -> Encoder:
     """Values `[T, I]` → one value per sequence, from the final state."""
-    return Encoder(None, layer, 1, decision="number")
+    return Encoder(None, layer, 1, problem_type="regression")
 
 
 def transducer(layer: Recurrence, symbols: int, classes: int) -> Transducer:

@@ -24,7 +24,7 @@ from stepscan.options.option import (
     settings_of,
 )
 from stepscan.options.reading import SERIES_TASKS, ReadingOptions
-from stepscan.options.renamed import RENAMED
+from stepscan.options.renamed import RENAMED, RENAMED_VALUES
 from stepscan.options.tasks import (
     N_BEST,
     TASKS,
@@ -47,6 +47,7 @@ __all__ = [
     "OUTPUT",
     "REGULARISATION",
     "RENAMED",
+    "RENAMED_VALUES",
     "SERIES_TASKS",
     "TASKS",
     "TRAINING",

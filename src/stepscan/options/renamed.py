@@ -10,6 +10,7 @@ RENAMED = {
     "clip_norm": "max_grad_norm",
     "clip_value": "max_grad_value",
     "decay": "decay_ratio",
+    "decision": "problem_type",
     "logarithm": "log_transform",
     "season": "seasonal_period",
     "spelling_size": "char_hidden_size",
@@ -21,7 +22,11 @@ RENAMED = {
     "window": "bptt",
 }
 
+RENAMED_VALUES = {"problem_type": {"class": "classification", "labels": "multilabel", "number": "regression"}}
+
 
 def renamed(name: str) -> str:
     """What to say of a name that was renamed."""
-    return f"{name!r} is called {RENAMED[name]!r} now"
+    values = RENAMED_VALUES.get(RENAMED[name], {})
+    also = "".join(f", {old!r} {new!r}" for old, new in values.items())
+    return f"{name!r} is called {RENAMED[name]!r} now{also}"

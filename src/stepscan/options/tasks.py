@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-from stepscan.fields import DEVIATION, FACTOR, PROBABILITY, Choice, Flag, Integer, Real, Text
+from stepscan.fields import DEVIATION, FACTOR, POOLING, PROBABILITY, PROBLEM_TYPE, Choice, Flag, Integer, Real, Text
 from stepscan.options.model import SIZE, LabelSmoothing, Layers, ModelOptions, SymbolOptions, VocabularySize
 from stepscan.options.option import BY_SIZE, REGULARISATION, TRAINING, Option
 from stepscan.options.training import COUNT
@@ -41,13 +41,13 @@ WordDropout = Annotated[
 class ProblemOptions:
     """What a classifier predicts."""
 
-    decision: Annotated[
+    problem_type: Annotated[
         str,
         Option(
-            Choice(("class", "labels", "number")),
-            "class (one of several), labels (any number, separated by commas) or number (regression).",
+            PROBLEM_TYPE,
+            "classification (one class), multilabel (labels separated by commas) or regression (a number).",
         ),
-    ] = "class"
+    ] = "classification"
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -66,7 +66,7 @@ class ClassifyOptions(ProblemOptions, SymbolOptions):
     pooling: Annotated[
         str,
         Option(
-            Choice(("last", "mean", "max", "attention")),
+            POOLING,
             "How outputs become one feature vector: last, mean, max or attention.",
         ),
     ] = "max"

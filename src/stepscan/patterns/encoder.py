@@ -1,4 +1,4 @@
-"""Encoder, the fold: sequence → feature vector → decision."""
+"""Encoder, the fold: sequence → feature vector → prediction."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from stepscan.contract import Layer, check_layers
-from stepscan.errors import nearest
-from stepscan.fields import check_probability
+from stepscan.fields import POOLING, PROBLEM_TYPE, check_probability
 from stepscan.kernels.pointwise import Linear, Tanh
 from stepscan.noise import dropout
 from stepscan.patterns.attention import masked_softmax
@@ -19,13 +18,12 @@ from stepscan.patterns.loss import Loss, cross_entropy
 from stepscan.registry import register
 from stepscan.sequences import Sequences
 
-POOLINGS = ("last", "mean", "max", "attention")
 _LOSSES: dict[str, Callable[[Tensor, Tensor, float, Tensor | None], Tensor]] = {
-    "class": cross_entropy,
-    "labels": lambda scores, targets, share, _: F.binary_cross_entropy_with_logits(
+    "classification": cross_entropy,
+    "multilabel": lambda scores, targets, share, _: F.binary_cross_entropy_with_logits(
         scores, targets * (1 - share) + share / 2, reduction="sum"
     ),
-    "number": lambda scores, targets, share, _: F.mse_loss(scores.squeeze(-1), targets, reduction="sum"),
+    "regression": lambda scores, targets, share, _: F.mse_loss(scores.squeeze(-1), targets, reduction="sum"),
 }
 
 
@@ -38,10 +36,10 @@ class Encoder(nn.Module):
     Args:
         embedding: ids → vectors; None if the inputs are vectors already.
         layer: any Layer.
-        outputs: numbers a decision: classes, labels, or 1 for a number.
+        outputs: width of the head: number of classes or labels; 1 for regression.
         pooling: `last` (the layer's readout), `mean`, `max` or `attention` (a learned weighting) over the outputs.
             Pooling over nothing gives zeros.
-        decision: `class` (one of `outputs`), `labels` (each on or off) or `number`.
+        problem_type: `classification` (one of `outputs`), `multilabel` (each on or off) or `regression`.
         dropout: probability for the feature vector in training.
         label_smoothing: share of the target spread evenly in training (Szegedy et al. 2016); a number has none.
     """
@@ -56,24 +54,22 @@ class Encoder(nn.Module):
         layer: Layer,
         outputs: int,
         pooling: str = "last",
-        decision: str = "class",
+        problem_type: str = "classification",
         dropout: float = 0.0,
         label_smoothing: float = 0.0,
     ) -> None:
         super().__init__()
         check_layers("Encoder", layer)
         check_probability(dropout=dropout, label_smoothing=label_smoothing)
-        if pooling not in POOLINGS:
-            raise ValueError(f"unknown pooling {pooling!r}.{nearest(pooling, POOLINGS)}")
-        if decision not in _LOSSES:
-            raise ValueError(f"unknown decision {decision!r}.{nearest(decision, _LOSSES)}")
-        if decision == "number" and outputs != 1:
+        POOLING.check("pooling", pooling)
+        PROBLEM_TYPE.check("problem_type", problem_type)
+        if problem_type == "regression" and outputs != 1:
             raise ValueError(f"a number is one output, got outputs={outputs}")
-        self.embedding, self.layer, self.pooling, self.decision = embedding, layer, pooling, decision
+        self.embedding, self.layer, self.pooling, self.problem_type = embedding, layer, pooling, problem_type
         self.dropout, self.label_smoothing = dropout, label_smoothing
         self.head = Linear(layer.output_size, outputs)
         self.register_buffer("class_weights", None, persistent=False)  # of training alone
-        if decision == "number":
+        if problem_type == "regression":
             self.register_buffer("mean", torch.zeros(()))
             self.register_buffer("deviation", torch.ones(()))
         if pooling == "attention":
@@ -87,7 +83,7 @@ class Encoder(nn.Module):
 
     @property
     def outputs(self) -> int:
-        """Numbers a decision."""
+        """Width of the head: number of classes or labels; 1 for regression."""
         return self.head.out_features
 
     @property
@@ -111,17 +107,17 @@ class Encoder(nn.Module):
     def forward(self, inputs: Any) -> Tensor:
         """Inputs → scores `[B, outputs]`, before any softmax or sigmoid; or the number `[B, 1]`."""
         scores = self._scores(inputs)
-        return self.mean + self.deviation * scores if self.decision == "number" else scores
+        return self.mean + self.deviation * scores if self.problem_type == "regression" else scores
 
     def loss(self, inputs: Any, targets: Tensor, state: None = None) -> Loss:
         """Cross-entropy (`class`: targets `[B]` ids; `labels`: `[B, outputs]` 0/1), or squared error of
         standardised numbers (`number`: `[B]`)."""
         smoothing = self.label_smoothing if self.training else 0.0
-        if self.decision == "number":
+        if self.problem_type == "regression":
             targets = (targets - self.mean) / self.deviation
         weights = self.class_weights if self.training else None
         of_each = None if weights is None else weights[targets]
-        return Loss(_LOSSES[self.decision](self._scores(inputs), targets, smoothing, of_each), len(targets))
+        return Loss(_LOSSES[self.problem_type](self._scores(inputs), targets, smoothing, of_each), len(targets))
 
     def _scores(self, inputs: Any) -> Tensor:
         return self.head(dropout(self.encode(inputs), self.dropout, self.training))

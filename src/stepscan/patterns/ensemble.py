@@ -67,9 +67,9 @@ class EncoderEnsemble(Ensemble):
 
     def joined(self, scores: list[Tensor]) -> Tensor:
         """The scores `[B, outputs]` of members, as those of one."""
-        if self._first.decision == "number":
+        if self._first.problem_type == "regression":
             return torch.stack(scores).mean(dim=0)
-        if self._first.decision == "labels":
+        if self._first.problem_type == "multilabel":
             return log_mean([F.logsigmoid(s) for s in scores]) - log_mean([F.logsigmoid(-s) for s in scores])
         return log_mean([s.log_softmax(dim=1) for s in scores])
 

@@ -40,7 +40,7 @@ def bleu(found: Sequence[str], true: Sequence[str], tokenize: str | None = None)
     from sacrebleu.metrics import BLEU
 
     if tokenize is not None and not isinstance(tokenize, str):
-        raise SettingsError(f"the BLEU tokenizer must be a name or None, but is {tokenize!r}")
+        raise SettingsError(f"tokenize: expected a name or None, got {tokenize!r}")
     if tokenize is not None and tokenize not in BLEU.TOKENIZERS:
         raise SettingsError(f"unknown BLEU tokenizer {tokenize!r}.{nearest(tokenize, BLEU.TOKENIZERS)}")
     name = tokenize or _chosen(true)

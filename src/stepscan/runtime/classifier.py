@@ -11,9 +11,9 @@ import numpy as np
 from stepscan.errors import SettingsError
 from stepscan.options import ProblemOptions
 from stepscan.runtime.batches import answering, by_length
-from stepscan.runtime.decisions import DECISIONS, Decision
 from stepscan.runtime.examples import check_known, checked_texts, label_array, paired, warn_of_imbalance
 from stepscan.runtime.model import RuntimeModel, Using
+from stepscan.runtime.problem_types import PROBLEM_TYPES, ProblemType
 from stepscan.runtime.series import checked_series
 from stepscan.runtime.yardstick import Yardstick, constant, guess
 
@@ -39,23 +39,23 @@ class Classifying(ProblemOptions, Using):
     def predict(self, X: Sequence[Any]) -> Any:
         """The most probable class of each text `[N]`, or its number; of `labels`, a list for each."""
         self._check_usable()
-        decision, labels = self._decision, self.labels_
-        found = self._answered(X, lambda scores, _: decision.decided(scores, labels))
-        of_nothing = decision.decided(np.zeros((0, self.network_.outputs), np.float32), labels)
+        problem, labels = self._problem, self.labels_
+        found = self._answered(X, lambda scores, _: problem.predictions(scores, labels))
+        of_nothing = problem.predictions(np.zeros((0, self.network_.outputs), np.float32), labels)
         return np.array(found, of_nothing.dtype) if isinstance(of_nothing, np.ndarray) else found
 
     def predict_proba(self, X: Sequence[Any]) -> np.ndarray:
         """The probability of each class or label `[N, classes]`, in the order of `classes_`."""
         self._check_usable()
-        score, decision = self._scorer(), self._decision
-        return self._batched(X, lambda given, rows: decision.probabilities(score(given, rows)), self.network_.outputs)
+        score, problem = self._scorer(), self._problem
+        return self._batched(X, lambda given, rows: problem.probabilities(score(given, rows)), self.network_.outputs)
 
     def answers(self, X: Sequence[Any]) -> list[dict[str, Any]]:
         """What `stepscan predict` says of each text: `label` and `probability`; `labels` with the probability of those
         above one half, and `probabilities` of all; or `number`."""
         self._check_usable()
-        decision, labels = self._decision, self.labels_
-        return self._answered(X, lambda scores, _: decision.rows(scores, labels))
+        problem, labels = self._problem, self.labels_
+        return self._answered(X, lambda scores, _: problem.records(scores, labels))
 
     def transform(self, X: Sequence[Any]) -> np.ndarray:
         """The network's feature vector of each text `[N, H]`: what its part of the decision is made from."""
@@ -66,16 +66,16 @@ class Classifying(ProblemOptions, Using):
     def score(self, X: Sequence[Any], y: Sequence[Any], sample_weight: Sequence[float] | None = None) -> float:
         """Accuracy: the share of texts whose class is right (or all of whose labels are), 0 … 1; of numbers R²."""
         texts, true = self._judged(X, y)
-        return self._decision.score(true, self.predict(texts), sample_weight)
+        return self._problem.score(true, self.predict(texts), sample_weight)
 
     def metrics(self, X: Sequence[Any], y: Sequence[Any]) -> dict[str, Any]:
         """Accuracy and the mean of the classes' F1; of `labels` F1 over all, its mean over labels, and the share of
         texts with exactly the right ones; of numbers the root mean squared error, the mean absolute error and R²."""
         texts, true = self._judged(X, y)
-        check_known(self._decision.named(true), self.labels_)
-        if self.decision == "class":
+        check_known(self._problem.flat_labels(true), self.labels_)
+        if self.problem_type == "classification":
             warn_of_imbalance(true, "data")
-        return {**self._decision.metrics(true, self.predict(texts)), "texts": len(true)}
+        return {**self._problem.metrics(true, self.predict(texts)), "texts": len(true)}
 
     def yardstick(self, X: Sequence[Any], y: Sequence[Any]) -> Yardstick | None:
         """What the trivial model of the training data scores on these."""
@@ -83,30 +83,28 @@ class Classifying(ProblemOptions, Using):
             return None
         answer, true = self.yardstick_["answer"], self._judged(X, y)[1]
         if answer is None:  # the classes were balanced
-            return guess(true) if self.decision == "class" else None
-        return constant(self.decision, answer, true)
+            return guess(true) if self.problem_type == "classification" else None
+        return constant(self.problem_type, answer, true)
 
     def log_probabilities(self, X: Sequence[Any], y: Sequence[Any]) -> list[tuple[float, int]]:
         """The natural logarithm of the probability of each right answer (minus infinity for a class unknown), and how
         many decisions it is made of: 1, or the number of labels."""
         self._check_usable()
-        if self.decision == "number":
-            raise SettingsError(
-                "this model predicts numbers, and they have no probabilities; use evaluate without --per-line"
-            )
-        decision, labels = self._decision, self.labels_
+        if self.problem_type == "regression":
+            raise SettingsError("a regression model has no probabilities; use evaluate without --per-line")
+        problem, labels = self._problem, self.labels_
         texts, true = self._judged(X, y)
-        lost = self._answered(texts, lambda scores, chosen: decision.nats(scores, [true[i] for i in chosen], labels))
-        return [(-float(nats), len(labels or ()) if self.decision == "labels" else 1) for nats in lost]
+        lost = self._answered(texts, lambda scores, chosen: problem.nats(scores, [true[i] for i in chosen], labels))
+        return [(-float(nats), len(labels or ()) if self.problem_type == "multilabel" else 1) for nats in lost]
 
     def _judged(self, X: Sequence[Any], y: Sequence[Any]) -> tuple[list[Any], list[Any]]:
         """The texts and their true answers, as many of the one as of the other."""
-        pairs = paired(X, self._decision.checked(y), ("texts", "classes"))
+        pairs = paired(X, self._problem.validated(y), ("texts", "classes"))
         return [text for text, _ in pairs], [answer for _, answer in pairs]
 
     @property
-    def _decision(self) -> Decision:
-        return DECISIONS[self.decision]
+    def _problem(self) -> ProblemType:
+        return PROBLEM_TYPES[self.problem_type]
 
     def _scores(self, X: Sequence[Any], *, wide: bool = True) -> np.ndarray:
         """The scores that it decides by `[N, outputs]`; without the `wide` part those of the network alone."""

@@ -109,10 +109,8 @@ def of_one_kind(values: Sequence[Any], what: str) -> list[Any]:
     kind = label_kind(labels[0]) if labels else None
     for number, label in enumerate(labels, start=1):
         if label_kind(label) is None or label_kind(label) is not kind:
-            hint = ", a continuous number; to predict such, take decision='number'" if isinstance(label, float) else ""
-            raise SettingsError(
-                f"{what}s must be all strings or all whole numbers, but {what} {number} is {shown(label)}{hint}"
-            )
+            hint = "; to predict continuous numbers, use problem_type='regression'" if isinstance(label, float) else ""
+            raise SettingsError(f"{what} {number}: expected all strings or all whole numbers, got {shown(label)}{hint}")
         if problem := label_problem(label):
             raise SettingsError(f"{what} {number} {problem}: {shown(label)}")
     return labels

@@ -155,12 +155,12 @@ def reading_for(model: Any, reading: ReadOptions) -> ReadOptions:
     """How the model's data are read: its labels are what it decides, their times have its step."""
     if model.task == "forecast":
         return reading._replace(step=model.step)
-    return reading._replace(decision=model.decision) if model.task == "classify" else reading
+    return reading._replace(problem_type=model.problem_type) if model.task == "classify" else reading
 
 
 def _examples(model: Any, files: Files, reading: ReadOptions, *, each: bool = False) -> tuple[Any, ...]:
     """What a model is to be scored on."""
-    is_labelled = model.task == "classify" and model.decision != "number"
+    is_labelled = model.task == "classify" and model.problem_type != "regression"
     known = model.classes_.tolist() if is_labelled else []
     examples = read_examples(model.task, files, reading_for(model, reading), known=known, each=each)
     if is_labelled:

@@ -52,7 +52,7 @@ class Needs(NamedTuple):
     tensors: Tensors
     vocabularies: dict[str, int]  # file of a tokenizer, without `.json` → number of symbols
     labels: int | None  # how many; None for a model that decides nothing, or a number
-    decision: str = ""  # of an encoder
+    problem_type: str = ""  # of an encoder
     pattern: str = ""  # the built-in one that it is of
 
 
@@ -104,7 +104,7 @@ def needs(description: Any) -> Needs:
     found = outline(description)
     if not isinstance(found, PatternOutline):
         raise ModelFormatError(f"it describes no model: {shown(found)}")
-    return Needs(found.tensors, found.vocabularies, found.labels, found.decision, found.name)
+    return Needs(found.tensors, found.vocabularies, found.labels, found.problem_type, found.name)
 
 
 def read_folder(path: str | Path, needs: Callable[[Any], Needs] = needs) -> RuntimeFolder:
@@ -186,10 +186,10 @@ def _check_agreement(path: Path, config: dict[str, Any], found: Needs) -> None:
     if found.pattern and expected and found.pattern not in expected:
         wanted = " or ".join(expected)
         raise ModelFormatError(f"{path}: the task is {config['task']!r}, but the model is no {wanted}: {found.pattern}")
-    decision = config["settings"].get("decision", "class")
-    if found.decision and decision != found.decision:
+    problem_type = config["settings"].get("problem_type", "classification")
+    if found.problem_type and problem_type != found.problem_type:
         raise ModelFormatError(
-            f"{path}: settings: the decision is {shown(decision)}, but the model's is {found.decision!r}"
+            f"{path}: settings: problem_type: expected the model's {found.problem_type!r}, got {shown(problem_type)}"
         )
 
 
@@ -235,7 +235,7 @@ def _yardstick(path: Path, config: dict[str, Any], labels: list[Any] | None) -> 
     if found is not None and (answer := found["answer"]) is not None:
         several = isinstance(answer, list)
         known = isinstance(answer, int | float) if labels is None else all(map(labels.__contains__, _listed(answer)))
-        if not known or several != (config["settings"].get("decision") == "labels"):
+        if not known or several != (config["settings"].get("problem_type") == "multilabel"):
             logger.info("%s: the yardstick answers %s, which this model never does; it is ignored", path, shown(answer))
             return None
     return found

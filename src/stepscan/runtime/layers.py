@@ -62,7 +62,7 @@ class Layer:
         rows, steps, width = data.shape
         self._check_width(width)
         if lengths.shape != (rows,) or (rows and not 0 <= lengths.min() <= lengths.max() <= steps):
-            raise ValueError(f"lengths must be {rows} numbers from 0 to {steps}, got {lengths}")
+            raise ValueError(f"lengths: expected {rows} numbers from 0 to {steps}, got {lengths}")
         state = self.initial_state(rows) if state is None else self._own(state, rows)
         outputs = np.empty((rows, steps, self.output_size), np.float32)
         self.native.scan(*_at(data, lengths), rows, steps, *_at(state, outputs), self.threads)

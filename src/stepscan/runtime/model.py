@@ -156,7 +156,7 @@ def load_model(path: str | Path, weights: str | None = None, threads: int = 1) -
         SettingsError: there are no such weights, or the number of threads is below 1.
     """
     if not 1 <= threads <= MOST_THREADS:
-        raise SettingsError(f"threads must be 1 to {MOST_THREADS:,}, but is {threads}")
+        raise SettingsError(f"threads: expected 1 to {MOST_THREADS:,}, got {threads}")
     return _model(read_folder(path), weights, threads)
 
 

@@ -88,7 +88,7 @@ class PatternOutline(Outline):
 
     vocabularies: dict[str, int]
     labels: int | None = None  # what it decides among; None if it decides nothing that has a name
-    decision: str = ""  # of an encoder
+    problem_type: str = ""  # of an encoder
     generator: GeneratorOutline | None = None
 
 
@@ -176,16 +176,16 @@ def check_size(**sizes: Any) -> None:
     """Raise unless all are whole numbers from 1 to 2³¹ − 1."""
     for name, size in sizes.items():
         if type(size) is not int or size < 1:
-            raise ValueError(f"{name} must be a whole number of at least 1, got {shown(size)}")
+            raise ValueError(f"{name}: expected a whole number of at least 1, got {shown(size)}")
         if size > LARGEST_SIZE:
-            raise ValueError(f"{name} must be at most {LARGEST_SIZE}, got {shown(size)}")
+            raise ValueError(f"{name}: expected at most {LARGEST_SIZE}, got {shown(size)}")
 
 
 def check_flag(**flags: Any) -> None:
     """Raise unless all are true or false."""
     for name, value in flags.items():
         if type(value) is not bool:
-            raise TypeError(f"{name} must be true or false, got {shown(value)}")
+            raise TypeError(f"{name}: expected true or false, got {shown(value)}")
 
 
 def check_choice(known: tuple[str, ...], **choices: Any) -> None:

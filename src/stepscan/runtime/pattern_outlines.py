@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from stepscan.decoding.transitions import EDGE
-from stepscan.fields import check_noise, check_not_negative, check_probability
+from stepscan.fields import POOLING, PROBLEM_TYPE, check_noise, check_not_negative, check_probability
 from stepscan.runtime.outline import (
     GeneratorOutline,
     InputOutline,
@@ -42,12 +42,12 @@ def _embedding(
     check_size(vocabulary_size=vocabulary_size, size=size)
     check_probability(dropout=dropout, word_dropout=word_dropout, embedding_dropout=embedding_dropout)
     if type(unknown) is not int or unknown < 0:
-        raise ValueError(f"unknown must be the id of a symbol, got {shown(unknown)}")
+        raise ValueError(f"unknown: expected the id of a symbol, got {shown(unknown)}")
     if given != 0 or type(given) is not int:
         check_size(given=given)
     last = vocabulary_size - 1 - unknown if given else 0
     if type(others) is not int or not 0 <= others <= max(0, last):
-        raise ValueError(f"others must be a number of given symbols after the unknown one, got {shown(others)}")
+        raise ValueError(f"others: expected a number of given symbols after the unknown one, got {shown(others)}")
     tensors = {"weight": Tensor("F32", (vocabulary_size - others, size))}
     if given:
         tensors["weight_given"] = Tensor("F32", (vocabulary_size, given))
@@ -84,21 +84,21 @@ def _encoder(
     layer: Any,
     outputs: Any,
     pooling: Any = "last",
-    decision: Any = "class",
+    problem_type: Any = "classification",
     dropout: Any = 0.0,
     label_smoothing: Any = 0.0,
 ) -> PatternOutline:
     tensors = _decider("encoder", embedding, layer, outputs, dropout, label_smoothing)
-    check_choice(("last", "mean", "max", "attention"), pooling=pooling)
-    check_choice(("class", "labels", "number"), decision=decision)
-    size, is_number = layer.output_size, decision == "number"
+    POOLING.check("pooling", pooling)
+    PROBLEM_TYPE.check("problem_type", problem_type)
+    size, is_number = layer.output_size, problem_type == "regression"
     if is_number and outputs != 1:
         raise ValueError(f"a number is one output, got outputs={outputs}")
     if is_number:
         tensors |= {"mean": Tensor("F32", ()), "deviation": Tensor("F32", ())}
     if pooling == "attention":
         tensors |= {**linear("relevance.0", size, size), **linear("relevance.2", size, 1, bias=False)}
-    return PatternOutline("encoder", tensors, _vocabularies(embedding), None if is_number else outputs, decision)
+    return PatternOutline("encoder", tensors, _vocabularies(embedding), None if is_number else outputs, problem_type)
 
 
 @outlines("transducer")
@@ -215,11 +215,11 @@ def _check_forbidden(tags: int, forbidden: Any) -> None:
     """Raise unless all are pairs of tags, and leave a first and a last tag, and one after each: as
     `decoding.transitions.allowed_transitions` does, but without K² of memory."""
     if not isinstance(forbidden, list | tuple):
-        raise TypeError(f"forbidden must be a list of pairs of tags, got {shown(forbidden)}")
+        raise TypeError(f"forbidden: expected a list of pairs of tags, got {shown(forbidden)}")
     after: dict[int, set[int]] = {}
     for pair in forbidden:
         if not (isinstance(pair, list) and len(pair) == 2 and all(type(tag) is int for tag in pair)):
-            raise TypeError(f"forbidden must be a list of pairs of tags, got {shown(pair)} in it")
+            raise TypeError(f"forbidden: expected a list of pairs of tags, got {shown(pair)} in it")
         if not (EDGE <= pair[0] < tags and EDGE <= pair[1] < tags and pair != [EDGE, EDGE]):
             raise ValueError(f"a forbidden pair is of tags 0 … {tags - 1}, or -1 and a tag, got {pair}")
         key, value = (tags, pair[0]) if pair[1] == EDGE else pair  # `tags` stands for the end

@@ -207,7 +207,7 @@ class Translating(SearchOptions, Using):
         """What follows on the beginning, for each source."""
         least, most = limits.minimum, limits.maximum
         if most is not None and most < least:
-            raise SettingsError(f"maximum_length must be at least the minimum, {least}, but is {most}")
+            raise SettingsError(f"maximum_length: expected at least the minimum, {least}, got {most}")
         tokenizer, network = self.tokenizers_["tokenizer"], self.network_
         step: StepFunction = network.generator.step
         state, bonus = network.initial_state(rows), None

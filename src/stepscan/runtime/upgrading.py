@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from stepscan.options import RENAMED, TASKS, settings_of
+from stepscan.options import RENAMED, RENAMED_VALUES, TASKS, settings_of
 
 _ARGUMENTS = {  # layer → its arguments that were renamed
     "embedding": {"unknown_probability": "word_dropout", "symbol_dropout": "embedding_dropout"},
+    "encoder": {"decision": "problem_type"},
     "generator": {"tied": "tie_weights"},
 }
 _SPLIT = ("generate", "forecast")  # tasks that were one: its folders record the settings of both
@@ -21,7 +22,7 @@ def upgraded(config: dict[str, Any]) -> dict[str, Any]:
     task = config["task"]
     if task == "generate" and "forecaster" in config["model"]:
         task = "forecast"
-    settings = {RENAMED.get(name, name): value for name, value in config["settings"].items()}
+    settings = dict(_setting(RENAMED.get(name, name), value) for name, value in config["settings"].items())
     chosen = [RENAMED.get(name, name) for name in config.get("chosen", [])]
     if task in _SPLIT:
         [other] = {*_SPLIT} - {task}
@@ -29,6 +30,11 @@ def upgraded(config: dict[str, Any]) -> dict[str, Any]:
         settings = {name: value for name, value in settings.items() if name not in foreign}
     changed = {"task": task, "settings": settings, "model": _renamed(config["model"])}
     return {**config, **changed, **({"chosen": chosen} if chosen else {})}
+
+
+def _setting(name: str, value: Any) -> tuple[str, Any]:
+    """A setting of today's name, and its value as it is called today."""
+    return name, RENAMED_VALUES.get(name, {}).get(value, value) if isinstance(value, str) else value
 
 
 def _renamed(description: dict[str, Any]) -> dict[str, Any]:
@@ -39,7 +45,7 @@ def _renamed(description: dict[str, Any]) -> dict[str, Any]:
         old, new = rest.pop()
         for key, value in old.items() if isinstance(old, dict) else enumerate(old):
             own = _ARGUMENTS.get(key, {}) if isinstance(key, str) and isinstance(value, dict) else {}
-            value = {own.get(name, name): one for name, one in value.items()} if own else value
+            value = dict(_setting(own.get(name, name), one) for name, one in value.items()) if own else value
             copy: Any = {} if isinstance(value, dict) else [] if isinstance(value, list) else value
             if isinstance(new, dict):
                 new[key] = copy

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from stepscan.runtime.decisions import DECISIONS
 from stepscan.runtime.outline import shown
+from stepscan.runtime.problem_types import PROBLEM_TYPES
 
 MAJORITY = "majority class"
 _BEST = {"accuracy": 1, "f1": 1, "micro_f1": 1, "macro_f1": 1, "bleu": 100}  # of the others, less is better
@@ -98,17 +98,17 @@ class _Constant(NamedTuple):
     error: Callable[[Sequence[Any], Any, float], float]  # of true answers, the one given, and the score
 
 
-def best_constant(decision: str, train: Sequence[Any], held_out: Sequence[Any]) -> Yardstick:
+def best_constant(problem_type: str, train: Sequence[Any], held_out: Sequence[Any]) -> Yardstick:
     """What always answering the same scores on held-out answers: the most frequent class; the labels whose F1 is best;
     the mean of numbers."""
-    return constant(decision, _CONSTANTS[decision].chosen(train), held_out)
+    return constant(problem_type, _CONSTANTS[problem_type].chosen(train), held_out)
 
 
-def constant(decision: str, answer: Any, true: Sequence[Any]) -> Yardstick:
+def constant(problem_type: str, answer: Any, true: Sequence[Any]) -> Yardstick:
     """What always giving this answer scores."""
-    figures = DECISIONS[decision].metrics(true, [answer] * len(true))
+    figures = PROBLEM_TYPES[problem_type].metrics(true, [answer] * len(true))
     scores = {name: value for name, value in figures.items() if name != "r2"}  # of a constant it is 0 or below
-    name, _, error = _CONSTANTS[decision]
+    name, _, error = _CONSTANTS[problem_type]
     return Yardstick(name, scores, error(true, answer, next(iter(scores.values()))), answer)
 
 
@@ -150,15 +150,15 @@ def _of_rmse(true: Sequence[float], answer: float, rmse: float) -> float:
 
 
 _CONSTANTS = {
-    "class": _Constant(
+    "classification": _Constant(
         MAJORITY,
         lambda train: min(Counter(train).items(), key=lambda one: (-one[1], one[0]))[0],
         lambda true, _, score: share_error(score, len(true)),
     ),
-    "labels": _Constant(
+    "multilabel": _Constant(
         "most frequent labels", _best_labels, lambda true, _, score: share_error(score, sum(map(len, true)))
     ),
-    "number": _Constant("mean of the training data", lambda train: float(np.mean(train)), _of_rmse),
+    "regression": _Constant("mean of the training data", lambda train: float(np.mean(train)), _of_rmse),
 }
 
 

@@ -68,7 +68,7 @@ def stream_labelled_series(
     label_column: str | int | None = None,
     labelled: bool = True,
     times: TimeOptions = DEFAULT_TIMES,
-    decision: str | None = None,
+    problem_type: str | None = None,
 ) -> Iterator[LabelledSeries]:
     """Yield series with one label each.
 
@@ -78,8 +78,8 @@ def stream_labelled_series(
         label_column: "numbers": the label's column, a name or a position from 1.
         labelled: whether every series must have a label; if not, labels that are there are read all the same.
         times: "numbers" and "ts": how times are read.
-        decision: what the labels must be, "class", "labels" or "number", in a file that says what they are; None:
-            either.
+        problem_type: "classification", "multilabel" or "regression", which the header of a `.ts` file must agree with;
+            None: not checked.
 
     Raises:
         SettingsError: an unknown format, or an option that does not fit it.
@@ -93,7 +93,7 @@ def stream_labelled_series(
         refuse_times(format, times)
     if format == "ts":
         refuse_series_column(format, times)
-        series = ts_files.labelled_series(path, labelled, decision, times)
+        series = ts_files.labelled_series(path, labelled, problem_type, times)
         return (LabelledSeries(one.values, label, one.times, one.step) for one, label in series)
     if format == "ucr":
         return _ucr_rows(path)

@@ -52,14 +52,14 @@ class _Header(NamedTuple):
 
 
 def labelled_series(
-    path: str | Path, labelled: bool, decision: str | None, options: TimeOptions
+    path: str | Path, labelled: bool, problem_type: str | None, options: TimeOptions
 ) -> Iterator[tuple[TimedSeries, str | None]]:
     """Yield each series, with its times if the file has them, and its label.
 
     Arguments and errors are those of `stepscan.data.series.readers.stream_labelled_series`.
     """
     header, rows = _read_header(read_lines(path), path)
-    _check_labels(header, labelled, decision, path)
+    _check_labels(header, labelled, problem_type, path)
     if not header.timed:
         refuse_times("ts", options)
     step: TimeStep | None = None
@@ -98,7 +98,7 @@ def _parse_series(
     return TimedSeries(stack_dimensions(values, path, line))
 
 
-def _check_labels(header: _Header, labelled: bool, decision: str | None, path: str | Path) -> None:
+def _check_labels(header: _Header, labelled: bool, problem_type: str | None, path: str | Path) -> None:
     """Raise if the header has not the kind of labels that is needed."""
     if labelled and not header.labelled:
         hint = "If each series ends in a number to predict, add the line @targetLabel true."
@@ -106,9 +106,9 @@ def _check_labels(header: _Header, labelled: bool, decision: str | None, path: s
     if header.class_label and header.target_label:
         reason = "expected one kind of label, got @classLabel true and @targetLabel true."
         raise DataError(reason, path=path, line=header.label_line, hint="Write false in one of these lines.")
-    if header.target_label and decision in ("class", "labels"):
+    if header.target_label and problem_type in ("classification", "multilabel"):
         reason = "expected classes, got @targetLabel true: each series has a number to predict."
-        raise DataError(reason, path=path, line=header.label_line, hint="Add --decision number.")
+        raise DataError(reason, path=path, line=header.label_line, hint="Add --problem-type regression.")
 
 
 def _split_label(row: str, header: _Header, path: str | Path, line: int) -> tuple[list[str], str | None]:

@@ -49,7 +49,7 @@ class Embedding:
         ids = (rows if isinstance(rows, Batch) else pad(rows)).zeroed()
         if ids.data.size and not 0 <= ids.data.min() <= ids.data.max() < self.vocabulary_size:
             raise ValueError(
-                f"ids must be 0 … {self.vocabulary_size - 1}, got {ids.data.min()} … {ids.data.max()}; "
+                f"ids: expected 0 … {self.vocabulary_size - 1}, got {ids.data.min()} … {ids.data.max()}; "
                 "were they made by another tokenizer?"
             )
         return Batch(self.step(ids.data), ids.lengths)

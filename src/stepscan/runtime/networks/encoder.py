@@ -1,4 +1,4 @@
-"""Encoder, the fold: sequence → feature vector → decision."""
+"""Encoder, the fold: sequence → feature vector → prediction."""
 
 from __future__ import annotations
 
@@ -6,15 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from stepscan.errors import ModelFormatError, nearest
+from stepscan.fields import POOLING, PROBLEM_TYPE
 from stepscan.runtime.batches import Array, Batch
 from stepscan.runtime.layers import tanh
 from stepscan.runtime.networks.attention import masked_softmax
 from stepscan.runtime.networks.embedding import build_embedding
 from stepscan.runtime.networks.tensors import Tensors
-
-POOLINGS = ("last", "mean", "max", "attention")
-DECISIONS = ("class", "labels", "number")
 
 
 class Encoder:
@@ -24,10 +21,10 @@ class Encoder:
         tensors: of its parts; `mean` and `deviation` of a number.
         embedding: rows → vectors, described; None if the rows are vectors already.
         layer: described.
-        outputs: numbers a decision: classes, labels, or 1 for a number.
+        outputs: width of the head: number of classes or labels; 1 for regression.
         pooling: `last` (the layer's readout), `mean`, `max` or `attention` (a learned weighting) over the outputs.
             Pooling over nothing gives zeros.
-        decision: `class` (one of `outputs`), `labels` (each on or off) or `number`.
+        problem_type: `classification` (one of `outputs`), `multilabel` (each on or off) or `regression`.
         dropout, label_smoothing: for training alone.
     """
 
@@ -38,19 +35,18 @@ class Encoder:
         layer: Any,
         outputs: int,
         pooling: str = "last",
-        decision: str = "class",
+        problem_type: str = "classification",
         dropout: float = 0.0,
         label_smoothing: float = 0.0,
     ) -> None:
-        for what, name, known in (("pooling", pooling, POOLINGS), ("decision", decision, DECISIONS)):
-            if name not in known:
-                raise ModelFormatError(f"unknown {what} {name!r}.{nearest(str(name), known)}")
+        POOLING.check("pooling", pooling)
+        PROBLEM_TYPE.check("problem_type", problem_type)
         self.embedding = build_embedding(embedding, tensors.inside("embedding"))
         self.layer = tensors.layer("layer", layer)
-        self.outputs, self.pooling, self.decision = outputs, pooling, decision
+        self.outputs, self.pooling, self.problem_type = outputs, pooling, problem_type
         self.feature_size = size = self.layer.output_size
         self.head = tensors.linear("head", size, outputs)
-        if decision == "number":
+        if problem_type == "regression":
             self.mean, self.deviation = tensors.array("mean"), tensors.array("deviation")
         if pooling == "attention":
             self.relevance = tensors.linear("relevance.0", size, size), tensors.linear("relevance.2", size, 1, False)
@@ -68,7 +64,7 @@ class Encoder:
     def judge(self, features: Array) -> Array:
         """Feature vectors `[B, H]` → scores `[B, outputs]`, or the number `[B, 1]`, in its own units."""
         scores = self.head(features)
-        return self.mean + self.deviation * scores if self.decision == "number" else scores
+        return self.mean + self.deviation * scores if self.problem_type == "regression" else scores
 
     def relevance_of(self, outputs: Array) -> Array:
         """With attention pooling, the layer's outputs `[…, H]` → what the softmax over the items is taken of `[…]`."""

@@ -67,4 +67,7 @@ def build_part(kinds: Mapping[str, Any], description: Any, tensors: Tensors) -> 
         inspect.signature(kinds[name]).bind(tensors, **arguments)
     except TypeError as error:
         raise ModelFormatError(f"the description of {name!r} does not fit its constructor: {error}") from None
-    return kinds[name](tensors, **arguments)
+    try:
+        return kinds[name](tensors, **arguments)
+    except ValueError as error:
+        raise ModelFormatError(f"{name!r} cannot be built: {error}") from None

@@ -74,7 +74,7 @@ class DecidingSession(Session):
     @classmethod
     def _answers(cls, model: Any, moments: Sequence[Moment], outputs: Array) -> list[Any]:
         features = np.stack([_feature(model.network_, moment) for moment in moments])
-        return model._decision.rows(model.network_.judge(features), model.labels_)
+        return model._problem.records(model.network_.judge(features), model.labels_)
 
 
 def _feature(network: Any, moment: Moment) -> Array:

@@ -16,8 +16,8 @@ import stepscan as ss
 from stepscan.data.task_data import ReadOptions, read_examples
 from stepscan.estimators.examples import hold_out, same_input
 from stepscan.estimators.files import train
-from stepscan.runtime.decisions import DECISIONS
 from stepscan.runtime.files import predict
+from stepscan.runtime.problem_types import PROBLEM_TYPES
 
 SMALL = {**NETWORK, "hidden_size": 16, "embedding_size": 8, "batch_size": 8, "epochs": 12, "word_dropout": 0.0}
 
@@ -39,12 +39,12 @@ def counts(count: int, seed: int) -> tuple[list[str], list[float]]:
 
 @pytest.fixture(scope="module")
 def of_labels() -> ss.Classifier:
-    return ss.Classifier(decision="labels", **SMALL).fit(*topics(160, 0))
+    return ss.Classifier(problem_type="multilabel", **SMALL).fit(*topics(160, 0))
 
 
 @pytest.fixture(scope="module")
 def of_numbers() -> ss.Classifier:
-    return ss.Classifier(decision="number", pooling="last", **{**SMALL, "epochs": 30}).fit(*counts(160, 0))
+    return ss.Classifier(problem_type="regression", pooling="last", **{**SMALL, "epochs": 30}).fit(*counts(160, 0))
 
 
 def test_labels(of_labels):
@@ -62,9 +62,9 @@ def test_labels(of_labels):
 
 
 def test_label_figures_by_hand():
-    decision, labels = DECISIONS["labels"], ["a", "b"]
+    problem, labels = PROBLEM_TYPES["multilabel"], ["a", "b"]
     true, found = [["a"], ["a", "b"], []], [["a", "b"], ["a"], []]
-    figures = decision.metrics(true, found)  # a: 2 of 2; b: none right, one missed, one too many
+    figures = problem.metrics(true, found)  # a: 2 of 2; b: none right, one missed, one too many
     assert figures == {
         "micro_f1": pytest.approx(2 * 2 / (2 * 2 + 1 + 1)),
         "macro_f1": 0.5,
@@ -72,11 +72,11 @@ def test_label_figures_by_hand():
     }
     scores = np.array([2.0, -1.0])
     by_hand = math.log(1 / (1 + math.exp(-2))) + math.log(1 - 1 / (1 + math.exp(1)))
-    assert decision.nats(np.stack([scores] * 2), [["a"], ["a", "c"]], labels).tolist() == [
+    assert problem.nats(np.stack([scores] * 2), [["a"], ["a", "c"]], labels).tolist() == [
         pytest.approx(-by_hand),
         math.inf,
     ]
-    assert decision.rows(scores[None], labels)[0]["labels"] == {"a": pytest.approx(1 / (1 + math.exp(-2)))}
+    assert problem.records(scores[None], labels)[0]["labels"] == {"a": pytest.approx(1 / (1 + math.exp(-2)))}
 
 
 def test_numbers(of_numbers):
@@ -104,7 +104,7 @@ def test_folder(kind, request, tmp_path):
     model = request.getfixturevalue(kind)
     model.save(tmp_path / "m")
     again = ss.load(tmp_path / "m")
-    assert again.decision == model.decision
+    assert again.problem_type == model.problem_type
     assert list(again.predict(["a e", "x"])) == list(model.predict(["a e", "x"]))
     assert (tmp_path / "m" / "labels.json").exists() == (kind == "of_labels")
 
@@ -112,37 +112,37 @@ def test_folder(kind, request, tmp_path):
 def test_cross_validation():
     """scikit-learn must not take the answers for classes, which it would keep in proportion."""
     texts, numbers = counts(60, 1)
-    assert cross_val_score(ss.Classifier(decision="number", **{**SMALL, "epochs": 1}), texts, numbers, cv=3).shape == (
-        3,
-    )
+    assert cross_val_score(
+        ss.Classifier(problem_type="regression", **{**SMALL, "epochs": 1}), texts, numbers, cv=3
+    ).shape == (3,)
     texts, labels = topics(60, 1)
-    assert cross_val_score(ss.Classifier(decision="labels", **{**SMALL, "epochs": 1}), texts, labels, cv=3).shape == (
-        3,
-    )
+    assert cross_val_score(
+        ss.Classifier(problem_type="multilabel", **{**SMALL, "epochs": 1}), texts, labels, cv=3
+    ).shape == (3,)
 
 
 @pytest.mark.parametrize(
-    ("decision", "y", "reason"),
+    ("problem_type", "y", "reason"),
     [
-        ("labels", ["a", "b"], r"answer 1 is 'a', but with decision 'labels' each is a list"),
+        ("multilabel", ["a", "b"], r"answer 1 is 'a', but with problem_type 'multilabel' each is a list"),
         ("labels", MultiLabelBinarizer().fit_transform([["a"], ["b"]]), "MultiLabelBinarizer.inverse_transform"),
-        ("labels", [["a"], ["b", 3]], "labels must be all strings or all whole numbers, but label 3 is 3"),
+        ("labels", [["a"], ["b", 3]], "label 3: expected all strings or all whole numbers, got 3"),
         ("labels", [[], []], "no training text has a label"),
         ("labels", [["a"], ["b"]], "none of the 2 examples can be held out for validation"),
         ("number", [1.0, "two"], "each answer is a finite number, but 2 is 'two'"),
         ("number", [1.0, math.nan], "each answer is a finite number, but 2 is nan"),
-        ("classes", ["a", "b"], "decision must be 'class', 'labels' or 'number', got 'classes'"),
+        ("classes", ["a", "b"], "problem_type: expected 'classification', 'multilabel' or 'regression', got 'classes'"),
     ],
 )
-def test_refused(decision, y, reason):
+def test_refused(problem_type, y, reason):
     with pytest.raises(ss.SettingsError, match=reason):
-        ss.Classifier(decision=decision).fit(["x", "y"], y)
+        ss.Classifier(problem_type=problem_type).fit(["x", "y"], y)
 
 
 def test_refused_of_numbers(of_numbers):
     with pytest.raises(ss.SettingsError, match="label_smoothing is for classes and labels"):
-        ss.Classifier(decision="number", label_smoothing=0.1).fit(["x", "y"], [1, 2])
-    with pytest.raises(ss.SettingsError, match="predicts numbers, and they have no probabilities"):
+        ss.Classifier(problem_type="regression", label_smoothing=0.1).fit(["x", "y"], [1, 2])
+    with pytest.raises(ss.SettingsError, match="a regression model has no probabilities"):
         of_numbers.predict_proba(["a"])
     with pytest.raises(ss.SettingsError, match="evaluate without --per-line"):
         of_numbers.log_probabilities(["a"], [1000])
@@ -161,7 +161,7 @@ FILES = {
 def test_files_of_labels(name, tmp_path):
     text, expected = FILES[name]
     (tmp_path / name).write_text(text)
-    assert read_examples("classify", [tmp_path / name], ReadOptions(decision="labels")) == (
+    assert read_examples("classify", [tmp_path / name], ReadOptions(problem_type="multilabel")) == (
         ["red car", "blue"],
         expected,
     )
@@ -177,7 +177,7 @@ def test_files_of_labels(name, tmp_path):
 )
 def test_files_of_numbers(name, text, tmp_path):
     (tmp_path / name).write_text(text)
-    assert read_examples("classify", [tmp_path / name], ReadOptions(decision="number")) == (
+    assert read_examples("classify", [tmp_path / name], ReadOptions(problem_type="regression")) == (
         ["red car", "blue"],
         [1.5, -2.0],
     )
@@ -186,7 +186,7 @@ def test_files_of_numbers(name, text, tmp_path):
 def test_series_of_numbers(tmp_path):
     (tmp_path / "a.ts").write_text("@targetlabel true\n@data\n1,2:3.5\n3,4:x\n")
     with pytest.raises(ss.DataError, match=r"a.ts: series 2: expected a finite number to predict, got 'x'"):
-        read_examples("classify", [tmp_path / "a.ts"], ReadOptions(decision="number"))
+        read_examples("classify", [tmp_path / "a.ts"], ReadOptions(problem_type="regression"))
 
 
 @pytest.mark.parametrize(
@@ -201,18 +201,20 @@ def test_series_of_numbers(tmp_path):
 def test_files_refused(name, text, reason, tmp_path):
     (tmp_path / name).write_text(text)
     with pytest.raises(ss.DataError, match=reason):
-        read_examples("classify", [tmp_path / name], ReadOptions(decision="number"))
+        read_examples("classify", [tmp_path / name], ReadOptions(problem_type="regression"))
 
 
 def test_labels_that_are_missing_are_not_labels(tmp_path):
     (tmp_path / "a.jsonl").write_text('{"text": "red", "labels": null}\n')
     with pytest.raises(ss.DataError, match="as the label, got null"):
-        read_examples("classify", [tmp_path / "a.jsonl"], ReadOptions(decision="labels"))
+        read_examples("classify", [tmp_path / "a.jsonl"], ReadOptions(problem_type="multilabel"))
 
 
 def test_weights_to_begin_with(of_numbers, tmp_path):
     of_numbers.save(tmp_path / "m")
-    again = ss.Classifier(decision="number", init_from=tmp_path / "m", **{**SMALL, "epochs": 1, "pooling": "last"})
+    again = ss.Classifier(
+        problem_type="regression", init_from=tmp_path / "m", **{**SMALL, "epochs": 1, "pooling": "last"}
+    )
     assert again.fit(*counts(40, 0)).score(*counts(40, 1)) > 0.5
 
 
@@ -225,16 +227,16 @@ def test_command_line(run, tmp_path):
     (tmp_path / "n.tsv").write_text(
         "text\tscore\n" + "".join(f"{t}\t{y}\n" for t, y in zip(texts, numbers, strict=True))
     )
-    for file, decision in (("a.tsv", "labels"), ("n.tsv", "number")):
+    for file, problem_type in (("a.tsv", "multilabel"), ("n.tsv", "regression")):
         result = run(
             "train",
             "classify",
             "--train",
             tmp_path / file,
             "--out",
-            tmp_path / decision,
-            "--decision",
-            decision,
+            tmp_path / problem_type,
+            "--problem-type",
+            problem_type,
             *QUICK.split(),
         )
         assert result.code == 0, result.err
@@ -251,7 +253,9 @@ def test_texts_are_read_as_they_are_needed(monkeypatch, tmp_path):
     monkeypatch.setattr("stepscan.runtime.files.PORTION", 16)
     texts, labels = topics(40, 0)
     (tmp_path / "a.txt").write_text("".join(f"{','.join(y)} {t}\n" for t, y in zip(texts, labels, strict=True) if y))
-    train("classify", [tmp_path / "a.txt"], tmp_path / "m", settings={**SMALL, "epochs": 1, "decision": "labels"})
+    train(
+        "classify", [tmp_path / "a.txt"], tmp_path / "m", settings={**SMALL, "epochs": 1, "problem_type": "multilabel"}
+    )
     read = []
 
     def endless():
@@ -271,44 +275,47 @@ def test_f1_of_labels_is_that_of_scikit_learn():
     true, found = ([sorted(set(draw.choice(list("abcdefg"), 3).tolist())) for _ in range(50)] for _ in range(2))
     binary = MultiLabelBinarizer().fit([list("abcdefg")])
     matrices = binary.transform(true), binary.transform(found)
-    figures = DECISIONS["labels"].metrics(true, found)
+    figures = PROBLEM_TYPES["multilabel"].metrics(true, found)
     assert figures["micro_f1"] == pytest.approx(f1_score(*matrices, average="micro"))
     assert figures["macro_f1"] == pytest.approx(f1_score(*matrices, average="macro"))
-    assert DECISIONS["labels"].metrics([["a"], []], [["a"], ["a"]])["micro_f1"] == pytest.approx(2 / 3)
-    assert DECISIONS["labels"].metrics([[], []], [[], []]) == {"micro_f1": 1.0, "macro_f1": 1.0, "exact": 1.0}
+    assert PROBLEM_TYPES["multilabel"].metrics([["a"], []], [["a"], ["a"]])["micro_f1"] == pytest.approx(2 / 3)
+    assert PROBLEM_TYPES["multilabel"].metrics([[], []], [[], []]) == {"micro_f1": 1.0, "macro_f1": 1.0, "exact": 1.0}
 
 
 def test_targets_of_many_labels():
     labels = [f"l{i:06}" for i in range(100_000)]
-    targets = DECISIONS["labels"].targets([["l000002", "l099999"], [], ["unknown"]], labels)
+    targets = PROBLEM_TYPES["multilabel"].targets([["l000002", "l099999"], [], ["unknown"]], labels)
     assert [row.nonzero()[0].tolist() for row in targets] == [[2, 99_999], [], []]
 
 
-@pytest.mark.parametrize("decision", ["class", "labels"])
-def test_scores_of_all_texts_are_never_kept_together(decision, monkeypatch):
+@pytest.mark.parametrize("problem_type", ["classification", "multilabel"])
+def test_scores_of_all_texts_are_never_kept_together(problem_type, monkeypatch):
     """A thousand classes and texts: a batch's scores at a time, in training's evaluations too."""
     from stepscan.estimators.networks import EncoderNetwork
 
     texts = [f"w{i % 50} v{i % 20}" for i in range(1000)]
     y = [f"c{i:04}" for i in range(1000)]
-    answers = y if decision == "class" else [[one] for one in y]
+    answers = y if problem_type == "classification" else [[one] for one in y]
     sizes = []
     scores = EncoderNetwork.scores
     monkeypatch.setattr(EncoderNetwork, "scores", lambda self, rows: (sizes.append(len(rows)), scores(self, rows))[1])
-    model = ss.Classifier(decision=decision, **{**SMALL, "epochs": 1, "batch_size": 100})
+    model = ss.Classifier(problem_type=problem_type, **{**SMALL, "epochs": 1, "batch_size": 100})
     model.fit(texts, answers, validation=(texts, answers))
     # Each text once for the figures; then so many for the network's share that their scores are 500,000.
     assert sizes == [128] * 7 + [104] + [128] * 3 + [116]
     found, logs = model.predict_proba(texts), model.log_probabilities(texts, answers)
     monkeypatch.undo()
     whole = model.model_(model._rows(texts)[1](model._rows(texts)[0])).detach()
-    expected = whole.softmax(1) if decision == "class" else whole.sigmoid()
+    expected = whole.softmax(1) if problem_type == "classification" else whole.sigmoid()
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-7)
-    if decision == "class":
+    if problem_type == "classification":
         assert model.predict(texts).tolist() == [model.classes_[i] for i in found.argmax(axis=1)]
         assert model.history_[-1]["valid_nats"] == pytest.approx(-np.mean([nats for nats, _ in logs]), rel=1e-5)
         np.testing.assert_allclose([nats for nats, _ in logs], np.log(found.diagonal()), rtol=1e-5)
     else:
         assert model.predict(texts) == [[y[j] for j in np.flatnonzero(row > 0.5)] for row in found]
         assert {count for _, count in logs} == {1000}
-    assert model.log_probabilities(texts[:1], ["new"] if decision == "class" else [["new"]])[0][0] == -math.inf
+    assert (
+        model.log_probabilities(texts[:1], ["new"] if problem_type == "classification" else [["new"]])[0][0]
+        == -math.inf
+    )
