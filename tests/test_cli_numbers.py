@@ -91,7 +91,7 @@ def test_times_of_a_history(model_of_months, run, tmp_path):
     daily = "day,x\n" + "".join(f"2021-01-{day:02},{day}\n" for day in range(1, 32))
     result = forecast(daily)
     assert (result.code, result.out) == (1, "")
-    assert "(the step is 1 month, the model's), got 2021-01-02" in result.words
+    assert "model's step of 1 month, got 2021-01-02" in result.words
     assert "the model's), got 2021-01-02" in run("evaluate", model_of_months, tmp_path / "a.csv").words
     assert "no such option: --sort" in run("generate", model_of_months, "--sort").words
 
@@ -149,7 +149,7 @@ def test_several_series_by_name(model_of_months, run, tmp_path):
     alone.write_text("\n".join(["month,sales", *rows[1]]))
     options, named = ("--length", "2"), ("--series-column", "shop")
     refused = run("forecast", model_of_months, "--context", long, *options)
-    assert "line 2: value 1 is 'B', not a finite number. If its column names the series" in refused.words
+    assert "value 1, got 'B'. If its column names the series" in refused.words
     both = run("forecast", model_of_months, "--context", long, *options, *named)
     assert "column 'shop' names the series of a row: 2 series" in both.words
     lines = [line.split("\t") for line in both.out.splitlines()]

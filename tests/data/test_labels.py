@@ -54,7 +54,7 @@ def test_what_may_be_missing_is_said(file, warnings):
 )
 def test_several_labels(file, cell):
     expected = ["[a", "b]"] if cell.startswith("[a") else ["a", "b"]
-    assert labels_of(file("a.csv", f"text,labels\nA,{cell}\nB,\nC,a\n"), "labels") == [expected, [], ["a"]]
+    assert labels_of(file("a.csv", f"text,labels\nA,{cell}\nB,\nC,a\n"), "multilabel") == [expected, [], ["a"]]
 
 
 def test_several_labels_as_one_class_are_said(file, warnings):
@@ -62,22 +62,27 @@ def test_several_labels_as_one_class_are_said(file, warnings):
     path = file("a.csv", f"text,label\n{rows}")
     assert labels_of(path)[1] == "drama;comedy"
     assert warnings() == ["'drama;comedy' is read as one class; if it is several labels, add --problem-type multilabel"]
-    labels_of(path, "labels")
+    labels_of(path, "multilabel")
     labels_of(file("a.csv", f"text,label\n{rows.replace('drama;comedy', 'x;y').replace('comedy;horror', 'x')}"))
     assert len(warnings()) == 1
 
 
 def test_decimal_commas(file, refused):
-    assert labels_of(file("a.csv", "text;score\nA;10,5\nB;-1,25\nC;3\nD;1,234\n"), "number") == [10.5, -1.25, 3, 1.234]
-    assert labels_of(file("a.csv", 'text,score\nA,"0,125"\nB,2\n'), "number") == [0.125, 2]
-    assert labels_of(file("a.csv", "text;score\nA;10.5\nB;3\n"), "number") == [10.5, 3]
+    assert labels_of(file("a.csv", "text;score\nA;10,5\nB;-1,25\nC;3\nD;1,234\n"), "regression") == [
+        10.5,
+        -1.25,
+        3,
+        1.234,
+    ]
+    assert labels_of(file("a.csv", 'text,score\nA,"0,125"\nB,2\n'), "regression") == [0.125, 2]
+    assert labels_of(file("a.csv", "text;score\nA;10.5\nB;3\n"), "regression") == [10.5, 3]
     with pytest.raises(
         DataError,
         match=r"line 3: expected a number, got '1,234', which may be 1\.234 or 1234\. Write numbers with a decimal",
     ):
-        labels_of(file("a.csv", "text;score\nA;3\nB;1,234\n"), "number")
+        labels_of(file("a.csv", "text;score\nA;3\nB;1,234\n"), "regression")
     with pytest.raises(DataError, match=r"line 2: expected a finite number to predict, got '10,5'"):
-        labels_of(file("a.csv", "text;score\nA;10,5\nB;3.5\n"), "number")
+        labels_of(file("a.csv", "text;score\nA;10,5\nB;3.5\n"), "regression")
     assert with_decimal_points([(1, "1,5"), (2, "x")], "a") == ["1.5", "x"]
 
 
@@ -95,7 +100,7 @@ def test_texts_in_place_of_labels(file, warnings):
         "20 different labels in 23 examples, such as '0.25'. Is it the right column? Name it with --label-column; to "
         "predict numbers, add --problem-type regression."
     ]
-    assert len(labels_of(file("a.csv", many), "number")) == 23
+    assert len(labels_of(file("a.csv", many), "regression")) == 23
 
 
 def test_a_header_that_nothing_shows_is_said(file, warnings):
@@ -183,7 +188,7 @@ def test_the_composition_of_letters_is_no_other_label(file, warnings):
 
 def test_several_labels_of_fasttext_with_commas(file):
     path = file("a.txt", "__label__a,__label__b good film\n__label__c bad\n")
-    assert labels_of(path, "labels") == [["a", "b"], ["c"]]
+    assert labels_of(path, "multilabel") == [["a", "b"], ["c"]]
     with pytest.raises(DataError, match="expected one label, got 2"):
         labels_of(path)
 

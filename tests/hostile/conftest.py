@@ -123,7 +123,7 @@ def pytest_sessionfinish() -> None:
     PAGE.write_text("".join(parts))
 
 
-HEAD = """# What is said of wrong input
+HEAD = """# Error messages
 
 This page is made by the tests (`make errors`): each command was run, ended with exit code 1 (2 for wrong usage), wrote
 nothing, and said what stands below it. Where a line is bad, `--skip-bad-lines` skips, counts and reports it instead.

@@ -82,12 +82,20 @@ DATA = [
         "tag --train three.conll --tag-column ter",
         "expected one column 'ter', got the columns 'word', 'pos', 'ner'|--tag-column 1 is the first of 3",
     ),
-    ("no such column", "tag --train three.conll --tag-column 4", "expected --tag-column from 1 to 3, the columns here"),
-    ("one column twice", "tag --train three.conll --tag-column 1", "in two columns, but both are column 1"),
-    ("ids", "tag --train counted.conll", "it counts the tokens: 1, 2, …|--token-column|--format conllu"),
-    ("not tagged", "tag --train blank.conll", "the tag, column 3, is '_' in every row of the file"),
-    ("columns of CoNLL-U", "tag --train words.conllu --tag-column 4", "--tag-column are for CoNLL columns|--field"),
-    ("another option", "tag --train three.conll --label-column 3", "not on words: give --tag-column"),
+    (
+        "no such column",
+        "tag --train three.conll --tag-column 4",
+        "expected --tag-column from 1 to 3, the number of columns",
+    ),
+    ("one column twice", "tag --train three.conll --tag-column 1", "in two columns, got column 1 for both"),
+    (
+        "ids",
+        "tag --train counted.conll",
+        "expected a token in the first column, got numbers of tokens: 1, 2, …|--token-column|--format conllu",
+    ),
+    ("not tagged", "tag --train blank.conll", "expected tags in column 3, got '_' in every row of the file"),
+    ("columns of CoNLL-U", "tag --train words.conllu --tag-column 4", "--tag-column: expected CoNLL columns|--field"),
+    ("another option", "tag --train three.conll --label-column 3", "for words use --tag-column"),
     (
         "unequal files",
         "translate --train source.txt --train short.txt",
@@ -149,10 +157,10 @@ DATA = [
     (
         "numbers as text",
         "generate --train sales.csv",
-        "sales.csv, line 1: no column 'text'|train forecast|--format lines",
+        "sales.csv, line 1: expected a column 'text'|train forecast|--format lines",
     ),
     ("a target", "classify --train target.ts", "target.ts, line 1: |@targetLabel|--problem-type regression"),
-    ("three files", f"translate{' --train source.txt' * 3}", "translate takes one .tsv file or two files|got 3"),
+    ("three files", f"translate{' --train source.txt' * 3}", "translate: expected one .tsv file, or two files|got 3"),
     (
         "a gap in time",
         "forecast --train gap.csv",
@@ -161,13 +169,13 @@ DATA = [
     (
         "the newest first",
         "forecast --train newest.csv",
-        "newest.csv, line 3: expected times in order, but the newest row stands first|--sort",
+        "newest.csv, line 3: expected ascending times, got 2021-02 after 2021-03|--sort",
     ),
     ("a time twice", "forecast --train twice.csv", "twice.csv, line 4|got 2021-02 again. Remove one"),
     (
         "a word for a number",
         "forecast --train long.csv",
-        "long.csv, line 2: value 1 is 'A', not a finite number|--series-column",
+        "long.csv, line 2: expected a finite number as value 1, got 'A'|--series-column",
     ),
     (
         "a name again",
@@ -177,9 +185,9 @@ DATA = [
     (
         "times across",
         "forecast --train across.csv",
-        "across.csv, line 1: expected a time step a row, but the header has times|Transpose",
+        "across.csv, line 1: expected one time step per row, got times in the header|Transpose",
     ),
-    ("series of text", "classify --train reviews.csv --series-column 1", "--series-column: for series of numbers"),
+    ("series of text", "classify --train reviews.csv --series-column 1", "--series-column: expected series of numbers"),
     ("day or month", "forecast --train either.csv", "either.csv, line 2|--day-first or --month-first"),
     (
         "a gap in tags",
@@ -187,9 +195,13 @@ DATA = [
         "tagged-gap.csv, line 5: expected 60 after 40 (line 4), with a step of 20, got 100: 2 rows are missing",
     ),
     ("no such column", "forecast --train gap.csv --time-column mnth", "Did you mean 'month'?"),
-    ("no such step", "forecast --train gap.csv --step fortnight", "step: expected a number of one of"),
-    ("times of text", "classify --train reviews.csv --sort", "--sort: for series of numbers (--format numbers), but"),
-    ("unknown fill", "forecast --train gap.csv --fill mean", "expected linear, previous, zero, got"),
+    ("no such step", "forecast --train gap.csv --step fortnight", "step: expected a number and a unit"),
+    (
+        "times of text",
+        "classify --train reviews.csv --sort",
+        "--sort: expected series of numbers (--format numbers), got text",
+    ),
+    ("unknown fill", "forecast --train gap.csv --fill mean", "--fill: expected one of linear, previous, zero, got"),
     ("little text", "generate --train short-text.txt", "the text has 3 symbols, too few for 8 parallel streams"),
 ]
 SETTINGS = [
@@ -218,11 +230,15 @@ SETTINGS = [
     ),
     ("huge", f"classify --seed {2**63}", f"seed: expected at most {2**63 - 1:,}, got {2**63}"),
     ("negative", "classify --seed -1", "seed: expected a whole number from 0 to|, got -1"),
-    ("two at once", "classify --epochs 0 --batch-size 0", "epochs must be|; batch_size must be"),
-    ("no such choice", "classify --pooling maxx", "pooling must be 'last', 'mean', 'max' or 'attention'"),
-    ("no such choice", "generate --tokenizer wrd", "tokenizer must be 'word', 'whitespace'|got 'wrd'"),
+    ("two at once", "classify --epochs 0 --batch-size 0", "epochs: expected|; batch_size: expected"),
+    ("no such choice", "classify --pooling maxx", "pooling: expected 'last', 'mean', 'max' or 'attention'"),
+    ("no such choice", "generate --tokenizer wrd", "tokenizer: expected 'word', 'whitespace'|got 'wrd'"),
     ("no such device", "classify --device gpu", "device: expected 'cpu' or 'cuda', got 'gpu'"),
-    ("small vocabulary", "translate --tokenizer bpe --vocabulary-size 10", "at least 260, but got 10"),
+    (
+        "small vocabulary",
+        "translate --tokenizer bpe --vocabulary-size 10",
+        "vocabulary_size: expected 260 or more for a tokenizer of kind 'bpe', got 10",
+    ),
     ("feeding nothing", "translate --attention none --input-feeding", "input_feeding|needs attention='additive'"),
     (
         "another cell's",

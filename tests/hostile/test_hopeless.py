@@ -157,12 +157,12 @@ def test_a_mistyped_file_is_told_before_torch_is_imported(workplace):
         ),
         ("generate --train series.csv --format numbers", "expected text, but series.csv holds numbers"),
         ("forecast --train series.csv --seasonal-period 12", "has 2 steps, but at least 14 are needed"),
-        ("forecast --train gaps.csv", "gaps.csv, line 3: value 1 is missing"),
+        ("forecast --train gaps.csv", "gaps.csv, line 3: expected a number as value 1, got a missing value"),
         ("forecast --train negative.csv --log-transform", "which have no logarithm"),
         ("classify --train a.npy", "a.npy"),
     ],
 )
-def test_numbers_and_decisions(workplace, refuses, command, expected):
+def test_targets_and_series(workplace, refuses, command, expected):
     (workplace / "series.csv").write_text("x\n1\n2\n3\n")
     (workplace / "gaps.csv").write_text("x,y\n1,2\n,3\n")
     (workplace / "negative.csv").write_text("x\n" + "".join(f"{i}\n" for i in range(-5, 20)))

@@ -251,7 +251,7 @@ USES = [
     ("predict {translate} x --beam-width 0", "beam_width: expected a whole number from 1 to 1,000, got 0"),
     (
         "predict {translate} x --length-penalty -1",
-        "length_penalty must be a number of at least 0 and at most 10",
+        "length_penalty: expected a number of at least 0 and at most 10",
     ),
     ("generate {generate} --temperature -1", "temperature: expected a finite number, 0 (greedy) or more, got -1.0"),
     ("generate {generate} --top-p 0", "top_p: expected a number above 0 and at most 1 (off), got 0.0"),

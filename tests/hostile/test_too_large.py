@@ -59,7 +59,10 @@ def test_settings_of_one_task(workplace, refuses, command, said):
     ("command", "said"),
     [
         ("generate generate --length 10000000000000", "10,000,000,000,000 symbols would take 160 TB, but only"),
-        ("generate generate --top-k 9223372036854775808", "top_k must be a whole number, 0 (off) or more, below 2**63"),
+        (
+            "generate generate --top-k 9223372036854775808",
+            "top_k: expected a whole number, 0 (off) or more, below 2**63",
+        ),
         ("predict translate abc --n-best 99999999999", f"n_best {MOST} 1,000"),
         ("predict translate abc --beam-width 99999999999", f"beam_width {MOST} 1,000"),
         ("predict translate abc --minimum-length 10000000000000", "10,000,000,000,000 symbols would take"),
