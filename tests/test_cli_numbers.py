@@ -92,7 +92,7 @@ def test_times_of_a_history(model_of_months, run, tmp_path):
     result = forecast(daily)
     assert (result.code, result.out) == (1, "")
     assert "model's step of 1 month, got 2021-01-02" in result.words
-    assert "the model's), got 2021-01-02" in run("evaluate", model_of_months, tmp_path / "a.csv").words
+    assert "model's step of 1 month, got 2021-01-02" in run("evaluate", model_of_months, tmp_path / "a.csv").words
     assert "no such option: --sort" in run("generate", model_of_months, "--sort").words
 
 

@@ -17,21 +17,21 @@ from stepscan.errors import NotEnoughMemory, SettingsError, StepscanError
 
 GIGABYTE = 2**30
 TRAIN = {"classify": "reviews.csv", "generate": "text.txt", "translate": "pairs.tsv", "tag": "spans.txt"}
-MOST = "must be at most"
+MOST = "expected at most"
 
 
 @pytest.mark.parametrize("task", TRAIN)
 @pytest.mark.parametrize(
     ("option", "said"),
     [
-        ("--layers 100000", f"layers {MOST} 1,000, got 100000"),
-        ("--hidden-size 1000000000", f"hidden_size {MOST} 1,048,576, got 1000000000"),
-        ("--embedding-size 99999999999", f"embedding_size {MOST} 1,048,576, got 99999999999"),
-        ("--batch-size 99999999999999999999", f"batch_size {MOST} 2,147,483,647, got 99999999999999999999"),
-        ("--epochs 99999999999999999999", f"epochs {MOST} 2,147,483,647"),
-        ("--gradient-accumulation-steps 99999999999", f"gradient_accumulation_steps {MOST} 2,147,483,647"),
-        ("--vocabulary-size 99999999999", f"vocabulary_size {MOST} 2,147,483,647"),
-        ("--seed 99999999999999999999", f"seed {MOST} {2**63 - 1:,}, got 99999999999999999999"),
+        ("--layers 100000", f"layers: {MOST} 1,000, got 100000"),
+        ("--hidden-size 1000000000", f"hidden_size: {MOST} 1,048,576, got 1000000000"),
+        ("--embedding-size 99999999999", f"embedding_size: {MOST} 1,048,576, got 99999999999"),
+        ("--batch-size 99999999999999999999", f"batch_size: {MOST} 2,147,483,647, got 99999999999999999999"),
+        ("--epochs 99999999999999999999", f"epochs: {MOST} 2,147,483,647"),
+        ("--gradient-accumulation-steps 99999999999", f"gradient_accumulation_steps: {MOST} 2,147,483,647"),
+        ("--vocabulary-size 99999999999", f"vocabulary_size: {MOST} 2,147,483,647"),
+        ("--seed 99999999999999999999", f"seed: {MOST} {2**63 - 1:,}, got 99999999999999999999"),
     ],
 )
 def test_settings_of_training(workplace, refuses, task, option, said):
@@ -43,10 +43,10 @@ def test_settings_of_training(workplace, refuses, task, option, said):
 @pytest.mark.parametrize(
     ("command", "said"),
     [
-        ("generate --train text.txt --bptt 99999999999", f"bptt {MOST} 2,147,483,647"),
-        ("forecast --train series.csv --seasonal-period 99999999999", f"seasonal_period {MOST} 2,147,483,647"),
-        ("tag --train spans.txt --char-hidden-size 99999999999", f"char_hidden_size {MOST} 1,048,576"),
-        ("tag --train spans.txt --char-embedding-size 99999999999", f"char_embedding_size {MOST} 1,048,576"),
+        ("generate --train text.txt --bptt 99999999999", f"bptt: {MOST} 2,147,483,647"),
+        ("forecast --train series.csv --seasonal-period 99999999999", f"seasonal_period: {MOST} 2,147,483,647"),
+        ("tag --train spans.txt --char-hidden-size 99999999999", f"char_hidden_size: {MOST} 1,048,576"),
+        ("tag --train spans.txt --char-embedding-size 99999999999", f"char_embedding_size: {MOST} 1,048,576"),
     ],
 )
 def test_settings_of_one_task(workplace, refuses, command, said):
@@ -63,8 +63,8 @@ def test_settings_of_one_task(workplace, refuses, command, said):
             "generate generate --top-k 9223372036854775808",
             "top_k: expected a whole number, 0 (off) or more, below 2**63",
         ),
-        ("predict translate abc --n-best 99999999999", f"n_best {MOST} 1,000"),
-        ("predict translate abc --beam-width 99999999999", f"beam_width {MOST} 1,000"),
+        ("predict translate abc --n-best 99999999999", f"n_best: {MOST} 1,000"),
+        ("predict translate abc --beam-width 99999999999", f"beam_width: {MOST} 1,000"),
         ("predict translate abc --minimum-length 10000000000000", "10,000,000,000,000 symbols would take"),
     ],
 )
