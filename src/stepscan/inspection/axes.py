@@ -116,7 +116,7 @@ def draw_axes(x: Axis, y: Axis, x_label: str, y_label: str, *, grid: bool = True
         height = y.coordinate(value)
         if grid:
             parts.append(f'<line class="grid" x1="{LEFT}" x2="{right:.1f}" y1="{height:.1f}" y2="{height:.1f}"/>')
-        parts.append(text(LEFT - 6, height + 4.5, label, "end", "tick"))
+        parts.append(text(LEFT - 6, height + 4, label, "end", "tick"))
     for value, label in x.ticks:
         across = x.coordinate(value)
         parts.append(f'<line class="grid" x1="{across:.1f}" x2="{across:.1f}" y1="{bottom}" y2="{bottom + 4}"/>')
