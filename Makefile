@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 NATIVE := $(shell find native -name '*.cpp' -o -name '*.h' -o -name CMakeLists.txt)
 
-.PHONY: demo test quick check docs errors format sanitize clean
+.PHONY: demo test quick check docs errors figures format sanitize clean
 
 demo: $(VENV)/run.stamp        ## train all four patterns on embedded data and show what they learned
 	$(BIN)/stepscan demo
@@ -27,6 +27,9 @@ docs: $(VENV)/docs.stamp       ## the site, into site/; a broken link is an erro
 
 errors: $(VENV)/dev.stamp     ## docs/errors.md, out of what the tests of wrong input try
 	WRITE_ERRORS=1 $(BIN)/python -m pytest tests/hostile
+
+figures: $(VENV)/dev.stamp    ## docs/images/lecture, out of the lecture's own code
+	WRITE_FIGURES=1 $(BIN)/python -m pytest tests/test_documents.py -k 'code_runs and lecture'
 
 sanitize: $(VENV)/dev.stamp    ## the kernels' own tests: plain, with address and undefined-behaviour, with thread sanitizer;
                                ## and hostile model folders on a library with the address and undefined-behaviour sanitizers

@@ -11,7 +11,7 @@ import zlib
 import numpy as np
 import pytest
 
-from stepscan.inspection import axes, plots
+from stepscan.inspection import axes, diagrams, plots
 from stepscan.inspection.png import data_uri, rgba
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -101,12 +101,40 @@ def test_bars_are_as_high_as_their_shares():
         plots.histogram(np.array([0.5, 0.5]), title="t", x_label="x", edges=np.array([0, 1]))
 
 
+def test_a_short_curve_has_a_marker_at_each_point_and_a_long_one_where_a_point_stands_alone():
+    short, long = draw(curve([1, 0.1, 0.01])), draw(curve([1] * 50))
+    assert (len(short.findall(f"{SVG}circle")), len(long.findall(f"{SVG}circle"))) == (3, 0)
+    alone = draw(curve([np.nan, 0.1, np.nan] * 20))
+    assert (len(alone.findall(f"{SVG}circle")), len(alone.findall(f"{SVG}polyline"))) == (20, 0)
+
+
+def test_a_legend_names_the_curves_above_the_plot():
+    lines = [curve([1, 0.1])._replace(name=name) for name in ("first", "second", "third " * 9)]
+    root = draw(*lines, legend=True)
+    places = {text.text: (float(text.get("x")), float(text.get("y"))) for text in root.findall(f"{SVG}text")}
+    highest = min(float(line.get("y1")) for line in root.findall(f"{SVG}line"))
+    names = [places[line.name] for line in lines]
+    assert names[0][0] < names[1][0]
+    assert names[0][1] == names[1][1] < names[2][1] < highest  # the third has no room in the first row
+    assert "first" not in {text.text for text in draw(*lines).findall(f"{SVG}text")}
+
+
 def test_an_unrolled_graph_has_a_box_a_step():
-    root = ET.fromstring(plots.unrolled(["1", "2"], ["0", "a", "b"], ["a", "b"], title="t"))
+    root = ET.fromstring(diagrams.unrolled(["1", "2"], ["0", "a", "b"], ["a", "b"], title="t"))
     assert len(root.findall(f"{SVG}rect")) == 2
     assert [text.text for text in root.iter(f"{SVG}text")].count("a") == 2
     with pytest.raises(ValueError, match="expected 3 states and 2 outputs for 2 inputs, got 2 and 2"):
-        plots.unrolled(["1", "2"], ["0", "a"], ["a", "b"], title="t")
+        diagrams.unrolled(["1", "2"], ["0", "a"], ["a", "b"], title="t")
+
+
+def test_a_padded_batch_has_a_box_an_item_and_dashed_ones_for_the_rest():
+    root = ET.fromstring(diagrams.padded(["she", "", "sells"], title="t"))
+    kinds = [box.get("class") for box in root.findall(f"{SVG}rect")]
+    assert kinds == ["box"] * 3 + ["empty"] * 2 + ["empty"] * 5 + ["box"] * 5
+    words = [text.text for text in root.findall(f"{SVG}text")]
+    assert words == [*"12345", "length", *"she", "3", "0", *"sells", "5", "step"]
+    with pytest.raises(ValueError, match="expected at least one row, got none"):
+        diagrams.padded([], title="t")
 
 
 def test_a_plot_of_nothing():

@@ -10,19 +10,23 @@ import numpy as np
 
 from stepscan.inspection.escaping import escape
 
-WIDTH, HEIGHT = 420, 280  # of every plot, in SVG units; it is scaled to the available width
-LEFT, RIGHT, TOP, BOTTOM = 56, 12, 12, 44  # margins
+WIDTH, HEIGHT = 460, 276  # of every plot, in SVG units; it is scaled to the available width
+LEFT, RIGHT, TOP, BOTTOM = 62, 14, 14, 48  # margins
+_FILE_SCALE = (
+    2  # pixels per SVG unit of a plot in a file of its own: as wide as a page, with text larger than the page's
+)
 _MAX_DECADES = 8  # of a logarithmic axis
 _MAX_NAMES, _MAX_LETTERS = 48, 6  # names along an axis, and letters of a name to the left of a plot
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 STYLE = """
 svg .grid { stroke: var(--line); stroke-width: 1 } svg .frame { fill: none; stroke: var(--line) }
-svg .mark { stroke: var(--soft); stroke-width: 1.2; stroke-dasharray: 3 3 }
-svg text { fill: var(--ink); font: 13px system-ui, sans-serif } svg .tick { font-size: 12px; fill: var(--soft) }
-svg .note { font-size: 12px; fill: var(--soft) } svg .small { font-size: 10.5px; fill: var(--soft) }
-svg .box { fill: var(--panel); stroke: var(--ink); stroke-width: 1.3 }
-svg .arrow { stroke: var(--ink); stroke-width: 1.3 } svg .head { fill: var(--ink) }
+svg .mark { stroke: var(--soft); stroke-width: 1.4; stroke-dasharray: 3 3 }
+svg text { fill: var(--ink); font: 14px system-ui, sans-serif } svg .tick { font-size: 13px; fill: var(--soft) }
+svg .note { font-size: 13px; fill: var(--soft) } svg .item { font-size: 18px }
+svg .box { fill: var(--panel); stroke: var(--ink); stroke-width: 1.5 }
+svg .empty { fill: none; stroke: var(--soft); stroke-width: 1.5; stroke-dasharray: 4 4 }
+svg .arrow { stroke: var(--ink); stroke-width: 1.5 } svg .head { fill: var(--ink) }
 """
 LIGHT = """--paper: #fdfdfc; --panel: #f1f3f5; --ink: #1c2126; --soft: #5a646e; --line: #d9dee3; --link: #0b5cad;
 --c0: #0072b2; --c1: #c94f00; --c2: #00805e; --c3: #a13c79; --c4: #8a6a00; --c5: #4a4fc4;"""
@@ -116,11 +120,11 @@ def draw_axes(x: Axis, y: Axis, x_label: str, y_label: str, *, grid: bool = True
     for value, label in x.ticks:
         across = x.coordinate(value)
         parts.append(f'<line class="grid" x1="{across:.1f}" x2="{across:.1f}" y1="{bottom}" y2="{bottom + 4}"/>')
-        parts.append(text(across, bottom + 18, label, "middle", "tick"))
-    parts.append(text((LEFT + right) / 2, HEIGHT - 7, x_label, "middle"))
-    middle = (TOP + bottom) / 2
+        parts.append(text(across, bottom + 19, label, "middle", "tick"))
+    parts.append(text((LEFT + right) / 2, HEIGHT - 8, x_label, "middle"))
+    middle = (y.end + bottom) / 2
     parts.append(
-        f'<text x="14" y="{middle:.1f}" text-anchor="middle" transform="rotate(-90 14 {middle:.1f})">'
+        f'<text x="15" y="{middle:.1f}" text-anchor="middle" transform="rotate(-90 15 {middle:.1f})">'
         f"{escape(y_label)}</text>"
     )
     return "".join(parts)
@@ -141,11 +145,12 @@ def svg(title: str, elements: str) -> str:
 
 
 def write_svg(plot: str, path: str | Path) -> None:
-    """Write one plot as a file of its own, on a white background.
+    """Write one plot as a file of its own, on a white background, large enough for a projector.
 
     Raises:
         OSError: `path` cannot be written.
     """
     style = f'<style>svg {{ {LIGHT} }}{STYLE}</style><rect width="{WIDTH}" height="{HEIGHT}" fill="#ffffff"/>'
-    sized = plot.replace("<svg ", f'<svg width="{WIDTH}" height="{HEIGHT}" ', 1)
+    size = f'width="{_FILE_SCALE * WIDTH}" height="{_FILE_SCALE * HEIGHT}"'
+    sized = plot.replace("<svg ", f"<svg {size} ", 1)
     Path(path).write_text(sized.replace("</title>", f"</title>{style}", 1) + "\n", encoding="utf-8")

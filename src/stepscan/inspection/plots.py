@@ -13,6 +13,9 @@ from stepscan.inspection.png import data_uri, rgba
 
 COLOURS = 6  # of curves: --c0 … --c5
 _DASHES = ("", "7 4", "2 3", "9 3 2 3", "1 4", "12 4")  # so that curves differ by more than colour
+_MOST_MARKED = 30  # points of a curve that has a marker at each
+_ROW, _SWATCH, _GAP = 22, 32, 18  # of a legend: height of a row, width of a swatch, space between entries
+_LETTER = 7.6  # width of a letter at most, on average over a word
 
 
 class Curve(NamedTuple):
@@ -34,8 +37,9 @@ def line_plot(
     log: bool = True,
     levels: Mapping[str, float] | None = None,
     x_names: Sequence[str] = (),
+    legend: bool = False,
 ) -> str:
-    """Curves with bands over a common x axis.
+    """Curves with bands over a common x axis; isolated points have markers, and all of a curve of at most 30.
 
     Args:
         curves: at least one.
@@ -44,6 +48,7 @@ def line_plot(
         log: whether the y axis is logarithmic; it then spans at most eight decades, and what is below is not drawn.
         levels: horizontal lines, each a label and its y.
         x_names: tick labels at x = 0, 1, … in place of numbers.
+        legend: whether the names of the curves are written above them.
 
     Raises:
         ValueError: there is no curve.
@@ -55,9 +60,29 @@ def line_plot(
     x = Axis.of(np.concatenate([curve.x for curve in curves]), LEFT, WIDTH - RIGHT)
     if x_names:
         x = Axis(-0.5, len(x_names) - 0.5, LEFT, WIDTH - RIGHT, names=tuple(x_names))
-    y = Axis.of(heights, HEIGHT - BOTTOM, TOP, log=log)
+    names, top = _legend(curves) if legend else ("", TOP)
+    y = Axis.of(heights, HEIGHT - BOTTOM, top, log=log)
     drawn = "".join(_curve(curve, index, x, y) for index, curve in enumerate(curves))
-    return svg(title, draw_axes(x, y, x_label, y_label) + _levels(levels or {}, y) + drawn)
+    return svg(title, names + draw_axes(x, y, x_label, y_label) + _levels(levels or {}, y) + drawn)
+
+
+def _legend(curves: Sequence[Curve]) -> tuple[str, float]:
+    """The curves' names with a piece of each, in rows at the top, and where the plot begins below them."""
+    parts, left, row = [], float(LEFT), 0
+    for index, curve in enumerate(curves):
+        width = _SWATCH + 7 + _LETTER * len(curve.name)
+        if left > LEFT and left + width > WIDTH:
+            left, row = float(LEFT), row + 1
+        middle = TOP + (row + 0.5) * _ROW - 4
+        known = np.isfinite(curve.y)
+        is_line = bool((known[1:] & known[:-1]).any())  # not points alone
+        if is_line:
+            parts.append(_line(index, f"{left:.1f},{middle:.1f} {left + _SWATCH:.1f},{middle:.1f}"))
+        if _is_short(curve) or not is_line:
+            parts.append(_marker(index, left + _SWATCH / 2, middle))
+        parts.append(text(left + _SWATCH + 7, middle + 5, curve.name))
+        left += width + _GAP
+    return "".join(parts), TOP + (row + 1) * _ROW + 4
 
 
 def _levels(levels: Mapping[str, float], y: Axis) -> str:
@@ -71,20 +96,45 @@ def _levels(levels: Mapping[str, float], y: Axis) -> str:
 
 
 def _curve(curve: Curve, index: int, x: Axis, y: Axis) -> str:
-    colour, dash = f"var(--c{index % COLOURS})", _DASHES[index % COLOURS]
     has_band = curve.low is not None and curve.high is not None
-    band = _band(curve.x, curve.low, curve.high, x, y, colour) if has_band else ""  # type: ignore[arg-type]
-    return band + "".join(
-        f'<polyline fill="none" stroke="{colour}" stroke-width="2.2" stroke-dasharray="{dash}" points="{points}"/>'
-        for points in _pieces(curve.x, curve.y, x, y)
+    band = _band(curve.x, curve.low, curve.high, x, y, _colour(index)) if has_band else ""  # type: ignore[arg-type]
+    pieces = _pieces(curve.x, curve.y, x, y)
+    lines = "".join(_line(index, points) for points in pieces if " " in points)
+    marked = [point for points in pieces if _is_short(curve) or " " not in points for point in points.split()]
+    return band + lines + "".join(_marker(index, *map(float, point.split(","))) for point in marked)
+
+
+def _colour(index: int) -> str:
+    return f"var(--c{index % COLOURS})"
+
+
+def _line(index: int, points: str) -> str:
+    dash = _DASHES[index % COLOURS]
+    return (
+        f'<polyline fill="none" stroke="{_colour(index)}" stroke-width="2.4" stroke-dasharray="{dash}" '
+        f'points="{points}"/>'
     )
+
+
+def _is_short(curve: Curve) -> bool:
+    return len(curve.y) <= _MOST_MARKED
+
+
+def _marker(index: int, x: float, y: float) -> str:
+    """A circle, a square or a triangle."""
+    colour, shape = _colour(index), index % 3
+    if shape == 0:
+        return f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3.6" fill="{colour}"/>'
+    if shape == 1:
+        return f'<rect x="{x - 3.4:.1f}" y="{y - 3.4:.1f}" width="6.8" height="6.8" fill="{colour}"/>'
+    return f'<path d="M{x:.1f} {y - 4.8:.1f}l4.6 8.2h-9.2z" fill="{colour}"/>'
 
 
 def swatch(index: int) -> str:
     """A short piece of the curve with this index, for a legend."""
     return (
         '<svg class="swatch" viewBox="0 0 28 8" width="28" height="8" aria-hidden="true">'
-        f'<line x1="0" x2="28" y1="4" y2="4" stroke="var(--c{index % COLOURS})" stroke-width="2.6" '
+        f'<line x1="0" x2="28" y1="4" y2="4" stroke="{_colour(index)}" stroke-width="2.6" '
         f'stroke-dasharray="{_DASHES[index % COLOURS]}"/></svg>'
     )
 
@@ -109,7 +159,7 @@ def histogram(fractions: np.ndarray, *, title: str, x_label: str, edges: np.ndar
     y = Axis.of(np.array([0.0, max(float(fractions.max(initial=0.0)), 1e-3)]), HEIGHT - BOTTOM, TOP)
     bars = "".join(
         f'<rect x="{left + 0.6:.1f}" width="{max(0.5, right - left - 1.2):.1f}" y="{y.coordinate(fraction):.1f}" '
-        f'height="{y.coordinate(0) - y.coordinate(fraction):.1f}" fill="var(--c{colour % COLOURS})"/>'
+        f'height="{y.coordinate(0) - y.coordinate(fraction):.1f}" fill="{_colour(colour)}"/>'
         for fraction, left, right in zip(
             fractions, map(x.coordinate, edges), map(x.coordinate, edges[1:]), strict=False
         )
@@ -185,53 +235,3 @@ def _pieces(along: np.ndarray, heights: np.ndarray, x: Axis, y: Axis) -> list[st
         else:
             pieces[-1].append(f"{x.coordinate(a):.1f},{y.coordinate(b):.1f}")
     return [" ".join(piece) for piece in pieces if piece]
-
-
-def unrolled(
-    inputs: Sequence[str],
-    states: Sequence[str],
-    outputs: Sequence[str],
-    *,
-    title: str,
-) -> str:
-    """The unrolled graph of a recurrence: a box per step, with x_t from below, y_t above and the state to the right.
-
-    Args:
-        inputs, outputs: T labels.
-        states: T + 1 labels, the initial state first.
-        title: describes the graph to screen readers.
-
-    Raises:
-        ValueError: the numbers of labels do not fit together.
-    """
-    steps = len(inputs)
-    if len(states) != steps + 1 or len(outputs) != steps:
-        raise ValueError(
-            f"expected {steps + 1} states and {steps} outputs for {steps} inputs, got {len(states)} and {len(outputs)}"
-        )
-    gap = (WIDTH - 70) / max(steps, 1)
-    parts = [text(4, 222, "x") + text(4, 66, "y") + text(4, 102, "state") + text(34, 132, states[0], "middle", "small")]
-    for t in range(steps):
-        left = 66 + t * gap
-        middle = left + 17
-        parts += [
-            f'<rect class="box" x="{left:.1f}" y="123" width="34" height="34" rx="5"/>',
-            text(middle, 145, "R", "middle"),
-            _arrow(middle, 205, middle, 159) + text(middle, 222, inputs[t], "middle", "tick"),
-            _arrow(middle, 121, middle, 75) + text(middle, 66, outputs[t], "middle", "tick"),
-            _arrow(left - gap + 36 if t else 6, 140, left - 2, 140),
-        ]
-        if t < steps - 1:
-            parts.append(text(left + 34 + (gap - 34) / 2, 132, states[t + 1], "middle", "small"))
-    return svg(title, "".join(parts))
-
-
-def _arrow(x1: float, y1: float, x2: float, y2: float) -> str:
-    length = math.hypot(x2 - x1, y2 - y1) or 1.0
-    dx, dy = (x2 - x1) / length, (y2 - y1) / length
-    head = [(x2, y2), (x2 - 7 * dx + 4 * dy, y2 - 7 * dy - 4 * dx), (x2 - 7 * dx - 4 * dy, y2 - 7 * dy + 4 * dx)]
-    points = " ".join(f"{a:.1f},{b:.1f}" for a, b in head)
-    return (
-        f'<line class="arrow" x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}"/>'
-        f'<polygon class="head" points="{points}"/>'
-    )
