@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from html import escape
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -56,6 +57,12 @@ class Report(NamedTuple):
     units: list[CorrelatedUnit]
     saliency: Saliency | None
     attention: AttentionMap | None
+
+    def _repr_html_(self) -> str:
+        """The report's page, as a notebook shows it."""
+        from stepscan.inspection.report import as_html  # a page is made of reports
+
+        return f'<iframe srcdoc="{escape(as_html(self))}" style="width: 100%; height: 40em; border: 0"></iframe>'
 
 
 def measure(target: InspectionTarget, *, seed: int = 0) -> Report:
