@@ -106,7 +106,7 @@ def _generate(split: builtin.Split, seed: int, console: Console) -> dict[str, fl
     console.print(Text("the LSTM: ", style="bold").append(Text(written, style="green")), "")
     return _compared(
         console,
-        "nats a character (less is better)",
+        "nats per character (less is better)",
         -model.score(split.test),
         "two characters back",
         builtin.trigram_nats(split),

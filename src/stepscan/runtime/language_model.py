@@ -50,7 +50,7 @@ class Writing(Using):
     task: ClassVar[str] = "generate"
 
     def score(self, text: str, y: None = None) -> float:
-        """Minus nats a symbol: greater is better. Perplexity is `exp(-score)`.
+        """Minus nats per symbol: greater is better. Perplexity is `exp(-score)`.
 
         A text of 2,000 symbols or more is scored in up to 64 pieces side by side, each from the initial state: a bound
         from below.
