@@ -115,7 +115,9 @@ def test_renamed_options():
     for old, new in RENAMED.items():
         assert old not in ALL
         assert new in ALL
-        assert unknown_setting(old, {}) == f"{old!r} is called {new!r} now"
+        assert unknown_setting(old, {}).startswith(f"{old!r} is called {new!r} now")
+    values = "class: classification, labels: multilabel, number: regression"
+    assert unknown_setting("decision", {}) == f"'decision' is called 'problem_type' now ({values})"
     with pytest.raises(TypeError, match="Tagger: 'clip_norm' is called 'max_grad_norm' now"):
         ss.Tagger(clip_norm=1.0)
 

@@ -28,5 +28,5 @@ RENAMED_VALUES = {"problem_type": {"class": "classification", "labels": "multila
 def renamed(name: str) -> str:
     """What to say of a name that was renamed."""
     values = RENAMED_VALUES.get(RENAMED[name], {})
-    also = "".join(f", {old!r} {new!r}" for old, new in values.items())
-    return f"{name!r} is called {RENAMED[name]!r} now{also}"
+    and_values = f" ({', '.join(f'{old}: {new}' for old, new in values.items())})" if values else ""
+    return f"{name!r} is called {RENAMED[name]!r} now{and_values}"
