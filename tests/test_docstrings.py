@@ -4,12 +4,15 @@ import ast
 import importlib
 import inspect
 import pkgutil
+import re
 from pathlib import Path
 
 import pytest
 
 import stepscan
 
+REFERENCE = re.compile(r"[Ee]rrors (as in|are those of) `")
+ABSTRACT = ("NotImplementedError",)  # what a base class raises where a subclass must define a method
 ROOT = Path(stepscan.__file__).parent
 MODULES = ["stepscan", *(m.name for m in pkgutil.walk_packages([str(ROOT)], "stepscan.") if "__main__" not in m.name)]
 
@@ -55,18 +58,24 @@ def raising(tree):
                 for child in ast.walk(node)
                 if isinstance(child, ast.Raise) and id(child) not in hidden
                 for error in [child.exc]
-                if isinstance(error, ast.Call) and isinstance(error.func, ast.Name)
+                if isinstance(error, ast.Call)
+                and isinstance(error.func, ast.Name)
+                and error.func.id not in ABSTRACT
+                and error.func.id[0].isupper()
             }
             yield node, text, errors
 
 
-@pytest.mark.parametrize("path", sorted(ROOT.rglob("*.py")), ids=lambda path: str(path.relative_to(ROOT)))
+FILES = sorted(path for path in ROOT.rglob("*.py") if path.parent.name != "cli")  # there docstrings are help texts
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_what_is_raised_is_documented(path):
     """Each error that a public function raises by name is named in its docstring."""
     missing = [
         f"{node.name} (line {node.lineno}): {error}"
         for node, text, errors in raising(ast.parse(path.read_text()))
         for error in sorted(errors)
-        if error not in text
+        if error not in text and not REFERENCE.search(text)
     ]
     assert missing == []

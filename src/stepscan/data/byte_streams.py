@@ -147,7 +147,11 @@ class _Stream:
         self._ended = False
 
     def read(self, position: int, size: int) -> bytes:
-        """At most `size` bytes from `position` on, as soon as one is available (at position 0 two: gzip's mark)."""
+        """At most `size` bytes from `position` on, as soon as one is available (at position 0 two: gzip's mark).
+
+        Raises:
+            DataError: they were read before, and are not kept.
+        """
         if position < self._first:
             reason = "expected to read it once, got a second reader: its beginning is gone."
             raise DataError(reason, path=self._path, hint="Save it as a file first.")

@@ -31,7 +31,11 @@ def write_lines(path: str | Path, lines: Iterable[str]) -> None:
 
 
 def write_chunks(path: str | Path, chunks: Iterable[Iterable[str]]) -> None:
-    """Like `write_lines`, for lines that come in chunks: a stream is flushed after each chunk."""
+    """Like `write_lines`, for lines that come in chunks: a stream is flushed after each chunk.
+
+    Raises:
+        DataError: the file cannot be written.
+    """
     to_stream = is_stream(path)
     name = "standard output" if str(path) == STANDARD else path
     numbers = itertools.count(1)

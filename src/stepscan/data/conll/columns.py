@@ -106,7 +106,11 @@ class _SentenceReader:
         return sentence
 
     def check_tokens(self) -> None:
-        """Raise if the column of tokens, which the user did not choose, is constant within every sentence."""
+        """Check the column of tokens.
+
+        Raises:
+            DataError: the user did not choose it, and it is constant within every sentence.
+        """
         if self.layout and self.rows >= _ENOUGH_ROWS and not self.tokens_differ and self.choice.token is None:
             column, width = self.layout.token + 1, self.layout.width
             if width > 1 + self.choice.tagged:
