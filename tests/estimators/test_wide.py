@@ -26,8 +26,8 @@ from stepscan.inspection.saliency import saliency
 from stepscan.runtime.compression import compress
 from stepscan.runtime.files import predict
 from stepscan.runtime.probabilities import sigmoid, softmax
+from stepscan.runtime.wide.model import Wide
 from stepscan.runtime.wide.ngrams import NGrams
-from stepscan.runtime.wide.scores import Wide
 
 
 def texts(count: int, classes: int = 3, seed: int = 0) -> tuple[list[str], np.ndarray]:

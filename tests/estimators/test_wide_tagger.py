@@ -24,7 +24,7 @@ from stepscan.estimators.tagger import Tagger
 from stepscan.runtime.compression import compress
 from stepscan.runtime.probabilities import softmax
 from stepscan.runtime.tensor_file import write_tensors
-from stepscan.runtime.wide.chain import TRANSITIONS, WideChain
+from stepscan.runtime.wide.crf import TRANSITIONS, WideChain
 from stepscan.runtime.wide.storage import tensors_of
 
 TAGS = ("A", "B", "C")

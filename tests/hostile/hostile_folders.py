@@ -17,8 +17,8 @@ from safetensors.numpy import load_file, save
 
 from stepscan.data.vocabulary import KINDS
 from stepscan.runtime.tensor_file import write_tensors
+from stepscan.runtime.wide.model import Wide
 from stepscan.runtime.wide.ngrams import NGrams
-from stepscan.runtime.wide.scores import Wide
 from stepscan.runtime.wide.storage import described, tensors_of
 
 Change = Callable[[Path], None]

@@ -11,8 +11,8 @@ import pytest
 
 from stepscan.runtime.batches import Array
 from stepscan.runtime.wide.convolutions import Convolutions
-from stepscan.runtime.wide.dilated import KERNELS, outputs, shares
-from stepscan.runtime.wide.levels import LEVELS, Scale, levels
+from stepscan.runtime.wide.dilated_kernels import KERNELS, outputs, shares
+from stepscan.runtime.wide.series_statistics import LEVELS, Scale, levels
 
 PLACES = sorted(combinations(range(9), 3), key=lambda places: places[::-1])
 

@@ -10,7 +10,7 @@ from scipy.sparse import csr_matrix
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 from stepscan.runtime.wide.ngrams import NGrams
-from stepscan.runtime.wide.rows import Rows
+from stepscan.runtime.wide.sparse import Rows
 
 TEXTS = [
     "The film is good, the film is long.",
@@ -85,7 +85,7 @@ def test_portions_are_joined(monkeypatch):
     expected = whole.matrix(TEXTS)
     monkeypatch.setattr("stepscan.runtime.wide.ngrams._CHARACTERS", 20)
     monkeypatch.setattr("stepscan.runtime.wide.ngrams._PENDING", 50)
-    monkeypatch.setattr("stepscan.runtime.wide.rows._TOGETHER", 7)
+    monkeypatch.setattr("stepscan.runtime.wide.sparse._TOGETHER", 7)
     parts = NGrams.learn(TEXTS)
     assert {name: one.tobytes() for name, one in parts.tensors().items()} == {
         name: one.tobytes() for name, one in whole.tensors().items()

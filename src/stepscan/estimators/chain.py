@@ -15,7 +15,7 @@ from scipy.sparse import csr_matrix
 
 from stepscan.estimators.lbfgs import minimise
 from stepscan.runtime.batches import Array
-from stepscan.runtime.wide.chain import TRANSITIONS, WideChain
+from stepscan.runtime.wide.crf import TRANSITIONS, WideChain
 from stepscan.runtime.wide.token_features import TokenFeatures
 
 logger = logging.getLogger(__name__)

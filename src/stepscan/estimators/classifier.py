@@ -27,7 +27,7 @@ from stepscan.patterns.numeric_embedding import NumericEmbedding
 from stepscan.runtime.classifier import Classifying
 from stepscan.runtime.examples import checked_texts, listed, paired, validation_pair, warn_of_imbalance
 from stepscan.runtime.series import are_numbers, checked_series
-from stepscan.runtime.wide.scores import Wide
+from stepscan.runtime.wide.model import Wide
 from stepscan.runtime.yardstick import Yardstick, best_constant, guess
 from stepscan.sequences import Sequences
 from stepscan.training.loop import Task

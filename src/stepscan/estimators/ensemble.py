@@ -12,10 +12,10 @@ from stepscan.errors import SettingsError
 from stepscan.estimators.base import Estimator
 from stepscan.estimators.networks import EncoderNetwork, TransducerNetwork
 from stepscan.estimators.wide import mean
-from stepscan.patterns.ensemble import can_join, join, mean_weights
+from stepscan.patterns.ensemble import average_weights, build_ensemble, has_ensemble
 from stepscan.registry import describe
 from stepscan.runtime.batches import Array, Batch
-from stepscan.runtime.wide.chain import TRANSITIONS, Joint, WideChain, crf_of
+from stepscan.runtime.wide.crf import TRANSITIONS, Joint, WideChain, crf_of
 
 Model = TypeVar("Model", bound=Estimator)
 
@@ -31,12 +31,12 @@ def ensemble(models: Sequence[Model]) -> Model:
     """
     _check_alike(models)
     together = copy.copy(models[0])
-    if len(models) > 1 and not can_join(models[0].model_):
+    if len(models) > 1 and not has_ensemble(models[0].model_):
         raise SettingsError(
             "these models cannot be joined: ensembles are of models that classify, tag, write or translate"
         )
     if len(models) > 1:
-        together.model_ = join([model.model_ for model in models]).eval()
+        together.model_ = build_ensemble([model.model_ for model in models]).eval()
         if any(model.wide_ is not None for model in models):
             together.wide_ = _WideParts([model.wide_ for model in models])  # type: ignore[assignment]
     return together
@@ -60,7 +60,7 @@ def average(models: Sequence[Model]) -> Model:
     middle = copy.copy(models[0])
     middle.wide_ = mean([model.wide_ for model in models])
     middle.model_ = copy.deepcopy(models[0].model_)
-    mean_weights(middle.model_, [model.model_ for model in models])
+    average_weights(middle.model_, [model.model_ for model in models])
     return middle
 
 
@@ -71,9 +71,9 @@ class _WideParts(NamedTuple):
 
     def decided(self, network: EncoderNetwork, rows: Sequence[Any], X: Sequence[Any]) -> Array:
         """See `Wide.decided`."""
-        deep = network.of_members(rows)
-        joined = [own if part is None else part.join(own, X) for own, part in zip(deep, self.parts, strict=True)]
-        return network.joined(joined)
+        deep = network.member_scores(rows)
+        combined = [own if part is None else part.join(own, X) for own, part in zip(deep, self.parts, strict=True)]
+        return network.combine(combined)
 
     def beside(self, network: TransducerNetwork) -> Joint:
         """See `WideChain.beside`: the mean of all scores, transitions included, which is the normalised product of what

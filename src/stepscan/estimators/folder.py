@@ -44,7 +44,7 @@ from stepscan.runtime.placing import write_whole
 from stepscan.runtime.schemes import Scheme
 from stepscan.runtime.tensor_file import write_tensors
 from stepscan.runtime.wide import storage
-from stepscan.runtime.wide.scores import Wide
+from stepscan.runtime.wide.model import Wide
 
 _DTYPES = {
     **{torch.float64: "F64", torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16"},

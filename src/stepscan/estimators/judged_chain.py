@@ -13,7 +13,7 @@ import numpy as np
 from stepscan.estimators.chain import Packed
 from stepscan.estimators.wide import best_shares
 from stepscan.runtime.batches import Array, Batch
-from stepscan.runtime.wide.chain import TRANSITIONS, WideChain, crf_of
+from stepscan.runtime.wide.crf import TRANSITIONS, WideChain, crf_of
 
 _SHARES = (0.1, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0)  # a network that has seen few sentences is too sure of itself
 _RATIOS = (0.25, 0.5, 1.0, 2.0, 4.0)  # of the network's share to the wide part's

@@ -10,7 +10,7 @@ from torch import nn
 import stepscan
 from stepscan.estimators.course import Course
 from stepscan.estimators.yardsticks import best_scores
-from stepscan.runtime.wide.scores import Wide
+from stepscan.runtime.wide.model import Wide
 from stepscan.runtime.yardstick import Yardstick, verdict
 
 

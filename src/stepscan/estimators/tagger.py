@@ -30,7 +30,7 @@ from stepscan.runtime.schemes import near_miss, recognised
 from stepscan.runtime.series import are_numbers
 from stepscan.runtime.spans import spans
 from stepscan.runtime.tagger import Sentence, Tagging, sentences_or_series, tag_figures, tagged
-from stepscan.runtime.wide.chain import TRANSITIONS, WideChain
+from stepscan.runtime.wide.crf import TRANSITIONS, WideChain
 from stepscan.training.loop import Task
 from stepscan.training.progress import ProgressBar
 

@@ -16,8 +16,8 @@ from stepscan.runtime.batches import Array
 from stepscan.runtime.probabilities import nats
 from stepscan.runtime.series import are_numbers
 from stepscan.runtime.wide.convolutions import Convolutions
+from stepscan.runtime.wide.model import Wide
 from stepscan.runtime.wide.ngrams import NGrams
-from stepscan.runtime.wide.scores import Wide
 
 _C = 40.0  # of logistic regression: one over the penalty
 _WEIGHTS = 2**23  # of all features and outputs together: 32 MB

@@ -70,7 +70,7 @@ def gradient_flow(layer: Recurrence, inputs: Sequences, *, state: State | None =
 
 
 def _matching(rolled: Rollout, field: str) -> list[str]:
-    what, fields = rolled.layer.described, rolled.fields
+    what, fields = rolled.layer.signature, rolled.fields
     if not fields:
         raise ValueError(f"{what} carries nothing from step to step, so no gradient flows back in time")
     names = [name for name in fields if not field or name == field or name.startswith(f"{field}.")]

@@ -83,7 +83,7 @@ def _recurrence_report(call: RecurrenceCall, seed: int) -> RecurrenceReport:
     flow = gradient_flow(call.layer, call.inputs, state=call.state)
     return RecurrenceReport(
         call.name,
-        call.layer.described,
+        call.layer.signature,
         int(call.inputs.lengths.max()),
         flow,
         flow.memory_horizons,

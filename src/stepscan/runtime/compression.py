@@ -18,7 +18,7 @@ from stepscan.runtime.layers import Array
 from stepscan.runtime.placing import check_free, write_whole
 from stepscan.runtime.snapshot import Snapshot, read_at_once
 from stepscan.runtime.tensor_file import write_tensors
-from stepscan.runtime.wide.scores import Wide
+from stepscan.runtime.wide.model import Wide
 from stepscan.runtime.wide.storage import tensors_of
 
 SMALLER = ("bfloat16", "int8")

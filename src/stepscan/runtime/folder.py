@@ -27,7 +27,7 @@ from stepscan.runtime.settings import of_the_model
 from stepscan.runtime.snapshot import Snapshot, read_at_once
 from stepscan.runtime.tensor_file import expanded, read_tensors
 from stepscan.runtime.untrusted import parsed
-from stepscan.runtime.wide.scores import Wide
+from stepscan.runtime.wide.model import Wide
 from stepscan.runtime.wide.storage import read_wide
 
 if TYPE_CHECKING:

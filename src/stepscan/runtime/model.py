@@ -16,11 +16,11 @@ import numpy as np
 from stepscan.errors import ModelFormatError, SettingsError, nearest
 from stepscan.runtime.folder import RuntimeFolder, expanded, read_folder, read_snapshot
 from stepscan.runtime.layers import Options
-from stepscan.runtime.networks.building import build_network
+from stepscan.runtime.networks.factory import build_network
 from stepscan.runtime.schemes import Scheme
 from stepscan.runtime.snapshot import Snapshot
 from stepscan.runtime.wide import storage
-from stepscan.runtime.wide.scores import Wide
+from stepscan.runtime.wide.model import Wide
 
 if TYPE_CHECKING:
     from stepscan.data.tokenizers import TextTokenizer

@@ -22,7 +22,7 @@ class AttentiveState(NamedTuple):
     keys: Array  # [B, S, A], or as wide as h for a product
     length: Array  # [B], items of the memory that count
     weights: Array  # [B, S], where the last step looked
-    feed: Array  # [B, H], the last output
+    last_output: Array  # [B, H], the last output
 
 
 class AttentiveDecoder:
@@ -57,7 +57,7 @@ class AttentiveDecoder:
         self.output_size = size = self.layer.output_size
         self.input_size = self.layer.input_size - (size if input_feeding else 0)
         self.condition_size = self.layer.condition_size
-        self.described = f"AttentiveDecoder({self.input_size} → {size})"
+        self.signature = f"AttentiveDecoder({self.input_size} → {size})"
         self.memory_size, self.input_feeding = memory_size, input_feeding
         self.key_size = attention_size if kind == "additive" else size
         self.attention = build_attention(kind, tensors.inside("attention"), size, memory_size, attention_size)
@@ -71,7 +71,7 @@ class AttentiveDecoder:
         """`[n, condition_size]` → an initial state, with nothing to look at."""
         return self._with_nothing_to_see(self.layer.condition(vector), len(vector))
 
-    def attend_to(self, state: AttentiveState, memory: Batch) -> AttentiveState:
+    def set_memory(self, state: AttentiveState, memory: Batch) -> AttentiveState:
         """The state with something to look at: `memory [B, S, M]`."""
         data, length = memory.zeroed()
         weights = np.zeros(data.shape[:2], np.float32)
@@ -80,10 +80,10 @@ class AttentiveDecoder:
     def step(self, x: Array, state: AttentiveState) -> tuple[Array, AttentiveState]:
         """One item of each row: `x [n, I]` and a state → `[n, H]` and the next state."""
         if self.input_feeding:
-            x = np.concatenate([x, state.feed], axis=1)
+            x = np.concatenate([x, state.last_output], axis=1)
         h, inner = self.layer.step(x, state.inner)
         y, weights = self._look(h[:, None], state)
-        return y[:, 0], state._replace(inner=inner, weights=weights[:, 0], feed=y[:, 0])
+        return y[:, 0], state._replace(inner=inner, weights=weights[:, 0], last_output=y[:, 0])
 
     def scan(self, data: Array, lengths: Array, state: AttentiveState | None = None) -> tuple[Array, AttentiveState]:
         """Whole sequences: `[B, T, I]` of `lengths [B]` → `[B, T, H]`, zero in the padding, and the final state."""
@@ -93,11 +93,11 @@ class AttentiveDecoder:
         hidden, inner = self.layer.scan(data, lengths, state.inner)
         y, weights = self._look(hidden, state)
         outputs, seen = Batch(y, lengths).zeroed(), Batch(weights, lengths).last(state.weights)
-        return outputs.data, state._replace(inner=inner, weights=seen, feed=outputs.last(state.feed))
+        return outputs.data, state._replace(inner=inner, weights=seen, last_output=outputs.last(state.last_output))
 
     def readout(self, state: AttentiveState) -> Array:
         """The last output, `[n, H]`."""
-        return state.feed
+        return state.last_output
 
     def _scan_by_steps(self, inputs: Batch, state: AttentiveState) -> tuple[Array, AttentiveState]:
         inputs = inputs.zeroed()
@@ -118,7 +118,7 @@ class AttentiveDecoder:
             keys=np.zeros((rows, 0, self.key_size), np.float32),
             length=np.zeros(rows, np.int64),
             weights=np.zeros((rows, 0), np.float32),
-            feed=np.zeros((rows, self.output_size), np.float32),
+            last_output=np.zeros((rows, self.output_size), np.float32),
         )
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from stepscan.errors import ModelFormatError
 from stepscan.runtime.batches import Array, Batch
-from stepscan.runtime.networks.decoder import attend_to, attentive_parts, looks
+from stepscan.runtime.networks.decoder import attention_weights, memory_attentions, set_memory
 from stepscan.runtime.networks.embedding import SYMBOLS, Embedding
 from stepscan.runtime.networks.generator import Generator
 from stepscan.runtime.networks.tensors import Tensors, build_part
@@ -34,10 +34,10 @@ class ConditionedGenerator:
             else build_part(SYMBOLS, embedding, tensors.inside("embedding"))
         )
         self.encoder = tensors.layer("encoder", encoder)
-        for part in attentive_parts(self.generator.layer):
+        for part in memory_attentions(self.generator.layer):
             if part.memory_size != self.encoder.output_size:
                 raise ModelFormatError(
-                    f"the decoder looks at items of {part.memory_size} numbers, but {self.encoder.described} "
+                    f"the decoder looks at items of {part.memory_size} numbers, but {self.encoder.signature} "
                     f"gives {self.encoder.output_size}"
                 )
         if self.generator.start is not None:
@@ -50,9 +50,9 @@ class ConditionedGenerator:
         outputs, final = self.encoder.scan(vectors, lengths)
         layer = self.generator.layer
         state = layer.condition(self.bridge(self.encoder.readout(final)))
-        return attend_to(layer, state, Batch(outputs, lengths))
+        return set_memory(layer, state, Batch(outputs, lengths))
 
-    def looks(self, state: State) -> Array | None:
+    def attention_weights(self, state: State) -> Array | None:
         """Where the decoder looked in its last step, `[N, S]`: the mean of its parts that look; None without any."""
-        found = looks(state)
+        found = attention_weights(state)
         return np.mean(found, axis=0) if found else None

@@ -77,7 +77,7 @@ class ByCRF:
 
     crf: CRF
 
-    def decide(self, data: Array, lengths: Array) -> Array:
+    def predict(self, data: Array, lengths: Array) -> Array:
         return self.crf.best_paths(Batch(data, lengths))
 
     def probabilities(self, data: Array, lengths: Array) -> Array:

@@ -28,7 +28,7 @@ class AttentiveStack:
         self.input_size: int = self.layers[0].input_size
         self.output_size: int = self.layers[-1].output_size
         self.condition_size: int = sum(layer.condition_size for layer in self.layers)
-        self.described = f"Stack({self.input_size} → {self.output_size})"
+        self.signature = f"Stack({self.input_size} → {self.output_size})"
 
     def initial_state(self, rows: int) -> State:
         """The state of so many rows before anything was seen."""
@@ -89,22 +89,22 @@ def _parts(description: Any) -> list[Any]:
     return arguments["layers"] if isinstance(arguments, dict) else arguments
 
 
-def attentive_parts(layer: Decoder) -> list[AttentiveDecoder]:
+def memory_attentions(layer: Decoder) -> list[AttentiveDecoder]:
     """The parts of a layer that look at a memory."""
     if isinstance(layer, AttentiveStack):
-        return [part for one in layer.layers for part in attentive_parts(one)]
+        return [part for one in layer.layers for part in memory_attentions(one)]
     return [layer] if isinstance(layer, AttentiveDecoder) else []
 
 
-def attend_to(layer: Decoder, state: State, memory: Batch) -> State:
+def set_memory(layer: Decoder, state: State, memory: Batch) -> State:
     """The layer's state with something to look at, in each part of it that looks."""
     if isinstance(layer, AttentiveStack):
-        return tuple(attend_to(part, own, memory) for part, own in zip(layer.layers, state, strict=True))
-    return layer.attend_to(state, memory) if isinstance(layer, AttentiveDecoder) else state
+        return tuple(set_memory(part, own, memory) for part, own in zip(layer.layers, state, strict=True))
+    return layer.set_memory(state, memory) if isinstance(layer, AttentiveDecoder) else state
 
 
-def looks(state: State) -> list[Array]:
+def attention_weights(state: State) -> list[Array]:
     """Where each attentive part looked in its last step, `[B, S]`."""
     if isinstance(state, AttentiveState):
         return [state.weights]
-    return [one for part in state for one in looks(part)] if isinstance(state, tuple) else []
+    return [one for part in state for one in attention_weights(part)] if isinstance(state, tuple) else []

@@ -125,7 +125,7 @@ class Generator:
     def _writer(self) -> Any:
         table = np.ascontiguousarray(self.embedding.weight, np.float32)
         if not isinstance(self.layer, Layer):
-            raise TypeError(f"only native layers write on their own, but this is {self.layer.described}")
+            raise TypeError(f"only native layers write on their own, but this is {self.layer.signature}")
         projection = None if self.projection is None else self.projection.native
         return library.TokenGenerator(address(table), len(table), self.layer.native, projection, self.head.native)
 

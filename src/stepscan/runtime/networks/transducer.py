@@ -44,7 +44,7 @@ class Transducer:
         outputs, _ = self.layer.scan(vectors, lengths)
         return Batch(self.head(outputs), lengths).zeroed()
 
-    def decide(self, data: Array, lengths: Array) -> Array:
+    def predict(self, data: Array, lengths: Array) -> Array:
         """Scores `[B, T, K]` → classes `[B, T]`, the most probable; 0 in the padding."""
         return Batch(data.argmax(axis=2), lengths).zeroed().data
 

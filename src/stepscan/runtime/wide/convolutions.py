@@ -19,8 +19,8 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 
 from stepscan.runtime.batches import Array
-from stepscan.runtime.wide.dilated import BLOCK, KERNELS, LENGTH, outputs, shares
-from stepscan.runtime.wide.levels import LEVELS, Scale, levels
+from stepscan.runtime.wide.dilated_kernels import BLOCK, KERNELS, LENGTH, outputs, shares
+from stepscan.runtime.wide.series_statistics import LEVELS, Scale, levels
 
 FEATURES = 10_000
 _SIXTHS = (3, 1, 1, 1)  # of the features: values, values of each series standardised by itself, differences of both

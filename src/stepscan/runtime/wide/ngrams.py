@@ -15,8 +15,8 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 
 from stepscan.runtime.batches import Array
-from stepscan.runtime.wide.hashes import Hashes, code_points, mixed
-from stepscan.runtime.wide.rows import Rows
+from stepscan.runtime.wide.sparse import Rows
+from stepscan.runtime.wide.substring_hashes import Hashes, code_points, mixed
 
 _SPACE = 32
 _LONGEST = 5  # letters

@@ -16,8 +16,8 @@ from stepscan.runtime.configuration import CONFIG, WIDE
 from stepscan.runtime.outline import shown
 from stepscan.runtime.snapshot import Snapshot
 from stepscan.runtime.tensor_file import expanded, read_tensors
-from stepscan.runtime.wide.chain import TRANSITIONS, WideChain
-from stepscan.runtime.wide.scores import Features, Wide
+from stepscan.runtime.wide.crf import TRANSITIONS, WideChain
+from stepscan.runtime.wide.model import Features, Wide
 
 _OF_FEATURES = "features."  # before the names of their tensors
 _KINDS = {  # name → class, the task it is for, and whether it reads texts

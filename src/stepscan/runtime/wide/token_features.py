@@ -16,8 +16,8 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 
 from stepscan.runtime.batches import Array
-from stepscan.runtime.wide.hashes import Hashes, code_points, mixed
-from stepscan.runtime.wide.rows import Rows
+from stepscan.runtime.wide.sparse import Rows
+from stepscan.runtime.wide.substring_hashes import Hashes, code_points, mixed
 
 _LONGEST = 5  # characters of beginnings and endings
 _ENDING = 3  # of the neighbours'

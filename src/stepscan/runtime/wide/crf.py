@@ -16,7 +16,7 @@ from stepscan.runtime.batches import Array, Batch
 from stepscan.runtime.layers import Options
 from stepscan.runtime.networks.crf import CRF, ByCRF
 from stepscan.runtime.networks.tensors import Tensors
-from stepscan.runtime.wide.scores import Wide
+from stepscan.runtime.wide.model import Wide
 
 TRANSITIONS = ("transitions", "start", "end")
 
@@ -74,7 +74,7 @@ class Alone:
 
     def __init__(self, network: Any) -> None:
         self._network = network
-        self.decide, self.probabilities = network.decide, network.probabilities
+        self.predict, self.probabilities = network.predict, network.probabilities
         self.log_probability = network.log_probability
 
     def scores(self, rows: Any, sentences: Sequence[Any]) -> Batch:
