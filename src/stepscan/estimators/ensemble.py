@@ -15,7 +15,7 @@ from stepscan.estimators.wide import mean
 from stepscan.patterns.ensemble import average_weights, build_ensemble, has_ensemble
 from stepscan.registry import describe
 from stepscan.runtime.batches import Array, Batch
-from stepscan.runtime.wide.crf import TRANSITIONS, Joint, WideChain, crf_of
+from stepscan.runtime.wide.crf import TRANSITIONS, CombinedCRF, WideCRF, build_crf
 
 Model = TypeVar("Model", bound=Estimator)
 
@@ -69,25 +69,25 @@ class _WideParts(NamedTuple):
 
     parts: list[Any]
 
-    def decided(self, network: EncoderNetwork, rows: Sequence[Any], X: Sequence[Any]) -> Array:
-        """See `Wide.decided`."""
+    def combined_scores(self, network: EncoderNetwork, rows: Sequence[Any], X: Sequence[Any]) -> Array:
+        """See `WideModel.combined_scores`."""
         deep = network.member_scores(rows)
-        combined = [own if part is None else part.join(own, X) for own, part in zip(deep, self.parts, strict=True)]
+        combined = [own if part is None else part.combine(own, X) for own, part in zip(deep, self.parts, strict=True)]
         return network.combine(combined)
 
-    def beside(self, network: TransducerNetwork) -> Joint:
-        """See `WideChain.beside`: the mean of all scores, transitions included, which is the normalised product of what
-        the members say."""
+    def combine_with(self, network: TransducerNetwork) -> CombinedCRF:
+        """See `WideCRF.combine_with`: the mean of all scores, transitions included, which is the normalised geometric
+        mean of the members' distributions."""
         networks = [TransducerNetwork(member) for member in network.model.members]
-        nothing = next(part for part in self.parts if isinstance(part, WideChain)).silent()
-        own = [(part or nothing).beside(one) for one, part in zip(networks, self.parts, strict=True)]
+        nothing = next(part for part in self.parts if isinstance(part, WideCRF)).disabled()
+        own = [(part or nothing).combine_with(one) for one, part in zip(networks, self.parts, strict=True)]
 
         def scores(rows: Any, sentences: Sequence[Any]) -> Batch:
             several = [one.scores(rows, sentences) for one in own]
             return Batch(np.mean([batch.data for batch in several], axis=0), several[0].lengths)
 
         weights = {name: np.mean([getattr(one.crf, name) for one in own], axis=0) for name in TRANSITIONS}
-        return Joint(scores, crf_of(weights, own[0].crf))
+        return CombinedCRF(scores, build_crf(weights, own[0].crf))
 
 
 def _check_alike(models: Sequence[Estimator]) -> None:

@@ -78,7 +78,7 @@ def elman_bound(layer: Elman, inputs: Sequences) -> float:
 
 
 def _check_fixed_size(rolled: Rollout) -> None:
-    what = rolled.layer.described
+    what = rolled.layer.signature
     if not rolled.fields:
         raise ValueError(f"{what} carries nothing from step to step, so it has no Lyapunov exponent")
     shapes = [{n: leaf.shape for n, leaf in named_leaves(state)} for state in (rolled.states[0], rolled.states[-1])]

@@ -17,7 +17,7 @@ from stepscan.runtime.model import RuntimeModel, Using
 from stepscan.runtime.schemes import Scheme
 from stepscan.runtime.series import are_numbers, checked_series
 from stepscan.runtime.spans import span_scores
-from stepscan.runtime.wide.crf import Alone
+from stepscan.runtime.wide.crf import NetworkOnly
 
 Sentence = Sequence[str]
 
@@ -137,7 +137,7 @@ class Tagging(Using):
     def _decider(self, wide: bool = True) -> Any:
         """What scores and decides: the network, with its `wide` part if there is one."""
         part: Any = self.wide_ if wide else None
-        return Alone(self.network_) if part is None else part.beside(self.network_)
+        return NetworkOnly(self.network_) if part is None else part.combine_with(self.network_)
 
     def _found(
         self,

@@ -72,7 +72,7 @@ class CRF:
         return np.where(fine.all(axis=1) & (may.end[last] | (scores.lengths == 0)), total, -np.inf)
 
 
-class ByCRF:
+class CRFDecoder:
     """What a network does whose scores `[B, T, K]` a conditional random field decides by."""
 
     crf: CRF
@@ -87,7 +87,7 @@ class ByCRF:
         return self.crf.log_likelihood(Batch(data, lengths), targets)
 
 
-class CRFTransducer(ByCRF, Transducer):
+class CRFTransducer(CRFDecoder, Transducer):
     """A transducer that decides about all items of a sequence together: its head's scores go into a CRF.
 
     Args:

@@ -1,7 +1,7 @@
-"""The wide part of a tagger: a conditional random field on features of tokens, and its share in a decision.
+"""The wide part of a tagger: a CRF on features of tokens, and its combination with the scores of a network.
 
-Network and wide part each score a path of tags; the sum of both scores, by their shares, decides, and is that of a
-conditional random field again: of the tokens' scores one adds up, and of the transitions.
+The weighted sum of the network's and the wide part's path scores is the path score of a CRF too: emission scores and
+transitions are summed separately.
 """
 
 from __future__ import annotations
@@ -14,32 +14,32 @@ import numpy as np
 
 from stepscan.runtime.batches import Array, Batch
 from stepscan.runtime.layers import Options
-from stepscan.runtime.networks.crf import CRF, ByCRF
+from stepscan.runtime.networks.crf import CRF, CRFDecoder
 from stepscan.runtime.networks.tensors import Tensors
-from stepscan.runtime.wide.model import Wide
+from stepscan.runtime.wide.model import WideModel
 
 TRANSITIONS = ("transitions", "start", "end")
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class WideChain(Wide):
-    """Scores of tags that are linear in features of the token, and of what follows what.
+class WideCRF(WideModel):
+    """A CRF whose emission scores are linear in features of the tokens.
 
     Args:
-        transitions: `[K, K]` float32, from a tag to the next.
-        start, end: `[K]` float32, of the first and the last tag.
+        transitions: `[K, K]` float32, from one tag to the next.
+        start, end: `[K]` float32, of first and last tags.
     """
 
     transitions: Array
     start: Array
     end: Array
 
-    def silent(self) -> WideChain:
-        """The same with a share of nothing."""
+    def disabled(self) -> WideCRF:
+        """The same with weight 0 in the sum."""
         return replace(self, shares=(1.0, 0.0))
 
-    def beside(self, network: Any) -> Joint:
-        """What decides together with a network."""
+    def combine_with(self, network: Any) -> CombinedCRF:
+        """The combination with a network of the same tags, which has `scores(rows)` and a `crf` or None."""
 
         def scores(rows: Any, sentences: Sequence[Sequence[str]]) -> Batch:
             batch = Batch(*network.scores(rows))
@@ -47,30 +47,34 @@ class WideChain(Wide):
             data[batch.mask] += np.float32(self.shares[1]) * self.scores(sentences)
             return Batch(data, batch.lengths)
 
-        return Joint(scores, self._crf(network.crf))
+        return CombinedCRF(scores, self._crf(network.crf))
 
     def _crf(self, deep: CRF | None) -> CRF:
-        of_deep, of_wide = (np.float32(share) for share in self.shares)
-        own = {name: of_wide * getattr(self, name) for name in TRANSITIONS}
+        deep_share, wide_share = (np.float32(share) for share in self.shares)
+        weights = {name: wide_share * getattr(self, name) for name in TRANSITIONS}
         if deep is None:
-            return crf_of(own)
-        return crf_of({name: of_deep * getattr(deep, name) + own[name] for name in TRANSITIONS}, deep)
+            return build_crf(weights)
+        return build_crf({name: deep_share * getattr(deep, name) + weights[name] for name in TRANSITIONS}, deep)
 
 
-class Joint(ByCRF):
-    """What decides about tokens in place of a network: its scores are of rows and of the sentences themselves.
+class CombinedCRF(CRFDecoder):
+    """Network and wide part of a tagger in one: scores, and the CRF that predicts from them.
 
     Args:
-        scores: of what a network reads of several sentences, and of these.
-        crf: decides by such scores.
+        scores: emission scores `[B, T, K]` as a function of the network's inputs and the sentences themselves.
+        crf: the CRF of the summed transitions.
     """
 
     def __init__(self, scores: Callable[[Any, Sequence[Any]], Batch], crf: CRF) -> None:
         self.scores, self.crf = scores, crf
 
 
-class Alone:
-    """A network that decides without a wide part."""
+class NetworkOnly:
+    """A network without a wide part, with the interface of `CombinedCRF`.
+
+    Args:
+        network: a transducer.
+    """
 
     def __init__(self, network: Any) -> None:
         self._network = network
@@ -78,11 +82,12 @@ class Alone:
         self.log_probability = network.log_probability
 
     def scores(self, rows: Any, sentences: Sequence[Any]) -> Batch:
+        """The network's scores `[B, T, K]`; the sentences are ignored."""
         return self._network.scores(rows)
 
 
-def crf_of(weights: Mapping[str, Array], like: CRF | None = None) -> CRF:
-    """A conditional random field with these transitions, first and last tags; what `like` rules out is ruled out."""
-    forbidden = [] if like is None else like.allowed.forbidden()
+def build_crf(weights: Mapping[str, Array], template: CRF | None = None) -> CRF:
+    """A CRF with these `transitions`, `start` and `end`, and the forbidden transitions of `template`."""
+    forbidden = [] if template is None else template.allowed.forbidden()
     arrays = {name: np.asarray(weight, np.float32) for name, weight in weights.items()}
     return CRF(Tensors(arrays, Options()), len(arrays["start"]), forbidden)

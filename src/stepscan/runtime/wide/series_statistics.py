@@ -1,4 +1,4 @@
-"""The scale of each dimension of series, and a few numbers that say where on it a series lies.
+"""Standardisation of series, and statistics of each series.
 
 Dimension letters: T time, D dimensions of a step.
 """
@@ -12,38 +12,39 @@ import numpy as np
 
 from stepscan.runtime.batches import Array
 
-LEVELS = 7  # numbers a dimension, the length among them
-_FURTHEST = 1e6  # deviations from the mean: more is told apart no further, so that no sum overflows
-_CONSTANT = 1e-12  # spread, relative to the mean, below which a dimension only differs by rounding
+STATISTICS = 7  # per dimension, including the length
+_MAX_STANDARDISED = 1e6  # standardised values are clipped, so that no sum overflows
+_CONSTANT = 1e-12  # standard deviation, relative to the mean, below which a dimension is constant up to rounding
 
 
-class Scale(NamedTuple):
-    """Where each dimension lies, and how far it spreads."""
+class Standardiser(NamedTuple):
+    """Mean and standard deviation of each dimension."""
 
     mean: Array  # [D] float64
-    deviation: Array  # [D] float64, above 0: 1 for a dimension that never changes
+    deviation: Array  # [D] float64, above 0; 1 for a constant dimension
 
     @classmethod
-    def of(cls, series: Sequence[Array]) -> Self:
-        """Those of all steps of series `[T, D]` together, none of whose numbers may be infinite."""
-        peak = np.max([np.abs(one).max(axis=0, initial=0) for one in series], axis=0)
-        unit = np.where(peak > 0, peak, 1.0)  # so that no square overflows or is lost
-        steps = max(1, sum(len(one) for one in series))
-        mean = sum((one / unit).sum(axis=0) for one in series) / steps
-        deviation = np.sqrt(sum(np.square(one / unit - mean).sum(axis=0) for one in series) / steps)
+    def fit(cls, series: Sequence[Array]) -> Self:
+        """Mean and deviation over all steps of all series `[T, D]`, whose values must be finite."""
+        peak = np.max([np.abs(values).max(axis=0, initial=0) for values in series], axis=0)
+        unit = np.where(peak > 0, peak, 1.0)  # so that squares do not overflow or underflow
+        steps = max(1, sum(len(values) for values in series))
+        mean = sum((values / unit).sum(axis=0) for values in series) / steps
+        deviation = np.sqrt(sum(np.square(values / unit - mean).sum(axis=0) for values in series) / steps)
         constant = (deviation <= _CONSTANT * np.abs(mean)) | (deviation * unit == 0)
         return cls(mean * unit, np.where(constant, 1.0, deviation * unit))
 
-    def standardised(self, values: Array) -> Array:
-        """`(x − mean) / deviation`, float64."""
+    def transform(self, values: Array) -> Array:
+        """`(x − mean) / deviation` of `[…, D]`, float64, clipped to ±10⁶."""
         with np.errstate(over="ignore"):
-            return np.clip((values - self.mean) / self.deviation, -_FURTHEST, _FURTHEST)
+            return np.clip((values - self.mean) / self.deviation, -_MAX_STANDARDISED, _MAX_STANDARDISED)
 
 
-def levels(values: Array) -> Array:
-    """Mean, deviation, least, greatest, first and last value of each dimension, and the logarithm of the length:
-    `[7 · D]` of standardised values `[T, D]`; zeros for a series without a step."""
+def series_statistics(values: Array) -> Array:
+    """Mean, deviation, minimum, maximum, first and last value of each dimension, and the logarithm of the length:
+    `[7 · D]` for standardised values `[T, D]`; zeros for an empty series."""
     if not len(values):
-        return np.zeros(LEVELS * values.shape[1])
-    parts = [values.mean(axis=0), values.std(axis=0), values.min(axis=0), values.max(axis=0), values[0], values[-1]]
-    return np.concatenate([*parts, np.full(values.shape[1], np.log(len(values)))])
+        return np.zeros(STATISTICS * values.shape[1])
+    moments = [values.mean(axis=0), values.std(axis=0)]
+    length = np.full(values.shape[1], np.log(len(values)))
+    return np.concatenate([*moments, values.min(axis=0), values.max(axis=0), values[0], values[-1], length])

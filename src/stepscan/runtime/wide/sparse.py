@@ -1,4 +1,4 @@
-"""Sparse rows of numbers: features that are mostly zero."""
+"""Sparse matrices: features that are mostly zero."""
 
 from __future__ import annotations
 
@@ -8,27 +8,27 @@ import numpy as np
 
 from stepscan.runtime.batches import Array
 
-_TOGETHER = 2**22  # numbers that are multiplied together: 16 MB
+_MAX_PRODUCTS = 2**22  # in memory at a time: 16 MB
 
 
-class Rows(NamedTuple):
-    """A sparse matrix `[N, F]`, row by row."""
+class CSRMatrix(NamedTuple):
+    """A matrix `[N, F]` in compressed sparse row format, as of `scipy.sparse.csr_matrix`."""
 
-    indptr: Array  # [N + 1] int64: where each row begins in the two others, and the last ends
+    indptr: Array  # [N + 1] int64: row i is columns[indptr[i] : indptr[i + 1]], with its values
     columns: Array  # [nnz] int32
     values: Array  # [nnz] float32
 
-    def times(self, weight: Array) -> Array:
-        """The product with `weight` `[F, C]`: `[N, C]`, each row's bits the same in any company."""
-        found = np.zeros((len(self.indptr) - 1, weight.shape[1]), np.float32)
-        (filled,) = np.nonzero(np.diff(self.indptr))
-        most = max(1, _TOGETHER // max(1, weight.shape[1]))
+    def matmul(self, weight: Array) -> Array:
+        """The product with `weight [F, C]`, `[N, C]`; each row is the same to the bit in any matrix."""
+        product = np.zeros((len(self.indptr) - 1, weight.shape[1]), np.float32)
+        (nonempty,) = np.nonzero(np.diff(self.indptr))
+        chunk = max(1, _MAX_PRODUCTS // max(1, weight.shape[1]))
         first = 0
-        while first < len(filled):
-            begin = self.indptr[filled[first]]
-            last = max(first + 1, int(np.searchsorted(self.indptr[filled + 1], begin + most, "right")))
-            chosen, end = filled[first:last], self.indptr[filled[last - 1] + 1]
+        while first < len(nonempty):
+            begin = self.indptr[nonempty[first]]
+            last = max(first + 1, int(np.searchsorted(self.indptr[nonempty + 1], begin + chunk, "right")))
+            rows, end = nonempty[first:last], self.indptr[nonempty[last - 1] + 1]
             products = weight[self.columns[begin:end]] * self.values[begin:end, None]
-            found[chosen] = np.add.reduceat(products, self.indptr[chosen] - begin, axis=0)
+            product[rows] = np.add.reduceat(products, self.indptr[rows] - begin, axis=0)
             first = last
-        return found
+        return product
