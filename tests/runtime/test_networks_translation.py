@@ -154,8 +154,11 @@ def test_wrong_descriptions() -> None:
     description, tensors = describe(model), {name: t.numpy() for name, t in model.state_dict().items()}
     decoder = description["conditioned_generator"]["generator"]["generator"]["layer"]["attentive_decoder"]
     decoder["kind"] = "aditive"
-    with pytest.raises(ModelFormatError, match=r"unknown attention 'aditive'\. Did you mean 'additive'\?"):
+    with pytest.raises(
+        ModelFormatError,
+        match=r"attention: expected one of additive, dot, general, got 'aditive'\. Did you mean 'additive'\?",
+    ):
         build_network(description, tensors)
     decoder["kind"] = "dot"
-    with pytest.raises(ModelFormatError, match="queries as wide as the memory, but they are 17 and 8"):
+    with pytest.raises(ModelFormatError, match="expected queries and memory of one size, got 17 and 8"):
         build_network(description, tensors)

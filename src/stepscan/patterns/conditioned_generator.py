@@ -42,7 +42,7 @@ class ConditionedGenerator(nn.Module):
                     f"got {attention.memory_size}"
                 )
         if generator.start is not None:
-            raise ValueError("initial: expected 'zero', since the encoder computes the initial state, got 'learned'")
+            raise ValueError("initial: expected 'zero' for a generator with an encoder, got 'learned'")
         self.embedding, self.encoder, self.generator = embedding, encoder, generator
         self.bridge = Linear(encoder.output_size, generator.layer.condition_size)
 

@@ -1,7 +1,7 @@
-"""The four patterns without torch: NumPy around the native layers, built from a description and tensors.
+"""The patterns without torch: NumPy and the native layers, built from a description and tensors.
 
-Each module is the twin of one in `stepscan.patterns`: same names, same arguments (those of training change nothing
-here), same bits as the torch side answers with on its native back end.
+Each module corresponds to one in `stepscan.patterns`, with the same names and arguments (those for training are
+ignored), and has the same outputs to the bit as that one with its native backend.
 """
 
 from stepscan.runtime.networks.conditioned_generator import ConditionedGenerator
