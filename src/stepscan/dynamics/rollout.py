@@ -63,7 +63,7 @@ class Rollout(NamedTuple):
                 return VJP({}, {})
             leaves = [*after.values(), *before.values()]
             gradients = torch.autograd.grad(outputs, leaves, grad_outputs, allow_unused=True)
-        split = [None if one is None else one.unflatten(0, (count, size)) for one in gradients]
+        split = [None if g is None else g.unflatten(0, (count, size)) for g in gradients]
         return VJP(_without_none(after, split[: len(after)]), _without_none(before, split[len(after) :]))
 
 

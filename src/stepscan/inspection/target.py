@@ -27,9 +27,9 @@ from stepscan.state import State, select
 
 logger = logging.getLogger(__name__)
 _BYTES_PER_ELEMENT = 24  # an input is drawn in float64 and read in float32, and there are states
-_ROWS, _STEPS = 8, 50  # of random inputs, where no text is given
+_ROWS, _STEPS = 8, 50  # of random inputs, without a text
 _MAX_ITEMS = 400  # of a text: the work is quadratic in them
-_GENERATED = 200  # symbols that a language model writes, where no text is given
+_GENERATED = 200  # symbols that a language model generates, without a text
 
 
 class InspectionTarget(NamedTuple):
