@@ -68,5 +68,5 @@ def test_settings():
     with pytest.raises(ValueError, match="heads: expected a divisor of the hidden size 4, got 3"):
         ss.CrossAttention(4, 3, heads=3)
     wrong = ss.Generator(ss.Embedding(5, 4), ss.Stack([ss.GRU(4, 4), ss.CrossAttention(4, 3)]))
-    with pytest.raises(ValueError, match="make memory_size 8"):
+    with pytest.raises(ValueError, match="memory_size: expected 8"):
         ss.ConditionedGenerator(None, ss.GRU(4, 8), wrong)

@@ -141,7 +141,7 @@ def test_forget_bias_of_every_layer():
             {"initialisation": "chrono", "cell": "elman"},
             "expected orthogonal or identity for the cell elman, got chrono",
         ),
-        ("generate", {"initialisation": "chrono", "cell": "lstm,elman"}, "but the cell is elman"),
+        ("generate", {"initialisation": "chrono", "cell": "lstm,elman"}, "for the cell elman, got chrono"),
         (
             "classify",
             {"initialisation": "chrono", "t_max": 2},
@@ -151,14 +151,14 @@ def test_forget_bias_of_every_layer():
         (
             "classify",
             {"initialisation": "crono"},
-            "initialisation must be 'orthogonal', 'identity' or 'chrono'",
+            "initialisation: expected 'orthogonal', 'identity' or 'chrono'",
         ),
         (
             "translate",
             {"forget_bias": 1.0, "cell": "gru"},
             "forget_bias=1.0 is for layer_norm_lstm and lstm, but the cell is gru",
         ),
-        ("classify", {"forget_bias": math.nan}, "forget_bias must be a finite number"),
+        ("classify", {"forget_bias": math.nan}, "forget_bias: expected a finite number"),
         ("classify", {"forget_bias": 1.0, "initialisation": "chrono"}, "omit forget_bias"),
         (
             "generate",
