@@ -108,18 +108,16 @@ def test_condition_passes_gradients_and_takes_no_rows() -> None:
     "layer", [ss.LSTM(3, 2), ss.Stack([ss.LSTM(3, 2), ss.Linear(2, 2)]), ss.Residual(ss.LSTM(2, 2))], ids=str
 )
 def test_condition_of_another_size_is_an_error(layer: ss.Recurrence, shape: tuple[int, ...]) -> None:
-    with pytest.raises(ValueError, match=r"is conditioned on \[B, 4\], got \[") as caught:
+    with pytest.raises(ValueError, match=r"expected a condition \[B, 4\], got \[") as caught:
         layer.condition(torch.zeros(*shape))
     assert str(list(shape)) in str(caught.value)
 
 
 def test_wrong_inputs_are_refused_with_the_layers_name() -> None:
-    words = (
-        r"LSTM\(3 → 2\) takes inputs \[B, T, 3\], got \[1, 4, 5\]; check the size of the layer or embedding before it"
-    )
+    words = r"LSTM\(3 → 2\): expected inputs \[B, T, 3\], got \[1, 4, 5\]; check the size of the layer or embedding"
     with pytest.raises(ValueError, match=words):
         ss.LSTM(3, 2).scan(ss.Sequences(torch.zeros(1, 4, 5), [4]))
-    with pytest.raises(ValueError, match=r"takes inputs \[B, T, 3\], got \[1, 3\]"):
+    with pytest.raises(ValueError, match=r"expected inputs \[B, T, 3\], got \[1, 3\]"):
         ss.Stack([ss.Linear(3, 2)]).scan(ss.Sequences(torch.zeros(1, 3), [3]))
 
 
@@ -130,13 +128,13 @@ def test_unfinished_layers_say_what_is_missing() -> None:
     class Point(ss.Pointwise):
         input_size = output_size = 1
 
-    with pytest.raises(NotImplementedError, match=r"Half must define initial_state\(batch_size, \*, device, dtype\)"):
+    with pytest.raises(NotImplementedError, match=r"Half: expected an initial_state\(batch_size, \*, device, dtype\)"):
         Half().scan(numbers([1.0]))
-    with pytest.raises(NotImplementedError, match=r"Half must define step\(x, state\)"):
+    with pytest.raises(NotImplementedError, match=r"Half: expected a step\(x, state\)"):
         Half().step(torch.ones(1, 1), ())
-    with pytest.raises(NotImplementedError, match=r"Point must define transform\(x\)"):
+    with pytest.raises(NotImplementedError, match=r"Point: expected a transform\(x\)"):
         Point().scan(numbers([1.0]))
-    with pytest.raises(NotImplementedError, match=r"Layer must define scan\(inputs, state\)"):
+    with pytest.raises(NotImplementedError, match=r"Layer: expected a scan\(inputs, state\)"):
         ss.Layer().scan(numbers([1.0]))
 
 

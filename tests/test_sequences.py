@@ -23,14 +23,14 @@ def ragged() -> Sequences:
 @pytest.mark.parametrize(
     ("data", "lengths", "error", "words"),
     [
-        (torch.zeros(2), [1, 1], ValueError, r"data must be \[B, T, …\], but its shape is \(2,\)"),
-        (torch.zeros(2, 3), [1], ValueError, r"2 rows need lengths of shape \[2\], got \(1,\)"),
-        (torch.zeros(2, 3), [[1, 1]], ValueError, r"2 rows need lengths of shape \[2\], got \(1, 2\)"),
-        (torch.zeros(2, 3), [1, 4], ValueError, r"lengths must lie in 0 … 3, got 1 … 4"),
-        (torch.zeros(2, 3), [-1, 3], ValueError, r"lengths must lie in 0 … 3, got -1 … 3"),
-        (torch.zeros(2, 0), [0, 1], ValueError, r"lengths must lie in 0 … 0, got 0 … 1"),
-        (torch.zeros(2, 3), [1.0, 2.0], TypeError, r"lengths must be integers, but their dtype is torch.float32"),
-        (torch.zeros(2, 3), torch.tensor([True, False]), TypeError, r"integers, but their dtype is torch.bool"),
+        (torch.zeros(2), [1, 1], ValueError, r"data: expected \[B, T, …\], got \[2\]"),
+        (torch.zeros(2, 3), [1], ValueError, r"lengths: expected \[2\], one per row, got \[1\]"),
+        (torch.zeros(2, 3), [[1, 1]], ValueError, r"lengths: expected \[2\], one per row, got \[1, 2\]"),
+        (torch.zeros(2, 3), [1, 4], ValueError, r"lengths: expected 0 … 3, got 1 … 4"),
+        (torch.zeros(2, 3), [-1, 3], ValueError, r"lengths: expected 0 … 3, got -1 … 3"),
+        (torch.zeros(2, 0), [0, 1], ValueError, r"lengths: expected 0 … 0, got 0 … 1"),
+        (torch.zeros(2, 3), [1.0, 2.0], TypeError, r"lengths: expected integers, got torch.float32"),
+        (torch.zeros(2, 3), torch.tensor([True, False]), TypeError, r"integers, got torch.bool"),
     ],
 )
 def test_wrong_arguments_are_refused_in_words(
@@ -101,7 +101,7 @@ def test_replace_and_map() -> None:
     assert doubled.data.tolist() == [[3, 5, 7], [9, 0, 0], [0, 0, 0], [11, 13, 0]]
     assert doubled.lengths is rows.lengths
     assert rows.replace(torch.ones(4, 3, 2)).zeroed().data.sum(dim=(1, 2)).tolist() == [6, 2, 0, 4]
-    with pytest.raises(ValueError, match=r"data must keep \[B, T\] = \[4, 3\], got \[4, 2\]"):
+    with pytest.raises(ValueError, match=r"data: expected \[B, T\] = \[4, 3\], got \[4, 2\]"):
         rows.replace(torch.ones(4, 2))
 
 

@@ -49,7 +49,7 @@ def test_named_leaves() -> None:
 def test_batch_size() -> None:
     assert batch_size(tree()) == 2
     assert batch_size(torch.zeros(0, 3)) == 0
-    with pytest.raises(ValueError, match="a state without leaves has no batch size"):
+    with pytest.raises(ValueError, match="state: expected at least one leaf"):
         batch_size(((), ()))
 
 

@@ -1,4 +1,4 @@
-"""`stepscan`, and `python -m stepscan`: an interrupt ends it in words, in the first moments too."""
+"""The entry point of `stepscan` and `python -m stepscan`, which handles an interrupt during imports too."""
 
 import signal
 import sys
@@ -11,7 +11,7 @@ def main() -> None:
 
         try:
             run()
-        finally:  # all is said: a signal more must not spoil the exit code or the last line while Python ends
+        finally:  # another signal must not change the exit code or the output while Python exits
             for number in (signal.SIGINT, signal.SIGTERM):
                 signal.signal(number, signal.SIG_IGN)
     except KeyboardInterrupt:

@@ -1,4 +1,4 @@
-"""JSON for other programs: strict, as RFC 8259 has it, whatever the figures are."""
+"""Strict JSON (RFC 8259) for other programs: no NaN, no infinity."""
 
 from __future__ import annotations
 
@@ -9,28 +9,33 @@ from typing import Any
 
 
 def json_text(value: Any, *, indent: int | None = None, default: Callable[[Any], Any] | None = None) -> str:
-    """The value as JSON; `null` for a number that is not finite, which JSON cannot say.
+    """The value as JSON, with `null` for numbers that are not finite.
 
-    Text is written as it is, except where half a surrogate pair (of a file name that is not UTF-8) has to be escaped.
+    Non-ASCII text is not escaped, unless it has lone surrogates (of a file name that is not UTF-8).
+
+    Args:
+        value: lists, dictionaries, text, numbers, booleans and None.
+        indent: spaces per level; None for one line.
+        default: converts other values, as of `json.dumps`.
     """
     try:
-        found = json.dumps(value, ensure_ascii=False, allow_nan=False, indent=indent, default=default)
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False, indent=indent, default=default)
     except ValueError:
         value = _finite(value)
-        found = json.dumps(value, ensure_ascii=False, allow_nan=False, indent=indent, default=default)
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False, indent=indent, default=default)
     try:
-        found.isascii() or found.encode()
+        text.isascii() or text.encode()
     except UnicodeEncodeError:
-        found = json.dumps(value, allow_nan=False, indent=indent, default=default)
-    return found
+        text = json.dumps(value, allow_nan=False, indent=indent, default=default)
+    return text
 
 
 def _finite(value: Any) -> Any:
     match value:
         case dict():
-            return {key: _finite(one) for key, one in value.items()}
+            return {key: _finite(item) for key, item in value.items()}
         case list() | tuple():
-            return [_finite(one) for one in value]
+            return [_finite(item) for item in value]
         case float():
             return value if math.isfinite(value) else None
     return value

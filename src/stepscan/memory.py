@@ -1,4 +1,4 @@
-"""What does not fit into memory, in words: where that is known before it is tried, and where it turns out."""
+"""Errors for work that does not fit into memory, before it is attempted and when it fails."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from stepscan.errors import NotEnoughMemory, SettingsError
 from stepscan.machine import available_memory
 
-_REFUSED = (  # of torch, of CUDA, and of NumPy where the size alone is past all bounds
+_OUT_OF_MEMORY = (  # messages of torch, CUDA and NumPy, the last ones for sizes that no machine can allocate
     "not enough memory",
     "can't allocate memory",
     "out of memory",
@@ -19,41 +19,52 @@ _REFUSED = (  # of torch, of CUDA, and of NumPy where the size alone is past all
 
 
 def check_fits(size: int, what: str, advice: str) -> None:
-    """Raise if `what`, of `size` bytes, cannot fit into the memory that is free.
+    """Raise unless `size` bytes are available.
+
+    Args:
+        size: bytes needed.
+        what: what needs them, for the message.
+        advice: what to do, for the message.
 
     Raises:
-        SettingsError: says how much is needed for what, how much there is, and the advice.
+        SettingsError: less memory is available.
     """
     available = available_memory()
     if available is not None and size > available:
-        raise SettingsError(f"{what} would take {in_words(size)}, but only {in_words(available)} are free: {advice}")
+        raise SettingsError(
+            f"{what} would take {format_bytes(size)}, but only {format_bytes(available)} are free: {advice}"
+        )
 
 
 @contextmanager
 def enough_memory(what: str, advice: str) -> Iterator[None]:
-    """Turns "no memory", in Python's, NumPy's, torch's and the kernels' ways, into an error that says for what.
+    """Convert out-of-memory errors of Python, NumPy, torch and the native kernels.
+
+    Args:
+        what: what the memory is for, for the message.
+        advice: what to do, for the message.
 
     Raises:
-        NotEnoughMemory: the innermost of several says it.
+        NotEnoughMemory: in place of such an error; one raised by an inner context is kept.
     """
     try:
         yield
     except NotEnoughMemory:
         raise
     except (MemoryError, RuntimeError, ValueError) as error:
-        if is_refusal(error):
+        if is_out_of_memory(error):
             raise NotEnoughMemory(f"there is not enough memory for {what}: {advice}") from error
         raise
 
 
-def is_refusal(error: BaseException) -> bool:
-    """Whether an error says that memory could not be had; torch's is a RuntimeError like any other."""
-    return isinstance(error, MemoryError) or any(words in str(error) for words in _REFUSED)
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error is an out-of-memory error; torch's is a RuntimeError with a certain message."""
+    return isinstance(error, MemoryError) or any(message in str(error) for message in _OUT_OF_MEMORY)
 
 
-def in_words(count: int) -> str:
-    """A number of bytes such as `545 MB`."""
-    size = float(min(count, 10**30))  # more is no number of a float
+def format_bytes(count: int) -> str:
+    """A number of bytes with its unit, such as `545 MB`."""
+    size = float(min(count, 10**30))  # a float has no more
     for unit in ("bytes", "KB", "MB", "GB"):
         if size < 1000:
             return f"{size:.3g} {unit}"

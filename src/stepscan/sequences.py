@@ -11,10 +11,10 @@ from torch import Tensor
 
 
 class Sequences:
-    """`data [B, T, …]`, right-padded, with `lengths [B]`; a length of 0 is a sequence like any other.
+    """`data [B, T, …]`, right-padded, with `lengths [B]`, which may be 0.
 
-    What stands in the padding is nobody's business: layers begin with `zeroed()`, which replaces it by zeros once and
-    remembers that it did, so that a deep stack pays for it once.
+    The padding may hold anything: layers call `zeroed()` first, which replaces it by zeros and records that, so that
+    a deep stack does so only once.
 
     Args:
         data: `[B, T, …]`, any dtype.
@@ -22,7 +22,7 @@ class Sequences:
 
     Raises:
         TypeError: `lengths` are not integers.
-        ValueError: the shapes do not fit, or a length lies outside `0 … T`.
+        ValueError: the shapes do not match, or a length is outside `0 … T`.
     """
 
     __slots__ = ("_is_zeroed", "_longest", "_shortest", "data", "lengths")
@@ -32,31 +32,30 @@ class Sequences:
         if lengths.numel() == 0:
             lengths = lengths.long()
         if lengths.is_floating_point() or lengths.is_complex() or lengths.dtype == torch.bool:
-            raise TypeError(f"lengths must be integers, but their dtype is {lengths.dtype}")
+            raise TypeError(f"lengths: expected integers, got {lengths.dtype}")
         if data.dim() < 2:
-            raise ValueError(f"data must be [B, T, …], but its shape is {tuple(data.shape)}")
+            raise ValueError(f"data: expected [B, T, …], got {list(data.shape)}")
         if lengths.shape != data.shape[:1]:
-            raise ValueError(
-                f"{data.shape[0]} rows need lengths of shape [{data.shape[0]}], got {tuple(lengths.shape)}"
-            )
-        # Read once, here: on CUDA each look at a length waits for the device.
+            raise ValueError(f"lengths: expected [{data.shape[0]}], one per row, got {list(lengths.shape)}")
+        # Read once, here: on CUDA each read of a length waits for the device.
         self._shortest, self._longest = (int(x) for x in lengths.aminmax()) if lengths.numel() else (0, 0)
         if self._shortest < 0 or self._longest > data.shape[1]:
-            raise ValueError(f"lengths must lie in 0 … {data.shape[1]}, got {self._shortest} … {self._longest}")
+            raise ValueError(f"lengths: expected 0 … {data.shape[1]}, got {self._shortest} … {self._longest}")
         self.data, self.lengths, self._is_zeroed = data, lengths.long(), self._shortest == data.shape[1]
 
     @classmethod
     def pad(cls, rows: Sequence[Any], *, dtype: torch.dtype | None = None) -> Sequences:
-        """From rows of their own lengths: lists of numbers, or tensors `[t, …]`; padded with zeros.
+        """Rows of any lengths, padded with zeros.
 
-        The dtype is one that holds them all. An empty list takes its trailing shape from the others; with nothing to
-        take it from it is `[0]`.
+        Args:
+            rows: B lists of values, or tensors `[t, …]`. An empty row has the trailing shape of the others.
+            dtype: None for the rows' common one, by PyTorch's type promotion.
         """
         tensors = [torch.as_tensor(row, dtype=dtype) for row in rows]
         lengths = [len(tensor) for tensor in tensors]
-        filled = [tensor for tensor in tensors if len(tensor)] or [torch.empty(0, dtype=dtype or torch.long)]
-        wide = functools.reduce(torch.promote_types, (tensor.dtype for tensor in filled))
-        data = filled[0].new_zeros((len(tensors), max(lengths, default=0), *filled[0].shape[1:]), dtype=wide)
+        nonempty = [tensor for tensor in tensors if len(tensor)] or [torch.empty(0, dtype=dtype or torch.long)]
+        common = functools.reduce(torch.promote_types, (tensor.dtype for tensor in nonempty))
+        data = nonempty[0].new_zeros((len(tensors), max(lengths, default=0), *nonempty[0].shape[1:]), dtype=common)
         for row, tensor in enumerate(tensors):
             if len(tensor):
                 data[row, : len(tensor)] = tensor
@@ -85,39 +84,47 @@ class Sequences:
 
     @property
     def is_all_empty(self) -> bool:
-        """Whether there is no item at all: no rows, or none with an item."""
+        """Whether there are no items: no rows, or only rows of length 0."""
         return self._longest == 0
 
     @property
     def mask(self) -> Tensor:
-        """`[B, T]` booleans: true where there is an item, false in the padding."""
+        """`[B, T]`, true at items, false in the padding."""
         return torch.arange(self.steps, device=self.data.device) < self.lengths[:, None]
 
     def zeroed(self) -> Sequences:
-        """The same items with zeros in the padding; free when that is known to be so already."""
+        """The same items with zeros in the padding; returns itself if the padding is known to be zero."""
         if self._is_zeroed:
             return self
         return self.replace(torch.where(self._mask_like(self.data), self.data, 0), zeroed=True)
 
     def replace(self, data: Tensor, *, zeroed: bool = False) -> Sequences:
-        """The same lengths over other data `[B, T, …]`; `zeroed` promises that its padding is zero."""
+        """Other data with the same lengths.
+
+        Args:
+            data: `[B, T, …]`.
+            zeroed: whether its padding is zero.
+
+        Raises:
+            ValueError: `data` has another B or T.
+        """
         if data.shape[:2] != self.data.shape[:2]:
-            raise ValueError(f"data must keep [B, T] = {list(self.data.shape[:2])}, got {list(data.shape[:2])}")
+            raise ValueError(f"data: expected [B, T] = {list(self.data.shape[:2])}, got {list(data.shape[:2])}")
         new = object.__new__(Sequences)
         new.data, new.lengths, new._shortest, new._longest = data, self.lengths, self._shortest, self._longest
         new._is_zeroed = zeroed or not self.is_ragged
         return new
 
     def map(self, function: Callable[[Tensor], Tensor]) -> Sequences:
-        """`function` applied to the data, item by item, with the padding zero afterwards."""
+        """The result of a function that maps items on their own, `[B, T, …]` → `[B, T, …]`; its padding is zeroed."""
         return self.replace(function(self.zeroed().data)).zeroed()
 
     def items(self) -> Tensor:
-        """`[N, …]`: all items of all rows, one after the other, without the padding."""
+        """`[N, …]`, the items of all rows, concatenated without the padding."""
         return self.data[self.mask] if self.is_ragged else self.data.flatten(0, 1)
 
     def last(self, default: Tensor | None = None) -> Tensor:
-        """`[B, …]`: each row's last item; for a row of length 0 the row of `default`, or zeros."""
+        """`[B, …]`, the last item of each row; for a row of length 0 that of `default [B, …]`, or zeros for None."""
         data = self.zeroed().data
         if self.steps == 0:
             return data.new_zeros((data.shape[0], *data.shape[2:])) if default is None else default
@@ -127,7 +134,7 @@ class Sequences:
         return torch.where((self.lengths > 0).view(-1, *[1] * (last.dim() - 1)), last, default)
 
     def reversed(self) -> Sequences:
-        """Each row's items in reverse order within its length; the padding stays at the right and is zero."""
+        """The items of each row in reverse order within its length; the padding stays on the right and is zero."""
         clean = self.zeroed()
         if not self.is_ragged:
             return self.replace(clean.data.flip(1))
@@ -138,14 +145,14 @@ class Sequences:
         return self.replace(clean.data[rows, source], zeroed=True)
 
     def select(self, rows: Tensor | Sequence[int]) -> Sequences:
-        """The rows `rows [N]`, cut to the longest of them."""
+        """The rows at the indices `rows [N]`, cut to the longest of them."""
         lengths = self.lengths[rows]
         longest = int(lengths.max()) if len(lengths) else 0
-        chosen = Sequences(self.data[rows][:, :longest], lengths)
-        return chosen._mark_zeroed() if self._is_zeroed else chosen
+        selected = Sequences(self.data[rows][:, :longest], lengths)
+        return selected._mark_zeroed() if self._is_zeroed else selected
 
     def to(self, device: torch.device | torch.dtype | str) -> Sequences:
-        """The same on another device, or the data in another dtype."""
+        """The same on another device, or with the data in another dtype."""
         new = self.replace(self.data.to(device), zeroed=self._is_zeroed)
         new.lengths = self.lengths.to(new.data.device)
         return new

@@ -1,6 +1,6 @@
-"""States are trees: tuples (and named tuples) whose leaves are arrays `[B, …]`. One map does everything.
+"""States are trees: tuples (and named tuples) whose leaves are arrays `[B, …]`, and functions that map over them.
 
-Works on torch tensors and NumPy arrays alike and imports neither, so that decoding and the runtime share it.
+They work on torch tensors and NumPy arrays and import neither, so that decoding and the runtime can use them.
 """
 
 from __future__ import annotations
@@ -12,45 +12,49 @@ State = Any  # a leaf [B, …], or a (named) tuple of States
 
 
 def map_state(function: Callable[..., Any], *states: State) -> State:
-    """Apply `function` to each leaf, or to the leaves that stand in the same place of several states."""
+    """Apply `function` to each leaf, or to the corresponding leaves of several states of one structure."""
     first = states[0]
     if not isinstance(first, tuple):
         return function(*states)
-    parts = [map_state(function, *corresponding) for corresponding in zip(*states, strict=True)]
-    return type(first)(*parts) if hasattr(first, "_fields") else tuple(parts)
+    mapped = [map_state(function, *fields) for fields in zip(*states, strict=True)]
+    return type(first)(*mapped) if hasattr(first, "_fields") else tuple(mapped)
 
 
 def leaves(state: State) -> Iterator[Any]:
     """The leaves of a state, depth first, left to right."""
     if isinstance(state, tuple):
-        for part in state:
-            yield from leaves(part)
+        for field in state:
+            yield from leaves(field)
     else:
         yield state
 
 
 def named_leaves(state: State, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """The leaves with their places, such as `("0.h", tensor)`."""
+    """The leaves with their paths, such as `("0.h", tensor)`; the path of a bare leaf is `prefix`."""
     if isinstance(state, tuple):
         names = getattr(state, "_fields", None) or [str(i) for i in range(len(state))]
-        for name, part in zip(names, state, strict=True):
-            yield from named_leaves(part, f"{prefix}.{name}" if prefix else name)
+        for name, field in zip(names, state, strict=True):
+            yield from named_leaves(field, f"{prefix}.{name}" if prefix else name)
     else:
         yield prefix, state
 
 
 def batch_size(state: State) -> int:
-    """How many rows a state has; a state without leaves has none to count and is an error."""
+    """B, the number of rows of a state.
+
+    Raises:
+        ValueError: the state has no leaves.
+    """
     for leaf in leaves(state):
         return int(leaf.shape[0])
-    raise ValueError("a state without leaves has no batch size")
+    raise ValueError("state: expected at least one leaf, whose first dimension is the batch, got none")
 
 
 def select(state: State, rows: Any) -> State:
-    """The rows `rows` (indices `[N]`, repeated or reordered at will) of every leaf."""
+    """The rows of every leaf at the indices `rows [N]`, in that order; an index may occur several times."""
     return map_state(lambda leaf: leaf[rows], state)
 
 
 def detach(state: State) -> State:
-    """The same values without their history: truncated back-propagation through time cuts here."""
+    """The state detached from the graph, as between the windows of truncated back-propagation through time."""
     return map_state(lambda leaf: leaf.detach(), state)

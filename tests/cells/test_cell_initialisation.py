@@ -142,12 +142,21 @@ def test_they_are_data(make):
 
 
 WRONG = [
-    ({"lstm": {"initialisation": "identity"}}, "identity initialisation is for elman, but the cell is lstm"),
-    ({"gru": {"initialisation": "identity"}}, "identity initialisation is for elman, but the cell is gru"),
-    ({"elman": {"initialisation": "chrono"}}, "chrono initialisation is for lstm, gru and layer_norm_lstm"),
-    ({"elman": {"initialisation": "identity"}}, "for nonlinearity 'relu' .the IRNN., got 'tanh'"),
-    ({"lstm": {"initialisation": "crono"}}, "must be one of orthogonal, identity, chrono, got 'crono'"),
-    ({"lstm": {"initialisation": "chrono"}}, "chrono initialisation needs t_max"),
+    (
+        {"lstm": {"initialisation": "identity"}},
+        "initialisation: expected orthogonal or chrono for the cell lstm, got identity",
+    ),
+    (
+        {"gru": {"initialisation": "identity"}},
+        "initialisation: expected orthogonal or chrono for the cell gru, got identity",
+    ),
+    ({"elman": {"initialisation": "chrono"}}, "expected orthogonal or identity for the cell elman, got chrono"),
+    ({"elman": {"initialisation": "identity"}}, "expected 'relu' with identity initialisation .the IRNN., got 'tanh'"),
+    (
+        {"lstm": {"initialisation": "crono"}},
+        "initialisation: expected one of orthogonal, identity, chrono, got 'crono'",
+    ),
+    ({"lstm": {"initialisation": "chrono"}}, "t_max: expected the longest dependency in steps"),
     (
         {"lstm": {"initialisation": "chrono", "t_max": 2}},
         "t_max: expected a whole number of at least 3 steps, below 2³¹, got 2",
@@ -158,14 +167,17 @@ WRONG = [
     ),
     (
         {"gru": {"initialisation": "chrono", "t_max": 10**30}},
-        "t_max must be a whole number of at least 3 steps, below 2³¹",
+        "t_max: expected a whole number of at least 3 steps, below 2³¹",
     ),
-    ({"lstm": {"initialisation": ["chrono"]}}, "must be one of orthogonal, identity, chrono"),
-    ({"lstm": {"forget_bias": 10**400}}, "forget_bias must be a finite number"),
-    ({"lstm": {"t_max": 9}}, "t_max=9 is for chrono initialisation, but this one is orthogonal"),
-    ({"lstm": {"initialisation": "chrono", "t_max": 9, "forget_bias": 1}}, "leave forget_bias away"),
-    ({"lstm": {"initialisation": "chrono", "t_max": 9, "bias": False}}, "chrono initialisation sets biases"),
-    ({"lstm": {"forget_bias": 0.0, "bias": False}}, "forget_bias sets biases, but this lstm has none"),
+    ({"lstm": {"initialisation": ["chrono"]}}, "initialisation: expected one of orthogonal, identity, chrono"),
+    ({"lstm": {"forget_bias": 10**400}}, "forget_bias: expected a finite number"),
+    ({"lstm": {"t_max": 9}}, "t_max: expected none with orthogonal initialisation, got 9"),
+    ({"lstm": {"initialisation": "chrono", "t_max": 9, "forget_bias": 1}}, "omit forget_bias"),
+    (
+        {"lstm": {"initialisation": "chrono", "t_max": 9, "bias": False}},
+        "initialisation chrono: expected a cell with biases",
+    ),
+    ({"lstm": {"forget_bias": 0.0, "bias": False}}, "forget_bias: expected a cell with biases, got lstm"),
     ({"lstm": {"forget_bias": math.inf}}, "forget_bias: expected a finite number, got inf"),
     ({"layer_norm_lstm": {"forget_bias": "1"}}, "forget_bias: expected a finite number, got '1'"),
 ]

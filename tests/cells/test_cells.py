@@ -116,7 +116,7 @@ def test_without_bias(make: type[Cell]) -> None:
     ("sizes", "name"), [((0, 2), "input_size"), ((3, -1), "hidden_size"), ((3, 2.0), "hidden_size")]
 )
 def test_wrong_sizes(make: type[Cell], sizes: tuple[int, int], name: str) -> None:
-    with pytest.raises(ValueError, match=f"{name} must be a whole number of at least 1, got"):
+    with pytest.raises(ValueError, match=f"{name}: expected a whole number of at least 1, got"):
         make(*sizes)
 
 

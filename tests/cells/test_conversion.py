@@ -102,9 +102,9 @@ def test_dtype_is_kept() -> None:
 
 
 def test_from_torch_refuses_in_words() -> None:
-    with pytest.raises(TypeError, match=r"from_torch takes an nn.RNN, nn.LSTM or nn.GRU, got Linear"):
+    with pytest.raises(TypeError, match=r"from_torch: expected an nn.RNN, nn.LSTM or nn.GRU, got Linear"):
         ss.from_torch(nn.Linear(2, 2))
-    with pytest.raises(ValueError, match=r"from_torch cannot convert proj_size = 2; train without a projection"):
+    with pytest.raises(ValueError, match=r"from_torch: expected proj_size = 0, got 2; train without a projection"):
         ss.from_torch(nn.LSTM(3, 4, proj_size=2))
 
 
@@ -113,23 +113,26 @@ def test_from_torch_refuses_in_words() -> None:
     [
         (
             ss.Residual(ss.LSTM(2, 2)),
-            r"converts Elman, LSTM, GRU, Bidirectional, Stack and Dropout, not .*Residual\(2 → 2\)",
+            r"expected Elman, LSTM, GRU, Bidirectional, Stack or Dropout, got .*Residual\(2 → 2\)",
         ),
-        (ss.Stack([ss.LSTM(2, 2), ss.Linear(2, 2)]), r"not Linear\(2 → 2\)"),
+        (ss.Stack([ss.LSTM(2, 2), ss.Linear(2, 2)]), r"got Linear\(2 → 2\)"),
         (
             ss.Stack([ss.LSTM(3, 2), ss.GRU(2, 2)]),
-            r"layers of one kind and size, but GRU\(2 → 2\) is not like LSTM\(3 → 2\)",
+            r"layers of one class, size and bias, got LSTM\(3 → 2\) and GRU\(2 → 2\)",
         ),
-        (ss.Stack([ss.GRU(3, 2), ss.GRU(2, 3)]), r"GRU\(2 → 3\) is not like GRU\(3 → 2\)"),
-        (ss.Stack([ss.GRU(3, 2), ss.GRU(2, 2, bias=False)]), "layers of one kind and size"),
-        (ss.Stack([ss.Elman(2, 2), ss.Elman(2, 2, "relu")]), "layers of one kind and size"),
-        (ss.Bidirectional(ss.GRU(2, 2), ss.LSTM(2, 2)), "layers of one kind and size"),
-        (ss.Stack([ss.Bidirectional(ss.GRU(2, 1), ss.GRU(2, 1)), ss.GRU(2, 1)]), "layers of one kind and size"),
-        (ss.Stack([ss.GRU(2, 2), ss.Dropout(2, 0.1), ss.GRU(2, 2), ss.GRU(2, 2)]), "Dropout of one probability"),
-        (ss.Stack([ss.GRU(2, 2), ss.Dropout(2, 0.1), ss.GRU(2, 2), ss.Dropout(2, 0.1)]), "Dropout of one probability"),
+        (ss.Stack([ss.GRU(3, 2), ss.GRU(2, 3)]), r"got GRU\(3 → 2\) and GRU\(2 → 3\)"),
+        (ss.Stack([ss.GRU(3, 2), ss.GRU(2, 2, bias=False)]), "layers of one class, size and bias"),
+        (ss.Stack([ss.Elman(2, 2), ss.Elman(2, 2, "relu")]), "layers of one class, size and bias"),
+        (ss.Bidirectional(ss.GRU(2, 2), ss.LSTM(2, 2)), "layers of one class, size and bias"),
+        (ss.Stack([ss.Bidirectional(ss.GRU(2, 1), ss.GRU(2, 1)), ss.GRU(2, 1)]), "layers of one class, size and bias"),
+        (ss.Stack([ss.GRU(2, 2), ss.Dropout(2, 0.1), ss.GRU(2, 2), ss.GRU(2, 2)]), "Dropout with one probability"),
+        (
+            ss.Stack([ss.GRU(2, 2), ss.Dropout(2, 0.1), ss.GRU(2, 2), ss.Dropout(2, 0.1)]),
+            "Dropout with one probability",
+        ),
         (
             ss.Stack([ss.GRU(2, 2), ss.Dropout(2, 0.1), ss.GRU(2, 2), ss.Dropout(2, 0.2), ss.GRU(2, 2)]),
-            "Dropout of one probability between all layers or between none",
+            "Dropout with one probability between all layers or none",
         ),
         (ss.Dropout(2, 0.1), "at least one Elman, LSTM or GRU, got only Dropout"),
     ],

@@ -103,8 +103,8 @@ def test_what_leaves_the_context_is_forgotten():
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"heads": 4}, "heads must divide the hidden size 6, got 4"),
-        ({"heads": -1}, "heads must divide"),
+        ({"heads": 4}, "heads: expected a divisor of the hidden size 6, got 4"),
+        ({"heads": -1}, "heads: expected a divisor"),
         ({"dropout": 1.0}, "at least 0 and below 1, got 1.0"),
         ({"context": 0}, "context: expected at least 1 item, got 0"),
     ],

@@ -137,22 +137,22 @@ def test_layer_norm_and_linear() -> None:
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (lambda: ss.Stack([]), "Stack needs at least one layer, got none"),
+        (lambda: ss.Stack([]), "Stack: expected at least one layer, got none"),
         (
             lambda: ss.Stack([ss.LSTM(8, 16), ss.GRU(8, 4)]),
-            r"Stack needs fitting widths, but LSTM\(8 → 16\) gives 16 and GRU\(8 → 4\) takes 8",
+            r"Stack: expected a layer of input size 16 after LSTM\(8 → 16\), got GRU\(8 → 4\)",
         ),
         (
             lambda: ss.Residual(ss.LSTM(8, 16)),
-            r"Residual needs equal widths, but LSTM\(8 → 16\) maps 8 to 16; add a projection: .*Linear\(16, 8\)",
+            r"Residual: expected .* of equal input and output size, got LSTM\(8 → 16\); add .*Linear\(16, 8\)",
         ),
         (
             lambda: ss.Residual(both(8)),
-            r"Residual needs equal widths, but Bidirectional\(8 → 16\) maps 8 to 16",
+            r"Residual: expected a layer of equal input and output size, got Bidirectional\(8 → 16\)",
         ),
         (
             lambda: ss.Bidirectional(ss.LSTM(8, 2), ss.GRU(4, 2)),
-            r"equal input width, but LSTM\(8 → 2\) takes 8 and GRU\(4 → 2\) takes 4",
+            r"equal input size, got LSTM\(8 → 2\) and GRU\(4 → 2\)",
         ),
         (lambda: ss.Dropout(3, 1.0), "p: expected a probability, at least 0 and below 1, got 1.0"),
         (lambda: ss.VariationalDropout(3, -0.1), "p: expected a probability, at least 0 and below 1, got -0.1"),
@@ -174,10 +174,10 @@ def test_errors_in_words(make: Callable[[], ss.Layer], words: str) -> None:
     ],
 )
 def test_only_layers_are_parts(make):
-    with pytest.raises(TypeError, match=r"needs Layers, got LSTM; stepscan.from_torch converts"):
+    with pytest.raises(TypeError, match=r"expected a Layer, got LSTM; stepscan.from_torch converts"):
         make()
 
 
 def test_stack_takes_a_list():
-    with pytest.raises(TypeError, match="Stack takes a list of layers, got generator"):
+    with pytest.raises(TypeError, match="Stack: expected a list of layers, got generator"):
         ss.Stack(ss.LSTM(3, 3) for _ in range(2))

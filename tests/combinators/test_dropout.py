@@ -72,7 +72,7 @@ def test_renew_reaches_every_mask_in_a_tree_and_nothing_else() -> None:
         assert torch.equal(old[0].y, new[0].y)
         assert torch.equal(old[1].h, new[1].h)
     assert torch.equal(state[0].x, renewed[0].x)
-    assert torch.equal(state[1].feed, renewed[1].feed)
+    assert torch.equal(state[1].last_output, renewed[1].last_output)
     directions = ss.Bidirectional(noisy, noisy)
     _, both = directions(ONES)
     anew = directions.renew(both)

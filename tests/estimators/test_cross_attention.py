@@ -16,7 +16,7 @@ def test_by_hand():
     torch.manual_seed(0)
     layer = ss.CrossAttention(4, 3, heads=2).double()
     memory, x = torch.randn(1, 2, 3).double(), torch.randn(1, 4).double()
-    state = layer.attend_to(layer.initial_state(1, dtype=torch.float64), ss.Sequences(memory, [2]))
+    state = layer.set_memory(layer.initial_state(1, dtype=torch.float64), ss.Sequences(memory, [2]))
     y, after = layer.step(x, state)
     q = layer.of_query(layer.norm(x[0]))
     k, v = layer.of_memory(memory[0]).chunk(2, dim=1)
@@ -36,7 +36,7 @@ def test_items_past_the_end_are_not_seen():
     broken[:, 2:] = math.nan
     x = ss.Sequences(torch.randn(1, 5, 4), [5])
     first, second = (
-        layer(x, layer.attend_to(layer.initial_state(1), ss.Sequences(data, [2])))[0].data for data in (memory, broken)
+        layer(x, layer.set_memory(layer.initial_state(1), ss.Sequences(data, [2])))[0].data for data in (memory, broken)
     )
     torch.testing.assert_close(first, second)
 
@@ -65,8 +65,8 @@ def test_settings():
     torch.testing.assert_close(seen.sum(dim=2), torch.ones(1, 2))
     with pytest.raises(ss.SettingsError, match="input_feeding feeds back what attention found; it needs"):
         ss.Translator(attention="cross", input_feeding=True, **small).fit(sources, targets)
-    with pytest.raises(ValueError, match="heads must divide the hidden size 4, got 3"):
+    with pytest.raises(ValueError, match="heads: expected a divisor of the hidden size 4, got 3"):
         ss.CrossAttention(4, 3, heads=3)
     wrong = ss.Generator(ss.Embedding(5, 4), ss.Stack([ss.GRU(4, 4), ss.CrossAttention(4, 3)]))
-    with pytest.raises(ValueError, match="make memory_size 8"):
+    with pytest.raises(ValueError, match="memory_size: expected 8"):
         ss.ConditionedGenerator(None, ss.GRU(4, 8), wrong)

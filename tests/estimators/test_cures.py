@@ -131,27 +131,35 @@ def test_forget_bias_of_every_layer():
 @pytest.mark.parametrize(
     ("task", "options", "words"),
     [
-        ("classify", {"initialisation": "identity"}, "identity initialisation is for elman, but the cell is lstm"),
-        ("tag", {"initialisation": "chrono", "cell": "elman"}, "chrono initialisation is for lstm, gru"),
-        ("generate", {"initialisation": "chrono", "cell": "lstm,elman"}, "but the cell is elman"),
+        (
+            "classify",
+            {"initialisation": "identity"},
+            "initialisation: expected orthogonal or chrono for the cell lstm, got identity",
+        ),
+        (
+            "tag",
+            {"initialisation": "chrono", "cell": "elman"},
+            "expected orthogonal or identity for the cell elman, got chrono",
+        ),
+        ("generate", {"initialisation": "chrono", "cell": "lstm,elman"}, "for the cell elman, got chrono"),
         (
             "classify",
             {"initialisation": "chrono", "t_max": 2},
             "t_max: expected a whole number of at least 3, got 2",
         ),
-        ("classify", {"t_max": 9}, "t_max=9 is for chrono initialisation"),
+        ("classify", {"t_max": 9}, "t_max: expected none with orthogonal initialisation, got 9"),
         (
             "classify",
             {"initialisation": "crono"},
-            "initialisation must be 'orthogonal', 'identity' or 'chrono'",
+            "initialisation: expected 'orthogonal', 'identity' or 'chrono'",
         ),
         (
             "translate",
             {"forget_bias": 1.0, "cell": "gru"},
             "forget_bias=1.0 is for layer_norm_lstm and lstm, but the cell is gru",
         ),
-        ("classify", {"forget_bias": math.nan}, "forget_bias must be a finite number"),
-        ("classify", {"forget_bias": 1.0, "initialisation": "chrono"}, "leave forget_bias away"),
+        ("classify", {"forget_bias": math.nan}, "forget_bias: expected a finite number"),
+        ("classify", {"forget_bias": 1.0, "initialisation": "chrono"}, "omit forget_bias"),
         (
             "generate",
             {"initialisation": "chrono", "cell": "transformer"},

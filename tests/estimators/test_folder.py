@@ -225,7 +225,9 @@ def test_a_users_own_cell(tmp_path, monkeypatch):
     assert len(text.generate(length=5, seed=1)) == 5
     others = {name: cls for name, cls in registered_classes().items() if name != "mycell"}
     monkeypatch.setattr("stepscan.registry._classes", others)
-    with pytest.raises(ss.ModelFormatError, match=r"no layer or model is registered as 'mycell'.*If it is your own"):
+    with pytest.raises(
+        ss.ModelFormatError, match=r"expected the name of a registered layer or model, got 'mycell'.*If it is your own"
+    ):
         ss.load(tmp_path / "model")
     with pytest.raises(ss.SettingsError, match="unknown cell 'mycell'"):
         ss.Classifier(**{**TINY, "cell": "mycell"}).fit(TEXTS, LABELS)

@@ -114,7 +114,7 @@ def test_neither_text_nor_numbers(given):
 
 
 def test_numbers_too_small_to_standardise():
-    with pytest.raises(ss.SettingsError, match=r"too small to standardise: up to 6e-300; scale them"):
+    with pytest.raises(ss.SettingsError, match=r"float64 can standardise, got 6e-300; rescale them"):
         ss.Forecaster(**SMALL).fit(WAVE * 1e-300)
 
 

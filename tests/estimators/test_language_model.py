@@ -185,7 +185,7 @@ def test_dynamic_evaluation_by_hand():
     (total / count).backward()
     nn.utils.clip_grad_norm_(learner.parameters(), 1.0)
     torch.optim.Adam(learner.parameters(), lr=0.01).step()
-    rest, more, _ = learner.loss(pad([ids[8:-1]]), pad([ids[9:]]), learner.carry(state))
+    rest, more, _ = learner.loss(pad([ids[8:-1]]), pad([ids[9:]]), learner.detach_state(state))
     assert found == pytest.approx((total + rest).item() / (count + more))
     assert equal_to_the_bit(before, weights_of(model))
 

@@ -26,8 +26,8 @@ from stepscan.inspection.saliency import saliency
 from stepscan.runtime.compression import compress
 from stepscan.runtime.files import predict
 from stepscan.runtime.probabilities import sigmoid, softmax
-from stepscan.runtime.wide.ngrams import NGrams
-from stepscan.runtime.wide.scores import Wide
+from stepscan.runtime.wide.model import WideModel
+from stepscan.runtime.wide.ngrams import NGramFeatures
 
 
 def texts(count: int, classes: int = 3, seed: int = 0) -> tuple[list[str], np.ndarray]:
@@ -43,12 +43,12 @@ def texts(count: int, classes: int = 3, seed: int = 0) -> tuple[list[str], np.nd
 
 
 @pytest.fixture(scope="module")
-def wide() -> Wide:
+def wide() -> WideModel:
     return dataclasses.replace(fit_wide(*texts(200), "class", 3), shares=(0.5, 1.5))
 
 
 @pytest.fixture(scope="module")
-def model(wide: Wide) -> ss.Classifier:
+def model(wide: WideModel) -> ss.Classifier:
     X, ids = texts(60)
     found = ss.Classifier(hidden_size=5, embedding_size=4, epochs=1, bidirectional=False).fit(X, [f"c{i}" for i in ids])
     found.wide_ = wide
@@ -77,7 +77,7 @@ def test_minimise_finds_the_least():
 def test_classes_as_scikit_learn_fits_them(classes):
     texts_, ids = texts(300, classes)
     found = fit_wide(texts_, ids, "class", classes)
-    rows = found.features.matrix(texts_)
+    rows = found.features.transform(texts_)
     matrix = csr_matrix((rows.values, rows.columns, rows.indptr), (300, found.features.size))
     expected = LogisticRegression(C=40, max_iter=1000, tol=1e-6).fit(matrix, ids)
     assert np.abs(softmax(found.scores(texts_)) - expected.predict_proba(matrix)).max() < 0.02
@@ -110,7 +110,7 @@ def test_numbers_are_fitted_in_their_own_units():
     texts_, ids = texts(300)
     numbers = 1000 + 10.0 * ids
     found = fit_wide(texts_, numbers, "number", 1)
-    rows = found.features.matrix(texts_)
+    rows = found.features.transform(texts_)
     matrix = csr_matrix((rows.values, rows.columns, rows.indptr), (300, found.features.size))
     penalty = linear.best_penalty(matrix, (numbers - numbers.mean()) / numbers.std())
     expected = Ridge(penalty).fit(matrix.toarray(), numbers).predict(matrix.toarray())
@@ -120,7 +120,7 @@ def test_numbers_are_fitted_in_their_own_units():
 
 def test_the_penalty_is_that_of_leaving_out():
     texts_, ids = texts(30)
-    rows = NGrams.learn(texts_).matrix(texts_)
+    rows = NGramFeatures.fit(texts_).transform(texts_)
     matrix = csr_matrix((rows.values, rows.columns, rows.indptr))
     dense, numbers = matrix.toarray(), ids.astype(float)
     errors = []
@@ -229,7 +229,7 @@ def test_scores_are_joined(model, wide):
     deep = model._scores(X, wide=False)
     joined = np.float32(0.5) * deep + np.float32(1.5) * wide.scores(X)
     assert np.array_equal(model._scores(X), joined)
-    assert np.array_equal(wide.join(deep, X), joined)
+    assert np.array_equal(wide.combine(deep, X), joined)
     assert np.array_equal(model.predict_proba(X), softmax(joined))
     assert model.predict(X).tolist() == [f"c{i}" for i in joined.argmax(axis=1)]
     assert [one["label"] for one in model.answers(X)] == model.predict(X).tolist()

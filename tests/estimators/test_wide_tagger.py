@@ -24,8 +24,8 @@ from stepscan.estimators.tagger import Tagger
 from stepscan.runtime.compression import compress
 from stepscan.runtime.probabilities import softmax
 from stepscan.runtime.tensor_file import write_tensors
-from stepscan.runtime.wide.chain import TRANSITIONS, WideChain
-from stepscan.runtime.wide.storage import tensors_of
+from stepscan.runtime.wide.crf import TRANSITIONS, WideCRF
+from stepscan.runtime.wide.storage import wide_tensors
 
 TAGS = ("A", "B", "C")
 
@@ -54,13 +54,13 @@ def ids(tags: list[list[str]]) -> list[list[int]]:
 
 
 @pytest.fixture(scope="module")
-def wide() -> WideChain:
+def wide() -> WideCRF:
     X, y = sentences(60)
     return dataclasses.replace(chain.fit_wide_chain(X, ids(y), 3), shares=(0.5, 1.5))
 
 
 @pytest.fixture(scope="module", params=[False, True], ids=["alone", "crf"])
-def model(request: pytest.FixtureRequest, wide: WideChain) -> Tagger:
+def model(request: pytest.FixtureRequest, wide: WideCRF) -> Tagger:
     X, y = sentences(30)
     settings = {"hidden_size": 4, "embedding_size": 3, "char_embedding_size": 0, "max_updates": 5, "wide": False}
     found = ss.Tagger(**settings, crf=request.param, refit=False).fit(X, y)
@@ -266,7 +266,7 @@ def test_ensembles_and_averages(model, wide):
     alone.wide_ = None
     assert ensemble([model, model]).predict(X) == model.predict(X)
     together = ensemble([alone, model])
-    expected = wide.beside(model.network_)
+    expected = wide.combine_with(model.network_)
     crf = together._decider().crf
     before = np.zeros((3, 3)) if model.network_.crf is None else model.network_.crf.transitions
     assert crf.transitions == pytest.approx((expected.crf.transitions + before) / 2, abs=1e-6)
@@ -391,7 +391,7 @@ def test_a_file_without_transitions_is_refused(model, tmp_path):
     config = json.loads((tmp_path / "model" / "config.json").read_text())
     config["files"].pop("wide.safetensors")
     (tmp_path / "model" / "config.json").write_text(json.dumps(config))
-    tensors = tensors_of(model.wide_)
+    tensors = wide_tensors(model.wide_)
     del tensors["transitions"]
     write_tensors(tmp_path / "model" / "wide.safetensors", tensors)
     with pytest.raises(ModelFormatError, match=r"wide\.safetensors does not fit config\.json: transitions is missing"):

@@ -255,5 +255,5 @@ class _Sure(torch.nn.Module):
         scores = self(inputs)[0].items()
         return torch.nn.functional.cross_entropy(scores, targets.items(), reduction="sum"), len(scores), None
 
-    def decide(self, scores):
-        return self.real.decide(scores)
+    def predict(self, scores):
+        return self.real.predict(scores)

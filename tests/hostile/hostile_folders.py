@@ -17,9 +17,9 @@ from safetensors.numpy import load_file, save
 
 from stepscan.data.vocabulary import KINDS
 from stepscan.runtime.tensor_file import write_tensors
-from stepscan.runtime.wide.ngrams import NGrams
-from stepscan.runtime.wide.scores import Wide
-from stepscan.runtime.wide.storage import described, tensors_of
+from stepscan.runtime.wide.model import WideModel
+from stepscan.runtime.wide.ngrams import NGramFeatures
+from stepscan.runtime.wide.storage import describe_wide, wide_tensors
 
 Change = Callable[[Path], None]
 DEEP = 10**6
@@ -99,9 +99,9 @@ def wide(
     """A wide part, with other tensors, or another description."""
 
     def change(folder: Path) -> None:
-        features = NGrams.learn(["a good film", "a bad film"])
-        part = Wide(features, np.ones((features.size, 2), np.float32), np.zeros(2, np.float32))
-        found, description = tensors_of(part), described(part)
+        features = NGramFeatures.fit(["a good film", "a bad film"])
+        part = WideModel(features, np.ones((features.size, 2), np.float32), np.zeros(2, np.float32))
+        found, description = wide_tensors(part), describe_wide(part)
         edit(found)
         describe(description)
         config(wide=description)(folder)
@@ -426,7 +426,7 @@ WIDE: dict[str, tuple[Change, str]] = {
     "features that are a number": (wide(describe=lambda d: d.update(features=1)), "features: expected the name ngrams"),
     "features of series, to a model of texts": (
         wide(describe=lambda d: d["features"].update(name="convolutions")),
-        "wide: features: convolutions are of series, but the model reads texts",
+        "wide: features: expected features of texts, which the model reads, got convolutions",
     ),
     "features of 2⁶³ words": (
         wide(describe=lambda d: d["features"].update(words=2**63)),

@@ -243,17 +243,17 @@ SETTINGS = [
     (
         "another cell's",
         "classify --initialisation identity",
-        "identity initialisation is for elman, but the cell is lstm",
+        "initialisation: expected orthogonal or chrono for the cell lstm, got identity",
     ),
     (
         "another cell's",
         "classify --cell elman --initialisation chrono",
-        "chrono initialisation is for lstm, gru and layer_norm",
+        "expected orthogonal or identity for the cell elman, got chrono",
     ),
     ("another cell's", "generate --cell gru --forget-bias 2", "for layer_norm_lstm and lstm, but the cell is gru"),
     ("another cell's", "translate --cell transformer --residual", "transformer has residuals of its own"),
-    ("two say it", "generate --initialisation chrono --forget-bias 2", "leave forget_bias away"),
-    ("of nothing", "classify --t-max 9", "t_max=9 is for chrono initialisation, but this one is orthogonal"),
+    ("two say it", "generate --initialisation chrono --forget-bias 2", "omit forget_bias"),
+    ("of nothing", "classify --t-max 9", "t_max: expected none with orthogonal initialisation, got 9"),
     (
         "too short",
         "generate --initialisation chrono --t-max 2",

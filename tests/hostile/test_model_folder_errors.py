@@ -110,7 +110,10 @@ CONFIG = [
         "config.json: yardstick: expected scores and an error that are finite numbers, got {'name': 'majority class'",
     ),
     ({"model": {}}, "config.json: 'model' cannot be built: it describes no model: {}"),
-    ({"model": {"encodr": {}}}, "no layer or model is registered as 'encodr'. Did you mean 'encoder'?"),
+    (
+        {"model": {"encodr": {}}},
+        "expected the name of a registered layer or model, got 'encodr'. Did you mean 'encoder'?",
+    ),
     ({"model": {"encoder": {}}}, "the description of 'encoder' does not fit its constructor: missing"),
     (
         {"model": {"encoder": {"embedding": None, "layer": 3, "outputs": 2}}},

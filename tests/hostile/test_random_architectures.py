@@ -21,7 +21,7 @@ from stepscan.errors import StepscanError
 from stepscan.kernels import native
 from stepscan.registry import build
 from stepscan.runtime.layers import FORMATS, Layer, Linear, Options, build_layer
-from stepscan.runtime.networks.building import build_network
+from stepscan.runtime.networks.factory import build_network
 from stepscan.runtime.outline import outline
 from stepscan.sequences import Sequences
 from zoo import CELLS

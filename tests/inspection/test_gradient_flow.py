@@ -38,7 +38,7 @@ class Leaky(ss.Recurrence):
         return torch.sin(new), new
 
 
-INNER = ["inner.h", "inner.c", "feed"]
+INNER = ["inner.h", "inner.c", "last_output"]
 LAYERS = {
     "elman": (lambda: ss.Elman(3, 4), ["h"]),
     "elman, relu": (lambda: ss.Elman(3, 4, nonlinearity="relu"), ["h"]),
@@ -115,7 +115,7 @@ def test_is_what_back_propagation_through_the_whole_graph_gives(name):
     if fields is not None:
         assert list(found.fields) == fields
     for field, figures in found.fields.items():
-        behind = 1 if field.endswith(("keys", "values", "feed")) else 0
+        behind = 1 if field.endswith(("keys", "values", "last_output")) else 0
         np.testing.assert_allclose(
             figures.map, expected_map(layer, some_inputs(layer.input_size), field, behind), rtol=1e-9, err_msg=field
         )
@@ -259,7 +259,7 @@ def test_a_dead_network_has_no_figures():
     [
         (lambda: ss.Bidirectional(ss.GRU(3, 2), ss.GRU(3, 2)), TypeError, r"stepscan\.inspection\.recurrences lists"),
         (lambda: ss.Linear(3, 2), ValueError, r"Linear\(3 → 2\) carries nothing from step to step"),
-        (lambda: ss.GRU(4, 2), ValueError, r"takes inputs \[B, T, 4\]"),
+        (lambda: ss.GRU(4, 2), ValueError, r"expected inputs \[B, T, 4\]"),
     ],
 )
 def test_errors(layer, kind, words):

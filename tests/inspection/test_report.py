@@ -271,7 +271,7 @@ def test_chromium_shows_it(cells, tmp_path, width, dark):
     with tempfile.TemporaryDirectory() as profile:
         flags = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"]
         flags += ["--disable-background-networking", "--disable-component-update", "--hide-scrollbars"]
-        flags += [f"--user-data-dir={profile}", f"--bptt-size={width},1600", f"--screenshot={picture}"]
+        flags += [f"--user-data-dir={profile}", f"--window-size={width},1600", f"--screenshot={picture}"]
         flags += ["--blink-settings=preferredColorScheme=0"] if dark else []
         subprocess.run([CHROMIUM, *flags, cells[1].as_uri()], capture_output=True, timeout=120, check=True)
     pixels = pytest.importorskip("matplotlib.image").imread(picture)

@@ -331,7 +331,7 @@ def test_a_state_that_does_not_fit_is_an_error() -> None:
         cell.scan(ss.Sequences(x, [3, 2]), cell.initial_state(2, dtype=torch.float64))
     with pytest.raises(ValueError, match=r"GRU\(3 → 4\) expected x \[B, 3\], got \[2, 5\]"):
         cell.step(torch.randn(2, 5), cell.initial_state(2))
-    with pytest.raises(ValueError, match=r"GRU\(3 → 4\) takes inputs \[B, T, 3\]"):
+    with pytest.raises(ValueError, match=r"GRU\(3 → 4\): expected inputs \[B, T, 3\]"):
         cell.scan(ss.Sequences(torch.randn(2, 3, 5), [3, 2]))
 
 

@@ -39,7 +39,7 @@ def with_memory(layer: Any, state: Any) -> Any:
     random = torch.Generator().manual_seed(5)
     one = torch.randn(items, layer.memory_size, generator=random, dtype=torch.float64)
     memory = one.to(next(layer.parameters()).dtype).expand(batch_size, -1, -1)
-    return layer.attend_to(state, ss.Sequences(memory, torch.arange(batch_size) % (items + 1)))
+    return layer.set_memory(state, ss.Sequences(memory, torch.arange(batch_size) % (items + 1)))
 
 
 class RunningMean(ss.Recurrence):

@@ -46,7 +46,7 @@ def test_to_the_bit_sees_one_bit() -> None:
             outputs, final = super().scan(inputs, state)
             return outputs.replace(outputs.data * (1 + 2**-23)).zeroed(), final
 
-    ss.laws.check(Rounds(2), examples=5, laws="1", to_the_bit=False)
+    ss.laws.check(Rounds(2), examples=5, laws=(1,), to_the_bit=False)
     with pytest.raises(ss.laws.LawBroken, match="scan's output"):
         ss.laws.check(Rounds(2), examples=5, to_the_bit=True)
 
@@ -67,7 +67,7 @@ def test_any_nesting_is_lawful(layer: ss.Layer) -> None:
 def test_frozen_parameters_are_lawful() -> None:
     layer = ss.Elman(2, 2)
     layer.weight_hh.requires_grad_(False)
-    ss.laws.check(layer, examples=4, laws="138")
+    ss.laws.check(layer, examples=4, laws=(1, 3, 8))
 
 
 def test_users_cell_has_condition_and_readout_for_free() -> None:
@@ -103,14 +103,16 @@ def test_check_leaves_layer_and_random_numbers_as_they_were() -> None:
 
 
 def test_check_tries_only_the_laws_asked_for_and_those_that_are_owed(monkeypatch: pytest.MonkeyPatch) -> None:
-    tried: list[str] = []
-    for title in ss.laws.LAWS:
-        monkeypatch.setitem(ss.laws.LAWS, title, lambda trial, number=title[0]: tried.append(number))
+    tried: list[int] = []
+    recorded = tuple(
+        law._replace(check=lambda context, number=law.number: tried.append(number)) for law in ss.laws.LAWS
+    )
+    monkeypatch.setattr(ss.laws, "LAWS", recorded)
     ss.laws.check(ss.GRU(2, 2), examples=1)
-    ss.laws.check(ss.GRU(2, 2), examples=1, laws="27")
+    ss.laws.check(ss.GRU(2, 2), examples=1, laws=(2, 7))
     ss.laws.check(ss.Bidirectional(ss.GRU(2, 2), ss.GRU(2, 2)), examples=1)
-    ss.laws.check(ss.Bidirectional(ss.GRU(2, 2), ss.GRU(2, 2)), examples=1, laws="38")
-    assert "".join(tried) == "123456789" + "27" + "3456789" + "38"
+    ss.laws.check(ss.Bidirectional(ss.GRU(2, 2), ss.GRU(2, 2)), examples=1, laws=(3, 8))
+    assert tried == [*range(1, 10), 2, 7, *range(3, 10), 3, 8]
 
 
 def test_tolerance_can_be_set() -> None:
@@ -121,13 +123,28 @@ def test_tolerance_can_be_set() -> None:
             outputs, final = super().scan(inputs, state)
             return outputs.replace(outputs.data + 0.01).zeroed(), final
 
-    ss.laws.check(Rounds(1), examples=5, laws="1", tolerance=0.05)
+    ss.laws.check(Rounds(1), examples=5, laws=(1,), tolerance=0.05)
     with pytest.raises(ss.laws.LawBroken, match="scan's output"):
-        ss.laws.check(Rounds(1), examples=5, laws="1")
+        ss.laws.check(Rounds(1), examples=5, laws=(1,))
 
 
 def test_laws_that_are_not_owed_are_an_error():
-    with pytest.raises(ValueError, match="owes the laws 3456789, got '12'"):
-        ss.laws.check(ss.Bidirectional(ss.LSTM(2, 2), ss.LSTM(2, 2)), laws="12")
-    with pytest.raises(ValueError, match="owes the laws 123456789, got 'x'"):
-        ss.laws.check(ss.LSTM(2, 2), laws="x")
+    bidirectional = ss.Bidirectional(ss.LSTM(2, 2), ss.LSTM(2, 2))
+    expected = r"laws: expected numbers of laws that Bidirectional\(2 → 4\) owes \(3, 4, 5, 6, 7, 8, 9\), got \(1, 2\)"
+    with pytest.raises(ValueError, match=expected):
+        ss.laws.check(bidirectional, laws=(1, 2))
+    with pytest.raises(ValueError, match=r"LSTM\(2 → 2\) owes \(1, 2, 4\), got \[8\]"):
+        ss.laws.check(ss.LSTM(2, 2), laws=[8], to_the_bit=True)
+    with pytest.raises(ValueError, match=r"got \(\)"):
+        ss.laws.check(ss.LSTM(2, 2), laws=())
+
+
+@pytest.mark.parametrize("laws", ["148", 1])
+def test_laws_that_are_not_a_collection_of_numbers_are_an_error(laws: object) -> None:
+    with pytest.raises(ValueError, match=f"laws: expected numbers such as \\(1, 4, 8\\), got {laws!r}"):
+        ss.laws.check(ss.LSTM(2, 2), laws=laws)  # type: ignore[arg-type]
+
+
+def test_every_law_has_a_number_and_a_statement():
+    assert [law.number for law in ss.laws.LAWS] == list(range(1, 10))
+    assert ss.laws.LAWS[3].title == "4: a row alone ≡ the row in a batch"

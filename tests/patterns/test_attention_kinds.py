@@ -26,9 +26,11 @@ def test_the_formula(weighted):
 
 
 def test_wrong_kinds():
-    with pytest.raises(ValueError, match=r"unknown attention 'dott'\. Did you mean 'dot'\?"):
+    with pytest.raises(
+        ValueError, match=r"attention: expected one of additive, dot, general, got 'dott'\. Did you mean 'dot'\?"
+    ):
         ss.AttentiveDecoder(ss.GRU(2, 2), 2, 2, kind="dott")
-    with pytest.raises(ValueError, match="needs queries as wide as the memory, but they are 2 and 3; use general"):
+    with pytest.raises(ValueError, match="expected queries and memory of one size, got 2 and 3; use 'general'"):
         ss.AttentiveDecoder(ss.GRU(2, 2), 3, 2, kind="dot")
 
 

@@ -117,7 +117,7 @@ def test_attention_by_hand() -> None:
     torch.manual_seed(0)
     decoder = AttentiveDecoder(ss.GRU(3, 2), memory_size=4, attention_size=5).double()
     memory = torch.randn(1, 3, 4, dtype=torch.float64)
-    state = decoder.attend_to(decoder.initial_state(1), ss.Sequences(memory, [2]))
+    state = decoder.set_memory(decoder.initial_state(1), ss.Sequences(memory, [2]))
     x = torch.randn(1, 3, dtype=torch.float64)
     y, after = decoder.step(x, state)
     h, _ = decoder.layer.step(x, decoder.layer.initial_state(1))
@@ -144,9 +144,9 @@ def test_input_feeding_joins_the_last_output_to_the_next_input() -> None:
     x = torch.randn(4, 3, dtype=torch.float64)
     _, first = layer.step(x, state)
     y, _ = layer.step(x, first)
-    fed, _ = layer.layer.step(torch.cat([x, first.feed], dim=1), first.inner)
-    torch.testing.assert_close(y, layer._look(fed[:, None], first)[0][:, 0])
-    assert not torch.allclose(y, layer.step(x, first._replace(feed=torch.zeros_like(first.feed)))[0])
+    fed, _ = layer.layer.step(torch.cat([x, first.last_output], dim=1), first.inner)
+    torch.testing.assert_close(y, layer._attend(fed[:, None], first)[0][:, 0])
+    assert not torch.allclose(y, layer.step(x, first._replace(last_output=torch.zeros_like(first.last_output)))[0])
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=str)
@@ -185,12 +185,12 @@ def test_generates_for_an_empty_batch_of_sources() -> None:
 
 def test_what_does_not_fit_is_refused_in_words() -> None:
     decoder = ss.AttentiveDecoder(ss.LSTM(3, 5), memory_size=6, attention_size=3)
-    words = r"the decoder looks at items of 6 numbers, but GRU\(3 → 4\) gives 4; make memory_size 4"
+    words = r"memory_size: expected 4, the output size of the encoder GRU\(3 → 4\), got 6"
     with pytest.raises(ValueError, match=words):
         ss.ConditionedGenerator(None, ss.GRU(3, 4), ss.Generator(ss.Embedding(7, 3), decoder))
-    with pytest.raises(TypeError, match=r"AttentiveDecoder needs a Recurrence, but Bidirectional\(3 → 4\) has no step"):
+    with pytest.raises(TypeError, match=r"AttentiveDecoder: expected a Recurrence, got Bidirectional\(3 → 4\)"):
         ss.AttentiveDecoder(ss.Bidirectional(ss.GRU(3, 2), ss.GRU(3, 2)), 4, 3)  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match=r"inputs wider than H, but it is LSTM\(5 → 5\)"):
+    with pytest.raises(ValueError, match=r"input size above H with input feeding, got LSTM\(5 → 5\)"):
         ss.AttentiveDecoder(ss.LSTM(5, 5), 4, 3, input_feeding=True)
-    with pytest.raises(TypeError, match="this model has no attention to show"):
+    with pytest.raises(TypeError, match="expected a model with attention"):
         translator(attention=False).attention(IDS, PREVIOUS)

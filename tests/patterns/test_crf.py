@@ -91,11 +91,11 @@ def test_what_is_forbidden_has_probability_zero(dtype) -> None:
 
 def test_a_forbidden_path_is_an_error() -> None:
     crf = field(FORBIDDEN)
-    with pytest.raises(ValueError, match="row 1 has a transition at place 0 that the CRF forbids"):
+    with pytest.raises(ValueError, match="got a forbidden one in row 1 at step 0"):
         crf.log_likelihood(scores(), ss.Sequences.pad([[0, 1, 2, 2], [2], [], [1, 0, 0]]))
-    with pytest.raises(ValueError, match="row 3 has a transition at place 2"):
+    with pytest.raises(ValueError, match="got a forbidden one in row 3 at step 2"):
         crf.log_likelihood(scores(), ss.Sequences.pad([[0, 1, 2, 2], [0], [], [1, 0, 2]]))
-    with pytest.raises(ValueError, match="row 3 has a transition at place 2"):  # the last tag
+    with pytest.raises(ValueError, match="got a forbidden one in row 3 at step 2"):  # the last tag
         crf.log_likelihood(scores(), ss.Sequences.pad([[0, 1, 2, 2], [0], [], [1, 0, 1]]))
 
 
@@ -163,7 +163,7 @@ def test_the_transducer_asks_its_crf() -> None:
     loss = model.loss(IDS, PATHS)
     torch.testing.assert_close(loss.total, -model.crf.log_likelihood(found, PATHS).sum())
     assert loss.items == 8
-    assert torch.equal(model.decide(found).data, model.crf.best_paths(found).data)
+    assert torch.equal(model.predict(found).data, model.crf.best_paths(found).data)
     torch.testing.assert_close(model.probabilities(found).data, model.crf.marginals(found).data)
 
 
@@ -172,7 +172,7 @@ def test_nothing_to_tag() -> None:
     loss = model.loss(nothing, nothing)
     assert (loss.total.item(), loss.items) == (0.0, 0)
     found, _ = model(nothing)
-    assert model.decide(found).data.shape == (2, 0)
+    assert model.predict(found).data.shape == (2, 0)
     assert model.probabilities(found).data.shape == (2, 0, TAGS)
 
 

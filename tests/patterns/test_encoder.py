@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 import stepscan as ss
-from stepscan.patterns.encoder import POOLINGS
+from stepscan.fields import POOLING
 from stepscan.state import State
 
 
@@ -58,14 +58,14 @@ def test_attention_pooling_by_hand() -> None:
     torch.testing.assert_close(features[1:], torch.tensor([[5.0, -7.0], [0.0, 0.0]]))
 
 
-@pytest.mark.parametrize("pooling", POOLINGS)
+@pytest.mark.parametrize("pooling", POOLING.values)
 def test_nothing_at_all_gives_zeros(pooling: str) -> None:
     model = ss.Encoder(None, Echo(), 2, pooling)
     assert model.encode(ss.Sequences(torch.zeros(2, 0, 2), [0, 0])).tolist() == [[0, 0], [0, 0]]
     assert model(ss.Sequences(torch.zeros(0, 3, 2), [])).shape == (0, 2)
 
 
-@pytest.mark.parametrize("pooling", POOLINGS)
+@pytest.mark.parametrize("pooling", POOLING.values)
 @pytest.mark.parametrize("bidirectional", [False, True])
 def test_padding_changes_nothing(pooling: str, bidirectional: bool) -> None:
     torch.manual_seed(0)
@@ -79,7 +79,7 @@ def test_padding_changes_nothing(pooling: str, bidirectional: bool) -> None:
     assert not torch.allclose(expected[0], expected[3])
 
 
-@pytest.mark.parametrize("pooling", POOLINGS)
+@pytest.mark.parametrize("pooling", POOLING.values)
 def test_gradients_are_finite_with_empty_rows(pooling: str) -> None:
     model = ss.Encoder(ss.Embedding(7, 3), ss.GRU(3, 2), 2, pooling)
     model(IDS).square().sum().backward()
@@ -135,5 +135,5 @@ def test_only_attention_pooling_has_weights_of_its_own() -> None:
 
 
 def test_a_number_is_one_output():
-    with pytest.raises(ValueError, match="a number is one output, got outputs=3"):
+    with pytest.raises(ValueError, match="outputs: expected 1 for regression, got 3"):
         ss.Encoder(None, ss.LSTM(2, 3), outputs=3, problem_type="regression")

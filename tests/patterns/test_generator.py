@@ -27,7 +27,9 @@ def test_loss_gives_the_state_from_which_the_next_window_goes_on() -> None:
     ids, targets = torch.tensor([[1, 2, 3, 4, 5, 6]]), torch.tensor([[2, 3, 4, 5, 6, 0]])
     whole = model.loss(ss.Sequences(ids, [6]), ss.Sequences(targets, [6]))
     first = model.loss(ss.Sequences(ids[:, :4], [4]), ss.Sequences(targets[:, :4], [4]))
-    second = model.loss(ss.Sequences(ids[:, 4:], [2]), ss.Sequences(targets[:, 4:], [2]), model.carry(first.state))
+    second = model.loss(
+        ss.Sequences(ids[:, 4:], [2]), ss.Sequences(targets[:, 4:], [2]), model.detach_state(first.state)
+    )
     torch.testing.assert_close(first.total + second.total, whole.total)
     for got, expected in zip(leaves(second.state), leaves(whole.state), strict=True):
         torch.testing.assert_close(got, expected)
@@ -78,12 +80,12 @@ def test_zero_initial_state_follows_the_models_dtype_though_no_layer_has_weights
 def test_carry_keeps_values_cuts_history_and_renews_noise() -> None:
     model = language_model(ss.Stack([ss.VariationalDropout(3, 0.5), ss.GRU(3, 50), ss.VariationalDropout(50, 0.5)]))
     state = model.loss(IDS, TARGETS).state
-    carried = model.carry(state)
+    carried = model.detach_state(state)
     assert state[1].h.requires_grad
     assert not any(leaf.requires_grad for leaf in leaves(carried))
     assert torch.equal(carried[1].h, state[1].h)
     assert not torch.equal(carried[2].mask, state[2].mask)
-    assert torch.equal(model.eval().carry(state)[2].mask, torch.ones(4, 50, dtype=torch.float64))
+    assert torch.equal(model.eval().detach_state(state)[2].mask, torch.ones(4, 50, dtype=torch.float64))
 
 
 def test_tied_weights_are_one_parameter() -> None:
@@ -143,12 +145,14 @@ def test_generates_with_decoding_what_the_scores_say() -> None:
 
 
 def test_what_cannot_generate_is_refused_in_words() -> None:
-    words = r"a Generator needs a Recurrence, but Bidirectional\(3 → 4\) has no step: it looks at items that are not"
+    words = r"Generator: expected a Recurrence, got Bidirectional\(3 → 4\), which is not causal"
     with pytest.raises(TypeError, match=words):
         ss.Generator(ss.Embedding(7, 3), ss.Bidirectional(ss.GRU(3, 2), ss.GRU(3, 2)))
-    with pytest.raises(TypeError, match=r"but Stack\(3 → 2\) has no step"):
+    with pytest.raises(TypeError, match=r"got Stack\(3 → 2\), which is not causal"):
         ss.Generator(ss.Embedding(7, 3), ss.Stack([ss.Bidirectional(ss.GRU(3, 2), ss.GRU(3, 2)), ss.Linear(4, 2)]))
-    with pytest.raises(ValueError, match=r"unknown initial state 'lerned'\. Did you mean 'learned'\?"):
+    with pytest.raises(
+        ValueError, match=r"initial: expected one of zero, learned, got 'lerned'\. Did you mean 'learned'\?"
+    ):
         ss.Generator(ss.Embedding(7, 3), ss.GRU(3, 2), initial="lerned")
 
 
@@ -181,7 +185,7 @@ def test_an_embedding_with_given_numbers():
     embedding.weight_given += 7
     assert torch.equal(embedding.step(ids)[:, :2], embedding.weight[[1, 1, 1, 1]])  # hidden, but for what is given
     assert (embedding.step(ids)[:, 2:] == 7).all()
-    with pytest.raises(ValueError, match="vectors must all be trained"):
+    with pytest.raises(ValueError, match="expected no pretrained vectors, got 3"):
         ss.Generator(embedding, ss.LSTM(5, 4))
 
 
@@ -189,7 +193,7 @@ def test_how_wide_an_embedding_begins():
     torch.manual_seed(0)
     embedding = ss.Embedding(2000, 16)
     assert embedding.weight.std().item() == pytest.approx(0.25, rel=0.02)
-    assert embedding.begun_at(1.0).weight.std().item() == pytest.approx(1.0, rel=0.02)
+    assert embedding.rescale(1.0).weight.std().item() == pytest.approx(1.0, rel=0.02)
 
 
 def test_large_and_fast_outputs_cost_something_in_training() -> None:

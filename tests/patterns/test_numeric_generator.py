@@ -80,7 +80,9 @@ def test_begins_as_a_random_walk():
 
 
 def test_refused():
-    with pytest.raises(TypeError, match="a NumericGenerator needs a Recurrence"):
+    with pytest.raises(TypeError, match="NumericGenerator: expected a Recurrence"):
         ss.NumericGenerator(ss.NumericEmbedding(1, 3), ss.Bidirectional(ss.GRU(3, 4), ss.GRU(3, 4)))
-    with pytest.raises(ValueError, match=r"unknown head 'gausian'\. Did you mean 'gaussian'"):
+    with pytest.raises(
+        ValueError, match=r"head: expected one of gaussian, quantile, got 'gausian'\. Did you mean 'gaussian'"
+    ):
         ss.NumericGenerator(ss.NumericEmbedding(1, 3), ss.GRU(3, 4), "gausian")

@@ -57,7 +57,7 @@ def test_smoothing_is_spread_over_all_symbols_on_average():
 
 @pytest.mark.parametrize("number", [0, SYMBOLS])
 def test_there_are_some_and_not_all(number):
-    with pytest.raises(ValueError, match="expected a number of samples from 1 to 39"):
+    with pytest.raises(ValueError, match="number: expected a number of samples from 1 to 39"):
         SoftmaxSamples(torch.ones(SYMBOLS), number)
 
 

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from stepscan.runtime.batches import Array
-from stepscan.runtime.wide.convolutions import Convolutions
-from stepscan.runtime.wide.dilated import KERNELS, outputs, shares
-from stepscan.runtime.wide.levels import LEVELS, Scale, levels
+from stepscan.runtime.wide.convolutions import ConvolutionFeatures
+from stepscan.runtime.wide.dilated_kernels import KERNELS, convolve, positive_proportions
+from stepscan.runtime.wide.series_statistics import STATISTICS, Standardiser, series_statistics
 
 PLACES = sorted(combinations(range(9), 3), key=lambda places: places[::-1])
 
@@ -34,18 +34,18 @@ def _by_hand(signal: Array, kernel: int, dilation: int) -> list[float]:
 @pytest.mark.parametrize(("length", "dilation"), [(30, 1), (30, 3), (5, 2), (1, 1), (12, 40)])
 def test_a_kernel_is_a_sum_of_nine_values(length: int, dilation: int) -> None:
     signal = _numbers(length).astype(np.float32)
-    found = outputs(signal[None], dilation, 0, length)[:, 0]
+    found = convolve(signal[None], dilation, 0, length)[:, 0]
     np.testing.assert_allclose(found, [_by_hand(signal, kernel, dilation) for kernel in range(KERNELS)], atol=2e-5)
     middle = length // 2
-    np.testing.assert_array_equal(outputs(signal[None], dilation, middle, length)[:, 0], found[:, middle:])
+    np.testing.assert_array_equal(convolve(signal[None], dilation, middle, length)[:, 0], found[:, middle:])
 
 
 @pytest.mark.parametrize("length", [6, 8, 9, 40, 4500])
 def test_shares_count_how_often_a_bias_is_exceeded(length: int) -> None:
     signal = _numbers(length).astype(np.float32)
     biases = _numbers(3, KERNELS, seed=1).astype(np.float32)
-    found = shares(signal[None], 2, biases, 1)[0]
-    all_outputs = outputs(signal[None], 2, 0, length)[:, 0]
+    found = positive_proportions(signal[None], 2, biases, 1)[0]
+    all_outputs = convolve(signal[None], 2, 0, length)[:, 0]
     for kernel in range(KERNELS):
         reaches_out = kernel % 2 == 1 or length <= 16  # 16: where no place is far enough from both ends
         seen = all_outputs[kernel] if reaches_out else all_outputs[kernel, 8:-8]
@@ -56,29 +56,30 @@ def test_shares_count_how_often_a_bias_is_exceeded(length: int) -> None:
 def test_a_share_by_hand() -> None:
     """Kernel 0 is 2 at the first three places: at the time t it yields 3 · (x[t−4] + x[t−3] + x[t−2]) − Σ x."""
     signal = np.array([[0, 0, 1, 0, 0, 0, 0, 0, 0, 0]], np.float32)  # 2 at times 4, 5 and 6, −1 at 0, 1, 2 and 3
-    assert outputs(signal, 1, 0, 10)[0, 0].tolist() == [-1, -1, -1, -1, 2, 2, 2, 0, 0, 0]
+    assert convolve(signal, 1, 0, 10)[0, 0].tolist() == [-1, -1, -1, -1, 2, 2, 2, 0, 0, 0]
     biases = np.repeat(np.array([[-1.5], [-0.5], [0], [2]], np.float32), KERNELS, axis=1)
-    assert shares(signal, 1, biases, 0)[0, :, 0].tolist() == np.array([1, 0.6, 0.3, 0], np.float32).tolist()
-    assert shares(signal, 1, biases, 1)[0, :, 0].tolist() == [1, 1, 1, 0]  # at times 4 and 5 alone
+    expected = np.array([1, 0.6, 0.3, 0], np.float32)
+    assert positive_proportions(signal, 1, biases, 0)[0, :, 0].tolist() == expected.tolist()
+    assert positive_proportions(signal, 1, biases, 1)[0, :, 0].tolist() == [1, 1, 1, 0]  # at times 4 and 5 alone
 
 
 def test_levels_by_hand() -> None:
-    found = levels(np.array([[1.0, 0.0], [3.0, -1.0], [5.0, 4.0]]))
+    found = series_statistics(np.array([[1.0, 0.0], [3.0, -1.0], [5.0, 4.0]]))
     expected = [3, 1, np.sqrt(8 / 3), np.sqrt(14 / 3), 1, -1, 5, 4, 1, 0, 5, 4, np.log(3), np.log(3)]
     np.testing.assert_allclose(found, expected, rtol=1e-12)
-    assert levels(np.zeros((0, 2))).tolist() == [0] * 2 * LEVELS
+    assert series_statistics(np.zeros((0, 2))).tolist() == [0] * 2 * STATISTICS
 
 
 def test_scale_is_that_of_all_steps_and_holds_at_any_size() -> None:
     series = [_numbers(5, 2) + np.array([100, 0]), _numbers(9, 2, seed=1)]
     joined = np.concatenate(series)
     for size in (1, 1e300, 1e-300):
-        scale = Scale.of([one * size for one in series])
+        scale = Standardiser.fit([one * size for one in series])
         np.testing.assert_allclose(scale.mean, joined.mean(axis=0) * size, rtol=1e-12)
         np.testing.assert_allclose(scale.deviation, joined.std(axis=0) * size, rtol=1e-12)
-    assert Scale.of([np.full((4, 1), 0.1)]).deviation.tolist() == [1]
-    assert Scale.of([np.array([[0.0], [5e-324]])]).standardised(np.array([[1.0]])).tolist() == [[1]]
-    assert Scale.of([np.array([[0.0], [1e-300]])]).standardised(np.array([[1.0]])).tolist() == [[1e6]]
+    assert Standardiser.fit([np.full((4, 1), 0.1)]).deviation.tolist() == [1]
+    assert Standardiser.fit([np.array([[0.0], [5e-324]])]).transform(np.array([[1.0]])).tolist() == [[1]]
+    assert Standardiser.fit([np.array([[0.0], [1e-300]])]).transform(np.array([[1.0]])).tolist() == [[1e6]]
 
 
 def _mixed_lengths() -> list[Array]:
@@ -87,20 +88,20 @@ def _mixed_lengths() -> list[Array]:
 
 def test_a_series_has_the_same_bits_in_any_company() -> None:
     series = _mixed_lengths()
-    convolutions = Convolutions.learn(series, features=2000)
-    together = convolutions.matrix(series)
+    convolutions = ConvolutionFeatures.fit(series, features=2000)
+    together = convolutions.transform(series)
     assert together.shape == (9, convolutions.size)
     assert together.dtype == np.float32
     assert np.isfinite(together).all()
     for one, row in zip(series, together, strict=True):
-        np.testing.assert_array_equal(convolutions.matrix([one])[0], row)
-        np.testing.assert_array_equal(convolutions.matrix([np.asfortranarray(one)])[0], row)
-    np.testing.assert_array_equal(convolutions.matrix(series[::-1]), together[::-1])
+        np.testing.assert_array_equal(convolutions.transform([one])[0], row)
+        np.testing.assert_array_equal(convolutions.transform([np.asfortranarray(one)])[0], row)
+    np.testing.assert_array_equal(convolutions.transform(series[::-1]), together[::-1])
 
 
 def test_learning_is_by_the_seed_alone() -> None:
     series = _mixed_lengths()
-    first, second, other = (Convolutions.learn(series, features=2000, seed=seed).tensors() for seed in (0, 0, 1))
+    first, second, other = (ConvolutionFeatures.fit(series, features=2000, seed=seed).tensors() for seed in (0, 0, 1))
     assert all(np.array_equal(first[name], second[name]) for name in first)
     assert not np.array_equal(first["biases"], other["biases"])
 
@@ -108,37 +109,37 @@ def test_learning_is_by_the_seed_alone() -> None:
 def test_biases_are_quantiles() -> None:
     """On average over the kernels a series like those learned from exceeds half of the biases."""
     series = [_numbers(200, 1, seed=seed) for seed in range(40)]
-    convolutions = Convolutions.learn(series[:20])
-    found = convolutions.matrix(series[20:])[:, :-LEVELS]
+    convolutions = ConvolutionFeatures.fit(series[:20])
+    found = convolutions.transform(series[20:])[:, :-STATISTICS]
     assert found.mean() == pytest.approx(0.5, abs=0.01)
-    assert 8000 < convolutions.size <= 10_000 + LEVELS
+    assert 8000 < convolutions.size <= 10_000 + STATISTICS
 
 
 @pytest.mark.parametrize("series", [[np.full((50, 2), 7.0)], [np.zeros((1, 1))], [np.full((9, 1), 1e308)] * 3])
 def test_series_that_never_change_have_features(series: list[Array]) -> None:
-    convolutions = Convolutions.learn(series, features=1000)
-    assert np.isfinite(convolutions.matrix(series)).all()
-    assert np.isfinite(convolutions.matrix([np.full((30, series[0].shape[1]), -1e308)])).all()
+    convolutions = ConvolutionFeatures.fit(series, features=1000)
+    assert np.isfinite(convolutions.transform(series)).all()
+    assert np.isfinite(convolutions.transform([np.full((30, series[0].shape[1]), -1e308)])).all()
 
 
 def test_each_half_tells_what_the_other_cannot() -> None:
     """Size is in values by the training data's scale, not in those of each series by itself; level in levels alone."""
     series = [_numbers(64, 1, seed=seed) for seed in range(8)]
-    convolutions = Convolutions.learn(series, features=5000)
-    small, large, high = convolutions.matrix([series[0], 3 * series[0], series[0] + 4])
+    convolutions = ConvolutionFeatures.fit(series, features=5000)
+    small, large, high = convolutions.transform([series[0], 3 * series[0], series[0] + 4])
     views = convolutions.tensors()["views"].repeat(KERNELS)
-    assert np.abs(small - large)[:-LEVELS][views == 0].mean() > 0.05
-    assert np.abs(small - large)[:-LEVELS][views == 1].max() <= 2 / 64  # rounding may move a value over a bias
-    assert np.abs(small - high)[:-LEVELS][views == 2].max() <= 2 / 63
+    assert np.abs(small - large)[:-STATISTICS][views == 0].mean() > 0.05
+    assert np.abs(small - large)[:-STATISTICS][views == 1].max() <= 2 / 64  # rounding may move a value over a bias
+    assert np.abs(small - high)[:-STATISTICS][views == 2].max() <= 2 / 63
     scale = convolutions.tensors()["deviation"][0]
-    assert (high - small)[-LEVELS] == pytest.approx(4 / scale, rel=1e-6)
+    assert (high - small)[-STATISTICS] == pytest.approx(4 / scale, rel=1e-6)
     assert convolutions.emphasis[0] == 1
     assert convolutions.emphasis[-1] == pytest.approx(50**0.5)
 
 
 def test_nothing_to_learn_from_is_said() -> None:
-    with pytest.raises(ValueError, match="expected series to learn from, got none that has a step"):
-        Convolutions.learn([np.zeros((0, 2))])
+    with pytest.raises(ValueError, match="series: expected at least one with a step, got none"):
+        ConvolutionFeatures.fit([np.zeros((0, 2))])
 
 
 # Storage --------------------------------------------------------------------------------------------------------------
@@ -146,11 +147,11 @@ def test_nothing_to_learn_from_is_said() -> None:
 
 def test_what_is_stored_gives_the_same_features() -> None:
     series = _mixed_lengths()
-    convolutions = Convolutions.learn(series, features=1000)
-    again = Convolutions.from_tensors(convolutions.description(), convolutions.tensors())
+    convolutions = ConvolutionFeatures.fit(series, features=1000)
+    again = ConvolutionFeatures.from_tensors(convolutions.description(), convolutions.tensors())
     assert convolutions.description() == {"name": "convolutions", "dimensions": 3, "banks": 8}
-    assert again.size == convolutions.size == 8 * KERNELS + 3 * LEVELS
-    np.testing.assert_array_equal(again.matrix(series), convolutions.matrix(series))
+    assert again.size == convolutions.size == 8 * KERNELS + 3 * STATISTICS
+    np.testing.assert_array_equal(again.transform(series), convolutions.transform(series))
 
 
 @pytest.mark.parametrize(
@@ -161,8 +162,8 @@ def test_what_is_stored_gives_the_same_features() -> None:
         ({"more": 1}, {}, "expected banks, dimensions, name, got banks, dimensions, more, name"),
         ({"dimensions": 4}, {}, "mean: expected float64 [4], got float64 [3]"),
         ({}, {"more": np.zeros(1)}, "expected the tensors biases, channels"),
-        ({}, {"biases": np.full((8, KERNELS), np.nan, np.float32)}, "biases: expected finite numbers"),
-        ({}, {"deviation": np.zeros(3)}, "deviation: expected numbers above 0"),
+        ({}, {"biases": np.full((8, KERNELS), np.nan, np.float32)}, "biases: expected finite values"),
+        ({}, {"deviation": np.zeros(3)}, "deviation: expected values above 0"),
         ({}, {"views": np.full(8, 4, np.int32)}, "views: expected whole numbers from 0 to 3"),
         ({}, {"dilations": np.zeros(8, np.int32)}, "dilations: expected whole numbers from 1 to 16777216"),
         ({}, {"channels": np.full((8, 9), 3, np.int32)}, "channels: expected whole numbers from -1 to 2"),
@@ -171,6 +172,6 @@ def test_what_is_stored_gives_the_same_features() -> None:
     ],
 )
 def test_hostile_files_are_refused(description: dict[str, Any], tensors: dict[str, Any], message: str) -> None:
-    convolutions = Convolutions.learn(_mixed_lengths(), features=1000)
+    convolutions = ConvolutionFeatures.fit(_mixed_lengths(), features=1000)
     with pytest.raises(ValueError, match=re.escape(message)):
-        Convolutions.from_tensors(convolutions.description() | description, convolutions.tensors() | tensors)
+        ConvolutionFeatures.from_tensors(convolutions.description() | description, convolutions.tensors() | tensors)

@@ -132,14 +132,14 @@ def test_decisions(problem_type: str) -> None:
     assert network.problem_type == problem_type
     with torch.inference_mode():
         same(network.scores(ROWS), model(pad(ROWS)))
-        same(network.judge(network.features(ROWS)), model(pad(ROWS)))
+        same(network.head(network.features(ROWS)), model(pad(ROWS)))
 
 
-def test_relevance_of_single_items() -> None:
+def test_relevance_scores_of_single_items() -> None:
     model = made(lambda: ss.Encoder(embedding(), ss.GRU(WIDTH, 6), 3, "attention"))
     outputs = torch.randn(4, 6)
     with torch.inference_mode():
-        same(without_torch(model).relevance_of(outputs.numpy()), model.relevance(outputs)[..., 0])
+        same(without_torch(model).relevance_scores(outputs.numpy()), model.relevance(outputs)[..., 0])
 
 
 def test_tied_output_with_and_without_projection() -> None:
@@ -218,24 +218,28 @@ def test_wrong_descriptions() -> None:
         return {"encoder": {**describe(model)["encoder"], **changes}}
 
     for description, message in [
-        (broken(pooling="meen"), "pooling: expected 'last', 'mean', 'max' or 'attention', got 'meen'"),
+        (
+            broken(pooling="meen"),
+            "'encoder' cannot be built: pooling: expected 'last', 'mean', 'max' or 'attention', got 'meen'",
+        ),
         (
             broken(problem_type="klass"),
+            "'encoder' cannot be built: "
             "problem_type: expected 'classification', 'multilabel' or 'regression', got 'klass'",
         ),
         (
             broken(size=3),
             "the description of 'encoder' does not fit its constructor: got an unexpected keyword argument 'size'",
         ),
-        (broken(outputs=3), "the model needs a tensor head.weight [3, 4], float32, but it is [2, 4], float32"),
-        (broken(problem_type="regression"), "the model needs a tensor mean [], float32, but there is none"),
+        (broken(outputs=3), "head.weight: expected [3, 4], float32, got [2, 4], float32"),
+        (broken(problem_type="regression"), "mean: expected [], float32, got no such tensor"),
         ("encoder", "expected a layer, written {name: arguments}, got encoder"),
     ]:
         with pytest.raises(ModelFormatError) as error:
             build_network(description, tensors)
         assert str(error.value) == message
     tensors["embedding.weight"] = tensors["embedding.weight"].astype(np.float64)
-    with pytest.raises(ModelFormatError, match=r"embedding.weight \[7, 5\], float32, but it is \[7, 5\], float64"):
+    with pytest.raises(ModelFormatError, match=r"embedding.weight: expected \[7, 5\], float32, got \[7, 5\], float64"):
         build_network(describe(model), tensors)
 
 

@@ -24,7 +24,7 @@ TAGS = pad_arrays([[0, 1, 1, 2, 0, 0, 1], [2], [], [1, 1, 0], [0, 2, 2, 2, 1]]).
 @pytest.mark.parametrize("pooling", ["last", "mean", "max", "attention"])
 def test_numbers(pooling: str, size: int | None) -> None:
     numbers = ss.NumericEmbedding(3, size, dropout=0.5, noise=1.0).standardise(SERIES)
-    model = made(lambda: ss.Encoder(numbers, ss.LSTM(numbers.output_size, 6), 1, pooling, "number"))
+    model = made(lambda: ss.Encoder(numbers, ss.LSTM(numbers.output_size, 6), 1, pooling, "regression"))
     network = without_torch(model)
     assert (network.embedding.size, network.embedding.output_size) == (3, size or 3)
     with torch.inference_mode():
@@ -61,7 +61,7 @@ def test_spelled_words(cell: type) -> None:
 
     model = made(make)
     network = without_torch(model)
-    read = torch_embedding.Words(
+    read = torch_embedding.WordsWithCharacters(
         ss.Sequences(*map(torch.from_numpy, words)),
         tuple(ss.Sequences(*map(torch.from_numpy, group)) for group in spellings),
         torch.from_numpy(spelling_of),
@@ -94,7 +94,7 @@ def test_tags_and_their_probabilities(settings: dict) -> None:
     with torch.inference_mode():
         scores, _ = model(pad(ROWS))
         same(scored.data, scores.data)
-        same(network.decide(*scored), model.decide(scores).data)
+        same(network.predict(*scored), model.predict(scores).data)
         found, expected = network.probabilities(*scored), model.probabilities(scores).data.numpy()
     assert found.dtype == np.float32
     assert np.allclose(found, expected, rtol=1e-5, atol=1e-7)
@@ -124,7 +124,7 @@ def test_a_forbidden_path_has_no_probability() -> None:
     data, lengths = scored
     # 1 → 1, 2 at first, none, 1 → 1, 0 → 2
     assert network.log_probability(data, lengths, TAGS).tolist() == [-np.inf, -np.inf, 0.0, -np.inf, -np.inf]
-    chosen = network.decide(data, lengths)
+    chosen = network.predict(data, lengths)
     assert np.isfinite(network.log_probability(data, lengths, chosen)).all()
     assert not network.probabilities(data, lengths)[:, 0, 2].any()
 
@@ -133,11 +133,11 @@ def test_a_forbidden_path_has_no_probability() -> None:
 def test_a_row_alone_and_in_a_batch(settings: dict) -> None:
     network = without_torch(tagger(**settings))
     scored = network.scores(ROWS)
-    together = network.probabilities(*scored), network.decide(*scored), network.log_probability(*scored, TAGS)
+    together = network.probabilities(*scored), network.predict(*scored), network.log_probability(*scored, TAGS)
     for row, (data, length) in enumerate(zip(*scored, strict=True)):
         alone = data[None, :length], np.array([length])
         assert np.array_equal(network.probabilities(*alone)[0], together[0][row, :length])
-        assert np.array_equal(network.decide(*alone)[0], together[1][row, :length])
+        assert np.array_equal(network.predict(*alone)[0], together[1][row, :length])
         assert network.log_probability(*alone, TAGS[row : row + 1, :length])[0] == together[2][row]
 
 
@@ -155,6 +155,6 @@ def test_sums_over_all_paths() -> None:
     expected = [[shares[paths[:, t] == tag].sum() for tag in range(3)] for t in range(3)]
     assert np.allclose(network.probabilities(*scored)[0], expected, atol=1e-6)
     assert crf.log_partition(scored)[0] == pytest.approx(np.log(np.exp(totals).sum()))
-    assert network.decide(*scored)[0].tolist() == paths[np.argmax(totals)].tolist()
+    assert network.predict(*scored)[0].tolist() == paths[np.argmax(totals)].tolist()
     found = network.log_probability(*scored, np.array([[2, 0, 1]]))
     assert found[0] == pytest.approx(np.log(shares[paths.tolist().index([2, 0, 1])]))

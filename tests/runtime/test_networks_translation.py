@@ -15,11 +15,11 @@ from stepscan.data.batching import pad
 from stepscan.decoding import beam_search
 from stepscan.errors import ModelFormatError
 from stepscan.kernels import native
-from stepscan.patterns.attention import attend_to, looks
+from stepscan.patterns.attention import attention_weights, set_memory
 from stepscan.registry import describe
 from stepscan.runtime.batches import pad as pad_arrays
 from stepscan.runtime.networks import build_network
-from stepscan.runtime.networks.decoder import attend_to as attend_to_arrays
+from stepscan.runtime.networks.decoder import set_memory as set_memory_arrays
 from stepscan.state import leaves, select
 from zoo import VARIANTS
 
@@ -99,7 +99,7 @@ def compare(model: Any, check: Any) -> None:
 
 
 def compare_looks(network: Any, own: Any, state: Any, check: Any) -> None:
-    expected, found = looks(state), network.looks(own)
+    expected, found = attention_weights(state), network.attention_weights(own)
     assert (found is None) == (not expected)
     if expected:
         check(found, torch.stack(expected).mean(dim=0))
@@ -143,9 +143,9 @@ def test_with_nothing_to_look_at() -> None:
         with torch.inference_mode():
             same(network.scan(ROWS)[0], model(pad(ROWS))[0].data)
             seen = ss.Sequences(torch.from_numpy(memory).float(), torch.from_numpy(lengths))
-            state = attend_to(model.layer, model.initial_state(5), seen)
+            state = set_memory(model.layer, model.initial_state(5), seen)
             batch = pad_arrays(ROWS)._replace(data=memory.astype(np.float32), lengths=lengths)
-            own = attend_to_arrays(network.layer, network.initial_state(5), batch)
+            own = set_memory_arrays(network.layer, network.initial_state(5), batch)
             same(network.scan(ROWS, own)[0], model(pad(ROWS), state)[0].data)
 
 
@@ -154,8 +154,11 @@ def test_wrong_descriptions() -> None:
     description, tensors = describe(model), {name: t.numpy() for name, t in model.state_dict().items()}
     decoder = description["conditioned_generator"]["generator"]["generator"]["layer"]["attentive_decoder"]
     decoder["kind"] = "aditive"
-    with pytest.raises(ModelFormatError, match=r"unknown attention 'aditive'\. Did you mean 'additive'\?"):
+    with pytest.raises(
+        ModelFormatError,
+        match=r"attention: expected one of additive, dot, general, got 'aditive'\. Did you mean 'additive'\?",
+    ):
         build_network(description, tensors)
     decoder["kind"] = "dot"
-    with pytest.raises(ModelFormatError, match="queries as wide as the memory, but they are 17 and 8"):
+    with pytest.raises(ModelFormatError, match="expected queries and memory of one size, got 17 and 8"):
         build_network(description, tensors)

@@ -9,8 +9,8 @@ import pytest
 from scipy.sparse import csr_matrix
 from sklearn.feature_extraction.text import TfidfVectorizer
 
-from stepscan.runtime.wide.ngrams import NGrams
-from stepscan.runtime.wide.rows import Rows
+from stepscan.runtime.wide.ngrams import NGramFeatures
+from stepscan.runtime.wide.sparse import CSRMatrix
 
 TEXTS = [
     "The film is good, the film is long.",
@@ -26,15 +26,15 @@ TEXTS = [
 ]
 
 
-def dense(rows: Rows, size: int) -> np.ndarray:
+def dense(rows: CSRMatrix, size: int) -> np.ndarray:
     return csr_matrix((rows.values, rows.columns, rows.indptr), (len(rows.indptr) - 1, size)).toarray()
 
 
 def test_values_of_a_tiny_corpus():
     """Two texts, "ab" and "ab b": the word ab; letters a, b, the space and what they make within a word."""
-    features = NGrams.learn(["ab", "ab b"])
+    features = NGramFeatures.fit(["ab", "ab b"])
     assert features.description() == {"name": "ngrams", "words": 1, "letters": 11}
-    matrix = dense(features.matrix(["ab", "ab b", "zz"]), features.size)
+    matrix = dense(features.transform(["ab", "ab b", "zz"]), features.size)
     one, both = (math.log(3 / (1 + texts)) + 1 for texts in (1, 2))
     # " ab ": space twice, a, b, " a", "ab", "b ", " ab", "ab ", " ab "; " b ": space twice, b, " b", "b ", " b "
     first = np.array([1 + math.log(2), *[1] * 8]) * both
@@ -59,11 +59,11 @@ def test_what_scikit_learn_says():
         "a 2nd film_x",
         "éa É",
     ]
-    features = NGrams.learn(texts)
+    features = NGramFeatures.fit(texts)
     words = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True).fit_transform(texts)
     letters = TfidfVectorizer(analyzer="char_wb", ngram_range=(1, 5), sublinear_tf=True).fit_transform(texts)
     assert features.description() == {"name": "ngrams", "words": words.shape[1], "letters": letters.shape[1]}
-    matrix = dense(features.matrix(texts), features.size)
+    matrix = dense(features.transform(texts), features.size)
     expected = (0.25 * words @ words.T + letters @ letters.T).toarray() / 1.25
     assert np.abs(matrix @ matrix.T - expected).max() < 1e-6
 
@@ -71,56 +71,57 @@ def test_what_scikit_learn_says():
 def test_the_same_bits_in_any_company():
     random = np.random.default_rng(0)
     texts = [" ".join(random.choice(list("abcdé映 "), 8)) * int(random.integers(1, 40)) for _ in range(300)] + TEXTS
-    features = NGrams.learn(texts)
+    features = NGramFeatures.fit(texts)
     weight = random.standard_normal((features.size, 3)).astype(np.float32)
-    together = features.matrix(texts).times(weight)
-    alone = np.concatenate([features.matrix([text]).times(weight) for text in texts])
+    together = features.transform(texts).matmul(weight)
+    alone = np.concatenate([features.transform([text]).matmul(weight) for text in texts])
     assert together.tobytes() == alone.tobytes()
-    backwards = features.matrix(texts[::-1]).times(weight)[::-1]
+    backwards = features.transform(texts[::-1]).matmul(weight)[::-1]
     assert backwards.tobytes() == together.tobytes()
 
 
 def test_portions_are_joined(monkeypatch):
-    whole = NGrams.learn(TEXTS)
-    expected = whole.matrix(TEXTS)
+    whole = NGramFeatures.fit(TEXTS)
+    expected = whole.transform(TEXTS)
     monkeypatch.setattr("stepscan.runtime.wide.ngrams._CHARACTERS", 20)
     monkeypatch.setattr("stepscan.runtime.wide.ngrams._PENDING", 50)
-    monkeypatch.setattr("stepscan.runtime.wide.rows._TOGETHER", 7)
-    parts = NGrams.learn(TEXTS)
+    monkeypatch.setattr("stepscan.runtime.wide.sparse._MAX_PRODUCTS", 7)
+    parts = NGramFeatures.fit(TEXTS)
     assert {name: one.tobytes() for name, one in parts.tensors().items()} == {
         name: one.tobytes() for name, one in whole.tensors().items()
     }
-    assert all(np.array_equal(a, b) for a, b in zip(parts.matrix(TEXTS), expected, strict=True))
+    assert all(np.array_equal(a, b) for a, b in zip(parts.transform(TEXTS), expected, strict=True))
     weight = np.arange(whole.size * 2, dtype=np.float32).reshape(-1, 2)
-    assert np.allclose(expected.times(weight), dense(expected, whole.size) @ weight, rtol=1e-5)
+    assert np.allclose(expected.matmul(weight), dense(expected, whole.size) @ weight, rtol=1e-5)
 
 
 def test_case_and_composition_do_not_matter():
-    features = NGrams.learn(TEXTS)
-    same = features.matrix(["straße ÉTÉ", "STRASSE e\u0301te\u0301"])
+    features = NGramFeatures.fit(TEXTS)
+    same = features.transform(["straße ÉTÉ", "STRASSE e\u0301te\u0301"])
     assert np.array_equal(*np.split(same.columns, 2))
     assert np.array_equal(*np.split(same.values, 2))
 
 
 def test_the_most_frequent_are_kept():
-    features = NGrams.learn(["aa bb", "aa cc", "aa"], most=6)
+    features = NGramFeatures.fit(["aa bb", "aa cc", "aa"], max_features=6)
     assert features.size == 6  # the word and five of the letters of " aa "
     assert features.description()["words"] == 1
-    assert not features.matrix(["bb"]).values.size or features.matrix(["bb"]).values.max() == 1
-    assert NGrams.learn(["aa bb", "aa cc", "aa"], least=2).description() == {"name": "ngrams", "words": 1, "letters": 8}
+    assert not features.transform(["bb"]).values.size or features.transform(["bb"]).values.max() == 1
+    frequent = NGramFeatures.fit(["aa bb", "aa cc", "aa"], min_df=2)
+    assert frequent.description() == {"name": "ngrams", "words": 1, "letters": 8}
 
 
 @pytest.mark.parametrize("texts", [[], ["", " "]])
 def test_nothing(texts):
-    features = NGrams.learn(texts)
+    features = NGramFeatures.fit(texts)
     assert features.size == 0
-    assert features.matrix(["a", ""]).times(np.zeros((0, 2), np.float32)).tolist() == [[0, 0], [0, 0]]
+    assert features.transform(["a", ""]).matmul(np.zeros((0, 2), np.float32)).tolist() == [[0, 0], [0, 0]]
 
 
 def test_tensors_and_back():
-    features = NGrams.learn(TEXTS)
-    again = NGrams.from_tensors(features.description(), features.tensors())
-    assert all(np.array_equal(a, b) for a, b in zip(again.matrix(TEXTS), features.matrix(TEXTS), strict=True))
+    features = NGramFeatures.fit(TEXTS)
+    again = NGramFeatures.from_tensors(features.description(), features.tensors())
+    assert all(np.array_equal(a, b) for a, b in zip(again.transform(TEXTS), features.transform(TEXTS), strict=True))
 
 
 @pytest.mark.parametrize(
@@ -137,8 +138,8 @@ def test_tensors_and_back():
     ],
 )
 def test_hostile_tensors(change, said):
-    features = NGrams.learn(TEXTS)
+    features = NGramFeatures.fit(TEXTS)
     description, tensors = features.description(), features.tensors()
     change(description, tensors)
     with pytest.raises(ValueError, match=said):
-        NGrams.from_tensors(description, tensors)
+        NGramFeatures.from_tensors(description, tensors)

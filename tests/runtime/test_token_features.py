@@ -11,13 +11,13 @@ SENTENCES = [["The", "dog", "barked", "."], ["A", "Dog-2", "barks"], [], ["barki
 
 
 def rows_of(features: TokenFeatures, sentences: list[list[str]]) -> list[set[int]]:
-    found = features.matrix(sentences)
+    found = features.transform(sentences)
     return [set(found.columns[a:b].tolist()) for a, b in zip(found.indptr, found.indptr[1:], strict=False)]
 
 
 def test_a_row_for_each_token():
-    features = TokenFeatures.learn(SENTENCES)
-    rows = features.matrix(SENTENCES)
+    features = TokenFeatures.fit(SENTENCES)
+    rows = features.transform(SENTENCES)
     assert len(rows.indptr) == 9
     assert (rows.values == 1).all()
     assert set(rows.columns.tolist()) == set(range(features.size))
@@ -25,16 +25,16 @@ def test_a_row_for_each_token():
 
 
 def test_the_same_alone_and_together():
-    features = TokenFeatures.learn(SENTENCES)
-    together = features.matrix(SENTENCES)
-    alone = [features.matrix([sentence]) for sentence in SENTENCES]
+    features = TokenFeatures.fit(SENTENCES)
+    together = features.transform(SENTENCES)
+    alone = [features.transform([sentence]) for sentence in SENTENCES]
     assert together.columns.tobytes() == np.concatenate([one.columns for one in alone]).tobytes()
     assert rows_of(features, []) == []
 
 
 def test_what_tokens_share():
     """A word has its endings in common with another, and nothing more than its kind with one that is unlike it."""
-    features = TokenFeatures.learn([["walking"], ["talking"], ["be"]])
+    features = TokenFeatures.fit([["walking"], ["talking"], ["be"]])
     walking, talking, other = rows_of(features, [["walking"], ["talking"], ["be"]])
     nothing_around = walking & other
     endings = {place for place in walking & talking if place not in nothing_around}
@@ -46,45 +46,45 @@ def test_what_tokens_share():
     ("one", "other", "differ"), [("dog", "Dog", True), ("dog", "cat", True), ("2", "3", True), ("dog", "dog", False)]
 )
 def test_case_and_spelling_tell_words_apart(one, other, differ):
-    features = TokenFeatures.learn([[one], [other]])
+    features = TokenFeatures.fit([[one], [other]])
     first, second = rows_of(features, [[one], [other]])
     assert (first != second) is differ
 
 
 def test_what_stands_around_counts():
     sentences = [["a", "x", "b"], ["c", "x", "b"], ["a", "x", "d"], ["x"]]
-    features = TokenFeatures.learn(sentences)
+    features = TokenFeatures.fit(sentences)
     found = [rows_of(features, [sentence])[sentence.index("x")] for sentence in sentences]
     assert len({frozenset(one) for one in found}) == 4
     assert len(found[0] & found[1]) > len(found[1] & found[2])  # b follows in both
 
 
 def test_the_order_of_sentences_does_not_matter():
-    one, other = TokenFeatures.learn(SENTENCES), TokenFeatures.learn(SENTENCES[::-1])
+    one, other = TokenFeatures.fit(SENTENCES), TokenFeatures.fit(SENTENCES[::-1])
     assert one.tensors()["keys"].tolist() == other.tensors()["keys"].tolist()
 
 
 def test_rare_and_many_features_are_dropped():
     sentences = [["seen", "twice"], ["seen", "twice"], ["once"]]
-    features = TokenFeatures.learn(sentences, least=2)
+    features = TokenFeatures.fit(sentences, min_count=2)
     assert rows_of(features, [["seen", "twice"]])[0]
-    assert features.size < TokenFeatures.learn(sentences).size
-    few = TokenFeatures.learn(sentences, most=3)
+    assert features.size < TokenFeatures.fit(sentences).size
+    few = TokenFeatures.fit(sentences, max_features=3)
     assert few.size == 3
-    assert TokenFeatures.learn([["a"]], least=2).matrix([["a", "b"]]).indptr.tolist() == [0, 0, 0]
+    assert TokenFeatures.fit([["a"]], min_count=2).transform([["a", "b"]]).indptr.tolist() == [0, 0, 0]
 
 
 def test_strange_tokens():
     strange = [["", "\ud800", "İ", "𝔘", "a" * 1000, "٣", "ﬁ", "\0"], ["", ""]]
-    features = TokenFeatures.learn(strange)
-    assert len(features.matrix(strange).indptr) == 11
+    features = TokenFeatures.fit(strange)
+    assert len(features.transform(strange).indptr) == 11
     assert rows_of(features, [["", ""]]) == rows_of(features, [strange[1]])
 
 
 def test_what_is_stored_comes_back():
-    features = TokenFeatures.learn(SENTENCES)
+    features = TokenFeatures.fit(SENTENCES)
     again = TokenFeatures.from_tensors(features.description(), features.tensors())
-    assert again.matrix(SENTENCES).columns.tolist() == features.matrix(SENTENCES).columns.tolist()
+    assert again.transform(SENTENCES).columns.tolist() == features.transform(SENTENCES).columns.tolist()
 
 
 @pytest.mark.parametrize(

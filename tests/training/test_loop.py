@@ -140,7 +140,7 @@ class Carrying(Line):
         found = super().loss(inputs, targets, state)
         return found._replace(state=self.bias * 0 + (0 if state is None else state) + 1)
 
-    def carry(self, state):
+    def detach_state(self, state):
         return state.detach() + 10
 
 
@@ -155,7 +155,7 @@ def test_a_generator_carries_values_without_their_history():
     model = Generator(Embedding(5, 3), LSTM(3, 4))
     ids = torch.tensor([[1, 2, 3]])
     _, _, state = model.loss(Sequences(ids, [3]), Sequences(ids, [3]))
-    carried = model.carry(state)
+    carried = model.detach_state(state)
     assert all(leaf.requires_grad for leaf in state)
     assert not any(leaf.requires_grad for leaf in carried)
     assert all(torch.equal(new, old) for new, old in zip(carried, state, strict=True))
@@ -168,5 +168,5 @@ def test_a_window_after_a_window_is_one_long_window():
     ids = torch.tensor([[1, 2, 3, 4, 1, 2]])
     whole = model.loss(Sequences(ids[:, :5], [5]), Sequences(ids[:, 1:], [5]))
     first = model.loss(Sequences(ids[:, :2], [2]), Sequences(ids[:, 1:3], [2]))
-    second = model.loss(Sequences(ids[:, 2:5], [3]), Sequences(ids[:, 3:], [3]), model.carry(first.state))
+    second = model.loss(Sequences(ids[:, 2:5], [3]), Sequences(ids[:, 3:], [3]), model.detach_state(first.state))
     assert (first.total + second.total).item() == pytest.approx(whole.total.item(), rel=1e-5)

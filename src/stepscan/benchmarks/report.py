@@ -47,7 +47,7 @@ def bench(kind: str, *, threads: int | None = None, rounds: int = 11, only: str 
     torch.set_num_threads(threads or before)
     try:
         machine = _machine(torch.get_num_threads())
-        chosen = (one for one in KINDS[kind](torch.get_num_threads(), rounds) if only in one.name)
+        chosen = (b for b in KINDS[kind](torch.get_num_threads(), rounds) if only in b.name)
         if (first := next(chosen, None)) is None:
             raise SettingsError(f"expected --only to match a {kind} benchmark, got {only!r}; omit it to run all")
         results = (benchmark.run() for benchmark in chain([first], chosen))

@@ -1,4 +1,4 @@
-"""The cells that are registered: what `--cell` can name."""
+"""The registered cells, for `--cell`."""
 
 from __future__ import annotations
 

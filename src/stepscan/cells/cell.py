@@ -1,4 +1,4 @@
-"""What the classic cells have in common: their weights, and three ways to compute them (see `stepscan.kernels`)."""
+"""The base class of the classic cells: their weights, and the choice of backend (see `stepscan.kernels`)."""
 
 from __future__ import annotations
 
@@ -19,15 +19,24 @@ from stepscan.state import State
 
 
 class Cell(Recurrence):
-    """A recurrence with `gates` blocks of weights, laid out and meant as in `nn.RNN`, `nn.LSTM` and `nn.GRU`.
+    """A recurrence with `gates` blocks of weights, in the layout of `nn.RNN`, `nn.LSTM` and `nn.GRU`.
 
-    Weights: `weight_ih [gates·H, I]`, `weight_hh [gates·H, H]`, `bias_ih`, `bias_hh [gates·H]` (absent if not `bias`).
-    At first `weight_ih` is Glorot-uniform, each H × H block of `weight_hh` orthogonal (Saxe et al. 2014), biases zero;
-    `stepscan.cells.initialisation` says what else there is.
+    Weights: `weight_ih [gates·H, I]`, `weight_hh [gates·H, H]`, `bias_ih` and `bias_hh [gates·H]`. By default
+    `weight_ih` is initialised Glorot-uniform, each H × H block of `weight_hh` orthogonal (Saxe et al. 2014), and biases
+    with zeros; see `stepscan.cells.initialisation`.
+
+    Args:
+        input_size: I.
+        hidden_size: H.
+        bias: whether there are biases.
+        initialisation: how weights are initialised.
+
+    Raises:
+        ValueError: a size is less than 1.
     """
 
     gates: int
-    initialisations: tuple[str, ...] = ("orthogonal",)  # that the cell knows
+    initialisations: tuple[str, ...] = ("orthogonal",)  # that the cell supports
 
     def __init__(
         self,
@@ -51,7 +60,7 @@ class Cell(Recurrence):
 
     @torch.no_grad()
     def reset_parameters(self) -> None:
-        """Draw the weights anew."""
+        """Initialise the weights again."""
         for block in self.weight_ih.split(self.hidden_size):
             nn.init.xavier_uniform_(block)
         for block in self.weight_hh.split(self.hidden_size):
@@ -73,11 +82,11 @@ class Cell(Recurrence):
         return self.fused_scan(inputs, state)
 
     def start(self, inputs: Sequences) -> State:
-        """The initial state for a batch."""
+        """The initial state for a batch of inputs, on their device and in their dtype."""
         return self.initial_state(len(inputs), device=inputs.data.device, dtype=inputs.data.dtype)
 
     def runs_natively(self, inputs: Sequences) -> bool:
-        """Whether the native kernels can take this cell as it is: no hook waits to see it called."""
+        """Whether the native kernels run this cell on these inputs, and no hook expects a call of the module."""
         hooks = (self._forward_hooks, self._forward_pre_hooks, self._backward_hooks, self._backward_pre_hooks)
         return scans.is_supported(self, inputs.data) and not any(hooks)
 
@@ -87,18 +96,18 @@ class Cell(Recurrence):
         return self.equations(x, state)
 
     def equations(self, x: Tensor, state: Any) -> tuple[Tensor, State]:
-        """One step as the cell's equations say it, in PyTorch: what every kernel is held to."""
-        raise NotImplementedError(f"{type(self).__name__} must define equations(x, state)")
+        """One step in PyTorch, the reference for all kernels: `x [B, I]` and a state → `[B, H]` and the next state."""
+        raise NotImplementedError(f"{type(self).__name__}: expected equations(x, state); define them")
 
     def fused_scan(self, inputs: Sequences, state: Any) -> tuple[Sequences, State]:
-        """`scan` through one of PyTorch's fused kernels; `inputs` are checked and have an item, `state` is given."""
-        raise NotImplementedError(f"{type(self).__name__} must define fused_scan(inputs, state)")
+        """`scan` with one of PyTorch's fused kernels; `inputs [B, T, I]` are zeroed and have at least one item."""
+        raise NotImplementedError(f"{type(self).__name__}: expected a fused_scan(inputs, state); define it")
 
     @property
     def weights(self) -> list[Tensor]:
-        """The weights in PyTorch's order: input, recurrent and, where there are, their biases."""
-        found = (self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh)
-        return [weight for weight in found if weight is not None]
+        """The weights in PyTorch's order: `weight_ih`, `weight_hh` and, if there are biases, `bias_ih`, `bias_hh`."""
+        weights = (self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh)
+        return [weight for weight in weights if weight is not None]
 
     @property
     def kernel(self) -> str:
@@ -107,12 +116,13 @@ class Cell(Recurrence):
 
     @property
     def kernel_weights(self) -> list[Tensor | None]:
-        """The weights in the native kernel's order; None for a bias that is not there."""
-        own = self._parameters
-        return [own[name] if name in own else getattr(self, name) for name in self.kernel_weight_names]
+        """The weights in the native kernel's order; None for a missing bias."""
+        # the dictionary is faster than attributes; inside functional_call, weights may be attributes only
+        parameters = self._parameters
+        return [parameters[n] if n in parameters else getattr(self, n) for n in self.kernel_weight_names]
 
     kernel_weight_names: tuple[str, ...] = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
-    kernel_leaves = 1  # tensors in a state
+    kernel_leaves = 1  # leaves of a state
 
     def extra_repr(self) -> str:
         return f"{self.input_size}, {self.hidden_size}" + ("" if self.bias_ih is not None else ", bias=False")
@@ -121,17 +131,20 @@ class Cell(Recurrence):
 def scan_packed(
     kernel: Callable[..., Any], inputs: Sequences, state: tuple[Tensor, ...], weights: list[Tensor]
 ) -> tuple[Sequences, tuple[Tensor, ...]]:
-    """Run one of PyTorch's fused recurrences over packed sequences, which ends each row at its own length.
+    """Run one of PyTorch's fused recurrences over packed sequences, so that each row ends at its own length.
 
     Args:
         kernel: `torch.lstm`, `torch.gru`, `torch.rnn_tanh` or `torch.rnn_relu`.
         inputs: `[B, T, I]` with `T > 0` and at least one row that is not empty.
         state: the leaves `[B, H]`.
         weights: as `Cell.weights`.
+
+    Returns:
+        Outputs `[B, T, H]` and the leaves `[B, H]` of the final state.
     """
     order = inputs.lengths.argsort(descending=True, stable=True)
     if inputs.has_empty_rows:
-        order = order[: int((inputs.lengths > 0).sum())]  # PyTorch refuses empty rows; they keep their state below
+        order = order[: int((inputs.lengths > 0).sum())]  # PyTorch rejects empty rows; their state is kept below
     packed = pack_padded_sequence(inputs.data[order], inputs.lengths[order].cpu(), batch_first=True)
     start = tuple(leaf[order][None] for leaf in state)
     out, *finals = kernel(
@@ -146,10 +159,18 @@ def scan_packed(
 def scan_padded_lstm(
     inputs: Sequences, h: Tensor, c: Tensor, weights: list[Tensor]
 ) -> tuple[Sequences, tuple[Tensor, Tensor]]:
-    """PyTorch's padded LSTM, twice as fast on a CPU as the packed one, with c kept at each row's own end.
+    """PyTorch's padded LSTM, twice as fast on a CPU as the packed one, with the final c of each row at its own length.
 
-    An extra input that is 1 in the padding drives the input gate to exactly 0 and the forget gate to exactly 1 there
+    An additional input that is 1 in the padding makes the input gate exactly 0 and the forget gate exactly 1 there
     (a sigmoid at ∓10⁴), so that c_T of the padded scan is c at the row's own length, gradients included.
+
+    Args:
+        inputs: `[B, T, I]`, zeroed.
+        h, c: `[B, H]`, the initial state.
+        weights: as `Cell.weights`.
+
+    Returns:
+        Outputs `[B, T, H]`, and the final h and c `[B, H]`.
     """
     data = inputs.data
     if inputs.is_ragged:
@@ -165,5 +186,5 @@ def scan_padded_lstm(
 
 
 def _options(weights: list[Tensor]) -> tuple[bool, int, float, bool, bool]:
-    """has_biases, num_layers, dropout, train, bidirectional. `train` keeps what a backward pass needs."""
+    """has_biases, num_layers, dropout, train, bidirectional. `train` saves what a backward pass needs."""
     return len(weights) == 4, 1, 0.0, torch.is_grad_enabled(), False

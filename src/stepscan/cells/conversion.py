@@ -1,4 +1,4 @@
-"""To PyTorch's `nn.RNN`, `nn.LSTM`, `nn.GRU` and back: same weights, same outputs, all layers and directions."""
+"""Conversion from and to `nn.RNN`, `nn.LSTM` and `nn.GRU`, with all layers and directions."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ _WEIGHTS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 
 
 def from_torch(module: nn.RNNBase) -> Layer:
-    """The same network as a Layer: a cell, a `Bidirectional` of two, or a `Stack` of these with `Dropout` between.
+    """The same network as a Layer: a cell, a `Bidirectional` of two, or a `Stack` of these with `Dropout` between them.
 
     Raises:
         TypeError: `module` is not an `nn.RNN`, `nn.LSTM` or `nn.GRU`.
-        ValueError: it uses `proj_size`, which no cell here has.
+        ValueError: it has a `proj_size`, which no cell supports.
     """
     if not isinstance(module, nn.RNN | nn.LSTM | nn.GRU):
-        raise TypeError(f"from_torch takes an nn.RNN, nn.LSTM or nn.GRU, got {type(module).__name__}")
+        raise TypeError(f"from_torch: expected an nn.RNN, nn.LSTM or nn.GRU, got {type(module).__name__}")
     if module.proj_size:
-        raise ValueError(f"from_torch cannot convert proj_size = {module.proj_size}; train without a projection")
+        raise ValueError(f"from_torch: expected proj_size = 0, got {module.proj_size}; train without a projection")
     layers: list[Layer] = []
     for index in range(module.num_layers):
         if index and module.dropout:
@@ -44,23 +44,25 @@ def to_torch(layer: Layer) -> nn.RNNBase:
     """The same network as an `nn.RNN`, `nn.LSTM` or `nn.GRU` with `batch_first=True`.
 
     Raises:
-        ValueError: PyTorch's modules cannot hold this tree; the message names the part that does not fit.
+        ValueError: PyTorch's modules cannot represent this layer.
     """
-    parts = list(cast(Any, layer).layers) if isinstance(layer, Stack) else [layer]
-    dropouts = [part for part in parts if isinstance(part, Dropout)]
-    levels = [_directions(part) for part in parts if not isinstance(part, Dropout)]
+    stacked = list(cast(Any, layer).layers) if isinstance(layer, Stack) else [layer]
+    dropouts = [part for part in stacked if isinstance(part, Dropout)]
+    levels = [_directions(part) for part in stacked if not isinstance(part, Dropout)]
     first = levels[0][0] if levels else None
     if first is None:
-        raise ValueError("to_torch needs at least one Elman, LSTM or GRU, got only Dropout")
-    between = [isinstance(part, Dropout) for part in parts] == ([False, True] * len(levels))[:-1]
+        raise ValueError("to_torch: expected at least one Elman, LSTM or GRU, got only Dropout")
+    between = [isinstance(part, Dropout) for part in stacked] == ([False, True] * len(levels))[:-1]
     if dropouts and not (between and len({d.p for d in dropouts}) == 1):
-        raise ValueError("to_torch needs Dropout of one probability between all layers or between none")
+        raise ValueError(
+            "to_torch: expected Dropout with one probability between all layers or none, got another pattern"
+        )
     shape = (len(levels[0]), first.hidden_size, first.bias_ih is not None)
     for directions in levels:
         for cell in directions:
             if (len(directions), cell.hidden_size, cell.bias_ih is not None) != shape or not _alike(cell, first):
                 raise ValueError(
-                    f"to_torch needs layers of one kind and size, but {cell.described} is not like {first.described}"
+                    f"to_torch: expected layers of one class, size and bias, got {first.signature} and {cell.signature}"
                 )
     kind: Any = {LSTM: nn.LSTM, GRU: nn.GRU, Elman: nn.RNN}[type(first)]
     options = {"nonlinearity": first.nonlinearity} if isinstance(first, Elman) else {}
@@ -91,7 +93,7 @@ def _directions(part: Layer) -> list[Cell]:
     for cell in directions:
         if type(cell) not in (Elman, LSTM, GRU):
             raise ValueError(
-                f"to_torch converts Elman, LSTM, GRU, Bidirectional, Stack and Dropout, not {cell.described}"
+                f"to_torch: expected Elman, LSTM, GRU, Bidirectional, Stack or Dropout, got {cell.signature}"
             )
     return cast(list[Cell], directions)
 
@@ -104,6 +106,6 @@ def _cell_from_torch(module: nn.RNNBase, index: int, size: int, suffix: str) -> 
     with torch.no_grad():
         weights = [getattr(module, f"{name}_l{index}{suffix}") for name in _WEIGHTS[: 4 if module.bias else 2]]
         cell.to(weights[0])
-        for own, theirs in zip(cell.weights, weights, strict=True):
-            own.copy_(theirs)
+        for target, source in zip(cell.weights, weights, strict=True):
+            target.copy_(source)
     return cell

@@ -1,4 +1,4 @@
-"""The Elman network (Elman 1990, Finding Structure in Time), the simple recurrent network.
+"""The Elman network, or simple recurrent network (Elman 1990, Finding Structure in Time).
 
 h_t = φ(W_ih x_t + b_ih + W_hh h_{t-1} + b_hh)        y_t = h_t        φ = tanh or relu
 """
@@ -32,7 +32,7 @@ class Elman(Cell):
         hidden_size: H.
         nonlinearity: φ, `"tanh"` or `"relu"`.
         bias: whether there are biases.
-        initialisation: `"orthogonal"`, or `"identity"` for an IRNN, which takes relu (Le et al. 2015).
+        initialisation: `"orthogonal"`, or with relu `"identity"`, for an IRNN (Le et al. 2015).
     """
 
     gates = 1
@@ -46,9 +46,9 @@ class Elman(Cell):
         bias: bool = True,
         initialisation: str = "orthogonal",
     ) -> None:
-        beginning = Initialisation(initialisation)
-        check_elman(nonlinearity, beginning)
-        super().__init__(input_size, hidden_size, bias, beginning)
+        scheme = Initialisation(initialisation)
+        check_elman(nonlinearity, scheme)
+        super().__init__(input_size, hidden_size, bias, scheme)
         self.nonlinearity = nonlinearity
 
     @torch.no_grad()
@@ -68,8 +68,8 @@ class Elman(Cell):
         return ElmanState(self.zeros(batch_size, self.hidden_size, device, dtype))
 
     def equations(self, x: Tensor, state: ElmanState) -> tuple[Tensor, ElmanState]:
-        total = F.linear(x, self.weight_ih, self.bias_ih) + F.linear(state.h, self.weight_hh, self.bias_hh)
-        h = torch.tanh(total) if self.nonlinearity == "tanh" else torch.relu(total)
+        preactivation = F.linear(x, self.weight_ih, self.bias_ih) + F.linear(state.h, self.weight_hh, self.bias_hh)
+        h = torch.tanh(preactivation) if self.nonlinearity == "tanh" else torch.relu(preactivation)
         return h, ElmanState(h)
 
     def fused_scan(self, inputs: Sequences, state: ElmanState) -> tuple[Sequences, ElmanState]:

@@ -1,4 +1,4 @@
-"""The gated recurrent unit (Cho et al. 2014), in PyTorch's form: the reset gate after the recurrent product.
+"""The gated recurrent unit (Cho et al. 2014), with the reset gate after the recurrent product, as in PyTorch.
 
 r_t = σ(W_ir x_t + b_ir + W_hr h_{t-1} + b_hr)                 reset gate
 z_t = σ(W_iz x_t + b_iz + W_hz h_{t-1} + b_hz)                 update gate
@@ -32,8 +32,8 @@ class GRU(Cell):
         input_size: I.
         hidden_size: H.
         bias: whether there are biases.
-        initialisation: `"orthogonal"`, or `"chrono"` (Tallec & Ollivier 2018), of the update gate.
-        t_max: steps of the longest dependency, of chrono.
+        initialisation: `"orthogonal"`, or `"chrono"` (Tallec & Ollivier 2018), which sets the update gate's bias.
+        t_max: with chrono, the longest dependency in steps.
     """
 
     gates = 3
@@ -47,9 +47,9 @@ class GRU(Cell):
         initialisation: str = "orthogonal",
         t_max: int | None = None,
     ) -> None:
-        beginning = Initialisation(initialisation, t_max)
-        beginning.check("gru", self.initialisations, bias)
-        super().__init__(input_size, hidden_size, bias, beginning)
+        scheme = Initialisation(initialisation, t_max)
+        scheme.check("gru", self.initialisations, bias)
+        super().__init__(input_size, hidden_size, bias, scheme)
 
     @torch.no_grad()
     def reset_parameters(self) -> None:
@@ -63,11 +63,11 @@ class GRU(Cell):
         return GRUState(self.zeros(batch_size, self.hidden_size, device, dtype))
 
     def equations(self, x: Tensor, state: GRUState) -> tuple[Tensor, GRUState]:
-        from_x = F.linear(x, self.weight_ih, self.bias_ih).chunk(3, dim=1)
-        from_h = F.linear(state.h, self.weight_hh, self.bias_hh).chunk(3, dim=1)
-        r = torch.sigmoid(from_x[0] + from_h[0])
-        z = torch.sigmoid(from_x[1] + from_h[1])
-        n = torch.tanh(from_x[2] + r * from_h[2])
+        x_gates = F.linear(x, self.weight_ih, self.bias_ih).chunk(3, dim=1)
+        h_gates = F.linear(state.h, self.weight_hh, self.bias_hh).chunk(3, dim=1)
+        r = torch.sigmoid(x_gates[0] + h_gates[0])
+        z = torch.sigmoid(x_gates[1] + h_gates[1])
+        n = torch.tanh(x_gates[2] + r * h_gates[2])
         h = (1 - z) * n + z * state.h
         return h, GRUState(h)
 

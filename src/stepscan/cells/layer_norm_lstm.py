@@ -1,9 +1,9 @@
 """LSTM with layer normalisation (Ba et al. 2016, Layer Normalization, eqs 20 to 22).
 
-s_t = α_ih ⊙ norm(W_ih x_t) + α_hh ⊙ norm(W_hh h_{t-1}) + b        norm over all 4H numbers
+s_t = α_ih ⊙ norm(W_ih x_t) + α_hh ⊙ norm(W_hh h_{t-1}) + b        norm over all 4H elements
 i, f, g, o = the quarters of s_t
 c_t = σ(f) ⊙ c_{t-1} + σ(i) ⊙ tanh(g)
-h_t = σ(o) ⊙ tanh(α_c ⊙ norm(c_t) + β_c)        y_t = h_t         norm over H numbers
+h_t = σ(o) ⊙ tanh(α_c ⊙ norm(c_t) + β_c)        y_t = h_t         norm over H elements
 
 norm(v) = (v − mean(v)) / √(variance(v) + 10⁻⁵)
 """
@@ -24,17 +24,17 @@ from stepscan.sequences import Sequences
 
 @register("layer_norm_lstm")
 class LayerNormLSTM(Cell):
-    """LSTM whose sums and cell are normalised: steadier training, the same state.
+    """LSTM with layer normalisation of its preactivations and its cell; its state is that of an LSTM.
 
     Weights, in the order i, f, g, o: `weight_ih [4H, I]`, `weight_hh [4H, H]`; gains `gain_ih`, `gain_hh [4H]` and
-    `gain_c [H]`, 1 at first; biases `bias [4H]` and `bias_c [H]`, 0 at first but for the forget gate's.
+    `gain_c [H]`, initially 1; biases `bias [4H]` and `bias_c [H]`, initially 0 except for the forget gate's.
 
     Args:
         input_size: I.
         hidden_size: H.
         initialisation: `"orthogonal"`, or `"chrono"` (Tallec & Ollivier 2018).
-        t_max: steps of the longest dependency, of chrono.
-        forget_bias: the forget gate's first bias; 1 if not given (Gers et al. 2000).
+        t_max: with chrono, the longest dependency in steps.
+        forget_bias: initial bias of the forget gate; None for 1 (Gers et al. 2000).
     """
 
     gates = 4
@@ -53,16 +53,16 @@ class LayerNormLSTM(Cell):
         t_max: int | None = None,
         forget_bias: float | None = None,
     ) -> None:
-        beginning = Initialisation(initialisation, t_max, forget_bias)
-        beginning.check("layer_norm_lstm", self.initialisations)
-        super().__init__(input_size, hidden_size, bias=False, initialisation=beginning)
+        scheme = Initialisation(initialisation, t_max, forget_bias)
+        scheme.check("layer_norm_lstm", self.initialisations)
+        super().__init__(input_size, hidden_size, bias=False, initialisation=scheme)
         self.gain_ih = nn.Parameter(torch.ones(4 * hidden_size))
         self.gain_hh = nn.Parameter(torch.ones(4 * hidden_size))
         self.bias = nn.Parameter(torch.zeros(4 * hidden_size))
         self.gain_c = nn.Parameter(torch.ones(hidden_size))
         self.bias_c = nn.Parameter(torch.zeros(hidden_size))
         with torch.no_grad():
-            set_gate_biases(self.bias, beginning)
+            set_gate_biases(self.bias, scheme)
 
     @property
     def weights(self) -> list[Tensor]:
@@ -75,16 +75,16 @@ class LayerNormLSTM(Cell):
         return LSTMState(zeros, zeros.clone())
 
     def equations(self, x: Tensor, state: LSTMState) -> tuple[Tensor, LSTMState]:
-        of_x, of_h = F.linear(x, self.weight_ih), F.linear(state.h, self.weight_hh)
-        wide, size = [4 * self.hidden_size], [self.hidden_size]
-        total = F.layer_norm(of_x, wide, self.gain_ih) + F.layer_norm(of_h, wide, self.gain_hh) + self.bias
+        x_gates, h_gates = F.linear(x, self.weight_ih), F.linear(state.h, self.weight_hh)
+        gates, size = [4 * self.hidden_size], [self.hidden_size]
+        total = F.layer_norm(x_gates, gates, self.gain_ih) + F.layer_norm(h_gates, gates, self.gain_hh) + self.bias
         i, f, g, o = total.chunk(4, dim=1)
         c = torch.sigmoid(f) * state.c + torch.sigmoid(i) * torch.tanh(g)
         h = torch.sigmoid(o) * torch.tanh(F.layer_norm(c, size, self.gain_c, self.bias_c))
         return h, LSTMState(h, c)
 
     def fused_scan(self, inputs: Sequences, state: LSTMState) -> tuple[Sequences, LSTMState]:
-        return Recurrence.scan(self, inputs, state)  # PyTorch has no such kernel
+        return Recurrence.scan(self, inputs, state)  # PyTorch has no fused kernel for it
 
     def extra_repr(self) -> str:
         return f"{self.input_size}, {self.hidden_size}"

@@ -4,7 +4,7 @@ i_t = σ(W_ii x_t + b_ii + W_hi h_{t-1} + b_hi)          input gate
 f_t = σ(W_if x_t + b_if + W_hf h_{t-1} + b_hf)          forget gate
 g_t = tanh(W_ig x_t + b_ig + W_hg h_{t-1} + b_hg)       candidate
 o_t = σ(W_io x_t + b_io + W_ho h_{t-1} + b_ho)          output gate
-c_t = f_t ⊙ c_{t-1} + i_t ⊙ g_t                         cell: a sum, so gradients pass
+c_t = f_t ⊙ c_{t-1} + i_t ⊙ g_t                         cell: a sum, so that gradients pass
 h_t = o_t ⊙ tanh(c_t)        y_t = h_t
 """
 
@@ -36,8 +36,8 @@ class LSTM(Cell):
         hidden_size: H.
         bias: whether there are biases.
         initialisation: `"orthogonal"`, or `"chrono"` (Tallec & Ollivier 2018).
-        t_max: steps of the longest dependency, of chrono.
-        forget_bias: the forget gate's first bias; 1 if not given (Gers et al. 2000).
+        t_max: with chrono, the longest dependency in steps.
+        forget_bias: initial bias of the forget gate; None for 1 (Gers et al. 2000).
     """
 
     gates = 4
@@ -53,9 +53,9 @@ class LSTM(Cell):
         t_max: int | None = None,
         forget_bias: float | None = None,
     ) -> None:
-        beginning = Initialisation(initialisation, t_max, forget_bias)
-        beginning.check("lstm", self.initialisations, bias)
-        super().__init__(input_size, hidden_size, bias, beginning)
+        scheme = Initialisation(initialisation, t_max, forget_bias)
+        scheme.check("lstm", self.initialisations, bias)
+        super().__init__(input_size, hidden_size, bias, scheme)
 
     @torch.no_grad()
     def reset_parameters(self) -> None:
@@ -77,7 +77,7 @@ class LSTM(Cell):
         return h, LSTMState(h, c)
 
     def fused_scan(self, inputs: Sequences, state: LSTMState) -> tuple[Sequences, LSTMState]:
-        if inputs.data.is_cuda:  # cuDNN ends packed rows at their own lengths
+        if inputs.data.is_cuda:  # cuDNN supports packed sequences
             outputs, (h, c) = scan_packed(torch.lstm, inputs, state, self.weights)
         else:
             outputs, (h, c) = scan_padded_lstm(inputs, state.h, state.c, self.weights)
@@ -85,8 +85,8 @@ class LSTM(Cell):
 
 
 def set_gate_biases(bias: Tensor, initialisation: Initialisation) -> None:
-    """The forget gate's part of a bias `[4H]` (i, f, g, o), and with chrono the input gate's, as they are at first."""
-    of_input, of_forget, _, _ = bias.chunk(4)
-    of_forget.copy_(initialisation.forget_biases(len(of_forget)))
+    """Initialise the forget gate's part of a bias `[4H]` (i, f, g, o), and with chrono the input gate's."""
+    input_bias, forget_bias, _, _ = bias.chunk(4)
+    forget_bias.copy_(initialisation.forget_biases(len(forget_bias)))
     if initialisation.kind == "chrono":
-        of_input.copy_(-of_forget)
+        input_bias.copy_(-forget_bias)

@@ -1,13 +1,13 @@
 """The transformer block (Vaswani et al. 2017), pre-norm (Xiong et al. 2020), as a recurrence whose state is its cache.
 
-u_t = W_in x_t                                    only where I ≠ H
-q_t, k_t, v_t = W [norm(u_t)] + b                 q and k turned by their position (RoPE, Su et al. 2021)
-a_t = Σ_s softmax_s(q_t · k_s / √d) v_s           each head; s from t − context + 1 to t
+u_t = W_in x_t                                    only if I ≠ H
+q_t, k_t, v_t = W [norm(u_t)] + b                 q and k rotated by their position (RoPE, Su et al. 2021)
+a_t = Σ_s softmax_s(q_t · k_s / √d) v_s           per head; s from t − context + 1 to t
 z_t = u_t + W_o a_t + b_o
 y_t = z_t + W_2 gelu(W_1 norm(z_t) + b_1) + b_2
 
-The state holds the keys and values of the last `context` items (a sliding window, Beltagy et al. 2020): streaming takes
-bounded time and memory. `BidirectionalTransformer` is the same block without the order of time: it sees all.
+The state holds the keys and values of the last `context` items (sliding-window attention, Beltagy et al. 2020), so that
+streaming needs bounded time and memory. `BidirectionalTransformer` is the same block without a causal mask.
 """
 
 from __future__ import annotations
@@ -26,36 +26,36 @@ from stepscan.registry import register
 from stepscan.sequences import Sequences
 from stepscan.state import State
 
-_HEAD_SIZE = 32  # of a head, where the number of heads is left open
+_MIN_HEAD_SIZE = 32  # if the number of heads is chosen by `choose_heads`
 
 
 class TransformerState(NamedTuple):
     h: Tensor  # [B, H], the last output
-    keys: Tensor  # [B, C, H], of the item at position p in place p mod context; zeros past the length
+    keys: Tensor  # [B, C, H], of the item at position p at index p mod context; zeros past the length
     values: Tensor  # [B, C, H], likewise
-    length: Tensor  # [B], items seen
+    length: Tensor  # [B], items read so far
 
 
-class WholeState(NamedTuple):
+class BidirectionalTransformerState(NamedTuple):
     h: Tensor  # [B, H], the output at the last item
 
 
-class Block(Layer):
-    """What the causal block and its non-causal twin share: the weights, and what surrounds attention.
+class TransformerBlock(Layer):
+    """The base class of the causal and the bidirectional block: the weights, and everything except the mask.
 
     Args:
         input_size: I.
         hidden_size: H.
-        heads: attention heads, a divisor of H; 0 chooses as many as give each at least 32 numbers.
-        dropout: probability that a number of attention's or the feed-forward's output is dropped in training.
+        heads: attention heads, a divisor of H; 0 for the most heads of size 32 or more.
+        dropout: probability for the outputs of attention and of the feed-forward network in training.
 
     Raises:
-        ValueError: `heads` does not divide H, or the probability is none.
+        ValueError: `heads` does not divide H, or `dropout` is not in [0, 1).
     """
 
     def __init__(self, input_size: int, hidden_size: int, heads: int = 0, dropout: float = 0.0) -> None:
         super().__init__()
-        heads = heads_for(hidden_size, heads)
+        heads = choose_heads(hidden_size, heads)
         check_probability(dropout=dropout)
         self.input_size, self.output_size, self.hidden_size = input_size, hidden_size, hidden_size
         self.heads, self.dropout = heads, dropout
@@ -65,7 +65,7 @@ class Block(Layer):
         self.output = nn.Linear(hidden_size, hidden_size)
         self.up, self.down = nn.Linear(hidden_size, 4 * hidden_size), nn.Linear(4 * hidden_size, hidden_size)
 
-    def before(self, x: Tensor, positions: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def project(self, x: Tensor, positions: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """`x [B, T, I]` at `positions [B, T]` → the residual stream u, and q, k, v, all `[B, T, H]`."""
         u = x if self.into is None else self.into(x)
         q, k, v = self.projection(self.attention_norm(u)).chunk(3, dim=2)
@@ -73,52 +73,53 @@ class Block(Layer):
 
     def attend(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
         """Queries `[B, T, H]`, keys and values `[B, S, H]`, mask `[B, T, S]` or None for causal → `[B, T, H]`."""
-        q, k, v = (part.unflatten(2, (self.heads, -1)).transpose(1, 2) for part in (q, k, v))
-        seen = None if mask is None else mask[:, None]
-        found = F.scaled_dot_product_attention(q, k, v, attn_mask=seen, is_causal=mask is None)
-        return found.transpose(1, 2).flatten(2)
+        q, k, v = (x.unflatten(2, (self.heads, -1)).transpose(1, 2) for x in (q, k, v))
+        head_mask = None if mask is None else mask[:, None]
+        context = F.scaled_dot_product_attention(q, k, v, attn_mask=head_mask, is_causal=mask is None)
+        return context.transpose(1, 2).flatten(2)
 
-    def after(self, u: Tensor, attended: Tensor) -> Tensor:
-        """The residual stream and what attention found → the block's output, `[B, T, H]`."""
+    def feed_forward(self, u: Tensor, attended: Tensor) -> Tensor:
+        """The residual stream and the output of attention, both `[B, T, H]` → the block's output `[B, T, H]`."""
         z = u + dropout(self.output(attended), self.dropout, self.training)
         return z + dropout(self.down(F.gelu(self.up(self.forward_norm(z)))), self.dropout, self.training)
 
 
 @register("bidirectional_transformer")
-class BidirectionalTransformer(Block):
-    """The block in which every item sees all items of its sequence; no recurrence, for it has no order of steps."""
+class BidirectionalTransformer(TransformerBlock):
+    """The block in which every item attends to all items of its sequence; it is not causal, so not a `Recurrence`."""
 
-    noncausal: ClassVar[type[Layer]]
+    bidirectional_class: ClassVar[type[Layer]]
 
-    def scan(self, inputs: Sequences, state: State | None = None) -> tuple[Sequences, WholeState]:
+    def scan(self, inputs: Sequences, state: State | None = None) -> tuple[Sequences, BidirectionalTransformerState]:
         inputs = self.check_input(inputs)
-        before = inputs.data.new_zeros(len(inputs), self.output_size) if state is None else state.h
+        initial = inputs.data.new_zeros(len(inputs), self.output_size) if state is None else state.h
         if inputs.steps == 0:
-            nothing = inputs.data.new_zeros(len(inputs), 0, self.output_size)
-            return inputs.replace(nothing, zeroed=True), WholeState(before)
-        places = torch.arange(inputs.steps, device=inputs.data.device)
-        u, q, k, v = self.before(inputs.data, places.expand(len(inputs), -1))
-        mask = inputs.mask | (places == 0)  # a row of length 0 must look somewhere; what it finds is padding
-        outputs = inputs.replace(self.after(u, self.attend(q, k, v, mask[:, None]))).zeroed()
-        return outputs, WholeState(outputs.last(default=before))
+            empty = inputs.data.new_zeros(len(inputs), 0, self.output_size)
+            return inputs.replace(empty, zeroed=True), BidirectionalTransformerState(initial)
+        positions = torch.arange(inputs.steps, device=inputs.data.device)
+        u, q, k, v = self.project(inputs.data, positions.expand(len(inputs), -1))
+        mask = inputs.mask | (positions == 0)  # a row of length 0 needs one position, or softmax is NaN
+        outputs = inputs.replace(self.feed_forward(u, self.attend(q, k, v, mask[:, None]))).zeroed()
+        return outputs, BidirectionalTransformerState(outputs.last(default=initial))
 
 
-BidirectionalTransformer.noncausal = BidirectionalTransformer
+BidirectionalTransformer.bidirectional_class = BidirectionalTransformer
 
 
 @register("transformer")
-class Transformer(Block, Recurrence):
-    """A causal transformer block: multi-head self-attention over the last `context` items, then a feed-forward net.
+class Transformer(TransformerBlock, Recurrence):
+    """A causal transformer block: multi-head self-attention over the last `context` items, then a feed-forward network.
 
     Args:
         input_size: I.
         hidden_size: H.
-        heads: attention heads, a divisor of H; 0 chooses as many as give each at least 32 numbers.
-        context: items that one item sees, itself included.
-        dropout: probability that a number of attention's or the feed-forward's output is dropped in training.
+        heads: attention heads, a divisor of H; 0 for the most heads of size 32 or more.
+        context: the number of items that an item attends to, including itself.
+        dropout: probability for the outputs of attention and of the feed-forward network in training.
     """
 
-    noncausal: ClassVar[type[Layer]] = BidirectionalTransformer  # what reads from both ends in place of two of these
+    # used in bidirectional models, in place of a Bidirectional of two
+    bidirectional_class: ClassVar[type[Layer]] = BidirectionalTransformer
 
     def __init__(
         self, input_size: int, hidden_size: int, heads: int = 0, context: int = 512, dropout: float = 0.0
@@ -144,11 +145,11 @@ class Transformer(Block, Recurrence):
         if state is None:
             state = self.initial_state(len(inputs), device=inputs.data.device, dtype=inputs.data.dtype)
         outputs = [inputs.data.new_zeros(len(inputs), 0, self.output_size)]
-        for piece in self._pieces(inputs):
-            y, new = self._advance(piece.data, piece.lengths, state)
-            found = piece.replace(y).zeroed()
-            outputs.append(found.data)
-            state = new._replace(h=found.last(default=state.h))
+        for chunk in self._chunks(inputs):
+            y, new = self._advance(chunk.data, chunk.lengths, state)
+            chunk_outputs = chunk.replace(y).zeroed()
+            outputs.append(chunk_outputs.data)
+            state = new._replace(h=chunk_outputs.last(default=state.h))
         return inputs.replace(torch.cat(outputs, dim=1), zeroed=True), state
 
     @property
@@ -156,12 +157,12 @@ class Transformer(Block, Recurrence):
         return self.input_size
 
     def condition(self, vector: Tensor) -> TransformerState:
-        """The state after `vector [B, I]` as the first item: a cache cannot be cut out of it."""
+        """The state after `vector [B, I]` as the first item."""
         self.check_condition(vector)
         return self.step(vector, self.initial_state(len(vector), device=vector.device, dtype=vector.dtype))[1]
 
-    def _pieces(self, inputs: Sequences) -> Iterator[Sequences]:
-        """As many steps as an item sees, one piece after the other: pairs of items of a long text are T · context."""
+    def _chunks(self, inputs: Sequences) -> Iterator[Sequences]:
+        """Consecutive chunks of at most `context` steps, so that attention computes O(T · context) pairs of items."""
         if inputs.steps <= self.context:
             yield from [inputs] if inputs.steps else []
             return
@@ -170,71 +171,71 @@ class Transformer(Block, Recurrence):
             yield Sequences(data, (inputs.lengths - start).clamp(0, data.shape[1]))
 
     def _advance(self, x: Tensor, lengths: Tensor, state: TransformerState) -> tuple[Tensor, TransformerState]:
-        """`x [B, T, I]`, of which `lengths [B]` items count, after a state → outputs `[B, T, H]` and the next state."""
+        """Items `x [B, T, I]` with `lengths [B]`, after a state → outputs `[B, T, H]` and the next state."""
         steps = torch.arange(x.shape[1], device=x.device)
         positions = state.length[:, None] + steps
-        u, q, k, v = self.before(x, positions)
+        u, q, k, v = self.project(x, positions)
         if state.keys.shape[1] == 0 and x.shape[1] <= self.context:
             attended = self.attend(q, k, v, None)
         else:
-            held = self._held(state.length, state.keys.shape[1])[:, None]  # [B, 1, C]
-            of_cache = (held >= 0) & (held > positions[:, :, None] - self.context)
-            back = steps[:, None] - steps
-            of_new = ((back >= 0) & (back < self.context)).expand(len(x), -1, -1)
+            cached = self._cached_positions(state.length, state.keys.shape[1])[:, None]  # [B, 1, C]
+            cache_mask = (cached >= 0) & (cached > positions[:, :, None] - self.context)
+            lag = steps[:, None] - steps
+            new_mask = ((lag >= 0) & (lag < self.context)).expand(len(x), -1, -1)
             keys, values = torch.cat([state.keys, k], dim=1), torch.cat([state.values, v], dim=1)
-            attended = self.attend(q, keys, values, torch.cat([of_cache, of_new], dim=2))
-        return self.after(u, attended), self._remember(k, v, lengths, state)
+            attended = self.attend(q, keys, values, torch.cat([cache_mask, new_mask], dim=2))
+        return self.feed_forward(u, attended), self._extend_cache(k, v, lengths, state)
 
-    def _held(self, length: Tensor, capacity: int) -> Tensor:
-        """The position that each place of the cache holds after `length [B]` items: `[B, C]`, negative for none."""
+    def _cached_positions(self, length: Tensor, capacity: int) -> Tensor:
+        """The position of each item in the cache after `length [B]` items, `[B, C]`; negative where there is none."""
         last = length[:, None] - 1
         return last - (last - torch.arange(capacity, device=length.device)) % self.context
 
-    def _remember(self, k: Tensor, v: Tensor, lengths: Tensor, state: TransformerState) -> TransformerState:
-        """The state with new keys and values `[B, T, H]`; the capacity doubles until it is the context."""
+    def _extend_cache(self, k: Tensor, v: Tensor, lengths: Tensor, state: TransformerState) -> TransformerState:
+        """The state with new keys and values `[B, T, H]`; the capacity doubles as needed, up to the context."""
         total = state.length + lengths
         longest = int(total.max()) if len(total) else 0
         capacity = state.keys.shape[1]
         while capacity < min(longest, self.context):
             capacity = min(max(1, 2 * capacity), self.context)
-        held = self._held(total, capacity)
-        is_new = (held >= state.length[:, None])[:, :, None]
-        place = (held - state.length[:, None]).clamp(0, k.shape[1] - 1)[:, :, None].expand(-1, -1, k.shape[2])
+        cached = self._cached_positions(total, capacity)
+        is_new = (cached >= state.length[:, None])[:, :, None]
+        index = (cached - state.length[:, None]).clamp(0, k.shape[1] - 1)[:, :, None].expand(-1, -1, k.shape[2])
 
-        def joined(cache: Tensor, new: Tensor) -> Tensor:
-            return torch.where(is_new, new.gather(1, place), F.pad(cache, (0, 0, 0, capacity - cache.shape[1])))
+        def extended(cache: Tensor, new: Tensor) -> Tensor:
+            return torch.where(is_new, new.gather(1, index), F.pad(cache, (0, 0, 0, capacity - cache.shape[1])))
 
-        return TransformerState(state.h, joined(state.keys, k), joined(state.values, v), total)
+        return TransformerState(state.h, extended(state.keys, k), extended(state.values, v), total)
 
 
 def rotate(x: Tensor, positions: Tensor, heads: int) -> Tensor:
-    """RoPE (Su et al. 2021, eq. 34): each pair of numbers of a head turned by an angle that grows with the position.
+    """RoPE (Su et al. 2021, eq. 34): rotates pairs of elements of each head by angles proportional to the position.
 
     Args:
         x: `[B, T, H]`.
         positions: `[B, T]`.
-        heads: how many heads lie side by side in H; a head's odd last number stays as it is.
+        heads: the number of heads that H is divided into; the last element of a head of odd size is not rotated.
 
     Returns:
-        `[B, T, H]`. The product of two turned vectors depends on their positions' difference alone.
+        `[B, T, H]`. The dot product of two rotated vectors depends only on the difference of their positions.
     """
-    parts = x.unflatten(2, (heads, -1))
-    half = parts.shape[3] // 2
+    x_heads = x.unflatten(2, (heads, -1))
+    half = x_heads.shape[3] // 2
     rates = 10000.0 ** (-torch.arange(half, device=x.device, dtype=x.dtype) / max(half, 1))
     angles = (positions.to(x.dtype)[:, :, None] * rates)[:, :, None]  # [B, T, 1, d/2]
-    first, second, rest = parts.split([half, half, parts.shape[3] - 2 * half], dim=3)
+    first, second, rest = x_heads.split([half, half, x_heads.shape[3] - 2 * half], dim=3)
     cos, sin = angles.cos(), angles.sin()
     return torch.cat([first * cos - second * sin, first * sin + second * cos, rest], dim=3).flatten(2)
 
 
-def heads_for(hidden_size: int, heads: int = 0) -> int:
-    """As many attention heads as are wanted; for 0 as many as give each at least 32 numbers.
+def choose_heads(hidden_size: int, heads: int = 0) -> int:
+    """The number of attention heads; for 0 the largest one with heads of size 32 or more, at least 1.
 
     Raises:
-        ValueError: they do not divide the hidden size.
+        ValueError: `heads` does not divide the hidden size.
     """
-    fitting = [n for n in range(1, hidden_size + 1) if hidden_size % n == 0 and hidden_size // n >= _HEAD_SIZE]
-    heads = heads or max(fitting, default=1)
+    divisors = [n for n in range(1, hidden_size + 1) if hidden_size % n == 0 and hidden_size // n >= _MIN_HEAD_SIZE]
+    heads = heads or max(divisors, default=1)
     if heads < 0 or hidden_size % heads:
-        raise ValueError(f"heads must divide the hidden size {hidden_size}, got {heads}")
+        raise ValueError(f"heads: expected a divisor of the hidden size {hidden_size}, got {heads}")
     return heads

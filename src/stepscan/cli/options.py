@@ -13,7 +13,7 @@ from typer.core import TyperGroup
 
 from stepscan import __version__
 from stepscan.cli.arguments import Command
-from stepscan.errors import SettingsError, place_of
+from stepscan.errors import SettingsError, display_path
 from stepscan.fields import Choice, Duration, FilePath, Flag
 from stepscan.options import (
     DATA,
@@ -173,7 +173,7 @@ def from_config(path: Path | None, options: type) -> dict[str, Any]:
     settings = {key.replace("-", "_"): value for key, value in read_toml(path).items()}
     for name in settings:
         if name not in known or known[name].option.group is None:
-            raise SettingsError(f"{place_of(path)}: {unknown_setting(name, known)}")
+            raise SettingsError(f"{display_path(path)}: {unknown_setting(name, known)}")
     return settings
 
 

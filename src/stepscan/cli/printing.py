@@ -11,7 +11,7 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 
-from stepscan.errors import STANDARD, place_of
+from stepscan.errors import STANDARD, display_path
 from stepscan.json_text import json_text
 from stepscan.terminal import printable
 
@@ -34,7 +34,7 @@ class Notes(logging.Handler):
         kind = "[bold yellow]warning:[/bold yellow]" if record.levelno >= logging.WARNING else "[bold]note:[/bold]"
         message = record.getMessage()
         if message.startswith((f"{STANDARD}:", f"{STANDARD}, line")):
-            message = place_of(STANDARD) + message.removeprefix(STANDARD)
+            message = display_path(STANDARD) + message.removeprefix(STANDARD)
         say(kind, message)
 
 

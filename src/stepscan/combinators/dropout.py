@@ -1,4 +1,4 @@
-"""Dropout in training: plain, drawn anew for every item; and variational, one mask for a whole sequence."""
+"""Dropout: standard, with a new mask for each item, and variational, with one mask per sequence."""
 
 from __future__ import annotations
 
@@ -17,11 +17,14 @@ from stepscan.state import State
 
 @register("dropout")
 class Dropout(Pointwise):
-    """Each number is dropped with probability `p` in training, the others grow by 1/(1−p) (Srivastava et al. 2014).
+    """In training, zeroes each element with probability `p` and scales the others by 1/(1−p) (Srivastava et al. 2014).
 
     Args:
-        size: the width, in and out.
+        size: input and output size.
         p: probability.
+
+    Raises:
+        ValueError: `p` is not in [0, 1).
     """
 
     def __init__(self, size: int, p: float) -> None:
@@ -36,18 +39,21 @@ class Dropout(Pointwise):
 
 class VariationalState(NamedTuple):
     y: Tensor  # [B, I], the last output
-    mask: Tensor  # [B, I], 0 or 1/(1−p); ones outside training
+    mask: Tensor  # [B, I], 0 or 1/(1−p); 1 in evaluation mode
 
 
 @register("variational_dropout")
 class VariationalDropout(Dropout):
-    """The same numbers dropped at every step of a sequence (Gal & Ghahramani 2016).
+    """Dropout with the same mask at every step of a sequence (Gal & Ghahramani 2016).
 
-    The mask lives in the state: drawn by `initial_state`, carried through windows, drawn anew by `renew`.
+    The mask is part of the state: `initial_state` samples it, and `renew` resamples it.
 
     Args:
-        size: the width, in and out.
+        size: input and output size.
         p: probability.
+
+    Raises:
+        ValueError: `p` is not in [0, 1).
     """
 
     def initial_state(
@@ -60,7 +66,7 @@ class VariationalDropout(Dropout):
         return VariationalState(state.y, dropout(torch.ones_like(state.mask), self.p, self.training))
 
     def transform(self, x: Tensor, state: State | None = None) -> Tensor:
-        assert state is not None  # `scan` and `step` always have one
+        assert state is not None  # `scan` and `step` always pass one
         mask = state.mask
         return x * (mask if x.dim() == mask.dim() else mask[:, None])
 

@@ -1,4 +1,4 @@
-"""LayerNorm: each item's numbers to mean 0 and variance 1, then scaled and shifted (Ba et al. 2016)."""
+"""LayerNorm: each item normalised to mean 0 and variance 1, then scaled and shifted (Ba et al. 2016)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class LayerNorm(Pointwise):
     """Layer normalisation over the last dimension.
 
     Args:
-        size: the width, in and out.
+        size: input and output size.
     """
 
     def __init__(self, size: int) -> None:

@@ -1,4 +1,4 @@
-"""Linear: a projection of each item, to change the width between two layers."""
+"""Linear: a projection of each item, to change the size between two layers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Residual: what a layer gives, added to what it took (He et al. 2016); gradients pass beside the layer."""
+"""Residual: a layer's outputs added to its inputs (He et al. 2016), so that gradients can bypass the layer."""
 
 from __future__ import annotations
 
@@ -23,7 +23,11 @@ class Residual(Layer):
     """`y_t = x_t + layer(x)_t`. A `Recurrence` exactly when `layer` is.
 
     Args:
-        layer: any Layer of equal input and output width.
+        layer: any Layer of equal input and output size.
+
+    Raises:
+        TypeError: `layer` is not a Layer.
+        ValueError: its sizes differ.
     """
 
     def __new__(cls, layer: Layer | None = None) -> Residual:
@@ -35,7 +39,7 @@ class Residual(Layer):
         check_layers("Residual", layer)
         if layer.input_size != layer.output_size:
             raise ValueError(
-                f"Residual needs equal widths, but {layer.described} maps {layer.input_size} to {layer.output_size}; "
+                f"Residual: expected a layer of equal input and output size, got {layer.signature}; "
                 f"add a projection: Stack([layer, Linear({layer.output_size}, {layer.input_size})])"
             )
         self.layer = layer

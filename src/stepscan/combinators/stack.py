@@ -1,4 +1,4 @@
-"""Stack: layers one above the other; the outputs of each are the inputs of the next (a deep network)."""
+"""Stack: layers in sequence, as in `nn.Sequential`; the outputs of each are the inputs of the next."""
 
 from __future__ import annotations
 
@@ -17,32 +17,36 @@ from stepscan.state import State
 
 @register("stack")
 class Stack(Layer):
-    """Layers in a row. A `Recurrence` exactly when all of them are; its state is the tuple of theirs.
+    """Layers in sequence. A `Recurrence` exactly when all of them are; its state is the tuple of theirs.
 
     Args:
-        layers: at least one; each takes the width that the one below it gives.
+        layers: at least one; the input size of each is the output size of the previous one.
+
+    Raises:
+        TypeError: `layers` is not a list of Layers.
+        ValueError: it is empty, or two sizes do not match.
     """
 
     layers: Any  # an nn.ModuleList of Layers
 
     def __new__(cls, layers: Sequence[Layer] = ()) -> Stack:
-        # copy and pickle make an empty object of its own class, so that nothing to judge by changes nothing
-        given = isinstance(layers, list | tuple) and layers
-        causal = cls is Stack and given and all(isinstance(layer, Recurrence) for layer in layers)
+        # copy and pickle call this without arguments, for the class of the copied object
+        nonempty = isinstance(layers, list | tuple) and layers
+        causal = cls is Stack and nonempty and all(isinstance(layer, Recurrence) for layer in layers)
         return super().__new__(RecurrentStack if causal else cls)
 
     def __init__(self, layers: Sequence[Layer]) -> None:
         super().__init__()
         if not isinstance(layers, list | tuple):
-            raise TypeError(f"Stack takes a list of layers, got {type(layers).__name__}")
+            raise TypeError(f"Stack: expected a list of layers, got {type(layers).__name__}")
         if not layers:
-            raise ValueError("Stack needs at least one layer, got none")
+            raise ValueError("Stack: expected at least one layer, got none")
         check_layers("Stack", *layers)
         for below, above in pairwise(layers):
             if below.output_size != above.input_size:
                 raise ValueError(
-                    f"Stack needs fitting widths, but {below.described} gives {below.output_size} "
-                    f"and {above.described} takes {above.input_size}"
+                    f"Stack: expected a layer of input size {below.output_size} after {below.signature}, "
+                    f"got {above.signature}"
                 )
         self.layers = nn.ModuleList(layers)
         self.input_size, self.output_size = layers[0].input_size, layers[-1].output_size
@@ -56,17 +60,17 @@ class Stack(Layer):
         return inputs, tuple(finals)
 
     def readout(self, state: State) -> Tensor:
-        """The last layer's; pointwise layers at the top act on the readout of the layer below them."""
+        """The readout of the last layer; trailing pointwise layers are applied to that of the layer before them."""
         top = len(self.layers) - 1
         while top > 0 and isinstance(self.layers[top], Pointwise):
             top -= 1
         vector = self.layers[top].readout(state[top])
-        for layer, of_layer in zip(self.layers[top + 1 :], state[top + 1 :], strict=True):
-            vector = layer.transform(vector, of_layer)
+        for layer, layer_state in zip(self.layers[top + 1 :], state[top + 1 :], strict=True):
+            vector = layer.transform(vector, layer_state)
         return vector
 
     def renew(self, state: State) -> State:
-        return tuple(layer.renew(part) for layer, part in zip(self.layers, state, strict=True))
+        return tuple(layer.renew(layer_state) for layer, layer_state in zip(self.layers, state, strict=True))
 
 
 class RecurrentStack(Stack, Recurrence):

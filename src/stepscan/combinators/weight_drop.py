@@ -1,4 +1,4 @@
-"""Weight drop: dropout on the weights from hidden state to hidden state (DropConnect; Merity et al. 2018)."""
+"""Weight drop: dropout of hidden-to-hidden weights (DropConnect, Wan et al. 2013; Merity et al. 2018)."""
 
 from __future__ import annotations
 
@@ -15,27 +15,28 @@ from stepscan.state import State
 
 @register("weight_drop")
 class WeightDrop(Wrapper):
-    """In training each `scan` runs with weights some of which are 0 and the others 1/(1−p) times as large.
+    """In training, `scan` sets each weight to 0 with probability `p` and scales the others by 1/(1−p).
 
-    One draw for all steps and rows of a scan, that is once a window; the fused kernels run as ever. `step` alone uses
-    the weights as they are.
+    The mask is the same for all steps and rows of a scan, so that fused kernels can be used. `step` on its own does not
+    drop weights.
 
     Args:
         layer: a Recurrence.
         p: probability that a weight is dropped.
-        name: of the weights, wherever in the layer they are.
+        name: name of the parameters, in the layer or in any layer inside it.
 
     Raises:
-        ValueError: `p` is no probability below 1, or the layer has no such weights.
+        TypeError: `layer` is not a Recurrence.
+        ValueError: `p` is not in [0, 1), or there are no such parameters.
     """
 
     def __init__(self, layer: Recurrence, p: float, name: str = "weight_hh") -> None:
         super().__init__(layer)
         check_probability(p=p)
         self.p = p
-        self.dropped = [full for full, _ in layer.named_parameters() if full.split(".")[-1] == name]
+        self.dropped = [path for path, _ in layer.named_parameters() if path.split(".")[-1] == name]
         if not self.dropped:
-            raise ValueError(f"weight drop needs weights named {name}, but {layer.described} has none")
+            raise ValueError(f"WeightDrop: expected a layer with parameters named {name}, got {layer.signature}")
 
     def scan(self, inputs: Sequences, state: State | None = None) -> tuple[Sequences, State]:
         if not (self.training and self.p):

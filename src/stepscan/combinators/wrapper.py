@@ -1,4 +1,4 @@
-"""A recurrence around another, whose state is the other's."""
+"""The base class of combinators that keep the state of the recurrence that they wrap."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from stepscan.state import State
 
 
 class Wrapper(Recurrence):
-    """Base of what changes how a recurrence runs, but not what its state is. Write `step`, or `scan`, or both.
+    """A recurrence around another one, with the same state. Override `step`, `scan` or both.
 
     Args:
         layer: any Recurrence.
 
     Raises:
-        TypeError: `layer` is none.
+        TypeError: `layer` is not a Recurrence.
     """
 
     def __init__(self, layer: Recurrence) -> None:
         super().__init__()
         if not isinstance(layer, Recurrence):
-            raise TypeError(f"{type(self).__name__} needs a Recurrence, got {type(layer).__name__}")
+            raise TypeError(f"{type(self).__name__}: expected a Recurrence, got {type(layer).__name__}")
         self.layer = layer
         self.input_size, self.output_size = layer.input_size, layer.output_size
 

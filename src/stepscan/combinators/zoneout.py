@@ -1,4 +1,4 @@
-"""Zoneout: now and then a number of the state stays as it was (Krueger et al. 2017)."""
+"""Zoneout: elements of the state randomly keep their previous value (Krueger et al. 2017)."""
 
 from __future__ import annotations
 
@@ -16,21 +16,24 @@ from stepscan.state import State, leaves, map_state
 class Zoneout(Wrapper):
     """`s_t = d_t ⊙ s_{t−1} + (1 − d_t) ⊙ R(s_{t−1}, x_t)`: in training `d_t ~ Bernoulli(p)`, otherwise `d_t = p`.
 
-    The output is the readout of the mixed state. Drawn anew at each step, so that `scan` is a loop over `step`.
+    The output is the readout of the mixed state. Masks are sampled at each step, so that `scan` is a loop over `step`.
 
     Args:
-        layer: a Recurrence whose state is hidden state alone: leaves `[B, H]` of floating point.
-        p: probability that a number stays.
+        layer: a Recurrence whose state has only floating-point leaves `[B, H]`.
+        p: probability that an element keeps its value.
 
     Raises:
-        ValueError: `p` is no probability below 1, or the state holds something else, such as a cache.
+        TypeError: `layer` is not a Recurrence.
+        ValueError: `p` is not in [0, 1), or the state has other leaves, such as a cache.
     """
 
     def __init__(self, layer: Recurrence, p: float) -> None:
         super().__init__(layer)
         check_probability(p=p)
         if not all(leaf.is_floating_point() and leaf.dim() == 2 for leaf in leaves(layer.initial_state(1))):
-            raise ValueError(f"zoneout needs a state of hidden state alone, but {layer.described} keeps something else")
+            raise ValueError(
+                f"Zoneout: expected a layer whose state has only floating-point leaves [B, H], got {layer.signature}"
+            )
         self.p = p
 
     def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
-from stepscan.errors import DataError, place_of
+from stepscan.errors import DataError, display_path
 
 Item = TypeVar("Item")
 Example = TypeVar("Example")
@@ -52,7 +52,7 @@ class BadLines:
     def report(self) -> str:
         """The number skipped per file and the first errors; empty if nothing was skipped."""
         return "\n".join(
-            f"skipped {self.describe_count(file)} of {place_of(file)}:"
+            f"skipped {self.describe_count(file)} of {display_path(file)}:"
             + "".join(f"\n  {error}" for error in shown)
             + (f"\n  … and {self.counts[file] - len(shown):,} more" if self.counts[file] > len(shown) else "")
             for file, shown in self.first.items()

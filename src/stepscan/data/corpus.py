@@ -10,7 +10,7 @@ from stepscan.data.headers import Column, looks_numeric
 from stepscan.data.lines import read_text, split_lines
 from stepscan.data.read_options import TEXT_OPTIONS, ReadOptions, table_options
 from stepscan.data.readers import read_texts
-from stepscan.errors import DataError, place_of
+from stepscan.errors import DataError, display_path
 
 logger = logging.getLogger(__name__)
 
@@ -27,7 +27,7 @@ def read_corpus(path: str | Path, options: ReadOptions) -> str:
         return "\n".join(_read_column(path, options))
     text = read_text(path, options.bad_lines)
     if options.format is None and (warning := _warning(text[:_SAMPLE_CHARACTERS])):
-        logger.warning("%s: %s", place_of(path), warning)
+        logger.warning("%s: %s", display_path(path), warning)
     return text
 
 
@@ -61,5 +61,5 @@ def _read_column(path: str | Path, options: ReadOptions) -> list[str]:
         hint = "For series of numbers train forecast; to learn the file's characters as they are, add --format lines."
         raise DataError(error.reason, path=path, line=error.line, hint=f"{error.hint} {hint}".strip()) from None
     message = "%s: learning the texts of a column, one per line (if not: --format lines)"
-    logger.info(message, place_of(path))
+    logger.info(message, display_path(path))
     return texts

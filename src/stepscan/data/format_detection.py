@@ -13,7 +13,7 @@ from stepscan.data.delimited import DIALECTS, split_sample
 from stepscan.data.file_formats import TABLE_SUFFIXES, choose_format
 from stepscan.data.headers import Column, find_columns
 from stepscan.data.lines import Line
-from stepscan.errors import place_of
+from stepscan.errors import display_path
 
 logger = logging.getLogger(__name__)
 
@@ -50,10 +50,10 @@ def detect_format(
         head += [line for line in (next(lines, None),) if line is not None]
     format = format_of_head([line.text for line in head], columns, optional)
     if format == "jsonl":
-        logger.info("%s: read as JSON (if not: --format lines)", place_of(path))
+        logger.info("%s: read as JSON (if not: --format lines)", display_path(path))
     elif head and _json_keys(head[0].text):
         message = "the first line is a JSON object, read as a text; if a key holds the text, add --format jsonl"
-        logger.warning("%s: %s", place_of(path), message)
+        logger.warning("%s: %s", display_path(path), message)
     return format, chain(head, lines)
 
 

@@ -13,7 +13,7 @@ from stepscan.data.example_lines import without_blank_end
 from stepscan.data.example_types import LabelledText
 from stepscan.data.labels import split_labelled_line
 from stepscan.data.lines import Line, valid_lines
-from stepscan.errors import DataError, place_of
+from stepscan.errors import DataError, display_path
 
 logger = logging.getLogger(__name__)
 
@@ -66,4 +66,4 @@ def _warn_of_table(head: Sequence[Line], path: str | Path) -> None:
     if len(widths) >= 5 and len({*widths}) == 1 and widths[0] > 1:
         problem = f"{dialect.name} is in every line, but lines are read as label, space, text"
         hint = "if it separates fields, add --format csv and --text-column and --label-column, such as 1 and 2"
-        logger.warning("%s: %s; %s", place_of(path), problem, hint)
+        logger.warning("%s: %s; %s", display_path(path), problem, hint)

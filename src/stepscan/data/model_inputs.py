@@ -15,7 +15,7 @@ from stepscan.data.read_options import (
 )
 from stepscan.data.readers import stream_sentences, stream_sources, stream_texts
 from stepscan.data.series.readers import series_format, stream_labelled_series, stream_tagged_series
-from stepscan.errors import SettingsError, place_of
+from stepscan.errors import SettingsError, display_path
 
 Inputs = Iterator[tuple[dict[str, Any], Any]]  # (what identifies an input in the answers, the model's input)
 
@@ -40,7 +40,7 @@ def stream_inputs(task: str, is_numeric: bool, file: str | Path, options: ReadOp
     check_task_options(task, options._replace(text_column=None) if task == "translate" else options)
     if series_format(file, options.format):
         if not is_numeric:
-            raise SettingsError(f"expected texts, as the model was trained on, got numbers in {place_of(file)}")
+            raise SettingsError(f"expected texts, as the model was trained on, got numbers in {display_path(file)}")
         check_series_options(file, options)
         stream = stream_tagged_series if task == "tag" else stream_labelled_series
         series: Any = stream(file, format=options.format, labelled=False, times=options.times)

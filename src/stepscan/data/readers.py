@@ -26,7 +26,7 @@ from stepscan.data.lines import Line, checked_lines, valid_lines
 from stepscan.data.parallel_texts import SOURCE_NAMES, TARGET_NAMES, read_parallel
 from stepscan.data.series.number_cells import with_decimal_points
 from stepscan.data.tables import Table
-from stepscan.errors import SettingsError, place_of
+from stepscan.errors import SettingsError, display_path
 
 logger = logging.getLogger(__name__)
 
@@ -186,7 +186,7 @@ def stream_sources(
     if head and source_column is None and format != "lines" and _is_pair(head[0].text, detected, source):
         detected = "tsv" if detected == "lines" else detected
         columns = (source, Column("target", None, TARGET_NAMES, 2))
-        logger.info("%s: the first of two columns is read as the source (if not: --format lines)", place_of(path))
+        logger.info("%s: the first of two columns is read as the source (if not: --format lines)", display_path(path))
     return _texts(chain(head, lines), Table(path, detected, columns, _SOURCE_HINT, None, delimiter, header))
 
 

@@ -26,7 +26,7 @@ from stepscan.data.series.readers import (
     read_tagged_series,
     series_format,
 )
-from stepscan.errors import DataError, SettingsError, place_of
+from stepscan.errors import DataError, SettingsError, display_path
 
 __all__ = ["Files", "ReadOptions", "options_for", "read_examples", "read_validation"]
 
@@ -66,7 +66,9 @@ def read_examples(
     if task == "forecast":
         return (read_series(files[0], format=options.format, times=options.times),)
     if task == "generate" and is_numeric:
-        raise SettingsError(f"expected text, but {place_of(files[0])} holds numbers; to learn those, train forecast")
+        raise SettingsError(
+            f"expected text, but {display_path(files[0])} holds numbers; to learn those, train forecast"
+        )
     if task == "generate":
         return ((read_each_text if each else read_corpus)(files[0], options),)
     read = _SERIES_READERS.get(task) if is_numeric else None

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from stepscan.data.lines import read_text
-from stepscan.errors import SettingsError, place_of
+from stepscan.errors import SettingsError, display_path
 
 
 def read_toml(path: str | Path) -> dict[str, Any]:
@@ -20,8 +20,8 @@ def read_toml(path: str | Path) -> dict[str, Any]:
     try:
         return tomllib.loads(read_text(path))
     except tomllib.TOMLDecodeError as error:
-        raise SettingsError(f"{place_of(path)}: expected TOML, got an error: {error}") from None
+        raise SettingsError(f"{display_path(path)}: expected TOML, got an error: {error}") from None
     except RecursionError:
         raise SettingsError(
-            f"{place_of(path)}: expected TOML with settings, got lists or tables that are nested too deeply"
+            f"{display_path(path)}: expected TOML with settings, got lists or tables that are nested too deeply"
         ) from None

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from stepscan.contract import Recurrence
+from stepscan.contract import Layer, Recurrence
 from stepscan.sequences import Sequences
 from stepscan.state import State, map_state, named_leaves
 
@@ -63,7 +63,7 @@ class Rollout(NamedTuple):
                 return VJP({}, {})
             leaves = [*after.values(), *before.values()]
             gradients = torch.autograd.grad(outputs, leaves, grad_outputs, allow_unused=True)
-        split = [None if one is None else one.unflatten(0, (count, size)) for one in gradients]
+        split = [None if g is None else g.unflatten(0, (count, size)) for g in gradients]
         return VJP(_without_none(after, split[: len(after)]), _without_none(before, split[len(after) :]))
 
 
@@ -83,8 +83,9 @@ def rollout(layer: Recurrence, inputs: Sequences, state: State | None = None) ->
         ValueError: all rows are empty, or the inputs do not fit the layer.
     """
     if not isinstance(layer, Recurrence):
+        name = layer.signature if isinstance(layer, Layer) else type(layer).__name__
         raise TypeError(
-            f"expected a Recurrence, got {getattr(layer, 'described', type(layer).__name__)}, which has no step; "
+            f"expected a Recurrence, got {name}, which has no step; "
             "stepscan.inspection.recurrences lists the recurrences inside a layer"
         )
     layer.check_shape(inputs)

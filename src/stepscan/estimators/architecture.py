@@ -7,7 +7,7 @@ from typing import Any
 
 from stepscan.cells.catalogue import cell_names
 from stepscan.cells.initialisation import Initialisation
-from stepscan.cells.transformer import Block
+from stepscan.cells.transformer import TransformerBlock
 from stepscan.combinators.bidirectional import Bidirectional
 from stepscan.combinators.dropout import Dropout, VariationalDropout
 from stepscan.combinators.layer_norm import LayerNorm
@@ -49,7 +49,7 @@ def network(
     parts: list[Layer] = []
     for index, name in enumerate(_names(cell, layers)):
         make = registered_classes()[name]
-        twice = bidirectional and not hasattr(make, "noncausal")
+        twice = bidirectional and not hasattr(make, "bidirectional_class")
         width = parts[-1].output_size if parts else input_size
         if residual and width != (1 + twice) * hidden_size:
             parts.append(Linear(width, (1 + twice) * hidden_size))
@@ -57,16 +57,16 @@ def network(
         noise: list[Layer] = []
         if dropout and variational:
             noise = [VariationalDropout(width, dropout)]
-        elif index and dropout and not isinstance(parts[-1], Block | CrossAttention):
+        elif index and dropout and not isinstance(parts[-1], TransformerBlock | CrossAttention):
             noise = [Dropout(width, dropout)]
-        make = make.noncausal if bidirectional and not twice else make
+        make = make.bidirectional_class if bidirectional and not twice else make
         own = _arguments(name, make, dropout, initialisation)
         both = [_noisy(_made(make, width, hidden_size, own), zoneout, weight_drop) for _ in range(1 + twice)]
         layer = Bidirectional(*both) if twice else both[0]
         parts += [_residual(noise, layer)] if residual else [*noise, layer]
         if memory_size:
             parts.append(CrossAttention(parts[-1].output_size, memory_size, dropout=dropout))
-    if isinstance(parts[-1], Block | CrossAttention):
+    if isinstance(parts[-1], TransformerBlock | CrossAttention):
         parts.append(LayerNorm(parts[-1].output_size))
     return parts[0] if len(parts) == 1 else Stack(parts)
 
@@ -105,7 +105,7 @@ def _made(make: Any, width: int, hidden_size: int, arguments: dict[str, Any]) ->
 
 def _residual(noise: list[Layer], layer: Layer) -> Layer:
     """A layer and the noise before it, beside what it takes."""
-    if isinstance(layer, Block):
+    if isinstance(layer, TransformerBlock):
         raise SettingsError(f"residual is for elman, lstm and gru; a {layer.registered_name} has residuals of its own")
     return Residual(Stack([*noise, layer]) if noise else layer)
 

@@ -15,7 +15,7 @@ from scipy.sparse import csr_matrix
 
 from stepscan.estimators.lbfgs import minimise
 from stepscan.runtime.batches import Array
-from stepscan.runtime.wide.chain import TRANSITIONS, WideChain
+from stepscan.runtime.wide.crf import TRANSITIONS, WideCRF
 from stepscan.runtime.wide.token_features import TokenFeatures
 
 logger = logging.getLogger(__name__)
@@ -31,7 +31,7 @@ _PASSES = 0.25  # … and its worth of transitions with each pair of tags
 
 def fit_wide_chain(
     sentences: Sequence[Sequence[str]], tags: Sequence[Sequence[int]], outputs: int, seed: int = 0
-) -> WideChain:
+) -> WideCRF:
     """The wide part of a tagger: on a random sample of the sentences, if they are very many.
 
     Args:
@@ -43,11 +43,11 @@ def fit_wide_chain(
     chosen = _sample([len(one) for one in sentences], outputs, seed)
     sentences, lengths = [sentences[i] for i in chosen], np.array([len(sentences[i]) for i in chosen])
     ids = np.array([one for i in chosen for one in tags[i]], np.int64)
-    features = TokenFeatures.learn(sentences, _WEIGHTS // outputs, 1 if len(ids) < _MANY else 2)
-    found = features.matrix(sentences)
+    features = TokenFeatures.fit(sentences, _WEIGHTS // outputs, 1 if len(ids) < _MANY else 2)
+    found = features.transform(sentences)
     rows = csr_matrix((found.values, found.columns, found.indptr), (len(ids), features.size))
     chain = fit_chain(rows, lengths, ids, outputs, _PENALTY)
-    return WideChain(features, chain.weight, chain.bias, **{name: getattr(chain, name) for name in TRANSITIONS})
+    return WideCRF(features, chain.weight, chain.bias, **{name: getattr(chain, name) for name in TRANSITIONS})
 
 
 def is_worth_it(outputs: int) -> bool:

@@ -27,7 +27,7 @@ from stepscan.patterns.numeric_embedding import NumericEmbedding
 from stepscan.runtime.classifier import Classifying
 from stepscan.runtime.examples import checked_texts, listed, paired, validation_pair, warn_of_imbalance
 from stepscan.runtime.series import are_numbers, checked_series
-from stepscan.runtime.wide.scores import Wide
+from stepscan.runtime.wide.model import WideModel
 from stepscan.runtime.yardstick import Yardstick, best_constant, guess
 from stepscan.sequences import Sequences
 from stepscan.training.loop import Task
@@ -152,7 +152,7 @@ class Classifier(Classifying, ClassifierMixin, TransformerMixin, ClassifyOptions
         true = [answer for _, part in data.parts for _, answer in self._some_of(part)]
         each = deep_ones = [_joined(scores, len(labels or (None,))) for scores in zip(*judged, strict=True)]
         shares = [(1.0, 0.0)] * len(each)
-        own: list[Wide] = []
+        own: list[WideModel] = []
         if self.bidirectional if self.wide is None else self.wide:
             own = [self._fitted_wide(train) for train, _ in data.parts]
             heard = [[text for text, _ in self._some_of(part)] for _, part in data.parts]
@@ -173,7 +173,7 @@ class Classifier(Classifying, ClassifierMixin, TransformerMixin, ClassifyOptions
             self._add_row({f"valid_{name}": value for name, value in found.items()})
         return best
 
-    def _fitted_wide(self, examples: list[tuple[Any, Any]]) -> Wide:
+    def _fitted_wide(self, examples: list[tuple[Any, Any]]) -> WideModel:
         texts, answers = zip(*examples, strict=True)
         targets, outputs = self._problem.targets(answers, self.labels_), len(self.labels_ or (None,))
         weights = None

@@ -15,7 +15,7 @@ from rich.table import Table
 from stepscan.cells.catalogue import cell_names
 from stepscan.data.line_writer import write_lines
 from stepscan.data.task_data import Files, ReadOptions
-from stepscan.errors import Interrupted, SettingsError, StepscanError, nearest, signal_of
+from stepscan.errors import Interrupted, SettingsError, StepscanError, nearest, signal_number
 from stepscan.estimators.base import Estimator
 from stepscan.estimators.curves import check_drawing, draw
 from stepscan.estimators.files import fit_on, make_estimator, prepare_on, read_for
@@ -104,7 +104,7 @@ def compare(
                 raise
             ended = ", ".join(row["cell"] for row in rows)
             raise Interrupted(
-                f"interrupted; {folder} holds the cells that had ended: {ended}", signal_of(stop)
+                f"interrupted; {folder} holds the cells that had ended: {ended}", signal_number(stop)
             ) from None
         return rows
 

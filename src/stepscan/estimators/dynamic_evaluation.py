@@ -47,5 +47,5 @@ def dynamic_nats(model: Any, ids: np.ndarray, *, learning_rate: float, window: i
         (nats / length[0]).backward()
         nn.utils.clip_grad_norm_(learner.parameters(), _CLIP)
         optimiser.step()
-        state = learner.carry(state)
+        state = learner.detach_state(state)
     return total / (len(ids) - 1)

@@ -12,10 +12,10 @@ from stepscan.errors import SettingsError
 from stepscan.estimators.base import Estimator
 from stepscan.estimators.networks import EncoderNetwork, TransducerNetwork
 from stepscan.estimators.wide import mean
-from stepscan.patterns.ensemble import can_join, join, mean_weights
+from stepscan.patterns.ensemble import average_weights, build_ensemble, has_ensemble
 from stepscan.registry import describe
 from stepscan.runtime.batches import Array, Batch
-from stepscan.runtime.wide.chain import TRANSITIONS, Joint, WideChain, crf_of
+from stepscan.runtime.wide.crf import TRANSITIONS, CombinedCRF, WideCRF, build_crf
 
 Model = TypeVar("Model", bound=Estimator)
 
@@ -31,12 +31,12 @@ def ensemble(models: Sequence[Model]) -> Model:
     """
     _check_alike(models)
     together = copy.copy(models[0])
-    if len(models) > 1 and not can_join(models[0].model_):
+    if len(models) > 1 and not has_ensemble(models[0].model_):
         raise SettingsError(
             "these models cannot be joined: ensembles are of models that classify, tag, write or translate"
         )
     if len(models) > 1:
-        together.model_ = join([model.model_ for model in models]).eval()
+        together.model_ = build_ensemble([model.model_ for model in models]).eval()
         if any(model.wide_ is not None for model in models):
             together.wide_ = _WideParts([model.wide_ for model in models])  # type: ignore[assignment]
     return together
@@ -60,7 +60,7 @@ def average(models: Sequence[Model]) -> Model:
     middle = copy.copy(models[0])
     middle.wide_ = mean([model.wide_ for model in models])
     middle.model_ = copy.deepcopy(models[0].model_)
-    mean_weights(middle.model_, [model.model_ for model in models])
+    average_weights(middle.model_, [model.model_ for model in models])
     return middle
 
 
@@ -69,25 +69,25 @@ class _WideParts(NamedTuple):
 
     parts: list[Any]
 
-    def decided(self, network: EncoderNetwork, rows: Sequence[Any], X: Sequence[Any]) -> Array:
-        """See `Wide.decided`."""
-        deep = network.of_members(rows)
-        joined = [own if part is None else part.join(own, X) for own, part in zip(deep, self.parts, strict=True)]
-        return network.joined(joined)
+    def combined_scores(self, network: EncoderNetwork, rows: Sequence[Any], X: Sequence[Any]) -> Array:
+        """See `WideModel.combined_scores`."""
+        deep = network.member_scores(rows)
+        combined = [own if part is None else part.combine(own, X) for own, part in zip(deep, self.parts, strict=True)]
+        return network.combine(combined)
 
-    def beside(self, network: TransducerNetwork) -> Joint:
-        """See `WideChain.beside`: the mean of all scores, transitions included, which is the normalised product of what
-        the members say."""
+    def combine_with(self, network: TransducerNetwork) -> CombinedCRF:
+        """See `WideCRF.combine_with`: the mean of all scores, transitions included, which is the normalised geometric
+        mean of the members' distributions."""
         networks = [TransducerNetwork(member) for member in network.model.members]
-        nothing = next(part for part in self.parts if isinstance(part, WideChain)).silent()
-        own = [(part or nothing).beside(one) for one, part in zip(networks, self.parts, strict=True)]
+        nothing = next(part for part in self.parts if isinstance(part, WideCRF)).disabled()
+        own = [(part or nothing).combine_with(one) for one, part in zip(networks, self.parts, strict=True)]
 
         def scores(rows: Any, sentences: Sequence[Any]) -> Batch:
             several = [one.scores(rows, sentences) for one in own]
             return Batch(np.mean([batch.data for batch in several], axis=0), several[0].lengths)
 
         weights = {name: np.mean([getattr(one.crf, name) for one in own], axis=0) for name in TRANSITIONS}
-        return Joint(scores, crf_of(weights, own[0].crf))
+        return CombinedCRF(scores, build_crf(weights, own[0].crf))
 
 
 def _check_alike(models: Sequence[Estimator]) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from stepscan.data.task_data import Files, ReadOptions, read_examples, read_validation
-from stepscan.errors import DataError, Interrupted, SettingsError, StepscanError, nearest, signal_of
+from stepscan.errors import DataError, Interrupted, SettingsError, StepscanError, nearest, signal_number
 from stepscan.estimators.base import ESTIMATORS, Estimator
 from stepscan.estimators.classifier import Classifier
 from stepscan.estimators.course import Course
@@ -119,7 +119,7 @@ def _interruptible(checkpoints: Checkpoints) -> Iterator[None]:
         if not checkpoints:
             raise
         advice = "the checkpoints are saved: resume with the same command and --resume"
-        raise Interrupted(f"interrupted; {advice}", signal_of(stop)) from None
+        raise Interrupted(f"interrupted; {advice}", signal_number(stop)) from None
 
 
 def make_estimator(task: str, settings: Mapping[str, Any]) -> Estimator:

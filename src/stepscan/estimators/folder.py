@@ -44,7 +44,7 @@ from stepscan.runtime.placing import write_whole
 from stepscan.runtime.schemes import Scheme
 from stepscan.runtime.tensor_file import write_tensors
 from stepscan.runtime.wide import storage
-from stepscan.runtime.wide.scores import Wide
+from stepscan.runtime.wide.model import WideModel
 
 _DTYPES = {
     **{torch.float64: "F64", torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16"},
@@ -63,7 +63,7 @@ class ModelFolder(NamedTuple):
     labels: list[Any] | None  # strings, or whole numbers
     history: list[dict[str, Any]]
     scheme: Scheme | None = None  # of a tagger whose tags mark spans
-    wide: Wide | None = None  # of a classifier or tagger that has such a part
+    wide: WideModel | None = None  # of a classifier or tagger that has such a part
     yardstick: dict[str, Any] | None = None  # a trivial model, as `Yardstick.described`
     chosen: Mapping[str, Any] = MappingProxyType({})  # of the settings, by the size of the data
 
@@ -163,7 +163,7 @@ def _write_files(path: Path, folder: ModelFolder) -> None:
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in folder.model.state_dict().items()}
     save_file(tensors, path / "model.safetensors")
     if folder.wide is not None:
-        write_tensors(path / WIDE, storage.tensors_of(folder.wide))
+        write_tensors(path / WIDE, storage.wide_tensors(folder.wide))
     for name, tokenizer in folder.tokenizers.items():
         tokenizer.save(path / f"{name}.json")
     if folder.labels is not None:
@@ -187,5 +187,5 @@ def _config(folder: ModelFolder) -> dict[str, Any]:
         **({"chosen": list(folder.chosen)} if folder.chosen else {}),
         **({"yardstick": folder.yardstick} if folder.yardstick else {}),
         **({"scheme": folder.scheme and folder.scheme.described()} if folder.task == "tag" else {}),
-        **({"wide": storage.described(folder.wide)} if folder.wide is not None else {}),
+        **({"wide": storage.describe_wide(folder.wide)} if folder.wide is not None else {}),
     }

@@ -13,7 +13,7 @@ import numpy as np
 from stepscan.estimators.chain import Packed
 from stepscan.estimators.wide import best_shares
 from stepscan.runtime.batches import Array, Batch
-from stepscan.runtime.wide.chain import TRANSITIONS, WideChain, crf_of
+from stepscan.runtime.wide.crf import TRANSITIONS, WideCRF, build_crf
 
 _SHARES = (0.1, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0)  # a network that has seen few sentences is too sure of itself
 _RATIOS = (0.25, 0.5, 1.0, 2.0, 4.0)  # of the network's share to the wide part's
@@ -88,7 +88,7 @@ class Judged(NamedTuple):
         nothing = _Says(np.zeros_like(given), none)
         return cls(packed, lengths, ids, packed.counts(ids, outputs), _Says(given, own), nothing)
 
-    def beside(self, part: WideChain, sentences: Sequence[Sequence[str]]) -> Judged:
+    def beside(self, part: WideCRF, sentences: Sequence[Sequence[str]]) -> Judged:
         """With what a wide part says of the sentences."""
         own = {name: getattr(part, name) for name in TRANSITIONS}
         return self._replace(wide=_Says(part.scores(sentences)[self.packed.order], own))
@@ -108,7 +108,8 @@ class Judged(NamedTuple):
         data = np.zeros((len(self.lengths), int(self.lengths.max(initial=0)), scores.shape[1]), np.float32)
         batch = Batch(data, self.lengths)
         data[batch.mask] = scores
-        return [path[:length] for path, length in zip(crf_of(both.chain).best_paths(batch), self.lengths, strict=True)]
+        paths = build_crf(both.chain).best_paths(batch)
+        return [path[:length] for path, length in zip(paths, self.lengths, strict=True)]
 
     def _together(self, deep: float, wide: float) -> _Says:
         chain = {name: deep * self.deep.chain[name] + wide * self.wide.chain[name] for name in TRANSITIONS}

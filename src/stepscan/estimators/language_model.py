@@ -130,7 +130,7 @@ class LanguageModel(Writing, GenerateOptions, Estimator):
         embedding = Embedding(
             len(symbols), self._in_force.embedding_size, noise, embedding_dropout=self.embedding_dropout
         )
-        return embedding.begun_at(1.0) if often else embedding
+        return embedding.rescale(1.0) if often else embedding
 
     def _split(self, text: str, validation: str | None) -> tuple[str, str]:
         for one in (text, "" if validation is None else validation):

@@ -10,7 +10,7 @@ from torch import nn
 import stepscan
 from stepscan.estimators.course import Course
 from stepscan.estimators.yardsticks import best_scores
-from stepscan.runtime.wide.scores import Wide
+from stepscan.runtime.wide.model import WideModel
 from stepscan.runtime.yardstick import Yardstick, verdict
 
 
@@ -21,7 +21,7 @@ def model_card(
     history: list[dict[str, Any]],
     *,
     yardstick: dict[str, Any] | None = None,
-    wide: Wide | None = None,
+    wide: WideModel | None = None,
     chosen: Collection[str] = (),
 ) -> str:
     """Markdown: size, training time, validation scores and those of the yardstick, how it was trained, settings, and
@@ -49,7 +49,7 @@ def model_card(
     )
 
 
-def _joined(wide: Wide | None) -> str:
+def _joined(wide: WideModel | None) -> str:
     """What the network and the wide part count, if there is one."""
     if wide is None:
         return ""

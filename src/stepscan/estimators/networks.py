@@ -16,7 +16,7 @@ from stepscan.data.batching import pad, pad_numbers
 from stepscan.decoding.transitions import AllowedTransitions
 from stepscan.kernels.pointwise import softmax
 from stepscan.patterns import embedding
-from stepscan.patterns.attention import looks
+from stepscan.patterns.attention import attention_weights
 from stepscan.patterns.numeric_embedding import NumericEmbedding
 from stepscan.runtime.batches import Batch, Words
 from stepscan.runtime.layers import Options
@@ -58,7 +58,9 @@ def as_input(rows: Any, numeric: bool = False) -> Any:
     """What a pattern takes of rows of ids, of numbers, or of `stepscan.runtime.batches.Words`."""
     if isinstance(rows, Words):
         words, spellings, spelling_of = rows
-        return embedding.Words(_sequences(words), tuple(map(_sequences, spellings)), torch.from_numpy(spelling_of))
+        return embedding.WordsWithCharacters(
+            _sequences(words), tuple(map(_sequences, spellings)), torch.from_numpy(spelling_of)
+        )
     return pad_numbers(rows) if numeric else pad(rows)
 
 
@@ -83,14 +85,14 @@ class EncoderNetwork(Network):
         return self.model(self.inputs(rows)).cpu().numpy()
 
     @torch.inference_mode()
-    def of_members(self, rows: Sequence[Any]) -> list[np.ndarray]:
+    def member_scores(self, rows: Sequence[Any]) -> list[np.ndarray]:
         """Of an ensemble: each member's scores."""
-        return [scores.cpu().numpy() for scores in self.model.of_members(self.inputs(rows))]
+        return [scores.cpu().numpy() for scores in self.model.member_scores(self.inputs(rows))]
 
     @torch.inference_mode()
-    def joined(self, scores: Sequence[np.ndarray]) -> np.ndarray:
+    def combine(self, scores: Sequence[np.ndarray]) -> np.ndarray:
         """Of an ensemble: what its members' scores are together."""
-        return self.model.joined([torch.from_numpy(one) for one in scores]).numpy()
+        return self.model.combine([torch.from_numpy(one) for one in scores]).numpy()
 
     @torch.inference_mode()
     def features(self, rows: Sequence[Any]) -> np.ndarray:
@@ -104,7 +106,7 @@ class TransducerNetwork(Network):
     def scores(self, rows: Any) -> Scored:
         return _arrays(self.model(self.inputs(rows))[0])
 
-    def decide(self, data: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    def predict(self, data: np.ndarray, lengths: np.ndarray) -> np.ndarray:
         scores = Batch(data, lengths)
         return Batch(data.argmax(axis=2), lengths).zeroed().data if self.crf is None else self.crf.best_paths(scores)
 
@@ -122,7 +124,7 @@ class TransducerNetwork(Network):
     @cached_property
     def crf(self) -> CRF | None:
         """The runtime's, with the weights of the model's (of an ensemble: with their mean)."""
-        own = getattr(getattr(self.model, "_decider", self.model), "crf", None)
+        own = self.model.crf
         if own is None:
             return None
         forbidden = AllowedTransitions(
@@ -159,9 +161,9 @@ class ConditionedGeneratorNetwork(Network):
     def initial_state(self, rows: Sequence[Any]) -> State:
         return self.model.initial_state(self.inputs(rows))
 
-    def looks(self, state: State) -> np.ndarray | None:
+    def attention_weights(self, state: State) -> np.ndarray | None:
         """The mean over all parts (and models of an ensemble) that look; None if there are none."""
-        found = [weights.cpu().numpy() for weights in looks(state)]
+        found = [weights.cpu().numpy() for weights in attention_weights(state)]
         return np.mean(found, axis=0) if found else None
 
 

@@ -30,7 +30,7 @@ from stepscan.runtime.schemes import near_miss, recognised
 from stepscan.runtime.series import are_numbers
 from stepscan.runtime.spans import spans
 from stepscan.runtime.tagger import Sentence, Tagging, sentences_or_series, tag_figures, tagged
-from stepscan.runtime.wide.chain import TRANSITIONS, WideChain
+from stepscan.runtime.wide.crf import TRANSITIONS, WideCRF
 from stepscan.training.loop import Task
 from stepscan.training.progress import ProgressBar
 
@@ -163,7 +163,7 @@ class Tagger(Tagging, TagOptions, Estimator):
         tags = [[number[tag] for tag in tags] for _, tags in examples]
         return judged_chain.Judged.of(tags, said["scores"], said["crf"], len(number))
 
-    def _fitted_wide(self, examples: Sequence[tuple[Sentence, Sentence]], labels: list[Any] | None) -> WideChain:
+    def _fitted_wide(self, examples: Sequence[tuple[Sentence, Sentence]], labels: list[Any] | None) -> WideCRF:
         number = {tag: index for index, tag in enumerate(labels or ())}
         sentences, tags = zip(*examples, strict=True)
         return chain.fit_wide_chain(sentences, [[number[tag] for tag in own] for own in tags], len(number))

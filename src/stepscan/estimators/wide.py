@@ -15,9 +15,9 @@ from stepscan.estimators.ridge import ridge, temperature
 from stepscan.runtime.batches import Array
 from stepscan.runtime.probabilities import nats
 from stepscan.runtime.series import are_numbers
-from stepscan.runtime.wide.convolutions import Convolutions
-from stepscan.runtime.wide.ngrams import NGrams
-from stepscan.runtime.wide.scores import Wide
+from stepscan.runtime.wide.convolutions import ConvolutionFeatures
+from stepscan.runtime.wide.model import WideModel
+from stepscan.runtime.wide.ngrams import NGramFeatures
 
 _C = 40.0  # of logistic regression: one over the penalty
 _WEIGHTS = 2**23  # of all features and outputs together: 32 MB
@@ -37,7 +37,7 @@ def fit_wide(
     *,
     class_weights: Array | None = None,
     seed: int = 0,
-) -> Wide:
+) -> WideModel:
     """The linear model on TF-IDF of texts, or on convolutions of series: on a random sample, if they are very many.
 
     Args:
@@ -67,64 +67,64 @@ def _sample(X: Sequence[Any], numeric: bool, outputs: int, seed: int) -> Array:
 # Texts ----------------------------------------------------------------------------------------------------------------
 
 
-def _texts(X: Sequence[str], outputs: int) -> tuple[NGrams, csr_matrix]:
-    features = NGrams.learn(X, most=_WEIGHTS // outputs)
-    found = features.matrix(X)
+def _texts(X: Sequence[str], outputs: int) -> tuple[NGramFeatures, csr_matrix]:
+    features = NGramFeatures.fit(X, max_features=_WEIGHTS // outputs)
+    found = features.transform(X)
     return features, csr_matrix((found.values, found.columns, found.indptr), (len(X), features.size))
 
 
-def _classes_of_texts(X: Sequence[str], ids: Array, outputs: int, weights: Array) -> Wide:
+def _classes_of_texts(X: Sequence[str], ids: Array, outputs: int, weights: Array) -> WideModel:
     features, rows = _texts(X, outputs)
     if outputs != 2:
-        return Wide(features, *linear.fit(rows, linear.of_classes(ids, weights), outputs, 1 / _C))
+        return WideModel(features, *linear.fit(rows, linear.of_classes(ids, weights), outputs, 1 / _C))
     loss = linear.of_labels(ids[:, None], weights[ids][:, None])  # one score, which is the difference of both
     weight, bias = linear.fit(rows, loss, 1, 1 / _C)
-    return Wide(features, np.hstack([-weight / 2, weight / 2]), np.concatenate([-bias / 2, bias / 2]))
+    return WideModel(features, np.hstack([-weight / 2, weight / 2]), np.concatenate([-bias / 2, bias / 2]))
 
 
-def _labels_of_texts(X: Sequence[str], targets: Array, outputs: int, weights: Array) -> Wide:
+def _labels_of_texts(X: Sequence[str], targets: Array, outputs: int, weights: Array) -> WideModel:
     features, rows = _texts(X, outputs)
     loss = linear.of_labels(targets, np.where(targets > 0, weights, 1))
-    return Wide(features, *linear.fit(rows, loss, outputs, 1 / _C))
+    return WideModel(features, *linear.fit(rows, loss, outputs, 1 / _C))
 
 
-def _number_of_texts(X: Sequence[str], targets: Array, outputs: int, weights: Array) -> Wide:
+def _number_of_texts(X: Sequence[str], targets: Array, outputs: int, weights: Array) -> WideModel:
     features, rows = _texts(X, outputs)
     numbers = targets.reshape(-1).astype(np.float64)
     mean, deviation = numbers.mean(), numbers.std() or 1.0
     standard = ((numbers - mean) / deviation).astype(np.float32)
     penalty = linear.best_penalty(rows, standard)
     weight, bias = linear.fit(rows, linear.of_numbers(standard[:, None]), 1, penalty)
-    return Wide(features, weight * np.float32(deviation), (bias * deviation + mean).astype(np.float32))
+    return WideModel(features, weight * np.float32(deviation), (bias * deviation + mean).astype(np.float32))
 
 
 # Series ---------------------------------------------------------------------------------------------------------------
 
 
 def _ridge(X: Sequence[Array], targets: Array) -> tuple[Any, Any]:
-    features = Convolutions.learn(X)
-    return features, ridge(features.matrix(X), targets, emphasis=features.emphasis)
+    features = ConvolutionFeatures.fit(X)
+    return features, ridge(features.transform(X), targets, emphasis=features.emphasis)
 
 
-def _classes_of_series(X: Sequence[Array], ids: Array, outputs: int, weights: Array) -> Wide:
+def _classes_of_series(X: Sequence[Array], ids: Array, outputs: int, weights: Array) -> WideModel:
     features, found = _ridge(X, 2.0 * np.eye(outputs)[ids] - 1)
     scale = np.float32(1 / temperature(found.left_out, ids[found.rows]))
-    return Wide(features, found.weight * scale, found.bias * scale + np.log(weights).astype(np.float32))
+    return WideModel(features, found.weight * scale, found.bias * scale + np.log(weights).astype(np.float32))
 
 
-def _labels_of_series(X: Sequence[Array], targets: Array, outputs: int, weights: Array) -> Wide:
+def _labels_of_series(X: Sequence[Array], targets: Array, outputs: int, weights: Array) -> WideModel:
     features, found = _ridge(X, 2.0 * targets - 1)
     each = found.left_out.reshape(-1, 1) * (-1, 1)
     scale = np.float32(2 / temperature(each, targets[found.rows].reshape(-1).astype(np.int64)))
-    return Wide(features, found.weight * scale, found.bias * scale + np.log(weights).astype(np.float32))
+    return WideModel(features, found.weight * scale, found.bias * scale + np.log(weights).astype(np.float32))
 
 
-def _number_of_series(X: Sequence[Array], targets: Array, outputs: int, weights: Array) -> Wide:
+def _number_of_series(X: Sequence[Array], targets: Array, outputs: int, weights: Array) -> WideModel:
     features, found = _ridge(X, targets.reshape(-1, 1).astype(np.float64))
-    return Wide(features, found.weight, found.bias)
+    return WideModel(features, found.weight, found.bias)
 
 
-_FITS: dict[tuple[bool, str], Callable[..., Wide]] = {
+_FITS: dict[tuple[bool, str], Callable[..., WideModel]] = {
     (False, "classification"): _classes_of_texts,
     (False, "multilabel"): _labels_of_texts,
     (False, "regression"): _number_of_texts,
@@ -201,7 +201,7 @@ _LOSSES: dict[str, Callable[[Array, Array], Array]] = {  # of each example
 }
 
 
-def mean(parts: Sequence[Wide | None]) -> Wide | None:
+def mean(parts: Sequence[WideModel | None]) -> WideModel | None:
     """The wide part with the mean of the weights of several, None of none.
 
     Raises:
@@ -223,7 +223,7 @@ def mean(parts: Sequence[Wide | None]) -> Wide | None:
     return dataclasses.replace(first, **middle, shares=(deep, wide))
 
 
-def _same_features(first: Wide, second: Wide) -> bool:
+def _same_features(first: WideModel, second: WideModel) -> bool:
     left, right = first.features.tensors(), second.features.tensors()
     return first.features.description() == second.features.description() and all(
         np.array_equal(left[name], right[name]) for name in left

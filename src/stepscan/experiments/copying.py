@@ -53,5 +53,5 @@ def _scores(model: Any, examples: GeneratedExamples) -> dict[str, float]:
     """Nats per step, and the accuracy over the ten symbols."""
     inputs, targets = as_input(examples.inputs), as_target(examples.targets)
     total, count, _ = model.loss(inputs, targets)
-    correct = model.decide(model(inputs)[0]).data == targets.data
+    correct = model.predict(model(inputs)[0]).data == targets.data
     return {"nats": float(total) / count, "symbols_right": float(correct[:, -LENGTH:].float().mean())}

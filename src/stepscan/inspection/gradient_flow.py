@@ -70,7 +70,7 @@ def gradient_flow(layer: Recurrence, inputs: Sequences, *, state: State | None =
 
 
 def _matching(rolled: Rollout, field: str) -> list[str]:
-    what, fields = rolled.layer.described, rolled.fields
+    what, fields = rolled.layer.signature, rolled.fields
     if not fields:
         raise ValueError(f"{what} carries nothing from step to step, so no gradient flows back in time")
     names = [name for name in fields if not field or name == field or name.startswith(f"{field}.")]
@@ -101,7 +101,7 @@ def _sweep(rolled: Rollout, first: int, end: int, norms: dict[str, Tensor]) -> N
         output_gradient = like.new_zeros(end - earliest, len(like), len(direction))
         if s >= first:  # L_s joins, in front of those of later steps
             output_gradient[0] = direction
-            state_gradient = {n: torch.cat([torch.zeros_like(one[:1]), one]) for n, one in state_gradient.items()}
+            state_gradient = {n: torch.cat([torch.zeros_like(g[:1]), g]) for n, g in state_gradient.items()}
         gradients = rolled.vjp(s, output_gradient, state_gradient)
         for name, values in norms.items():
             gradient = gradients.after.get(name)

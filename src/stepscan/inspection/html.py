@@ -63,9 +63,9 @@ def page(title: str, summary: str, about: str, sections: Sequence[Section]) -> s
         sections: the rest.
     """
     body = "".join(
-        f"<section><h2>{escape(one.title)}</h2>{paragraph(one.words)}{''.join(one.blocks)}</section>"
-        for one in sections
-        if one.blocks
+        f"<section><h2>{escape(section.title)}</h2>{paragraph(section.words)}{''.join(section.blocks)}</section>"
+        for section in sections
+        if section.blocks
     )
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"/>'

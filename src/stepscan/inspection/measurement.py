@@ -90,7 +90,7 @@ def _recurrence_report(call: RecurrenceCall, seed: int) -> RecurrenceReport:
     flow = gradient_flow(call.layer, call.inputs, state=call.state)
     return RecurrenceReport(
         call.name,
-        call.layer.described,
+        call.layer.signature,
         int(call.inputs.lengths.max()),
         flow,
         flow.memory_horizons,
@@ -129,7 +129,7 @@ def _correlated_units(reports: list[RecurrenceReport], items: list[str]) -> list
 
 def _best_unit(report: RecurrenceReport, name: str, values: np.ndarray) -> list[CorrelatedUnit]:
     """The unit that correlates best with a property `[T]`; none for a recurrence without hidden states."""
-    states = {field: one[None] for field, one in report.states.items()}
+    states = {field: state[None] for field, state in report.states.items()}
     return [
         CorrelatedUnit(name, report.name, *best, report.states[best.field][:, best.unit])
         for best in unit_correlations(states, values)[:1]
@@ -155,7 +155,7 @@ def as_json(report: Report) -> dict[str, Any]:
         {
             "title": report.title,
             **report.about,
-            "recurrences": [_recurrence_as_data(one) for one in report.recurrences],
+            "recurrences": [_recurrence_as_data(recurrence) for recurrence in report.recurrences],
             "units": [unit._replace(values=np.round(unit.values, 4)) for unit in report.units],
             "saliency": report.saliency,
             "attention": report.attention,
@@ -174,7 +174,7 @@ def _recurrence_as_data(report: RecurrenceReport) -> dict[str, Any]:
 
 def _plain(value: Any) -> Any:
     if isinstance(value, dict):
-        return {str(key): _plain(one) for key, one in value.items()}
+        return {str(key): _plain(item) for key, item in value.items()}
     if hasattr(value, "_asdict"):
         return _plain(value._asdict())
     if hasattr(value, "__dataclass_fields__"):
@@ -182,5 +182,5 @@ def _plain(value: Any) -> Any:
     if isinstance(value, np.ndarray | np.generic):
         return _plain(value.tolist())
     if isinstance(value, list | tuple):
-        return [_plain(one) for one in value]
+        return [_plain(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value

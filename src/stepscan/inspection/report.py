@@ -76,7 +76,7 @@ def _target(target: Any, text: str | None, inputs: Sequences | None, seed: int) 
         return InspectionTarget.from_cells([name.strip() for name in target.split(",")], seed=seed)
     if isinstance(target, Layer):
         if inputs is None:
-            raise SettingsError(f"expected inputs [B, T, I] for {target.described} to read, got none; give inputs")
+            raise SettingsError(f"expected inputs [B, T, I] for {target.signature} to read, got none; give inputs")
         return InspectionTarget.from_layer(target, inputs)
     return InspectionTarget.from_estimator(target, None if text is None else checked_texts([text])[0], seed=seed)
 

@@ -67,7 +67,7 @@ def saliency(classifier: TrainedModel, text: str, *, label: str | None = None) -
 def _column(classifier: TrainedModel, label: str | None) -> int | None:
     if label is None:
         return None
-    labels = [str(one) for one in (classifier.labels_ or [])]
+    labels = [str(name) for name in (classifier.labels_ or [])]
     if str(label) not in labels:
         raise SettingsError(f"expected a label of this classifier, got {label!r}.{nearest(str(label), labels)}")
     return labels.index(str(label))

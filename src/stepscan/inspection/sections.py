@@ -45,10 +45,10 @@ def _memory(recurrences: list[RecurrenceReport]) -> Section:
     side = table(["state", "1/e after", "1 % after", "Lyapunov"], rows)
     blocks = []
     for start in range(0, len(curves), COLOURS):
-        some = curves[start : start + COLOURS]
-        plot = line_plot(some, title=_description(some), x_label=_LAG, y_label=_GRADIENT, levels=_LEVELS)
+        group = curves[start : start + COLOURS]
+        plot = line_plot(group, title=_description(group), x_label=_LAG, y_label=_GRADIENT, levels=_LEVELS)
         caption = "Gradient over the lag: median, and 10 % to 90 % quantiles"
-        blocks.append(figure(caption, plot, side, [curve.name for curve in some]))
+        blocks.append(figure(caption, plot, side, [curve.name for curve in group]))
         side = ""
     words = (
         "The norm of the gradient of an output with respect to an earlier state, relative to lag 0; the lag is the "

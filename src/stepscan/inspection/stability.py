@@ -40,12 +40,12 @@ def lyapunov_exponent(layer: Recurrence, inputs: Sequences, *, seed: int = 0) ->
     random = torch.Generator().manual_seed(seed)
     initial = {name: leaf for name, leaf in named_leaves(rolled.states[0]) if name in fields}
     tangent = {name: torch.randn(leaf.shape, generator=random, dtype=leaf.dtype) for name, leaf in initial.items()}
-    vector = _normalised({name: one.to(rolled.inputs.data) for name, one in tangent.items()})[0]
+    vector = _normalised({name: leaf.to(rolled.inputs.data) for name, leaf in tangent.items()})[0]
     total, count = 0.0, 0
     no_gradient = rolled.inputs.data.new_zeros(1, len(lengths), rolled.layer.output_size)
     for t in range(rolled.inputs.steps - 1, -1, -1):
-        gradients = rolled.vjp(t, no_gradient, {name: one[None] for name, one in vector.items()}).before
-        product = {n: gradients[n][0] if n in gradients else torch.zeros_like(one) for n, one in vector.items()}
+        gradients = rolled.vjp(t, no_gradient, {name: leaf[None] for name, leaf in vector.items()}).before
+        product = {n: gradients[n][0] if n in gradients else torch.zeros_like(leaf) for n, leaf in vector.items()}
         new, growth = _normalised(product)
         runs = t < lengths
         vector = {name: torch.where(runs.view(-1, *[1] * (p.dim() - 1)), new[name], p) for name, p in vector.items()}
@@ -78,7 +78,7 @@ def elman_bound(layer: Elman, inputs: Sequences) -> float:
 
 
 def _check_fixed_size(rolled: Rollout) -> None:
-    what = rolled.layer.described
+    what = rolled.layer.signature
     if not rolled.fields:
         raise ValueError(f"{what} carries nothing from step to step, so it has no Lyapunov exponent")
     shapes = [{n: leaf.shape for n, leaf in named_leaves(state)} for state in (rolled.states[0], rolled.states[-1])]
@@ -91,6 +91,6 @@ def _check_fixed_size(rolled: Rollout) -> None:
 
 def _normalised(vector: dict[str, Tensor]) -> tuple[dict[str, Tensor], Tensor]:
     """The vectors, one per row over all fields, rescaled to norm 1 where they are not 0; and their norms `[B]`."""
-    norm = torch.stack([one.flatten(1).square().sum(dim=1) for one in vector.values()]).sum(dim=0).sqrt()
+    norm = torch.stack([leaf.flatten(1).square().sum(dim=1) for leaf in vector.values()]).sum(dim=0).sqrt()
     divisor = torch.where(norm > 0, norm, 1)
-    return {name: one / divisor.view(-1, *[1] * (one.dim() - 1)) for name, one in vector.items()}, norm
+    return {name: leaf / divisor.view(-1, *[1] * (leaf.dim() - 1)) for name, leaf in vector.items()}, norm

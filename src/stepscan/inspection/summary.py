@@ -15,10 +15,10 @@ _EXPLODING = 10.0  # a gradient so many times that at lag 0
 
 def summary(report: Report) -> str:
     """What a report shows, in words: memory horizons, and whether gradients explode."""
-    first, *others = [_vanishing(one) for one in report.recurrences]
+    first, *others = [_vanishing(recurrence) for recurrence in report.recurrences]
     start = first.replace("it ", "the gradient of an output with respect to earlier states ", 1)
     sentences = [f"{start[0].upper()}{start[1:]}{''.join(f'; {other}' for other in others)}."]
-    sentences += [text for one in report.recurrences for text in (_exploding(one), _bounded(one)) if text]
+    sentences += [text for r in report.recurrences for text in (_exploding(r), _bounded(r)) if text]
     return " ".join(sentences)
 
 

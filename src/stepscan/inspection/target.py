@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from stepscan.cells.catalogue import cell_classes
-from stepscan.cells.transformer import Block
+from stepscan.cells.transformer import TransformerBlock
 from stepscan.combinators.layer_norm import LayerNorm
 from stepscan.combinators.stack import Stack
 from stepscan.contract import Layer
@@ -20,16 +20,16 @@ from stepscan.dynamics.recurrences import RecurrenceCall, recurrences
 from stepscan.errors import SettingsError, nearest
 from stepscan.inspection.trained_model import TrainedModel, is_estimator, pattern_of
 from stepscan.memory import check_fits
-from stepscan.patterns.attention import AttentiveDecoder, attentive_parts
+from stepscan.patterns.attention import AttentiveDecoder, memory_attentions
 from stepscan.patterns.conditioned_generator import ConditionedGenerator
 from stepscan.sequences import Sequences
 from stepscan.state import State, select
 
 logger = logging.getLogger(__name__)
 _BYTES_PER_ELEMENT = 24  # an input is drawn in float64 and read in float32, and there are states
-_ROWS, _STEPS = 8, 50  # of random inputs, where no text is given
+_ROWS, _STEPS = 8, 50  # of random inputs, without a text
 _MAX_ITEMS = 400  # of a text: the work is quadratic in them
-_GENERATED = 200  # symbols that a language model writes, where no text is given
+_GENERATED = 200  # symbols that a language model generates, without a text
 
 
 class InspectionTarget(NamedTuple):
@@ -79,7 +79,7 @@ class InspectionTarget(NamedTuple):
         """
         name = name or getattr(layer, "registered_name", type(layer).__name__)
         rows, length = inputs.data.shape[:2]
-        about = {"layer": layer.described, "rows": rows, "length": length}
+        about = {"layer": layer.signature, "rows": rows, "length": length}
         return cls(name, about, _named_recurrences(layer, inputs, name), [], "", None)
 
     @classmethod
@@ -140,7 +140,7 @@ def _cell(name: str, size: int, seed: int) -> Layer:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         cell = classes[name](size, size)
-        return (Stack([cell, LayerNorm(size)]) if isinstance(cell, Block) else cell).eval()
+        return (Stack([cell, LayerNorm(size)]) if isinstance(cell, TransformerBlock) else cell).eval()
 
 
 def _check_estimator(estimator: Any) -> None:
@@ -176,7 +176,7 @@ def _in_translator(
     layer, state = model.generator.layer, None
     if isinstance(layer, AttentiveDecoder) and not layer.input_feeding:
         layer = layer.layer
-    elif attentive_parts(layer):
+    elif memory_attentions(layer):
         state = select(model.initial_state(source), [0])
     yield from _named_recurrences(layer, model.generator.embedding(target), "decoder", state)
 

@@ -71,12 +71,13 @@ def unit_correlations(states: Mapping[str, np.ndarray] | np.ndarray, target: Any
             )
         for unit, correlation in enumerate(_correlations(items, known_target)):
             correlations.append(UnitCorrelation(name, unit, float(correlation)))
-    return sorted(correlations, key=lambda one: -abs(one.correlation))
+    return sorted(correlations, key=lambda result: -abs(result.correlation))
 
 
 def position_in_line(text: str) -> np.ndarray:
     """The number of characters since the last line break, after each character, `[T]`; 0 at the line break itself."""
-    return np.array(list(accumulate(text, lambda n, one: 0 if one == "\n" else n + 1, initial=0))[1:], dtype=float)
+    positions = accumulate(text, lambda n, character: 0 if character == "\n" else n + 1, initial=0)
+    return np.array(list(positions)[1:], dtype=float)
 
 
 def inside_quotes(text: str) -> np.ndarray:
@@ -91,7 +92,7 @@ def inside_quotes(text: str) -> np.ndarray:
 
 def nesting_depth(text: str) -> np.ndarray:
     """The number of open brackets `([{` after each character, `[T]`; an unmatched closing bracket is ignored."""
-    depths = accumulate(text, lambda depth, one: max(0, depth + _BRACKETS.get(one, 0)), initial=0)
+    depths = accumulate(text, lambda depth, character: max(0, depth + _BRACKETS.get(character, 0)), initial=0)
     return np.array(list(depths)[1:], dtype=float)
 
 

@@ -60,7 +60,7 @@ def step(cell: Any, x: Tensor, state: Any) -> tuple[Tensor, State]:
     """
     shape = x.shape
     if len(shape) != 2 or shape[1] != cell.input_size:
-        raise ValueError(f"{cell.described} expected x [B, {cell.input_size}], got {list(shape)}")
+        raise ValueError(f"{cell.signature} expected x [B, {cell.input_size}], got {list(shape)}")
     batch = shape[0]
     if torch.is_grad_enabled():
         y, (final,) = _run(x[:, None], _ones(batch), [Direction(cell, False, state)])
@@ -96,9 +96,9 @@ def _run(x: Tensor, lengths: Tensor, directions: Sequence[Direction]) -> tuple[T
 
 def _check_leaf(cell: Any, leaf: Tensor, batch: int) -> None:
     if leaf.shape != (batch, cell.hidden_size):
-        raise ValueError(f"{cell.described} expected a state of [{batch}, {cell.hidden_size}], got {list(leaf.shape)}")
+        raise ValueError(f"{cell.signature} expected a state of [{batch}, {cell.hidden_size}], got {list(leaf.shape)}")
     if leaf.dtype is not torch.float32:
-        raise TypeError(f"{cell.described} expected a float32 state, got {leaf.dtype}")
+        raise TypeError(f"{cell.signature} expected a float32 state, got {leaf.dtype}")
 
 
 class _Run:
@@ -243,6 +243,6 @@ def _check_weights(cell: Any, weights: Sequence[Tensor | None]) -> None:
         shape = shapes.get(name, (rows,))
         if weight.shape != shape or weight.dtype is not torch.float32 or not weight.is_cpu:
             raise ValueError(
-                f"{cell.described} expected {name} {list(shape)}, float32, on the CPU like its other weights, "
+                f"{cell.signature} expected {name} {list(shape)}, float32, on the CPU like its other weights, "
                 f"got {list(weight.shape)}, {weight.dtype}, on {weight.device}"
             )

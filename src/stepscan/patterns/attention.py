@@ -1,7 +1,7 @@
-"""Attention: a decoder that looks back at what an encoder wrote (Bahdanau et al. 2015, Luong et al. 2015).
+"""Attention of a decoder to the outputs of an encoder (Bahdanau et al. 2015, Luong et al. 2015).
 
-What it looks at is part of the state: `memory`, `keys` and `length` are leaves that no step changes, so that reordering
-beams, streaming and saving treat an attentive decoder as any other recurrence.
+The memory is part of the state: `memory`, `keys` and `length` are leaves that no step changes, so that beam reordering,
+streaming and saving need no special case for an attentive decoder.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ KINDS = ("additive", "dot", "general")
 
 
 def masked_softmax(scores: Tensor, mask: Tensor) -> Tensor:
-    """Softmax over the last dimension among the places where `mask` is true; all zeros where there is none."""
-    least = torch.finfo(scores.dtype).min if torch.is_grad_enabled() else float("-inf")  # −∞ has no gradient
-    return torch.where(mask, softmax(scores.masked_fill(~mask, least)), 0)
+    """Softmax over the last dimension, restricted to where `mask` is true; zeros if it is true nowhere."""
+    lowest = torch.finfo(scores.dtype).min if torch.is_grad_enabled() else float("-inf")  # −∞ gives NaN gradients
+    return torch.where(mask, softmax(scores.masked_fill(~mask, lowest)), 0)
 
 
 class AdditiveAttention(nn.Module):
     """`score(q, m) = v · tanh(W_q q + W_m m)` (Bahdanau et al. 2015, appendix A.1.2).
 
     Args:
-        query_size: numbers in a query q.
-        memory_size: numbers in an item m of the memory.
-        size: width A of the hidden layer.
+        query_size: Q, size of a query q.
+        memory_size: M, size of an item m of the memory.
+        size: A, size of the hidden layer.
     """
 
     def __init__(self, query_size: int, memory_size: int, size: int) -> None:
@@ -48,15 +48,15 @@ class AdditiveAttention(nn.Module):
     def forward(self, queries: Tensor, keys: Tensor, memory: Tensor, length: Tensor) -> tuple[Tensor, Tensor]:
         """Queries `[B, T, Q]`, keys `of_memory(memory)` `[B, S, A]`, memory `[B, S, M]`, length `[B]`
         → contexts `[B, T, M]` and weights `[B, T, S]`."""
-        return _look_up(self.of_query(queries), keys, memory, length, self.score.weight)
+        return _attend(self.of_query(queries), keys, memory, length, self.score.weight)
 
 
 class ProductAttention(nn.Module):
     """`score(q, m) = q · W m` (`general`), or `q · m` without W (`dot`; Luong et al. 2015, eq. 8).
 
     Args:
-        query_size: numbers in a query q.
-        memory_size: numbers in an item m of the memory; without W as many.
+        query_size: Q, size of a query q.
+        memory_size: M, size of an item m of the memory; without W equal to Q.
         weighted: whether there is a W.
 
     Raises:
@@ -67,27 +67,27 @@ class ProductAttention(nn.Module):
         super().__init__()
         if not weighted and query_size != memory_size:
             raise ValueError(
-                f"dot attention needs queries as wide as the memory, but they are {query_size} and {memory_size}; "
-                "use general attention"
+                f"attention 'dot': expected queries and memory of one size, got {query_size} and {memory_size}; "
+                "use 'general'"
             )
         self.of_memory = Linear(memory_size, query_size, bias=False) if weighted else nn.Identity()
 
     def forward(self, queries: Tensor, keys: Tensor, memory: Tensor, length: Tensor) -> tuple[Tensor, Tensor]:
         """As `AdditiveAttention`; keys `of_memory(memory)` `[B, S, Q]`."""
-        return _look_up(queries, keys, memory, length, None)
+        return _attend(queries, keys, memory, length, None)
 
 
-def _look_up(
+def _attend(
     queries: Tensor, keys: Tensor, memory: Tensor, length: Tensor, score: Tensor | None
 ) -> tuple[Tensor, Tensor]:
-    """As `attend`, wherever the tensors lie."""
+    """`kernels.pointwise.attend` if it supports the tensors, otherwise the same in PyTorch."""
     if not attend_is_supported(queries, keys, memory, *([] if score is None else [score])):
-        return _equations(queries, keys, memory, length, score)
-    given = (queries, keys, memory, length, score)
-    return Attend.apply(_equations, *given) if torch.is_grad_enabled() else attend(*given)
+        return _reference(queries, keys, memory, length, score)
+    inputs = (queries, keys, memory, length, score)
+    return Attend.apply(_reference, *inputs) if torch.is_grad_enabled() else attend(*inputs)
 
 
-def _equations(
+def _reference(
     queries: Tensor, keys: Tensor, memory: Tensor, length: Tensor, score: Tensor | None
 ) -> tuple[Tensor, Tensor]:
     if score is None:
@@ -99,70 +99,79 @@ def _equations(
     return weights @ memory, weights
 
 
-def _attention(kind: str, query_size: int, memory_size: int, size: int) -> AdditiveAttention | ProductAttention:
+def _build_attention(kind: str, query_size: int, memory_size: int, size: int) -> AdditiveAttention | ProductAttention:
     if kind not in KINDS:
-        raise ValueError(f"unknown attention {kind!r}.{nearest(kind, KINDS)}")
+        raise ValueError(f"attention: expected one of {', '.join(KINDS)}, got {kind!r}.{nearest(kind, KINDS)}")
     if kind == "additive":
         return AdditiveAttention(query_size, memory_size, size)
     return ProductAttention(query_size, memory_size, weighted=kind == "general")
 
 
-class Attentive(Recurrence):
-    """A recurrence that looks at a memory, which is part of its state."""
+class MemoryAttention(Recurrence):
+    """A recurrence that attends to a memory, which is part of its state.
 
-    memory_size: int  # M, numbers in an item of the memory
+    The state's field `weights [B, S]` holds the attention weights of the last step.
+    """
 
-    def attend_to(self, state: Any, memory: Sequences) -> Any:
-        """The state with something to look at: `memory [B, S, M]`."""
-        raise NotImplementedError
+    memory_size: int  # M, size of an item of the memory
 
-
-def attentive_parts(layer: nn.Module) -> list[Attentive]:
-    """The parts of a layer that look at a memory."""
-    return [part for part in layer.modules() if isinstance(part, Attentive)]
+    def set_memory(self, state: Any, memory: Sequences) -> Any:
+        """The state with this memory `[B, S, M]`."""
+        raise NotImplementedError(f"{type(self).__name__}: expected a set_memory(state, memory); define it")
 
 
-def attend_to(layer: nn.Module, state: State, memory: Sequences) -> State:
-    """The layer's state with something to look at, in each part of it that looks."""
-    if isinstance(layer, Attentive):
-        return layer.attend_to(state, memory)
+def memory_attentions(layer: nn.Module) -> list[MemoryAttention]:
+    """The layer itself and the layers inside it that attend to a memory."""
+    return [module for module in layer.modules() if isinstance(module, MemoryAttention)]
+
+
+def set_memory(layer: nn.Module, state: State, memory: Sequences) -> State:
+    """The state of a layer with this memory `[B, S, M]`, in a stack that of each layer which attends to one."""
+    if isinstance(layer, MemoryAttention):
+        return layer.set_memory(state, memory)
     if isinstance(layer, Stack):
-        return tuple(attend_to(part, own, memory) for part, own in zip(layer.layers, state, strict=True))
+        return tuple(set_memory(*pair, memory) for pair in zip(layer.layers, state, strict=True))
     return state
 
 
-def looks(state: State) -> list[Any]:
-    """Where each attentive part looked in its last step, `[B, S]`."""
+def attention_weights(state: State) -> list[Any]:
+    """The attention weights of the last step `[B, S]`, of each `MemoryAttention` in a layer with this state."""
     if not isinstance(state, tuple):
         return []
-    return [state.weights] if hasattr(state, "weights") else [one for part in state for one in looks(part)]
+    if hasattr(state, "weights"):
+        return [state.weights]
+    return [weights for field in state for weights in attention_weights(field)]
 
 
 class AttentiveState(NamedTuple):
     inner: State
     memory: Tensor  # [B, S, M]
-    keys: Tensor  # [B, S, A], or as wide as h for a product
-    length: Tensor  # [B], items of the memory that count
-    weights: Tensor  # [B, S], where the last step looked
-    feed: Tensor  # [B, H], the last output
+    keys: Tensor  # [B, S, A]; [B, S, H] for dot and general attention
+    length: Tensor  # [B], of the memory
+    weights: Tensor  # [B, S], attention weights of the last step
+    last_output: Tensor  # [B, H]
 
 
 @register("attentive_decoder")
-class AttentiveDecoder(Attentive):
-    """A recurrence whose every output is joined with what it finds in a memory.
+class AttentiveDecoder(MemoryAttention):
+    """A recurrence whose outputs are combined with the context that attention reads from a memory.
 
         h_t = layer([x_t ; y_{t−1}])     (without input feeding: layer(x_t))
         c_t = Σ_s softmax_s(score(h_t, m_s)) m_s
         y_t = tanh(W [h_t ; c_t])        (Luong et al. 2015, eq. 5)
 
     Args:
-        layer: any Recurrence; with input feeding its input width is I + H.
-        memory_size: M, numbers in an item of the memory.
-        attention_size: A, width of the score's hidden layer.
-        input_feeding: whether the last output joins the next input (Luong et al. 2015, §3.3). Then steps cannot be
-            taken all at once, and `scan` is the loop over `step`.
-        kind: of the score: `additive` (Bahdanau et al. 2015), `dot` or `general` (Luong et al. 2015); these two
-            have no hidden layer.
+        layer: any Recurrence; with input feeding its input size is I + H.
+        memory_size: M, size of an item of the memory.
+        attention_size: A, size of the score's hidden layer.
+        input_feeding: whether the last output is concatenated to the next input (Luong et al. 2015, §3.3); `scan` is
+            then a loop over `step`.
+        kind: the score: `additive` (Bahdanau et al. 2015), or `dot` or `general` (Luong et al. 2015), which have no
+            hidden layer.
+
+    Raises:
+        TypeError: `layer` is not a Recurrence.
+        ValueError: a size does not fit, or `kind` is unknown.
     """
 
     def __init__(
@@ -176,36 +185,37 @@ class AttentiveDecoder(Attentive):
         super().__init__()
         check_layers("AttentiveDecoder", layer)
         if not isinstance(layer, Recurrence):
-            raise TypeError(f"AttentiveDecoder needs a Recurrence, but {layer.described} has no step; it is not causal")
+            raise TypeError(f"AttentiveDecoder: expected a Recurrence, got {layer.signature}, which is not causal")
         self.output_size = layer.output_size
         self.input_size = layer.input_size - (self.output_size if input_feeding else 0)
         if self.input_size < 1:
-            raise ValueError(f"with input feeding the layer must take inputs wider than H, but it is {layer.described}")
+            raise ValueError(
+                f"AttentiveDecoder: expected an input size above H with input feeding, got {layer.signature}"
+            )
         self.layer, self.input_feeding = layer, input_feeding
         self.memory_size, self.attention_size = memory_size, attention_size
-        self.attention = _attention(kind, layer.output_size, memory_size, attention_size)
+        self.attention = _build_attention(kind, layer.output_size, memory_size, attention_size)
         self.key_size = attention_size if kind == "additive" else layer.output_size
         self.combine = Linear(layer.output_size + memory_size, self.output_size)
 
     def initial_state(
         self, batch_size: int, *, device: torch.device | None = None, dtype: torch.dtype | None = None
     ) -> AttentiveState:
-        return self._with_nothing_to_see(self.layer.initial_state(batch_size, device=device, dtype=dtype), batch_size)
+        return self._without_memory(self.layer.initial_state(batch_size, device=device, dtype=dtype), batch_size)
 
-    def attend_to(self, state: AttentiveState, memory: Sequences) -> AttentiveState:
-        """The state with something to look at: `memory [B, S, M]`."""
+    def set_memory(self, state: AttentiveState, memory: Sequences) -> AttentiveState:
         data = memory.zeroed().data
         weights = data.new_zeros(data.shape[:2])
         keys = self.attention.of_memory(data)
-        keys = keys.clone() if keys is data else keys  # two leaves of a state are two tensors, or it could not be saved
+        keys = keys.clone() if keys is data else keys  # leaves of a state must not share memory, or it cannot be saved
         return state._replace(memory=data, keys=keys, length=memory.lengths, weights=weights)
 
     def step(self, x: Tensor, state: AttentiveState) -> tuple[Tensor, AttentiveState]:
         if self.input_feeding:
-            x = torch.cat([x, state.feed], dim=1)
+            x = torch.cat([x, state.last_output], dim=1)
         h, inner = self.layer.step(x, state.inner)
-        y, weights = self._look(h[:, None], state)
-        return y[:, 0], state._replace(inner=inner, weights=weights[:, 0], feed=y[:, 0])
+        y, weights = self._attend(h[:, None], state)
+        return y[:, 0], state._replace(inner=inner, weights=weights[:, 0], last_output=y[:, 0])
 
     def scan(self, inputs: Sequences, state: State | None = None) -> tuple[Sequences, State]:
         if self.input_feeding:
@@ -214,13 +224,15 @@ class AttentiveDecoder(Attentive):
         if state is None:
             state = self.initial_state(len(inputs), device=inputs.data.device, dtype=inputs.data.dtype)
         hidden, inner = self.layer(inputs, state.inner)
-        y, weights = self._look(hidden.zeroed().data, state)
+        y, weights = self._attend(hidden.zeroed().data, state)
         outputs = inputs.replace(y).zeroed()
-        seen = inputs.replace(weights).last(default=state.weights)
-        return outputs, state._replace(inner=inner, weights=seen, feed=outputs.last(default=state.feed))
+        weights = inputs.replace(weights).last(default=state.weights)
+        return outputs, state._replace(
+            inner=inner, weights=weights, last_output=outputs.last(default=state.last_output)
+        )
 
     def readout(self, state: AttentiveState) -> Tensor:
-        return state.feed
+        return state.last_output
 
     def renew(self, state: AttentiveState) -> AttentiveState:
         return state._replace(inner=self.layer.renew(state.inner))
@@ -230,19 +242,19 @@ class AttentiveDecoder(Attentive):
         return self.layer.condition_size
 
     def condition(self, vector: Tensor) -> AttentiveState:
-        return self._with_nothing_to_see(self.layer.condition(vector), len(vector))
+        return self._without_memory(self.layer.condition(vector), len(vector))
 
-    def _look(self, hidden: Tensor, state: AttentiveState) -> tuple[Tensor, Tensor]:
+    def _attend(self, hidden: Tensor, state: AttentiveState) -> tuple[Tensor, Tensor]:
         context, weights = self.attention(hidden, state.keys, state.memory, state.length)
         return tanh(self.combine(torch.cat([hidden, context], dim=2))), weights
 
-    def _with_nothing_to_see(self, inner: State, batch_size: int) -> AttentiveState:
-        like = self.combine.weight
+    def _without_memory(self, inner: State, batch_size: int) -> AttentiveState:
+        weight = self.combine.weight
         return AttentiveState(
             inner,
-            memory=like.new_zeros(batch_size, 0, self.memory_size),
-            keys=like.new_zeros(batch_size, 0, self.key_size),
-            length=like.new_zeros(batch_size, dtype=torch.long),
-            weights=like.new_zeros(batch_size, 0),
-            feed=like.new_zeros(batch_size, self.output_size),
+            memory=weight.new_zeros(batch_size, 0, self.memory_size),
+            keys=weight.new_zeros(batch_size, 0, self.key_size),
+            length=weight.new_zeros(batch_size, dtype=torch.long),
+            weights=weight.new_zeros(batch_size, 0),
+            last_output=weight.new_zeros(batch_size, self.output_size),
         )

@@ -1,6 +1,6 @@
-"""Linear-chain conditional random field: a decision about a whole sequence of tags (Lafferty et al. 2001).
+"""Linear-chain conditional random field: a distribution over whole sequences of tags (Lafferty et al. 2001).
 
-A path of tags y over scores s `[T, K]` has the score
+A path of tags y has, for emission scores s `[T, K]`, the score
 
     S(y) = start[y_1] + Σ_t s[t, y_t] + Σ_t transitions[y_{t−1}, y_t] + end[y_T]
 
@@ -30,16 +30,16 @@ from stepscan.state import State
 
 
 class CRF(nn.Module):
-    """What follows what: learned scores of transitions, of first and of last tags.
+    """The transition scores of a linear-chain CRF, with those of first and last tags.
 
     Args:
         tags: K.
-        forbidden: pairs `[before, after]` of tags that never stand side by side; `[-1, tag]`: never first;
-            `[tag, -1]`: never last. Paths with one have probability exactly 0. At least one path of each length must
-            remain.
+        forbidden: transitions `[from, to]` whose paths have probability exactly 0; `[-1, tag]` for a first tag,
+            `[tag, -1]` for a last one. At least one path of each length must be allowed.
 
     Raises:
-        ValueError: a pair names no tag, or forbids every first or last tag, or all that could follow a tag.
+        ValueError: a pair has an invalid id, or every first tag, every last tag, or all successors of a tag are
+            forbidden.
     """
 
     allowed: Tensor
@@ -55,7 +55,7 @@ class CRF(nn.Module):
         self.end = nn.Parameter(torch.zeros(tags))
 
     def weights(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Transitions `[K, K]` (from, to), start `[K]` and end `[K]`, with `FORBIDDEN` where that is so."""
+        """Transitions `[K, K]` (from, to), start `[K]` and end `[K]`, `FORBIDDEN` where a transition is."""
         masks = ~self.allowed, ~self.may_start, ~self.may_end
         weights = self.transitions, self.start, self.end
         transitions, start, end = (
@@ -67,126 +67,127 @@ class CRF(nn.Module):
         """Log-probability `[B]` of the paths `tags [B, T]` under `scores [B, T, K]`; an empty path has 0.
 
         Raises:
-            ValueError: a path has a forbidden transition; its row and place are named, from 0.
+            ValueError: a path has a forbidden transition.
         """
         data, path, mask = scores.zeroed().data, tags.zeroed().data, scores.mask
         if not scores.steps:
-            return data.sum(dim=(1, 2))  # zeros that have a gradient: a batch of empty paths trains nothing, in peace
+            return data.sum(dim=(1, 2))  # zeros with a gradient, so that a batch of empty paths can be trained on
         self._check_allowed(path, mask)
         transitions, start, end = self.weights()
-        at_items = data.gather(2, path[..., None])[..., 0]
-        between = transitions[path[:, :-1], path[:, 1:]]
-        total = torch.where(mask, at_items, 0).sum(1) + torch.where(mask[:, 1:], between, 0).sum(1)
+        emissions = data.gather(2, path[..., None])[..., 0]
+        path_transitions = transitions[path[:, :-1], path[:, 1:]]
+        total = torch.where(mask, emissions, 0).sum(1) + torch.where(mask[:, 1:], path_transitions, 0).sum(1)
         total = total + start[path[:, 0]] + end[tags.last()]
         return torch.where(scores.lengths > 0, total - self.log_partition(scores), 0)
 
     def log_partition(self, scores: Sequences) -> Tensor:
-        """Log of the sum of exp S over all paths, `[B]`; of a sequence of length 0 it is 0."""
+        """log Σ exp S over all paths, `[B]`; 0 for a sequence of length 0."""
         transitions, start, end = self.weights()
-        reached = _forward(scores, transitions, start).last()
-        return torch.where(scores.lengths > 0, torch.logsumexp(reached + end, dim=1), 0)
+        alpha = _forward(scores, transitions, start).last()
+        return torch.where(scores.lengths > 0, torch.logsumexp(alpha + end, dim=1), 0)
 
     def marginals(self, scores: Sequences) -> Sequences:
-        """Probability of each tag at each item, over all paths: `[B, T, K]` (forward–backward)."""
+        """The marginal probability of each tag at each item, `[B, T, K]` (forward–backward algorithm)."""
         transitions, start, end = self.weights()
-        before = _forward(scores, transitions, start)
-        after = _forward(scores.reversed(), transitions.T, end).reversed()
-        both = before.data + after.data - scores.zeroed().data
-        return scores.replace(both.softmax(dim=2)).zeroed()
+        alpha = _forward(scores, transitions, start)
+        beta = _forward(scores.reversed(), transitions.T, end).reversed()
+        log_marginals = alpha.data + beta.data - scores.zeroed().data
+        return scores.replace(log_marginals.softmax(dim=2)).zeroed()
 
     def best_paths(self, scores: Sequences) -> Sequences:
-        """The most probable path of each row, `[B, T]`."""
+        """The most probable path of each row, `[B, T]` (Viterbi algorithm)."""
         weights = [weight.detach().cpu().numpy() for weight in self.weights()]
-        found = viterbi(scores.zeroed().data.detach().cpu().numpy(), scores.lengths.cpu().numpy(), *weights)
-        return scores.replace(torch.from_numpy(found).to(scores.data.device), zeroed=True)
+        paths = viterbi(scores.zeroed().data.detach().cpu().numpy(), scores.lengths.cpu().numpy(), *weights)
+        return scores.replace(torch.from_numpy(paths).to(scores.data.device), zeroed=True)
 
     def _check_allowed(self, path: Tensor, mask: Tensor) -> None:
-        fine = torch.cat([self.may_start[path[:, :1]], self.allowed[path[:, :-1], path[:, 1:]]], dim=1) | ~mask
-        last = mask & ~torch.nn.functional.pad(mask[:, 1:], (0, 1))
-        fine &= self.may_end[path] | ~last
-        if not fine.all():
-            row, place = (~fine).nonzero()[0].tolist()
-            raise ValueError(f"row {row} has a transition at place {place} that the CRF forbids")
+        is_allowed = torch.cat([self.may_start[path[:, :1]], self.allowed[path[:, :-1], path[:, 1:]]], dim=1) | ~mask
+        is_last = mask & ~torch.nn.functional.pad(mask[:, 1:], (0, 1))
+        is_allowed &= self.may_end[path] | ~is_last
+        if not is_allowed.all():
+            row, step = (~is_allowed).nonzero()[0].tolist()
+            raise ValueError(f"tags: expected allowed transitions, got a forbidden one in row {row} at step {step}")
 
 
 def _forward(scores: Sequences, transitions: Tensor, start: Tensor) -> Sequences:
-    """Log of the sum of exp S over all paths that reach a tag, up to and with its item: `[B, T, K]`."""
+    """The forward variables α: log Σ exp S over all paths up to an item that end in a tag, `[B, T, K]`."""
     if not scores.steps:
         return scores
     first, *later = scores.zeroed().data.unbind(dim=1)
-    reached, shares = [start + first], _Shares.of(transitions)
+    alphas, scaled = [start + first], _ScaledTransitions.from_logs(transitions)
     for items in later:
-        reached.append(_Passed.apply(reached[-1], transitions, shares) + items)
-    return scores.replace(torch.stack(reached, dim=1)).zeroed()
+        alphas.append(_Transition.apply(alphas[-1], transitions, scaled) + items)
+    return scores.replace(torch.stack(alphas, dim=1)).zeroed()
 
 
-class _Shares(NamedTuple):
-    """Transitions as products take them: `transitions = highest + log shares`."""
+class _ScaledTransitions(NamedTuple):
+    """Transition scores as scaled exponentials: `transitions = maximum + log exponentials`."""
 
-    highest: Tensor  # [K], of each tag's transitions from before
-    shares: Tensor  # [K, K], 0 … 1
+    maximum: Tensor  # [K], over the transitions to each tag
+    exponentials: Tensor  # [K, K], 0 … 1
 
     @classmethod
-    def of(cls, transitions: Tensor) -> _Shares:
-        highest = transitions.detach().amax(dim=0)
-        return cls(highest, (transitions.detach() - highest).exp())
+    def from_logs(cls, transitions: Tensor) -> _ScaledTransitions:
+        maximum = transitions.detach().amax(dim=0)
+        return cls(maximum, (transitions.detach() - maximum).exp())
 
 
-class _Passed(Function):
-    """`log Σ_i exp(before[b, i] + transitions[i, j])`, `[B, K]`, as a product of exponentials: `[B, K, K]` is neither
-    made nor kept. Where a sum is too small for such numbers (all that is likely before a tag is forbidden before it),
-    it is taken again, in logarithms."""
+class _Transition(Function):
+    """`log Σ_i exp(alpha[b, i] + transitions[i, j])`, `[B, K]`, by a matrix product instead of an array `[B, K, K]`.
+
+    Sums that underflow (all probable predecessors of a tag are forbidden) are computed by logsumexp.
+    """
 
     @staticmethod
-    def forward(ctx: Any, before: Tensor, transitions: Tensor, shares: _Shares) -> Tensor:
-        highest = before.amax(dim=1, keepdim=True)
-        sums = (before - highest).exp() @ shares.shares
-        found = sums.log() + highest + shares.highest
-        rows, tags = (sums < _smallest(sums)).nonzero(as_tuple=True)
-        for some in _few(rows, transitions):
-            found[rows[some], tags[some]] = (before[rows[some]] + transitions.T[tags[some]]).logsumexp(dim=1)
-        ctx.save_for_backward(before, transitions, sums, rows, tags)
-        ctx.shares = shares
-        return found
+    def forward(ctx: Any, alpha: Tensor, transitions: Tensor, scaled: _ScaledTransitions) -> Tensor:
+        maximum = alpha.amax(dim=1, keepdim=True)
+        sums = (alpha - maximum).exp() @ scaled.exponentials
+        log_sums = sums.log() + maximum + scaled.maximum
+        rows, tags = (sums < _underflow(sums)).nonzero(as_tuple=True)
+        for chunk in _chunks(rows, transitions):
+            log_sums[rows[chunk], tags[chunk]] = (alpha[rows[chunk]] + transitions.T[tags[chunk]]).logsumexp(dim=1)
+        ctx.save_for_backward(alpha, transitions, sums, rows, tags)
+        ctx.scaled = scaled
+        return log_sums
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None]:
-        """A gradient of a tag is shared out among those before it, as each has its share in the sum."""
-        before, transitions, sums, rows, tags = ctx.saved_tensors
-        shares: _Shares = ctx.shares
-        weights = (before - before.amax(dim=1, keepdim=True)).exp()
-        parts = torch.where(sums < _smallest(sums), 0, gradient / sums)
-        of_before = weights * (parts @ shares.shares.T)
-        of_transitions = shares.shares * (weights.T @ parts)
-        for some in _few(rows, transitions):
-            row, tag = rows[some], tags[some]
-            part = (before[row] + transitions.T[tag]).softmax(dim=1) * gradient[row, tag, None]
-            of_before.index_add_(0, row, part)
-            of_transitions.T.index_add_(0, tag, part)
-        return of_before, of_transitions, None
+        """The gradient with respect to each term is that of its sum times the term's share in it."""
+        alpha, transitions, sums, rows, tags = ctx.saved_tensors
+        scaled: _ScaledTransitions = ctx.scaled
+        weights = (alpha - alpha.amax(dim=1, keepdim=True)).exp()
+        quotients = torch.where(sums < _underflow(sums), 0, gradient / sums)
+        d_alpha = weights * (quotients @ scaled.exponentials.T)
+        d_transitions = scaled.exponentials * (weights.T @ quotients)
+        for chunk in _chunks(rows, transitions):
+            row, tag = rows[chunk], tags[chunk]
+            terms = (alpha[row] + transitions.T[tag]).softmax(dim=1) * gradient[row, tag, None]
+            d_alpha.index_add_(0, row, terms)
+            d_transitions.T.index_add_(0, tag, terms)
+        return d_alpha, d_transitions, None
 
 
-def _smallest(sums: Tensor) -> float:
-    """Below it a sum of exponentials has lost too much to rounding towards 0."""
+def _underflow(sums: Tensor) -> float:
+    """The bound below which a sum of exponentials is too inaccurate."""
     return torch.finfo(sums.dtype).tiny ** 0.5
 
 
-def _few(rows: Tensor, transitions: Tensor) -> list[Tensor]:
-    """Places in `rows`, so many at a time that they take no more memory than the transitions."""
+def _chunks(rows: Tensor, transitions: Tensor) -> list[Tensor]:
+    """Indices of `rows` in chunks whose terms take no more memory than the transitions."""
     return list(torch.arange(len(rows), device=rows.device).split(max(1, len(transitions)))) if len(rows) else []
 
 
 @register("crf_transducer")
 class CRFTransducer(Transducer):
-    """A transducer that decides about all items of a sequence together: its head's scores go into a CRF.
+    """A transducer whose outputs are the emission scores of a CRF.
 
     Args:
-        embedding: ids → vectors; None if the inputs are vectors already.
+        embedding: ids → vectors; None if the inputs are vectors.
         layer: any Layer.
-        outputs: K, tags.
+        outputs: K, the number of tags.
         dropout: probability for the layer's outputs in training.
-        forbidden: pairs of tags; see `CRF`.
+        forbidden: forbidden transitions; see `CRF`.
     """
 
     def __init__(
@@ -201,12 +202,12 @@ class CRFTransducer(Transducer):
         self.crf = CRF(outputs, forbidden)
 
     def loss(self, inputs: Any, targets: Sequences, state: State | None = None) -> Loss:
-        """Minus the log-likelihood of `targets [B, T]`, summed; counted by items."""
+        """The negative log-likelihood of `targets [B, T]`, summed over sequences; `items` counts their items."""
         scores, _ = self(inputs)
         return Loss(-self.crf.log_likelihood(scores, targets).sum(), int(targets.lengths.sum()))
 
     def probabilities(self, scores: Sequences) -> Sequences:
         return self.crf.marginals(scores)
 
-    def decide(self, scores: Sequences) -> Sequences:
+    def predict(self, scores: Sequences) -> Sequences:
         return self.crf.best_paths(scores)

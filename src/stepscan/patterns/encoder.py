@@ -1,4 +1,4 @@
-"""Encoder, the fold: sequence → feature vector → prediction."""
+"""Encoder, a fold: sequence → feature vector → prediction."""
 
 from __future__ import annotations
 
@@ -20,28 +20,32 @@ from stepscan.sequences import Sequences
 
 _LOSSES: dict[str, Callable[[Tensor, Tensor, float, Tensor | None], Tensor]] = {
     "classification": cross_entropy,
-    "multilabel": lambda scores, targets, share, _: F.binary_cross_entropy_with_logits(
-        scores, targets * (1 - share) + share / 2, reduction="sum"
+    "multilabel": lambda scores, targets, smoothing, _: F.binary_cross_entropy_with_logits(
+        scores, targets * (1 - smoothing) + smoothing / 2, reduction="sum"
     ),
-    "regression": lambda scores, targets, share, _: F.mse_loss(scores.squeeze(-1), targets, reduction="sum"),
+    "regression": lambda scores, targets, smoothing, _: F.mse_loss(scores.squeeze(-1), targets, reduction="sum"),
 }
 
 
 @register("encoder")
 class Encoder(nn.Module):
-    """Reads a sequence, pools what the layer says into one vector, decides.
+    """A layer, pooling over time, and a linear head: classification or regression of whole sequences.
 
-    A number is learned in units of the training data's spread (`standardise`) and given in its own.
+    Regression targets are standardised in training (`standardise`); predictions are in the targets' units.
 
     Args:
-        embedding: ids → vectors; None if the inputs are vectors already.
+        embedding: ids → vectors; None if the inputs are vectors.
         layer: any Layer.
-        outputs: width of the head: number of classes or labels; 1 for regression.
-        pooling: `last` (the layer's readout), `mean`, `max` or `attention` (a learned weighting) over the outputs.
-            Pooling over nothing gives zeros.
-        problem_type: `classification` (one of `outputs`), `multilabel` (each on or off) or `regression`.
+        outputs: the number of classes or labels; 1 for regression.
+        pooling: `last` (the layer's readout), `mean`, `max` or `attention` (a learned weighting) over the outputs;
+            zeros for a sequence of length 0.
+        problem_type: `classification` (one of `outputs`), `multilabel` (each 0 or 1) or `regression`.
         dropout: probability for the feature vector in training.
-        label_smoothing: share of the target spread evenly in training (Szegedy et al. 2016); a number has none.
+        label_smoothing: for classification and multilabel, in training (Szegedy et al. 2016).
+
+    Raises:
+        TypeError: `layer` is not a Layer.
+        ValueError: an argument is out of range.
     """
 
     mean: Tensor
@@ -64,11 +68,11 @@ class Encoder(nn.Module):
         POOLING.check("pooling", pooling)
         PROBLEM_TYPE.check("problem_type", problem_type)
         if problem_type == "regression" and outputs != 1:
-            raise ValueError(f"a number is one output, got outputs={outputs}")
+            raise ValueError(f"outputs: expected 1 for regression, got {outputs}")
         self.embedding, self.layer, self.pooling, self.problem_type = embedding, layer, pooling, problem_type
         self.dropout, self.label_smoothing = dropout, label_smoothing
         self.head = Linear(layer.output_size, outputs)
-        self.register_buffer("class_weights", None, persistent=False)  # of training alone
+        self.register_buffer("class_weights", None, persistent=False)  # for training only
         if problem_type == "regression":
             self.register_buffer("mean", torch.zeros(()))
             self.register_buffer("deviation", torch.ones(()))
@@ -83,41 +87,45 @@ class Encoder(nn.Module):
 
     @property
     def outputs(self) -> int:
-        """Width of the head: number of classes or labels; 1 for regression."""
+        """The number of classes or labels; 1 for regression."""
         return self.head.out_features
 
     @property
     def feature_size(self) -> int:
-        """H, numbers in a feature vector."""
+        """H, dimensions of a feature vector."""
         return self.layer.output_size
 
     def standardise(self, targets: Tensor) -> None:
-        """Of a number: take mean and deviation from the training data's `[N]`; without, they are 0 and 1."""
+        """For regression, sets mean and deviation to those of the training targets `[N]`; the default is 0 and 1."""
         deviation = targets.std(correction=0)
         self.mean.copy_(targets.mean())
         self.deviation.copy_(deviation if deviation > 0 else torch.ones(()))
 
     def balance(self, targets: Tensor) -> None:
-        """Of classes: let each count as much as another in training, by what the training data's `[N]` are: an example
-        counts N / (C · examples of its class), which is 1 in the mean."""
+        """For classification, weights the loss so that all classes contribute equally in training.
+
+        Args:
+            targets: `[N]`, classes of the training data; an example of class c gets the weight N / (C · N_c), on
+                average 1.
+        """
         counts = torch.bincount(targets, minlength=self.outputs)
         weights = len(targets) / (self.outputs * counts.clamp(min=1))
         self.class_weights = weights.to(self.head.weight)
 
     def forward(self, inputs: Any) -> Tensor:
-        """Inputs → scores `[B, outputs]`, before any softmax or sigmoid; or the number `[B, 1]`."""
+        """Inputs → logits `[B, outputs]`; for regression, predictions `[B, 1]` in the targets' units."""
         scores = self._scores(inputs)
         return self.mean + self.deviation * scores if self.problem_type == "regression" else scores
 
     def loss(self, inputs: Any, targets: Tensor, state: None = None) -> Loss:
-        """Cross-entropy (`class`: targets `[B]` ids; `labels`: `[B, outputs]` 0/1), or squared error of
-        standardised numbers (`number`: `[B]`)."""
+        """The loss, summed over the batch: cross-entropy (classification, `targets [B]`), binary cross-entropy
+        (multilabel, `[B, outputs]` of 0 and 1), or the squared error of standardised values (regression, `[B]`)."""
         smoothing = self.label_smoothing if self.training else 0.0
         if self.problem_type == "regression":
             targets = (targets - self.mean) / self.deviation
         weights = self.class_weights if self.training else None
-        of_each = None if weights is None else weights[targets]
-        return Loss(_LOSSES[self.problem_type](self._scores(inputs), targets, smoothing, of_each), len(targets))
+        example_weights = None if weights is None else weights[targets]
+        return Loss(_LOSSES[self.problem_type](self._scores(inputs), targets, smoothing, example_weights), len(targets))
 
     def _scores(self, inputs: Any) -> Tensor:
         return self.head(dropout(self.encode(inputs), self.dropout, self.training))
@@ -125,16 +133,16 @@ class Encoder(nn.Module):
     def _pool(self, outputs: Sequences) -> Tensor:
         data, mask = outputs.data, outputs.mask[:, :, None]
         if self.pooling == "mean" or outputs.steps == 0:
-            return _total(data) / outputs.lengths.clamp(min=1)[:, None]
+            return _sum_over_time(data) / outputs.lengths.clamp(min=1)[:, None]
         if self.pooling == "max":
-            highest = data.masked_fill(~mask, float("-inf")).amax(dim=1)
-            return torch.where(outputs.lengths[:, None] > 0, highest, 0)
+            maximum = data.masked_fill(~mask, float("-inf")).amax(dim=1)
+            return torch.where(outputs.lengths[:, None] > 0, maximum, 0)
         weights = masked_softmax(self.relevance(data)[..., 0], outputs.mask)
-        return _total(weights[:, :, None] * data)
+        return _sum_over_time(weights[:, :, None] * data)
 
 
-def _total(data: Tensor) -> Tensor:
-    """Σ over time of `[B, T, H]`. To answer, one item after the other, so that no padding changes a bit of it."""
+def _sum_over_time(data: Tensor) -> Tensor:
+    """Σ over time of `[B, T, H]`; without gradients in order, so that padding does not change the rounding."""
     if torch.is_grad_enabled() or data.shape[1] == 0:
         return data.sum(dim=1)
     return data.cumsum(dim=1)[:, -1]

@@ -1,7 +1,7 @@
-"""Several models of one pattern that decide together (Hansen & Salamon 1990): the mean of their probabilities.
+"""Ensembles of models of one pattern (Hansen & Salamon 1990): the mean of their probabilities.
 
-An ensemble stands where one of its members stood: it takes the same inputs and answers in the same form. Its state is
-the tuple of its members' states. It is made of trained models and is not itself trained or saved.
+An ensemble has the interface of its members; its state is the tuple of their states. Ensembles are made of trained
+models and are not trained or saved themselves.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from stepscan.state import State
 
 
 def log_mean(log_probabilities: Sequence[Tensor]) -> Tensor:
-    """The logarithm of the mean of probabilities, given their logarithms."""
+    """The logarithm of the mean of probabilities of one shape, from their logarithms."""
     return torch.logsumexp(torch.stack(list(log_probabilities)), dim=0) - math.log(len(log_probabilities))
 
 
 class Ensemble(nn.Module):
-    """What all ensembles are: their members, of which the first says how inputs are read."""
+    """The base class of ensembles; inputs are read as by the first member."""
 
     def __init__(self, members: Sequence[Any]) -> None:
         super().__init__()
@@ -40,10 +40,11 @@ class Ensemble(nn.Module):
 
     @property
     def embedding(self) -> Any:
+        """The first member's embedding."""
         return self._first.embedding
 
     @property
-    def _each(self) -> list[Any]:
+    def _members(self) -> list[Any]:
         return list(self.members)
 
     @property
@@ -52,21 +53,21 @@ class Ensemble(nn.Module):
 
 
 class EncoderEnsemble(Ensemble):
-    """Encoders: scores whose softmax (of labels sigmoid) is the mean of the members'; of numbers their mean."""
+    """Encoders: logits whose softmax (multilabel: sigmoid) is the members' mean; for regression, the mean."""
 
     def encode(self, inputs: Any) -> Tensor:
-        """The members' feature vectors side by side."""
-        return torch.cat([member.encode(inputs) for member in self._each], dim=1)
+        """The members' feature vectors, concatenated `[B, ΣH]`."""
+        return torch.cat([member.encode(inputs) for member in self._members], dim=1)
 
     def forward(self, inputs: Any) -> Tensor:
-        return self.joined(self.of_members(inputs))
+        return self.combine(self.member_scores(inputs))
 
-    def of_members(self, inputs: Any) -> list[Tensor]:
-        """Each member's scores `[B, outputs]`."""
-        return [member(inputs) for member in self._each]
+    def member_scores(self, inputs: Any) -> list[Tensor]:
+        """The logits of each member, `[B, outputs]`."""
+        return [member(inputs) for member in self._members]
 
-    def joined(self, scores: list[Tensor]) -> Tensor:
-        """The scores `[B, outputs]` of members, as those of one."""
+    def combine(self, scores: list[Tensor]) -> Tensor:
+        """The logits `[B, outputs]` of the ensemble, from those of its members."""
         if self._first.problem_type == "regression":
             return torch.stack(scores).mean(dim=0)
         if self._first.problem_type == "multilabel":
@@ -79,81 +80,82 @@ class EncoderEnsemble(Ensemble):
 
     @property
     def feature_size(self) -> int:
-        return sum(member.feature_size for member in self._each)
+        return sum(member.feature_size for member in self._members)
 
 
 class TransducerEnsemble(Ensemble):
-    """Transducers: the mean of the members' probabilities; of CRFs the mean of all scores, transitions included, which
-    is the normalised product of what they say."""
+    """Transducers: the mean of the members' probabilities. For CRFs the mean of their scores, transitions included: the
+    normalised geometric mean of their distributions."""
 
     def __init__(self, members: Sequence[Any]) -> None:
         super().__init__(members)
-        self._decider = copy.deepcopy(self._first)
-        if self._is_crf:
-            mean_weights(self._decider.crf, [member.crf for member in members])
+        self._predictor = copy.deepcopy(self._first)
+        if self.crf is not None:
+            average_weights(self.crf, [member.crf for member in members])
 
     @property
-    def _is_crf(self) -> bool:
-        return isinstance(self._first, CRFTransducer)
+    def crf(self) -> Any:
+        """The CRF with the mean of the members' weights; None if they have none."""
+        return self._predictor.crf
 
     def forward(self, inputs: Any) -> tuple[Sequences, None]:
-        scores = [member(inputs)[0] for member in self._each]
-        if self._is_crf:
+        scores = [member(inputs)[0] for member in self._members]
+        if self.crf is not None:
             return scores[0].replace(torch.stack([s.data for s in scores]).mean(dim=0)), None
         return scores[0].replace(log_mean([s.data.log_softmax(dim=2) for s in scores])), None
 
     def loss(self, inputs: Any, targets: Sequences, state: None = None) -> Loss:
         scores, _ = self(inputs)
-        if self._is_crf:
-            total = -self._decider.crf.log_likelihood(scores, targets).sum()
+        if self.crf is not None:
+            total = -self.crf.log_likelihood(scores, targets).sum()
         else:
             total = F.nll_loss(scores.items(), targets.items(), reduction="sum")
         return Loss(total, int(targets.lengths.sum()))
 
     def probabilities(self, scores: Sequences) -> Sequences:
-        return self._decider.probabilities(scores)
+        return self._predictor.probabilities(scores)
 
-    def decide(self, scores: Sequences) -> Sequences:
-        return self._decider.decide(scores)
+    def predict(self, scores: Sequences) -> Sequences:
+        return self._predictor.predict(scores)
 
 
 class GeneratorEnsemble(Ensemble):
     """Generators: at each step the mean of the members' probabilities of the next symbol."""
 
     def initial_state(self, batch_size: int) -> State:
-        return tuple(member.initial_state(batch_size) for member in self._each)
+        return tuple(member.initial_state(batch_size) for member in self._members)
 
     def forward(self, inputs: Sequences, state: State | None = None) -> tuple[Sequences, State]:
-        """Symbols `[B, T]` → log-probabilities of the next `[B, T, V]`, and the members' final states."""
+        """Ids `[B, T]` → log-probabilities of the next symbols `[B, T, V]`, and the members' final states."""
         states = [None] * len(self.members) if state is None else state
-        found = [member(inputs, own) for member, own in zip(self._each, states, strict=True)]
-        scores = [own for own, _ in found]
+        results = [member(inputs, initial) for member, initial in zip(self._members, states, strict=True)]
+        scores = [member_scores for member_scores, _ in results]
         log_probabilities = scores[0].replace(log_mean([s.data.log_softmax(dim=2) for s in scores]))
-        return log_probabilities, tuple(final for _, final in found)
+        return log_probabilities, tuple(final for _, final in results)
 
     def loss(self, inputs: Sequences, targets: Sequences, state: State | None = None) -> Loss:
         scores, state = self(inputs, state)
-        wanted = targets.items()
-        return Loss(F.nll_loss(scores.items(), wanted, reduction="sum"), len(wanted), state)
+        symbols = targets.items()
+        return Loss(F.nll_loss(scores.items(), symbols, reduction="sum"), len(symbols), state)
 
     @torch.inference_mode()
     def array_step(self, ids: np.ndarray, state: State) -> tuple[np.ndarray, State]:
-        """What `stepscan.decoding` drives."""
+        """One step on NumPy arrays, for `stepscan.decoding`: ids `[B]` → log-probabilities `[B, V]`, the next state."""
         tokens = torch.from_numpy(ids).to(self.embedding.weight.device)
-        found = [member.step(tokens, own) for member, own in zip(self._each, state, strict=True)]
-        mean = log_mean([scores.log_softmax(dim=1) for scores, _ in found])
-        return mean.cpu().numpy(), tuple(own for _, own in found)
+        results = [member.step(tokens, old) for member, old in zip(self._members, state, strict=True)]
+        mean = log_mean([scores.log_softmax(dim=1) for scores, _ in results])
+        return mean.cpu().numpy(), tuple(new for _, new in results)
 
 
 class ConditionedGeneratorEnsemble(Ensemble):
-    """Conditioned generators: each encodes the source, and they write together."""
+    """Conditioned generators: each encodes the source; decoding uses the mean of their probabilities."""
 
     def __init__(self, members: Sequence[Any]) -> None:
         super().__init__(members)
         self.generator = GeneratorEnsemble([member.generator for member in members])
 
     def initial_state(self, source: Sequences) -> State:
-        return tuple(member.initial_state(source) for member in self._each)
+        return tuple(member.initial_state(source) for member in self._members)
 
     def loss(self, inputs: tuple[Sequences, Sequences], targets: Sequences, state: None = None) -> Loss:
         source, previous = inputs
@@ -170,21 +172,21 @@ _ENSEMBLES: dict[type[nn.Module], type[Ensemble]] = {
 }
 
 
-def can_join(member: nn.Module) -> bool:
-    """Whether there are ensembles of such patterns; of forecasters there are none."""
+def has_ensemble(member: nn.Module) -> bool:
+    """Whether models of this pattern can form an ensemble; NumericGenerators cannot."""
     return type(member) in _ENSEMBLES
 
 
-def join(members: Sequence[nn.Module]) -> Ensemble:
-    """The ensemble of trained patterns of one kind."""
+def build_ensemble(members: Sequence[nn.Module]) -> Ensemble:
+    """The ensemble of trained models of one pattern."""
     return _ENSEMBLES[type(members[0])](members)
 
 
 @torch.no_grad()
-def mean_weights(model: nn.Module, others: Sequence[nn.Module]) -> None:
-    """Give `model` the mean of the weights of `others`, which have the same; whole numbers are those of the first."""
-    of_others = [other.state_dict() for other in others]
+def average_weights(model: nn.Module, others: Sequence[nn.Module]) -> None:
+    """Set the weights of `model` to the mean of those of `others`; integer buffers to those of the first."""
+    state_dicts = [other.state_dict() for other in others]
     for name, tensor in model.state_dict().items():
-        values = [weights[name] for weights in of_others]
-        whole = not tensor.is_floating_point()
-        tensor.copy_(values[0] if whole else torch.stack([v.double() for v in values]).mean(dim=0))
+        values = [weights[name] for weights in state_dicts]
+        is_integer = not tensor.is_floating_point()
+        tensor.copy_(values[0] if is_integer else torch.stack([v.double() for v in values]).mean(dim=0))

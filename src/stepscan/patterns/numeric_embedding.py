@@ -1,4 +1,4 @@
-"""Input map for numeric sequences: what `Embedding` is for symbols."""
+"""The embedding of numeric sequences."""
 
 from __future__ import annotations
 
@@ -16,22 +16,25 @@ from stepscan.noise import dropout
 from stepscan.registry import register
 from stepscan.sequences import Sequences
 
-_TINY = 1e-150  # a spread whose square float64 cannot hold
-_CONSTANT = 1e-12  # spread, relative to the mean, below which a dimension only differs by rounding
+_TINY = 1e-150  # a standard deviation whose square underflows in float64
+_CONSTANT = 1e-12  # standard deviation, relative to the mean, below which a dimension is constant up to rounding
 
 
 @register("numbers")
 class NumericEmbedding(nn.Module):
     """Standardises each dimension and projects: `x_t → W ((x_t − mean) / deviation) + b`.
 
-    Mean and deviation are those of the training data (`standardise`), kept in float64 as buffers and so saved with the
-    weights: whoever uses the model gives numbers as they are, in their own units.
+    Mean and deviation are those of the training data (`standardise`), in float64 buffers that are saved with the
+    weights, so that the inputs of a trained model are in the original units.
 
     Args:
         size: D, dimensions of a step.
-        output_size: E, of the projection; None gives the D standardised numbers themselves.
-        dropout: probability that a number of a projected step is dropped in training.
-        noise: standard deviation of Gaussian noise on the standardised numbers in training.
+        output_size: E, of the projection; None for no projection, E = D.
+        dropout: probability for the elements of a projected step in training.
+        noise: standard deviation of Gaussian noise that is added to the standardised values in training.
+
+    Raises:
+        ValueError: `dropout` is not in [0, 1), or `noise` is negative.
     """
 
     mean: Tensor
@@ -48,23 +51,26 @@ class NumericEmbedding(nn.Module):
         self.projection = Linear(size, output_size) if output_size else None
 
     def standardise(self, series: Sequence[np.ndarray]) -> Self:
-        """Take mean and deviation from series `[T, D]`; a dimension that never changes is only shifted to 0.
+        """Sets mean and standard deviation to those of the training series.
+
+        Args:
+            series: `[T, D]` each. The deviation of a constant dimension is set to 1.
 
         Raises:
-            SettingsError: there are no steps at all, or numbers so large, or so small, that their spread is lost.
+            SettingsError: there are no steps, or the standard deviation overflows or underflows.
         """
-        steps = np.concatenate([np.asarray(one, dtype=np.float64) for one in series])
+        steps = np.concatenate([np.asarray(values, dtype=np.float64) for values in series])
         if not len(steps):
-            raise SettingsError("there are no numbers to learn from: all series are empty")
+            raise SettingsError("series: expected at least one step to train on, got only empty series")
         with np.errstate(over="ignore", invalid="ignore"):
             mean, deviation = steps.mean(axis=0), steps.std(axis=0)
         if not (np.isfinite(mean) & np.isfinite(deviation)).all():
             raise SettingsError(
-                f"the numbers are too large to standardise: up to {np.abs(steps).max():.3g}; scale them"
+                f"series: expected values that float64 can standardise, got {np.abs(steps).max():.3g}; rescale them"
             )
         if ((deviation < _TINY) & (steps.min(axis=0) < steps.max(axis=0))).any():
             raise SettingsError(
-                f"the numbers are too small to standardise: up to {np.abs(steps).max():.3g}; scale them"
+                f"series: expected values that float64 can standardise, got {np.abs(steps).max():.3g}; rescale them"
             )
         constant = deviation <= _CONSTANT * np.abs(mean)
         self.mean.copy_(torch.from_numpy(mean))
@@ -72,18 +78,18 @@ class NumericEmbedding(nn.Module):
         return self
 
     def forward(self, inputs: Sequences) -> Sequences:
-        """Numbers `[B, T, D]` → vectors `[B, T, E]`."""
+        """Values `[B, T, D]` → vectors `[B, T, E]`."""
         return inputs.replace(self.step(inputs.zeroed().data)).zeroed()
 
     def step(self, x: Tensor) -> Tensor:
-        """Numbers `[…, D]` → vectors `[…, E]`."""
+        """Values `[…, D]` → vectors `[…, E]`."""
         x = self.standardised(x)
         if self.training and self.noise:
             x = x + self.noise * torch.randn_like(x)
         return x if self.projection is None else dropout(self.projection(x), self.dropout, self.training)
 
     def standardised(self, x: Tensor) -> Tensor:
-        """`(x − mean) / deviation`, taken in float64 and given in the model's dtype."""
+        """`(x − mean) / deviation`, computed in float64 and returned in the model's dtype."""
         dtype = torch.get_default_dtype() if self.projection is None else self.projection.weight.dtype
         return ((x.to(self.mean.dtype) - self.mean) / self.deviation).to(dtype)
 

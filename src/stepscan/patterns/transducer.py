@@ -1,4 +1,4 @@
-"""Transducer, the scan: sequence → sequence of the same length."""
+"""Transducer, a scan: sequence → sequence of the same length."""
 
 from __future__ import annotations
 
@@ -18,14 +18,20 @@ from stepscan.state import State
 
 @register("transducer")
 class Transducer(nn.Module):
-    """A decision at every step.
+    """A layer and a linear head: one class per step.
+
+    `crf` is the CRF over the outputs of a `CRFTransducer`, here None.
 
     Args:
-        embedding: ids → vectors; None if the inputs are vectors already.
+        embedding: ids → vectors; None if the inputs are vectors.
         layer: any Layer.
-        outputs: classes a step.
+        outputs: the number of classes.
         dropout: probability for the layer's outputs in training.
-        label_smoothing: share of the target spread over all classes in training (Szegedy et al. 2016).
+        label_smoothing: in training (Szegedy et al. 2016).
+
+    Raises:
+        TypeError: `layer` is not a Layer.
+        ValueError: a probability is not in [0, 1).
     """
 
     def __init__(
@@ -42,25 +48,26 @@ class Transducer(nn.Module):
         self.embedding, self.layer = embedding, layer
         self.dropout, self.label_smoothing = dropout, label_smoothing
         self.head = Linear(layer.output_size, outputs)
+        self.crf: Any = None
 
     def forward(self, inputs: Any, state: State | None = None) -> tuple[Sequences, State]:
-        """Inputs `[B, T]` → scores `[B, T, outputs]`, before any softmax, and the layer's final state."""
+        """Inputs `[B, T]` → logits `[B, T, outputs]`, and the layer's final state."""
         outputs, state = self.layer(inputs if self.embedding is None else self.embedding(inputs), state)
         return outputs.map(self._score), state
 
     def loss(self, inputs: Any, targets: Sequences, state: None = None) -> Loss:
-        """Cross-entropy against `targets [B, T]`, summed over the items; the head sees no padding."""
+        """Cross-entropy of `targets [B, T]`, summed over the items; the head is computed without padding."""
         outputs, _ = self.layer(inputs if self.embedding is None else self.embedding(inputs))
-        wanted, scores = targets.items(), self._score(outputs.items())
+        classes, scores = targets.items(), self._score(outputs.items())
         smoothing = self.label_smoothing if self.training else 0.0
-        return Loss(cross_entropy(scores, wanted, smoothing), len(wanted))
+        return Loss(cross_entropy(scores, classes, smoothing), len(classes))
 
     def probabilities(self, scores: Sequences) -> Sequences:
-        """Scores `[B, T, outputs]` → the probability of each class at each item, likewise."""
+        """Logits `[B, T, outputs]` → the probability of each class at each item, of the same shape."""
         return scores.map(softmax)
 
-    def decide(self, scores: Sequences) -> Sequences:
-        """Scores `[B, T, outputs]` → classes `[B, T]`, the most probable."""
+    def predict(self, scores: Sequences) -> Sequences:
+        """Logits `[B, T, outputs]` → the most probable classes `[B, T]`."""
         return scores.map(lambda data: data.argmax(dim=2))
 
     def _score(self, outputs: Tensor) -> Tensor:

@@ -116,7 +116,7 @@ class Classifying(ProblemOptions, Using):
         network, part = self.network_, self.wide_ if wide else None
         if part is None:
             return lambda _, rows: network.scores(rows)
-        return lambda given, rows: part.decided(network, rows, given)
+        return lambda given, rows: part.combined_scores(network, rows, given)
 
     def _answered(
         self, X: Sequence[Any], answer: Callable[[np.ndarray, np.ndarray], Any], *, wide: bool = True

@@ -18,8 +18,8 @@ from stepscan.runtime.layers import Array
 from stepscan.runtime.placing import check_free, write_whole
 from stepscan.runtime.snapshot import Snapshot, read_at_once
 from stepscan.runtime.tensor_file import write_tensors
-from stepscan.runtime.wide.scores import Wide
-from stepscan.runtime.wide.storage import tensors_of
+from stepscan.runtime.wide.model import WideModel
+from stepscan.runtime.wide.storage import wide_tensors
 
 SMALLER = ("bfloat16", "int8")
 _LARGE = (WEIGHTS, WIDE)  # the files that it makes smaller
@@ -55,7 +55,7 @@ def compress(path: str | Path, weights: str, out: str | Path, *, overwrite: bool
                 (place / name).write_bytes(content)
         write_tensors(place / WEIGHTS, smaller(tensors, weights))
         if wide is not None:
-            write_tensors(place / WIDE, smaller(tensors_of(wide), "bfloat16"))
+            write_tensors(place / WIDE, smaller(wide_tensors(wide), "bfloat16"))
         write_config(place, config | {"weights": weights})
 
     write_whole(out, write, overwrite=overwrite)
@@ -64,7 +64,7 @@ def compress(path: str | Path, weights: str, out: str | Path, *, overwrite: bool
     return {"weights": weights, "before": before, "after": after}
 
 
-def _read(folder: Snapshot) -> tuple[dict[str, Any], dict[str, Any], dict[str, Array], Wide | None]:
+def _read(folder: Snapshot) -> tuple[dict[str, Any], dict[str, Any], dict[str, Array], WideModel | None]:
     """The configuration, all known files, the tensors and the wide part of a model."""
     found = read_snapshot(folder)
     if folder.has(CARD):

@@ -27,7 +27,7 @@ from stepscan.runtime.settings import of_the_model
 from stepscan.runtime.snapshot import Snapshot, read_at_once
 from stepscan.runtime.tensor_file import expanded, read_tensors
 from stepscan.runtime.untrusted import parsed
-from stepscan.runtime.wide.scores import Wide
+from stepscan.runtime.wide.model import WideModel
 from stepscan.runtime.wide.storage import read_wide
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ class RuntimeFolder:
     tokenizers: dict[str, TextTokenizer]  # file name without `.json` → tokenizer
     labels: list[Any] | None  # strings, or whole numbers
     scheme: Scheme | None  # of a tagger whose tags mark spans
-    wide: Wide | None  # of a classifier or tagger that has such a part
+    wide: WideModel | None  # of a classifier or tagger that has such a part
     yardstick: dict[str, Any] | None  # a trivial model, as `Yardstick.described`; folders from before have none
     chosen: list[str]  # those of the settings that were chosen by the size of the data
     hashes: dict[str, str]  # SHA-256 of the files by name, as config.json records it
@@ -216,7 +216,7 @@ def _scheme(config: dict[str, Any], labels: list[Any]) -> Scheme | None:
     return config["scheme"] and Scheme.of(config["scheme"])
 
 
-def _read_wide(folder: Snapshot, config: dict[str, Any], needed: Needs) -> Wide | None:
+def _read_wide(folder: Snapshot, config: dict[str, Any], needed: Needs) -> WideModel | None:
     if config.get("wide") is None:
         return None
     if config["task"] not in ("classify", "tag"):

@@ -39,13 +39,13 @@ class Layer:
 
     Args:
         native: the library's layer.
-        described: such as `LSTM(8 → 16)`, for messages.
+        signature: such as `LSTM(8 → 16)`, for messages.
         threads: at most.
         blocking: of a layer that is not causal, the part that is to blame.
     """
 
-    def __init__(self, native: Any, described: str, threads: int = 1, blocking: str = "") -> None:
-        self.native, self.described, self.threads, self.blocking = native, described, threads, blocking
+    def __init__(self, native: Any, signature: str, threads: int = 1, blocking: str = "") -> None:
+        self.native, self.signature, self.threads, self.blocking = native, signature, threads, blocking
         self.input_size: int = native.input_size
         self.output_size: int = native.output_size
         self.state_size: int = native.state_size
@@ -89,7 +89,7 @@ class Layer:
         """`[n, condition_size]` → an initial state, cut from the vector."""
         vector = _contiguous(vector)
         if vector.shape[1] != self.condition_size:
-            raise ValueError(f"{self.described} takes {self.condition_size} numbers to start, got {vector.shape[1]}")
+            raise ValueError(f"{self.signature} takes {self.condition_size} numbers to start, got {vector.shape[1]}")
         state = self.initial_state(len(vector))
         self.native.condition(*_at(vector), len(vector), *_at(state))
         return state
@@ -98,17 +98,17 @@ class Layer:
         """Raise unless the layer can go one step at a time."""
         if not self.causal:
             raise SettingsError(
-                f"{self.blocking or self.described} looks at items that are still to come, so it has no step: give it "
+                f"{self.blocking or self.signature} looks at items that are still to come, so it has no step: give it "
                 "whole sequences, or train a model that reads in one direction"
             )
 
     def _check_width(self, width: int) -> None:
         if width != self.input_size:
-            raise ValueError(f"{self.described} takes inputs of {self.input_size} numbers, got {width}")
+            raise ValueError(f"{self.signature} takes inputs of {self.input_size} numbers, got {width}")
 
     def _own(self, state: Array, rows: int) -> Array:
         if state.shape != (rows, self.state_size):
-            raise ValueError(f"{self.described} has states [{rows}, {self.state_size}], got {list(state.shape)}")
+            raise ValueError(f"{self.signature} has states [{rows}, {self.state_size}], got {list(state.shape)}")
         return np.array(state, np.float32, order="C")
 
 
@@ -232,8 +232,8 @@ class _Part(NamedTuple):
         return build_layer(description, self.tensors, f"{self.prefix}{name}.", self.options, keeps=keeps)
 
     def made(self, native: Any, title: str, blocking: str = "") -> Layer:
-        described = f"{title}({native.input_size} → {native.output_size})"
-        return Layer(native, described, self.options.threads, blocking)
+        signature = f"{title}({native.input_size} → {native.output_size})"
+        return Layer(native, signature, self.options.threads, blocking)
 
 
 _PLAIN = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
@@ -296,7 +296,7 @@ def _bidirectional(part: _Part) -> Layer:
     forward = part.inner(part.arguments["forward"], "forward_layer")
     backward = part.inner(part.arguments["backward"], "backward_layer")
     layer = part.made(library.make_bidirectional(forward.native, backward.native), "Bidirectional")
-    layer.blocking = layer.described
+    layer.blocking = layer.signature
     return layer
 
 

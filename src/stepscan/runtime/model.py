@@ -16,11 +16,11 @@ import numpy as np
 from stepscan.errors import ModelFormatError, SettingsError, nearest
 from stepscan.runtime.folder import RuntimeFolder, expanded, read_folder, read_snapshot
 from stepscan.runtime.layers import Options
-from stepscan.runtime.networks.building import build_network
+from stepscan.runtime.networks.factory import build_network
 from stepscan.runtime.schemes import Scheme
 from stepscan.runtime.snapshot import Snapshot
 from stepscan.runtime.wide import storage
-from stepscan.runtime.wide.scores import Wide
+from stepscan.runtime.wide.model import WideModel
 
 if TYPE_CHECKING:
     from stepscan.data.tokenizers import TextTokenizer
@@ -50,7 +50,7 @@ class Using:
     tokenizers_: dict[str, TextTokenizer]
     labels_: list[Any] | None  # strings, or whole numbers
     scheme_: Scheme | None = None  # how its tags mark spans; None if they do not
-    wide_: Wide | None = None  # a linear model beside the network of a classifier or tagger
+    wide_: WideModel | None = None  # a linear model beside the network of a classifier or tagger
     yardstick_: dict[str, Any] | None = None  # a trivial model of the training data, as `Yardstick.described`
 
     def yardstick(self, *examples: Any, **options: Any) -> Yardstick | None:
@@ -84,7 +84,7 @@ class RuntimeModel(Using):
     weights: str
     threads: int
     scheme_: Scheme | None = None
-    wide_: Wide | None = None
+    wide_: WideModel | None = None
     yardstick_: dict[str, Any] | None = None
 
     @property
@@ -110,8 +110,8 @@ class RuntimeModel(Using):
         described = [self.folder.model, self.labels_, tokenizers, self.weights]
         tensors = self.folder.tensors
         if self.wide_ is not None:
-            described.append(storage.described(self.wide_))
-            tensors = tensors | {f"wide.{name}": one for name, one in storage.tensors_of(self.wide_).items()}
+            described.append(storage.describe_wide(self.wide_))
+            tensors = tensors | {f"wide.{name}": one for name, one in storage.wide_tensors(self.wide_).items()}
         found = hashlib.blake2b(json.dumps(described, sort_keys=True).encode(), digest_size=16)
         for name, array in sorted(tensors.items()):
             found.update(name.encode())

@@ -17,7 +17,7 @@ from stepscan.runtime.model import RuntimeModel, Using
 from stepscan.runtime.schemes import Scheme
 from stepscan.runtime.series import are_numbers, checked_series
 from stepscan.runtime.spans import span_scores
-from stepscan.runtime.wide.chain import Alone
+from stepscan.runtime.wide.crf import NetworkOnly
 
 Sentence = Sequence[str]
 
@@ -46,7 +46,7 @@ class Tagging(Using):
 
     def _decided(self, X: Sequence[Sentence], *, wide: bool = True) -> list[list[str]]:
         classes = self.classes_
-        return [classes[found].tolist() for found in self._found(X, lambda decider: decider.decide, wide)]
+        return [classes[found].tolist() for found in self._found(X, lambda decider: decider.predict, wide)]
 
     def answers(self, X: Sequence[Sentence]) -> list[dict[str, Any]]:
         """What `stepscan predict` says of each sentence: `tokens` (of a series, each step's numbers) and `tags`."""
@@ -137,7 +137,7 @@ class Tagging(Using):
     def _decider(self, wide: bool = True) -> Any:
         """What scores and decides: the network, with its `wide` part if there is one."""
         part: Any = self.wide_ if wide else None
-        return Alone(self.network_) if part is None else part.beside(self.network_)
+        return NetworkOnly(self.network_) if part is None else part.combine_with(self.network_)
 
     def _found(
         self,

@@ -173,7 +173,7 @@ class Translating(SearchOptions, Using):
         state, weights = network.initial_state([read]), []
         for token in [writer.begin, *written[:-1]]:
             _, state = network.generator.step(np.array([token]), state)
-            looked = network.looks(state)
+            looked = network.attention_weights(state)
             if looked is None:
                 raise SettingsError("this model has no attention to show; train it with attention='additive'")
             weights.append(looked[0])
@@ -248,7 +248,7 @@ def _looking(network: Any, inner: Callable[[Any], State] = lambda state: state) 
     """Where the decoder looked last, `[N, S]`, as a function of the state; `inner` is the network's own part of it."""
 
     def look(state: State) -> np.ndarray:
-        found = network.looks(inner(state))
+        found = network.attention_weights(inner(state))
         if found is None:
             raise SettingsError("a coverage penalty asks where attention looked, but this model has none")
         return found

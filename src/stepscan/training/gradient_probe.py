@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from stepscan.cells.transformer import Block
+from stepscan.cells.transformer import TransformerBlock
 from stepscan.contract import Layer, Recurrence
 from stepscan.data.batching import TrainingBatch
 from stepscan.dynamics.gates import gate_statistics
@@ -106,7 +106,7 @@ def _truncated(layer: Any, inputs: Sequences, state: State | None) -> CapturedIn
 def _curves(captured: CapturedInput) -> Iterator[dict[str, np.ndarray]]:
     """`last_output_gradients` of each recurrence that keeps its past in a hidden state."""
     for call in recurrences(captured.layer, captured.inputs, captured.state):
-        has_cache = any(isinstance(module, Block) for module in call.layer.modules())
+        has_cache = any(isinstance(module, TransformerBlock) for module in call.layer.modules())
         if not has_cache:
             initial = captured.state if call.layer is captured.layer else None
             curves = last_output_gradients(call.layer, call.inputs, initial)

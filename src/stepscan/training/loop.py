@@ -212,7 +212,7 @@ class Trainer:
         if self.batch % self.settings.gradient_accumulation_steps == 0 or self.batch == self.task.batches_per_epoch:
             self._update()
             self.monitor.on_update(batch, self.carried)
-        self.carried = None if state is None else model.carry(state)
+        self.carried = None if state is None else model.detach_state(state)
         self.clock.step += 1
         self.meter.add(batch, loss, count)
 

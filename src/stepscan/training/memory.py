@@ -6,7 +6,7 @@ from torch import nn
 
 from stepscan.errors import SettingsError
 from stepscan.machine import available_memory
-from stepscan.memory import in_words
+from stepscan.memory import format_bytes
 
 _A_WEIGHT = 8  # numbers: itself, its gradient, AdamW's two moments, and the best of them so far
 
@@ -29,13 +29,13 @@ def check_memory(model: nn.Module, places: int = 0) -> None:
     if of_weights > available:
         raise SettingsError(
             f"the model would have {weights:,} weights; with gradients and AdamW's moments they take "
-            f"{in_words(of_weights)}, but only {in_words(available)} of memory are free: take a smaller hidden_size, "
-            "vocabulary_size or embedding_size, or fewer layers"
+            f"{format_bytes(of_weights)}, but only {format_bytes(available)} of memory are free: take a smaller "
+            "hidden_size, vocabulary_size or embedding_size, or fewer layers"
         )
     if of_weights + of_batch > available:
         raise SettingsError(
             f"the largest batch has {places:,} places, padding included, whose outputs alone take "
-            f"{in_words(of_batch)}, but only {in_words(available - of_weights)} of memory are free beside the "
+            f"{format_bytes(of_batch)}, but only {format_bytes(available - of_weights)} of memory are free beside the "
             "weights: take a smaller batch_size (and accumulate batches), or part the longest sequences"
         )
 

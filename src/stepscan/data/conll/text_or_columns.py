@@ -10,7 +10,7 @@ from pathlib import Path
 
 from stepscan.data.byte_streams import may_block
 from stepscan.data.lines import read_lines
-from stepscan.errors import DataError, place_of
+from stepscan.errors import DataError, display_path
 
 logger = logging.getLogger(__name__)
 
@@ -41,7 +41,7 @@ def detect_sentence_format(path: str | Path) -> str:
     if look_like_columns(sample):
         raise DataError(f"expected text or columns, got {_describe(texts[0])}.", path=path, hint=_FORMAT_HINT)
     if texts and all(len(line.split()) == 1 for line in texts):
-        logger.warning("%s: read as text, one sentence per line; for columns add --format columns", place_of(path))
+        logger.warning("%s: read as text, one sentence per line; for columns add --format columns", display_path(path))
     return "text"
 
 
@@ -90,7 +90,7 @@ def _strip_lines(lines: Iterable[tuple[int, str]]) -> Iterator[str]:
 def _warn(sample: list[str], path: str | Path) -> None:
     first = next(filter(None, sample))
     message = "%s: read as text, one sentence per line, but got %s. %s"
-    logger.warning(message, place_of(path), _describe(first), _FORMAT_HINT)
+    logger.warning(message, display_path(path), _describe(first), _FORMAT_HINT)
 
 
 def _describe(line: str) -> str:

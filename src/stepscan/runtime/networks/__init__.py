@@ -1,13 +1,13 @@
-"""The four patterns without torch: NumPy around the native layers, built from a description and tensors.
+"""The patterns without torch: NumPy and the native layers, built from a description and tensors.
 
-Each module is the twin of one in `stepscan.patterns`: same names, same arguments (those of training change nothing
-here), same bits as the torch side answers with on its native back end.
+Each module corresponds to one in `stepscan.patterns`, with the same names and arguments (those for training are
+ignored), and has the same outputs to the bit as that one with its native backend.
 """
 
-from stepscan.runtime.networks.building import build_network
 from stepscan.runtime.networks.conditioned_generator import ConditionedGenerator
 from stepscan.runtime.networks.crf import CRFTransducer
 from stepscan.runtime.networks.encoder import Encoder
+from stepscan.runtime.networks.factory import build_network
 from stepscan.runtime.networks.generator import Generator
 from stepscan.runtime.networks.transducer import Transducer
 

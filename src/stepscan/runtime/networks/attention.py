@@ -1,7 +1,4 @@
-"""Attention without torch: how well a query fits each item of a memory, and what it so finds there.
-
-The formulas, and the papers that they are from, stand in `stepscan.patterns.attention`.
-"""
+"""Attention without torch; see `stepscan.patterns.attention` for the formulas and their sources."""
 
 from __future__ import annotations
 
@@ -16,7 +13,7 @@ KINDS = ("additive", "dot", "general")
 
 
 def masked_softmax(scores: Array, mask: Array) -> Array:
-    """Softmax over the last dimension among the places where `mask` is true; all zeros where there is none."""
+    """Softmax over the last dimension, restricted to where `mask` is true; zeros if it is true nowhere."""
     return np.where(mask, softmax(np.where(mask, scores, np.float32(-np.inf))), np.float32(0))
 
 
@@ -25,15 +22,15 @@ class AdditiveAttention:
 
     Args:
         tensors: `of_query`, `of_memory`, `score`.
-        query_size: numbers in a query q.
-        memory_size: numbers in an item m of the memory.
-        size: width A of the hidden layer.
+        query_size: Q, size of a query q.
+        memory_size: M, size of an item m of the memory.
+        size: A, size of the hidden layer.
     """
 
     def __init__(self, tensors: Tensors, query_size: int, memory_size: int, size: int) -> None:
         self.of_query = tensors.linear("of_query", query_size, size)
         self.of_memory = tensors.linear("of_memory", memory_size, size, bias=False)
-        self.score = tensors.inside("score").array("weight", 1, size)[0]
+        self.score = tensors.scope("score").array("weight", 1, size)[0]
 
     def __call__(self, queries: Array, keys: Array, memory: Array, length: Array) -> tuple[Array, Array]:
         """Queries `[B, T, Q]`, keys `of_memory(memory)` `[B, S, A]`, memory `[B, S, M]`, length `[B]`
@@ -45,34 +42,43 @@ class ProductAttention:
     """`score(q, m) = q · W m` (`general`), or `q · m` without W (`dot`).
 
     Args:
-        tensors: `of_memory`, where there is a W.
-        query_size: numbers in a query q.
-        memory_size: numbers in an item m of the memory; without W as many.
+        tensors: `of_memory`, if there is a W.
+        query_size: Q, size of a query q.
+        memory_size: M, size of an item m of the memory; without W equal to Q.
         weighted: whether there is a W.
+
+    Raises:
+        ModelFormatError: without W, the two sizes differ.
     """
 
     def __init__(self, tensors: Tensors, query_size: int, memory_size: int, weighted: bool) -> None:
         if not weighted and query_size != memory_size:
             raise ModelFormatError(
-                f"dot attention needs queries as wide as the memory, but they are {query_size} and {memory_size}"
+                f"attention 'dot': expected queries and memory of one size, got {query_size} and {memory_size}"
             )
-        self.of_memory = tensors.linear("of_memory", memory_size, query_size, bias=False) if weighted else _as_it_is
+        self.of_memory = tensors.linear("of_memory", memory_size, query_size, bias=False) if weighted else _identity
 
     def __call__(self, queries: Array, keys: Array, memory: Array, length: Array) -> tuple[Array, Array]:
         """As `AdditiveAttention`; keys `of_memory(memory)` `[B, S, Q]`."""
         return attend(queries, keys, memory, length, None)
 
 
-def _as_it_is(memory: Array) -> Array:
+def _identity(memory: Array) -> Array:
     return memory
 
 
 def build_attention(
     kind: str, tensors: Tensors, query_size: int, memory_size: int, size: int
 ) -> AdditiveAttention | ProductAttention:
-    """The attention of that kind: `additive`, `dot` or `general`."""
+    """The attention of a kind, `additive`, `dot` or `general`.
+
+    Raises:
+        ModelFormatError: an unknown kind, or sizes that do not fit.
+    """
     if kind not in KINDS:
-        raise ModelFormatError(f"unknown attention {kind!r}.{nearest(str(kind), KINDS)}")
+        raise ModelFormatError(
+            f"attention: expected one of {', '.join(KINDS)}, got {kind!r}.{nearest(str(kind), KINDS)}"
+        )
     if kind == "additive":
         return AdditiveAttention(tensors, query_size, memory_size, size)
     return ProductAttention(tensors, query_size, memory_size, weighted=kind == "general")

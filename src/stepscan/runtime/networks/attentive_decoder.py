@@ -1,7 +1,4 @@
-"""The attentive decoder without torch: a layer that looks back at what an encoder wrote.
-
-What it looks at is part of the state, in leaves that no step changes; see `stepscan.patterns.attention`.
-"""
+"""The attentive decoder without torch; see `stepscan.patterns.attention`."""
 
 from __future__ import annotations
 
@@ -19,26 +16,26 @@ from stepscan.state import State, map_state
 class AttentiveState(NamedTuple):
     inner: State
     memory: Array  # [B, S, M]
-    keys: Array  # [B, S, A], or as wide as h for a product
-    length: Array  # [B], items of the memory that count
-    weights: Array  # [B, S], where the last step looked
-    feed: Array  # [B, H], the last output
+    keys: Array  # [B, S, A]; [B, S, H] for dot and general attention
+    length: Array  # [B], of the memory
+    weights: Array  # [B, S], attention weights of the last step
+    last_output: Array  # [B, H]
 
 
 class AttentiveDecoder:
-    """A causal layer whose every output is joined with what it finds in a memory.
+    """A causal layer whose outputs are combined with the context that attention reads from a memory.
 
         h_t = layer([x_t ; y_{t−1}])     (without input feeding: layer(x_t))
         c_t = Σ_s softmax_s(score(h_t, m_s)) m_s
         y_t = tanh(W [h_t ; c_t])
 
     Args:
-        tensors: of its parts.
-        layer: causal, described.
-        memory_size: M, numbers in an item of the memory.
-        attention_size: A, width of the score's hidden layer.
-        input_feeding: whether the last output joins the next input.
-        kind: of the score: `additive`, `dot` or `general`.
+        tensors: its tensors.
+        layer: description of a causal layer.
+        memory_size: M, size of an item of the memory.
+        attention_size: A, size of the score's hidden layer.
+        input_feeding: whether the last output is concatenated to the next input.
+        kind: the score: `additive`, `dot` or `general`.
     """
 
     causal = True
@@ -57,33 +54,33 @@ class AttentiveDecoder:
         self.output_size = size = self.layer.output_size
         self.input_size = self.layer.input_size - (size if input_feeding else 0)
         self.condition_size = self.layer.condition_size
-        self.described = f"AttentiveDecoder({self.input_size} → {size})"
+        self.signature = f"AttentiveDecoder({self.input_size} → {size})"
         self.memory_size, self.input_feeding = memory_size, input_feeding
         self.key_size = attention_size if kind == "additive" else size
-        self.attention = build_attention(kind, tensors.inside("attention"), size, memory_size, attention_size)
+        self.attention = build_attention(kind, tensors.scope("attention"), size, memory_size, attention_size)
         self.combine = tensors.linear("combine", size + memory_size, size)
 
     def initial_state(self, rows: int) -> AttentiveState:
-        """The state of so many rows before anything was seen, with nothing to look at."""
-        return self._with_nothing_to_see(self.layer.initial_state(rows), rows)
+        """The state of this number of rows before the first item, with an empty memory."""
+        return self._without_memory(self.layer.initial_state(rows), rows)
 
     def condition(self, vector: Array) -> AttentiveState:
-        """`[n, condition_size]` → an initial state, with nothing to look at."""
-        return self._with_nothing_to_see(self.layer.condition(vector), len(vector))
+        """`[n, condition_size]` → an initial state, with an empty memory."""
+        return self._without_memory(self.layer.condition(vector), len(vector))
 
-    def attend_to(self, state: AttentiveState, memory: Batch) -> AttentiveState:
-        """The state with something to look at: `memory [B, S, M]`."""
+    def set_memory(self, state: AttentiveState, memory: Batch) -> AttentiveState:
+        """The state with this memory `[B, S, M]`."""
         data, length = memory.zeroed()
         weights = np.zeros(data.shape[:2], np.float32)
         return state._replace(memory=data, keys=self.attention.of_memory(data), length=length, weights=weights)
 
     def step(self, x: Array, state: AttentiveState) -> tuple[Array, AttentiveState]:
-        """One item of each row: `x [n, I]` and a state → `[n, H]` and the next state."""
+        """One item per row: `x [n, I]` and a state → `[n, H]` and the next state."""
         if self.input_feeding:
-            x = np.concatenate([x, state.feed], axis=1)
+            x = np.concatenate([x, state.last_output], axis=1)
         h, inner = self.layer.step(x, state.inner)
-        y, weights = self._look(h[:, None], state)
-        return y[:, 0], state._replace(inner=inner, weights=weights[:, 0], feed=y[:, 0])
+        y, weights = self._attend(h[:, None], state)
+        return y[:, 0], state._replace(inner=inner, weights=weights[:, 0], last_output=y[:, 0])
 
     def scan(self, data: Array, lengths: Array, state: AttentiveState | None = None) -> tuple[Array, AttentiveState]:
         """Whole sequences: `[B, T, I]` of `lengths [B]` → `[B, T, H]`, zero in the padding, and the final state."""
@@ -91,13 +88,13 @@ class AttentiveDecoder:
         if self.input_feeding:
             return self._scan_by_steps(Batch(data, lengths), state)
         hidden, inner = self.layer.scan(data, lengths, state.inner)
-        y, weights = self._look(hidden, state)
-        outputs, seen = Batch(y, lengths).zeroed(), Batch(weights, lengths).last(state.weights)
-        return outputs.data, state._replace(inner=inner, weights=seen, feed=outputs.last(state.feed))
+        y, weights = self._attend(hidden, state)
+        outputs, weights = Batch(y, lengths).zeroed(), Batch(weights, lengths).last(state.weights)
+        return outputs.data, state._replace(inner=inner, weights=weights, last_output=outputs.last(state.last_output))
 
     def readout(self, state: AttentiveState) -> Array:
         """The last output, `[n, H]`."""
-        return state.feed
+        return state.last_output
 
     def _scan_by_steps(self, inputs: Batch, state: AttentiveState) -> tuple[Array, AttentiveState]:
         inputs = inputs.zeroed()
@@ -107,21 +104,21 @@ class AttentiveDecoder:
             state = _keep_old_where_ended(running, new, state)
         return Batch(outputs, inputs.lengths).zeroed().data, state
 
-    def _look(self, hidden: Array, state: AttentiveState) -> tuple[Array, Array]:
+    def _attend(self, hidden: Array, state: AttentiveState) -> tuple[Array, Array]:
         context, weights = self.attention(hidden, state.keys, state.memory, state.length)
         return tanh(self.combine(np.concatenate([hidden, context], axis=2))), weights
 
-    def _with_nothing_to_see(self, inner: State, rows: int) -> AttentiveState:
+    def _without_memory(self, inner: State, rows: int) -> AttentiveState:
         return AttentiveState(
             inner,
             memory=np.zeros((rows, 0, self.memory_size), np.float32),
             keys=np.zeros((rows, 0, self.key_size), np.float32),
             length=np.zeros(rows, np.int64),
             weights=np.zeros((rows, 0), np.float32),
-            feed=np.zeros((rows, self.output_size), np.float32),
+            last_output=np.zeros((rows, self.output_size), np.float32),
         )
 
 
 def _keep_old_where_ended(running: Array, new: State, old: State) -> State:
-    """`new` in the rows where `running [B]` is true, `old` in the others; leaves that no step changed stay."""
+    """`new` in the rows where `running [B]` is true, `old` in the others; unchanged leaves are not copied."""
     return map_state(lambda n, o: n if n is o else np.where(running[:, None], n, o), new, old)

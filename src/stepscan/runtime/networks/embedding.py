@@ -1,4 +1,4 @@
-"""Input maps: from rows of ids or numbers to batches of vectors, and for one step."""
+"""Embeddings: from rows of ids or values to batches of vectors, and for one step."""
 
 from __future__ import annotations
 
@@ -8,19 +8,20 @@ from typing import Any
 import numpy as np
 
 from stepscan.runtime.batches import Array, Batch, Words, pad, pad_numbers
-from stepscan.runtime.networks.tensors import Tensors, build_part
+from stepscan.runtime.networks.tensors import Tensors, build_module
 
 
 class Embedding:
     """A vector for each symbol of a vocabulary.
 
     Args:
-        tensors: `weight [V − others, E]`, and if there is a G `weight_given [V, G]`.
+        tensors: `weight [V − others, E]`, and `weight_given [V, G]` if G > 0.
         vocabulary_size: V.
-        size: E, numbers a vector.
-        dropout, word_dropout, unknown, embedding_dropout: for training alone.
-        given: G, numbers of a symbol that were not trained, behind those that were.
-        others: how many of the last symbols have the trained numbers of `unknown`.
+        size: E, dimensions of a trained vector.
+        dropout, word_dropout, embedding_dropout: ignored, for training only.
+        unknown: id of the unknown symbol.
+        given: G, dimensions of fixed, pretrained vectors, concatenated to the trained ones.
+        others: the number of symbols, last in the vocabulary, whose trained vector is that of `unknown`.
     """
 
     def __init__(
@@ -37,7 +38,7 @@ class Embedding:
     ) -> None:
         self.vocabulary_size, self.output_size = vocabulary_size, size + given
         self.weight = tensors.array("weight", vocabulary_size - others, size)
-        self._given = tensors.array("weight_given", vocabulary_size, given) if given else None
+        self._pretrained = tensors.array("weight_given", vocabulary_size, given) if given else None
         self._unknown = unknown
 
     def __call__(self, rows: Batch | Sequence[Any]) -> Batch:
@@ -56,20 +57,20 @@ class Embedding:
 
     def step(self, ids: Array) -> Array:
         """Ids `[…]` → vectors `[…, E + G]`."""
-        if self._given is None:
+        if self._pretrained is None:
             return self.weight.take(ids, axis=0)
         trained = np.where(ids < len(self.weight), ids, self._unknown)
-        return np.concatenate([self.weight.take(trained, axis=0), self._given.take(ids, axis=0)], axis=-1)
+        return np.concatenate([self.weight.take(trained, axis=0), self._pretrained.take(ids, axis=0)], axis=-1)
 
 
 class NumericEmbedding:
     """Standardises each dimension, in float64, and projects: `x_t → W ((x_t − mean) / deviation) + b`.
 
     Args:
-        tensors: `mean` and `deviation [D]` of float64, `projection`.
+        tensors: `mean` and `deviation [D]` in float64, and `projection`.
         size: D, dimensions of a step.
-        output_size: E, of the projection; None gives the D standardised numbers themselves.
-        dropout, noise: for training alone.
+        output_size: E, of the projection; None for no projection, E = D.
+        dropout, noise: ignored, for training only.
     """
 
     def __init__(
@@ -86,50 +87,50 @@ class NumericEmbedding:
         return Batch(self.step(batch.data), batch.lengths)
 
     def step(self, x: Array) -> Array:
-        """Numbers `[…, D]` → vectors `[…, E]`."""
+        """Values `[…, D]` → vectors `[…, E]`."""
         return self.projected(self.standardised(x))
 
     def standardised(self, x: Array) -> Array:
-        """`(x − mean) / deviation`, taken in float64 and given in float32."""
-        with np.errstate(over="ignore", invalid="ignore"):  # too large a number is infinite, as with torch
+        """`(x − mean) / deviation`, computed in float64 and returned in float32."""
+        with np.errstate(over="ignore", invalid="ignore"):  # overflow gives infinity, as in torch
             return ((x.astype(np.float64) - self.mean) / self.deviation).astype(np.float32)
 
     def projected(self, x: Array) -> Array:
-        """Standardised numbers `[…, D]` → vectors `[…, E]`."""
+        """Standardised values `[…, D]` → vectors `[…, E]`."""
         return x if self.projection is None else self.projection(x)
 
 
 class WordAndCharacterEmbedding:
-    """A word's own vector beside one made of its characters by a recurrent encoder (Lample et al. 2016, §4.1).
+    """A word's vector, concatenated with an encoding of its characters by a recurrent layer (Lample et al. 2016, §4.1).
 
     Args:
-        tensors: of its parts.
-        words: the embedding of words, described.
-        characters: the embedding of characters, described.
-        spelling: a layer over a word's characters, described; its readout is the word's second vector.
-        dropout: for training alone.
+        tensors: its tensors.
+        words: description of the embedding of words.
+        characters: description of the embedding of characters.
+        spelling: description of a layer over a word's characters, whose readout encodes the word.
+        dropout: ignored, for training only.
     """
 
     def __init__(self, tensors: Tensors, words: Any, characters: Any, spelling: Any, dropout: float = 0.0) -> None:
-        self.words: Embedding = build_part(SYMBOLS, words, tensors.inside("words"))
-        self.characters: Embedding = build_part(SYMBOLS, characters, tensors.inside("characters"))
+        self.words: Embedding = build_module(SYMBOLS, words, tensors.scope("words"))
+        self.characters: Embedding = build_module(SYMBOLS, characters, tensors.scope("characters"))
         self.spelling = tensors.layer("spelling", spelling)
         self.output_size = self.words.output_size + self.spelling.output_size
 
     def __call__(self, rows: Words) -> Batch:
         """Words `[B, T]` → vectors `[B, T, E + S]`."""
-        vectors = [self._read(spellings) for spellings in rows.spellings]
-        by_spelling = np.concatenate(vectors).take(rows.spelling_of, axis=0)
+        readouts = [self._encode(spellings) for spellings in rows.spellings]
+        encodings = np.concatenate(readouts).take(rows.spelling_of, axis=0)
         words, lengths = self.words(rows.words)
-        return Batch(np.concatenate([words, by_spelling], axis=2), lengths)
+        return Batch(np.concatenate([words, encodings], axis=2), lengths)
 
-    def _read(self, spellings: Batch) -> Array:
-        """Spellings `[U, C]` → their vectors `[U, S]`."""
+    def _encode(self, spellings: Batch) -> Array:
+        """Characters of words `[U, C]` → encodings `[U, S]`."""
         return self.spelling.readout(self.spelling.scan(*self.characters(spellings))[1])
 
 
-class Vectors:
-    """In place of an embedding where there is none: the rows are vectors already."""
+class Identity:
+    """In place of an embedding, if the inputs are vectors."""
 
     def __call__(self, rows: Batch | Sequence[Array]) -> Batch:
         """Rows of vectors `[T, I]`, or a batch `[B, T, I]` of them → the same in float32."""
@@ -146,5 +147,5 @@ INPUTS = {**SYMBOLS, "numbers": NumericEmbedding, "word_and_character_embedding"
 
 
 def build_embedding(description: Any, tensors: Tensors) -> Any:
-    """The input map that is described; None is that of vectors."""
-    return Vectors() if description is None else build_part(INPUTS, description, tensors)
+    """The embedding with this description; `Identity` for None."""
+    return Identity() if description is None else build_module(INPUTS, description, tensors)

@@ -1,4 +1,4 @@
-"""Encoder, the fold: sequence → feature vector → prediction."""
+"""Encoder, a fold: sequence → feature vector → prediction."""
 
 from __future__ import annotations
 
@@ -15,17 +15,20 @@ from stepscan.runtime.networks.tensors import Tensors
 
 
 class Encoder:
-    """Reads a sequence, pools what the layer says into one vector, decides.
+    """A layer, pooling over time, and a linear head: classification or regression of whole sequences.
 
     Args:
-        tensors: of its parts; `mean` and `deviation` of a number.
-        embedding: rows → vectors, described; None if the rows are vectors already.
-        layer: described.
-        outputs: width of the head: number of classes or labels; 1 for regression.
-        pooling: `last` (the layer's readout), `mean`, `max` or `attention` (a learned weighting) over the outputs.
-            Pooling over nothing gives zeros.
-        problem_type: `classification` (one of `outputs`), `multilabel` (each on or off) or `regression`.
-        dropout, label_smoothing: for training alone.
+        tensors: its tensors; for regression also `mean` and `deviation` of the targets.
+        embedding: its description; None if the inputs are vectors.
+        layer: its description.
+        outputs: the number of classes or labels; 1 for regression.
+        pooling: `last` (the layer's readout), `mean`, `max` or `attention` (a learned weighting) over the outputs;
+            zeros for a sequence of length 0.
+        problem_type: `classification` (one of `outputs`), `multilabel` (each 0 or 1) or `regression`.
+        dropout, label_smoothing: ignored, for training only.
+
+    Raises:
+        ValueError: an unknown pooling or problem type.
     """
 
     def __init__(
@@ -41,49 +44,49 @@ class Encoder:
     ) -> None:
         POOLING.check("pooling", pooling)
         PROBLEM_TYPE.check("problem_type", problem_type)
-        self.embedding = build_embedding(embedding, tensors.inside("embedding"))
+        self.embedding = build_embedding(embedding, tensors.scope("embedding"))
         self.layer = tensors.layer("layer", layer)
         self.outputs, self.pooling, self.problem_type = outputs, pooling, problem_type
         self.feature_size = size = self.layer.output_size
-        self.head = tensors.linear("head", size, outputs)
+        self._linear = tensors.linear("head", size, outputs)
         if problem_type == "regression":
             self.mean, self.deviation = tensors.array("mean"), tensors.array("deviation")
         if pooling == "attention":
             self.relevance = tensors.linear("relevance.0", size, size), tensors.linear("relevance.2", size, 1, False)
 
     def features(self, rows: Any) -> Array:
-        """Rows (ids, numbers or vectors, or a batch of them) → feature vectors `[B, H]`."""
+        """Rows (ids, values or vectors, or a batch of them) → feature vectors `[B, H]`."""
         vectors, lengths = self.embedding(rows)
         outputs, state = self.layer.scan(vectors, lengths)
         return self.layer.readout(state) if self.pooling == "last" else self._pool(Batch(outputs, lengths))
 
     def scores(self, rows: Any) -> Array:
-        """Rows → scores `[B, outputs]`, before any softmax or sigmoid; or the number `[B, 1]`."""
-        return self.judge(self.features(rows))
+        """Rows → logits `[B, outputs]`; for regression, predictions `[B, 1]` in the targets' units."""
+        return self.head(self.features(rows))
 
-    def judge(self, features: Array) -> Array:
-        """Feature vectors `[B, H]` → scores `[B, outputs]`, or the number `[B, 1]`, in its own units."""
-        scores = self.head(features)
+    def head(self, features: Array) -> Array:
+        """Feature vectors `[B, H]` → logits `[B, outputs]`; for regression, predictions `[B, 1]`."""
+        scores = self._linear(features)
         return self.mean + self.deviation * scores if self.problem_type == "regression" else scores
 
-    def relevance_of(self, outputs: Array) -> Array:
-        """With attention pooling, the layer's outputs `[…, H]` → what the softmax over the items is taken of `[…]`."""
+    def relevance_scores(self, outputs: Array) -> Array:
+        """With attention pooling, the layer's outputs `[…, H]` → their attention scores `[…]`, before the softmax."""
         hidden, score = self.relevance
         return score(tanh(hidden(outputs)))[..., 0]
 
     def _pool(self, outputs: Batch) -> Array:
         data, lengths = outputs
         if self.pooling == "mean" or data.shape[1] == 0:
-            return _total(data) / np.maximum(lengths, 1).astype(np.float32)[:, None]
+            return _sum_over_time(data) / np.maximum(lengths, 1).astype(np.float32)[:, None]
         if self.pooling == "max":
-            highest = np.where(outputs.mask[:, :, None], data, np.float32(-np.inf)).max(axis=1)
-            return np.where(lengths[:, None] > 0, highest, np.float32(0))
-        weights = masked_softmax(self.relevance_of(data), outputs.mask)
-        return _total(weights[:, :, None] * data)
+            maximum = np.where(outputs.mask[:, :, None], data, np.float32(-np.inf)).max(axis=1)
+            return np.where(lengths[:, None] > 0, maximum, np.float32(0))
+        weights = masked_softmax(self.relevance_scores(data), outputs.mask)
+        return _sum_over_time(weights[:, :, None] * data)
 
 
-def _total(data: Array) -> Array:
-    """Σ over time of `[B, T, H]`, one item after the other in float64, so that no padding changes a bit of it."""
+def _sum_over_time(data: Array) -> Array:
+    """Σ over time of `[B, T, H]`, in order and in float64, so that padding does not change the rounding."""
     if not data.shape[1]:
         return data.sum(axis=1)
     return data.cumsum(axis=1, dtype=np.float64)[:, -1].astype(np.float32)

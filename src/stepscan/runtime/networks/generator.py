@@ -1,4 +1,4 @@
-"""Generator, the unfold: a sequence out of an initial state, each output the next input."""
+"""Generator, an unfold: a sequence from an initial state, in which each output is the next input."""
 
 from __future__ import annotations
 
@@ -15,24 +15,25 @@ from stepscan.runtime.batches import PLACES, Array, Batch
 from stepscan.runtime.layers import Layer, Linear, address
 from stepscan.runtime.networks.decoder import build_decoder
 from stepscan.runtime.networks.embedding import SYMBOLS, Embedding
-from stepscan.runtime.networks.tensors import Tensors, build_part
+from stepscan.runtime.networks.tensors import Tensors, build_module
 from stepscan.state import State
 
 INITIAL = ("zero", "learned")
-_AT_ONCE = 512  # symbols that are written inside the native library before Python looks for signals, such as Ctrl-C
+_SYMBOLS_PER_CALL = 512  # of the native library, between which Python handles signals such as Ctrl-C
 
 
 class Generator:
-    """Predicts the next symbol from those so far; generates by feeding back what was chosen.
+    """An autoregressive model of symbols: predicts the next symbol from the previous ones.
 
     Args:
-        tensors: of its parts; `start` where the initial state is learned, `bias [V]` where the weights are tied.
-        embedding: ids → vectors, described; its vocabulary is what is generated.
-        layer: causal, described.
-        initial: `zero` (the layer's own initial state) or `learned` (a vector that `layer.condition` cuts).
-        tie_weights: whether the output weights are the embedding's. Where layer and embedding differ in width, a
-            projection is between them.
-        dropout, label_smoothing, activation_regularisation, temporal_activation_regularisation: for training alone.
+        tensors: its tensors; also `start` if the initial state is learned, `bias [V]` if the weights are tied.
+        embedding: its description; its vocabulary is that of the outputs.
+        layer: description of a causal layer.
+        initial: the initial state: `zero` (the layer's) or `learned` (a parameter, passed to `layer.condition`).
+        tie_weights: whether the output weights are the embedding's. If the sizes of layer and embedding differ, there
+            is a projection between them.
+        dropout, label_smoothing, activation_regularisation, temporal_activation_regularisation: ignored, for training
+            only.
     """
 
     def __init__(
@@ -48,8 +49,10 @@ class Generator:
         temporal_activation_regularisation: float = 0.0,
     ) -> None:
         if initial not in INITIAL:
-            raise ModelFormatError(f"unknown initial state {initial!r}.{nearest(str(initial), INITIAL)}")
-        self.embedding: Embedding = build_part(SYMBOLS, embedding, tensors.inside("embedding"))
+            raise ModelFormatError(
+                f"initial: expected one of {', '.join(INITIAL)}, got {initial!r}.{nearest(str(initial), INITIAL)}"
+            )
+        self.embedding: Embedding = build_module(SYMBOLS, embedding, tensors.scope("embedding"))
         self.layer = build_decoder(layer, tensors, "layer")
         self.start = tensors.array("start", self.layer.condition_size) if initial == "learned" else None
         size, width = self.layer.output_size, self.embedding.output_size
@@ -62,14 +65,13 @@ class Generator:
         )
 
     def initial_state(self, rows: int) -> State:
-        """The state of so many rows before the first symbol."""
+        """The state of this number of rows before the first symbol."""
         if self.start is None:
             return self.layer.initial_state(rows)
         return self.layer.condition(np.repeat(self.start[None], rows, axis=0))
 
     def scan(self, rows: Batch | Sequence[Any], state: State | None = None) -> tuple[Array, Array, State]:
-        """Rows of ids, or a batch `[B, T]` of them → scores of the next symbols `[B, T, V]`, before any softmax, the
-        rows' lengths `[B]`, and the final state."""
+        """Rows of ids, or a batch `[B, T]` → logits of the next symbols `[B, T, V]`, lengths `[B]`, the final state."""
         vectors, lengths = self.embedding(rows)
         state = self.initial_state(len(lengths)) if state is None else state
         outputs, state = self.layer.scan(vectors, lengths, state)
@@ -77,12 +79,12 @@ class Generator:
         return scores.data, lengths, state
 
     def step(self, ids: Array, state: State) -> tuple[Array, State]:
-        """One symbol a row `[B]` and a state → scores of the next `[B, V]` and the next state."""
+        """Ids `[B]` and a state → logits of the next symbols `[B, V]`, and the next state."""
         y, state = self.layer.step(self.embedding.step(ids), state)
         return self.score(y), state
 
     def read(self, ids: Sequence[int]) -> tuple[State, Array]:
-        """Read ids, at least one, from the initial state → the state and the layer's last output `[1, H]`."""
+        """Run over at least one id from the initial state → the state, and the layer's last output `[1, H]`."""
         state = self.initial_state(1)
         for first in range(0, len(ids), PLACES):
             outputs, state = self.layer.scan(*self.embedding([ids[first : first + PLACES]]), state)
@@ -91,33 +93,34 @@ class Generator:
     def write(
         self, state: Array, y: Array, draws: Array, sampler: Sampler, excluded: Sequence[int], threads: int
     ) -> list[int]:
-        """Choose a symbol, read it, choose the next, …, all of it inside the native library.
+        """Sample symbols autoregressively inside the native library.
 
         Args:
-            state: of one row `[1, S]`, and y `[1, H]`, the layer's last output. Both are changed: at the end they are
-                those after the last symbol.
-            draws: a number in [0, 1) for each symbol, float64 `[N]`.
-            sampler: how each is chosen.
-            excluded: ids that are not written.
-            threads: at most.
+            state: `[1, S]`, modified in place to the state after the last symbol.
+            y: `[1, H]`, the layer's last output, modified in place likewise.
+            draws: float64 `[N]`, uniform in [0, 1), one per symbol.
+            sampler: the sampling method.
+            excluded: ids that are not sampled.
+            threads: maximum number of threads.
 
         Returns:
             N ids.
 
         Raises:
-            StepscanError: scores are no finite numbers, or every symbol is excluded.
+            StepscanError: logits are not finite, or all symbols are excluded.
         """
-        never = np.zeros(self.embedding.vocabulary_size, np.uint8)
-        never[list(excluded)] = 1
+        is_excluded = np.zeros(self.embedding.vocabulary_size, np.uint8)
+        is_excluded[list(excluded)] = 1
         ids = np.empty(len(draws), np.int64)
-        arrays: list[Array] = [np.ascontiguousarray(draws, np.float64), never, ids]
-        draws_at, never_at, ids_at = map(address, arrays)
-        how = sampler.temperature, int(sampler.top_k), sampler.top_p, sampler.min_p
-        for first in range(0, len(ids), _AT_ONCE):
-            count, places = min(_AT_ONCE, len(ids) - first), (draws_at + 8 * first, ids_at + 8 * first)
-            written = self._writer.generate(address(state), address(y), count, *how, never_at, *places, threads)
+        arrays: list[Array] = [np.ascontiguousarray(draws, np.float64), is_excluded, ids]
+        draws_address, excluded_address, ids_address = map(address, arrays)
+        settings = sampler.temperature, int(sampler.top_k), sampler.top_p, sampler.min_p
+        for first in range(0, len(ids), _SYMBOLS_PER_CALL):
+            count = min(_SYMBOLS_PER_CALL, len(ids) - first)
+            addresses = excluded_address, draws_address + 8 * first, ids_address + 8 * first
+            written = self._writer.generate(address(state), address(y), count, *settings, *addresses, threads)
             if written < count:
-                sampler.probabilities(np.where(never, -np.inf, self.score(y)))  # says what is wrong with the scores
+                sampler.probabilities(np.where(is_excluded, -np.inf, self.score(y)))  # raises the error
                 return ids[: first + written].tolist()
         return ids.tolist()
 
@@ -125,10 +128,10 @@ class Generator:
     def _writer(self) -> Any:
         table = np.ascontiguousarray(self.embedding.weight, np.float32)
         if not isinstance(self.layer, Layer):
-            raise TypeError(f"only native layers write on their own, but this is {self.layer.described}")
+            raise TypeError(f"expected a native layer, got {self.layer.signature}, which generates step by step only")
         projection = None if self.projection is None else self.projection.native
         return library.TokenGenerator(address(table), len(table), self.layer.native, projection, self.head.native)
 
     def score(self, outputs: Array) -> Array:
-        """The layer's outputs `[…, H]` → scores of the next symbol `[…, V]`."""
+        """The layer's outputs `[…, H]` → logits of the next symbol `[…, V]`."""
         return self.head(outputs if self.projection is None else self.projection(outputs))

@@ -1,4 +1,4 @@
-"""The tensors of one part of a model, and how objects are made of a description and such tensors."""
+"""The tensors of a module of a model, and construction of modules from descriptions and tensors."""
 
 from __future__ import annotations
 
@@ -8,66 +8,73 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from stepscan.errors import ModelFormatError, UnsupportedLayer
+from stepscan.errors import ModelFormatError, StepscanError, UnsupportedLayer
 from stepscan.runtime.batches import Array
 from stepscan.runtime.layers import Layer, Linear, Options, build_layer, described_object
 
 
 class Tensors(NamedTuple):
-    """Tensors by the names that they have in a part of a model.
+    """The tensors of a module, by their names in it.
 
     Args:
-        all: of the whole model, by their full names.
-        options: how the native layers keep them.
-        prefix: the part's own, with a dot at its end; empty for the whole.
+        all: the tensors of the whole model, by their full names.
+        options: weight format and number of threads of the native layers.
+        prefix: the module's path with a final dot; empty for the whole model.
     """
 
     all: Mapping[str, Array]
     options: Options
     prefix: str = ""
 
-    def inside(self, part: str) -> Tensors:
-        """Those of a part of this part."""
-        return self._replace(prefix=f"{self.prefix}{part}.")
+    def scope(self, name: str) -> Tensors:
+        """The tensors of a submodule."""
+        return self._replace(prefix=f"{self.prefix}{name}.")
 
     def array(self, name: str, *shape: int, dtype: Any = np.float32) -> Array:
-        """One tensor.
+        """One tensor of this shape and dtype.
 
         Raises:
-            ModelFormatError: there is none, or it has another shape or dtype.
+            ModelFormatError: it is missing, or has another shape or dtype.
         """
-        full, found = self.prefix + name, self.all.get(self.prefix + name)
-        if found is None or found.shape != shape or found.dtype != dtype:
-            is_there = "there is none" if found is None else f"it is {list(found.shape)}, {found.dtype}"
-            raise ModelFormatError(f"the model needs a tensor {full} {list(shape)}, {np.dtype(dtype)}, but {is_there}")
-        return np.asarray(found)
+        path, array = self.prefix + name, self.all.get(self.prefix + name)
+        if array is None or array.shape != shape or array.dtype != dtype:
+            actual = "no such tensor" if array is None else f"{list(array.shape)}, {array.dtype}"
+            raise ModelFormatError(f"{path}: expected {list(shape)}, {np.dtype(dtype)}, got {actual}")
+        return np.asarray(array)
 
     def linear(self, name: str, inputs: int, outputs: int, bias: bool = True) -> Linear:
-        """A linear map of `inputs` numbers to `outputs`."""
-        part = self.inside(name)
-        weight = part.array("weight", outputs, inputs)
-        return Linear(weight, part.array("bias", outputs) if bias else None, self.options)
+        """A linear map from size `inputs` to size `outputs`."""
+        scope = self.scope(name)
+        weight = scope.array("weight", outputs, inputs)
+        return Linear(weight, scope.array("bias", outputs) if bias else None, self.options)
 
     def layer(self, name: str, description: Any) -> Layer:
-        """The layer that is described."""
+        """The native layer with this description."""
         return build_layer(description, self.all, f"{self.prefix}{name}.", self.options)
 
 
-def build_part(kinds: Mapping[str, Any], description: Any, tensors: Tensors) -> Any:
-    """What is described, an object of one of the `kinds`, by the names that they are registered under.
+def build_module(classes: Mapping[str, Any], description: Any, tensors: Tensors) -> Any:
+    """The module with this description.
+
+    Args:
+        classes: the allowed classes, by registered name.
+        description: its name and constructor arguments.
+        tensors: its tensors.
 
     Raises:
-        UnsupportedLayer: it is of another kind.
-        ModelFormatError: the description is none, or does not fit the kind.
+        UnsupportedLayer: it is of another class.
+        ModelFormatError: the description is invalid.
     """
     name, arguments = described_object(description)
-    if name not in kinds:
+    if name not in classes:
         raise UnsupportedLayer(name, f"{name!r} has no native kernel; only PyTorch can run it (stepscan[train])")
     try:
-        inspect.signature(kinds[name]).bind(tensors, **arguments)
+        inspect.signature(classes[name]).bind(tensors, **arguments)
     except TypeError as error:
         raise ModelFormatError(f"the description of {name!r} does not fit its constructor: {error}") from None
     try:
-        return kinds[name](tensors, **arguments)
+        return classes[name](tensors, **arguments)
+    except StepscanError:
+        raise
     except ValueError as error:
         raise ModelFormatError(f"{name!r} cannot be built: {error}") from None

@@ -1,4 +1,4 @@
-"""Transducer, the scan: sequence → sequence of the same length."""
+"""Transducer, a scan: sequence → sequence of the same length."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from stepscan.runtime.probabilities import nats
 
 
 class Transducer:
-    """A decision at every step.
+    """A layer and a linear head: one class per step.
 
-    `crf` is what decides about all of them together; here nothing does.
+    `crf` is the CRF over the outputs of a `CRFTransducer`, here None.
 
     Args:
-        tensors: of its parts.
-        embedding: rows → vectors, described; None if the rows are vectors already.
-        layer: described.
-        outputs: K, classes a step.
-        dropout, label_smoothing: for training alone.
+        tensors: its tensors.
+        embedding: its description; None if the inputs are vectors.
+        layer: its description.
+        outputs: K, the number of classes.
+        dropout, label_smoothing: ignored, for training only.
     """
 
     def __init__(
@@ -34,31 +34,31 @@ class Transducer:
         label_smoothing: float = 0.0,
     ) -> None:
         self.crf: Any = None
-        self.embedding = build_embedding(embedding, tensors.inside("embedding"))
+        self.embedding = build_embedding(embedding, tensors.scope("embedding"))
         self.layer, self.outputs = tensors.layer("layer", layer), outputs
         self.head = tensors.linear("head", self.layer.output_size, outputs)
 
     def scores(self, rows: Any) -> Batch:
-        """Rows (ids, numbers, vectors or `Words`, or a batch of them) → scores `[B, T, K]`, before any softmax."""
+        """Rows (ids, values, vectors or `Words`, or a batch of them) → logits `[B, T, K]`."""
         vectors, lengths = self.embedding(rows)
         outputs, _ = self.layer.scan(vectors, lengths)
         return Batch(self.head(outputs), lengths).zeroed()
 
-    def decide(self, data: Array, lengths: Array) -> Array:
-        """Scores `[B, T, K]` → classes `[B, T]`, the most probable; 0 in the padding."""
+    def predict(self, data: Array, lengths: Array) -> Array:
+        """Logits `[B, T, K]` → the most probable classes `[B, T]`, 0 in the padding."""
         return Batch(data.argmax(axis=2), lengths).zeroed().data
 
     def probabilities(self, data: Array, lengths: Array) -> Array:
-        """Scores `[B, T, K]` → the probability of each class at each item, likewise; 0 in the padding."""
+        """Logits `[B, T, K]` → the probability of each class at each item `[B, T, K]`, 0 in the padding."""
         return Batch(softmax(data), lengths).zeroed().data
 
     def log_probability(self, data: Array, lengths: Array, targets: Array) -> Array:
-        """Natural logarithm of the probability `[B]` of the classes `targets [B, T]` together, in float64."""
+        """The log-probability `[B]` of the classes `targets [B, T]`, in nats and float64."""
         return log_probability(data, lengths, targets)
 
 
 def log_probability(data: Array, lengths: Array, targets: Array) -> Array:
-    """Natural logarithm of the probability `[B]` of `targets [B, T]` together, where the scores `[B, T, K]` decide each
-    item by itself. Added one after the other, so that no padding changes a bit of it."""
-    of_items = Batch(-nats(data, targets), lengths).zeroed().data
-    return of_items.cumsum(axis=1)[:, -1] if data.shape[1] else of_items.sum(axis=1)
+    """The log-probability `[B]` of independent `targets [B, T]` with logits `[B, T, K]`, in nats; summed in order, so
+    that padding does not change the rounding."""
+    items = Batch(-nats(data, targets), lengths).zeroed().data
+    return items.cumsum(axis=1)[:, -1] if data.shape[1] else items.sum(axis=1)

@@ -64,7 +64,7 @@ class DecidingSession(Session):
     def _keep_attended(self, kept: Mapping[str, Array], outputs: Array) -> dict[str, Array]:
         """The softmax over all items so far, as sums below the greatest score."""
         most, weight, total = kept["most"], kept["weight"], kept["total"]
-        scores = self._network.relevance_of(outputs).astype(np.float64)
+        scores = self._network.relevance_scores(outputs).astype(np.float64)
         for score, output in zip(scores, outputs, strict=True):
             before, most = most, np.maximum(most, score)
             old, new = np.exp(before - most), np.exp(score - most)
@@ -74,7 +74,7 @@ class DecidingSession(Session):
     @classmethod
     def _answers(cls, model: Any, moments: Sequence[Moment], outputs: Array) -> list[Any]:
         features = np.stack([_feature(model.network_, moment) for moment in moments])
-        return model._problem.records(model.network_.judge(features), model.labels_)
+        return model._problem.records(model.network_.head(features), model.labels_)
 
 
 def _feature(network: Any, moment: Moment) -> Array:

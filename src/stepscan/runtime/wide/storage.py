@@ -16,101 +16,98 @@ from stepscan.runtime.configuration import CONFIG, WIDE
 from stepscan.runtime.outline import shown
 from stepscan.runtime.snapshot import Snapshot
 from stepscan.runtime.tensor_file import expanded, read_tensors
-from stepscan.runtime.wide.chain import TRANSITIONS, WideChain
-from stepscan.runtime.wide.scores import Features, Wide
+from stepscan.runtime.wide.crf import TRANSITIONS, WideCRF
+from stepscan.runtime.wide.model import FeatureExtractor, WideModel
 
-_OF_FEATURES = "features."  # before the names of their tensors
-_KINDS = {  # name → class, the task it is for, and whether it reads texts
-    "ngrams": ("NGrams", "classify", True),
-    "convolutions": ("Convolutions", "classify", False),
+_PREFIX = "features."  # of the names of the features' tensors
+_EXTRACTORS = {  # registered name, also of the module → class, task, whether it reads texts
+    "ngrams": ("NGramFeatures", "classify", True),
+    "convolutions": ("ConvolutionFeatures", "classify", False),
     "token_features": ("TokenFeatures", "tag", True),
 }
 
 
-def described(wide: Wide) -> dict[str, Any]:
-    """What `config.json` says of it."""
+def describe_wide(wide: WideModel) -> dict[str, Any]:
+    """The wide part as plain data for `config.json`."""
     return {"features": wide.features.description(), "shares": list(wide.shares)}
 
 
-def tensors_of(wide: Wide) -> dict[str, Array]:
-    """What its file holds."""
-    of_features = {f"{_OF_FEATURES}{name}": array for name, array in wide.features.tensors().items()}
-    return {**of_features, **{name: getattr(wide, name) for name in ("weight", "bias", *_of_chain(wide))}}
+def wide_tensors(wide: WideModel) -> dict[str, Array]:
+    """The arrays of `wide.safetensors`, by name."""
+    features = {f"{_PREFIX}{name}": array for name, array in wide.features.tensors().items()}
+    names = ("weight", "bias", *(TRANSITIONS if isinstance(wide, WideCRF) else ()))
+    return {**features, **{name: getattr(wide, name) for name in names}}
 
 
-def _of_chain(wide: Wide) -> tuple[str, ...]:
-    return TRANSITIONS if isinstance(wide, WideChain) else ()
-
-
-def read_wide(folder: Snapshot, description: Any, task: str, outputs: int, dimensions: int) -> Wide:
-    """The wide part of a model.
+def read_wide(folder: Snapshot, description: Any, task: str, outputs: int, dimensions: int) -> WideModel:
+    """Read the wide part of a model.
 
     Args:
-        folder: the files.
-        description: of it, in `config.json`.
+        folder: the model folder.
+        description: `wide` in `config.json`.
         task: of the model.
-        outputs: how many scores the network gives.
-        dimensions: of the series that the network reads; 0 if it reads texts.
+        outputs: the number of scores of the network.
+        dimensions: D of the series that the network reads; 0 if it reads texts.
 
     Raises:
-        ModelFormatError: the description, or the file, is not of such a part.
+        ModelFormatError: the description or the file is invalid.
     """
-    where = f"{folder.path / CONFIG}: wide"
+    config = f"{folder.path / CONFIG}: wide"
     if not isinstance(description, Mapping) or set(description) != {"features", "shares"}:
-        raise ModelFormatError(f"{where}: expected an object of features and shares, got {shown(description)}")
-    shares = _shares(where, description["shares"])
-    kind = _kind(where, description["features"], task, dimensions)
+        raise ModelFormatError(f"{config}: expected an object of features and shares, got {shown(description)}")
+    shares = _read_shares(config, description["shares"])
+    extractor = _extractor_class(config, description["features"], task, dimensions)
     tensors = read_tensors(folder, WIDE, None, "float32")
     path = folder.path / WIDE
-    weight, bias = (_taken(path, tensors, name) for name in ("weight", "bias"))
-    chain = {name: _taken(path, tensors, name) for name in (TRANSITIONS if task == "tag" else ())}
-    own = {name.removeprefix(_OF_FEATURES): array for name, array in tensors.items() if name.startswith(_OF_FEATURES)}
-    if other := tensors.keys() - {f"{_OF_FEATURES}{name}" for name in own}:
-        raise ModelFormatError(f"{path} does not fit config.json: nothing needs {shown(min(other))}")
+    weight, bias = (_pop(path, tensors, name) for name in ("weight", "bias"))
+    transitions = {name: _pop(path, tensors, name) for name in (TRANSITIONS if task == "tag" else ())}
+    feature_tensors = {n.removeprefix(_PREFIX): array for n, array in tensors.items() if n.startswith(_PREFIX)}
+    if unknown := tensors.keys() - {f"{_PREFIX}{name}" for name in feature_tensors}:
+        raise ModelFormatError(f"{path} does not fit config.json: nothing needs {shown(min(unknown))}")
     try:
-        features: Features = kind.from_tensors(description["features"], own)
+        features: FeatureExtractor = extractor.from_tensors(description["features"], feature_tensors)
     except ValueError as error:
         raise ModelFormatError(f"{path} does not fit config.json: features: {error}") from None
     _check(path, "weight", weight, (features.size, outputs), np.float32, np.uint16)
     _check(path, "bias", bias, (outputs,), np.float32)
     weight = expanded({"weight": weight})["weight"]
-    if not chain:
-        return Wide(features, weight, bias, shares)
-    for name, array in chain.items():
+    if not transitions:
+        return WideModel(features, weight, bias, shares)
+    for name, array in transitions.items():
         shape = (outputs, outputs) if name == "transitions" else (outputs,)
         _check(path, name, array, shape, np.float32, np.uint16)
-    return WideChain(features, weight, bias, shares, **expanded(chain))
+    return WideCRF(features, weight, bias, shares, **expanded(transitions))
 
 
-def _shares(where: str, shares: Any) -> tuple[float, float]:
+def _read_shares(config: str, shares: Any) -> tuple[float, float]:
     is_pair = isinstance(shares, list) and len(shares) == 2
-    if not is_pair or not all(type(one) in (int, float) and 0 <= one <= 1e6 and math.isfinite(one) for one in shares):
-        raise ModelFormatError(f"{where}: shares: expected two numbers from 0 to 1,000,000, got {shown(shares)}")
+    if not is_pair or not all(type(x) in (int, float) and 0 <= x <= 1e6 and math.isfinite(x) for x in shares):
+        raise ModelFormatError(f"{config}: shares: expected two numbers from 0 to 1,000,000, got {shown(shares)}")
     return float(shares[0]), float(shares[1])
 
 
-def _kind(where: str, features: Any, task: str, dimensions: int) -> Any:
-    """The class of the features, which must be of what the network reads."""
+def _extractor_class(config: str, features: Any, task: str, dimensions: int) -> Any:
+    """The class of the feature extractor, which must read what the network reads."""
     name = features.get("name") if isinstance(features, Mapping) else None
-    own = [one for one, (_, of_task, _) in _KINDS.items() if of_task == task]
-    if not isinstance(name, str) or name not in own:
-        hint = nearest(name, own) if isinstance(name, str) else ""
-        raise ModelFormatError(f"{where}: features: expected the name {' or '.join(own)}, got {shown(name)}.{hint}")
-    kind, _, reads_texts = _KINDS[name]
+    known = [key for key, (_, extractor_task, _) in _EXTRACTORS.items() if extractor_task == task]
+    if not isinstance(name, str) or name not in known:
+        hint = nearest(name, known) if isinstance(name, str) else ""
+        raise ModelFormatError(f"{config}: features: expected the name {' or '.join(known)}, got {shown(name)}.{hint}")
+    class_name, _, reads_texts = _EXTRACTORS[name]
     if reads_texts != (not dimensions):
-        what = ("series", "texts")
+        inputs = ("series", "texts")
         raise ModelFormatError(
-            f"{where}: features: {name} are of {what[reads_texts]}, but the model reads {what[not dimensions]}"
+            f"{config}: features: expected features of {inputs[not dimensions]}, which the model reads, got {name}"
         )
     if features.get("dimensions", dimensions) != dimensions:
         raise ModelFormatError(
-            f"{where}: features: dimensions: expected {dimensions}, as the model reads, got "
+            f"{config}: features: dimensions: expected {dimensions}, as the model reads, got "
             f"{shown(features['dimensions'])}"
         )
-    return getattr(importlib.import_module(f"stepscan.runtime.wide.{name}"), kind)
+    return getattr(importlib.import_module(f"stepscan.runtime.wide.{name}"), class_name)
 
 
-def _taken(path: Path, tensors: dict[str, Array], name: str) -> Array:
+def _pop(path: Path, tensors: dict[str, Array], name: str) -> Array:
     if name not in tensors:
         raise ModelFormatError(f"{path} does not fit config.json: {name} is missing")
     return tensors.pop(name)

@@ -1,4 +1,4 @@
-"""From the description in `config.json` and the tensors beside it to a network."""
+"""Builds a network from its description in `config.json` and its tensors."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from stepscan.runtime.networks.conditioned_generator import ConditionedGenerator
 from stepscan.runtime.networks.crf import CRFTransducer
 from stepscan.runtime.networks.encoder import Encoder
 from stepscan.runtime.networks.generator import Generator
-from stepscan.runtime.networks.tensors import Tensors, build_part
+from stepscan.runtime.networks.tensors import Tensors, build_module
 from stepscan.runtime.networks.transducer import Transducer
 
 Network = Encoder | Transducer | CRFTransducer | Generator | ConditionedGenerator
@@ -26,15 +26,15 @@ PATTERNS: dict[str, Any] = {
 
 
 def build_network(description: Any, tensors: Mapping[str, Array], options: Options | None = None) -> Network:
-    """The network that is described.
+    """The network with this description.
 
     Args:
-        description: what `stepscan.registry.describe` says of the trained pattern: `config.json`'s `model`.
-        tensors: its `state_dict`, by name, as NumPy arrays; they are read, and kept where they are not packed.
-        options: how the native layers keep weights, and on how many threads they run.
+        description: `model` in `config.json`, as `stepscan.registry.describe` returns it for the trained pattern.
+        tensors: its `state_dict` as NumPy arrays; the network keeps references to them.
+        options: weight format and number of threads of the native layers.
 
     Raises:
-        UnsupportedLayer: it, or a layer in it, has no native kernel.
-        ModelFormatError: the description does not fit, or a tensor is missing or of another shape.
+        UnsupportedLayer: the pattern, or a layer in it, has no native kernel.
+        ModelFormatError: the description is invalid, or a tensor is missing or of another shape.
     """
-    return build_part(PATTERNS, description, Tensors(tensors, options or Options()))
+    return build_module(PATTERNS, description, Tensors(tensors, options or Options()))
