@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 import stepscan as ss
-from stepscan.estimators import comparison, curves
+from stepscan.estimators import comparison, learning_curves
 from stepscan.estimators.comparison import compare, show
 from stepscan.estimators.files import ReadOptions, train
 
@@ -117,7 +117,7 @@ def test_curves(tmp_path, monkeypatch):
     figures = []
     write = Figure.savefig
     monkeypatch.setattr(Figure, "savefig", lambda self, *a, **k: (figures.append(self), write(self, *a, **k)))
-    curves.draw(ROWS, tmp_path / "curves.png", "a title")
+    learning_curves.plot_learning_curves(ROWS, tmp_path / "curves.png", "a title")
     assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
     left, right = figures[0].axes
     assert (left.get_xlabel(), right.get_xlabel()) == ("passes over the data", "training time, s")
@@ -153,18 +153,24 @@ def test_on_the_command_line(corpora, tmp_path, run):
     ("arguments", "message"),
     [
         ("--cells gru,lstn", "unknown cell 'lstn'. Did you mean 'lstm'?"),
-        ("--cells gru", "compare takes two cells or more, each once, got gru"),
-        ("--cells gru,gru", "compare takes two cells or more, each once, got gru, gru"),
-        ("--cells gru,lstm --equal time", "equal time needs a time budget for each cell (--time-budget 5m)"),
-        ("--cells gru,lstm --equal time --time-budget 1s --epochs 3", "--epochs has no meaning; omit it"),
+        ("--cells gru", "cells: expected two or more, each once, got gru"),
+        ("--cells gru,gru", "cells: expected two or more, each once, got gru, gru"),
+        (
+            "--cells gru,lstm --equal time",
+            "time_budget: expected a time per cell with equal time, got None; give --time-budget 5m",
+        ),
+        (
+            "--cells gru,lstm --equal time --time-budget 1s --epochs 3",
+            "epochs: expected None with equal time, got 3; omit --epochs",
+        ),
         (
             "--cells gru,lstm --config refit.toml",
-            "compare trains networks alone, each on the same examples; omit the setting 'refit'",
+            "refit: expected False in a comparison of networks, got True; omit it",
         ),
         ("--cells gru,lstm --config cell.toml", "it takes no setting 'cell'"),
         ("--cells gru,lstm --config typo.toml", "typo.toml: unknown setting 'epocs'. Did you mean 'epochs'?"),
         ("--cells gru,lstm --epochs 0", "epochs: expected a whole number of at least 1, got 0"),
-        ("--cells gru,lstm --out full", "full is there already; choose another name"),
+        ("--cells gru,lstm --out full", "full exists already; choose another name"),
         ("--cells gru,lstm --out none/out", "none is not a folder, so out cannot be written into it; make it first"),
         ("--cells gru,lstm --train missing.csv", "missing.csv"),
     ],
@@ -198,14 +204,11 @@ def test_a_number_that_cannot_be_reached_is_said(corpora, tmp_path):
 def test_a_cell_that_the_task_cannot_use(cells, corpora, tmp_path, run):
     done = run("compare", "generate", "--train", corpora["generate"], "--cells", cells, "--out", tmp_path / "out")
     assert (done.code, done.out) == (1, "")
-    assert (
-        "generate writes one symbol after the other, but cell 'bidirectional_transformer' looks at those that are not "
-        in done.words
-    )
+    assert "cell: expected a causal cell to generate, such as transformer or lstm, got 'bidirectional_" in done.words
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize(("at", "said"), [(1, "nothing was written"), (2, "out holds the cells that had ended: gru")])
+@pytest.mark.parametrize(("at", "said"), [(1, "nothing was written"), (2, "out holds the finished cells: gru")])
 def test_interrupted(at, said, corpora, tmp_path, run, monkeypatch):
     """At the training of the first cell or of the second."""
     fits = []
@@ -231,8 +234,8 @@ def test_interrupted(at, said, corpora, tmp_path, run, monkeypatch):
 
 def test_without_matplotlib(corpora, tmp_path, monkeypatch):
     """It is said before training, not after."""
-    monkeypatch.setattr(curves, "find_spec", lambda name: None)
-    with pytest.raises(ss.StepscanError, match=r"which is not here: pip install 'stepscan\[plots\]'"):
+    monkeypatch.setattr(learning_curves, "find_spec", lambda name: None)
+    with pytest.raises(ss.StepscanError, match=r"which is not installed: pip install 'stepscan\[plots\]'"):
         compare("tag", [corpora["tag"]], tmp_path / "out", cells=["lstm", "gru"], settings=TINY)
     assert not (tmp_path / "out").exists()
 

@@ -63,7 +63,9 @@ def test_settings():
     source = two.model_.generator.embedding.weight.new_tensor([[4, 5, 3]]).long()
     seen = two.model_.attention(ss.Sequences(source, [3]), ss.Sequences(source[:, :2], [2]))
     torch.testing.assert_close(seen.sum(dim=2), torch.ones(1, 2))
-    with pytest.raises(ss.SettingsError, match="input_feeding feeds back what attention found; it needs"):
+    with pytest.raises(
+        ss.SettingsError, match="attention: expected 'additive', 'dot' or 'general' with input_feeding, got 'cross'"
+    ):
         ss.Translator(attention="cross", input_feeding=True, **small).fit(sources, targets)
     with pytest.raises(ValueError, match="heads must divide the hidden size 4, got 3"):
         ss.CrossAttention(4, 3, heads=3)

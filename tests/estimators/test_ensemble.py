@@ -121,13 +121,13 @@ def test_one_is_itself(translators):
 
 def test_refused(classifiers, translators, tmp_path):
     texts, labels = ordered(40, 0)
-    with pytest.raises(ss.SettingsError, match="there are no models to join"):
+    with pytest.raises(ss.SettingsError, match="models: expected at least one, got none"):
         ss.ensemble([])
-    with pytest.raises(ss.SettingsError, match="model 2 is for translate, but the first is for classify"):
+    with pytest.raises(ss.SettingsError, match="model 2: expected one to classify, as the first, got one to translate"):
         ss.ensemble([classifiers[0], translators[0]])
-    with pytest.raises(ss.SettingsError, match="model 2 has other symbols than the first"):
+    with pytest.raises(ss.SettingsError, match="model 2: expected the symbols of the first, got others"):
         ss.ensemble([classifiers[0], ss.Classifier(**TINY).fit([text + " new" for text in texts], labels)])
-    with pytest.raises(ss.SettingsError, match="model 2 has other labels than the first"):
+    with pytest.raises(ss.SettingsError, match="model 2: expected the labels of the first, got others"):
         ss.ensemble([classifiers[0], ss.Classifier(**TINY).fit(texts, [label.upper() for label in labels])])
     with pytest.raises(ss.StepscanError, match="EncoderEnsemble"):
         ss.ensemble(classifiers).save(tmp_path / "m")
@@ -145,7 +145,7 @@ def test_average():
 
 
 def test_average_refused(classifiers):
-    with pytest.raises(ss.SettingsError, match="model 2 has other layers or sizes than the first"):
+    with pytest.raises(ss.SettingsError, match="model 2: expected the layers and sizes of the first, got others"):
         ss.average(classifiers)
 
 

@@ -55,7 +55,7 @@ def test_one_step_ahead(model):
     whole = seasonal(40)
     figures = model.metrics(whole)
     assert figures["numbers"] == 40 - 6 - 1
-    middles = [model._one_ahead(checked)[0][-1, 0] for checked in (whole[:t, None] for t in range(8, 41))]
+    middles = [model._one_step_ahead(checked)[0][-1, 0] for checked in (whole[:t, None] for t in range(8, 41))]
     assert figures["mae"] == pytest.approx(np.abs(np.array(middles) - whole[7:]).mean())
     assert figures["naive_mae"] == pytest.approx(np.abs(whole[1:34] - whole[7:]).mean())
     assert model.score(whole) == pytest.approx(-figures["nats"])
@@ -119,7 +119,10 @@ def test_refused(model):
             lambda: ss.Forecaster(seasonal_period=6).fit(seasonal(7)),
             "series 1, without the tenth held out, has 6 steps, but",
         ),
-        (lambda: ss.Forecaster().fit(seasonal(70), validation=[]), "there is no series to validate on"),
+        (
+            lambda: ss.Forecaster().fit(seasonal(70), validation=[]),
+            "validation: expected at least one series, got none",
+        ),
         (lambda: ss.Forecaster(head="t").fit(seasonal(70)), "head: expected 'gaussian' or 'quantile', got 't'"),
         (
             lambda: ss.Forecaster().fit(RHYME),
@@ -170,7 +173,7 @@ def test_command_line(run, tmp_path):
         "--dynamic is an option of generate models" in run("evaluate", tmp_path / "m", path, "--dynamic", "0.1").words
     )
     said = run("evaluate", tmp_path / "m", path, "--ensemble", tmp_path / "m").words
-    assert "these models cannot be joined" in said
+    assert "expected models that classify, tag, generate or translate, got forecasters" in said
     assert "predict is not available for forecasters" in run("predict", tmp_path / "m", "x").words
     wrong = run("train", "generate", "--train", path, "--format", "csv", "--out", tmp_path / "n")
     assert "For series of numbers train forecast" in wrong.words

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import stepscan as ss
-from stepscan.estimators.examples import folds, hold_out, same_input
+from stepscan.estimators.data_split import folds, hold_out, same_input
 
 
 def split(answers, stratified=True, labelled=True):
@@ -164,7 +164,7 @@ def test_where_there_are_only_copies_it_says_that_the_score_means_little(example
     assert len(held_out) == max(1, len(examples) // 10)
     assert {label for _, label in train} == {label for _, label in examples}
     [said] = [record.getMessage() for record in caplog.records]
-    assert "copies of what is held out stay in training: the validation scores say what is remembered" in said
+    assert "the held-out data has copies in the training data: validation scores measure memorisation" in said
 
 
 def test_series_and_sentences_are_the_same_by_what_they_hold():

@@ -58,7 +58,9 @@ def test_both_sides_of_a_translator(vectors):
 
 
 def test_vectors_that_do_not_fit(vectors):
-    with pytest.raises(ss.SettingsError, match="has 3 numbers a word, so embedding_size must be 3, not 5"):
+    with pytest.raises(
+        ss.SettingsError, match=r"embedding_size: expected 3, the dimension of the vectors of .*, got 5"
+    ):
         ss.LanguageModel(**{**SMALL, "embedding_size": 5}, embeddings=vectors, tokenizer="word").fit("red green\n" * 40)
     with pytest.raises(ss.SettingsError, match="has none of the"):
         ss.Classifier(**SMALL, embeddings=vectors).fit(["un deux"] * 8, ["a", "b"] * 4)
@@ -77,7 +79,7 @@ def test_another_model_of_the_same_task(tmp_path, capsys):
     assert heads[1]["y"] == pytest.approx(heads[0]["y"])
     said = " ".join(capsys.readouterr().err.split())
     assert "head.weight (2 of 3 rows)" in said
-    assert "begun at random" not in said
+    assert "randomly initialised" not in said
 
 
 def test_a_language_model_begins_a_classifier(tmp_path, capsys):
@@ -86,12 +88,12 @@ def test_a_language_model_begins_a_classifier(tmp_path, capsys):
     model = ss.Classifier(**SMALL, bidirectional=False, init_from=tmp_path / "writer", verbose=True).fit(TEXTS, LABELS)
     assert row(model, "red") == pytest.approx(row(writer, "red"))
     assert torch.allclose(model.model_.layer.weight_hh, writer.model_.layer.weight_hh)
-    assert "begun at random: head.weight, head.bias" in " ".join(capsys.readouterr().err.split())
+    assert "randomly initialised: head.weight, head.bias" in " ".join(capsys.readouterr().err.split())
 
 
 def test_nothing_fits(tmp_path):
     ss.LanguageModel(**SMALL, tokenizer="word", bptt=4).fit("un deux trois\n" * 40).save(tmp_path / "writer")
-    with pytest.raises(ss.SettingsError, match=r"nothing of .* fits this model"):
+    with pytest.raises(ss.SettingsError, match="init_from: expected a model with a weight of the same name and shape"):
         ss.Classifier(**{**SMALL, "embedding_size": 7, "hidden_size": 9}, init_from=tmp_path / "writer").fit(
             TEXTS, LABELS
         )
@@ -159,7 +161,7 @@ def test_given_vectors_of_another_model(vectors, tmp_path):
 
 def test_vectors_for_numbers(glove):
     series = [[0.0, 1.0, 2.0]] * 8
-    with pytest.raises(ss.SettingsError, match="vectors of words, but the data are numbers"):
+    with pytest.raises(ss.SettingsError, match="embeddings: expected None for series of numbers, got"):
         ss.Classifier(embeddings="glove", epochs=1).fit([np.array(one) for one in series], ["x", "y"] * 4)
-    with pytest.raises(ss.SettingsError, match="vectors of words, but the data are numbers"):
+    with pytest.raises(ss.SettingsError, match="embeddings: expected None for series of numbers, got"):
         ss.Tagger(embeddings="glove", epochs=1).fit([np.array(one) for one in series], [["x", "y", "x"]] * 8)

@@ -36,4 +36,6 @@ def test_a_wrong_name_among_several(run, corpora, tmp_path):
     command = ["train", "tag", "--train", corpora["tag"], "--out", tmp_path / "m", "--cell"]
     assert "unknown cell 'transfomer'. Did you mean 'transformer'?" in run(*command, "lstm,transfomer").words
     several = run(*command, "lstm,gru", "--layers", "3")
-    assert "'lstm,gru' names 2 cells, one a layer, but layers is 3; leave one away" in several.words
+    assert (
+        "layers: expected 2, the number of cells in 'lstm,gru', got 3; omit layers, or name one cell" in several.words
+    )

@@ -14,7 +14,7 @@ from toy_tasks import NETWORK
 
 import stepscan as ss
 from stepscan.data.task_data import ReadOptions, read_examples
-from stepscan.estimators.examples import hold_out, same_input
+from stepscan.estimators.data_split import hold_out, same_input
 from stepscan.estimators.files import train
 from stepscan.runtime.files import predict
 from stepscan.runtime.problem_types import PROBLEM_TYPES
@@ -291,14 +291,14 @@ def test_targets_of_many_labels():
 @pytest.mark.parametrize("problem_type", ["classification", "multilabel"])
 def test_scores_of_all_texts_are_never_kept_together(problem_type, monkeypatch):
     """A thousand classes and texts: a batch's scores at a time, in training's evaluations too."""
-    from stepscan.estimators.networks import EncoderNetwork
+    from stepscan.estimators.inference_models import InferenceEncoder
 
     texts = [f"w{i % 50} v{i % 20}" for i in range(1000)]
     y = [f"c{i:04}" for i in range(1000)]
     answers = y if problem_type == "classification" else [[one] for one in y]
     sizes = []
-    scores = EncoderNetwork.scores
-    monkeypatch.setattr(EncoderNetwork, "scores", lambda self, rows: (sizes.append(len(rows)), scores(self, rows))[1])
+    scores = InferenceEncoder.scores
+    monkeypatch.setattr(InferenceEncoder, "scores", lambda self, rows: (sizes.append(len(rows)), scores(self, rows))[1])
     model = ss.Classifier(problem_type=problem_type, **{**SMALL, "epochs": 1, "batch_size": 100})
     model.fit(texts, answers, validation=(texts, answers))
     # Each text once for the figures; then so many for the network's share that their scores are 500,000.

@@ -116,7 +116,7 @@ def test_slices_of_a_text(tmp_path):
 
 
 def test_shown_beside_what_was_published(recipe, tmp_path):
-    for target, verdict in ((50.0, "aim reached"), (101.0, "aim missed")):
+    for target, verdict in ((50.0, "target reached"), (101.0, "target missed")):
         recipe.write_text(RECIPE.format(target=target))
         row = reproduce(recipe, data=tmp_path / "data")
         output = io.StringIO()
@@ -128,9 +128,7 @@ def test_shown_beside_what_was_published(recipe, tmp_path):
 
 def test_no_such_metric(recipe, tmp_path):
     recipe.write_text(RECIPE.format(target=50.0).replace('name = "accuracy"', 'name = "acuracy"'))
-    with pytest.raises(
-        ss.SettingsError, match=r"no metric 'acuracy'. Did you mean 'accuracy'\? What was found: {'task'"
-    ):
+    with pytest.raises(ss.SettingsError, match=r"no metric 'acuracy'. Did you mean 'accuracy'\? Metrics: {'task'"):
         reproduce(recipe, data=tmp_path / "data")
 
 

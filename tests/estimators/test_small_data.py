@@ -71,7 +71,7 @@ def test_all_of_a_sorted_file_judges(task, monkeypatch):
     order = sorted(range(100), key=lambda n: labels[n])
     if task == "classify":
         monkeypatch.setattr("stepscan.estimators.classifier._JUDGED", 10)
-        model, few = ss.Classifier(**TINY), ss.Classifier._some_of
+        model, few = ss.Classifier(**TINY), ss.Classifier._sampled
         model.fit(texts, labels)
         found = few(model, [(texts[n], labels[n]) for n in order])
         answers = [label for _, label in found]
@@ -79,7 +79,7 @@ def test_all_of_a_sorted_file_judges(task, monkeypatch):
         monkeypatch.setattr("stepscan.estimators.tagger._JUDGED", 100)
         sentences, tags = [text.split() for text in texts], [[label] * 5 for label in labels]
         model = ss.Tagger(**TINY).fit(sentences, tags)
-        found = model._few([(sentences[n], tags[n]) for n in order])
+        found = model._sampled([(sentences[n], tags[n]) for n in order])
         answers = [tags[0] for _, tags in found]
     assert len(found) == 10
     assert answers.count("bad") == 5

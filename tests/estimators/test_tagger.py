@@ -5,7 +5,7 @@ import pytest
 from toy_tasks import ALONE, FAST, equal_to_the_bit, history_is_whole, neighbours, weights_of
 
 import stepscan as ss
-from stepscan.estimators.examples import hold_out, same_input
+from stepscan.estimators.data_split import hold_out, same_input
 
 TINY = {
     "hidden_size": 4,

@@ -105,7 +105,7 @@ def test_tags_that_break_every_scheme(caplog):
     [record] = [one for one in caplog.records if one.levelname == "WARNING" and "tagger" in one.name]
     assert re.fullmatch(
         r"the tags are not IOB2: sentence 1, token \d: I-[pq] after O; F1 counts spans as conlleval does; "
-        "the CRF rules nothing out",
+        "the CRF forbids no transitions",
         record.getMessage(),
     )
     assert model.model_.crf.allowed.all()

@@ -6,7 +6,7 @@ import torch
 from toy_tasks import FAST, equal_to_the_bit, history_is_whole, reversals, weights_of
 
 import stepscan as ss
-from stepscan.estimators.examples import hold_out, same_input
+from stepscan.estimators.data_split import hold_out, same_input
 from stepscan.runtime.error_rates import edit_distance
 
 TINY = {"hidden_size": 8, "embedding_size": 4, "epochs": 1, "batch_size": 8, "tokenizer": "character", **FAST}
@@ -159,7 +159,9 @@ def test_wrong_texts(translator):
         ss.Translator(**TINY).fit("abc", "cba")
     with pytest.raises(ss.SettingsError, match="as many sources as targets are needed, got 40 and 39"):
         ss.Translator(**TINY).fit(SOURCES, TARGETS[1:])
-    with pytest.raises(ss.SettingsError, match="input_feeding feeds back what attention found"):
+    with pytest.raises(
+        ss.SettingsError, match="attention: expected 'additive', 'dot' or 'general' with input_feeding, got"
+    ):
         ss.Translator(**TINY, attention="none", input_feeding=True).fit(SOURCES, TARGETS)
     with pytest.raises(ss.SettingsError, match="source_tokenizer must be 'word', 'whitespace'"):
         ss.Translator(**TINY, source_tokenizer="letters").fit(SOURCES, TARGETS)

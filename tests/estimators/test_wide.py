@@ -17,10 +17,11 @@ from sklearn.linear_model import LogisticRegression, Ridge
 import stepscan as ss
 from stepscan import runtime
 from stepscan.errors import SettingsError
-from stepscan.estimators import linear
+from stepscan.estimators import linear_model
 from stepscan.estimators.ensemble import average, ensemble
 from stepscan.estimators.lbfgs import minimise
-from stepscan.estimators.wide import fit_wide, mixture
+from stepscan.estimators.score_mixture import best_mixture
+from stepscan.estimators.wide_model import fit_wide
 from stepscan.inspection.report import report
 from stepscan.inspection.saliency import saliency
 from stepscan.runtime.compression import compress
@@ -112,7 +113,7 @@ def test_numbers_are_fitted_in_their_own_units():
     found = fit_wide(texts_, numbers, "number", 1)
     rows = found.features.matrix(texts_)
     matrix = csr_matrix((rows.values, rows.columns, rows.indptr), (300, found.features.size))
-    penalty = linear.best_penalty(matrix, (numbers - numbers.mean()) / numbers.std())
+    penalty = linear_model.best_penalty(matrix, (numbers - numbers.mean()) / numbers.std())
     expected = Ridge(penalty).fit(matrix.toarray(), numbers).predict(matrix.toarray())
     assert found.scores(texts_)[:, 0] == pytest.approx(expected, abs=0.5)
     assert np.abs(found.scores(texts(100, seed=1)[0])[:, 0] - 1000 - 10 * texts(100, seed=1)[1]).mean() < 5
@@ -124,11 +125,11 @@ def test_the_penalty_is_that_of_leaving_out():
     matrix = csr_matrix((rows.values, rows.columns, rows.indptr))
     dense, numbers = matrix.toarray(), ids.astype(float)
     errors = []
-    for alpha in linear.ALPHAS:
+    for alpha in linear_model.ALPHAS:
         left = [np.delete(np.arange(30), i) for i in range(30)]
         each = [Ridge(alpha).fit(dense[kept], numbers[kept]).predict(dense[[i]])[0] for i, kept in enumerate(left)]
         errors.append(np.square(np.array(each) - numbers).mean())
-    assert linear.best_penalty(matrix, numbers) == linear.ALPHAS[np.argmin(errors)]
+    assert linear_model.best_penalty(matrix, numbers) == linear_model.ALPHAS[np.argmin(errors)]
 
 
 def test_weights_of_classes_move_the_decision():
@@ -145,17 +146,17 @@ def test_weights_of_classes_move_the_decision():
 
 def test_many_texts_are_sampled(monkeypatch):
     texts_, ids = texts(500)
-    monkeypatch.setattr("stepscan.estimators.wide._EXAMPLES", 50)
+    monkeypatch.setattr("stepscan.estimators.wide_model._MAX_TEXTS", 50)
     few = fit_wide(texts_, ids, "class", 3)
     again, other = fit_wide(texts_, ids, "class", 3), fit_wide(texts_, ids, "class", 3, seed=1)
     assert few.weight.tobytes() == again.weight.tobytes()
     assert few.features.size != other.features.size
-    monkeypatch.setattr("stepscan.estimators.wide._CHARACTERS", 0)
+    monkeypatch.setattr("stepscan.estimators.wide_model._MAX_CHARACTERS", 0)
     assert fit_wide(texts_, ids, "class", 3).features.description()["words"] <= 2 * 12 - 1  # of one text
 
 
 def test_many_outputs_take_fewer_features(monkeypatch):
-    monkeypatch.setattr("stepscan.estimators.wide._WEIGHTS", 300)
+    monkeypatch.setattr("stepscan.estimators.wide_model._MAX_WEIGHTS", 300)
     assert fit_wide(*texts(100), "class", 3).weight.shape == (100, 3)
 
 
@@ -192,9 +193,9 @@ def test_few_examples_cannot_tell_them_apart():
     given = np.array([1.2, 1.2, 1.2, -1.2] * 2)
     surer = given + np.repeat([1.2, -0.6], 4)
     deep, wide = (np.stack([scores, np.zeros(8)], axis=1) for scores in (surer, given))
-    assert mixture(deep, wide, np.zeros(8, int), "class") == (0, 1)
+    assert best_mixture(deep, wide, np.zeros(8, int), "classification") == (0, 1)
     many = [np.tile(scores, (100, 1)) for scores in (deep, wide)]
-    assert mixture(*many, np.zeros(800, int), "class") == (0.75, 0.25)
+    assert best_mixture(*many, np.zeros(800, int), "classification") == (0.75, 0.25)
 
 
 def test_shares():
@@ -202,24 +203,24 @@ def test_shares():
     true = random.integers(0, 3, 200)
     right, noise = np.eye(3)[true], random.standard_normal((2, 200, 3))  # so that one noisy score is log odds
     good, bad = right + noise[0], 3 * noise[1]
-    assert mixture(good, bad, true, "class") == (1, 0)
-    assert mixture(bad, good, true, "class") == (0, 1)
-    assert mixture(good, good, true, "class") == (0, 1)  # the simpler model
-    deep, wide = mixture(good, right + noise[1], true, "class")
+    assert best_mixture(good, bad, true, "classification") == (1, 0)
+    assert best_mixture(bad, good, true, "classification") == (0, 1)
+    assert best_mixture(good, good, true, "classification") == (0, 1)  # the simpler model
+    deep, wide = best_mixture(good, right + noise[1], true, "classification")
     assert 0.75 <= deep <= 1.5
     assert 0.75 <= wide <= 1.5
     labels = np.eye(3)[true]
-    assert mixture(good - 1.2, bad, labels, "labels") == (1, 0)
-    assert mixture(bad, good - 1.2, labels, "labels") == (0, 1)
+    assert best_mixture(good - 1.2, bad, labels, "multilabel") == (1, 0)
+    assert best_mixture(bad, good - 1.2, labels, "multilabel") == (0, 1)
 
 
 def test_shares_of_numbers_add_up_to_one():
     random = np.random.default_rng(0)
     true, noise = random.normal(100, 5, 300), random.standard_normal((2, 300, 1))
     deep, wide = true[:, None] + noise
-    assert mixture(deep, wide, true, "number") == (0.5, 0.5)
-    assert mixture(deep, wide + 10 * noise[1], true, "number") == (1, 0)
-    assert mixture(deep + 10 * noise[0], wide, true, "number") == (0, 1)
+    assert best_mixture(deep, wide, true, "regression") == (0.5, 0.5)
+    assert best_mixture(deep, wide + 10 * noise[1], true, "regression") == (1, 0)
+    assert best_mixture(deep + 10 * noise[0], wide, true, "regression") == (0, 1)
 
 
 # In a model -----------------------------------------------------------------------------------------------------------

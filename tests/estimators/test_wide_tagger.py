@@ -18,7 +18,7 @@ from sklearn.linear_model import LogisticRegression
 import stepscan as ss
 from stepscan import runtime
 from stepscan.errors import ModelFormatError, SettingsError
-from stepscan.estimators import chain, judged_chain
+from stepscan.estimators import crf_mixture, linear_chain_crf
 from stepscan.estimators.ensemble import average, ensemble
 from stepscan.estimators.tagger import Tagger
 from stepscan.runtime.compression import compress
@@ -56,7 +56,7 @@ def ids(tags: list[list[str]]) -> list[list[int]]:
 @pytest.fixture(scope="module")
 def wide() -> WideChain:
     X, y = sentences(60)
-    return dataclasses.replace(chain.fit_wide_chain(X, ids(y), 3), shares=(0.5, 1.5))
+    return dataclasses.replace(linear_chain_crf.fit_wide_crf(X, ids(y), 3), shares=(0.5, 1.5))
 
 
 @pytest.fixture(scope="module", params=[False, True], ids=["alone", "crf"])
@@ -75,11 +75,11 @@ X, Y = sentences(40, seed=5)
 # The fit --------------------------------------------------------------------------------------------------------------
 
 
-def small() -> tuple[chain.Packed, np.ndarray, np.ndarray, list[np.ndarray]]:
+def small() -> tuple[linear_chain_crf.PackedSequences, np.ndarray, np.ndarray, list[np.ndarray]]:
     random = np.random.default_rng(1)
     lengths = np.array([2, 4, 1, 3])
     weights = [random.normal(size=shape) for shape in ((3, 3), (3,), (3,))]
-    return chain.Packed.of(lengths), lengths, random.normal(size=(10, 3)), weights
+    return linear_chain_crf.PackedSequences.from_lengths(lengths), lengths, random.normal(size=(10, 3)), weights
 
 
 def test_the_partition_is_the_sum_over_all_paths():
@@ -115,21 +115,22 @@ def test_one_token_each_is_logistic_regression():
     random = np.random.default_rng(0)
     tags = random.integers(0, 3, 200)
     rows = csr_matrix((random.random((200, 8)) + np.eye(8)[tags]).astype(np.float32))
-    found = chain.fit_chain(rows, np.ones(200, np.int64), tags, 3, 1.0)
+    found = linear_chain_crf.fit_crf(rows, np.ones(200, np.int64), tags, 3, 1.0)
     expected = LogisticRegression(C=1.0, tol=1e-8, max_iter=1000).fit(rows, tags)
     scores = rows @ found.weight + found.bias + found.start + found.end
     assert np.abs(softmax(scores) - expected.predict_proba(rows)).max() < 0.02
 
 
 def test_it_learns_what_follows_what():
-    found = chain.fit_wide_chain(*[f(one) for f, one in zip((list, ids), sentences(100), strict=True)], 3)
+    found = linear_chain_crf.fit_wide_crf(*[f(one) for f, one in zip((list, ids), sentences(100), strict=True)], 3)
     assert (np.argmax(found.transitions, axis=1) == np.arange(3)).all()
     words, true = sentences(50, seed=2)
-    says = judged_chain.Judged.of(ids(true), [[[0.0] * 3] * len(one) for one in words], None, 3).beside(found, words)
-    right = [np.array_equal(path, own) for path, own in zip(says.decided(0, 1), ids(true), strict=True)]
+    zeros = [[[0.0] * 3] * len(sentence) for sentence in words]
+    scores = crf_mixture.HeldOutScores.from_network(ids(true), zeros, None, 3).with_wide(found, words)
+    right = [np.array_equal(path, tags) for path, tags in zip(scores.best_paths(0, 1), ids(true), strict=True)]
     assert np.mean(right) > 0.9
-    assert says.loss(0, 1) < 0.3 * says.loss(1, 0)
-    assert says.loss(1, 0) == pytest.approx(np.log(3) * sum(map(len, words)))
+    assert scores.loss(0, 1) < 0.3 * scores.loss(1, 0)
+    assert scores.loss(1, 0) == pytest.approx(np.log(3) * sum(map(len, words)))
 
 
 def test_a_step_too_far_is_taken_back():
@@ -137,20 +138,20 @@ def test_a_step_too_far_is_taken_back():
     lengths = np.full(1000, 20)
     tags = (np.random.default_rng(0).random(20_000) < 0.02).astype(int)
     rows = csr_matrix(np.stack([np.ones(20_000), tags], axis=1).astype(np.float32))
-    found = chain.fit_chain(rows, lengths, tags, 2, 0.1)
+    found = linear_chain_crf.fit_crf(rows, lengths, tags, 2, 0.1)
     scores = rows @ found.weight + found.bias
     assert (scores.argmax(axis=1) == tags).all()
 
 
 def test_many_sentences_are_sampled(monkeypatch):
     words, tags = sentences(200)
-    monkeypatch.setattr(chain, "_WORK", 50 * (25 * 3 + 0.25 * 9))
-    few, again = (chain.fit_wide_chain(words, ids(tags), 3) for _ in range(2))
-    other = chain.fit_wide_chain(words, ids(tags), 3, seed=1)
+    monkeypatch.setattr(linear_chain_crf, "_MAX_WORK", 50 * (25 * 3 + 0.25 * 9))
+    few, again = (linear_chain_crf.fit_wide_crf(words, ids(tags), 3) for _ in range(2))
+    other = linear_chain_crf.fit_wide_crf(words, ids(tags), 3, seed=1)
     assert few.weight.tobytes() == again.weight.tobytes()
     assert few.features.tensors()["keys"].tolist() != other.features.tensors()["keys"].tolist()
-    monkeypatch.setattr(chain, "_WEIGHTS", 30)
-    assert chain.fit_wide_chain(words, ids(tags), 3).weight.shape == (10, 3)
+    monkeypatch.setattr(linear_chain_crf, "_MAX_WEIGHTS", 30)
+    assert linear_chain_crf.fit_wide_crf(words, ids(tags), 3).weight.shape == (10, 3)
 
 
 def test_shares():
@@ -161,25 +162,25 @@ def test_shares():
     zeros = {"transitions": np.zeros((3, 3)), "start": np.zeros(3), "end": np.zeros(3)}
 
     def judged(deep, wide):
-        found = judged_chain.Judged.of(ids(tags), deep, None, 3)
-        return [found._replace(wide=judged_chain._Says(np.concatenate(wide)[found.packed.order], zeros))]
+        found = crf_mixture.HeldOutScores.from_network(ids(tags), deep, None, 3)
+        return [found._replace(wide=crf_mixture._CRFScores(np.concatenate(wide)[found.packed.order], zeros))]
 
-    assert judged_chain.best_mixture(judged(right, noise)) == (1, 0)
-    assert judged_chain.best_mixture(judged(noise, right)) == (0, 1)
-    assert judged_chain.best_mixture([]) == (1, 0)
+    assert crf_mixture.best_mixture(judged(right, noise)) == (1, 0)
+    assert crf_mixture.best_mixture(judged(noise, right)) == (0, 1)
+    assert crf_mixture.best_mixture([]) == (1, 0)
 
 
 def test_of_spans_the_score_chooses_and_the_likelihood_the_scale():
     _, tags = sentences(60, seed=3)
     right = [2 * np.eye(3)[own] for own in ids(tags)]
     zeros = {"transitions": np.zeros((3, 3)), "start": np.zeros(3), "end": np.zeros(3)}
-    found = judged_chain.Judged.of(ids(tags), [20 * one for one in right], None, 3)
-    both = [found._replace(wide=judged_chain._Says(np.concatenate(right)[found.packed.order], zeros))]
-    deep, wide = judged_chain.best_mixture(both, lambda shares: float(shares[0] == 2 * shares[1]))
+    found = crf_mixture.HeldOutScores.from_network(ids(tags), [20 * one for one in right], None, 3)
+    both = [found._replace(wide=crf_mixture._CRFScores(np.concatenate(right)[found.packed.order], zeros))]
+    deep, wide = crf_mixture.best_mixture(both, lambda shares: float(shares[0] == 2 * shares[1]))
     assert deep == 2 * wide
-    assert judged_chain.loss(both, deep, wide) == min(judged_chain.loss(both, 2 * s, s) for s in judged_chain._SHARES)
-    assert judged_chain.best_mixture(both, lambda shares: float(shares[0] == 0)) == (0, 1)
-    assert judged_chain.best_mixture(both, lambda shares: float(shares[1] == 0)) == (1, 0)
+    assert crf_mixture.loss(both, deep, wide) == min(crf_mixture.loss(both, 2 * s, s) for s in crf_mixture._SHARES)
+    assert crf_mixture.best_mixture(both, lambda shares: float(shares[0] == 0)) == (0, 1)
+    assert crf_mixture.best_mixture(both, lambda shares: float(shares[1] == 0)) == (1, 0)
 
 
 def test_spans_of_which_none_can_judge():
@@ -307,7 +308,7 @@ def test_fit_chooses_a_share(crf, count):
     found = ss.Tagger(**TINY, crf=crf).fit(words, tags)
     assert found.wide_ is not None
     assert found.wide_.shares[1] > 0
-    assert found.wide_.weight.tobytes() == chain.fit_wide_chain(words, ids(tags), 3).weight.tobytes()
+    assert found.wide_.weight.tobytes() == linear_chain_crf.fit_wide_crf(words, ids(tags), 3).weight.tobytes()
     assert found.score(X, Y) > 0.9
     best = [row for row in found.history_ if row["best"]][-1]
     assert best["valid_accuracy"] > 0.8
@@ -325,7 +326,7 @@ def test_it_can_be_left_out():
 
 
 def test_too_many_tags_go_without(monkeypatch, caplog):
-    monkeypatch.setattr(chain, "_TAGS", 2)
+    monkeypatch.setattr(linear_chain_crf, "_MAX_TAGS", 2)
     caplog.set_level(logging.INFO)
     assert ss.Tagger(**TINY).fit(*sentences(30)).wide_ is None
     assert "no wide part: it is for up to 2 tags, and there are 3" in caplog.text
@@ -334,7 +335,7 @@ def test_too_many_tags_go_without(monkeypatch, caplog):
 def test_without_refit_it_is_of_the_training_part():
     words, tags = sentences(60)
     found = ss.Tagger(**TINY, refit=False).fit(words[:40], tags[:40], (words[40:], tags[40:]))
-    assert found.wide_.weight.tobytes() == chain.fit_wide_chain(words[:40], ids(tags[:40]), 3).weight.tobytes()
+    assert found.wide_.weight.tobytes() == linear_chain_crf.fit_wide_crf(words[:40], ids(tags[:40]), 3).weight.tobytes()
 
 
 def test_tags_of_validation_data_alone():

@@ -69,7 +69,7 @@ def test_forecasts_are_compared_with_what_they_are_judged_on():
     series = np.sin(np.arange(60.0))[:, None] + 2
     model = ss.Forecaster(seasonal_period=5, **{**TINY, "bptt": 16}).fit(series)
     mae = model.history_[0]["valid_mae"]
-    ahead = model._one_ahead(series).median[-6:]
+    ahead = model._one_step_ahead(series).median[-6:]
     assert mae == pytest.approx(np.abs(ahead - series[-6:]).mean())
     assert model.yardstick_["scores"]["mae"] == pytest.approx(np.abs(series[-6:] - series[-11:-5]).mean())
 

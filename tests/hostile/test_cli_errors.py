@@ -195,8 +195,12 @@ DATA = [
 SETTINGS = [
     ("unknown cell", "classify --cell lstmm", "unknown cell 'lstmm'. Did you mean 'lstm'?"),
     ("another case", "classify --cell LSTM", "unknown cell 'LSTM'. Did you mean 'lstm'?"),
-    ("not causal", "generate --cell bidirectional_transformer", "generate writes one symbol after|such as transformer"),
-    ("not causal", "translate --cell lstm,bidirectional_transformer", "translate writes one symbol after the other"),
+    (
+        "not causal",
+        "generate --cell bidirectional_transformer",
+        "cell: expected a causal cell to generate, such as|got 'bidirectional_transformer'",
+    ),
+    ("not causal", "translate --cell lstm,bidirectional_transformer", "cell: expected a causal cell to translate"),
     ("negative", "classify --learning-rate -1", "learning_rate: expected a finite number above 0, got -1.0"),
     ("not a number", "classify --learning-rate nan", "learning_rate: expected a finite number above 0, got nan"),
     ("more than all", "classify --dropout 1.5", "dropout: expected a probability, at least 0 and below 1, got 1.5"),
@@ -235,7 +239,11 @@ SETTINGS = [
         "chrono initialisation is for lstm, gru and layer_norm",
     ),
     ("another cell's", "generate --cell gru --forget-bias 2", "for layer_norm_lstm and lstm, but the cell is gru"),
-    ("another cell's", "translate --cell transformer --residual", "transformer has residuals of its own"),
+    (
+        "another cell's",
+        "translate --cell transformer --residual",
+        "got bidirectional_transformer, which has residual connections",
+    ),
     ("two say it", "generate --initialisation chrono --forget-bias 2", "leave forget_bias away"),
     ("of nothing", "classify --t-max 9", "t_max=9 is for chrono initialisation, but this one is orthogonal"),
     (
@@ -332,7 +340,7 @@ def test_unknown_command(workplace, refuses, command):
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
 def test_no_gpu(workplace, refuses):
-    expected = ["device 'cuda' was asked for, but PyTorch finds no GPU here"]
+    expected = ["device: expected 'cpu', for PyTorch finds no GPU, got 'cuda'"]
     refuses(workplace, 1, expected, "train", "classify", "--train", "reviews.csv", "--out", "out", "--device", "cuda")
 
 

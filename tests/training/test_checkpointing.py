@@ -66,7 +66,10 @@ def test_a_broken_checkpoint_is_named_and_passed_over(tmp_path):
     tensors.write_bytes(data)
     again = trainer(tmp_path, resume=True)
     again.run()
-    assert f"{newer} is broken and passed over: tensors.safetensors is not what was written" in again.reporter.notes[0]
+    assert (
+        f"{newer} is broken and skipped: tensors.safetensors: expected the SHA-256 of manifest.json"
+        in again.reporter.notes[0]
+    )
     assert again.reporter.notes[1] == f"resuming after step {int(older.removeprefix('step-'))}"
 
 
@@ -94,7 +97,7 @@ def test_a_manifest_of_another_kind_is_named_and_passed_over(tmp_path, text):
     found, broken = checkpoints.newest()
     assert found.state == {"step": 1}
     assert len(broken) == 1
-    assert "step-000000002 is broken and passed over: " in broken[0]
+    assert "step-000000002 is broken and skipped: " in broken[0]
 
 
 def test_what_others_put_there_stays(tmp_path):
@@ -162,8 +165,8 @@ def test_other_circumstances_are_said(tmp_path, monkeypatch, caplog):
     trainer(tmp_path, epochs=1).run()
     trainer(tmp_path, epochs=2, resume=True).run()
     assert not caplog.records
-    then = checkpointing.circumstances()
-    monkeypatch.setattr(checkpointing, "circumstances", lambda: {**then, "threads": 77, "instruction set": "abacus"})
+    then = checkpointing.environment()
+    monkeypatch.setattr(checkpointing, "environment", lambda: {**then, "threads": 77, "instruction set": "abacus"})
     trainer(tmp_path, epochs=3, resume=True).run()
     said = [record.getMessage() for record in caplog.records]
     changed = f"threads 77 (before: {then['threads']}), instruction set abacus (before: {then['instruction set']})"

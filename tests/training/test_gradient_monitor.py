@@ -43,7 +43,7 @@ SMALL = {
 def fitted(monkeypatch, steps=150, **options):
     """A classifier trained on 48 series, and the warnings about its gradients."""
     log = Log()
-    monkeypatch.setattr("stepscan.estimators.learning.NullReporter", lambda: log)
+    monkeypatch.setattr("stepscan.estimators.fit_run.NullReporter", lambda: log)
     random = np.random.default_rng(0)
     X = random.normal(size=(48, steps, 2))
     model = ss.Classifier(**{**SMALL, **options}).fit(X, X[:, 0, 0])

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from stepscan.patterns.conditioned_generator import ConditionedGenerator
-from stepscan.patterns.crf import CRFTransducer
+from stepscan.patterns.crf import CRF, CRFTransducer
 from stepscan.patterns.encoder import Encoder
 from stepscan.patterns.generator import Generator
 from stepscan.patterns.loss import Loss
@@ -91,6 +91,11 @@ class TransducerEnsemble(Ensemble):
         self._decider = copy.deepcopy(self._first)
         if self._is_crf:
             mean_weights(self._decider.crf, [member.crf for member in members])
+
+    @property
+    def crf(self) -> CRF | None:
+        """The mean of the members' CRFs; None if they have none."""
+        return self._decider.crf if self._is_crf else None
 
     @property
     def _is_crf(self) -> bool:
