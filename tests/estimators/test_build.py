@@ -40,13 +40,13 @@ def test_build_with_nothing_set():
         ),
     ],
 )
-def test_the_card_tells_the_stages(options, said, tmp_path):
+def test_the_card_tells_the_stages(options, message, tmp_path):
     model = ss.Classifier(**{**TINY, **options}).fit(TEXTS, LABELS)
     model.save(tmp_path / "m")
     history = TrainingHistory.from_rows(model.history_)
     best = [row["updates"] for row in model.history_ if row["best"]][-1]
     card = (tmp_path / "m" / "README.md").read_text()
-    assert said.format(best=best, all=history.updates) in card
+    assert message.format(best=best, all=history.updates) in card
     assert "| word_dropout | 0.1 (chosen by the size of the data) |" in card
     ss.load(tmp_path / "m").save(tmp_path / "again")
     assert (tmp_path / "again" / "README.md").read_text() == card
@@ -57,8 +57,8 @@ def test_the_card_tells_of_the_wide_part(tmp_path):
     model = ss.Classifier(**{**TINY, "wide": True, "learning_rate": 1e-6}).fit(texts, ["good", "bad"] * 30)
     model.save(tmp_path / "m")
     deep, wide = model.wide_.shares
-    said = f"Scores are {deep:g} times those of the network and {wide:g} times those of a linear model on "
-    assert said + f"{model.wide_.features.size:,} fixed features." in (tmp_path / "m" / "README.md").read_text()
+    message = f"Scores are {deep:g} times those of the network plus {wide:g} times those of a linear model on "
+    assert message + f"{model.wide_.features.size:,} fixed features." in (tmp_path / "m" / "README.md").read_text()
 
 
 def test_training_history():

@@ -20,12 +20,12 @@ def test_by_hand():
     y, after = layer.step(x, state)
     q = layer.of_query(layer.norm(x[0]))
     k, v = layer.of_memory(memory[0]).chunk(2, dim=1)
-    found, shares = [], []
+    result, shares = [], []
     for head in (slice(0, 2), slice(2, 4)):
         share = torch.softmax(k[:, head] @ q[head] / math.sqrt(2), dim=0)
-        found.append(share @ v[:, head])
+        result.append(share @ v[:, head])
         shares.append(share)
-    torch.testing.assert_close(y[0], x[0] + layer.output(torch.cat(found)))
+    torch.testing.assert_close(y[0], x[0] + layer.output(torch.cat(result)))
     torch.testing.assert_close(after.weights[0], torch.stack(shares).mean(dim=0))
 
 

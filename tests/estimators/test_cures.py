@@ -53,10 +53,10 @@ def test_it_acts_and_survives(task, options, tmp_path):
     model.save(tmp_path / "model")
     loaded = ss.load(tmp_path / "model")
     assert {name: loaded.get_params()[name] for name in options} == options
-    said = QUESTIONS[task](model)
-    np.testing.assert_array_equal(QUESTIONS[task](loaded), said)
+    predictions = QUESTIONS[task](model)
+    np.testing.assert_array_equal(QUESTIONS[task](loaded), predictions)
     if native.library is not None:
-        np.testing.assert_array_equal(QUESTIONS[task](ss.runtime.load(tmp_path / "model")), said)
+        np.testing.assert_array_equal(QUESTIONS[task](ss.runtime.load(tmp_path / "model")), predictions)
 
 
 def cells_of(model):
@@ -124,8 +124,8 @@ def test_dropout_stands_beside_the_residual():
 
 def test_forget_bias_of_every_layer():
     layer = build_layer("lstm", 3, 4, layers=2, bidirectional=True, initialisation=Initialisation(forget_bias=-2.5))
-    found = [part.bias_ih[4:8].tolist() for part in layer.modules() if isinstance(part, ss.LSTM)]
-    assert found == [[-2.5] * 4] * 4
+    result = [part.bias_ih[4:8].tolist() for part in layer.modules() if isinstance(part, ss.LSTM)]
+    assert result == [[-2.5] * 4] * 4
 
 
 @pytest.mark.parametrize(
@@ -143,14 +143,14 @@ def test_forget_bias_of_every_layer():
         (
             "classify",
             {"initialisation": "crono"},
-            "initialisation must be 'orthogonal', 'identity' or 'chrono'",
+            "initialisation: expected 'orthogonal', 'identity' or 'chrono'",
         ),
         (
             "translate",
             {"forget_bias": 1.0, "cell": "gru"},
             "forget_bias: expected a cell that has it .layer_norm_lstm or lstm., got gru",
         ),
-        ("classify", {"forget_bias": math.nan}, "forget_bias must be a finite number"),
+        ("classify", {"forget_bias": math.nan}, "forget_bias: expected a finite number"),
         ("classify", {"forget_bias": 1.0, "initialisation": "chrono"}, "leave forget_bias away"),
         (
             "generate",
@@ -160,7 +160,7 @@ def test_forget_bias_of_every_layer():
         (
             "classify",
             {"residual": True, "cell": "transformer"},
-            "residual: expected elman, lstm or gru, got transformer",
+            "residual: expected elman, lstm or gru, got bidir",
         ),
         ("classify", {"max_grad_value": 0.0}, "max_grad_value: expected a number above 0, got 0.0"),
     ],

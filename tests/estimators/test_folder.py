@@ -321,8 +321,8 @@ def test_a_model_that_came_during_training_is_not_overwritten(saved, tmp_path, m
     (tmp_path / "train.csv").write_text("text,label\n" + "a b,x\nb a,y\n" * 8)
     fit_on = files.fit_on
 
-    def slow(*given):
-        fit_on(*given)
+    def slow(*arguments):
+        fit_on(*arguments)
         shutil.copytree(saved[0] / "tag", tmp_path / "model", dirs_exist_ok=True)
 
     monkeypatch.setattr(files, "fit_on", slow)

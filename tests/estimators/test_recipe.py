@@ -107,7 +107,7 @@ def test_every_file_ships_with_the_package():
         (
             "title",
             "settings = {hidden_size = 0}\ntitle",
-            "mine: hidden_size must be a whole number from 1 to",
+            "mine: hidden_size: expected a whole number from 1 to",
         ),
         (
             "title",

@@ -139,7 +139,7 @@ def test_on_the_command_line(recipe, tmp_path, run, monkeypatch):
     assert done.code == 0
     assert all("better than always answering" in line for line in done.err.splitlines())
     assert row["command"] == f"stepscan reproduce {recipe} --seed 0 --time-budget 30s"
-    assert "aim" in run("reproduce", recipe, "--quiet").out
+    assert "target" in run("reproduce", recipe, "--quiet").out
 
 
 def test_list_on_the_command_line(run):

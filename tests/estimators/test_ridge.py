@@ -138,14 +138,16 @@ def test_the_temperature_has_the_least_cross_entropy() -> None:
     log_odds = 2 * random.standard_normal((20_000, 3))
     shares = np.exp(log_odds) / np.exp(log_odds).sum(axis=1, keepdims=True)
     classes = (random.random((20_000, 1)) > shares.cumsum(axis=1)).sum(axis=1).clip(0, 2)
-    found = fit_temperature(log_odds * 0.25, classes)
-    assert found == pytest.approx(0.25, rel=0.05)
-    assert all(_nats(log_odds * 0.25, classes, found) <= _nats(log_odds * 0.25, classes, other) for other in (0.2, 0.3))
+    temperature = fit_temperature(log_odds * 0.25, classes)
+    assert temperature == pytest.approx(0.25, rel=0.05)
+    assert all(
+        _nats(log_odds * 0.25, classes, temperature) <= _nats(log_odds * 0.25, classes, other) for other in (0.2, 0.3)
+    )
 
 
 def test_scores_without_an_error_do_not_make_certain() -> None:
     """Of 9 examples without an error, 1 of 20 is left to both classes together: 1 of 40 to the wrong one."""
     scores = np.array([[1.0, -1.0], [-1.0, 1.0], [1.0, -1.0]] * 3)
-    found = fit_temperature(scores, scores.argmax(axis=1))
-    assert 2 / found == pytest.approx(np.log(39), rel=1e-3)
+    temperature = fit_temperature(scores, scores.argmax(axis=1))
+    assert 2 / temperature == pytest.approx(np.log(39), rel=1e-3)
     assert fit_temperature(-scores, scores.argmax(axis=1)) == pytest.approx(1e4, rel=0.01)  # wrong ones say nothing

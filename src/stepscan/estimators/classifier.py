@@ -75,11 +75,10 @@ class Classifier(Classifying, ClassifierMixin, TransformerMixin, ClassifyOptions
     def _data(self, X: Sequence[Any], y: Sequence[Any], validation: Any) -> TrainingData:
         problem = self._problem
         if self.problem_type == "regression" and self.label_smoothing:
-            raise SettingsError("label_smoothing: expected 0 for regression; it is for classification and multilabel")
+            raise SettingsError(f"label_smoothing: expected 0 for regression, got {self.label_smoothing}; omit it")
         if self.problem_type != "classification" and self.class_weights != "none":
             raise SettingsError(
-                f"class_weights: expected 'none' for {self.problem_type}, got {self.class_weights!r}; "
-                "they are for classification"
+                f"class_weights: expected 'none' for {self.problem_type}, got {self.class_weights!r}; omit it"
             )
         if y is None:
             raise SettingsError("Classifier requires y to be passed, but the target y is None")

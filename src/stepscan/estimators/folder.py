@@ -136,7 +136,7 @@ def _build_empty(description: Any) -> nn.Module:
     except (NotImplementedError, RuntimeError):  # a cell whose constructor reads its weights
         model = build(description)
     if not isinstance(model, nn.Module):
-        raise ModelFormatError(f"model: expected the description of a model, got {shown(description)}")
+        raise ModelFormatError(f"expected the description of a model, got {shown(description)}")
     return model
 
 

@@ -145,7 +145,7 @@ class LanguageModel(Writing, GenerateOptions, Estimator):
                     "use stepscan.Forecaster"
                 )
         if validation == "" or (validation is None and len(text) < 2):
-            raise SettingsError("there is no text to validate on; give more text, or validation text")
+            raise SettingsError("validation: expected a text, got an empty one; give more text, or validation text")
         if validation is not None:
             return text, validation
         cut = len(text) - max(1, len(text) // 10)
