@@ -31,7 +31,7 @@ def test_build_with_nothing_set():
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         ({}, "10 updates were evaluated on validation data; the best weights are those after {best}."),
         (
