@@ -27,8 +27,8 @@ from stepscan import Classifier, LanguageModel, Translator
 from stepscan.data.batching import TrainingBatch, bptt_windows, bucket_by_length
 from stepscan.data.lines import read_text
 from stepscan.data.readers import read_labelled, read_parallel
-from stepscan.estimators.examples import Buckets
 from stepscan.estimators.language_model import _batches
+from stepscan.estimators.training_data import Buckets
 from stepscan.options import TrainingOptions
 from stepscan.training.loop import Task, Trainer
 from stepscan.training.progress import NullReporter

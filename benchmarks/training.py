@@ -15,7 +15,7 @@ from typing import Any
 
 from stepscan.data.task_data import ReadOptions
 from stepscan.estimators import files
-from stepscan.estimators.loading import load
+from stepscan.estimators.loader import load
 from stepscan.runtime.files import evaluate
 
 

@@ -46,7 +46,7 @@ _HOMES = {
     "stepscan.estimators.tagger": ["Tagger"],
     "stepscan.estimators.translator": ["Translator"],
     "stepscan.estimators.ensemble": ["average", "ensemble"],
-    "stepscan.estimators.loading": ["load"],
+    "stepscan.estimators.loader": ["load"],
     "stepscan.errors": [
         *("DataError", "ModelFormatError", "NotFittedError", "SettingsError", "StepscanError", "UnsupportedLayer"),
     ],

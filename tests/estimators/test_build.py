@@ -7,7 +7,7 @@ import torch
 from toy_tasks import NETWORK, ordered
 
 import stepscan as ss
-from stepscan.estimators.course import Course
+from stepscan.estimators.training_history import TrainingHistory
 
 TEXTS, LABELS = ordered(40, 3)
 TINY = {"hidden_size": 4, "embedding_size": 4, "epochs": 2, "batch_size": 8, **NETWORK}
@@ -22,7 +22,7 @@ def test_build():
     assert not hasattr(ready, "history_")
     assert (ready.labels_, ready.chosen_) == (begun.labels_, begun.chosen_)
     assert ready.chosen_ == {"word_dropout": 0.1}
-    assert (len(ready._made_from), begun._made_from) == (1, ())
+    assert (len(ready._model_arguments), begun._model_arguments) == (1, ())
 
 
 def test_build_with_nothing_set():
@@ -31,22 +31,22 @@ def test_build_with_nothing_set():
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
-        ({}, "10 updates were judged on validation data; the best weights are those after {best}."),
+        ({}, "10 updates were evaluated on validation data; the best weights are those after {best}."),
         (
             {"refit": True},
-            "in 4 parts found how long to train. Then it was trained once more, on all data, for {all} u",
+            "with 4 folds chose how long to train. Then it was trained once more, on all data, for {all} u",
         ),
     ],
 )
-def test_the_card_tells_the_stages(options, said, tmp_path):
+def test_the_card_tells_the_stages(options, message, tmp_path):
     model = ss.Classifier(**{**TINY, **options}).fit(TEXTS, LABELS)
     model.save(tmp_path / "m")
-    course = Course.of(model.history_)
+    history = TrainingHistory.from_rows(model.history_)
     best = [row["updates"] for row in model.history_ if row["best"]][-1]
     card = (tmp_path / "m" / "README.md").read_text()
-    assert said.format(best=best, all=course.updates) in card
+    assert message.format(best=best, all=history.updates) in card
     assert "| word_dropout | 0.1 (chosen by the size of the data) |" in card
     ss.load(tmp_path / "m").save(tmp_path / "again")
     assert (tmp_path / "again" / "README.md").read_text() == card
@@ -57,18 +57,19 @@ def test_the_card_tells_of_the_wide_part(tmp_path):
     model = ss.Classifier(**{**TINY, "wide": True, "learning_rate": 1e-6}).fit(texts, ["good", "bad"] * 30)
     model.save(tmp_path / "m")
     deep, wide = model.wide_.shares
-    said = f"Scores are {deep:g} times those of the network and {wide:g} times those of a linear model on "
-    assert said + f"{model.wide_.features.size:,} fixed features." in (tmp_path / "m" / "README.md").read_text()
+    message = f"Scores are {deep:g} times those of the network plus {wide:g} times those of a linear model on "
+    assert message + f"{model.wide_.features.size:,} fixed features." in (tmp_path / "m" / "README.md").read_text()
 
 
-def test_course():
+def test_training_history():
     """Seconds are of all trainings, updates and passes of the last."""
     row = {"epoch": 1, "step": 4, "updates": 2, "seconds": 1.0, "valid_accuracy": 0.5, "best": True}
     folds = [{**row, "fold": 1}, {**row, "fold": 1, "seconds": 3.0}, {**row, "fold": 2, "seconds": 2.0}]
     everything = {"epoch": 3, "step": 9, "updates": 7, "seconds": 1.5, "best": False}
-    course = Course.of([*folds, row, everything])
-    assert (course.seconds, course.updates, course.epochs) == (6.5, 7, 3)
-    assert (Course.of([row]).seconds, Course.of([row]).updates) == (1.0, 2)
+    history = TrainingHistory.from_rows([*folds, row, everything])
+    assert (history.seconds, history.updates, history.epochs) == (6.5, 7, 3)
+    assert (TrainingHistory.from_rows([row]).seconds, TrainingHistory.from_rows([row]).updates) == (1.0, 2)
     early = {name: value for name, value in row.items() if name != "updates"}
-    assert Course.of([early]).updates == 4  # a curve of an early version
-    assert (Course.of([]).seconds, Course.of([]).updates, Course.of([]).described()) == (0, 0, "")
+    assert TrainingHistory.from_rows([early]).updates == 4  # a curve of an early version
+    empty = TrainingHistory.from_rows([])
+    assert (empty.seconds, empty.updates, empty.summary()) == (0, 0, "")

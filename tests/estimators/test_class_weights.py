@@ -34,9 +34,9 @@ def test_the_rare_class_is_found():
     X_test, y_test = imbalanced(400, 2)
     recall, accuracy = {}, {}
     for weights in ("none", "balanced"):
-        found = ss.Classifier(class_weights=weights, epochs=6, **SMALL).fit(X, y).predict(X_test)
-        recall[weights] = recall_score(y_test, found, pos_label="rare")
-        accuracy[weights] = np.mean(found == np.array(y_test))
+        predictions = ss.Classifier(class_weights=weights, epochs=6, **SMALL).fit(X, y).predict(X_test)
+        recall[weights] = recall_score(y_test, predictions, pos_label="rare")
+        accuracy[weights] = np.mean(predictions == np.array(y_test))
     assert recall["balanced"] > 0.9
     assert recall["none"] < 0.5
     assert accuracy["balanced"] > 0.8

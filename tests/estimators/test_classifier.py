@@ -117,17 +117,17 @@ def test_a_tenth_is_held_out():
     known = {f"w{n}" for n in range(40)} & set(held.tokenizers_["tokenizer"].tokens)
     learned = [f"w{n}" in known for n in range(40)]
     assert sum(learned) == 36
-    of_train, of_validation = (
+    train_data, validation_data = (
         (
-            [t for t, own in zip(texts, learned, strict=True) if own == wanted],
-            [y for y, own in zip(LABELS, learned, strict=True) if own == wanted],
+            [t for t, is_train in zip(texts, learned, strict=True) if is_train == side],
+            [y for y, is_train in zip(LABELS, learned, strict=True) if is_train == side],
         )
-        for wanted in (True, False)
+        for side in (True, False)
     )
-    assert set(of_validation[1]) == set(LABELS)
-    given = ss.Classifier(**TINY).fit(*of_train, validation=of_validation)
-    assert equal_to_the_bit(weights_of(held), weights_of(given))
-    assert held.history_[0]["valid_accuracy"] == given.history_[0]["valid_accuracy"] == held.score(*of_validation)
+    assert set(validation_data[1]) == set(LABELS)
+    model = ss.Classifier(**TINY).fit(*train_data, validation=validation_data)
+    assert equal_to_the_bit(weights_of(held), weights_of(model))
+    assert held.history_[0]["valid_accuracy"] == model.history_[0]["valid_accuracy"] == held.score(*validation_data)
 
 
 def test_wrong_examples():
@@ -135,7 +135,7 @@ def test_wrong_examples():
         ss.SettingsError, match="validation data: expected classes of the training data, got others: 'new'"
     ):
         ss.Classifier(**TINY).fit(TEXTS, LABELS, validation=(["a"], ["new"]))
-    with pytest.raises(ss.SettingsError, match="at least two classes, but every label is 'one'"):
+    with pytest.raises(ss.SettingsError, match="at least two classes, got only 'one'"):
         ss.Classifier(**TINY).fit(TEXTS, ["one"] * 40)
     with pytest.raises(ss.SettingsError, match="as many texts as classes are needed, got 40 and 39"):
         ss.Classifier(**TINY).fit(TEXTS, LABELS[1:])
@@ -230,11 +230,11 @@ def test_imbalanced_classes_are_mentioned(caplog):
     """Accuracy .95 of a model that always says the same."""
     texts, labels = TEXTS + TEXTS[:20], ["often"] * 57 + ["rare"] * 3
     model = ss.Classifier(**TINY).fit(texts, labels)
-    said = (
+    message = (
         "imbalanced: 'often' has 57 examples, 'rare' 3; always answering 'often' would have an accuracy of 0.95, so "
         "judge by macro_f1, not by accuracy; --class-weights balanced learns the rare ones too"
     )
-    assert caplog.records[0].getMessage() == f"the classes of the training data are {said}"
+    assert caplog.records[0].getMessage() == f"the classes of the training data are {message}"
     caplog.clear()
     assert model.metrics(texts, labels) == {
         "accuracy": 0.95,

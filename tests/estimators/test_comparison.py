@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 import stepscan as ss
-from stepscan.estimators import comparison, curves
+from stepscan.estimators import comparison, learning_curves
 from stepscan.estimators.comparison import compare, show
 from stepscan.estimators.files import ReadOptions, train
 
@@ -27,12 +27,12 @@ def parameters(model) -> int:
 
 def sizes_by_hand(task, data, cell, sizes, folder) -> dict[int, int]:
     """Parameters by hidden size, of models that were really trained."""
-    found = {}
+    result = {}
     for size in sizes:
         out = folder / f"{cell}{size}"
         settings = {**TINY, "epochs": 1, "cell": cell, "hidden_size": size}
-        found[size] = train(task, [data], out, settings=settings)["parameters"]
-    return found
+        result[size] = train(task, [data], out, settings=settings)["parameters"]
+    return result
 
 
 @pytest.mark.parametrize("task", ["classify", "tag", "generate", "translate"])
@@ -41,7 +41,7 @@ def test_as_many_parameters_as_can_be(task, corpora, tmp_path):
     rows = compare(task, [corpora[task]], tmp_path / "out", cells=CELLS, settings=TINY)
     assert [row["cell"] for row in rows] == CELLS
     assert rows[0]["hidden_size"] == 8
-    wanted = rows[0]["parameters"]
+    expected = rows[0]["parameters"]
     for row in rows:
         assert row["parameters"] == parameters(ss.load(tmp_path / "out" / row["cell"]).model_)
     for row, step in zip(rows[1:], (1, 1, 2), strict=True):
@@ -50,8 +50,8 @@ def test_as_many_parameters_as_can_be(task, corpora, tmp_path):
             task, corpora[task], row["cell"], [n for n in (size - step, size, size + step) if n > 0], tmp_path
         )
         assert near[size] == row["parameters"]
-        assert abs(near[size] - wanted) == min(abs(count - wanted) for count in near.values())
-    assert abs(rows[1]["parameters"] - wanted) < 0.1 * wanted
+        assert abs(near[size] - expected) == min(abs(count - expected) for count in near.values())
+    assert abs(rows[1]["parameters"] - expected) < 0.1 * expected
 
 
 def test_each_cell_is_trained_as_by_hand(corpora, tmp_path):
@@ -117,10 +117,10 @@ def test_curves(tmp_path, monkeypatch):
     figures = []
     write = Figure.savefig
     monkeypatch.setattr(Figure, "savefig", lambda self, *a, **k: (figures.append(self), write(self, *a, **k)))
-    curves.draw(ROWS, tmp_path / "curves.png", "a title")
+    learning_curves.plot_learning_curves(ROWS, tmp_path / "curves.png", "a title")
     assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
     left, right = figures[0].axes
-    assert (left.get_xlabel(), right.get_xlabel()) == ("passes over the data", "training time, s")
+    assert (left.get_xlabel(), right.get_xlabel()) == ("epochs", "training time, s")
     assert left.get_ylabel() == "validation accuracy"
     assert [line.get_xydata().tolist() for line in left.lines][1] == [[1, 0.4], [2, 0.3]]
     assert right.lines[0].get_xdata().tolist() == [0.5, 1.0]
@@ -153,18 +153,24 @@ def test_on_the_command_line(corpora, tmp_path, run):
     ("arguments", "message"),
     [
         ("--cells gru,lstn", "unknown cell 'lstn'. Did you mean 'lstm'?"),
-        ("--cells gru", "compare takes two cells or more, each once, got gru"),
-        ("--cells gru,gru", "compare takes two cells or more, each once, got gru, gru"),
-        ("--cells gru,lstm --equal time", "equal time needs a time budget for each cell (--time-budget 5m)"),
-        ("--cells gru,lstm --equal time --time-budget 1s --epochs 3", "--epochs has no meaning; omit it"),
+        ("--cells gru", "cells: expected two or more, each once, got gru"),
+        ("--cells gru,gru", "cells: expected two or more, each once, got gru, gru"),
+        (
+            "--cells gru,lstm --equal time",
+            "time_budget: expected a time per cell with equal time, got None; give --time-budget 5m",
+        ),
+        (
+            "--cells gru,lstm --equal time --time-budget 1s --epochs 3",
+            "epochs: expected None with equal time, got 3; omit --epochs",
+        ),
         (
             "--cells gru,lstm --config refit.toml",
-            "compare trains networks alone, each on the same examples; omit the setting 'refit'",
+            "refit: expected False in a comparison of networks, got True; omit it",
         ),
         ("--cells gru,lstm --config cell.toml", "it takes no setting 'cell'"),
         ("--cells gru,lstm --config typo.toml", "typo.toml: unknown setting 'epocs'. Did you mean 'epochs'?"),
         ("--cells gru,lstm --epochs 0", "epochs: expected a whole number of at least 1, got 0"),
-        ("--cells gru,lstm --out full", "full is there already; choose another name"),
+        ("--cells gru,lstm --out full", "full exists already; choose another name"),
         ("--cells gru,lstm --out none/out", "none is not a folder, so out cannot be written into it; make it first"),
         ("--cells gru,lstm --train missing.csv", "missing.csv"),
     ],
@@ -198,23 +204,20 @@ def test_a_number_that_cannot_be_reached_is_said(corpora, tmp_path):
 def test_a_cell_that_the_task_cannot_use(cells, corpora, tmp_path, run):
     done = run("compare", "generate", "--train", corpora["generate"], "--cells", cells, "--out", tmp_path / "out")
     assert (done.code, done.out) == (1, "")
-    assert (
-        "generate writes one symbol after the other, but cell 'bidirectional_transformer' looks at those that are not "
-        in done.words
-    )
+    assert "cell: expected a causal cell to generate, such as transformer or lstm, got 'bidirectional_" in done.words
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize(("at", "said"), [(1, "nothing was written"), (2, "out holds the cells that had ended: gru")])
-def test_interrupted(at, said, corpora, tmp_path, run, monkeypatch):
+@pytest.mark.parametrize(("at", "message"), [(1, "nothing was written"), (2, "out holds the finished cells: gru")])
+def test_interrupted(at, message, corpora, tmp_path, run, monkeypatch):
     """At the training of the first cell or of the second."""
     fits = []
 
-    def fit(*given):
-        fits.append(given)
+    def fit(*arguments):
+        fits.append(arguments)
         if len(fits) == at:
             raise KeyboardInterrupt
-        comparison_fit(*given)
+        comparison_fit(*arguments)
 
     comparison_fit = comparison.fit_on
     monkeypatch.setattr(comparison, "fit_on", fit)
@@ -222,7 +225,7 @@ def test_interrupted(at, said, corpora, tmp_path, run, monkeypatch):
     options = ["--cells", "gru,lstm", "--epochs", "1", "--hidden-size", "4", "--out", "out", "--quiet"]
     done = run("compare", "classify", "--train", corpora["classify"], *options)
     assert (done.code, done.out) == (130, "")
-    assert said in done.words
+    assert message in done.words
     if at == 2:
         assert [row["cell"] for row in json.loads((tmp_path / "out" / "comparison.json").read_text())] == ["gru"]
     else:
@@ -231,8 +234,8 @@ def test_interrupted(at, said, corpora, tmp_path, run, monkeypatch):
 
 def test_without_matplotlib(corpora, tmp_path, monkeypatch):
     """It is said before training, not after."""
-    monkeypatch.setattr(curves, "find_spec", lambda name: None)
-    with pytest.raises(ss.StepscanError, match=r"which is not here: pip install 'stepscan\[plots\]'"):
+    monkeypatch.setattr(learning_curves, "find_spec", lambda name: None)
+    with pytest.raises(ss.StepscanError, match=r"which is not installed: pip install 'stepscan\[plots\]'"):
         compare("tag", [corpora["tag"]], tmp_path / "out", cells=["lstm", "gru"], settings=TINY)
     assert not (tmp_path / "out").exists()
 

@@ -43,14 +43,14 @@ def test_wrong_symbols(writer):
 
 
 def test_log_probability_of_a_text(writer):
-    (found, count), nothing = writer.log_probabilities(["abc", ""])
+    (result, count), nothing = writer.log_probabilities(["abc", ""])
     product, so_far = 0.0, ""
     tokens = writer.tokenizers_["tokenizer"].tokens
     for symbol in "abc":
         product += float(np.log(writer.predict_proba([so_far])[0][tokens.index(symbol)]))
         so_far += symbol
-    assert (found, count) == (pytest.approx(product, rel=1e-4), 3)
-    assert found / count == pytest.approx(writer.score("abc"), rel=1e-4)
+    assert (result, count) == (pytest.approx(product, rel=1e-4), 3)
+    assert result / count == pytest.approx(writer.score("abc"), rel=1e-4)
     assert nothing == (0.0, 0)
 
 
@@ -67,9 +67,9 @@ def test_per_line(run, models, corpora, task):
 
 def test_per_line_is_the_probability_of_the_right_class(run, models, corpora):
     model = ss.load(models["classify"])
-    (found, one), unknown = model.log_probabilities(["a good film , x"] * 2, ["pos", "never"])
+    (result, one), unknown = model.log_probabilities(["a good film , x"] * 2, ["pos", "never"])
     expected = model.predict_proba(["a good film , x"])[0][model.classes_.tolist().index("pos")]
-    assert (found, one) == (pytest.approx(float(np.log(expected)), rel=1e-4), 1)
+    assert (result, one) == (pytest.approx(float(np.log(expected)), rel=1e-4), 1)
     assert unknown == (-np.inf, 1)
 
 
@@ -80,14 +80,14 @@ def test_log_probability_of_tags_together():
 
     several = [list(path) for path in product(model.classes_.tolist(), repeat=2)]
     allowed = [path for path in several if path[0] != "I-x" and path != ["O", "I-x"]]
-    found = [value for value, _ in model.log_probabilities([["a", "b"]] * len(allowed), allowed)]
-    assert np.exp(found).sum() == pytest.approx(1.0, abs=1e-5)
-    assert torch.isfinite(torch.tensor(found)).all()
+    log_probabilities = [value for value, _ in model.log_probabilities([["a", "b"]] * len(allowed), allowed)]
+    assert np.exp(log_probabilities).sum() == pytest.approx(1.0, abs=1e-5)
+    assert torch.isfinite(torch.tensor(log_probabilities)).all()
 
 
 def test_on_the_command_line(run, models):
-    said = run("generate", models["generate"], "--length", "30", "--seed", "1", "--allow", "a", "--allow", "b").out
-    assert set(said.strip()) <= {"a", "b"}
+    output = run("generate", models["generate"], "--length", "30", "--seed", "1", "--allow", "a", "--allow", "b").out
+    assert set(output.strip()) <= {"a", "b"}
     wrong = run("generate", models["generate"], "--forbid", "x")
     assert wrong.code == 1
     assert "the model has no symbol 'x'" in wrong.words
@@ -96,8 +96,8 @@ def test_on_the_command_line(run, models):
 def test_lengths_of_translations(run, models):
     model = ss.load(models["translate"])
     for minimum, maximum in ((5, None), (0, 2), (3, 3)):
-        found = model.translate(["abc", "cab"], minimum_length=minimum, maximum_length=maximum)
-        sizes = [len(one[0].text) for one in found]
+        predictions = model.translate(["abc", "cab"], minimum_length=minimum, maximum_length=maximum)
+        sizes = [len(one[0].text) for one in predictions]
         assert all(minimum <= size <= (maximum or 1000) for size in sizes)
     with pytest.raises(ss.SettingsError, match="maximum_length: expected at least the minimum, 3, got 2"):
         model.translate(["abc"], minimum_length=3, maximum_length=2)

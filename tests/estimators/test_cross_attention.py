@@ -20,12 +20,12 @@ def test_by_hand():
     y, after = layer.step(x, state)
     q = layer.of_query(layer.norm(x[0]))
     k, v = layer.of_memory(memory[0]).chunk(2, dim=1)
-    found, shares = [], []
+    result, shares = [], []
     for head in (slice(0, 2), slice(2, 4)):
         share = torch.softmax(k[:, head] @ q[head] / math.sqrt(2), dim=0)
-        found.append(share @ v[:, head])
+        result.append(share @ v[:, head])
         shares.append(share)
-    torch.testing.assert_close(y[0], x[0] + layer.output(torch.cat(found)))
+    torch.testing.assert_close(y[0], x[0] + layer.output(torch.cat(result)))
     torch.testing.assert_close(after.weights[0], torch.stack(shares).mean(dim=0))
 
 
@@ -63,7 +63,9 @@ def test_settings():
     source = two.model_.generator.embedding.weight.new_tensor([[4, 5, 3]]).long()
     seen = two.model_.attention(ss.Sequences(source, [3]), ss.Sequences(source[:, :2], [2]))
     torch.testing.assert_close(seen.sum(dim=2), torch.ones(1, 2))
-    with pytest.raises(ss.SettingsError, match="input_feeding feeds back what attention found; it needs"):
+    with pytest.raises(
+        ss.SettingsError, match="attention: expected 'additive', 'dot' or 'general' with input_feeding, got 'cross'"
+    ):
         ss.Translator(attention="cross", input_feeding=True, **small).fit(sources, targets)
     with pytest.raises(ValueError, match="heads: expected a divisor of the hidden size 4, got 3"):
         ss.CrossAttention(4, 3, heads=3)

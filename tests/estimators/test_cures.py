@@ -11,7 +11,7 @@ from toy_tasks import FAST
 
 import stepscan as ss
 from stepscan.cells.initialisation import Initialisation
-from stepscan.estimators.architecture import network
+from stepscan.estimators.architecture import build_layer
 from stepscan.kernels import native
 from stepscan.registry import describe
 
@@ -53,10 +53,10 @@ def test_it_acts_and_survives(task, options, tmp_path):
     model.save(tmp_path / "model")
     loaded = ss.load(tmp_path / "model")
     assert {name: loaded.get_params()[name] for name in options} == options
-    said = QUESTIONS[task](model)
-    np.testing.assert_array_equal(QUESTIONS[task](loaded), said)
+    predictions = QUESTIONS[task](model)
+    np.testing.assert_array_equal(QUESTIONS[task](loaded), predictions)
     if native.library is not None:
-        np.testing.assert_array_equal(QUESTIONS[task](ss.runtime.load(tmp_path / "model")), said)
+        np.testing.assert_array_equal(QUESTIONS[task](ss.runtime.load(tmp_path / "model")), predictions)
 
 
 def cells_of(model):
@@ -82,7 +82,7 @@ def test_chrono_of_series():
 
 
 def test_an_elman_network_of_identity_has_relus():
-    layer = network("elman", 3, 4, layers=2, initialisation=Initialisation("identity"))
+    layer = build_layer("elman", 3, 4, layers=2, initialisation=Initialisation("identity"))
     assert [part.nonlinearity for part in layer.layers] == ["relu", "relu"]
     assert all(torch.equal(part.weight_hh, torch.eye(4)) for part in layer.layers)
 
@@ -94,7 +94,7 @@ def test_an_elman_network_of_identity_has_relus():
 def test_a_residual_stack_fits_widths(bidirectional, width, first):
     """Where what comes in is not as wide as what goes out, and only there, a projection stands before it."""
     torch.manual_seed(0)
-    layer = network("lstm", width, 8, layers=3, bidirectional=bidirectional, residual=True)
+    layer = build_layer("lstm", width, 8, layers=3, bidirectional=bidirectional, residual=True)
     parts = list(layer.layers)
     if first is not None:
         projection = parts.pop(0)
@@ -106,7 +106,7 @@ def test_a_residual_stack_fits_widths(bidirectional, width, first):
 
 def test_a_residual_layer_adds_what_it_takes():
     torch.manual_seed(0)
-    layer = network("gru", 4, 4, layers=2, residual=True, dropout=0.5).eval()
+    layer = build_layer("gru", 4, 4, layers=2, residual=True, dropout=0.5).eval()
     inputs = ss.Sequences(torch.randn(2, 5, 4), [5, 3])
     first, second = layer.layers[0].layer, layer.layers[1].layer.layers[1]
     after = inputs.data + first(inputs)[0].data
@@ -116,16 +116,16 @@ def test_a_residual_layer_adds_what_it_takes():
 
 def test_dropout_stands_beside_the_residual():
     """What is dropped is dropped from the branch: the way around it stays whole."""
-    description = describe(network("gru", 4, 4, layers=2, residual=True, dropout=0.5))
+    description = describe(build_layer("gru", 4, 4, layers=2, residual=True, dropout=0.5))
     below, above = description["stack"]
     assert list(below["residual"]["layer"]) == ["gru"]
     assert [next(iter(part)) for part in above["residual"]["layer"]["stack"]] == ["dropout", "gru"]
 
 
 def test_forget_bias_of_every_layer():
-    layer = network("lstm", 3, 4, layers=2, bidirectional=True, initialisation=Initialisation(forget_bias=-2.5))
-    found = [part.bias_ih[4:8].tolist() for part in layer.modules() if isinstance(part, ss.LSTM)]
-    assert found == [[-2.5] * 4] * 4
+    layer = build_layer("lstm", 3, 4, layers=2, bidirectional=True, initialisation=Initialisation(forget_bias=-2.5))
+    result = [part.bias_ih[4:8].tolist() for part in layer.modules() if isinstance(part, ss.LSTM)]
+    assert result == [[-2.5] * 4] * 4
 
 
 @pytest.mark.parametrize(
@@ -156,16 +156,20 @@ def test_forget_bias_of_every_layer():
         (
             "translate",
             {"forget_bias": 1.0, "cell": "gru"},
-            "forget_bias=1.0 is for layer_norm_lstm and lstm, but the cell is gru",
+            "forget_bias: expected a cell that has it .layer_norm_lstm or lstm., got gru",
         ),
         ("classify", {"forget_bias": math.nan}, "forget_bias: expected a finite number"),
-        ("classify", {"forget_bias": 1.0, "initialisation": "chrono"}, "omit forget_bias"),
+        ("classify", {"forget_bias": 1.0, "initialisation": "chrono"}, "leave forget_bias away"),
         (
             "generate",
             {"initialisation": "chrono", "cell": "transformer"},
-            "initialisation='chrono' is for .*but the cell is transf",
+            "initialisation: expected a cell that has it .*, got transf",
         ),
-        ("classify", {"residual": True, "cell": "transformer"}, "residual is for elman, lstm and gru"),
+        (
+            "classify",
+            {"residual": True, "cell": "transformer"},
+            "residual: expected elman, lstm or gru, got bidir",
+        ),
         ("classify", {"max_grad_value": 0.0}, "max_grad_value: expected a number above 0, got 0.0"),
     ],
 )

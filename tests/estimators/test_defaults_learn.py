@@ -33,15 +33,15 @@ def test_classify_series():
     draw = np.random.default_rng(0)
 
     def series(count):
-        found, labels = [], []
+        result, labels = [], []
         for n in range(count):
             one, first = draw.normal(0, 0.3, 20), int(draw.integers(1, 7))
             second = int(draw.integers(10, 17))
             one[first : first + 3] += 2 if n % 2 else -2
             one[second : second + 3] -= 2 if n % 2 else -2
-            found.append(one)
+            result.append(one)
             labels.append("up first" if n % 2 else "down first")
-        return found, labels
+        return result, labels
 
     model = ss.Classifier().fit(*series(50))
     assert against(model)[1] <= 0.5
@@ -88,7 +88,7 @@ def test_translate():
     model = ss.Translator(size="small", max_updates=600).fit(sources, targets)  # it would learn on, for minutes
     score, trivial = against(model)
     assert score < 0.5 * trivial
-    right = [found == target for found, target in zip(model.predict(sources[:30]), targets[:30], strict=True)]
+    right = [result == target for result, target in zip(model.predict(sources[:30]), targets[:30], strict=True)]
     assert np.mean(right) > 0.9
 
 

@@ -67,10 +67,13 @@ def test_tagger():
         together.predict_proba(sentences), *(m.predict_proba(sentences) for m in models), strict=True
     ):
         np.testing.assert_allclose(joint, np.mean(own, axis=0), atol=1e-6)
-    of_true = together.log_probabilities(sentences[:1], tags[:1])[0]
+    log_probability = together.log_probabilities(sentences[:1], tags[:1])[0]
     probabilities = together.predict_proba(sentences[:1])[0]
     places = [together.classes_.tolist().index(tag) for tag in tags[0]]
-    assert of_true == (pytest.approx(np.log(probabilities[range(len(places)), places]).sum(), rel=1e-4), len(places))
+    assert log_probability == (
+        pytest.approx(np.log(probabilities[range(len(places)), places]).sum(), rel=1e-4),
+        len(places),
+    )
 
 
 def test_tagger_with_a_crf():
@@ -81,11 +84,11 @@ def test_tagger_with_a_crf():
     assert same.predict(sentences) == models[0].predict(sentences)
     together = ss.ensemble(models)
     assert np.concatenate(together.predict_proba(sentences)).sum(axis=1) == pytest.approx(1, abs=1e-5)
-    found = together.log_probabilities(sentences[:3], tags[:3])
+    log_probabilities = together.log_probabilities(sentences[:3], tags[:3])
     crf = models[0].model_.crf
     mean = (crf.transitions + models[1].model_.crf.transitions) / 2
-    torch.testing.assert_close(together.model_.crf.transitions, mean)
-    assert all(value < 0 for value, _ in found)
+    torch.testing.assert_close(together.model_._decider.crf.transitions, mean)
+    assert all(value < 0 for value, _ in log_probabilities)
 
 
 def test_language_model():
@@ -121,13 +124,13 @@ def test_one_is_itself(translators):
 
 def test_refused(classifiers, translators, tmp_path):
     texts, labels = ordered(40, 0)
-    with pytest.raises(ss.SettingsError, match="there are no models to join"):
+    with pytest.raises(ss.SettingsError, match="models: expected at least one, got none"):
         ss.ensemble([])
-    with pytest.raises(ss.SettingsError, match="model 2 is for translate, but the first is for classify"):
+    with pytest.raises(ss.SettingsError, match="model 2: expected one to classify, as the first, got one to translate"):
         ss.ensemble([classifiers[0], translators[0]])
-    with pytest.raises(ss.SettingsError, match="model 2 has other symbols than the first"):
+    with pytest.raises(ss.SettingsError, match="model 2: expected the symbols of the first, got others"):
         ss.ensemble([classifiers[0], ss.Classifier(**TINY).fit([text + " new" for text in texts], labels)])
-    with pytest.raises(ss.SettingsError, match="model 2 has other labels than the first"):
+    with pytest.raises(ss.SettingsError, match="model 2: expected the labels of the first, got others"):
         ss.ensemble([classifiers[0], ss.Classifier(**TINY).fit(texts, [label.upper() for label in labels])])
     with pytest.raises(ss.StepscanError, match="EncoderEnsemble"):
         ss.ensemble(classifiers).save(tmp_path / "m")
@@ -145,15 +148,15 @@ def test_average():
 
 
 def test_average_refused(classifiers):
-    with pytest.raises(ss.SettingsError, match="model 2 has other layers or sizes than the first"):
+    with pytest.raises(ss.SettingsError, match="model 2: expected the layers and sizes of the first, got others"):
         ss.average(classifiers)
 
 
 def test_command_line(classifiers, translators, run, tmp_path):
     for number, model in enumerate(classifiers):
         model.save(tmp_path / f"c{number}")
-    said = json.loads(run("predict", tmp_path / "c0", "x a b", "--ensemble", tmp_path / "c1", "--json").out)
-    assert said["probability"] == pytest.approx(ss.ensemble(classifiers).predict_proba(["x a b"]).max(), abs=1e-6)
+    reply = json.loads(run("predict", tmp_path / "c0", "x a b", "--ensemble", tmp_path / "c1", "--json").out)
+    assert reply["probability"] == pytest.approx(ss.ensemble(classifiers).predict_proba(["x a b"]).max(), abs=1e-6)
     (tmp_path / "a.tsv").write_text("text\tlabel\nx a b\tfirst a\nb a\tfirst b\n")
     assert (
         json.loads(run("evaluate", tmp_path / "c0", tmp_path / "a.tsv", "--ensemble", tmp_path / "c1", "--json").out)[
@@ -170,8 +173,8 @@ def test_command_line(classifiers, translators, run, tmp_path):
 
 def test_prefix(translators):
     model = translators[0]
-    for found in model.translate(["abcd", "a"], n_best=3, prefix="dc"):
-        assert all(one.text.startswith("dc") for one in found)
+    for result in model.translate(["abcd", "a"], n_best=3, prefix="dc"):
+        assert all(one.text.startswith("dc") for one in result)
     [[best]] = model.translate(["abcd"], prefix="dc")
     [(whole, _)], [(begun, _)] = (model.log_probabilities(["abcd"], [text]) for text in (best.text, best.text))
     assert whole == begun
@@ -187,8 +190,8 @@ def test_coverage_penalty(translators, run, tmp_path):
     covered = ss.Translator(**{**model.get_params(), "length_penalty": 0.0, "coverage_penalty": 0.7})
     vars(covered).update({name: value for name, value in vars(model).items() if name.endswith("_")})
     tokenizer = model.tokenizers_["tokenizer"]
-    for found in covered.translate(["abcd", "a"], n_best=2):
-        assert [one.score for one in found] == sorted((one.score for one in found), reverse=True)
+    for actual in covered.translate(["abcd", "a"], n_best=2):
+        assert [one.score for one in actual] == sorted((one.score for one in actual), reverse=True)
     [best, *_] = covered.translate(["abcd"], n_best=2)[0]
     source = pad([[*tokenizer.encode("abcd"), tokenizer.end]])
     looked = model.model_.attention(source, pad([[tokenizer.begin, *tokenizer.encode(best.text)]]))[0].sum(dim=0)

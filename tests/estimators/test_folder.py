@@ -145,7 +145,7 @@ def test_load_knows_the_task(saved):
     kinds = {"classify": ss.Classifier, "tag": ss.Tagger, "generate": ss.LanguageModel}
     assert {task: type(ss.load(folder / task)) for task in kinds} == kinds
     assert type(ss.Classifier.load(folder / "classify")) is ss.Classifier
-    with pytest.raises(ss.ModelFormatError, match="holds a Tagger, not a Classifier"):
+    with pytest.raises(ss.ModelFormatError, match="expected a Classifier, got a Tagger"):
         ss.Classifier.load(folder / "tag")
 
 
@@ -270,7 +270,7 @@ def test_infinite_settings_and_arguments(tmp_path):
     model = ss.Classifier(**{**TINY, "max_grad_norm": float("inf")}).fit(TEXTS, LABELS)
     model.save(tmp_path / "model")
     assert ss.load(tmp_path / "model").max_grad_norm == sys.float_info.max
-    with pytest.raises(ss.StepscanError, match="an argument of one of its layers is infinite"):
+    with pytest.raises(ss.StepscanError, match="expected finite arguments of its layers"):
         check_savable(Scaled(2, 3, limit=float("inf")))
 
 
@@ -281,7 +281,7 @@ def test_what_could_not_be_saved_is_said_before_training():
             super().__init__(input_size, hidden_size)
             self.twin = self.weight_hh
 
-    with pytest.raises(ss.StepscanError, match="are one tensor; a model folder needs each weight once"):
+    with pytest.raises(ss.StepscanError, match="share one tensor; clone one of them"):
         ss.Classifier(cell="sharing", **TINY).fit(["a b", "b a"] * 8, ["x", "y"] * 8)
 
 
@@ -315,7 +315,7 @@ def test_a_fresh_process_knows_all_kinds(tmp_path):
     ss.Classifier(**TINY).fit(["a b", "b a"] * 8, ["x", "y"] * 8).save(tmp_path / "model")
     code = f"import stepscan as ss; ss.LanguageModel.load({str(tmp_path / 'model')!r})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert "holds a Classifier, not a LanguageModel; use stepscan.load" in done.stderr
+    assert "expected a LanguageModel, got a Classifier; use stepscan.load" in done.stderr
 
 
 def test_a_model_that_came_during_training_is_not_overwritten(saved, tmp_path, monkeypatch):
@@ -323,8 +323,8 @@ def test_a_model_that_came_during_training_is_not_overwritten(saved, tmp_path, m
     (tmp_path / "train.csv").write_text("text,label\n" + "a b,x\nb a,y\n" * 8)
     fit_on = files.fit_on
 
-    def slow(*given):
-        fit_on(*given)
+    def slow(*arguments):
+        fit_on(*arguments)
         shutil.copytree(saved[0] / "tag", tmp_path / "model", dirs_exist_ok=True)
 
     monkeypatch.setattr(files, "fit_on", slow)

@@ -31,19 +31,19 @@ def test_forecasts_a_wave(head):
     """No season is given: the network itself must know where in the wave it is."""
     wave = np.stack([np.sin(np.arange(140) * 0.5), np.cos(np.arange(140) * 0.5)], axis=1)
     model = ss.Forecaster(head=head, **{**SMALL, "epochs": 60}).fit(wave[:120])
-    found = model.forecast(wave[:120], 8, num_samples=100)
-    assert found.median.shape == (8, 2)
-    assert np.abs(found.median - wave[120:128]).max() < 0.35
-    assert (found.low <= found.median).all()
-    assert (found.median <= found.high).all()
+    forecast = model.forecast(wave[:120], 8, num_samples=100)
+    assert forecast.median.shape == (8, 2)
+    assert np.abs(forecast.median - wave[120:128]).max() < 0.35
+    assert (forecast.low <= forecast.median).all()
+    assert (forecast.median <= forecast.high).all()
 
 
 def test_season_and_growth(model):
     whole = seasonal(100)
-    found = model.forecast(whole[:90], 10)
-    np.testing.assert_allclose(found.median[:, 0], whole[90:], rtol=0.05)
+    forecast = model.forecast(whole[:90], 10)
+    np.testing.assert_allclose(forecast.median[:, 0], whole[90:], rtol=0.05)
     figures = model.metrics(whole, horizon=10)
-    assert figures["mae"] == pytest.approx(np.abs(found.median[:, 0] - whole[90:]).mean())
+    assert figures["mae"] == pytest.approx(np.abs(forecast.median[:, 0] - whole[90:]).mean())
     naive = np.concatenate([whole[84:90], whole[84:88]])
     assert figures["naive_mae"] == pytest.approx(np.abs(naive - whole[90:]).mean())
     assert figures["mae"] < 0.5 * figures["naive_mae"]
@@ -55,7 +55,7 @@ def test_one_step_ahead(model):
     whole = seasonal(40)
     figures = model.metrics(whole)
     assert figures["numbers"] == 40 - 6 - 1
-    middles = [model._one_ahead(checked)[0][-1, 0] for checked in (whole[:t, None] for t in range(8, 41))]
+    middles = [model._one_step_ahead(checked)[0][-1, 0] for checked in (whole[:t, None] for t in range(8, 41))]
     assert figures["mae"] == pytest.approx(np.abs(np.array(middles) - whole[7:]).mean())
     assert figures["naive_mae"] == pytest.approx(np.abs(whole[1:34] - whole[7:]).mean())
     assert model.score(whole) == pytest.approx(-figures["nats"])
@@ -97,7 +97,7 @@ def test_refused(model):
         (lambda: model.forecast([1.0, 2.0], 3), "context has 2 steps, but at least 8 are needed"),
         (lambda: model.forecast(-seasonal(20), 3), r"context has values of 0 or below \(-.*omit log_transform"),
         (lambda: model.forecast(np.ones((20, 2)), 3), "context 1 has 2 dimensions a step, but the model has 1"),
-        (lambda: model.forecast(seasonal(20), 0), "length: expected 1 or more, got 0"),
+        (lambda: model.forecast(seasonal(20), 0), "length: expected a whole number, 1 or more, got 0"),
         (
             lambda: model.metrics(seasonal(20), horizon=20),
             "horizon: expected fewer steps than every series has, got 20",
@@ -119,7 +119,10 @@ def test_refused(model):
             lambda: ss.Forecaster(seasonal_period=6).fit(seasonal(7)),
             "series 1, without the tenth held out, has 6 steps, but",
         ),
-        (lambda: ss.Forecaster().fit(seasonal(70), validation=[]), "there is no series to validate on"),
+        (
+            lambda: ss.Forecaster().fit(seasonal(70), validation=[]),
+            "validation: expected at least one series, got none",
+        ),
         (lambda: ss.Forecaster(head="t").fit(seasonal(70)), "head: expected 'gaussian' or 'quantile', got 't'"),
         (
             lambda: ss.Forecaster().fit(RHYME),
@@ -169,8 +172,8 @@ def test_command_line(run, tmp_path):
     assert (
         "--dynamic is an option of generate models" in run("evaluate", tmp_path / "m", path, "--dynamic", "0.1").words
     )
-    said = run("evaluate", tmp_path / "m", path, "--ensemble", tmp_path / "m").words
-    assert "these models cannot be joined" in said
+    output = run("evaluate", tmp_path / "m", path, "--ensemble", tmp_path / "m").words
+    assert "expected models that classify, tag, generate or translate, got forecasters" in output
     assert "predict is not available for forecasters" in run("predict", tmp_path / "m", "x").words
     wrong = run("train", "generate", "--train", path, "--format", "csv", "--out", tmp_path / "n")
     assert "For series of numbers train forecast" in wrong.words
@@ -183,10 +186,10 @@ def _naive(series: np.ndarray, season: int, horizon: int) -> list[float]:
     lag, known = max(1, season), len(series) - horizon
     if not horizon:
         return [abs(series[t - lag] - series[t]) for t in range(season + 1, len(series))]
-    said = list(series[:known])
+    forecast = list(series[:known])
     for _ in range(horizon):
-        said.append(said[-lag])
-    return [abs(said[t] - series[t]) for t in range(known, len(series))]
+        forecast.append(forecast[-lag])
+    return [abs(forecast[t] - series[t]) for t in range(known, len(series))]
 
 
 @pytest.mark.parametrize("season", [0, 1, 5])
@@ -198,11 +201,11 @@ def test_every_length_and_horizon(season):
         series = numbers[:length]
         if length < season + 2:
             steps = "1 step" if length == 1 else f"{length} steps"
-            said = f"has {steps}, but at least {season + 2} are needed"
-            for use in (model.score, model.metrics, lambda given: model.forecast(given, 2)):
-                with pytest.raises(ss.SettingsError, match=said):
+            message = f"has {steps}, but at least {season + 2} are needed"
+            for use in (model.score, model.metrics, lambda series: model.forecast(series, 2)):
+                with pytest.raises(ss.SettingsError, match=message):
                     use(series)
-            with pytest.raises(ss.SettingsError, match=f"validation series 1 {said}"):
+            with pytest.raises(ss.SettingsError, match=f"validation series 1 {message}"):
                 ss.Forecaster(seasonal_period=season).fit(numbers, validation=series)
             continue
         assert np.isfinite(model.forecast(series, 2, num_samples=3).high).all()

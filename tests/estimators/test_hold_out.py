@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import stepscan as ss
-from stepscan.estimators.examples import folds, hold_out, same_input
+from stepscan.estimators.data_split import folds, hold_out, same_input
 
 
 def split(answers, stratified=True, labelled=True):
@@ -114,7 +114,7 @@ def test_a_tag_of_one_sentence_alone_stays_in_training():
     for place in range(20):
         X, y = ([*all[:place], one, *all[place:]] for all, one in ((sentences, ["c"]), (tags, ["C"])))
         train, held_out = hold_out([*zip(X, y, strict=True)], None, verbose=False, labels=lambda example: example[1])
-        assert {tag for _, of_sentence in train for tag in of_sentence} == {"A", "B", "C"}
+        assert {tag for _, tags in train for tag in tags} == {"A", "B", "C"}
         assert len(held_out) == 2
 
 
@@ -163,8 +163,8 @@ def test_where_there_are_only_copies_it_says_that_the_score_means_little(example
     held_out, train = sides(examples)
     assert len(held_out) == max(1, len(examples) // 10)
     assert {label for _, label in train} == {label for _, label in examples}
-    [said] = [record.getMessage() for record in caplog.records]
-    assert "copies of what is held out stay in training: the validation scores say what is remembered" in said
+    [message] = [record.getMessage() for record in caplog.records]
+    assert "the held-out data has copies in the training data: validation scores measure memorisation" in message
 
 
 def test_series_and_sentences_are_the_same_by_what_they_hold():
@@ -225,8 +225,8 @@ def test_validation_data_that_repeat_training_data_are_mentioned(caplog):
     examples, validation = [("a b", "x"), ("c", "y")], [("a b ", "y"), ("d", "x"), ("c", "y")]
     assert hold_out(examples, validation, verbose=False, groups=same_input) == (examples, validation)
     assert [record.getMessage() for record in caplog.records] == [
-        "2 of the 3 validation examples are in the training data, too: for them the validation scores say what is "
-        "remembered, not what is learned"
+        "2 of the 3 validation examples are in the training data, too: for them the validation scores measure "
+        "memorisation, not generalisation"
     ]
 
 

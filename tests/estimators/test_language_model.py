@@ -55,16 +55,16 @@ def test_score_of_a_text_longer_than_a_window(language_model):
     text = RHYME[:600]
     scores, _ = language_model.model_(_ids(language_model, text))
     log_probabilities = scores.data[0].log_softmax(dim=1).detach().numpy()
-    wanted = language_model.tokenizers_["tokenizer"].encode(text)
-    expected = log_probabilities[np.arange(600), wanted].mean()
+    ids = language_model.tokenizers_["tokenizer"].encode(text)
+    expected = log_probabilities[np.arange(600), ids].mean()
     assert language_model.score(text) == pytest.approx(expected, abs=1e-5)
 
 
 def test_a_long_text_is_scored_in_pieces_from_below(language_model):
     text = "two two one\n" * 300
     scores, _ = language_model.model_(_ids(language_model, text))
-    wanted = language_model.tokenizers_["tokenizer"].encode(text)
-    whole = scores.data[0].log_softmax(dim=1).detach().numpy()[np.arange(len(wanted)), wanted].mean()
+    ids = language_model.tokenizers_["tokenizer"].encode(text)
+    whole = scores.data[0].log_softmax(dim=1).detach().numpy()[np.arange(len(ids)), ids].mean()
     assert language_model.score(text) == pytest.approx(whole, rel=0.05)
 
 
@@ -151,8 +151,8 @@ def test_tied_weights(tied, tmp_path):
 
 def test_seeds_and_held_out_tenth():
     fits = [ss.LanguageModel(**{**TINY, "dropout": 0.3}, seed=seed).fit(TEXT) for seed in (1, 1, 2)]
-    given = ss.LanguageModel(**{**TINY, "dropout": 0.3}, seed=1).fit(TEXT[:360], validation=TEXT[360:])
-    one, same, other, split = map(weights_of, [*fits, given])
+    model = ss.LanguageModel(**{**TINY, "dropout": 0.3}, seed=1).fit(TEXT[:360], validation=TEXT[360:])
+    one, same, other, split = map(weights_of, [*fits, model])
     assert equal_to_the_bit(one, same)
     assert equal_to_the_bit(one, split)
     assert not equal_to_the_bit(one, other)
@@ -178,7 +178,7 @@ def test_dynamic_evaluation_by_hand():
     model = ss.LanguageModel(**{**TINY, "bptt": 8}).fit(RHYME[:200])
     before = {name: tensor.clone() for name, tensor in weights_of(model).items()}
     text = "one two three\n"
-    found = model.metrics(text, dynamic=0.01)["dynamic_nats"]
+    figures = model.metrics(text, dynamic=0.01)["dynamic_nats"]
     learner = copy.deepcopy(model.model_)
     ids = [model._begin, *model._encode(text)]
     total, count, state = learner.loss(pad([ids[:8]]), pad([ids[1:9]]))
@@ -186,7 +186,7 @@ def test_dynamic_evaluation_by_hand():
     nn.utils.clip_grad_norm_(learner.parameters(), 1.0)
     torch.optim.Adam(learner.parameters(), lr=0.01).step()
     rest, more, _ = learner.loss(pad([ids[8:-1]]), pad([ids[9:]]), learner.detach_state(state))
-    assert found == pytest.approx((total + rest).item() / (count + more))
+    assert figures == pytest.approx((total + rest).item() / (count + more))
     assert equal_to_the_bit(before, weights_of(model))
 
 

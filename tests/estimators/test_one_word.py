@@ -23,17 +23,19 @@ def test_one_word(run, corpora, tmp_path, task, cell):
     assert ("transformer" in (out / "config.json").read_text()) == ("transformer" in cell)
     assert run("evaluate", out, data).code == 0
     if task == "generate":
-        said = [run("generate", out, "--prompt", "ab", "--length", "20", "--seed", "1").out for _ in range(2)]
-        assert said[0] == said[1]
-        assert len(said[0].rstrip("\n")) >= 22
+        output = [run("generate", out, "--prompt", "ab", "--length", "20", "--seed", "1").out for _ in range(2)]
+        assert output[0] == output[1]
+        assert len(output[0].rstrip("\n")) >= 22
     else:
-        said = run("predict", out, TEXT[task])
-        assert said.code == 0, said.err
-        assert said.out
+        output = run("predict", out, TEXT[task])
+        assert output.code == 0, output.err
+        assert output.out
 
 
 def test_a_wrong_name_among_several(run, corpora, tmp_path):
     command = ["train", "tag", "--train", corpora["tag"], "--out", tmp_path / "m", "--cell"]
     assert "unknown cell 'transfomer'. Did you mean 'transformer'?" in run(*command, "lstm,transfomer").words
     several = run(*command, "lstm,gru", "--layers", "3")
-    assert "'lstm,gru' names 2 cells, one a layer, but layers is 3; leave one away" in several.words
+    assert (
+        "layers: expected 2, the number of cells in 'lstm,gru', got 3; omit layers, or name one cell" in several.words
+    )

@@ -14,7 +14,7 @@ from toy_tasks import NETWORK
 
 import stepscan as ss
 from stepscan.data.task_data import ReadOptions, read_examples
-from stepscan.estimators.examples import hold_out, same_input
+from stepscan.estimators.data_split import hold_out, same_input
 from stepscan.estimators.files import train
 from stepscan.runtime.files import predict
 from stepscan.runtime.problem_types import PROBLEM_TYPES
@@ -38,33 +38,35 @@ def counts(count: int, seed: int) -> tuple[list[str], list[float]]:
 
 
 @pytest.fixture(scope="module")
-def of_labels() -> ss.Classifier:
+def multilabel_model() -> ss.Classifier:
     return ss.Classifier(problem_type="multilabel", **SMALL).fit(*topics(160, 0))
 
 
 @pytest.fixture(scope="module")
-def of_numbers() -> ss.Classifier:
+def regression_model() -> ss.Classifier:
     return ss.Classifier(problem_type="regression", pooling="last", **{**SMALL, "epochs": 30}).fit(*counts(160, 0))
 
 
-def test_labels(of_labels):
+def test_labels(multilabel_model):
     texts, labels = topics(60, 1)
-    assert of_labels.predict(texts) == labels
-    assert of_labels.score(texts, labels) == 1
-    assert of_labels.metrics(texts, labels) == {"micro_f1": 1.0, "macro_f1": 1.0, "exact": 1.0, "texts": 60}
-    assert of_labels.classes_.tolist() == ["a", "e", "o"]
+    assert multilabel_model.predict(texts) == labels
+    assert multilabel_model.score(texts, labels) == 1
+    assert multilabel_model.metrics(texts, labels) == {"micro_f1": 1.0, "macro_f1": 1.0, "exact": 1.0, "texts": 60}
+    assert multilabel_model.classes_.tolist() == ["a", "e", "o"]
     np.testing.assert_allclose(
-        of_labels.predict_proba(["a x"]),
-        of_labels.model_(of_labels._rows(["a x"])[1](of_labels._rows(["a x"])[0])).sigmoid().detach(),
+        multilabel_model.predict_proba(["a x"]),
+        multilabel_model.model_(multilabel_model._rows(["a x"])[1](multilabel_model._rows(["a x"])[0]))
+        .sigmoid()
+        .detach(),
         rtol=1e-5,
     )
-    assert of_labels.history_[-1].keys() >= {"valid_nats", "valid_micro_f1", "valid_exact"}
+    assert multilabel_model.history_[-1].keys() >= {"valid_nats", "valid_micro_f1", "valid_exact"}
 
 
 def test_label_figures_by_hand():
     problem, labels = PROBLEM_TYPES["multilabel"], ["a", "b"]
-    true, found = [["a"], ["a", "b"], []], [["a", "b"], ["a"], []]
-    figures = problem.metrics(true, found)  # a: 2 of 2; b: none right, one missed, one too many
+    true, result = [["a"], ["a", "b"], []], [["a", "b"], ["a"], []]
+    figures = problem.metrics(true, result)  # a: 2 of 2; b: none right, one missed, one too many
     assert figures == {
         "micro_f1": pytest.approx(2 * 2 / (2 * 2 + 1 + 1)),
         "macro_f1": 0.5,
@@ -79,34 +81,34 @@ def test_label_figures_by_hand():
     assert problem.records(scores[None], labels)[0]["labels"] == {"a": pytest.approx(1 / (1 + math.exp(-2)))}
 
 
-def test_numbers(of_numbers):
+def test_numbers(regression_model):
     texts, numbers = counts(60, 1)
-    figures = of_numbers.metrics(texts, numbers)
+    figures = regression_model.metrics(texts, numbers)
     assert figures["r2"] > 0.95
-    assert figures["r2"] == pytest.approx(of_numbers.score(texts, numbers))
-    errors = of_numbers.predict(texts) - numbers
+    assert figures["r2"] == pytest.approx(regression_model.score(texts, numbers))
+    errors = regression_model.predict(texts) - numbers
     assert figures["mae"] == pytest.approx(np.abs(errors).mean())
     assert figures["rmse"] == pytest.approx(np.sqrt((errors**2).mean()))
-    assert not hasattr(of_numbers, "classes_")
-    assert of_numbers.labels_ is None
+    assert not hasattr(regression_model, "classes_")
+    assert regression_model.labels_ is None
 
 
-def test_a_number_is_learned_in_units_of_its_spread(of_numbers):
+def test_a_number_is_learned_in_units_of_its_spread(regression_model):
     examples = [*zip(*counts(160, 0), strict=True)]
     train, _ = hold_out(examples, None, verbose=False, stratified=lambda example: example[1], groups=same_input)
     held_in = torch.tensor([number for _, number in train])
-    torch.testing.assert_close(of_numbers.model_.mean, held_in.mean())
-    torch.testing.assert_close(of_numbers.model_.deviation, held_in.std(correction=0))
+    torch.testing.assert_close(regression_model.model_.mean, held_in.mean())
+    torch.testing.assert_close(regression_model.model_.deviation, held_in.std(correction=0))
 
 
-@pytest.mark.parametrize("kind", ["of_labels", "of_numbers"])
+@pytest.mark.parametrize("kind", ["multilabel_model", "regression_model"])
 def test_folder(kind, request, tmp_path):
     model = request.getfixturevalue(kind)
     model.save(tmp_path / "m")
     again = ss.load(tmp_path / "m")
     assert again.problem_type == model.problem_type
     assert list(again.predict(["a e", "x"])) == list(model.predict(["a e", "x"]))
-    assert (tmp_path / "m" / "labels.json").exists() == (kind == "of_labels")
+    assert (tmp_path / "m" / "labels.json").exists() == (kind == "multilabel_model")
 
 
 def test_cross_validation():
@@ -124,13 +126,13 @@ def test_cross_validation():
 @pytest.mark.parametrize(
     ("problem_type", "y", "reason"),
     [
-        ("multilabel", ["a", "b"], r"answer 1 is 'a', but with problem_type 'multilabel' each is a list"),
-        ("labels", MultiLabelBinarizer().fit_transform([["a"], ["b"]]), "MultiLabelBinarizer.inverse_transform"),
-        ("labels", [["a"], ["b", 3]], "label 3: expected all strings or all whole numbers, got 3"),
-        ("labels", [[], []], "no training text has a label"),
-        ("labels", [["a"], ["b"]], "none of the 2 examples can be held out for validation"),
-        ("number", [1.0, "two"], "each answer is a finite number, but 2 is 'two'"),
-        ("number", [1.0, math.nan], "each answer is a finite number, but 2 is nan"),
+        ("multilabel", ["a", "b"], r"target 1: expected a list of labels .problem_type 'multilabel'., got 'a'"),
+        ("multilabel", MultiLabelBinarizer().fit_transform([["a"], ["b"]]), "MultiLabelBinarizer.inverse_transform"),
+        ("multilabel", [["a"], ["b", 3]], "label 3: expected all strings or all whole numbers, got 3"),
+        ("multilabel", [[], []], "expected labels, got training texts without any"),
+        ("multilabel", [["a"], ["b"]], "none of the 2 examples can be held out for validation"),
+        ("regression", [1.0, "two"], "target 2: expected a finite number .problem_type 'regression'., got 'two'"),
+        ("regression", [1.0, math.nan], "target 2: expected a finite number .problem_type 'regression'., got nan"),
         ("classes", ["a", "b"], "problem_type: expected 'classification', 'multilabel' or 'regression', got 'classes'"),
     ],
 )
@@ -139,13 +141,13 @@ def test_refused(problem_type, y, reason):
         ss.Classifier(problem_type=problem_type).fit(["x", "y"], y)
 
 
-def test_refused_of_numbers(of_numbers):
-    with pytest.raises(ss.SettingsError, match="label_smoothing is for classes and labels"):
+def test_refused_of_numbers(regression_model):
+    with pytest.raises(ss.SettingsError, match="label_smoothing: expected 0 for regression, got"):
         ss.Classifier(problem_type="regression", label_smoothing=0.1).fit(["x", "y"], [1, 2])
     with pytest.raises(ss.SettingsError, match="a regression model has no probabilities"):
-        of_numbers.predict_proba(["a"])
+        regression_model.predict_proba(["a"])
     with pytest.raises(ss.SettingsError, match="evaluate without --per-line"):
-        of_numbers.log_probabilities(["a"], [1000])
+        regression_model.log_probabilities(["a"], [1000])
 
 
 FILES = {
@@ -210,8 +212,8 @@ def test_labels_that_are_missing_are_not_labels(tmp_path):
         read_examples("classify", [tmp_path / "a.jsonl"], ReadOptions(problem_type="multilabel"))
 
 
-def test_weights_to_begin_with(of_numbers, tmp_path):
-    of_numbers.save(tmp_path / "m")
+def test_weights_to_begin_with(regression_model, tmp_path):
+    regression_model.save(tmp_path / "m")
     again = ss.Classifier(
         problem_type="regression", init_from=tmp_path / "m", **{**SMALL, "epochs": 1, "pooling": "last"}
     )
@@ -240,11 +242,11 @@ def test_command_line(run, tmp_path):
             *QUICK.split(),
         )
         assert result.code == 0, result.err
-    assert json.loads(run("evaluate", tmp_path / "labels", tmp_path / "a.tsv", "--json").out)["exact"] > 0.9
-    assert "rmse " in run("evaluate", tmp_path / "number", tmp_path / "n.tsv").out
-    said, probabilities, text = run("predict", tmp_path / "labels", "x e a").out.rstrip("\n").split("\t")
-    assert ({*said.split(",")}, len(probabilities.split(",")), text) == ({"a", "e"}, 2, "x e a")
-    number, text = run("predict", tmp_path / "number", "a a").out.rstrip("\n").split("\t")
+    assert json.loads(run("evaluate", tmp_path / "multilabel", tmp_path / "a.tsv", "--json").out)["exact"] > 0.9
+    assert "rmse " in run("evaluate", tmp_path / "regression", tmp_path / "n.tsv").out
+    predicted, probabilities, text = run("predict", tmp_path / "multilabel", "x e a").out.rstrip("\n").split("\t")
+    assert ({*predicted.split(",")}, len(probabilities.split(",")), text) == ({"a", "e"}, 2, "x e a")
+    number, text = run("predict", tmp_path / "regression", "a a").out.rstrip("\n").split("\t")
     assert (float(number), text) == (pytest.approx(1020, abs=5), "a a")
 
 
@@ -272,10 +274,10 @@ def test_f1_of_labels_is_that_of_scikit_learn():
     from sklearn.metrics import f1_score
 
     draw = np.random.default_rng(0)
-    true, found = ([sorted(set(draw.choice(list("abcdefg"), 3).tolist())) for _ in range(50)] for _ in range(2))
+    true, result = ([sorted(set(draw.choice(list("abcdefg"), 3).tolist())) for _ in range(50)] for _ in range(2))
     binary = MultiLabelBinarizer().fit([list("abcdefg")])
-    matrices = binary.transform(true), binary.transform(found)
-    figures = PROBLEM_TYPES["multilabel"].metrics(true, found)
+    matrices = binary.transform(true), binary.transform(result)
+    figures = PROBLEM_TYPES["multilabel"].metrics(true, result)
     assert figures["micro_f1"] == pytest.approx(f1_score(*matrices, average="micro"))
     assert figures["macro_f1"] == pytest.approx(f1_score(*matrices, average="macro"))
     assert PROBLEM_TYPES["multilabel"].metrics([["a"], []], [["a"], ["a"]])["micro_f1"] == pytest.approx(2 / 3)
@@ -291,29 +293,29 @@ def test_targets_of_many_labels():
 @pytest.mark.parametrize("problem_type", ["classification", "multilabel"])
 def test_scores_of_all_texts_are_never_kept_together(problem_type, monkeypatch):
     """A thousand classes and texts: a batch's scores at a time, in training's evaluations too."""
-    from stepscan.estimators.networks import EncoderNetwork
+    from stepscan.estimators.inference_models import InferenceEncoder
 
     texts = [f"w{i % 50} v{i % 20}" for i in range(1000)]
     y = [f"c{i:04}" for i in range(1000)]
     answers = y if problem_type == "classification" else [[one] for one in y]
     sizes = []
-    scores = EncoderNetwork.scores
-    monkeypatch.setattr(EncoderNetwork, "scores", lambda self, rows: (sizes.append(len(rows)), scores(self, rows))[1])
+    scores = InferenceEncoder.scores
+    monkeypatch.setattr(InferenceEncoder, "scores", lambda self, rows: (sizes.append(len(rows)), scores(self, rows))[1])
     model = ss.Classifier(problem_type=problem_type, **{**SMALL, "epochs": 1, "batch_size": 100})
     model.fit(texts, answers, validation=(texts, answers))
     # Each text once for the figures; then so many for the network's share that their scores are 500,000.
     assert sizes == [128] * 7 + [104] + [128] * 3 + [116]
-    found, logs = model.predict_proba(texts), model.log_probabilities(texts, answers)
+    result, logs = model.predict_proba(texts), model.log_probabilities(texts, answers)
     monkeypatch.undo()
     whole = model.model_(model._rows(texts)[1](model._rows(texts)[0])).detach()
     expected = whole.softmax(1) if problem_type == "classification" else whole.sigmoid()
-    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-7)
+    np.testing.assert_allclose(result, expected, rtol=1e-4, atol=1e-7)
     if problem_type == "classification":
-        assert model.predict(texts).tolist() == [model.classes_[i] for i in found.argmax(axis=1)]
+        assert model.predict(texts).tolist() == [model.classes_[i] for i in result.argmax(axis=1)]
         assert model.history_[-1]["valid_nats"] == pytest.approx(-np.mean([nats for nats, _ in logs]), rel=1e-5)
-        np.testing.assert_allclose([nats for nats, _ in logs], np.log(found.diagonal()), rtol=1e-5)
+        np.testing.assert_allclose([nats for nats, _ in logs], np.log(result.diagonal()), rtol=1e-5)
     else:
-        assert model.predict(texts) == [[y[j] for j in np.flatnonzero(row > 0.5)] for row in found]
+        assert model.predict(texts) == [[y[j] for j in np.flatnonzero(row > 0.5)] for row in result]
         assert {count for _, count in logs} == {1000}
     assert (
         model.log_probabilities(texts[:1], ["new"] if problem_type == "classification" else [["new"]])[0][0]

@@ -66,7 +66,7 @@ def test_a_forecast_is_of_months_that_training_never_saw():
 def test_what_a_recipe_says():
     recipe = read_recipe("sst2")
     assert (recipe.name, recipe.task, recipe.metric.target, recipe.metric.factor) == ("sst2", "classify", 84.5, 100)
-    assert recipe.how_to_read() == ReadOptions(text_column="1", label_column="2")
+    assert recipe.read_options() == ReadOptions(text_column="1", label_column="2")
     assert [one.figure for one in recipe.published if one.read] == [83.5]
     assert read_recipe("shakespeare").test.slice == [0.9, 1.0]
 
@@ -90,10 +90,10 @@ def test_every_file_ships_with_the_package():
         ('data = "made here"', "data = 3", "data: input should be a valid string, got 3"),
         ('name = "bleu", ', "", "metric.name: field required"),
         ('test = {files = ["a.tsv"]}', "test = {files = []}", "test.files: list should have at least 1 item"),
-        ('["a.tsv"]', '["/a.tsv"]', "files are named under the data folder, but here is '/a.tsv'"),
-        ('["a.tsv"]', '["../a.tsv"]', "files are named under the data folder, but here is '../a.tsv'"),
-        ('["a.tsv"]}', '["a.tsv"], slice = [0.5, 0.2]}', r"a slice is two shares of the text.*\[0.5, 0.2\]"),
-        ('["a.tsv"]}', '["a.tsv", "b.tsv"], slice = [0.5, 0.9]}', "a slice is of one text, but here are several files"),
+        ('["a.tsv"]', '["/a.tsv"]', "expected a path within the data folder, got '/a.tsv'"),
+        ('["a.tsv"]', '["../a.tsv"]', "expected a path within the data folder, got '../a.tsv'"),
+        ('["a.tsv"]}', '["a.tsv"], slice = [0.5, 0.2]}', r"expected two shares of the text.*\[0.5, 0.2\]"),
+        ('["a.tsv"]}', '["a.tsv", "b.tsv"], slice = [0.5, 0.9]}', "expected one file for a slice, got 2"),
         (
             "title",
             "settings = {hiden_size = 3}\ntitle",

@@ -62,20 +62,20 @@ def test_label_smoothing(share):
     plain = F.cross_entropy(encoder(inputs), targets, reduction="sum")
     assert torch.allclose(encoder.eval().loss(inputs, targets).total, plain)
     transducer = ss.Transducer(None, ss.GRU(3, 4), 5, label_smoothing=share)
-    wanted = ss.Sequences(torch.tensor([[1, 2], [4, 0]]), [2, 1])
-    of_items = transducer(ss.Sequences(inputs.data[:2], [2, 1]))[0].items()
-    expected = F.cross_entropy(of_items, torch.tensor([1, 2, 4]), reduction="sum", label_smoothing=share)
-    assert torch.allclose(transducer.loss(ss.Sequences(inputs.data[:2], [2, 1]), wanted).total, expected)
+    target = ss.Sequences(torch.tensor([[1, 2], [4, 0]]), [2, 1])
+    item_scores = transducer(ss.Sequences(inputs.data[:2], [2, 1]))[0].items()
+    expected = F.cross_entropy(item_scores, torch.tensor([1, 2, 4]), reduction="sum", label_smoothing=share)
+    assert torch.allclose(transducer.loss(ss.Sequences(inputs.data[:2], [2, 1]), target).total, expected)
 
 
 @pytest.mark.parametrize(
     ("task", "options", "words"),
     [
-        ("classify", {"zoneout": 1.0}, "zoneout must be a probability, at least 0 and below 1"),
-        ("classify", {"weight_drop": -0.1}, "weight_drop must be a probability, at least 0"),
+        ("classify", {"zoneout": 1.0}, "zoneout: expected a probability, at least 0 and below 1"),
+        ("classify", {"weight_drop": -0.1}, "weight_drop: expected a probability, at least 0"),
         ("generate", {"zoneout": 0.1, "cell": "transformer"}, "are for elman, lstm and gru"),
         ("classify", {"weight_drop": 0.1, "cell": "transformer"}, "are for elman, lstm and gru"),
-        ("tag", {"label_smoothing": 0.1, "crf": True}, "a CRF decides them together"),
+        ("tag", {"label_smoothing": 0.1, "crf": True}, "label_smoothing: expected 0 with crf, got 0.1"),
         ("translate", {"weight_drop": 0.1, "input_feeding": True}, "input feeding goes step by step"),
     ],
 )

@@ -116,7 +116,7 @@ def test_slices_of_a_text(tmp_path):
 
 
 def test_shown_beside_what_was_published(recipe, tmp_path):
-    for target, verdict in ((50.0, "aim reached"), (101.0, "aim missed")):
+    for target, verdict in ((50.0, "target reached"), (101.0, "target missed")):
         recipe.write_text(RECIPE.format(target=target))
         row = reproduce(recipe, data=tmp_path / "data")
         output = io.StringIO()
@@ -128,9 +128,7 @@ def test_shown_beside_what_was_published(recipe, tmp_path):
 
 def test_no_such_metric(recipe, tmp_path):
     recipe.write_text(RECIPE.format(target=50.0).replace('name = "accuracy"', 'name = "acuracy"'))
-    with pytest.raises(
-        ss.SettingsError, match=r"no metric 'acuracy'. Did you mean 'accuracy'\? What was found: {'task'"
-    ):
+    with pytest.raises(ss.SettingsError, match=r"no metric 'acuracy'. Did you mean 'accuracy'\? Metrics: {'task'"):
         reproduce(recipe, data=tmp_path / "data")
 
 
@@ -141,7 +139,7 @@ def test_on_the_command_line(recipe, tmp_path, run, monkeypatch):
     assert done.code == 0
     assert all("better than always answering" in line for line in done.err.splitlines())
     assert row["command"] == f"stepscan reproduce {recipe} --seed 0 --time-budget 30s"
-    assert "aim" in run("reproduce", recipe, "--quiet").out
+    assert "target" in run("reproduce", recipe, "--quiet").out
 
 
 def test_list_on_the_command_line(run):

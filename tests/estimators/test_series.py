@@ -121,11 +121,11 @@ def test_validation_of_another_kind():
 
 
 def test_noise_is_not_for_texts():
-    with pytest.raises(ss.SettingsError, match=r"input_noise=0.1 is for series of numbers, but X holds texts"):
+    with pytest.raises(ss.SettingsError, match=r"input_noise: expected 0 for texts, got 0.1"):
         ss.Classifier(input_noise=0.1, **SMALL).fit(["a", "b", "c"], ["x", "y", "x"])
-    with pytest.raises(ss.SettingsError, match=r"input_noise=0.1 is for series of numbers, but X holds sentences"):
+    with pytest.raises(ss.SettingsError, match=r"input_noise: expected 0 for sentences, got 0.1"):
         ss.Tagger(input_noise=0.1, **SMALL).fit([["a"], ["b"]] * 2, [["x"], ["y"]] * 2)
-    with pytest.raises(ss.SettingsError, match="input_noise must be a standard deviation, finite and at least 0"):
+    with pytest.raises(ss.SettingsError, match="input_noise: expected a standard deviation, finite and at least 0"):
         ss.Classifier(input_noise=-1).fit(["a", "b"], ["x", "y"])
 
 

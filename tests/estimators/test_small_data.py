@@ -70,18 +70,18 @@ def test_all_of_a_sorted_file_judges(task, monkeypatch):
     texts, labels = reviews(100)
     order = sorted(range(100), key=lambda n: labels[n])
     if task == "classify":
-        monkeypatch.setattr("stepscan.estimators.classifier._JUDGED", 10)
-        model, few = ss.Classifier(**TINY), ss.Classifier._some_of
+        monkeypatch.setattr("stepscan.estimators.classifier._MAX_HELD_OUT", 10)
+        model, sampled = ss.Classifier(**TINY), ss.Classifier._sampled
         model.fit(texts, labels)
-        found = few(model, [(texts[n], labels[n]) for n in order])
-        answers = [label for _, label in found]
+        result = sampled(model, [(texts[n], labels[n]) for n in order])
+        answers = [label for _, label in result]
     else:
-        monkeypatch.setattr("stepscan.estimators.tagger._JUDGED", 100)
+        monkeypatch.setattr("stepscan.estimators.tagger._MAX_HELD_OUT_SCORES", 100)
         sentences, tags = [text.split() for text in texts], [[label] * 5 for label in labels]
         model = ss.Tagger(**TINY).fit(sentences, tags)
-        found = model._few([(sentences[n], tags[n]) for n in order])
-        answers = [tags[0] for _, tags in found]
-    assert len(found) == 10
+        result = model._sampled([(sentences[n], tags[n]) for n in order])
+        answers = [tags[0] for _, tags in result]
+    assert len(result) == 10
     assert answers.count("bad") == 5
 
 
@@ -90,8 +90,8 @@ def test_one_part_if_it_is_asked_for(how):
     texts, labels = reviews(40)
     options = {"refit": False} if how == "refit" else {}
     validation = (texts[30:], labels[30:]) if how == "validation" else None
-    given = (texts[:30], labels[:30]) if validation else (texts, labels)
-    model = ss.Classifier(**TINY, **options).fit(*given, validation=validation)
+    arguments = (texts[:30], labels[:30]) if validation else (texts, labels)
+    model = ss.Classifier(**TINY, **options).fit(*arguments, validation=validation)
     assert parts(model) == set()
     assert not is_trained_on_all(model, texts)
 
@@ -126,8 +126,8 @@ def test_imbalanced():
     last = [row for row in model.history_ if "valid_macro_f1" in row][-1]
     assert last["valid_accuracy"] > 0.95
     assert last["valid_macro_f1"] > 0.7 > 0.49  # that of always "good"
-    found = model.predict(["a dull film x", "a lovely film x"])
-    assert found.tolist() == ["bad", "good"]
+    predictions = model.predict(["a dull film x", "a lovely film x"])
+    assert predictions.tolist() == ["bad", "good"]
 
 
 def test_series_sorted_by_class():

@@ -5,7 +5,7 @@ import pytest
 from toy_tasks import ALONE, FAST, equal_to_the_bit, history_is_whole, neighbours, weights_of
 
 import stepscan as ss
-from stepscan.estimators.examples import hold_out, same_input
+from stepscan.estimators.data_split import hold_out, same_input
 
 TINY = {
     "hidden_size": 4,
@@ -33,13 +33,13 @@ def test_learns_spelling_and_neighbour(tagger):
 
 def test_what_it_says_agrees(tagger):
     sentences, tags = neighbours(30, 4)
-    found, probabilities = tagger.predict(sentences), tagger.predict_proba(sentences)
-    for sentence, row, said in zip(sentences, probabilities, found, strict=True):
+    result, probabilities = tagger.predict(sentences), tagger.predict_proba(sentences)
+    for sentence, row, predicted in zip(sentences, probabilities, result, strict=True):
         assert row.shape == (len(sentence), 6)
         np.testing.assert_allclose(row.sum(axis=1), 1, rtol=1e-5)
-        assert tagger.classes_[row.argmax(axis=1)].tolist() == said
+        assert tagger.classes_[row.argmax(axis=1)].tolist() == predicted
     tags[0][0] = "never"
-    right = [a == b for pair in zip(found, tags, strict=True) for a, b in zip(*pair, strict=True)]
+    right = [a == b for pair in zip(result, tags, strict=True) for a, b in zip(*pair, strict=True)]
     assert tagger.score(sentences, tags) == np.mean(right) < 1
 
 
@@ -75,9 +75,9 @@ def test_sentences_without_a_word(spelling):
 
 def test_words_and_letters_never_seen():
     model = ss.Tagger(**TINY, **SPELLED).fit(SENTENCES, TAGS)
-    found = model.predict_proba([["Ω", "amny", ""]])[0]
-    assert np.isfinite(found).all()
-    assert found.shape == (3, len(model.classes_))
+    result = model.predict_proba([["Ω", "amny", ""]])[0]
+    assert np.isfinite(result).all()
+    assert result.shape == (3, len(model.classes_))
 
 
 def test_words_only_and_elman():
@@ -142,10 +142,10 @@ def test_seeds_and_held_out_tenth():
     fits = [ss.Tagger(**TINY, **SPELLED, seed=seed).fit(SENTENCES, TAGS) for seed in (1, 1, 2)]
     pairs = [*zip(SENTENCES, TAGS, strict=True)]
     train, held_out = hold_out(pairs, None, verbose=False, labels=lambda pair: pair[1], groups=same_input)
-    given = ss.Tagger(**TINY, **SPELLED, seed=1).fit(
+    model = ss.Tagger(**TINY, **SPELLED, seed=1).fit(
         *zip(*train, strict=True), validation=[*zip(*held_out, strict=True)]
     )
-    one, same, other, split = map(weights_of, [*fits, given])
+    one, same, other, split = map(weights_of, [*fits, model])
     assert equal_to_the_bit(one, same)
     assert not equal_to_the_bit(one, other)
     assert equal_to_the_bit(one, split)

@@ -37,10 +37,10 @@ def tagger() -> ss.Tagger:
 def test_learns_spans(tagger):
     sentences, tags = opened(100, 2)
     assert type(tagger.model_) is ss.CRFTransducer
-    found, figures = tagger.predict(sentences), tagger.metrics(sentences, tags)
-    assert figures["f1"] == tagger.score(sentences, tags) == span_scores(found, tags)["f1"] > 0.95
+    result, figures = tagger.predict(sentences), tagger.metrics(sentences, tags)
+    assert figures["f1"] == tagger.score(sentences, tags) == span_scores(result, tags)["f1"] > 0.95
     assert list(figures["types"]) == ["p", "q"]
-    right = [f == t for pair in zip(found, tags, strict=True) for f, t in zip(*pair, strict=True)]
+    right = [f == t for pair in zip(result, tags, strict=True) for f, t in zip(*pair, strict=True)]
     assert (figures["accuracy"], figures["tokens"], figures["spans"]) == (np.mean(right), len(right), 100)
 
 
@@ -105,7 +105,7 @@ def test_tags_that_break_every_scheme(caplog):
     [record] = [one for one in caplog.records if one.levelname == "WARNING" and "tagger" in one.name]
     assert re.fullmatch(
         r"the tags are not IOB2: sentence 1, token \d: I-[pq] after O; F1 counts spans as conlleval does; "
-        "the CRF rules nothing out",
+        "the CRF forbids no transitions",
         record.getMessage(),
     )
     assert model.model_.crf.allowed.all()
@@ -212,10 +212,10 @@ def test_other_data_are_read_in_the_models_scheme(caplog):
 
 
 def test_validation_data_in_another_scheme_are_said(caplog):
-    for tags, said in ((TAGS, 0), (in_scheme("IOBES", TAGS), 1)):
+    for tags, count in ((TAGS, 0), (in_scheme("IOBES", TAGS), 1)):
         ss.Tagger(**TAGGER).fit(SENTENCES, TAGS, validation=(SENTENCES, tags))
         records = [one.getMessage() for one in caplog.records if one.levelname == "WARNING" and "tagger" in one.name]
-        assert len(records) == said
+        assert len(records) == count
     assert records[0].startswith("the tags of the validation data are not IOB2, as the model's: sentence ")
 
 

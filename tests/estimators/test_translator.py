@@ -6,7 +6,7 @@ import torch
 from toy_tasks import FAST, equal_to_the_bit, history_is_whole, reversals, weights_of
 
 import stepscan as ss
-from stepscan.estimators.examples import hold_out, same_input
+from stepscan.estimators.data_split import hold_out, same_input
 from stepscan.runtime.error_rates import edit_distance
 
 TINY = {"hidden_size": 8, "embedding_size": 4, "epochs": 1, "batch_size": 8, "tokenizer": "character", **FAST}
@@ -14,7 +14,7 @@ SOURCES, TARGETS = reversals(40, 3)
 
 
 def right(model: ss.Translator, sources, targets) -> float:
-    return float(np.mean([found == target for found, target in zip(model.predict(sources), targets, strict=True)]))
+    return float(np.mean([result == target for result, target in zip(model.predict(sources), targets, strict=True)]))
 
 
 def test_learns_to_reverse(translator):
@@ -36,11 +36,11 @@ def test_learns_to_copy(settings, tmp_path):
 
 
 def test_n_best(translator):
-    for found in translator.translate(["abcd", "a", ""], n_best=4):
-        scores = [one.score for one in found]
-        assert len({one.text for one in found}) == len(found) == 4
+    for result in translator.translate(["abcd", "a", ""], n_best=4):
+        scores = [one.score for one in result]
+        assert len({one.text for one in result}) == len(result) == 4
         assert scores == sorted(scores, reverse=True)
-        assert all(one.log_probability <= one.score <= 0 for one in found)
+        assert all(one.log_probability <= one.score <= 0 for one in result)
     many = translator.translate(["abc"], n_best=9)[0]
     assert len(many) == 9, "the beam is as wide as it must be"
     assert translator.predict(["abcd", "a"]) == [best[0].text for best in translator.translate(["abcd", "a"])]
@@ -101,10 +101,10 @@ def test_saved_and_loaded(translator, tmp_path):
 
 def test_bleu(translator):
     sources = ["a b c d", "b c d a"]
-    found = translator.predict(sources)
-    assert translator.metrics(sources, found)["chrf"] == pytest.approx(100)
-    figures = translator.metrics(sources, [found[0], "nothing alike"])
-    assert translator.score(sources, [found[0], "nothing alike"]) == figures["bleu"]
+    predictions = translator.predict(sources)
+    assert translator.metrics(sources, predictions)["chrf"] == pytest.approx(100)
+    figures = translator.metrics(sources, [predictions[0], "nothing alike"])
+    assert translator.score(sources, [predictions[0], "nothing alike"]) == figures["bleu"]
     assert figures["texts"] == 2
     assert figures["chrf"] < 100
 
@@ -130,11 +130,11 @@ def test_two_vocabularies(tmp_path):
 
 def test_error_rates(translator):
     sources = ["ab", "abc", "d", "cc"]
-    found = translator.predict(sources)
-    true = [found[0], found[1] + "a", found[2], "bd"]
+    predictions = translator.predict(sources)
+    true = [predictions[0], predictions[1] + "a", predictions[2], "bd"]
     figures = translator.metrics(sources, true)
     assert figures["error_rate"] == 50
-    wrong = 1 + edit_distance(found[3], "bd")
+    wrong = 1 + edit_distance(predictions[3], "bd")
     assert figures["symbol_error_rate"] == pytest.approx(100 * wrong / sum(map(len, true)))
 
 
@@ -146,9 +146,9 @@ def test_beam_settings_may_change_after_training(translator, tmp_path):
 
 
 def test_symbols_never_seen_and_empty_texts(translator):
-    found = translator.predict(["Ωa", "", "a\nb"])
-    assert len(found) == 3
-    assert not any("<" in text or "\ufffd" in text for text in found)
+    predictions = translator.predict(["Ωa", "", "a\nb"])
+    assert len(predictions) == 3
+    assert not any("<" in text or "\ufffd" in text for text in predictions)
     assert translator.predict([]) == []
 
 
@@ -159,9 +159,11 @@ def test_wrong_texts(translator):
         ss.Translator(**TINY).fit("abc", "cba")
     with pytest.raises(ss.SettingsError, match="as many sources as targets are needed, got 40 and 39"):
         ss.Translator(**TINY).fit(SOURCES, TARGETS[1:])
-    with pytest.raises(ss.SettingsError, match="input_feeding feeds back what attention found"):
+    with pytest.raises(
+        ss.SettingsError, match="attention: expected 'additive', 'dot' or 'general' with input_feeding, got"
+    ):
         ss.Translator(**TINY, attention="none", input_feeding=True).fit(SOURCES, TARGETS)
-    with pytest.raises(ss.SettingsError, match="source_tokenizer must be 'word', 'whitespace'"):
+    with pytest.raises(ss.SettingsError, match="source_tokenizer: expected 'word', 'whitespace'"):
         ss.Translator(**TINY, source_tokenizer="letters").fit(SOURCES, TARGETS)
     with pytest.raises(ss.NotFittedError, match="this Translator is not trained yet"):
         ss.Translator().predict(["a"])
@@ -170,10 +172,10 @@ def test_wrong_texts(translator):
 def test_seeds_and_held_out_tenth():
     fits = [ss.Translator(**{**TINY, "dropout": 0.3}, seed=seed).fit(SOURCES, TARGETS) for seed in (1, 1, 2)]
     train, held_out = hold_out([*zip(SOURCES, TARGETS, strict=True)], None, verbose=False, groups=same_input)
-    given = ss.Translator(**{**TINY, "dropout": 0.3}, seed=1).fit(
+    model = ss.Translator(**{**TINY, "dropout": 0.3}, seed=1).fit(
         *zip(*train, strict=True), validation=[*zip(*held_out, strict=True)]
     )
-    one, same, other, split = map(weights_of, [*fits, given])
+    one, same, other, split = map(weights_of, [*fits, model])
     assert equal_to_the_bit(one, same)
     assert equal_to_the_bit(one, split)
     assert not equal_to_the_bit(one, other)

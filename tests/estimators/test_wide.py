@@ -17,10 +17,11 @@ from sklearn.linear_model import LogisticRegression, Ridge
 import stepscan as ss
 from stepscan import runtime
 from stepscan.errors import SettingsError
-from stepscan.estimators import linear
+from stepscan.estimators import linear_model
 from stepscan.estimators.ensemble import average, ensemble
 from stepscan.estimators.lbfgs import minimise
-from stepscan.estimators.wide import fit_wide, mixture
+from stepscan.estimators.score_mixture import best_mixture
+from stepscan.estimators.wide_model import fit_wide
 from stepscan.inspection.report import report
 from stepscan.inspection.saliency import saliency
 from stepscan.runtime.compression import compress
@@ -44,15 +45,17 @@ def texts(count: int, classes: int = 3, seed: int = 0) -> tuple[list[str], np.nd
 
 @pytest.fixture(scope="module")
 def wide() -> WideModel:
-    return dataclasses.replace(fit_wide(*texts(200), "class", 3), shares=(0.5, 1.5))
+    return dataclasses.replace(fit_wide(*texts(200), "classification", 3), shares=(0.5, 1.5))
 
 
 @pytest.fixture(scope="module")
 def model(wide: WideModel) -> ss.Classifier:
     X, ids = texts(60)
-    found = ss.Classifier(hidden_size=5, embedding_size=4, epochs=1, bidirectional=False).fit(X, [f"c{i}" for i in ids])
-    found.wide_ = wide
-    return found
+    fitted = ss.Classifier(hidden_size=5, embedding_size=4, epochs=1, bidirectional=False).fit(
+        X, [f"c{i}" for i in ids]
+    )
+    fitted.wide_ = wide
+    return fitted
 
 
 X, IDS = texts(40, seed=5)
@@ -76,32 +79,32 @@ def test_minimise_finds_the_least():
 @pytest.mark.parametrize("classes", [2, 3, 5])
 def test_classes_as_scikit_learn_fits_them(classes):
     texts_, ids = texts(300, classes)
-    found = fit_wide(texts_, ids, "class", classes)
-    rows = found.features.transform(texts_)
-    matrix = csr_matrix((rows.values, rows.columns, rows.indptr), (300, found.features.size))
+    fit = fit_wide(texts_, ids, "classification", classes)
+    rows = fit.features.transform(texts_)
+    matrix = csr_matrix((rows.values, rows.columns, rows.indptr), (300, fit.features.size))
     expected = LogisticRegression(C=40, max_iter=1000, tol=1e-6).fit(matrix, ids)
-    assert np.abs(softmax(found.scores(texts_)) - expected.predict_proba(matrix)).max() < 0.02
+    assert np.abs(softmax(fit.scores(texts_)) - expected.predict_proba(matrix)).max() < 0.02
 
 
 def test_as_good_as_tf_idf_and_logistic_regression():
     train, ids = texts(1000, 5)
     test, true = texts(1000, 5, seed=1)
-    found = (fit_wide(train, ids, "class", 5).scores(test).argmax(axis=1) == true).mean()
+    accuracy = (fit_wide(train, ids, "classification", 5).scores(test).argmax(axis=1) == true).mean()
     best = 0.0
     for how in ({"ngram_range": (1, 2)}, {"ngram_range": (1, 5), "analyzer": "char_wb"}):
         features = TfidfVectorizer(sublinear_tf=True, **how)
         peer = LogisticRegression(C=20, max_iter=500).fit(features.fit_transform(train), ids)
         best = max(best, (peer.predict(features.transform(test)) == true).mean())
     assert best > 0.8
-    assert found > best - 0.01
+    assert accuracy > best - 0.01
 
 
 def test_labels_are_fitted_each_by_itself():
     texts_, ids = texts(300)
     targets = np.stack([ids == 0, ids != 1], axis=1).astype(np.float32)
-    found = fit_wide(texts_, targets, "labels", 2)
-    alone = fit_wide(texts_, targets[:, 0].astype(int), "class", 2)
-    probability = sigmoid(found.scores(texts_))
+    fit = fit_wide(texts_, targets, "multilabel", 2)
+    alone = fit_wide(texts_, targets[:, 0].astype(int), "classification", 2)
+    probability = sigmoid(fit.scores(texts_))
     assert np.abs(probability[:, 0] - softmax(alone.scores(texts_))[:, 1]).max() < 0.02
     assert ((probability > 0.5) == targets).all()
 
@@ -109,13 +112,13 @@ def test_labels_are_fitted_each_by_itself():
 def test_numbers_are_fitted_in_their_own_units():
     texts_, ids = texts(300)
     numbers = 1000 + 10.0 * ids
-    found = fit_wide(texts_, numbers, "number", 1)
-    rows = found.features.transform(texts_)
-    matrix = csr_matrix((rows.values, rows.columns, rows.indptr), (300, found.features.size))
-    penalty = linear.best_penalty(matrix, (numbers - numbers.mean()) / numbers.std())
+    fit = fit_wide(texts_, numbers, "regression", 1)
+    rows = fit.features.transform(texts_)
+    matrix = csr_matrix((rows.values, rows.columns, rows.indptr), (300, fit.features.size))
+    penalty = linear_model.best_penalty(matrix, (numbers - numbers.mean()) / numbers.std())
     expected = Ridge(penalty).fit(matrix.toarray(), numbers).predict(matrix.toarray())
-    assert found.scores(texts_)[:, 0] == pytest.approx(expected, abs=0.5)
-    assert np.abs(found.scores(texts(100, seed=1)[0])[:, 0] - 1000 - 10 * texts(100, seed=1)[1]).mean() < 5
+    assert fit.scores(texts_)[:, 0] == pytest.approx(expected, abs=0.5)
+    assert np.abs(fit.scores(texts(100, seed=1)[0])[:, 0] - 1000 - 10 * texts(100, seed=1)[1]).mean() < 5
 
 
 def test_the_penalty_is_that_of_leaving_out():
@@ -124,45 +127,45 @@ def test_the_penalty_is_that_of_leaving_out():
     matrix = csr_matrix((rows.values, rows.columns, rows.indptr))
     dense, numbers = matrix.toarray(), ids.astype(float)
     errors = []
-    for alpha in linear.ALPHAS:
+    for alpha in linear_model.ALPHAS:
         left = [np.delete(np.arange(30), i) for i in range(30)]
         each = [Ridge(alpha).fit(dense[kept], numbers[kept]).predict(dense[[i]])[0] for i, kept in enumerate(left)]
         errors.append(np.square(np.array(each) - numbers).mean())
-    assert linear.best_penalty(matrix, numbers) == linear.ALPHAS[np.argmin(errors)]
+    assert linear_model.best_penalty(matrix, numbers) == linear_model.ALPHAS[np.argmin(errors)]
 
 
 def test_weights_of_classes_move_the_decision():
     texts_, ids = texts(300, 2)
     for classes in (2, 3):
         plain, weighted = (
-            fit_wide(["a b", "a c"] * 50, np.array([0, 1] * 50), "class", classes, class_weights=weights)
+            fit_wide(["a b", "a c"] * 50, np.array([0, 1] * 50), "classification", classes, class_weights=weights)
             for weights in (None, np.array([1.0, 9.0, 1.0])[:classes])
         )
         assert softmax(plain.scores(["a"]))[0, 1] < softmax(weighted.scores(["a"]))[0, 1]
-    rare = fit_wide(texts_, ids, "class", 2, class_weights=np.array([1e-3, 1.0]))
+    rare = fit_wide(texts_, ids, "classification", 2, class_weights=np.array([1e-3, 1.0]))
     assert rare.scores(["zz"]).argmax() == 1
 
 
 def test_many_texts_are_sampled(monkeypatch):
     texts_, ids = texts(500)
-    monkeypatch.setattr("stepscan.estimators.wide._EXAMPLES", 50)
-    few = fit_wide(texts_, ids, "class", 3)
-    again, other = fit_wide(texts_, ids, "class", 3), fit_wide(texts_, ids, "class", 3, seed=1)
+    monkeypatch.setattr("stepscan.estimators.wide_model._MAX_TEXTS", 50)
+    few = fit_wide(texts_, ids, "classification", 3)
+    again, other = fit_wide(texts_, ids, "classification", 3), fit_wide(texts_, ids, "classification", 3, seed=1)
     assert few.weight.tobytes() == again.weight.tobytes()
     assert few.features.size != other.features.size
-    monkeypatch.setattr("stepscan.estimators.wide._CHARACTERS", 0)
-    assert fit_wide(texts_, ids, "class", 3).features.description()["words"] <= 2 * 12 - 1  # of one text
+    monkeypatch.setattr("stepscan.estimators.wide_model._MAX_CHARACTERS", 0)
+    assert fit_wide(texts_, ids, "classification", 3).features.description()["words"] <= 2 * 12 - 1  # of one text
 
 
 def test_many_outputs_take_fewer_features(monkeypatch):
-    monkeypatch.setattr("stepscan.estimators.wide._WEIGHTS", 300)
-    assert fit_wide(*texts(100), "class", 3).weight.shape == (100, 3)
+    monkeypatch.setattr("stepscan.estimators.wide_model._MAX_WEIGHTS", 300)
+    assert fit_wide(*texts(100), "classification", 3).weight.shape == (100, 3)
 
 
 @pytest.mark.parametrize("nothing", [["", ""], [" ", "\n"]])
 def test_texts_of_nothing(nothing):
-    found = fit_wide(nothing, np.array([0, 1]), "class", 2)
-    assert softmax(found.scores(["a"])).tolist() == [[0.5, 0.5]]
+    fit = fit_wide(nothing, np.array([0, 1]), "classification", 2)
+    assert softmax(fit.scores(["a"])).tolist() == [[0.5, 0.5]]
 
 
 def test_series():
@@ -171,17 +174,17 @@ def test_series():
     random = np.random.default_rng(0)
     ids = np.arange(40) % 2
     series = [np.sin(np.arange(30) * (0.2 + 0.3 * i))[:, None] + random.normal(0, 0.3, (30, 1)) for i in ids]
-    of_classes = fit_wide(series[:20], ids[:20], "class", 2)
-    assert (of_classes.scores(series[20:]).argmax(axis=1) == ids[20:]).all()
-    together, alone = of_classes.scores(series), [of_classes.scores([one]) for one in series]
+    classifier = fit_wide(series[:20], ids[:20], "classification", 2)
+    assert (classifier.scores(series[20:]).argmax(axis=1) == ids[20:]).all()
+    together, alone = classifier.scores(series), [classifier.scores([one]) for one in series]
     assert together.tobytes() == np.concatenate(alone).tobytes()
-    weighted = fit_wide(series[:20], ids[:20], "class", 2, class_weights=np.array([1.0, 5.0]))
-    assert weighted.bias - of_classes.bias == pytest.approx([0, np.log(5)], abs=1e-5)
+    weighted = fit_wide(series[:20], ids[:20], "classification", 2, class_weights=np.array([1.0, 5.0]))
+    assert weighted.bias - classifier.bias == pytest.approx([0, np.log(5)], abs=1e-5)
     targets = np.stack([ids, 1 - ids], axis=1)
-    of_labels = fit_wide(series[:20], targets[:20], "labels", 2)
-    assert ((of_labels.scores(series[20:]) > 0) == targets[20:]).all()
-    of_numbers = fit_wide(series[:20], 100.0 + ids[:20], "number", 1)
-    assert np.abs(of_numbers.scores(series[20:])[:, 0] - 100 - ids[20:]).max() < 0.5
+    multilabel = fit_wide(series[:20], targets[:20], "multilabel", 2)
+    assert ((multilabel.scores(series[20:]) > 0) == targets[20:]).all()
+    regressor = fit_wide(series[:20], 100.0 + ids[:20], "regression", 1)
+    assert np.abs(regressor.scores(series[20:])[:, 0] - 100 - ids[20:]).max() < 0.5
 
 
 # The mixture ----------------------------------------------------------------------------------------------------------
@@ -189,12 +192,12 @@ def test_series():
 
 def test_few_examples_cannot_tell_them_apart():
     """The network is surer of some examples than the wide part, less sure of as many: a little better on average."""
-    given = np.array([1.2, 1.2, 1.2, -1.2] * 2)
-    surer = given + np.repeat([1.2, -0.6], 4)
-    deep, wide = (np.stack([scores, np.zeros(8)], axis=1) for scores in (surer, given))
-    assert mixture(deep, wide, np.zeros(8, int), "class") == (0, 1)
+    confident = np.array([1.2, 1.2, 1.2, -1.2] * 2)
+    surer = confident + np.repeat([1.2, -0.6], 4)
+    deep, wide = (np.stack([scores, np.zeros(8)], axis=1) for scores in (surer, confident))
+    assert best_mixture(deep, wide, np.zeros(8, int), "classification") == (0, 1)
     many = [np.tile(scores, (100, 1)) for scores in (deep, wide)]
-    assert mixture(*many, np.zeros(800, int), "class") == (0.75, 0.25)
+    assert best_mixture(*many, np.zeros(800, int), "classification") == (0.75, 0.25)
 
 
 def test_shares():
@@ -202,24 +205,24 @@ def test_shares():
     true = random.integers(0, 3, 200)
     right, noise = np.eye(3)[true], random.standard_normal((2, 200, 3))  # so that one noisy score is log odds
     good, bad = right + noise[0], 3 * noise[1]
-    assert mixture(good, bad, true, "class") == (1, 0)
-    assert mixture(bad, good, true, "class") == (0, 1)
-    assert mixture(good, good, true, "class") == (0, 1)  # the simpler model
-    deep, wide = mixture(good, right + noise[1], true, "class")
+    assert best_mixture(good, bad, true, "classification") == (1, 0)
+    assert best_mixture(bad, good, true, "classification") == (0, 1)
+    assert best_mixture(good, good, true, "classification") == (0, 1)  # the simpler model
+    deep, wide = best_mixture(good, right + noise[1], true, "classification")
     assert 0.75 <= deep <= 1.5
     assert 0.75 <= wide <= 1.5
     labels = np.eye(3)[true]
-    assert mixture(good - 1.2, bad, labels, "labels") == (1, 0)
-    assert mixture(bad, good - 1.2, labels, "labels") == (0, 1)
+    assert best_mixture(good - 1.2, bad, labels, "multilabel") == (1, 0)
+    assert best_mixture(bad, good - 1.2, labels, "multilabel") == (0, 1)
 
 
 def test_shares_of_numbers_add_up_to_one():
     random = np.random.default_rng(0)
     true, noise = random.normal(100, 5, 300), random.standard_normal((2, 300, 1))
     deep, wide = true[:, None] + noise
-    assert mixture(deep, wide, true, "number") == (0.5, 0.5)
-    assert mixture(deep, wide + 10 * noise[1], true, "number") == (1, 0)
-    assert mixture(deep + 10 * noise[0], wide, true, "number") == (0, 1)
+    assert best_mixture(deep, wide, true, "regression") == (0.5, 0.5)
+    assert best_mixture(deep, wide + 10 * noise[1], true, "regression") == (1, 0)
+    assert best_mixture(deep + 10 * noise[0], wide, true, "regression") == (0, 1)
 
 
 # In a model -----------------------------------------------------------------------------------------------------------
@@ -322,7 +325,7 @@ def test_an_average_needs_the_same_features(model, wide):
     assert middle.weight == pytest.approx(2 * wide.weight)
     assert middle.shares == (0.5, 1.0)
     assert average([model, model]).predict_proba(X) == pytest.approx(model.predict_proba(X), abs=1e-6)
-    other.wide_ = fit_wide(*texts(100), "class", 3)
+    other.wide_ = fit_wide(*texts(100), "classification", 3)
     with pytest.raises(SettingsError, match=r"wide parts have the same features, got others in model 2; an ensemble"):
         average([model, other])
     other.wide_ = None
@@ -338,8 +341,8 @@ def test_what_looks_at_the_network_alone_says_so(model, tmp_path, caplog):
     report(model)
     model.save(tmp_path / "model")
     runtime.load(tmp_path / "model").session()
-    said = [record.message for record in caplog.records]
-    assert len([message for message in said if "wide part" in message]) == 3
+    messages = [record.message for record in caplog.records]
+    assert len([message for message in messages if "wide part" in message]) == 3
 
 
 def test_a_model_of_before_has_none():

@@ -18,7 +18,7 @@ from sklearn.linear_model import LogisticRegression
 import stepscan as ss
 from stepscan import runtime
 from stepscan.errors import ModelFormatError, SettingsError
-from stepscan.estimators import chain, judged_chain
+from stepscan.estimators import crf_mixture, linear_chain_crf
 from stepscan.estimators.ensemble import average, ensemble
 from stepscan.estimators.tagger import Tagger
 from stepscan.runtime.compression import compress
@@ -50,23 +50,23 @@ def sentences(count: int, seed: int = 0) -> tuple[list[list[str]], list[list[str
 
 
 def ids(tags: list[list[str]]) -> list[list[int]]:
-    return [[TAGS.index(tag) for tag in own] for own in tags]
+    return [[TAGS.index(tag) for tag in sentence] for sentence in tags]
 
 
 @pytest.fixture(scope="module")
 def wide() -> WideCRF:
     X, y = sentences(60)
-    return dataclasses.replace(chain.fit_wide_chain(X, ids(y), 3), shares=(0.5, 1.5))
+    return dataclasses.replace(linear_chain_crf.fit_wide_crf(X, ids(y), 3), shares=(0.5, 1.5))
 
 
 @pytest.fixture(scope="module", params=[False, True], ids=["alone", "crf"])
 def model(request: pytest.FixtureRequest, wide: WideCRF) -> Tagger:
     X, y = sentences(30)
     settings = {"hidden_size": 4, "embedding_size": 3, "char_embedding_size": 0, "max_updates": 5, "wide": False}
-    found = ss.Tagger(**settings, crf=request.param, refit=False).fit(X, y)
-    assert found.wide_ is None
-    found.wide_ = wide
-    return found
+    fitted = ss.Tagger(**settings, crf=request.param, refit=False).fit(X, y)
+    assert fitted.wide_ is None
+    fitted.wide_ = wide
+    return fitted
 
 
 X, Y = sentences(40, seed=5)
@@ -75,20 +75,23 @@ X, Y = sentences(40, seed=5)
 # The fit --------------------------------------------------------------------------------------------------------------
 
 
-def small() -> tuple[chain.Packed, np.ndarray, np.ndarray, list[np.ndarray]]:
+def small() -> tuple[linear_chain_crf.PackedSequences, np.ndarray, np.ndarray, list[np.ndarray]]:
     random = np.random.default_rng(1)
     lengths = np.array([2, 4, 1, 3])
     weights = [random.normal(size=shape) for shape in ((3, 3), (3,), (3,))]
-    return chain.Packed.of(lengths), lengths, random.normal(size=(10, 3)), weights
+    return linear_chain_crf.PackedSequences.from_lengths(lengths), lengths, random.normal(size=(10, 3)), weights
 
 
 def test_the_partition_is_the_sum_over_all_paths():
     packed, lengths, scores, (transitions, start, end) = small()
     expected = 0.0
     for begin, length in zip(np.cumsum(lengths) - lengths, lengths, strict=True):
-        own = scores[begin : begin + length]
+        emissions = scores[begin : begin + length]
         paths = [
-            start[path[0]] + end[path[-1]] + own[np.arange(length), path].sum() + transitions[path[:-1], path[1:]].sum()
+            start[path[0]]
+            + end[path[-1]]
+            + emissions[np.arange(length), path].sum()
+            + transitions[path[:-1], path[1:]].sum()
             for path in map(np.array, itertools.product(range(3), repeat=int(length)))
         ]
         expected += np.log(np.exp(paths).sum())
@@ -115,21 +118,22 @@ def test_one_token_each_is_logistic_regression():
     random = np.random.default_rng(0)
     tags = random.integers(0, 3, 200)
     rows = csr_matrix((random.random((200, 8)) + np.eye(8)[tags]).astype(np.float32))
-    found = chain.fit_chain(rows, np.ones(200, np.int64), tags, 3, 1.0)
+    fit = linear_chain_crf.fit_crf(rows, np.ones(200, np.int64), tags, 3, 1.0)
     expected = LogisticRegression(C=1.0, tol=1e-8, max_iter=1000).fit(rows, tags)
-    scores = rows @ found.weight + found.bias + found.start + found.end
+    scores = rows @ fit.weight + fit.bias + fit.start + fit.end
     assert np.abs(softmax(scores) - expected.predict_proba(rows)).max() < 0.02
 
 
 def test_it_learns_what_follows_what():
-    found = chain.fit_wide_chain(*[f(one) for f, one in zip((list, ids), sentences(100), strict=True)], 3)
-    assert (np.argmax(found.transitions, axis=1) == np.arange(3)).all()
+    fit = linear_chain_crf.fit_wide_crf(*[f(one) for f, one in zip((list, ids), sentences(100), strict=True)], 3)
+    assert (np.argmax(fit.transitions, axis=1) == np.arange(3)).all()
     words, true = sentences(50, seed=2)
-    says = judged_chain.Judged.of(ids(true), [[[0.0] * 3] * len(one) for one in words], None, 3).beside(found, words)
-    right = [np.array_equal(path, own) for path, own in zip(says.decided(0, 1), ids(true), strict=True)]
+    zeros = [[[0.0] * 3] * len(sentence) for sentence in words]
+    scores = crf_mixture.HeldOutScores.from_network(ids(true), zeros, None, 3).with_wide(fit, words)
+    right = [np.array_equal(path, tags) for path, tags in zip(scores.best_paths(0, 1), ids(true), strict=True)]
     assert np.mean(right) > 0.9
-    assert says.loss(0, 1) < 0.3 * says.loss(1, 0)
-    assert says.loss(1, 0) == pytest.approx(np.log(3) * sum(map(len, words)))
+    assert scores.loss(0, 1) < 0.3 * scores.loss(1, 0)
+    assert scores.loss(1, 0) == pytest.approx(np.log(3) * sum(map(len, words)))
 
 
 def test_a_step_too_far_is_taken_back():
@@ -137,49 +141,49 @@ def test_a_step_too_far_is_taken_back():
     lengths = np.full(1000, 20)
     tags = (np.random.default_rng(0).random(20_000) < 0.02).astype(int)
     rows = csr_matrix(np.stack([np.ones(20_000), tags], axis=1).astype(np.float32))
-    found = chain.fit_chain(rows, lengths, tags, 2, 0.1)
-    scores = rows @ found.weight + found.bias
+    fit = linear_chain_crf.fit_crf(rows, lengths, tags, 2, 0.1)
+    scores = rows @ fit.weight + fit.bias
     assert (scores.argmax(axis=1) == tags).all()
 
 
 def test_many_sentences_are_sampled(monkeypatch):
     words, tags = sentences(200)
-    monkeypatch.setattr(chain, "_WORK", 50 * (25 * 3 + 0.25 * 9))
-    few, again = (chain.fit_wide_chain(words, ids(tags), 3) for _ in range(2))
-    other = chain.fit_wide_chain(words, ids(tags), 3, seed=1)
+    monkeypatch.setattr(linear_chain_crf, "_MAX_WORK", 50 * (25 * 3 + 0.25 * 9))
+    few, again = (linear_chain_crf.fit_wide_crf(words, ids(tags), 3) for _ in range(2))
+    other = linear_chain_crf.fit_wide_crf(words, ids(tags), 3, seed=1)
     assert few.weight.tobytes() == again.weight.tobytes()
     assert few.features.tensors()["keys"].tolist() != other.features.tensors()["keys"].tolist()
-    monkeypatch.setattr(chain, "_WEIGHTS", 30)
-    assert chain.fit_wide_chain(words, ids(tags), 3).weight.shape == (10, 3)
+    monkeypatch.setattr(linear_chain_crf, "_MAX_WEIGHTS", 30)
+    assert linear_chain_crf.fit_wide_crf(words, ids(tags), 3).weight.shape == (10, 3)
 
 
 def test_shares():
     _, tags = sentences(60, seed=3)
     random = np.random.default_rng(0)
-    right = [2 * np.eye(3)[own] for own in ids(tags)]
+    right = [2 * np.eye(3)[sentence] for sentence in ids(tags)]
     noise = [3 * random.standard_normal(one.shape) for one in right]
     zeros = {"transitions": np.zeros((3, 3)), "start": np.zeros(3), "end": np.zeros(3)}
 
     def judged(deep, wide):
-        found = judged_chain.Judged.of(ids(tags), deep, None, 3)
-        return [found._replace(wide=judged_chain._Says(np.concatenate(wide)[found.packed.order], zeros))]
+        result = crf_mixture.HeldOutScores.from_network(ids(tags), deep, None, 3)
+        return [result._replace(wide=crf_mixture._CRFScores(np.concatenate(wide)[result.packed.order], zeros))]
 
-    assert judged_chain.best_mixture(judged(right, noise)) == (1, 0)
-    assert judged_chain.best_mixture(judged(noise, right)) == (0, 1)
-    assert judged_chain.best_mixture([]) == (1, 0)
+    assert crf_mixture.best_mixture(judged(right, noise)) == (1, 0)
+    assert crf_mixture.best_mixture(judged(noise, right)) == (0, 1)
+    assert crf_mixture.best_mixture([]) == (1, 0)
 
 
 def test_of_spans_the_score_chooses_and_the_likelihood_the_scale():
     _, tags = sentences(60, seed=3)
-    right = [2 * np.eye(3)[own] for own in ids(tags)]
+    right = [2 * np.eye(3)[sentence] for sentence in ids(tags)]
     zeros = {"transitions": np.zeros((3, 3)), "start": np.zeros(3), "end": np.zeros(3)}
-    found = judged_chain.Judged.of(ids(tags), [20 * one for one in right], None, 3)
-    both = [found._replace(wide=judged_chain._Says(np.concatenate(right)[found.packed.order], zeros))]
-    deep, wide = judged_chain.best_mixture(both, lambda shares: float(shares[0] == 2 * shares[1]))
+    result = crf_mixture.HeldOutScores.from_network(ids(tags), [20 * one for one in right], None, 3)
+    both = [result._replace(wide=crf_mixture._CRFScores(np.concatenate(right)[result.packed.order], zeros))]
+    deep, wide = crf_mixture.best_mixture(both, lambda shares: float(shares[0] == 2 * shares[1]))
     assert deep == 2 * wide
-    assert judged_chain.loss(both, deep, wide) == min(judged_chain.loss(both, 2 * s, s) for s in judged_chain._SHARES)
-    assert judged_chain.best_mixture(both, lambda shares: float(shares[0] == 0)) == (0, 1)
-    assert judged_chain.best_mixture(both, lambda shares: float(shares[1] == 0)) == (1, 0)
+    assert crf_mixture.loss(both, deep, wide) == min(crf_mixture.loss(both, 2 * s, s) for s in crf_mixture._SHARES)
+    assert crf_mixture.best_mixture(both, lambda shares: float(shares[0] == 0)) == (0, 1)
+    assert crf_mixture.best_mixture(both, lambda shares: float(shares[1] == 0)) == (1, 0)
 
 
 def test_spans_of_which_none_can_judge():
@@ -200,7 +204,7 @@ def test_scores_are_joined(model, wide):
     scores = 0.5 * data[0].astype(float) + 1.5 * wide.scores([words])
     weights = {name: 1.5 * getattr(wide, name).astype(float) for name in TRANSITIONS}
     if network.crf is not None:
-        weights = {name: own + 0.5 * getattr(network.crf, name) for name, own in weights.items()}
+        weights = {name: weight + 0.5 * getattr(network.crf, name) for name, weight in weights.items()}
 
     def score(path):
         path = np.array(path)
@@ -231,8 +235,8 @@ def test_both_sides_say_the_same(model, tmp_path):
     model.save(tmp_path / "model")
     expected = model.predict_proba(X)
     for loaded in (ss.load(tmp_path / "model"), runtime.load(tmp_path / "model")):
-        found = loaded.predict_proba(X)
-        assert all(np.array_equal(one, other) for one, other in zip(found, expected, strict=True))
+        probabilities = loaded.predict_proba(X)
+        assert all(np.array_equal(one, other) for one, other in zip(probabilities, expected, strict=True))
         alone = [loaded.predict_proba([sentence])[0] for sentence in X]
         assert all(np.array_equal(one, other) for one, other in zip(alone, expected, strict=True))
         assert loaded.predict(X) == model.predict(X)
@@ -290,8 +294,8 @@ def test_a_session_says_that_it_goes_without(model, tmp_path, caplog):
     one_way.wide_ = None
     pushed = [tag for word in X[0] for tag in session.push([word])]
     assert pushed == one_way.predict([X[0]])[0]
-    [said] = [record.message for record in caplog.records if "wide part" in record.message]
-    assert said.startswith("a session tags by the network alone")
+    [message] = [record.message for record in caplog.records if "wide part" in record.message]
+    assert message.startswith("a session tags by the network alone")
 
 
 # Trained --------------------------------------------------------------------------------------------------------------
@@ -304,28 +308,28 @@ TINY = {"hidden_size": 4, "embedding_size": 3, "char_embedding_size": 0, "max_up
 def test_fit_chooses_a_share(crf, count):
     """Of few sentences by cross-validation, and the wide part is then fitted on all of them."""
     words, tags = sentences(count)
-    found = ss.Tagger(**TINY, crf=crf).fit(words, tags)
-    assert found.wide_ is not None
-    assert found.wide_.shares[1] > 0
-    assert found.wide_.weight.tobytes() == chain.fit_wide_chain(words, ids(tags), 3).weight.tobytes()
-    assert found.score(X, Y) > 0.9
-    best = [row for row in found.history_ if row["best"]][-1]
+    fitted = ss.Tagger(**TINY, crf=crf).fit(words, tags)
+    assert fitted.wide_ is not None
+    assert fitted.wide_.shares[1] > 0
+    assert fitted.wide_.weight.tobytes() == linear_chain_crf.fit_wide_crf(words, ids(tags), 3).weight.tobytes()
+    assert fitted.score(X, Y) > 0.9
+    best = [row for row in fitted.history_ if row["best"]][-1]
     assert best["valid_accuracy"] > 0.8
-    assert ("fold" in found.history_[0]) is (count == 40)
-    assert found.yardstick_["scores"]["accuracy"] > 0.5
+    assert ("fold" in fitted.history_[0]) is (count == 40)
+    assert fitted.yardstick_["scores"]["accuracy"] > 0.5
 
 
 def test_it_can_be_left_out():
     words, tags = sentences(30)
     assert ss.Tagger(**TINY, wide=False).fit(words, tags).wide_ is None
     series = [np.arange(5.0) + i for i in range(20)]
-    found = ss.Tagger(**TINY).fit(series, [["a", "b", "a", "b", "a"]] * 20)
-    assert found.wide_ is None
-    assert found.predict(series[:1])[0][0] in ("a", "b")
+    fitted = ss.Tagger(**TINY).fit(series, [["a", "b", "a", "b", "a"]] * 20)
+    assert fitted.wide_ is None
+    assert fitted.predict(series[:1])[0][0] in ("a", "b")
 
 
 def test_too_many_tags_go_without(monkeypatch, caplog):
-    monkeypatch.setattr(chain, "_TAGS", 2)
+    monkeypatch.setattr(linear_chain_crf, "_MAX_TAGS", 2)
     caplog.set_level(logging.INFO)
     assert ss.Tagger(**TINY).fit(*sentences(30)).wide_ is None
     assert "no wide part: it is for up to 2 tags, and there are 3" in caplog.text
@@ -333,26 +337,28 @@ def test_too_many_tags_go_without(monkeypatch, caplog):
 
 def test_without_refit_it_is_of_the_training_part():
     words, tags = sentences(60)
-    found = ss.Tagger(**TINY, refit=False).fit(words[:40], tags[:40], (words[40:], tags[40:]))
-    assert found.wide_.weight.tobytes() == chain.fit_wide_chain(words[:40], ids(tags[:40]), 3).weight.tobytes()
+    fitted = ss.Tagger(**TINY, refit=False).fit(words[:40], tags[:40], (words[40:], tags[40:]))
+    assert (
+        fitted.wide_.weight.tobytes() == linear_chain_crf.fit_wide_crf(words[:40], ids(tags[:40]), 3).weight.tobytes()
+    )
 
 
 def test_tags_of_validation_data_alone():
     """They are learned where all is trained on in the end."""
     words, tags = sentences(60)
     valid = ([*words[40:], [], ["new"]], [*tags[40:], [], ["Z"]])
-    found = ss.Tagger(**TINY, refit=True).fit(words[:40], tags[:40], valid)
-    assert found.labels_ == ["A", "B", "C", "Z"]
-    assert found.wide_.weight.shape[1] == 4
-    assert found.predict([["new"]]) == [["Z"]]
+    fitted = ss.Tagger(**TINY, refit=True).fit(words[:40], tags[:40], valid)
+    assert fitted.labels_ == ["A", "B", "C", "Z"]
+    assert fitted.wide_.weight.shape[1] == 4
+    assert fitted.predict([["new"]]) == [["Z"]]
 
 
 def test_spans_with_a_crf_stay_within_their_scheme():
     words = [[f"{i}on", "the", f"{i}isle", "."] for i in range(60)]
     tags = [["O", "B-X", "I-X", "O"]] * 60
-    found = ss.Tagger(**TINY, crf=True).fit(words, tags)
-    assert found.score(words, tags) == 1
-    [(nats, _)] = found.log_probabilities([["a", "b"]], [["O", "I-X"]])
+    fitted = ss.Tagger(**TINY, crf=True).fit(words, tags)
+    assert fitted.score(words, tags) == 1
+    [(nats, _)] = fitted.log_probabilities([["a", "b"]], [["O", "I-X"]])
     assert nats == -np.inf
 
 
@@ -363,26 +369,26 @@ def test_a_folder_with_a_part_of_another_task_is_refused(model, tmp_path):
     model.save(tmp_path / "model")
     config = tmp_path / "model" / "config.json"
     text = config.read_text()
-    for old, new, said in (
+    for old, new, message in (
         ('"token_features"', '"ngrams"', "features: expected the name token_features, got 'ngrams'"),
         ('"token_features"', '"token_feature"', "Did you mean"),
         ('"shares"', '"share"', "expected an object of features and shares"),
     ):
         assert old in text
         config.write_text(text.replace(old, new))
-        with pytest.raises(ModelFormatError, match=said):
+        with pytest.raises(ModelFormatError, match=message):
             runtime.load(tmp_path / "model")
 
 
 def test_a_file_that_does_not_fit_is_refused(model, tmp_path):
-    for name, change, said in (
+    for name, change, message in (
         ("transitions", lambda one: one[:2], r"transitions: expected float32 \[3, 3\], got float32 \[2, 3\]"),
         ("end", lambda one: one.astype(np.float64), r"float64|end"),
     ):
         broken = copy.copy(model)
         broken.wide_ = dataclasses.replace(model.wide_, **{name: change(getattr(model.wide_, name))})
         broken.save(tmp_path / name)
-        with pytest.raises(ModelFormatError, match=said):
+        with pytest.raises(ModelFormatError, match=message):
             runtime.load(tmp_path / name)
 
 

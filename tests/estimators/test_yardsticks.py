@@ -11,7 +11,7 @@ import pytest
 from toy_tasks import FAST, RHYME, ordered, reversals
 
 import stepscan as ss
-from stepscan.estimators.yardsticks import frequent_tags, naive_forecast, symbol_frequencies, tell
+from stepscan.estimators.yardsticks import frequent_tags, naive_forecast, report_yardstick, symbol_frequencies
 from stepscan.runtime.schemes import recognised
 
 TINY = {"hidden_size": 4, "embedding_size": 4, "epochs": 1, "batch_size": 8, **FAST}
@@ -20,11 +20,11 @@ TINY = {"hidden_size": 4, "embedding_size": 4, "epochs": 1, "batch_size": 8, **F
 def test_the_most_frequent_tag_of_each_word():
     train = [(["run", "walking", "the"], ["V", "V", "D"]), (["run", "run", "king"], ["N", "N", "N"])]
     held_out = [(["run", "the", "singing", "king", "x"], ["N", "D", "V", "N", "V"])]
-    found = frequent_tags([(train, held_out)], None)
+    yardstick = frequent_tags([(train, held_out)], None)
     # run: N twice of three; singing ends in -king? no: -ing is V and N alike, of equals the first by name, N; x: N
-    assert found.scores == {"accuracy": 3 / 5}
-    assert found.error == pytest.approx(math.sqrt(0.6 * 0.4 / 5))
-    assert (found.name, found.answer) == ("most frequent tag of each word", None)
+    assert yardstick.scores == {"accuracy": 3 / 5}
+    assert yardstick.error == pytest.approx(math.sqrt(0.6 * 0.4 / 5))
+    assert (yardstick.name, yardstick.answer) == ("most frequent tag of each word", None)
 
 
 def test_of_a_word_unknown_the_longest_suffix_counts():
@@ -38,30 +38,30 @@ def test_of_spans_f1_is_compared():
     train = [(["Ann", "lives", "in", "Bonn"], ["B-PER", "O", "O", "B-LOC"])] * 3
     held_out = [(["Ann", "sees", "Bonn", "Tim"], ["B-PER", "O", "B-LOC", "B-PER"])]
     scheme, _ = recognised([tags for _, tags in train + held_out])
-    found = frequent_tags([(train, held_out)], scheme)
-    assert list(found.scores) == ["f1", "accuracy"]
-    assert found.scores["f1"] == pytest.approx(2 * 2 / (2 + 3))
-    assert found.error == pytest.approx(math.sqrt(0.8 * 0.2 / 3))
+    yardstick = frequent_tags([(train, held_out)], scheme)
+    assert list(yardstick.scores) == ["f1", "accuracy"]
+    assert yardstick.scores["f1"] == pytest.approx(2 * 2 / (2 + 3))
+    assert yardstick.error == pytest.approx(math.sqrt(0.8 * 0.2 / 3))
 
 
 def test_of_series_the_most_frequent_tag():
     series = np.zeros((4, 1))
-    found = frequent_tags([([(series, ["a", "b", "b", "b"])], [(series, ["b", "a", "a", "a"])])], None)
-    assert (found.answer, found.scores) == ("b", {"accuracy": 0.25})
+    yardstick = frequent_tags([([(series, ["a", "b", "b", "b"])], [(series, ["b", "a", "a", "a"])])], None)
+    assert (yardstick.answer, yardstick.scores) == ("b", {"accuracy": 0.25})
 
 
 def test_the_frequency_of_each_symbol():
-    found = symbol_frequencies(np.array([0, 0, 1]), np.array([0, 2]), 3)
-    assert found.scores["nats"] == pytest.approx(-(math.log(3 / 6) + math.log(1 / 6)) / 2)
-    assert found.error == pytest.approx(math.log(3) / 2 / math.sqrt(2))
+    result = symbol_frequencies(np.array([0, 0, 1]), np.array([0, 2]), 3)
+    assert result.scores["nats"] == pytest.approx(-(math.log(3 / 6) + math.log(1 / 6)) / 2)
+    assert result.error == pytest.approx(math.log(3) / 2 / math.sqrt(2))
 
 
 def test_the_naive_forecast():
     series = np.array([[1.0], [2.0], [4.0], [8.0], [16.0]])
     assert naive_forecast([(series, 0)], 0).scores == {"mae": (1 + 2 + 4 + 8) / 4}
     assert naive_forecast([(series, 3)], 0).scores == {"mae": (4 + 8) / 2}
-    found = naive_forecast([(series, 0), (series, 4)], 2)
-    assert (found.name, found.scores) == ("value one season before", {"mae": (6 + 12 + 12) / 3})
+    yardstick = naive_forecast([(series, 0), (series, 4)], 2)
+    assert (yardstick.name, yardstick.scores) == ("value one season before", {"mae": (6 + 12 + 12) / 3})
     assert naive_forecast([(series, 0)], 1).name == "last value"
 
 
@@ -69,7 +69,7 @@ def test_forecasts_are_compared_with_what_they_are_judged_on():
     series = np.sin(np.arange(60.0))[:, None] + 2
     model = ss.Forecaster(seasonal_period=5, **{**TINY, "bptt": 16}).fit(series)
     mae = model.history_[0]["valid_mae"]
-    ahead = model._one_ahead(series).median[-6:]
+    ahead = model._one_step_ahead(series).median[-6:]
     assert mae == pytest.approx(np.abs(ahead - series[-6:]).mean())
     assert model.yardstick_["scores"]["mae"] == pytest.approx(np.abs(series[-6:] - series[-11:-5]).mean())
 
@@ -135,12 +135,12 @@ def test_a_model_no_better_than_guessing_is_told_so(tmp_path, run):
 
 def test_a_model_that_learned_is_told_nothing(classifier, caplog):
     scores = {"accuracy": classifier.history_[-1]["valid_accuracy"]}
-    tell(classifier.yardstick_, scores, verbose=False)
+    report_yardstick(classifier.yardstick_, scores, verbose=False)
     assert not caplog.records
-    tell(None, scores, verbose=True)
+    report_yardstick(None, scores, verbose=True)
 
 
 def test_translations_are_compared_with_copies(translator):
     sources, targets = ["ab", "aa"], ["ba", "aa"]
-    found = translator.yardstick(sources, targets)
-    assert (found.name, found.scores["error_rate"]) == ("copy of the source", 50.0)
+    result = translator.yardstick(sources, targets)
+    assert (result.name, result.scores["error_rate"]) == ("copy of the source", 50.0)

@@ -207,8 +207,12 @@ DATA = [
 SETTINGS = [
     ("unknown cell", "classify --cell lstmm", "unknown cell 'lstmm'. Did you mean 'lstm'?"),
     ("another case", "classify --cell LSTM", "unknown cell 'LSTM'. Did you mean 'lstm'?"),
-    ("not causal", "generate --cell bidirectional_transformer", "generate writes one symbol after|such as transformer"),
-    ("not causal", "translate --cell lstm,bidirectional_transformer", "translate writes one symbol after the other"),
+    (
+        "not causal",
+        "generate --cell bidirectional_transformer",
+        "cell: expected a causal cell to generate, such as|got 'bidirectional_transformer'",
+    ),
+    ("not causal", "translate --cell lstm,bidirectional_transformer", "cell: expected a causal cell to translate"),
     ("negative", "classify --learning-rate -1", "learning_rate: expected a finite number above 0, got -1.0"),
     ("not a number", "classify --learning-rate nan", "learning_rate: expected a finite number above 0, got nan"),
     ("more than all", "classify --dropout 1.5", "dropout: expected a probability, at least 0 and below 1, got 1.5"),
@@ -250,10 +254,18 @@ SETTINGS = [
         "classify --cell elman --initialisation chrono",
         "expected orthogonal or identity for the cell elman, got chrono",
     ),
-    ("another cell's", "generate --cell gru --forget-bias 2", "for layer_norm_lstm and lstm, but the cell is gru"),
-    ("another cell's", "translate --cell transformer --residual", "transformer has residuals of its own"),
-    ("two say it", "generate --initialisation chrono --forget-bias 2", "omit forget_bias"),
-    ("of nothing", "classify --t-max 9", "t_max: expected none with orthogonal initialisation, got 9"),
+    (
+        "another cell's",
+        "generate --cell gru --forget-bias 2",
+        "expected a cell that has it (layer_norm_lstm or lstm), got gru",
+    ),
+    (
+        "another cell's",
+        "translate --cell transformer --residual",
+        "got bidirectional_transformer, which has residual connections",
+    ),
+    ("two say it", "generate --initialisation chrono --forget-bias 2", "leave forget_bias away"),
+    ("of nothing", "classify --t-max 9", "t_max=9 is for chrono initialisation, but this one is orthogonal"),
     (
         "too short",
         "generate --initialisation chrono --t-max 2",
@@ -348,7 +360,7 @@ def test_unknown_command(workplace, refuses, command):
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
 def test_no_gpu(workplace, refuses):
-    expected = ["device 'cuda' was asked for, but PyTorch finds no GPU here"]
+    expected = ["device: expected 'cpu', for PyTorch finds no GPU, got 'cuda'"]
     refuses(workplace, 1, expected, "train", "classify", "--train", "reviews.csv", "--out", "out", "--device", "cuda")
 
 
@@ -356,7 +368,7 @@ def test_no_gpu(workplace, refuses):
 def test_a_loss_that_is_no_number_writes_nothing(workplace, refuses, batch_size):
     """With one batch in all, only the validation score shows that the weights are lost."""
     options = f"--learning-rate 1e300 --epochs 1 --hidden-size 4 --embedding-size 4 --batch-size {batch_size}".split()
-    expected = ["became nan at step", "nothing was saved", "lower learning rate"]
+    expected = ["became nan at step", "nothing was saved", "lower learning_rate"]
     refuses(workplace, 1, expected, "train", "classify", "--train", "reviews.csv", "--out", "out", "--quiet", *options)
 
 

@@ -38,7 +38,7 @@ def little_memory(monkeypatch):
         ("translate --train pairs.tsv --hidden-size 2000", "the model would have"),
         (
             "classify --train long.csv --hidden-size 8 --embedding-size 8",
-            "the largest batch has 300,000 places, padding included, whose outputs alone take",
+            "the largest batch has 300,000 items, padding included, whose outputs alone take",
         ),
     ],
 )

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 import stepscan as ss
 from stepscan.patterns.sampled_softmax import SoftmaxSamples
-from stepscan.training.work import operations
+from stepscan.training.flops import training_flops
 
 SYMBOLS, WIDTH = 40, 6
 
@@ -71,4 +71,4 @@ def test_training_alone_samples_and_computes_less(tied):
     width = 3 if tied else 4  # of an output weight
     less = 7 - model.samples.expected(10)
     assert 0 < less < 5
-    assert operations(whole, 10) - operations(model, 10) == pytest.approx(6 * 10 * less * width)
+    assert training_flops(whole, 10) - training_flops(model, 10) == pytest.approx(6 * 10 * less * width)

@@ -66,7 +66,10 @@ def test_a_broken_checkpoint_is_named_and_passed_over(tmp_path):
     tensors.write_bytes(data)
     again = trainer(tmp_path, resume=True)
     again.run()
-    assert f"{newer} is broken and passed over: tensors.safetensors is not what was written" in again.reporter.notes[0]
+    assert (
+        f"{newer} is broken and skipped: tensors.safetensors: expected the SHA-256 of manifest.json"
+        in again.reporter.notes[0]
+    )
     assert again.reporter.notes[1] == f"resuming after step {int(older.removeprefix('step-'))}"
 
 
@@ -76,9 +79,9 @@ def test_a_checkpoint_that_lacks_a_file(tmp_path, name):
     for step in (1, 2):
         checkpoints.write(step, Checkpoint({"a": torch.tensor([float(step)])}, {"step": step}))
     (tmp_path / "step-000000002" / name).unlink()
-    found, broken = checkpoints.newest()
-    assert found.state == {"step": 1}
-    assert found.tensors["a"].item() == 1
+    result, broken = checkpoints.newest()
+    assert result.state == {"step": 1}
+    assert result.tensors["a"].item() == 1
     assert len(broken) == 1
 
 
@@ -91,10 +94,10 @@ def test_a_manifest_of_another_kind_is_named_and_passed_over(tmp_path, text):
     for step in (1, 2):
         checkpoints.write(step, Checkpoint({"a": torch.tensor([float(step)])}, {"step": step}))
     (tmp_path / "step-000000002" / "manifest.json").write_text(text)
-    found, broken = checkpoints.newest()
-    assert found.state == {"step": 1}
+    result, broken = checkpoints.newest()
+    assert result.state == {"step": 1}
     assert len(broken) == 1
-    assert "step-000000002 is broken and passed over: " in broken[0]
+    assert "step-000000002 is broken and skipped: " in broken[0]
 
 
 def test_what_others_put_there_stays(tmp_path):
@@ -120,10 +123,10 @@ def test_what_is_restored_is_no_view_of_the_file(tmp_path):
     """A file that is mapped and then written in place would change weights, or end the process."""
     checkpoints = Checkpoints(tmp_path)
     checkpoints.write(1, Checkpoint({"a": torch.arange(4.0)}, {}))
-    found, _ = checkpoints.newest()
+    result, _ = checkpoints.newest()
     file = tmp_path / "step-000000001" / "tensors.safetensors"
     file.write_bytes(bytes(file.stat().st_size))
-    assert found.tensors["a"].tolist() == [0, 1, 2, 3]
+    assert result.tensors["a"].tolist() == [0, 1, 2, 3]
 
 
 def test_one_training_at_a_time(tmp_path, monkeypatch):
@@ -162,13 +165,13 @@ def test_other_circumstances_are_said(tmp_path, monkeypatch, caplog):
     trainer(tmp_path, epochs=1).run()
     trainer(tmp_path, epochs=2, resume=True).run()
     assert not caplog.records
-    then = checkpointing.circumstances()
-    monkeypatch.setattr(checkpointing, "circumstances", lambda: {**then, "threads": 77, "instruction set": "abacus"})
+    then = checkpointing.environment()
+    monkeypatch.setattr(checkpointing, "environment", lambda: {**then, "threads": 77, "instruction set": "abacus"})
     trainer(tmp_path, epochs=3, resume=True).run()
-    said = [record.getMessage() for record in caplog.records]
+    messages = [record.getMessage() for record in caplog.records]
     changed = f"threads 77 (before: {then['threads']}), instruction set abacus (before: {then['instruction set']})"
     what = "the weights will differ from those of an uninterrupted training in their last bits"
-    assert said == [f"resuming with {changed}: {what}"]
+    assert messages == [f"resuming with {changed}: {what}"]
     assert caplog.records[0].levelname == "WARNING"
 
 
@@ -236,7 +239,7 @@ def test_resume_without_checkpoints():
 
 def test_accumulated_gradients_are_those_of_one_batch():
     """Batches of 2, 2 and 1 examples in one update: the gradient of all five together."""
-    found = []
+    result = []
 
     class Watched(Line):
         pass
@@ -248,10 +251,10 @@ def test_accumulated_gradients_are_those_of_one_batch():
         TrainingOptions(**{**SETTINGS, "gradient_accumulation_steps": 3, "epochs": 1, "max_grad_norm": 1e9}),
         Log(),
     )
-    one.optimiser.step = lambda: found.append(model.weight.grad.clone()) or step(one.optimiser)
+    one.optimiser.step = lambda: result.append(model.weight.grad.clone()) or step(one.optimiser)
     one.run()
     reference = Line()
     inputs = torch.cat([batch.inputs for batch in batches(0)])
     (reference.loss(inputs, torch.zeros(5, 1)).total / 5).backward()
-    assert len(found) == 1
-    assert torch.allclose(found[0], reference.weight.grad)
+    assert len(result) == 1
+    assert torch.allclose(result[0], reference.weight.grad)

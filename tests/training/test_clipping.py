@@ -11,21 +11,21 @@ from stepscan.training.clipping import clip_gradients
 def clipped(numbers, items=1, **changes):
     gradients = [torch.tensor(row) for row in numbers]
     norm = torch.cat([gradient.flatten() for gradient in gradients]).norm().item() / items
-    found = clip_gradients(gradients, norm, items, TrainingOptions(**{**SETTINGS, **changes}))
-    return [gradient.tolist() for gradient in gradients], found
+    result = clip_gradients(gradients, norm, items, TrainingOptions(**{**SETTINGS, **changes}))
+    return [gradient.tolist() for gradient in gradients], result
 
 
 def test_by_norm():
-    gradients, found = clipped([[3.0], [0.0, -4.0]], max_grad_norm=1.0)
+    gradients, result = clipped([[3.0], [0.0, -4.0]], max_grad_norm=1.0)
     assert gradients == [pytest.approx([0.6], abs=1e-6), pytest.approx([0.0, -0.8], abs=1e-6)]
-    assert found == (5.0, True)
+    assert result == (5.0, True)
 
 
 def test_by_value():
     """Each number is cut; their norm is then below the largest."""
-    gradients, found = clipped([[3.0], [0.25, -4.0]], max_grad_norm=10.0, max_grad_value=0.5)
+    gradients, result = clipped([[3.0], [0.25, -4.0]], max_grad_norm=10.0, max_grad_value=0.5)
     assert gradients == [[0.5], [0.25, -0.5]]
-    assert found.is_clipped
+    assert result.is_clipped
 
 
 def test_by_value_and_then_by_norm():
@@ -37,10 +37,10 @@ def test_by_value_and_then_by_norm():
 
 @pytest.mark.parametrize("max_grad_value", [None, 2.0])
 def test_small_ones_are_divided_alone(max_grad_value):
-    gradients, found = clipped([[1.0], [0.5, -2.0]], items=4, max_grad_norm=1.0, max_grad_value=max_grad_value)
+    gradients, result = clipped([[1.0], [0.5, -2.0]], items=4, max_grad_norm=1.0, max_grad_value=max_grad_value)
     assert gradients == [[0.25], [0.125, -0.5]]
-    assert not found.is_clipped
-    assert found.norm == pytest.approx(5.25**0.5 / 4)
+    assert not result.is_clipped
+    assert result.norm == pytest.approx(5.25**0.5 / 4)
 
 
 def test_the_loop_clips_by_value():

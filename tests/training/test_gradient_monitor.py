@@ -43,7 +43,7 @@ SMALL = {
 def fitted(monkeypatch, steps=150, **options):
     """A classifier trained on 48 series, and the warnings about its gradients."""
     log = Log()
-    monkeypatch.setattr("stepscan.estimators.learning.NullReporter", lambda: log)
+    monkeypatch.setattr("stepscan.estimators.fit_run.NullReporter", lambda: log)
     random = np.random.default_rng(0)
     X = random.normal(size=(48, steps, 2))
     model = ss.Classifier(**{**SMALL, **options}).fit(X, X[:, 0, 0])
@@ -136,9 +136,9 @@ def test_last_output_gradients_are_the_last_row_of_the_flow(make):
     torch.manual_seed(0)
     layer, inputs = make(3, 5), ss.Sequences(torch.randn(1, 12, 3), [12])
     whole = gradient_flow(layer, inputs).fields
-    found = last_output_gradients(layer, inputs)
-    assert found.keys() == whole.keys()
-    for name, curve in found.items():
+    result = last_output_gradients(layer, inputs)
+    assert result.keys() == whole.keys()
+    for name, curve in result.items():
         np.testing.assert_allclose(curve, whole[name].map[-1, ::-1], rtol=1e-9)
 
 
@@ -172,9 +172,9 @@ def test_a_dead_network_has_no_horizon():
     batch = batches(0)[0]._replace(
         inputs=ss.Sequences(torch.randn(2, 30, 2), [30, 30]), targets=torch.zeros(2, dtype=torch.long)
     )
-    found = probe(encoder, batch, None)
-    assert found["gradient_horizon"] < 1
-    assert found["gradient_growth"] == 1.0
+    result = probe(encoder, batch, None)
+    assert result["gradient_horizon"] < 1
+    assert result["gradient_growth"] == 1.0
 
 
 # The cost ------------------------------------------------------------------------------------------------------------
@@ -214,14 +214,14 @@ def test_probes_take_two_per_cent_of_the_time(cost):
 def warnings(norms, clipped=(False,) * 4, model=None, probed=None):
     """The warnings at one evaluation after the other."""
     monitor = GradientMonitor(model or Line(), 1.0, probe=lambda *_: probed or {})
-    found = []
+    result = []
     for norm in norms:
         for one in clipped:
             monitor.on_clip(Clipping(norm, one))
             monitor.on_update(batches(0)[0], None)
         monitor.metrics()
-        found.append(monitor.warnings())
-    return found
+        result.append(monitor.warnings())
+    return result
 
 
 def test_more_than_half_clipped():

@@ -137,8 +137,8 @@ class Carrying(Line):
     """The state is how many windows went before, with a history of gradients."""
 
     def loss(self, inputs, targets, state=None):
-        found = super().loss(inputs, targets, state)
-        return found._replace(state=self.bias * 0 + (0 if state is None else state) + 1)
+        result = super().loss(inputs, targets, state)
+        return result._replace(state=self.bias * 0 + (0 if state is None else state) + 1)
 
     def detach_state(self, state):
         return state.detach() + 10

@@ -10,8 +10,8 @@ from stepscan.estimators.files import train  # noqa: F401  # which brings all of
 from stepscan.options import SERIES_TASKS, TASKS
 from stepscan.patterns.embedding import Embedding
 from stepscan.patterns.generator import Generator
-from stepscan.training.defaults import Facts, chosen, is_cross_validated, listed_settings, most_updates
-from stepscan.training.work import operations
+from stepscan.training.defaults import DataFacts, default_settings, is_cross_validated, listed_settings, most_updates
+from stepscan.training.flops import training_flops
 
 
 @pytest.mark.parametrize(
@@ -32,19 +32,19 @@ from stepscan.training.work import operations
     ],
 )
 def test_rules(task, kind, examples, expected):
-    found = chosen(Facts(task, kind, examples, 10.0), None)
-    assert {name: found[name] for name in expected} == expected
-    assert (found["ema_decay"], found["decay_ratio"]) == (0.999, 1.0 if task == "translate" else 0.25)
+    result = default_settings(DataFacts(task, kind, examples, 10.0), None)
+    assert {name: result[name] for name in expected} == expected
+    assert (result["ema_decay"], result["decay_ratio"]) == (0.999, 1.0 if task == "translate" else 0.25)
 
 
 @pytest.mark.parametrize(("size", "factor"), [("small", 0.5), ("medium", 1), ("large", 2)])
 def test_the_dial(size, factor):
     """It changes sizes, and nothing else."""
-    facts = Facts("tag", "text", 500, 10.0)
-    found, medium = chosen(facts, size), chosen(facts, None)
+    facts = DataFacts("tag", "text", 500, 10.0)
+    result, medium = default_settings(facts, size), default_settings(facts, None)
     sizes = ("hidden_size", "embedding_size", "char_embedding_size", "char_hidden_size")
-    assert [found[name] for name in sizes] == [128 * factor, 100 * factor, 32 * factor, 48 * factor]
-    assert {n: v for n, v in found.items() if n not in sizes} == {n: v for n, v in medium.items() if n not in sizes}
+    assert [result[name] for name in sizes] == [128 * factor, 100 * factor, 32 * factor, 48 * factor]
+    assert {n: v for n, v in result.items() if n not in sizes} == {n: v for n, v in medium.items() if n not in sizes}
 
 
 @pytest.mark.parametrize(
@@ -58,9 +58,9 @@ def test_what_may_be_open_is_chosen(task, kind, examples):
     stay |= {"max_grad_value", "patience", "checkpoints", "tensorboard", "source_tokenizer", "wide"}
     stay |= {"vocabulary_size"} if task == "generate" else set()
     stay |= {"char_embedding_size", "char_hidden_size", "tie_weights", "softmax_samples"} if kind == "series" else set()
-    given = ESTIMATORS[task]().get_params()
-    found = chosen(Facts(task, kind, examples, 10.0), None)
-    assert {name for name, value in given.items() if value is None} - stay <= set(found)
+    params = ESTIMATORS[task]().get_params()
+    result = default_settings(DataFacts(task, kind, examples, 10.0), None)
+    assert {name for name, value in params.items() if value is None} - stay <= set(result)
 
 
 def test_updates():
@@ -92,9 +92,9 @@ def test_folds():
 def test_operations_by_hand():
     """Six for each weight of a matrix and item; rows of an embedding are looked up, biases are added."""
     model = Generator(Embedding(5, 3), LSTM(3, 4))
-    assert operations(model, 10) == 6 * 10 * (4 * 4 * 3 + 4 * 4 * 4 + 4 * 5)
+    assert training_flops(model, 10) == 6 * 10 * (4 * 4 * 3 + 4 * 4 * 4 + 4 * 5)
     tied = Generator(Embedding(5, 4), LSTM(4, 4), tie_weights=True)
-    assert operations(tied, 10) == 6 * 10 * (4 * 4 * 4 + 4 * 4 * 4 + 4 * 5)
+    assert training_flops(tied, 10) == 6 * 10 * (4 * 4 * 4 + 4 * 4 * 4 + 4 * 5)
 
 
 def test_a_line():

@@ -67,14 +67,14 @@ def rows(model):
 @pytest.fixture(scope="module")
 def whole():
     """Each of them fitted without interruption, and how many updates that took in each stage."""
-    found = {}
+    result = {}
     for name, (make, data) in FITS.items():
         with pytest.MonkeyPatch.context() as patch:
             done = stopping_at(0, patch)
             model = make().fit(*data)
         counts = [done.count(one) for one in dict.fromkeys(done)]
-        found[name] = (model, counts)
-    return found
+        result[name] = (model, counts)
+    return result
 
 
 def test_the_stages(whole):
@@ -119,9 +119,9 @@ def test_the_same_weights_to_the_bit(whole, name, where, tmp_path, monkeypatch):
 
 def test_a_stage_has_its_seed():
     """The training on all data begins as it would alone, whatever was trained before."""
-    found = [ss.LanguageModel(**SMALL, bptt=8, refit=True, seed=3).fit(TEXT) for _ in range(2)]
+    result = [ss.LanguageModel(**SMALL, bptt=8, refit=True, seed=3).fit(TEXT) for _ in range(2)]
     assert all(
-        torch.equal(one, other) for one, other in zip(*(model.model_.parameters() for model in found), strict=True)
+        torch.equal(one, other) for one, other in zip(*(model.model_.parameters() for model in result), strict=True)
     )
 
 

@@ -118,10 +118,10 @@ def test_updates_are_limited():
 
 def test_evaluations_come_ever_more_rarely():
     """Without epochs, after 25 updates at first, and when they have grown by an eighth; with them, at their ends."""
-    found = [row["updates"] for row in trained(epochs=None, max_updates=400).history]
-    assert found == [25, 50, 75, 100, 125, 150, 175, 200, 225, 254, 286, 322, 363, 400]
-    found = [row["updates"] for row in trained(epochs=20).history]
-    assert found == [3, 6, 9, 12, 15, 18, 21, 24, 27, 33, 39, 45, 51, 60]
+    result = [row["updates"] for row in trained(epochs=None, max_updates=400).history]
+    assert result == [25, 50, 75, 100, 125, 150, 175, 200, 225, 254, 286, 322, 363, 400]
+    result = [row["updates"] for row in trained(epochs=20).history]
+    assert result == [3, 6, 9, 12, 15, 18, 21, 24, 27, 33, 39, 45, 51, 60]
 
 
 @pytest.mark.parametrize("patience", [None, 1])

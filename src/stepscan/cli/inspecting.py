@@ -64,7 +64,7 @@ def inspect(
         subject: object = InspectionTarget.from_cells(names, **given, seed=seed)
     else:
         from stepscan.data.lines import read_text
-        from stepscan.estimators.loading import load
+        from stepscan.estimators.loader import load
 
         assert model is not None
         subject = load(model)

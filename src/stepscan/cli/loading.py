@@ -37,9 +37,9 @@ def load(path: Path, others: Sequence[Path] = (), *, needs: str = "", threads: i
         except UnsupportedLayer as error:
             reason = f"{error.layer} has no native kernel"
     try:
-        from stepscan.estimators.files import load_together
+        from stepscan.estimators.files import load_ensemble
     except ModuleNotFoundError as error:
         raise StepscanError(f"{reason}, so this needs {error.name}: pip install 'stepscan[train]'") from None
-    model = load_together(path, others)
+    model = load_ensemble(path, others)
     say("[bold]note:[/bold]", f"{reason}: run with PyTorch")
     return model

@@ -1,4 +1,4 @@
-"""The tasks. All five are imported together, so that whichever is asked to load a folder knows the others."""
+"""The estimators, one per task. All five are imported together, so that each can load the folders of the others."""
 
 from stepscan.estimators.classifier import Classifier
 from stepscan.estimators.forecaster import Forecaster

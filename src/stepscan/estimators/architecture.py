@@ -1,4 +1,4 @@
-"""From settings to layers: which cell, how wide, how deep, in which directions."""
+"""Builds a layer from settings: cells, sizes, depth, directions and regularisation."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from stepscan.patterns.cross_attention import CrossAttention
 from stepscan.registry import registered_classes
 
 
-def network(
+def build_layer(
     cell: str,
     input_size: int,
     hidden_size: int,
@@ -37,81 +37,99 @@ def network(
     initialisation: Initialisation = Initialisation(),  # noqa: B008
     residual: bool = False,
 ) -> Layer:
-    """`layers` cells one above the other, each in one or both directions (`hidden_size` each), dropout between them.
+    """A stack of `layers` cells with dropout between them; a single cell without others is returned as it is.
 
-    `cell` is one name, or one a layer with commas between. In both directions, a cell with a non-causal twin (a
-    transformer) is that twin. One with dropout of its own has it within. Over a pre-norm block stands a last LayerNorm.
-    With `variational`, dropout has one mask a sequence, and stands before the first layer too. With a `memory_size`,
-    each cell is followed by a look at a memory of such items (`CrossAttention`). With `residual`, what a layer takes is
-    added to what it gives (dropout acts on what it takes alone); where the widths differ, at the bottom, a projection
-    stands before it.
+    Args:
+        cell: a registered name, or one per layer, separated by commas.
+        input_size: of the first layer.
+        hidden_size: of each cell and direction.
+        layers: number of layers; 1 or the number of names in `cell` if that has several.
+        bidirectional: whether cells run in both directions; a cell with a non-causal version (a transformer) is
+            replaced by that.
+        dropout: probability; a cell with a dropout of its own gets it as an argument.
+        variational: whether dropout uses one mask per sequence; it then acts before the first layer too.
+        zoneout, weight_drop: probabilities; see `Zoneout` and `WeightDrop`.
+        memory_size: size of the items of a memory that a `CrossAttention` after each cell attends to; 0 for none.
+        initialisation: of the cells.
+        residual: whether each layer's input, before dropout, is added to its output; a projection precedes the first
+            layer if its sizes differ.
+
+    Raises:
+        SettingsError: an unknown cell, or a setting that it does not have.
     """
-    parts: list[Layer] = []
-    for index, name in enumerate(_names(cell, layers)):
-        make = registered_classes()[name]
-        twice = bidirectional and not hasattr(make, "bidirectional_class")
-        width = parts[-1].output_size if parts else input_size
-        if residual and width != (1 + twice) * hidden_size:
-            parts.append(Linear(width, (1 + twice) * hidden_size))
-            width = parts[-1].output_size
+    modules: list[Layer] = []  # the last one after a pre-norm block is a LayerNorm
+    for index, name in enumerate(_cell_per_layer(cell, layers)):
+        cell_class = registered_classes()[name]
+        noncausal = getattr(cell_class, "bidirectional_class", None) if bidirectional else None
+        directions = 2 if bidirectional and noncausal is None else 1
+        width = modules[-1].output_size if modules else input_size
+        if residual and width != directions * hidden_size:
+            modules.append(Linear(width, directions * hidden_size))
+            width = modules[-1].output_size
         noise: list[Layer] = []
         if dropout and variational:
             noise = [VariationalDropout(width, dropout)]
-        elif index and dropout and not isinstance(parts[-1], TransformerBlock | CrossAttention):
+        elif index and dropout and not isinstance(modules[-1], TransformerBlock | CrossAttention):
             noise = [Dropout(width, dropout)]
-        make = make.bidirectional_class if bidirectional and not twice else make
-        own = _arguments(name, make, dropout, initialisation)
-        both = [_noisy(_made(make, width, hidden_size, own), zoneout, weight_drop) for _ in range(1 + twice)]
-        layer = Bidirectional(*both) if twice else both[0]
-        parts += [_residual(noise, layer)] if residual else [*noise, layer]
+        cell_class = noncausal or cell_class
+        arguments = _cell_arguments(name, cell_class, dropout, initialisation)
+        cells = [
+            _with_noise(_make_cell(cell_class, width, hidden_size, arguments), zoneout, weight_drop)
+            for _ in range(directions)
+        ]
+        layer = Bidirectional(*cells) if directions == 2 else cells[0]
+        modules += [_with_residual(noise, layer)] if residual else [*noise, layer]
         if memory_size:
-            parts.append(CrossAttention(parts[-1].output_size, memory_size, dropout=dropout))
-    if isinstance(parts[-1], TransformerBlock | CrossAttention):
-        parts.append(LayerNorm(parts[-1].output_size))
-    return parts[0] if len(parts) == 1 else Stack(parts)
+            modules.append(CrossAttention(modules[-1].output_size, memory_size, dropout=dropout))
+    if isinstance(modules[-1], TransformerBlock | CrossAttention):
+        modules.append(LayerNorm(modules[-1].output_size))
+    return modules[0] if len(modules) == 1 else Stack(modules)
 
 
-def _arguments(name: str, make: Any, dropout: float, initialisation: Initialisation) -> dict[str, Any]:
-    """What else the cell of that name is constructed with: its own dropout, and how its weights begin."""
-    known = inspect.signature(make).parameters
+def _cell_arguments(name: str, cell_class: Any, dropout: float, initialisation: Initialisation) -> dict[str, Any]:
+    """The keyword arguments of a cell: its dropout, and its initialisation."""
+    parameters = inspect.signature(cell_class).parameters
     kind, t_max, forget_bias = initialisation
-    given = {"initialisation": None if kind == "orthogonal" else kind, "t_max": t_max, "forget_bias": forget_bias}
-    found: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
-    if "initialisation" in found and "initialisation" in known and "t_max" not in known:
-        found.pop("t_max", None)  # the cell says that it has no chrono initialisation
-    for key, value in found.items():
-        if key not in known:
-            raise SettingsError(f"{key}={value!r} is for {_having(key)}, but the cell is {name}")
-    if kind == "identity" and "nonlinearity" in known:
-        found["nonlinearity"] = "relu"  # Le et al. 2015
-    return found | ({"dropout": dropout} if "dropout" in known else {})
+    settings = {"initialisation": None if kind == "orthogonal" else kind, "t_max": t_max, "forget_bias": forget_bias}
+    arguments: dict[str, Any] = {key: value for key, value in settings.items() if value is not None}
+    if "initialisation" in arguments and "initialisation" in parameters and "t_max" not in parameters:
+        arguments.pop("t_max", None)  # the cell raises an error: it has no chrono initialisation
+    for key in arguments:
+        if key not in parameters:
+            raise SettingsError(f"{key}: expected a cell that has it ({_cells_with(key)}), got {name}; omit {key}")
+    if kind == "identity" and "nonlinearity" in parameters:
+        arguments["nonlinearity"] = "relu"  # Le et al. 2015
+    return arguments | ({"dropout": dropout} if "dropout" in parameters else {})
 
 
-def _having(argument: str) -> str:
-    """The cells whose constructor takes an argument."""
+def _cells_with(parameter: str) -> str:
+    """The names of the cells whose constructor has a parameter."""
     cells = registered_classes()
-    names = [name for name in cell_names() if argument in inspect.signature(cells[name]).parameters]
-    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+    names = [name for name in cell_names() if parameter in inspect.signature(cells[name]).parameters]
+    return " or ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
-def _made(make: Any, width: int, hidden_size: int, arguments: dict[str, Any]) -> Any:
+def _make_cell(cell_class: Any, width: int, hidden_size: int, arguments: dict[str, Any]) -> Any:
     try:
-        return make(width, hidden_size, **arguments)
+        return cell_class(width, hidden_size, **arguments)
     except ValueError as error:
         if {"initialisation", "t_max", "forget_bias"} & set(arguments):
             raise SettingsError(str(error)) from None
         raise
 
 
-def _residual(noise: list[Layer], layer: Layer) -> Layer:
-    """A layer and the noise before it, beside what it takes."""
+def _with_residual(noise: list[Layer], layer: Layer) -> Layer:
+    """A residual connection around noise and layer."""
     if isinstance(layer, TransformerBlock):
-        raise SettingsError(f"residual is for elman, lstm and gru; a {layer.registered_name} has residuals of its own")
+        raise SettingsError(
+            f"residual: expected elman, lstm or gru, got {layer.registered_name}, which has residual connections; "
+            "omit residual"
+        )
     return Residual(Stack([*noise, layer]) if noise else layer)
 
 
-def _noisy(cell: Any, zoneout: float, weight_drop: float) -> Any:
-    """The cell with noise on its state and on its recurrent weights; the draw of weights is of a whole scan."""
+def _with_noise(cell: Any, zoneout: float, weight_drop: float) -> Any:
+    """The cell with zoneout on its state, and weight drop, drawn once per scan, on its recurrent weights."""
     try:
         cell = Zoneout(cell, zoneout) if zoneout else cell
         return WeightDrop(cell, weight_drop) if weight_drop else cell
@@ -119,8 +137,8 @@ def _noisy(cell: Any, zoneout: float, weight_drop: float) -> Any:
         raise SettingsError(f"{error}; --zoneout and --weight-drop are for elman, lstm and gru") from None
 
 
-def _names(cell: str, layers: int) -> list[str]:
-    """The cell of each layer."""
+def _cell_per_layer(cell: str, layers: int) -> list[str]:
+    """The name of each layer's cell."""
     if layers < 1:
         raise SettingsError(f"layers: expected at least 1, got {layers}")
     names = [name.strip() for name in cell.split(",")]
@@ -128,5 +146,8 @@ def _names(cell: str, layers: int) -> list[str]:
         if name not in cell_names():
             raise SettingsError(f"unknown cell {name!r}.{nearest(name, cell_names())}")
     if len(names) > 1 and layers not in (1, len(names)):
-        raise SettingsError(f"{cell!r} names {len(names)} cells, one a layer, but layers is {layers}; leave one away")
+        raise SettingsError(
+            f"layers: expected {len(names)}, the number of cells in {cell!r}, got {layers}; omit layers, or name one "
+            "cell"
+        )
     return names * layers if len(names) == 1 else names

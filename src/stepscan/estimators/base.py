@@ -1,4 +1,4 @@
-"""What the estimators share: scikit-learn's manners, training, and the model folder."""
+"""The base class of the estimators: scikit-learn's interface, training, and the model folder."""
 
 from __future__ import annotations
 
@@ -17,46 +17,43 @@ from sklearn.base import BaseEstimator
 from stepscan.data.tokenizers import TextTokenizer
 from stepscan.data.vectors import check_vectors
 from stepscan.errors import ModelFormatError, NotFittedError, SettingsError, nearest
+from stepscan.estimators.fit_run import FitRun, FitSteps
 from stepscan.estimators.folder import ModelFolder, check_savable, read_folder, write_folder
-from stepscan.estimators.learning import Data, Learning
-from stepscan.estimators.making import Making
-from stepscan.estimators.networks import Network
+from stepscan.estimators.inference_models import InferenceModel
+from stepscan.estimators.model_builder import ModelBuilder
 from stepscan.estimators.notebook import as_html
-from stepscan.estimators.word_vectors import WordVectors
+from stepscan.estimators.training_data import Buckets, TrainingData
 from stepscan.memory import enough_memory
 from stepscan.options import ModelOptions, TrainingOptions, check_settings, described_options, settings_of
 from stepscan.registry import describe
 from stepscan.runtime.model import Using, check_inputs
-from stepscan.training.defaults import Facts, chosen, is_cross_validated, listed_settings
+from stepscan.training.defaults import DataFacts, default_settings, is_cross_validated, listed_settings
 from stepscan.training.loop import Task, Trainer
 from stepscan.training.memory import check_memory
 from stepscan.training.progress import ProgressBar
 from stepscan.training.stages import Stages
 
-ESTIMATORS: dict[str, type[Estimator]] = {}  # task → class; each class enters itself
+ESTIMATORS: dict[str, type[Estimator]] = {}  # task → class; filled by `Estimator.__init_subclass__`
 
-# OpenMP's threads do not come along into a forked child, which would wait for them for ever: it has one thread.
+# A forked child does not inherit OpenMP's threads and would wait for them for ever, so it uses one thread.
 os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
 
 
-class Estimator(Making, Using, ModelOptions, BaseEstimator):
+class Estimator(ModelBuilder, Using, ModelOptions, BaseEstimator):
     """Base of `Classifier`, `Tagger`, `LanguageModel`, `Forecaster` and `Translator`.
 
-    The constructor, which each inherits from its task's class of `stepscan.options`, only keeps its settings; `fit`
+    The constructor, which each inherits from its task's class of `stepscan.options`, only stores its settings; `fit`
     checks them. After `fit` or `load` there are `model_` (the pattern, an `nn.Module`), `tokenizers_`, `labels_` (or
     None) and `history_` (the training curve).
     """
 
-    pattern: ClassVar[Any]  # of `model_`: one class, or several
-    adaptor: ClassVar[type[Network]]  # makes `network_` of `model_`
+    pattern: ClassVar[Any]  # the class of `model_`
+    inference_class: ClassVar[type[InferenceModel]]  # the class of `network_`
     model_: Any
     tokenizers_: dict[str, TextTokenizer]
     labels_: list[Any] | None  # strings, or whole numbers
     history_: list[dict[str, Any]]
-    chosen_: dict[str, Any]  # settings that were not set, by the data's size
-    _vectors: WordVectors | None = None
-    _made_from: tuple[Any, ...] = ()  # what an untrained `model_` was made from
-    _of_vectors: dict[str, int]  # how much of them is beside an `Embedding`'s own; its arguments
+    chosen_: dict[str, Any]  # settings that were not set, chosen by the size of the data
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -65,39 +62,53 @@ class Estimator(Making, Using, ModelOptions, BaseEstimator):
             cls.__doc__ = "\n".join([(cls.__doc__ or "").rstrip(), "", "    Args:", *described_options(cls)])
 
     def build(self, *examples: Any, validation: Any = None) -> Self:
-        """Itself as `fit` has it before training: settings chosen, vocabulary learned, `model_` with its first weights.
+        """Do what `fit` does before training: choose settings, learn the vocabulary, initialise `model_`.
 
         Args:
-            examples, validation: as of `fit`.
+            examples, validation: as for `fit`.
+
+        Returns:
+            The estimator.
         """
         with self._fitting():
             data = self._data(*examples, validation)
-            Learning(self, self._settings()).prepare(data)
+            self._fit_run().prepare(data)
         return self
 
-    def _fit(self, *given: Any) -> Self:
-        """Learn from what `_data` makes of it."""
+    def _fit(self, *arguments: Any) -> Self:
+        """Train on the data that `_data` returns for the arguments of `fit`."""
         with self._fitting():
-            data = self._data(*given)
-            Learning(self, self._settings()).run(data)
+            data = self._data(*arguments)
+            self._fit_run().run(data)
         return self
 
-    def _data(self, *given: Any) -> Data:
-        """What `fit` is given, checked and split; the settings that are not set are then chosen."""
+    def _fit_run(self) -> FitRun:
+        steps = FitSteps(self._prepare, self._train, self._held_out_results, self._select_best)
+        return FitRun(self, steps, self.training_options())
+
+    def _data(self, *arguments: Any) -> TrainingData:
+        """The arguments of `fit`, checked and split; settings that are not set are chosen."""
+        raise NotImplementedError
+
+    def _prepare(self, train: Any, held_out: Any, settings: TrainingOptions) -> Task:
+        """A new model and its training task."""
         raise NotImplementedError
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> None:
-        """Write a model folder, whole or not at all.
+        """Write a model folder atomically.
+
+        Args:
+            path: the folder.
+            overwrite: whether to replace a model at `path`.
 
         Raises:
-            NotFittedError: there is nothing to save yet.
-            StepscanError: something is at `path` already (a model may be replaced with `overwrite`), or the model is of
-                layers without names, such as an ensemble.
+            NotFittedError: the estimator is not fitted.
+            StepscanError: `path` exists, or the model has layers that are not registered, such as an ensemble.
         """
-        self._check_fitted()
+        self.check_fitted()
         check_savable(self.model_)
         folder = ModelFolder(
-            *(self.task, self._kept_settings(), self.model_, self.tokenizers_, self.labels_, self.history_),
+            *(self.task, self._recorded_settings(), self.model_, self.tokenizers_, self.labels_, self.history_),
             *(self.scheme_, self.wide_, self.yardstick_, self.chosen_),
         )
         write_folder(path, folder, overwrite=overwrite)
@@ -107,26 +118,28 @@ class Estimator(Making, Using, ModelOptions, BaseEstimator):
         """Read a model folder.
 
         Raises:
-            ModelFormatError: the folder is no model, or holds one of another task.
+            ModelFormatError: the folder is not a model folder, or its model is of another task.
         """
         folder = read_folder(path)
-        kind = ESTIMATORS.get(folder.task)
-        if kind is None:
+        estimator_class = ESTIMATORS.get(folder.task)
+        if estimator_class is None:
             raise ModelFormatError(f"{path}: unknown task {folder.task!r}.{nearest(folder.task, ESTIMATORS)}")
-        if not issubclass(kind, cls):
-            raise ModelFormatError(f"{path} holds a {kind.__name__}, not a {cls.__name__}; use stepscan.load")
+        if not issubclass(estimator_class, cls):
+            raise ModelFormatError(
+                f"{path}: expected a {cls.__name__}, got a {estimator_class.__name__}; use stepscan.load"
+            )
         check_inputs(path, folder.task, describe(folder.model))
         try:
-            return kind._from_folder(folder)
+            return estimator_class._from_folder(folder)
         except SettingsError as error:
             raise ModelFormatError(f"{Path(path) / 'config.json'}: {error}") from None
 
     @classmethod
     def _from_folder(cls, folder: ModelFolder) -> Self:
         if not isinstance(folder.model, cls.pattern):
-            raise SettingsError(f"the task is {folder.task!r}, but the model is a {type(folder.model).__name__}")
+            raise SettingsError(f"model: expected one for task {folder.task!r}, got a {type(folder.model).__name__}")
         estimator = cls(**folder.settings)
-        estimator._settings()
+        estimator.training_options()
         estimator.model_, estimator.tokenizers_ = folder.model, folder.tokenizers
         estimator.labels_, estimator.history_, estimator.scheme_ = folder.labels, folder.history, folder.scheme
         estimator.wide_ = folder.wide
@@ -136,102 +149,139 @@ class Estimator(Making, Using, ModelOptions, BaseEstimator):
 
     @property
     def network_(self) -> Any:
-        """What answers: `model_` with the methods of a network of the runtime; made anew, for it may be another."""
-        self._check_fitted()
-        return self.adaptor(self.model_)
+        """The inference interface of `model_`; new at each access, for `model_` may have been replaced."""
+        self.check_fitted()
+        return self.inference_class(self.model_)
 
-    def _settings(self) -> TrainingOptions:
-        """Those of the settings in force that training takes, checked."""
+    def training_options(self) -> TrainingOptions:
+        """The effective settings of training, checked.
+
+        Raises:
+            SettingsError: a setting is wrong.
+        """
         for name, value in self.get_params().items():
-            if isinstance(value, np.generic):  # a grid search's
+            if isinstance(value, np.generic):  # from a grid search
                 setattr(self, name, value.item())
-        settings = vars(self._in_force)
+        settings = vars(self.effective_settings)
         check_settings(type(self), settings)
         if self.embeddings is not None:
             check_vectors(self.embeddings)
-        of_training = settings_of(TrainingOptions)
-        kept: Any = {name: value for name, value in settings.items() if name in of_training and value is not None}
-        return TrainingOptions(**kept)
+        names = settings_of(TrainingOptions)
+        options: Any = {name: value for name, value in settings.items() if name in names and value is not None}
+        return TrainingOptions(**options)
 
     @property
-    def _in_force(self) -> Any:
-        """All settings: as they were set, else as they were chosen; see `stepscan.training.defaults`."""
-        chosen = getattr(self, "chosen_", {})
-        given = self.get_params().items()
-        return SimpleNamespace(**{n: chosen.get(n) if value is None else value for n, value in given})
+    def effective_settings(self) -> Any:
+        """All settings by name: as set, else as chosen by the size of the data (see `chosen_`)."""
+        chosen, settings = vars(self).get("chosen_", {}), self.get_params()
+        return SimpleNamespace(**{n: chosen.get(n) if value is None else value for n, value in settings.items()})
+
+    def count_parameters(self, cell: str, hidden_size: int) -> int:
+        """The number of parameters that `model_` would have with another cell and hidden size; allocates nothing.
+
+        Only between `build` and training, which forgets what the model is built for.
+
+        Raises:
+            SettingsError: there is no such model.
+        """
+        settings = self.get_params()
+        try:
+            with torch.device("meta"):
+                model = self.set_params(cell=cell, hidden_size=hidden_size)._make_model(*self._model_arguments)
+        except ValueError as error:
+            raise SettingsError(f"no model can be made of cell {cell!r} here: {error}") from error
+        finally:
+            self.set_params(**settings)
+        return sum(parameter.numel() for parameter in model.parameters())
 
     def _is_cross_validated(self, examples: int, items: int) -> bool:
-        """Whether, without validation data, folds are held out in turn; a model that is not refitted has one part."""
+        """Whether, without validation data, `fit` uses cross-validation, which needs a refit."""
         return self.refit is not False and is_cross_validated(self.task, examples, items)
 
-    def _choose(self, kind: str, examples: int, items: int, symbols: int = 0) -> TrainingOptions:
-        """Choose the settings that are not set, by the training data's kind and size, and say which."""
+    def _choose_settings(self, kind: str, examples: int, items: int, symbols: int = 0) -> None:
+        """Choose the settings that are not set, by the training data's kind and size, and report them.
+
+        Args:
+            kind: `text` or `series`.
+            examples: sequences; for one long text, its symbols.
+            items: of all sequences together.
+            symbols: distinct ones, of a text to generate.
+        """
         self.chosen_ = {}
-        found = chosen(Facts(self.task, kind, examples, items / max(examples, 1), symbols), self.size)
-        if "," in self._in_force.cell:  # a cell a layer: as many layers as names
-            found.pop("layers", None)
-        self.chosen_ = {n: value for n, value in found.items() if getattr(self, n, value) is None}
+        facts = DataFacts(self.task, kind, examples, items / max(examples, 1), symbols)
+        defaults = default_settings(facts, self.size)
+        if "," in self.effective_settings.cell:  # one cell per layer: as many layers as names
+            defaults.pop("layers", None)
+        self.chosen_ = {n: value for n, value in defaults.items() if getattr(self, n, value) is None}
         if self.verbose and self.chosen_:
             ProgressBar().note(f"chosen by the size of the data: {listed_settings(self.chosen_)}")
-        return self._settings()
+        self.training_options()
 
-    def _kept_settings(self) -> dict[str, Any]:
+    def _recorded_settings(self) -> dict[str, Any]:
         """The settings that the result depends on: those that a model folder records."""
         options = settings_of(type(self))
-        return {name: value for name, value in vars(self._in_force).items() if options[name].option.recorded}
+        settings = vars(self.effective_settings)
+        return {name: value for name, value in settings.items() if options[name].option.recorded}
 
     @contextmanager
     def _fitting(self) -> Iterator[TrainingOptions]:
-        """Checked settings and seeded random numbers; if what is done with them fails, all is as it was before."""
-        settings, before = self._settings(), dict(vars(self))
+        """Checks the settings and seeds the random numbers; after an exception, restores the estimator's attributes."""
+        settings, attributes = self.training_options(), dict(vars(self))
         if settings.device == "cuda" and not torch.cuda.is_available():
-            raise SettingsError("device 'cuda' was asked for, but PyTorch finds no GPU here; use device 'cpu'")
+            raise SettingsError("device: expected 'cpu', for PyTorch finds no GPU, got 'cuda'")
         devices = [torch.cuda.current_device()] if settings.device == "cuda" else []
         try:
-            self._vectors, self._of_vectors = None, {}
+            self._vectors, self._vector_arguments = None, {}
             with torch.random.fork_rng(devices):
                 torch.manual_seed(settings.seed)
                 yield settings
         except BaseException:
-            self.__dict__ = before
+            self.__dict__.clear()
+            self.__dict__.update(attributes)
             raise
 
-    def _train(self, stages: Stages, task: Task, *, is_short: bool = False, **changes: Any) -> Trainer:
+    def _train(self, stages: Stages, task: Task, *, restarts: bool = False, **changes: Any) -> Trainer:
         """Run the next stage of a training, with some settings changed."""
-        self._made_from = ()
+        self._model_arguments = ()
         check_savable(task.model)
-        check_memory(task.model, getattr(task.batches, "places", 0))
-        self._begin_with(task.model)
-        identity = {**self._kept_settings(), "device": stages.settings.device, "model": describe(task.model)}
+        check_memory(task.model, task.batches.max_padded_items if isinstance(task.batches, Buckets) else 0)
+        self._load_pretrained(task.model)
+        identity = {**self._recorded_settings(), "device": stages.settings.device, "model": describe(task.model)}
         with enough_memory("training", "take a smaller batch_size, a smaller model, or shorter sequences"):
-            trainer = stages.run(task, identity, is_short=is_short, **changes)
+            trainer = stages.run(task, identity, restarts=restarts, **changes)
         self.model_ = task.model.cpu()
         return trainer
 
-    def _judge(self, held_out: Any) -> Any:
-        """What is to be known of a model that was trained on a part of the data, as plain data."""
+    def _held_out_results(self, held_out: Any) -> Any:
+        """Plain data about the model of one part of the data, for `_select_best`."""
         return None
 
-    def _conclude(self, data: Data, judged: Sequence[Sequence[Any]], is_refitted: bool) -> int:
-        """Make something of what `_judge` said of each part, once or, of folds, at each evaluation, and say at which of
-        them the models were best."""
+    def _select_best(self, data: TrainingData, results: Sequence[Sequence[Any]], is_refitted: bool) -> int:
+        """Fit what is not a network, and return the index of the best evaluation.
+
+        Args:
+            data: all of it.
+            results: `_held_out_results` of each part, once or, of folds, at each evaluation.
+            is_refitted: whether a training on all data follows.
+        """
         return 0
 
     def _add_row(self, scores: dict[str, float]) -> None:
-        """A row of the curve for the model as a whole, after those of its network."""
+        """Add a row to the training curve for the model as a whole, after those of its network."""
         last = [row for row in self.history_ if row["best"]][-1]
         row = {name: value for name, value in last.items() if name != "fold"} | scores
         self.history_ = [*self.history_, row]
 
     def _repr_html_(self) -> str:
-        """What a notebook shows."""
+        """The estimator in a notebook."""
         return as_html(self)
 
     def _check_usable(self) -> None:
-        self._check_fitted()
+        self.check_fitted()
 
-    def _check_fitted(self) -> None:
-        if not hasattr(self, "model_"):
+    def check_fitted(self) -> None:
+        """Raise a `NotFittedError` unless the estimator is fitted or loaded."""
+        if "model_" not in vars(self):
             raise _NotFitted(f"this {type(self).__name__} is not trained yet: call fit, or load a model folder")
 
     @property
@@ -240,4 +290,4 @@ class Estimator(Making, Using, ModelOptions, BaseEstimator):
 
 
 class _NotFitted(NotFittedError, sklearn.exceptions.NotFittedError):
-    """Ours, that scikit-learn knows for its own."""
+    """Also an instance of scikit-learn's `NotFittedError`."""

@@ -1,4 +1,4 @@
-"""Classifier: an encoder over a text or a series of numbers, to a class, to labels, or to a number."""
+"""Classifier: an encoder over a text or a series of numbers that predicts a class, labels or a value."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ from stepscan.data.batching import TrainingBatch, pad, pad_numbers
 from stepscan.data.tokenizers import TextTokenizer
 from stepscan.errors import SettingsError
 from stepscan.estimators.base import Estimator
-from stepscan.estimators.examples import Buckets, parts, same_input, task_of
-from stepscan.estimators.learning import Data
-from stepscan.estimators.networks import EncoderNetwork
-from stepscan.estimators.wide import fit_wide, mixture
+from stepscan.estimators.data_split import same_input, split_data
+from stepscan.estimators.inference_models import InferenceEncoder
+from stepscan.estimators.score_mixture import best_mixture
+from stepscan.estimators.training_data import Buckets, TrainingData, make_task
+from stepscan.estimators.wide_model import fit_wide
 from stepscan.options import ClassifyOptions, TrainingOptions
 from stepscan.patterns.embedding import Embedding
 from stepscan.patterns.encoder import Encoder
@@ -32,20 +33,20 @@ from stepscan.runtime.yardstick import Yardstick, best_constant, guess
 from stepscan.sequences import Sequences
 from stepscan.training.loop import Task
 
-# By how many examples, at most, the shares of network and wide part are chosen, and by how many scores of theirs.
-_JUDGED, _JUDGED_SCORES = 5_000, 500_000
+# Maximum held-out examples, and scores of them, by which the shares of network and wide part are chosen.
+_MAX_HELD_OUT, _MAX_HELD_OUT_SCORES = 5_000, 500_000
 
 
 class Classifier(Classifying, ClassifierMixin, TransformerMixin, ClassifyOptions, Estimator):
-    """Decides which class a text, or a series of numbers, belongs to; or which labels it has, or predicts a number.
+    """Predicts the class of a text or a series of numbers; or its labels, or a value.
 
-    Wherever texts `X` are taken, so are series: arrays `[T]` or `[T, D]` of T time steps of D dimensions, or all in one
-    array `[N, T]` or `[N, T, D]`. They are standardised by the training data's mean and deviation.
-    `word_dropout`, `tokenizer`, `vocabulary_size` and `lowercase` are for texts alone.
+    Inputs `X` are texts or series: arrays `[T]` or `[T, D]` of T time steps with D dimensions, or all in one array
+    `[N, T]` or `[N, T, D]`. Series are standardised by the training data's mean and standard deviation.
+    `word_dropout`, `tokenizer`, `vocabulary_size` and `lowercase` apply to texts only.
     """
 
     pattern: ClassVar[type] = Encoder
-    adaptor: ClassVar[type] = EncoderNetwork
+    inference_class: ClassVar[type] = InferenceEncoder
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -58,220 +59,231 @@ class Classifier(Classifying, ClassifierMixin, TransformerMixin, ClassifyOptions
     def fit(
         self, X: Sequence[Any], y: Sequence[Any], validation: tuple[Sequence[Any], Sequence[Any]] | None = None
     ) -> Self:
-        """Learn from texts `X` and their classes `y`, strings or whole numbers (or lists of such, or numbers).
+        """Train on texts or series `X` and their targets `y`.
 
-        Judged on `validation`, or on a tenth held out at random, stratified by class or number.
+        Args:
+            X: texts or series, N of them.
+            y: N classes, strings or whole numbers; lists of labels with `multilabel`; values with `regression`.
+            validation: `(X, y)`; without it, a tenth is held out at random, stratified by class or value.
 
         Raises:
-            SettingsError: a setting is wrong, there is one class only, or validation data has a class of its own.
+            SettingsError: a setting is wrong, there is only one class, or validation data has a class that training
+                data has not.
         """
         return self._fit(X, y, validation)
 
-    def _data(self, X: Sequence[Any], y: Sequence[Any], validation: Any) -> Data:
+    def _data(self, X: Sequence[Any], y: Sequence[Any], validation: Any) -> TrainingData:
         problem = self._problem
         if self.problem_type == "regression" and self.label_smoothing:
-            raise SettingsError("label_smoothing: expected 0 for regression; it is for classification and multilabel")
+            raise SettingsError(f"label_smoothing: expected 0 for regression, got {self.label_smoothing}; omit it")
         if self.problem_type != "classification" and self.class_weights != "none":
             raise SettingsError(
-                f"class_weights: expected 'none' for {self.problem_type}, got {self.class_weights!r}; "
-                "they are for classification"
+                f"class_weights: expected 'none' for {self.problem_type}, got {self.class_weights!r}; omit it"
             )
         if y is None:
             raise SettingsError("Classifier requires y to be passed, but the target y is None")
         examples = paired(self._checked(listed(X)), problem.validated(y), ("texts", "classes"))
         valid = None
         if validation is not None:
-            texts, true = validation_pair(validation)
-            checked = self._checked(texts, like=examples[0][0])
-            valid = paired(checked, problem.validated(true), ("validation texts", "classes"))
+            inputs, targets = validation_pair(validation)
+            checked = self._checked(inputs, like=examples[0][0])
+            valid = paired(checked, problem.validated(targets), ("validation texts", "classes"))
         items = sum(self._length(text) for text, _ in examples)
-        parts = self._parts(examples, valid, are_few=self._is_cross_validated(len(examples), items))
+        parts = self._split(examples, valid, cross_validate=self._is_cross_validated(len(examples), items))
         self.labels_ = self._labels(*parts[0])
         is_text = isinstance(examples[0][0], str)
-        self._choose("text" if is_text else "series", len(examples), items)
+        self._choose_settings("text" if is_text else "series", len(examples), items)
         if self.problem_type == "classification":
             advice = "; --class-weights balanced learns the rare ones too" if self.class_weights == "none" else ""
-            warn_of_imbalance([answer for _, answer in examples], "training data", advice)
+            warn_of_imbalance([target for _, target in examples], "training data", advice)
         together = [*examples, *(valid or ())]
-        return Data(parts, valid is not None, len(together), lambda: together)
+        return TrainingData(parts, valid is not None, len(together), lambda: together)
 
-    def _parts(
-        self, examples: list[Any], valid: list[Any] | None, *, are_few: bool
+    def _split(
+        self, examples: list[Any], valid: list[Any] | None, *, cross_validate: bool
     ) -> list[tuple[list[Any], list[Any]]]:
-        """Training and validation data; of few examples, the folds of a cross-validation."""
+        """Training and validation data: one pair, or the folds of a cross-validation."""
         problem = self._problem
         rules: dict[str, Any] = {
             "labels": lambda example: problem.flat_labels([example[1]]),
             "stratified": None if self.problem_type == "multilabel" else lambda example: example[1],
             "groups": same_input,
         }
-        return parts(examples, valid, are_few=are_few, verbose=self.verbose, **rules)
+        return split_data(examples, valid, cross_validate=cross_validate, verbose=self.verbose, **rules)
 
     def _length(self, text: Any) -> int:
-        """Items, roughly, before there is a tokenizer."""
-        is_of_words = isinstance(text, str) and self.tokenizer not in ("character", "byte")
-        return text.count(" ") + 1 if is_of_words else len(text)
+        """The number of items, approximately, before there is a tokenizer."""
+        has_word_tokens = isinstance(text, str) and self.tokenizer not in ("character", "byte")
+        return text.count(" ") + 1 if has_word_tokens else len(text)
 
     def _labels(self, train: list[tuple[Any, Any]], held_out: list[tuple[Any, Any]] | None) -> list[Any] | None:
-        train_answers, others = ([answer for _, answer in part or ()] for part in (train, held_out))
-        return self._problem.labels(train_answers, others)
+        train_targets, others = ([target for _, target in part or ()] for part in (train, held_out))
+        return self._problem.labels(train_targets, others)
 
     def _prepare(
         self, train: list[tuple[Any, Any]], held_out: list[tuple[Any, Any]] | None, settings: TrainingOptions
     ) -> Task:
-        """Model and task for these examples."""
-        problem, texts = self._problem, [text for text, _ in train]
-        answers = [answer for _, answer in train]
+        """A new model and its training task."""
+        problem, inputs = self._problem, [text for text, _ in train]
+        targets = [target for _, target in train]
         self.labels_ = self._labels(train, held_out)
-        embedding = self._embedding(texts)
-        self.model_ = self._built(embedding, longest=lambda: self._longest_of(texts)).to(settings.device)
+        embedding = self._embedding(inputs)
+        self.model_ = self._build_model(embedding, max_length=lambda: self._max_steps(inputs)).to(settings.device)
         if self.problem_type == "regression":
-            self.model_.standardise(torch.from_numpy(problem.targets(answers, None)))
+            self.model_.standardise(torch.from_numpy(problem.targets(targets, None)))
         if self.class_weights == "balanced":
-            self.model_.balance(torch.from_numpy(problem.targets(answers, self.labels_)))
-        batches = self._batches(texts, answers, settings)
+            self.model_.balance(torch.from_numpy(problem.targets(targets, self.labels_)))
+        batches = self._batches(inputs, targets, settings)
         evaluate = None if held_out is None else lambda: self._evaluate(held_out)
-        return task_of(self.model_, batches, evaluate, len(held_out or ()), problem.greater_is_better)
+        return make_task(self.model_, batches, evaluate, len(held_out or ()), problem.greater_is_better)
 
-    def _judge(self, held_out: list[tuple[Any, Any]]) -> str:
-        """The network's scores of examples that it has not seen: float32 `[N, outputs]`, in base64."""
-        scores = self._scores([text for text, _ in self._some_of(held_out)], wide=False)
+    def _held_out_results(self, held_out: list[tuple[Any, Any]]) -> str:
+        """The network's scores of held-out examples: float32 `[N, outputs]`, in base64."""
+        scores = self._scores([text for text, _ in self._sampled(held_out)], wide=False)
         return base64.b64encode(np.asarray(scores, np.float32).tobytes()).decode()
 
-    def _some_of(self, held_out: list[tuple[Any, Any]]) -> list[tuple[Any, Any]]:
-        """As many as suffice to choose the shares by, from all places of the file."""
-        most = min(_JUDGED, max(100, _JUDGED_SCORES // len(self.labels_ or (None,))))
+    def _sampled(self, held_out: list[tuple[Any, Any]]) -> list[tuple[Any, Any]]:
+        """Enough held-out examples to choose the shares by, evenly from the whole file."""
+        most = min(_MAX_HELD_OUT, max(100, _MAX_HELD_OUT_SCORES // len(self.labels_ or (None,))))
         return held_out[:: max(1, -(-len(held_out) // most))]
 
-    def _conclude(self, data: Data, judged: Sequence[Sequence[str]], is_refitted: bool) -> int:
-        """Fit the wide part, and choose how much it counts by what both say of examples that they have not seen; of
-        folds, together with how long the network is best trained beside it."""
+    def _select_best(self, data: TrainingData, results: Sequence[Sequence[str]], is_refitted: bool) -> int:
+        """Fit the wide part, and choose the shares of network and wide part by their scores of held-out examples; of
+        folds, also the evaluation after which their mixture is best."""
         problem, labels = self._problem, self.labels_
-        seen = [answer for train, _ in data.parts for _, answer in train]
-        self.yardstick_ = self._yardstick(seen, [answer for _, part in data.parts for _, answer in part]).described()
-        true = [answer for _, part in data.parts for _, answer in self._some_of(part)]
-        each = deep_ones = [_joined(scores, len(labels or (None,))) for scores in zip(*judged, strict=True)]
-        shares = [(1.0, 0.0)] * len(each)
-        own: list[WideModel] = []
+        train_targets = [target for train, _ in data.parts for _, target in train]
+        held_out_targets = [target for _, held_out in data.parts for _, target in held_out]
+        self.yardstick_ = self._yardstick(train_targets, held_out_targets).described()
+        samples = [self._sampled(held_out) for _, held_out in data.parts]
+        targets = [target for sample in samples for _, target in sample]
+        deep = [_decoded(scores, len(labels or (None,))) for scores in zip(*results, strict=True)]  # per evaluation
+        mixed, shares = deep, [(1.0, 0.0)] * len(deep)
+        wide_parts: list[WideModel] = []
         if self.bidirectional if self.wide is None else self.wide:
-            own = [self._fitted_wide(train) for train, _ in data.parts]
-            heard = [[text for text, _ in self._some_of(part)] for _, part in data.parts]
-            wide = np.concatenate([part.scores(texts) for part, texts in zip(own, heard, strict=True)])
-            targets = problem.targets(true, labels)
-            shares = [mixture(deep, wide, targets, self.problem_type) for deep in deep_ones]
-            each = [np.float32(a) * deep + np.float32(b) * wide for deep, (a, b) in zip(deep_ones, shares, strict=True)]
-        joint, alone = ([problem.nats(one, true, labels).mean() for one in scores] for scores in (each, deep_ones))
-        best = min(range(len(each)), key=lambda n: (joint[n], alone[n]))
+            wide_parts = [self._fit_wide(train) for train, _ in data.parts]
+            inputs = [[text for text, _ in sample] for sample in samples]
+            wide = np.concatenate([part.scores(X) for part, X in zip(wide_parts, inputs, strict=True)])
+            encoded_targets = problem.targets(targets, labels)
+            shares = [best_mixture(d, wide, encoded_targets, self.problem_type) for d in deep]
+            mixed = [np.float32(a) * d + np.float32(b) * wide for d, (a, b) in zip(deep, shares, strict=True)]
+        mixed_loss, deep_loss = (
+            [problem.nats(scores, targets, labels).mean() for scores in evaluations] for evaluations in (mixed, deep)
+        )
+        best = min(range(len(mixed)), key=lambda n: (mixed_loss[n], deep_loss[n]))
         self.wide_ = None
         if shares[best][1]:
-            whole = self._fitted_wide(data.together()) if is_refitted else own[0]
-            self.wide_ = dataclasses.replace(whole, shares=shares[best])
+            wide_part = self._fit_wide(data.together()) if is_refitted else wide_parts[0]
+            self.wide_ = dataclasses.replace(wide_part, shares=shares[best])
         if self.wide_ is not None or len(data.parts) > 1:
-            found = self._figures_of(
-                problem.predictions(each[best], labels), problem.nats(each[best], true, labels), true
-            )
-            self._add_row({f"valid_{name}": value for name, value in found.items()})
+            predictions = problem.predictions(mixed[best], labels)
+            scores = self._validation_scores(predictions, problem.nats(mixed[best], targets, labels), targets)
+            self._add_row({f"valid_{name}": value for name, value in scores.items()})
         return best
 
-    def _fitted_wide(self, examples: list[tuple[Any, Any]]) -> WideModel:
-        texts, answers = zip(*examples, strict=True)
+    def _fit_wide(self, examples: list[tuple[Any, Any]]) -> WideModel:
+        inputs, answers = zip(*examples, strict=True)
         targets, outputs = self._problem.targets(answers, self.labels_), len(self.labels_ or (None,))
         weights = None
         if self.class_weights == "balanced":
             counts = np.bincount(targets, minlength=outputs)
             weights = counts.sum() / (outputs * np.maximum(counts, 1))
-        return fit_wide(texts, targets, self.problem_type, outputs, class_weights=weights)
+        return fit_wide(inputs, targets, self.problem_type, outputs, class_weights=weights)
 
-    def _yardstick(self, answers: Sequence[Any], held_out: Sequence[Any]) -> Yardstick:
-        """With balanced classes accuracy is not what is learned for: then what guesses reach in macro F1."""
+    def _yardstick(self, targets: Sequence[Any], held_out: Sequence[Any]) -> Yardstick:
+        """The best constant; with balanced class weights, which do not optimise accuracy, guesses by macro F1."""
         if self.class_weights == "balanced":
             return guess(held_out)
-        return best_constant(self.problem_type, answers, held_out)
+        return best_constant(self.problem_type, targets, held_out)
 
     def _embedding(self, X: Sequence[Any]) -> Embedding | NumericEmbedding:
-        """The input map for texts or series; what is learned for it (a vocabulary, mean and deviation) is learned."""
+        """The input map for texts or series, with its vocabulary or its mean and deviation learned from them."""
+        settings = self.effective_settings
         if are_numbers(X):
             self.tokenizers_ = {}
             if self.embedding_dropout:
-                raise SettingsError(f"embedding_dropout={self.embedding_dropout} is for texts, but X holds numbers")
-            own = self._in_force
+                raise SettingsError(
+                    f"embedding_dropout: expected 0 for series of numbers, got {self.embedding_dropout}"
+                )
             return NumericEmbedding(
-                X[0].shape[1], own.embedding_size, self._input_dropout, own.input_noise
+                X[0].shape[1], settings.embedding_size, self._input_dropout, settings.input_noise
             ).standardise(X)
         if self.input_noise:
-            raise SettingsError(f"input_noise={self.input_noise} is for series of numbers, but X holds texts")
+            raise SettingsError(f"input_noise: expected 0 for texts, got {self.input_noise}")
         tokenizer = TextTokenizer.train(
             self.tokenizer, X, vocabulary_size=self.vocabulary_size, lowercase=self.lowercase
         )
-        self.tokenizers_ = self._with_vectors({"tokenizer": tokenizer}, beside=True)
+        self.tokenizers_ = self._with_word_vectors({"tokenizer": tokenizer}, fixed=True)
         return Embedding(
             len(self.tokenizers_["tokenizer"]),
-            self._in_force.embedding_size,
+            settings.embedding_size,
             self._input_dropout,
-            self._in_force.word_dropout,
+            settings.word_dropout,
             tokenizer.unknown,
             self.embedding_dropout,
-            **self._of_vectors,
+            **self._vector_arguments,
         )
 
-    def _longest_of(self, X: Sequence[Any]) -> int:
+    def _max_steps(self, X: Sequence[Any]) -> int:
         """Steps of the longest text or series."""
         return max(map(len, self.network_inputs(X) if self.tokenizers_ else X))
 
     def _checked(self, X: Sequence[Any], like: Any = None) -> list[Any]:
-        """Texts or series, whichever came, or those that go with `like`, checked."""
-        numeric = are_numbers(X) if like is None else not isinstance(like, str)
-        if not numeric:
+        """Texts or series, checked; of the same kind as `like`, if given."""
+        is_numeric = are_numbers(X) if like is None else not isinstance(like, str)
+        if not is_numeric:
             return checked_texts(X)
         return checked_series(X, None if like is None else like.shape[1])
 
     def _rows(self, X: Sequence[Any]) -> tuple[list[Any], Callable[[list[Any]], Sequences]]:
-        """What the model reads of each text (ids) or series (numbers), and how such rows become a batch."""
+        """The model's input for each text (ids) or series (values), and the function that batches such rows."""
         return self.network_inputs(X), pad if self.tokenizers_ else pad_numbers
 
-    def _model(self, embedding: Embedding | NumericEmbedding) -> Encoder:
-        own = self._in_force
-        layer = self._network(embedding.output_size, own.hidden_size, bidirectional=own.bidirectional)
+    def _make_model(self, embedding: Embedding | NumericEmbedding) -> Encoder:
+        settings = self.effective_settings
+        layer = self._layer(embedding.output_size, settings.hidden_size, bidirectional=settings.bidirectional)
         return Encoder(
             embedding,
             layer,
             1 if self.labels_ is None else len(self.labels_),
             self.pooling,
             self.problem_type,
-            dropout=own.dropout,
+            dropout=settings.dropout,
             label_smoothing=self.label_smoothing,
         )
 
     def _batches(self, X: Sequence[Any], answers: Sequence[Any], settings: TrainingOptions) -> Buckets:
-        rows, padded = self._rows(X)
+        rows, pad_rows = self._rows(X)
         problem, labels = self._problem, self.labels_
 
-        def collate(chosen: np.ndarray) -> TrainingBatch:
-            inputs = padded([rows[i] for i in chosen])
-            targets = torch.from_numpy(problem.targets([answers[i] for i in chosen], labels))
-            return TrainingBatch(inputs, targets, len(chosen), int(inputs.lengths.sum()), inputs.mask.numel())
+        def collate(indices: np.ndarray) -> TrainingBatch:
+            inputs = pad_rows([rows[i] for i in indices])
+            targets = torch.from_numpy(problem.targets([answers[i] for i in indices], labels))
+            return TrainingBatch(inputs, targets, len(indices), int(inputs.lengths.sum()), inputs.mask.numel())
 
         return Buckets([len(row) for row in rows], settings, collate)
 
     def _evaluate(self, examples: Sequence[tuple[Any, Any]]) -> dict[str, float]:
-        """How good the network alone is."""
-        texts, answers = zip(*examples, strict=True)
+        """Validation scores of the network alone."""
+        inputs, answers = zip(*examples, strict=True)
         problem, labels = self._problem, self.labels_
 
-        def compared(scores: np.ndarray, chosen: np.ndarray) -> list[tuple[Any, float]]:
-            true = [answers[i] for i in chosen]
-            return list(zip(problem.predictions(scores, labels), problem.nats(scores, true, labels), strict=True))
+        def predict(scores: np.ndarray, indices: np.ndarray) -> list[tuple[Any, float]]:
+            targets = [answers[i] for i in indices]
+            return list(zip(problem.predictions(scores, labels), problem.nats(scores, targets, labels), strict=True))
 
-        found, nats = zip(*self._answered(texts, compared, wide=False), strict=True)
-        return self._figures_of(found, np.array(nats), answers)
+        predictions, nats = zip(*self._answered(inputs, predict, wide=False), strict=True)
+        return self._validation_scores(predictions, np.array(nats), answers)
 
-    def _figures_of(self, found: Sequence[Any], nats: np.ndarray, answers: Sequence[Any]) -> dict[str, float]:
-        figures = self._problem.validation_scores(found, nats, answers)
-        if self.class_weights == "balanced":  # then each class counts as much as another when the best is chosen, too
-            return {"macro_f1": figures.pop("macro_f1"), **figures}
-        return figures
+    def _validation_scores(
+        self, predictions: Sequence[Any], nats: np.ndarray, targets: Sequence[Any]
+    ) -> dict[str, float]:
+        scores = self._problem.validation_scores(predictions, nats, targets)
+        if self.class_weights == "balanced":  # the first score selects the best weights: one that weights classes alike
+            return {"macro_f1": scores.pop("macro_f1"), **scores}
+        return scores
 
 
-def _joined(judged: Sequence[str], outputs: int) -> np.ndarray:
-    """The scores `[N, outputs]` of all parts, as `_judge` wrote them down."""
-    return np.concatenate([np.frombuffer(base64.b64decode(one), np.float32) for one in judged]).reshape(-1, outputs)
+def _decoded(results: Sequence[str], outputs: int) -> np.ndarray:
+    """The scores `[N, outputs]` of all parts from their `_held_out_results`."""
+    arrays = [np.frombuffer(base64.b64decode(text), np.float32) for text in results]
+    return np.concatenate(arrays).reshape(-1, outputs)

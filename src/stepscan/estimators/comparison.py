@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import torch
 from rich.console import Console
 from rich.table import Table
 
@@ -17,19 +16,20 @@ from stepscan.data.line_writer import write_lines
 from stepscan.data.task_data import Files, ReadOptions
 from stepscan.errors import Interrupted, SettingsError, StepscanError, nearest, signal_number
 from stepscan.estimators.base import Estimator
-from stepscan.estimators.curves import check_drawing, draw
-from stepscan.estimators.files import fit_on, make_estimator, prepare_on, read_for
+from stepscan.estimators.files import build_on, fit_on, make_estimator, read_data
+from stepscan.estimators.forecaster import Forecaster
+from stepscan.estimators.learning_curves import check_matplotlib, plot_learning_curves
 from stepscan.json_text import json_text
 from stepscan.runtime.lock import TRAINING
 from stepscan.runtime.placing import writing
 
 EQUALS = ("parameters", "time")
-_ALONE = ("wide", "refit")  # settings that are off: networks are compared
-_FAR = 0.1  # share by which numbers of parameters may differ without a word
+_SWITCHED_OFF = ("wide", "refit")  # settings that are False, so that only networks are compared
+_TOLERANCE = 0.1  # relative difference of the numbers of parameters from which a warning is given
 
 
-class Contender(NamedTuple):
-    """A cell, and how wide a layer of it is."""
+class Candidate(NamedTuple):
+    """A cell with its hidden size and the number of parameters of its model."""
 
     cell: str
     hidden_size: int
@@ -48,63 +48,63 @@ def compare(
     reading: ReadOptions = ReadOptions(),  # noqa: B008
     note: Callable[[str], None] = lambda text: None,
 ) -> list[dict[str, Any]]:
-    """Train the same model with each cell and write learning curves, figures and the models to a new folder.
+    """Train the same model with each cell and write learning curves, scores and the models to a new folder.
 
     Args:
         task: `classify`, `tag`, `generate`, `forecast` or `translate`.
         train_files, valid_files, reading: as for `stepscan.estimators.files.train`.
-        out: folder for `comparison.json`, `curves.png` and a model folder a cell; both files are there, for the cells
-            so far, from the first cell's end on.
-        cells: their registered names; the first sets how many parameters all have.
-        equal: `parameters`: as many epochs or updates at most, and hidden sizes for which the numbers of parameters
-            are as near to the first's as they can be. `time`: the same hidden size, and each trains for `time_budget`
-            seconds, however many epochs that makes.
-        settings: of the estimator; all cells share them, `hidden_size` being the first cell's. What is not set is
-            chosen by the size of the data. Networks are compared, on one split of the data: there is no wide part, and
-            nothing is trained once more on all data.
-        note: told what is about to happen.
+        out: folder for `comparison.json`, `curves.png` and one model folder per cell; both files are rewritten after
+            each cell.
+        cells: registered names; with equal parameters, the first sets their number.
+        equal: `parameters`: the same maximum of epochs or updates, and hidden sizes for which the numbers of parameters
+            are as near to the first's as possible. `time`: the same hidden size, and each cell trains for `time_budget`
+            seconds.
+        settings: of the estimator, the same for all cells; `hidden_size` is the first cell's. Settings that are not
+            given are chosen by the size of the data. Networks are compared on one split of the data, without a wide
+            part and without a refit on all data.
+        note: called with progress messages.
 
     Returns:
         For each cell: `cell`, `hidden_size`, `parameters`, `seconds`, `epochs`, `metric`, `score` (the best on the
-        validation data), `tokens_per_second` (the median) and `curve` (one row an evaluation).
+        validation data), `tokens_per_second` (the median) and `curve` (one row per evaluation).
 
     Raises:
         SettingsError: an unknown cell, one that the task cannot use, or settings that contradict each other.
-        Interrupted: by Ctrl-C, after the first cell; what had ended is at `out`.
-        StepscanError: something is at `out` already, or matplotlib is not installed.
+        Interrupted: by Ctrl-C, after the first cell; the results so far are at `out`.
+        StepscanError: `out` exists already, or matplotlib is not installed.
     """
-    _check(cells, equal, settings)
-    check_drawing()
+    _check_arguments(cells, equal, settings)
+    check_matplotlib()
     folder = _new_folder(out)
     with writing(folder, TRAINING):
         shared = dict(settings)
         first = make_estimator(task, {**shared, "cell": cells[0]})
-        shared |= {name: False for name in _ALONE if name in first.get_params()}
+        shared |= {name: False for name in _SWITCHED_OFF if name in first.get_params()}
         first.set_params(**{**shared, "verbose": False})
-        examples, validation = read_for(first, train_files, valid_files, reading)
-        if task == "forecast":
+        examples, validation = read_data(first, train_files, valid_files, reading)
+        if isinstance(first, Forecaster):
             shared["step"] = first.step
-        prepare_on(first, examples, validation, train_files)
-        contenders = list(_contenders(first, cells, equal))
+        build_on(first, examples, validation, train_files)
+        candidates = list(_candidates(first, cells, equal))
         rows: list[dict[str, Any]] = []
         try:
-            for contender in contenders:
-                note(f"{contender.cell}: hidden size {contender.hidden_size}, {contender.parameters:,} parameters")
+            for candidate in candidates:
+                note(f"{candidate.cell}: hidden size {candidate.hidden_size}, {candidate.parameters:,} parameters")
                 estimator = make_estimator(
-                    task, {**shared, "cell": contender.cell, "hidden_size": contender.hidden_size}
+                    task, {**shared, "cell": candidate.cell, "hidden_size": candidate.hidden_size}
                 )
                 fit_on(estimator, examples, validation, train_files)
                 folder.mkdir(exist_ok=True)
-                estimator.save(folder / contender.cell)
-                rows.append(_row(contender, estimator.history_))
+                estimator.save(folder / candidate.cell)
+                rows.append(_row(candidate, estimator.history_))
                 write_lines(folder / "comparison.json", json_text(rows, indent=1).split("\n"))
-                draw(rows, folder / "curves.png", f"{task}, equal {equal}")
+                plot_learning_curves(rows, folder / "curves.png", f"{task}, equal {equal}")
         except (KeyboardInterrupt, SystemExit) as stop:
             if not rows:
                 raise
-            ended = ", ".join(row["cell"] for row in rows)
+            finished = ", ".join(row["cell"] for row in rows)
             raise Interrupted(
-                f"interrupted; {folder} holds the cells that had ended: {ended}", signal_number(stop)
+                f"interrupted; {folder} holds the finished cells: {finished}", signal_number(stop)
             ) from None
         return rows
 
@@ -112,7 +112,7 @@ def compare(
 def show(rows: Sequence[Mapping[str, Any]], console: Console) -> None:
     """Print the rows of `compare` as a table."""
     metric = rows[0]["metric"]
-    table = Table(caption=f"best {metric}; tokens/s: the median of the passes")
+    table = Table(caption=f"best {metric}; tokens/s: the median over evaluations")
     table.add_column("cell", no_wrap=True)
     for heading in ("hidden", "parameters", "epochs", "seconds", metric.removeprefix("validation "), "tokens/s"):
         table.add_column(heading, justify="right")
@@ -129,32 +129,32 @@ def show(rows: Sequence[Mapping[str, Any]], console: Console) -> None:
     console.print(table)
 
 
-def _check(cells: Sequence[str], equal: str, settings: Mapping[str, Any]) -> None:
+def _check_arguments(cells: Sequence[str], equal: str, settings: Mapping[str, Any]) -> None:
     if equal not in EQUALS:
-        raise SettingsError(f"unknown kind of equality {equal!r}.{nearest(equal, EQUALS)}")
+        raise SettingsError(f"equal: expected {' or '.join(EQUALS)}, got {equal!r}.{nearest(equal, EQUALS)}")
     if equal == "time" and settings.get("time_budget") is None:
-        raise SettingsError("equal time needs a time budget for each cell (--time-budget 5m)")
+        raise SettingsError("time_budget: expected a time per cell with equal time, got None; give --time-budget 5m")
     for name in ("epochs", "max_updates", "patience"):
         if equal == "time" and name in settings:
             option = name.replace("_", "-")
-            raise SettingsError(f"in equal time the time budget ends training, so --{option} has no meaning; omit it")
+            raise SettingsError(f"{name}: expected None with equal time, got {settings[name]}; omit --{option}")
     for name in ("cell", "checkpoints", "resume"):
         if name in settings:
             raise SettingsError(f"compare trains several cells (--cells gru,lstm), so it takes no setting {name!r}")
-    for name in _ALONE:
+    for name in _SWITCHED_OFF:
         if settings.get(name):
-            raise SettingsError(f"compare trains networks alone, each on the same examples; omit the setting {name!r}")
+            raise SettingsError(f"{name}: expected False in a comparison of networks, got {settings[name]}; omit it")
     for cell in cells:
         if cell not in cell_names():
             raise SettingsError(f"unknown cell {cell!r}.{nearest(cell, cell_names())}")
     if len(cells) < 2 or len(set(cells)) < len(cells):
-        raise SettingsError(f"compare takes two cells or more, each once, got {', '.join(cells) or 'none'}")
+        raise SettingsError(f"cells: expected two or more, each once, got {', '.join(cells) or 'none'}")
 
 
 def _new_folder(out: str | Path) -> Path:
     folder = Path(out)
     if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
-        raise StepscanError(f"{out} is there already; choose another name")
+        raise StepscanError(f"{out} exists already; choose another name")
     if not folder.parent.is_dir():
         raise StepscanError(
             f"{folder.parent} is not a folder, so {folder.name} cannot be written into it; make it first"
@@ -162,42 +162,45 @@ def _new_folder(out: str | Path) -> Path:
     return folder
 
 
-def _contenders(template: Estimator, cells: Sequence[str], equal: str) -> Iterator[Contender]:
-    size = template._in_force.hidden_size
-    wanted = _parameters(template, cells[0], size)
+def _candidates(template: Estimator, cells: Sequence[str], equal: str) -> Iterator[Candidate]:
+    first_size = template.effective_settings.hidden_size
+    target = template.count_parameters(cells[0], first_size)
     for cell in cells:
-        one = size if equal == "time" or cell == cells[0] else hidden_size_for(template, cell, wanted)
-        found = _parameters(template, cell, one)
-        if equal == "parameters" and abs(found - wanted) > _FAR * wanted:
+        hidden_size = first_size
+        if equal == "parameters" and cell != cells[0]:
+            hidden_size = hidden_size_for(template, cell, target)
+        parameters = template.count_parameters(cell, hidden_size)
+        if equal == "parameters" and abs(parameters - target) > _TOLERANCE * target:
             warnings.warn(
-                f"{cell}: hidden size {one} comes nearest to the {wanted:,} parameters of {cells[0]}, with {found:,}; "
-                "a larger --hidden-size lets them be nearer",
+                f"{cell}: hidden size {hidden_size} comes nearest to the {target:,} parameters of {cells[0]}, with "
+                f"{parameters:,}; a larger --hidden-size allows a closer match",
                 stacklevel=2,
             )
-        yield Contender(cell, one, found)
+        yield Candidate(cell, hidden_size, parameters)
 
 
-def hidden_size_for(template: Any, cell: str, wanted: int) -> int:
-    """The hidden size with which the template's model, made of `cell`, comes nearest to `wanted` parameters.
+def hidden_size_for(template: Estimator, cell: str, parameters: int) -> int:
+    """The hidden size with which a built estimator's model, with `cell`, comes nearest to a number of parameters.
 
-    A cell may take multiples of some number only (of its heads): of these.
+    Where the cell only accepts multiples of some number (its heads), it is one of these.
     """
-    unit = _unit(template, cell)
+    unit = _size_unit(template, cell)
     low, high = 1, 2
-    while _parameters(template, cell, unit * high) < wanted:
+    while template.count_parameters(cell, unit * high) < parameters:
         low, high = high, 2 * high
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (middle, high) if _parameters(template, cell, unit * middle) < wanted else (low, middle)
-    return unit * min((low, high), key=lambda size: abs(_parameters(template, cell, unit * size) - wanted))
+        is_low = template.count_parameters(cell, unit * middle) < parameters
+        low, high = (middle, high) if is_low else (low, middle)
+    return unit * min((low, high), key=lambda size: abs(template.count_parameters(cell, unit * size) - parameters))
 
 
-def _unit(template: Any, cell: str) -> int:
-    """The least number whose multiples the cell takes as hidden size."""
-    prime = 127  # a multiple of it builds because of the other factor
+def _size_unit(template: Estimator, cell: str) -> int:
+    """The least number whose multiples the cell accepts as hidden size."""
+    prime = 127  # so that a multiple of it is accepted because of the other factor
     for unit in range(1, 65):
         try:
-            _parameters(template, cell, prime * unit)
+            template.count_parameters(cell, prime * unit)
         except SettingsError as error:
             reason = error
         else:
@@ -205,24 +208,11 @@ def _unit(template: Any, cell: str) -> int:
     raise reason
 
 
-def _parameters(template: Any, cell: str, hidden_size: int) -> int:
-    """How many parameters the template's model has with this cell and size; nothing is allocated."""
-    before = template.get_params()
-    try:
-        with torch.device("meta"):
-            model = template.set_params(cell=cell, hidden_size=hidden_size)._model(*template._made_from)
-    except ValueError as error:
-        raise SettingsError(f"no model can be made of cell {cell!r} here: {error}") from error
-    finally:
-        template.set_params(**before)
-    return sum(parameter.numel() for parameter in model.parameters())
-
-
-def _row(contender: Contender, history: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _row(candidate: Candidate, history: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     metric = next(name for name in history[0] if name.startswith("valid_"))
     best = [row for row in history if row["best"]][-1]
     return {
-        **contender._asdict(),
+        **candidate._asdict(),
         "seconds": history[-1]["seconds"],
         "epochs": history[-1]["epoch"],
         "metric": metric.replace("_", " ", 1).replace("valid", "validation"),

@@ -1,4 +1,4 @@
-"""Dynamic evaluation: a language model that goes on learning from what it has just read (Krause et al. 2018)."""
+"""Dynamic evaluation: a language model that is trained on each window after predicting it (Krause et al. 2018)."""
 
 from __future__ import annotations
 
@@ -14,38 +14,37 @@ from stepscan.decoding import is_within
 from stepscan.errors import SettingsError
 from stepscan.sequences import Sequences
 
-_CLIP = 1.0  # largest norm of the gradients
+_MAX_GRAD_NORM = 1.0
 
 
 def dynamic_nats(model: Any, ids: np.ndarray, *, learning_rate: float, window: int) -> float:
-    """Nats a symbol of one text, read once and in order: each window is predicted first and learned from after.
+    """Nats per symbol of one text, with an update of Adam after each window.
 
-    So no prediction knows anything of what it predicts. The updates are Adam's; `model` itself stays as it is.
+    The text is read once and in order, and each window is predicted before the model is trained on it, so predictions
+    depend on earlier symbols only. `model` is not changed.
 
     Args:
         model: a `Generator`.
-        ids: `[N]`, of which the first is only read.
-        learning_rate: Adam's; 0.001 suits most.
-        window: symbols that are predicted between two updates.
+        ids: `[N]`; the first is not predicted.
+        learning_rate: of Adam; 0.001 suits most models.
+        window: symbols between two updates.
 
     Raises:
-        SettingsError: the learning rate is no finite number above 0.
+        SettingsError: the learning rate is not a finite number above 0.
     """
     if not is_within(learning_rate, 0) or learning_rate == 0:
         raise SettingsError(f"dynamic evaluation: expected a learning rate above 0, got {learning_rate!r}")
-    learner = copy.deepcopy(model).eval()
-    device = next(learner.parameters()).device
-    optimiser = torch.optim.Adam(learner.parameters(), lr=learning_rate)
+    model = copy.deepcopy(model).eval()
+    device = next(model.parameters()).device
+    optimiser = torch.optim.Adam(model.parameters(), lr=learning_rate)
     total, state = 0.0, None
     for inputs, targets in bptt_windows(ids, 1, window):
         length = [inputs.shape[1]]
-        nats, _, state = learner.loss(
-            Sequences(inputs, length).to(device), Sequences(targets, length).to(device), state
-        )
+        nats, _, state = model.loss(Sequences(inputs, length).to(device), Sequences(targets, length).to(device), state)
         total += nats.item()
         optimiser.zero_grad()
         (nats / length[0]).backward()
-        nn.utils.clip_grad_norm_(learner.parameters(), _CLIP)
+        nn.utils.clip_grad_norm_(model.parameters(), _MAX_GRAD_NORM)
         optimiser.step()
-        state = learner.detach_state(state)
+        state = model.detach_state(state)
     return total / (len(ids) - 1)

@@ -1,4 +1,4 @@
-"""From files to estimators and back: what each command that trains does."""
+"""Trains estimators on files and writes model folders: the work of the commands that train."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from stepscan.data.task_data import Files, ReadOptions, read_examples, read_vali
 from stepscan.errors import DataError, Interrupted, SettingsError, StepscanError, nearest, signal_number
 from stepscan.estimators.base import ESTIMATORS, Estimator
 from stepscan.estimators.classifier import Classifier
-from stepscan.estimators.course import Course
 from stepscan.estimators.ensemble import average, ensemble
 from stepscan.estimators.forecaster import Forecaster
 from stepscan.estimators.language_model import LanguageModel
-from stepscan.estimators.loading import load
+from stepscan.estimators.loader import load
+from stepscan.estimators.training_history import TrainingHistory
 from stepscan.estimators.yardsticks import best_scores
 from stepscan.options import TASKS, check_settings
 from stepscan.runtime.files import reading_for, skipped
@@ -45,45 +45,51 @@ def train(
         train_files, valid_files: see `read_examples`; without the latter, a tenth is held out (see `hold_out`; of
             text and of series to forecast, the last).
         out: the model folder.
-        settings: of the estimator's constructor; the others keep their defaults.
+        settings: of the estimator's constructor; the others have their defaults.
         reading: how the files are read.
         overwrite: whether a model or an interrupted training at `out` is replaced.
-        resume: whether an interrupted training at `out` is resumed, to the same weights to the bit.
+        resume: whether an interrupted training at `out` is resumed; the weights are then the same to the bit.
 
     Returns:
-        task, folder, seconds, parameters, `epochs` and `updates` of the training that the model is from, the settings
-        that were `chosen` by the data's size, the best validation scores, and beside them `yardstick`: `name` and
-        `scores` of a trivial model.
+        `task`, `folder`, `seconds`, `parameters`, `epochs` and `updates` of the training that the model is from, the
+        settings that were `chosen` by the size of the data, the best validation scores (`valid_…`), and `yardstick`:
+        `name` and `scores` of a trivial model.
+
+    Raises:
+        SettingsError: a setting is wrong.
+        DataError: a file is missing or broken.
+        StepscanError: `out` exists, or cannot be written.
+        Interrupted: by Ctrl-C or SIGTERM.
     """
     started, checkpoints = time.perf_counter(), Checkpoints(Path(out) / CHECKPOINTS)
     with writing(out, TRAINING), _interruptible(checkpoints):
-        _start(Path(out), checkpoints, overwrite=overwrite, resume=resume)
+        _prepare_folder(Path(out), checkpoints, overwrite=overwrite, resume=resume)
         replaced = identity(out)
         estimator = make_estimator(task, {**settings, "checkpoints": checkpoints.folder, "resume": resume})
-        examples, validation = read_for(estimator, train_files, valid_files, reading)
+        examples, validation = read_data(estimator, train_files, valid_files, reading)
         fit_on(estimator, examples, validation, train_files)
         _save(estimator, Path(out), replaced)
-    course = Course.of(estimator.history_)
+    history = TrainingHistory.from_rows(estimator.history_)
     return {
         "task": task,
         "folder": str(out),
         "seconds": round(time.perf_counter() - started, 1),
         "parameters": sum(parameter.numel() for parameter in estimator.model_.parameters()),
-        "epochs": course.epochs,
-        "updates": course.updates,
+        "epochs": history.epochs,
+        "updates": history.updates,
         "chosen": estimator.chosen_,
         **skipped(reading),
         **{f"valid_{name}": value for name, value in best_scores(estimator.history_).items()},
-        **_named(estimator.yardstick_),
+        **_yardstick_entry(estimator.yardstick_),
     }
 
 
-def _named(yardstick: Mapping[str, Any] | None) -> dict[str, Any]:
+def _yardstick_entry(yardstick: Mapping[str, Any] | None) -> dict[str, Any]:
     return {"yardstick": {name: yardstick[name] for name in ("name", "scores")}} if yardstick else {}
 
 
-def _start(out: Path, checkpoints: Checkpoints, *, overwrite: bool, resume: bool) -> None:
-    """Raise unless training may write to `out`, and remove the checkpoints of another."""
+def _prepare_folder(out: Path, checkpoints: Checkpoints, *, overwrite: bool, resume: bool) -> None:
+    """Raise unless training may write to `out`, and remove old checkpoints."""
     if resume and not checkpoints and (out / "config.json").is_file():
         raise StepscanError(
             f"the training of {out} has finished: there is nothing to resume. Start again with --overwrite, "
@@ -97,11 +103,11 @@ def _start(out: Path, checkpoints: Checkpoints, *, overwrite: bool, resume: bool
 
 
 def _save(estimator: Estimator, out: Path, replaced: Any) -> None:
-    """Save the model over the one that was there when training began; over another, that came meanwhile, never."""
+    """Save the model, replacing only the folder that existed when training began, not one written since."""
     if identity(out) != replaced:
         other = next(path for n in itertools.count(2) if not (path := out.with_name(f"{out.name}-{n}")).exists())
         estimator.save(other)
-        raise StepscanError(f"another model was written to {out} during this training, whose model is in {other}")
+        raise StepscanError(f"another model was written to {out} during this training; this one is in {other}")
     try:
         estimator.save(out, overwrite=True)
     except StepscanError as error:
@@ -112,7 +118,8 @@ def _save(estimator: Estimator, out: Path, replaced: Any) -> None:
 
 @contextlib.contextmanager
 def _interruptible(checkpoints: Checkpoints) -> Iterator[None]:
-    """An interrupt outside of the training loop (while data are read, or the model is written) says what is kept."""
+    """Turns an interrupt outside the training loop (while data are read, or the model is written) into an
+    `Interrupted` with advice, if there are checkpoints."""
     try:
         yield
     except (KeyboardInterrupt, SystemExit) as stop:
@@ -123,31 +130,35 @@ def _interruptible(checkpoints: Checkpoints) -> Iterator[None]:
 
 
 def make_estimator(task: str, settings: Mapping[str, Any]) -> Estimator:
-    """The task's estimator with these settings, checked; one that it does not have: the error says who has it."""
+    """The task's estimator with these settings, checked.
+
+    Raises:
+        SettingsError: an unknown task or setting (the error names the tasks that have it), or a wrong value.
+    """
     if task not in ESTIMATORS:
         raise SettingsError(f"unknown task {task!r}.{nearest(task, ESTIMATORS)}")
     check_settings(TASKS[task], settings)
     estimator = ESTIMATORS[task](**settings)
-    estimator._settings()
+    estimator.training_options()
     return estimator
 
 
 def average_folders(paths: Files, out: str | Path, *, overwrite: bool = False) -> None:
-    """Write a model with the mean of the weights of models."""
+    """Write a model folder with the mean of the weights of several models; see `average`."""
     check_free(out, overwrite=overwrite)
     average([load(path) for path in paths]).save(out, overwrite=overwrite)
 
 
-def load_together(path: str | Path, others: Files = ()) -> Estimator:
+def load_ensemble(path: str | Path, others: Files = ()) -> Estimator:
     """A model, or the ensemble of it and others."""
-    return ensemble([load(one) for one in (path, *others)])
+    return ensemble([load(folder) for folder in (path, *others)])
 
 
-def read_for(
+def read_data(
     estimator: Any, train_files: Files, valid_files: Files, reading: ReadOptions
 ) -> tuple[tuple[Any, ...], tuple[Any, ...] | None]:
-    """What an estimator is to be fitted on and, if there are files of it, judged by; both have one step from time to
-    time, which becomes the estimator's."""
+    """Training examples and, if there are files of them, validation examples. A time step that the reader finds in
+    series becomes the estimator's `step`."""
     examples = read_examples(estimator.task, train_files, reading_for(estimator, reading))
     step = getattr(examples[0], "step", None)
     if step is not None:
@@ -156,26 +167,26 @@ def read_for(
 
 
 def fit_on(estimator: Any, examples: tuple[Any, ...], validation: tuple[Any, ...] | None, files: Files) -> None:
-    """Fit on what `read_examples` read from `files`, which its errors name."""
-    given, held_out = _arguments(estimator, examples, validation, files)
-    estimator.fit(*given, validation=held_out)
+    """Fit on examples that `read_data` read from `files`, which are named in errors."""
+    arguments, held_out = _fit_arguments(estimator, examples, validation, files)
+    estimator.fit(*arguments, validation=held_out)
 
 
-def prepare_on(estimator: Any, examples: tuple[Any, ...], validation: tuple[Any, ...] | None, files: Files) -> None:
-    """Prepare for such a fit: see `Estimator.build`."""
-    given, held_out = _arguments(estimator, examples, validation, files)
-    estimator.build(*given, validation=held_out)
+def build_on(estimator: Any, examples: tuple[Any, ...], validation: tuple[Any, ...] | None, files: Files) -> None:
+    """As `fit_on`, with `Estimator.build` in place of `fit`."""
+    arguments, held_out = _fit_arguments(estimator, examples, validation, files)
+    estimator.build(*arguments, validation=held_out)
 
 
-def _arguments(
+def _fit_arguments(
     estimator: Any, examples: tuple[Any, ...], validation: tuple[Any, ...] | None, files: Files
 ) -> tuple[tuple[Any, ...], Any]:
-    """Those of `fit`: what is learned from, and what is judged by."""
+    """The arguments of `fit`, and its validation data."""
     if isinstance(estimator, LanguageModel | Forecaster):
         return examples[:1], validation[0] if validation else None
     if isinstance(estimator, Classifier) and estimator.problem_type == "classification" and len(set(examples[1])) < 2:
         raise DataError(
-            f"expected at least two classes, but every label is {examples[1][0]!r}.",
+            f"expected at least two classes, got only {examples[1][0]!r}.",
             path=files[0],
             hint="Is it the right column? Name it with --label-column.",
         )

@@ -1,13 +1,13 @@
 """A model folder: plain files, no pickle, written whole or not at all.
 
-config.json          task, settings, the model as a nested description, and the SHA-256 of the files below
+config.json          task, settings, the description of the model, and the SHA-256 of the files below
 model.safetensors    weights
 wide.safetensors     features and weights of a classifier's or tagger's wide part, if it has one
-tokenizer.json       Hugging Face tokenizers; beside it characters.json where words are spelled, and
-                     source_tokenizer.json where a translator reads other symbols than it writes
-labels.json          where there are labels
-metrics.jsonl        the training curve, one row an evaluation
-README.md            a model card (without SHA-256: yours to edit)
+tokenizer.json       Hugging Face tokenizers; also characters.json for a character encoder, and source_tokenizer.json
+                     for a translator whose source has another vocabulary than its target
+labels.json          if there are labels
+metrics.jsonl        the training curve, one row per evaluation
+README.md            a model card (without SHA-256, so that it can be edited)
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ _DTYPES = {
 
 
 class ModelFolder(NamedTuple):
-    """A trained model and all that is needed to use it."""
+    """The content of a model folder."""
 
     task: str
     settings: dict[str, Any]
@@ -63,22 +63,21 @@ class ModelFolder(NamedTuple):
     labels: list[Any] | None  # strings, or whole numbers
     history: list[dict[str, Any]]
     scheme: Scheme | None = None  # of a tagger whose tags mark spans
-    wide: WideModel | None = None  # of a classifier or tagger that has such a part
+    wide: WideModel | None = None  # of a classifier or tagger with a wide part
     yardstick: dict[str, Any] | None = None  # a trivial model, as `Yardstick.described`
-    chosen: Mapping[str, Any] = MappingProxyType({})  # of the settings, by the size of the data
+    chosen: Mapping[str, Any] = MappingProxyType({})  # the settings that were chosen by the size of the data
 
 
 def write_folder(path: str | Path, folder: ModelFolder, *, overwrite: bool = False) -> None:
-    """Write the folder, whole or not at all."""
-    write_whole(path, lambda place: _write_files(place, folder), overwrite=overwrite)
+    """Write the folder atomically."""
+    write_whole(path, lambda temporary: _write_files(temporary, folder), overwrite=overwrite)
 
 
 def check_savable(model: nn.Module) -> None:
-    """Raise now, not after hours of training, if a model could not be written: nameless layers, arguments that JSON
-    cannot say, shared weights.
+    """Check, before hours of training, that a model can be written.
 
     Raises:
-        StepscanError: says which part is to blame.
+        StepscanError: it has layers that are not registered, arguments that JSON has no value for, or shared weights.
     """
     try:
         description = describe(model)
@@ -88,9 +87,10 @@ def check_savable(model: nn.Module) -> None:
         json.dumps(description, allow_nan=False)
     except ValueError:
         raise StepscanError(
-            "the model cannot be saved: an argument of one of its layers is infinite or no number; JSON has no such"
+            "the model cannot be saved: expected finite arguments of its layers, got an infinite one or NaN, which "
+            "JSON does not have"
         ) from None
-    with contextlib.suppress(UnsupportedLayer):  # whoever wrote its layers knows what they need
+    with contextlib.suppress(UnsupportedLayer):  # a user's own layers are not checked
         try:
             runtime_folder.needs(description)
         except (ModelFormatError, TypeError, ValueError) as error:
@@ -100,7 +100,7 @@ def check_savable(model: nn.Module) -> None:
         first = owner.setdefault(tensor.data_ptr(), name) if tensor.numel() else name
         if first != name:
             raise StepscanError(
-                f"{name} and {first} are one tensor; a model folder needs each weight once, so part them"
+                f"{name} and {first} share one tensor; clone one of them: a model folder holds each weight once"
             )
 
 
@@ -108,52 +108,52 @@ def read_folder(path: str | Path) -> ModelFolder:
     """Read and check a model folder, as `stepscan.runtime.folder` does, and build its model.
 
     Raises:
-        ModelFormatError: the folder is none, or one of its files is missing, broken or of another version.
+        ModelFormatError: the folder is not a model folder, or one of its files is missing, broken or of another
+            version.
     """
-    found = runtime_folder.read_folder(path, _needs)
-    history, model = found.history, build(found.model)
-    tensors = {name: torch.from_numpy(np.array(array)) for name, array in expanded(found.tensors).items()}
+    folder = runtime_folder.read_folder(path, _needs)
+    history, model = folder.history, build(folder.model)
+    tensors = {name: torch.from_numpy(np.array(array)) for name, array in expanded(folder.tensors).items()}
     model.load_state_dict(tensors)
-    chosen = {name: found.settings[name] for name in found.chosen if name in found.settings}
-    read = (found.tokenizers, found.labels, history, found.scheme, found.wide, found.yardstick, chosen)
-    return ModelFolder(found.task, found.settings, model.eval(), *read)
+    chosen = {name: folder.settings[name] for name in folder.chosen if name in folder.settings}
+    files = (folder.tokenizers, folder.labels, history, folder.scheme, folder.wide, folder.yardstick, chosen)
+    return ModelFolder(folder.task, folder.settings, model.eval(), *files)
 
 
 def _needs(description: Any) -> Needs:
-    """What a model needs of its folder; if a part of it is a user's own, it is built to see that."""
+    """What a model needs of its folder; a model with a user's own layers is built to find that."""
     try:
-        found = runtime_folder.needs(description)
+        return runtime_folder.needs(description)
     except UnsupportedLayer:
-        found = _needs_of(_empty(description))
-    return found
+        return _needs_of_model(_build_empty(description))
 
 
-def _empty(description: Any) -> nn.Module:
-    """The model without memory for its weights, if it can be made so."""
+def _build_empty(description: Any) -> nn.Module:
+    """The model on the meta device, if it can be built there."""
     try:
         with torch.device("meta"):
             model = build(description)
-    except (NotImplementedError, RuntimeError):  # a cell that looks at its weights while it is made
+    except (NotImplementedError, RuntimeError):  # a cell whose constructor reads its weights
         model = build(description)
     if not isinstance(model, nn.Module):
-        raise ModelFormatError(f"it describes no model: {shown(description)}")
+        raise ModelFormatError(f"expected the description of a model, got {shown(description)}")
     return model
 
 
-def _needs_of(model: Any) -> Needs:
-    tensors = {name: Tensor(_DTYPES[one.dtype], tuple(one.shape)) for name, one in model.state_dict().items()}
+def _needs_of_model(model: Any) -> Needs:
+    tensors = {name: Tensor(_DTYPES[tensor.dtype], tuple(tensor.shape)) for name, tensor in model.state_dict().items()}
     vocabularies = {
-        _tokenizer_of(model, name): part.vocabulary_size
-        for name, part in model.named_modules()
-        if isinstance(part, Embedding)
+        _tokenizer_name(model, name): module.vocabulary_size
+        for name, module in model.named_modules()
+        if isinstance(module, Embedding)
     }
     problem_type = model.problem_type if isinstance(model, Encoder) else ""
-    decides = isinstance(model, Encoder | Transducer) and problem_type != "regression"
-    return Needs(tensors, vocabularies, model.head.out_features if decides else None, problem_type)
+    has_labels = isinstance(model, Encoder | Transducer) and problem_type != "regression"
+    return Needs(tensors, vocabularies, model.head.out_features if has_labels else None, problem_type)
 
 
-def _tokenizer_of(model: nn.Module, name: str) -> str:
-    """The file, without `.json`, whose symbols an embedding of that name takes."""
+def _tokenizer_name(model: nn.Module, name: str) -> str:
+    """The file, without `.json`, of the tokenizer of the embedding of that name."""
     if isinstance(model, ConditionedGenerator) and name == "embedding":
         return "source_tokenizer"
     return "characters" if name.endswith("characters") else "tokenizer"
@@ -169,14 +169,21 @@ def _write_files(path: Path, folder: ModelFolder) -> None:
     if folder.labels is not None:
         (path / "labels.json").write_text(json_text(folder.labels, indent=1) + "\n", "utf-8")
     (path / "metrics.jsonl").write_text("".join(json_text(row) + "\n" for row in folder.history), "utf-8")
-    about = (folder.task, folder.settings, folder.model, folder.history)
-    card = model_card(*about, yardstick=folder.yardstick, wide=folder.wide, chosen=folder.chosen)
+    card = model_card(
+        folder.task,
+        folder.settings,
+        folder.model,
+        folder.history,
+        yardstick=folder.yardstick,
+        wide=folder.wide,
+        chosen=folder.chosen,
+    )
     (path / "README.md").write_text(card, "utf-8")
     write_config(path, _config(folder))
 
 
 def _config(folder: ModelFolder) -> dict[str, Any]:
-    """What `config.json` holds. JSON has no infinity: as a setting, the largest number does what it would."""
+    """The content of `config.json`. JSON has no infinity; in a setting, the largest float has the same effect."""
     return {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,

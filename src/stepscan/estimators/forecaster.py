@@ -1,4 +1,4 @@
-"""Forecaster: a generator over series of numbers, which forecasts their continuation."""
+"""Forecaster: a generator over series of numbers that forecasts their continuation."""
 
 from __future__ import annotations
 
@@ -16,9 +16,8 @@ from stepscan.data.series.values import Values
 from stepscan.decoding import checked_whole, is_within
 from stepscan.errors import SettingsError
 from stepscan.estimators.base import Estimator
-from stepscan.estimators.examples import Buckets, task_of
-from stepscan.estimators.learning import Data
-from stepscan.estimators.networks import GeneratorNetwork
+from stepscan.estimators.inference_models import InferenceGenerator
+from stepscan.estimators.training_data import Buckets, TrainingData, make_task
 from stepscan.estimators.yardsticks import naive_forecast
 from stepscan.memory import check_fits
 from stepscan.options import ForecastOptions, TrainingOptions
@@ -31,32 +30,36 @@ from stepscan.training.loop import Task
 from stepscan.training.progress import ProgressBar
 
 logger = logging.getLogger(__name__)
-_HUGE = 1e300  # an error that stands for all that are larger
-_WINDOWS = 32  # begin within the length of one: how far they overlap
+_MAX_ERROR = 1e300  # larger errors are clipped to it, so that their mean is finite
+_OVERLAP = 32  # windows that start within the length of one
 
 
 class Forecast(NamedTuple):
-    """The next L steps, `[L, D]` each, in the numbers' own units."""
+    """The next L steps, `[L, D]` each, in the units of the series."""
 
     median: Values
-    low: Values  # the interval's ends
-    high: Values
+    low: Values  # lower end of the prediction interval
+    high: Values  # upper end
 
 
 class Forecaster(ForecastOptions, Estimator):
-    """Learns series of numbers, and forecasts their continuation.
+    """Forecasts the continuation of series of numbers.
 
-    What the network reads is `w_t = z_t − z_(t − s)`, where z is the value or its logarithm (`log_transform`) and s the
+    The network's input is `w_t = z_t − z_(t − s)`, where z is the value or its logarithm (`log_transform`) and s the
     `seasonal_period`; with a period of 0 it is z itself. A series is an array `[T]` or `[T, D]` of T time steps.
     """
 
     task: ClassVar[str] = "forecast"
     pattern: ClassVar[Any] = NumericGenerator
-    adaptor: ClassVar[type] = GeneratorNetwork
+    inference_class: ClassVar[type] = InferenceGenerator
 
     def fit(self, X: Any, y: None = None, validation: Any = None) -> Self:
-        """Learn from one series `[T]` or `[T, D]`, or several in a list; validated on the series `validation`, or on
-        the last tenth of each.
+        """Train on series.
+
+        Args:
+            X: one series `[T]` or `[T, D]`, or several in a list.
+            y: not used.
+            validation: series; without it, the last tenth of each training series is held out.
 
         Raises:
             SettingsError: a setting is wrong, or a series is too short.
@@ -66,7 +69,7 @@ class Forecaster(ForecastOptions, Estimator):
     def forecast(
         self, context: Any, length: int, *, level: float = 0.9, num_samples: int = 500, seed: int | None = 0
     ) -> Forecast:
-        """The next `length` steps after a context, from sample paths of the model.
+        """Forecast the next `length` steps after a context, from sample paths of the model.
 
         Args:
             context: past values `[T]` or `[T, D]`, more than one seasonal period of them.
@@ -76,10 +79,10 @@ class Forecaster(ForecastOptions, Estimator):
             seed: random seed; None is a new one each time.
 
         Raises:
-            NotFittedError: the model was not trained.
+            NotFittedError: the estimator is not fitted.
             SettingsError: an argument is out of range, or the context is too short.
         """
-        self._check_fitted()
+        self.check_fitted()
         length, num_samples = checked_whole(length, "length", 1), checked_whole(num_samples, "num_samples", 1)
         if not is_within(level, 0, 1) or level in (0, 1):
             raise SettingsError(f"level: expected a number between 0 and 1, got {level!r}")
@@ -88,131 +91,138 @@ class Forecaster(ForecastOptions, Estimator):
         [series] = checked_series([context], self.model_.embedding.size, "context")
         size = 16 * length * num_samples * series.shape[1]
         check_fits(size, f"{num_samples:,} sample paths of {length:,} steps", "use a smaller length or num_samples")
-        z, w = self._changes(series, "context")
-        simulated = self._simulated(w, length, num_samples, np.random.default_rng(seed))
-        levels = np.concatenate([np.broadcast_to(z, (num_samples, *z.shape)), np.empty_like(simulated)], axis=1)
+        z, w = self._transformed(series, "context")
+        samples = self._sample_paths(w, length, num_samples, np.random.default_rng(seed))
+        paths = np.concatenate([np.broadcast_to(z, (num_samples, *z.shape)), np.empty_like(samples)], axis=1)
         for t in range(length):
-            before = levels[:, len(z) + t - self.seasonal_period] if self.seasonal_period else 0
-            levels[:, len(z) + t] = before + simulated[:, t]
-        outcomes = np.exp(levels[:, len(z) :]) if self.log_transform else levels[:, len(z) :]
-        return Forecast(*np.quantile(outcomes, [0.5, (1 - level) / 2, (1 + level) / 2], axis=0))
+            previous = paths[:, len(z) + t - self.seasonal_period] if self.seasonal_period else 0
+            paths[:, len(z) + t] = previous + samples[:, t]
+        values = np.exp(paths[:, len(z) :]) if self.log_transform else paths[:, len(z) :]
+        return Forecast(*np.quantile(values, [0.5, (1 - level) / 2, (1 + level) / 2], axis=0))
 
     @torch.inference_mode()
-    def _simulated(self, w: Values, length: int, num_samples: int, random: np.random.Generator) -> Values:
+    def _sample_paths(self, w: Values, length: int, num_samples: int, random: np.random.Generator) -> Values:
         """Sample paths `[num_samples, length, D]` that continue `w [T, D]`."""
-        read, state = self.model_(pad_numbers([w]).to(self._device))  # once: every path has the same context
-        known, state, drawn = read.data[:, -1].expand(num_samples, -1, -1), select(state, [0] * num_samples), []
+        outputs, state = self.model_(pad_numbers([w]).to(self._device))  # once: every path has the same context
+        output, state = outputs.data[:, -1].expand(num_samples, -1, -1), select(state, [0] * num_samples)
+        steps = []
         for t in range(length):
-            shares = torch.from_numpy(random.random((num_samples, w.shape[1]))).to(self._device)
-            x = self.model_.quantiles(known, shares)
-            drawn.append(x.cpu().numpy())
+            probabilities = torch.from_numpy(random.random((num_samples, w.shape[1]))).to(self._device)
+            x = self.model_.quantiles(output, probabilities)
+            steps.append(x.cpu().numpy())
             if t < length - 1:
-                known, state = self.model_.step(x, state)
-        return np.stack(drawn, axis=1)
+                output, state = self.model_.step(x, state)
+        return np.stack(steps, axis=1)
 
-    def _data(self, X: Any, validation: Any) -> Data:
+    def _data(self, X: Any, validation: Any) -> TrainingData:
         if not is_series(X):
             raise SettingsError(
                 f"expected series of numbers, got {reprlib.repr(X)}; for texts use stepscan.LanguageModel"
             )
         parse_step(self.step)
-        series = checked_series(several(X))
+        all_series = checked_series(series_list(X))
         self.tokenizers_, self.labels_ = {}, None
-        held_out = None if validation is None else checked_series(several(validation), series[0].shape[1])
-        given = held_out is not None
-        train = series if given else [one[: len(one) - max(1, len(one) // 10)] for one in series]
-        if held_out == []:
-            raise SettingsError("there is no series to validate on; give one, or omit validation")
-        if held_out is None and self.verbose:
-            ProgressBar().note("no validation data given: the last tenth of each series is held out")
-        starts = [0 if given else len(one) for one in train]
-        judged = [(one, 0) for one in held_out] if held_out else list(zip(series, starts, strict=True))
-        for number, one in enumerate(held_out or (), start=1):
-            self._changes(one, f"validation series {number}")  # an error now, not after an epoch
-        rest = "" if given else ", without the tenth held out,"
-        changes = [self._changes(one, f"series {number}{rest}")[1] for number, one in enumerate(train, start=1)]
-        _warn_of_constants(changes, self.seasonal_period)
-        steps = sum(map(len, changes))
-        self._choose("series", steps, steps)
-        everything = [*series, *(held_out or ())]
-        return Data([(train, judged)], given, sum(map(len, everything)), lambda: everything)
+        valid = None if validation is None else checked_series(series_list(validation), all_series[0].shape[1])
+        if valid == []:
+            raise SettingsError("validation: expected at least one series, got none; give one, or omit validation")
+        train = all_series
+        if valid is None:
+            train = [series[: len(series) - max(1, len(series) // 10)] for series in all_series]
+            if self.verbose:
+                ProgressBar().note("no validation data given: the last tenth of each series is held out")
+        held_out = [(series, 0) for series in valid or ()] or list(zip(all_series, map(len, train), strict=True))
+        for number, series in enumerate(valid or (), start=1):
+            self._transformed(series, f"validation series {number}")  # an error now, not after an epoch
+        suffix = "" if valid is not None else ", without the tenth held out,"
+        inputs = [self._transformed(series, f"series {n}{suffix}")[1] for n, series in enumerate(train, start=1)]
+        _warn_of_constants(inputs, self.seasonal_period)
+        steps = sum(map(len, inputs))
+        self._choose_settings("series", steps, steps)
+        together = [*all_series, *(valid or ())]
+        return TrainingData([(train, held_out)], valid is not None, sum(map(len, together)), lambda: together)
 
-    def _prepare(self, train: list[Values], judged: list[tuple[Values, int]] | None, settings: TrainingOptions) -> Task:
-        """Model and task for series; `judged` are those to validate on, each from an index on."""
-        changes = [self._changes(one)[1] for one in train]
-        self.model_ = self._built(changes, longest=lambda: self._in_force.bptt).to(settings.device)
-        batches = self._windows(changes, settings)
-        if judged is not None:
-            self.yardstick_ = naive_forecast(judged, self.seasonal_period).described()
-        evaluate = None if judged is None else lambda: self._evaluate(judged)
-        return task_of(self.model_, batches, evaluate, len(judged or ()), greater_is_better=False)
+    def _prepare(
+        self, train: list[Values], held_out: list[tuple[Values, int]] | None, settings: TrainingOptions
+    ) -> Task:
+        """A new model and its training task; `held_out` are series, each validated on from an index on."""
+        inputs = [self._transformed(series)[1] for series in train]
+        self.model_ = self._build_model(inputs, max_length=lambda: self.effective_settings.bptt).to(settings.device)
+        batches = self._windows(inputs, settings)
+        if held_out is not None:
+            self.yardstick_ = naive_forecast(held_out, self.seasonal_period).described()
+        evaluate = None if held_out is None else lambda: self._evaluate(held_out)
+        return make_task(self.model_, batches, evaluate, len(held_out or ()), greater_is_better=False)
 
-    def _model(self, changes: Sequence[Values]) -> NumericGenerator:
-        own = self._in_force
-        numbers = NumericEmbedding(changes[0].shape[1], own.embedding_size, self._input_dropout, own.input_noise)
-        layer = self._network(own.embedding_size, own.hidden_size, causal=True)
+    def _make_model(self, inputs: Sequence[Values]) -> NumericGenerator:
+        settings = self.effective_settings
+        embedding = NumericEmbedding(
+            inputs[0].shape[1], settings.embedding_size, self._input_dropout, settings.input_noise
+        )
+        layer = self._layer(settings.embedding_size, settings.hidden_size, causal=True)
         try:
-            return NumericGenerator(numbers.standardise(changes), layer, self.head, own.dropout)
+            return NumericGenerator(embedding.standardise(inputs), layer, self.head, settings.dropout)
         except ValueError as error:
             raise SettingsError(str(error)) from None
 
-    def _windows(self, changes: Sequence[Values], settings: TrainingOptions) -> Buckets:
-        """Pieces of `bptt` steps and the step after each, that overlap; each is read from the initial state."""
-        window = self._in_force.bptt
-        stride = max(1, window // _WINDOWS)
-        pieces = [
-            one[start : start + window + 1] for one in changes for start in range(0, max(1, len(one) - window), stride)
+    def _windows(self, inputs: Sequence[Values], settings: TrainingOptions) -> Buckets:
+        """Overlapping windows of `bptt` steps and the step after each; each starts from the initial state."""
+        length = self.effective_settings.bptt
+        stride = max(1, length // _OVERLAP)
+        windows = [
+            series[start : start + length + 1]
+            for series in inputs
+            for start in range(0, max(1, len(series) - length), stride)
         ]
 
-        def collate(chosen: np.ndarray) -> TrainingBatch:
-            inputs, targets = (pad_numbers([pieces[i][a:b] for i in chosen]) for a, b in ((None, -1), (1, None)))
-            return TrainingBatch(inputs, targets, len(chosen), int(inputs.lengths.sum()), inputs.mask.numel())
+        def collate(indices: np.ndarray) -> TrainingBatch:
+            x, targets = (pad_numbers([windows[i][a:b] for i in indices]) for a, b in ((None, -1), (1, None)))
+            return TrainingBatch(x, targets, len(indices), int(x.lengths.sum()), x.mask.numel())
 
-        return Buckets([len(piece) - 1 for piece in pieces], settings, collate)
+        return Buckets([len(window) - 1 for window in windows], settings, collate)
 
-    def _evaluate(self, judged: Sequence[tuple[Values, int]]) -> dict[str, float]:
+    def _evaluate(self, held_out: Sequence[tuple[Values, int]]) -> dict[str, float]:
         """The loss, and the mean absolute error one step ahead, which may be huge at first but stays finite."""
         errors = []
-        for one, start in judged:
+        for series, start in held_out:
             with np.errstate(over="ignore"):
-                middle = self._one_ahead(one).median
-            rest = one[len(one) - len(middle) :]
-            errors.append(np.abs(rest - middle)[max(0, start - self.seasonal_period - 1) :].ravel())
-        mae = float(np.minimum(np.concatenate(errors), _HUGE).mean())
-        return {"nats" if self.head == "gaussian" else "pinball": self._loss(judged), "mae": mae}
+                median = self._one_step_ahead(series).median
+            true = series[len(series) - len(median) :]
+            errors.append(np.abs(true - median)[max(0, start - self.seasonal_period - 1) :].ravel())
+        mae = float(np.minimum(np.concatenate(errors), _MAX_ERROR).mean())
+        return {"nats" if self.head == "gaussian" else "pinball": self._loss(held_out), "mae": mae}
 
     @torch.inference_mode()
-    def _loss(self, series: Sequence[tuple[Values, int]]) -> float:
-        """The mean loss of the numbers of each series from a place on, each given all before it."""
+    def _loss(self, held_out: Sequence[tuple[Values, int]]) -> float:
+        """The mean loss per value of each series from an index on, each value predicted from all before it."""
         total, count = 0.0, 0
-        for one, start in series:
-            _, w = self._changes(one)
-            known, _ = self.model_(pad_numbers([w[:-1]]).to(self._device))
-            losses = self.model_.losses(known.data[0], torch.from_numpy(w[1:]).to(self._device))
+        for series, start in held_out:
+            _, w = self._transformed(series)
+            outputs, _ = self.model_(pad_numbers([w[:-1]]).to(self._device))
+            losses = self.model_.losses(outputs.data[0], torch.from_numpy(w[1:]).to(self._device))
             losses = losses[max(0, start - self.seasonal_period - 1) :]
             total, count = total + losses.sum().item(), count + losses.numel()
         return total / count
 
     def network_inputs(self, X: Any) -> list[Values]:
-        """What the network reads: of each series its changes `[T − s, D]`, s the seasonal period."""
-        return [self._changes(one)[1] for one in self._series(X)]
+        """The network's input for each series: its seasonal differences `[T − s, D]`, s the seasonal period."""
+        return [self._transformed(series)[1] for series in self._checked(X)]
 
-    def _series(self, X: Any) -> list[Values]:
+    def _checked(self, X: Any) -> list[Values]:
         if isinstance(X, str):
             raise SettingsError("expected series of numbers, got text")
-        series = checked_series(several(X), self.model_.embedding.size)
-        if not series:
+        checked = checked_series(series_list(X), self.model_.embedding.size)
+        if not checked:
             raise SettingsError("expected at least one series of numbers, got none")
-        return series
+        return checked
 
     def score(self, X: Any, y: None = None) -> float:
         """Minus the loss per value (nats of a Gaussian head, pinball loss of a quantile head, both of standardised
         values): greater is better."""
-        self._check_fitted()
-        series = self._series(X)
-        for number, one in enumerate(series, start=1):
-            self._check_length(len(one), f"series {number}")
-        return -self._loss([(one, 0) for one in series])
+        self.check_fitted()
+        all_series = self._checked(X)
+        for number, series in enumerate(all_series, start=1):
+            self._check_length(len(series), f"series {number}")
+        return -self._loss([(series, 0) for series in all_series])
 
     def metrics(self, X: Any, horizon: int = 0) -> dict[str, Any]:
         """Errors of forecasts of the last `horizon` steps of each series (0: of every step, one ahead).
@@ -220,52 +230,55 @@ class Forecaster(ForecastOptions, Estimator):
         Returns:
             `mae` and `rmse`, mean absolute and root mean squared error; `naive_mae` and `naive_rmse` of the seasonal
             naive forecast (the value one `seasonal_period` before); `coverage_90`, the share of values within the 90 %
-            interval; `nats` or `pinball`, the loss per standardised value; `numbers`, how many values they are over.
+            interval; `nats` or `pinball`, the loss per standardised value; `numbers`, the number of values.
+
+        Raises:
+            NotFittedError: the estimator is not fitted.
+            SettingsError: `horizon` is out of range, or a series is too short.
         """
-        self._check_fitted()
-        series = self._series(X)
+        self.check_fitted()
+        all_series = self._checked(X)
         horizon = checked_whole(horizon, "horizon")
-        if any(0 < len(one) <= horizon for one in series):
+        if any(0 < len(series) <= horizon for series in all_series):
             raise SettingsError(f"horizon: expected fewer steps than every series has, got {horizon}")
-        ending = f", without its last {horizon}," if horizon else ""
-        for number, one in enumerate(series, start=1):
-            self._check_length(len(one) - horizon, f"series {number}{ending}")
-        true, found, naive, inside = [], [], [], []
-        for one in series:
-            middle, low, high = self.forecast(one[:-horizon], horizon) if horizon else self._one_ahead(one)
-            rest = one[len(one) - len(middle) :]
-            lag = max(1, self.seasonal_period)
-            start = len(one) - len(middle)
-            places = np.arange(len(middle))
-            naive.append(one[start - lag + (places % lag if horizon else places)])
-            true.append(rest)
-            found.append(middle)
-            inside.append((low <= rest) & (rest <= high))
-        answers, forecasts, as_before = (np.concatenate(parts) for parts in (true, found, naive))
-        errors, of_naive = np.abs(forecasts - answers), np.abs(as_before - answers)
+        suffix = f", without its last {horizon}," if horizon else ""
+        for number, series in enumerate(all_series, start=1):
+            self._check_length(len(series) - horizon, f"series {number}{suffix}")
+        lag = max(1, self.seasonal_period)
+        targets, medians, naive, is_covered = [], [], [], []
+        for series in all_series:
+            median, low, high = self.forecast(series[:-horizon], horizon) if horizon else self._one_step_ahead(series)
+            start = len(series) - len(median)
+            steps = np.arange(len(median))
+            naive.append(series[start - lag + (steps % lag if horizon else steps)])
+            targets.append(series[start:])
+            medians.append(median)
+            is_covered.append((low <= series[start:]) & (series[start:] <= high))
+        true = np.concatenate(targets)
+        errors, naive_errors = (np.abs(np.concatenate(forecasts) - true) for forecasts in (medians, naive))
         return {
             "mae": float(errors.mean()),
             "rmse": float(np.sqrt((errors**2).mean())),
-            "naive_mae": float(of_naive.mean()),
-            "naive_rmse": float(np.sqrt((of_naive**2).mean())),
-            "coverage_90": float(np.concatenate(inside).mean()),
-            "nats" if self.head == "gaussian" else "pinball": self._loss([(one, 0) for one in series]),
-            "numbers": int(answers.size),
+            "naive_mae": float(naive_errors.mean()),
+            "naive_rmse": float(np.sqrt((naive_errors**2).mean())),
+            "coverage_90": float(np.concatenate(is_covered).mean()),
+            "nats" if self.head == "gaussian" else "pinball": self._loss([(series, 0) for series in all_series]),
+            "numbers": int(true.size),
         }
 
     @torch.inference_mode()
-    def _one_ahead(self, series: Values) -> Forecast:
-        """Each number, from the first that can be, after all before it."""
-        z, w = self._changes(series)
-        known = self.model_(pad_numbers([w[:-1]]).to(self._device))[0].data[0]
-        shares = (torch.full(known.shape[:2], share, device=self._device) for share in (0.5, 0.05, 0.95))
-        changes = [self.model_.quantiles(known, share).cpu().numpy() for share in shares]
-        before = z[1 : len(z) - self.seasonal_period] if self.seasonal_period else 0
-        levels = [before + change for change in changes]
-        return Forecast(*(np.exp(levels) if self.log_transform else levels))
+    def _one_step_ahead(self, series: Values) -> Forecast:
+        """Forecasts `[T − s − 1, D]` of each value from all before it, and 90 % intervals."""
+        z, w = self._transformed(series)
+        outputs = self.model_(pad_numbers([w[:-1]]).to(self._device))[0].data[0]
+        levels = (torch.full(outputs.shape[:2], level, device=self._device) for level in (0.5, 0.05, 0.95))
+        quantiles = [self.model_.quantiles(outputs, level).cpu().numpy() for level in levels]
+        previous = z[1 : len(z) - self.seasonal_period] if self.seasonal_period else 0
+        values = [previous + quantile for quantile in quantiles]
+        return Forecast(*(np.exp(values) if self.log_transform else values))
 
-    def _changes(self, series: Values, name: str = "a series") -> tuple[Values, Values]:
-        """z (the numbers or their logarithms) and w, what the network reads of them."""
+    def _transformed(self, series: Values, name: str = "a series") -> tuple[Values, Values]:
+        """z, the values or their logarithms, and w, the network's input: their seasonal differences."""
         self._check_length(len(series), name)
         if self.log_transform and series.min(initial=1) <= 0:
             raise SettingsError(
@@ -282,29 +295,29 @@ class Forecaster(ForecastOptions, Estimator):
 
 
 def is_series(X: Any) -> bool:
-    """Whether the data are numbers (or a table, which is to hold them), and not a text."""
+    """Whether the data are series of numbers (or a table) and not a text."""
     if isinstance(X, str) or not isinstance(X, Iterable):
         return False
-    return hasattr(X, "columns") or are_numbers(several(X))
+    return hasattr(X, "columns") or are_numbers(series_list(X))
 
 
-def _warn_of_constants(changes: Sequence[Values], season: int) -> None:
-    """Log a warning if there is nothing to learn in the training data, or in one of their dimensions."""
-    steps = np.concatenate(changes)
+def _warn_of_constants(inputs: Sequence[Values], seasonal_period: int) -> None:
+    """Log a warning if all training data, or one of their dimensions, are constant."""
+    steps = np.concatenate(inputs)
     constant = np.flatnonzero(steps.min(axis=0) == steps.max(axis=0))
     if len(constant) == steps.shape[1]:
-        what = "the changes from one season to the next are all the same in" if season else "the numbers of"
-        logger.warning(f"nothing to learn: {what} the series{'' if season else ' never change'}")
+        what = "seasonal differences of the series" if seasonal_period else "series"
+        logger.warning(f"nothing to learn: the {what} are constant")
     elif len(constant):
-        logger.warning(f"dimension {constant[0] + 1} of the series never changes")
+        logger.warning(f"dimension {constant[0] + 1} of the series is constant")
 
 
-def several(X: Any) -> list[Any]:
-    """Series as a list: one array `[T]` or `[T, D]`, or a column or table of pandas, is one series; `[N, T, D]` and a
-    list of them are several."""
+def series_list(X: Any) -> list[Any]:
+    """Series as a list: one array `[T]` or `[T, D]`, or a pandas column or table, is one series; `[N, T, D]` and a list
+    of series are several."""
     if hasattr(X, "__array__") and np.asarray(X).dtype.kind in "iuf":
         return list(X) if np.ndim(X) == 3 else [X]
     if hasattr(X, "columns"):
-        return [X]  # a table that does not hold numbers alone is refused as one
+        return [X]  # as one, so that columns that are not numeric are an error
     items = listed(X)
     return [items] if items and isinstance(items[0], int | float | np.number) else items

@@ -15,9 +15,8 @@ from stepscan.data.tokenizers import TextTokenizer
 from stepscan.errors import SettingsError
 from stepscan.estimators.base import Estimator
 from stepscan.estimators.dynamic_evaluation import dynamic_nats
-from stepscan.estimators.examples import evaluation_cost
-from stepscan.estimators.learning import Data
-from stepscan.estimators.networks import GeneratorNetwork
+from stepscan.estimators.inference_models import InferenceGenerator
+from stepscan.estimators.training_data import TrainingData, evaluation_cost
 from stepscan.estimators.yardsticks import symbol_frequencies
 from stepscan.options import GenerateOptions, TrainingOptions
 from stepscan.patterns.embedding import Embedding
@@ -26,46 +25,51 @@ from stepscan.patterns.sampled_softmax import SoftmaxSamples
 from stepscan.runtime.language_model import Writing
 from stepscan.sequences import Sequences
 from stepscan.state import State
+from stepscan.training.flops import training_flops
 from stepscan.training.loop import Task
 from stepscan.training.progress import ProgressBar
-from stepscan.training.work import operations
 
 
 class LanguageModel(Writing, GenerateOptions, Estimator):
-    """Learns to predict the next symbol of a text, and generates text.
+    """Predicts the next symbol of a text, and generates text.
 
     `batch_size` is the number of parallel streams that the text is cut into; the state is carried from one window of
     `bptt` symbols to the next (truncated back-propagation through time).
     """
 
     pattern: ClassVar[Any] = Generator
-    adaptor: ClassVar[type] = GeneratorNetwork
+    inference_class: ClassVar[type] = InferenceGenerator
 
     def fit(self, text: Any, y: None = None, validation: Any = None) -> Self:
-        """Learn from a text; validated on the text `validation`, or on the last tenth held out.
+        """Train on a text.
+
+        Args:
+            text: the training text.
+            y: not used.
+            validation: a text; without it, the last tenth of `text` is held out.
 
         Raises:
             SettingsError: a setting is wrong, the data are not a text, or it is too short for one window.
         """
         return self._fit(text, validation)
 
-    def _data(self, text: Any, validation: Any) -> Data:
+    def _data(self, text: Any, validation: Any) -> TrainingData:
         train, valid = self._split(text, validation)
-        count, symbols = self._counted(train)
-        self._choose("text", count, count, symbols)
-        return Data([(train, valid)], validation is not None, len(train) + len(valid), lambda: train + valid)
+        count, symbols = self._count_symbols(train)
+        self._choose_settings("text", count, count, symbols)
+        return TrainingData([(train, valid)], validation is not None, len(train) + len(valid), lambda: train + valid)
 
     def _prepare(self, train: Any, held_out: Any, settings: TrainingOptions) -> Task:
-        """Model and task for a text."""
-        window = self._in_force.bptt
-        self.tokenizers_, self.labels_ = self._with_vectors({"tokenizer": self._train_tokenizer(train)}), None
+        """A new model and its training task."""
+        window = self.effective_settings.bptt
+        self.tokenizers_, self.labels_ = self._with_word_vectors({"tokenizer": self._train_tokenizer(train)}), None
         ids = np.array([self._begin, *self._encode(train)])
         if len(ids) < 2 * settings.batch_size:
             raise SettingsError(
                 f"the text has {len(ids) - 1} symbols, too few for {settings.batch_size} parallel streams; "
                 "give more text, or a smaller batch_size"
             )
-        self.model_ = self._built(longest=lambda: window).to(settings.device)
+        self.model_ = self._build_model(max_length=lambda: window).to(settings.device)
         self._sample_softmax(ids)
 
         def windows(epoch: int) -> list[tuple[torch.Tensor, torch.Tensor]]:
@@ -75,72 +79,73 @@ class LanguageModel(Writing, GenerateOptions, Estimator):
         evaluate = None if held_out is None else lambda: {"nats": -self.score(held_out)}
         cost, items = 1, settings.batch_size * window
         if held_out is not None:
-            asked = np.array(self._encode(held_out), dtype=np.int64)
-            self.yardstick_ = symbol_frequencies(ids[1:], asked, len(self.tokenizers_["tokenizer"])).described()
-            cost = evaluation_cost(operations(self.model_, len(asked)), operations(self.model_, items))
+            held_out_ids = np.array(self._encode(held_out), dtype=np.int64)
+            self.yardstick_ = symbol_frequencies(ids[1:], held_out_ids, len(self.tokenizers_["tokenizer"])).described()
+            flops = training_flops(self.model_, len(held_out_ids)), training_flops(self.model_, items)
+            cost = evaluation_cost(*flops)
         count = len(windows(0))
         return Task(self.model_, lambda epoch: _batches(windows(epoch)), count, evaluate, False, items, cost)
 
     @torch.inference_mode()
     def _nats(self, inputs: Sequence[Any], targets: Sequence[Any], state: State | None) -> tuple[float, State]:
-        """By the pattern's own loss, which also runs on a GPU."""
+        """By the pattern's loss, which also runs on a GPU."""
         loss = self.model_.loss(*(pad(rows).to(self._device) for rows in (inputs, targets)), state)
         return loss.total.item(), loss.state
 
     def _dynamic_nats(self, text: str, learning_rate: float) -> float:
         ids = np.array([self._begin, *self._encode(text)])
-        return dynamic_nats(self.model_, ids, learning_rate=learning_rate, window=self._in_force.bptt)
+        return dynamic_nats(self.model_, ids, learning_rate=learning_rate, window=self.effective_settings.bptt)
 
-    def _counted(self, text: str) -> tuple[int, int]:
-        """Symbols of a text and how many different ones, roughly, before there is a tokenizer."""
-        if self.tokenizer in ("character", "byte"):
-            found: Sequence[str] = text
-        else:
-            found = text.split()
-        return len(found), min(len(set(found)), self.vocabulary_size or len(found))
+    def _count_symbols(self, text: str) -> tuple[int, int]:
+        """The number of symbols and of distinct ones, approximately, before there is a tokenizer."""
+        symbols: Sequence[str] = text if self.tokenizer in ("character", "byte") else text.split()
+        return len(symbols), min(len(set(symbols)), self.vocabulary_size or len(symbols))
 
     def _train_tokenizer(self, text: str) -> TextTokenizer:
         return TextTokenizer.train(self.tokenizer, split_lines(text), vocabulary_size=self.vocabulary_size)
 
-    def _model(self) -> Generator:
-        own, embedding = self._in_force, self._embedding(self.tokenizers_["tokenizer"])
-        layer = self._network(embedding.output_size, own.hidden_size, causal=True)
+    def _make_model(self) -> Generator:
+        settings, embedding = self.effective_settings, self._embedding(self.tokenizers_["tokenizer"])
+        layer = self._layer(embedding.output_size, settings.hidden_size, causal=True)
         return Generator(
             embedding,
             layer,
-            tie_weights=own.tie_weights,
-            dropout=own.dropout,
+            tie_weights=settings.tie_weights,
+            dropout=settings.dropout,
             label_smoothing=self.label_smoothing,
             activation_regularisation=self.activation_regularisation,
             temporal_activation_regularisation=self.temporal_activation_regularisation,
         )
 
     def _sample_softmax(self, ids: np.ndarray) -> None:
-        """Let training compare each target with some symbols alone, as the settings say."""
-        number, symbols = self._in_force.softmax_samples, self.model_.embedding.vocabulary_size
-        if number and number < symbols:
+        """Train with a sampled softmax, if `softmax_samples` is set and smaller than the vocabulary."""
+        samples, symbols = self.effective_settings.softmax_samples, self.model_.embedding.vocabulary_size
+        if samples and samples < symbols:
             counts = torch.from_numpy(np.bincount(ids, minlength=symbols))
-            self.model_.samples = SoftmaxSamples(counts, number)
+            self.model_.samples = SoftmaxSamples(counts, samples)
 
-    def _embedding(self, symbols: TextTokenizer) -> Embedding:
-        """Characters, of which each is seen often, begin at a deviation of 1 and keep all numbers: after 120 updates on
-        Shakespeare 2.166 nats, 2.175 with dropout of 0.1 on them, and 2.469 if they begin at E^-½, too."""
-        often = symbols.kind in ("character", "byte") and not self._in_force.tie_weights
-        noise = 0.0 if often else self._input_dropout
+    def _embedding(self, tokenizer: TextTokenizer) -> Embedding:
+        """The input map. Vectors of characters, each of which is frequent, are initialised with a standard deviation of
+        1 and have no dropout: after 120 updates on Shakespeare 2.166 nats, 2.175 with a dropout of 0.1, and 2.469 if
+        the standard deviation is E^-½, too."""
+        settings = self.effective_settings
+        are_frequent = tokenizer.kind in ("character", "byte") and not settings.tie_weights
+        dropout = 0.0 if are_frequent else self._input_dropout
         embedding = Embedding(
-            len(symbols), self._in_force.embedding_size, noise, embedding_dropout=self.embedding_dropout
+            len(tokenizer), settings.embedding_size, dropout, embedding_dropout=self.embedding_dropout
         )
-        return embedding.rescale(1.0) if often else embedding
+        return embedding.rescale(1.0) if are_frequent else embedding
 
     def _split(self, text: str, validation: str | None) -> tuple[str, str]:
-        for one in (text, "" if validation is None else validation):
-            if not isinstance(one, str):
+        """Training and validation text."""
+        for value in (text, "" if validation is None else validation):
+            if not isinstance(value, str):
                 raise SettingsError(
-                    f"expected one text, got {reprlib.repr(one)}; join several texts into one; for series of numbers "
+                    f"expected one text, got {reprlib.repr(value)}; join several texts into one; for series of numbers "
                     "use stepscan.Forecaster"
                 )
         if validation == "" or (validation is None and len(text) < 2):
-            raise SettingsError("there is no text to validate on; give more text, or validation text")
+            raise SettingsError("validation: expected a text, got an empty one; give more text, or validation text")
         if validation is not None:
             return text, validation
         cut = len(text) - max(1, len(text) // 10)

@@ -1,6 +1,6 @@
-"""The minimum of a smooth convex function: L-BFGS in float32 (Nocedal & Wright 2006, algorithm 7.4).
+"""L-BFGS in float32 (Nocedal & Wright 2006, algorithm 7.4): minimises a smooth convex function.
 
-SciPy's works in float64 and keeps twenty copies of the weights, which are many here.
+SciPy's implementation works in float64 and keeps twenty copies of the weights, which are many here.
 """
 
 from __future__ import annotations
@@ -12,21 +12,21 @@ import numpy as np
 
 from stepscan.runtime.batches import Array
 
-_MEMORY = 6  # pairs of steps and changes of the gradient
-_HALVINGS = 30
-_ENOUGH = 1e-4  # of the decrease that the slope promises
+_MEMORY = 6  # pairs of steps and gradient differences
+_MAX_HALVINGS = 30  # of a step
+_ARMIJO = 1e-4  # share of the decrease predicted by the slope that a step must reach
 
 
 def minimise(
     function: Callable[[Array], tuple[float, Array]], start: Array, iterations: int, tolerance: float = 1e-4
 ) -> Array:
-    """Where `function` (its value and gradient at a point) is least.
+    """The point `[D]` at which a function is least.
 
     Args:
-        function: of a vector.
+        function: point `[D]` → value and gradient `[D]`.
         start: the first point.
-        iterations: steps at most.
-        tolerance: share of its value by which an iteration must lower it, or it is the last.
+        iterations: maximum number of iterations.
+        tolerance: iteration stops when the value decreases by less than this share of itself.
     """
     point = start
     value, gradient = function(point)
@@ -36,34 +36,34 @@ def minimise(
         slope = float(gradient @ direction)
         if not slope < 0:
             break
-        step = 1.0 if memory else min(1.0, 1 / float(np.abs(gradient).sum()))
-        for _ in range(_HALVINGS):
-            moved = np.float32(step) * direction
-            value_there, gradient_there = function(point + moved)
-            if value_there <= value + _ENOUGH * step * slope:
+        step_size = 1.0 if memory else min(1.0, 1 / float(np.abs(gradient).sum()))
+        for _ in range(_MAX_HALVINGS):
+            step = np.float32(step_size) * direction
+            next_value, next_gradient = function(point + step)
+            if next_value <= value + _ARMIJO * step_size * slope:
                 break
-            step /= 2
+            step_size /= 2
         else:
             break
-        change = gradient_there - gradient
-        if (curvature := float(moved @ change)) > 0:
-            memory.append((moved, change, curvature))
-        decrease = value - value_there
-        point, value, gradient = point + moved, value_there, gradient_there
+        difference = next_gradient - gradient
+        if (curvature := float(step @ difference)) > 0:
+            memory.append((step, difference, curvature))
+        decrease = value - next_value
+        point, value, gradient = point + step, next_value, next_gradient
         if len(memory) > 2 and decrease <= tolerance * abs(value):
             break
     return point
 
 
 def _direction(gradient: Array, memory: deque[tuple[Array, Array, float]]) -> Array:
-    """Minus the gradient times the inverse of the curvature, as far as the last steps tell it."""
-    found, shares = -gradient, []
-    for moved, change, curvature in reversed(memory):
-        shares.append(float(moved @ found) / curvature)
-        found -= np.float32(shares[-1]) * change
+    """Minus the gradient times the inverse Hessian, approximated from the last steps (the two-loop recursion)."""
+    direction, coefficients = -gradient, []
+    for step, difference, curvature in reversed(memory):
+        coefficients.append(float(step @ direction) / curvature)
+        direction -= np.float32(coefficients[-1]) * difference
     if memory:
-        _, change, curvature = memory[-1]
-        found *= np.float32(curvature / float(change @ change))
-    for (moved, change, curvature), share in zip(memory, reversed(shares), strict=True):
-        found += np.float32(share - float(change @ found) / curvature) * moved
-    return found
+        _, difference, curvature = memory[-1]
+        direction *= np.float32(curvature / float(difference @ difference))
+    for (step, difference, curvature), coefficient in zip(memory, reversed(coefficients), strict=True):
+        direction += np.float32(coefficient - float(difference @ direction) / curvature) * step
+    return direction

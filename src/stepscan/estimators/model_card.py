@@ -1,4 +1,4 @@
-"""The README.md of a model folder: what the model is, how it scored, how it is used."""
+"""The model card, README.md of a model folder: the model, its scores, its settings and its use."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from torch import nn
 
 import stepscan
-from stepscan.estimators.course import Course
+from stepscan.estimators.training_history import TrainingHistory
 from stepscan.estimators.yardsticks import best_scores
 from stepscan.runtime.wide.model import WideModel
 from stepscan.runtime.yardstick import Yardstick, verdict
@@ -24,46 +24,49 @@ def model_card(
     wide: WideModel | None = None,
     chosen: Collection[str] = (),
 ) -> str:
-    """Markdown: size, training time, validation scores and those of the yardstick, how it was trained, settings, and
-    two lines to use it with.
+    """Markdown with size, training time, validation scores and those of the yardstick, the training, settings and use.
 
     Args:
-        chosen: the settings that were chosen by the data's size.
+        task, settings, model: of the estimator.
+        history: the training curve.
+        yardstick: a trivial model, as `Yardstick.described`.
+        wide: the wide part.
+        chosen: names of the settings that were chosen by the size of the data.
     """
-    course = Course.of(history)
+    training = TrainingHistory.from_rows(history)
     parameters = sum(parameter.numel() for parameter in model.parameters())
     scores = "".join(f"| valid_{name} | {value:.4f} |\n" for name, value in best_scores(history).items())
     rows = "".join(
         f"| {name} | {value}{' (chosen by the size of the data)' if name in chosen else ''} |\n"
         for name, value in settings.items()
     )
-    parts = "".join(f"{text}\n\n" for text in (course.described(), _joined(wide)) if text)
+    paragraphs = "".join(f"{text}\n\n" for text in (training.summary(), _wide_paragraph(wide)) if text)
     return (
         f"# A Stepscan model: {task}\n\n"
         f"{parameters:,} parameters, trained by Stepscan {stepscan.__version__} for "
-        f"{course.seconds:.0f} seconds.\n\n"
+        f"{training.seconds:.0f} seconds.\n\n"
         f"## Scores on the validation data\n\n| score | value |\n|---|---|\n{scores}\n"
-        f"{_compared(yardstick, history)}"
-        f"{parts}## Settings\n\n| setting | value |\n|---|---|\n{rows}\n"
+        f"{_yardstick_paragraph(yardstick, history)}"
+        f"{paragraphs}## Settings\n\n| setting | value |\n|---|---|\n{rows}\n"
         "## Use\n\n```python\nimport stepscan as ss\n\nmodel = ss.load('this folder')\n```\n"
     )
 
 
-def _joined(wide: WideModel | None) -> str:
-    """What the network and the wide part count, if there is one."""
+def _wide_paragraph(wide: WideModel | None) -> str:
+    """The shares of network and wide part, if there is one."""
     if wide is None:
         return ""
     deep, linear = wide.shares
     return (
-        f"Scores are {deep:g} times those of the network and {linear:g} times those of a linear model on "
+        f"Scores are {deep:g} times those of the network plus {linear:g} times those of a linear model on "
         f"{wide.features.size:,} fixed features."
     )
 
 
-def _compared(yardstick: dict[str, Any] | None, history: list[dict[str, Any]]) -> str:
-    """A paragraph about the yardstick, if there is one."""
+def _yardstick_paragraph(yardstick: dict[str, Any] | None, history: list[dict[str, Any]]) -> str:
+    """The yardstick's scores, if there is one."""
     if yardstick is None:
         return ""
     scores = ", ".join(f"{name} {value:.4f}" for name, value in yardstick["scores"].items())
-    said = verdict(Yardstick.of(yardstick), best_scores(history))
-    return f"For comparison, the {yardstick['name']}: {scores}.{f' Note: {said}.' if said else ''}\n\n"
+    warning = verdict(Yardstick.of(yardstick), best_scores(history))
+    return f"For comparison, the {yardstick['name']}: {scores}.{f' Note: {warning}.' if warning else ''}\n\n"

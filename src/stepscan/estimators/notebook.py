@@ -1,4 +1,4 @@
-"""How an estimator shows itself in a notebook: its settings, its scores and its training curve."""
+"""The HTML representation of an estimator in a notebook: settings, scores and training curve."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ _WIDTH, _HEIGHT = 420, 120  # pixels of the curve
 
 
 def as_html(estimator: Any) -> str:
-    """A fragment of HTML, without scripts or outside addresses."""
+    """A fragment of HTML, without scripts or external resources."""
     options = settings_of(type(estimator))
     changed = {n: v for n, v in estimator.get_params().items() if n in options and v != options[n].default}
     tables = [_table("Settings", changed or {"": "all by default"})]
-    if chosen := getattr(estimator, "chosen_", None):
+    fitted = vars(estimator)
+    if chosen := fitted.get("chosen_"):
         tables.append(_table("Chosen by data size", chosen))
-    history = getattr(estimator, "history_", [])
+    history = fitted.get("history_", [])
     curve = _curve(history) if history else "<p>Not trained yet.</p>"
     return f"<div><strong>{type(estimator).__name__}</strong>{''.join(tables)}{curve}</div>"
 
@@ -32,7 +33,7 @@ def _table(title: str, values: Mapping[str, Any]) -> str:
 
 
 def _curve(history: Sequence[Mapping[str, Any]]) -> str:
-    """The score on the validation data over updates, or the training loss where there is none."""
+    """The validation score over updates; without validation data, the training loss."""
     names = [name for name in history[0] if name.startswith("valid_")] or ["train_loss"]
     points = [(row["updates"], row[names[0]]) for row in history if names[0] in row]
     (x_low, x_high), (y_low, y_high) = ((min(v), max(v)) for v in zip(*points, strict=True))

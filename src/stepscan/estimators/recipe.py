@@ -1,6 +1,6 @@
-"""Recipes: each a row of a published table, from data files to a score, as plain TOML.
+"""Recipes: TOML files that reproduce a row of a published table, from data files to a score.
 
-They lie in `recipes/` of the repository, and in the installed package beside this one.
+They are in `recipes/` of the repository and of the installed package.
 """
 
 from __future__ import annotations
@@ -25,36 +25,36 @@ class _Table(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
-class Part(_Table):
-    """Training, validation or test data: files under the data folder, or a slice of one text."""
+class DataPart(_Table):
+    """Training, validation or test data: files in the data folder, or a slice of one text."""
 
     files: list[str] = Field(min_length=1)
     slice: list[float] | None = None  # from, to: shares of the text's characters
 
     @model_validator(mode="after")
-    def _check(self) -> Part:
+    def _check(self) -> DataPart:
         for file in self.files:
             if Path(file).is_absolute() or ".." in Path(file).parts:
-                raise ValueError(f"files are named under the data folder, but here is {file!r}")
+                raise ValueError(f"expected a path within the data folder, got {file!r}")
         if self.slice is not None:
             if len(self.slice) != 2 or not 0 <= self.slice[0] < self.slice[1] <= 1:
-                raise ValueError(f"a slice is two shares of the text, such as [0.0, 0.9], but here is {self.slice}")
+                raise ValueError(f"expected two shares of the text, such as [0.0, 0.9], got {self.slice}")
             if len(self.files) > 1:
-                raise ValueError("a slice is of one text, but here are several files")
+                raise ValueError(f"expected one file for a slice, got {len(self.files)}")
         return self
 
 
 class Metric(_Table):
-    """Which of the estimator's metrics is compared, and with what."""
+    """The metric of the estimator that is compared, and its target."""
 
-    name: str  # as `stepscan evaluate` calls it
+    name: str  # in the output of `stepscan evaluate`
     label: str  # with its unit
     factor: float = 1.0  # from the metric to the published unit: 100 for per cent
     greater_is_better: bool = True
-    target: float | None = None  # our aim, in the published unit
-    minutes: float | None = None  # and the time it may take
-    horizon: int = 0  # steps forecast at once, of numbers
-    dynamic: float = 0.0  # learning rate of dynamic evaluation, of a language model
+    target: float | None = None  # in the published unit
+    minutes: float | None = None  # maximum time to reach the target
+    horizon: int = 0  # steps forecast at once, for a forecaster
+    dynamic: float = 0.0  # learning rate of dynamic evaluation, for a language model
 
 
 class Published(_Table):
@@ -63,27 +63,27 @@ class Published(_Table):
     figure: float
     what: str
     source: str
-    read: bool  # in the source itself, or else from memory: to be checked before quoting it in print
+    read: bool  # whether it was read in the source; if not, to be checked before quoting it in print
 
 
 class Recipe(_Table):
-    """A row of a published table: data, settings, metric, and what others got."""
+    """A row of a published table: data, settings, metric, and published figures."""
 
     name: str
     title: str
     task: str
     data: str  # where the data come from
     metric: Metric
-    train: Part
-    valid: Part
-    test: Part
+    train: DataPart
+    valid: DataPart
+    test: DataPart
     reading: dict[str, str] = {}
     settings: dict[str, Any] = {}
-    vectors: Literal["glove", "wordllama"] | None = None  # published word vectors, by name alone: see `read_vectors`
+    vectors: Literal["glove", "wordllama"] | None = None  # published word vectors, by name only: see `read_vectors`
     published: list[Published] = []
 
-    def how_to_read(self) -> ReadOptions:
-        """The recipe's reading options."""
+    def read_options(self) -> ReadOptions:
+        """The options for reading the recipe's files."""
         for name in self.reading:
             if name not in ReadOptions._fields:
                 raise SettingsError(
@@ -92,9 +92,9 @@ class Recipe(_Table):
         return ReadOptions(**self.reading)  # type: ignore[arg-type]  # all of them strings
 
     def check(self) -> None:
-        """Raise unless the task exists and has these settings, with values that it takes. Whether vectors are installed
-        is asked when they are read."""
-        self.how_to_read()
+        """Raise a `SettingsError` unless the task exists and has these settings, with valid values. Word vectors are
+        only looked for when they are read."""
+        self.read_options()
         try:
             check_not_of_a_run(self.settings, self.task, "a recipe")
             make_estimator(self.task, self.settings)
@@ -102,16 +102,16 @@ class Recipe(_Table):
             raise SettingsError(f"recipe {self.name}: {error}") from None
 
     def all_settings(self) -> dict[str, Any]:
-        """The estimator's."""
+        """The estimator's settings, word vectors included."""
         return self.settings if self.vectors is None else {**self.settings, "embeddings": self.vectors}
 
-    def parts(self) -> Mapping[str, Part]:
+    def parts(self) -> Mapping[str, DataPart]:
         """`train`, `valid` and `test`."""
         return {"train": self.train, "valid": self.valid, "test": self.test}
 
 
 def recipes_folder() -> Path:
-    """Where the recipes are: in the installed package, or in the repository that it runs from."""
+    """The folder with the recipes: in the installed package, or in the repository that it runs from."""
     package = Path(stepscan.__file__).parent
     installed = package / "recipes"
     return installed if installed.is_dir() else package.parents[1] / "recipes"
@@ -128,48 +128,48 @@ def list_recipes() -> list[Recipe]:
 
 
 def read_recipe(name: str | Path) -> Recipe:
-    """A recipe by its name, or from a `.toml` file of one's own.
+    """Read a recipe by name, or from a user's `.toml` file.
 
     Raises:
-        SettingsError: no such recipe, or something in it is wrong.
+        SettingsError: there is no such recipe, or something in it is wrong.
     """
     path = Path(name)
     if path.suffix != ".toml":
         if str(name) not in recipe_names():
             raise SettingsError(f"unknown recipe {str(name)!r}.{nearest(str(name), recipe_names())}")
         path = recipes_folder() / f"{name}.toml"
-    found = read_toml(path)
-    if "name" in found:
-        raise SettingsError(f"{path}: a recipe's name is its file's; take out 'name'")
+    table = read_toml(path)
+    if "name" in table:
+        raise SettingsError(f"{path}: a recipe's name is its file's; remove 'name'")
     try:
-        recipe = Recipe(name=path.stem, **found)
+        recipe = Recipe(name=path.stem, **table)
     except ValidationError as error:
-        raise SettingsError(f"{path}: {'; '.join(map(_in_words, error.errors()))}") from None
+        raise SettingsError(f"{path}: {'; '.join(map(_error_text, error.errors()))}") from None
     recipe.check()
     return recipe
 
 
-def _in_words(error: Any) -> str:
-    """An error of pydantic's, as this project says it."""
-    place = ".".join(map(str, error["loc"]))
+def _error_text(error: Any) -> str:
+    """An error of pydantic in the style of this project."""
+    key = ".".join(map(str, error["loc"]))
     if error["type"] == "extra_forbidden":
-        return f"unknown key {place!r}.{nearest(place, Recipe.model_fields)}"
-    return f"{place}: {error['msg'][0].lower()}{error['msg'][1:]}, got {shown(error['input'])}"
+        return f"unknown key {key!r}.{nearest(key, Recipe.model_fields)}"
+    return f"{key}: {error['msg'][0].lower()}{error['msg'][1:]}, got {shown(error['input'])}"
 
 
-def data_folder(given: str | Path | None = None) -> Path:
-    """The folder with the published data: as given, or `STEPSCAN_DATA` of the environment, or `../shared/data`."""
-    return Path(given or os.environ.get("STEPSCAN_DATA") or Path("..") / "shared" / "data")
+def data_folder(path: str | Path | None = None) -> Path:
+    """The folder with the published data: `path`, or the environment's `STEPSCAN_DATA`, or `../shared/data`."""
+    return Path(path or os.environ.get("STEPSCAN_DATA") or Path("..") / "shared" / "data")
 
 
 def check_data(recipe: Recipe, folder: Path) -> None:
     """Raise unless all files of the recipe are in the data folder.
 
     Raises:
-        DataError: names what is missing, where it was looked for, and where it comes from.
+        DataError: names the missing files, the folder, and where the data come from.
     """
-    wanted = sorted({file for part in recipe.parts().values() for file in part.files})
-    missing = [file for file in wanted if not (folder / file).is_file()]
+    files = sorted({file for part in recipe.parts().values() for file in part.files})
+    missing = [file for file in files if not (folder / file).is_file()]
     if missing:
         raise DataError(
             f"recipe {recipe.name} needs {', '.join(missing)} in the data folder {str(folder)!r}"

@@ -1,4 +1,4 @@
-"""`stepscan reproduce`: a published table's row, from data to score."""
+"""`stepscan reproduce`: reproduces a row of a published table, from data to score."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from stepscan.data.lines import read_text, split_lines
 from stepscan.data.task_data import Files, options_for
 from stepscan.errors import SettingsError, nearest
 from stepscan.estimators.files import train
-from stepscan.estimators.loading import load
-from stepscan.estimators.recipe import Part, Recipe, check_data, data_folder, read_recipe
+from stepscan.estimators.loader import load
+from stepscan.estimators.recipe import DataPart, Recipe, check_data, data_folder, read_recipe
 from stepscan.machine import cores, processor
 from stepscan.runtime.files import evaluate
 from stepscan.runtime.placing import check_free
@@ -36,12 +36,12 @@ def reproduce(
     overwrite: bool = False,
     verbose: bool = False,
 ) -> dict[str, Any]:
-    """Train as a recipe says, choose by its validation data, and score on its test data.
+    """Train on a recipe's training data, validate on its validation data, and score on its test data.
 
     Args:
-        name: of a recipe, or a `.toml` file of one's own.
+        name: of a recipe, or a user's `.toml` file.
         data: the folder with the published data; see `data_folder`.
-        out: a model folder to write; None keeps no model.
+        out: a model folder to write; None saves no model.
         seed: of the training.
         time_budget: seconds of training, in place of the recipe's.
         overwrite: whether a model at `out` is replaced.
@@ -49,10 +49,11 @@ def reproduce(
 
     Returns:
         `recipe`, `metric`, `published`, `target`, `value` (in the published unit), `reached` (None without a target),
-        the estimator's other `figures`, what was trained and for how long, and on what machine and date.
+        the estimator's other `figures`, `seconds`, `epochs` and `parameters` of the training, and the keys of
+        `environment`.
 
     Raises:
-        SettingsError: no such recipe, or it is wrong.
+        SettingsError: there is no such recipe, or it is wrong.
         DataError: data files are missing, or broken.
     """
     recipe, folder = read_recipe(name), data_folder(data)
@@ -61,9 +62,9 @@ def reproduce(
         check_free(out, overwrite=overwrite)
     settings = {**recipe.all_settings(), "seed": seed, "verbose": verbose}
     settings |= {} if time_budget is None else {"time_budget": time_budget}
-    reading = recipe.how_to_read()
+    reading = recipe.read_options()
     with tempfile.TemporaryDirectory(prefix="stepscan-") as scratch:
-        files = _prepared(recipe, folder, Path(scratch))
+        files = _data_files(recipe, folder, Path(scratch))
         model = Path(scratch) / "model" if out is None else Path(out)
         trained = train(
             recipe.task,
@@ -83,17 +84,18 @@ def reproduce(
         )
     command = ["stepscan", "reproduce", str(name), "--seed", str(seed)]
     command += [] if time_budget is None else ["--time-budget", f"{time_budget:g}s"]
-    return _row(recipe, figures, trained) | {"seed": seed, "command": shlex.join(command), **circumstances()}
+    return _row(recipe, figures, trained) | {"seed": seed, "command": shlex.join(command), **environment()}
 
 
 def show(row: dict[str, Any], console: Console) -> None:
-    """Print a row of `reproduce`: what was published, our aim, ours, and how it came about."""
+    """Print a row of `reproduce`: published figures, target, our figure, and the environment."""
     table = Table("", row["metric"], "source", title=escape(f"{row['recipe']}: {row['title']}"), title_justify="left")
-    for one in row["published"]:
-        table.add_row(one["what"], f"{one['figure']:g}", one["source"] + ("" if one["read"] else " (from memory)"))
+    for published in row["published"]:
+        source = published["source"] + ("" if published["read"] else " (from memory)")
+        table.add_row(published["what"], f"{published['figure']:g}", source)
     if row["target"] is not None:
-        table.add_row("our aim", f"{row['target']:g}", "")
-    verdict = {None: "", True: "aim reached", False: "aim missed"}[row["reached"]]
+        table.add_row("target", f"{row['target']:g}", "")
+    verdict = {None: "", True: "target reached", False: "target missed"}[row["reached"]]
     table.add_row("[bold]Stepscan[/bold]", f"[bold]{row['value']:.4g}[/bold]", verdict)
     console.print(table)
     console.print(
@@ -104,10 +106,10 @@ def show(row: dict[str, Any], console: Console) -> None:
 
 
 def show_recipes(recipes: Sequence[Recipe], console: Console) -> None:
-    """Print recipes with the figures published, and our aim."""
-    table = Table("recipe", "what", "metric", "published", "our aim")
+    """Print recipes with their published figures and targets."""
+    table = Table("recipe", "what", "metric", "published", "target")
     for recipe in recipes:
-        figures = [one.figure for one in recipe.published]
+        figures = [published.figure for published in recipe.published]
         target = recipe.metric.target
         table.add_row(
             recipe.name,
@@ -117,22 +119,22 @@ def show_recipes(recipes: Sequence[Recipe], console: Console) -> None:
             "" if target is None else f"{'≥' if recipe.metric.greater_is_better else '≤'} {target:g}",
         )
     console.print(table)
-    console.print("Train one and score it: stepscan reproduce NAME", highlight=False)
+    console.print("Train and score a recipe: stepscan reproduce NAME", highlight=False)
 
 
-def _prepared(recipe: Recipe, folder: Path, scratch: Path) -> dict[str, Files]:
-    """The files of each part; where the recipe wants slices, these are written to `scratch`."""
+def _data_files(recipe: Recipe, folder: Path, scratch: Path) -> dict[str, Files]:
+    """The files of each part; slices are written to `scratch`."""
     by_row = recipe.reading.get("format") == "numbers"
     return {
         name: [folder / file for file in part.files]
         if part.slice is None
-        else [_sliced(part, name, folder, scratch, by_row)]
+        else [_write_slice(part, name, folder, scratch, by_row)]
         for name, part in recipe.parts().items()
     }
 
 
-def _sliced(part: Part, name: str, folder: Path, scratch: Path, by_row: bool) -> Path:
-    """A slice of a text by characters; of a table of numbers by rows, under its header."""
+def _write_slice(part: DataPart, name: str, folder: Path, scratch: Path, by_row: bool) -> Path:
+    """Write a slice of a text by characters, or of a table of numbers by rows with its header."""
     assert part.slice is not None
     text: Any = read_text(folder / part.files[0])
     head = ""
@@ -149,7 +151,7 @@ def _row(recipe: Recipe, figures: dict[str, Any], trained: dict[str, Any]) -> di
     if metric.name not in figures:
         raise SettingsError(
             f"recipe {recipe.name}: {recipe.task} has no metric {metric.name!r}.{nearest(metric.name, figures)} "
-            f"What was found: {figures}"
+            f"Metrics: {figures}"
         )
     value = figures.pop(metric.name) * metric.factor
     sign = 1 if metric.greater_is_better else -1
@@ -157,7 +159,7 @@ def _row(recipe: Recipe, figures: dict[str, Any], trained: dict[str, Any]) -> di
         "recipe": recipe.name,
         "title": recipe.title,
         "metric": metric.label,
-        "published": [one.model_dump() for one in recipe.published],
+        "published": [published.model_dump() for published in recipe.published],
         "target": metric.target,
         "value": value,
         "reached": None if metric.target is None else sign * value >= sign * metric.target,
@@ -166,8 +168,8 @@ def _row(recipe: Recipe, figures: dict[str, Any], trained: dict[str, Any]) -> di
     }
 
 
-def circumstances() -> dict[str, Any]:
-    """What a figure came about on: machine, versions and date."""
+def environment() -> dict[str, Any]:
+    """Machine, versions and date."""
     return {
         "processor": processor(),
         "cores": cores(),

@@ -1,4 +1,4 @@
-"""Tagger: a transducer, from the tokens of a sentence, or the steps of a series of numbers, to as many tags."""
+"""Tagger: a transducer that predicts a tag for each token of a sentence, or each time step of a series."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ import numpy as np
 from stepscan.data.batching import TrainingBatch, pad
 from stepscan.data.tokenizers import TextTokenizer
 from stepscan.errors import SettingsError
-from stepscan.estimators import chain, judged_chain
-from stepscan.estimators.architecture import network
+from stepscan.estimators import crf_mixture, linear_chain_crf
+from stepscan.estimators.architecture import build_layer
 from stepscan.estimators.base import Estimator
-from stepscan.estimators.examples import Buckets, parts, same_input, task_of
-from stepscan.estimators.learning import Data
-from stepscan.estimators.networks import TransducerNetwork, as_input
+from stepscan.estimators.data_split import same_input, split_data
+from stepscan.estimators.inference_models import InferenceTransducer, pattern_input
+from stepscan.estimators.training_data import Buckets, TrainingData, make_task
 from stepscan.estimators.yardsticks import frequent_tags
 from stepscan.memory import check_fits
 from stepscan.options import TagOptions, TrainingOptions
@@ -34,20 +34,22 @@ from stepscan.runtime.wide.crf import TRANSITIONS, WideCRF
 from stepscan.training.loop import Task
 from stepscan.training.progress import ProgressBar
 
+Example = tuple[Sentence, Sentence]  # tokens and tags
+
 logger = logging.getLogger(__name__)
-_JUDGED = 400_000  # scores of tags, at most, by which the shares of network and wide part are chosen
+_MAX_HELD_OUT_SCORES = 400_000  # scores of tags by which the shares of network and wide part are chosen
 
 
 class Tagger(Tagging, TagOptions, Estimator):
-    """Says of every token what it is: each word by its own vector, by its spelling and by what stands around it.
+    """Tags every token from its word embedding, a character encoder and its context.
 
-    Wherever sentences `X` are taken, so are series, arrays `[T]` or `[T, D]` of T time steps of D dimensions, with a
-    tag for each step. They are standardised by the training data's mean and deviation; the settings of words (spelling,
-    vocabulary, case, hiding) are for texts alone.
+    Inputs `X` are sentences (lists of tokens) or series: arrays `[T]` or `[T, D]` of T time steps with D dimensions,
+    with a tag for each step. Series are standardised by the training data's mean and standard deviation; the settings
+    of words (`char_embedding_size`, `vocabulary_size`, `lowercase`, `word_dropout`) apply to texts only.
     """
 
     pattern: ClassVar[type] = Transducer
-    adaptor: ClassVar[type] = TransducerNetwork
+    inference_class: ClassVar[type] = InferenceTransducer
 
     def fit(
         self,
@@ -55,164 +57,180 @@ class Tagger(Tagging, TagOptions, Estimator):
         y: Sequence[Sentence],
         validation: tuple[Sequence[Sentence], Sequence[Sentence]] | None = None,
     ) -> Self:
-        """Learn from sentences `X` (lists of tokens) and their tags `y`; judged on `validation` or a random tenth.
+        """Train on sentences or series `X` and their tags `y`.
 
-        Empty sentences are checked, and then neither learned from nor held out. If the tags mark spans, `scheme_` says
-        by which scheme; see `stepscan.runtime.schemes`.
+        If the tags mark spans, `scheme_` is their scheme; see `stepscan.runtime.schemes`.
+
+        Args:
+            X: N sentences or series; empty ones are checked, and not used.
+            y: the tags of each, one per token or time step.
+            validation: `(X, y)`; without it, a tenth is held out at random.
 
         Raises:
             SettingsError: a setting is wrong, or a sentence has not as many tags as tokens.
         """
         return self._fit(X, y, validation)
 
-    def _data(self, X: Sequence[Sentence], y: Sequence[Sentence], validation: Any) -> Data:
+    def _data(self, X: Sequence[Sentence], y: Sequence[Sentence], validation: Any) -> TrainingData:
         examples = tagged(sentences_or_series(X), y, "sentences")
         valid = None
         if validation is not None:
             X, y = validation_pair(validation)
             valid = tagged(sentences_or_series(X, like=examples[0][0]), y, "validation sentences")
-        filled = [one for one in examples if one[1]]
+        all_tags = [tags for _, tags in examples]
+        examples = [example for example in examples if example[1]]
         rules: dict[str, Any] = {"labels": lambda example: example[1], "groups": same_input}
-        are_few = self._is_cross_validated(len(filled), sum(len(tags) for _, tags in filled))
-        divided = parts(filled, valid, are_few=are_few, verbose=self.verbose, **rules)
-        train = divided[0][0]
-        self.labels_ = _tags(train)
-        self._check_tags_fit()
+        cross_validate = self._is_cross_validated(len(examples), sum(len(tags) for _, tags in examples))
+        parts = split_data(examples, valid, cross_validate=cross_validate, verbose=self.verbose, **rules)
+        train = parts[0][0]
+        self.labels_ = _distinct_tags(train)
+        self._check_crf_memory()
         if len(self.labels_) == 1:
-            said = "there is nothing to tell apart; is it the right column or field?"
-            logger.warning(f"every token of the training data has the same tag, {self.labels_[0]!r}: {said}")
-        self._forbids = self._read_scheme([tags for _, tags in examples], [tags for _, tags in valid or ()])
-        self._say_judge([tags for _, held_out in divided for _, tags in held_out])
+            logger.warning(
+                f"every token of the training data has the same tag, {self.labels_[0]!r}: there is nothing to learn; "
+                "is it the right column or field?"
+            )
+        self._has_valid_scheme = self._read_scheme(all_tags, [tags for _, tags in valid or ()])
+        self._check_held_out_spans([tags for _, held_out in parts for _, tags in held_out])
         kind = "series" if are_numbers([tokens for tokens, _ in train]) else "text"
-        self._choose(kind, len(train), sum(len(tags) for _, tags in train))
-        together = [*filled, *(valid or ())]
-        return Data(divided, valid is not None, len(together), lambda: together)
+        self._choose_settings(kind, len(train), sum(len(tags) for _, tags in train))
+        together = [*examples, *(valid or ())]
+        return TrainingData(parts, valid is not None, len(together), lambda: together)
 
-    def _prepare(
-        self,
-        train: list[tuple[Sentence, Sentence]],
-        held_out: list[tuple[Sentence, Sentence]] | None,
-        settings: TrainingOptions,
-    ) -> Task:
-        """Model and task for these examples."""
+    def _prepare(self, train: list[Example], held_out: list[Example] | None, settings: TrainingOptions) -> Task:
+        """A new model and its training task."""
         sentences = [tokens for tokens, _ in train]
-        self.labels_, self.tokenizers_ = _tags(train), self._with_vectors(self._tokenizers(sentences), beside=True)
-        forbidden = self.scheme_.forbidden(self.labels_) if self.scheme_ and self._forbids else []
-        self.model_ = self._built(sentences, forbidden, longest=lambda: max(map(len, sentences))).to(settings.device)
+        self.labels_ = _distinct_tags(train)
+        self.tokenizers_ = self._with_word_vectors(self._tokenizers(sentences), fixed=True)
+        forbidden = self.scheme_.forbidden(self.labels_) if self.scheme_ and self._has_valid_scheme else []
+        model = self._build_model(sentences, forbidden, max_length=lambda: max(map(len, sentences)))
+        self.model_ = model.to(settings.device)
         batches = self._batches(train, settings)
         evaluate = None if held_out is None else lambda: self._evaluate(held_out)
-        return task_of(self.model_, batches, evaluate, len(held_out or ()), greater_is_better=True)
+        return make_task(self.model_, batches, evaluate, len(held_out or ()), greater_is_better=True)
 
-    def _judge(self, held_out: list[tuple[Sentence, Sentence]]) -> dict[str, Any]:
-        """The network's scores of tokens that it has not seen; and those of its CRF."""
-        few = self._few(held_out)
+    def _held_out_results(self, held_out: list[Example]) -> dict[str, Any]:
+        """The network's scores of held-out tokens `[T, K]`, and the transitions of its CRF."""
         crf = self.network_.crf
-        scores = self._found([tokens for tokens, _ in few], lambda _: lambda data, _: data, wide=False)
-        weights = {name: getattr(crf, name).tolist() for name in TRANSITIONS} if crf is not None else None
-        return {"scores": [own.tolist() for own in scores], "crf": weights}
+        sentences = [tokens for tokens, _ in self._sampled(held_out)]
+        scores = self._found(sentences, lambda _: lambda data, _: data, wide=False)
+        transitions = {name: getattr(crf, name).tolist() for name in TRANSITIONS} if crf is not None else None
+        return {"scores": [array.tolist() for array in scores], "crf": transitions}
 
-    def _few(self, held_out: list[tuple[Sentence, Sentence]]) -> list[tuple[Sentence, Sentence]]:
-        """The examples that network and wide part are judged by: those whose tags are known, and a CRF may yield; of
-        many, some from all places of the file."""
+    def _sampled(self, held_out: list[Example]) -> list[Example]:
+        """Enough held-out examples to choose the shares by, evenly from the whole file: of those whose tags occur in
+        training and are allowed by a CRF."""
         known = set(self.labels_ or ())
-        rules = self.scheme_ if self._forbids else None
-        found = [one for one in held_out if set(one[1]) <= known and not (rules and rules.first_break([one[1]]))]
-        tokens = sum(len(tags) for _, tags in found)
-        return found[:: max(1, -(-tokens * len(known) // _JUDGED))]
-
-    def _conclude(self, data: Data, judged: Sequence[Sequence[dict[str, Any]]], is_refitted: bool) -> int:
-        """Fit the wide part, and choose how much it counts by what both say of sentences that they have not seen."""
-        self.yardstick_, self.wide_ = frequent_tags(data.parts, self.scheme_).described(), None
-        few = [self._few(held_out) for _, held_out in data.parts]
-        several = [
-            [self._judged(part, said) for part, said in zip(few, one, strict=True)] for one in zip(*judged, strict=True)
+        scheme = self.scheme_ if self._has_valid_scheme else None
+        examples = [
+            example
+            for example in held_out
+            if set(example[1]) <= known and not (scheme and scheme.first_break([example[1]]))
         ]
-        best, shares = int(np.argmin([judged_chain.loss(one) for one in several])), (1.0, 0.0)
-        found = several[best]
-        numeric = are_numbers([tokens for tokens, _ in data.parts[0][0]])
-        if self.wide and not numeric and chain.is_worth_it(len(self.labels_ or ())):
-            own = [self._fitted_wide(train, self.labels_) for train, _ in data.parts]
-            found = [
-                one.beside(part, [tokens for tokens, _ in sentences])
-                for one, part, sentences in zip(found, own, few, strict=True)
+        tokens = sum(len(tags) for _, tags in examples)
+        return examples[:: max(1, -(-tokens * len(known) // _MAX_HELD_OUT_SCORES))]
+
+    def _select_best(self, data: TrainingData, results: Sequence[Sequence[dict[str, Any]]], is_refitted: bool) -> int:
+        """Fit the wide part, and choose the shares of network and wide part by their scores of held-out sentences."""
+        self.yardstick_, self.wide_ = frequent_tags(data.parts, self.scheme_).described(), None
+        samples = [self._sampled(held_out) for _, held_out in data.parts]
+        evaluations = [
+            [self._held_out_scores(sample, result) for sample, result in zip(samples, part_results, strict=True)]
+            for part_results in zip(*results, strict=True)
+        ]
+        best = int(np.argmin([crf_mixture.loss(scores) for scores in evaluations]))
+        scores, shares = evaluations[best], (1.0, 0.0)
+        is_numeric = are_numbers([tokens for tokens, _ in data.parts[0][0]])
+        if self.wide and not is_numeric and linear_chain_crf.is_affordable(len(self.labels_ or ())):
+            wide_parts = [self._fit_wide(train, self.labels_) for train, _ in data.parts]
+            scores = [
+                part_scores.with_wide(wide, [tokens for tokens, _ in sample])
+                for part_scores, wide, sample in zip(scores, wide_parts, samples, strict=True)
             ]
-            judge = None if self.scheme_ is None else lambda shares: self._figures_of(found, few, shares)["f1"]
-            shares = judged_chain.best_mixture(found, judge)
+            f1 = None if self.scheme_ is None else lambda shares: self._mixture_scores(scores, samples, shares)["f1"]
+            shares = crf_mixture.best_mixture(scores, f1)
             if shares[1]:
-                everything = data.together()
-                whole = self._fitted_wide(everything, _tags(everything)) if is_refitted else own[0]
-                self.wide_ = dataclasses.replace(whole, shares=shares)
+                examples = data.together()
+                wide = self._fit_wide(examples, _distinct_tags(examples)) if is_refitted else wide_parts[0]
+                self.wide_ = dataclasses.replace(wide, shares=shares)
         if self.wide_ is not None or len(data.parts) > 1:
-            figures = self._figures_of(found, few, shares)
+            figures = self._mixture_scores(scores, samples, shares)
             self._add_row({f"valid_{name}": value for name, value in figures.items()})
         return best
 
-    def _figures_of(
+    def _mixture_scores(
         self,
-        judged: Sequence[judged_chain.Judged],
-        examples: Sequence[Sequence[tuple[Sentence, Sentence]]],
+        scores: Sequence[crf_mixture.HeldOutScores],
+        samples: Sequence[Sequence[Example]],
         shares: tuple[float, float],
     ) -> dict[str, float]:
-        """How good network and wide part are with such shares."""
+        """Validation scores of network and wide part with these shares."""
         classes = self.classes_
-        tags = [classes[path].tolist() for one in judged for path in one.decided(*shares)]
-        return _scores(tag_figures(tags, [own for part in examples for _, own in part], self.scheme_))
+        predictions = [classes[path].tolist() for part in scores for path in part.best_paths(*shares)]
+        return _validation_scores(
+            tag_figures(predictions, [tags for sample in samples for _, tags in sample], self.scheme_)
+        )
 
-    def _judged(self, examples: list[tuple[Sentence, Sentence]], said: dict[str, Any]) -> judged_chain.Judged:
-        number = {tag: index for index, tag in enumerate(self.labels_ or ())}
-        tags = [[number[tag] for tag in tags] for _, tags in examples]
-        return judged_chain.Judged.of(tags, said["scores"], said["crf"], len(number))
+    def _held_out_scores(self, examples: list[Example], result: dict[str, Any]) -> crf_mixture.HeldOutScores:
+        tag_ids = {tag: index for index, tag in enumerate(self.labels_ or ())}
+        ids = [[tag_ids[tag] for tag in tags] for _, tags in examples]
+        return crf_mixture.HeldOutScores.from_network(ids, result["scores"], result["crf"], len(tag_ids))
 
-    def _fitted_wide(self, examples: Sequence[tuple[Sentence, Sentence]], labels: list[Any] | None) -> WideCRF:
-        number = {tag: index for index, tag in enumerate(labels or ())}
-        sentences, tags = zip(*examples, strict=True)
-        return chain.fit_wide_chain(sentences, [[number[tag] for tag in own] for own in tags], len(number))
+    def _fit_wide(self, examples: Sequence[Example], labels: list[Any] | None) -> WideCRF:
+        tag_ids = {tag: index for index, tag in enumerate(labels or ())}
+        sentences, tag_lists = zip(*examples, strict=True)
+        ids = [[tag_ids[tag] for tag in tags] for tags in tag_lists]
+        return linear_chain_crf.fit_wide_crf(sentences, ids, len(tag_ids))
 
     def _tokenizers(self, sentences: list[Sentence]) -> dict[str, TextTokenizer]:
         if are_numbers(sentences):
             return {}
         if self.input_noise:
-            raise SettingsError(f"input_noise={self.input_noise} is for series of numbers, but X holds sentences")
+            raise SettingsError(f"input_noise: expected 0 for sentences, got {self.input_noise}")
         words = TextTokenizer.train(
             "whitespace", map(list, sentences), vocabulary_size=self.vocabulary_size, lowercase=self.lowercase
         )
-        if not self._in_force.char_embedding_size:
+        if not self.effective_settings.char_embedding_size:
             return {"tokenizer": words}
         distinct = sorted({token for sentence in sentences for token in sentence})
         return {"tokenizer": words, "characters": TextTokenizer.train("character", distinct)}
 
     def _embedding(self, X: list[Any]) -> Embedding | WordAndCharacterEmbedding | NumericEmbedding:
-        own = self._in_force
+        settings = self.effective_settings
         if not self.tokenizers_:
             if self.embedding_dropout:
-                raise SettingsError(f"embedding_dropout={self.embedding_dropout} is for words, but X holds numbers")
+                raise SettingsError(
+                    f"embedding_dropout: expected 0 for series of numbers, got {self.embedding_dropout}"
+                )
             return NumericEmbedding(
-                X[0].shape[1], own.embedding_size, self._input_dropout, own.input_noise
+                X[0].shape[1], settings.embedding_size, self._input_dropout, settings.input_noise
             ).standardise(X)
         words = Embedding(
             len(self.tokenizers_["tokenizer"]),
-            own.embedding_size,
-            word_dropout=own.word_dropout,
+            settings.embedding_size,
+            word_dropout=settings.word_dropout,
             unknown=self.tokenizers_["tokenizer"].unknown,
-            dropout=0.0 if own.char_embedding_size else self._input_dropout,
+            dropout=0.0 if settings.char_embedding_size else self._input_dropout,
             embedding_dropout=self.embedding_dropout,
-            **self._of_vectors,
+            **self._vector_arguments,
         )
-        if not own.char_embedding_size:
+        if not settings.char_embedding_size:
             return words
-        characters = Embedding(len(self.tokenizers_["characters"]), own.char_embedding_size)
-        spelling = network(own.cell, own.char_embedding_size, own.char_hidden_size, bidirectional=True)
-        return WordAndCharacterEmbedding(words, characters, spelling, self._input_dropout)
+        characters = Embedding(len(self.tokenizers_["characters"]), settings.char_embedding_size)
+        char_encoder = build_layer(
+            settings.cell, settings.char_embedding_size, settings.char_hidden_size, bidirectional=True
+        )
+        return WordAndCharacterEmbedding(words, characters, char_encoder, self._input_dropout)
 
-    def _check_tags_fit(self) -> None:
-        """A CRF has a weight for each pair of tags, and training keeps four numbers of each weight."""
+    def _check_crf_memory(self) -> None:
+        """A CRF has a weight for each pair of tags, and training needs four float32 per weight."""
         tags = len(self.labels_ or ())
         if self.crf:
             advice = "train without crf, or with fewer kinds of tags"
             check_fits(16 * tags**2, f"the transitions between {tags:,} tags that a CRF learns", advice)
 
-    def _say_judge(self, held_out: list[Sentence]) -> None:
-        """Validation tags that spans cannot be read from are an error before training, not after it."""
+    def _check_held_out_spans(self, held_out: list[Sentence]) -> None:
+        """Raise before training, not after it, if spans cannot be read from the validation tags."""
         if self.scheme_:
             count = len(spans(held_out, self.scheme_))
             if self.verbose:
@@ -222,52 +240,50 @@ class Tagger(Tagging, TagOptions, Estimator):
                 )
 
     def _read_scheme(self, y: Sequence[Sentence], valid: Sequence[Sentence]) -> bool:
-        """Finds out how tags mark spans, and whether a CRF may rule out what their scheme does."""
+        """Detect the scheme of the tags, and return whether a CRF can forbid the transitions that it forbids."""
         self.scheme_, broken = recognised(y)
         if self.scheme_ is None:
             if reason := near_miss(y):
                 logger.warning(f"no F1 of spans, only accuracy: the tags look like spans, but {reason}")
             return False
         if broken:
-            ruled = "; the CRF rules nothing out" if self.crf else ""
-            logger.warning(f"the tags are not {self.scheme_.name}: {broken}; F1 counts spans as conlleval does{ruled}")
+            note = "; the CRF forbids no transitions" if self.crf else ""
+            logger.warning(f"the tags are not {self.scheme_.name}: {broken}; F1 counts spans as conlleval does{note}")
         else:
             self._warn_of_other_scheme(valid, "of the validation data")
         return self.crf and not broken
 
-    def _model(self, X: list[Any], forbidden: list[list[int]]) -> Transducer:
-        own, embedding = self._in_force, self._embedding(X)
-        layer = self._network(embedding.output_size, own.hidden_size, bidirectional=own.bidirectional)
+    def _make_model(self, X: list[Any], forbidden: list[list[int]]) -> Transducer:
+        settings, embedding = self.effective_settings, self._embedding(X)
+        layer = self._layer(embedding.output_size, settings.hidden_size, bidirectional=settings.bidirectional)
         if self.crf:
             if self.label_smoothing:
-                raise SettingsError("label_smoothing is for tags decided one by one; a CRF decides them together")
-            return CRFTransducer(embedding, layer, len(self.classes_), dropout=own.dropout, forbidden=forbidden)
+                raise SettingsError(f"label_smoothing: expected 0 with crf, got {self.label_smoothing}; omit one")
+            return CRFTransducer(embedding, layer, len(self.classes_), dropout=settings.dropout, forbidden=forbidden)
         return Transducer(
-            embedding, layer, len(self.classes_), dropout=own.dropout, label_smoothing=self.label_smoothing
+            embedding, layer, len(self.classes_), dropout=settings.dropout, label_smoothing=self.label_smoothing
         )
 
-    def _batches(self, examples: Sequence[tuple[Sentence, Sentence]], settings: TrainingOptions) -> Buckets:
-        read, numeric = self._reader([tokens for tokens, _ in examples]), not self.tokenizers_
-        number = {tag: index for index, tag in enumerate(self.classes_.tolist())}
-        # A tag that only validation data has is never right; training never sees one.
-        tags = [[number[tag] for tag in tags] for _, tags in examples]
+    def _batches(self, examples: Sequence[Example], settings: TrainingOptions) -> Buckets:
+        read, is_numeric = self._reader([tokens for tokens, _ in examples]), not self.tokenizers_
+        tag_ids = {tag: index for index, tag in enumerate(self.classes_.tolist())}
+        ids = [[tag_ids[tag] for tag in tags] for _, tags in examples]  # training data has no tag without an id
 
-        def collate(chosen: np.ndarray) -> TrainingBatch:
-            targets = pad([tags[i] for i in chosen])
-            count = int(targets.lengths.sum())
-            return TrainingBatch(as_input(read(chosen), numeric), targets, len(chosen), count, targets.data.numel())
+        def collate(indices: np.ndarray) -> TrainingBatch:
+            inputs, targets = pattern_input(read(indices), is_numeric), pad([ids[i] for i in indices])
+            return TrainingBatch(inputs, targets, len(indices), int(targets.lengths.sum()), targets.data.numel())
 
-        return Buckets([len(row) for row in tags], settings, collate)
+        return Buckets([len(row) for row in ids], settings, collate)
 
-    def _evaluate(self, examples: Sequence[tuple[Sentence, Sentence]]) -> dict[str, float]:
-        """How good the network alone is."""
-        return _scores(self._figures(examples, wide=False))
+    def _evaluate(self, examples: Sequence[Example]) -> dict[str, float]:
+        """Validation scores of the network alone."""
+        return _validation_scores(self._figures(examples, wide=False))
 
 
-def _scores(figures: dict[str, Any]) -> dict[str, float]:
+def _validation_scores(figures: dict[str, Any]) -> dict[str, float]:
     return {name: figures[name] for name in ("f1", "accuracy") if name in figures}
 
 
-def _tags(examples: Sequence[tuple[Sentence, Sentence]]) -> list[str]:
+def _distinct_tags(examples: Sequence[Example]) -> list[str]:
     """The distinct tags, sorted."""
     return sorted({tag for _, tags in examples for tag in tags})

@@ -1,4 +1,4 @@
-"""Translator: a conditioned generator over text, from a text in one language to a text in another."""
+"""Translator: a conditioned generator that maps a text in one language to a text in another."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from stepscan.data.batching import TrainingBatch, pad
 from stepscan.data.tokenizers import TextTokenizer
 from stepscan.errors import SettingsError
 from stepscan.estimators.base import Estimator
-from stepscan.estimators.examples import Buckets, hold_out, same_input, task_of
-from stepscan.estimators.learning import Data
-from stepscan.estimators.networks import ConditionedGeneratorNetwork
-from stepscan.estimators.yardsticks import some, symbol_frequencies
+from stepscan.estimators.data_split import hold_out, same_input
+from stepscan.estimators.inference_models import InferenceConditionedGenerator
+from stepscan.estimators.training_data import Buckets, TrainingData, make_task
+from stepscan.estimators.yardsticks import sample, symbol_frequencies
 from stepscan.options import TrainingOptions, TranslateOptions
 from stepscan.patterns.attention import AttentiveDecoder
 from stepscan.patterns.conditioned_generator import ConditionedGenerator
@@ -28,10 +28,10 @@ from stepscan.training.loop import Task
 
 
 class Translator(Translating, TranslateOptions, Estimator):
-    """Translates: an encoder reads the source, a decoder writes the target, looking back through attention."""
+    """Translates texts: an encoder reads the source, and a decoder with attention generates the target."""
 
     pattern: ClassVar[type] = ConditionedGenerator
-    adaptor: ClassVar[type] = ConditionedGeneratorNetwork
+    inference_class: ClassVar[type] = InferenceConditionedGenerator
 
     def fit(
         self,
@@ -39,38 +39,46 @@ class Translator(Translating, TranslateOptions, Estimator):
         targets: Sequence[str],
         validation: tuple[Sequence[str], Sequence[str]] | None = None,
     ) -> Self:
-        """Learn from texts and their translations; judged on `validation`, or on a tenth held out at random."""
+        """Train on texts and their translations.
+
+        Args:
+            sources, targets: N texts each.
+            validation: `(sources, targets)`; without it, a tenth is held out at random.
+
+        Raises:
+            SettingsError: a setting is wrong, or there are not as many targets as sources.
+        """
         return self._fit(sources, targets, validation)
 
-    def _data(self, sources: Sequence[str], targets: Sequence[str], validation: Any) -> Data:
+    def _data(self, sources: Sequence[str], targets: Sequence[str], validation: Any) -> TrainingData:
         pairs = pairs_of_texts(sources, targets, "sources")
         valid = None if validation is None else pairs_of_texts(*validation_pair(validation), "validation sources")
         train, held_out = hold_out(pairs, valid, verbose=self.verbose, groups=same_input)
         items = sum(target.count(" ") + 1 for _, target in train)
-        self._choose("text", len(train), items)
+        self._choose_settings("text", len(train), items)
         together = [*train, *held_out]
-        return Data([(train, held_out)], valid is not None, len(together), lambda: together)
+        return TrainingData([(train, held_out)], valid is not None, len(together), lambda: together)
 
     def _prepare(
         self, train: list[tuple[str, str]], held_out: list[tuple[str, str]] | None, settings: TrainingOptions
     ) -> Task:
-        """Model and task for these examples."""
-        self.tokenizers_, self.labels_ = self._with_vectors(self._tokenizers(train)), None
-        self.model_ = self._built(longest=lambda: self._longest_text(train)).to(settings.device)
+        """A new model and its training task."""
+        self.tokenizers_, self.labels_ = self._with_word_vectors(self._tokenizers(train)), None
+        self.model_ = self._build_model(max_length=lambda: self._max_steps(train)).to(settings.device)
         batches = self._batches(train, settings)
         if held_out is not None:
             self.yardstick_ = self._yardstick(train, held_out).described()
         evaluate = None if held_out is None else lambda: self._evaluate(held_out)
-        return task_of(self.model_, batches, evaluate, len(held_out or ()), greater_is_better=False)
+        return make_task(self.model_, batches, evaluate, len(held_out or ()), greater_is_better=False)
 
     def _yardstick(self, train: Sequence[tuple[str, str]], held_out: Sequence[tuple[str, str]]) -> Yardstick:
         """The frequency of each symbol of the targets."""
-        writer = self.tokenizers_["tokenizer"]
-        ids = (self._encode([target for _, target in some(pairs)], writer) for pairs in (train, held_out))
-        known, asked = (np.concatenate(rows) for rows in ids)
-        return symbol_frequencies(known, asked, len(writer))
+        tokenizer = self.tokenizers_["tokenizer"]
+        rows = (self._encode([target for _, target in sample(pairs)], tokenizer) for pairs in (train, held_out))
+        train_ids, held_out_ids = (np.concatenate(ids) for ids in rows)
+        return symbol_frequencies(train_ids, held_out_ids, len(tokenizer))
 
-    def _longest_text(self, pairs: Sequence[tuple[str, str]]) -> int:
+    def _max_steps(self, pairs: Sequence[tuple[str, str]]) -> int:
         """Symbols of the longest source or target."""
         sources, targets = zip(*pairs, strict=True)
         rows = self._encode(sources, self._source_tokenizer) + self._encode(targets, self.tokenizers_["tokenizer"])
@@ -78,7 +86,7 @@ class Translator(Translating, TranslateOptions, Estimator):
 
     def _tokenizers(self, pairs: Sequence[tuple[str, str]]) -> dict[str, TextTokenizer]:
         sources, targets = zip(*pairs, strict=True)
-        size = self._in_force.vocabulary_size
+        size = self.effective_settings.vocabulary_size
         if self.source_tokenizer is None:
             return {"tokenizer": TextTokenizer.train(self.tokenizer, sources + targets, vocabulary_size=size)}
         return {
@@ -86,65 +94,70 @@ class Translator(Translating, TranslateOptions, Estimator):
             "source_tokenizer": TextTokenizer.train(self.source_tokenizer, sources, vocabulary_size=size),
         }
 
-    def _model(self) -> ConditionedGenerator:
-        if self.input_feeding and self.attention in ("none", "cross"):
-            raise SettingsError(
-                "input_feeding feeds back what attention found; it needs attention='additive', 'dot' or 'general'"
-            )
-        if self.input_feeding and self.weight_drop:
-            raise SettingsError(
-                "weight_drop draws once a scan, but input feeding goes step by step; choose one of them"
-            )
-        own = self._in_force
-        size, hidden = own.embedding_size, own.hidden_size
-        encoder = self._network(size, max(1, hidden // 2), bidirectional=True)
-        wide = size + hidden if self.input_feeding else size
+    def _make_model(self) -> ConditionedGenerator:
+        settings = self.effective_settings
+        size, hidden_size = settings.embedding_size, settings.hidden_size
+        self._check_input_feeding()
+        encoder = self._layer(size, max(1, hidden_size // 2), bidirectional=True)
+        input_size = size + hidden_size if self.input_feeding else size
         memory_size = encoder.output_size if self.attention == "cross" else 0
-        layer: Any = self._network(wide, hidden, causal=True, memory_size=memory_size)
+        layer: Any = self._layer(input_size, hidden_size, causal=True, memory_size=memory_size)
         if self.attention not in ("none", "cross"):
             try:
                 layer = AttentiveDecoder(
-                    layer, encoder.output_size, max(1, hidden // 2), self.input_feeding, self.attention
+                    layer, encoder.output_size, max(1, hidden_size // 2), self.input_feeding, self.attention
                 )
             except ValueError as error:
                 raise SettingsError(f"attention={self.attention!r}: {error}") from None
-        of_source = self.tokenizers_.get("source_tokenizer")
+        source_tokenizer = self.tokenizers_.get("source_tokenizer")
         noise: dict[str, Any] = {"dropout": self._input_dropout, "embedding_dropout": self.embedding_dropout}
-        source = None if of_source is None else Embedding(len(of_source), size, **noise)
+        source_embedding = None if source_tokenizer is None else Embedding(len(source_tokenizer), size, **noise)
         generator = Generator(
             Embedding(len(self.tokenizers_["tokenizer"]), size, **noise),
             layer,
             tie_weights=True,
-            dropout=own.dropout,
+            dropout=settings.dropout,
             label_smoothing=self.label_smoothing,
         )
-        return ConditionedGenerator(source, encoder, generator)
+        return ConditionedGenerator(source_embedding, encoder, generator)
 
-    def _batches(self, pairs: Sequence[tuple[str, str]], settings: TrainingOptions) -> Buckets:
-        writer = self.tokenizers_["tokenizer"]
-        begin = writer.begin
-        sources = self._encode([s for s, _ in pairs], self._source_tokenizer)
-        targets = self._encode([t for _, t in pairs], writer)
-
-        def collate(chosen: np.ndarray) -> TrainingBatch:
-            source, target = pad([sources[i] for i in chosen]), pad([targets[i] for i in chosen])
-            previous = pad([[begin, *targets[i][:-1]] for i in chosen])
-            tokens = int(source.lengths.sum() + target.lengths.sum())
-            return TrainingBatch(
-                (source, previous), target, len(chosen), tokens, source.data.numel() + target.data.numel()
+    def _check_input_feeding(self) -> None:
+        if self.input_feeding and self.attention in ("none", "cross"):
+            raise SettingsError(
+                f"attention: expected 'additive', 'dot' or 'general' with input_feeding, got {self.attention!r}"
+            )
+        if self.input_feeding and self.weight_drop:
+            raise SettingsError(
+                f"weight_drop: expected 0 with input_feeding, got {self.weight_drop}; it needs whole scans, but input "
+                "feeding goes step by step"
             )
 
-        # By the target's length first: the decoder costs more than the encoder.
+    def _batches(self, pairs: Sequence[tuple[str, str]], settings: TrainingOptions) -> Buckets:
+        tokenizer = self.tokenizers_["tokenizer"]
+        sources = self._encode([source for source, _ in pairs], self._source_tokenizer)
+        targets = self._encode([target for _, target in pairs], tokenizer)
+
+        def collate(indices: np.ndarray) -> TrainingBatch:
+            source, target = pad([sources[i] for i in indices]), pad([targets[i] for i in indices])
+            previous = pad([[tokenizer.begin, *targets[i][:-1]] for i in indices])
+            tokens = int(source.lengths.sum() + target.lengths.sum())
+            return TrainingBatch(
+                (source, previous), target, len(indices), tokens, source.data.numel() + target.data.numel()
+            )
+
+        # Sorted by the target's length first: the decoder costs more than the encoder.
         lengths = [len(t) * 1000 + min(len(s), 999) for s, t in zip(sources, targets, strict=True)]
         sizes = [len(s) + len(t) for s, t in zip(sources, targets, strict=True)]
         return Buckets(lengths, settings, collate, sizes)
 
     def _evaluate(self, pairs: Sequence[tuple[str, str]]) -> dict[str, float]:
-        settings = self._settings()
+        """The validation loss in nats per target symbol."""
+        settings = self.training_options()
         batches = self._batches(pairs, settings)
-        total, count, places = 0.0, 0, min(PLACES, SCORES // len(self.tokenizers_["tokenizer"]))
-        for chosen in by_length(batches.sizes, settings.batch_size, places):
-            batch = batches.collate(chosen).to(settings.device)
+        max_items = min(PLACES, SCORES // len(self.tokenizers_["tokenizer"]))
+        total, count = 0.0, 0
+        for indices in by_length(batches.sizes, settings.batch_size, max_items):
+            batch = batches.collate(indices).to(settings.device)
             loss = self.model_.loss(batch.inputs, batch.targets)
             total, count = total + loss.total.item(), count + loss.items
         return {"nats": total / count}

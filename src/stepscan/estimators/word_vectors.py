@@ -1,4 +1,4 @@
-"""Published word vectors for a model: read once, before its vocabulary is whole."""
+"""Pretrained word vectors for a model: read once, before its vocabulary is complete."""
 
 from __future__ import annotations
 
@@ -16,75 +16,75 @@ from stepscan.patterns.embedding import Embedding
 
 # Words that only the vectors have, kept for later texts: the most frequent. Of GloVe's 400,000 they leave unknown 1.6 %
 # of the words of SST-2's test data, where all would leave 0.7 % and none 5.7 %; 20 MB of a model folder.
-_OTHERS = 100_000
+_EXTRA_WORDS = 100_000
 
 
 @dataclass(frozen=True)
 class WordVectors:
-    """Vectors of the training data's words, and of the most frequent others.
+    """Vectors of the training data's symbols, and of the most frequent other words.
 
     Args:
-        source: where they are from: a file or a name.
-        vectors: word → vector.
-        size: numbers a vector.
-        wanted: how many symbols of the training data were looked for, and
-        known: how many of them have a vector.
+        source: the file or name that they are from.
+        vectors: word → vector `[size]`.
+        size: dimension of the vectors.
+        symbols: number of symbols in the training data.
+        matched: number of these that have a vector.
     """
 
     source: str | Path
     vectors: Mapping[str, np.ndarray]
     size: int
-    wanted: int
-    known: int
+    symbols: int
+    matched: int
 
     @classmethod
     def read(cls, source: str | Path, tokenizers: Iterable[TextTokenizer]) -> WordVectors:
-        """Those of the symbols of some tokenizers.
+        """Read the vectors of the symbols of some tokenizers.
 
         Raises:
             DataError, StepscanError: see `read_vectors`.
-            SettingsError: there are none of these symbols.
+            SettingsError: none of the symbols has a vector.
         """
-        words = {word for tokenizer in tokenizers for word in _words(tokenizer)}
-        vectors, size = read_vectors(source, words | set(map(str.lower, words)), _OTHERS)
-        known = sum(_found(vectors, word) is not None for word in words)
-        if not known:
+        symbols = {symbol for tokenizer in tokenizers for symbol in _symbol_texts(tokenizer)}
+        vectors, size = read_vectors(source, symbols | set(map(str.lower, symbols)), _EXTRA_WORDS)
+        matched = sum(_lookup(vectors, symbol) is not None for symbol in symbols)
+        if not matched:
             raise SettingsError(
-                f"{source} has none of the {len(words):,} symbols of the training data; is it this language?"
+                f"{source} has none of the {len(symbols):,} symbols of the training data; is it this language?"
             )
-        return cls(source, vectors, size, len(words), known)
+        return cls(source, vectors, size, len(symbols), matched)
 
     def extended(self, tokenizer: TextTokenizer) -> TextTokenizer:
-        """The tokenizer with the vectors' words after its own, where its tokens are words."""
+        """The tokenizer with the vectors' words after its own, if its tokens are words."""
         return tokenizer.extended(self.vectors) if tokenizer.drops_space else tokenizer
 
     def check_size(self, size: int | None) -> None:
-        """Raise unless a model whose embedding begins with these vectors may have their size."""
+        """Raise a `SettingsError` unless an embedding of this size can be initialised with the vectors."""
         if size not in (self.size, None):
             raise SettingsError(
-                f"{self.source} has {self.size} numbers a word, so embedding_size must be {self.size}, not {size}"
+                f"embedding_size: expected {self.size}, the dimension of the vectors of {self.source}, got {size}"
             )
 
     @torch.no_grad()
-    def put(self, embedding: Embedding, tokenizer: TextTokenizer) -> None:
-        """Give each symbol of an embedding its vector: beside the trained one, or that one to begin with."""
+    def copy_to(self, embedding: Embedding, tokenizer: TextTokenizer) -> None:
+        """Copy each symbol's vector into an embedding: into its fixed part, or without one into its weight."""
         table = embedding.weight if embedding.weight_given is None else embedding.weight_given
-        for row, word in enumerate(_words(tokenizer)):
-            vector = _found(self.vectors, word)
+        for row, symbol in enumerate(_symbol_texts(tokenizer)):
+            vector = _lookup(self.vectors, symbol)
             if vector is not None:
                 table[row] = torch.from_numpy(vector)
 
     def __str__(self) -> str:
-        return f"{self.source} has vectors of {self.known:,} of the {self.wanted:,} symbols of the training data"
+        return f"{self.source} has vectors of {self.matched:,} of the {self.symbols:,} symbols of the training data"
 
 
-def _words(tokenizer: TextTokenizer) -> list[str]:
-    """What each symbol says: of byte pairs, the text that they stand for, without the space before it."""
+def _symbol_texts(tokenizer: TextTokenizer) -> list[str]:
+    """The text of each symbol; for byte pairs without the space before it."""
     if tokenizer.kind != "bpe":
         return tokenizer.tokens
     return [tokenizer.decode([id]).strip() for id in range(len(tokenizer))]
 
 
-def _found(vectors: Mapping[str, np.ndarray], word: str) -> np.ndarray | None:
-    """A word's vector, or that of the word in lower case."""
+def _lookup(vectors: Mapping[str, np.ndarray], word: str) -> np.ndarray | None:
+    """The vector of a word, or of the word in lower case."""
     return vectors.get(word, vectors.get(word.lower()))

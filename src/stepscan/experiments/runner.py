@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from stepscan.errors import Interrupted, StepscanError
-from stepscan.estimators.reproduction import circumstances
+from stepscan.estimators.reproduction import environment
 from stepscan.experiments.experiment import Experiment, ModelSetup, batches
 from stepscan.options import TrainingOptions, check_settings
 from stepscan.training.loop import Task, Trainer
@@ -50,7 +50,7 @@ def run(
     command = ["stepscan", "reproduce", experiment.name, "--seed", str(seed)]
     command += [] if time_budget is None else ["--time-budget", f"{time_budget:g}s"]
     run_info = {"seed": seed, "budget": budget, "command": shlex.join(command)}
-    return _summary(experiment, rows) | run_info | circumstances()
+    return _summary(experiment, rows) | run_info | environment()
 
 
 def _summary(experiment: Experiment, rows: list[dict[str, Any]]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Averages of the weights over training."""
+"""An average of the weights over training."""
 
 from __future__ import annotations
 
@@ -12,8 +12,12 @@ from torch import Tensor, nn
 class WeightAverage:
     """Exponential moving average of the weights (Polyak & Juditsky 1992); within `with`, the model has the average.
 
-    The decay rises with the updates n, `min(decay, (1 + n) / (10 + n))`, so that the first weights are soon forgotten.
-    Decay 0 is no average: the model's own weights.
+    The decay rises with the number of updates n, `min(decay, (1 + n) / (10 + n))`, so that the initial weights count
+    little.
+
+    Args:
+        model: its parameters are averaged.
+        decay: 0 for no average: within `with`, the model then has its current weights.
     """
 
     def __init__(self, model: nn.Module, decay: float) -> None:
@@ -22,19 +26,19 @@ class WeightAverage:
         self.values = [parameter.detach().clone() for parameter in self.parameters] if decay else []
 
     def update(self) -> None:
-        """After an update of the weights."""
+        """Called after an update of the weights."""
         if self.decay:
             self.updates += 1
             share = 1 - min(self.decay, (1 + self.updates) / (10 + self.updates))
             torch._foreach_lerp_(self.values, [parameter.detach() for parameter in self.parameters], share)
 
     def restart(self, weights: Mapping[str, Tensor]) -> None:
-        """Average on from these weights, by name."""
+        """Set the averages to these weights, by name."""
         for name, value in zip(self.names if self.values else (), self.values, strict=True):
             value.copy_(weights[name])
 
     def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint keeps: `updates`, and the averages by the parameters' names."""
+        """For a checkpoint: `updates`, and the averages by the parameters' names."""
         return {
             "updates": self.updates,
             "values": dict(zip(self.names if self.values else (), self.values, strict=True)),
@@ -54,6 +58,6 @@ class WeightAverage:
     def _swap(self) -> None:
         with torch.no_grad():
             for parameter, value in zip(self.parameters if self.values else (), self.values, strict=True):
-                kept = parameter.detach().clone()
+                weights = parameter.detach().clone()
                 parameter.copy_(value)
-                value.copy_(kept)
+                value.copy_(weights)

@@ -1,4 +1,4 @@
-"""Checkpoints of a training: what they hold, when they are written, how training is resumed, and what Ctrl-C does."""
+"""Checkpointing: when checkpoints are written, how training is resumed, and how Ctrl-C is handled."""
 
 from __future__ import annotations
 
@@ -32,29 +32,33 @@ logger = logging.getLogger(__name__)
 
 
 class Checkpointer:
-    """Writes the checkpoints of a training and reads the newest; without a folder for them it does nothing.
+    """Writes the checkpoints of a training and restores the newest; without a folder for them it does nothing.
 
     Within `with`, Ctrl-C and SIGTERM let the current update finish, write a checkpoint and raise `Interrupted`; a
-    second signal ends at once.
+    second signal stops at once.
 
     Args:
-        settings: `checkpoints`, `checkpoint_every` and `resume` of them.
-        identity: what must be equal for a training to be resumed.
-        begins: whether there may be checkpoints, of an interrupted training; else they are of an earlier stage.
-        is_short: whether an interrupted training starts again; then the checkpoints are only checked.
+        settings: uses `checkpoints`, `checkpoint_every` and `resume`.
+        identity: settings and data that must be equal for a training to be resumed.
+        is_first: whether the training is the first stage that this process runs; only then may there be checkpoints to
+            resume from, later they are of the stage before.
+        restarts: whether a resumed training starts from its beginning; then the checkpoints are only checked.
+
+    Raises:
+        SettingsError: `resume` without `checkpoints`.
     """
 
     def __init__(
-        self, settings: TrainingOptions, identity: dict[str, Any], *, begins: bool = True, is_short: bool = False
+        self, settings: TrainingOptions, identity: dict[str, Any], *, is_first: bool = True, restarts: bool = False
     ) -> None:
         if settings.resume and settings.checkpoints is None:
             raise SettingsError("resume=True needs checkpoints=FOLDER, the folder of the checkpoints to resume from")
         self.checkpoints = None if settings.checkpoints is None else Checkpoints(settings.checkpoints)
-        self.settings, self.identity, self.begins, self.is_short = settings, identity, begins, is_short
+        self.settings, self.identity, self.is_first, self.restarts = settings, identity, is_first, restarts
         self.written: int | None = None  # the step of the newest checkpoint
         self.signal = 0
-        self._last = time.perf_counter()
-        self._before: dict[int, Any] = {}
+        self._last_write = time.perf_counter()
+        self._previous_handlers: dict[int, Any] = {}
         self._stack = contextlib.ExitStack()
 
     def __enter__(self) -> Checkpointer:
@@ -63,18 +67,18 @@ class Checkpointer:
         if self.checkpoints is not None and threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM):
                 if signal.getsignal(number) is not signal.SIG_IGN:
-                    self._before[number] = signal.signal(number, self._hear)
+                    self._previous_handlers[number] = signal.signal(number, self._handle_signal)
         return self
 
     def __exit__(self, kind: object, error: object, traceback: object) -> None:
-        for number, handler in self._before.items():
+        for number, handler in self._previous_handlers.items():
             signal.signal(number, handler)
         self._stack.close()
         if self.signal and isinstance(error, KeyboardInterrupt):
             raise Interrupted(f"interrupted at once; {self.advice}", self.signal) from None
 
     def _lock(self, checkpoints: Checkpoints) -> None:
-        """Be the only one that writes them; who holds the model folder that they lie in already is."""
+        """Lock the folder of the checkpoints, unless this process holds the lock of the model folder around it."""
         if is_held(beside(checkpoints.folder.resolve().parent)):
             return
         try:
@@ -86,15 +90,15 @@ class Checkpointer:
             raise StepscanError(f"{checkpoints.folder} cannot be written: {error.strerror or error}") from None
 
     def restore(self, trainer: Trainer) -> None:
-        """Put the trainer where the newest whole checkpoint left it.
+        """Restore the trainer from the newest valid checkpoint, if `resume` is set.
 
         Raises:
-            StepscanError: the checkpoints are of another training, or are there and `resume` was not asked for.
+            StepscanError: the checkpoints are of another training, or exist without `resume`.
         """
         if self.checkpoints is None:
             return
         self.identity = {**self.identity, "data": _digest(trainer.task.batches(0))}
-        if not self.begins:
+        if not self.is_first:
             return
         if not self.settings.resume:
             if self.checkpoints:
@@ -107,8 +111,8 @@ class Checkpointer:
         for text in broken:
             trainer.reporter.note(text)
         if checkpoint is None:
-            where = self.checkpoints.folder
-            trainer.reporter.note(f"there is no valid checkpoint in {where} to resume from: training starts again")
+            folder = self.checkpoints.folder
+            trainer.reporter.note(f"there is no valid checkpoint in {folder} to resume from: training starts again")
             return
         state = as_state(checkpoint, trainer.settings.device)
         if "trainer" not in state:
@@ -119,66 +123,71 @@ class Checkpointer:
             trainer.reporter.note(
                 f"resuming with a different {name}, {value!r}; the result will match neither setting exactly"
             )
-        self._warn(state["circumstances"])
-        if self.is_short:
+        _warn_of_environment(state["circumstances"])
+        if self.restarts:
             return
         trainer.load_state_dict(state["trainer"])
         self.written = trainer.clock.step
         trainer.reporter.note(f"resuming after step {trainer.clock.step}")
 
     def maybe_save(self, trainer: Trainer, *, now: bool = False) -> None:
-        """After an update: write a checkpoint if one is due, and stop if that was asked for.
+        """Called after an update: write a checkpoint if one is due, and stop after a signal.
+
+        Args:
+            trainer: the training.
+            now: whether to write one in any case.
 
         Raises:
-            Interrupted: Ctrl-C or SIGTERM came.
+            Interrupted: Ctrl-C or SIGTERM was received.
         """
         if self.checkpoints is None:
             return
-        if not (now or self.signal or time.perf_counter() - self._last >= self.settings.checkpoint_every):
+        if not (now or self.signal or time.perf_counter() - self._last_write >= self.settings.checkpoint_every):
             return
         trainer.check_weights()
-        said = ""
+        failure = ""
         try:
-            before = sum(stage["steps"] for stage in trainer.earlier)
-            about = {"identity": self.identity, "circumstances": circumstances(), "earlier": trainer.earlier}
-            state = as_checkpoint({**about, "trainer": trainer.state_dict()})
-            self.checkpoints.write(before + trainer.clock.step, state)
+            earlier_steps = sum(stage["steps"] for stage in trainer.earlier)
+            header = {"identity": self.identity, "circumstances": environment(), "earlier": trainer.earlier}
+            checkpoint = as_checkpoint({**header, "trainer": trainer.state_dict()})
+            self.checkpoints.write(earlier_steps + trainer.clock.step, checkpoint)
             self.written = trainer.clock.step
         except OSError as error:
-            said = f"the checkpoint of step {trainer.clock.step} could not be written: {error.strerror or error}; "
-            trainer.reporter.note(f"{said}training continues" if not self.signal else said)
-        self._last = time.perf_counter()
+            failure = f"the checkpoint of step {trainer.clock.step} could not be written: {error.strerror or error}; "
+            trainer.reporter.note(f"{failure}training continues" if not self.signal else failure)
+        self._last_write = time.perf_counter()
         if self.signal:
-            raise Interrupted(f"interrupted at step {trainer.clock.step}; {said}{self.advice}", self.signal)
+            raise Interrupted(f"interrupted at step {trainer.clock.step}; {failure}{self.advice}", self.signal)
 
     @property
     def advice(self) -> str:
-        """What is saved, and how to resume from it."""
+        """A message: which steps are saved, and how to resume from them."""
         if self.checkpoints is None or self.written is None:
             return "nothing was saved"
         return f"all up to step {self.written} is saved: resume with the same command and --resume"
 
-    def _warn(self, then: dict[str, Any]) -> None:
-        """Say what differs, of what the last bits of a result depend on."""
-        now = circumstances()
-        changed = [
-            f"{name} {now[name]} (before: {then[name]})" for name in now if then.get(name, now[name]) != now[name]
-        ]
-        if changed:
-            logger.warning(
-                "resuming with %s: the weights will differ from those of an uninterrupted training in their last bits",
-                ", ".join(changed),
-            )
-
-    def _hear(self, number: int, frame: object) -> None:
+    def _handle_signal(self, number: int, frame: object) -> None:
         if self.signal:
             raise KeyboardInterrupt
         self.signal = number
-        os.write(2, b"\nstopping after this step; once more to stop at once\n")  # print is not for signal handlers
+        os.write(2, b"\nstopping after this step; once more to stop at once\n")  # signal handlers must not print
 
 
-def circumstances() -> dict[str, Any]:
-    """What the last bits of a result depend on, but for the settings and the data."""
+def _warn_of_environment(saved: dict[str, Any]) -> None:
+    """Log a warning if the environment differs from that of a checkpoint."""
+    now = environment()
+    changed = [
+        f"{name} {value} (before: {saved[name]})" for name, value in now.items() if saved.get(name, value) != value
+    ]
+    if changed:
+        logger.warning(
+            "resuming with %s: the weights will differ from those of an uninterrupted training in their last bits",
+            ", ".join(changed),
+        )
+
+
+def environment() -> dict[str, Any]:
+    """Versions and hardware that the last bits of a result depend on."""
     return {
         "threads": torch.get_num_threads(),
         "instruction set": native.library.instruction_set() if native.library else "PyTorch's",
@@ -189,47 +198,49 @@ def circumstances() -> dict[str, Any]:
 
 
 def as_checkpoint(state: dict[str, Any]) -> Checkpoint:
-    """A nested dictionary of tensors and plain values, as it is written: tensors by their dotted path, copied to the
-    CPU, next to the rest."""
+    """A nested dictionary of tensors and plain values as a checkpoint: tensors by their dotted path, copied to the CPU,
+    and the plain values."""
     tensors: dict[str, Tensor] = {}
 
-    def rest(value: Any, path: str) -> Any:
+    def without_tensors(value: Any, path: str) -> Any:
         if isinstance(value, Tensor):
             tensors[path] = value.detach().cpu().contiguous().clone()
             return None
         if isinstance(value, dict):
-            return {name: rest(one, f"{path}.{name}" if path else str(name)) for name, one in value.items()}
+            return {
+                name: without_tensors(item, f"{path}.{name}" if path else str(name)) for name, item in value.items()
+            }
         return value
 
-    return Checkpoint(tensors, rest(state, ""))
+    return Checkpoint(tensors, without_tensors(state, ""))
 
 
 def as_state(checkpoint: Checkpoint, device: str) -> dict[str, Any]:
     """The inverse of `as_checkpoint`, with the tensors on a device."""
 
-    def whole(value: Any, path: str) -> Any:
+    def with_tensors(value: Any, path: str) -> Any:
         if path in checkpoint.tensors:
             return checkpoint.tensors[path].to(device)
         if isinstance(value, dict):
-            return {name: whole(one, f"{path}.{name}" if path else name) for name, one in value.items()}
+            return {name: with_tensors(item, f"{path}.{name}" if path else name) for name, item in value.items()}
         return value
 
-    state: dict[str, Any] = whole(checkpoint.state, "")
+    state: dict[str, Any] = with_tensors(checkpoint.state, "")
     return state
 
 
-def _changes(then: dict[str, Any], now: dict[str, Any]) -> Iterator[tuple[str, Any]]:
-    """The settings that changed and may.
+def _changes(saved: dict[str, Any], now: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Names and new values of the settings that changed and are allowed to.
 
     Raises:
-        StepscanError: something changed that may not.
+        StepscanError: another setting, or the data, changed.
     """
     options = settings_of(TrainingOptions)
-    for name in sorted({*then, *now}):
-        if then.get(name) == now.get(name):
+    for name in sorted({*saved, *now}):
+        if saved.get(name) == now.get(name):
             continue
         if name not in options or not options[name].option.resumable:
-            old, new = (_short(values.get(name)) for values in (then, now))
+            old, new = (_short(values.get(name)) for values in (saved, now))
             raise StepscanError(
                 f"--resume needs the same data and settings, but {name} was {old} and is now {new}; "
                 "give it as before, or start again (--overwrite)"
@@ -243,13 +254,13 @@ def _short(value: Any) -> str:
 
 
 def _digest(batches: Any) -> str:
-    """SHA-256 of all that is trained on, in the order of the first epoch."""
-    found = hashlib.sha256()
+    """The first 16 digits of the SHA-256 of all training data, in the order of the first epoch."""
+    digest = hashlib.sha256()
     for batch in batches:
         for tensor in _tensors(batch):
-            found.update(f"{tensor.dtype}{tuple(tensor.shape)}".encode())
-            found.update(tensor.contiguous().numpy().tobytes())
-    return found.hexdigest()[:16]
+            digest.update(f"{tensor.dtype}{tuple(tensor.shape)}".encode())
+            digest.update(tensor.contiguous().numpy().tobytes())
+    return digest.hexdigest()[:16]
 
 
 def _tensors(value: Any) -> Iterator[Tensor]:

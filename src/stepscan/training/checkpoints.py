@@ -1,8 +1,8 @@
-"""Training state on disk: written so that whatever happens, an older good checkpoint survives.
+"""Training state on disk, written so that an older valid checkpoint survives any failure.
 
 A checkpoint is a folder `step-N` of `tensors.safetensors`, `state.json` and, last, `manifest.json` with their SHA-256.
-It is written under a temporary name in the same place, every file and the folder synced, then renamed, and the place
-synced. Only then are older ones removed, all but one.
+It is written under a temporary name in the same folder; every file and the folder are synced; it is renamed, and the
+parent folder synced. Only then are older checkpoints removed, all but one.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _KEPT = 2
 
 
 class Checkpoint(NamedTuple):
-    """All that training needs to go on."""
+    """The state of a training."""
 
     tensors: dict[str, Tensor]
     state: dict[str, Any]  # plain values, exact through JSON
@@ -50,14 +50,14 @@ class Checkpoints:
 
     @property
     def lock(self) -> Path:
-        """The lock file of who writes them."""
+        """The lock file of the process that writes them."""
         return self.folder / LOCK
 
     def write(self, step: int, checkpoint: Checkpoint) -> None:
         """Write the checkpoint of a step.
 
         Raises:
-            OSError: it could not be written; what was there before still is.
+            OSError: it could not be written; earlier checkpoints are still there.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         final = self.folder / f"step-{step:09}"
@@ -66,7 +66,7 @@ class Checkpoints:
             remove_step(temporary)
             temporary.mkdir()
             _write_files(temporary, checkpoint)
-            remove_step(final)  # of the same step, and broken: a good one would not be written again
+            remove_step(final)  # of the same step, and broken: a valid one would not be written again
             temporary.rename(final)
             sync(self.folder)
         except SafetensorError as error:
@@ -75,21 +75,21 @@ class Checkpoints:
             for left_over in self.folder.glob("step-*.tmp"):
                 if is_step(left_over):
                     remove_step(left_over)
-        for old in self._own()[_KEPT:]:
+        for old in self._removable()[_KEPT:]:
             _remove(old)
 
     def newest(self) -> tuple[Checkpoint | None, list[str]]:
-        """The newest whole checkpoint, if there is one, and what is wrong with each newer one that was passed over."""
+        """The newest valid checkpoint, if there is one, and a message for each newer one that is broken."""
         broken: list[str] = []
         for path in self._all():
             try:
                 return _read(path), broken
             except (OSError, ValueError, ModelFormatError, SafetensorError) as error:
-                broken.append(f"the checkpoint {path} is broken and passed over: {error}")
+                broken.append(f"the checkpoint {path} is broken and skipped: {error}")
         return None, broken
 
     def clear(self) -> None:
-        """Remove them all, and the folder if nothing else is in it."""
+        """Remove all checkpoints, and the folder if nothing else is in it."""
         remove_checkpoints(self.folder)
 
     def remove_empty(self) -> None:
@@ -98,38 +98,38 @@ class Checkpoints:
             self.folder.rmdir()
 
     def __bool__(self) -> bool:
-        return bool(self._own())
+        return bool(self._removable())
 
     def _all(self) -> list[Path]:
         """Newest first."""
         steps = (path for path in self.folder.glob("step-*") if is_step(path))
         return sorted((path for path in steps if path.suffix != ".tmp"), reverse=True)
 
-    def _own(self) -> list[Path]:
-        """Those that hold nothing else, newest first."""
+    def _removable(self) -> list[Path]:
+        """Checkpoints without foreign files, newest first."""
         return [path for path in self._all() if foreign_in_step(path) is None]
 
 
-def _write_files(place: Path, checkpoint: Checkpoint) -> None:
-    save_file(checkpoint.tensors, place / _TENSORS)
-    (place / _STATE).write_text(json.dumps(checkpoint.state), "utf-8")
+def _write_files(folder: Path, checkpoint: Checkpoint) -> None:
+    save_file(checkpoint.tensors, folder / _TENSORS)
+    (folder / _STATE).write_text(json.dumps(checkpoint.state), "utf-8")
     for name in (_TENSORS, _STATE):
-        sync(place / name)
-    manifest = {name: digest(place / name) for name in (_TENSORS, _STATE)}
-    (place / _MANIFEST).write_text(json.dumps(manifest), "utf-8")
-    sync(place / _MANIFEST)
-    sync(place)
+        sync(folder / name)
+    manifest = {name: digest(folder / name) for name in (_TENSORS, _STATE)}
+    (folder / _MANIFEST).write_text(json.dumps(manifest), "utf-8")
+    sync(folder / _MANIFEST)
+    sync(folder)
 
 
 def _read(path: Path) -> Checkpoint:
-    """Read once, into memory of our own: what was hashed is what is used, whatever becomes of the files."""
+    """Read each file once, so that the bytes that were hashed are those that are used, even if a file changes."""
     manifest = parsed((path / _MANIFEST).read_text("utf-8"), _MANIFEST)
     if not isinstance(manifest, dict) or set(manifest) != {_TENSORS, _STATE}:
         raise ValueError(f"{_MANIFEST}: expected the hashes of {_TENSORS} and {_STATE}, got {shown(manifest)}")
     content = {name: (path / name).read_bytes() for name in (_TENSORS, _STATE)}
-    for name, found in content.items():
-        if hashlib.sha256(found).hexdigest() != manifest[name]:
-            raise ValueError(f"{name} is not what was written: its hash differs")
+    for name, data in content.items():
+        if hashlib.sha256(data).hexdigest() != manifest[name]:
+            raise ValueError(f"{name}: expected the SHA-256 of {_MANIFEST}, got another")
     state = json.loads(content[_STATE])
     if not isinstance(state, dict):
         raise ValueError(f"{_STATE}: expected an object, got {shown(state)}")
@@ -137,6 +137,6 @@ def _read(path: Path) -> Checkpoint:
 
 
 def _remove(path: Path) -> None:
-    """So that half a removal never looks like a checkpoint."""
-    with contextlib.suppress(OSError):  # then one more than needed is kept, and the next write tries again
+    """Remove a checkpoint, renamed first so that an interrupted removal does not look like a checkpoint."""
+    with contextlib.suppress(OSError):  # the next write tries again
         remove_step(path.rename(path.with_suffix(".tmp")))

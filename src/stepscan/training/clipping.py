@@ -20,13 +20,11 @@ class Clipping(NamedTuple):
 def clip_gradients(gradients: list[Tensor], norm: float, items: int, settings: TrainingOptions) -> Clipping:
     """Turn gradients summed over `items` into their means and clip them, in place.
 
-    One pass over the gradients, two more if they are clipped by value.
-
     Args:
         gradients: of all parameters.
         norm: the norm of their means, over all parameters together.
-        items: how many items they are summed over.
-        settings: `max_grad_value`, applied first, and `max_grad_norm` (Pascanu et al. 2013, algorithm 1).
+        items: number of items that they are summed over.
+        settings: uses `max_grad_value`, applied first, and `max_grad_norm` (Pascanu et al. 2013, algorithm 1).
     """
     items = max(items, 1)
     original_norm = norm

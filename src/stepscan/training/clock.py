@@ -9,13 +9,14 @@ from stepscan.data.batching import TrainingBatch
 
 
 class Stopwatch:
-    """Seconds since the start; set where a training is resumed."""
+    """Seconds since the start; `seconds` is set when a training is resumed."""
 
     def __init__(self) -> None:
         self.seconds = 0.0
 
     @property
     def seconds(self) -> float:
+        """Seconds since the start."""
         return time.perf_counter() - self._started
 
     @seconds.setter
@@ -42,7 +43,7 @@ class Meter(Stopwatch):
         self.sums = {name: value + new[name] for name, value in self.sums.items()}
 
     def figures(self) -> dict[str, float]:
-        """`loss` per item, `sequences_per_second`, `tokens_per_second`, and `padding`, its share of all places."""
+        """`loss` per item, `sequences_per_second`, `tokens_per_second`, and `padding`, the share of padded items."""
         seconds = max(self.seconds, 1e-9)
         return {
             "loss": self.sums["loss"] / max(self.sums["count"], 1),
@@ -52,7 +53,7 @@ class Meter(Stopwatch):
         }
 
     def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint keeps, as plain data."""
+        """Plain data for a checkpoint."""
         return {"seconds": self.seconds, "sums": self.sums}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -68,7 +69,7 @@ class Clock(Stopwatch):
         self.step = 0  # batches
 
     def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint keeps, as plain data."""
+        """Plain data for a checkpoint."""
         return {"seconds": self.seconds, "step": self.step}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:

@@ -81,7 +81,7 @@ def capture_inputs(model: Any, batch: TrainingBatch, state: State | None) -> lis
         if int(inputs.lengths.max() if len(inputs) else 0):
             captured.append(_truncated(layer, inputs, initial))
 
-    layers = [part for name, part in model.named_modules() if name in _LAYERS and isinstance(part, Layer)]
+    layers = [module for name, module in model.named_modules() if name in _LAYERS and isinstance(module, Layer)]
     hooks = [layer.register_forward_pre_hook(capture) for layer in layers]
     was_training = model.training
     try:
@@ -155,8 +155,8 @@ def _reach(curves: dict[str, np.ndarray]) -> dict[str, float]:
     steps = float(len(next(iter(curves.values()))))
     horizons = [memory_horizon(np.arange(len(curve)), curve) for curve in known.values()]
     return {
-        "gradient_horizon": min(max((one.one_percent for one in horizons), default=0.0), steps),
-        "gradient_horizon_e": min(max((one.one_over_e for one in horizons), default=0.0), steps),
+        "gradient_horizon": min(max((horizon.one_percent for horizon in horizons), default=0.0), steps),
+        "gradient_horizon_e": min(max((horizon.one_over_e for horizon in horizons), default=0.0), steps),
         "gradient_steps": steps,
         "gradient_growth": max((float(np.nanmax(curve)) for curve in known.values()), default=0.0),
     }

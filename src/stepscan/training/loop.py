@@ -26,59 +26,64 @@ from stepscan.training.gradient_monitor import GradientMonitor, Monitor
 from stepscan.training.optimiser import AdamW
 from stepscan.training.progress import Reporter
 from stepscan.training.schedule import Schedule
-from stepscan.training.tensorboard import Curve
+from stepscan.training.tensorboard import TensorBoardWriter
 
-FIRST = 25  # updates between two evaluations, at least
-GROWTH = 8  # an evaluation follows another when the updates have grown by one eighth
-PATIENCE = 6  # evaluations, unless it is set: the updates have then doubled since the best score
-LEAST = 400  # updates before which, unless patience is set, no score ends anything: they say little
-_ENDLESS = 2**31 - 1
-_PROGRESS = (  # plain values of a trainer that say how far it is
-    *("epoch", "batch", "judged_at", "is_stale", "history", "evaluations_since_best"),
-)
+MIN_INTERVAL = 25  # updates between two evaluations
+GROWTH = 8  # an evaluation follows when the number of updates has grown by one eighth
+PATIENCE = 6  # evaluations, unless it is set: the number of updates has then doubled since the best score
+MIN_UPDATES = 400  # before which, unless patience is set, training never stops early: earlier scores say little
+_UNLIMITED = 2**31 - 1
+_PROGRESS = {  # key in the state → attribute of a trainer: plain values about its progress
+    "epoch": "epoch",
+    "batch": "batch_index",
+    "judged_at": "evaluated_at",
+    "is_stale": "is_stale",
+    "history": "history",
+    "evaluations_since_best": "evaluations_since_best",
+}
 _ADVICE = "take a smaller batch_size (and accumulate batches), or split the longest sequences"
 
 
 @dataclass
 class Task:
-    """What is trained, on what, and how it is judged."""
+    """A model, its training batches and its evaluation."""
 
-    model: nn.Module  # a pattern: `loss(inputs, targets, state)` gives a `Loss`
+    model: nn.Module  # a pattern: `loss(inputs, targets, state)` returns a `Loss`
     batches: Callable[[int], Iterable[TrainingBatch]]  # of an epoch, counted from 0
     batches_per_epoch: int
-    evaluate: Callable[[], dict[str, float]] | None  # scores on the validation data; the first one decides
+    evaluate: Callable[[], dict[str, float]] | None  # scores on the validation data; the first one is decisive
     greater_is_better: bool
     items_per_batch: float = 1.0  # on average
-    evaluation_cost: int = 1  # updates that take as long as an evaluation, and some
+    evaluation_cost: int = 1  # minimum updates between two evaluations, so that these take little of the time
 
 
 @dataclass
-class Kept:
-    """The best weights so far, and what it takes to train on from them."""
+class BestState:
+    """The best weights so far, and the state of the training that they are from."""
 
     score: float
-    weights: dict[str, Tensor]  # that were judged: of the average, where there is one
+    weights: dict[str, Tensor]  # that were evaluated: the moving average, if there is one
     plan: dict[str, float]  # see `Schedule.plan`
-    behind: int
+    behind: int  # updates of these weights
     model: dict[str, Tensor]
     optimiser: dict[str, Any]
 
 
 class Trainer:
-    """One training: the optimiser, the schedule, the best weights so far and the curve.
+    """One training: the optimiser, the schedule, the best weights so far and the training curve.
 
-    An evaluation comes when the updates have grown by an eighth since the last (where `epochs` is set, with the end of
-    that epoch), so that a training of 50 updates and one of 5,000,000 both have some tens of them. When the score has
-    not improved for `patience` evaluations, training goes back to the best weights and the learning rate falls from
-    there; a time budget is used to its end.
+    An evaluation follows when the number of updates has grown by an eighth since the last one (where `epochs` is set,
+    at the end of that epoch), so that a training of 50 updates and one of 5,000,000 both have some tens of them. When
+    the score has not improved for `patience` evaluations, training returns to the best weights and the learning rate
+    decays from there; a time budget is used to its end.
 
     Args:
         task, settings: what to train, and how.
-        reporter: who is told.
-        identity: what must be the same for an interrupted training to go on; see `Checkpointer`.
+        reporter: gets progress and messages.
+        identity: settings that must be the same for a training to be resumed; see `Checkpointer`.
         earlier: the results of the stages before this one, of a training in several.
-        begins: whether it is the first that this process runs, and so may find checkpoints.
-        is_short: whether it begins anew where an interrupted training goes on.
+        is_first: whether it is the first stage that this process runs, which may resume from checkpoints.
+        restarts: whether a resumed training starts from its beginning.
     """
 
     def __init__(
@@ -89,27 +94,32 @@ class Trainer:
         identity: dict[str, Any] | None = None,
         earlier: Sequence[dict[str, Any]] = (),
         *,
-        begins: bool = True,
-        is_short: bool = False,
+        is_first: bool = True,
+        restarts: bool = False,
     ) -> None:
         self.task, self.settings, self.reporter, self.earlier = task, settings, reporter, list(earlier)
-        self.checkpointer = Checkpointer(settings, identity or {}, begins=begins, is_short=is_short)
+        self.checkpointer = Checkpointer(settings, identity or {}, is_first=is_first, restarts=restarts)
         self.optimiser = AdamW(task.model, settings)
         self.average = WeightAverage(task.model, settings.ema_decay)
         self.clock = Clock()
-        self.schedule = Schedule(settings, self.clock, limit(settings, task.batches_per_epoch))
+        self.schedule = Schedule(settings, self.clock, max_updates(settings, task.batches_per_epoch))
         self.monitor = GradientMonitor(task.model, settings.max_grad_norm) if settings.monitor_gradients else Monitor()
-        self.curve = Curve(settings.tensorboard)
+        self.tensorboard = TensorBoardWriter(settings.tensorboard)
         self.history: list[dict[str, Any]] = []
-        self.best: Kept | None = None
+        self.best: BestState | None = None
         self.evaluations_since_best = 0
-        self.is_stale = False  # whether the score stopped rising, and the decay began
-        self.judged_at = 0  # updates at the last evaluation
+        self.is_stale = False  # whether the score stopped improving, and the decay began
+        self.evaluated_at = 0  # updates at the last evaluation
         self.meter = Meter()
         self._begin_epoch(0)
 
     def run(self) -> list[dict[str, Any]]:
-        """Train to the end, put the best weights back and return the curve: one row an evaluation."""
+        """Train to the end, restore the best weights and return the training curve: one row per evaluation.
+
+        Raises:
+            StepscanError: the loss, a gradient or a weight became infinite or NaN, or the checkpoints do not match.
+            Interrupted: Ctrl-C or SIGTERM was received.
+        """
         try:
             with self.checkpointer:
                 self.checkpointer.restore(self)
@@ -119,7 +129,7 @@ class Trainer:
                 self.reporter.note("the time budget is used up")
         finally:
             self.reporter.close()
-            self.curve.close()
+            self.tensorboard.close()
         if self.best is not None:
             self.task.model.load_state_dict(self.best.weights)
         self.task.model.eval()
@@ -127,17 +137,18 @@ class Trainer:
 
     @property
     def plan(self) -> dict[str, float]:
-        """With which settings another training takes the way of the best weights; see `Schedule.plan`. Where patience
-        ended this one within its decay, as many updates as these weights have behind them: the rest was never seen."""
+        """The settings of another training that would end like the best weights; see `Schedule.plan`. Where patience
+        ended this training within its decay, it has the number of updates of these weights."""
         if self.best is None or self.schedule.is_over:
             return {} if self.best is None else self.best.plan
-        rise = self.best.plan["warmup_ratio"] * self.best.plan["max_updates"]
-        return {**self.best.plan, "max_updates": self.best.behind, "warmup_ratio": min(1.0, rise / self.best.behind)}
+        plan, updates = self.best.plan, self.best.behind
+        warmup = plan["warmup_ratio"] * plan["max_updates"]
+        return {**plan, "max_updates": updates, "warmup_ratio": min(1.0, warmup / updates)}
 
     @property
     def _is_over(self) -> bool:
-        """Whether the last evaluation was the last."""
-        if not self.history or self.judged_at != self.schedule.updates:
+        """Whether the last evaluation ends the training."""
+        if not self.history or self.evaluated_at != self.schedule.updates:
             return False
         stopped = self._patience_is_over and self.schedule.is_decaying and not self.is_stale
         return self.schedule.is_over or stopped
@@ -148,48 +159,48 @@ class Trainer:
             return False  # there is no score to wait for
         if self.settings.patience is not None:
             return self.evaluations_since_best >= self.settings.patience
-        is_long_enough = self.schedule.updates >= LEAST and not self.settings.time_budget
+        is_long_enough = self.schedule.updates >= MIN_UPDATES and not self.settings.time_budget
         return is_long_enough and self.evaluations_since_best >= PATIENCE
 
     def _begin_epoch(self, epoch: int) -> None:
-        self.epoch, self.batch = epoch, 0  # batch: the number of the next one
-        self.carried: State | None = None
-        self.items = 0  # that the gradients so far are summed over
+        self.epoch, self.batch_index = epoch, 0  # index of the next batch
+        self.carried_state: State | None = None  # of truncated back-propagation through time
+        self.items = 0  # that the accumulated gradients are summed over
 
     def _run_epoch(self) -> None:
-        """The rest of a pass, or what of it the budget leaves."""
-        for batch in itertools.islice(self.task.batches(self.epoch), self.batch, None):
+        """Train to the end of the epoch or of the training."""
+        for batch in itertools.islice(self.task.batches(self.epoch), self.batch_index, None):
             self.task.model.train()
             size = f"a batch of {batch.sequences:,} sequences, {batch.padded_tokens:,} items with padding"
             with enough_memory(size, _ADVICE):
                 self._step(batch.to(self.settings.device))
             self.reporter.step(self.schedule.done, self.meter.figures())
             if self.items == 0:  # after an update
-                self._look_back()
+                self._after_update()
                 if self._is_over:
                     return
         self._begin_epoch(self.epoch + 1)
 
-    def _look_back(self) -> None:
-        """After an update: evaluate, turn back, write a checkpoint, each if it is due."""
-        is_due = self._is_due
+    def _after_update(self) -> None:
+        """Evaluate, return to the best weights, write a checkpoint, each if it is due."""
+        is_due = self._is_evaluation_due
         if is_due:
             self._evaluate()
             if self._patience_is_over and not self.schedule.is_decaying:
-                self._turn_back()
+                self._return_to_best()
         self.checkpointer.maybe_save(self, now=is_due)
 
     @property
-    def _is_due(self) -> bool:
-        since = self.schedule.updates - self.judged_at
+    def _is_evaluation_due(self) -> bool:
+        updates = self.schedule.updates - self.evaluated_at
         if self.schedule.is_over:
             return True
         if self.settings.epochs is not None:
-            return self.batch == self.task.batches_per_epoch and since >= self.judged_at / GROWTH
-        return since >= max(self.judged_at / GROWTH, self.task.evaluation_cost, FIRST)
+            return self.batch_index == self.task.batches_per_epoch and updates >= self.evaluated_at / GROWTH
+        return updates >= max(self.evaluated_at / GROWTH, self.task.evaluation_cost, MIN_INTERVAL)
 
-    def _turn_back(self) -> None:
-        """Go back to the best weights; from them on the learning rate falls."""
+    def _return_to_best(self) -> None:
+        """Restore the best weights and begin the decay of the learning rate."""
         assert self.best is not None
         self.is_stale, self.evaluations_since_best = True, 0
         self.task.model.load_state_dict(self.best.model)
@@ -198,21 +209,22 @@ class Trainer:
         self.schedule.begin_decay(self.best.behind)
 
     def _step(self, batch: TrainingBatch) -> None:
-        """Gradients of a batch, and an update if enough batches are gathered."""
+        """Gradients of a batch, and an update if enough batches are accumulated."""
         seed_noise(self.settings.seed, self.clock.step)
         model: Any = self.task.model
-        total, count, state = model.loss(batch.inputs, batch.targets, self.carried)
+        total, count, state = model.loss(batch.inputs, batch.targets, self.carried_state)
         loss = total.item()
         self._check_finite("loss", loss / max(count, 1))
         if self.items == 0:
             self.optimiser.zero_grad(set_to_none=True)
         total.backward()
         self.items += count
-        self.batch += 1
-        if self.batch % self.settings.gradient_accumulation_steps == 0 or self.batch == self.task.batches_per_epoch:
+        self.batch_index += 1
+        is_last = self.batch_index == self.task.batches_per_epoch
+        if is_last or self.batch_index % self.settings.gradient_accumulation_steps == 0:
             self._update()
-            self.monitor.on_update(batch, self.carried)
-        self.carried = None if state is None else model.detach_state(state)
+            self.monitor.on_update(batch, self.carried_state)
+        self.carried_state = None if state is None else model.detach_state(state)
         self.clock.step += 1
         self.meter.add(batch, loss, count)
 
@@ -233,31 +245,31 @@ class Trainer:
         self.items = 0
 
     def state_dict(self) -> dict[str, Any]:
-        """All that is not in its settings and data: nested, of tensors and plain values."""
-        carried = [] if self.carried is None else list(leaves(self.carried))
+        """All that does not follow from settings and data, as a nested dictionary of tensors and plain values."""
+        carried = [] if self.carried_state is None else list(leaves(self.carried_state))
         return {
-            **{name: part.state_dict() for name, part in self._parts.items()},
+            **{name: component.state_dict() for name, component in self._components.items()},
             "best": None if self.best is None else vars(self.best),
             "carried": {str(i): leaf for i, leaf in enumerate(carried)},
-            **{name: getattr(self, name) for name in _PROGRESS},
+            **{key: getattr(self, name) for key, name in _PROGRESS.items()},
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """The inverse of `state_dict`, of a trainer that was made from the same settings and data."""
-        for name, part in self._parts.items():
-            part.load_state_dict(state[name])
+        """The inverse of `state_dict`, for a trainer with the same settings and data."""
+        for name, component in self._components.items():
+            component.load_state_dict(state[name])
         if state["best"] is not None:
-            self.best = Kept(**state["best"])
+            self.best = BestState(**state["best"])
         if carried := [state["carried"][str(i)] for i in range(len(state["carried"]))]:
             model: Any = self.task.model
             values = iter(carried)
-            self.carried = map_state(lambda leaf: next(values), model.initial_state(len(carried[0])))
-        for name in _PROGRESS:
-            setattr(self, name, state[name])
+            self.carried_state = map_state(lambda leaf: next(values), model.initial_state(len(carried[0])))
+        for key, name in _PROGRESS.items():
+            setattr(self, name, state[key])
 
     @property
-    def _parts(self) -> dict[str, Any]:
-        """What has a `state_dict` of its own."""
+    def _components(self) -> dict[str, Any]:
+        """The components that have a `state_dict`."""
         return {
             "model": self.task.model,
             "optimiser": self.optimiser,
@@ -269,7 +281,7 @@ class Trainer:
         }
 
     def check_weights(self) -> None:
-        """Raise if a weight is not finite."""
+        """Raise a `StepscanError` if a weight is not finite."""
         for name, tensor in self.task.model.state_dict().items():
             if tensor.is_floating_point():
                 self._check_finite(f"weight {name}", tensor.norm().item())
@@ -279,11 +291,11 @@ class Trainer:
             if not math.isfinite(value):
                 raise StepscanError(
                     f"the {name} became {value} at step {self.clock.step + 1}; {self.checkpointer.advice}. "
-                    "Try a lower learning rate or a lower clip norm, and look for extreme values in the data."
+                    "Try a lower learning_rate or max_grad_norm, and look for extreme values in the data."
                 )
 
     def _evaluate(self) -> None:
-        self.judged_at = self.schedule.updates
+        self.evaluated_at = self.schedule.updates
         self.check_weights()
         self.task.model.eval()
         with self.average, torch.inference_mode(), enough_memory("the validation data", "give fewer or shorter ones"):
@@ -301,27 +313,28 @@ class Trainer:
         row |= {"learning_rate": self.optimiser.learning_rate, **self.monitor.metrics(), "best": is_best}
         self.history.append(row)
         self.reporter.evaluated(row)
-        self.curve.write(row)
+        self.tensorboard.write(row)
         for text in self.monitor.warnings():
             self.reporter.note(text)
 
     def _compare(self, score: float, weights: dict[str, Tensor], *, is_flat: bool) -> bool:
-        """Whether the weights are the best so far; of equal ones the later are, which are trained longer. A score that
-        has not changed yet has not stopped rising: an F1 of 0 until the first span is found."""
+        """Store the weights if they are the best so far, and return whether they are. Of weights with equal scores the
+        later are better. A score that never changed (`is_flat`), such as an F1 of 0 until the first span is correct,
+        does not count against patience."""
         best = -math.inf if self.best is None else self.best.score
         self.evaluations_since_best = 0 if score > best or is_flat else self.evaluations_since_best + 1
         if score < best:
             return False
         behind = self.schedule.behind
         model, optimiser = self.task.model.state_dict(), self.optimiser.state_dict()
-        self.best = Kept(score, weights, self.schedule.plan(), behind, _cloned(model), copy.deepcopy(optimiser))
+        self.best = BestState(score, weights, self.schedule.plan(), behind, _cloned(model), copy.deepcopy(optimiser))
         return True
 
 
-def limit(settings: TrainingOptions, batches_per_epoch: int) -> int:
-    """Updates at most: by `epochs` and `max_updates`, whichever are set."""
-    by_epochs = (settings.epochs or _ENDLESS) * -(-batches_per_epoch // settings.gradient_accumulation_steps)
-    return min(by_epochs, settings.max_updates or _ENDLESS)
+def max_updates(settings: TrainingOptions, batches_per_epoch: int) -> int:
+    """Maximum number of updates, by `epochs` and `max_updates`, whichever are set."""
+    by_epochs = (settings.epochs or _UNLIMITED) * -(-batches_per_epoch // settings.gradient_accumulation_steps)
+    return min(by_epochs, settings.max_updates or _UNLIMITED)
 
 
 def _cloned(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -329,8 +342,8 @@ def _cloned(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def seed_noise(seed: int, step: int) -> None:
-    """Make the noise of a step (dropout, masks) a function of (seed, step) alone."""
+    """Seed the random numbers of a step (dropout, masks) by (seed, step) alone, so that training resumes exactly."""
     number = int(np.random.SeedSequence([seed, step]).generate_state(1, np.uint64)[0])
     if torch.cuda.is_available():
         torch.cuda.manual_seed_all(number)
-    torch.default_generator.manual_seed(number)  # `torch.manual_seed` takes note of who calls it, for absent devices
+    torch.default_generator.manual_seed(number)  # `torch.manual_seed` also records its caller, for absent devices

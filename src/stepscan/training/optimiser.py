@@ -14,8 +14,8 @@ class AdamW(torch.optim.AdamW):
     """AdamW (Loshchilov & Hutter 2019) with weight decay on matrices only, not on biases and normalisation.
 
     Args:
-        model: whose parameters are trained, those that require gradients.
-        settings: `learning_rate` and `weight_decay` of them.
+        model: its parameters that require gradients are trained.
+        settings: uses `learning_rate` and `weight_decay`.
     """
 
     def __init__(self, model: nn.Module, settings: TrainingOptions) -> None:
@@ -28,7 +28,7 @@ class AdamW(torch.optim.AdamW):
 
     @property
     def learning_rate(self) -> float:
-        """Of the next update; the same for all parameters."""
+        """The learning rate of the next update, the same for all parameters."""
         return float(self.param_groups[0]["lr"])
 
     @learning_rate.setter
@@ -39,10 +39,10 @@ class AdamW(torch.optim.AdamW):
     def state_dict(self) -> dict[str, Any]:
         """`learning_rate`, and the `moments` by parameter; the groups follow from model and settings."""
         moments = super().state_dict()["state"]
-        return {"learning_rate": self.learning_rate, "moments": {str(i): one for i, one in moments.items()}}
+        return {"learning_rate": self.learning_rate, "moments": {str(i): moment for i, moment in moments.items()}}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """The inverse of `state_dict`."""
-        moments = {int(i): one for i, one in state_dict["moments"].items()}
+        moments = {int(i): moment for i, moment in state_dict["moments"].items()}
         super().load_state_dict({"state": moments, "param_groups": super().state_dict()["param_groups"]})
         self.learning_rate = state_dict["learning_rate"]

@@ -11,19 +11,19 @@ from stepscan.terminal import printable
 
 
 class Reporter:
-    """Is told how a training progresses; what a subclass does not override does nothing."""
+    """Base of reporters, whose methods the training loop calls; in this class they do nothing."""
 
     def step(self, done: float, figures: dict[str, float]) -> None:
-        """After a batch: the share of training done (0 … 1) and the running figures."""
+        """Called after a batch with the share of training done (0 … 1) and the running figures."""
 
     def evaluated(self, row: dict[str, Any]) -> None:
-        """After an evaluation: the row that goes to metrics.jsonl."""
+        """Called after an evaluation with its row of metrics.jsonl."""
 
     def note(self, text: str) -> None:
-        """A message to the reader."""
+        """Called with a message to the user."""
 
     def close(self) -> None:
-        """Training ended."""
+        """Called when training ends."""
 
 
 class NullReporter(Reporter):
@@ -31,9 +31,10 @@ class NullReporter(Reporter):
 
 
 class ProgressBar(Reporter):
-    """A progress bar with loss, last validation score, sequences and tokens a second, padding and time left.
+    """A progress bar with loss, last validation score, sequences and tokens per second, padding and time left.
 
-    On standard error, so that standard output is the result's alone.
+    Args:
+        console: where it is printed; None for standard error, so that standard output holds results only.
     """
 
     def __init__(self, console: Console | None = None) -> None:
@@ -63,10 +64,10 @@ class ProgressBar(Reporter):
     def evaluated(self, row: dict[str, Any]) -> None:
         scores = " · ".join(f"{k.removeprefix('valid_')} {v:.4f}" for k, v in row.items() if k.startswith("valid_"))
         self._score = f"validation {scores.split(' · ')[0]} · " if scores else ""
-        judged = f"validation: {scores} · " if scores else ""
+        validation = f"validation: {scores} · " if scores else ""
         best = " [green]best[/green]" if row["best"] and scores else ""
         self.console.print(
-            f"epoch {row['epoch']:>2} · {row['seconds']:.0f} s · loss {row['train_loss']:.4f} · {judged}"
+            f"epoch {row['epoch']:>2} · {row['seconds']:.0f} s · loss {row['train_loss']:.4f} · {validation}"
             f"{row['tokens_per_second']:,.0f} tok/s · padding {row['padding']:.0%}{best}",
             highlight=False,
             soft_wrap=True,

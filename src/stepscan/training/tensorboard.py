@@ -1,4 +1,4 @@
-"""The training curve for TensorBoard: the numbers of metrics.jsonl, an event file's way."""
+"""The training curve for TensorBoard: the values of metrics.jsonl in an event file."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Any
 from stepscan.errors import SettingsError
 
 
-class Curve:
+class TensorBoardWriter:
     """Writes rows to a folder that `tensorboard --logdir` reads; without a folder it does nothing.
 
     Raises:
-        SettingsError: there is a folder, but no tensorboard.
+        SettingsError: there is a folder, but the package tensorboard is not installed.
     """
 
     def __init__(self, folder: str | Path | None) -> None:
@@ -24,13 +24,13 @@ class Curve:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError:
             raise SettingsError(
-                f"tensorboard={str(folder)!r} needs that package: pip install tensorboard; or leave it away; "
-                "metrics.jsonl has the curve"
+                f"tensorboard={str(folder)!r} needs that package: pip install tensorboard; or omit it: metrics.jsonl "
+                "has the curve, too"
             ) from None
         self._writer = SummaryWriter(str(folder))
 
     def write(self, row: Mapping[str, Any]) -> None:
-        """The numbers of an evaluation's row, at its step."""
+        """Write the values of an evaluation's row, at its step."""
         if self._writer is None:
             return
         for name, value in row.items():
@@ -39,6 +39,6 @@ class Curve:
         self._writer.flush()
 
     def close(self) -> None:
-        """Training ended."""
+        """Close the event file."""
         if self._writer is not None:
             self._writer.close()

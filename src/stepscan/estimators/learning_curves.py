@@ -1,4 +1,4 @@
-"""Learning curves as a picture."""
+"""Plots of learning curves."""
 
 from __future__ import annotations
 
@@ -10,29 +10,27 @@ from typing import Any
 from stepscan.errors import StepscanError
 
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")  # Okabe & Ito 2008
-_MARKERS = "osD^vPX"  # so that colour is not all that tells them apart
-_ALONG = (("epoch", "passes over the data"), ("seconds", "training time, s"))
+_MARKERS = "osD^vPX"  # so that curves do not only differ in colour
+_X_AXES = (("epoch", "epochs"), ("seconds", "training time, s"))
 
 
-def check_drawing() -> None:
-    """Raise a `StepscanError` that says what to install, if there is nothing to draw with."""
+def check_matplotlib() -> None:
+    """Raise a `StepscanError` if matplotlib is not installed."""
     if find_spec("matplotlib") is None:
-        raise StepscanError(
-            "learning curves are drawn with matplotlib, which is not here: pip install 'stepscan[plots]'"
-        )
+        raise StepscanError("learning curves need matplotlib, which is not installed: pip install 'stepscan[plots]'")
 
 
-def draw(rows: Sequence[Mapping[str, Any]], path: str | Path, title: str) -> None:
-    """A PNG with the validation score of each row of `compare`, over passes and over seconds."""
+def plot_learning_curves(rows: Sequence[Mapping[str, Any]], path: str | Path, title: str) -> None:
+    """Write a PNG with the validation score of each row of `compare`, over epochs and over seconds."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(11, 5), layout="constrained")
     axes = figure.subplots(1, 2, sharey=True)
-    for axis, (along, label) in zip(axes, _ALONG, strict=True):
+    for axis, (name, label) in zip(axes, _X_AXES, strict=True):
         for index, row in enumerate(rows):
             score = list(row["curve"][0])[-1]
             axis.plot(
-                [point[along] for point in row["curve"]],
+                [point[name] for point in row["curve"]],
                 [point[score] for point in row["curve"]],
                 color=_COLOURS[index % len(_COLOURS)],
                 marker=_MARKERS[index % len(_MARKERS)],

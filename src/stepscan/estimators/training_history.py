@@ -1,4 +1,4 @@
-"""What a curve tells of the trainings behind a model: of a search or of folds, and of one on all data."""
+"""The training curve of a model, divided into its trainings: a search or folds, and a refit on all data."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from typing import Any, NamedTuple
 Row = Mapping[str, Any]
 
 
-class Course(NamedTuple):
-    """The rows of each training, in the order of time."""
+class TrainingHistory(NamedTuple):
+    """The rows of each training, in order of time."""
 
     folds: list[list[Row]]  # of a cross-validation
-    search: list[Row]  # judged on validation data; of folds, the row of the model as a whole
-    everything: list[Row]  # of the training on all data, which nothing is left to judge
+    search: list[Row]  # evaluated on validation data; after folds, the row of the model as a whole
+    refit: list[Row]  # of the training on all data, which has no validation data
 
     @classmethod
-    def of(cls, history: Sequence[Row]) -> Course:
-        """The trainings that a curve is of."""
+    def from_rows(cls, history: Sequence[Row]) -> TrainingHistory:
+        """Divide the rows of a curve (`history_`, metrics.jsonl)."""
         folds: dict[int, list[Row]] = {}
         for row in history:
             if "fold" in row:
@@ -25,13 +25,13 @@ class Course(NamedTuple):
         others = [row for row in history if "fold" not in row]
         return cls(
             list(folds.values()),
-            [row for row in others if _is_judged(row)],
-            [row for row in others if not _is_judged(row)],
+            [row for row in others if _has_validation_score(row)],
+            [row for row in others if not _has_validation_score(row)],
         )
 
     @property
     def _trainings(self) -> list[list[Row]]:
-        return [rows for rows in [*(self.folds or [self.search]), self.everything] if rows]
+        return [rows for rows in [*(self.folds or [self.search]), self.refit] if rows]
 
     @property
     def seconds(self) -> float:
@@ -40,33 +40,33 @@ class Course(NamedTuple):
 
     @property
     def updates(self) -> int:
-        """Of the training that the model is from; those included that were given up again."""
+        """Updates of the training that the model is from, discarded ones included."""
         return max((_updates(row) for row in self._trainings[-1]), default=0) if self._trainings else 0
 
     @property
     def epochs(self) -> int:
-        """Passes of that training, the last perhaps in part."""
+        """Epochs of that training; the last may be incomplete."""
         return max((row["epoch"] for row in self._trainings[-1]), default=0) if self._trainings else 0
 
-    def described(self) -> str:
+    def summary(self) -> str:
         """Sentences for a model card."""
-        found = []
+        sentences = []
         if self.folds:
-            found.append(f"Cross-validation in {len(self.folds)} parts found how long to train.")
+            sentences.append(f"Cross-validation with {len(self.folds)} folds chose how long to train.")
         elif self.search:
             best = [row for row in self.search if row["best"]][-1]
-            found.append(
-                f"{_updates(max(self.search, key=_updates)):,} updates were judged on validation data; "
+            sentences.append(
+                f"{_updates(max(self.search, key=_updates)):,} updates were evaluated on validation data; "
                 f"the best weights are those after {_updates(best):,}."
             )
-        if self.everything:
-            found.append(f"Then it was trained once more, on all data, for {self.updates:,} updates.")
-        return " ".join(found)
+        if self.refit:
+            sentences.append(f"Then it was trained once more, on all data, for {self.updates:,} updates.")
+        return " ".join(sentences)
 
 
 def _updates(row: Row) -> int:
     return int(row.get("updates", row["step"]))  # curves of early versions have no updates
 
 
-def _is_judged(row: Row) -> bool:
+def _has_validation_score(row: Row) -> bool:
     return any(name.startswith("valid_") for name in row)

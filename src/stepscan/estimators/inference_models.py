@@ -1,6 +1,7 @@
-"""Torch patterns with the methods of `stepscan.runtime.networks`, so that what uses a model is written once for both.
+"""Adapters that give trained torch patterns the interface of `stepscan.runtime.networks`, for inference.
 
-Ids, numbers and scores are NumPy arrays, states are torch's. Nothing here asks for a gradient.
+So prediction is written once for both. Ids, values and scores are NumPy arrays, states are torch's; no gradients are
+computed.
 """
 
 from __future__ import annotations
@@ -26,11 +27,11 @@ from stepscan.runtime.probabilities import nats
 from stepscan.sequences import Sequences
 from stepscan.state import State
 
-Scored = tuple[np.ndarray, np.ndarray]  # data [N, T, …] and lengths [N]
+PaddedScores = tuple[np.ndarray, np.ndarray]  # data [N, T, …] and lengths [N]
 
 
-class Network:
-    """A torch pattern, or an ensemble of such.
+class InferenceModel:
+    """A torch pattern, or an ensemble of patterns, for inference.
 
     Args:
         model: the pattern.
@@ -41,35 +42,40 @@ class Network:
 
     @property
     def embedding(self) -> Any:
+        """The pattern's input map."""
         return self.model.embedding
 
     @property
     def device(self) -> torch.device:
+        """The device of the weights."""
         return next(self.model.parameters()).device
 
     def inputs(self, rows: Any) -> Any:
-        """What the model takes, on its device: `Sequences` of rows of ids `[T]` or series `[T, D]`, or words with their
-        spelling; `rows` are as `network_inputs` of an estimator returns them."""
-        numeric = isinstance(self.embedding, NumericEmbedding)
-        return as_input(rows, numeric).to(self.device)
+        """The input of the pattern, on its device: `Sequences` of ids `[T]` or series `[T, D]`, or words with their
+        characters.
+
+        Args:
+            rows: as `network_inputs` of an estimator returns them.
+        """
+        return pattern_input(rows, isinstance(self.embedding, NumericEmbedding)).to(self.device)
 
 
-def as_input(rows: Any, numeric: bool = False) -> Any:
-    """What a pattern takes of rows of ids, of numbers, or of `stepscan.runtime.batches.Words`."""
+def pattern_input(rows: Any, is_numeric: bool = False) -> Any:
+    """The input of a pattern for rows of ids, rows of values, or `stepscan.runtime.batches.Words`."""
     if isinstance(rows, Words):
-        words, spellings, spelling_of = rows
+        words, spellings, index = rows
         return embedding.WordsWithCharacters(
-            _sequences(words), tuple(map(_sequences, spellings)), torch.from_numpy(spelling_of)
+            _sequences(words), tuple(map(_sequences, spellings)), torch.from_numpy(index)
         )
-    return pad_numbers(rows) if numeric else pad(rows)
+    return pad_numbers(rows) if is_numeric else pad(rows)
 
 
-def _sequences(batch: Batch | Scored) -> Sequences:
+def _sequences(batch: Batch | PaddedScores) -> Sequences:
     data, lengths = batch
     return Sequences(torch.from_numpy(data), torch.from_numpy(lengths))
 
 
-class EncoderNetwork(Network):
+class InferenceEncoder(InferenceModel):
     """See `stepscan.runtime.networks.encoder`."""
 
     @property
@@ -86,24 +92,24 @@ class EncoderNetwork(Network):
 
     @torch.inference_mode()
     def member_scores(self, rows: Sequence[Any]) -> list[np.ndarray]:
-        """Of an ensemble: each member's scores."""
+        """Each member's scores, of an ensemble."""
         return [scores.cpu().numpy() for scores in self.model.member_scores(self.inputs(rows))]
 
     @torch.inference_mode()
     def combine(self, scores: Sequence[np.ndarray]) -> np.ndarray:
-        """Of an ensemble: what its members' scores are together."""
-        return self.model.combine([torch.from_numpy(one) for one in scores]).numpy()
+        """The ensemble's scores, from its members' scores."""
+        return self.model.combine([torch.from_numpy(member_scores) for member_scores in scores]).numpy()
 
     @torch.inference_mode()
     def features(self, rows: Sequence[Any]) -> np.ndarray:
         return self.model.encode(self.inputs(rows)).cpu().numpy()
 
 
-class TransducerNetwork(Network):
+class InferenceTransducer(InferenceModel):
     """See `stepscan.runtime.networks.transducer`."""
 
     @torch.inference_mode()
-    def scores(self, rows: Any) -> Scored:
+    def scores(self, rows: Any) -> PaddedScores:
         return _arrays(self.model(self.inputs(rows))[0])
 
     def predict(self, data: np.ndarray, lengths: np.ndarray) -> np.ndarray:
@@ -123,18 +129,17 @@ class TransducerNetwork(Network):
 
     @cached_property
     def crf(self) -> CRF | None:
-        """The runtime's, with the weights of the model's (of an ensemble: with their mean)."""
-        own = self.model.crf
-        if own is None:
+        """The runtime's CRF with the weights of the model's CRF (of an ensemble: their mean); None without a CRF."""
+        crf = self.model.crf
+        if crf is None:
             return None
-        forbidden = AllowedTransitions(
-            *(one.cpu().numpy() for one in (own.allowed, own.may_start, own.may_end))
-        ).forbidden()
-        weights = {name: weight.detach().float().cpu().numpy() for name, weight in own.named_parameters()}
-        return CRF(Tensors(weights, Options()), len(own.start), forbidden)
+        masks = (crf.allowed, crf.may_start, crf.may_end)
+        forbidden = AllowedTransitions(*(mask.cpu().numpy() for mask in masks)).forbidden()
+        weights = {name: weight.detach().float().cpu().numpy() for name, weight in crf.named_parameters()}
+        return CRF(Tensors(weights, Options()), len(crf.start), forbidden)
 
 
-class GeneratorNetwork(Network):
+class InferenceGenerator(InferenceModel):
     """See `stepscan.runtime.networks.generator`."""
 
     @torch.inference_mode()
@@ -150,22 +155,22 @@ class GeneratorNetwork(Network):
         return *_arrays(scores), state
 
 
-class ConditionedGeneratorNetwork(Network):
+class InferenceConditionedGenerator(InferenceModel):
     """See `stepscan.runtime.networks.conditioned_generator`."""
 
     @property
-    def generator(self) -> GeneratorNetwork:
-        return GeneratorNetwork(self.model.generator)
+    def generator(self) -> InferenceGenerator:
+        return InferenceGenerator(self.model.generator)
 
     @torch.inference_mode()
     def initial_state(self, rows: Sequence[Any]) -> State:
         return self.model.initial_state(self.inputs(rows))
 
     def attention_weights(self, state: State) -> np.ndarray | None:
-        """The mean over all parts (and models of an ensemble) that look; None if there are none."""
-        found = [weights.cpu().numpy() for weights in attention_weights(state)]
-        return np.mean(found, axis=0) if found else None
+        """The mean attention weights over all attention layers (and members of an ensemble); None without attention."""
+        layers = [weights.cpu().numpy() for weights in attention_weights(state)]
+        return np.mean(layers, axis=0) if layers else None
 
 
-def _arrays(found: Sequences) -> Scored:
-    return found.data.cpu().numpy(), found.lengths.cpu().numpy()
+def _arrays(sequences: Sequences) -> PaddedScores:
+    return sequences.data.cpu().numpy(), sequences.lengths.cpu().numpy()

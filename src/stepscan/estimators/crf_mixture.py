@@ -1,0 +1,123 @@
+"""How the scores of a tagger's network and of its wide part are weighted, chosen on held-out sentences.
+
+Dimension letters: N items of all sequences together, K tags.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from stepscan.estimators.linear_chain_crf import PackedSequences
+from stepscan.estimators.score_mixture import best_shares
+from stepscan.runtime.batches import Array, Batch
+from stepscan.runtime.wide.crf import TRANSITIONS, WideCRF, build_crf
+
+_SHARES = (0.1, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0)  # a network trained on few sentences is overconfident
+_RATIOS = (0.25, 0.5, 1.0, 2.0, 4.0)  # of the network's share to the wide part's
+
+
+def best_mixture(
+    parts: Sequence[HeldOutScores], f1: Callable[[tuple[float, float]], float] | None = None
+) -> tuple[float, float]:
+    """The shares: factors of the scores of network and wide part before they are added; see
+    `stepscan.estimators.score_mixture.best_mixture`.
+
+    Args:
+        parts: scores of the held-out sentences of each fold.
+        f1: shares → F1 of the spans predicted with them. It chooses the ratio of the shares, and the likelihood only
+            their size: most tokens are in no span, and a network that finds spans is overconfident of those that it
+            gets wrong. None: the likelihood chooses both.
+    """
+    if f1 is None or not any(len(part.ids) for part in parts):
+        return best_shares(lambda deep, wide: loss(parts, deep, wide), _SHARES, tie=0.0)
+
+    def loss_with(shares: tuple[float, float]) -> float:
+        return loss(parts, *shares)
+
+    mixtures = [min(((ratio * share, share) for share in _SHARES), key=loss_with) for ratio in _RATIOS]
+    return max([(1.0, 0.0), (0.0, 1.0), *mixtures], key=lambda shares: (f1(shares), -loss_with(shares)))
+
+
+def loss(parts: Sequence[HeldOutScores], deep_share: float = 1.0, wide_share: float = 0.0) -> float:
+    """The negative log-likelihood of the tags, summed over all folds; infinite if it is not finite."""
+    with np.errstate(all="ignore"):
+        value = sum(part.loss(deep_share, wide_share) for part in parts if len(part.ids))
+    return value if np.isfinite(value) else np.inf
+
+
+class _CRFScores(NamedTuple):
+    """Emission scores `[N, K]`, and scores of transitions, first and last tags."""
+
+    emissions: Array
+    transitions: Mapping[str, Array]
+
+
+class HeldOutScores(NamedTuple):
+    """Scores of network and wide part for held-out sentences; the items are packed."""
+
+    packed: PackedSequences
+    lengths: Array
+    ids: Array  # [N], the tags
+    counts: tuple[Array, Array, Array]  # how often each tag follows each other, is first, and is last
+    deep: _CRFScores
+    wide: _CRFScores
+
+    @classmethod
+    def from_network(
+        cls,
+        tags: Sequence[Sequence[int]],
+        scores: Sequence[Sequence[Sequence[float]]],
+        crf: Mapping[str, Any] | None,
+        outputs: int,
+    ) -> HeldOutScores:
+        """Scores of the network alone; those of the wide part are 0.
+
+        Args:
+            tags: tag ids of each sentence.
+            scores: emission scores of each sentence, `[T, K]`.
+            crf: `transitions`, `start` and `end` of the network's CRF, if it has one.
+            outputs: K.
+        """
+        lengths = np.array([len(sentence) for sentence in tags], np.int64)
+        packed = PackedSequences.from_lengths(lengths)
+        ids = np.concatenate([np.zeros(0, np.int64), *map(np.array, tags)]).astype(np.int64)[packed.order]
+        rows = [np.zeros((0, outputs)), *(np.reshape(sentence, (-1, outputs)) for sentence in scores)]
+        emissions = np.concatenate(rows).astype(np.float32)[packed.order]
+        zeros = {"transitions": np.zeros((outputs, outputs)), "start": np.zeros(outputs), "end": np.zeros(outputs)}
+        transitions = zeros if crf is None else {name: np.array(crf[name]) for name in TRANSITIONS}
+        deep, wide = _CRFScores(emissions, transitions), _CRFScores(np.zeros_like(emissions), zeros)
+        return cls(packed, lengths, ids, packed.counts(ids, outputs), deep, wide)
+
+    def with_wide(self, wide: WideCRF, sentences: Sequence[Sequence[str]]) -> HeldOutScores:
+        """The same with the scores of a wide part for the sentences."""
+        transitions = {name: getattr(wide, name) for name in TRANSITIONS}
+        return self._replace(wide=_CRFScores(wide.scores(sentences)[self.packed.order], transitions))
+
+    def loss(self, deep_share: float, wide_share: float) -> float:
+        """The negative log-likelihood of the tags, summed."""
+        scores = self._mixed(deep_share, wide_share)
+        transitions = [scores.transitions[name] for name in TRANSITIONS]
+        path_score = float(scores.emissions[np.arange(len(self.ids)), self.ids].sum(dtype=np.float64))
+        path_score += sum(float((a * b).sum(dtype=np.float64)) for a, b in zip(self.counts, transitions, strict=True))
+        return self.packed.log_partition(scores.emissions, *transitions) - path_score
+
+    def best_paths(self, deep_share: float, wide_share: float) -> list[Array]:
+        """The tag ids of the best path of each sentence."""
+        mixed = self._mixed(deep_share, wide_share)
+        emissions = np.empty_like(mixed.emissions)
+        emissions[self.packed.order] = mixed.emissions
+        data = np.zeros((len(self.lengths), int(self.lengths.max(initial=0)), emissions.shape[1]), np.float32)
+        batch = Batch(data, self.lengths)
+        data[batch.mask] = emissions
+        paths = build_crf(mixed.transitions).best_paths(batch)
+        return [path[:length] for path, length in zip(paths, self.lengths, strict=True)]
+
+    def _mixed(self, deep_share: float, wide_share: float) -> _CRFScores:
+        transitions = {
+            name: deep_share * self.deep.transitions[name] + wide_share * self.wide.transitions[name]
+            for name in TRANSITIONS
+        }
+        return _CRFScores(deep_share * self.deep.emissions + wide_share * self.wide.emissions, transitions)
