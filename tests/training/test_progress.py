@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import io
+import sys
+import types
 
 from rich.console import Console
 
-from stepscan.training.progress import ProgressBar
+from stepscan.training.progress import NotebookBar, ProgressBar
 
 FIGURES = {"loss": 1.0, "sequences_per_second": 2000.0, "tokens_per_second": 30000.0, "padding": 0.0}
 ROW = {
@@ -49,3 +51,26 @@ def test_a_bar_on_a_terminal():
     assert "accuracy" in shown
     assert bar._progress.finished is False
     assert bar._progress.live.is_started is False
+
+
+def test_a_bar_in_a_notebook(monkeypatch):
+    """One output, redrawn at most five times a second, and empty in the end."""
+    drawn = []
+
+    class Handle:
+        def update(self, html):
+            drawn.append(html)
+
+    def display(html, display_id):
+        drawn.append(html)
+        return Handle()
+
+    package, module = types.ModuleType("IPython"), types.ModuleType("IPython.display")
+    module.HTML, module.display = str, display
+    monkeypatch.setitem(sys.modules, "IPython", package)
+    monkeypatch.setitem(sys.modules, "IPython.display", module)
+    bar = NotebookBar()
+    for done in (0.25, 0.5):
+        bar.update(done, "loss <1>")
+    bar.close()
+    assert drawn == ['<progress value="0.250"></progress> loss &lt;1&gt;', ""]

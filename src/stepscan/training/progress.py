@@ -1,7 +1,9 @@
-"""Progress reports of training: a bar on a terminal, one line per evaluation elsewhere."""
+"""Progress reports of training: a bar on a terminal or in a notebook, and one line per evaluation everywhere."""
 
 from __future__ import annotations
 
+import time
+from html import escape
 from typing import Any
 
 from rich.console import Console
@@ -49,6 +51,7 @@ class ProgressBar(Reporter):
             console=self.console,
             transient=True,
         )
+        self._cell = NotebookBar() if self.console.is_jupyter else None
         self._score = ""
         self._task = self._progress.add_task("", total=1.0, text="training")
         if self.console.is_terminal:
@@ -60,6 +63,8 @@ class ProgressBar(Reporter):
             f"{figures['tokens_per_second']:,.0f} tok/s · padding {figures['padding']:.0%}"
         )
         self._progress.update(self._task, completed=done, text=text)
+        if self._cell is not None:
+            self._cell.update(done, text)
 
     def evaluated(self, row: dict[str, Any]) -> None:
         scores = " · ".join(f"{k.removeprefix('valid_')} {v:.4f}" for k, v in row.items() if k.startswith("valid_"))
@@ -79,3 +84,34 @@ class ProgressBar(Reporter):
     def close(self) -> None:
         if self._progress.live.is_started:
             self._progress.stop()
+        if self._cell is not None:
+            self._cell.close()
+
+
+class NotebookBar:
+    """A bar in the output of a notebook's cell, redrawn in place; rich's own bar needs ipywidgets there."""
+
+    _INTERVAL = 0.2  # seconds between two drawings
+
+    def __init__(self) -> None:
+        self._handle: Any = None
+        self._next = 0.0
+
+    def update(self, done: float, text: str) -> None:
+        """Draw the share of training done (0 … 1) and a line of text, unless the last drawing is too recent."""
+        if time.monotonic() >= self._next:
+            self._draw(f'<progress value="{done:.3f}"></progress> {escape(text)}')
+            self._next = time.monotonic() + self._INTERVAL
+
+    def close(self) -> None:
+        """Erase the bar."""
+        if self._handle is not None:
+            self._draw("")
+
+    def _draw(self, html: str) -> None:
+        from IPython.display import HTML, display  # a notebook has it
+
+        if self._handle is None:
+            self._handle = display(HTML(html), display_id=True)
+        else:
+            self._handle.update(HTML(html))
