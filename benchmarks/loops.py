@@ -52,7 +52,7 @@ def classify(arguments: argparse.Namespace) -> Comparison:
     settings = classifier._settings()
     classifier.labels_ = sorted(set(labels))
     ours = classifier._model(classifier._embedding(texts))
-    targets = torch.as_tensor(classifier._problem.targets(labels, classifier.labels_))
+    targets = torch.as_tensor(classifier.problem.targets(labels, classifier.labels_))
     buckets = classifier._batches(texts, targets, settings)
     chosen = first(buckets, arguments.batches)
     tokenizer = classifier.tokenizers_["tokenizer"]

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from stepscan.errors import NotEnoughMemory, SettingsError
-from stepscan.machine import available_memory
+from stepscan.hardware import available_memory
 
 _REFUSED = (  # of torch, of CUDA, and of NumPy where the size alone is past all bounds
     "not enough memory",

@@ -162,7 +162,7 @@ def test_seeds_and_held_out_tenth():
 def test_wrong_texts(language_model):
     with pytest.raises(ss.SettingsError, match=r"expected one text, got .*; join several texts into one"):
         ss.LanguageModel(**TINY).fit(["a", "b"])
-    with pytest.raises(ss.SettingsError, match="a list is needed, got one text, 'one'"):
+    with pytest.raises(ss.SettingsError, match="expected a list, got one text, 'one'"):
         language_model.predict_proba("one")
     with pytest.raises(ss.SettingsError, match="there is no text to score"):
         language_model.score("")

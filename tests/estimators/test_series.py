@@ -91,7 +91,7 @@ def test_one_array_is_many_series():
     ("X", "message"),
     [
         ([[1.0, 2], "a"], "series 2 is 'a', not a series of numbers; texts and numbers cannot be mixed"),
-        (["a", [1.0, 2]], r"text 2 is \[1.0, 2\], not a string"),
+        (["a", [1.0, 2]], r"text 2: expected a string, got \[1.0, 2\]"),
         ([[1.0, np.nan], [1, 2]], "series 1 is NaN at step 2, dimension 1; fill the gaps first"),
         ([[[1.0], [2]], [[1, 2], [3, 4]]], "series 2 has 2 dimensions a step, but series 1 has 1"),
         ([[1.0], [[1, 2], [3]]], "series 2 is ragged: every step needs as many numbers as the first"),
@@ -110,7 +110,7 @@ def test_refused_of_a_model(classifier, tagger):
         classifier.predict(["a film"])
     with pytest.raises(ss.SettingsError, match="series 1 is "):
         tagger.predict([["a", "film"]])
-    with pytest.raises(ss.SettingsError, match="sentence 1 has 2 tokens but 1 tags"):
+    with pytest.raises(ss.SettingsError, match="sentence 1: expected a tag for each of 2 tokens, got 1"):
         tagger.score([[0.5, 1.0]], [["+"]])
 
 

@@ -204,7 +204,7 @@ def test_other_data_are_read_in_the_models_scheme(caplog):
     figures = model.metrics(SENTENCES, others)
     [record] = [one for one in caplog.records if one.levelname == "WARNING" and "tagger" in one.name]
     assert re.match(
-        r"the tags here are not IOB2, as the model's: sentence \d+, token \d+: [ES]-[pq], which IOB2 does not have; ",
+        r"the tags here: expected the model's scheme IOB2, got sentence \d+, token \d+: [ES]-[pq], which IOB2 does not",
         record.getMessage(),
     )
     assert figures["f1"] == model.metrics(SENTENCES, TAGS)["f1"]
@@ -216,7 +216,7 @@ def test_validation_data_in_another_scheme_are_said(caplog):
         ss.Tagger(**TAGGER).fit(SENTENCES, TAGS, validation=(SENTENCES, tags))
         records = [one.getMessage() for one in caplog.records if one.levelname == "WARNING" and "tagger" in one.name]
         assert len(records) == said
-    assert records[0].startswith("the tags of the validation data are not IOB2, as the model's: sentence ")
+    assert records[0].startswith("the tags of the validation data: expected the model's scheme IOB2, got sentence ")
 
 
 @pytest.mark.parametrize(

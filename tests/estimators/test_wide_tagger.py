@@ -224,7 +224,7 @@ def test_it_is_better_than_the_network(model):
     alone = copy.copy(model)
     alone.wide_ = None
     assert model.score(X, Y) == model.metrics(X, Y)["accuracy"] > 0.9 > alone.score(X, Y)
-    assert model._figures(list(zip(X, Y, strict=True)), wide=False)["accuracy"] == alone.score(X, Y)
+    assert model._tag_metrics(list(zip(X, Y, strict=True)), wide=False)["accuracy"] == alone.score(X, Y)
 
 
 def test_both_sides_say_the_same(model, tmp_path):
@@ -267,7 +267,7 @@ def test_ensembles_and_averages(model, wide):
     assert ensemble([model, model]).predict(X) == model.predict(X)
     together = ensemble([alone, model])
     expected = wide.beside(model.network_)
-    crf = together._decider().crf
+    crf = together._scorer().crf
     before = np.zeros((3, 3)) if model.network_.crf is None else model.network_.crf.transitions
     assert crf.transitions == pytest.approx((expected.crf.transitions + before) / 2, abs=1e-6)
     other = copy.copy(model)

@@ -44,14 +44,14 @@ def test_a_yardstick_of_another_model_is_ignored(classifier, run, answer):
     (classifier / "config.json").write_text(json.dumps(config))
     result = run("evaluate", "model", "reviews.csv", "--json")
     assert (result.code, "yardstick" in json.loads(result.out)) == (0, False)
-    assert f"the yardstick answers {answer!r}, which this model never does; it is ignored" in result.words
+    assert f"the yardstick answers {answer!r}, which the model cannot; it is ignored" in result.words
 
 
 MISSING = {
-    "config.json": "model is no model folder: it has no config.json",
-    "model.safetensors": "model is no whole model folder: model.safetensors is missing",
-    "tokenizer.json": "model is no whole model folder: tokenizer.json is missing",
-    "labels.json": "model is no whole model folder: labels.json is missing",
+    "config.json": "model is not a model folder: it has no config.json",
+    "model.safetensors": "model is not a complete model folder: model.safetensors is missing",
+    "tokenizer.json": "model is not a complete model folder: tokenizer.json is missing",
+    "labels.json": "model is not a complete model folder: labels.json is missing",
 }
 BROKEN = {
     "config.json": "model/config.json is not JSON",
@@ -98,7 +98,7 @@ CONFIG = [
     ({"format_version": "1"}, "config.json: format_version: expected 1 to 2, got '1'"),
     ({"format": "other"}, "config.json: format: expected 'stepscan', got 'other'"),
     ({"task": "sing"}, "model: unknown task 'sing'. Known: classify, generate, tag, translate."),
-    ({"extra": 1}, "config.json: 'extra' is no key of a model's configuration"),
+    ({"extra": 1}, "config.json: unknown key 'extra'"),
     ({"settings": {"hiden_size": 1}}, "config.json: unknown setting 'hiden_size'"),
     ({"settings": {"checkpoints": "/home"}}, "got checkpoints: '/home', which is a setting of a training run"),
     ({"settings": {"resume": True}}, "got resume: True, which is a setting of a training run"),
@@ -109,7 +109,7 @@ CONFIG = [
         {"yardstick": {"name": "majority class", "scores": {"accuracy": "high"}, "error": 0, "answer": "pos"}},
         "config.json: yardstick: expected scores and an error that are finite numbers, got {'name': 'majority class'",
     ),
-    ({"model": {}}, "config.json: 'model' cannot be built: it describes no model: {}"),
+    ({"model": {}}, "config.json: 'model' cannot be built: expected a model, got {}"),
     ({"model": {"encodr": {}}}, "no layer or model is registered as 'encodr'. Did you mean 'encoder'?"),
     ({"model": {"encoder": {}}}, "the description of 'encoder' does not fit its constructor: missing"),
     (
@@ -122,7 +122,7 @@ CONFIG = [
     ),
     (
         {"model": {"lstm": {"input_size": 3, "hidden_size": 10**8}}},
-        "model/config.json: 'model' cannot be built: it describes no model: lstm (3 → 100000000)",
+        "model/config.json: 'model' cannot be built: expected a model, got lstm (3 → 100000000)",
     ),
     (
         {
@@ -130,7 +130,7 @@ CONFIG = [
                 "transducer": {"embedding": None, "layer": {"gru": {"input_size": 3, "hidden_size": 3}}, "outputs": 2}
             }
         },
-        "model/config.json: the task is 'classify', but the model is no encoder: transducer",
+        "model/config.json: model: expected encoder for the task 'classify', got transducer",
     ),
 ]
 
@@ -147,7 +147,7 @@ OTHER = [
     ("labels.json", "[1.5, 2]", "model/labels.json: expected labels that are all strings or all whole numbers"),
     ("labels.json", '{"neg": 0, "pos": 1}', "model/labels.json: expected a list of 2 labels"),
     ("config.json", "[]", "model/config.json: expected an object, got []"),
-    ("config.json", "[" * 100_000, "model/config.json is nested more than 200 levels deep"),
+    ("config.json", "[" * 100_000, "model/config.json: expected at most 200 levels of nesting"),
 ]
 
 
@@ -158,7 +158,7 @@ def test_other_content(classifier, workplace, refuses, name, text, expected):
 
 
 CURVES = [
-    (None, "model is no whole model folder: metrics.jsonl is missing"),
+    (None, "model is not a complete model folder: metrics.jsonl is missing"),
     (b'{"seconds": 1, "best": tr', "model/metrics.jsonl is not JSON"),
     (b"\xff\xfe\x00", "model/metrics.jsonl cannot be read: 'utf-8' codec"),
     (b"[1]\n", "model/metrics.jsonl: expected a JSON object with seconds and best on each line"),
@@ -196,14 +196,14 @@ def test_weights_of_another_size(classifier, workplace, refuses):
 
 def test_files_of_another_model(classifier, models, workplace, refuses):
     shutil.copy(models["tag"] / "tokenizer.json", classifier / "tokenizer.json")
-    expected = ["model/tokenizer.json is not of this model: it has 7 symbols, but config.json has an embedding of"]
+    expected = ["symbols, as in the embedding of config.json, got 7"]
     refuses(workplace, 1, expected, "predict", "model", "a good film")
 
 
 NO_MODEL = [
     ("predict nowhere x", "nowhere does not exist; a model folder is what `stepscan train … --out nowhere` writes"),
     ("evaluate file reviews.csv", "file is a file, not a model folder"),
-    ("generate full", "full is no model folder: it has no config.json"),
+    ("generate full", "full is not a model folder: it has no config.json"),
 ]
 
 
@@ -217,7 +217,7 @@ USES = [
     ("predict {generate} x", "predict is not available for language models: use `stepscan generate`, or"),
     ("generate {classify}", "expected a language model, but"),
     ("forecast {classify} --context reviews.csv --length 2", "expected a forecaster, but"),
-    ("evaluate {classify} reviews.csv --label-column text", "the model knows none of these labels: it says neg, pos"),
+    ("evaluate {classify} reviews.csv --label-column text", "labels: expected those of the model, neg, pos, got"),
     ("evaluate {classify} reviews.csv reviews.csv", "classify: expected one data file, got 2"),
     ("evaluate {classify} empty.csv", "empty.csv: expected at least one line of text, got an empty file"),
     ("evaluate {translate} source.txt short.txt", "expected 2 lines, as in short.txt"),
@@ -260,7 +260,7 @@ USES = [
     ("generate {generate} --seed -1", "seed: expected a whole number, 0 or more, got -1"),
     (
         "train classify --train reviews.csv --out {classify}",
-        "holds a model already; choose another name, or overwrite it",
+        "is already a model folder; choose another name, or overwrite it",
     ),
 ]
 

@@ -57,7 +57,7 @@ def test_predict(models, run, tmp_path, task, text):
         assert done.out == run("predict", models[task], *options).out != ""
     model = ss.load(models[task])
     row = json.loads(without(TRAINING, "predict", models[task], text, "--json").out)
-    assert row == {"text": text, **model.answers([text.split() if task == "tag" else text])[0]}
+    assert row == {"text": text, **model.predict_records([text.split() if task == "tag" else text])[0]}
 
 
 def test_translations(models):

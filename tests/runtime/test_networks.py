@@ -132,7 +132,7 @@ def test_decisions(problem_type: str) -> None:
     assert network.problem_type == problem_type
     with torch.inference_mode():
         same(network.scores(ROWS), model(pad(ROWS)))
-        same(network.judge(network.features(ROWS)), model(pad(ROWS)))
+        same(network.head_scores(network.features(ROWS)), model(pad(ROWS)))
 
 
 def test_relevance_of_single_items() -> None:

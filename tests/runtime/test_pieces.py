@@ -9,8 +9,8 @@ import pytest
 
 import stepscan as ss
 from stepscan import runtime
-from stepscan.runtime import language_model, scoring, translator
-from stepscan.runtime.stops import Stops
+from stepscan.runtime import language_model, symbol_scores, translator
+from stepscan.runtime.stop_texts import Stops
 
 
 @pytest.fixture(params=["runtime", "torch"])
@@ -111,6 +111,6 @@ def test_last_scores_are_those_of_each_row(models):
     network = runtime.load(models["generate"]).network_
     rows = [[5, 6, 7, 8, 5], [6], [7, 7, 7]]
     for steps in (1, 2, 5, 100):
-        found = scoring.last_scores(network, rows, steps)
+        found = symbol_scores.last_scores(network, rows, steps)
         for row, scores in zip(rows, found, strict=True):
             assert np.array_equal(scores, network.scan([row])[0][0, -1])

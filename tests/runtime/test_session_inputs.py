@@ -42,7 +42,7 @@ DOORS: dict[str, Callable[[Any, np.ndarray], Any]] = {
     "push": lambda session, block: session.push(block),
     "push_block": lambda session, block: session.push_block(block, room()),
     "push_block of float32": lambda session, block: session.push_block(block.astype(np.float32), room()),
-    "step_many": lambda session, block: session._model.step_many([session._model.session(), session], block[:2]),
+    "step_batch": lambda session, block: session._model.step_batch([session._model.session(), session], block[:2]),
 }
 
 
@@ -71,7 +71,7 @@ def test_what_is_refused_is_named(model: Any) -> None:
         session.push_block(with_one(1e300), out)
     assert (out == 7).all()
     with pytest.raises(ss.SettingsError, match="item 2 is NaN at step 1, dimension 1"):
-        model.step_many([session, model.session()], [GOOD[0], [np.nan, 1.0]])
+        model.step_batch([session, model.session()], [GOOD[0], [np.nan, 1.0]])
 
 
 @pytest.mark.parametrize(
@@ -130,10 +130,10 @@ def test_whole_numbers_and_nothing(model: Any) -> None:
 
 
 def test_a_step_as_a_list(model: Any) -> None:
-    assert model.step_many([model.session()], [[3.0, 1.0]]) == model.session().push(GOOD[:1])
+    assert model.step_batch([model.session()], [[3.0, 1.0]]) == model.session().push(GOOD[:1])
     for item in ([3.0], [3.0, 1.0, 2.0], GOOD, 3.0):
         with pytest.raises(ss.SettingsError, match=r"dimensions a step|one item for each session"):
-            model.step_many([model.session()], [item])
+            model.step_batch([model.session()], [item])
 
 
 def read_only(tmp_path: Path) -> np.ndarray:
@@ -214,7 +214,7 @@ def growing() -> Any:
         lambda session: session.push(np.ones((40, 1))),
         lambda session: session.push_block(np.ones((40, 1)), room(40)),
         lambda session: [
-            session._model.step_many([session._model.session(), session], [[0.0], [1.0]]) for _ in "x" * 40
+            session._model.step_batch([session._model.session(), session], [[0.0], [1.0]]) for _ in "x" * 40
         ],
     ],
 )

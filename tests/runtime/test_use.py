@@ -13,7 +13,7 @@ import stepscan as ss
 from stepscan import runtime
 from stepscan.errors import UnsupportedLayer
 from stepscan.kernels import native
-from stepscan.runtime.examples import listed
+from stepscan.runtime.examples import as_list
 
 pytestmark = pytest.mark.skipif(native.library is None, reason="no native library was built")
 
@@ -110,11 +110,11 @@ def test_classifier(both, name):
         trained.labels_,
     )
     assert list(loaded.predict(asked)) == list(trained.predict(asked))
-    assert loaded.answers(asked) == trained.answers(asked)
+    assert loaded.predict_records(asked) == trained.predict_records(asked)
     assert np.array_equal(loaded.transform(asked), trained.transform(asked))
     assert loaded.metrics(X, y) == trained.metrics(X, y)
     assert loaded.score(X, y) == trained.score(X, y)
-    if name != "number":
+    if name != "regression":
         assert np.array_equal(loaded.predict_proba(asked), trained.predict_proba(asked))
         assert loaded.log_probabilities(X, y) == trained.log_probabilities(X, y)
         assert loaded.classes_.tolist() == trained.classes_.tolist()
@@ -126,7 +126,7 @@ def test_tagger(both, name):
     X, y = TAGGERS[name][1:]
     asked = X[:20] if name == "series" else [*X[:20], [], ["Ω", "a", ""]]
     assert loaded.predict(asked) == trained.predict(asked)
-    assert loaded.answers(asked) == trained.answers(asked)
+    assert loaded.predict_records(asked) == trained.predict_records(asked)
     for left, right in zip(loaded.predict_proba(asked), trained.predict_proba(asked), strict=True):
         assert np.array_equal(left, right)
     assert loaded.metrics(X, y) == trained.metrics(X, y)
@@ -183,8 +183,10 @@ def test_translator(both, name):
     assert (loaded.beam_width, loaded.length_penalty) == (trained.beam_width, trained.length_penalty)
     assert loaded.predict(asked) == trained.predict(asked)
     assert alike(name, loaded.translate(asked, n_best=3), trained.translate(asked, n_best=3))
-    assert [row["translation"] for row in loaded.answers(asked)] == loaded.predict(asked)
-    assert loaded.answers(["ab"], n_best=2)[0]["n_best"][1] == loaded.translate(["ab"], n_best=2)[0][1]._asdict()
+    assert [row["translation"] for row in loaded.predict_records(asked)] == loaded.predict(asked)
+    assert (
+        loaded.predict_records(["ab"], n_best=2)[0]["n_best"][1] == loaded.translate(["ab"], n_best=2)[0][1]._asdict()
+    )
     limits = {"minimum_length": 3, "maximum_length": 6, "prefix": "c", "n_best": 2}
     assert alike(name, loaded.translate(asked, **limits), trained.translate(asked, **limits))
     assert loaded.metrics(SOURCES[:10], TARGETS[:10]) == trained.metrics(SOURCES[:10], TARGETS[:10])
@@ -226,11 +228,11 @@ def test_errors_are_the_estimators(both):
     classifier, tagger = classifiers(both, "class").loaded, taggers(both, "words").loaded
     writer, series = writers(both, "characters").loaded, classifiers(both, "series").loaded
     for ask, words in (
-        (lambda: classifier.predict("a b"), "a list is needed, got one text, 'a b'; put it into a list"),
-        (lambda: classifier.predict([3]), "text 1 is 3, not a string"),
-        (lambda: classifier.metrics(["a"], ["never"]), "the model knows none of these labels: it says no, yes"),
+        (lambda: classifier.predict("a b"), "expected a list, got one text, 'a b'; put it into a list"),
+        (lambda: classifier.predict([3]), "text 1: expected a string, got 3"),
+        (lambda: classifier.metrics(["a"], ["never"]), "labels: expected those of the model, no, yes, got only others"),
         (lambda: series.predict([[1.0, 2.0]]), "series 1 has 1 dimensions a step, but the model has 2"),
-        (lambda: tagger.predict(["a b"]), "a sentence is a list of tokens, got the text 'a b'; split it first"),
+        (lambda: tagger.predict(["a b"]), "expected a list of tokens, got the text 'a b'; split it first"),
         (lambda: writer.score(""), "there is no text to score"),
         (lambda: writer.metrics("one", dynamic=0.1), "dynamic evaluation goes on training the model, which takes"),
         (lambda: writer.generate(temperature=-1), "temperature: expected a finite number"),
@@ -288,7 +290,7 @@ def test_arguments_of_translation(both):
             for value in values:
                 with pytest.raises(ss.SettingsError, match=name):
                     model.translate(["abc"], **{name: value})
-        with pytest.raises(ss.SettingsError, match="source 1 is None"):
+        with pytest.raises(ss.SettingsError, match="source 1: expected a string, got None"):
             model.attention_weights(None, "a")
         with pytest.raises(ss.SettingsError, match="tokenize: expected a name or None, got 3"):
             model.metrics(["abc"], ["cba"], bleu_tokenize=3)
@@ -297,12 +299,12 @@ def test_arguments_of_translation(both):
 def test_a_text_of_numpy_is_one_text(both):
     for model in (classifiers(both, "class").loaded, writers(both, "characters").loaded):
         for one in (np.str_("a b"), np.array("a b")):
-            with pytest.raises(ss.SettingsError, match="a list is needed, got"):
+            with pytest.raises(ss.SettingsError, match="expected a list, got"):
                 model.predict(one)
 
 
 def test_what_was_trained_is_told(both):
-    trained, loaded = classifiers(both, "labels")
+    trained, loaded = classifiers(both, "multilabel")
     assert loaded.history_ == trained.history_
     assert loaded.settings["layers"] == 2
     assert repr(loaded).startswith("Classifier('")
@@ -319,7 +321,7 @@ def test_wrong_ways_to_run(models):
     for options, words in (
         ({"threads": 0}, "threads: expected 1 to 1,024, got 0"),
         ({"threads": 10**9}, "threads: expected 1 to 1,024, got 1000000000"),
-        ({"weights": "int4"}, "weights are kept as one of float32, bfloat16, int8. Did you mean 'int8'?"),
+        ({"weights": "int4"}, "weights: expected float32, bfloat16 or int8, got 'int4'. Did you mean 'int8'?"),
     ):
         with pytest.raises(ss.SettingsError, match=re.escape(words)):
             runtime.load(models["classify"], **options)
@@ -349,4 +351,4 @@ def test_tags_never_learned_are_said(both, caplog):
 
 
 def test_texts_of_an_array_are_plain_strings():
-    assert type(listed(np.array(["a", "b"]))[0]) is str
+    assert type(as_list(np.array(["a", "b"]))[0]) is str

@@ -11,7 +11,7 @@ from stepscan.cli.loading import load
 from stepscan.cli.options import JSON, OUT, OVERWRITE, app, reads_data
 from stepscan.cli.printing import print_figures
 from stepscan.errors import SettingsError
-from stepscan.machine import cores
+from stepscan.hardware import cores
 
 
 @app.command(epilog="Example: stepscan compress model --weights int8 --out small test.csv")
@@ -30,14 +30,14 @@ def compress(
 ) -> None:
     """Write a model with smaller weights; report its size, and its score on a file, before and after."""
     from stepscan.data.task_data import read_examples
-    from stepscan.runtime.compression import compress as make_smaller
+    from stepscan.runtime.compression import compress as compress_folder
     from stepscan.runtime.files import reading_for
 
     if not files and (given := reading.non_default()):
         raise SettingsError(f"{', '.join(given)}: for data to score the model on, but no file is named")
     before = load(model, threads=cores()) if files else None
     examples = read_examples(before.task, files or (), reading_for(before, reading)) if before else ()
-    figures = make_smaller(model, weights, out, overwrite=overwrite)
+    figures = compress_folder(model, weights, out, overwrite=overwrite)
     if before:
         for name, one in (("score before", before), ("score after", load(out, threads=cores()))):
             metric, score = next(iter(one.metrics(*examples).items()))

@@ -13,8 +13,8 @@ from stepscan.cli.loading import load
 from stepscan.cli.options import ENSEMBLE, JSON, OUT, OVERWRITE, app, parameter, reads_data, takes
 from stepscan.cli.printing import as_forecast_line, as_lines, is_terminal, print_figures, report
 from stepscan.errors import STANDARD, ModelFormatError, SettingsError
+from stepscan.hardware import cores
 from stepscan.json_text import json_text
-from stepscan.machine import cores
 from stepscan.options import SearchOptions, settings_of
 from stepscan.terminal import printable
 

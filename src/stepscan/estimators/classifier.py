@@ -24,8 +24,8 @@ from stepscan.options import ClassifyOptions, TrainingOptions
 from stepscan.patterns.embedding import Embedding
 from stepscan.patterns.encoder import Encoder
 from stepscan.patterns.numeric_embedding import NumericEmbedding
-from stepscan.runtime.classifier import Classifying
-from stepscan.runtime.examples import checked_texts, listed, paired, validation_pair, warn_of_imbalance
+from stepscan.runtime.classifier import ClassificationMixin
+from stepscan.runtime.examples import as_list, checked_texts, make_pairs, validation_pair, warn_of_imbalance
 from stepscan.runtime.series import are_numbers, checked_series
 from stepscan.runtime.wide.scores import Wide
 from stepscan.runtime.yardstick import Yardstick, best_constant, guess
@@ -36,7 +36,7 @@ from stepscan.training.loop import Task
 _JUDGED, _JUDGED_SCORES = 5_000, 500_000
 
 
-class Classifier(Classifying, ClassifierMixin, TransformerMixin, ClassifyOptions, Estimator):
+class Classifier(ClassificationMixin, ClassifierMixin, TransformerMixin, ClassifyOptions, Estimator):
     """Decides which class a text, or a series of numbers, belongs to; or which labels it has, or predicts a number.
 
     Wherever texts `X` are taken, so are series: arrays `[T]` or `[T, D]` of T time steps of D dimensions, or all in one
@@ -68,7 +68,7 @@ class Classifier(Classifying, ClassifierMixin, TransformerMixin, ClassifyOptions
         return self._fit(X, y, validation)
 
     def _data(self, X: Sequence[Any], y: Sequence[Any], validation: Any) -> Data:
-        problem = self._problem
+        problem = self.problem
         if self.problem_type == "regression" and self.label_smoothing:
             raise SettingsError("label_smoothing: expected 0 for regression; it is for classification and multilabel")
         if self.problem_type != "classification" and self.class_weights != "none":
@@ -78,12 +78,12 @@ class Classifier(Classifying, ClassifierMixin, TransformerMixin, ClassifyOptions
             )
         if y is None:
             raise SettingsError("Classifier requires y to be passed, but the target y is None")
-        examples = paired(self._checked(listed(X)), problem.validated(y), ("texts", "classes"))
+        examples = make_pairs(self._checked(as_list(X)), problem.validated(y), ("texts", "classes"))
         valid = None
         if validation is not None:
             texts, true = validation_pair(validation)
             checked = self._checked(texts, like=examples[0][0])
-            valid = paired(checked, problem.validated(true), ("validation texts", "classes"))
+            valid = make_pairs(checked, problem.validated(true), ("validation texts", "classes"))
         items = sum(self._length(text) for text, _ in examples)
         parts = self._parts(examples, valid, are_few=self._is_cross_validated(len(examples), items))
         self.labels_ = self._labels(*parts[0])
@@ -99,7 +99,7 @@ class Classifier(Classifying, ClassifierMixin, TransformerMixin, ClassifyOptions
         self, examples: list[Any], valid: list[Any] | None, *, are_few: bool
     ) -> list[tuple[list[Any], list[Any]]]:
         """Training and validation data; of few examples, the folds of a cross-validation."""
-        problem = self._problem
+        problem = self.problem
         rules: dict[str, Any] = {
             "labels": lambda example: problem.flat_labels([example[1]]),
             "stratified": None if self.problem_type == "multilabel" else lambda example: example[1],
@@ -114,13 +114,13 @@ class Classifier(Classifying, ClassifierMixin, TransformerMixin, ClassifyOptions
 
     def _labels(self, train: list[tuple[Any, Any]], held_out: list[tuple[Any, Any]] | None) -> list[Any] | None:
         train_answers, others = ([answer for _, answer in part or ()] for part in (train, held_out))
-        return self._problem.labels(train_answers, others)
+        return self.problem.labels(train_answers, others)
 
     def _prepare(
         self, train: list[tuple[Any, Any]], held_out: list[tuple[Any, Any]] | None, settings: TrainingOptions
     ) -> Task:
         """Model and task for these examples."""
-        problem, texts = self._problem, [text for text, _ in train]
+        problem, texts = self.problem, [text for text, _ in train]
         answers = [answer for _, answer in train]
         self.labels_ = self._labels(train, held_out)
         embedding = self._embedding(texts)
@@ -146,7 +146,7 @@ class Classifier(Classifying, ClassifierMixin, TransformerMixin, ClassifyOptions
     def _conclude(self, data: Data, judged: Sequence[Sequence[str]], is_refitted: bool) -> int:
         """Fit the wide part, and choose how much it counts by what both say of examples that they have not seen; of
         folds, together with how long the network is best trained beside it."""
-        problem, labels = self._problem, self.labels_
+        problem, labels = self.problem, self.labels_
         seen = [answer for train, _ in data.parts for _, answer in train]
         self.yardstick_ = self._yardstick(seen, [answer for _, part in data.parts for _, answer in part]).described()
         true = [answer for _, part in data.parts for _, answer in self._some_of(part)]
@@ -175,7 +175,7 @@ class Classifier(Classifying, ClassifierMixin, TransformerMixin, ClassifyOptions
 
     def _fitted_wide(self, examples: list[tuple[Any, Any]]) -> Wide:
         texts, answers = zip(*examples, strict=True)
-        targets, outputs = self._problem.targets(answers, self.labels_), len(self.labels_ or (None,))
+        targets, outputs = self.problem.targets(answers, self.labels_), len(self.labels_ or (None,))
         weights = None
         if self.class_weights == "balanced":
             counts = np.bincount(targets, minlength=outputs)
@@ -244,7 +244,7 @@ class Classifier(Classifying, ClassifierMixin, TransformerMixin, ClassifyOptions
 
     def _batches(self, X: Sequence[Any], answers: Sequence[Any], settings: TrainingOptions) -> Buckets:
         rows, padded = self._rows(X)
-        problem, labels = self._problem, self.labels_
+        problem, labels = self.problem, self.labels_
 
         def collate(chosen: np.ndarray) -> TrainingBatch:
             inputs = padded([rows[i] for i in chosen])
@@ -256,17 +256,17 @@ class Classifier(Classifying, ClassifierMixin, TransformerMixin, ClassifyOptions
     def _evaluate(self, examples: Sequence[tuple[Any, Any]]) -> dict[str, float]:
         """How good the network alone is."""
         texts, answers = zip(*examples, strict=True)
-        problem, labels = self._problem, self.labels_
+        problem, labels = self.problem, self.labels_
 
         def compared(scores: np.ndarray, chosen: np.ndarray) -> list[tuple[Any, float]]:
             true = [answers[i] for i in chosen]
             return list(zip(problem.predictions(scores, labels), problem.nats(scores, true, labels), strict=True))
 
-        found, nats = zip(*self._answered(texts, compared, wide=False), strict=True)
+        found, nats = zip(*self._map_scores(texts, compared, wide=False), strict=True)
         return self._figures_of(found, np.array(nats), answers)
 
     def _figures_of(self, found: Sequence[Any], nats: np.ndarray, answers: Sequence[Any]) -> dict[str, float]:
-        figures = self._problem.validation_scores(found, nats, answers)
+        figures = self.problem.validation_scores(found, nats, answers)
         if self.class_weights == "balanced":  # then each class counts as much as another when the best is chosen, too
             return {"macro_f1": figures.pop("macro_f1"), **figures}
         return figures

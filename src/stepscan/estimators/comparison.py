@@ -20,8 +20,8 @@ from stepscan.estimators.base import Estimator
 from stepscan.estimators.curves import check_drawing, draw
 from stepscan.estimators.files import fit_on, make_estimator, prepare_on, read_for
 from stepscan.json_text import json_text
+from stepscan.runtime.atomic import write_lock
 from stepscan.runtime.lock import TRAINING
-from stepscan.runtime.placing import writing
 
 EQUALS = ("parameters", "time")
 _ALONE = ("wide", "refit")  # settings that are off: networks are compared
@@ -76,7 +76,7 @@ def compare(
     _check(cells, equal, settings)
     check_drawing()
     folder = _new_folder(out)
-    with writing(folder, TRAINING):
+    with write_lock(folder, TRAINING):
         shared = dict(settings)
         first = make_estimator(task, {**shared, "cell": cells[0]})
         shared |= {name: False for name in _ALONE if name in first.get_params()}

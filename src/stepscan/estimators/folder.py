@@ -37,10 +37,10 @@ from stepscan.patterns.encoder import Encoder
 from stepscan.patterns.transducer import Transducer
 from stepscan.registry import build, describe
 from stepscan.runtime import folder as runtime_folder
+from stepscan.runtime.atomic import atomic_write
 from stepscan.runtime.configuration import FORMAT, FORMAT_VERSION, WIDE, write_config
-from stepscan.runtime.folder import Needs, expanded
+from stepscan.runtime.folder import FolderSpec, expanded
 from stepscan.runtime.outline import Tensor, shown
-from stepscan.runtime.placing import write_whole
 from stepscan.runtime.schemes import Scheme
 from stepscan.runtime.tensor_file import write_tensors
 from stepscan.runtime.wide import storage
@@ -70,7 +70,7 @@ class ModelFolder(NamedTuple):
 
 def write_folder(path: str | Path, folder: ModelFolder, *, overwrite: bool = False) -> None:
     """Write the folder, whole or not at all."""
-    write_whole(path, lambda place: _write_files(place, folder), overwrite=overwrite)
+    atomic_write(path, lambda place: _write_files(place, folder), overwrite=overwrite)
 
 
 def check_savable(model: nn.Module) -> None:
@@ -92,7 +92,7 @@ def check_savable(model: nn.Module) -> None:
         ) from None
     with contextlib.suppress(UnsupportedLayer):  # whoever wrote its layers knows what they need
         try:
-            runtime_folder.needs(description)
+            runtime_folder.folder_spec(description)
         except (ModelFormatError, TypeError, ValueError) as error:
             raise StepscanError(f"the model could not be loaded again: {error}") from None
     owner: dict[int, str] = {}
@@ -110,7 +110,7 @@ def read_folder(path: str | Path) -> ModelFolder:
     Raises:
         ModelFormatError: the folder is none, or one of its files is missing, broken or of another version.
     """
-    found = runtime_folder.read_folder(path, _needs)
+    found = runtime_folder.read_folder(path, _folder_spec)
     history, model = found.history, build(found.model)
     tensors = {name: torch.from_numpy(np.array(array)) for name, array in expanded(found.tensors).items()}
     model.load_state_dict(tensors)
@@ -119,12 +119,12 @@ def read_folder(path: str | Path) -> ModelFolder:
     return ModelFolder(found.task, found.settings, model.eval(), *read)
 
 
-def _needs(description: Any) -> Needs:
+def _folder_spec(description: Any) -> FolderSpec:
     """What a model needs of its folder; if a part of it is a user's own, it is built to see that."""
     try:
-        found = runtime_folder.needs(description)
+        found = runtime_folder.folder_spec(description)
     except UnsupportedLayer:
-        found = _needs_of(_empty(description))
+        found = _spec_of_model(_empty(description))
     return found
 
 
@@ -140,7 +140,7 @@ def _empty(description: Any) -> nn.Module:
     return model
 
 
-def _needs_of(model: Any) -> Needs:
+def _spec_of_model(model: Any) -> FolderSpec:
     tensors = {name: Tensor(_DTYPES[one.dtype], tuple(one.shape)) for name, one in model.state_dict().items()}
     vocabularies = {
         _tokenizer_of(model, name): part.vocabulary_size
@@ -149,7 +149,7 @@ def _needs_of(model: Any) -> Needs:
     }
     problem_type = model.problem_type if isinstance(model, Encoder) else ""
     decides = isinstance(model, Encoder | Transducer) and problem_type != "regression"
-    return Needs(tensors, vocabularies, model.head.out_features if decides else None, problem_type)
+    return FolderSpec(tensors, vocabularies, model.head.out_features if decides else None, problem_type)
 
 
 def _tokenizer_of(model: nn.Module, name: str) -> str:

@@ -24,7 +24,7 @@ from stepscan.memory import check_fits
 from stepscan.options import ForecastOptions, TrainingOptions
 from stepscan.patterns.numeric_embedding import NumericEmbedding
 from stepscan.patterns.numeric_generator import NumericGenerator
-from stepscan.runtime.examples import listed
+from stepscan.runtime.examples import as_list
 from stepscan.runtime.series import are_numbers, checked_series
 from stepscan.state import select
 from stepscan.training.loop import Task
@@ -306,5 +306,5 @@ def several(X: Any) -> list[Any]:
         return list(X) if np.ndim(X) == 3 else [X]
     if hasattr(X, "columns"):
         return [X]  # a table that does not hold numbers alone is refused as one
-    items = listed(X)
+    items = as_list(X)
     return [items] if items and isinstance(items[0], int | float | np.number) else items

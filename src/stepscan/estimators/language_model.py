@@ -23,7 +23,7 @@ from stepscan.options import GenerateOptions, TrainingOptions
 from stepscan.patterns.embedding import Embedding
 from stepscan.patterns.generator import Generator
 from stepscan.patterns.sampled_softmax import SoftmaxSamples
-from stepscan.runtime.language_model import Writing
+from stepscan.runtime.language_model import GenerationMixin
 from stepscan.sequences import Sequences
 from stepscan.state import State
 from stepscan.training.loop import Task
@@ -31,7 +31,7 @@ from stepscan.training.progress import ProgressBar
 from stepscan.training.work import operations
 
 
-class LanguageModel(Writing, GenerateOptions, Estimator):
+class LanguageModel(GenerationMixin, GenerateOptions, Estimator):
     """Learns to predict the next symbol of a text, and generates text.
 
     `batch_size` is the number of parallel streams that the text is cut into; the state is carried from one window of

@@ -29,7 +29,7 @@ from stepscan.runtime.examples import validation_pair
 from stepscan.runtime.schemes import near_miss, recognised
 from stepscan.runtime.series import are_numbers
 from stepscan.runtime.spans import spans
-from stepscan.runtime.tagger import Sentence, Tagging, sentences_or_series, tag_figures, tagged
+from stepscan.runtime.tagger import Sentence, TaggingMixin, as_sentences, tag_metrics, tagged_examples
 from stepscan.runtime.wide.chain import TRANSITIONS, WideChain
 from stepscan.training.loop import Task
 from stepscan.training.progress import ProgressBar
@@ -38,7 +38,7 @@ logger = logging.getLogger(__name__)
 _JUDGED = 400_000  # scores of tags, at most, by which the shares of network and wide part are chosen
 
 
-class Tagger(Tagging, TagOptions, Estimator):
+class Tagger(TaggingMixin, TagOptions, Estimator):
     """Says of every token what it is: each word by its own vector, by its spelling and by what stands around it.
 
     Wherever sentences `X` are taken, so are series, arrays `[T]` or `[T, D]` of T time steps of D dimensions, with a
@@ -66,11 +66,11 @@ class Tagger(Tagging, TagOptions, Estimator):
         return self._fit(X, y, validation)
 
     def _data(self, X: Sequence[Sentence], y: Sequence[Sentence], validation: Any) -> Data:
-        examples = tagged(sentences_or_series(X), y, "sentences")
+        examples = tagged_examples(as_sentences(X), y, "sentences")
         valid = None
         if validation is not None:
             X, y = validation_pair(validation)
-            valid = tagged(sentences_or_series(X, like=examples[0][0]), y, "validation sentences")
+            valid = tagged_examples(as_sentences(X, like=examples[0][0]), y, "validation sentences")
         filled = [one for one in examples if one[1]]
         rules: dict[str, Any] = {"labels": lambda example: example[1], "groups": same_input}
         are_few = self._is_cross_validated(len(filled), sum(len(tags) for _, tags in filled))
@@ -107,7 +107,7 @@ class Tagger(Tagging, TagOptions, Estimator):
         """The network's scores of tokens that it has not seen; and those of its CRF."""
         few = self._few(held_out)
         crf = self.network_.crf
-        scores = self._found([tokens for tokens, _ in few], lambda _: lambda data, _: data, wide=False)
+        scores = self._map_scores([tokens for tokens, _ in few], lambda _: lambda data, _: data, wide=False)
         weights = {name: getattr(crf, name).tolist() for name in TRANSITIONS} if crf is not None else None
         return {"scores": [own.tolist() for own in scores], "crf": weights}
 
@@ -156,7 +156,7 @@ class Tagger(Tagging, TagOptions, Estimator):
         """How good network and wide part are with such shares."""
         classes = self.classes_
         tags = [classes[path].tolist() for one in judged for path in one.decided(*shares)]
-        return _scores(tag_figures(tags, [own for part in examples for _, own in part], self.scheme_))
+        return _scores(tag_metrics(tags, [own for part in examples for _, own in part], self.scheme_))
 
     def _judged(self, examples: list[tuple[Sentence, Sentence]], said: dict[str, Any]) -> judged_chain.Judged:
         number = {tag: index for index, tag in enumerate(self.labels_ or ())}
@@ -261,7 +261,7 @@ class Tagger(Tagging, TagOptions, Estimator):
 
     def _evaluate(self, examples: Sequence[tuple[Sentence, Sentence]]) -> dict[str, float]:
         """How good the network alone is."""
-        return _scores(self._figures(examples, wide=False))
+        return _scores(self._tag_metrics(examples, wide=False))
 
 
 def _scores(figures: dict[str, Any]) -> dict[str, float]:

@@ -22,12 +22,12 @@ from stepscan.patterns.embedding import Embedding
 from stepscan.patterns.generator import Generator
 from stepscan.runtime.batches import PLACES, SCORES, by_length
 from stepscan.runtime.examples import validation_pair
-from stepscan.runtime.translator import Translating, pairs_of_texts
+from stepscan.runtime.translator import TranslationMixin, pairs_of_texts
 from stepscan.runtime.yardstick import Yardstick
 from stepscan.training.loop import Task
 
 
-class Translator(Translating, TranslateOptions, Estimator):
+class Translator(TranslationMixin, TranslateOptions, Estimator):
     """Translates: an encoder reads the source, a decoder writes the target, looking back through attention."""
 
     pattern: ClassVar[type] = ConditionedGenerator

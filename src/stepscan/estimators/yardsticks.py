@@ -14,7 +14,7 @@ import numpy as np
 
 from stepscan.data.series.values import Values
 from stepscan.runtime.schemes import Scheme
-from stepscan.runtime.tagger import tag_figures
+from stepscan.runtime.tagger import tag_metrics
 from stepscan.runtime.yardstick import Yardstick, mean_error, share_error, verdict
 from stepscan.training.progress import ProgressBar
 
@@ -42,7 +42,7 @@ def frequent_tags(parts: Sequence[tuple[Examples, Examples]], scheme: Scheme | N
         best = {} if numeric else _by_ending(train)
         found += [[frequent if numeric else _tag(word, best, frequent) for word in words] for words, _ in held_out]
         true += [own for _, own in held_out]
-    figures = tag_figures(found, true, scheme)
+    figures = tag_metrics(found, true, scheme)
     scores: dict[str, float] = {name: figures[name] for name in ("f1", "accuracy") if name in figures}
     count = figures["spans"] if scheme else sum(map(len, true))
     error = share_error(next(iter(scores.values())), count)

@@ -60,7 +60,7 @@ def predict(
     else:
         inputs = inputs_of_sentences(text.split() for text in texts) if model.task == "tag" else inputs_of_texts(texts)
     for portion in available_chunks(inputs, PORTION) if input_file and may_block(input_file) else _filled(inputs):
-        answers = model.answers([one for _, one in portion], **options)
+        answers = model.predict_records([one for _, one in portion], **options)
         yield [named | said for (named, _), said in zip(portion, answers, strict=True)]
 
 

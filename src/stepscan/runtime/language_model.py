@@ -15,11 +15,11 @@ from stepscan.decoding import Sampler, checked_whole, row_generators, stream, wi
 from stepscan.errors import SettingsError, nearest
 from stepscan.memory import check_fits
 from stepscan.runtime.batches import SCORES, answering, by_length
-from stepscan.runtime.examples import checked_texts, listed, one_or_several
-from stepscan.runtime.model import RuntimeModel, Using
+from stepscan.runtime.examples import as_list, as_texts, checked_texts
+from stepscan.runtime.model import FittedModel, RuntimeModel
 from stepscan.runtime.probabilities import softmax
-from stepscan.runtime.scoring import last_scores, total_nats
-from stepscan.runtime.stops import Stops
+from stepscan.runtime.stop_texts import Stops
+from stepscan.runtime.symbol_scores import last_scores, total_nats
 from stepscan.state import State
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class Continuation(NamedTuple):
     portion: int  # symbols that are given at a time
 
 
-class Writing(Using):
+class GenerationMixin(FittedModel):
     """What a language model of text does once it is trained."""
 
     task: ClassVar[str] = "generate"
@@ -84,7 +84,7 @@ class Writing(Using):
     def predict_proba(self, texts: Sequence[str]) -> np.ndarray:
         """The probability of each symbol to come next after each text `[N, V]`."""
         self._check_usable()
-        rows = [[self._begin, *self._encode(text)] for text in listed(texts)]
+        rows = [[self._begin, *self._encode(text)] for text in as_list(texts)]
         found = np.zeros((len(rows), len(self._tokenizer)), dtype=np.float32)
         for chosen in by_length([len(row) for row in rows], _TOGETHER):
             with answering([len(rows[i]) for i in chosen], "text"):
@@ -133,7 +133,7 @@ class Writing(Using):
         read = [self._begin, *self._encode(prompt)]
         if self._tokenizer.unknown in read:
             warnings.warn("the prompt holds symbols that the model never saw; it reads them as unknown", stacklevel=2)
-        stops = Stops(one_or_several(stop, "stop"), self._decode)
+        stops = Stops(as_texts(stop, "stop"), self._decode)
         portion = _PORTION_TO_STOP if stops.texts else _PORTION
         length = self._checked_length(length)
         asked = Continuation(length, sampler, seed, self._excluded(forbidden, allowed), repetition_penalty, portion)
@@ -215,7 +215,7 @@ class Writing(Using):
         """Ids of the symbols that are not written."""
         tokens = self._tokenizer.tokens
         place = {symbol: i for i, symbol in enumerate(tokens)}
-        forbidden, allowed = one_or_several(forbidden, "forbidden"), one_or_several(allowed, "allowed")
+        forbidden, allowed = as_texts(forbidden, "forbidden"), as_texts(allowed, "allowed")
         for symbol in (*forbidden, *allowed):
             if symbol not in place:
                 raise SettingsError(f"the model has no symbol {symbol!r}.{nearest(symbol, tokens)}")
@@ -250,7 +250,7 @@ class Writing(Using):
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class LanguageModel(Writing, RuntimeModel):
+class LanguageModel(GenerationMixin, RuntimeModel):
     """Predicts what comes next in a text, and goes on with it."""
 
     def _continued(self, read: Sequence[int], asked: Continuation) -> Iterator[list[int]]:

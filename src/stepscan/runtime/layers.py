@@ -22,16 +22,23 @@ FORMATS = ("float32", "bfloat16", "int8")  # in the order of the native library'
 
 
 class Options(NamedTuple):
-    """How a model runs: its weights' format in memory, and threads at most."""
+    """How a model runs: the storage type of its weights in memory, and the number of threads per call, at most."""
 
     weights: str = "float32"
     threads: int = 1
 
     @property
     def format(self) -> int:
-        if self.weights not in FORMATS:
-            raise SettingsError(f"weights are kept as one of {', '.join(FORMATS)}.{nearest(self.weights, FORMATS)}")
+        """The native library's number of the storage type."""
+        self.check()
         return FORMATS.index(self.weights)
+
+    def check(self) -> None:
+        """Raise a `SettingsError` if the storage type is unknown."""
+        if self.weights not in FORMATS:
+            raise SettingsError(
+                f"weights: expected float32, bfloat16 or int8, got {self.weights!r}.{nearest(self.weights, FORMATS)}"
+            )
 
 
 class Layer:

@@ -9,12 +9,12 @@ import numpy as np
 
 from stepscan.data.series.values import Values
 from stepscan.errors import DataError, SettingsError
-from stepscan.runtime.examples import listed
+from stepscan.runtime.examples import as_list
 
 
 def are_numbers(items: Iterable[Any]) -> bool:
     """Whether the first item that is not empty is a series of numbers, and not a text or a list of tokens."""
-    for item in listed(items):
+    for item in as_list(items):
         if isinstance(item, str):
             return False
         if len(np.shape(item)) and len(item):
@@ -36,7 +36,7 @@ def checked_series(items: Iterable[Any], size: int | None = None, what: str = "s
         SettingsError: says which series is no array of finite numbers, or has another number of dimensions.
     """
     found: list[Values] = []
-    for number, item in enumerate(listed(items), start=1):
+    for number, item in enumerate(as_list(items), start=1):
         values = _as_array(item, f"{what} {number}")
         expected = size if size is not None else found[0].shape[1] if found else values.shape[1]
         if values.shape[1] != expected:

@@ -23,9 +23,9 @@ from stepscan.options import N_BEST, SearchOptions, check_settings, check_value,
 from stepscan.runtime.batches import PLACES, SCORES, answering, by_length
 from stepscan.runtime.bleu import bleu
 from stepscan.runtime.error_rates import symbol_error_rate, text_error_rate
-from stepscan.runtime.examples import checked_texts, paired
-from stepscan.runtime.model import RuntimeModel, Using
-from stepscan.runtime.scoring import total_nats
+from stepscan.runtime.examples import checked_texts, make_pairs
+from stepscan.runtime.model import FittedModel, RuntimeModel
+from stepscan.runtime.symbol_scores import total_nats
 from stepscan.runtime.yardstick import Yardstick
 from stepscan.state import State
 
@@ -53,7 +53,7 @@ class Limits(NamedTuple):
     begun: list[int]  # how each begins
 
 
-class Translating(SearchOptions, Using):
+class TranslationMixin(SearchOptions, FittedModel):
     """What a translator does once it is trained, by beam search: see `stepscan.options.SearchOptions`."""
 
     task: ClassVar[str] = "translate"
@@ -62,7 +62,7 @@ class Translating(SearchOptions, Using):
         """The best translation of each text, by beam search."""
         return [best[0].text for best in self.translate(sources)]
 
-    def answers(self, sources: Sequence[str], *, n_best: int = 1, **limits: Any) -> list[dict[str, Any]]:
+    def predict_records(self, sources: Sequence[str], *, n_best: int = 1, **limits: Any) -> list[dict[str, Any]]:
         """What `stepscan predict` says of each text: `translation`, `score`, and `n_best` of them if more than one;
         `limits` as of `translate`."""
         rows = []
@@ -109,7 +109,7 @@ class Translating(SearchOptions, Using):
         end among them."""
         self._check_usable()
         network, writer, found = self.network_, self.tokenizers_["tokenizer"], []
-        for source, target in paired(checked_texts(sources), checked_texts(targets), ("sources", "targets")):
+        for source, target in make_pairs(checked_texts(sources), checked_texts(targets), ("sources", "targets")):
             read, ids = self._encode([source], self._source_tokenizer), self._encode([target], writer)[0]
             previous, total, steps = [writer.begin, *ids[:-1]], 0.0, SCORES // max(len(writer), len(read[0])) or 1
             with answering([len(read[0])], "text"):
@@ -235,13 +235,13 @@ class Translating(SearchOptions, Using):
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class Translator(Translating, RuntimeModel):
+class Translator(TranslationMixin, RuntimeModel):
     """Translates: an encoder reads the source, a decoder writes the target, looking back through attention."""
 
 
 def pairs_of_texts(sources: Sequence[str], targets: Sequence[str], what: str) -> list[tuple[str, str]]:
     """The sources, each with its target, checked."""
-    return paired(checked_texts(sources, "source"), checked_texts(targets, "target"), (what, "targets"))
+    return make_pairs(checked_texts(sources, "source"), checked_texts(targets, "target"), (what, "targets"))
 
 
 def _looking(network: Any, inner: Callable[[Any], State] = lambda state: state) -> Callable[[State], np.ndarray]:

@@ -59,9 +59,9 @@ class Encoder:
 
     def scores(self, rows: Any) -> Array:
         """Rows → scores `[B, outputs]`, before any softmax or sigmoid; or the number `[B, 1]`."""
-        return self.judge(self.features(rows))
+        return self.head_scores(self.features(rows))
 
-    def judge(self, features: Array) -> Array:
+    def head_scores(self, features: Array) -> Array:
         """Feature vectors `[B, H]` → scores `[B, outputs]`, or the number `[B, 1]`, in its own units."""
         scores = self.head(features)
         return self.mean + self.deviation * scores if self.problem_type == "regression" else scores

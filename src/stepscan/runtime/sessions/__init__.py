@@ -1,6 +1,6 @@
 """Sessions: one sequence each that is going on, pushed item by item or in pieces of any size, thousands at a time.
 
-A session's answers are those of the whole sequence at once, to the bit, whatever the pieces; `step_many` gives each
+A session's answers are those of the whole sequence at once, to the bit, whatever the pieces; `step_batch` gives each
 session what it would have been given alone.
 """
 
@@ -16,16 +16,16 @@ import numpy as np
 from stepscan.errors import SettingsError
 from stepscan.kernels.native import library
 from stepscan.runtime.batches import Array, Batch
-from stepscan.runtime.examples import listed
+from stepscan.runtime.examples import as_list
 from stepscan.runtime.layers import address
-from stepscan.runtime.sessions.deciding import DecidingSession
+from stepscan.runtime.sessions.classifier import ClassifierSession
+from stepscan.runtime.sessions.generation import GenerationSession
 from stepscan.runtime.sessions.session import Moment, Session, overflowed
-from stepscan.runtime.sessions.tagging import TaggingSession
-from stepscan.runtime.sessions.writing import WritingSession
+from stepscan.runtime.sessions.tagger import TaggerSession
 
-__all__ = ["DecidingSession", "Session", "TaggingSession", "WritingSession", "session", "step_many"]
+__all__ = ["ClassifierSession", "GenerationSession", "Session", "TaggerSession", "session", "step_batch"]
 
-_KINDS: dict[str, type[Session]] = {"tag": TaggingSession, "classify": DecidingSession, "generate": WritingSession}
+_KINDS: dict[str, type[Session]] = {"tag": TaggerSession, "classify": ClassifierSession, "generate": GenerationSession}
 
 
 def session(model: Any) -> Any:
@@ -39,7 +39,7 @@ def session(model: Any) -> Any:
     return _KINDS[model.task](model)
 
 
-def step_many(model: Any, sessions: Sequence[Session], items: Sequence[Any]) -> list[Any]:
+def step_batch(model: Any, sessions: Sequence[Session], items: Sequence[Any]) -> list[Any]:
     """One item for each of several sessions of a model, all in one batch; what each `push` would have returned.
 
     Either all sessions read their item, or, where one is refused, none does. An item is whole: it does not join with
@@ -53,7 +53,7 @@ def step_many(model: Any, sessions: Sequence[Session], items: Sequence[Any]) -> 
         SettingsError: there are not as many items as sessions, a session is there twice or is of another model, or an
             item is more or less than one, or not finite numbers.
     """
-    sessions, items = listed(sessions), listed(items)
+    sessions, items = as_list(sessions), as_list(items)
     _check_sessions(model, sessions, len(items))
     if not sessions:
         return []
@@ -98,7 +98,7 @@ def _one_each(vectors: Batch, items: Sequence[Any]) -> Array:
     if len(wrong):
         place = int(wrong[0])
         raise SettingsError(
-            f"step_many takes one item for each session, but item {place + 1}, {items[place]!r:.60}, is "
+            f"step_batch takes one item for each session, but item {place + 1}, {items[place]!r:.60}, is "
             f"{vectors.lengths[place]} items; use push for it"
         )
     return np.ascontiguousarray(vectors.data[:, 0], np.float32)

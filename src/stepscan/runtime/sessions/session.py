@@ -13,7 +13,7 @@ from stepscan.kernels.native import library
 from stepscan.runtime.batches import Array, Batch, pad_numbers
 from stepscan.runtime.layers import address
 from stepscan.runtime.series import checked_series
-from stepscan.runtime.sessions.saved import read_saved, write_saved
+from stepscan.runtime.sessions.session_state import read_saved, write_saved
 
 logger = logging.getLogger(__name__)
 
@@ -123,7 +123,7 @@ class Session:
 
     @classmethod
     def _answers(cls, model: Any, moments: Sequence[Moment], outputs: Array) -> list[Any]:
-        """What `step_many` returns, given each session's moment and output `[N, H]`."""
+        """What `step_batch` returns, given each session's moment and output `[N, H]`."""
         raise NotImplementedError
 
     # What they share: --------------------------------------------------------------------------------------------

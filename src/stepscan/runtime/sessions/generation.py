@@ -14,7 +14,7 @@ from stepscan.runtime.probabilities import softmax
 from stepscan.runtime.sessions.session import Moment, Session, layers_state, overflowed
 
 
-class WritingSession(Session):
+class GenerationSession(Session):
     """A text that is being written: `push` reads more of it and returns the probability `[V]` of each symbol to come
     next; `generate` writes on, and reads what it writes.
 

@@ -12,7 +12,7 @@ from stepscan.runtime.examples import checked_texts
 from stepscan.runtime.sessions.session import Moment, Session, layers_state, say_without_wide, vectors_of_series
 
 
-class DecidingSession(Session):
+class ClassifierSession(Session):
     """A running decision: `push` takes a text, or a piece `[T, D]` of a series, and returns what `stepscan predict`
     would say of all that was read.
 
@@ -74,7 +74,7 @@ class DecidingSession(Session):
     @classmethod
     def _answers(cls, model: Any, moments: Sequence[Moment], outputs: Array) -> list[Any]:
         features = np.stack([_feature(model.network_, moment) for moment in moments])
-        return model._problem.records(model.network_.judge(features), model.labels_)
+        return model.problem.records(model.network_.head_scores(features), model.labels_)
 
 
 def _feature(network: Any, moment: Moment) -> Array:

@@ -23,7 +23,7 @@ from stepscan.runtime.sessions.session import (
 )
 
 
-class TaggingSession(Session):
+class TaggerSession(Session):
     """Tags as the sequence arrives: `push` takes tokens, or a piece `[T, D]` of a series, and returns their tags.
 
     A wide part takes no part in it, which a warning says: it looks at the tokens that follow.
