@@ -291,7 +291,7 @@ def test_a_session_says_that_it_goes_without(model, tmp_path, caplog):
     pushed = [tag for word in X[0] for tag in session.push([word])]
     assert pushed == one_way.predict([X[0]])[0]
     [said] = [record.message for record in caplog.records if "wide part" in record.message]
-    assert said.startswith("a session tags by the network alone")
+    assert said.startswith("a session uses the network alone")
 
 
 # Trained --------------------------------------------------------------------------------------------------------------

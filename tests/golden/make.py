@@ -25,7 +25,7 @@ def answers(model: Any) -> dict[str, Any]:
         return {"predict": "", "numbers": np.asarray(model.predict([WAVE, WAVE[:3]])).tolist()}
     if isinstance(model, ss.Classifier):
         texts = ["a good film", "bad , bad film", "never seen", ""]
-        if model.decision == "labels":
+        if model.problem_type == "multilabel":
             return {"predict": model.predict(texts), "numbers": model.predict_proba(texts).tolist()}
         return {"predict": model.predict(texts).tolist(), "numbers": model.predict_proba(texts).tolist()}
     if isinstance(model, ss.Tagger):
@@ -53,10 +53,10 @@ def make(folder: Path) -> None:
         ),
         "generate": ss.LanguageModel(**SMALL, cell="transformer", bptt=16).fit("abc abd\n" * 100),
         "translate": ss.Translator(**SMALL, tokenizer="character", cell="elman").fit(*zip(*pairs, strict=True)),
-        "classify-labels": ss.Classifier(**SMALL, decision="labels").fit(
+        "classify-labels": ss.Classifier(**SMALL, problem_type="multilabel").fit(
             [text for text, _ in reviews], [[*text.split()[1:2]] for text, _ in reviews]
         ),
-        "classify-series": ss.Classifier(**SMALL, decision="number", cell="gru").fit(
+        "classify-series": ss.Classifier(**SMALL, problem_type="regression", cell="gru").fit(
             [WAVE[i : i + 8] for i in range(20)], WAVE[8:28]
         ),
         "tag-crf": ss.Tagger(**SMALL, crf=True, char_embedding_size=0).fit(

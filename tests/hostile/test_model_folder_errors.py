@@ -277,4 +277,4 @@ def test_wrong_usage(models, workplace, refuses):
 def test_an_unknown_symbol_in_a_prompt_is_a_warning(models, run):
     result = run("generate", models["generate"], "--prompt", "Ω", "--length", 3)
     assert (result.code, result.out[0], len(result.out)) == (0, "Ω", 5)
-    assert result.words == "warning: the prompt holds symbols that the model never saw; it reads them as unknown"
+    assert result.words == "warning: the prompt has symbols that the model never saw; they are read as unknown"

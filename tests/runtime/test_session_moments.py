@@ -80,7 +80,7 @@ def raising(*_: object, **__: object) -> None:
 @pytest.mark.parametrize(
     ("folder", "part", "call"),
     [
-        ("write", "_decode", lambda session: session.generate(5, seed=1)),
+        ("write", "decode", lambda session: session.generate(5, seed=1)),
         ("write", "network_.score", lambda session: session.push("ab")),
         ("write", "network_.score", lambda session: session._model.step_batch([session], ["a"])),
         ("mean", "network_.head_scores", lambda session: session.push("film")),
@@ -107,14 +107,14 @@ def test_what_ends_after_the_layers_ran(
 @pytest.mark.parametrize(
     ("folder", "items", "reason"),
     [
-        ("write", ["a", ""], "item 2, '', is 0 items"),
-        ("write", ["ab", "a"], "item 1, 'ab', is 2 items"),
-        ("write word", ["the", " "], "item 2, ' ', is 0 items"),
-        ("mean", ["film", ""], "item 2, '', is 0 items"),
-        ("tag", ["the", []], r"item 2, \[\], is 0 items"),
-        ("tag", [["the", "dog"], "the"], "item 1, .* is 2 items"),
-        ("steps", [STEPS[0], STEPS[:0]], "item 2, .* is 0 items"),
-        ("write", ["", ""], "item 1, '', is 0 items"),
+        ("write", ["a", ""], "item 2: expected one item, got 0"),
+        ("write", ["ab", "a"], "item 1: expected one item, got 2"),
+        ("write word", ["the", " "], "item 2: expected one item, got 0"),
+        ("mean", ["film", ""], "item 2: expected one item, got 0"),
+        ("tag", ["the", []], r"item 2: expected one item, got 0"),
+        ("tag", [["the", "dog"], "the"], "item 1: expected one item, got 2"),
+        ("steps", [STEPS[0], STEPS[:0]], "item 2: expected one item, got 0"),
+        ("write", ["", ""], "item 1: expected one item, got 0"),
     ],
 )
 def test_items_that_are_not_one(session_models: Path, folder: str, items: list[Any], reason: str) -> None:
@@ -139,7 +139,7 @@ def test_a_state_of_a_model_with_other_labels_or_symbols(session_models: Path) -
     state = model.session().state()
     other = runtime.load(session_models / "mean")
     other.labels_ = other.labels_[::-1]
-    with pytest.raises(ss.StepscanError, match=r"another model .* labels or tokenizers"):
+    with pytest.raises(ss.StepscanError, match=r"another model, .* labels or tokenizers"):
         other.session().restore(state)
     other = runtime.load(session_models / "mean")
     other.tokenizers_ = runtime.load(session_models / "judge whitespace").tokenizers_

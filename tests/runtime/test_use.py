@@ -170,9 +170,9 @@ def test_symbols_allowed_and_forbidden(both):
     trained, loaded = writers(both, "characters")
     for options in ({"allowed": ["o", "n", "e"]}, {"forbidden": ["e"]}):
         assert loaded.generate(length=40, seed=1, **options) == trained.generate(length=40, seed=1, **options)
-    with pytest.raises(ss.SettingsError, match="the model has no symbol 'xx'"):
+    with pytest.raises(ss.SettingsError, match="expected a symbol of the model, got 'xx'"):
         loaded.generate(forbidden=["xx"])
-    with pytest.warns(UserWarning, match="the prompt holds symbols that the model never saw"):
+    with pytest.warns(UserWarning, match="the prompt has symbols that the model never saw"):
         assert loaded.generate("Ω", length=3, seed=1) == "Ω" + loaded.generate("Ω", length=3, seed=1)[1:]
 
 
@@ -217,10 +217,10 @@ def test_where_it_looks(both, name):
 
 def test_without_attention(both):
     _, loaded = translators(both, "none")
-    with pytest.raises(ss.SettingsError, match="train it with attention='additive'"):
+    with pytest.raises(ss.SettingsError, match="train with attention='additive'"):
         loaded.attention_weights("a", "a")
     loaded.coverage_penalty = 0.1
-    with pytest.raises(ss.SettingsError, match="a coverage penalty asks where attention looked"):
+    with pytest.raises(ss.SettingsError, match="coverage_penalty: expected a model with attention"):
         loaded.predict(["a"])
 
 
@@ -233,8 +233,8 @@ def test_errors_are_the_estimators(both):
         (lambda: classifier.metrics(["a"], ["never"]), "labels: expected those of the model, no, yes, got only others"),
         (lambda: series.predict([[1.0, 2.0]]), "series 1 has 1 dimensions a step, but the model has 2"),
         (lambda: tagger.predict(["a b"]), "expected a list of tokens, got the text 'a b'; split it first"),
-        (lambda: writer.score(""), "there is no text to score"),
-        (lambda: writer.metrics("one", dynamic=0.1), "dynamic evaluation goes on training the model, which takes"),
+        (lambda: writer.score(""), "text: expected at least one symbol"),
+        (lambda: writer.metrics("one", dynamic=0.1), "dynamic evaluation trains the model, which requires"),
         (lambda: writer.generate(temperature=-1), "temperature: expected a finite number"),
     ):
         with pytest.raises(ss.SettingsError, match=words):
@@ -248,8 +248,8 @@ ODD = {  # argument of generate → values, words of the error
     "min_p": (["x", None, True], "min_p: expected a number from 0"),
     "seed": ([1.5, "a", True, -1], "seed: expected"),
     "length": ([5.0, "5", None, True, -1], "length: expected"),
-    "forbidden": ([[1], b"a", 3, "ab"], "forbidden: |no symbol 'ab'"),
-    "allowed": ([[1], b"a", 3, "ab"], "allowed: |no symbol 'ab'"),
+    "forbidden": ([[1], b"a", 3, "ab"], "forbidden: |got 'ab'"),
+    "allowed": ([[1], b"a", 3, "ab"], "allowed: |got 'ab'"),
 }
 ODD_OF_MODELS = {
     "repetition_penalty": (["2", None, 0], "repetition_penalty: expected a finite number above 0"),
@@ -308,7 +308,7 @@ def test_what_was_trained_is_told(both):
     assert loaded.history_ == trained.history_
     assert loaded.settings["layers"] == 2
     assert repr(loaded).startswith("Classifier('")
-    assert repr(loaded).endswith("Classifier-labels', weights='float32', threads=1)")
+    assert repr(loaded).endswith("Classifier-multilabel', weights='float32', threads=1)")
 
 
 def test_threads_change_nothing(both, tmp_path):

@@ -59,7 +59,7 @@ class LanguageModel(GenerationMixin, GenerateOptions, Estimator):
         """Model and task for a text."""
         window = self._in_force.bptt
         self.tokenizers_, self.labels_ = self._with_vectors({"tokenizer": self._train_tokenizer(train)}), None
-        ids = np.array([self._begin, *self._encode(train)])
+        ids = np.array([self.begin_id, *self.encode(train)])
         if len(ids) < 2 * settings.batch_size:
             raise SettingsError(
                 f"the text has {len(ids) - 1} symbols, too few for {settings.batch_size} parallel streams; "
@@ -75,7 +75,7 @@ class LanguageModel(GenerationMixin, GenerateOptions, Estimator):
         evaluate = None if held_out is None else lambda: {"nats": -self.score(held_out)}
         cost, items = 1, settings.batch_size * window
         if held_out is not None:
-            asked = np.array(self._encode(held_out), dtype=np.int64)
+            asked = np.array(self.encode(held_out), dtype=np.int64)
             self.yardstick_ = symbol_frequencies(ids[1:], asked, len(self.tokenizers_["tokenizer"])).described()
             cost = evaluation_cost(operations(self.model_, len(asked)), operations(self.model_, items))
         count = len(windows(0))
@@ -88,7 +88,7 @@ class LanguageModel(GenerationMixin, GenerateOptions, Estimator):
         return loss.total.item(), loss.state
 
     def _dynamic_nats(self, text: str, learning_rate: float) -> float:
-        ids = np.array([self._begin, *self._encode(text)])
+        ids = np.array([self.begin_id, *self.encode(text)])
         return dynamic_nats(self.model_, ids, learning_rate=learning_rate, window=self._in_force.bptt)
 
     def _counted(self, text: str) -> tuple[int, int]:

@@ -22,7 +22,7 @@ from stepscan.patterns.embedding import Embedding
 from stepscan.patterns.generator import Generator
 from stepscan.runtime.batches import PLACES, SCORES, by_length
 from stepscan.runtime.examples import validation_pair
-from stepscan.runtime.translator import TranslationMixin, pairs_of_texts
+from stepscan.runtime.translator import TranslationMixin, make_text_pairs
 from stepscan.runtime.yardstick import Yardstick
 from stepscan.training.loop import Task
 
@@ -43,8 +43,8 @@ class Translator(TranslationMixin, TranslateOptions, Estimator):
         return self._fit(sources, targets, validation)
 
     def _data(self, sources: Sequence[str], targets: Sequence[str], validation: Any) -> Data:
-        pairs = pairs_of_texts(sources, targets, "sources")
-        valid = None if validation is None else pairs_of_texts(*validation_pair(validation), "validation sources")
+        pairs = make_text_pairs(sources, targets, "sources")
+        valid = None if validation is None else make_text_pairs(*validation_pair(validation), "validation sources")
         train, held_out = hold_out(pairs, valid, verbose=self.verbose, groups=same_input)
         items = sum(target.count(" ") + 1 for _, target in train)
         self._choose("text", len(train), items)

@@ -1,36 +1,35 @@
-"""Where a text that is being written ends: before the first of some texts."""
+"""Stop texts: generation ends before the first occurrence of any of them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-_SLACK = 16  # ids more than the longest text needs: what stands at the edge of a piece may be spelled in another way
+_MARGIN = 16  # ids more than the longest text needs: at the edge of a chunk, ids may decode to another text
 
 
-class Stops:
-    """Keeps what is written, and looks for the texts that end it, in the newest part alone: in linear time.
+class StopTexts:
+    """Collects generated ids and searches the newest part for the stop texts, in linear time overall.
 
     Args:
-        texts: that end it; empty ones end nothing.
+        texts: the stop texts; empty ones are ignored.
         decode: ids → text.
     """
 
     def __init__(self, texts: Sequence[str], decode: Callable[[list[int]], str]) -> None:
         self.texts, self._decode = [text for text in texts if text], decode
         self._ids: list[int] = []
-        self._overlap = 4 * max(map(len, self.texts), default=0) + _SLACK  # a letter is at most four bytes, one id each
+        self._overlap = 4 * max(map(len, self.texts), default=0) + _MARGIN  # at most 4 bytes per letter, 1 id per byte
 
-    def reached(self, more: list[int]) -> bool:
-        """Take the ids that were written next; whether one of the texts is among all that was written."""
-        self._ids += more
+    def is_reached(self, ids: list[int]) -> bool:
+        """Append generated ids; whether all ids so far contain a stop text."""
+        self._ids += ids
         if not self.texts:
             return False
-        newest = self._decode(self._ids[-len(more) - self._overlap :])
-        return any(text in newest for text in self.texts) and len(self.before()) < len(self._decode(self._ids))
+        tail = self._decode(self._ids[-len(ids) - self._overlap :])
+        return any(text in tail for text in self.texts) and len(self.text_before()) < len(self._decode(self._ids))
 
-    def before(self) -> str:
-        """All that was written before the first of the texts."""
-        written = self._decode(self._ids)
-        return written[
-            : min([place for text in self.texts if (place := written.find(text)) >= 0], default=len(written))
-        ]
+    def text_before(self) -> str:
+        """The generated text before the first stop text, or all of it."""
+        generated = self._decode(self._ids)
+        starts = [start for text in self.texts if (start := generated.find(text)) >= 0]
+        return generated[: min(starts, default=len(generated))]

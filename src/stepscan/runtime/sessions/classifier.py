@@ -1,4 +1,4 @@
-"""A running decision."""
+"""Session of a classifier."""
 
 from __future__ import annotations
 
@@ -9,61 +9,62 @@ import numpy as np
 
 from stepscan.runtime.batches import Array, Batch
 from stepscan.runtime.examples import checked_texts
-from stepscan.runtime.sessions.session import Moment, Session, layers_state, say_without_wide, vectors_of_series
+from stepscan.runtime.sessions.series_input import series_vectors
+from stepscan.runtime.sessions.session import Session, SessionState, layer_state, warn_without_wide
 
 
 class ClassifierSession(Session):
-    """A running decision: `push` takes a text, or a piece `[T, D]` of a series, and returns what `stepscan predict`
-    would say of all that was read.
+    """Classifies a sequence as it arrives: `push` takes a text, or a piece `[T, D]` of a series, and returns the record
+    that `predict_records` would give for the sequence so far.
 
     With a tokenizer of words (`word`, `whitespace`), the end of a piece ends a word: "not" and then "bad" is "not bad".
-    With the others, pieces are joined as they are and may end anywhere. A wide part takes no part in it, which a
-    warning says: its features are of a whole text or series.
+    With other tokenizers, pieces are joined as they are and may end anywhere. A session does not use the model's wide
+    part, whose features are of a whole text or series; a warning says so.
     """
 
-    def _begin(self) -> Moment:
+    def _initial_state(self) -> SessionState:
         if self._model.wide_ is not None:
-            say_without_wide("decides")
+            warn_without_wide()
         size = self._network.layer.output_size
-        kept: dict[str, Array] = {
+        accumulators: dict[str, Array] = {
             "last": {},
             "mean": {"steps": np.zeros(1, np.int64), "total": np.zeros(size)},
             "max": {"steps": np.zeros(1, np.int64), "highest": np.full(size, -np.inf, np.float32)},
             "attention": {"most": np.full(1, -np.inf), "weight": np.zeros(1), "total": np.zeros(size)},
         }[self._network.pooling]
-        return self._moment(np.zeros((1, self._network.layer.state_size), np.float32), kept)
+        return self._new_state(np.zeros((1, self._network.layer.state_size), np.float32), accumulators)
 
-    def _settled(self, held: str, items: Any) -> tuple[Any, str]:
+    def _split_pending(self, pending: str, items: Any) -> tuple[Any, str]:
         tokenizer = self._model.tokenizers_.get("tokenizer")
         if tokenizer is None:
             return items, ""
-        text = held + checked_texts([items])[0]
+        text = pending + checked_texts([items])[0]
         return (text, "") if tokenizer.drops_space else tokenizer.split_settled(text)
 
     @staticmethod
-    def _vectors(model: Any, several: Sequence[Any], what: str) -> Batch:
+    def _embed(model: Any, pieces: Sequence[Any], what: str) -> Batch:
         return (
-            model.network_.embedding(model.network_inputs(several))
+            model.network_.embedding(model.network_inputs(pieces))
             if model.tokenizers_
-            else vectors_of_series(model, several, what)
+            else series_vectors(model, pieces, what)
         )
 
-    def _keep(self, kept: Mapping[str, Array], outputs: Array) -> Mapping[str, Array]:
-        after = dict(kept)
-        if "steps" in kept:
-            after["steps"] = kept["steps"] + len(outputs)
-        if "highest" in kept:
-            after["highest"] = np.maximum(kept["highest"], outputs.max(axis=0, initial=-np.inf))
-        elif "most" in kept:
-            after = self._keep_attended(kept, outputs)
-        elif "total" in kept:
+    def _accumulate(self, accumulators: Mapping[str, Array], outputs: Array) -> Mapping[str, Array]:
+        after = dict(accumulators)
+        if "steps" in accumulators:
+            after["steps"] = accumulators["steps"] + len(outputs)
+        if "highest" in accumulators:
+            after["highest"] = np.maximum(accumulators["highest"], outputs.max(axis=0, initial=-np.inf))
+        elif "most" in accumulators:
+            after = self._accumulate_attention(accumulators, outputs)
+        elif "total" in accumulators:
             for output in outputs:
                 after["total"] = after["total"] + output
         return after
 
-    def _keep_attended(self, kept: Mapping[str, Array], outputs: Array) -> dict[str, Array]:
-        """The softmax over all items so far, as sums below the greatest score."""
-        most, weight, total = kept["most"], kept["weight"], kept["total"]
+    def _accumulate_attention(self, accumulators: Mapping[str, Array], outputs: Array) -> dict[str, Array]:
+        """Running attention pooling: sums of exp(score − greatest score), as in an online softmax."""
+        most, weight, total = accumulators["most"], accumulators["weight"], accumulators["total"]
         scores = self._network.relevance_of(outputs).astype(np.float64)
         for score, output in zip(scores, outputs, strict=True):
             before, most = most, np.maximum(most, score)
@@ -72,18 +73,18 @@ class ClassifierSession(Session):
         return {"most": most, "weight": weight, "total": total}
 
     @classmethod
-    def _answers(cls, model: Any, moments: Sequence[Moment], outputs: Array) -> list[Any]:
-        features = np.stack([_feature(model.network_, moment) for moment in moments])
+    def _batch_outputs(cls, model: Any, states: Sequence[SessionState], outputs: Array) -> list[Any]:
+        features = np.stack([_feature_vector(model.network_, state) for state in states])
         return model.problem.records(model.network_.head_scores(features), model.labels_)
 
 
-def _feature(network: Any, moment: Moment) -> Array:
-    """The feature vector `[H]` of all that was read."""
-    kept = moment.kept
-    if "highest" in kept:
-        return kept["highest"] if kept["steps"] else np.zeros_like(kept["highest"])
-    if "weight" in kept:
-        return (kept["total"] / (kept["weight"] or 1)).astype(np.float32)
-    if "total" in kept:
-        return kept["total"].astype(np.float32) / np.float32(max(1, kept["steps"][0]))
-    return network.layer.readout(layers_state(network, moment))[0]
+def _feature_vector(network: Any, state: SessionState) -> Array:
+    """The feature vector `[H]` of the sequence so far."""
+    accumulators = state.accumulators
+    if "highest" in accumulators:
+        return accumulators["highest"] if accumulators["steps"] else np.zeros_like(accumulators["highest"])
+    if "weight" in accumulators:
+        return (accumulators["total"] / (accumulators["weight"] or 1)).astype(np.float32)
+    if "total" in accumulators:
+        return accumulators["total"].astype(np.float32) / np.float32(max(1, accumulators["steps"][0]))
+    return network.layer.readout(layer_state(network, state))[0]

@@ -1,4 +1,4 @@
-"""A text that is being written."""
+"""Session of a language model."""
 
 from __future__ import annotations
 
@@ -11,34 +11,34 @@ from stepscan.decoding import Sampler, row_generators
 from stepscan.runtime.batches import Array, Batch
 from stepscan.runtime.examples import checked_texts
 from stepscan.runtime.probabilities import softmax
-from stepscan.runtime.sessions.session import Moment, Session, layers_state, overflowed
+from stepscan.runtime.sessions.session import Session, SessionState, layer_state, raise_overflow
 
 
 class GenerationSession(Session):
-    """A text that is being written: `push` reads more of it and returns the probability `[V]` of each symbol to come
-    next; `generate` writes on, and reads what it writes.
+    """Reads and generates a text: `push` reads more of it and returns the probability `[V]` of each symbol to be the
+    next; `generate` continues it.
 
-    The pieces of a text may end anywhere, within a word too: each answer is that for the text so far.
+    Pieces of a text may end anywhere, also within a word: each result is that for the text so far.
     """
 
-    def _begin(self) -> Moment:
-        kept = {"y": np.zeros((1, self._network.layer.output_size), np.float32)}
-        before = self._moment(self._network.initial_state(1), kept)
-        return self._after(before, self._network.embedding.step(np.array([self._model._begin])), before.stream)[1]
+    def _initial_state(self) -> SessionState:
+        accumulators = {"y": np.zeros((1, self._network.layer.output_size), np.float32)}
+        before = self._new_state(self._network.initial_state(1), accumulators)
+        return self._advance(before, self._network.embedding.step(np.array([self._model.begin_id])), before.stream)[1]
 
-    def _settled(self, held: str, items: Any) -> tuple[str, str]:
-        return self._model._settled(held + checked_texts([items])[0])
+    def _split_pending(self, pending: str, items: Any) -> tuple[str, str]:
+        return self._model.split_settled(pending + checked_texts([items])[0])
 
     @staticmethod
-    def _vectors(model: Any, several: Sequence[Any], what: str) -> Batch:
-        return model.network_.embedding([model._encode(text) for text in checked_texts(several, what)])
+    def _embed(model: Any, pieces: Sequence[Any], what: str) -> Batch:
+        return model.network_.embedding([model.encode(text) for text in checked_texts(pieces, what)])
 
-    def _keep(self, kept: Mapping[str, Array], outputs: Array) -> Mapping[str, Array]:
-        return {"y": outputs[-1:].copy()} if len(outputs) else kept
+    def _accumulate(self, accumulators: Mapping[str, Array], outputs: Array) -> Mapping[str, Array]:
+        return {"y": outputs[-1:].copy()} if len(outputs) else accumulators
 
     @classmethod
-    def _answers(cls, model: Any, moments: Sequence[Moment], outputs: Array) -> list[Any]:
-        outputs = np.concatenate([moment.kept["y"] for moment in moments])
+    def _batch_outputs(cls, model: Any, states: Sequence[SessionState], outputs: Array) -> list[Any]:
+        outputs = np.concatenate([state.accumulators["y"] for state in states])
         return list(softmax(model.network_.score(outputs)))
 
     def generate(
@@ -53,17 +53,20 @@ class GenerationSession(Session):
         allowed: str | Sequence[str] = (),
         seed: int | None = None,
     ) -> str:
-        """`length` symbols more, chosen as `LanguageModel.generate` does; the session has read them then. They come
-        after whole symbols: what is pushed later does not join with them, nor with what was pushed before them."""
+        """Continue the text by `length` symbols; returns them. Arguments and errors are those of
+        `LanguageModel.generate`.
+
+        Pending text is completed first: what is pushed later joins neither with it nor with the generated symbols.
+        """
         sampler = Sampler(temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p)
-        draws = row_generators(seed, 1)[0].random(self._model._checked_length(length))
-        excluded = self._model._excluded(forbidden, allowed)
-        with self._turn:
-            before = self._ahead(self._now)
-            state, y = layers_state(self._network, before), before.kept["y"].copy()
+        draws = row_generators(seed, 1)[0].random(self._model.check_length(length))
+        excluded = self._model.excluded_ids(forbidden, allowed)
+        with self._lock:
+            current = self._flush(self._state)
+            state, y = layer_state(self._network, current), current.accumulators["y"].copy()
             ids = self._network.write(state, y, draws, sampler, excluded, self._model.threads)
             if not np.isfinite(state).all():
-                overflowed()
-            written = self._model._decode(ids)
-            self._now = self._moment(state, {"y": y})
-        return written
+                raise_overflow()
+            text = self._model.decode(ids)
+            self._state = self._new_state(state, {"y": y})
+        return text

@@ -1,4 +1,4 @@
-"""Tags as a sequence arrives."""
+"""Session of a tagger."""
 
 from __future__ import annotations
 
@@ -13,95 +13,92 @@ from stepscan.runtime.batches import Array, Batch
 from stepscan.runtime.examples import checked_texts
 from stepscan.runtime.layers import address
 from stepscan.runtime.series import as_numbers
-from stepscan.runtime.sessions.session import (
-    Moment,
-    Session,
-    overflowed,
-    say_without_wide,
-    too_large,
-    vectors_of_series,
-)
+from stepscan.runtime.sessions.series_input import raise_not_finite, series_vectors
+from stepscan.runtime.sessions.session import Session, SessionState, raise_overflow, warn_without_wide
 
 
 class TaggerSession(Session):
-    """Tags as the sequence arrives: `push` takes tokens, or a piece `[T, D]` of a series, and returns their tags.
+    """Tags a sequence as it arrives: `push` takes tokens, or a piece `[T, D]` of a series, and returns their tags.
 
-    A wide part takes no part in it, which a warning says: it looks at the tokens that follow.
+    A session does not use the model's wide part, which depends on the tokens that follow; a warning says so.
+
+    Raises:
+        SettingsError: the model is not causal, or has a CRF.
     """
 
     def __init__(self, model: Any) -> None:
         if model.network_.crf is not None:
             raise SettingsError(
-                "a CRF decides the tags of a whole sentence together, so they cannot be told as it arrives: use predict"
+                "expected a tagger without a CRF, which predicts the tags of a whole sentence together; use predict"
             )
         super().__init__(model)
-        self._block: _Block | None = None
+        self._buffers: _BlockBuffers | None = None
 
     def push_block(self, block: Array, out: Array) -> Array:
-        """A piece of a series → the probabilities of its steps' tags, in the order of `classes_`.
+        """Push a piece of a series; returns the probabilities of its steps' tags, in the order of `classes_`.
 
-        Once the largest piece has been seen, nothing is allocated.
+        Nothing is allocated once a piece of the largest size was pushed.
 
         Args:
-            block: `[T, D]` of numbers; float32 and float64 in one piece of memory are read where they are.
-            out: `[T or more, tags]` of float32, where they are written.
+            block: `[T, D]`; contiguous float32 and float64 are not copied.
+            out: `[T or more, tags]` of float32, to which the probabilities are written.
 
         Returns:
             The first T rows of `out`.
 
         Raises:
-            SettingsError: the block is not of finite numbers, or `out` cannot take what is written; the session is as
-                it was, and so is `out`.
+            SettingsError: the block has values that are not finite, or `out` does not fit; the session and `out` are
+                unchanged.
         """
         if self._model.tokenizers_:
-            raise SettingsError("push_block is for taggers of series, but this one tags the tokens of texts: use push")
-        block = _as_block(block, self._network.embedding.size)
-        with self._turn:
-            if self._block is None or len(block) > self._block.capacity:
-                self._block = _Block(self._model, max(1, len(block)))
-            stream = self._spare
-            stream.write(self._now.stream.address)
-            found = self._block.run(stream, block, out)
-            self._now = Moment(stream, self._now.kept)
-            return found
+            raise SettingsError("push_block: expected a tagger of series, got one of tokens; use push")
+        block = _check_block(block, self._network.embedding.size)
+        with self._lock:
+            if self._buffers is None or len(block) > self._buffers.capacity:
+                self._buffers = _BlockBuffers(self._model, max(1, len(block)))
+            stream = self._spare_stream
+            stream.write(self._state.stream.address)
+            probabilities = self._buffers.run(stream, block, out)
+            self._state = SessionState(stream, self._state.accumulators)
+            return probabilities
 
-    def _begin(self) -> Moment:
+    def _initial_state(self) -> SessionState:
         if self._model.wide_ is not None:
-            say_without_wide("tags")
-        return self._moment(np.zeros((1, self._network.layer.state_size), np.float32), {})
+            warn_without_wide()
+        return self._new_state(np.zeros((1, self._network.layer.state_size), np.float32), {})
 
     @staticmethod
-    def _vectors(model: Any, several: Sequence[Any], what: str) -> Batch:
+    def _embed(model: Any, pieces: Sequence[Any], what: str) -> Batch:
         if not model.tokenizers_:
-            return vectors_of_series(model, several, what)
-        sentences = [_items(one) for one in several]
+            return series_vectors(model, pieces, what)
+        sentences = [_check_tokens(piece) for piece in pieces]
         return model.network_.embedding(model.network_inputs(sentences))
 
-    def _answer(self, outputs: Array, moment: Moment) -> list[Any]:
-        return self._answers(self._model, [], outputs)
+    def _output(self, outputs: Array, state: SessionState) -> list[Any]:
+        return self._batch_outputs(self._model, [], outputs)
 
     @classmethod
-    def _answers(cls, model: Any, moments: Sequence[Moment], outputs: Array) -> list[Any]:
+    def _batch_outputs(cls, model: Any, states: Sequence[SessionState], outputs: Array) -> list[Any]:
         return model.classes_[model.network_.head(outputs).argmax(axis=1)].tolist() if len(outputs) else []
 
 
-def _items(sentence: Any) -> list[str]:
-    """The tokens of a piece of a sentence; a text is one token."""
+def _check_tokens(sentence: Any) -> list[str]:
+    """The checked tokens of a piece of a sentence; a string is one token."""
     return [sentence] if isinstance(sentence, str) else checked_texts(sentence, "token")
 
 
-def _as_block(block: Any, size: int) -> Array:
-    """A block `[T, size]` as the native library reads it: itself if it can be, otherwise in float64."""
-    floats = isinstance(block, np.ndarray) and block.dtype in (np.float32, np.float64)
-    if not floats or np.ma.isMaskedArray(block) or not (block.flags.c_contiguous and block.flags.aligned):
+def _check_block(block: Any, size: int) -> Array:
+    """A block `[T, size]` that the native library can read: itself if possible, otherwise a copy in float64."""
+    is_float = isinstance(block, np.ndarray) and block.dtype in (np.float32, np.float64)
+    if not is_float or np.ma.isMaskedArray(block) or not (block.flags.c_contiguous and block.flags.aligned):
         block = as_numbers(block, "the block")
     if block.ndim != 2 or block.shape[1] != size:
-        raise SettingsError(f"expected a block [T, {size}], got {list(block.shape)}")
+        raise SettingsError(f"block: expected the shape [T, {size}], got {list(block.shape)}")
     return block
 
 
-class _Block:
-    """Room for pieces of a series of up to `capacity` steps."""
+class _BlockBuffers:
+    """Buffers for pieces of a series of up to `capacity` steps."""
 
     def __init__(self, model: Any, capacity: int) -> None:
         network = model.network_
@@ -110,40 +107,41 @@ class _Block:
         self.mean, self.deviation = (
             np.ascontiguousarray(a, np.float64) for a in (network.embedding.mean, network.embedding.deviation)
         )
-        self.numbers = np.empty((capacity, self.size), np.float32)
+        self.inputs = np.empty((capacity, self.size), np.float32)
         self.vectors = np.empty((capacity, network.layer.input_size), np.float32)
         self.outputs = np.empty((capacity, network.layer.output_size), np.float32)
         self.scores = np.empty((capacity, network.outputs), np.float32)
 
     def run(self, stream: Any, block: Array, out: Array) -> Array:
+        """Advance the stream by a block `[T, D]`; writes the tags' probabilities `[T, tags]` to `out`."""
         network, steps = self.network, len(block)
-        self.check_room(out, block)
-        numbers, vectors, scores = self.numbers[:steps], self.vectors[:steps], self.scores[:steps]
-        place = library.standardise(block, address(self.mean), address(self.deviation), numbers)
-        if place >= 0:
-            too_large("the block", block, *divmod(place, self.size))
+        self.check_out(out, block)
+        inputs, vectors, scores = self.inputs[:steps], self.vectors[:steps], self.scores[:steps]
+        failed = library.standardise(block, address(self.mean), address(self.deviation), inputs)
+        if failed >= 0:
+            raise_not_finite("the block", block, *divmod(failed, self.size))
         projection = network.embedding.projection
         if projection is None:
-            vectors = numbers
+            vectors = inputs
         else:
-            projection.native.run(address(numbers), steps, address(vectors), self.threads)
+            projection.native.run(address(inputs), steps, address(vectors), self.threads)
         if not stream.push(vectors, self.outputs, self.threads):
-            overflowed()
+            raise_overflow()
         network.head.native.run(address(self.outputs), steps, address(scores), self.threads)
         if not library.probabilities(scores, out, self.threads):
-            overflowed()
+            raise_overflow()
         return out[:steps]
 
-    def check_room(self, out: Any, block: Array) -> None:
-        """Raise unless the block's probabilities can be written to `out`."""
-        room = f"expected room [{len(block)} or more, {self.scores.shape[1]}] of float32, contiguous and writeable"
+    def check_out(self, out: Any, block: Array) -> None:
+        """Raise a `SettingsError` unless the block's probabilities can be written to `out`."""
+        expected = f"out: expected [{len(block)} or more, {self.scores.shape[1]}] of float32, contiguous and writeable"
         if not isinstance(out, np.ndarray):
-            raise SettingsError(f"{room}, got {type(out).__name__}; give np.empty((steps, tags), np.float32)")
+            raise SettingsError(f"{expected}, got {type(out).__name__}; pass np.empty((steps, tags), np.float32)")
         fits = out.ndim == 2 and out.shape[1] == self.scores.shape[1] and len(out) >= len(block)
         if not fits or out.dtype != np.float32 or not out.flags.carray:
-            lacks = ("" if out.flags.c_contiguous else ", not contiguous") + (
+            problems = ("" if out.flags.c_contiguous else ", not contiguous") + (
                 "" if out.flags.writeable else ", read-only"
             )
-            raise SettingsError(f"{room}, got {list(out.shape)} of {out.dtype}{lacks}")
+            raise SettingsError(f"{expected}, got {list(out.shape)} of {out.dtype}{problems}")
         if np.may_share_memory(block, out):
-            raise SettingsError(f"{room}, apart from the block, but the two share memory")
+            raise SettingsError(f"{expected}, got memory that it shares with the block")
