@@ -96,7 +96,10 @@ def test_refused(model):
     for kind, error in (
         (lambda: model.forecast([1.0, 2.0], 3), "context has 2 steps, but at least 8 are needed"),
         (lambda: model.forecast(-seasonal(20), 3), r"context has values of 0 or below \(-.*omit log_transform"),
-        (lambda: model.forecast(np.ones((20, 2)), 3), "context 1 has 2 dimensions a step, but the model has 1"),
+        (
+            lambda: model.forecast(np.ones((20, 2)), 3),
+            "context 1: expected 1 dimensions per step, as the model has, got 2",
+        ),
         (lambda: model.forecast(seasonal(20), 0), "length: expected 1 or more, got 0"),
         (
             lambda: model.metrics(seasonal(20), horizon=20),
@@ -167,7 +170,8 @@ def test_command_line(run, tmp_path):
         in run("evaluate", tmp_path / "m", path, "--per-line", "--horizon", "2").words
     )
     assert (
-        "--dynamic is an option of generate models" in run("evaluate", tmp_path / "m", path, "--dynamic", "0.1").words
+        "--dynamic: expected a model for generate, got one for forecast"
+        in run("evaluate", tmp_path / "m", path, "--dynamic", "0.1").words
     )
     said = run("evaluate", tmp_path / "m", path, "--ensemble", tmp_path / "m").words
     assert "these models cannot be joined" in said

@@ -90,12 +90,15 @@ def test_one_array_is_many_series():
 @pytest.mark.parametrize(
     ("X", "message"),
     [
-        ([[1.0, 2], "a"], "series 2 is 'a', not a series of numbers; texts and numbers cannot be mixed"),
+        ([[1.0, 2], "a"], "series 2: expected a series of numbers, got 'a'; texts and numbers cannot be mixed"),
         (["a", [1.0, 2]], r"text 2: expected a string, got \[1.0, 2\]"),
-        ([[1.0, np.nan], [1, 2]], "series 1 is NaN at step 2, dimension 1; fill the gaps first"),
-        ([[[1.0], [2]], [[1, 2], [3, 4]]], "series 2 has 2 dimensions a step, but series 1 has 1"),
-        ([[1.0], [[1, 2], [3]]], "series 2 is ragged: every step needs as many numbers as the first"),
-        (np.zeros((2, 3, 4, 5)), r"series 1 has the shape \(3, 4, 5\); a series is \[T\] or \[T, D\]"),
+        (
+            [[1.0, np.nan], [1, 2]],
+            "series 1: expected finite numbers, got NaN at step 2, dimension 1; fill the gaps first",
+        ),
+        ([[[1.0], [2]], [[1, 2], [3, 4]]], "series 2: expected 1 dimensions per step, as series 1 has, got 2"),
+        ([[1.0], [[1, 2], [3]]], "series 2: expected steps of equally many numbers, got ragged ones"),
+        (np.zeros((2, 3, 4, 5)), r"series 1: expected the shape \[T\] or \[T, D\] of T steps, got \(3, 4, 5\)"),
     ],
 )
 def test_refused(X, message):
@@ -104,11 +107,11 @@ def test_refused(X, message):
 
 
 def test_refused_of_a_model(classifier, tagger):
-    with pytest.raises(ss.SettingsError, match="series 1 has 1 dimensions a step, but the model has 2"):
+    with pytest.raises(ss.SettingsError, match="series 1: expected 2 dimensions per step, as the model has, got 1"):
         classifier.predict([[1.0, 2.0]])
-    with pytest.raises(ss.SettingsError, match="series 1 is 'a film', not a series of numbers"):
+    with pytest.raises(ss.SettingsError, match="series 1: expected a series of numbers, got 'a film'"):
         classifier.predict(["a film"])
-    with pytest.raises(ss.SettingsError, match="series 1 is "):
+    with pytest.raises(ss.SettingsError, match="series 1: expected a series of numbers"):
         tagger.predict([["a", "film"]])
     with pytest.raises(ss.SettingsError, match="sentence 1: expected a tag for each of 2 tokens, got 1"):
         tagger.score([[0.5, 1.0]], [["+"]])
@@ -116,7 +119,7 @@ def test_refused_of_a_model(classifier, tagger):
 
 def test_validation_of_another_kind():
     X, y = rising_or_falling(20)
-    with pytest.raises(ss.SettingsError, match="series 1 is 'a', not a series of numbers"):
+    with pytest.raises(ss.SettingsError, match="series 1: expected a series of numbers, got 'a'"):
         ss.Classifier(**SMALL).fit(X, y, validation=(["a"], ["rise"]))
 
 
@@ -125,7 +128,7 @@ def test_noise_is_not_for_texts():
         ss.Classifier(input_noise=0.1, **SMALL).fit(["a", "b", "c"], ["x", "y", "x"])
     with pytest.raises(ss.SettingsError, match=r"input_noise=0.1 is for series of numbers, but X holds sentences"):
         ss.Tagger(input_noise=0.1, **SMALL).fit([["a"], ["b"]] * 2, [["x"], ["y"]] * 2)
-    with pytest.raises(ss.SettingsError, match="input_noise must be a standard deviation, finite and at least 0"):
+    with pytest.raises(ss.SettingsError, match="input_noise: expected a standard deviation, finite and at least 0"):
         ss.Classifier(input_noise=-1).fit(["a", "b"], ["x", "y"])
 
 

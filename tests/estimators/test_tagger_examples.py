@@ -53,7 +53,7 @@ def test_wrong_sentences(sentence, words):
     with pytest.raises(ss.SettingsError) as caught:
         ss.Tagger(**TAGGER).fit(SENTENCES, TAGS, validation=([["a"], sentence], [["D"], ["D", "N"]]))
     assert str(caught.value) == "validation " + words.replace("20", "2", 1)
-    if "tags" not in words:
+    if " tag " not in words:
         with pytest.raises(ss.SettingsError) as caught:
             ss.Tagger(**TAGGER).fit(SENTENCES, TAGS).predict([["a"], sentence])
         assert str(caught.value) == words.replace("20", "2", 1)

@@ -70,22 +70,22 @@ def test_what_is_refused_is_named(model: Any) -> None:
     with pytest.raises(ss.SettingsError, match=r"got 1e\+300 at step 2, dimension 1; which is too large for the model"):
         session.push_block(with_one(1e300), out)
     assert (out == 7).all()
-    with pytest.raises(ss.SettingsError, match="item 2 is NaN at step 1, dimension 1"):
+    with pytest.raises(ss.SettingsError, match="item 2: expected finite numbers, got NaN at step 1, dimension 1"):
         model.step_batch([session, model.session()], [GOOD[0], [np.nan, 1.0]])
 
 
 @pytest.mark.parametrize(
     ("block", "reason"),
     [
-        (np.ones((3, 2), bool), "not a series of numbers"),
-        (np.ones((3, 2), complex), "not a series of numbers"),
-        (np.full((3, 2), "1"), "not a series of numbers"),
+        (np.ones((3, 2), bool), "expected a series of numbers"),
+        (np.ones((3, 2), complex), "expected a series of numbers"),
+        (np.full((3, 2), "1"), "expected a series of numbers"),
         (np.ma.masked_array(GOOD, mask=GOOD > 3), "masked"),
         ([[1.0, 2.0], [3.0]], "ragged"),
         (np.zeros((3, 1)), r"block: expected the shape \[T, 2\], got \[3, 1\]"),
         (np.zeros(2), r"block: expected the shape \[T, 2\], got \[2\]"),
         (np.float64(1), r"block: expected the shape \[T, 2\], got \[\]"),
-        (None, "not a series of numbers"),
+        (None, "expected a series of numbers"),
     ],
 )
 def test_blocks_that_are_not_numbers(model: Any, block: Any, reason: str) -> None:

@@ -231,7 +231,7 @@ def test_errors_are_the_estimators(both):
         (lambda: classifier.predict("a b"), "expected a list, got one text, 'a b'; put it into a list"),
         (lambda: classifier.predict([3]), "text 1: expected a string, got 3"),
         (lambda: classifier.metrics(["a"], ["never"]), "labels: expected those of the model, no, yes, got only others"),
-        (lambda: series.predict([[1.0, 2.0]]), "series 1 has 1 dimensions a step, but the model has 2"),
+        (lambda: series.predict([[1.0, 2.0]]), "series 1: expected 2 dimensions per step, as the model has, got 1"),
         (lambda: tagger.predict(["a b"]), "expected a list of tokens, got the text 'a b'; split it first"),
         (lambda: writer.score(""), "text: expected at least one symbol"),
         (lambda: writer.metrics("one", dynamic=0.1), "dynamic evaluation trains the model, which requires"),

@@ -114,7 +114,7 @@ def predict(
         texts or (),
         input_file=input,
         reading=reading,
-        of_translation={name: value for name, value in limits.items() if value != defaults[name]},
+        translation={name: value for name, value in limits.items() if value != defaults[name]},
         settings=search,
     )
     show = printable if output is None and is_terminal() else str

@@ -148,7 +148,7 @@ class Classifier(ClassificationMixin, ClassifierMixin, TransformerMixin, Classif
         folds, together with how long the network is best trained beside it."""
         problem, labels = self.problem, self.labels_
         seen = [answer for train, _ in data.parts for _, answer in train]
-        self.yardstick_ = self._yardstick(seen, [answer for _, part in data.parts for _, answer in part]).described()
+        self.yardstick_ = self._yardstick(seen, [answer for _, part in data.parts for _, answer in part]).to_dict()
         true = [answer for _, part in data.parts for _, answer in self._some_of(part)]
         each = deep_ones = [_joined(scores, len(labels or (None,))) for scores in zip(*judged, strict=True)]
         shares = [(1.0, 0.0)] * len(each)

@@ -64,7 +64,7 @@ class ModelFolder(NamedTuple):
     history: list[dict[str, Any]]
     scheme: Scheme | None = None  # of a tagger whose tags mark spans
     wide: Wide | None = None  # of a classifier or tagger that has such a part
-    yardstick: dict[str, Any] | None = None  # a trivial model, as `Yardstick.described`
+    yardstick: dict[str, Any] | None = None  # a trivial model, as `Yardstick.to_dict`
     chosen: Mapping[str, Any] = MappingProxyType({})  # of the settings, by the size of the data
 
 
@@ -186,6 +186,6 @@ def _config(folder: ModelFolder) -> dict[str, Any]:
         "model": describe(folder.model),
         **({"chosen": list(folder.chosen)} if folder.chosen else {}),
         **({"yardstick": folder.yardstick} if folder.yardstick else {}),
-        **({"scheme": folder.scheme and folder.scheme.described()} if folder.task == "tag" else {}),
+        **({"scheme": folder.scheme and folder.scheme.to_dict()} if folder.task == "tag" else {}),
         **({"wide": storage.described(folder.wide)} if folder.wide is not None else {}),
     }

@@ -143,7 +143,7 @@ class Forecaster(ForecastOptions, Estimator):
         self.model_ = self._built(changes, longest=lambda: self._in_force.bptt).to(settings.device)
         batches = self._windows(changes, settings)
         if judged is not None:
-            self.yardstick_ = naive_forecast(judged, self.seasonal_period).described()
+            self.yardstick_ = naive_forecast(judged, self.seasonal_period).to_dict()
         evaluate = None if judged is None else lambda: self._evaluate(judged)
         return task_of(self.model_, batches, evaluate, len(judged or ()), greater_is_better=False)
 

@@ -76,7 +76,7 @@ class LanguageModel(GenerationMixin, GenerateOptions, Estimator):
         cost, items = 1, settings.batch_size * window
         if held_out is not None:
             asked = np.array(self.encode(held_out), dtype=np.int64)
-            self.yardstick_ = symbol_frequencies(ids[1:], asked, len(self.tokenizers_["tokenizer"])).described()
+            self.yardstick_ = symbol_frequencies(ids[1:], asked, len(self.tokenizers_["tokenizer"])).to_dict()
             cost = evaluation_cost(operations(self.model_, len(asked)), operations(self.model_, items))
         count = len(windows(0))
         return Task(self.model_, lambda epoch: _batches(windows(epoch)), count, evaluate, False, items, cost)

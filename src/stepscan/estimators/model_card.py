@@ -65,5 +65,5 @@ def _compared(yardstick: dict[str, Any] | None, history: list[dict[str, Any]]) -
     if yardstick is None:
         return ""
     scores = ", ".join(f"{name} {value:.4f}" for name, value in yardstick["scores"].items())
-    said = verdict(Yardstick.of(yardstick), best_scores(history))
+    said = verdict(Yardstick.from_dict(yardstick), best_scores(history))
     return f"For comparison, the {yardstick['name']}: {scores}.{f' Note: {said}.' if said else ''}\n\n"

@@ -26,7 +26,7 @@ from stepscan.patterns.embedding import Embedding, WordAndCharacterEmbedding
 from stepscan.patterns.numeric_embedding import NumericEmbedding
 from stepscan.patterns.transducer import Transducer
 from stepscan.runtime.examples import validation_pair
-from stepscan.runtime.schemes import near_miss, recognised
+from stepscan.runtime.schemes import near_miss, recognise
 from stepscan.runtime.series import are_numbers
 from stepscan.runtime.spans import spans
 from stepscan.runtime.tagger import Sentence, TaggingMixin, as_sentences, tag_metrics, tagged_examples
@@ -122,7 +122,7 @@ class Tagger(TaggingMixin, TagOptions, Estimator):
 
     def _conclude(self, data: Data, judged: Sequence[Sequence[dict[str, Any]]], is_refitted: bool) -> int:
         """Fit the wide part, and choose how much it counts by what both say of sentences that they have not seen."""
-        self.yardstick_, self.wide_ = frequent_tags(data.parts, self.scheme_).described(), None
+        self.yardstick_, self.wide_ = frequent_tags(data.parts, self.scheme_).to_dict(), None
         few = [self._few(held_out) for _, held_out in data.parts]
         several = [
             [self._judged(part, said) for part, said in zip(few, one, strict=True)] for one in zip(*judged, strict=True)
@@ -223,7 +223,7 @@ class Tagger(TaggingMixin, TagOptions, Estimator):
 
     def _read_scheme(self, y: Sequence[Sentence], valid: Sequence[Sentence]) -> bool:
         """Finds out how tags mark spans, and whether a CRF may rule out what their scheme does."""
-        self.scheme_, broken = recognised(y)
+        self.scheme_, broken = recognise(y)
         if self.scheme_ is None:
             if reason := near_miss(y):
                 logger.warning(f"no F1 of spans, only accuracy: the tags look like spans, but {reason}")

@@ -59,7 +59,7 @@ class Translator(TranslationMixin, TranslateOptions, Estimator):
         self.model_ = self._built(longest=lambda: self._longest_text(train)).to(settings.device)
         batches = self._batches(train, settings)
         if held_out is not None:
-            self.yardstick_ = self._yardstick(train, held_out).described()
+            self.yardstick_ = self._yardstick(train, held_out).to_dict()
         evaluate = None if held_out is None else lambda: self._evaluate(held_out)
         return task_of(self.model_, batches, evaluate, len(held_out or ()), greater_is_better=False)
 

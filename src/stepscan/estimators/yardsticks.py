@@ -73,7 +73,7 @@ def tell(described: Mapping[str, Any] | None, scores: Mapping[str, float], *, ve
     """Report the yardstick beside the best scores on the same data; log a warning if they do not clearly beat it."""
     if described is None:
         return
-    yardstick = Yardstick.of(dict(described))
+    yardstick = Yardstick.from_dict(dict(described))
     if verbose:
         own = " · ".join(f"{name} {value:.4f}" for name, value in scores.items())
         trivial = " · ".join(f"{name} {value:.4f}" for name, value in yardstick.scores.items())

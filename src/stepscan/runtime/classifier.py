@@ -10,7 +10,7 @@ import numpy as np
 
 from stepscan.errors import SettingsError
 from stepscan.options import ProblemOptions
-from stepscan.runtime.batches import answering, by_length
+from stepscan.runtime.batches import by_length, enough_memory_for
 from stepscan.runtime.examples import check_known, checked_texts, label_array, make_pairs, warn_of_imbalance
 from stepscan.runtime.model import FittedModel, RuntimeModel
 from stepscan.runtime.problem_types import PROBLEM_TYPES, ProblemType
@@ -140,7 +140,7 @@ class ClassificationMixin(ProblemOptions, FittedModel):
         examples, score = self._checked_examples(X), self._score_function(wide)
         records: list[Any] = [None] * len(examples)
         for indices, batch, rows in self._read_batches(examples):
-            with answering([len(row) for row in rows], "text"):
+            with enough_memory_for([len(row) for row in rows], "text"):
                 values = convert(score(batch, rows), indices)
             for index, value in zip(indices, values, strict=True):
                 records[index] = value
@@ -154,7 +154,7 @@ class ClassificationMixin(ProblemOptions, FittedModel):
         examples = self._checked_examples(X)
         outputs = np.zeros((len(examples), width), dtype=np.float32)
         for indices, batch, rows in self._read_batches(examples):
-            with answering([len(row) for row in rows], "text"):
+            with enough_memory_for([len(row) for row in rows], "text"):
                 outputs[indices] = compute(batch, rows)
         return outputs
 

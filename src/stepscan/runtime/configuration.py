@@ -78,8 +78,8 @@ def _check_keys(path: Path, config: dict[str, Any]) -> None:
     files = config.get("files", {})
     if not isinstance(files, dict) or not all(isinstance(item, str) for item in files.values()):
         raise ModelFormatError(f"{path}: files: expected an object of SHA-256 by file name, got {shown(files)}")
-    _check_optional(path, config, "scheme", Scheme.of)
-    _check_optional(path, config, "yardstick", Yardstick.of)
+    _check_optional(path, config, "scheme", Scheme.from_dict)
+    _check_optional(path, config, "yardstick", Yardstick.from_dict)
     selected = config.get("chosen", [])
     if not isinstance(selected, list) or not all(isinstance(item, str) for item in selected):
         raise ModelFormatError(f"{path}: chosen: expected a list of names of settings, got {shown(selected)}")

@@ -23,7 +23,7 @@ from stepscan.runtime.configuration import CONFIG, CURVE, LARGEST, WEIGHTS, read
 from stepscan.runtime.examples import label_kind, label_problem
 from stepscan.runtime.outline import PatternOutline, Tensors, outline, shown
 from stepscan.runtime.safe_io import parse_json
-from stepscan.runtime.schemes import Scheme, of_labels
+from stepscan.runtime.schemes import Scheme, legacy_scheme
 from stepscan.runtime.settings import model_settings
 from stepscan.runtime.snapshot import Snapshot, read_at_once
 from stepscan.runtime.tensor_file import expanded, read_tensors
@@ -70,7 +70,7 @@ class RuntimeFolder:
     labels: list[Any] | None  # strings, or whole numbers
     scheme: Scheme | None  # of a tagger whose tags mark spans
     wide: Wide | None  # of a classifier or tagger with a wide part
-    yardstick: dict[str, Any] | None  # a trivial model, as `Yardstick.described`; older folders have none
+    yardstick: dict[str, Any] | None  # a trivial model, as `Yardstick.to_dict`; older folders have none
     chosen: list[str]  # names of the settings that were chosen by the size of the data
     hashes: dict[str, str]  # SHA-256 of the files by name, as config.json records it
 
@@ -214,8 +214,8 @@ def _read_scheme(config: dict[str, Any], labels: list[Any]) -> Scheme | None:
     if config["task"] != "tag":
         return None
     if "scheme" not in config:
-        return of_labels(labels)
-    return config["scheme"] and Scheme.of(config["scheme"])
+        return legacy_scheme(labels)
+    return config["scheme"] and Scheme.from_dict(config["scheme"])
 
 
 def _read_wide(folder: Snapshot, config: dict[str, Any], spec: FolderSpec) -> Wide | None:

@@ -14,7 +14,7 @@ import numpy as np
 from stepscan.decoding import Sampler, checked_whole, row_generators, stream, with_repetition_penalty, without_tokens
 from stepscan.errors import SettingsError, nearest
 from stepscan.memory import check_fits
-from stepscan.runtime.batches import SCORES, answering, by_length
+from stepscan.runtime.batches import SCORES, by_length, enough_memory_for
 from stepscan.runtime.examples import as_list, as_texts, checked_texts
 from stepscan.runtime.model import FittedModel, RuntimeModel
 from stepscan.runtime.probabilities import softmax
@@ -65,7 +65,7 @@ class GenerationMixin(FittedModel):
         rows = min(_ROWS_TO_SCORE, max(1, (len(ids) - 1) // _SHORTEST_ROW))
         inputs, targets = (np.array_split(np.array(part), rows) for part in (ids[:-1], ids[1:]))
         total, state = 0.0, None
-        with answering([len(ids)], "text"):
+        with enough_memory_for([len(ids)], "text"):
             for t in range(0, len(inputs[0]), self._steps_at_once(rows)):
                 steps = self._steps_at_once(rows)
                 chunk_inputs, chunk_targets = ([row[t : t + steps] for row in part] for part in (inputs, targets))
@@ -91,7 +91,7 @@ class GenerationMixin(FittedModel):
         rows = [[self.begin_id, *self.encode(text)] for text in as_list(texts)]
         probabilities = np.zeros((len(rows), len(self._tokenizer)), dtype=np.float32)
         for indices in by_length([len(row) for row in rows], _BATCH_SIZE):
-            with answering([len(rows[i]) for i in indices], "text"):
+            with enough_memory_for([len(rows[i]) for i in indices], "text"):
                 batch = [rows[i] for i in indices]
                 probabilities[indices] = softmax(last_scores(self.network_, batch, self._steps_at_once(len(batch))))
         return probabilities
@@ -159,7 +159,7 @@ class GenerationMixin(FittedModel):
         results = []
         for text in checked_texts(texts):
             ids, total, state = [self.begin_id, *self.encode(text)], 0.0, None
-            with answering([len(ids)], "text"):
+            with enough_memory_for([len(ids)], "text"):
                 for t in range(0, len(ids) - 1, self._steps_at_once(1)):
                     piece = ids[t : t + self._steps_at_once(1) + 1]
                     loss, state = self._nats([piece[:-1]], [piece[1:]], state)

@@ -52,7 +52,7 @@ class FittedModel:
     labels_: list[Any] | None  # strings, or whole numbers
     scheme_: Scheme | None = None  # of tags that mark spans, else None
     wide_: Wide | None = None  # the linear model that is added to the network of a classifier or tagger
-    yardstick_: dict[str, Any] | None = None  # a trivial model of the training data, as `Yardstick.described`
+    yardstick_: dict[str, Any] | None = None  # a trivial model of the training data, as `Yardstick.to_dict`
 
     def yardstick(self, *examples: Any, **options: Any) -> Yardstick | None:
         """The score of a trivial model on examples as in `metrics`; None if it is not known."""

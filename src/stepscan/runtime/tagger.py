@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from stepscan.errors import SettingsError
-from stepscan.runtime.batches import PLACES, SCORES, Words, answering, by_length, pad, spelled
+from stepscan.runtime.batches import PLACES, SCORES, Words, by_length, enough_memory_for, make_words, pad
 from stepscan.runtime.examples import as_list, check_known, checked_texts, label_array, make_pairs
 from stepscan.runtime.model import FittedModel, RuntimeModel
 from stepscan.runtime.schemes import Scheme
@@ -72,7 +72,7 @@ class TaggingMixin(FittedModel):
                 results.append((-math.inf, len(tags)))
                 continue
             targets = np.array([[tag_index[tag] for tag in tags]], dtype=np.int64)
-            with answering([len(tags)], "sentence"):
+            with enough_memory_for([len(tags)], "sentence"):
                 scores, lengths = scorer.scores(read_batch([number]), [tokens])
                 results.append((float(scorer.log_probability(scores, lengths, targets)[0]), len(tags)))
         return results
@@ -130,7 +130,7 @@ class TaggingMixin(FittedModel):
         word_rows = [np.array([word_index[token] for token in tokens], dtype=np.int64) for tokens in sentences]
 
         def read(indices: Sequence[int] | np.ndarray) -> Words:
-            return spelled(pad([words[i] for i in indices]), pad([word_rows[i] for i in indices]).data, spellings)
+            return make_words(pad([words[i] for i in indices]), pad([word_rows[i] for i in indices]).data, spellings)
 
         return read
 
@@ -156,7 +156,7 @@ class TaggingMixin(FittedModel):
         outputs: list[np.ndarray] = [np.zeros(0)] * len(sentences)
         max_items = min(PLACES, SCORES // len(self.labels_ or [0]))
         for indices in by_length([len(sentence) for sentence in sentences], _BATCH_SIZE, max_items):
-            with answering([len(sentences[i]) for i in indices], "sentence"):
+            with enough_memory_for([len(sentences[i]) for i in indices], "sentence"):
                 scores, lengths = scorer.scores(read_batch(indices), [sentences[i] for i in indices])
                 rows = method(scorer)(scores, lengths)
             for index, row, length in zip(indices, rows, lengths, strict=True):

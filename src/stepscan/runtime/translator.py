@@ -20,7 +20,7 @@ from stepscan.decoding import (
 from stepscan.errors import SettingsError
 from stepscan.memory import check_fits
 from stepscan.options import N_BEST, SearchOptions, check_settings, check_value, settings_of
-from stepscan.runtime.batches import PLACES, SCORES, answering, by_length
+from stepscan.runtime.batches import PLACES, SCORES, by_length, enough_memory_for
 from stepscan.runtime.bleu import bleu
 from stepscan.runtime.error_rates import symbol_error_rate, text_error_rate
 from stepscan.runtime.examples import checked_texts, make_pairs
@@ -106,7 +106,7 @@ class TranslationMixin(SearchOptions, FittedModel):
             checked_whole(maximum_length, "maximum_length", 1)
         translations: list[list[Translation]] = [[] for _ in ids]
         for indices in self._plan_batches([len(row) for row in ids], limits):
-            with answering([len(ids[i]) for i in indices], "text"):
+            with enough_memory_for([len(ids[i]) for i in indices], "text"):
                 searched = self._translate_batch([ids[i] for i in indices], limits)
             for index, hypotheses in zip(indices, searched, strict=True):
                 translations[index] = [
@@ -127,7 +127,7 @@ class TranslationMixin(SearchOptions, FittedModel):
             )
             previous, total = [target_tokenizer.begin, *ids[:-1]], 0.0
             steps = SCORES // max(len(target_tokenizer), len(source_ids[0])) or 1
-            with answering([len(source_ids[0])], "text"):
+            with enough_memory_for([len(source_ids[0])], "text"):
                 state = network.initial_state(source_ids)
                 for t in range(0, len(ids), steps):
                     pieces = [previous[t : t + steps]], [ids[t : t + steps]]
