@@ -163,7 +163,7 @@ def test_command_line(run, tmp_path):
     assert row.keys() == {"step", "time", "median", "low", "high"}
     assert row["time"] == "2006-09"
     assert ss.load(tmp_path / "m").step == "1 month"
-    assert "expected a language model, but" in run("generate", tmp_path / "m").words
+    assert "expected a language model, got" in run("generate", tmp_path / "m").words
     assert "--history is called --context (of stepscan forecast) now" in run("generate", "m", "--history", path).words
     assert (
         "omit --dynamic, --horizon and --bleu-tokenize"

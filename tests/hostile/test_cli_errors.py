@@ -296,7 +296,7 @@ USAGE = [
     (
         "two files, one option",
         "translate --train source.txt short.txt",
-        "unexpected extra argument|(short.txt): an option takes one file, so write --train again before each further",
+        "unexpected extra argument|(short.txt): an option takes one file; repeat --train before each further",
     ),
 ]
 FILE_OF = {"classify": "reviews.csv", "tag": "tags.txt", "generate": "text.txt", "translate": "pairs.tsv"}

@@ -55,7 +55,7 @@ MISSING = {
 }
 BROKEN = {
     "config.json": "model/config.json is not JSON",
-    "model.safetensors": "model/model.safetensors: its tensors take",
+    "model.safetensors": "model/model.safetensors: expected 5,704 bytes of tensors, got",
     "tokenizer.json": "model/tokenizer.json: not a valid tokenizer: ",
     "labels.json": "model/labels.json is not JSON",
 }
@@ -215,14 +215,14 @@ def test_no_model(workplace, refuses, command, expected):
 # {task} stands for the folder of that task's model.
 USES = [
     ("predict {generate} x", "predict is not available for language models: use `stepscan generate`, or"),
-    ("generate {classify}", "expected a language model, but"),
-    ("forecast {classify} --context reviews.csv --length 2", "expected a forecaster, but"),
+    ("generate {classify}", "expected a language model, got"),
+    ("forecast {classify} --context reviews.csv --length 2", "expected a forecaster, got"),
     ("evaluate {classify} reviews.csv --label-column text", "labels: expected those of the model, neg, pos, got"),
     ("evaluate {classify} reviews.csv reviews.csv", "classify: expected one data file, got 2"),
     ("evaluate {classify} empty.csv", "empty.csv: expected at least one line of text, got an empty file"),
     ("evaluate {translate} source.txt short.txt", "expected 2 lines, as in short.txt"),
     ("evaluate {tag} reviews.csv --field xpos", "--field xpos: expected CoNLL-U, got columns in reviews.csv"),
-    ("predict {classify} x --input source.txt", "texts come from the command line or from --input, not from both"),
+    ("predict {classify} x --input source.txt", "--input: expected either texts or a file, got both"),
     (
         "predict {tag} x --format conllu --no-header",
         "--format, --no-header: for files, from --input; texts given as arguments are used as they are",
@@ -231,7 +231,7 @@ USES = [
     ("predict {classify} --input source.txt --token-column 2", "--token-column is not an option of classify"),
     ("predict {classify} --input source.txt --source-column 2", "--source-column is not an option of classify"),
     ("predict {translate} --input pairs.tsv --fill zero", "--fill is not an option of translate"),
-    ("compress {classify} --out out --format csv", "--format: for data to score the model on, but no file is named"),
+    ("compress {classify} --out out --format csv", "--format: expected a file to score the model on, got none"),
     ("predict {classify} --input sorce.txt", "sorce.txt: no such file. Did you mean 'source.txt'?"),
     (
         "predict {classify} --input reviews.csv --text-column title",
@@ -242,7 +242,7 @@ USES = [
     ("predict {classify} x --output full", "full: the file cannot be written: Is a directory"),
     (
         "predict {classify} --input reviews.csv --output reviews.csv",
-        "reviews.csv is the file that is read, and would be lost: give another name with --output",
+        "--output: expected a new file, got reviews.csv, the file that is read; choose another name",
     ),
     ("predict {classify} x --output {classify}/config.json", "/config.json is a file of the model"),
     ("predict {classify} x --beam-width 3", "unknown setting 'beam_width'. It is an option of translate."),
