@@ -259,7 +259,7 @@ CONFIGS: dict[str, tuple[Change, str]] = {
     },
     "a reference": (
         model(lambda m: m.update(layer={"$ref": "#/model"})),
-        "'model' cannot be built: encoder needs layers",
+        "'model' cannot be built: encoder: expected layers",
     ),
     "a model of two patterns": (
         config(model={"encoder": {}, "transducer": {}}),
@@ -267,7 +267,7 @@ CONFIGS: dict[str, tuple[Change, str]] = {
     ),
     "a layer that is a list": (
         model(lambda m: m.update(layer=[m["layer"]])),
-        "'model' cannot be built: encoder needs layers, got a list of 1",
+        "'model' cannot be built: encoder: expected layers, got a list of 1",
     ),
     "an unknown argument": (
         model(lambda m: m.update(hiden=1)),
@@ -284,16 +284,19 @@ CONFIGS: dict[str, tuple[Change, str]] = {
     "a size of 10⁴⁰⁰⁰": (model(lambda m: m["embedding"]["embedding"].update(size=10**4000)), "size: expected at most"),
     "a size of 2³¹ − 1": (
         model(lambda m: m["embedding"]["embedding"].update(size=2**31 - 1)),
-        "gives 2147483647 numbers",
+        "expected an embedding of size 4, got 2147483647",
     ),
-    "a stack of nothing": (model(lambda m: m.update(layer={"stack": []})), "stack takes a list of at least one layer"),
+    "a stack of nothing": (
+        model(lambda m: m.update(layer={"stack": []})),
+        "stack: expected a list of at least one layer",
+    ),
     "widths that do not fit": (
         model(lambda m: m.update(layer={"stack": [m["layer"], m["layer"]]})),
-        "stack needs fitting widths, but bidirectional (4 → 12) stands below bidirectional (4 → 12)",
+        "stack: expected layers of matching sizes, got bidirectional (4 → 12) below bidirectional (4 → 12)",
     ),
     "an embedding too wide": (
         model(lambda m: m["embedding"]["embedding"].update(size=5)),
-        "the embedding of encoder gives 5 numbers to bidirectional (4 → 12)",
+        "encoder: expected an embedding of size 4, got 5",
     ),
     "an unknown pooling": (
         model(lambda m: m.update(pooling="lst")),

@@ -114,7 +114,7 @@ CONFIG = [
     ({"model": {"encoder": {}}}, "the description of 'encoder' does not fit its constructor: missing"),
     (
         {"model": {"encoder": {"embedding": None, "layer": 3, "outputs": 2}}},
-        "model/config.json: 'model' cannot be built: encoder needs layers, got 3",
+        "model/config.json: 'model' cannot be built: encoder: expected layers, got 3",
     ),
     (
         {"model": {"lstm": {"input_size": 3, "hidden_size": -1}}},

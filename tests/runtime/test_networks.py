@@ -218,10 +218,13 @@ def test_wrong_descriptions() -> None:
         return {"encoder": {**describe(model)["encoder"], **changes}}
 
     for description, message in [
-        (broken(pooling="meen"), "pooling: expected 'last', 'mean', 'max' or 'attention', got 'meen'"),
+        (
+            broken(pooling="meen"),
+            "'encoder' cannot be built: pooling: expected 'last', 'mean', 'max' or 'attention', got 'meen'",
+        ),
         (
             broken(problem_type="klass"),
-            "problem_type: expected 'classification', 'multilabel' or 'regression', got 'klass'",
+            "'encoder' cannot be built: problem_type: expected 'classification', 'multilabel' or 'regression', got 'klass'",
         ),
         (
             broken(size=3),
@@ -245,7 +248,7 @@ def test_a_generator_must_be_causal() -> None:
         f"layer.{name}": tensor for name, tensor in arrays(layer).items()
     }
     description = {"generator": {"embedding": describe(embedding()), "layer": describe(layer)}}
-    with pytest.raises(SettingsError, match=r"Bidirectional\(5 → 5\) looks at items that are still to come"):
+    with pytest.raises(SettingsError, match=r"Bidirectional\(5 → 5\), whose outputs depend on later items"):
         build_network(description, tensors)
 
 

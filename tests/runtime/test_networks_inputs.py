@@ -24,7 +24,7 @@ TAGS = pad_arrays([[0, 1, 1, 2, 0, 0, 1], [2], [], [1, 1, 0], [0, 2, 2, 2, 1]]).
 @pytest.mark.parametrize("pooling", ["last", "mean", "max", "attention"])
 def test_numbers(pooling: str, size: int | None) -> None:
     numbers = ss.NumericEmbedding(3, size, dropout=0.5, noise=1.0).standardise(SERIES)
-    model = made(lambda: ss.Encoder(numbers, ss.LSTM(numbers.output_size, 6), 1, pooling, "number"))
+    model = made(lambda: ss.Encoder(numbers, ss.LSTM(numbers.output_size, 6), 1, pooling, "regression"))
     network = without_torch(model)
     assert (network.embedding.size, network.embedding.output_size) == (3, size or 3)
     with torch.inference_mode():

@@ -127,7 +127,7 @@ def test_many_wrongly(folder: Path) -> None:
 
 
 def test_who_has_no_session(folder: Path) -> None:
-    with pytest.raises(ss.SettingsError, match=r"Bidirectional\(\d+ → 10\) looks at items that are still to come"):
+    with pytest.raises(ss.SettingsError, match=r"Bidirectional\(\d+ → 10\), whose outputs depend on later items"):
         runtime.load(folder / "both ways").session()
     with pytest.raises(ss.SettingsError, match="expected a tagger without a CRF"):
         runtime.load(folder / "crf").session()

@@ -156,8 +156,6 @@ def load_model(path: str | Path, weights: str | None = None, threads: int = 1) -
     """
     if not 1 <= threads <= MOST_THREADS:
         raise SettingsError(f"threads: expected 1 to {MOST_THREADS:,}, got {threads}")
-    if weights is not None:
-        Options(weights).check()
     return _build_model(read_folder(path), weights, threads)
 
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from stepscan.errors import ModelFormatError, UnsupportedLayer
+from stepscan.errors import ModelFormatError, SettingsError, UnsupportedLayer
 from stepscan.runtime.batches import Array
 from stepscan.runtime.layers import Layer, Linear, Options, build_layer, described_object
 
@@ -69,5 +69,7 @@ def build_part(kinds: Mapping[str, Any], description: Any, tensors: Tensors) -> 
         raise ModelFormatError(f"the description of {name!r} does not fit its constructor: {error}") from None
     try:
         return kinds[name](tensors, **arguments)
+    except SettingsError:  # a ValueError too
+        raise
     except ValueError as error:
         raise ModelFormatError(f"{name!r} cannot be built: {error}") from None
