@@ -224,7 +224,8 @@ def test_wrong_descriptions() -> None:
         ),
         (
             broken(problem_type="klass"),
-            "'encoder' cannot be built: problem_type: expected 'classification', 'multilabel' or 'regression', got 'klass'",
+            "'encoder' cannot be built: problem_type: expected 'classification', 'multilabel' or 'regression', "
+            "got 'klass'",
         ),
         (
             broken(size=3),
