@@ -135,7 +135,7 @@ def test_wrong_examples():
         ss.SettingsError, match="validation data: expected classes of the training data, got others: 'new'"
     ):
         ss.Classifier(**TINY).fit(TEXTS, LABELS, validation=(["a"], ["new"]))
-    with pytest.raises(ss.SettingsError, match="at least two classes, but every label is 'one'"):
+    with pytest.raises(ss.SettingsError, match="at least two classes, got 'one' as every label"):
         ss.Classifier(**TINY).fit(TEXTS, ["one"] * 40)
     with pytest.raises(ss.SettingsError, match="expected as many texts as classes, got 40 and 39"):
         ss.Classifier(**TINY).fit(TEXTS, LABELS[1:])
