@@ -165,7 +165,7 @@ def test_on_the_command_line(corpora, tmp_path, run):
         ("--cells gru,lstm --config typo.toml", "typo.toml: unknown setting 'epocs'. Did you mean 'epochs'?"),
         ("--cells gru,lstm --epochs 0", "epochs: expected a whole number of at least 1, got 0"),
         ("--cells gru,lstm --out full", "full is there already; choose another name"),
-        ("--cells gru,lstm --out none/out", "none: expected a folder in which to write out, got none; create it first"),
+        ("--cells gru,lstm --out none/out", "none is not a folder, so out cannot be written into it; make it first"),
         ("--cells gru,lstm --train missing.csv", "missing.csv"),
     ],
 )

@@ -166,7 +166,7 @@ def test_command_line(run, tmp_path):
     assert "expected a language model, got" in run("generate", tmp_path / "m").words
     assert "--history is called --context (of stepscan forecast) now" in run("generate", "m", "--history", path).words
     assert (
-        "omit --dynamic, --horizon and --bleu-tokenize"
+        "expected neither --dynamic, --horizon nor --bleu-tokenize"
         in run("evaluate", tmp_path / "m", path, "--per-line", "--horizon", "2").words
     )
     assert (

@@ -77,7 +77,7 @@ def test_where_it_looks(translator):
 
 
 def test_where_it_looks_without_attention(models_without_attention):
-    with pytest.raises((TypeError, ss.SettingsError), match="train it with attention='additive'"):
+    with pytest.raises((TypeError, ss.SettingsError), match="train with attention='additive'"):
         models_without_attention.attention_weights("a", "a")
 
 
