@@ -32,7 +32,7 @@ from published import KINDS, REGRESSION, SERIES, SETS, SPANS, TEXT, Published
 from runs import OURS, STOPPED, Run, Store
 from tables import report
 
-from stepscan.machine import cores, processor
+from stepscan.hardware import cores, processor
 from stepscan.runtime.problem_types import PROBLEM_TYPES
 from stepscan.runtime.spans import span_scores
 

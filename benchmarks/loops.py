@@ -52,7 +52,7 @@ def classify(arguments: argparse.Namespace) -> Comparison:
     settings = classifier._settings()
     classifier.labels_ = sorted(set(labels))
     ours = classifier._model(classifier._embedding(texts))
-    targets = torch.as_tensor(classifier._problem.targets(labels, classifier.labels_))
+    targets = torch.as_tensor(classifier.problem.targets(labels, classifier.labels_))
     buckets = classifier._batches(texts, targets, settings)
     chosen = first(buckets, arguments.batches)
     tokenizer = classifier.tokenizers_["tokenizer"]
@@ -71,7 +71,7 @@ def generate(arguments: argparse.Namespace) -> Comparison:
     tokenizer = language_model._train_tokenizer(text)
     language_model.tokenizers_ = {"tokenizer": tokenizer}
     ours = language_model._model()
-    ids = np.array([tokenizer.begin, *language_model._encode(text)])
+    ids = np.array([tokenizer.begin, *language_model.encode(text)])
     windows = bptt_windows(ids, settings.batch_size, language_model.bptt)[: arguments.batches]
     plain = PlainLanguageModel(language_model, len(tokenizer))
     columns = (len(ids) - 1) // settings.batch_size

@@ -257,4 +257,4 @@ def test_dynamic_evaluation(models, run, tmp_path):
     figures = json.loads(run("evaluate", models["generate"], tmp_path / "a.txt", "--dynamic", "0.001", "--json").out)
     assert figures["dynamic_nats"] > 0
     result = run("evaluate", models["classify"], tmp_path / "a.txt", "--dynamic", "0.001")
-    assert "--dynamic is an option of generate models, but this is a classify model" in result.words
+    assert "--dynamic: expected a model for generate, got one for classify" in result.words

@@ -69,12 +69,12 @@ def test_the_name_of_a_file_is_not_a_text(models, run, tmp_path, monkeypatch):
     for command in commands:
         result = run(*command)
         assert (result.code, result.out) == (1, "")
-        assert "expected a text, but 'film' is a file: to read it, write --input FILE" in result.words
+        assert "expected a text, got the file 'film'; to read it, write --input FILE" in result.words
     result = run("generate", models["generate"], "--prompt", "film")
-    assert "expected a text, but 'film' is a file: to read it, write the prompt itself" in result.words
+    assert "expected a text, got the file 'film'; to read it, write the prompt itself" in result.words
     result = run("predict", models["classify"], "reviews.csv")
     assert result.code == 0
-    assert "'reviews.csv' is read as a text, and there is no file of that name" in result.words
+    assert "'reviews.csv' is read as a text; there is no file of that name" in result.words
     assert run("predict", models["classify"], "x" * 5000, "a\0b").code == 0
 
 

@@ -13,10 +13,10 @@ from stepscan.demo import run
 @pytest.mark.parametrize(
     ("task", "better_by", "shown"),
     [
-        ("classify", 0.35, ["model says", "negative", "positive"]),
+        ("classify", 0.35, ["negative", "positive"]),
         ("generate", -0.2, ["The statement ", "two characters back"]),
-        ("tag", 0.3, ["colours are what the model says", "keyword definition name"]),
-        ("translate", 0.6, ["model writes", "where it looked", "█"]),
+        ("tag", 0.3, ["colours are the predicted tags", "keyword definition name"]),
+        ("translate", 0.6, ["model writes", "attention weights", "█"]),
     ],
 )
 def test_demo(task, better_by, shown):
@@ -32,4 +32,7 @@ def test_a_part_that_is_not_there(run):
     """An error, not a demo of nothing."""
     result = run("demo", "--only", "forecast")
     assert (result.code, result.out) == (1, "")
-    assert "the demo has no part 'forecast'. Known: classify, generate, tag, translate." in result.words
+    assert (
+        "only: expected one of the demo's parts, got 'forecast'. Known: classify, generate, tag, translate."
+        in result.words
+    )

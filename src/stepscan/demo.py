@@ -1,4 +1,4 @@
-"""`stepscan demo`: all four patterns, trained here and now on embedded data, each beside a baseline."""
+"""`stepscan demo`: trains all four patterns on embedded data, each with a baseline."""
 
 from __future__ import annotations
 
@@ -29,22 +29,26 @@ _COLOURS = {
     "space": "default",
 }
 _SHADES = " ░▒▓█"
-_SHORT = {"decay_ratio": 1.0, "ema_decay": 0.0, "refit": False}  # few passes, of which the rate falls from the first on
+_SHORT = {
+    "decay_ratio": 1.0,
+    "ema_decay": 0.0,
+    "refit": False,
+}  # few epochs, with a learning rate that decays from the start
 
 
 def run(seed: int = 0, only: str | None = None, console: Console | None = None) -> dict[str, dict[str, float]]:
-    """Train and show the four patterns, or only that of one task.
+    """Train the four patterns, or that of one task, and show what they learned.
 
     Args:
         seed: of the data and of training.
-        only: `classify`, `generate`, `tag` or `translate`; None for all.
-        console: where to print.
+        only: `classify`, `generate`, `tag` or `translate`; None: all.
+        console: the console to print to.
 
     Returns:
-        For each task, its score on test data (`model`), the baseline's (`baseline`) and the `seconds` it took.
+        For each task, the score on test data of the model (`model`) and the baseline (`baseline`), and `seconds`.
 
     Raises:
-        SettingsError: `only` is none of the four.
+        SettingsError: `only` is not one of the four.
     """
     console = console or Console(highlight=False)
     parts: dict[str, tuple[Callable[[int], Any], Callable[[Any, int, Console], dict[str, float]]]] = {
@@ -54,13 +58,13 @@ def run(seed: int = 0, only: str | None = None, console: Console | None = None) 
         "translate": (builtin.dates, _translate),
     }
     if only is not None and only not in parts:
-        raise SettingsError(f"the demo has no part {only!r}.{nearest(only, parts)}")
-    chosen = {task: part for task, part in parts.items() if only in (None, task)}
-    splits = {task: data(seed) for task, (data, _) in chosen.items()}  # what is missing is missed before training
+        raise SettingsError(f"only: expected one of the demo's parts, got {only!r}.{nearest(only, parts)}")
+    chosen = {task: show for task, show in parts.items() if only in (None, task)}
+    splits = {task: data(seed) for task, (data, _) in chosen.items()}  # all before training: data may be missing
     figures = {}
-    for task, (_, part) in chosen.items():
+    for task, (_, show) in chosen.items():
         started = time.perf_counter()
-        figures[task] = part(splits[task], seed, console) | {"seconds": time.perf_counter() - started}
+        figures[task] = show(splits[task], seed, console) | {"seconds": time.perf_counter() - started}
         console.print()
     console.print(_summary(figures))
     console.print("Now your own data: [bold]stepscan train --help[/bold]")
@@ -75,9 +79,9 @@ def _classify(split: builtin.Split, seed: int, console: Console) -> dict[str, fl
     )
     model = Classifier(hidden_size=64, embedding_size=64, bidirectional=False, pooling="last", dropout=0.2)
     model.set_params(epochs=8, batch_size=64, learning_rate=5e-3, word_dropout=0.02, seed=seed)
-    model.set_params(wide=False, **_SHORT)  # what counts words is the baseline
+    model.set_params(wide=False, **_SHORT)  # the baseline is of that kind
     model.fit(*_columns(split.train), validation=_columns(split.valid))
-    table = Table("review (never seen in training)", "model says", "truth", box=None)
+    table = Table("review (never seen in training)", "model", "truth", box=None)
     for example, probabilities in zip(
         split.test[:8], model.predict_proba([e.text for e in split.test[:8]]), strict=True
     ):
@@ -85,7 +89,7 @@ def _classify(split: builtin.Split, seed: int, console: Console) -> dict[str, fl
         colour = "green" if label == example.label else "red"
         table.add_row(example.text, f"[{colour}]{label} {probabilities.max():.0%}[/{colour}]", example.label)
     console.print(table)
-    return _compared(
+    return _show_comparison(
         console, "accuracy", model.score(*_columns(split.test)), "counting words", builtin.bag_of_words_accuracy(split)
     )
 
@@ -102,9 +106,9 @@ def _generate(split: builtin.Split, seed: int, console: Console) -> dict[str, fl
     prompt = "The statement "
     trigrams = builtin.sample_trigrams(split.train, 300, seed)
     console.print(Text("two characters back: ", style="bold").append(Text(trigrams, style="dim")), "")
-    written = model.generate(prompt, length=300, temperature=0.6, seed=seed)
-    console.print(Text("the LSTM: ", style="bold").append(Text(written, style="green")), "")
-    return _compared(
+    continuation = model.generate(prompt, length=300, temperature=0.6, seed=seed)
+    console.print(Text("the LSTM: ", style="bold").append(Text(continuation, style="green")), "")
+    return _show_comparison(
         console,
         "nats per character (less is better)",
         -model.score(split.test),
@@ -130,11 +134,11 @@ def _tag(split: builtin.Split, seed: int, console: Console) -> dict[str, float]:
         for token, tag in zip(tokens, tags, strict=True):
             code.append(token, style=_COLOURS[tag])
         console.print(code)
-    legend = Text("colours are what the model says: ", style="dim")
+    legend = Text("colours are the predicted tags: ", style="dim")
     for tag, colour in _COLOURS.items():
         legend.append(f"{tag} ", style=colour)
     console.print(legend)
-    return _compared(
+    return _show_comparison(
         console,
         "accuracy",
         model.score(*_columns(split.test)),
@@ -153,23 +157,25 @@ def _translate(split: builtin.Split, seed: int, console: Console) -> dict[str, f
     model.set_params(beam_width=3, epochs=12, batch_size=64, learning_rate=8e-3, seed=seed, **_SHORT)
     model.fit(*_columns(split.train), validation=_columns(split.valid))
     sources, targets = _columns(split.test)
-    found = model.predict(sources)
+    translations = model.predict(sources)
     table = Table("date", "model writes", "truth", box=None)
-    for source, written, target in list(zip(sources, found, targets, strict=True))[:8]:
-        colour = "green" if written == target else "red"
-        table.add_row(source, f"[{colour}]{written}[/{colour}]", target)
+    for source, translation, target in list(zip(sources, translations, targets, strict=True))[:8]:
+        colour = "green" if translation == target else "red"
+        table.add_row(source, f"[{colour}]{translation}[/{colour}]", target)
     console.print(table)
-    _show_attention(console, model, sources[0], found[0])
-    right = sum(written == target for written, target in zip(found, targets, strict=True)) / len(targets)
-    return _compared(console, "exactly right", right, "digits rule", builtin.digits_rule_accuracy(split))
+    _show_attention(console, model, sources[0], translations[0])
+    accuracy = sum(translation == target for translation, target in zip(translations, targets, strict=True)) / len(
+        targets
+    )
+    return _show_comparison(console, "exactly right", accuracy, "digits rule", builtin.digits_rule_accuracy(split))
 
 
 def _show_attention(console: Console, model: Translator, source: str, target: str) -> None:
-    """A row for each symbol written: where in the source the decoder looked."""
-    read, written, weights = model.attention_weights(source, target)
-    console.print("\nwhere it looked while it wrote (darker: more):", style="dim")
-    console.print("    " + "".join(_visible(symbol) for symbol in read))
-    for symbol, row in zip(written, weights, strict=True):
+    """Print the attention weights: a row for each target symbol."""
+    source_symbols, target_symbols, weights = model.attention_weights(source, target)
+    console.print("\nattention weights, a row per symbol written (darker: larger):", style="dim")
+    console.print("    " + "".join(_visible(symbol) for symbol in source_symbols))
+    for symbol, row in zip(target_symbols, weights, strict=True):
         shades = "".join(_SHADES[min(int(weight * len(_SHADES)), len(_SHADES) - 1)] for weight in row)
         console.print(Text(f"  {_visible(symbol)} {shades}"))
 
@@ -178,13 +184,15 @@ def _visible(symbol: str) -> str:
     return {"<eos>": "⏎", " ": "·"}.get(symbol, symbol)
 
 
-def _compared(console: Console, what: str, model: float, baseline_name: str, baseline: float) -> dict[str, float]:
+def _show_comparison(
+    console: Console, what: str, model: float, baseline_name: str, baseline: float
+) -> dict[str, float]:
     console.print(f"\n{what} on test data: [bold green]{model:.3f}[/bold green] · {baseline_name}: {baseline:.3f}")
     return {"model": model, "baseline": baseline}
 
 
 def _columns(examples: list[Any]) -> tuple[list[Any], list[Any]]:
-    """The first and the second parts of pairs."""
+    """The first and the second items of pairs."""
     return [first for first, _ in examples], [second for _, second in examples]
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from stepscan.errors import NotEnoughMemory, SettingsError
-from stepscan.machine import available_memory
+from stepscan.hardware import available_memory
 
 _OUT_OF_MEMORY = (  # messages of torch, CUDA and NumPy, the last ones for sizes that no machine can allocate
     "not enough memory",

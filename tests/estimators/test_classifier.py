@@ -94,9 +94,9 @@ def test_texts_without_a_word(pooling):
 
 def test_one_text_is_not_a_list(classifier):
     for ask in (classifier.predict, classifier.predict_proba, classifier.transform):
-        with pytest.raises(ss.SettingsError, match="a list is needed, got one text, 'a b'; put it into a list"):
+        with pytest.raises(ss.SettingsError, match="expected a list, got one text, 'a b'; put it into a list"):
             ask("a b")
-    with pytest.raises(ss.SettingsError, match="a list is needed"):
+    with pytest.raises(ss.SettingsError, match="expected a list"):
         ss.Classifier().fit("a b", ["first a"])
 
 
@@ -137,9 +137,9 @@ def test_wrong_examples():
         ss.Classifier(**TINY).fit(TEXTS, LABELS, validation=(["a"], ["new"]))
     with pytest.raises(ss.SettingsError, match="at least two classes, got only 'one'"):
         ss.Classifier(**TINY).fit(TEXTS, ["one"] * 40)
-    with pytest.raises(ss.SettingsError, match="as many texts as classes are needed, got 40 and 39"):
+    with pytest.raises(ss.SettingsError, match="expected as many texts as classes, got 40 and 39"):
         ss.Classifier(**TINY).fit(TEXTS, LABELS[1:])
-    with pytest.raises(ss.SettingsError, match="there are no texts"):
+    with pytest.raises(ss.SettingsError, match="texts: expected at least one, got none"):
         ss.Classifier(**TINY).fit([], [])
 
 
@@ -200,11 +200,11 @@ def test_labels_stay_what_they_are(tmp_path):
 @pytest.mark.parametrize(
     ("texts", "labels", "words"),
     [
-        (["a", None], ["x", "y"], "text 2 is None, not a string"),
-        (["a", "\ud800"], ["x", "y"], "text 2 is not valid Unicode"),
+        (["a", None], ["x", "y"], "text 2: expected a string, got None"),
+        (["a", "\ud800"], ["x", "y"], "text 2: expected valid Unicode"),
         (["a", "b"], ["x", 1], "label 2: expected all strings or all whole numbers, got 1"),
         (["a", "b"], [1, float("nan")], "label 2: expected all strings or all whole numbers, got nan"),
-        ([], [], "there are no texts"),
+        ([], [], "texts: expected at least one, got none"),
     ],
 )
 def test_what_is_no_text_or_no_label(texts, labels, words):

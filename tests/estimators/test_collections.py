@@ -48,12 +48,12 @@ def test_of_a_translator(container):
 @pytest.mark.parametrize(
     ("X", "message"),
     [
-        ({"a film": 1}, r"a list is needed, got {'a film': 1} \(dict\)"),
-        ({"a film", "b"}, r"a list is needed, got {.*} \(set\)"),
-        (None, r"a list is needed, got None"),
-        (3, r"a list is needed, got 3 \(int\)"),
-        (b"abc", r"a list is needed, got b'abc' \(bytes\)"),
-        ("a film", "a list is needed, got one text, 'a film'; put it into a list"),
+        ({"a film": 1}, r"expected a list, got {'a film': 1} \(dict\)"),
+        ({"a film", "b"}, r"expected a list, got {.*} \(set\)"),
+        (None, r"expected a list, got None"),
+        (3, r"expected a list, got 3 \(int\)"),
+        (b"abc", r"expected a list, got b'abc' \(bytes\)"),
+        ("a film", "expected a list, got one text, 'a film'; put it into a list"),
     ],
 )
 def test_what_holds_no_examples(X, message):
@@ -65,7 +65,7 @@ def test_what_holds_no_examples(X, message):
 
 @pytest.mark.parametrize("validation", [(TEXTS,), (TEXTS, LABELS, LABELS)])
 def test_validation_is_two_lists(validation):
-    message = rf"validation must be two lists, the examples and their answers, but it has {len(validation)}"
+    message = rf"validation: expected two lists, of examples and of targets, got {len(validation)}"
     for model in (ss.Classifier(**TINY), ss.Translator(tokenizer="character", **TINY)):
         with pytest.raises(ss.SettingsError, match=message):
             model.fit(TEXTS, LABELS, validation=validation)
@@ -73,5 +73,5 @@ def test_validation_is_two_lists(validation):
 
 def test_as_many_answers_as_examples():
     model = ss.Classifier(**TINY).fit(TEXTS, LABELS)
-    with pytest.raises(ss.SettingsError, match="as many texts as classes are needed, got 20 and 19"):
+    with pytest.raises(ss.SettingsError, match="expected as many texts as classes, got 20 and 19"):
         model.log_probabilities(TEXTS, LABELS[1:])

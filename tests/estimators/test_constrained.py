@@ -36,9 +36,9 @@ def test_repetition_penalty(writer):
 
 
 def test_wrong_symbols(writer):
-    with pytest.raises(ss.SettingsError, match="the model has no symbol 'x'"):
+    with pytest.raises(ss.SettingsError, match="expected a symbol of the model, got 'x'"):
         writer.generate("", forbidden=["x"])
-    with pytest.raises(ss.SettingsError, match="every symbol is forbidden"):
+    with pytest.raises(ss.SettingsError, match="forbidden: expected at least one symbol that is not, got all"):
         writer.generate("", allowed=["a"], forbidden=["a"])
 
 
@@ -90,7 +90,7 @@ def test_on_the_command_line(run, models):
     assert set(output.strip()) <= {"a", "b"}
     wrong = run("generate", models["generate"], "--forbid", "x")
     assert wrong.code == 1
-    assert "the model has no symbol 'x'" in wrong.words
+    assert "expected a symbol of the model, got 'x'" in wrong.words
 
 
 def test_lengths_of_translations(run, models):

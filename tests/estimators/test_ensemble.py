@@ -200,4 +200,4 @@ def test_coverage_penalty(translators, run, tmp_path):
     without = ss.Translator(**{**TINY, "attention": "none", "tokenizer": "character"}).fit(*reversals(20, 0))
     without.save(tmp_path / "m")
     result = run("predict", tmp_path / "m", "ab", "--coverage-penalty", "0.2")
-    assert "a coverage penalty asks where attention looked, but this model has none" in result.words
+    assert "coverage_penalty: expected a model with attention, got one without" in result.words

@@ -164,11 +164,11 @@ def test_what_is_there_already_stays(saved, tmp_path):
     (tmp_path / "note.txt").write_text("mine")
     (tmp_path / "empty").mkdir()
     classifier.save(tmp_path / "empty")
-    with pytest.raises(ss.StepscanError, match="holds a model already"):
+    with pytest.raises(ss.StepscanError, match="is already a model folder"):
         classifier.save(tmp_path / "empty")
-    with pytest.raises(ss.StepscanError, match="is there already and is no model folder"):
+    with pytest.raises(ss.StepscanError, match="expected a new name or a model folder, got something else"):
         classifier.save(tmp_path / "note.txt", overwrite=True)
-    with pytest.raises(ss.StepscanError, match="is there already and is no model folder"):
+    with pytest.raises(ss.StepscanError, match="expected a new name or a model folder, got something else"):
         classifier.save(tmp_path, overwrite=True)
     assert (tmp_path / "note.txt").read_text() == "mine"
     ss.Classifier(**TINY, cell="elman").fit(TEXTS, LABELS).save(tmp_path / "empty", overwrite=True)
@@ -178,7 +178,7 @@ def test_what_is_there_already_stays(saved, tmp_path):
 
 @pytest.mark.parametrize(
     "name",
-    ["estimators.folder.save_file", "estimators.folder.model_card", "runtime.placing.sync", "runtime.placing._put"],
+    ["estimators.folder.save_file", "estimators.folder.model_card", "runtime.atomic.sync", "runtime.atomic._replace"],
 )
 def test_a_failure_leaves_the_old_model(saved, tmp_path, monkeypatch, name):
     """Whichever step fails, what was there is there and nothing else."""
@@ -294,7 +294,7 @@ def test_a_link_is_followed_and_the_current_folder_is_refused(tmp_path, monkeypa
     assert ss.load(tmp_path / "link").predict(["a b"]).shape == (1,)
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
-    with pytest.raises(ss.StepscanError, match="cannot be replaced by a new folder; name a folder in it"):
+    with pytest.raises(ss.StepscanError, match="expected a folder that can be replaced, got the current folder"):
         model.save(".")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["here", "link", "real"]
 
@@ -305,7 +305,7 @@ def test_task_and_model_must_agree(tmp_path):
     config = json.loads((tmp_path / "model" / "config.json").read_text())
     (tmp_path / "model" / "config.json").write_text(json.dumps({**config, "task": "tag", "settings": {}}))
     with pytest.raises(
-        ss.ModelFormatError, match="the task is 'tag', but the model is no transducer or crf_transducer: encoder"
+        ss.ModelFormatError, match="model: expected transducer or crf_transducer for the task 'tag', got encoder"
     ):
         ss.load(tmp_path / "model")
 

@@ -163,14 +163,15 @@ def test_command_line(run, tmp_path):
     assert row.keys() == {"step", "time", "median", "low", "high"}
     assert row["time"] == "2006-09"
     assert ss.load(tmp_path / "m").step == "1 month"
-    assert "expected a language model, but" in run("generate", tmp_path / "m").words
+    assert "expected a language model, got" in run("generate", tmp_path / "m").words
     assert "--history is called --context (of stepscan forecast) now" in run("generate", "m", "--history", path).words
     assert (
-        "omit --dynamic, --horizon and --bleu-tokenize"
+        "expected neither --dynamic, --horizon nor --bleu-tokenize"
         in run("evaluate", tmp_path / "m", path, "--per-line", "--horizon", "2").words
     )
     assert (
-        "--dynamic is an option of generate models" in run("evaluate", tmp_path / "m", path, "--dynamic", "0.1").words
+        "--dynamic: expected a model for generate, got one for forecast"
+        in run("evaluate", tmp_path / "m", path, "--dynamic", "0.1").words
     )
     output = run("evaluate", tmp_path / "m", path, "--ensemble", tmp_path / "m").words
     assert "expected models that classify, tag, generate or translate, got forecasters" in output

@@ -104,7 +104,7 @@ def test_special_symbols_are_never_generated(language_model):
 
 
 def test_symbols_never_seen(language_model):
-    with pytest.warns(UserWarning, match="the prompt holds symbols that the model never saw"):
+    with pytest.warns(UserWarning, match="the prompt has symbols that the model never saw"):
         text = language_model.generate("Ω", length=5, seed=1)
     assert text[0] == "Ω"
     assert math.isfinite(language_model.score("Ω one"))
@@ -125,8 +125,8 @@ def test_words_and_line_ends(tokenizer):
     settings = {**TINY, "hidden_size": 24, "epochs": 10, "tokenizer": tokenizer}
     model = ss.LanguageModel(**settings).fit(RHYME)
     tokens = model.tokenizers_["tokenizer"].tokens
-    assert [tokens[i] for i in model._encode("one two\n\nfour")] == ["one", "two", "<eos>", "<eos>", "four"]
-    assert model._decode(model._encode("one two\n\nfour\n")) == "one two\n\nfour\n"
+    assert [tokens[i] for i in model.encode("one two\n\nfour")] == ["one", "two", "<eos>", "<eos>", "four"]
+    assert model.decode(model.encode("one two\n\nfour\n")) == "one two\n\nfour\n"
     assert model.generate("one", length=5, temperature=0) == "one two three\nfour five"
     assert model.generate("one two three", length=2, temperature=0) == "one two three\nfour"
     assert model.generate("one ", length=1, temperature=0) == "one two"
@@ -162,9 +162,9 @@ def test_seeds_and_held_out_tenth():
 def test_wrong_texts(language_model):
     with pytest.raises(ss.SettingsError, match=r"expected one text, got .*; join several texts into one"):
         ss.LanguageModel(**TINY).fit(["a", "b"])
-    with pytest.raises(ss.SettingsError, match="a list is needed, got one text, 'one'"):
+    with pytest.raises(ss.SettingsError, match="expected a list, got one text, 'one'"):
         language_model.predict_proba("one")
-    with pytest.raises(ss.SettingsError, match="there is no text to score"):
+    with pytest.raises(ss.SettingsError, match="text: expected at least one symbol"):
         language_model.score("")
     with pytest.raises(ss.SettingsError, match="the text has 4 symbols, too few for 4 parallel streams"):
         ss.LanguageModel(**TINY).fit("abcd", validation="ab")
@@ -180,7 +180,7 @@ def test_dynamic_evaluation_by_hand():
     text = "one two three\n"
     figures = model.metrics(text, dynamic=0.01)["dynamic_nats"]
     learner = copy.deepcopy(model.model_)
-    ids = [model._begin, *model._encode(text)]
+    ids = [model.begin_id, *model.encode(text)]
     total, count, state = learner.loss(pad([ids[:8]]), pad([ids[1:9]]))
     (total / count).backward()
     nn.utils.clip_grad_norm_(learner.parameters(), 1.0)

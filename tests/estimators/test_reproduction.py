@@ -153,7 +153,7 @@ def test_list_on_the_command_line(run):
     [
         ("sst3", "unknown recipe 'sst3'. Did you mean 'sst"),
         ("sst2 --data nowhere", "recipe sst2 needs sst/derived.sst2.phrases.train.tsv.gz, sst/stsa.binary.dev, "),
-        ("{recipe} --data data --out data", "data is there already and is no model folder"),
+        ("{recipe} --data data --out data", "data: expected a new name or a model folder, got something else"),
         (
             "{recipe} --data data --time-budget soon",
             "time_budget: expected a duration such as 90s, 10m or 1h30m, got 'soon'",

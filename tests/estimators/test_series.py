@@ -90,12 +90,15 @@ def test_one_array_is_many_series():
 @pytest.mark.parametrize(
     ("X", "message"),
     [
-        ([[1.0, 2], "a"], "series 2 is 'a', not a series of numbers; texts and numbers cannot be mixed"),
-        (["a", [1.0, 2]], r"text 2 is \[1.0, 2\], not a string"),
-        ([[1.0, np.nan], [1, 2]], "series 1 is NaN at step 2, dimension 1; fill the gaps first"),
-        ([[[1.0], [2]], [[1, 2], [3, 4]]], "series 2 has 2 dimensions a step, but series 1 has 1"),
-        ([[1.0], [[1, 2], [3]]], "series 2 is ragged: every step needs as many numbers as the first"),
-        (np.zeros((2, 3, 4, 5)), r"series 1 has the shape \(3, 4, 5\); a series is \[T\] or \[T, D\]"),
+        ([[1.0, 2], "a"], "series 2: expected a series of numbers, got 'a'; texts and numbers cannot be mixed"),
+        (["a", [1.0, 2]], r"text 2: expected a string, got \[1.0, 2\]"),
+        (
+            [[1.0, np.nan], [1, 2]],
+            "series 1: expected finite numbers, got NaN at step 2, dimension 1; fill the gaps first",
+        ),
+        ([[[1.0], [2]], [[1, 2], [3, 4]]], "series 2: expected 1 dimensions per step, as series 1 has, got 2"),
+        ([[1.0], [[1, 2], [3]]], "series 2: expected steps of equally many numbers, got ragged ones"),
+        (np.zeros((2, 3, 4, 5)), r"series 1: expected the shape \[T\] or \[T, D\] of T steps, got \(3, 4, 5\)"),
     ],
 )
 def test_refused(X, message):
@@ -104,19 +107,19 @@ def test_refused(X, message):
 
 
 def test_refused_of_a_model(classifier, tagger):
-    with pytest.raises(ss.SettingsError, match="series 1 has 1 dimensions a step, but the model has 2"):
+    with pytest.raises(ss.SettingsError, match="series 1: expected 2 dimensions per step, as the model has, got 1"):
         classifier.predict([[1.0, 2.0]])
-    with pytest.raises(ss.SettingsError, match="series 1 is 'a film', not a series of numbers"):
+    with pytest.raises(ss.SettingsError, match="series 1: expected a series of numbers, got 'a film'"):
         classifier.predict(["a film"])
-    with pytest.raises(ss.SettingsError, match="series 1 is "):
+    with pytest.raises(ss.SettingsError, match="series 1: expected a series of numbers"):
         tagger.predict([["a", "film"]])
-    with pytest.raises(ss.SettingsError, match="sentence 1 has 2 tokens but 1 tags"):
+    with pytest.raises(ss.SettingsError, match="sentence 1: expected a tag for each of 2 tokens, got 1"):
         tagger.score([[0.5, 1.0]], [["+"]])
 
 
 def test_validation_of_another_kind():
     X, y = rising_or_falling(20)
-    with pytest.raises(ss.SettingsError, match="series 1 is 'a', not a series of numbers"):
+    with pytest.raises(ss.SettingsError, match="series 1: expected a series of numbers, got 'a'"):
         ss.Classifier(**SMALL).fit(X, y, validation=(["a"], ["rise"]))
 
 

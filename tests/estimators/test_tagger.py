@@ -112,7 +112,7 @@ def test_a_tag_that_only_validation_data_has_is_never_right():
     assert model.history_[0]["valid_accuracy"] == 0.0
     assert "new" not in model.classes_
     assert model.score([["amny"]], [["new"]]) == 0.0
-    with pytest.raises(ss.SettingsError, match="the model knows none of these labels"):
+    with pytest.raises(ss.SettingsError, match="labels: expected those of the model"):
         model.metrics([["amny"]], [["new"]])
 
 
@@ -125,16 +125,16 @@ def test_one_tag_is_said(caplog):
 
 
 def test_wrong_examples(tagger):
-    with pytest.raises(ss.SettingsError, match="sentence 2 has 2 tokens but 1 tags: 'a b'"):
+    with pytest.raises(ss.SettingsError, match="sentence 2: expected a tag for each of 2 tokens, got 1: 'a b'"):
         ss.Tagger(**TINY).fit([["a"], ["a", "b"]], [["x"], ["x"]])
     for call in (tagger.predict, tagger.predict_proba):
-        with pytest.raises(ss.SettingsError, match="a sentence is a list of tokens, got the text 'a b'; split it"):
+        with pytest.raises(ss.SettingsError, match="expected a list of tokens, got the text 'a b'; split it"):
             call(["a b"])
-        with pytest.raises(ss.SettingsError, match="a list is needed, got one text, 'a b'"):
+        with pytest.raises(ss.SettingsError, match="expected a list, got one text, 'a b'"):
             call("a b")
-    with pytest.raises(ss.SettingsError, match="a sentence is a list of tokens, got the text 'ab'"):
+    with pytest.raises(ss.SettingsError, match="expected a list of tokens, got the text 'ab'"):
         ss.Tagger(**TINY).fit(["ab"], ["XY"])
-    with pytest.raises(ss.SettingsError, match="as many sentences as tag sequences are needed, got 40 and 39"):
+    with pytest.raises(ss.SettingsError, match="expected as many sentences as tag sequences, got 40 and 39"):
         ss.Tagger(**TINY).fit(SENTENCES, TAGS[1:])
 
 

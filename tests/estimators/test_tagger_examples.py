@@ -9,7 +9,7 @@ from toy_tasks import TAGGER, equal_to_the_bit, weights_of
 import stepscan as ss
 
 MISSING = "a missing value; remove or replace it"
-NUMBER = "give what the number stands for, or str of it"
+NUMBER = "pass the text that the number stands for, or str(number)"
 SENTENCES = [["the", "dog", "runs"], ["a", "cat"]] * 10
 TAGS = [["D", "N", "V"], ["D", "N"]] * 10
 
@@ -27,22 +27,22 @@ class Frame:
 @pytest.mark.parametrize(
     ("sentence", "words"),
     [
-        (["a", 3], "sentence 20, token 2 is 3, not a string (int); " + NUMBER),
-        (["a", None], "sentence 20, token 2 is None, not a string: " + MISSING),
+        (["a", 3], "sentence 20, token 2: expected a string, got 3 (int); " + NUMBER),
+        (["a", None], "sentence 20, token 2: expected a string, got None, " + MISSING),
         (
             ["a", float("nan")],
-            "sentence 20, token 2 is nan, not a string (float): a missing value; remove or replace it",
+            "sentence 20, token 2: expected a string, got nan (float), a missing value; remove or replace it",
         ),
-        ([b"a", "b"], "sentence 20, token 1 is b'a', not a string (bytes); decode it first"),
-        ([["a"], "b"], "sentence 20, token 1 is ['a'], not a string (list)"),
-        (["a", "\ud800"], "sentence 20, token 2 is not valid Unicode (half a surrogate pair): '\\ud800'"),
-        ("a b", "sentence 20: a sentence is a list of tokens, got the text 'a b'; split it first"),
-        (b"a b", "sentence 20: tokens: a list is needed, got b'a b' (bytes)"),
-        (None, "sentence 20: tokens: a list is needed, got None"),
-        (7, "sentence 20: tokens: a list is needed, got 7 (int)"),
-        ({"a": "X"}, "sentence 20: tokens: a list is needed, got {'a': 'X'} (dict)"),
-        ({"a"}, "sentence 20: tokens: a list is needed, got {'a'} (set)"),
-        (["a", "b", "c"], "sentence 20 has 3 tokens but 2 tags: 'a b c'"),
+        ([b"a", "b"], "sentence 20, token 1: expected a string, got b'a' (bytes); decode it first"),
+        ([["a"], "b"], "sentence 20, token 1: expected a string, got ['a'] (list)"),
+        (["a", "\ud800"], "sentence 20, token 2: expected valid Unicode, got half a surrogate pair: '\\ud800'"),
+        ("a b", "sentence 20: expected a list of tokens, got the text 'a b'; split it first"),
+        (b"a b", "sentence 20: tokens: expected a list, got b'a b' (bytes)"),
+        (None, "sentence 20: tokens: expected a list, got None"),
+        (7, "sentence 20: tokens: expected a list, got 7 (int)"),
+        ({"a": "X"}, "sentence 20: tokens: expected a list, got {'a': 'X'} (dict)"),
+        ({"a"}, "sentence 20: tokens: expected a list, got {'a'} (set)"),
+        (["a", "b", "c"], "sentence 20: expected a tag for each of 3 tokens, got 2: 'a b c'"),
     ],
 )
 def test_wrong_sentences(sentence, words):
@@ -53,7 +53,7 @@ def test_wrong_sentences(sentence, words):
     with pytest.raises(ss.SettingsError) as caught:
         ss.Tagger(**TAGGER).fit(SENTENCES, TAGS, validation=([["a"], sentence], [["D"], ["D", "N"]]))
     assert str(caught.value) == "validation " + words.replace("20", "2", 1)
-    if "tags" not in words:
+    if " tag " not in words:
         with pytest.raises(ss.SettingsError) as caught:
             ss.Tagger(**TAGGER).fit(SENTENCES, TAGS).predict([["a"], sentence])
         assert str(caught.value) == words.replace("20", "2", 1)
@@ -62,14 +62,14 @@ def test_wrong_sentences(sentence, words):
 @pytest.mark.parametrize(
     ("tags", "words"),
     [
-        ([0, 1], "sentence 20, tag 1 is 0, not a string (int); " + NUMBER),
+        ([0, 1], "sentence 20, tag 1: expected a string, got 0 (int); " + NUMBER),
         (
             np.array([0, 1]),
-            "sentence 20, tag 1 is 0, not a string (int64); give what the number stands for, or str of it",
+            "sentence 20, tag 1: expected a string, got 0 (int64); " + NUMBER,
         ),
-        (["D", None], "sentence 20, tag 2 is None, not a string: " + MISSING),
-        ("DN", "sentence 20: expected a list of tags, one a token, got the text 'DN'; split it first"),
-        (None, "sentence 20: tags: a list is needed, got None"),
+        (["D", None], "sentence 20, tag 2: expected a string, got None, " + MISSING),
+        ("DN", "sentence 20: expected a list of tags, one per token, got the text 'DN'; split it first"),
+        (None, "sentence 20: tags: expected a list, got None"),
     ],
 )
 def test_wrong_tags(tags, words):
@@ -81,15 +81,15 @@ def test_wrong_tags(tags, words):
 def test_wrong_collections():
     model = ss.Tagger(**TAGGER)
     words = (
-        r"a list of lists is needed, one a sentence, got a Frame with the columns words, tags; give .* df\['words'\]"
+        r"expected a list of lists, one per sentence, got a Frame with the columns words, tags; give .* df\['words'\]"
     )
     with pytest.raises(ss.SettingsError, match=words):
         model.fit(Frame(), TAGS)
     with pytest.raises(ss.SettingsError, match=words):
         model.fit(SENTENCES, Frame())
-    with pytest.raises(ss.SettingsError, match=r"a list is needed, got 3 \(int\)"):
+    with pytest.raises(ss.SettingsError, match=r"expected a list, got 3 \(int\)"):
         model.fit(3, TAGS)
-    with pytest.raises(ss.SettingsError, match="sentence 1: a sentence is a list of tokens, got the text 'the'"):
+    with pytest.raises(ss.SettingsError, match="sentence 1: expected a list of tokens, got the text 'the'"):
         model.fit(["the", "dog"], ["D", "N"])
 
 
@@ -108,7 +108,7 @@ def test_tuples_arrays_and_generators_are_lists():
     figures = expected.metrics(SENTENCES, TAGS)
     assert figures["tokens"] == 50
     assert expected.metrics((iter(one) for one in SENTENCES), (iter(one) for one in TAGS)) == figures
-    assert expected.answers(iter(one) for one in SENTENCES) == expected.answers(SENTENCES)
+    assert expected.predict_records(iter(one) for one in SENTENCES) == expected.predict_records(SENTENCES)
 
 
 @pytest.mark.parametrize("crf", [False, True])
@@ -118,7 +118,7 @@ def test_empty_sentences_are_no_hindrance(crf):
     assert equal_to_the_bit(weights_of(model), weights_of(ss.Tagger(**TAGGER, crf=crf).fit(SENTENCES, TAGS)))
     assert [len(tags) for tags in model.predict([[], ["the"], []])] == [0, 1, 0]
     assert model.metrics([[], ["the"]], [[], ["D"]])["sentences"] == 2
-    with pytest.raises(ss.SettingsError, match="there are no tokens: all sentences are empty"):
+    with pytest.raises(ss.SettingsError, match="sentences: expected tokens, got only empty ones"):
         model.fit([[], []], [[], []])
-    with pytest.raises(ss.SettingsError, match="there are no tokens: all validation sentences are empty"):
+    with pytest.raises(ss.SettingsError, match="validation sentences: expected tokens, got only empty ones"):
         model.fit(SENTENCES, TAGS, validation=([[]], [[]]))

@@ -11,7 +11,7 @@ import pytest
 from toy_tasks import FAST, TAGGER, equal_to_the_bit, weights_of
 
 import stepscan as ss
-from stepscan.runtime.schemes import Notation, Scheme, near_miss, recognised
+from stepscan.runtime.schemes import Notation, Scheme, near_miss, recognise
 from stepscan.runtime.spans import span_scores
 
 
@@ -174,7 +174,7 @@ def test_every_scheme_is_scored_kept_and_constrained(name, scheme, tmp_path):
     assert model.scheme_ == scheme
     assert [name for name in model.history_[0] if name.startswith("valid_")] == ["valid_f1", "valid_accuracy"]
     model.save(tmp_path / "model")
-    assert json.loads((tmp_path / "model" / "config.json").read_text())["scheme"] == scheme.described()
+    assert json.loads((tmp_path / "model" / "config.json").read_text())["scheme"] == scheme.to_dict()
     draw = random.Random(0)
     others = [draw.choices("()pqxyz", k=draw.randint(1, 12)) for _ in range(60)]
     for one in (model, ss.load(tmp_path / "model"), ss.runtime.load(tmp_path / "model")):
@@ -204,7 +204,7 @@ def test_other_data_are_read_in_the_models_scheme(caplog):
     figures = model.metrics(SENTENCES, others)
     [record] = [one for one in caplog.records if one.levelname == "WARNING" and "tagger" in one.name]
     assert re.match(
-        r"the tags here are not IOB2, as the model's: sentence \d+, token \d+: [ES]-[pq], which IOB2 does not have; ",
+        r"the tags here: expected the model's scheme IOB2, got sentence \d+, token \d+: [ES]-[pq], which IOB2 does not",
         record.getMessage(),
     )
     assert figures["f1"] == model.metrics(SENTENCES, TAGS)["f1"]
@@ -231,7 +231,7 @@ def test_validation_data_in_another_scheme_are_said(caplog):
     ],
 )
 def test_why_tags_are_no_spans(tags, words):
-    assert recognised(tags)[0] is None
+    assert recognise(tags)[0] is None
     assert near_miss(tags).startswith(words)
     assert bool(near_miss(tags)) == bool(words)
 
@@ -243,7 +243,7 @@ def test_tags_that_only_look_like_spans_are_said(caplog):
     token = len(tags[3])
     assert record.getMessage() == (
         "no F1 of spans, only accuracy: the tags look like spans, but sentence 4, "
-        f"token {token}: expected O, B-…, I-…, E-…, S-… or their like (L, U, M, W), got 'X-p'"
+        f"token {token}: expected O, B-…, I-…, E-…, S-… or the same with L, U, M, W, got 'X-p'"
     )
     assert (model.scheme_, list(model.history_[0])[-1]) == (None, "best")
     assert "valid_f1" not in model.history_[0]

@@ -235,7 +235,7 @@ def test_scores_are_joined(model, wide):
     assert np.array_equal(wide.combine(deep, X), joined)
     assert np.array_equal(model.predict_proba(X), softmax(joined))
     assert model.predict(X).tolist() == [f"c{i}" for i in joined.argmax(axis=1)]
-    assert [one["label"] for one in model.answers(X)] == model.predict(X).tolist()
+    assert [one["label"] for one in model.predict_records(X)] == model.predict(X).tolist()
     true = [f"c{i}" for i in IDS]
     assert model.score(X, true) == model.metrics(X, true)["accuracy"] == (joined.argmax(axis=1) == IDS).mean()
     expected = np.log(softmax(joined)[np.arange(len(X)), IDS].astype(float))

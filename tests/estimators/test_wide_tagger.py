@@ -228,7 +228,7 @@ def test_it_is_better_than_the_network(model):
     alone = copy.copy(model)
     alone.wide_ = None
     assert model.score(X, Y) == model.metrics(X, Y)["accuracy"] > 0.9 > alone.score(X, Y)
-    assert model._figures(list(zip(X, Y, strict=True)), wide=False)["accuracy"] == alone.score(X, Y)
+    assert model._tag_metrics(list(zip(X, Y, strict=True)), wide=False)["accuracy"] == alone.score(X, Y)
 
 
 def test_both_sides_say_the_same(model, tmp_path):

@@ -12,7 +12,7 @@ from toy_tasks import FAST, RHYME, ordered, reversals
 
 import stepscan as ss
 from stepscan.estimators.yardsticks import frequent_tags, naive_forecast, report_yardstick, symbol_frequencies
-from stepscan.runtime.schemes import recognised
+from stepscan.runtime.schemes import recognise
 
 TINY = {"hidden_size": 4, "embedding_size": 4, "epochs": 1, "batch_size": 8, **FAST}
 
@@ -37,7 +37,7 @@ def test_of_a_word_unknown_the_longest_suffix_counts():
 def test_of_spans_f1_is_compared():
     train = [(["Ann", "lives", "in", "Bonn"], ["B-PER", "O", "O", "B-LOC"])] * 3
     held_out = [(["Ann", "sees", "Bonn", "Tim"], ["B-PER", "O", "B-LOC", "B-PER"])]
-    scheme, _ = recognised([tags for _, tags in train + held_out])
+    scheme, _ = recognise([tags for _, tags in train + held_out])
     yardstick = frequent_tags([(train, held_out)], scheme)
     assert list(yardstick.scores) == ["f1", "accuracy"]
     assert yardstick.scores["f1"] == pytest.approx(2 * 2 / (2 + 3))

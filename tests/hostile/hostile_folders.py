@@ -191,13 +191,19 @@ CONFIGS: dict[str, tuple[Change, str]] = {
     "an empty config.json": (content("config.json", ""), "config.json is not JSON"),
     "config.json in UTF-16": (content("config.json", "{}".encode("utf-16")), "config.json cannot be read: 'utf-8'"),
     "config.json is a zip": (content("config.json", _zip()), "config.json"),
-    "a million lists": (content("config.json", "[" * DEEP), "config.json is nested more than 200 levels deep"),
-    "a million objects": (content("config.json", '{"a":' * DEEP), "config.json is nested more than 200 levels deep"),
-    "a million closed lists": (content("config.json", "[" * DEEP + "]" * DEEP), "nested more than 200 levels deep"),
-    "brackets in a string are none": (config(extra="[" * 1000), "'extra' is no key"),
-    "layers in layers": (model(_within("residual", 150)), "config.json is nested more than 200 levels deep"),
-    "a key twice": (content("config.json", '{"format": "stepscan", "format": "x"}'), "'format' stands twice"),
-    "NaN": (config(settings={"dropout": float("nan")}), "config.json is not JSON: NaN is no number"),
+    "a million lists": (content("config.json", "[" * DEEP), "config.json: expected at most 200 levels of nesting"),
+    "a million objects": (
+        content("config.json", '{"a":' * DEEP),
+        "config.json: expected at most 200 levels of nesting",
+    ),
+    "a million closed lists": (
+        content("config.json", "[" * DEEP + "]" * DEEP),
+        "expected at most 200 levels of nesting",
+    ),
+    "brackets in a string are none": (config(extra="[" * 1000), "unknown key 'extra'"),
+    "layers in layers": (model(_within("residual", 150)), "config.json: expected at most 200 levels of nesting"),
+    "a key twice": (content("config.json", '{"format": "stepscan", "format": "x"}'), "'format' occurs twice"),
+    "NaN": (config(settings={"dropout": float("nan")}), "config.json is not JSON: NaN is not a number"),
     "an infinite number": (content("config.json", '{"format": 1e999}'), "1e999 is too large a number"),
     "a number of 5000 digits": (content("config.json", '{"format": 1%s}' % ("0" * 5000)), "config.json is not JSON"),
     "a string": (content("config.json", '"config"'), "config.json: expected an object, got 'config'"),
@@ -217,7 +223,7 @@ CONFIGS: dict[str, tuple[Change, str]] = {
     ),
     "a key like another": (
         config(weight="int8"),
-        "'weight' is no key of a model's configuration. Did you mean 'weights'?",
+        "unknown key 'weight'. Did you mean 'weights'?",
     ),
     "weights of no kind": (
         config(weights="int4"),
@@ -229,7 +235,7 @@ CONFIGS: dict[str, tuple[Change, str]] = {
     ),
     "another task": (
         config(task="generate"),
-        "the task is 'generate', but the model is no generator: encoder",
+        "model: expected generator for the task 'generate', got encoder",
     ),
     "another problem type": (
         model(lambda m: m.update(problem_type="multilabel")),
@@ -253,15 +259,15 @@ CONFIGS: dict[str, tuple[Change, str]] = {
     },
     "a reference": (
         model(lambda m: m.update(layer={"$ref": "#/model"})),
-        "'model' cannot be built: encoder needs layers",
+        "'model' cannot be built: encoder: expected layers",
     ),
     "a model of two patterns": (
         config(model={"encoder": {}, "transducer": {}}),
-        "'model' cannot be built: it describes no",
+        "'model' cannot be built: expected a model, got",
     ),
     "a layer that is a list": (
         model(lambda m: m.update(layer=[m["layer"]])),
-        "'model' cannot be built: encoder needs layers, got a list of 1",
+        "'model' cannot be built: encoder: expected layers, got a list of 1",
     ),
     "an unknown argument": (
         model(lambda m: m.update(hiden=1)),
@@ -278,16 +284,19 @@ CONFIGS: dict[str, tuple[Change, str]] = {
     "a size of 10⁴⁰⁰⁰": (model(lambda m: m["embedding"]["embedding"].update(size=10**4000)), "size: expected at most"),
     "a size of 2³¹ − 1": (
         model(lambda m: m["embedding"]["embedding"].update(size=2**31 - 1)),
-        "gives 2147483647 numbers",
+        "expected an embedding of size 4, got 2147483647",
     ),
-    "a stack of nothing": (model(lambda m: m.update(layer={"stack": []})), "stack takes a list of at least one layer"),
+    "a stack of nothing": (
+        model(lambda m: m.update(layer={"stack": []})),
+        "stack: expected a list of at least one layer",
+    ),
     "widths that do not fit": (
         model(lambda m: m.update(layer={"stack": [m["layer"], m["layer"]]})),
-        "stack needs fitting widths, but bidirectional (4 → 12) stands below bidirectional (4 → 12)",
+        "stack: expected layers of matching sizes, got bidirectional (4 → 12) below bidirectional (4 → 12)",
     ),
     "an embedding too wide": (
         model(lambda m: m["embedding"]["embedding"].update(size=5)),
-        "the embedding of encoder gives 5 numbers to bidirectional (4 → 12)",
+        "encoder: expected an embedding of size 4, got 5",
     ),
     "an unknown pooling": (
         model(lambda m: m.update(pooling="lst")),
@@ -297,27 +306,45 @@ CONFIGS: dict[str, tuple[Change, str]] = {
 }
 
 FILES: dict[str, tuple[Change, str]] = {
-    "an empty weights' file": (content(WEIGHTS, b""), "no safetensors file: it has 0 bytes"),
-    "weights of 7 bytes": (content(WEIGHTS, b"\0" * 7), "no safetensors file: it has 7 bytes"),
-    "weights of nothing but zeros": (content(WEIGHTS, b"\0" * 100), "no safetensors file: its header begins with"),
-    "weights are a zip": (content(WEIGHTS, _zip()), "no safetensors file: it is a zip archive, as torch.save writes"),
-    "weights are a pickle": (content(WEIGHTS, pickle.dumps([1] * 99)), "no safetensors file: it is a Python pickle"),
-    "weights are gzip": (content(WEIGHTS, gzip.compress(b"a" * 99, mtime=0)), "no safetensors file: it is gzip data"),
-    "weights are HTML": (content(WEIGHTS, "<!DOCTYPE html><html>"), "no safetensors file: its header would have"),
+    "an empty weights' file": (content(WEIGHTS, b""), "not a safetensors file: it has 0 bytes"),
+    "weights of 7 bytes": (content(WEIGHTS, b"\0" * 7), "not a safetensors file: it has 7 bytes"),
+    "weights of nothing but zeros": (
+        content(WEIGHTS, b"\0" * 100),
+        "not a safetensors file: expected a header that begins with",
+    ),
+    "weights are a zip": (
+        content(WEIGHTS, _zip()),
+        "not a safetensors file: it is a zip archive, as torch.save writes",
+    ),
+    "weights are a pickle": (content(WEIGHTS, pickle.dumps([1] * 99)), "not a safetensors file: it is a Python pickle"),
+    "weights are gzip": (
+        content(WEIGHTS, gzip.compress(b"a" * 99, mtime=0)),
+        "not a safetensors file: it is gzip data",
+    ),
+    "weights are HTML": (
+        content(WEIGHTS, "<!DOCTYPE html><html>"),
+        "not a safetensors file: expected a header of at most",
+    ),
     "a pointer of Git LFS": (
         content(WEIGHTS, "version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 1\n"),
-        "no safetensors file: it is a pointer of Git LFS, not the file itself (git lfs pull fetches that)",
+        "not a safetensors file: it is a pointer of Git LFS, not the file itself (git lfs pull fetches that)",
     ),
-    "a header longer than the file": (content(WEIGHTS, tensor_file({}, length=99)), "its header should have 99 bytes"),
-    "a header of 2⁶⁴ − 1 bytes": (content(WEIGHTS, tensor_file({}, length=2**64 - 1)), "its header would have 18,446"),
-    "a header that is a list": (content(WEIGHTS, tensor_file([])), "its header begins with b'[', not with {"),
+    "a header longer than the file": (content(WEIGHTS, tensor_file({}, length=99)), "expected a header of 99 bytes"),
+    "a header of 2⁶⁴ − 1 bytes": (
+        content(WEIGHTS, tensor_file({}, length=2**64 - 1)),
+        "expected a header of at most 4,194,304 bytes",
+    ),
+    "a header that is a list": (content(WEIGHTS, tensor_file([])), "expected a header that begins with {, got b'['"),
     "a header that is no JSON": (
         content(WEIGHTS, tensor_file(b"{]")),
         "the header of model/model.safetensors is not JSON",
     ),
     "a header that is not UTF-8": (content(WEIGHTS, tensor_file(b'{"\xff":1}')), "is not UTF-8"),
-    "a header of a million lists": (content(WEIGHTS, tensor_file(b'{"a":' + b"[" * DEEP)), "more than 200 levels deep"),
-    "a tensor twice": (content(WEIGHTS, tensor_file(b'{"a":1,"a":1}')), "'a' stands twice"),
+    "a header of a million lists": (
+        content(WEIGHTS, tensor_file(b'{"a":' + b"[" * DEEP)),
+        "expected at most 200 levels of nesting",
+    ),
+    "a tensor twice": (content(WEIGHTS, tensor_file(b'{"a":1,"a":1}')), "'a' occurs twice"),
     "no tensors": (content(WEIGHTS, tensor_file({})), "does not fit config.json: embedding.weight is missing"),
     "metadata of numbers": (
         content(WEIGHTS, tensor_file({"__metadata__": {"a": 1}})),
@@ -345,48 +372,51 @@ FILES: dict[str, tuple[Change, str]] = {
     "negative offsets": (entry(HEAD, data_offsets=[-96, 0]), "'head.weight': " + OFFSETS + "expected the first byte"),
     "offsets turned": (
         entry(HEAD, data_offsets=[96, 0]),
-        "'head.weight': " + OFFSETS + "[96, 0] do not hold F32 [2, 12]",
+        "'head.weight': " + OFFSETS + "expected the bytes of F32 [2, 12], got [96, 0]",
     ),
     "one offset": (entry(HEAD, data_offsets=[96]), "'head.weight': " + OFFSETS + "expected the first byte and the end"),
     "tensors that overlap": (
         entry(HEAD, data_offsets=[0, 96]),
-        "'embedding.weight': " + OFFSETS + "it begins at byte 0, which overlaps",
+        "'embedding.weight': " + OFFSETS + "expected byte 96, got 0, which overlaps",
     ),
     "a tensor past the end": (
         entry(HEAD, data_offsets=[2**50, 2**50 + 96]),
-        OFFSETS + "it begins at byte 296, which leaves a hole",
+        OFFSETS + "expected byte 200, got 296, which leaves a hole",
     ),
     "a petabyte": (entry(HEAD, shape=[2**48], data_offsets=[0, 2**50]), "model/model.safetensors"),
     "weights with something after them": (
         lambda folder: _write(folder / WEIGHTS, (folder / WEIGHTS).read_bytes() + b"\0"),
-        "something follows them",
+        "other data follow the tensors",
     ),
     "a tensor missing": (tensors(lambda t: t.pop(HEAD)), "does not fit config.json: head.weight is missing"),
     "a tensor that nothing needs": (
         tensors(lambda t: t.update(hed=np.zeros(1, np.float32))),
-        "does not fit config.json: nothing needs 'hed'",
+        "does not fit config.json: unexpected 'hed'",
     ),
-    "a weight that is NaN": (value(np.nan), HH + " has values that are no finite numbers"),
-    "a weight that is infinite": (value(-np.inf), HH + " has values that are no finite numbers"),
+    "a weight that is NaN": (value(np.nan), HH + ": expected finite values, got others"),
+    "a weight that is infinite": (value(-np.inf), HH + ": expected finite values, got others"),
 }
 
 SMALLER: dict[str, tuple[Change, str]] = {
     "int8 without scales": (
         compressed("int8", lambda t: t.update({HEAD: ("I8", np.ones((2, 12), np.int8))})),
-        "head.weight.scale: expected F32 [2] beside the int8 head.weight",
+        "head.weight.scale: expected F32 [2] for the int8 head.weight",
     ),
     "int8 with too many scales": (
         compressed("int8", as_int8(HEAD, np.ones(12, np.float32))),
-        "head.weight.scale: expected F32 [2] beside the int8 head.weight",
+        "head.weight.scale: expected F32 [2] for the int8 head.weight",
     ),
-    "scales that are NaN": (compressed("int8", as_int8(HEAD, np.full(2, np.nan, np.float32))), "head.weight.scale has"),
+    "scales that are NaN": (
+        compressed("int8", as_int8(HEAD, np.full(2, np.nan, np.float32))),
+        "head.weight.scale: expected finite values",
+    ),
     "scales too large": (
         compressed("int8", as_int8(HEAD, np.full(2, 3e37, np.float32))),
-        "head.weight.scale has values",
+        "head.weight.scale: expected finite values",
     ),
     "scales without int8": (
         compressed("int8", lambda t: t.update({f"{HEAD}.scale": ("F32", np.ones(2, np.float32))})),
-        "nothing needs 'head.weight.scale'",
+        "unexpected 'head.weight.scale'",
     ),
     "int8 that is no matrix": (
         compressed("int8", as_int8("head.bias")),
@@ -399,7 +429,7 @@ SMALLER: dict[str, tuple[Change, str]] = {
     ),
     "bfloat16 that is NaN": (
         compressed("bfloat16", lambda t: t.update({HEAD: ("BF16", np.full((2, 12), 0xFFC0, np.uint16))})),
-        "head.weight has values that are no finite numbers",
+        "head.weight: expected finite values, got others",
     ),
 }
 
@@ -409,7 +439,7 @@ WIDE: dict[str, tuple[Change, str]] = {
     "a wide part of more": (wide(describe=lambda d: d.update(more=1)), "wide: expected an object of features and"),
     "a wide part without a file": (
         config(wide={"features": {"name": "ngrams", "words": 1, "letters": 1}, "shares": [1, 1]}),
-        "model is no whole model folder: wide.safetensors is missing",
+        "model is not a complete model folder: wide.safetensors is missing",
     ),
     "shares of three": (wide(describe=lambda d: d["shares"].append(1)), "shares: expected two numbers from 0 to"),
     "a negative share": (wide(describe=lambda d: d.update(shares=[-1, 1])), "expected two numbers from 0 to 1,000,000"),
@@ -454,7 +484,7 @@ WIDE: dict[str, tuple[Change, str]] = {
     ),
     "a wide weight that is NaN": (
         wide(lambda t: t["weight"].__setitem__((0, 1), np.nan)),
-        "wide.safetensors: weight has values that are no finite numbers",
+        "wide.safetensors: weight: expected finite values, got others",
     ),
     "a tensor that no features need": (
         wide(lambda t: t.update({"features.x": np.zeros(1, np.float32)})),
@@ -492,9 +522,9 @@ TOKENIZERS: dict[str, tuple[Change, str]] = {
     "a tokenizer that is an object": (content("tokenizer.json", "{}"), "tokenizer.json: not a valid tokenizer: "),
     "a symbol more": (
         tokenizer(lambda t: t["model"]["vocab"].update(new=12)),
-        "tokenizer.json is not of this model: it has 13 symbols, but config.json has an embedding of 12",
+        "tokenizer.json: expected 12 symbols, as in the embedding of config.json, got 13",
     ),
-    "a symbol less": (tokenizer(lambda t: t["model"]["vocab"].popitem()), "not of this model: it has 11 symbols"),
+    "a symbol less": (tokenizer(lambda t: t["model"]["vocab"].popitem()), "expected 12 symbols, as in the embedding"),
     "ids with a gap": (tokenizer(lambda t: t["model"]["vocab"].update(film=99)), "expected ids from 0 without a gap"),
     "ids of specials exchanged": (tokenizer(_swap), "tokenizer.json: not a valid tokenizer: "),
     "a negative id": (tokenizer(lambda t: t["model"]["vocab"].update(film=-1)), "not a valid tokenizer: "),
@@ -628,7 +658,7 @@ TOKENIZERS: dict[str, tuple[Change, str]] = {
     "a tokenizer of another version": (tokenizer(lambda t: t.update(version="2.0")), "the version: expected '1.0'"),
     "a tokenizer that has a key twice": (
         content("tokenizer.json", '{"model": {}, "model": {}}'),
-        "it is not JSON: the key 'model' stands twice",
+        "it is not JSON: the key 'model' occurs twice",
     ),
 }
 
@@ -644,11 +674,11 @@ LABELS: dict[str, tuple[Change, str]] = {
     ),
     "labels of two kinds": (content("labels.json", '["a", 1]'), "labels that are all strings or all whole numbers"),
     "labels that are lists": (content("labels.json", '[["a"], ["b"]]'), "labels that are all strings or all whole"),
-    "a label twice": (content("labels.json", '["a", "a"]'), "labels.json: the label 'a' stands there twice"),
+    "a label twice": (content("labels.json", '["a", "a"]'), "labels.json: expected distinct labels, got 'a' twice"),
     "half a surrogate pair": (content("labels.json", r'["a", "\ud800"]'), r"the label '\ud800' is not valid Unicode"),
     "labels of a million lists": (
         content("labels.json", "[" * DEEP),
-        "labels.json is nested more than 200 levels deep",
+        "labels.json: expected at most 200 levels of nesting",
     ),
 }
 

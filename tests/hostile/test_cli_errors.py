@@ -324,7 +324,7 @@ USAGE = [
     (
         "two files, one option",
         "translate --train source.txt short.txt",
-        "unexpected extra argument|(short.txt): an option takes one file, so write --train again before each further",
+        "unexpected extra argument|(short.txt): an option takes one file; repeat --train before each further",
     ),
 ]
 FILE_OF = {"classify": "reviews.csv", "tag": "tags.txt", "generate": "text.txt", "translate": "pairs.tsv"}
@@ -373,14 +373,14 @@ def test_a_loss_that_is_no_number_writes_nothing(workplace, refuses, batch_size)
 
 
 OUT = [
-    ("a file", "file", "file is there already and is no model folder"),
-    ("a file, --overwrite", "file --overwrite", "file is there already and is no model folder"),
-    ("a folder of something else", "full", "full is there already and is no model folder"),
-    ("the same, --overwrite", "full --overwrite", "full is there already and is no model folder"),
-    ("this folder", ". --overwrite", ". is there already and is no model folder"),
-    ("in no folder", "nowhere/out", "nowhere is not a folder, so out cannot be written into it; make it first"),
-    ("in a file", "file/out", "file is not a folder, so out cannot be written into it; make it first"),
-    ("a web project", "webapp --overwrite", "webapp is there already and is no model folder; choose another name"),
+    ("a file", "file", "file: expected a new name or a model folder, got something else"),
+    ("a file, --overwrite", "file --overwrite", "file: expected a new name or a model folder, got something else"),
+    ("a folder of something else", "full", "full: expected a new name or a model folder, got something else"),
+    ("the same, --overwrite", "full --overwrite", "full: expected a new name or a model folder, got something else"),
+    ("this folder", ". --overwrite", ".: expected a new name or a model folder, got something else"),
+    ("in no folder", "nowhere/out", "nowhere: expected a folder in which to write out, got none; create it first"),
+    ("in a file", "file/out", "file: expected a folder in which to write out, got none; create it first"),
+    ("a web project", "webapp --overwrite", "webapp: expected a new name or a model folder, got something else"),
     (
         "more than a model",
         "trained --overwrite",
@@ -392,8 +392,8 @@ OUT = [
         "ours/checkpoints/best.pt is not a file of a model, and would be deleted",
     ),
     ("a loop of links", "loop", "loop cannot be written: "),
-    ("the root", "/", "/ is there already and is no model folder; choose another name"),
-    ("a pipe", "pipe --overwrite", "pipe is there already and is no model folder; choose another name"),
+    ("the root", "/", "/: expected a new name or a model folder, got something else; choose another name"),
+    ("a pipe", "pipe --overwrite", "pipe: expected a new name or a model folder, got something else"),
     ("too long", "x" * 300, "cannot be written: File name too long"),
 ]
 

@@ -67,7 +67,7 @@ def test_what_a_limit_leaves():
     if not sys.platform.startswith("linux"):
         pytest.skip("limits of memory are Linux's")
     code = (
-        "import resource\nfrom stepscan.machine import available_memory\nbefore = available_memory()\n"
+        "import resource\nfrom stepscan.hardware import available_memory\nbefore = available_memory()\n"
         "resource.setrlimit(resource.RLIMIT_AS, (2**30, 2**30))\nprint(before, available_memory())"
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -77,7 +77,7 @@ def test_what_a_limit_leaves():
 
 def test_what_is_available():
     """More than the test takes, less than any machine has; it falls by what is taken."""
-    from stepscan.machine import available_memory
+    from stepscan.hardware import available_memory
 
     assert 2**26 < available_memory() < 2**50
 
@@ -125,7 +125,7 @@ def test_weights_that_are_no_numbers(models, workplace, refuses):
     weights = load_file(workplace / "model" / "model.safetensors")
     weights["head.bias"][0] = float("nan")
     save_file(weights, workplace / "model" / "model.safetensors")
-    expected = "model/model.safetensors: head.bias has values that are no finite numbers"
+    expected = "model/model.safetensors: head.bias: expected finite values, got others"
     refuses(workplace, 1, [expected], "predict", "model", "a good film")
 
 

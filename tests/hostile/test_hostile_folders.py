@@ -86,7 +86,7 @@ LOADERS = pytest.mark.parametrize("load", [runtime.load, ss.load], ids=READERS)
 @LOADERS
 def test_nothing_to_read(tiny, load):
     """Such a network can be used by itself, but no sentence or series becomes its input."""
-    with pytest.raises(ModelFormatError, match=r"expected a model to tag that reads symbols or numbers, got .* null"):
+    with pytest.raises(ModelFormatError, match=r"expected one that models for the task 'tag' can use, got null"):
         load(tiny)
 
 
@@ -97,7 +97,7 @@ def test_a_classifier_does_not_read_spellings(tmp_path, load):
     tokenizers = {name: TextTokenizer.train("character", ["a"]) for name in ("tokenizer", "characters")}
     model = ModelFolder("classify", {}, ss.Encoder(embedding, ss.LSTM(8, 6), 2), tokenizers, ["a", "b"], [])
     write_folder(tmp_path / "model", model)
-    with pytest.raises(ModelFormatError, match=r"to classify .* got the embedding word_and_character_embedding"):
+    with pytest.raises(ModelFormatError, match=r"'classify' can use, got word_and_character_embedding"):
         load(tmp_path / "model")
 
 
@@ -119,7 +119,7 @@ def test_a_small_description_of_large_layers(tmp_path, read, times):
     arguments["encoder"] = doubling(times, arguments["encoder"])
     arguments["generator"]["generator"]["layer"] = {"dropout": {"size": 4, "p": 0.0}}
     (tmp_path / "model" / "config.json").write_text(json.dumps(values))
-    assert "numbers for each item, more than a model of" in refused(read, tmp_path / "model")
+    assert "expected layers whose outputs are in proportion to" in refused(read, tmp_path / "model")
 
 
 @pytest.mark.parametrize("name", ["classify", "tag", "tag-crf"])
@@ -129,7 +129,7 @@ def test_large_layers_of_other_tasks(tmp_path, read, name):
     [arguments] = values["model"].values()
     arguments["layer"] = {"stack": [arguments["layer"], *[{"dropout": {"size": 12, "p": 0.0}}] * 10_000]}
     (tmp_path / "model" / "config.json").write_text(json.dumps(values))
-    assert "give 120" in refused(read, tmp_path / "model")
+    assert "got 120" in refused(read, tmp_path / "model")
 
 
 def attempt(read, folder) -> tuple[Any, str]:
@@ -188,7 +188,7 @@ def test_any_bit_of_the_weights(tiny, read):
         finite = np.isfinite(np.frombuffer(broken, np.float32)).all()
         found, said = attempt(read, tiny)
         assert bool(found) == finite
-        assert "no finite numbers" in said or finite
+        assert "expected finite values" in said or finite
 
 
 def test_any_bit_of_the_configuration(tiny, read):
@@ -292,7 +292,8 @@ def make_sparse(path: Path, size: int) -> None:
 def test_a_terabyte_of_nothing(folder, name):
     make_sparse(folder / name, 2**40)
     said = refused(lambda path: read_folder(path).history, folder)
-    assert f"{name} has 1,099,511,627,776 bytes" in said or "something follows them" in said
+    largest = f"{name}: expected at most {2**24 if name == 'config.json' else 2**28:,} bytes, got 1,099,511,627,776"
+    assert largest in said or "other data follow the tensors" in said
 
 
 def test_terabytes_as_announced(tiny, read):
@@ -314,7 +315,7 @@ def test_terabytes_as_announced(tiny, read):
     content = tensor_file(header)
     (tiny / "model.safetensors").write_bytes(content)
     make_sparse(tiny / "model.safetensors", len(content) + end)
-    assert "of memory are free" in refused(read, tiny)
+    assert "which are free in memory, got" in refused(read, tiny)
 
 
 def test_a_size_that_nothing_can_hold(tiny, read):
@@ -330,7 +331,7 @@ def test_a_recursion_limit_that_somebody_raised(folder, read):
     limit = sys.getrecursionlimit()
     sys.setrecursionlimit(2**30)
     try:
-        assert "nested more than 200 levels deep" in refused(read, folder)
+        assert "expected at most 200 levels of nesting" in refused(read, folder)
     finally:
         sys.setrecursionlimit(limit)
 
@@ -352,7 +353,7 @@ def test_exchanged_tokenizers_are_those_of_another_model(tmp_path, read):
     shutil.copytree(GOLDEN / "tag", tmp_path / "model")
     first, second = (tmp_path / "model" / f"{name}.json" for name in ("tokenizer", "characters"))
     first.rename(tmp_path / "x"), second.rename(first), (tmp_path / "x").rename(second)
-    with pytest.raises(ModelFormatError, match="is not of this model: it has"):
+    with pytest.raises(ModelFormatError, match=r"symbols, as in the embedding of config\.json, got"):
         read(tmp_path / "model")
 
 

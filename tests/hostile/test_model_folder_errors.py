@@ -44,18 +44,18 @@ def test_a_yardstick_of_another_model_is_ignored(classifier, run, answer):
     (classifier / "config.json").write_text(json.dumps(config))
     result = run("evaluate", "model", "reviews.csv", "--json")
     assert (result.code, "yardstick" in json.loads(result.out)) == (0, False)
-    assert f"the yardstick answers {answer!r}, which this model never does; it is ignored" in result.words
+    assert f"the yardstick answers {answer!r}, which the model cannot; it is ignored" in result.words
 
 
 MISSING = {
-    "config.json": "model is no model folder: it has no config.json",
-    "model.safetensors": "model is no whole model folder: model.safetensors is missing",
-    "tokenizer.json": "model is no whole model folder: tokenizer.json is missing",
-    "labels.json": "model is no whole model folder: labels.json is missing",
+    "config.json": "model is not a model folder: it has no config.json",
+    "model.safetensors": "model is not a complete model folder: model.safetensors is missing",
+    "tokenizer.json": "model is not a complete model folder: tokenizer.json is missing",
+    "labels.json": "model is not a complete model folder: labels.json is missing",
 }
 BROKEN = {
     "config.json": "model/config.json is not JSON",
-    "model.safetensors": "model/model.safetensors: its tensors take",
+    "model.safetensors": "model/model.safetensors: expected 5,704 bytes of tensors, got",
     "tokenizer.json": "model/tokenizer.json: not a valid tokenizer: ",
     "labels.json": "model/labels.json is not JSON",
 }
@@ -98,7 +98,7 @@ CONFIG = [
     ({"format_version": "1"}, "config.json: format_version: expected 1 to 2, got '1'"),
     ({"format": "other"}, "config.json: format: expected 'stepscan', got 'other'"),
     ({"task": "sing"}, "model: unknown task 'sing'. Known: classify, generate, tag, translate."),
-    ({"extra": 1}, "config.json: 'extra' is no key of a model's configuration"),
+    ({"extra": 1}, "config.json: unknown key 'extra'"),
     ({"settings": {"hiden_size": 1}}, "config.json: unknown setting 'hiden_size'"),
     ({"settings": {"checkpoints": "/home"}}, "got checkpoints: '/home', which is a setting of a training run"),
     ({"settings": {"resume": True}}, "got resume: True, which is a setting of a training run"),
@@ -117,7 +117,7 @@ CONFIG = [
     ({"model": {"encoder": {}}}, "the description of 'encoder' does not fit its constructor: missing"),
     (
         {"model": {"encoder": {"embedding": None, "layer": 3, "outputs": 2}}},
-        "model/config.json: 'model' cannot be built: encoder needs layers, got 3",
+        "model/config.json: 'model' cannot be built: encoder: expected layers, got 3",
     ),
     (
         {"model": {"lstm": {"input_size": 3, "hidden_size": -1}}},
@@ -125,7 +125,7 @@ CONFIG = [
     ),
     (
         {"model": {"lstm": {"input_size": 3, "hidden_size": 10**8}}},
-        "model/config.json: 'model' cannot be built: it describes no model: lstm (3 → 100000000)",
+        "model/config.json: 'model' cannot be built: expected a model, got lstm (3 → 100000000)",
     ),
     (
         {
@@ -133,7 +133,7 @@ CONFIG = [
                 "transducer": {"embedding": None, "layer": {"gru": {"input_size": 3, "hidden_size": 3}}, "outputs": 2}
             }
         },
-        "model/config.json: the task is 'classify', but the model is no encoder: transducer",
+        "model/config.json: model: expected encoder for the task 'classify', got transducer",
     ),
 ]
 
@@ -150,7 +150,7 @@ OTHER = [
     ("labels.json", "[1.5, 2]", "model/labels.json: expected labels that are all strings or all whole numbers"),
     ("labels.json", '{"neg": 0, "pos": 1}', "model/labels.json: expected a list of 2 labels"),
     ("config.json", "[]", "model/config.json: expected an object, got []"),
-    ("config.json", "[" * 100_000, "model/config.json is nested more than 200 levels deep"),
+    ("config.json", "[" * 100_000, "model/config.json: expected at most 200 levels of nesting"),
 ]
 
 
@@ -161,7 +161,7 @@ def test_other_content(classifier, workplace, refuses, name, text, expected):
 
 
 CURVES = [
-    (None, "model is no whole model folder: metrics.jsonl is missing"),
+    (None, "model is not a complete model folder: metrics.jsonl is missing"),
     (b'{"seconds": 1, "best": tr', "model/metrics.jsonl is not JSON"),
     (b"\xff\xfe\x00", "model/metrics.jsonl cannot be read: 'utf-8' codec"),
     (b"[1]\n", "model/metrics.jsonl: expected a JSON object with seconds and best on each line"),
@@ -199,14 +199,14 @@ def test_weights_of_another_size(classifier, workplace, refuses):
 
 def test_files_of_another_model(classifier, models, workplace, refuses):
     shutil.copy(models["tag"] / "tokenizer.json", classifier / "tokenizer.json")
-    expected = ["model/tokenizer.json is not of this model: it has 7 symbols, but config.json has an embedding of"]
+    expected = ["symbols, as in the embedding of config.json, got 7"]
     refuses(workplace, 1, expected, "predict", "model", "a good film")
 
 
 NO_MODEL = [
     ("predict nowhere x", "nowhere does not exist; a model folder is what `stepscan train … --out nowhere` writes"),
     ("evaluate file reviews.csv", "file is a file, not a model folder"),
-    ("generate full", "full is no model folder: it has no config.json"),
+    ("generate full", "full is not a model folder: it has no config.json"),
 ]
 
 
@@ -218,14 +218,14 @@ def test_no_model(workplace, refuses, command, expected):
 # {task} stands for the folder of that task's model.
 USES = [
     ("predict {generate} x", "predict is not available for language models: use `stepscan generate`, or"),
-    ("generate {classify}", "expected a language model, but"),
-    ("forecast {classify} --context reviews.csv --length 2", "expected a forecaster, but"),
-    ("evaluate {classify} reviews.csv --label-column text", "the model knows none of these labels: it says neg, pos"),
+    ("generate {classify}", "expected a language model, got"),
+    ("forecast {classify} --context reviews.csv --length 2", "expected a forecaster, got"),
+    ("evaluate {classify} reviews.csv --label-column text", "labels: expected those of the model, neg, pos, got"),
     ("evaluate {classify} reviews.csv reviews.csv", "classify: expected one data file, got 2"),
     ("evaluate {classify} empty.csv", "empty.csv: expected at least one line of text, got an empty file"),
     ("evaluate {translate} source.txt short.txt", "expected 2 lines, as in short.txt"),
     ("evaluate {tag} reviews.csv --field xpos", "--field xpos: expected CoNLL-U, got columns in reviews.csv"),
-    ("predict {classify} x --input source.txt", "texts come from the command line or from --input, not from both"),
+    ("predict {classify} x --input source.txt", "--input: expected either texts or a file, got both"),
     (
         "predict {tag} x --format conllu --no-header",
         "--format, --no-header: for files, from --input; texts given as arguments are used as they are",
@@ -234,7 +234,7 @@ USES = [
     ("predict {classify} --input source.txt --token-column 2", "--token-column is not an option of classify"),
     ("predict {classify} --input source.txt --source-column 2", "--source-column is not an option of classify"),
     ("predict {translate} --input pairs.tsv --fill zero", "--fill is not an option of translate"),
-    ("compress {classify} --out out --format csv", "--format: for data to score the model on, but no file is named"),
+    ("compress {classify} --out out --format csv", "--format: expected a file to score the model on, got none"),
     ("predict {classify} --input sorce.txt", "sorce.txt: no such file. Did you mean 'source.txt'?"),
     (
         "predict {classify} --input reviews.csv --text-column title",
@@ -245,9 +245,9 @@ USES = [
     ("predict {classify} x --output full", "full: the file cannot be written: Is a directory"),
     (
         "predict {classify} --input reviews.csv --output reviews.csv",
-        "reviews.csv is the file that is read, and would be lost: give another name with --output",
+        "--output: expected a new file, got reviews.csv, the file that is read; choose another name",
     ),
-    ("predict {classify} x --output {classify}/config.json", "/config.json is a file of the model"),
+    ("predict {classify} x --output {classify}/config.json", "/config.json, a file of the model"),
     ("predict {classify} x --beam-width 3", "unknown setting 'beam_width'. It is an option of translate."),
     ("predict {tag} x --n-best 2", "n_best: only for translate, not for tag"),
     ("predict {translate} x --n-best 0", "n_best: expected a whole number from 1 to 1,000, got 0"),
@@ -263,7 +263,7 @@ USES = [
     ("generate {generate} --seed -1", "seed: expected a whole number, 0 or more, got -1"),
     (
         "train classify --train reviews.csv --out {classify}",
-        "holds a model already; choose another name, or overwrite it",
+        "is already a model folder; choose another name, or overwrite it",
     ),
 ]
 
@@ -280,4 +280,4 @@ def test_wrong_usage(models, workplace, refuses):
 def test_an_unknown_symbol_in_a_prompt_is_a_warning(models, run):
     result = run("generate", models["generate"], "--prompt", "Ω", "--length", 3)
     assert (result.code, result.out[0], len(result.out)) == (0, "Ω", 5)
-    assert result.words == "warning: the prompt holds symbols that the model never saw; it reads them as unknown"
+    assert result.words == "warning: the prompt has symbols that the model never saw; they are read as unknown"

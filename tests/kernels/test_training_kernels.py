@@ -9,8 +9,8 @@ import torch
 from torch.nn import functional as F
 
 import stepscan as ss
+from stepscan.dropout_masks import dropout
 from stepscan.kernels.training import OutputLoss
-from stepscan.noise import dropout
 from stepscan.patterns.attention import AdditiveAttention, ProductAttention
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from stepscan.errors import NotEnoughMemory
-from stepscan.runtime.batches import PLACES, Batch, answering, by_length, pad, pad_numbers, spelled
+from stepscan.runtime.batches import PLACES, Batch, by_length, enough_memory_for, make_words, pad, pad_numbers
 
 
 def test_pad() -> None:
@@ -59,7 +59,7 @@ def test_by_length_is_longest_first_and_stable() -> None:
 def test_by_length_bounds_the_places_of_a_batch() -> None:
     """One long example stands alone; the others are as many as would be without it."""
     lengths = [3, 100, 4, 4, 2]
-    assert [chosen.tolist() for chosen in by_length(lengths, 10, places=12)] == [[1], [2, 3, 0], [4]]
+    assert [chosen.tolist() for chosen in by_length(lengths, 10, max_items=12)] == [[1], [2, 3, 0], [4]]
     long = [30_000, *[10] * 2_000]
     batches = by_length(long, 128)
     assert sorted(np.concatenate(batches)) == list(range(2001))
@@ -73,17 +73,17 @@ def test_spelled_costs_what_the_letters_do() -> None:
     spelling = [[7] * 20_000, [1, 2], [3], [], [4, 5, 1]]
     kinds = np.array([[1, 2, 1], [0, 0, 0], [3, 0, 0]])
     words = pad([[5, 6, 5], [], [8]])
-    read = spelled(words, kinds, spelling)
+    read = make_words(words, kinds, spelling)
     letters = [spelling[1], spelling[2], spelling[3]]
     rows = [row[:n].tolist() for data, lengths in read.spellings for row, n in zip(data, lengths, strict=True)]
     assert sorted(rows) == sorted(letters)
     assert [rows[i] for i in read.spelling_of[words.mask]] == [[1, 2], [3], [1, 2], []]
     assert not read.spelling_of[~words.mask].any()
-    with_long = spelled(pad([[5] * 1000]), np.arange(1000)[None] % 5, spelling)
+    with_long = make_words(pad([[5] * 1000]), np.arange(1000)[None] % 5, spelling)
     assert [group.data.shape for group in with_long.spellings] == [(1, 20_000), (4, 3)]
-    many = spelled(pad([[5] * 1000]), np.arange(1000)[None], [[7] * 20_000, *[[1, 2]] * 999])
+    many = make_words(pad([[5] * 1000]), np.arange(1000)[None], [[7] * 20_000, *[[1, 2]] * 999])
     assert sum(group.data.size for group in many.spellings) == 20_000 + 2 * 999
-    nothing = spelled(pad([[], []]), np.zeros((2, 0), np.int64), spelling)
+    nothing = make_words(pad([[], []]), np.zeros((2, 0), np.int64), spelling)
     assert ([group.data.shape for group in nothing.spellings], nothing.spelling_of.shape) == ([(0, 0)], (2, 0))
 
 
@@ -92,10 +92,10 @@ def test_no_memory_for_a_batch_is_told_in_words() -> None:
         pytest.raises(
             NotEnoughMemory, match=r"there is not enough memory for one text of 5,000 items: split long texts"
         ),
-        answering([5000], "text"),
+        enough_memory_for([5000], "text"),
     ):
         np.empty((2**40, 2**20))
-    with pytest.raises(MemoryError, match="for 2 texts, the longest of 7 items"), answering([7, 5], "text"):
+    with pytest.raises(MemoryError, match="for 2 texts, the longest of 7 items"), enough_memory_for([7, 5], "text"):
         raise RuntimeError("[enforce fail at alloc_cpu.cpp:117] . DefaultCPUAllocator: can't allocate memory")
-    with pytest.raises(RuntimeError, match="another"), answering([7, 5], "text"):
+    with pytest.raises(RuntimeError, match="another"), enough_memory_for([7, 5], "text"):
         raise RuntimeError("another")

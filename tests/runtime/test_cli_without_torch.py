@@ -57,7 +57,7 @@ def test_predict(models, run, tmp_path, task, text):
         assert done.out == run("predict", models[task], *options).out != ""
     model = ss.load(models[task])
     row = json.loads(without(TRAINING, "predict", models[task], text, "--json").out)
-    assert row == {"text": text, **model.answers([text.split() if task == "tag" else text])[0]}
+    assert row == {"text": text, **model.predict_records([text.split() if task == "tag" else text])[0]}
 
 
 def test_translations(models):
@@ -146,13 +146,13 @@ def test_a_layer_without_a_kernel_runs_with_torch(transformer, corpora, run):
 def test_it_says_what_is_missing_then(transformer):
     done = without(TORCH, "generate", transformer)
     assert (done.code, done.out) == (1, "")
-    expected = "error: transformer has no native kernel, so this needs torch: pip install 'stepscan[train]'\n"
+    expected = "error: transformer has no native kernel: requires torch; pip install 'stepscan[train]'\n"
     assert done.err == expected
 
 
 def test_what_only_torch_can_do(models, corpora, run):
     said = run("predict", models["classify"], "a good film", "--ensemble", models["classify"])
-    assert said.err == "note: several models decide together: run with PyTorch\n"
+    assert said.err == "note: an ensemble of models: run with PyTorch\n"
     assert said.out == run("predict", models["classify"], "a good film").out
     said = run("evaluate", models["generate"], corpora["generate"], "--dynamic", "0.001")
     assert said.err == "note: dynamic evaluation trains the model: run with PyTorch\n"
@@ -164,7 +164,7 @@ def test_without_the_native_library(models, run, monkeypatch):
     monkeypatch.setattr(native, "missing", "no compiler")
     said = run("predict", models["classify"], "a good film")
     assert (said.code, said.out) == (0, expected)
-    assert "note: the native kernels are not there (no compiler): run with PyTorch" in said.words
+    assert "note: the native kernels are unavailable (no compiler): run with PyTorch" in said.words
 
 
 def test_nothing_heavy_is_imported(models):

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 import stepscan as ss
 from stepscan import runtime
 from stepscan.cli import app
-from stepscan.runtime.compression import compress, smaller
+from stepscan.runtime.compression import compress, compress_tensors
 from stepscan.runtime.tensor_file import expanded
 
 SENTENCES = [["the", "dog", "runs"], ["a", "cat", "sleeps"]] * 8
@@ -55,14 +55,14 @@ def test_bfloat16_is_the_model_of_rounded_weights(folder: Path, tmp_path: Path) 
 def test_values() -> None:
     matrix = np.array([[1.0, -0.5, 0.0], [3e38, 1e-3, -3e38], [0, 0, 0]], np.float32)
     tensors = {"a.weight": matrix, "a.bias": matrix[0], "crf.transitions": matrix, "n": np.array([1.5])}
-    found = smaller(tensors, "int8")
+    found = compress_tensors(tensors, "int8")
     assert found["a.weight"].tolist() == [[127, -64, 0], [127, 0, -127], [0, 0, 0]]
     assert found["a.weight.scale"][0] == np.float32(1) / np.float32(127)
     assert all(found[name] is tensors[name] for name in ("a.bias", "crf.transitions", "n"))
-    rounded = expanded(smaller(tensors, "bfloat16"))["a.weight"]
+    rounded = expanded(compress_tensors(tensors, "bfloat16"))["a.weight"]
     assert np.array_equal(rounded, torch.from_numpy(matrix).bfloat16().float().numpy())
     largest = np.full((1, 1), np.finfo(np.float32).max)
-    assert np.isfinite(expanded(smaller({"weight": largest}, "bfloat16"))["weight"]).all()
+    assert np.isfinite(expanded(compress_tensors({"weight": largest}, "bfloat16"))["weight"]).all()
 
 
 def test_the_command(folder: Path, tmp_path: Path) -> None:
@@ -75,9 +75,9 @@ def test_the_command(folder: Path, tmp_path: Path) -> None:
     assert figures["score before"] == figures["score after"] == 1.0
     assert figures["metric"] == "accuracy"
     again = CliRunner().invoke(app, [*command[:1], str(tmp_path / "small"), "--out", str(tmp_path / "smaller")])
-    assert "is int8 already; compress the folder that it was made of" in str(again.exception)
+    assert "expected float32 weights, got int8; compress the folder that it was made from" in str(again.exception)
     taken = CliRunner().invoke(app, ["compress", str(folder), "--out", str(tmp_path / "small")])
-    assert "holds a model already" in str(taken.exception)
+    assert "is already a model folder" in str(taken.exception)
     wrong = CliRunner().invoke(app, ["compress", str(folder), "--weights", "int9", "--out", str(tmp_path / "x")])
     assert "Did you mean 'int8'?" in str(wrong.exception)
     assert not (tmp_path / "x").exists()
@@ -95,5 +95,5 @@ def test_sessions_of_small_weights(tmp_path: Path, weights: str) -> None:
     assert np.array_equal(session.push("two"), model.predict_proba(["one two"])[0])
     assert "one two" + session.generate(20, seed=2) == model.generate("one two", length=20, seed=2)
     several = [model.session() for _ in range(7)]
-    for found, symbol in zip(model.step_many(several, list("one twh")), "one twh", strict=True):
+    for found, symbol in zip(model.step_batch(several, list("one twh")), "one twh", strict=True):
         assert np.array_equal(found, model.session().push(symbol))

@@ -11,7 +11,7 @@ import pytest
 import stepscan as ss
 from stepscan import runtime
 from stepscan.kernels import native
-from stepscan.runtime.examples import label_array, of_one_kind
+from stepscan.runtime.examples import checked_labels, label_array
 from stepscan.runtime.problem_types import PROBLEM_TYPES
 
 SMALL = {"hidden_size": 8, "embedding_size": 8, "epochs": 30, "learning_rate": 0.02, "dropout": 0.0, "batch_size": 8}
@@ -33,21 +33,21 @@ KEPT = [
     [-0.0, 1.0],
 ]
 REFUSED = [
-    (["a", None], "label 2 is None"),
-    (["a", 1], "label 2 is 1"),
-    ([1, "a"], "label 2 is 'a'"),
-    ([True, 1], "label 2 is 1"),
-    ([0, False], "label 2 is False"),
-    ([np.int64(0), np.bool_(False)], "label 2 is False"),
-    (["a", float("nan")], "label 2 is nan"),
-    ([1, float("nan")], "label 2 is nan, a continuous number"),
-    ([1, float("inf")], "label 2 is inf"),
-    ([1.5, 2], "label 1 is 1.5, a continuous number"),
+    (["a", None], "label 2: expected all strings or all whole numbers, got None"),
+    (["a", 1], "label 2: expected all strings or all whole numbers, got 1"),
+    ([1, "a"], "label 2: expected all strings or all whole numbers, got 'a'"),
+    ([True, 1], "label 2: expected all strings or all whole numbers, got 1"),
+    ([0, False], "label 2: expected all strings or all whole numbers, got False"),
+    ([np.int64(0), np.bool_(False)], "label 2: expected all strings or all whole numbers, got False"),
+    (["a", float("nan")], "label 2: expected all strings or all whole numbers, got nan"),
+    ([1, float("nan")], "label 2: expected all strings or all whole numbers, got nan; to predict continuous numbers"),
+    ([1, float("inf")], "label 2: expected all strings or all whole numbers, got inf"),
+    ([1.5, 2], "label 1: expected all strings or all whole numbers, got 1.5; to predict continuous numbers"),
     (["a", "\ud800"], r"label 2 is not valid Unicode \(half a surrogate pair\): '\\ud800'"),
     ([1, 10**400], "label 2 has more than 128 bits: 1000000"),
     ([1, 1e300], "label 2 has more than 128 bits: 1000000"),
-    ([b"a", b"b"], "label 1 is b'a'"),
-    ([("a",), ("b",)], r"label 1 is \('a',\)"),
+    ([b"a", b"b"], "label 1: expected all strings or all whole numbers, got b'a'"),
+    ([("a",), ("b",)], r"label 1: expected all strings or all whole numbers, got \('a',\)"),
 ]
 
 
@@ -87,7 +87,7 @@ def test_tags_are_kept(tmp_path):
         assert side.classes_.tolist() == ["a", "a\0"]
         assert side.predict(sentences[:2]) == tags[:2]
         assert side.score(sentences, tags) == 1
-    with pytest.raises(ss.SettingsError, match="not valid Unicode"):
+    with pytest.raises(ss.SettingsError, match="expected valid Unicode"):
         ss.Tagger(**SMALL).fit(sentences, [["a", "\udfff"], ["a"]] * 8)
 
 
@@ -111,14 +111,14 @@ def test_whole_numbers_stay_numbers():
     assert label_array([-1, 2**63]).tolist() == [-1, 2**63]
     assert label_array([False, True]).dtype == bool
     assert label_array(["a"]).dtype == object
-    assert of_one_kind([2.0, np.float64(3)], "label") == [2, 3]
+    assert checked_labels([2.0, np.float64(3)], "label") == [2, 3]
 
 
 @pytest.mark.parametrize("value", [1e300, 10**400, float("nan"), -float("inf"), True, "1", None])
 def test_numbers_that_are_too_large(value):
-    with pytest.raises(ss.SettingsError, match="each answer is a finite number, but 2 is "):
+    with pytest.raises(ss.SettingsError, match="target 2: expected a finite number "):
         PROBLEM_TYPES["regression"].validated([1.0, value])
-    with pytest.raises(ss.SettingsError, match=r"but 1 is 1e\+300, and float32 holds at most 3.4e\+38"):
+    with pytest.raises(ss.SettingsError, match=r"got 1e\+300; float32 holds at most 3.4e\+38"):
         PROBLEM_TYPES["regression"].validated([1e300])
 
 
@@ -128,7 +128,7 @@ LABELS = {
     "[0, false]": "all strings or all whole numbers",
     "[1, 2.0]": "all strings or all whole numbers",
     "[null, 1]": "all strings or all whole numbers",
-    '["a", "a"]': "stands there twice",
+    '["a", "a"]': "expected distinct labels, got 'a' twice",
     "[1, 1" + "0" * 400 + "]": "has more than 128 bits",
     r'["a", "\udc00"]': "is not valid Unicode",
 }

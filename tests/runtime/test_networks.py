@@ -249,7 +249,7 @@ def test_a_generator_must_be_causal() -> None:
         f"layer.{name}": tensor for name, tensor in arrays(layer).items()
     }
     description = {"generator": {"embedding": describe(embedding()), "layer": describe(layer)}}
-    with pytest.raises(SettingsError, match=r"Bidirectional\(5 → 5\) looks at items that are still to come"):
+    with pytest.raises(SettingsError, match=r"Bidirectional\(5 → 5\), whose outputs depend on later items"):
         build_network(description, tensors)
 
 

@@ -223,14 +223,14 @@ def test_a_probability_is_checked_on_both_sides_alike(name, argument, value):
     assert build(description)
     description[name][argument] = value
     for make in (build, outline):
-        with pytest.raises(ValueError, match=f"{argument} must be a probability, at least 0 and below 1, got"):
+        with pytest.raises(ValueError, match=f"{argument}: expected a probability, at least 0 and below 1, got"):
             make(description)
 
 
 @pytest.mark.parametrize("noise", [-0.1, float("inf"), "0.1"])
 def test_noise_is_checked_on_both_sides_alike(noise):
     for make in (build, outline):
-        with pytest.raises(ValueError, match="noise must be a standard deviation, finite and at least 0"):
+        with pytest.raises(ValueError, match="noise: expected a standard deviation, finite and at least 0"):
             make({"numbers": {"size": 2, "noise": noise}})
 
 
@@ -252,7 +252,7 @@ def test_plain_data_are_themselves():
         ({"given": ""}, "given"),
         ({"given": -1}, "given"),
         ({"given": True}, "given"),
-        ({"others": 1}, "others must be a number of given symbols"),
+        ({"others": 1}, "others: expected a number of given symbols"),
         ({"given": 2, "others": 8}, "others: expected a number of given symbols after the unknown one, got 8"),
         ({"given": 2, "others": 1.0}, "others"),
     ],

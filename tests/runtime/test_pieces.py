@@ -9,8 +9,8 @@ import pytest
 
 import stepscan as ss
 from stepscan import runtime
-from stepscan.runtime import language_model, scoring, translator
-from stepscan.runtime.stops import Stops
+from stepscan.runtime import language_model, symbol_scores, translator
+from stepscan.runtime.stop_texts import StopTexts
 
 
 @pytest.fixture(params=["runtime", "torch"])
@@ -57,7 +57,7 @@ def test_portions_change_no_symbol(models, monkeypatch):
     model = runtime.load(models["generate"])
     said = model.generate("ab", length=1000, seed=5)
     assert len(said) == 1002
-    monkeypatch.setattr(language_model, "_PORTION", 37)
+    monkeypatch.setattr(language_model, "_CHUNK", 37)
     monkeypatch.setattr("stepscan.runtime.networks.generator._AT_ONCE", 10)
     assert model.generate("ab", length=1000, seed=5) == said
     assert model.generate("ab", length=0, seed=5) == "ab"
@@ -80,12 +80,12 @@ def test_looking_for_stops_is_linear() -> None:
         decoded.append(len(ids))
         return "".join(map(chr, ids))
 
-    stops = Stops(["needle"], decode)
-    assert not any(stops.reached([120] * 64) for _ in range(1000))
+    stops = StopTexts(["needle"], decode)
+    assert not any(stops.is_reached([120] * 64) for _ in range(1000))
     assert sum(decoded) < 3 * 64_000
-    assert not stops.reached(list(map(ord, "xxnee")))
-    assert stops.reached(list(map(ord, "dlexx")))
-    assert stops.before() == "x" * 64_002
+    assert not stops.is_reached(list(map(ord, "xxnee")))
+    assert stops.is_reached(list(map(ord, "dlexx")))
+    assert stops.text_before() == "x" * 64_002
 
 
 def test_a_stop_across_portions_of_bytes() -> None:
@@ -93,11 +93,11 @@ def test_a_stop_across_portions_of_bytes() -> None:
     text = "ab😀cd😀ef"
     decode = lambda ids: bytes(ids).decode(errors="replace")  # noqa: E731
     for stop, expected in (("😀e", "ab😀cd"), ("never", text), ("d😀", "ab😀c")):
-        stops = Stops([stop], decode)
+        stops = StopTexts([stop], decode)
         for byte in text.encode():
-            if stops.reached([byte]):
+            if stops.is_reached([byte]):
                 break
-        assert stops.before() == expected, stop
+        assert stops.text_before() == expected, stop
 
 
 def test_a_long_text_with_a_stop_takes_no_time(models):
@@ -111,6 +111,6 @@ def test_last_scores_are_those_of_each_row(models):
     network = runtime.load(models["generate"]).network_
     rows = [[5, 6, 7, 8, 5], [6], [7, 7, 7]]
     for steps in (1, 2, 5, 100):
-        found = scoring.last_scores(network, rows, steps)
+        found = symbol_scores.last_scores(network, rows, steps)
         for row, scores in zip(rows, found, strict=True):
             assert np.array_equal(scores, network.scan([row])[0][0, -1])

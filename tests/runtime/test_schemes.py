@@ -11,7 +11,7 @@ import pytest
 
 import stepscan as ss
 from stepscan.data.readers import read_tagged
-from stepscan.runtime.schemes import EDGE, SCHEMES, Notation, Scheme, near_miss, recognised
+from stepscan.runtime.schemes import EDGE, SCHEMES, Notation, Scheme, near_miss, recognise
 from stepscan.runtime.spans import Span, span_scores, spans
 
 REPORTS = Path(__file__).resolve().parents[2].parent / "shared/reports"
@@ -63,7 +63,7 @@ def corpus(scheme: str, seed: int, count: int = 12) -> tuple[list[list[str]], li
 def test_recognised_and_read(name, seed):
     """Out of tags made of spans, by the scheme's definition, come the scheme and the spans."""
     sentences, expected = corpus(name, seed, 40)
-    scheme, broken = recognised(sentences)
+    scheme, broken = recognise(sentences)
     assert (scheme, broken) == (Scheme(name), None)
     assert spans(sentences, scheme) == expected
 
@@ -148,7 +148,7 @@ def _check_same(found, report):
     ],
 )
 def test_which_scheme(tags, expected):
-    found, broken = recognised([tags.split()])
+    found, broken = recognise([tags.split()])
     assert (found, broken) == (expected, None)
 
 
@@ -165,17 +165,17 @@ def test_which_scheme(tags, expected):
     ],
 )
 def test_broken_schemes(tags, name, words):
-    scheme, broken = recognised([[], tags.split()])
+    scheme, broken = recognise([[], tags.split()])
     assert (scheme, str(broken)) == (Scheme(name), words)
 
 
 @pytest.mark.parametrize(
     ("tags", "words"),
     [
-        ("B-a I-a X-a O", "sentence 2, token 3: expected O, B-…, I-…, E-…, S-… or their like (L, U, M, W), got 'X-a'"),
-        ("B-a I-a _", "sentence 2, token 3: expected O, B-…, I-…, E-…, S-… or their like (L, U, M, W), got '_'"),
-        ("a-B a-I a", "sentence 2, token 3: expected O, …-B, …-I, …-E, …-S or their like (L, U, M, W), got 'a'"),
-        ("B-a I-a tag", "sentence 2, token 3: expected O, B-…, I-…, E-…, S-… or their like (L, U, M, W), got 'tag'"),
+        ("B-a I-a X-a O", "sentence 2, token 3: expected O, B-…, I-…, E-…, S-… or the same with L, U, M, W, got 'X-a'"),
+        ("B-a I-a _", "sentence 2, token 3: expected O, B-…, I-…, E-…, S-… or the same with L, U, M, W, got '_'"),
+        ("a-B a-I a", "sentence 2, token 3: expected O, …-B, …-I, …-E, …-S or the same with L, U, M, W, got 'a'"),
+        ("B-a I-a tag", "sentence 2, token 3: expected O, B-…, I-…, E-…, S-… or the same with L, U, M, W, got 'tag'"),
         ("NOUN VERB B-a", ""),
         ("PER O", ""),
         ("B I X", ""),
@@ -234,7 +234,7 @@ def test_reported(name, expected):
     if not REPORTS.is_dir():
         pytest.skip(f"no reports in {REPORTS}")
     tags = [one.tags for one in read_tagged(REPORTS / f"{name}.tsv")]
-    scheme, broken = recognised(tags)
+    scheme, broken = recognise(tags)
     assert scheme is not None
     assert (scheme.name, broken) == (expected, None)
     assert len(spans(tags, scheme)) == (30 if name == "06-untyped" else 60)
@@ -254,5 +254,5 @@ def test_published(path, count):
     if not (DATA / path).is_file():
         pytest.skip(f"no data sets in {DATA}")
     tags = [one.tags for one in read_tagged(DATA / path)]
-    assert recognised(tags) == (Scheme("IOB2"), None)
+    assert recognise(tags) == (Scheme("IOB2"), None)
     assert len(spans(tags)) == count

@@ -36,8 +36,8 @@ CALLS: dict[str, tuple[str, int, Callable[[Any], Callable[[list[Any]], Any]]]] =
     "push": ("write bpe", 1, lambda _: lambda those: those[0].push("the dog's bone isn't")),
     "push of a decision": ("attention", 1, lambda _: lambda those: those[0].push("not a bad film")),
     "push_block": ("steps", 1, lambda _: lambda those: those[0].push_block(STEPS, np.empty((40, 2), np.float32))),
-    "step_many": ("mean", 9, lambda model: lambda those: model.step_many(those, ["film"] * 9)),
-    "step_many of texts": ("write bpe", 9, lambda model: lambda those: model.step_many(those, ["a"] * 9)),
+    "step_batch": ("mean", 9, lambda model: lambda those: model.step_batch(those, ["film"] * 9)),
+    "step_batch of texts": ("write bpe", 9, lambda model: lambda those: model.step_batch(those, ["a"] * 9)),
     "reset": ("write", 1, lambda _: lambda those: those[0].reset()),
 }
 
@@ -80,11 +80,11 @@ def raising(*_: object, **__: object) -> None:
 @pytest.mark.parametrize(
     ("folder", "part", "call"),
     [
-        ("write", "_decode", lambda session: session.generate(5, seed=1)),
+        ("write", "decode", lambda session: session.generate(5, seed=1)),
         ("write", "network_.score", lambda session: session.push("ab")),
-        ("write", "network_.score", lambda session: session._model.step_many([session], ["a"])),
-        ("mean", "network_.judge", lambda session: session.push("film")),
-        ("mean", "network_.judge", lambda session: session._model.step_many([session], ["film"])),
+        ("write", "network_.score", lambda session: session._model.step_batch([session], ["a"])),
+        ("mean", "network_.head_scores", lambda session: session.push("film")),
+        ("mean", "network_.head_scores", lambda session: session._model.step_batch([session], ["film"])),
         ("tag", "network_.head", lambda session: session.push("the")),
     ],
 )
@@ -107,14 +107,14 @@ def test_what_ends_after_the_layers_ran(
 @pytest.mark.parametrize(
     ("folder", "items", "reason"),
     [
-        ("write", ["a", ""], "item 2, '', is 0 items"),
-        ("write", ["ab", "a"], "item 1, 'ab', is 2 items"),
-        ("write word", ["the", " "], "item 2, ' ', is 0 items"),
-        ("mean", ["film", ""], "item 2, '', is 0 items"),
-        ("tag", ["the", []], r"item 2, \[\], is 0 items"),
-        ("tag", [["the", "dog"], "the"], "item 1, .* is 2 items"),
-        ("steps", [STEPS[0], STEPS[:0]], "item 2, .* is 0 items"),
-        ("write", ["", ""], "item 1, '', is 0 items"),
+        ("write", ["a", ""], "item 2: expected one item, got 0"),
+        ("write", ["ab", "a"], "item 1: expected one item, got 2"),
+        ("write word", ["the", " "], "item 2: expected one item, got 0"),
+        ("mean", ["film", ""], "item 2: expected one item, got 0"),
+        ("tag", ["the", []], r"item 2: expected one item, got 0"),
+        ("tag", [["the", "dog"], "the"], "item 1: expected one item, got 2"),
+        ("steps", [STEPS[0], STEPS[:0]], "item 2: expected one item, got 0"),
+        ("write", ["", ""], "item 1: expected one item, got 0"),
     ],
 )
 def test_items_that_are_not_one(session_models: Path, folder: str, items: list[Any], reason: str) -> None:
@@ -122,14 +122,14 @@ def test_items_that_are_not_one(session_models: Path, folder: str, items: list[A
     sessions = [model.session(), model.session()]
     before = [one.state() for one in sessions]
     with pytest.raises(ss.SettingsError, match=reason):
-        model.step_many(sessions, items)
+        model.step_batch(sessions, items)
     assert [one.state() for one in sessions] == before
 
 
 def test_sessions_that_are_not(session_models: Path) -> None:
     model = runtime.load(session_models / "mean")
     with pytest.raises(ss.SettingsError, match="session 2: expected a session of this model, got None"):
-        model.step_many([model.session(), None], ["film", "film"])
+        model.step_batch([model.session(), None], ["film", "film"])
 
 
 def test_a_state_of_a_model_with_other_labels_or_symbols(session_models: Path) -> None:
@@ -139,7 +139,7 @@ def test_a_state_of_a_model_with_other_labels_or_symbols(session_models: Path) -
     state = model.session().state()
     other = runtime.load(session_models / "mean")
     other.labels_ = other.labels_[::-1]
-    with pytest.raises(ss.StepscanError, match=r"another model .* labels or tokenizers"):
+    with pytest.raises(ss.StepscanError, match=r"another model, .* labels or tokenizers"):
         other.session().restore(state)
     other = runtime.load(session_models / "mean")
     other.tokenizers_ = runtime.load(session_models / "judge whitespace").tokenizers_
@@ -166,7 +166,7 @@ def test_a_child_of_a_parent_that_is_writing(session_models: Path) -> None:
     if not child:
         signal.alarm(20)  # ends a child that hangs
         same = session.state() == state and np.array_equal(session.push(""), expected)
-        many = model.step_many([session, model.session()], ["a", "b"])
+        many = model.step_batch([session, model.session()], ["a", "b"])
         os._exit(0 if same and len(many) == 2 and len(session.generate(5)) == 5 else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     thread.join()
@@ -180,7 +180,7 @@ def test_threads_step_sessions_in_any_order(session_models: Path) -> None:
 
     def step(those: list[Any]) -> None:
         for _ in range(60):
-            model.step_many(those, ["film"] * len(those))
+            model.step_batch(those, ["film"] * len(those))
 
     jobs: list[Callable[[], Any]] = [
         lambda: step(sessions),
@@ -193,8 +193,8 @@ def test_threads_step_sessions_in_any_order(session_models: Path) -> None:
     for thread in threads:
         thread.join(60)
     assert not any(thread.is_alive() for thread in threads)
-    assert sessions[2].push("") == model.answers(["film " * 180])[0]
-    assert sessions[0].push("") == model.answers(["film " * 120])[0]
+    assert sessions[2].push("") == model.predict_records(["film " * 180])[0]
+    assert sessions[0].push("") == model.predict_records(["film " * 120])[0]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs signals")

@@ -105,10 +105,10 @@ def test_a_text_in_any_pieces(session_models: Path, name: str, pieces: list[str]
         assert np.array_equal(one.push("s on"), model.predict_proba([text + "s on"])[0])
 
 
-@pytest.mark.filterwarnings("ignore:the prompt holds symbols")
+@pytest.mark.filterwarnings("ignore:the prompt has symbols")
 @pytest.mark.parametrize("name", WRITERS)
 def test_writing_on_takes_the_text_as_it_is(session_models: Path, name: str) -> None:
-    """What was held back is read, once, before what is written; so is it before an item of `step_many`."""
+    """What was held back is read, once, before what is written; so is it before an item of `step_batch`."""
     model = runtime.load(session_models / name)
     session, whole = model.session(), model.session()
     for piece in ("the do", "g'", "s b"):
@@ -123,14 +123,14 @@ def test_writing_on_takes_the_text_as_it_is(session_models: Path, name: str) -> 
 
 
 def test_a_word_and_then_a_word(session_models: Path) -> None:
-    """`step_many` takes whole words, and what was pushed before it is whole too."""
+    """`step_batch` takes whole words, and what was pushed before it is whole too."""
     model = runtime.load(session_models / "write word")
     one, two = model.session(), model.session()
     one.push("the")
-    found = model.step_many([one, two], ["dog", "the"])
+    found = model.step_batch([one, two], ["dog", "the"])
     assert np.array_equal(found[0], model.predict_proba(["the dog"])[0])
     assert np.array_equal(found[1], model.predict_proba(["the"])[0])
-    found = model.step_many([one, two], ["s", "dog"])
+    found = model.step_batch([one, two], ["s", "dog"])
     assert np.array_equal(found, model.predict_proba(["the dog s", "the dog"]))
 
 
@@ -140,15 +140,15 @@ def test_a_decision_on_any_pieces(session_models: Path, kind: str, pieces: list[
     model = runtime.load(session_models / f"judge {kind}")
     session = model.session()
     for end, piece in enumerate(pieces, start=1):
-        assert session.push(piece) == model.answers(["".join(pieces[:end])])[0]
+        assert session.push(piece) == model.predict_records(["".join(pieces[:end])])[0]
 
 
 @pytest.mark.parametrize("kind", ["word", "whitespace"])
 def test_pieces_of_words_end_words(session_models: Path, kind: str) -> None:
     model = runtime.load(session_models / f"judge {kind}")
     session = model.session()
-    assert session.push("not") == model.answers(["not"])[0]
-    assert session.push("a bad") == model.answers(["not a bad"])[0]
+    assert session.push("not") == model.predict_records(["not"])[0]
+    assert session.push("a bad") == model.predict_records(["not a bad"])[0]
 
 
 @pytest.mark.parametrize("name", ["write", "write word", "judge bpe", "judge word"])
@@ -158,7 +158,7 @@ def test_pieces_that_are_not_text(session_models: Path, name: str) -> None:
     session.push("the d")
     before = session.state()
     for piece in (b"og", None, 3, ["og"], "o\ud83d"):
-        for read in (session.push, lambda one: model.step_many([session], [one])):
-            with pytest.raises(SettingsError, match=r"not a string|not valid Unicode|one item for each"):
+        for read in (session.push, lambda one: model.step_batch([session], [one])):
+            with pytest.raises(SettingsError, match=r"expected a string|expected valid Unicode|expected one item"):
                 read(piece)
     assert session.state() == before

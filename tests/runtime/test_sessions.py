@@ -31,9 +31,9 @@ def test_tags_as_the_words_arrive(folder: Path) -> None:
 def test_a_running_decision(folder: Path, pooling: str) -> None:
     model = runtime.load(folder / pooling)
     session = model.session()
-    assert session.push("") == model.answers([""])[0] | {}
+    assert session.push("") == model.predict_records([""])[0] | {}
     for said, piece in (("not", "not"), ("not a bad", "a bad"), ("not a bad film", "film")):
-        found, expected = session.push(piece), model.answers([said])[0]
+        found, expected = session.push(piece), model.predict_records([said])[0]
         assert found["label"] == expected["label"]
         close = pytest.approx(expected["probability"], abs=1e-6) if pooling == "attention" else expected["probability"]
         assert found["probability"] == close
@@ -76,7 +76,7 @@ def test_bytes_that_are_no_state(folder: Path, broken: Any) -> None:
     state = session.state()
     before = session.push("")
     given = {"half": state[: len(state) // 2], "twisted": state.replace(b"steps", b"stops")}.get(broken, broken)
-    with pytest.raises(ss.StepscanError, match="bytes are not"):
+    with pytest.raises(ss.StepscanError, match="state: expected "):
         session.restore(given)
     assert session.push("") == before
 
@@ -103,7 +103,7 @@ def test_many_together(folder: Path, name: str) -> None:
     together, alone = [model.session() for _ in range(9)], [model.session() for _ in range(9)]
     for t in range(4):
         items = [item() for _ in together]
-        found = model.step_many(together, items)
+        found = model.step_batch(together, items)
         for place, (session, one) in enumerate(zip(alone, items, strict=True)):
             expected = session.push(one[None] if name == "steps" else one)
             expected = expected[0] if name in ("tag", "steps") else expected
@@ -111,7 +111,7 @@ def test_many_together(folder: Path, name: str) -> None:
         if t == 1:
             together[3].reset(), alone[3].reset()
             together[5], alone[5] = together[4].fork(), alone[4].fork()
-    assert model.step_many([], []) == []
+    assert model.step_batch([], []) == []
 
 
 def test_many_wrongly(folder: Path) -> None:
@@ -119,19 +119,19 @@ def test_many_wrongly(folder: Path) -> None:
     one, two = model.session(), model.session()
     for sessions, items in (([one, two], ["the"]), ([one, one], ["the", "dog"])):
         with pytest.raises(ss.SettingsError, match="an item for each session"):
-            model.step_many(sessions, items)
-    with pytest.raises(ss.SettingsError, match="one item for each session"):
-        model.step_many([one, two], [["the", "dog"], ["a", "cat"]])
-    with pytest.raises(ss.SettingsError, match="another model"):
-        model.step_many([one, runtime.load(folder / "tag").session()], ["the", "dog"])
+            model.step_batch(sessions, items)
+    with pytest.raises(ss.SettingsError, match="expected one item, got"):
+        model.step_batch([one, two], [["the", "dog"], ["a", "cat"]])
+    with pytest.raises(ss.SettingsError, match="got another"):
+        model.step_batch([one, runtime.load(folder / "tag").session()], ["the", "dog"])
 
 
 def test_who_has_no_session(folder: Path) -> None:
-    with pytest.raises(ss.SettingsError, match=r"Bidirectional\(\d+ → 10\) looks at items that are still to come"):
+    with pytest.raises(ss.SettingsError, match=r"Bidirectional\(\d+ → 10\), whose outputs depend on later items"):
         runtime.load(folder / "both ways").session()
-    with pytest.raises(ss.SettingsError, match="a CRF decides"):
+    with pytest.raises(ss.SettingsError, match="expected a tagger without a CRF"):
         runtime.load(folder / "crf").session()
-    with pytest.raises(ss.SettingsError, match="a translator reads a whole text"):
+    with pytest.raises(ss.SettingsError, match="expected a causal model, got a translator"):
         runtime.load(folder / "translate").session()
 
 
@@ -144,7 +144,7 @@ def test_threads_share_a_session(folder: Path) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert session.push("") == model.answers(["film " * 200])[0]
+    assert session.push("") == model.predict_records(["film " * 200])[0]
 
 
 @pytest.mark.parametrize("pieces", [[1] * 30, [30], [7, 0, 16, 7]])
@@ -155,7 +155,7 @@ def test_blocks_of_a_signal(folder: Path, pieces: list[int]) -> None:
     for end, size in zip(np.cumsum(pieces), pieces, strict=True):
         found.append(session.push_block(signal[end - size : end], out).copy())
     assert np.array_equal(np.concatenate(found), model.predict_proba([signal])[0])
-    with pytest.raises(ss.SettingsError, match=r"expected a block \[T, 2\], got \[3, 1\]"):
+    with pytest.raises(ss.SettingsError, match=r"block: expected the shape \[T, 2\], got \[3, 1\]"):
         session.push_block(np.zeros((3, 1)), out)
-    with pytest.raises(ss.SettingsError, match="expected room"):
+    with pytest.raises(ss.SettingsError, match="out: expected"):
         session.push_block(np.zeros((3, 2)), np.empty((2, 2), np.float32))

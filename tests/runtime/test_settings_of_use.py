@@ -97,7 +97,7 @@ def test_bounds_of_what_using_a_model_depends_on(models, tmp_path, load, name):
     shutil.copytree(models["translate"], tmp_path / "model")
     for value in (10**18, 10**400, 1e300, -1, True, "5", None, [5]):
         set_in(tmp_path / "model", **{name: value})
-        with pytest.raises(ss.ModelFormatError, match=f"config.json: {name} must be") as caught:
+        with pytest.raises(ss.ModelFormatError, match=f"config.json: {name}: expected") as caught:
             load(tmp_path / "model")
         assert len(str(caught.value)) < 300
 
@@ -108,9 +108,9 @@ def test_bounds_hold_where_a_setting_is_changed_later(models, load):
     for name, value in (("beam_width", 10**18), ("length_penalty", 10**400), ("coverage_penalty", float("nan"))):
         before = getattr(model, name)
         setattr(model, name, value)
-        with pytest.raises(ss.SettingsError, match=f"{name} must be"):
+        with pytest.raises(ss.SettingsError, match=f"{name}: expected"):
             model.predict(["abc"])
         setattr(model, name, before)
     for n_best in (10**18, 0, 2.5, True):
-        with pytest.raises(ss.SettingsError, match="n_best must be"):
+        with pytest.raises(ss.SettingsError, match="n_best: expected"):
             model.translate(["abc"], n_best=n_best)

@@ -211,7 +211,9 @@ def test_a_model_and_its_sessions_stay_together(models):
     sessions = [model.session(), model.session()]
     sessions[0].push("ab")
     twin, others = pickle.loads(pickle.dumps((model, sessions)))
-    for found, expected in zip(twin.step_many(others, ["c", "a"]), model.step_many(sessions, ["c", "a"]), strict=True):
+    for found, expected in zip(
+        twin.step_batch(others, ["c", "a"]), model.step_batch(sessions, ["c", "a"]), strict=True
+    ):
         assert np.array_equal(found, expected)
 
 

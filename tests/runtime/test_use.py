@@ -13,7 +13,7 @@ import stepscan as ss
 from stepscan import runtime
 from stepscan.errors import UnsupportedLayer
 from stepscan.kernels import native
-from stepscan.runtime.examples import listed
+from stepscan.runtime.examples import as_list
 
 pytestmark = pytest.mark.skipif(native.library is None, reason="no native library was built")
 
@@ -110,11 +110,11 @@ def test_classifier(both, name):
         trained.labels_,
     )
     assert list(loaded.predict(asked)) == list(trained.predict(asked))
-    assert loaded.answers(asked) == trained.answers(asked)
+    assert loaded.predict_records(asked) == trained.predict_records(asked)
     assert np.array_equal(loaded.transform(asked), trained.transform(asked))
     assert loaded.metrics(X, y) == trained.metrics(X, y)
     assert loaded.score(X, y) == trained.score(X, y)
-    if name != "number":
+    if name != "regression":
         assert np.array_equal(loaded.predict_proba(asked), trained.predict_proba(asked))
         assert loaded.log_probabilities(X, y) == trained.log_probabilities(X, y)
         assert loaded.classes_.tolist() == trained.classes_.tolist()
@@ -126,7 +126,7 @@ def test_tagger(both, name):
     X, y = TAGGERS[name][1:]
     asked = X[:20] if name == "series" else [*X[:20], [], ["Ω", "a", ""]]
     assert loaded.predict(asked) == trained.predict(asked)
-    assert loaded.answers(asked) == trained.answers(asked)
+    assert loaded.predict_records(asked) == trained.predict_records(asked)
     for left, right in zip(loaded.predict_proba(asked), trained.predict_proba(asked), strict=True):
         assert np.array_equal(left, right)
     assert loaded.metrics(X, y) == trained.metrics(X, y)
@@ -170,9 +170,9 @@ def test_symbols_allowed_and_forbidden(both):
     trained, loaded = writers(both, "characters")
     for options in ({"allowed": ["o", "n", "e"]}, {"forbidden": ["e"]}):
         assert loaded.generate(length=40, seed=1, **options) == trained.generate(length=40, seed=1, **options)
-    with pytest.raises(ss.SettingsError, match="the model has no symbol 'xx'"):
+    with pytest.raises(ss.SettingsError, match="expected a symbol of the model, got 'xx'"):
         loaded.generate(forbidden=["xx"])
-    with pytest.warns(UserWarning, match="the prompt holds symbols that the model never saw"):
+    with pytest.warns(UserWarning, match="the prompt has symbols that the model never saw"):
         assert loaded.generate("Ω", length=3, seed=1) == "Ω" + loaded.generate("Ω", length=3, seed=1)[1:]
 
 
@@ -183,8 +183,10 @@ def test_translator(both, name):
     assert (loaded.beam_width, loaded.length_penalty) == (trained.beam_width, trained.length_penalty)
     assert loaded.predict(asked) == trained.predict(asked)
     assert alike(name, loaded.translate(asked, n_best=3), trained.translate(asked, n_best=3))
-    assert [row["translation"] for row in loaded.answers(asked)] == loaded.predict(asked)
-    assert loaded.answers(["ab"], n_best=2)[0]["n_best"][1] == loaded.translate(["ab"], n_best=2)[0][1]._asdict()
+    assert [row["translation"] for row in loaded.predict_records(asked)] == loaded.predict(asked)
+    assert (
+        loaded.predict_records(["ab"], n_best=2)[0]["n_best"][1] == loaded.translate(["ab"], n_best=2)[0][1]._asdict()
+    )
     limits = {"minimum_length": 3, "maximum_length": 6, "prefix": "c", "n_best": 2}
     assert alike(name, loaded.translate(asked, **limits), trained.translate(asked, **limits))
     assert loaded.metrics(SOURCES[:10], TARGETS[:10]) == trained.metrics(SOURCES[:10], TARGETS[:10])
@@ -215,10 +217,10 @@ def test_where_it_looks(both, name):
 
 def test_without_attention(both):
     _, loaded = translators(both, "none")
-    with pytest.raises(ss.SettingsError, match="train it with attention='additive'"):
+    with pytest.raises(ss.SettingsError, match="train with attention='additive'"):
         loaded.attention_weights("a", "a")
     loaded.coverage_penalty = 0.1
-    with pytest.raises(ss.SettingsError, match="a coverage penalty asks where attention looked"):
+    with pytest.raises(ss.SettingsError, match="coverage_penalty: expected a model with attention"):
         loaded.predict(["a"])
 
 
@@ -226,13 +228,13 @@ def test_errors_are_the_estimators(both):
     classifier, tagger = classifiers(both, "class").loaded, taggers(both, "words").loaded
     writer, series = writers(both, "characters").loaded, classifiers(both, "series").loaded
     for ask, words in (
-        (lambda: classifier.predict("a b"), "a list is needed, got one text, 'a b'; put it into a list"),
-        (lambda: classifier.predict([3]), "text 1 is 3, not a string"),
-        (lambda: classifier.metrics(["a"], ["never"]), "the model knows none of these labels: it says no, yes"),
-        (lambda: series.predict([[1.0, 2.0]]), "series 1 has 1 dimensions a step, but the model has 2"),
-        (lambda: tagger.predict(["a b"]), "a sentence is a list of tokens, got the text 'a b'; split it first"),
-        (lambda: writer.score(""), "there is no text to score"),
-        (lambda: writer.metrics("one", dynamic=0.1), "dynamic evaluation goes on training the model, which takes"),
+        (lambda: classifier.predict("a b"), "expected a list, got one text, 'a b'; put it into a list"),
+        (lambda: classifier.predict([3]), "text 1: expected a string, got 3"),
+        (lambda: classifier.metrics(["a"], ["never"]), "labels: expected those of the model, no, yes, got only others"),
+        (lambda: series.predict([[1.0, 2.0]]), "series 1: expected 2 dimensions per step, as the model has, got 1"),
+        (lambda: tagger.predict(["a b"]), "expected a list of tokens, got the text 'a b'; split it first"),
+        (lambda: writer.score(""), "text: expected at least one symbol"),
+        (lambda: writer.metrics("one", dynamic=0.1), "dynamic evaluation trains the model, which requires"),
         (lambda: writer.generate(temperature=-1), "temperature: expected a finite number"),
     ):
         with pytest.raises(ss.SettingsError, match=words):
@@ -246,8 +248,8 @@ ODD = {  # argument of generate → values, words of the error
     "min_p": (["x", None, True], "min_p: expected a number from 0"),
     "seed": ([1.5, "a", True, -1], "seed: expected"),
     "length": ([5.0, "5", None, True, -1], "length: expected"),
-    "forbidden": ([[1], b"a", 3, "ab"], "forbidden: |no symbol 'ab'"),
-    "allowed": ([[1], b"a", 3, "ab"], "allowed: |no symbol 'ab'"),
+    "forbidden": ([[1], b"a", 3, "ab"], "forbidden: |got 'ab'"),
+    "allowed": ([[1], b"a", 3, "ab"], "allowed: |got 'ab'"),
 }
 ODD_OF_MODELS = {
     "repetition_penalty": (["2", None, 0], "repetition_penalty: expected a finite number above 0"),
@@ -288,7 +290,7 @@ def test_arguments_of_translation(both):
             for value in values:
                 with pytest.raises(ss.SettingsError, match=name):
                     model.translate(["abc"], **{name: value})
-        with pytest.raises(ss.SettingsError, match="source 1 is None"):
+        with pytest.raises(ss.SettingsError, match="source 1: expected a string, got None"):
             model.attention_weights(None, "a")
         with pytest.raises(ss.SettingsError, match="tokenize: expected a name or None, got 3"):
             model.metrics(["abc"], ["cba"], bleu_tokenize=3)
@@ -297,16 +299,16 @@ def test_arguments_of_translation(both):
 def test_a_text_of_numpy_is_one_text(both):
     for model in (classifiers(both, "class").loaded, writers(both, "characters").loaded):
         for one in (np.str_("a b"), np.array("a b")):
-            with pytest.raises(ss.SettingsError, match="a list is needed, got"):
+            with pytest.raises(ss.SettingsError, match="expected a list, got"):
                 model.predict(one)
 
 
 def test_what_was_trained_is_told(both):
-    trained, loaded = classifiers(both, "labels")
+    trained, loaded = classifiers(both, "multilabel")
     assert loaded.history_ == trained.history_
     assert loaded.settings["layers"] == 2
     assert repr(loaded).startswith("Classifier('")
-    assert repr(loaded).endswith("Classifier-labels', weights='float32', threads=1)")
+    assert repr(loaded).endswith("Classifier-multilabel', weights='float32', threads=1)")
 
 
 def test_threads_change_nothing(both, tmp_path):
@@ -319,7 +321,7 @@ def test_wrong_ways_to_run(models):
     for options, words in (
         ({"threads": 0}, "threads: expected 1 to 1,024, got 0"),
         ({"threads": 10**9}, "threads: expected 1 to 1,024, got 1000000000"),
-        ({"weights": "int4"}, "weights are kept as one of float32, bfloat16, int8. Did you mean 'int8'?"),
+        ({"weights": "int4"}, "weights: expected float32, bfloat16 or int8, got 'int4'. Did you mean 'int8'?"),
     ):
         with pytest.raises(ss.SettingsError, match=re.escape(words)):
             runtime.load(models["classify"], **options)
@@ -349,4 +351,4 @@ def test_tags_never_learned_are_said(both, caplog):
 
 
 def test_texts_of_an_array_are_plain_strings():
-    assert type(listed(np.array(["a", "b"]))[0]) is str
+    assert type(as_list(np.array(["a", "b"]))[0]) is str

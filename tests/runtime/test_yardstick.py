@@ -9,27 +9,27 @@ from stepscan.runtime.yardstick import Yardstick, best_constant, constant, guess
 
 
 def test_the_majority_class_of_the_training_data():
-    found = best_constant("class", ["a"] * 6 + ["b"] * 4, ["a", "b", "b", "b"])
+    found = best_constant("classification", ["a"] * 6 + ["b"] * 4, ["a", "b", "b", "b"])
     assert (found.name, found.answer) == ("majority class", "a")
     assert found.scores == {"accuracy": 0.25, "macro_f1": pytest.approx(0.2)}  # F1 of a is 2/5, of b 0
     assert found.error == pytest.approx((0.25 * 0.75 / 4) ** 0.5)
-    assert best_constant("class", [2, 1], [1, 2]).answer == 1  # of equals the least
+    assert best_constant("classification", [2, 1], [1, 2]).answer == 1  # of equals the least
 
 
 def test_the_labels_whose_f1_is_best():
     train = [["a", "b"], ["a", "b"], ["a"], ["c"], []]
-    found = best_constant("labels", train, [["a"], ["b"]])
+    found = best_constant("multilabel", train, [["a"], ["b"]])
     assert found.answer == ["a", "b"]  # F1 on the training data: a alone 6/11, with b 10/16, with c 12/21
     assert found.scores == {"micro_f1": pytest.approx(2 / 3), "macro_f1": pytest.approx(2 / 3), "exact": 0.0}
-    assert best_constant("labels", [[], [], [], ["a"]], [["a"]]).answer == ["a"]
+    assert best_constant("multilabel", [[], [], [], ["a"]], [["a"]]).answer == ["a"]
 
 
 def test_the_mean_of_numbers():
-    found = best_constant("number", [1.0, 2.0, 6.0], [3.0, 5.0])
+    found = best_constant("regression", [1.0, 2.0, 6.0], [3.0, 5.0])
     assert found.answer == 3
     assert found.scores == {"rmse": pytest.approx(2**0.5), "mae": 1.0}
     assert found.error == pytest.approx(2 / 2**0.5 / (2 * 2**0.5))  # squares 0 and 4
-    assert constant("number", 3.0, [3.0]).error == 0
+    assert constant("regression", 3.0, [3.0]).error == 0
 
 
 def test_no_guess_has_a_better_macro_f1():
@@ -70,7 +70,7 @@ def test_what_it_says():
 
 def test_what_a_folder_keeps_of_it():
     yardstick = Yardstick("majority class", {"accuracy": 0.5}, 0.1, "a")
-    assert Yardstick.of(yardstick.described()) == yardstick
+    assert Yardstick.from_dict(yardstick.to_dict()) == yardstick
 
 
 GOOD = {"name": "n", "scores": {"accuracy": 0.5}, "error": 0.1, "answer": None}
@@ -97,6 +97,6 @@ GOOD = {"name": "n", "scores": {"accuracy": 0.5}, "error": 0.1, "answer": None}
 )
 def test_what_no_folder_may_say(change, expected):
     with pytest.raises(ValueError, match=f"expected {expected}"):
-        Yardstick.of({**GOOD, **change})
+        Yardstick.from_dict({**GOOD, **change})
     with pytest.raises(ValueError, match="expected an object with"):
-        Yardstick.of([])
+        Yardstick.from_dict([])

@@ -14,8 +14,8 @@ from rich.table import Table
 from stepscan.benchmarks import scans, sizes, streams
 from stepscan.benchmarks.timing import OURS, Benchmark, Result, machine_limits
 from stepscan.errors import SettingsError, nearest
+from stepscan.hardware import cores, processor
 from stepscan.json_text import json_text
-from stepscan.machine import cores, processor
 
 __all__ = ["KINDS", "bench"]
 

@@ -20,8 +20,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from stepscan.contract import Layer, Recurrence
+from stepscan.dropout_masks import dropout
 from stepscan.fields import check_probability
-from stepscan.noise import dropout
 from stepscan.registry import register
 from stepscan.sequences import Sequences
 from stepscan.state import State

@@ -12,31 +12,31 @@ import sys
 import threading
 import warnings
 
-from stepscan.cli import inspecting, measuring, reproducing, shipping, training, use  # noqa: F401  # each command enters itself
+from stepscan.cli import inspecting, measuring, reproducing, shipping, training, use  # noqa: F401  # importing registers the commands
 from stepscan.cli.options import app
-from stepscan.cli.printing import Notes, say
+from stepscan.cli.printing import LogHandler, print_message
 from stepscan.errors import Interrupted, StepscanError
 from stepscan.memory import enough_memory
 from stepscan.terminal import printable
 
 __all__ = ["app", "main"]
 
-_OF_TRAINING = {"torch", "sklearn", "pydantic", "sacrebleu"}  # what the extra `train` installs
+_TRAINING_PACKAGES = {"torch", "sklearn", "pydantic", "sacrebleu"}  # what the extra `train` installs
 
 
 def main() -> None:
-    """Run the command line. Exit codes: 0 done, 1 an error in words, 2 wrong usage, 130 interrupted."""
-    _open_closed()
+    """Run the command line. Exit codes: 0 success, 1 an error, 2 wrong usage, 130 interrupted."""
+    _replace_closed_streams()
     if isinstance(sys.stdout, io.TextIOWrapper):
-        # What is not UTF-8 is found, and said, where the texts are checked; in names of files it becomes an escape.
+        # Texts that are not UTF-8 are errors when they are checked; in file names such bytes are escaped.
         sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")
-    warnings.showwarning = lambda message, *_, **__: say("[bold yellow]warning:[/bold yellow]", message)
+    warnings.showwarning = lambda message, *_, **__: print_message("[bold yellow]warning:[/bold yellow]", message)
     log = logging.getLogger("stepscan")
-    log.handlers = [Notes()]
+    log.handlers = [LogHandler()]
     log.setLevel(logging.INFO)
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is signal.SIG_DFL and threading.current_thread() is threading.main_thread():
-            signal.signal(number, _end)
+            signal.signal(number, _exit_on_signal)
     try:
         try:
             with enough_memory("this", "use shorter texts, smaller settings, or a machine with more memory"):
@@ -47,16 +47,16 @@ def main() -> None:
         print(printable(str(interrupted)), file=sys.stderr)
         sys.exit(128 + interrupted.signal)
     except StepscanError as error:
-        say("[bold red]error:[/bold red]", error)
+        print_message("[bold red]error:[/bold red]", error)
         sys.exit(1)
     except ModuleNotFoundError as error:
-        if (error.name or "").split(".")[0] not in _OF_TRAINING:
+        if (error.name or "").split(".")[0] not in _TRAINING_PACKAGES:
             raise
-        say("[bold red]error:[/bold red]", f"this needs {error.name}: pip install 'stepscan[train]'")
+        print_message("[bold red]error:[/bold red]", f"this needs {error.name}: pip install 'stepscan[train]'")
         sys.exit(1)
     except OSError as error:  # a full disk or a closed pipe under standard output
-        say("[bold red]error:[/bold red]", f"cannot write: {error.strerror or error}")
-        _give_up_output()
+        print_message("[bold red]error:[/bold red]", f"cannot write: {error.strerror or error}")
+        _discard_output()
         sys.exit(1)
     except SystemExit as end:
         if end.code in (130, *(128 + number for number in (signal.SIGTERM, signal.SIGHUP))):  # 130: typer's
@@ -64,30 +64,30 @@ def main() -> None:
         raise
 
 
-class _Closed(io.TextIOBase):
-    """In place of a standard output that was closed: what is written is an error, not lost."""
+class _ClosedOutput(io.TextIOBase):
+    """Replaces a closed standard output: writing is an error, not silently lost."""
 
     def write(self, text: str) -> int:
         raise OSError(errno.EBADF, "standard output is closed")
 
 
-def _open_closed() -> None:
-    """Put something in the place of standard streams that were closed, so that no file comes to be one of them."""
+def _replace_closed_streams() -> None:
+    """Open standard streams that were closed, so that no file gets their descriptors."""
     while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
         pass
     os.close(number)
     if sys.stdout is None:
-        sys.stdout = _Closed()
+        sys.stdout = _ClosedOutput()
     if sys.stderr is None:
-        sys.stderr = io.StringIO()  # nobody hears it; the exit code says it all
+        sys.stderr = io.StringIO()  # discarded; the exit code remains
 
 
-def _give_up_output() -> None:
-    """Have what standard output still holds go nowhere: at the end it would fail once more, with a traceback."""
+def _discard_output() -> None:
+    """Discard what standard output has buffered: flushing it at exit would fail again, with a traceback."""
     with contextlib.suppress(OSError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _end(number: int, frame: object) -> None:
-    """End as after an error, so that what is half written is removed."""
-    sys.exit(128 + number)
+def _exit_on_signal(signal_number: int, frame: object) -> None:
+    """Exit as after an error, so that partial files are removed."""
+    sys.exit(128 + signal_number)

@@ -1,4 +1,4 @@
-"""Mistakes on the command line: a file's name in place of a text, several files after one option."""
+"""Checks of command-line arguments: a file name in place of a text, several files after one option."""
 
 from __future__ import annotations
 
@@ -40,60 +40,60 @@ _RENAMED = {  # options of earlier versions; those that are settings are in `ste
     "--same-window": "--no-vary-bptt",
     "--with": "--ensemble",
 }
-_TEXTS = (".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".txt", ".conllu", ".conll")
-_DATA_SUFFIXES = (*_TEXTS, ".ts", ".npy", ".parquet", ".gz")
+_TEXT_SUFFIXES = (".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".txt", ".conllu", ".conll")
+_DATA_SUFFIXES = (*_TEXT_SUFFIXES, ".ts", ".npy", ".parquet", ".gz")
 
 
 def check_texts(texts: Iterable[str], option: str = "--input FILE") -> None:
-    """Refuse a text that is the name of a file, and warn of one that looks like it.
+    """Check that no text is the name of a file; log a warning for one that looks like it.
 
     Raises:
-        SettingsError: names the option that reads the file.
+        SettingsError: a text is the name of a file; names the option that reads files.
     """
     for text in texts:
         if os.path.isfile(text):
-            raise SettingsError(f"expected a text, but {text!r} is a file: to read it, write {option}")
+            raise SettingsError(f"expected a text, got the file {text!r}; to read it, write {option}")
         if len(text.split()) == 1 and text.lower().endswith(_DATA_SUFFIXES):
-            logger.warning("%r is read as a text, and there is no file of that name", text)
+            logger.warning("%r is read as a text; there is no file of that name", text)
 
 
-def check_output(output: Path, read: Iterable[Path]) -> None:
-    """Refuse to write over a file that is read, or into a folder that is.
+def check_output(output: Path, inputs: Iterable[Path]) -> None:
+    """Check that the output does not overwrite an input file, or a file of an input folder.
 
     Raises:
-        SettingsError: names it.
+        SettingsError: it does.
     """
-    there = os.path.realpath(output)
-    if str(output) == STANDARD or not os.path.isfile(there):
+    target = os.path.realpath(output)
+    if str(output) == STANDARD or not os.path.isfile(target):
         return
-    for path in read:
-        if os.path.realpath(path) in (there, os.path.dirname(there)):
-            what = f"a file of the model {path}" if path.is_dir() else "the file that is read"
-            raise SettingsError(f"{output} is {what}, and would be lost: give another name with --output")
+    for path in inputs:
+        if os.path.realpath(path) in (target, os.path.dirname(target)):
+            description = f"a file of the model {path}" if path.is_dir() else "the file that is read"
+            raise SettingsError(f"--output: expected a new file, got {output}, {description}; choose another name")
 
 
 class Command(TyperCommand):
-    """A command whose options are in the order of their groups, and whose errors of usage say what to write: the new
-    name of an option, or one option for each file."""
+    """A command whose options are in the order of their groups, and whose usage errors say what to write: the new name
+    of an option, or one option per file."""
 
     def __init__(self, *positional: Any, **settings: Any) -> None:
         super().__init__(*positional, **settings)
-        self.params.sort(key=lambda one: _GROUPS.index(getattr(one, "rich_help_panel", None)))
+        self.params.sort(key=lambda parameter: _GROUPS.index(getattr(parameter, "rich_help_panel", None)))
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        option = _option_of_several(args)  # parsing empties the list
+        option = _option_with_several_files(args)  # parsing empties the list
         try:
             return super().parse_args(ctx, args)
         except _UsageError as error:
             if option and "unexpected extra argument" in error.message:
-                error.message += f": an option takes one file, so write {option} again before each further one"
+                error.message += f": an option takes one file; repeat {option} before each further one"
             if unknown := getattr(error, "option_name", ""):
-                error.message, error.possibilities = _of_unknown(unknown, self.params), None
+                error.message, error.possibilities = _unknown_option_message(unknown, self.params), None
             raise
 
 
 class Tasks(TyperGroup):
-    """Commands, one of which must be named before any option."""
+    """Commands of which one is named before any option."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         try:
@@ -103,27 +103,29 @@ class Tasks(TyperGroup):
             raise
 
 
-def _of_unknown(option: str, parameters: Iterable[Any]) -> str:
-    """What to say of an option that a command does not have: its name today, who has it, or the nearest one."""
-    bare, no = (option[5:], "--no-") if option.startswith("--no-") else (option[2:], "--")
-    name = bare.replace("-", "_")
-    new = _RENAMED.get(option) or (f"{no}{RENAMED[name].replace('_', '-')}" if name in RENAMED else "")
-    if new:
-        return f"{option} is called {new} now"
+def _unknown_option_message(option: str, parameters: Iterable[Any]) -> str:
+    """The error for an unknown option: its new name, the tasks that have it, or the nearest option."""
+    stem, prefix = (option[5:], "--no-") if option.startswith("--no-") else (option[2:], "--")
+    name = stem.replace("-", "_")
+    new_name = _RENAMED.get(option) or (f"{prefix}{RENAMED[name].replace('_', '-')}" if name in RENAMED else "")
+    if new_name:
+        return f"{option} is called {new_name} now"
     tasks = [task for task, options in TASKS.items() if name in settings_of(options)]
     if name in (reading := settings_of(ReadingOptions)):
         tasks = list(reading[name].option.tasks)
     hint = f" It is an option of {' and '.join(f'train {task}' for task in tasks)}."
     if not tasks:
         hint = nearest(
-            option, [one for parameter in parameters for one in (*parameter.opts, *parameter.secondary_opts)]
+            option, [flag for parameter in parameters for flag in (*parameter.opts, *parameter.secondary_opts)]
         )
     return f"no such option: {option}.{hint}"
 
 
-def _option_of_several(args: Sequence[str]) -> str | None:
-    """The option for files that two or more words follow, if there is one."""
-    for place, word in enumerate(args[:-2]):
-        if word in ("--train", "--valid") and not any(after.startswith("-") for after in args[place + 1 : place + 3]):
+def _option_with_several_files(args: Sequence[str]) -> str | None:
+    """The option for files that is followed by two or more words, if there is one."""
+    for index, word in enumerate(args[:-2]):
+        if word in ("--train", "--valid") and not any(
+            next_word.startswith("-") for next_word in args[index + 1 : index + 3]
+        ):
             return word
     return None

@@ -1,4 +1,4 @@
-"""Commands that look inside: `inspect`."""
+"""Commands that inspect a model: `inspect`."""
 
 from __future__ import annotations
 
@@ -45,23 +45,25 @@ def inspect(
 ) -> None:
     """Report how far back gradients reach and what gates and units do: one HTML file with plots and tables."""
     if (model is None) == (cell is None):
-        raise SettingsError("inspect looks at a model folder or at --cell elman,lstm,gru: give one of them")
+        raise SettingsError("expected a model folder or --cell elman,lstm,gru, got both or neither; give one of them")
     if cell is not None and (text is not None or input is not None):
-        raise SettingsError("--cell reads random numbers, so it takes no text and no --input")
+        raise SettingsError(
+            "--cell: expected neither a text nor --input, since the inputs are random numbers; omit them"
+        )
     if model is not None and (length is not None or hidden_size is not None):
-        raise SettingsError("--length and --hidden-size are for --cell; a model has its own")
+        raise SettingsError("--length, --hidden-size: expected --cell, got a model, which has its own sizes; omit them")
     if text is not None and input is not None:
-        raise SettingsError("the text comes from the command line or from --input, not from both")
+        raise SettingsError("--input: expected either a text or a file, got both; omit one")
     check_texts([text] if text is not None else [])
     from stepscan.data.byte_streams import is_stream
     from stepscan.inspection import InspectionTarget, report, summary
-    from stepscan.inspection import as_json as plain
+    from stepscan.inspection import as_json as to_json
 
     if cell is not None:
         names = [name.strip() for name in cell.split(",")]
         sizes = {"length": length, "hidden_size": hidden_size}
-        given = {name: size for name, size in sizes.items() if size is not None}
-        subject: object = InspectionTarget.from_cells(names, **given, seed=seed)
+        given_sizes = {name: size for name, size in sizes.items() if size is not None}
+        subject: object = InspectionTarget.from_cells(names, **given_sizes, seed=seed)
     else:
         from stepscan.data.lines import read_text
         from stepscan.estimators.loader import load
@@ -70,8 +72,8 @@ def inspect(
         subject = load(model)
         input = Path(STANDARD) if text == STANDARD else input
         text = read_text(input) if input is not None else text
-    found = report(subject, None if as_json else out, text=text, seed=seed)
+    result = report(subject, None if as_json else out, text=text, seed=seed)
     if as_json:
-        print(json_text(plain(found)))
+        print(json_text(to_json(result)))
     else:
-        print(printable(f"{summary(found)}\nReport: {out}"), file=sys.stderr if is_stream(out) else sys.stdout)
+        print(printable(f"{summary(result)}\nReport: {out}"), file=sys.stderr if is_stream(out) else sys.stdout)

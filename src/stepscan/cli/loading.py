@@ -1,4 +1,4 @@
-"""Which side answers: the native kernels where they can, or else PyTorch, and then one line says so."""
+"""Loading of models: with the native kernels if possible, otherwise with PyTorch, which is noted."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from stepscan.cli.printing import say
+from stepscan.cli.printing import print_message
 from stepscan.errors import StepscanError, UnsupportedLayer
 
 
 def load(path: Path, others: Sequence[Path] = (), *, needs: str = "", threads: int = 1) -> Any:
-    """A model to be used: one of `stepscan.runtime`, which imports no torch, or an estimator.
+    """Load a runtime model, which does not import torch, or an estimator if PyTorch is required.
 
     Args:
         path: the model folder.
-        others: models that decide together with it.
-        needs: what is to be done that only PyTorch can do.
-        threads: at most, of the native kernels.
+        others: further models of an ensemble.
+        needs: why PyTorch is required; empty if it is not.
+        threads: number of threads of the native kernels, at most.
 
     Raises:
-        ModelFormatError: a folder is no model.
-        StepscanError: PyTorch is needed, but not installed.
+        ModelFormatError: a folder is not a model folder, or is broken.
+        StepscanError: PyTorch is required, but not installed.
     """
-    reason = needs or ("several models decide together" if others else "")
+    reason = needs or ("an ensemble of models" if others else "")
     if not reason:
         from stepscan import runtime
         from stepscan.kernels.native import library, missing
@@ -32,14 +32,14 @@ def load(path: Path, others: Sequence[Path] = (), *, needs: str = "", threads: i
         try:
             if library is not None:
                 return runtime.load(path, threads=threads)
-            reason = f"the native kernels are not there ({missing})"
-            warnings.filterwarnings("ignore", "stepscan's native kernels are unavailable")  # one line says so
+            reason = f"the native kernels are unavailable ({missing})"
+            warnings.filterwarnings("ignore", "stepscan's native kernels are unavailable")  # the note below says so
         except UnsupportedLayer as error:
             reason = f"{error.layer} has no native kernel"
     try:
         from stepscan.estimators.files import load_ensemble
     except ModuleNotFoundError as error:
-        raise StepscanError(f"{reason}, so this needs {error.name}: pip install 'stepscan[train]'") from None
+        raise StepscanError(f"{reason}: requires {error.name}; pip install 'stepscan[train]'") from None
     model = load_ensemble(path, others)
-    say("[bold]note:[/bold]", f"{reason}: run with PyTorch")
+    print_message("[bold]note:[/bold]", f"{reason}: run with PyTorch")
     return model

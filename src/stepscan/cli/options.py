@@ -1,4 +1,4 @@
-"""The program, and how options become those of a command: all are made from `stepscan.options`."""
+"""The program, and the options of its commands, which are made from `stepscan.options`."""
 
 from __future__ import annotations
 
@@ -26,21 +26,21 @@ from stepscan.options import (
     unknown_setting,
 )
 
-_ORDER = (  # in which people use them
+_ORDER = (  # of the commands in the help
     *("demo", "train", "evaluate", "predict", "generate", "forecast", "inspect", "compare", "reproduce"),
     *("average", "compress", "bench"),
 )
 
 
 class _Commands(TyperGroup):
-    """The commands, in an order of use."""
+    """The commands, in the order of `_ORDER`."""
 
     def list_commands(self, ctx: Any) -> list[str]:
         return sorted(super().list_commands(ctx), key=_ORDER.index)
 
 
 class Program(typer.Typer):
-    """A `Typer` whose commands are each a `Command`."""
+    """A `Typer` whose commands are of the class `Command`."""
 
     def command(self, name: str | None = None, **settings: Any) -> Any:
         return super().command(name, cls=Command, **settings)
@@ -58,8 +58,8 @@ app = Program(
 )
 
 
-def _print_version(wanted: bool) -> None:
-    if wanted:
+def _print_version(is_requested: bool) -> None:
+    if is_requested:
         print(f"stepscan {__version__}")
         raise typer.Exit
 
@@ -73,11 +73,11 @@ def _program(
     pass
 
 
-Task = Enum("Task", {name: name for name in TASKS})  # type: ignore[misc]  # typer knows an Enum for a choice
+Task = Enum("Task", {name: name for name in TASKS})  # type: ignore[misc]  # typer's type for a choice
 
 
 def option(panel: str, text: str, *names: str, default: str = "") -> Any:
-    """An option of a command, with its default in words."""
+    """An option of a command, with the text that the help shows as its default."""
     return typer.Option(*names, help=text, rich_help_panel=panel, show_default=default or False)
 
 
@@ -96,75 +96,93 @@ CONFIG = Annotated[
 
 
 def parameter(setting: Setting, *, shows_default: bool = True) -> inspect.Parameter:
-    """An option of the table as a parameter of a command; its default there is None, so that it can be told from one
-    that was given."""
-    kind, named = setting.option.kind, f"--{setting.name.replace('_', '-')}"
+    """A setting as a parameter of a command; the parameter's default is None, which distinguishes an option that was
+    not given."""
+    kind, flags = setting.option.kind, f"--{setting.name.replace('_', '-')}"
     if isinstance(kind, Flag) and (setting.default is not False or setting.option.group != DATA):
-        denied = kind.denied.replace("_", "-") or f"no-{named[2:]}"
-        named = f"{named}/--{denied}"
-    made = typer.Option(
-        named,
+        negation = kind.denied.replace("_", "-") or f"no-{flags[2:]}"
+        flags = f"{flags}/--{negation}"
+    typer_option = typer.Option(
+        flags,
         help=setting.option.help,
         rich_help_panel=setting.option.group,
         show_default=setting.default_in_words if shows_default else False,
         metavar="|".join(kind.values) if isinstance(kind, Choice) else "TIME" if isinstance(kind, Duration) else None,
     )
-    written: Any = Path if isinstance(kind, FilePath) else kind.cli_type
+    annotation: Any = Path if isinstance(kind, FilePath) else kind.cli_type
     return inspect.Parameter(
-        setting.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[written | None, made]
+        setting.name,
+        inspect.Parameter.KEYWORD_ONLY,
+        default=None,
+        annotation=Annotated[annotation | None, typer_option],
     )
 
 
-def takes(
-    place: str, parameters: Iterable[inspect.Parameter], bundle: Callable[[dict[str, Any]], Any]
+def with_options(
+    name: str, parameters: Iterable[inspect.Parameter], bundle: Callable[[dict[str, Any]], Any]
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Gives a command options of the table in the place of its parameter `place`, which is what `bundle` makes of those
-    that were given."""
+    """Decorator: replaces a command's parameter `name` by options.
+
+    Args:
+        name: the parameter.
+        parameters: the options.
+        bundle: the values of the options that were given → the parameter's value.
+    """
     added = list(parameters)
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
-        def run(**given: Any) -> None:
-            chosen = {one.name: value for one in added if (value := given.pop(one.name)) is not None}
-            command(**given, **{place: bundle(chosen)})
+        def run(**arguments: Any) -> None:
+            values = {item.name: value for item in added if (value := arguments.pop(item.name)) is not None}
+            command(**arguments, **{name: bundle(values)})
 
-        own = getattr(command, "__signature__", None) or inspect.signature(command, eval_str=True)
-        several: list[inspect.Parameter] = []
-        for one in own.parameters.values():
-            several += added if one.name == place else [one.replace(kind=inspect.Parameter.KEYWORD_ONLY)]
+        signature = getattr(command, "__signature__", None) or inspect.signature(command, eval_str=True)
+        new_parameters: list[inspect.Parameter] = []
+        for item in signature.parameters.values():
+            new_parameters += added if item.name == name else [item.replace(kind=inspect.Parameter.KEYWORD_ONLY)]
         run.__name__, run.__doc__ = command.__name__, command.__doc__
-        run.__signature__ = inspect.Signature(several)  # type: ignore[attr-defined]
+        run.__signature__ = inspect.Signature(new_parameters)  # type: ignore[attr-defined]
         return run
 
     return decorate
 
 
-def reads_data(
+def with_reading_options(
     *without: str, only: Sequence[str] = (), task: str | None = None
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Gives a command options of `ReadingOptions`, all `without` those named, or `only` those, or those of a task's
-    files; its parameter `reading` is the `ReadOptions` that they make."""
-    return takes(
+    """Decorator: replaces a command's parameter `reading`, a `ReadOptions`, by options of `ReadingOptions`.
+
+    Args:
+        without: names of options that the command does not have.
+        only: names of all options that the command has; empty: all but `without`.
+        task: the task, if the command has only the options of its files.
+    """
+    return with_options(
         "reading",
         [
-            parameter(one)
-            for name, one in settings_of(ReadingOptions).items()
+            parameter(setting)
+            for name, setting in settings_of(ReadingOptions).items()
             if (name in only if only else name not in without)
-            and (task is None or not one.option.tasks or task in one.option.tasks)
+            and (task is None or not setting.option.tasks or task in setting.option.tasks)
         ],
         _reading,
     )
 
 
-def _reading(given: dict[str, Any]) -> Any:
+def _reading(values: dict[str, Any]) -> Any:
     from stepscan.data.bad_lines import BadLines
     from stepscan.data.task_data import ReadOptions
 
-    bad_lines = BadLines() if given.pop("skip_bad_lines", False) else None
-    return ReadOptions(**given, bad_lines=bad_lines)
+    bad_lines = BadLines() if values.pop("skip_bad_lines", False) else None
+    return ReadOptions(**values, bad_lines=bad_lines)
 
 
-def from_config(path: Path | None, options: type) -> dict[str, Any]:
-    """Settings out of a TOML file, whose keys are the options' names."""
+def read_settings(path: Path | None, options: type) -> dict[str, Any]:
+    """Read settings from a TOML file, whose keys are the options' names.
+
+    Raises:
+        SettingsError: a key is not an option.
+        DataError: the file is not valid.
+    """
     if path is None:
         return {}
     from stepscan.data.toml import read_toml
@@ -177,14 +195,18 @@ def from_config(path: Path | None, options: type) -> dict[str, Any]:
     return settings
 
 
-def parsed(settings: Mapping[str, Any], options: type) -> dict[str, Any]:
-    """Settings as a command line or a file writes them → as an estimator takes them."""
+def parse_settings(settings: Mapping[str, Any], options: type) -> dict[str, Any]:
+    """Convert settings of a command line or a file to an estimator's.
+
+    Raises:
+        SettingsError: a value is not valid.
+    """
     known = settings_of(options)
-    return {name: parsed_value(known[name], value) for name, value in settings.items()}
+    return {name: parse_value(known[name], value) for name, value in settings.items()}
 
 
-def parsed_value(setting: Setting, value: Any) -> Any:
-    """Raises a `SettingsError` that names the option."""
+def parse_value(setting: Setting, value: Any) -> Any:
+    """Convert one value; a `SettingsError` names the option if it is not valid."""
     try:
         return setting.option.kind.parse(value)
     except ValueError as error:

@@ -18,43 +18,43 @@ estimator's constructor, with underscores.
 
 
 def reference() -> str:
-    """The whole page."""
-    return "\n".join([_TOP, *_of_group(typer.main.get_command(app), "stepscan", "##")]).rstrip() + "\n"
+    """The page as Markdown."""
+    return "\n".join([_TOP, *_group_lines(typer.main.get_command(app), "stepscan", "##")]).rstrip() + "\n"
 
 
-def _of_group(group: Any, name: str, heading: str) -> Iterator[str]:
-    for one in group.list_commands(None):
-        command = group.commands[one]
+def _group_lines(group: Any, name: str, heading: str) -> Iterator[str]:
+    for command_name in group.list_commands(None):
+        command = group.commands[command_name]
         if hasattr(command, "commands"):
-            yield from _of_group(command, f"{name} {one}", heading)
+            yield from _group_lines(command, f"{name} {command_name}", heading)
         else:
-            yield from _of_command(command, f"{name} {one}", heading)
+            yield from _command_lines(command, f"{name} {command_name}", heading)
 
 
-def _of_command(command: Any, name: str, heading: str) -> Iterator[str]:
+def _command_lines(command: Any, name: str, heading: str) -> Iterator[str]:
     yield f"{heading} {name}\n\n{command.help}\n"
     panel: str | None = ""
-    for one in command.params:
-        if (here := getattr(one, "rich_help_panel", None)) != panel:
-            panel = here
+    for parameter in command.params:
+        if (group := getattr(parameter, "rich_help_panel", None)) != panel:
+            panel = group
             yield f"\n| {panel or 'General'} | | default |\n|---|---|---|"
-        yield f"| {_named(one)} | {_cell(one.help or '')} | {_cell(_default(one))} |"
+        yield f"| {_parameter_names(parameter)} | {_cell(parameter.help or '')} | {_cell(_default(parameter))} |"
     yield ""
 
 
-def _named(one: Any) -> str:
-    if one.param_type_name == "argument":
-        return f"`{(one.name or '').upper()}`{' …' if one.nargs == -1 else ''}"
-    return ", ".join(f"`{word}`" for word in [*one.opts, *one.secondary_opts])
+def _parameter_names(parameter: Any) -> str:
+    if parameter.param_type_name == "argument":
+        return f"`{(parameter.name or '').upper()}`{' …' if parameter.nargs == -1 else ''}"
+    return ", ".join(f"`{word}`" for word in [*parameter.opts, *parameter.secondary_opts])
 
 
-def _default(one: Any) -> str:
-    if one.required:
+def _default(parameter: Any) -> str:
+    if parameter.required:
         return "required"
-    if isinstance(one.show_default, str):
-        return one.show_default
-    shown = one.show_default is not False and one.default is not None and one.default is not False
-    return str(one.default) if shown else ""
+    if isinstance(parameter.show_default, str):
+        return parameter.show_default
+    is_shown = parameter.show_default is not False and parameter.default is not None and parameter.default is not False
+    return str(parameter.default) if is_shown else ""
 
 
 def _cell(text: str) -> str:

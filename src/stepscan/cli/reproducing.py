@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from stepscan.cli.options import JSON, OVERWRITE, QUIET, app, parsed_value
+from stepscan.cli.options import JSON, OVERWRITE, QUIET, app, parse_value
 from stepscan.errors import SettingsError, nearest
 from stepscan.json_text import json_text
 from stepscan.options import MOST_SEED, TrainingOptions, settings_of
@@ -45,7 +45,7 @@ def reproduce(
     from stepscan.estimators import recipe, reproduction
     from stepscan.experiments.catalogue import experiment_names, find_experiments
 
-    budget = None if time_budget is None else parsed_value(settings_of(TrainingOptions)["time_budget"], time_budget)
+    budget = None if time_budget is None else parse_value(settings_of(TrainingOptions)["time_budget"], time_budget)
     if name is None:
         _list(as_json)
     elif experiments := find_experiments(name):
@@ -90,7 +90,7 @@ def _list(as_json: bool) -> None:
 
     recipes, experiments = recipe.list_recipes(), list_experiments()
     if as_json:
-        rows = [row.model_dump() for row in recipes] + [table.as_json(one) for one in experiments]
+        rows = [row.model_dump() for row in recipes] + [table.as_json(experiment) for experiment in experiments]
         print("\n".join(map(json_text, rows)))
     else:
         reproduction.show_recipes(recipes, Console())

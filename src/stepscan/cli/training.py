@@ -1,6 +1,6 @@
 """Commands that train: `demo`, `train`, `compare`.
 
-Annotations are evaluated at once here, since those of `stepscan train TASK` name what is local to its maker.
+Without postponed annotations, since those of `stepscan train TASK` name local variables.
 """
 
 import sys
@@ -22,20 +22,20 @@ from stepscan.cli.options import (
     Program,
     Task,
     app,
-    from_config,
     option,
     parameter,
-    parsed,
-    reads_data,
-    takes,
+    parse_settings,
+    read_settings,
+    with_options,
+    with_reading_options,
 )
-from stepscan.cli.printing import print_figures, quieten, report
+from stepscan.cli.printing import hide_notes, print_figures, report
 from stepscan.data.lines import check_files
 from stepscan.json_text import json_text
 from stepscan.options import DATA, MODEL, MOST_SEED, OUTPUT, TASKS, settings_of
 from stepscan.terminal import printable
 
-_COMPARED = ("layers", "hidden_size", "epochs", "time_budget", "batch_size", "learning_rate", "seed")
+_COMPARED_SETTINGS = ("layers", "hidden_size", "epochs", "time_budget", "batch_size", "learning_rate", "seed")
 
 
 @app.command()
@@ -59,7 +59,7 @@ train = Program(
 )
 app.add_typer(train, name="train")
 
-_ABOUT = {  # task → what the command does, its data, examples
+_TASK_HELP = {  # task → what the command does, its data, examples
     "classify": (
         "Train a classifier of texts or series: one class, several labels, or a number.",
         "CSV, TSV, JSON Lines or `label text` lines; series: .ts, .npy, UCR text or CSV of numbers. Gzip of any.",
@@ -91,11 +91,11 @@ _ABOUT = {  # task → what the command does, its data, examples
 def _command(task: str) -> None:
     """`stepscan train TASK`, with the options of the task."""
     options = TASKS[task]
-    about, data, examples = _ABOUT[task]
+    description, data, examples = _TASK_HELP[task]
     settings = [parameter(one) for one in settings_of(options).values() if one.option.group]
 
-    @takes("settings", settings, lambda chosen: parsed(chosen, options))
-    @reads_data(task=task)
+    @with_options("settings", settings, lambda chosen: parse_settings(chosen, options))
+    @with_reading_options(task=task)
     def run(
         train: Annotated[list[Path], option(DATA, f"Training data: {data}")],
         out: OUT,
@@ -111,9 +111,9 @@ def _command(task: str) -> None:
         as_json: JSON = False,
     ) -> None:
         if quiet:
-            quieten()
+            hide_notes()
         check_files([*train, *(valid or ())])  # before the seconds that importing torch takes
-        settings = {**parsed(from_config(config, options), options), **settings}
+        settings = {**parse_settings(read_settings(config, options), options), **settings}
         from stepscan.estimators.files import train as train_on_files
 
         summary = train_on_files(
@@ -129,7 +129,7 @@ def _command(task: str) -> None:
         report(reading.bad_lines)
         print_figures(summary, as_json)
 
-    run.__doc__ = about
+    run.__doc__ = description
     lines = "\n\n".join(f"stepscan train {task} {example}" for example in examples)
     epilog = f"[bold]Examples[/bold]\n\n{lines}\n\nTraining ends once the validation score stops rising."
     train.command(task, epilog=epilog)(run)
@@ -151,8 +151,12 @@ stepscan compare classify --train reviews.csv --cells elman,lstm,gru --out compa
 
 stepscan compare tag --train en.conllu --cells lstm,transformer --equal time --time-budget 5m --out comparison """
 )
-@takes("settings", [parameter(settings_of(TASKS["classify"])[name], shows_default=False) for name in _COMPARED], dict)
-@reads_data("skip_bad_lines")
+@with_options(
+    "settings",
+    [parameter(settings_of(TASKS["classify"])[name], shows_default=False) for name in _COMPARED_SETTINGS],
+    dict,
+)
+@with_reading_options("skip_bad_lines")
 def compare(
     task: Annotated[Task, typer.Argument(help="Task of the models.")],
     train: Annotated[list[Path], option(DATA, "Training data, as for `stepscan train`.")],
@@ -170,10 +174,10 @@ def compare(
 ) -> None:
     """Train the same model with several cells, at equal parameters or in equal time, and compare them."""
     if quiet:
-        quieten()
+        hide_notes()
     check_files([*train, *(valid or ())])
     options = TASKS[task.value]
-    settings = parsed({**from_config(config, options), **settings}, options)
+    settings = parse_settings({**read_settings(config, options), **settings}, options)
     from stepscan.estimators import comparison
 
     rows = comparison.compare(

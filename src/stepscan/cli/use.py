@@ -10,17 +10,17 @@ import typer
 
 from stepscan.cli.arguments import check_output, check_texts
 from stepscan.cli.loading import load
-from stepscan.cli.options import ENSEMBLE, JSON, OUT, OVERWRITE, app, parameter, reads_data, takes
+from stepscan.cli.options import ENSEMBLE, JSON, OUT, OVERWRITE, app, parameter, with_options, with_reading_options
 from stepscan.cli.printing import as_forecast_line, as_lines, is_terminal, print_figures, report
 from stepscan.errors import STANDARD, ModelFormatError, SettingsError
+from stepscan.hardware import cores
 from stepscan.json_text import json_text
-from stepscan.machine import cores
 from stepscan.options import SearchOptions, settings_of
 from stepscan.terminal import printable
 
 
 @app.command(epilog="Example: stepscan evaluate model test.conllu")
-@reads_data()
+@with_reading_options()
 def evaluate(
     model: Annotated[Path, typer.Argument(help="Model folder.")],
     files: Annotated[list[Path], typer.Argument(help="Labelled data, as for training; -: standard input.")],
@@ -46,22 +46,24 @@ def evaluate(
 ) -> None:
     """Score a model on a file: accuracy, F1 of spans, perplexity, forecast errors or BLEU."""
     from stepscan.data.lines import check_files
-    from stepscan.runtime import files as used
+    from stepscan.runtime import files as commands
 
     if per_line and (dynamic or horizon or bleu_tokenize):
-        raise SettingsError("--per-line gives log-probabilities alone; omit --dynamic, --horizon and --bleu-tokenize")
+        raise SettingsError(
+            "--per-line: expected neither --dynamic, --horizon nor --bleu-tokenize, got one of them; omit it"
+        )
     if dynamic and ensemble:
-        raise SettingsError("--dynamic evaluates one model, not an ensemble; omit --ensemble")
+        raise SettingsError("--dynamic: expected one model, got an ensemble; omit --ensemble")
     check_files(files)
     loaded = load(
         model, ensemble or (), needs="dynamic evaluation trains the model" if dynamic else "", threads=cores()
     )
     if per_line:
-        for row in used.evaluate_lines(loaded, files, reading=reading):
+        for row in commands.evaluate_lines(loaded, files, reading=reading):
             print(json_text(row) if as_json else f"{row['log_probability']:.4f}\t{row['symbols']}")
         report(reading.bad_lines)
         return
-    figures = used.evaluate(
+    figures = commands.evaluate(
         loaded, files, reading=reading, dynamic=dynamic, horizon=horizon, bleu_tokenize=bleu_tokenize
     )
     report(reading.bad_lines)
@@ -69,8 +71,8 @@ def evaluate(
 
 
 @app.command(epilog="Example: stepscan predict model 'not a bad film at all'")
-@takes("search", [parameter(one, shows_default=False) for one in settings_of(SearchOptions).values()], dict)
-@reads_data("label_column", "target_column", "field", "tag_column", "skip_bad_lines")
+@with_options("search", [parameter(one, shows_default=False) for one in settings_of(SearchOptions).values()], dict)
+@with_reading_options("label_column", "target_column", "field", "tag_column", "skip_bad_lines")
 def predict(
     model: Annotated[Path, typer.Argument(help="Model folder of a classifier, tagger or translator.")],
     texts: Annotated[list[str] | None, typer.Argument(help="Texts; none, or -: --input, or standard input.")] = None,
@@ -93,10 +95,10 @@ def predict(
 ) -> None:
     """Predict the class, tags or translation of each text."""
     from stepscan.data.line_writer import write_chunks
-    from stepscan.runtime import files as used
+    from stepscan.runtime import files as commands
 
     if texts and input:
-        raise SettingsError("texts come from the command line or from --input, not from both")
+        raise SettingsError("--input: expected either texts or a file, got both; omit one")
     check_texts(texts or ())
     if output is not None:
         check_output(output, [model, *(ensemble or ()), *([input] if input else [])])
@@ -109,20 +111,20 @@ def predict(
     limits = {"n_best": n_best, "minimum_length": minimum_length, "maximum_length": maximum_length, "prefix": prefix}
     defaults = {"n_best": 1, "minimum_length": 0, "maximum_length": None, "prefix": ""}
     loaded = load(model, ensemble or (), threads=cores())
-    portions = used.predict(
+    portions = commands.predict(
         loaded,
         texts or (),
         input_file=input,
         reading=reading,
-        of_translation={name: value for name, value in limits.items() if value != defaults[name]},
+        translation={name: value for name, value in limits.items() if value != defaults[name]},
         settings=search,
     )
     show = printable if output is None and is_terminal() else str
 
-    def lines_of(row: dict[str, Any]) -> list[str]:
+    def format_record(row: dict[str, Any]) -> list[str]:
         return [json_text(row)] if as_json else as_lines(row, show)
 
-    lines = (itertools.chain.from_iterable(map(lines_of, rows)) for rows in portions)
+    lines = (itertools.chain.from_iterable(map(format_record, rows)) for rows in portions)
     write_chunks(output or STANDARD, lines)
 
 
@@ -175,7 +177,7 @@ def generate(
 
 
 @app.command(epilog="Example: stepscan forecast model --context past.csv --length 24")
-@reads_data(only=("format", "time_column", "series_column", "ignore_time", "sort", "fill", "day_first"))
+@with_reading_options(only=("format", "time_column", "series_column", "ignore_time", "sort", "fill", "day_first"))
 def forecast(
     model: Annotated[Path, typer.Argument(help="Model folder of a forecaster.")],
     context: Annotated[Path, typer.Option(help="Past values: CSV of numbers, .npy or .ts; -: standard input.")],
@@ -198,9 +200,7 @@ def forecast(
 def _check_task(path: Path, model: Any, task: str) -> None:
     if model.task != task:
         kinds = {"generate": "a language model", "forecast": "a forecaster"}
-        raise ModelFormatError(
-            f"expected {kinds[task]}, but {path} holds a {type(model).__name__}; see stepscan --help"
-        )
+        raise ModelFormatError(f"{path}: expected {kinds[task]}, got a {type(model).__name__}; see stepscan --help")
 
 
 @app.command(epilog="Example: stepscan average model-1 model-2 --out model")

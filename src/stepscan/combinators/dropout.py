@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from stepscan.contract import Pointwise
+from stepscan.dropout_masks import dropout
 from stepscan.fields import check_probability
-from stepscan.noise import dropout
 from stepscan.registry import register
 from stepscan.sequences import Sequences
 from stepscan.state import State

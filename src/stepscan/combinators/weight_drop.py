@@ -6,8 +6,8 @@ import torch
 
 from stepscan.combinators.wrapper import Wrapper
 from stepscan.contract import Recurrence
+from stepscan.dropout_masks import dropout
 from stepscan.fields import check_probability
-from stepscan.noise import dropout
 from stepscan.registry import register
 from stepscan.sequences import Sequences
 from stepscan.state import State

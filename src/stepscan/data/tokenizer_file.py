@@ -16,7 +16,7 @@ from tokenizers import Tokenizer, models
 from stepscan.data.vocabulary import KINDS, SPECIAL, byte_letters, make_tokenizer, numbered
 from stepscan.errors import ModelFormatError
 from stepscan.runtime.outline import shown
-from stepscan.runtime.untrusted import parsed
+from stepscan.runtime.safe_io import parse_json
 
 _NONE = ("truncation", "padding", "post_processor")
 _KEYS = {"version", "added_tokens", "normalizer", "pre_tokenizer", "decoder", "model", *_NONE}
@@ -36,7 +36,7 @@ def parse_tokenizer(text: str) -> tuple[str, Tokenizer]:
     Raises:
         ModelFormatError: it is not JSON, or not a tokenizer that Stepscan makes; the message does not name the file.
     """
-    content = parsed(text, "it")
+    content = parse_json(text, "it")
     if not isinstance(content, dict) or content.keys() != _KEYS:
         raise ModelFormatError(f"expected an object with {', '.join(sorted(_KEYS))}, got {_show_keys(content)}")
     for name in _NONE:

@@ -26,7 +26,7 @@ from stepscan.estimators.training_data import Buckets, TrainingData
 from stepscan.memory import enough_memory
 from stepscan.options import ModelOptions, TrainingOptions, check_settings, described_options, settings_of
 from stepscan.registry import describe
-from stepscan.runtime.model import Using, check_inputs
+from stepscan.runtime.model import FittedModel, check_inputs
 from stepscan.training.defaults import DataFacts, default_settings, is_cross_validated, listed_settings
 from stepscan.training.loop import Task, Trainer
 from stepscan.training.memory import check_memory
@@ -39,7 +39,7 @@ ESTIMATORS: dict[str, type[Estimator]] = {}  # task → class; filled by `Estima
 os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
 
 
-class Estimator(ModelBuilder, Using, ModelOptions, BaseEstimator):
+class Estimator(ModelBuilder, FittedModel, ModelOptions, BaseEstimator):
     """Base of `Classifier`, `Tagger`, `LanguageModel`, `Forecaster` and `Translator`.
 
     The constructor, which each inherits from its task's class of `stepscan.options`, only stores its settings; `fit`

@@ -25,8 +25,8 @@ from stepscan.options import ClassifyOptions, TrainingOptions
 from stepscan.patterns.embedding import Embedding
 from stepscan.patterns.encoder import Encoder
 from stepscan.patterns.numeric_embedding import NumericEmbedding
-from stepscan.runtime.classifier import Classifying
-from stepscan.runtime.examples import checked_texts, listed, paired, validation_pair, warn_of_imbalance
+from stepscan.runtime.classifier import ClassificationMixin
+from stepscan.runtime.examples import as_list, checked_texts, make_pairs, validation_pair, warn_of_imbalance
 from stepscan.runtime.series import are_numbers, checked_series
 from stepscan.runtime.wide.model import WideModel
 from stepscan.runtime.yardstick import Yardstick, best_constant, guess
@@ -37,7 +37,7 @@ from stepscan.training.loop import Task
 _MAX_HELD_OUT, _MAX_HELD_OUT_SCORES = 5_000, 500_000
 
 
-class Classifier(Classifying, ClassifierMixin, TransformerMixin, ClassifyOptions, Estimator):
+class Classifier(ClassificationMixin, ClassifierMixin, TransformerMixin, ClassifyOptions, Estimator):
     """Predicts the class of a text or a series of numbers; or its labels, or a value.
 
     Inputs `X` are texts or series: arrays `[T]` or `[T, D]` of T time steps with D dimensions, or all in one array
@@ -73,7 +73,7 @@ class Classifier(Classifying, ClassifierMixin, TransformerMixin, ClassifyOptions
         return self._fit(X, y, validation)
 
     def _data(self, X: Sequence[Any], y: Sequence[Any], validation: Any) -> TrainingData:
-        problem = self._problem
+        problem = self.problem
         if self.problem_type == "regression" and self.label_smoothing:
             raise SettingsError(f"label_smoothing: expected 0 for regression, got {self.label_smoothing}; omit it")
         if self.problem_type != "classification" and self.class_weights != "none":
@@ -82,12 +82,12 @@ class Classifier(Classifying, ClassifierMixin, TransformerMixin, ClassifyOptions
             )
         if y is None:
             raise SettingsError("Classifier requires y to be passed, but the target y is None")
-        examples = paired(self._checked(listed(X)), problem.validated(y), ("texts", "classes"))
+        examples = make_pairs(self._checked(as_list(X)), problem.validated(y), ("texts", "classes"))
         valid = None
         if validation is not None:
             inputs, targets = validation_pair(validation)
             checked = self._checked(inputs, like=examples[0][0])
-            valid = paired(checked, problem.validated(targets), ("validation texts", "classes"))
+            valid = make_pairs(checked, problem.validated(targets), ("validation texts", "classes"))
         items = sum(self._length(text) for text, _ in examples)
         parts = self._split(examples, valid, cross_validate=self._is_cross_validated(len(examples), items))
         self.labels_ = self._labels(*parts[0])
@@ -103,7 +103,7 @@ class Classifier(Classifying, ClassifierMixin, TransformerMixin, ClassifyOptions
         self, examples: list[Any], valid: list[Any] | None, *, cross_validate: bool
     ) -> list[tuple[list[Any], list[Any]]]:
         """Training and validation data: one pair, or the folds of a cross-validation."""
-        problem = self._problem
+        problem = self.problem
         rules: dict[str, Any] = {
             "labels": lambda example: problem.flat_labels([example[1]]),
             "stratified": None if self.problem_type == "multilabel" else lambda example: example[1],
@@ -118,13 +118,13 @@ class Classifier(Classifying, ClassifierMixin, TransformerMixin, ClassifyOptions
 
     def _labels(self, train: list[tuple[Any, Any]], held_out: list[tuple[Any, Any]] | None) -> list[Any] | None:
         train_targets, others = ([target for _, target in part or ()] for part in (train, held_out))
-        return self._problem.labels(train_targets, others)
+        return self.problem.labels(train_targets, others)
 
     def _prepare(
         self, train: list[tuple[Any, Any]], held_out: list[tuple[Any, Any]] | None, settings: TrainingOptions
     ) -> Task:
         """A new model and its training task."""
-        problem, inputs = self._problem, [text for text, _ in train]
+        problem, inputs = self.problem, [text for text, _ in train]
         targets = [target for _, target in train]
         self.labels_ = self._labels(train, held_out)
         embedding = self._embedding(inputs)
@@ -150,10 +150,10 @@ class Classifier(Classifying, ClassifierMixin, TransformerMixin, ClassifyOptions
     def _select_best(self, data: TrainingData, results: Sequence[Sequence[str]], is_refitted: bool) -> int:
         """Fit the wide part, and choose the shares of network and wide part by their scores of held-out examples; of
         folds, also the evaluation after which their mixture is best."""
-        problem, labels = self._problem, self.labels_
+        problem, labels = self.problem, self.labels_
         train_targets = [target for train, _ in data.parts for _, target in train]
         held_out_targets = [target for _, held_out in data.parts for _, target in held_out]
-        self.yardstick_ = self._yardstick(train_targets, held_out_targets).described()
+        self.yardstick_ = self._yardstick(train_targets, held_out_targets).to_dict()
         samples = [self._sampled(held_out) for _, held_out in data.parts]
         targets = [target for sample in samples for _, target in sample]
         deep = [_decoded(scores, len(labels or (None,))) for scores in zip(*results, strict=True)]  # per evaluation
@@ -182,7 +182,7 @@ class Classifier(Classifying, ClassifierMixin, TransformerMixin, ClassifyOptions
 
     def _fit_wide(self, examples: list[tuple[Any, Any]]) -> WideModel:
         inputs, answers = zip(*examples, strict=True)
-        targets, outputs = self._problem.targets(answers, self.labels_), len(self.labels_ or (None,))
+        targets, outputs = self.problem.targets(answers, self.labels_), len(self.labels_ or (None,))
         weights = None
         if self.class_weights == "balanced":
             counts = np.bincount(targets, minlength=outputs)
@@ -253,7 +253,7 @@ class Classifier(Classifying, ClassifierMixin, TransformerMixin, ClassifyOptions
 
     def _batches(self, X: Sequence[Any], answers: Sequence[Any], settings: TrainingOptions) -> Buckets:
         rows, pad_rows = self._rows(X)
-        problem, labels = self._problem, self.labels_
+        problem, labels = self.problem, self.labels_
 
         def collate(indices: np.ndarray) -> TrainingBatch:
             inputs = pad_rows([rows[i] for i in indices])
@@ -265,7 +265,7 @@ class Classifier(Classifying, ClassifierMixin, TransformerMixin, ClassifyOptions
     def _evaluate(self, examples: Sequence[tuple[Any, Any]]) -> dict[str, float]:
         """Validation scores of the network alone."""
         inputs, answers = zip(*examples, strict=True)
-        problem, labels = self._problem, self.labels_
+        problem, labels = self.problem, self.labels_
 
         def predict(scores: np.ndarray, indices: np.ndarray) -> list[tuple[Any, float]]:
             targets = [answers[i] for i in indices]
@@ -277,7 +277,7 @@ class Classifier(Classifying, ClassifierMixin, TransformerMixin, ClassifyOptions
     def _validation_scores(
         self, predictions: Sequence[Any], nats: np.ndarray, targets: Sequence[Any]
     ) -> dict[str, float]:
-        scores = self._problem.validation_scores(predictions, nats, targets)
+        scores = self.problem.validation_scores(predictions, nats, targets)
         if self.class_weights == "balanced":  # the first score selects the best weights: one that weights classes alike
             return {"macro_f1": scores.pop("macro_f1"), **scores}
         return scores

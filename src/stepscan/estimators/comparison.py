@@ -20,8 +20,8 @@ from stepscan.estimators.files import build_on, fit_on, make_estimator, read_dat
 from stepscan.estimators.forecaster import Forecaster
 from stepscan.estimators.learning_curves import check_matplotlib, plot_learning_curves
 from stepscan.json_text import json_text
+from stepscan.runtime.atomic import write_lock
 from stepscan.runtime.lock import TRAINING
-from stepscan.runtime.placing import writing
 
 EQUALS = ("parameters", "time")
 _SWITCHED_OFF = ("wide", "refit")  # settings that are False, so that only networks are compared
@@ -76,7 +76,7 @@ def compare(
     _check_arguments(cells, equal, settings)
     check_matplotlib()
     folder = _new_folder(out)
-    with writing(folder, TRAINING):
+    with write_lock(folder, TRAINING):
         shared = dict(settings)
         first = make_estimator(task, {**shared, "cell": cells[0]})
         shared |= {name: False for name in _SWITCHED_OFF if name in first.get_params()}

@@ -20,10 +20,10 @@ from stepscan.estimators.loader import load
 from stepscan.estimators.training_history import TrainingHistory
 from stepscan.estimators.yardsticks import best_scores
 from stepscan.options import TASKS, check_settings
+from stepscan.runtime.atomic import check_writable, identity, write_lock
 from stepscan.runtime.files import reading_for, skipped
 from stepscan.runtime.lock import TRAINING
 from stepscan.runtime.ownership import CHECKPOINTS
-from stepscan.runtime.placing import check_free, identity, writing
 from stepscan.training.checkpoints import Checkpoints
 
 
@@ -62,7 +62,7 @@ def train(
         Interrupted: by Ctrl-C or SIGTERM.
     """
     started, checkpoints = time.perf_counter(), Checkpoints(Path(out) / CHECKPOINTS)
-    with writing(out, TRAINING), _interruptible(checkpoints):
+    with write_lock(out, TRAINING), _interruptible(checkpoints):
         _prepare_folder(Path(out), checkpoints, overwrite=overwrite, resume=resume)
         replaced = identity(out)
         estimator = make_estimator(task, {**settings, "checkpoints": checkpoints.folder, "resume": resume})
@@ -97,7 +97,7 @@ def _prepare_folder(out: Path, checkpoints: Checkpoints, *, overwrite: bool, res
         )
     if checkpoints and not (resume or overwrite):
         raise StepscanError(f"{out} holds an interrupted training: resume it (--resume), or start again (--overwrite)")
-    check_free(out, overwrite=overwrite or resume)
+    check_writable(out, overwrite=overwrite or resume)
     if not resume:
         checkpoints.clear()
 
@@ -145,7 +145,7 @@ def make_estimator(task: str, settings: Mapping[str, Any]) -> Estimator:
 
 def average_folders(paths: Files, out: str | Path, *, overwrite: bool = False) -> None:
     """Write a model folder with the mean of the weights of several models; see `average`."""
-    check_free(out, overwrite=overwrite)
+    check_writable(out, overwrite=overwrite)
     average([load(path) for path in paths]).save(out, overwrite=overwrite)
 
 

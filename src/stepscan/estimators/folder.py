@@ -37,10 +37,10 @@ from stepscan.patterns.encoder import Encoder
 from stepscan.patterns.transducer import Transducer
 from stepscan.registry import build, describe
 from stepscan.runtime import folder as runtime_folder
+from stepscan.runtime.atomic import atomic_write
 from stepscan.runtime.configuration import FORMAT, FORMAT_VERSION, WIDE, write_config
-from stepscan.runtime.folder import Needs, expanded
+from stepscan.runtime.folder import FolderSpec, expanded
 from stepscan.runtime.outline import Tensor, shown
-from stepscan.runtime.placing import write_whole
 from stepscan.runtime.schemes import Scheme
 from stepscan.runtime.tensor_file import write_tensors
 from stepscan.runtime.wide import storage
@@ -70,7 +70,7 @@ class ModelFolder(NamedTuple):
 
 def write_folder(path: str | Path, folder: ModelFolder, *, overwrite: bool = False) -> None:
     """Write the folder atomically."""
-    write_whole(path, lambda temporary: _write_files(temporary, folder), overwrite=overwrite)
+    atomic_write(path, lambda temporary: _write_files(temporary, folder), overwrite=overwrite)
 
 
 def check_savable(model: nn.Module) -> None:
@@ -92,7 +92,7 @@ def check_savable(model: nn.Module) -> None:
         ) from None
     with contextlib.suppress(UnsupportedLayer):  # a user's own layers are not checked
         try:
-            runtime_folder.needs(description)
+            runtime_folder.folder_spec(description)
         except (ModelFormatError, TypeError, ValueError) as error:
             raise StepscanError(f"the model could not be loaded again: {error}") from None
     owner: dict[int, str] = {}
@@ -120,10 +120,10 @@ def read_folder(path: str | Path) -> ModelFolder:
     return ModelFolder(folder.task, folder.settings, model.eval(), *files)
 
 
-def _needs(description: Any) -> Needs:
+def _needs(description: Any) -> FolderSpec:
     """What a model needs of its folder; a model with a user's own layers is built to find that."""
     try:
-        return runtime_folder.needs(description)
+        return runtime_folder.folder_spec(description)
     except UnsupportedLayer:
         return _needs_of_model(_build_empty(description))
 
@@ -140,7 +140,7 @@ def _build_empty(description: Any) -> nn.Module:
     return model
 
 
-def _needs_of_model(model: Any) -> Needs:
+def _needs_of_model(model: Any) -> FolderSpec:
     tensors = {name: Tensor(_DTYPES[tensor.dtype], tuple(tensor.shape)) for name, tensor in model.state_dict().items()}
     vocabularies = {
         _tokenizer_name(model, name): module.vocabulary_size
@@ -149,7 +149,7 @@ def _needs_of_model(model: Any) -> Needs:
     }
     problem_type = model.problem_type if isinstance(model, Encoder) else ""
     has_labels = isinstance(model, Encoder | Transducer) and problem_type != "regression"
-    return Needs(tensors, vocabularies, model.head.out_features if has_labels else None, problem_type)
+    return FolderSpec(tensors, vocabularies, model.head.out_features if has_labels else None, problem_type)
 
 
 def _tokenizer_name(model: nn.Module, name: str) -> str:
@@ -193,6 +193,6 @@ def _config(folder: ModelFolder) -> dict[str, Any]:
         "model": describe(folder.model),
         **({"chosen": list(folder.chosen)} if folder.chosen else {}),
         **({"yardstick": folder.yardstick} if folder.yardstick else {}),
-        **({"scheme": folder.scheme and folder.scheme.described()} if folder.task == "tag" else {}),
+        **({"scheme": folder.scheme and folder.scheme.to_dict()} if folder.task == "tag" else {}),
         **({"wide": storage.describe_wide(folder.wide)} if folder.wide is not None else {}),
     }

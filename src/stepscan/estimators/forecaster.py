@@ -23,7 +23,7 @@ from stepscan.memory import check_fits
 from stepscan.options import ForecastOptions, TrainingOptions
 from stepscan.patterns.numeric_embedding import NumericEmbedding
 from stepscan.patterns.numeric_generator import NumericGenerator
-from stepscan.runtime.examples import listed
+from stepscan.runtime.examples import as_list
 from stepscan.runtime.series import are_numbers, checked_series
 from stepscan.state import select
 from stepscan.training.loop import Task
@@ -149,7 +149,7 @@ class Forecaster(ForecastOptions, Estimator):
         self.model_ = self._build_model(inputs, max_length=lambda: self.effective_settings.bptt).to(settings.device)
         batches = self._windows(inputs, settings)
         if held_out is not None:
-            self.yardstick_ = naive_forecast(held_out, self.seasonal_period).described()
+            self.yardstick_ = naive_forecast(held_out, self.seasonal_period).to_dict()
         evaluate = None if held_out is None else lambda: self._evaluate(held_out)
         return make_task(self.model_, batches, evaluate, len(held_out or ()), greater_is_better=False)
 
@@ -319,5 +319,5 @@ def series_list(X: Any) -> list[Any]:
         return list(X) if np.ndim(X) == 3 else [X]
     if hasattr(X, "columns"):
         return [X]  # as one, so that columns that are not numeric are an error
-    items = listed(X)
+    items = as_list(X)
     return [items] if items and isinstance(items[0], int | float | np.number) else items

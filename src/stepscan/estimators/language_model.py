@@ -22,7 +22,7 @@ from stepscan.options import GenerateOptions, TrainingOptions
 from stepscan.patterns.embedding import Embedding
 from stepscan.patterns.generator import Generator
 from stepscan.patterns.sampled_softmax import SoftmaxSamples
-from stepscan.runtime.language_model import Writing
+from stepscan.runtime.language_model import GenerationMixin
 from stepscan.sequences import Sequences
 from stepscan.state import State
 from stepscan.training.flops import training_flops
@@ -30,7 +30,7 @@ from stepscan.training.loop import Task
 from stepscan.training.progress import ProgressBar
 
 
-class LanguageModel(Writing, GenerateOptions, Estimator):
+class LanguageModel(GenerationMixin, GenerateOptions, Estimator):
     """Predicts the next symbol of a text, and generates text.
 
     `batch_size` is the number of parallel streams that the text is cut into; the state is carried from one window of
@@ -63,7 +63,7 @@ class LanguageModel(Writing, GenerateOptions, Estimator):
         """A new model and its training task."""
         window = self.effective_settings.bptt
         self.tokenizers_, self.labels_ = self._with_word_vectors({"tokenizer": self._train_tokenizer(train)}), None
-        ids = np.array([self._begin, *self._encode(train)])
+        ids = np.array([self.begin_id, *self.encode(train)])
         if len(ids) < 2 * settings.batch_size:
             raise SettingsError(
                 f"the text has {len(ids) - 1} symbols, too few for {settings.batch_size} parallel streams; "
@@ -79,8 +79,8 @@ class LanguageModel(Writing, GenerateOptions, Estimator):
         evaluate = None if held_out is None else lambda: {"nats": -self.score(held_out)}
         cost, items = 1, settings.batch_size * window
         if held_out is not None:
-            held_out_ids = np.array(self._encode(held_out), dtype=np.int64)
-            self.yardstick_ = symbol_frequencies(ids[1:], held_out_ids, len(self.tokenizers_["tokenizer"])).described()
+            held_out_ids = np.array(self.encode(held_out), dtype=np.int64)
+            self.yardstick_ = symbol_frequencies(ids[1:], held_out_ids, len(self.tokenizers_["tokenizer"])).to_dict()
             flops = training_flops(self.model_, len(held_out_ids)), training_flops(self.model_, items)
             cost = evaluation_cost(*flops)
         count = len(windows(0))
@@ -93,7 +93,7 @@ class LanguageModel(Writing, GenerateOptions, Estimator):
         return loss.total.item(), loss.state
 
     def _dynamic_nats(self, text: str, learning_rate: float) -> float:
-        ids = np.array([self._begin, *self._encode(text)])
+        ids = np.array([self.begin_id, *self.encode(text)])
         return dynamic_nats(self.model_, ids, learning_rate=learning_rate, window=self.effective_settings.bptt)
 
     def _count_symbols(self, text: str) -> tuple[int, int]:

@@ -29,7 +29,7 @@ def model_card(
     Args:
         task, settings, model: of the estimator.
         history: the training curve.
-        yardstick: a trivial model, as `Yardstick.described`.
+        yardstick: a trivial model, as `Yardstick.to_dict`.
         wide: the wide part.
         chosen: names of the settings that were chosen by the size of the data.
     """
@@ -68,5 +68,5 @@ def _yardstick_paragraph(yardstick: dict[str, Any] | None, history: list[dict[st
     if yardstick is None:
         return ""
     scores = ", ".join(f"{name} {value:.4f}" for name, value in yardstick["scores"].items())
-    warning = verdict(Yardstick.of(yardstick), best_scores(history))
+    warning = verdict(Yardstick.from_dict(yardstick), best_scores(history))
     return f"For comparison, the {yardstick['name']}: {scores}.{f' Note: {warning}.' if warning else ''}\n\n"

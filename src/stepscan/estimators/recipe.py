@@ -18,7 +18,7 @@ from stepscan.data.toml import read_toml
 from stepscan.errors import DataError, SettingsError, nearest
 from stepscan.estimators.files import make_estimator
 from stepscan.runtime.outline import shown
-from stepscan.runtime.settings import check_not_of_a_run
+from stepscan.runtime.settings import check_no_run_settings
 
 
 class _Table(BaseModel):
@@ -96,7 +96,7 @@ class Recipe(_Table):
         only looked for when they are read."""
         self.read_options()
         try:
-            check_not_of_a_run(self.settings, self.task, "a recipe")
+            check_no_run_settings(self.settings, self.task, "a recipe")
             make_estimator(self.task, self.settings)
         except SettingsError as error:
             raise SettingsError(f"recipe {self.name}: {error}") from None

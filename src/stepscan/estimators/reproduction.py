@@ -21,9 +21,9 @@ from stepscan.errors import SettingsError, nearest
 from stepscan.estimators.files import train
 from stepscan.estimators.loader import load
 from stepscan.estimators.recipe import DataPart, Recipe, check_data, data_folder, read_recipe
-from stepscan.machine import cores, processor
+from stepscan.hardware import cores, processor
+from stepscan.runtime.atomic import check_writable
 from stepscan.runtime.files import evaluate
-from stepscan.runtime.placing import check_free
 
 
 def reproduce(
@@ -59,7 +59,7 @@ def reproduce(
     recipe, folder = read_recipe(name), data_folder(data)
     check_data(recipe, folder)
     if out is not None:
-        check_free(out, overwrite=overwrite)
+        check_writable(out, overwrite=overwrite)
     settings = {**recipe.all_settings(), "seed": seed, "verbose": verbose}
     settings |= {} if time_budget is None else {"time_budget": time_budget}
     reading = recipe.read_options()

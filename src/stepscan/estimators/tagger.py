@@ -26,10 +26,10 @@ from stepscan.patterns.embedding import Embedding, WordAndCharacterEmbedding
 from stepscan.patterns.numeric_embedding import NumericEmbedding
 from stepscan.patterns.transducer import Transducer
 from stepscan.runtime.examples import validation_pair
-from stepscan.runtime.schemes import near_miss, recognised
+from stepscan.runtime.schemes import near_miss, recognise
 from stepscan.runtime.series import are_numbers
 from stepscan.runtime.spans import spans
-from stepscan.runtime.tagger import Sentence, Tagging, sentences_or_series, tag_figures, tagged
+from stepscan.runtime.tagger import Sentence, TaggingMixin, as_sentences, tag_metrics, tagged_examples
 from stepscan.runtime.wide.crf import TRANSITIONS, WideCRF
 from stepscan.training.loop import Task
 from stepscan.training.progress import ProgressBar
@@ -40,7 +40,7 @@ logger = logging.getLogger(__name__)
 _MAX_HELD_OUT_SCORES = 400_000  # scores of tags by which the shares of network and wide part are chosen
 
 
-class Tagger(Tagging, TagOptions, Estimator):
+class Tagger(TaggingMixin, TagOptions, Estimator):
     """Tags every token from its word embedding, a character encoder and its context.
 
     Inputs `X` are sentences (lists of tokens) or series: arrays `[T]` or `[T, D]` of T time steps with D dimensions,
@@ -72,11 +72,11 @@ class Tagger(Tagging, TagOptions, Estimator):
         return self._fit(X, y, validation)
 
     def _data(self, X: Sequence[Sentence], y: Sequence[Sentence], validation: Any) -> TrainingData:
-        examples = tagged(sentences_or_series(X), y, "sentences")
+        examples = tagged_examples(as_sentences(X), y, "sentences")
         valid = None
         if validation is not None:
             X, y = validation_pair(validation)
-            valid = tagged(sentences_or_series(X, like=examples[0][0]), y, "validation sentences")
+            valid = tagged_examples(as_sentences(X, like=examples[0][0]), y, "validation sentences")
         all_tags = [tags for _, tags in examples]
         examples = [example for example in examples if example[1]]
         rules: dict[str, Any] = {"labels": lambda example: example[1], "groups": same_input}
@@ -132,7 +132,7 @@ class Tagger(Tagging, TagOptions, Estimator):
 
     def _select_best(self, data: TrainingData, results: Sequence[Sequence[dict[str, Any]]], is_refitted: bool) -> int:
         """Fit the wide part, and choose the shares of network and wide part by their scores of held-out sentences."""
-        self.yardstick_, self.wide_ = frequent_tags(data.parts, self.scheme_).described(), None
+        self.yardstick_, self.wide_ = frequent_tags(data.parts, self.scheme_).to_dict(), None
         samples = [self._sampled(held_out) for _, held_out in data.parts]
         evaluations = [
             [self._held_out_scores(sample, result) for sample, result in zip(samples, part_results, strict=True)]
@@ -168,7 +168,7 @@ class Tagger(Tagging, TagOptions, Estimator):
         classes = self.classes_
         predictions = [classes[path].tolist() for part in scores for path in part.best_paths(*shares)]
         return _validation_scores(
-            tag_figures(predictions, [tags for sample in samples for _, tags in sample], self.scheme_)
+            tag_metrics(predictions, [tags for sample in samples for _, tags in sample], self.scheme_)
         )
 
     def _held_out_scores(self, examples: list[Example], result: dict[str, Any]) -> crf_mixture.HeldOutScores:
@@ -241,7 +241,7 @@ class Tagger(Tagging, TagOptions, Estimator):
 
     def _read_scheme(self, y: Sequence[Sentence], valid: Sequence[Sentence]) -> bool:
         """Detect the scheme of the tags, and return whether a CRF can forbid the transitions that it forbids."""
-        self.scheme_, broken = recognised(y)
+        self.scheme_, broken = recognise(y)
         if self.scheme_ is None:
             if reason := near_miss(y):
                 logger.warning(f"no F1 of spans, only accuracy: the tags look like spans, but {reason}")

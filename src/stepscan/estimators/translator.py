@@ -22,12 +22,12 @@ from stepscan.patterns.embedding import Embedding
 from stepscan.patterns.generator import Generator
 from stepscan.runtime.batches import PLACES, SCORES, by_length
 from stepscan.runtime.examples import validation_pair
-from stepscan.runtime.translator import Translating, pairs_of_texts
+from stepscan.runtime.translator import TranslationMixin, make_text_pairs
 from stepscan.runtime.yardstick import Yardstick
 from stepscan.training.loop import Task
 
 
-class Translator(Translating, TranslateOptions, Estimator):
+class Translator(TranslationMixin, TranslateOptions, Estimator):
     """Translates texts: an encoder reads the source, and a decoder with attention generates the target."""
 
     pattern: ClassVar[type] = ConditionedGenerator
@@ -51,8 +51,8 @@ class Translator(Translating, TranslateOptions, Estimator):
         return self._fit(sources, targets, validation)
 
     def _data(self, sources: Sequence[str], targets: Sequence[str], validation: Any) -> TrainingData:
-        pairs = pairs_of_texts(sources, targets, "sources")
-        valid = None if validation is None else pairs_of_texts(*validation_pair(validation), "validation sources")
+        pairs = make_text_pairs(sources, targets, "sources")
+        valid = None if validation is None else make_text_pairs(*validation_pair(validation), "validation sources")
         train, held_out = hold_out(pairs, valid, verbose=self.verbose, groups=same_input)
         items = sum(target.count(" ") + 1 for _, target in train)
         self._choose_settings("text", len(train), items)
@@ -67,7 +67,7 @@ class Translator(Translating, TranslateOptions, Estimator):
         self.model_ = self._build_model(max_length=lambda: self._max_steps(train)).to(settings.device)
         batches = self._batches(train, settings)
         if held_out is not None:
-            self.yardstick_ = self._yardstick(train, held_out).described()
+            self.yardstick_ = self._yardstick(train, held_out).to_dict()
         evaluate = None if held_out is None else lambda: self._evaluate(held_out)
         return make_task(self.model_, batches, evaluate, len(held_out or ()), greater_is_better=False)
 

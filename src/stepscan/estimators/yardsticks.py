@@ -14,7 +14,7 @@ import numpy as np
 
 from stepscan.data.series.values import Values
 from stepscan.runtime.schemes import Scheme
-from stepscan.runtime.tagger import tag_figures
+from stepscan.runtime.tagger import tag_metrics
 from stepscan.runtime.yardstick import Yardstick, mean_error, share_error, verdict
 from stepscan.training.progress import ProgressBar
 
@@ -48,7 +48,7 @@ def frequent_tags(parts: Sequence[tuple[Examples, Examples]], scheme: Scheme | N
             [frequent if is_numeric else _predict(word, best, frequent) for word in words] for words, _ in held_out
         ]
         targets += [tags for _, tags in held_out]
-    figures = tag_figures(predictions, targets, scheme)
+    figures = tag_metrics(predictions, targets, scheme)
     scores: dict[str, float] = {name: figures[name] for name in ("f1", "accuracy") if name in figures}
     count = figures["spans"] if scheme else sum(map(len, targets))
     error = share_error(next(iter(scores.values())), count)
@@ -92,7 +92,7 @@ def report_yardstick(described: Mapping[str, Any] | None, scores: Mapping[str, f
     """Print the best scores and the yardstick's on the same data; log a warning if they do not clearly beat it."""
     if described is None:
         return
-    yardstick = Yardstick.of(dict(described))
+    yardstick = Yardstick.from_dict(dict(described))
     if verbose:
         best = " · ".join(f"{name} {value:.4f}" for name, value in scores.items())
         trivial = " · ".join(f"{name} {value:.4f}" for name, value in yardstick.scores.items())

@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 
 from stepscan.cells.transformer import choose_heads
+from stepscan.dropout_masks import dropout
 from stepscan.fields import check_probability
 from stepscan.kernels.pointwise import LayerNorm, Linear
-from stepscan.noise import dropout
 from stepscan.patterns.attention import MemoryAttention, masked_softmax
 from stepscan.registry import register
 from stepscan.sequences import Sequences

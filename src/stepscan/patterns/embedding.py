@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from stepscan.contract import Layer
+from stepscan.dropout_masks import dropout
 from stepscan.fields import check_probability
-from stepscan.noise import dropout
 from stepscan.registry import register
 from stepscan.sequences import Sequences
 

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from stepscan.contract import Layer, check_layers
+from stepscan.dropout_masks import dropout
 from stepscan.fields import POOLING, PROBLEM_TYPE, check_probability
 from stepscan.kernels.pointwise import Linear, Tanh
-from stepscan.noise import dropout
 from stepscan.patterns.attention import masked_softmax
 from stepscan.patterns.loss import Loss, cross_entropy
 from stepscan.registry import register

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from stepscan.contract import Recurrence, check_layers
+from stepscan.dropout_masks import dropout
 from stepscan.errors import nearest
 from stepscan.fields import check_not_negative, check_probability
 from stepscan.kernels.pointwise import Linear, linear
 from stepscan.kernels.tensors import is_supported
 from stepscan.kernels.training import OutputLoss
-from stepscan.noise import dropout
 from stepscan.patterns.embedding import Embedding
 from stepscan.patterns.loss import Loss, cross_entropy
 from stepscan.patterns.sampled_softmax import SoftmaxSamples

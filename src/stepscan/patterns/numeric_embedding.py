@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from stepscan.dropout_masks import dropout
 from stepscan.errors import SettingsError
 from stepscan.fields import check_noise, check_probability
 from stepscan.kernels.pointwise import Linear
-from stepscan.noise import dropout
 from stepscan.registry import register
 from stepscan.sequences import Sequences
 

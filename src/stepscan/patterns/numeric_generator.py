@@ -10,10 +10,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from stepscan.contract import Recurrence, check_layers
+from stepscan.dropout_masks import dropout
 from stepscan.errors import nearest
 from stepscan.fields import check_probability
 from stepscan.kernels.pointwise import Linear
-from stepscan.noise import dropout
 from stepscan.patterns.loss import Loss
 from stepscan.patterns.numeric_embedding import NumericEmbedding
 from stepscan.registry import register

@@ -7,9 +7,9 @@ from typing import Any
 from torch import Tensor, nn
 
 from stepscan.contract import Layer, check_layers
+from stepscan.dropout_masks import dropout
 from stepscan.fields import check_probability
 from stepscan.kernels.pointwise import Linear, softmax
-from stepscan.noise import dropout
 from stepscan.patterns.loss import Loss, cross_entropy
 from stepscan.registry import register
 from stepscan.sequences import Sequences

@@ -1,4 +1,4 @@
-"""Ragged batches without torch: padded arrays beside the lengths of their rows, and which rows go together.
+"""Ragged batches without torch: padded arrays with the lengths of their rows, and how rows are batched.
 
 Dimension letters: B batch, T time, D dimensions of a time step.
 """
@@ -14,18 +14,21 @@ from numpy.typing import NDArray
 
 from stepscan.memory import enough_memory
 
-__all__ = ["PLACES", "SCORES", "Array", "Batch", "Words", "answering", "by_length", "pad", "pad_numbers", "spelled"]
+__all__ = [
+    *("PLACES", "SCORES", "Array", "Batch", "Words"),
+    *("by_length", "enough_memory_for", "make_words", "pad", "pad_numbers"),
+]
 
 Array = NDArray[Any]
 
-PLACES = 2**15  # items and padding together that a batch of prediction has at most, unless one sequence alone has more
-SCORES = 2**23  # scores of symbols that are looked at together: 32 MB of them
+PLACES = 2**15  # items, padding included, per batch of prediction at most, unless one sequence alone has more
+SCORES = 2**23  # scores of symbols that are computed together: 32 MB of float32
 
 
 class Batch(NamedTuple):
-    """Rows of different lengths, right-padded: what `Sequences` is with torch. As a tuple it has two parts, not B."""
+    """Right-padded rows of different lengths, as `Sequences` is with torch. As a tuple it has two items, not B."""
 
-    data: Array  # [B, T, …]; what stands in the padding is nobody's business
+    data: Array  # [B, T, …]; values in the padding are arbitrary
     lengths: Array  # [B] int64, 0 … T
 
     @property
@@ -39,7 +42,7 @@ class Batch(NamedTuple):
         return bool((self.lengths < self.data.shape[1]).any())
 
     def zeroed(self) -> Batch:
-        """The same items with zeros in the padding. Chosen, not multiplied: NaN · 0 is NaN."""
+        """The same items with zeros in the padding, by selection, since NaN · 0 is NaN."""
         if not self.is_ragged:
             return self
         mask = self.mask.reshape(*self.data.shape[:2], *[1] * (self.data.ndim - 2))
@@ -48,11 +51,11 @@ class Batch(NamedTuple):
     def last(self, default: Array | None = None) -> Array:
         """`[B, …]`: each row's last item; for a row of length 0 the row of `default`, or zeros."""
         rows, steps = self.data.shape[:2]
-        nothing = np.zeros((rows, *self.data.shape[2:]), self.data.dtype) if default is None else default
+        fallback = np.zeros((rows, *self.data.shape[2:]), self.data.dtype) if default is None else default
         if not steps:
-            return nothing
-        found = self.data[np.arange(rows), np.maximum(self.lengths - 1, 0)]
-        return np.where((self.lengths > 0).reshape(-1, *[1] * (found.ndim - 1)), found, nothing)
+            return fallback
+        last_items = self.data[np.arange(rows), np.maximum(self.lengths - 1, 0)]
+        return np.where((self.lengths > 0).reshape(-1, *[1] * (last_items.ndim - 1)), last_items, fallback)
 
     def select(self, rows: Any) -> Batch:
         """The rows `rows` (indices `[N]`), cut to the longest of them."""
@@ -61,31 +64,31 @@ class Batch(NamedTuple):
 
 
 class Words(NamedTuple):
-    """Words with their spelling: what `WordAndCharacterEmbedding` reads. Each distinct word is spelled once."""
+    """Words with their characters: the input of `WordAndCharacterEmbedding`. Each distinct word occurs once."""
 
     words: Batch  # [B, T] ids of words
-    spellings: tuple[Batch, ...]  # [U, C] each, ids of characters of the distinct words: those of like length together
-    spelling_of: Array  # [B, T] which row of `spellings`, one after the other, is each word's; 0 in the padding
+    spellings: tuple[Batch, ...]  # [U, C] each, ids of characters of the distinct words, grouped by length
+    spelling_of: Array  # [B, T] index of each word's row in the concatenated `spellings`; 0 in the padding
 
 
-def spelled(words: Batch, kinds: Array, spelling: Sequence[Sequence[int]]) -> Words:
-    """Words with their spelling.
+def make_words(words: Batch, word_rows: Array, spellings: Sequence[Sequence[int]]) -> Words:
+    """Words with their characters.
 
     Args:
         words: `[B, T]` ids of words.
-        kinds: `[B, T]`, which of `spelling` each word is spelled as.
-        spelling: ids of characters of each distinct word.
+        word_rows: `[B, T]`, the index of each word in `spellings`.
+        spellings: ids of characters of each distinct word.
     """
-    used, which = np.unique(kinds[words.mask], return_inverse=True)
-    rows = [spelling[kind] for kind in used.tolist()]
+    used, inverse = np.unique(word_rows[words.mask], return_inverse=True)
+    rows = [spellings[row] for row in used.tolist()]
     groups = by_length([len(row) for row in rows], max(1, len(rows))) or [used]
-    spelling_of = np.zeros(kinds.shape, dtype=np.int64)
-    spelling_of[words.mask] = np.concatenate(groups).argsort()[which]
-    return Words(words, tuple(pad([rows[i] for i in chosen]) for chosen in groups), spelling_of)
+    spelling_of = np.zeros(word_rows.shape, dtype=np.int64)
+    spelling_of[words.mask] = np.concatenate(groups).argsort()[inverse]
+    return Words(words, tuple(pad([rows[i] for i in indices]) for indices in groups), spelling_of)
 
 
 def pad(rows: Sequence[Sequence[int] | Array]) -> Batch:
-    """Rows of ids → `[B, T]` of int64."""
+    """Pad rows of ids: `[B, T]` of int64."""
     lengths = np.fromiter((len(row) for row in rows), dtype=np.int64, count=len(rows))
     data = np.zeros((len(rows), int(lengths.max(initial=0))), dtype=np.int64)
     if data.size:
@@ -96,34 +99,34 @@ def pad(rows: Sequence[Sequence[int] | Array]) -> Batch:
 
 
 def pad_numbers(rows: Sequence[Array]) -> Batch:
-    """Series `[T, D]` of any lengths, at least one → `[B, T, D]` of float64."""
+    """Pad series `[T, D]` of any lengths, at least one: `[B, T, D]` of float64."""
     lengths = np.fromiter((len(row) for row in rows), dtype=np.int64, count=len(rows))
     data = np.zeros((len(rows), int(lengths.max()), rows[0].shape[1]))
-    for place, row in enumerate(rows):
-        data[place, : len(row)] = row
+    for index, row in enumerate(rows):
+        data[index, : len(row)] = row
     return Batch(data, lengths)
 
 
-def by_length(lengths: Sequence[int], batch_size: int, places: int = PLACES) -> list[Array]:
+def by_length(lengths: Sequence[int], batch_size: int, max_items: int = PLACES) -> list[Array]:
     """Indices of the examples of each batch, longest first: for prediction, where only speed matters.
 
-    A batch has at most `batch_size` examples and, if it has more than one, at most `places` items, padding included:
-    so one long example costs what it costs alone.
+    A batch has at most `batch_size` examples and, if it has more than one, at most `max_items` items, padding included,
+    so that a long example does not pad many short ones.
     """
     sizes = np.asarray(lengths, dtype=np.int64)
     order = np.argsort(-sizes, kind="stable")
     batches, start = [], 0
     while start < len(order):
         longest = max(1, int(sizes[order[start]]))
-        end = start + max(1, min(batch_size, places // longest))
+        end = start + max(1, min(batch_size, max_items // longest))
         batches.append(order[start:end])
         start = end
     return batches
 
 
-def answering(lengths: Sequence[int], what: str) -> AbstractContextManager[None]:
-    """What an answer to a batch is computed within: if memory does not suffice, an error says for which lengths."""
-    several = f"{len(lengths):,} {what}s, the longest" if len(lengths) > 1 else f"one {what}"
+def enough_memory_for(lengths: Sequence[int], what: str) -> AbstractContextManager[None]:
+    """A context in which running out of memory is a `NotEnoughMemory` that names the lengths of the batch."""
+    subject = f"{len(lengths):,} {what}s, the longest" if len(lengths) > 1 else f"one {what}"
     return enough_memory(
-        f"{several} of {max(lengths, default=0):,} items", f"split long {what}s into shorter ones, or free memory"
+        f"{subject} of {max(lengths, default=0):,} items", f"split long {what}s into shorter ones, or free memory"
     )

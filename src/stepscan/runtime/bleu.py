@@ -1,4 +1,4 @@
-"""BLEU (Papineni et al. 2002) by sacreBLEU, of words as the language that the text is written in separates them."""
+"""BLEU (Papineni et al. 2002) by sacreBLEU, with a tokenizer for the script of the references."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ logger = logging.getLogger(__name__)
 _DEFAULT = "13a"
 _HAN = r"\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U000323af"
 _KANA = r"\u3041-\u30ff\u31f0-\u31ff\uff66-\uff9d"
-_OTHERS = r"\u0e00-\u0fff\u1000-\u109f\u1780-\u17ff"  # Thai, Lao, Tibetan; Burmese; Khmer
-_BETWEEN = re.compile(f"(?<=[{_HAN}{_KANA}{_OTHERS}]) (?=[{_HAN}{_KANA}{_OTHERS}])")
-_SPACED = 0.1  # such spaces a letter: with more, spaces separate words
+_OTHER = r"\u0e00-\u0fff\u1000-\u109f\u1780-\u17ff"  # Thai, Lao, Tibetan; Burmese; Khmer
+_INNER_SPACE = re.compile(f"(?<=[{_HAN}{_KANA}{_OTHER}]) (?=[{_HAN}{_KANA}{_OTHER}])")
+_SPACES_PER_LETTER = 0.1  # with more inner spaces per letter, spaces separate words
 
 
 class Bleu(NamedTuple):
@@ -26,16 +26,16 @@ class Bleu(NamedTuple):
     signature: str
 
 
-def bleu(found: Sequence[str], true: Sequence[str], tokenize: str | None = None) -> Bleu:
+def bleu(predicted: Sequence[str], references: Sequence[str], tokenize: str | None = None) -> Bleu:
     """BLEU of texts against one reference each.
 
     Args:
-        found: the translations.
-        true: the references.
-        tokenize: sacreBLEU's tokenizer; None chooses it by what the references are written in.
+        predicted: the translations.
+        references: the reference translations.
+        tokenize: sacreBLEU's tokenizer; None: by the script of the references.
 
     Raises:
-        SettingsError: there is no such tokenizer, or what it needs is not installed.
+        SettingsError: the tokenizer is unknown, or a package that it needs is not installed.
     """
     from sacrebleu.metrics import BLEU
 
@@ -43,36 +43,36 @@ def bleu(found: Sequence[str], true: Sequence[str], tokenize: str | None = None)
         raise SettingsError(f"tokenize: expected a name or None, got {tokenize!r}")
     if tokenize is not None and tokenize not in BLEU.TOKENIZERS:
         raise SettingsError(f"unknown BLEU tokenizer {tokenize!r}.{nearest(tokenize, BLEU.TOKENIZERS)}")
-    name = tokenize or _chosen(true)
+    name = tokenize or _choose_tokenizer(references)
     try:
         metric: Any = BLEU(tokenize=name)
-        score = metric.corpus_score(list(found), [list(true)]).score
+        score = metric.corpus_score(list(predicted), [list(references)]).score
     except (ImportError, RuntimeError, OSError) as error:
         first = str(error).strip().splitlines()[0]
         raise SettingsError(f"sacreBLEU's tokenizer {name!r} cannot be used here: {first}") from None
     return Bleu(score, str(metric.get_signature()))
 
 
-def _chosen(references: Sequence[str]) -> str:
-    """The tokenizer for what the references are written in; what is not the usual one is logged."""
-    name, written = tokenizer_for("\n".join(references))
+def _choose_tokenizer(references: Sequence[str]) -> str:
+    """The tokenizer for the script of the references; logged if it is not the default."""
+    name, script = tokenizer_for("\n".join(references))
     if name != _DEFAULT:
         logger.info(
-            f"the references are in {written} without spaces between words, so BLEU uses sacreBLEU's tokenizer "
+            f"the references are in {script} without spaces between words, so BLEU uses sacreBLEU's tokenizer "
             f"{name!r}; --bleu-tokenize (bleu_tokenize=) names another"
         )
     return name
 
 
 def tokenizer_for(text: str) -> tuple[str, str]:
-    """sacreBLEU's tokenizer for a text, and the writing that asks for it (empty for one that separates words).
+    """sacreBLEU's tokenizer for a text, and the script without spaces that requires it (empty for the default).
 
     Chinese: `zh`; Japanese: `ja-mecab`, or `char` where MeCab is not installed; Thai, Lao, Tibetan, Burmese and Khmer:
     `char`. A text in one of these with spaces between its words, and any other: `13a`.
     """
-    han, kana, others = (len(re.findall(f"[{letters}]", text)) for letters in (_HAN, _KANA, _OTHERS))
+    han, kana, others = (len(re.findall(f"[{letters}]", text)) for letters in (_HAN, _KANA, _OTHER))
     letters = han + kana + others
-    if 2 * letters <= sum(map(str.isalpha, text)) or len(_BETWEEN.findall(text)) >= _SPACED * letters:
+    if 2 * letters <= sum(map(str.isalpha, text)) or len(_INNER_SPACE.findall(text)) >= _SPACES_PER_LETTER * letters:
         return _DEFAULT, ""
     if others > han + kana:
         return "char", "Thai, Lao, Tibetan, Burmese or Khmer"

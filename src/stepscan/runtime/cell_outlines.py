@@ -107,4 +107,4 @@ def norm(prefix: str, size: int) -> Tensors:
 
 def check_heads(size: int, heads: Any) -> None:
     if type(heads) is not int or heads < 0 or (heads and size % heads):
-        raise ValueError(f"heads must divide the hidden size {size}, got {shown(heads)}")
+        raise ValueError(f"heads: expected a divisor of the hidden size {size}, got {shown(heads)}")

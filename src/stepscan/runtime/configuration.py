@@ -1,4 +1,4 @@
-"""`config.json` of a model folder: what keys it has, and of what kinds."""
+"""`config.json` of a model folder: its keys and their types."""
 
 from __future__ import annotations
 
@@ -9,45 +9,45 @@ from typing import Any
 
 from stepscan.errors import ModelFormatError, nearest
 from stepscan.json_text import json_text
+from stepscan.runtime.format_upgrade import upgrade_config
 from stepscan.runtime.outline import shown
 from stepscan.runtime.schemes import Scheme
 from stepscan.runtime.snapshot import Snapshot, digest
 from stepscan.runtime.tensor_file import SMALLER
-from stepscan.runtime.upgrading import upgraded
 from stepscan.runtime.yardstick import Yardstick
 
 FORMAT = "stepscan"
 FORMAT_VERSION = 2
 CONFIG, WEIGHTS, CURVE, CARD = "config.json", "model.safetensors", "metrics.jsonl", "README.md"
 WIDE = "wide.safetensors"  # of a classifier or tagger with a wide part
-FILES = (  # all that a model folder may hold
+FILES = (  # all files that a model folder may have
     *(CONFIG, WEIGHTS, WIDE, "tokenizer.json", "source_tokenizer.json", "characters.json", "labels.json"),
     *(CURVE, CARD),
 )
 _KINDS = {"stepscan_version": str, "task": str, "settings": dict, "model": dict}
-LARGEST = 2**28  # bytes, of any file but the configuration and the weights
+LARGEST = 2**28  # bytes of any file but the configuration and the weights
 _LARGEST_CONFIG = 2**24
 
 
 def read_config(folder: Snapshot) -> dict[str, Any]:
-    """What `config.json` of a model folder holds; what its `model` describes is not looked at.
+    """Read and check `config.json` of a model folder; the description in `model` is not checked.
 
     Raises:
         ModelFormatError: the file is missing, broken or of another version.
     """
     path = folder.path / CONFIG
     if not folder.has(CONFIG):
-        raise ModelFormatError(f"{folder.path} is no model folder: it has no config.json")
+        raise ModelFormatError(f"{folder.path} is not a model folder: it has no config.json")
     config = folder.json(CONFIG, _LARGEST_CONFIG)
     if not isinstance(config, dict):
         raise ModelFormatError(f"{path}: expected an object, got {shown(config)}")
     _check_version(folder.path, path, config)
     _check_keys(path, config)
-    return upgraded(config) if config["format_version"] == 1 else config
+    return upgrade_config(config) if config["format_version"] == 1 else config
 
 
 def write_config(folder: Path, config: Mapping[str, Any]) -> None:
-    """Write `config.json`, last, with the SHA-256 of all other files that are there but the model card."""
+    """Write `config.json`, after all other files, with their SHA-256, except for the model card's."""
     hashes = {path.name: digest(path) for path in sorted(folder.iterdir()) if path.name not in (CONFIG, CARD)}
     text = json_text({**config, "files": hashes}, indent=2, default=os.fspath)
     (folder / CONFIG).write_text(text + "\n", "utf-8")
@@ -55,7 +55,7 @@ def write_config(folder: Path, config: Mapping[str, Any]) -> None:
 
 def _check_version(folder: Path, path: Path, config: dict[str, Any]) -> None:
     if config.get("format") != FORMAT:
-        raise ModelFormatError(f"{path}: format: expected {FORMAT!r}, got {_got(config, 'format')}")
+        raise ModelFormatError(f"{path}: format: expected {FORMAT!r}, got {_shown_value(config, 'format')}")
     version = config.get("format_version")
     if type(version) is int and version > FORMAT_VERSION:
         raise ModelFormatError(
@@ -64,7 +64,7 @@ def _check_version(folder: Path, path: Path, config: dict[str, Any]) -> None:
         )
     if type(version) is not int or version < 1:
         raise ModelFormatError(
-            f"{path}: format_version: expected 1 to {FORMAT_VERSION}, got {_got(config, 'format_version')}"
+            f"{path}: format_version: expected 1 to {FORMAT_VERSION}, got {_shown_value(config, 'format_version')}"
         )
 
 
@@ -72,25 +72,25 @@ def _check_keys(path: Path, config: dict[str, Any]) -> None:
     kinds = {str: "a string", dict: "an object"}
     for key, kind in _KINDS.items():
         if not isinstance(config.get(key), kind):
-            raise ModelFormatError(f"{path}: {key}: expected {kinds[kind]}, got {_got(config, key)}")
+            raise ModelFormatError(f"{path}: {key}: expected {kinds[kind]}, got {_shown_value(config, key)}")
     if (weights := config.get("weights", "float32")) not in tuple(SMALLER):
         raise ModelFormatError(f"{path}: weights: expected {', '.join(SMALLER)}, got {shown(weights)}")
     files = config.get("files", {})
-    if not isinstance(files, dict) or not all(isinstance(one, str) for one in files.values()):
+    if not isinstance(files, dict) or not all(isinstance(item, str) for item in files.values()):
         raise ModelFormatError(f"{path}: files: expected an object of SHA-256 by file name, got {shown(files)}")
-    _check_part(path, config, "scheme", Scheme.of)
-    _check_part(path, config, "yardstick", Yardstick.of)
-    chosen = config.get("chosen", [])
-    if not isinstance(chosen, list) or not all(isinstance(one, str) for one in chosen):
-        raise ModelFormatError(f"{path}: chosen: expected a list of names of settings, got {shown(chosen)}")
+    _check_optional(path, config, "scheme", Scheme.from_dict)
+    _check_optional(path, config, "yardstick", Yardstick.from_dict)
+    selected = config.get("chosen", [])
+    if not isinstance(selected, list) or not all(isinstance(item, str) for item in selected):
+        raise ModelFormatError(f"{path}: chosen: expected a list of names of settings, got {shown(selected)}")
     known = ("format", "format_version", *_KINDS, "chosen", "weights", "scheme", "yardstick", "wide", "files")
     for key in config:
         if key not in known:
-            raise ModelFormatError(f"{path}: {shown(key)} is no key of a model's configuration.{nearest(key, known)}")
+            raise ModelFormatError(f"{path}: unknown key {shown(key)}.{nearest(key, known)}")
 
 
-def _check_part(path: Path, config: dict[str, Any], key: str, read: Callable[[Any], Any]) -> None:
-    """What not every folder has, such as one from before it was kept."""
+def _check_optional(path: Path, config: dict[str, Any], key: str, read: Callable[[Any], Any]) -> None:
+    """Check a key that may be missing, as in folders of earlier versions."""
     if config.get(key) is not None:
         try:
             read(config[key])
@@ -98,5 +98,5 @@ def _check_part(path: Path, config: dict[str, Any], key: str, read: Callable[[An
             raise ModelFormatError(f"{path}: {key}: {error}, got {shown(config[key])}") from None
 
 
-def _got(config: dict[str, Any], key: str) -> str:
+def _shown_value(config: dict[str, Any], key: str) -> str:
     return shown(config[key]) if key in config else "nothing"

@@ -1,6 +1,6 @@
-"""From a model and files to answers and figures: what `predict` and `evaluate` of the command line do.
+"""Prediction, forecasts and evaluation on files, for the command line.
 
-A model is one that was loaded to be used alone, or an estimator: both are used in the same way.
+A model is a runtime model or an estimator.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _NOT_PREDICTED = {
     "generate": "language models: use `stepscan generate`",
     "forecast": "forecasters: use `stepscan forecast`",
 }
-PORTION = 2048  # texts that are read, decided and written at a time: memory does not grow with the file
+PORTION = 2048  # examples that are read, predicted and written at a time: memory does not grow with the file
 
 
 def predict(
@@ -35,23 +35,35 @@ def predict(
     *,
     input_file: str | Path | None = None,
     reading: ReadOptions = ReadOptions(),  # noqa: B008
-    of_translation: Mapping[str, Any] | None = None,
+    translation: Mapping[str, Any] | None = None,
     settings: Mapping[str, Any] | None = None,
 ) -> Iterator[list[dict[str, Any]]]:
-    """What a model says of texts, in portions of one dictionary a text: `text` (of numbers `series`, its place) and,
-    by task,
+    """Predict texts or a file, lazily and in chunks, so that memory does not grow with their number.
 
-    classify: see `Classifier.answers`; tag: `tokens`, `tags`; translate: `translation`, `score` and, with `n_best`
-    above 1, `n_best`; `of_translation` are arguments of `Translator.translate`. Texts for a tagger are split at white
-    space; files may be CoNLL-U or columns. Texts are read as they are needed, so that there may be any number of them:
-    in portions, of a file that is a pipe or a terminal what has come by then, so that each is answered at once.
+    A chunk of a pipe or a terminal is what has arrived, so that predictions are not delayed.
+
+    Args:
+        model: a model of any task but generate and forecast.
+        texts: the texts; for a tagger they are split at white space.
+        input_file: a file to read instead, in any format of the task.
+        reading: how the file is read.
+        translation: arguments of `Translator.translate`.
+        settings: settings of the model to change, such as the beam width.
+
+    Yields:
+        Lists of one dictionary per text, with `text` (for a series `series`, its number from 1) and the record of the
+        model's `predict_records`.
+
+    Raises:
+        SettingsError: the model has no predictions, or an option is not one of its task.
+        DataError: the file is not valid.
     """
     check_settings(TASKS[model.task], settings or {})
     for name, value in (settings or {}).items():
         setattr(model, name, value)
     if model.task in _NOT_PREDICTED:
         raise SettingsError(f"predict is not available for {_NOT_PREDICTED[model.task]}, or `stepscan evaluate`")
-    options = of_translation or {}
+    options = translation or {}
     if options and model.task != "translate":
         raise SettingsError(f"{', '.join(options)}: only for translate, not for {model.task}")
     inputs: Iterator[tuple[dict[str, Any], Any]]
@@ -59,12 +71,12 @@ def predict(
         inputs = stream_inputs(model.task, not model.tokenizers_, input_file, reading)
     else:
         inputs = inputs_of_sentences(text.split() for text in texts) if model.task == "tag" else inputs_of_texts(texts)
-    for portion in available_chunks(inputs, PORTION) if input_file and may_block(input_file) else _filled(inputs):
-        answers = model.answers([one for _, one in portion], **options)
-        yield [named | said for (named, _), said in zip(portion, answers, strict=True)]
+    for portion in available_chunks(inputs, PORTION) if input_file and may_block(input_file) else _portions(inputs):
+        records = model.predict_records([item for _, item in portion], **options)
+        yield [source | record for (source, _), record in zip(portion, records, strict=True)]
 
 
-def _filled(inputs: Iterator[Any]) -> Iterator[list[Any]]:
+def _portions(inputs: Iterator[Any]) -> Iterator[list[Any]]:
     while portion := list(itertools.islice(inputs, PORTION)):
         yield portion
 
@@ -77,21 +89,35 @@ def forecasts(
     reading: ReadOptions = ReadOptions(),  # noqa: B008
     **settings: Any,
 ) -> Iterator[dict[str, Any]]:
-    """What comes after each series in a file, a dictionary a step: `series` (its name, if it has one, or of several its
-    place from 1), `step` from 1, `time` (if the file has times), `median`, `low`, `high`; `settings` are arguments of
-    `Forecaster.forecast`."""
+    """Forecast each series of a file.
+
+    Args:
+        model: a forecaster.
+        context: file of the past values.
+        length: number of steps.
+        reading: how the file is read.
+        settings: arguments of `Forecaster.forecast`.
+
+    Yields:
+        One dictionary per step: `series` (its name, if it has one, or its number from 1, if there are several), `step`
+        from 1, `time` (if the file has times), `median`, `low`, `high`.
+
+    Raises:
+        SettingsError: a series does not fit the model.
+        DataError: the file is not valid.
+    """
     histories = read_timed_series(context, format=reading.format, times=reading_for(model, reading).times)
-    for number, series in enumerate(histories, start=1):
-        named = {"series": series.name or number} if series.name or len(histories) > 1 else {}
+    for index, series in enumerate(histories, start=1):
+        name_fields = {"series": series.name or index} if series.name or len(histories) > 1 else {}
         try:
-            found = model.forecast(series.values, length, **settings)
+            forecast = model.forecast(series.values, length, **settings)
         except SettingsError as error:
-            raise SettingsError(f"series {named['series']}: {error}" if named else str(error)) from None
+            raise SettingsError(f"series {name_fields['series']}: {error}" if name_fields else str(error)) from None
         times = next_times(series.times, series.step, length) if series.times and series.step else None
-        for place, values in enumerate(zip(*found, strict=True)):
-            when = {"time": times[place]} if times else {}
-            numbers = {name: value.tolist() for name, value in zip(found._fields, values, strict=True)}
-            yield {**named, "step": place + 1, **when, **numbers}
+        for step, values in enumerate(zip(*forecast, strict=True)):
+            time_field = {"time": times[step]} if times else {}
+            value_fields = {name: value.tolist() for name, value in zip(forecast._fields, values, strict=True)}
+            yield {**name_fields, "step": step + 1, **time_field, **value_fields}
 
 
 def evaluate(
@@ -103,14 +129,22 @@ def evaluate(
     horizon: int = 0,
     bleu_tokenize: str | None = None,
 ) -> dict[str, Any]:
-    """The field's own metrics of a model on files.
+    """Compute a model's metrics on files.
+
+    Args:
+        model: a runtime model or an estimator.
+        files: the data files.
+        reading: how they are read.
+        dynamic: generate: a learning rate, for dynamic evaluation too; 0: without.
+        horizon: forecast: the number of last steps to forecast at once; 0: each step, one ahead.
+        bleu_tokenize: translate: sacreBLEU's tokenizer; None: by the targets' script.
 
     Returns:
-        classify: accuracy, macro F1 (of labels micro F1, macro F1, exact; of numbers RMSE, MAE, R²); tag: accuracy, and
-        for tags that mark spans F1, precision and recall, over all and by type; generate: nats per symbol, perplexity,
-        bits per symbol (with `dynamic`, a learning rate, also nats by dynamic evaluation); forecast: errors of
-        forecasts of `horizon` steps; translate: BLEU and chrF with sacrebleu's signature (`bleu_tokenize` names its
-        tokenizer, in place of the one for what the target is written in). And how many examples they are over.
+        `task`, `file`, the model's `metrics`, the `yardstick`, and the number of skipped lines, if lines may be.
+
+    Raises:
+        SettingsError: an option is not one of the model's task.
+        DataError: a file is not valid.
     """
     for option, value, task in (
         ("--dynamic", dynamic, "generate"),
@@ -118,20 +152,20 @@ def evaluate(
         ("--bleu-tokenize", bleu_tokenize, "translate"),
     ):
         if value and model.task != task:
-            raise SettingsError(f"{option} is an option of {task} models, but this is a {model.task} model; omit it")
+            raise SettingsError(f"{option}: expected a model for {task}, got one for {model.task}; omit it")
     examples = _examples(model, files, reading)
     options = {"dynamic": dynamic, "horizon": horizon, "bleu_tokenize": bleu_tokenize}
     figures = model.metrics(*examples, **{name: value for name, value in options.items() if value})
-    beside = _yardstick(model, examples, figures, {"bleu_tokenize": bleu_tokenize} if bleu_tokenize else {})
-    return {"task": model.task, "file": ", ".join(map(str, files)), **figures, **beside, **skipped(reading)}
+    yardstick = _yardstick(model, examples, figures, {"bleu_tokenize": bleu_tokenize} if bleu_tokenize else {})
+    return {"task": model.task, "file": ", ".join(map(str, files)), **figures, **yardstick, **skipped(reading)}
 
 
 def _yardstick(model: Any, examples: tuple[Any, ...], figures: Mapping[str, Any], options: Any) -> dict[str, Any]:
-    """What a trivial model scores on the examples, with a warning if the model does not clearly beat it; where that
-    cannot be known, what it scored on the validation data, if the folder says so."""
+    """The score of a trivial model on the examples, with a warning if the model is not clearly better; if it is not
+    known, the score on the validation data, if the folder records it."""
     if trivial := model.yardstick(*examples, **options):
-        if said := verdict(trivial, figures):
-            logger.warning(said)
+        if sentence := verdict(trivial, figures):
+            logger.warning(sentence)
         return {"yardstick": {"name": trivial.name, "scores": trivial.scores}}
     if stored := model.yardstick_:
         return {"yardstick": {"name": f"{stored['name']}, on the validation data", "scores": stored["scores"]}}
@@ -144,22 +178,26 @@ def evaluate_lines(
     *,
     reading: ReadOptions = ReadOptions(),  # noqa: B008
 ) -> Iterator[dict[str, Any]]:
-    """For each example of files, in order: `line` (its place, from 1), `log_probability` (natural) that the model gives
-    to the right answer, or to the text, and `symbols`, how many that is of. A text is a line, by itself."""
+    """Score each example of files.
+
+    Yields:
+        `line` (the example's number, from 1), `log_probability`, the natural logarithm of the probability of the true
+        target, or of the line of text, and `symbols`, the number of its factors.
+    """
     examples = _examples(model, files, reading, each=True)
-    for place, (found, symbols) in enumerate(model.log_probabilities(*examples), start=1):
-        yield {"line": place, "log_probability": found, "symbols": symbols}
+    for line, (log_probability, symbols) in enumerate(model.log_probabilities(*examples), start=1):
+        yield {"line": line, "log_probability": log_probability, "symbols": symbols}
 
 
 def reading_for(model: Any, reading: ReadOptions) -> ReadOptions:
-    """How the model's data are read: its labels are what it decides, their times have its step."""
+    """The options of reading with those that the model determines: its problem type, or the step of its times."""
     if model.task == "forecast":
         return reading._replace(step=model.step)
     return reading._replace(problem_type=model.problem_type) if model.task == "classify" else reading
 
 
 def _examples(model: Any, files: Files, reading: ReadOptions, *, each: bool = False) -> tuple[Any, ...]:
-    """What a model is to be scored on."""
+    """The examples to score a model on."""
     is_labelled = model.task == "classify" and model.problem_type != "regression"
     known = model.classes_.tolist() if is_labelled else []
     examples = read_examples(model.task, files, reading_for(model, reading), known=known, each=each)
@@ -169,5 +207,5 @@ def _examples(model: Any, files: Files, reading: ReadOptions, *, each: bool = Fa
 
 
 def skipped(reading: ReadOptions) -> dict[str, int]:
-    """How many bad lines (sentences, pairs) were skipped, where that was asked for."""
+    """The number of skipped bad lines (sentences, pairs), if they may be skipped."""
     return {} if reading.bad_lines is None else {"skipped": sum(reading.bad_lines.counts.values())}

@@ -1,7 +1,7 @@
-"""Reads a model folder without torch.
+"""Reading of a model folder without torch.
 
-A folder may come from anybody. What its files say is held against their sizes and against each other before anything
-large is allocated; the first thing that does not fit is one `ModelFormatError`, with the file and what is wrong in it.
+A folder is untrusted input: its files are checked against their sizes and against each other before anything large is
+allocated; the first mismatch is a `ModelFormatError` that names the file.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from stepscan.options import TASKS
 from stepscan.runtime.configuration import CONFIG, CURVE, LARGEST, WEIGHTS, read_config
 from stepscan.runtime.examples import label_kind, label_problem
 from stepscan.runtime.outline import PatternOutline, Tensors, outline, shown
-from stepscan.runtime.schemes import Scheme, of_labels
-from stepscan.runtime.settings import of_the_model
+from stepscan.runtime.safe_io import parse_json
+from stepscan.runtime.schemes import Scheme, legacy_scheme
+from stepscan.runtime.settings import model_settings
 from stepscan.runtime.snapshot import Snapshot, read_at_once
 from stepscan.runtime.tensor_file import expanded, read_tensors
-from stepscan.runtime.untrusted import parsed
 from stepscan.runtime.wide.model import WideModel
 from stepscan.runtime.wide.storage import read_wide
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-__all__ = ["Needs", "RuntimeFolder", "expanded", "needs", "read_folder"]
+__all__ = ["FolderSpec", "RuntimeFolder", "expanded", "folder_spec", "read_folder"]
 
 _PATTERNS = {
     "classify": ("encoder",),
@@ -46,19 +46,19 @@ _PATTERNS = {
 }
 
 
-class Needs(NamedTuple):
-    """What a model needs of the files beside `config.json`."""
+class FolderSpec(NamedTuple):
+    """What a model requires of the files other than `config.json`."""
 
     tensors: Tensors
     vocabularies: dict[str, int]  # file of a tokenizer, without `.json` → number of symbols
-    labels: int | None  # how many; None for a model that decides nothing, or a number
+    labels: int | None  # number of labels; None for generators and regression
     problem_type: str = ""  # of an encoder
-    pattern: str = ""  # the built-in one that it is of
+    pattern: str = ""  # name of the built-in pattern; empty for others
 
 
 @dataclass(frozen=True)
 class RuntimeFolder:
-    """What a model folder holds, checked."""
+    """The checked content of a model folder."""
 
     snapshot: Snapshot  # the files' bytes
     task: str
@@ -69,9 +69,9 @@ class RuntimeFolder:
     tokenizers: dict[str, TextTokenizer]  # file name without `.json` → tokenizer
     labels: list[Any] | None  # strings, or whole numbers
     scheme: Scheme | None  # of a tagger whose tags mark spans
-    wide: WideModel | None  # of a classifier or tagger that has such a part
-    yardstick: dict[str, Any] | None  # a trivial model, as `Yardstick.described`; folders from before have none
-    chosen: list[str]  # those of the settings that were chosen by the size of the data
+    wide: WideModel | None  # of a classifier or tagger with a wide part
+    yardstick: dict[str, Any] | None  # a trivial model, as `Yardstick.to_dict`; older folders have none
+    chosen: list[str]  # names of the settings that were chosen by the size of the data
     hashes: dict[str, str]  # SHA-256 of the files by name, as config.json records it
 
     @property
@@ -80,61 +80,61 @@ class RuntimeFolder:
 
     @cached_property
     def history(self) -> list[dict[str, Any]]:
-        """The training curve, one row an evaluation; parsed when first asked for.
+        """The training curve, one row per evaluation; parsed on first access.
 
         Raises:
             ModelFormatError: `metrics.jsonl` is missing, broken, or of another model.
         """
         path = self.path / CURVE
         text = self.snapshot.text(CURVE, LARGEST)
-        rows = [parsed(line, path, finite=False) for line in split_lines(text)]
+        rows = [parse_json(line, path, finite=False) for line in split_lines(text)]
         if not all(isinstance(row, dict) and {"seconds", "best"} <= set(row) for row in rows):
             raise ModelFormatError(f"{path}: expected a JSON object with seconds and best on each line")
-        self.snapshot.check_whole(self.hashes, [CURVE])
+        self.snapshot.check_hashes(self.hashes, [CURVE])
         return rows
 
 
-def needs(description: Any) -> Needs:
-    """What the description of a model says that it needs.
+def folder_spec(description: Any) -> FolderSpec:
+    """The files that a described model requires.
 
     Raises:
-        UnsupportedLayer: something in it is not built in.
-        ModelFormatError, TypeError, ValueError: it describes no model.
+        UnsupportedLayer: a part is not built in.
+        ModelFormatError, TypeError, ValueError: it does not describe a model.
     """
-    found = outline(description)
-    if not isinstance(found, PatternOutline):
-        raise ModelFormatError(f"it describes no model: {shown(found)}")
-    return Needs(found.tensors, found.vocabularies, found.labels, found.problem_type, found.name)
+    pattern = outline(description)
+    if not isinstance(pattern, PatternOutline):
+        raise ModelFormatError(f"expected a model, got {shown(pattern)}")
+    return FolderSpec(pattern.tensors, pattern.vocabularies, pattern.labels, pattern.problem_type, pattern.name)
 
 
-def read_folder(path: str | Path, needs: Callable[[Any], Needs] = needs) -> RuntimeFolder:
+def read_folder(path: str | Path, make_spec: Callable[[Any], FolderSpec] = folder_spec) -> RuntimeFolder:
     """Read and check a model folder.
 
     Args:
         path: the folder.
-        needs: finds what a description needs; the training side also knows users' own layers.
+        make_spec: description → `FolderSpec`; the training side also supports users' own layers.
 
     Raises:
-        UnsupportedLayer: the model has a part that is not built in, so that only PyTorch can tell.
-        ModelFormatError: the folder is none, or one of its files is missing, broken or of another version.
+        UnsupportedLayer: the model has a part that is not built in.
+        ModelFormatError: it is not a model folder, or one of its files is missing, broken or of another version.
     """
-    return read_at_once(Path(path), lambda folder: read_snapshot(folder, needs))
+    return read_at_once(Path(path), lambda folder: read_snapshot(folder, make_spec))
 
 
-def read_snapshot(folder: Snapshot, needs: Callable[[Any], Needs] = needs) -> RuntimeFolder:
-    """As `read_folder`, of files that may have been read already."""
+def read_snapshot(folder: Snapshot, make_spec: Callable[[Any], FolderSpec] = folder_spec) -> RuntimeFolder:
+    """As `read_folder`, from a snapshot, whose files may have been read already."""
     config = read_config(folder)
-    needed = _needed(folder.path / CONFIG, config, needs)
-    settings = _settings(folder.path / CONFIG, config)
+    spec = _read_spec(folder.path / CONFIG, config, make_spec)
+    settings = _read_settings(folder.path / CONFIG, config)
     weights, hashes = config.get("weights", "float32"), config.get("files", {})
-    tensors = read_tensors(folder, WEIGHTS, needed.tensors, weights)
-    tokenizers = {name: _read_tokenizer(folder, f"{name}.json", size) for name, size in needed.vocabularies.items()}
-    labels = None if needed.labels is None else _read_labels(folder, "labels.json", needed.labels)
-    wide = _read_wide(folder, config, needed)
-    folder.check_whole(hashes, folder.files.keys() - {CONFIG, CURVE})
+    tensors = read_tensors(folder, WEIGHTS, spec.tensors, weights)
+    tokenizers = {name: _read_tokenizer(folder, f"{name}.json", size) for name, size in spec.vocabularies.items()}
+    labels = None if spec.labels is None else _read_labels(folder, "labels.json", spec.labels)
+    wide = _read_wide(folder, config, spec)
+    folder.check_hashes(hashes, folder.files.keys() - {CONFIG, CURVE})
     try:
         folder.text(CURVE, LARGEST)
-    except ModelFormatError as error:  # who only uses a model does not need it
+    except ModelFormatError as error:  # only needed for `history`
         if not folder.is_current:
             raise
         folder.faults[CURVE] = str(error)
@@ -147,49 +147,51 @@ def read_snapshot(folder: Snapshot, needs: Callable[[Any], Needs] = needs) -> Ru
         tensors,
         tokenizers,
         labels,
-        _scheme(config, labels or []),
+        _read_scheme(config, labels or []),
         wide,
-        _yardstick(folder.path / CONFIG, config, labels),
+        _read_yardstick(folder.path / CONFIG, config, labels),
         config.get("chosen", []),
         hashes,
     )
 
 
-# What config.json asks for --------------------------------------------------------------------------------------------
+# config.json ----------------------------------------------------------------------------------------------------------
 
 
-def _needed(path: Path, config: dict[str, Any], needs: Callable[[Any], Needs]) -> Needs:
+def _read_spec(path: Path, config: dict[str, Any], make_spec: Callable[[Any], FolderSpec]) -> FolderSpec:
     try:
-        found = needs(config["model"])
+        spec = make_spec(config["model"])
     except UnsupportedLayer:
         raise
     except Exception as error:  # a user's own constructor may raise anything
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ModelFormatError(f"{path}: 'model' cannot be built: {reason}") from error
-    _check_agreement(path, config, found)
-    return found
+    _check_task(path, config, spec)
+    return spec
 
 
-def _settings(path: Path, config: dict[str, Any]) -> dict[str, Any]:
-    """The settings of the model; those of an unknown task, which nothing can load, are empty."""
+def _read_settings(path: Path, config: dict[str, Any]) -> dict[str, Any]:
+    """The checked settings of the model; empty for an unknown task, which cannot be loaded."""
     if config["task"] not in TASKS:
         return {}
     try:
-        return of_the_model(config["settings"], config["task"])
+        return model_settings(config["settings"], config["task"])
     except SettingsError as error:
         raise ModelFormatError(f"{path}: {error}") from None
 
 
-def _check_agreement(path: Path, config: dict[str, Any], found: Needs) -> None:
-    """Raise if task or settings are those of another model."""
-    expected = _PATTERNS.get(config["task"])
-    if found.pattern and expected and found.pattern not in expected:
-        wanted = " or ".join(expected)
-        raise ModelFormatError(f"{path}: the task is {config['task']!r}, but the model is no {wanted}: {found.pattern}")
-    problem_type = config["settings"].get("problem_type", "classification")
-    if found.problem_type and problem_type != found.problem_type:
+def _check_task(path: Path, config: dict[str, Any], spec: FolderSpec) -> None:
+    """Raise unless task and settings match the model."""
+    patterns = _PATTERNS.get(config["task"])
+    if spec.pattern and patterns and spec.pattern not in patterns:
+        expected = " or ".join(patterns)
         raise ModelFormatError(
-            f"{path}: settings: problem_type: expected the model's {found.problem_type!r}, got {shown(problem_type)}"
+            f"{path}: model: expected {expected} for the task {config['task']!r}, got {spec.pattern}"
+        )
+    problem_type = config["settings"].get("problem_type", "classification")
+    if spec.problem_type and problem_type != spec.problem_type:
+        raise ModelFormatError(
+            f"{path}: settings: problem_type: expected the model's {spec.problem_type!r}, got {shown(problem_type)}"
         )
 
 
@@ -197,26 +199,26 @@ def _check_agreement(path: Path, config: dict[str, Any], found: Needs) -> None:
 
 
 def _read_tokenizer(folder: Snapshot, name: str, size: int) -> TextTokenizer:
-    from stepscan.data.tokenizers import TextTokenizer  # a model of numbers does without
+    from stepscan.data.tokenizers import TextTokenizer  # models of numeric series do not need it
 
     path = folder.path / name
     tokenizer = TextTokenizer.parse(folder.text(name, LARGEST), path)
     if len(tokenizer) != size:
         raise ModelFormatError(
-            f"{path} is not of this model: it has {len(tokenizer)} symbols, but config.json has an embedding of {size}"
+            f"{path}: expected {size} symbols, as in the embedding of config.json, got {len(tokenizer)}"
         )
     return tokenizer
 
 
-def _scheme(config: dict[str, Any], labels: list[Any]) -> Scheme | None:
+def _read_scheme(config: dict[str, Any], labels: list[Any]) -> Scheme | None:
     if config["task"] != "tag":
         return None
     if "scheme" not in config:
-        return of_labels(labels)
-    return config["scheme"] and Scheme.of(config["scheme"])
+        return legacy_scheme(labels)
+    return config["scheme"] and Scheme.from_dict(config["scheme"])
 
 
-def _read_wide(folder: Snapshot, config: dict[str, Any], needed: Needs) -> WideModel | None:
+def _read_wide(folder: Snapshot, config: dict[str, Any], spec: FolderSpec) -> WideModel | None:
     if config.get("wide") is None:
         return None
     if config["task"] not in ("classify", "tag"):
@@ -224,43 +226,47 @@ def _read_wide(folder: Snapshot, config: dict[str, Any], needed: Needs) -> WideM
             f"{folder.path / CONFIG}: wide: expected the task 'classify' or 'tag' for a wide part, got "
             f"{config['task']!r}"
         )
-    outputs = 1 if needed.labels is None else needed.labels
-    mean = needed.tensors.get("embedding.mean")  # of the numbers of a step
+    outputs = 1 if spec.labels is None else spec.labels
+    mean = spec.tensors.get("embedding.mean")  # [D], of numeric series
     return read_wide(folder, config["wide"], config["task"], outputs, mean.shape[0] if mean else 0)
 
 
-def _yardstick(path: Path, config: dict[str, Any], labels: list[Any] | None) -> dict[str, Any] | None:
-    """As it stands there; None if it answers what the model cannot, whose labels may have been renamed since."""
-    found = config.get("yardstick")
-    if found is not None and (answer := found["answer"]) is not None:
-        several = isinstance(answer, list)
-        known = isinstance(answer, int | float) if labels is None else all(map(labels.__contains__, _listed(answer)))
-        if not known or several != (config["settings"].get("problem_type") == "multilabel"):
-            logger.info("%s: the yardstick answers %s, which this model never does; it is ignored", path, shown(answer))
+def _read_yardstick(path: Path, config: dict[str, Any], labels: list[Any] | None) -> dict[str, Any] | None:
+    """The recorded yardstick; None if the model cannot give its answer, as when labels were renamed since."""
+    yardstick = config.get("yardstick")
+    if yardstick is not None and (answer := yardstick["answer"]) is not None:
+        is_list = isinstance(answer, list)
+        is_known = (
+            isinstance(answer, int | float) if labels is None else all(map(labels.__contains__, _as_list(answer)))
+        )
+        if not is_known or is_list != (config["settings"].get("problem_type") == "multilabel"):
+            logger.info("%s: the yardstick answers %s, which the model cannot; it is ignored", path, shown(answer))
             return None
-    return found
+    return yardstick
 
 
-def _listed(answer: Any) -> list[Any]:
+def _as_list(answer: Any) -> list[Any]:
     return answer if isinstance(answer, list) else [answer]
 
 
 def _read_labels(folder: Snapshot, name: str, count: int) -> list[Any]:
     path, labels = folder.path / name, folder.json(name, LARGEST)
     if not isinstance(labels, list) or len(labels) != count:
-        raise ModelFormatError(f"{path}: expected a list of {count} labels, as in config.json, got {_counted(labels)}")
+        raise ModelFormatError(
+            f"{path}: expected a list of {count} labels, as in config.json, got {_shown_count(labels)}"
+        )
     kinds = {label_kind(label) for label in labels}
     if len(kinds) > 1 or None in kinds:
         raise ModelFormatError(
             f"{path}: expected labels that are all strings or all whole numbers, got {shown(labels)}"
         )
     if len(set(labels)) != count:
-        twice = Counter(labels).most_common(1)[0][0]
-        raise ModelFormatError(f"{path}: the label {shown(twice)} stands there twice")
-    if wrong := next((label for label in labels if label_problem(label)), None):
-        raise ModelFormatError(f"{path}: the label {shown(wrong)} {label_problem(wrong)}")
+        duplicate = Counter(labels).most_common(1)[0][0]
+        raise ModelFormatError(f"{path}: expected distinct labels, got {shown(duplicate)} twice")
+    if invalid := next((label for label in labels if label_problem(label)), None):
+        raise ModelFormatError(f"{path}: the label {shown(invalid)} {label_problem(invalid)}")
     return labels
 
 
-def _counted(labels: Any) -> str:
+def _shown_count(labels: Any) -> str:
     return f"{len(labels)} of them" if isinstance(labels, list) else shown(labels)

@@ -17,8 +17,8 @@ from stepscan.runtime.outline import (
     check_layer,
     check_size,
     linear,
-    of_parts,
     outlines,
+    part_tensors,
     shown,
     within,
 )
@@ -53,11 +53,11 @@ def _variational_dropout(size: Any, p: Any) -> LayerOutline:
 @outlines("stack")
 def _stack(layers: Any) -> LayerOutline:
     if not isinstance(layers, list) or not layers:
-        raise ValueError(f"stack takes a list of at least one layer, got {shown(layers)}")
+        raise ValueError(f"stack: expected a list of at least one layer, got {shown(layers)}")
     check_layer("stack", *layers)
     for below, above in pairwise(layers):
         if below.output_size != above.input_size:
-            raise ValueError(f"stack needs fitting widths, but {below.described} stands below {above.described}")
+            raise ValueError(f"stack: expected layers of matching sizes, got {below.described} below {above.described}")
     return LayerOutline(
         "stack",
         {name: one for n, layer in enumerate(layers) for name, one in within(f"layers.{n}", layer.tensors).items()},
@@ -76,9 +76,9 @@ def _bidirectional(forward: Any, backward: Any) -> LayerOutline:
     check_layer("bidirectional", forward, backward)
     if forward.input_size != backward.input_size:
         raise ValueError(
-            f"bidirectional needs two layers of equal input width, got {forward.described} and {backward.described}"
+            f"bidirectional: expected two layers of equal input size, got {forward.described} and {backward.described}"
         )
-    tensors = of_parts(forward_layer=forward, backward_layer=backward)
+    tensors = part_tensors(forward_layer=forward, backward_layer=backward)
     output_size = forward.output_size + backward.output_size
     memories = forward.memories + backward.memories
     inner = forward.widths + backward.widths
@@ -91,7 +91,7 @@ def _bidirectional(forward: Any, backward: Any) -> LayerOutline:
 def _residual(layer: Any) -> LayerOutline:
     check_layer("residual", layer)
     if layer.input_size != layer.output_size:
-        raise ValueError(f"residual needs equal widths, but has {layer.described}")
+        raise ValueError(f"residual: expected a layer of equal input and output size, got {layer.described}")
     return _around("residual", layer)
 
 
@@ -100,7 +100,7 @@ def _zoneout(layer: Any, p: Any) -> LayerOutline:
     check_causal("zoneout", layer)
     check_probability(p=p)
     if layer.caches:
-        raise ValueError(f"zoneout needs a state of hidden state alone, but {layer.described} keeps something else")
+        raise ValueError(f"zoneout: expected a layer whose state is a hidden state alone, got {layer.described}")
     return _around("zoneout", layer)
 
 
@@ -109,7 +109,7 @@ def _weight_drop(layer: Any, p: Any, name: Any = "weight_hh") -> LayerOutline:
     check_causal("weight_drop", layer)
     check_probability(p=p)
     if name not in {full.split(".")[-1] for full in layer.tensors}:
-        raise ValueError(f"weight_drop needs weights named {shown(name)}, but {layer.described} has none")
+        raise ValueError(f"weight_drop: expected a layer with weights {shown(name)}, got {layer.described}")
     return _around("weight_drop", layer)
 
 
@@ -125,11 +125,11 @@ def _attentive_decoder(
     input_size = layer.input_size - (size if input_feeding else 0)
     check_size(input_size=input_size)
     if kind == "dot" and size != memory_size:
-        raise ValueError(f"dot attention needs a memory as wide as its layer, but they are {memory_size} and {size}")
+        raise ValueError(f"dot attention: expected a memory of the layer's output size {size}, got {memory_size}")
     return LayerOutline(
         "attentive_decoder",
         {
-            **of_parts(layer=layer),
+            **part_tensors(layer=layer),
             **_attention(kind, size, memory_size, attention_size),
             **linear("combine", size + memory_size, size),
         },
@@ -158,7 +158,7 @@ def _cross_attention(size: Any, memory_size: Any, heads: Any = 0, dropout: Any =
 
 def _around(name: str, layer: LayerOutline) -> LayerOutline:
     """What a combinator around one layer is, if it changes nothing but how that runs."""
-    return replace(layer, name=name, tensors=of_parts(layer=layer), inner=layer.widths)
+    return replace(layer, name=name, tensors=part_tensors(layer=layer), inner=layer.widths)
 
 
 def _attention(kind: str, query_size: int, memory_size: int, size: int) -> Tensors:

@@ -22,26 +22,29 @@ FORMATS = ("float32", "bfloat16", "int8")  # in the order of the native library'
 
 
 class Options(NamedTuple):
-    """How a model runs: its weights' format in memory, and threads at most."""
+    """How a model runs: the storage type of its weights in memory, and the number of threads per call, at most."""
 
     weights: str = "float32"
     threads: int = 1
 
     @property
     def format(self) -> int:
+        """The native library's number of the storage type; a `SettingsError` if it is unknown."""
         if self.weights not in FORMATS:
-            raise SettingsError(f"weights are kept as one of {', '.join(FORMATS)}.{nearest(self.weights, FORMATS)}")
+            raise SettingsError(
+                f"weights: expected float32, bfloat16 or int8, got {self.weights!r}.{nearest(self.weights, FORMATS)}"
+            )
         return FORMATS.index(self.weights)
 
 
 class Layer:
-    """A layer of a model that answers.
+    """A layer that runs on the native library.
 
     Args:
         native: the library's layer.
-        signature: such as `LSTM(8 → 16)`, for messages.
-        threads: at most.
-        blocking: of a layer that is not causal, the part that is to blame.
+        described: such as `LSTM(8 → 16)`, for messages.
+        threads: number of threads per call, at most.
+        blocking: the part that makes the layer not causal; empty if it is causal.
     """
 
     def __init__(self, native: Any, signature: str, threads: int = 1, blocking: str = "") -> None:
@@ -53,62 +56,77 @@ class Layer:
         self.condition_size: int = native.condition_size
 
     def initial_state(self, rows: int) -> Array:
-        """The state before anything was seen, `[rows, S]`."""
+        """The state before any input, `[rows, S]`."""
         return np.zeros((rows, self.state_size), np.float32)
 
     def scan(self, data: Array, lengths: Array, state: Array | None = None) -> tuple[Array, Array]:
-        """Whole sequences: `[B, T, I]` of `lengths [B]` → `[B, T, O]`, zero in the padding, and the final state."""
+        """Run whole sequences.
+
+        Args:
+            data: `[B, T, I]`.
+            lengths: `[B]`, 0 … T.
+            state: `[B, S]`; None: the initial state.
+
+        Returns:
+            The outputs `[B, T, O]`, zero in the padding, and the final state `[B, S]`.
+        """
         data, lengths = _contiguous(data), np.ascontiguousarray(lengths, np.int64)
         rows, steps, width = data.shape
         self._check_width(width)
         if lengths.shape != (rows,) or (rows and not 0 <= lengths.min() <= lengths.max() <= steps):
             raise ValueError(f"lengths: expected {rows} numbers from 0 to {steps}, got {lengths}")
-        state = self.initial_state(rows) if state is None else self._own(state, rows)
+        state = self.initial_state(rows) if state is None else self._copy_state(state, rows)
         outputs = np.empty((rows, steps, self.output_size), np.float32)
-        self.native.scan(*_at(data, lengths), rows, steps, *_at(state, outputs), self.threads)
+        self.native.scan(*_addresses(data, lengths), rows, steps, *_addresses(state, outputs), self.threads)
         return outputs, state
 
     def step(self, x: Array, state: Array) -> tuple[Array, Array]:
-        """One item of each row: `x [n, I]` and a state → `[n, O]` and the next state. Changes neither argument."""
+        """Run one item per row: `x` `[N, I]` and a state → outputs `[N, O]` and the next state. Mutates neither.
+
+        Raises:
+            SettingsError: the layer is not causal.
+        """
         self.check_causal()
         x = _contiguous(x)
         self._check_width(x.shape[1])
-        state = self._own(state, len(x))
+        state = self._copy_state(state, len(x))
         outputs = np.empty((len(x), self.output_size), np.float32)
-        self.native.step(*_at(x), len(x), *_at(state, outputs), self.threads)
+        self.native.step(*_addresses(x), len(x), *_addresses(state, outputs), self.threads)
         return outputs, state
 
     def readout(self, state: Array) -> Array:
         """O of a final state: `[n, O]`."""
         state = _contiguous(state)
         outputs = np.empty((len(state), self.output_size), np.float32)
-        self.native.readout(*_at(state), len(state), *_at(outputs))
+        self.native.readout(*_addresses(state), len(state), *_addresses(outputs))
         return outputs
 
     def condition(self, vector: Array) -> Array:
         """`[n, condition_size]` → an initial state, cut from the vector."""
         vector = _contiguous(vector)
         if vector.shape[1] != self.condition_size:
-            raise ValueError(f"{self.signature} takes {self.condition_size} numbers to start, got {vector.shape[1]}")
+            raise ValueError(
+                f"{self.signature}: expected a vector [N, {self.condition_size}], got {list(vector.shape)}"
+            )
         state = self.initial_state(len(vector))
-        self.native.condition(*_at(vector), len(vector), *_at(state))
+        self.native.condition(*_addresses(vector), len(vector), *_addresses(state))
         return state
 
     def check_causal(self) -> None:
-        """Raise unless the layer can go one step at a time."""
+        """Raise a `SettingsError` unless the layer is causal."""
         if not self.causal:
             raise SettingsError(
-                f"{self.blocking or self.signature} looks at items that are still to come, so it has no step: give it "
-                "whole sequences, or train a model that reads in one direction"
+                f"expected a causal layer, got {self.blocking or self.signature}, whose outputs depend on later items; "
+                "use whole sequences, or train a model that is not bidirectional"
             )
 
     def _check_width(self, width: int) -> None:
         if width != self.input_size:
-            raise ValueError(f"{self.signature} takes inputs of {self.input_size} numbers, got {width}")
+            raise ValueError(f"{self.signature}: expected inputs of size {self.input_size}, got {width}")
 
-    def _own(self, state: Array, rows: int) -> Array:
+    def _copy_state(self, state: Array, rows: int) -> Array:
         if state.shape != (rows, self.state_size):
-            raise ValueError(f"{self.signature} has states [{rows}, {self.state_size}], got {list(state.shape)}")
+            raise ValueError(f"{self.signature}: expected a state [{rows}, {self.state_size}], got {list(state.shape)}")
         return np.array(state, np.float32, order="C")
 
 
@@ -124,13 +142,13 @@ class Linear:
         self.output_size, self.input_size = weight.shape
         self.threads = options.threads
         weight, bias = _contiguous(weight), None if bias is None else _contiguous(bias)
-        addresses = (*_at(weight), 0 if bias is None else _at(bias)[0])
+        addresses = (*_addresses(weight), 0 if bias is None else _addresses(bias)[0])
         self.native = library.Linear(*addresses, self.input_size, self.output_size, options.format)
 
     def __call__(self, x: Array) -> Array:
         x = _contiguous(x)
         outputs = np.empty((*x.shape[:-1], self.output_size), np.float32)
-        self.native.run(*_at(x), x.size // self.input_size, *_at(outputs), self.threads)
+        self.native.run(*_addresses(x), x.size // self.input_size, *_addresses(outputs), self.threads)
         return outputs
 
 
@@ -143,15 +161,15 @@ def layer_norm(x: Array, gain: Array, bias: Array) -> Array:
     """Layer normalisation of `[…, H]` (Ba et al. 2016), with gain and bias `[H]`."""
     x, gain, bias = _contiguous(x), _contiguous(gain), _contiguous(bias)
     outputs, size = np.empty_like(x), x.shape[-1]
-    library.layer_norm(*_at(x), x.size // size, size, *_at(gain, bias, outputs), 1)
+    library.layer_norm(*_addresses(x), x.size // size, size, *_addresses(gain, bias, outputs), 1)
     return outputs
 
 
 def tanh(x: Array) -> Array:
-    """Hyperbolic tangent, number by number."""
+    """Hyperbolic tangent, elementwise."""
     x = _contiguous(x)
     outputs = np.empty_like(x)
-    library.tanh(*_at(x), x.size, *_at(outputs), 1)
+    library.tanh(*_addresses(x), x.size, *_addresses(outputs), 1)
     return outputs
 
 
@@ -159,7 +177,7 @@ def softmax(scores: Array) -> Array:
     """Softmax over the last dimension; −∞ has probability 0."""
     scores = _contiguous(scores)
     outputs, size = np.empty_like(scores), scores.shape[-1]
-    library.softmax(*_at(scores), scores.size // max(1, size), size, *_at(outputs), 1)
+    library.softmax(*_addresses(scores), scores.size // max(1, size), size, *_addresses(outputs), 1)
     return outputs
 
 
@@ -180,8 +198,8 @@ def attend(queries: Array, keys: Array, memory: Array, length: Array, score: Arr
     (rows, steps, width), items, memory_width = queries.shape, keys.shape[1], memory.shape[2]
     context, weights = np.empty((rows, steps, memory_width), np.float32), np.empty((rows, steps, items), np.float32)
     sizes = (rows, steps, items, width, memory_width)
-    v = 0 if score is None else _at(score)[0]
-    library.attend(*_at(queries, keys, memory, length), v, *sizes, *_at(context, weights), 1)
+    v = 0 if score is None else _addresses(score)[0]
+    library.attend(*_addresses(queries, keys, memory, length), v, *sizes, *_addresses(context, weights), 1)
     return context, weights
 
 
@@ -204,7 +222,7 @@ def build_layer(description: Any, tensors: Tensors, prefix: str, options: Option
     name, arguments = described_object(description)
     if name not in _MAKERS:
         raise UnsupportedLayer(name, f"the layer {name!r} has no native kernel")
-    return _MAKERS[name](_Part(name, arguments, tensors, prefix, options, keeps))
+    return _MAKERS[name](_LayerSpec(name, arguments, tensors, prefix, options, keeps))
 
 
 def described_object(description: Any) -> tuple[str, Any]:
@@ -214,7 +232,7 @@ def described_object(description: Any) -> tuple[str, Any]:
     return next(iter(description.items()))
 
 
-class _Part(NamedTuple):
+class _LayerSpec(NamedTuple):
     """One object of a description, and where its tensors are."""
 
     name: str
@@ -225,84 +243,90 @@ class _Part(NamedTuple):
     keeps: bool
 
     def tensor(self, name: str) -> Array | None:
-        found = self.tensors.get(self.prefix + name)
-        return None if found is None else _contiguous(found)
+        array = self.tensors.get(self.prefix + name)
+        return None if array is None else _contiguous(array)
 
     def inner(self, description: Any, name: str, *, keeps: bool = True) -> Layer:
         return build_layer(description, self.tensors, f"{self.prefix}{name}.", self.options, keeps=keeps)
 
-    def made(self, native: Any, title: str, blocking: str = "") -> Layer:
-        signature = f"{title}({native.input_size} → {native.output_size})"
-        return Layer(native, signature, self.options.threads, blocking)
+    def make_layer(self, native: Any, title: str, blocking: str = "") -> Layer:
+        described = f"{title}({native.input_size} → {native.output_size})"
+        return Layer(native, described, self.options.threads, blocking)
 
 
 _PLAIN = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 _NORMED = (*_PLAIN, "gain_ih", "gain_hh", "bias", "gain_c", "bias_c")
 
 
-def _cell(title: str, names: Sequence[str] = _PLAIN) -> Callable[[_Part], Layer]:
-    def make(part: _Part) -> Layer:
+def _cell(title: str, names: Sequence[str] = _PLAIN) -> Callable[[_LayerSpec], Layer]:
+    def make(part: _LayerSpec) -> Layer:
         kernel = f"elman_{part.arguments.get('nonlinearity', 'tanh')}" if part.name == "elman" else part.name
         arrays = [part.tensor(name) for name in names]
-        addresses = [0 if array is None else _at(array)[0] for array in arrays]
+        addresses = [0 if array is None else _addresses(array)[0] for array in arrays]
         sizes = part.arguments["input_size"], part.arguments["hidden_size"]
         weights = library.Weights(kernel, *sizes, addresses, False, part.options.format)
-        return part.made(library.make_cell(weights), title)
+        return part.make_layer(library.make_cell(weights), title)
 
     return make
 
 
-def _linear(part: _Part) -> Layer:
-    of_weights = linear(part.tensors, f"{part.prefix}projection.", part.options)
-    return part.made(library.make_linear(of_weights.native, part.keeps), "Linear")
+def _linear(part: _LayerSpec) -> Layer:
+    weights = linear(part.tensors, f"{part.prefix}projection.", part.options)
+    return part.make_layer(library.make_linear(weights.native, part.keeps), "Linear")
 
 
-def _layer_norm(part: _Part) -> Layer:
+def _layer_norm(part: _LayerSpec) -> Layer:
     gain, bias = (_contiguous(part.tensors[f"{part.prefix}norm.{name}"]) for name in ("weight", "bias"))
-    return part.made(library.make_layer_norm(len(gain), *_at(gain, bias), part.keeps), "LayerNorm")
+    return part.make_layer(library.make_layer_norm(len(gain), *_addresses(gain, bias), part.keeps), "LayerNorm")
 
 
-def _identity(part: _Part) -> Layer:
+def _identity(part: _LayerSpec) -> Layer:
     """Dropout, which only training has."""
-    return part.made(library.make_identity(part.arguments["size"], part.keeps), "Dropout")
+    return part.make_layer(library.make_identity(part.arguments["size"], part.keeps), "Dropout")
 
 
-def _stack(part: _Part) -> Layer:
+def _stack(part: _LayerSpec) -> Layer:
     descriptions = part.arguments if isinstance(part.arguments, list) else part.arguments["layers"]
-    pointwise = all(described_object(one)[0] in _POINTWISE for one in descriptions)
-    layers = [part.inner(one, f"layers.{i}", keeps=pointwise and i == 0) for i, one in enumerate(descriptions)]
-    doing = [layer for layer, one in zip(layers, descriptions, strict=True) if described_object(one)[0] not in _IDLE]
-    native = library.make_stack([layer.native for layer in (layers if pointwise else doing)])
-    return part.made(native, "Stack", next((layer.blocking for layer in layers if layer.blocking), ""))
+    pointwise = all(described_object(description)[0] in _POINTWISE for description in descriptions)
+    layers = [
+        part.inner(description, f"layers.{i}", keeps=pointwise and i == 0) for i, description in enumerate(descriptions)
+    ]
+    active = [
+        layer
+        for layer, description in zip(layers, descriptions, strict=True)
+        if described_object(description)[0] not in _IDLE
+    ]
+    native = library.make_stack([layer.native for layer in (layers if pointwise else active)])
+    return part.make_layer(native, "Stack", next((layer.blocking for layer in layers if layer.blocking), ""))
 
 
-def _residual(part: _Part) -> Layer:
+def _residual(part: _LayerSpec) -> Layer:
     layer = part.inner(part.arguments["layer"], "layer")
-    return part.made(library.make_residual(layer.native), "Residual", layer.blocking)
+    return part.make_layer(library.make_residual(layer.native), "Residual", layer.blocking)
 
 
-def _zoneout(part: _Part) -> Layer:
+def _zoneout(part: _LayerSpec) -> Layer:
     layer = part.inner(part.arguments["layer"], "layer")
-    return part.made(library.make_zoneout(layer.native, part.arguments["p"]), "Zoneout")
+    return part.make_layer(library.make_zoneout(layer.native, part.arguments["p"]), "Zoneout")
 
 
-def _weight_drop(part: _Part) -> Layer:
+def _weight_drop(part: _LayerSpec) -> Layer:
     layer = part.inner(part.arguments["layer"], "layer")
     # Around a pointwise layer it is none itself: a stack above reads out of its state, not out of that below it.
-    return part.made(library.make_stack([layer.native]), "Stack") if layer.native.pointwise else layer
+    return part.make_layer(library.make_stack([layer.native]), "Stack") if layer.native.pointwise else layer
 
 
-def _bidirectional(part: _Part) -> Layer:
+def _bidirectional(part: _LayerSpec) -> Layer:
     forward = part.inner(part.arguments["forward"], "forward_layer")
     backward = part.inner(part.arguments["backward"], "backward_layer")
-    layer = part.made(library.make_bidirectional(forward.native, backward.native), "Bidirectional")
+    layer = part.make_layer(library.make_bidirectional(forward.native, backward.native), "Bidirectional")
     layer.blocking = layer.signature
     return layer
 
 
 _IDLE = ("dropout", "variational_dropout")
 _POINTWISE = (*_IDLE, "linear", "layer_norm")
-_MAKERS: dict[str, Callable[[_Part], Layer]] = {
+_MAKERS: dict[str, Callable[[_LayerSpec], Layer]] = {
     "elman": _cell("Elman"),
     "lstm": _cell("LSTM"),
     "gru": _cell("GRU"),
@@ -324,9 +348,9 @@ def _contiguous(array: Array) -> Array:
 
 
 def address(array: Array) -> int:
-    """Where an array's numbers lie; whoever uses it keeps the array."""
+    """The address of an array's data; the caller must keep the array alive."""
     return array.__array_interface__["data"][0]
 
 
-def _at(*arrays: Array) -> list[int]:
+def _addresses(*arrays: Array) -> list[int]:
     return list(map(address, arrays))

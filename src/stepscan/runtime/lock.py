@@ -1,7 +1,7 @@
-"""One writer at a time: a lock file that says who writes, on which machine, and since when.
+"""One writer at a time: a lock file with the writer's process, machine and start time.
 
-The lock is the kernel's (`flock`), so that one whose process died holds nobody up: it is taken over. What the file says
-is for people; and for a file system that several machines share, where the lock may not reach the others.
+The lock is the kernel's (`flock`), so that it ends with its process. The file's content is for messages, and for file
+systems that several machines share, where the lock may not reach the others.
 """
 
 from __future__ import annotations
@@ -25,32 +25,32 @@ _held: dict[Path, tuple[int, int]] = {}  # lock files of this process → proces
 _PAUSE = 0.02  # seconds
 
 
-def beside(path: Path) -> Path:
-    """The lock file of a model folder, which may not be there yet."""
+def lock_file(path: Path) -> Path:
+    """The path of the lock file of a model folder, which may not exist yet."""
     return path.parent / f".{path.name}.lock"
 
 
 @contextlib.contextmanager
 def locked(file: Path, path: Path, purpose: str, *, patience: float = 0.0) -> Iterator[None]:
-    """Keep others from writing to `path`; a thread may do so again within itself.
+    """Hold the exclusive lock for writing to `path`; it is reentrant within a thread.
 
     Args:
         file: the lock file.
-        path: what is locked, for messages.
+        path: the path that is locked, for messages.
         purpose: `TRAINING` or `SAVING`.
-        patience: seconds to wait for another that saves; nobody waits for one that trains.
+        patience: seconds to wait for a holder that saves; a holder that trains is not waited for.
 
     Raises:
-        StepscanError: another process, or thread, writes to it: says which.
+        StepscanError: another process or thread holds the lock; the message names it.
         OSError: the lock file cannot be written.
     """
-    me = (os.getpid(), threading.get_ident())
-    if _held.get(file) == me:
+    owner_key = (os.getpid(), threading.get_ident())
+    if _held.get(file) == owner_key:
         yield
         return
-    descriptor = _acquired(file, path, time.monotonic() + patience)
+    descriptor = _acquire(file, path, time.monotonic() + patience)
     try:
-        _held[file] = me
+        _held[file] = owner_key
         os.pwrite(descriptor, json.dumps(_owner(purpose)).encode(), 0)
         yield
     finally:
@@ -64,23 +64,24 @@ def is_held(file: Path) -> bool:
     return _held.get(file) == (os.getpid(), threading.get_ident())
 
 
-def _acquired(file: Path, path: Path, end: float) -> int:
+def _acquire(file: Path, path: Path, deadline: float) -> int:
     while True:
         descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         try:
             free, owner = _is_free(descriptor), _read(descriptor)
             if free and _is_elsewhere(owner):
                 raise StepscanError(
-                    f"{path} is being written by {_said(owner)}, on another machine ({owner['host']}); "
+                    f"{path} is being written by {_describe_owner(owner)}, on another machine ({owner['host']}); "
                     f"if that has ended, remove {file}"
                 )
-            if free and _is_at(file, descriptor):
+            if free and _is_same_file(file, descriptor):
                 os.ftruncate(descriptor, 0)
-                kept, descriptor = descriptor, -1
-                return kept
-            if not free and (owner.get("purpose") == TRAINING or time.monotonic() > end):
+                acquired, descriptor = descriptor, -1
+                return acquired
+            if not free and (owner.get("purpose") == TRAINING or time.monotonic() > deadline):
                 raise StepscanError(
-                    f"{path} is being written by {_said(owner)}; wait until that has ended, or choose another name"
+                    f"{path} is being written by {_describe_owner(owner)}; wait until that has ended, or choose "
+                    "another name"
                 )
         finally:
             if descriptor >= 0:
@@ -96,8 +97,8 @@ def _is_free(descriptor: int) -> bool:
     return True
 
 
-def _is_at(file: Path, descriptor: int) -> bool:
-    """Whether the file is still there: who held the lock before may have removed it."""
+def _is_same_file(file: Path, descriptor: int) -> bool:
+    """Whether the open file is still the one at this path: the previous holder may have removed it."""
     try:
         return os.path.samestat(file.stat(), os.fstat(descriptor))
     except FileNotFoundError:
@@ -108,11 +109,11 @@ def _is_at(file: Path, descriptor: int) -> bool:
 
 
 def _owner(purpose: str) -> dict[str, Any]:
-    return {"purpose": purpose, "pid": os.getpid(), **_machine(), "since": time.time()}
+    return {"purpose": purpose, "pid": os.getpid(), **_machine_id(), "since": time.time()}
 
 
-def _machine() -> dict[str, str]:
-    """Its name, and what tells one start of it from another: containers on it have names of their own."""
+def _machine_id() -> dict[str, str]:
+    """The host's name and boot id: containers on one host have names of their own, but the same boot id."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
     except OSError:
@@ -121,19 +122,19 @@ def _machine() -> dict[str, str]:
 
 
 def _read(descriptor: int) -> dict[str, Any]:
-    """Who wrote the lock file; empty if nobody did, or something else is in it."""
+    """The owner that the lock file records; empty if it records none."""
     try:
-        found = json.loads(os.pread(descriptor, 4096, 0))
-        return found if {"purpose", "pid", "host", "boot", "since"} <= set(found) else {}
+        owner = json.loads(os.pread(descriptor, 4096, 0))
+        return owner if {"purpose", "pid", "host", "boot", "since"} <= set(owner) else {}
     except (ValueError, TypeError):
         return {}
 
 
 def _is_elsewhere(owner: dict[str, Any]) -> bool:
-    return bool(owner) and all(owner[name] != value for name, value in _machine().items())
+    return bool(owner) and all(owner[name] != value for name, value in _machine_id().items())
 
 
-def _said(owner: dict[str, Any]) -> str:
+def _describe_owner(owner: dict[str, Any]) -> str:
     if not owner:
         return "another process"
     since = datetime.fromtimestamp(owner["since"], UTC)

@@ -158,15 +158,15 @@ def within(prefix: str, tensors: Tensors) -> Tensors:
     return {f"{prefix}.{name}": tensor for name, tensor in tensors.items()}
 
 
-def of_parts(**parts: Outline | None) -> Tensors:
+def part_tensors(**parts: Outline | None) -> Tensors:
     """The tensors of all parts that there are."""
     return {name: tensor for key, part in parts.items() if part for name, tensor in within(key, part.tensors).items()}
 
 
 def linear(prefix: str, inputs: int, outputs: int, bias: bool = True) -> Tensors:
     """The weight `[outputs, inputs]` of a linear map, and its bias."""
-    found = {"weight": Tensor("F32", (outputs, inputs))}
-    return within(prefix, {**found, "bias": Tensor("F32", (outputs,))} if bias else found)
+    tensors = {"weight": Tensor("F32", (outputs, inputs))}
+    return within(prefix, {**tensors, "bias": Tensor("F32", (outputs,))} if bias else tensors)
 
 
 # What arguments may be ------------------------------------------------------------------------------------------------
@@ -192,21 +192,22 @@ def check_choice(known: tuple[str, ...], **choices: Any) -> None:
     """Raise unless all are among the known."""
     for name, value in choices.items():
         if value not in known:
-            raise ValueError(f"unknown {name} {shown(value)}.{nearest(str(value), known)}")
+            expected = " or ".join(map(repr, known))
+            raise ValueError(f"{name}: expected {expected}, got {shown(value)}.{nearest(str(value), known)}")
 
 
 def check_layer(who: str, *parts: Any) -> None:
     """Raise unless all are layers."""
     for part in parts:
         if not isinstance(part, LayerOutline):
-            raise TypeError(f"{who} needs layers, got {shown(part)}")
+            raise TypeError(f"{who}: expected layers, got {shown(part)}")
 
 
 def check_causal(who: str, layer: Any) -> None:
     """Raise unless it is a layer that has a step."""
     check_layer(who, layer)
     if not layer.causal:
-        raise TypeError(f"{who} needs a layer that reads in one direction, but {layer.described} has no step")
+        raise TypeError(f"{who}: expected a causal layer, got {layer.described}")
 
 
 def check_inputs(who: str, embedding: Any, layer: LayerOutline) -> None:
@@ -214,9 +215,9 @@ def check_inputs(who: str, embedding: Any, layer: LayerOutline) -> None:
     if embedding is None:
         return
     if not isinstance(embedding, InputOutline):
-        raise TypeError(f"{who} needs an embedding or null, got {shown(embedding)}")
+        raise TypeError(f"{who}: expected an embedding or null, got {shown(embedding)}")
     if embedding.output_size != layer.input_size:
-        raise ValueError(f"the embedding of {who} gives {embedding.output_size} numbers to {layer.described}")
+        raise ValueError(f"{who}: expected an embedding of size {layer.input_size}, got {embedding.output_size}")
 
 
 def check_widths(who: str, tensors: Tensors, *parts: Any) -> None:
@@ -226,8 +227,8 @@ def check_widths(who: str, tensors: Tensors, *parts: Any) -> None:
     weights = sum(math.prod(tensor.shape) for tensor in tensors.values())
     if widths > max(_WIDEST, _FOR_A_WEIGHT * weights):
         raise ValueError(
-            f"the layers of {who} give {shown(widths)} numbers for each item, more than a model of {weights:,} weights "
-            "can need"
+            f"{who}: expected layers whose outputs are in proportion to {weights:,} weights, got {shown(widths)} "
+            "values per item"
         )
 
 

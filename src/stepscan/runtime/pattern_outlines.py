@@ -20,8 +20,8 @@ from stepscan.runtime.outline import (
     check_size,
     check_widths,
     linear,
-    of_parts,
     outlines,
+    part_tensors,
     shown,
 )
 
@@ -61,7 +61,7 @@ def _word_and_character_embedding(words: Any, characters: Any, spelling: Any, dr
     check_layer(name, spelling)
     check_inputs(name, characters, spelling)
     check_probability(dropout=dropout)
-    tensors = of_parts(words=words, characters=characters, spelling=spelling)
+    tensors = part_tensors(words=words, characters=characters, spelling=spelling)
     vocabularies = {**words.vocabularies, "characters": characters.vocabularies["tokenizer"]}
     size = words.output_size + spelling.output_size
     return InputOutline(name, tensors, size, vocabularies, inner=words.widths + characters.widths + spelling.widths)
@@ -88,12 +88,12 @@ def _encoder(
     dropout: Any = 0.0,
     label_smoothing: Any = 0.0,
 ) -> PatternOutline:
-    tensors = _decider("encoder", embedding, layer, outputs, dropout, label_smoothing)
+    tensors = _labelling_tensors("encoder", embedding, layer, outputs, dropout, label_smoothing)
     POOLING.check("pooling", pooling)
     PROBLEM_TYPE.check("problem_type", problem_type)
     size, is_number = layer.output_size, problem_type == "regression"
     if is_number and outputs != 1:
-        raise ValueError(f"a number is one output, got outputs={outputs}")
+        raise ValueError(f"outputs: expected 1 for regression, got {outputs}")
     if is_number:
         tensors |= {"mean": Tensor("F32", ()), "deviation": Tensor("F32", ())}
     if pooling == "attention":
@@ -105,7 +105,7 @@ def _encoder(
 def _transducer(
     embedding: Any, layer: Any, outputs: Any, dropout: Any = 0.0, label_smoothing: Any = 0.0
 ) -> PatternOutline:
-    tensors = _decider("transducer", embedding, layer, outputs, dropout, label_smoothing)
+    tensors = _labelling_tensors("transducer", embedding, layer, outputs, dropout, label_smoothing)
     return PatternOutline("transducer", tensors, _vocabularies(embedding), outputs)
 
 
@@ -113,7 +113,7 @@ def _transducer(
 def _crf_transducer(
     embedding: Any, layer: Any, outputs: Any, dropout: Any = 0.0, forbidden: Any = ()
 ) -> PatternOutline:
-    tensors = _decider("crf_transducer", embedding, layer, outputs, dropout, 0.0)
+    tensors = _labelling_tensors("crf_transducer", embedding, layer, outputs, dropout, 0.0)
     _check_forbidden(outputs, forbidden)
     tensors |= {f"crf.{name}": Tensor("F32", (outputs,)) for name in ("start", "end")}
     tensors["crf.transitions"] = Tensor("F32", (outputs, outputs))
@@ -141,12 +141,12 @@ def _generator(
         activation_regularisation=activation_regularisation,
         temporal_activation_regularisation=temporal_activation_regularisation,
     )
-    tensors, symbols = of_parts(embedding=embedding, layer=layer), embedding.vocabularies["tokenizer"]
+    tensors, symbols = part_tensors(embedding=embedding, layer=layer), embedding.vocabularies["tokenizer"]
     size = layer.output_size
     if initial == "learned":
         tensors["start"] = Tensor("F32", (layer.condition_size,))
     if "weight_given" in embedding.tensors:
-        raise ValueError("generator writes its embedding's symbols, whose vectors must all be trained, got given ones")
+        raise ValueError("generator: expected an embedding whose vectors are all trained, got given ones")
     if tie_weights and size != embedding.output_size:
         tensors |= linear("projection", size, embedding.output_size)
     tensors |= {"bias": Tensor("F32", (symbols,))} if tie_weights else linear("head", size, symbols)
@@ -158,13 +158,13 @@ def _generator(
 @outlines("forecaster")
 def _forecaster(embedding: Any, layer: Any, head: Any = "gaussian", dropout: Any = 0.0) -> PatternOutline:
     if not isinstance(embedding, InputOutline) or not embedding.numbers:
-        raise TypeError(f"forecaster needs an embedding of numbers, got {shown(embedding)}")
+        raise TypeError(f"forecaster: expected an embedding of numbers, got {shown(embedding)}")
     check_causal("forecaster", layer)
     check_inputs("forecaster", embedding, layer)
     check_choice(("gaussian", "quantile"), head=head)
     check_probability(dropout=dropout)
     outputs = embedding.numbers * (2 if head == "gaussian" else _QUANTILES)
-    tensors = {**of_parts(embedding=embedding, layer=layer), **linear("output", layer.output_size, outputs)}
+    tensors = {**part_tensors(embedding=embedding, layer=layer), **linear("output", layer.output_size, outputs)}
     check_widths("forecaster", tensors, embedding, layer)
     return PatternOutline("forecaster", tensors, {})
 
@@ -173,30 +173,34 @@ def _forecaster(embedding: Any, layer: Any, head: Any = "gaussian", dropout: Any
 def _conditioned_generator(embedding: Any, encoder: Any, generator: Any) -> PatternOutline:
     name = "conditioned_generator"
     if not isinstance(generator, PatternOutline) or generator.generator is None:
-        raise TypeError(f"{name} needs a generator, got {shown(generator)}")
+        raise TypeError(f"{name}: expected a generator, got {shown(generator)}")
     check_layer(name, encoder)
     _check_embedding(name, *([] if embedding is None else [embedding]))
-    own, layer, learned = generator.generator
-    check_inputs(name, embedding or own, encoder)
+    generator_embedding, layer, learned = generator.generator
+    check_inputs(name, embedding or generator_embedding, encoder)
     for memory in layer.memories:
         if memory != encoder.output_size:
-            raise ValueError(f"the decoder looks at items of {memory} numbers, but {encoder.described} writes them")
+            raise ValueError(
+                f"generator: expected a memory of the encoder's output size {encoder.output_size}, got {memory}"
+            )
     if learned:
-        raise ValueError("the encoder makes the initial state, so the generator's must be 'zero', not 'learned'")
-    tensors = of_parts(embedding=embedding, encoder=encoder, generator=generator)
+        raise ValueError("initial: expected 'zero' for a generator whose initial state an encoder makes, got 'learned'")
+    tensors = part_tensors(embedding=embedding, encoder=encoder, generator=generator)
     tensors |= linear("bridge", encoder.output_size, layer.condition_size)
-    check_widths(name, tensors, embedding, encoder, own, layer)
-    read = {} if embedding is None else {"source_tokenizer": embedding.vocabularies["tokenizer"]}
-    return PatternOutline(name, tensors, {**generator.vocabularies, **read})
+    check_widths(name, tensors, embedding, encoder, generator_embedding, layer)
+    source_vocabulary = {} if embedding is None else {"source_tokenizer": embedding.vocabularies["tokenizer"]}
+    return PatternOutline(name, tensors, {**generator.vocabularies, **source_vocabulary})
 
 
-def _decider(name: str, embedding: Any, layer: Any, outputs: Any, dropout: Any, label_smoothing: Any) -> Tensors:
+def _labelling_tensors(
+    name: str, embedding: Any, layer: Any, outputs: Any, dropout: Any, label_smoothing: Any
+) -> Tensors:
     """The tensors of embedding, layer and head, their arguments checked."""
     check_layer(name, layer)
     check_inputs(name, embedding, layer)
     check_size(outputs=outputs)
     check_probability(dropout=dropout, label_smoothing=label_smoothing)
-    tensors = {**of_parts(embedding=embedding, layer=layer), **linear("head", layer.output_size, outputs)}
+    tensors = {**part_tensors(embedding=embedding, layer=layer), **linear("head", layer.output_size, outputs)}
     check_widths(name, tensors, embedding, layer)
     return tensors
 
@@ -208,7 +212,7 @@ def _vocabularies(embedding: InputOutline | None) -> dict[str, int]:
 def _check_embedding(who: str, *parts: Any) -> None:
     for part in parts:
         if not isinstance(part, InputOutline) or part.name != "embedding":
-            raise TypeError(f"{who} needs an embedding, got {shown(part)}")
+            raise TypeError(f"{who}: expected an embedding, got {shown(part)}")
 
 
 def _check_forbidden(tags: int, forbidden: Any) -> None:
@@ -221,8 +225,10 @@ def _check_forbidden(tags: int, forbidden: Any) -> None:
         if not (isinstance(pair, list) and len(pair) == 2 and all(type(tag) is int for tag in pair)):
             raise TypeError(f"forbidden: expected a list of pairs of tags, got {shown(pair)} in it")
         if not (EDGE <= pair[0] < tags and EDGE <= pair[1] < tags and pair != [EDGE, EDGE]):
-            raise ValueError(f"a forbidden pair is of tags 0 … {tags - 1}, or -1 and a tag, got {pair}")
+            raise ValueError(f"forbidden: expected pairs of tags 0 … {tags - 1}, or -1 and a tag, got {pair}")
         key, value = (tags, pair[0]) if pair[1] == EDGE else pair  # `tags` stands for the end
         after.setdefault(key, set()).add(value)
-    if any(len(found) == tags for found in after.values()):
-        raise ValueError("every first tag, every last tag, or all that could follow some tag, is forbidden; leave one")
+    if any(len(followers) == tags for followers in after.values()):
+        raise ValueError(
+            "forbidden: expected a first tag, a last tag and a follower of each tag, got all forbidden; allow one"
+        )

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from stepscan.errors import SettingsError
-from stepscan.runtime.examples import label_array, listed, of_one_kind
+from stepscan.runtime.examples import as_list, checked_labels, label_array
 from stepscan.runtime.outline import shown
 from stepscan.runtime.probabilities import sigmoid, softmax
 
@@ -77,7 +77,7 @@ class Classification:
     greater_is_better = True
 
     def validated(self, y: Iterable[Any]) -> list[Any]:
-        return of_one_kind(listed(y), "label")
+        return checked_labels(as_list(y), "label")
 
     def labels(self, train: Sequence[Any], valid: Sequence[Any]) -> list[Any]:
         classes = sorted(set(train))
@@ -134,15 +134,15 @@ class Multilabel:
 
     def validated(self, y: Iterable[Any]) -> list[Any]:
         rows = []
-        for number, labels in enumerate(listed(y), start=1):
+        for number, labels in enumerate(as_list(y), start=1):
             if not isinstance(labels, list | tuple | set | frozenset):
                 raise SettingsError(
                     f"target {number}: expected a list of labels (problem_type 'multilabel'), got {labels!r}; "
                     "scikit-learn's MultiLabelBinarizer.inverse_transform makes such lists of a matrix of 0 and 1"
                 )
             rows.append(list(labels))
-        of_one_kind([label for labels in rows for label in labels], "label")
-        return [sorted(set(of_one_kind(labels, "label"))) for labels in rows]
+        checked_labels([label for labels in rows for label in labels], "label")
+        return [sorted(set(checked_labels(labels, "label"))) for labels in rows]
 
     def labels(self, train: Sequence[Any], valid: Sequence[Any]) -> list[Any]:
         known = sorted(set(self.flat_labels(train)))
@@ -203,7 +203,7 @@ class Regression:
     greater_is_better = False
 
     def validated(self, y: Iterable[Any]) -> list[Any]:
-        values = [value.item() if isinstance(value, np.generic) else value for value in listed(y)]
+        values = [value.item() if isinstance(value, np.generic) else value for value in as_list(y)]
         for number, value in enumerate(values, start=1):
             is_number = isinstance(value, int | float) and not isinstance(value, bool)
             if not (is_number and abs(value) <= _LARGEST):

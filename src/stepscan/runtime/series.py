@@ -1,4 +1,4 @@
-"""Numbers that users pass to a model, checked: series of T time steps of D dimensions."""
+"""Checks of numeric series that users pass to a model: T time steps of D dimensions."""
 
 from __future__ import annotations
 
@@ -9,12 +9,16 @@ import numpy as np
 
 from stepscan.data.series.values import Values
 from stepscan.errors import DataError, SettingsError
-from stepscan.runtime.examples import listed
+from stepscan.runtime.examples import as_list
 
 
 def are_numbers(items: Iterable[Any]) -> bool:
-    """Whether the first item that is not empty is a series of numbers, and not a text or a list of tokens."""
-    for item in listed(items):
+    """Whether the first item that is not empty is a numeric series, and not a text or a list of tokens.
+
+    Raises:
+        SettingsError: it is complex.
+    """
+    for item in as_list(items):
         if isinstance(item, str):
             return False
         if len(np.shape(item)) and len(item):
@@ -25,46 +29,49 @@ def are_numbers(items: Iterable[Any]) -> bool:
 
 
 def checked_series(items: Iterable[Any], size: int | None = None, what: str = "series") -> list[Values]:
-    """Each item as an array `[T, D]` of float64; `[T]` is one dimension.
+    """The items as arrays `[T, D]` of float64; `[T]` is one dimension.
 
     Args:
         items: arrays, or nested lists of numbers; one array `[N, T]` or `[N, T, D]` is N series.
-        size: D, if it is known; otherwise that of the first.
-        what: for messages.
+        size: D, if it is known; otherwise that of the first item.
+        what: the name of one item, for messages.
 
     Raises:
-        SettingsError: says which series is no array of finite numbers, or has another number of dimensions.
+        SettingsError: names the first item that is not an array of finite numbers, or has another D.
     """
-    found: list[Values] = []
-    for number, item in enumerate(listed(items), start=1):
-        values = _as_array(item, f"{what} {number}")
-        expected = size if size is not None else found[0].shape[1] if found else values.shape[1]
+    series: list[Values] = []
+    for number, item in enumerate(as_list(items), start=1):
+        values = _check_series(item, f"{what} {number}")
+        expected = size if size is not None else series[0].shape[1] if series else values.shape[1]
         if values.shape[1] != expected:
-            reference = "the model has" if size is not None else f"{what} 1 has"
-            raise SettingsError(f"{what} {number} has {values.shape[1]} dimensions a step, but {reference} {expected}")
-        found.append(values)
-    return found
+            reference = "the model" if size is not None else f"{what} 1"
+            raise SettingsError(
+                f"{what} {number}: expected {expected} dimensions per step, as {reference} has, got {values.shape[1]}"
+            )
+        series.append(values)
+    return series
 
 
-def _as_array(item: Any, name: str) -> Values:
+def _check_series(item: Any, name: str) -> Values:
     if hasattr(item, "index") and hasattr(item.index, "asi8"):  # a column or table of pandas under times
         _check_index(item.index, name)
     values = as_numbers(item, name)
     if values.ndim not in (1, 2):
-        raise SettingsError(f"{name} has the shape {values.shape}; a series is [T] or [T, D]: steps and dimensions")
+        raise SettingsError(f"{name}: expected the shape [T] or [T, D] of T steps, got {values.shape}")
     values = values[:, None] if values.ndim == 1 else values
-    wrong = np.argwhere(~np.isfinite(values))
-    if len(wrong):
-        step, dimension = wrong[0].tolist()
+    invalid = np.argwhere(~np.isfinite(values))
+    if len(invalid):
+        step, dimension = invalid[0].tolist()
         shown = str(values[step, dimension]).replace("nan", "NaN")
         raise SettingsError(
-            f"{name} is {shown} at step {step + 1}, dimension {dimension + 1}; fill the gaps first: no value is guessed"
+            f"{name}: expected finite numbers, got {shown} at step {step + 1}, dimension {dimension + 1}; fill the "
+            "gaps first: no value is guessed"
         )
     return values
 
 
 def _check_index(index: Any, name: str) -> None:
-    """Raise a SettingsError unless each of the times is one step after the one before."""
+    """Raise a SettingsError unless the times of a pandas index are regular."""
     gaps = np.diff(index.asi8)
     if not len(gaps) or (gaps[0] > 0 and (gaps == gaps[0]).all()):
         return
@@ -78,28 +85,28 @@ def _check_index(index: Any, name: str) -> None:
         align_rows(times, infer_step(times), name, DEFAULT_TIMES)
     except DataError as error:
         reason = error.reason.replace("(line ", "(step ").rstrip(".")
-        mend = "sort it (sort_index), fill gaps (asfreq), or give the values alone (to_numpy)"
-        raise SettingsError(f"{name}: its index: {reason}; {mend}") from None
+        advice = "sort it (sort_index), fill gaps (asfreq), or give the values alone (to_numpy)"
+        raise SettingsError(f"{name}: its index: {reason}; {advice}") from None
 
 
 def as_numbers(item: Any, name: str) -> Values:
-    """A copy of an array, or of nested lists, in float64 and one piece of memory; `name` is for messages.
+    """A contiguous copy of an array, or of nested lists, in float64; messages call it `name`.
 
     Raises:
-        SettingsError: it is ragged, has values that are masked out, or is not of real numbers.
+        SettingsError: it is ragged, has masked values, or is not of real numbers.
     """
     if np.ma.is_masked(item):
-        raise SettingsError(f"{name} has values that are masked out; fill the gaps first: no value is guessed")
+        raise SettingsError(f"{name}: expected numbers, got masked values; fill the gaps first: no value is guessed")
     try:
         values = np.asarray(item)
     except ValueError:
-        raise SettingsError(f"{name} is ragged: every step needs as many numbers as the first") from None
+        raise SettingsError(f"{name}: expected steps of equally many numbers, got ragged ones") from None
     if values.dtype.kind not in "iuf" and hasattr(item, "columns"):
-        others = [str(column) for column, kind in item.dtypes.items() if kind.kind not in "iuf"]
-        hint = f"take the columns that are, with the times as index: df.set_index({others[0]!r})"
-        raise SettingsError(f"{name} has columns that are not numbers: {', '.join(map(repr, others))}; {hint}")
+        other_columns = [str(column) for column, kind in item.dtypes.items() if kind.kind not in "iuf"]
+        hint = f"take the columns that are, with the times as index: df.set_index({other_columns[0]!r})"
+        raise SettingsError(f"{name}: expected columns of numbers, got {', '.join(map(repr, other_columns))}; {hint}")
     if values.dtype.kind not in "iuf" and values.size:
         shown = repr(item)[:40]
-        raise SettingsError(f"{name} is {shown}, not a series of numbers; texts and numbers cannot be mixed")
-    with np.errstate(over="ignore"):  # too large a number is infinite, and refused as such
+        raise SettingsError(f"{name}: expected a series of numbers, got {shown}; texts and numbers cannot be mixed")
+    with np.errstate(over="ignore"):  # overflow gives infinity, which the caller rejects
         return values.astype(np.float64, order="C")

@@ -1,4 +1,4 @@
-"""The settings that a model folder records, checked; and those of folders that earlier versions wrote."""
+"""Checks of the settings that a model folder records, those of earlier versions included."""
 
 from __future__ import annotations
 
@@ -12,27 +12,32 @@ from stepscan.runtime.outline import shown
 
 logger = logging.getLogger(__name__)
 
-_ONCE_RECORDED = {"device": "cpu", "verbose": False}  # by early versions, which nothing depends on: ignored
+_LEGACY_DEFAULTS = {"device": "cpu", "verbose": False}  # run settings that early versions recorded: ignored
 
 
-def of_the_model(settings: Mapping[str, Any], task: str) -> dict[str, Any]:
-    """The settings that a model folder records, checked, without the two of a run that early versions recorded.
+def model_settings(settings: Mapping[str, Any], task: str) -> dict[str, Any]:
+    """The checked settings of a model folder, without the two run settings that early versions recorded.
 
     Raises:
-        SettingsError: one is not a setting of such models, or is a setting of a run, or is not of its kind.
+        SettingsError: a name is not a setting of the task's models, or is a setting of a training run, or a value is
+            not valid.
     """
-    for name in _ONCE_RECORDED.keys() & settings.keys():
-        if settings[name] != _ONCE_RECORDED[name]:
+    for name in _LEGACY_DEFAULTS.keys() & settings.keys():
+        if settings[name] != _LEGACY_DEFAULTS[name]:
             value = shown(settings[name])
             logger.info("the model folder records %s: %s, a setting of a training run; it is ignored", name, value)
-    kept = {name: value for name, value in settings.items() if name not in _ONCE_RECORDED}
-    check_not_of_a_run(kept, task, "a model folder")
-    check_settings(TASKS[task], kept)
-    return kept
+    recorded = {name: value for name, value in settings.items() if name not in _LEGACY_DEFAULTS}
+    check_no_run_settings(recorded, task, "a model folder")
+    check_settings(TASKS[task], recorded)
+    return recorded
 
 
-def check_not_of_a_run(settings: Mapping[str, Any], task: str, where: str) -> None:
-    """Raise a `SettingsError` that names the first setting of a run: such are for who trains, not for a file."""
+def check_no_run_settings(settings: Mapping[str, Any], task: str, where: str) -> None:
+    """Check that none is a setting of a training run, which a file must not choose.
+
+    Raises:
+        SettingsError: names the first that is one.
+    """
     options = settings_of(TASKS[task]) if task in TASKS else {}
     for name in sorted(settings):
         if name in options and not options[name].option.recorded:

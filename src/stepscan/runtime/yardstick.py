@@ -1,4 +1,4 @@
-"""What a trivial model scores on the same data: without it nobody can tell whether a score is good."""
+"""Yardsticks: the score of a trivial model on the same data, with which a model's score is compared."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from stepscan.runtime.outline import shown
 from stepscan.runtime.problem_types import PROBLEM_TYPES
 
 MAJORITY = "majority class"
-_BEST = {"accuracy": 1, "f1": 1, "micro_f1": 1, "macro_f1": 1, "bleu": 100}  # of the others, less is better
+_BEST = {"accuracy": 1, "f1": 1, "micro_f1": 1, "macro_f1": 1, "bleu": 100}  # maxima; of other metrics, less is better
 _ADVICE = "what would help: more updates (--max-updates), more examples, another --cell"
-_OF_CLASSES = ", or --class-weights balanced where classes are imbalanced"
-_MOST = 100  # characters of a name
-_LARGEST = 2.0**128  # answer: float32 and labels end below it
+_CLASS_ADVICE = ", or --class-weights balanced where classes are imbalanced"
+_MAX_LENGTH = 100  # characters of a name
+_LARGEST = 2.0**128  # of an answer: above float32 and labels
 
 
 @dataclass(frozen=True)
@@ -28,9 +28,9 @@ class Yardstick:
 
     Args:
         name: such as `majority class`.
-        scores: by the names of the model's own; the first that both have is compared.
-        error: one standard error of that score, by the choice of the examples.
-        answer: what it says of every example, if that is always the same.
+        scores: by metric; the first metric that the model has too is compared.
+        error: the standard error of that score, over the choice of the examples.
+        answer: the prediction, if it is the same for every example.
     """
 
     name: str
@@ -38,83 +38,87 @@ class Yardstick:
     error: float = 0.0
     answer: Any = None
 
-    def described(self) -> dict[str, Any]:
-        """What a model folder keeps of it."""
+    def to_dict(self) -> dict[str, Any]:
+        """The description for a model folder."""
         return asdict(self)
 
     @classmethod
-    def of(cls, described: Any) -> Yardstick:
-        """What `described` gave; it may come from anybody's model folder.
+    def from_dict(cls, description: Any) -> Yardstick:
+        """The inverse of `to_dict`; the description may be untrusted.
 
         Raises:
-            ValueError: says what was expected.
+            ValueError: it does not describe a yardstick.
         """
-        if not isinstance(described, dict) or set(described) != {"name", "scores", "error", "answer"}:
+        if not isinstance(description, dict) or set(description) != {"name", "scores", "error", "answer"}:
             raise ValueError("expected an object with name, scores, error and answer")
-        found = cls(**described)
-        names = [found.name, *(found.scores if isinstance(found.scores, dict) else ())]
-        if not all(isinstance(name, str) and name.isprintable() and len(name) <= _MOST for name in names):
-            raise ValueError(f"expected names of at most {_MOST} printable characters")
-        if not isinstance(found.scores, dict) or not all(map(_is_number, [*found.scores.values(), found.error])):
+        yardstick = cls(**description)
+        names = [yardstick.name, *(yardstick.scores if isinstance(yardstick.scores, dict) else ())]
+        if not all(isinstance(name, str) and name.isprintable() and len(name) <= _MAX_LENGTH for name in names):
+            raise ValueError(f"expected names of at most {_MAX_LENGTH} printable characters")
+        if not isinstance(yardstick.scores, dict) or not all(
+            map(_is_number, [*yardstick.scores.values(), yardstick.error])
+        ):
             raise ValueError("expected scores and an error that are finite numbers")
-        several = found.answer if isinstance(found.answer, list) else [found.answer]
-        if not all(one is None or isinstance(one, str | bool) or _is_number(one, _LARGEST) for one in several):
+        answers = yardstick.answer if isinstance(yardstick.answer, list) else [yardstick.answer]
+        if not all(
+            answer is None or isinstance(answer, str | bool) or _is_number(answer, _LARGEST) for answer in answers
+        ):
             raise ValueError("expected an answer that is a label, a list of labels, a number or null")
-        return found
+        return yardstick
 
 
 def verdict(yardstick: Yardstick, scores: Mapping[str, float]) -> str:
-    """A sentence if a model with these scores does not clearly beat the yardstick; else nothing.
+    """A warning if a model with these scores is not clearly better than the yardstick; empty if it is.
 
-    It clearly beats it if it is better by more than one standard error of the yardstick's score: what another choice of
-    as many examples would change by itself. So of few examples the difference must be larger to count.
+    It is clearly better if the difference is larger than the standard error of the yardstick's score over the choice of
+    the examples, which is larger for fewer examples.
     """
-    measure = next((name for name in yardstick.scores if name in scores), None)
-    if measure is None:
+    metric = next((name for name in yardstick.scores if name in scores), None)
+    if metric is None:
         return ""
-    own, trivial = scores[measure], yardstick.scores[measure]
-    gain = own - trivial if measure in _BEST else trivial - own
+    score, baseline = scores[metric], yardstick.scores[metric]
+    gain = score - baseline if metric in _BEST else baseline - score
     if gain > yardstick.error:
         return ""
-    how = "no better than" if gain <= 0 else "not clearly better than"
-    what = f"the {yardstick.name}"
+    comparison = "no better than" if gain <= 0 else "not clearly better than"
+    name = f"the {yardstick.name}"
     if yardstick.answer is not None:
-        what = f"always answering {_named(yardstick.answer)}, {what}"
+        name = f"always answering {_shown_answer(yardstick.answer)}, {name}"
     spread = f" ± {yardstick.error:.4f}" if yardstick.error else ""
-    said = f"this model is {how} {what} ({measure} {own:.4f} against {trivial:.4f}{spread})"
-    if own >= _BEST.get(measure, math.inf):
-        return f"{said}, which makes no mistake either: these data cannot tell more"
-    return f"{said}; {_ADVICE}{_OF_CLASSES if yardstick.name == MAJORITY else ''}"
+    sentence = f"this model is {comparison} {name} ({metric} {score:.4f} against {baseline:.4f}{spread})"
+    if score >= _BEST.get(metric, math.inf):
+        return f"{sentence}, which makes no mistake either: these data cannot tell more"
+    return f"{sentence}; {_ADVICE}{_CLASS_ADVICE if yardstick.name == MAJORITY else ''}"
 
 
-# Of a classifier -----------------------------------------------------------------------------------------------------
+# Classifiers ---------------------------------------------------------------------------------------------------------
 
 
-class _Constant(NamedTuple):
-    """Which answer is always given, and the standard error of its first score."""
+class _ConstantModel(NamedTuple):
+    """A model whose answer is constant."""
 
     name: str
-    chosen: Callable[[Sequence[Any]], Any]  # out of the training data's answers
-    error: Callable[[Sequence[Any], Any, float], float]  # of true answers, the one given, and the score
+    choose: Callable[[Sequence[Any]], Any]  # training targets → answer
+    error: Callable[[Sequence[Any], Any, float], float]  # true targets, answer, score → the score's standard error
 
 
 def best_constant(problem_type: str, train: Sequence[Any], held_out: Sequence[Any]) -> Yardstick:
-    """What always answering the same scores on held-out answers: the most frequent class; the labels whose F1 is best;
-    the mean of numbers."""
-    return constant(problem_type, _CONSTANTS[problem_type].chosen(train), held_out)
+    """The yardstick on held-out targets whose answer is the most frequent class, the labels with the best F1, or the
+    mean, of the training targets."""
+    return constant(problem_type, _CONSTANTS[problem_type].choose(train), held_out)
 
 
 def constant(problem_type: str, answer: Any, true: Sequence[Any]) -> Yardstick:
-    """What always giving this answer scores."""
+    """The yardstick whose answer is constant."""
     figures = PROBLEM_TYPES[problem_type].metrics(true, [answer] * len(true))
-    scores = {name: value for name, value in figures.items() if name != "r2"}  # of a constant it is 0 or below
+    scores = {name: value for name, value in figures.items() if name != "r2"}  # 0 or below for a constant
     name, _, error = _CONSTANTS[problem_type]
     return Yardstick(name, scores, error(true, answer, next(iter(scores.values()))), answer)
 
 
 def guess(true: Sequence[Any]) -> Yardstick:
-    """The highest macro F1 that guesses can be expected to have, however often they are which class: 1/C of C classes.
-    (A class of share p that is guessed with probability q has F1 2pq/(p + q).)"""
+    """The highest expected macro F1 of random guesses, whatever their distribution: 1/C for C classes. (A class of
+    share p that is guessed with probability q has F1 2pq/(p + q).)"""
     counts = np.array(list(Counter(true).values()))
     share = 1 / len(counts)
     return Yardstick(
@@ -123,7 +127,7 @@ def guess(true: Sequence[Any]) -> Yardstick:
 
 
 def share_error(share: float, count: int) -> float:
-    """The standard error of a share of so many: the binomial's."""
+    """The standard error of a share of `count` examples, by the binomial distribution."""
     return math.sqrt(share * (1 - share) / max(count, 1))
 
 
@@ -133,32 +137,32 @@ def mean_error(values: np.ndarray) -> float:
 
 
 def _best_labels(train: Sequence[Sequence[Any]]) -> list[Any]:
-    """The most frequent labels, as many as have the best F1 over all."""
+    """The k most frequent labels, with the k of the best micro F1."""
     counts = sorted(Counter(label for labels in train for label in labels).items(), key=lambda one: (-one[1], one[0]))
-    total, right, best, chosen = sum(count for _, count in counts), 0, 0.0, 0
-    for said, (_, count) in enumerate(counts, start=1):
-        right += count
-        f1 = 2 * right / (said * len(train) + total)
+    total, correct, best, best_count = sum(count for _, count in counts), 0, 0.0, 0
+    for size, (_, count) in enumerate(counts, start=1):
+        correct += count
+        f1 = 2 * correct / (size * len(train) + total)
         if f1 > best:
-            best, chosen = f1, said
-    return sorted(label for label, _ in counts[:chosen])
+            best, best_count = f1, size
+    return sorted(label for label, _ in counts[:best_count])
 
 
-def _of_rmse(true: Sequence[float], answer: float, rmse: float) -> float:
+def _rmse_error(true: Sequence[float], answer: float, rmse: float) -> float:
     squares = (np.asarray(true, dtype=np.float64) - answer) ** 2
     return mean_error(squares) / (2 * rmse) if rmse else 0.0
 
 
 _CONSTANTS = {
-    "classification": _Constant(
+    "classification": _ConstantModel(
         MAJORITY,
         lambda train: min(Counter(train).items(), key=lambda one: (-one[1], one[0]))[0],
         lambda true, _, score: share_error(score, len(true)),
     ),
-    "multilabel": _Constant(
+    "multilabel": _ConstantModel(
         "most frequent labels", _best_labels, lambda true, _, score: share_error(score, sum(map(len, true)))
     ),
-    "regression": _Constant("mean of the training data", lambda train: float(np.mean(train)), _of_rmse),
+    "regression": _ConstantModel("mean of the training data", lambda train: float(np.mean(train)), _rmse_error),
 }
 
 
@@ -166,7 +170,7 @@ def _is_number(value: Any, largest: float = sys.float_info.max) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= largest
 
 
-def _named(answer: Any) -> str:
+def _shown_answer(answer: Any) -> str:
     if isinstance(answer, list):
         return ", ".join(map(shown, answer)) or "no label"
     return f"{answer:.4g}" if isinstance(answer, float) else shown(answer)

@@ -18,10 +18,10 @@ from torch import Tensor
 import stepscan
 from stepscan.data.batching import TrainingBatch
 from stepscan.errors import Interrupted, SettingsError, StepscanError
+from stepscan.hardware import processor
 from stepscan.kernels import native
-from stepscan.machine import processor
 from stepscan.options import TrainingOptions, settings_of
-from stepscan.runtime.lock import TRAINING, beside, is_held, locked
+from stepscan.runtime.lock import TRAINING, is_held, lock_file, locked
 from stepscan.sequences import Sequences
 from stepscan.training.checkpoints import Checkpoint, Checkpoints
 
@@ -79,7 +79,7 @@ class Checkpointer:
 
     def _lock(self, checkpoints: Checkpoints) -> None:
         """Lock the folder of the checkpoints, unless this process holds the lock of the model folder around it."""
-        if is_held(beside(checkpoints.folder.resolve().parent)):
+        if is_held(lock_file(checkpoints.folder.resolve().parent)):
             return
         try:
             if not checkpoints.folder.is_dir():

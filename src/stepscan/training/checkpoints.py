@@ -18,6 +18,7 @@ from safetensors.torch import load, save_file
 from torch import Tensor
 
 from stepscan.errors import ModelFormatError
+from stepscan.runtime.atomic import sync
 from stepscan.runtime.outline import shown
 from stepscan.runtime.ownership import (
     CHECKPOINT_FILES,
@@ -27,9 +28,8 @@ from stepscan.runtime.ownership import (
     remove_checkpoints,
     remove_step,
 )
-from stepscan.runtime.placing import sync
+from stepscan.runtime.safe_io import parse_json
 from stepscan.runtime.snapshot import digest
-from stepscan.runtime.untrusted import parsed
 
 _TENSORS, _STATE, _MANIFEST = CHECKPOINT_FILES
 _KEPT = 2
@@ -123,7 +123,7 @@ def _write_files(folder: Path, checkpoint: Checkpoint) -> None:
 
 def _read(path: Path) -> Checkpoint:
     """Read each file once, so that the bytes that were hashed are those that are used, even if a file changes."""
-    manifest = parsed((path / _MANIFEST).read_text("utf-8"), _MANIFEST)
+    manifest = parse_json((path / _MANIFEST).read_text("utf-8"), _MANIFEST)
     if not isinstance(manifest, dict) or set(manifest) != {_TENSORS, _STATE}:
         raise ValueError(f"{_MANIFEST}: expected the hashes of {_TENSORS} and {_STATE}, got {shown(manifest)}")
     content = {name: (path / name).read_bytes() for name in (_TENSORS, _STATE)}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import nn
 
 from stepscan.errors import SettingsError
-from stepscan.machine import available_memory
+from stepscan.hardware import available_memory
 from stepscan.memory import format_bytes
 from stepscan.patterns.embedding import Embedding
 

@@ -15,12 +15,12 @@ from pathlib import Path
 import pytest
 
 from stepscan.errors import ModelFormatError, StepscanError
-from stepscan.runtime import lock, placing
+from stepscan.runtime import atomic, lock
+from stepscan.runtime.atomic import atomic_write, write_lock
 from stepscan.runtime.compression import compress
 from stepscan.runtime.folder import read_folder
-from stepscan.runtime.lock import SAVING, TRAINING, beside, locked
+from stepscan.runtime.lock import SAVING, TRAINING, lock_file, locked
 from stepscan.runtime.ownership import remove_checkpoints
-from stepscan.runtime.placing import write_whole, writing
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "0.1.0"
 
@@ -96,27 +96,27 @@ def test_a_config_json_of_others(tmp_path, config):
         (tmp_path / "webapp" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "webapp" / name).write_text(text, "latin-1")
     before = contents(tmp_path)
-    with pytest.raises(StepscanError, match="webapp is there already and is no model folder; choose another name"):
+    with pytest.raises(StepscanError, match="webapp: expected a new name or a model folder, got something else"):
         replaced(tmp_path / "webapp")
     assert contents(tmp_path) == before
 
 
 def test_something_that_comes_in_the_last_moment(model, monkeypatch):
     """The old folder is looked at again when nobody can put anything into it by its name any more."""
-    aside = placing.aside
+    backup_path = atomic.backup_path
 
     def late(path):
         if not (path / "late.txt").exists() and path.exists() and (path.parent / "ready").exists():
             (path / "late.txt").write_text("mine")
-        return aside(path)
+        return backup_path(path)
 
     def write(place):
         shutil.copy(GOLDEN / "classify" / "config.json", place / "config.json")
         (model.parent / "ready").touch()
 
-    monkeypatch.setattr(placing, "aside", late)
+    monkeypatch.setattr(atomic, "backup_path", late)
     with pytest.raises(StepscanError, match=r"late.txt is not a file of a model"):
-        write_whole(model, write, overwrite=True)
+        atomic_write(model, write, overwrite=True)
     assert (model / "late.txt").read_text() == "mine"
     assert sorted(path.name for path in model.parent.iterdir()) == ["model", "ready"]
 
@@ -124,7 +124,7 @@ def test_something_that_comes_in_the_last_moment(model, monkeypatch):
 def test_a_model_and_its_checkpoints_are_replaced(model):
     (model / "checkpoints" / "step-000000007").mkdir(parents=True)
     (model / "checkpoints" / "step-000000007" / "state.json").write_text("{}")
-    with pytest.raises(StepscanError, match=r"holds a model already; choose another name, or overwrite it"):
+    with pytest.raises(StepscanError, match=r"is already a model folder; choose another name, or overwrite it"):
         compress(GOLDEN / "classify", "int8", model)
     replaced(model)
     assert read_folder(model).weights == "int8"
@@ -148,7 +148,7 @@ def test_what_killed_processes_left_is_removed_and_nothing_else(model):
 
 def test_the_users_own_folder_of_the_name_that_we_use(model):
     put(".model.old/thesis.tex")(model.parent)
-    with pytest.raises(StepscanError, match=r"\.model\.old holds files that are not of a model; move it away first"):
+    with pytest.raises(StepscanError, match=r"\.model\.old: expected files of a model, got others; move the folder"):
         replaced(model)
     assert (model.parent / ".model.old" / "thesis.tex").read_text() == "mine"
     shutil.rmtree(model)
@@ -201,14 +201,14 @@ def test_compress_copies_no_secrets(model):
 
 NAMES = {
     "a loop of links": ("loop", "loop cannot be written: "),
-    "the root": ("/", "/ is there already and is no model folder"),
-    "below a file": ("file/model", "file is not a folder, so model cannot be written into it"),
-    "below nothing": ("nowhere/model", "nowhere is not a folder, so model cannot be written into it"),
+    "the root": ("/", "/: expected a new name or a model folder, got something else"),
+    "below a file": ("file/model", "file: expected a folder in which to write model, got none; create it first"),
+    "below nothing": ("nowhere/model", "nowhere: expected a folder in which to write model, got none; create it first"),
     "a NUL": ("a\0b", "cannot be written: embedded null byte"),
     "too long": ("x" * 300, "cannot be written: File name too long"),
     "far too long": ("x" * 5000, "cannot be written: File name too long"),
-    "a file": ("file", "file is there already and is no model folder"),
-    "a pipe": ("pipe", "pipe is there already and is no model folder"),  # as a device would be
+    "a file": ("file", "file: expected a new name or a model folder, got something else"),
+    "a pipe": ("pipe", "pipe: expected a new name or a model folder, got something else"),  # as a device would be
 }
 
 
@@ -238,7 +238,7 @@ def test_a_name_that_is_not_utf8(tmp_path):
 
 
 def _hold(path, ready):
-    with writing(path, TRAINING):
+    with write_lock(path, TRAINING):
         ready.set()
         time.sleep(60)
 
@@ -284,7 +284,7 @@ def test_the_lock_of_another_machine_is_named(tmp_path):
     with pytest.raises(StepscanError, match=expected):
         replaced(tmp_path / "model")
     assert (tmp_path / ".model.lock").exists()
-    owner["host"] = lock._machine()["host"]  # ours, before it was started again
+    owner["host"] = lock._machine_id()["host"]  # ours, before it was started again
     (tmp_path / ".model.lock").write_text(json.dumps(owner))
     replaced(tmp_path / "model")
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
@@ -304,7 +304,7 @@ def test_threads_take_turns(tmp_path):
 
     def add():
         for _ in range(20):
-            with locked(beside(file), file, SAVING, patience=20):
+            with locked(lock_file(file), file, SAVING, patience=20):
                 count = int(file.read_text())
                 time.sleep(0.0005)
                 file.write_text(str(count + 1))
@@ -316,16 +316,16 @@ def test_threads_take_turns(tmp_path):
     for thread in threads:
         thread.join()
     assert (len(seen), file.read_text()) == (4, "80")
-    assert not beside(file).exists()
+    assert not lock_file(file).exists()
 
 
 def test_a_lock_is_released_after_an_error_and_may_be_taken_twice(tmp_path):
     path = tmp_path / "model"
-    with writing(path, TRAINING), writing(path, SAVING):
-        assert beside(path).exists()
-    with pytest.raises(KeyError), writing(path, TRAINING):
+    with write_lock(path, TRAINING), write_lock(path, SAVING):
+        assert lock_file(path).exists()
+    with pytest.raises(KeyError), write_lock(path, TRAINING):
         raise KeyError
-    assert not beside(path).exists()
+    assert not lock_file(path).exists()
 
 
 def test_compress_that_is_ended_leaves_nothing(tmp_path):

@@ -1,4 +1,4 @@
-"""What machine a figure was measured on."""
+"""The machine's processor and memory."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ def processor() -> str:
 
 
 def cores() -> int:
-    """How many processors this process may use."""
+    """The number of processors that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def available_memory() -> int | None:
-    """Bytes of memory that this process may still take; None where the system does not say."""
+    """Bytes of memory that are available to this process; None if unknown."""
     try:
         lines = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text("ascii").splitlines())
         free = int(lines["MemAvailable"].split()[0]) * 1024
@@ -36,7 +36,7 @@ def available_memory() -> int | None:
 
 
 def _limits() -> Iterator[int]:
-    """What a container's own limit and the process's (`ulimit -v`) leave, where there are such."""
+    """Bytes that the limits of the container and the process (`ulimit -v`) leave, if there are any."""
     with suppress(OSError, ValueError):
         limit, used = (Path(f"/sys/fs/cgroup/memory.{name}").read_text("ascii") for name in ("max", "current"))
         yield int(limit) - int(used)

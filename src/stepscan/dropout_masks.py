@@ -1,4 +1,4 @@
-"""Random zeros: what every kind of dropout draws its masks with."""
+"""Random masks for all kinds of dropout."""
 
 from __future__ import annotations
 
@@ -13,13 +13,15 @@ __all__ = ["dropout"]
 
 
 def dropout(x: Tensor, p: float, training: bool = True) -> Tensor:
-    """`x` with each number zero with probability `p` in training, the others 1/(1−p) as large (Srivastava et al. 2014).
+    """In training, zero each element of `x` with probability `p` and scale the others by 1/(1−p) (Srivastava et al.
+    2014).
 
-    On a CPU, where PyTorch draws its random numbers one by one on one thread, the kernels make them out of one draw.
+    On a CPU, PyTorch draws one random number per element on one thread; the kernels derive the mask from one draw.
 
     Args:
         x: floating point, any shape.
         p: at least 0, below 1.
+        training: if false, `x` is returned unchanged.
     """
     if not training or not p:
         return x
