@@ -3,7 +3,6 @@
 import ast
 import importlib
 import inspect
-import pkgutil
 import re
 from pathlib import Path
 
@@ -14,7 +13,8 @@ import stepscan
 REFERENCE = re.compile(r"[Ee]rrors (as in|are those of) `")
 ABSTRACT = ("NotImplementedError",)  # what a base class raises where a subclass must define a method
 ROOT = Path(stepscan.__file__).parent
-MODULES = ["stepscan", *(m.name for m in pkgutil.walk_packages([str(ROOT)], "stepscan.") if "__main__" not in m.name)]
+PATHS = [path.relative_to(ROOT.parent) for path in sorted(ROOT.rglob("*.py")) if path.stem != "__main__"]
+MODULES = [".".join(path.with_suffix("").parts).removesuffix(".__init__") for path in PATHS]
 
 
 def definitions(module):

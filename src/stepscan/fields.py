@@ -74,7 +74,11 @@ class Integer(Kind):
         return self._is_whole(value) and self.least <= int(value) <= self.most
 
     def check(self, name: str, value: Any) -> None:
-        """As of `Kind`, with the upper bound where that is what was passed."""
+        """See `Kind.check`; a larger value is an error that names the upper bound alone.
+
+        Raises:
+            ValueError: the value is not of this kind.
+        """
         if self._is_whole(value) and value > self.most:
             raise ValueError(f"{name}: expected at most {self.most:,}, got {value!r:.60}")
         super().check(name, value)

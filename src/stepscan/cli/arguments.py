@@ -81,6 +81,7 @@ class Command(TyperCommand):
         self.params.sort(key=lambda parameter: _GROUPS.index(getattr(parameter, "rich_help_panel", None)))
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """See `click.Command.parse_args`."""
         option = _option_with_several_files(args)  # parsing empties the list
         try:
             return super().parse_args(ctx, args)
@@ -96,6 +97,7 @@ class Tasks(TyperGroup):
     """Commands of which one is named before any option."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """See `click.Command.parse_args`."""
         try:
             return super().parse_args(ctx, args)
         except _UsageError as error:

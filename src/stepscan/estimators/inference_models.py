@@ -80,14 +80,17 @@ class InferenceEncoder(InferenceModel):
 
     @property
     def outputs(self) -> int:
+        """Width of the head."""
         return self.model.outputs
 
     @property
     def feature_size(self) -> int:
+        """H, the size of a feature vector."""
         return self.model.feature_size
 
     @torch.inference_mode()
     def scores(self, rows: Sequence[Any]) -> np.ndarray:
+        """Logits `[N, outputs]`, or predicted numbers `[N, 1]`."""
         return self.model(self.inputs(rows)).cpu().numpy()
 
     @torch.inference_mode()
@@ -102,6 +105,7 @@ class InferenceEncoder(InferenceModel):
 
     @torch.inference_mode()
     def features(self, rows: Sequence[Any]) -> np.ndarray:
+        """Feature vectors `[N, H]`."""
         return self.model.encode(self.inputs(rows)).cpu().numpy()
 
 
@@ -110,19 +114,23 @@ class InferenceTransducer(InferenceModel):
 
     @torch.inference_mode()
     def scores(self, rows: Any) -> PaddedScores:
+        """Logits `[N, T, K]`, zeros in the padding, and lengths `[N]`."""
         return _arrays(self.model(self.inputs(rows))[0])
 
     def predict(self, data: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+        """Scores `[N, T, K]` → classes `[N, T]`, 0 in the padding."""
         scores = Batch(data, lengths)
         return Batch(data.argmax(axis=2), lengths).zeroed().data if self.crf is None else self.crf.best_paths(scores)
 
     @torch.inference_mode()
     def probabilities(self, data: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+        """Scores `[N, T, K]` → probabilities of each class at each item, 0 in the padding."""
         if self.crf is not None:
             return self.crf.marginals(Batch(data, lengths))
         return Batch(softmax(torch.from_numpy(data)).numpy(), lengths).zeroed().data
 
     def log_probability(self, data: np.ndarray, lengths: np.ndarray, targets: np.ndarray) -> np.ndarray:
+        """Log-probability `[N]` of the classes `targets [N, T]` together, in nats, float64."""
         if self.crf is not None:
             return self.crf.log_likelihood(Batch(data, lengths), targets)
         return -Batch(nats(data, targets), lengths).zeroed().data.sum(axis=1)
@@ -144,13 +152,16 @@ class InferenceGenerator(InferenceModel):
 
     @torch.inference_mode()
     def initial_state(self, rows: int) -> State:
+        """The state of so many rows before the first symbol."""
         return self.model.initial_state(rows)
 
     def step(self, ids: np.ndarray, state: State) -> tuple[np.ndarray, State]:
+        """Ids `[N]` and a state → scores of the next symbols `[N, V]` and the next state."""
         return self.model.array_step(ids, state)
 
     @torch.inference_mode()
     def scan(self, rows: Sequence[Any], state: State | None = None) -> tuple[np.ndarray, np.ndarray, State]:
+        """Rows of ids → scores of the next symbols `[N, T, V]`, lengths `[N]` and the final state."""
         scores, state = self.model(self.inputs(rows), state)
         return *_arrays(scores), state
 
@@ -160,10 +171,12 @@ class InferenceConditionedGenerator(InferenceModel):
 
     @property
     def generator(self) -> InferenceGenerator:
+        """The decoder."""
         return InferenceGenerator(self.model.generator)
 
     @torch.inference_mode()
     def initial_state(self, rows: Sequence[Any]) -> State:
+        """The state in which decoding of each source starts."""
         return self.model.initial_state(self.inputs(rows))
 
     def attention_weights(self, state: State) -> np.ndarray | None:

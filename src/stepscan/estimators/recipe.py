@@ -83,7 +83,11 @@ class Recipe(_Table):
     published: list[Published] = []
 
     def read_options(self) -> ReadOptions:
-        """The options for reading the recipe's files."""
+        """The options for reading the recipe's files.
+
+        Raises:
+            SettingsError: there is no such option.
+        """
         for name in self.reading:
             if name not in ReadOptions._fields:
                 raise SettingsError(

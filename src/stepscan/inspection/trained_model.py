@@ -19,16 +19,20 @@ class TrainedModel(Protocol):
         """`classify`, `tag`, `generate`, `forecast` or `translate`."""
 
     @property
-    def cell(self) -> str: ...
+    def cell(self) -> str:
+        """The name of the cell, or one per layer separated by commas."""
 
     @property
-    def hidden_size(self) -> int | None: ...
+    def hidden_size(self) -> int | None:
+        """Hidden size of each layer; None: chosen by the size of the data."""
 
     @property
-    def tokenizers_(self) -> Mapping[str, TextTokenizer]: ...
+    def tokenizers_(self) -> Mapping[str, TextTokenizer]:
+        """The tokenizers, by file name without `.json`."""
 
     @property
-    def labels_(self) -> Sequence[Any] | None: ...
+    def labels_(self) -> Sequence[Any] | None:
+        """The label of each output; None without labels."""
 
     @property
     def wide_(self) -> object | None:
@@ -41,7 +45,8 @@ class TrainedModel(Protocol):
     def network_inputs(self, X: Any) -> Any:
         """What the network reads of texts, sentences or series."""
 
-    def predict(self, X: Any) -> Any: ...
+    def predict(self, X: Any) -> Any:
+        """The prediction for each text, sentence or series."""
 
 
 class TrainedTranslator(TrainedModel, Protocol):
@@ -51,7 +56,8 @@ class TrainedTranslator(TrainedModel, Protocol):
     def attention(self) -> str:
         """Kind of attention; `none` for none."""
 
-    def attention_weights(self, source: str, target: str) -> tuple[list[str], list[str], np.ndarray]: ...
+    def attention_weights(self, source: str, target: str) -> tuple[list[str], list[str], np.ndarray]:
+        """Source tokens [S], target tokens [T] and attention weights `[T, S]`."""
 
 
 def is_estimator(value: Any, *tasks: str) -> bool:

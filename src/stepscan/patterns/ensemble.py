@@ -76,10 +76,12 @@ class EncoderEnsemble(Ensemble):
 
     @property
     def outputs(self) -> int:
+        """See `Encoder.outputs`."""
         return self._first.outputs
 
     @property
     def feature_size(self) -> int:
+        """The sum of the members' feature sizes."""
         return sum(member.feature_size for member in self._members)
 
 
@@ -105,6 +107,7 @@ class TransducerEnsemble(Ensemble):
         return scores[0].replace(log_mean([s.data.log_softmax(dim=2) for s in scores])), None
 
     def loss(self, inputs: Any, targets: Sequences, state: None = None) -> Loss:
+        """See `Transducer.loss`."""
         scores, _ = self(inputs)
         if self.crf is not None:
             total = -self.crf.log_likelihood(scores, targets).sum()
@@ -113,9 +116,11 @@ class TransducerEnsemble(Ensemble):
         return Loss(total, int(targets.lengths.sum()))
 
     def probabilities(self, scores: Sequences) -> Sequences:
+        """See `Transducer.probabilities`."""
         return self._predictor.probabilities(scores)
 
     def predict(self, scores: Sequences) -> Sequences:
+        """See `Transducer.predict`."""
         return self._predictor.predict(scores)
 
 
@@ -123,6 +128,7 @@ class GeneratorEnsemble(Ensemble):
     """Generators: at each step the mean of the members' probabilities of the next symbol."""
 
     def initial_state(self, batch_size: int) -> State:
+        """The initial states of all members."""
         return tuple(member.initial_state(batch_size) for member in self._members)
 
     def forward(self, inputs: Sequences, state: State | None = None) -> tuple[Sequences, State]:
@@ -134,6 +140,7 @@ class GeneratorEnsemble(Ensemble):
         return log_probabilities, tuple(final for _, final in results)
 
     def loss(self, inputs: Sequences, targets: Sequences, state: State | None = None) -> Loss:
+        """See `Generator.loss`."""
         scores, state = self(inputs, state)
         symbols = targets.items()
         return Loss(F.nll_loss(scores.items(), symbols, reduction="sum"), len(symbols), state)
@@ -155,9 +162,11 @@ class ConditionedGeneratorEnsemble(Ensemble):
         self.generator = GeneratorEnsemble([member.generator for member in members])
 
     def initial_state(self, source: Sequences) -> State:
+        """The states of all members after reading the source."""
         return tuple(member.initial_state(source) for member in self._members)
 
     def loss(self, inputs: tuple[Sequences, Sequences], targets: Sequences, state: None = None) -> Loss:
+        """See `ConditionedGenerator.loss`."""
         source, previous = inputs
         total, count, _ = self.generator.loss(previous, targets, self.initial_state(source))
         return Loss(total, count)

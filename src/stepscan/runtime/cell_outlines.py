@@ -102,9 +102,15 @@ def _transformer(
 
 
 def norm(prefix: str, size: int) -> Tensors:
+    """The tensors of a layer normalisation of this size."""
     return within(prefix, {"weight": Tensor("F32", (size,)), "bias": Tensor("F32", (size,))})
 
 
 def check_heads(size: int, heads: Any) -> None:
+    """Check a number of attention heads; 0 leaves it open.
+
+    Raises:
+        ValueError: it does not divide the size.
+    """
     if type(heads) is not int or heads < 0 or (heads and size % heads):
         raise ValueError(f"heads: expected a divisor of the hidden size {size}, got {shown(heads)}")

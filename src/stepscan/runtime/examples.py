@@ -76,7 +76,11 @@ def checked_texts(values: Iterable[Any], what: str = "text", where: str = "") ->
 
 
 def as_texts(texts: str | Iterable[str] | None, name: str) -> list[str]:
-    """The texts of an argument that is one text, several, or None; messages call it `name`."""
+    """The texts of an argument that is one text, several, or None.
+
+    Raises:
+        SettingsError: it is none of these; the message calls it `name`.
+    """
     if texts is None or isinstance(texts, str):
         return [] if texts is None else [texts]
     try:

@@ -76,6 +76,7 @@ class RuntimeFolder:
 
     @property
     def path(self) -> Path:
+        """The folder."""
         return self.snapshot.path
 
     @cached_property

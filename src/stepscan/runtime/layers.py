@@ -69,6 +69,9 @@ class Layer:
 
         Returns:
             The outputs `[B, T, O]`, zero in the padding, and the final state `[B, S]`.
+
+        Raises:
+            ValueError: the data have another width, or the lengths are not B numbers from 0 to T.
         """
         data, lengths = _contiguous(data), np.ascontiguousarray(lengths, np.int64)
         rows, steps, width = data.shape
@@ -102,7 +105,11 @@ class Layer:
         return outputs
 
     def condition(self, vector: Array) -> Array:
-        """`[n, condition_size]` → an initial state, cut from the vector."""
+        """`[n, condition_size]` → an initial state, cut from the vector.
+
+        Raises:
+            ValueError: it has another width.
+        """
         vector = _contiguous(vector)
         if vector.shape[1] != self.condition_size:
             raise ValueError(
@@ -226,7 +233,11 @@ def build_layer(description: Any, tensors: Tensors, prefix: str, options: Option
 
 
 def described_object(description: Any) -> tuple[str, Any]:
-    """The name and the arguments of `{name: arguments}`."""
+    """The name and the arguments of `{name: arguments}`.
+
+    Raises:
+        ModelFormatError: the description is not of this form.
+    """
     if not isinstance(description, dict) or len(description) != 1:
         raise ModelFormatError(f"expected a layer, written {{name: arguments}}, got {str(description)[:60]}")
     return next(iter(description.items()))

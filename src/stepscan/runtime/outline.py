@@ -173,7 +173,7 @@ def linear(prefix: str, inputs: int, outputs: int, bias: bool = True) -> Tensors
 
 
 def check_size(**sizes: Any) -> None:
-    """Raise unless all are whole numbers from 1 to 2³¹ − 1."""
+    """Raise a ValueError unless all are whole numbers from 1 to 2³¹ − 1."""
     for name, size in sizes.items():
         if type(size) is not int or size < 1:
             raise ValueError(f"{name}: expected a whole number of at least 1, got {shown(size)}")
@@ -182,14 +182,14 @@ def check_size(**sizes: Any) -> None:
 
 
 def check_flag(**flags: Any) -> None:
-    """Raise unless all are true or false."""
+    """Raise a TypeError unless all are true or false."""
     for name, value in flags.items():
         if type(value) is not bool:
             raise TypeError(f"{name}: expected true or false, got {shown(value)}")
 
 
 def check_choice(known: tuple[str, ...], **choices: Any) -> None:
-    """Raise unless all are among the known."""
+    """Raise a ValueError unless all are among the known."""
     for name, value in choices.items():
         if value not in known:
             expected = " or ".join(map(repr, known))
@@ -197,21 +197,21 @@ def check_choice(known: tuple[str, ...], **choices: Any) -> None:
 
 
 def check_layer(who: str, *parts: Any) -> None:
-    """Raise unless all are layers."""
+    """Raise a TypeError unless all are layers."""
     for part in parts:
         if not isinstance(part, LayerOutline):
             raise TypeError(f"{who}: expected layers, got {shown(part)}")
 
 
 def check_causal(who: str, layer: Any) -> None:
-    """Raise unless it is a layer that has a step."""
+    """Raise a TypeError unless it is a causal layer."""
     check_layer(who, layer)
     if not layer.causal:
         raise TypeError(f"{who}: expected a causal layer, got {layer.described}")
 
 
 def check_inputs(who: str, embedding: Any, layer: LayerOutline) -> None:
-    """Raise unless there is no embedding, or one as wide as the layer takes."""
+    """Raise a TypeError or ValueError unless there is no embedding, or one of the layer's input size."""
     if embedding is None:
         return
     if not isinstance(embedding, InputOutline):
@@ -221,8 +221,8 @@ def check_inputs(who: str, embedding: Any, layer: LayerOutline) -> None:
 
 
 def check_widths(who: str, tensors: Tensors, *parts: Any) -> None:
-    """Raise if the parts write far more for one item than there are weights: such a description is small, but to use
-    the model takes any amount of memory."""
+    """Raise a ValueError if the parts write far more for one item than there are weights: such a description is small,
+    but the model could need any amount of memory."""
     widths = sum(part.widths for part in parts if part is not None)
     weights = sum(math.prod(tensor.shape) for tensor in tensors.values())
     if widths > max(_WIDEST, _FOR_A_WEIGHT * weights):

@@ -71,7 +71,7 @@ class ProblemType(Protocol):
         """Every label of every target."""
 
 
-class Classification:
+class Classification(ProblemType):
     """One of several classes: cross-entropy, accuracy."""
 
     greater_is_better = True
@@ -127,7 +127,7 @@ class Classification:
         return list(y)
 
 
-class Multilabel:
+class Multilabel(ProblemType):
     """Any number of labels, each on or off: binary cross-entropy, F1. On is a probability above one half."""
 
     greater_is_better = False
@@ -197,7 +197,7 @@ class Multilabel:
         return [label for labels in y for label in labels]
 
 
-class Regression:
+class Regression(ProblemType):
     """A number: squared error, root mean squared error, R²."""
 
     greater_is_better = False

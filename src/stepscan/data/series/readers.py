@@ -112,8 +112,8 @@ def stream_tagged_series(
 ) -> Iterator[TaggedSeries]:
     """Yield series with one tag per step, from "numbers" (one step per row, a blank line between series) or "npy".
 
-    Without `labelled`, tags may be missing, and are then empty. Arguments and errors are those of
-    `stream_labelled_series`.
+    Without `labelled`, tags may be missing, and are then empty. Arguments and
+    errors are those of `stream_labelled_series`.
     """
     format = _require_format(path, format)
     if format == "numbers":
