@@ -219,7 +219,7 @@ def test_texts_are_made_safe_for_a_terminal_alone(models, run, monkeypatch, tmp_
     assert piped.split("\t")[2] == text + "\n"
     run(*arguments, "--output", tmp_path / "out")
     assert (tmp_path / "out").read_text() == piped
-    monkeypatch.setattr("stepscan.cli.use.is_terminal", lambda: True)
+    monkeypatch.setattr("stepscan.cli.prediction.is_terminal", lambda: True)
     assert run(*arguments).out.split("\t")[2] == "a good\\x1b[31m film\n"
 
 

@@ -61,7 +61,7 @@ OPTIONS = {
 TORCH_FREE = [
     "stepscan",
     "stepscan.cli",
-    "stepscan.cli.loading",
+    "stepscan.cli.loader",
     "stepscan.data.task_data",
     "stepscan.data.readers",
     "stepscan.data.series.readers",

@@ -12,9 +12,9 @@ import sys
 import threading
 import warnings
 
-from stepscan.cli import inspecting, measuring, reproducing, shipping, training, use  # noqa: F401  # importing registers the commands
+from stepscan.cli import benchmark, compression, inspection, prediction, reproduction, training  # noqa: F401  # importing registers the commands
 from stepscan.cli.options import app
-from stepscan.cli.printing import LogHandler, print_message
+from stepscan.cli.output import LogHandler, print_message
 from stepscan.errors import Interrupted, StepscanError
 from stepscan.memory import enough_memory
 from stepscan.terminal import printable

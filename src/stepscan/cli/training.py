@@ -29,7 +29,7 @@ from stepscan.cli.options import (
     with_options,
     with_reading_options,
 )
-from stepscan.cli.printing import hide_notes, print_figures, report
+from stepscan.cli.output import hide_notes, print_figures, report
 from stepscan.data.lines import check_files
 from stepscan.json_text import json_text
 from stepscan.options import DATA, MODEL, MOST_SEED, OUTPUT, TASKS, settings_of

@@ -10,6 +10,7 @@ Nothing here imports torch.
 """
 
 from stepscan.options.checks import check_settings, check_value, unknown_setting
+from stepscan.options.data_files import SERIES_TASKS, ReadingOptions
 from stepscan.options.model import ModelOptions, SymbolOptions
 from stepscan.options.option import (
     BY_SIZE,
@@ -23,7 +24,6 @@ from stepscan.options.option import (
     described_options,
     settings_of,
 )
-from stepscan.options.reading import SERIES_TASKS, ReadingOptions
 from stepscan.options.renamed import RENAMED, RENAMED_VALUES
 from stepscan.options.tasks import (
     N_BEST,

@@ -7,9 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
-from stepscan.cli.loading import load
+from stepscan.cli.loader import load
 from stepscan.cli.options import JSON, OUT, OVERWRITE, app, with_reading_options
-from stepscan.cli.printing import print_figures
+from stepscan.cli.output import print_figures
 from stepscan.errors import SettingsError
 from stepscan.hardware import cores
 

@@ -9,9 +9,9 @@ from typing import Annotated, Any
 import typer
 
 from stepscan.cli.arguments import check_output, check_texts
-from stepscan.cli.loading import load
+from stepscan.cli.loader import load
 from stepscan.cli.options import ENSEMBLE, JSON, OUT, OVERWRITE, app, parameter, with_options, with_reading_options
-from stepscan.cli.printing import as_forecast_line, as_lines, is_terminal, print_figures, report
+from stepscan.cli.output import as_forecast_line, as_lines, is_terminal, print_figures, report
 from stepscan.errors import STANDARD, ModelFormatError, SettingsError
 from stepscan.hardware import cores
 from stepscan.json_text import json_text

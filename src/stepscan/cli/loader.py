@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from stepscan.cli.printing import print_message
+from stepscan.cli.output import print_message
 from stepscan.errors import StepscanError, UnsupportedLayer
 
 
