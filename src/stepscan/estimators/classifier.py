@@ -271,7 +271,7 @@ class Classifier(ClassificationMixin, ClassifierMixin, TransformerMixin, Classif
             targets = [answers[i] for i in indices]
             return list(zip(problem.predictions(scores, labels), problem.nats(scores, targets, labels), strict=True))
 
-        predictions, nats = zip(*self._answered(inputs, predict, wide=False), strict=True)
+        predictions, nats = zip(*self._map_scores(inputs, predict, wide=False), strict=True)
         return self._validation_scores(predictions, np.array(nats), answers)
 
     def _validation_scores(

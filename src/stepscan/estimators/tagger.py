@@ -113,7 +113,7 @@ class Tagger(TaggingMixin, TagOptions, Estimator):
         """The network's scores of held-out tokens `[T, K]`, and the transitions of its CRF."""
         crf = self.network_.crf
         sentences = [tokens for tokens, _ in self._sampled(held_out)]
-        scores = self._found(sentences, lambda _: lambda data, _: data, wide=False)
+        scores = self._map_scores(sentences, lambda _: lambda data, _: data, wide=False)
         transitions = {name: getattr(crf, name).tolist() for name in TRANSITIONS} if crf is not None else None
         return {"scores": [array.tolist() for array in scores], "crf": transitions}
 
@@ -277,7 +277,7 @@ class Tagger(TaggingMixin, TagOptions, Estimator):
 
     def _evaluate(self, examples: Sequence[Example]) -> dict[str, float]:
         """Validation scores of the network alone."""
-        return _validation_scores(self._figures(examples, wide=False))
+        return _validation_scores(self._tag_metrics(examples, wide=False))
 
 
 def _validation_scores(figures: dict[str, Any]) -> dict[str, float]:

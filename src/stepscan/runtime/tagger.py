@@ -47,7 +47,7 @@ class TaggingMixin(FittedModel):
 
     def _predict_tags(self, X: Sequence[Sentence], *, wide: bool = True) -> list[list[str]]:
         classes = self.classes_
-        return [classes[indices].tolist() for indices in self._map_scores(X, lambda scorer: scorer.decide, wide)]
+        return [classes[indices].tolist() for indices in self._map_scores(X, lambda scorer: scorer.predict, wide)]
 
     def predict_records(self, X: Sequence[Sentence]) -> list[dict[str, Any]]:
         """The output of `stepscan predict` for each sentence: `tokens` (for a series, the values of steps), `tags`."""

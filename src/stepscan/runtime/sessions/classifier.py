@@ -65,7 +65,7 @@ class ClassifierSession(Session):
     def _accumulate_attention(self, accumulators: Mapping[str, Array], outputs: Array) -> dict[str, Array]:
         """Running attention pooling: sums of exp(score − greatest score), as in an online softmax."""
         most, weight, total = accumulators["most"], accumulators["weight"], accumulators["total"]
-        scores = self._network.relevance_of(outputs).astype(np.float64)
+        scores = self._network.relevance_scores(outputs).astype(np.float64)
         for score, output in zip(scores, outputs, strict=True):
             before, most = most, np.maximum(most, score)
             old, new = np.exp(before - most), np.exp(score - most)
@@ -75,7 +75,7 @@ class ClassifierSession(Session):
     @classmethod
     def _batch_outputs(cls, model: Any, states: Sequence[SessionState], outputs: Array) -> list[Any]:
         features = np.stack([_feature_vector(model.network_, state) for state in states])
-        return model.problem.records(model.network_.head_scores(features), model.labels_)
+        return model.problem.records(model.network_.head(features), model.labels_)
 
 
 def _feature_vector(network: Any, state: SessionState) -> Array:
