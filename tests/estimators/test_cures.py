@@ -159,7 +159,7 @@ def test_forget_bias_of_every_layer():
             "forget_bias: expected a cell that has it .layer_norm_lstm or lstm., got gru",
         ),
         ("classify", {"forget_bias": math.nan}, "forget_bias: expected a finite number"),
-        ("classify", {"forget_bias": 1.0, "initialisation": "chrono"}, "leave forget_bias away"),
+        ("classify", {"forget_bias": 1.0, "initialisation": "chrono"}, "omit forget_bias"),
         (
             "generate",
             {"initialisation": "chrono", "cell": "transformer"},

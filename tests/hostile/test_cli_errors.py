@@ -264,7 +264,7 @@ SETTINGS = [
         "translate --cell transformer --residual",
         "got bidirectional_transformer, which has residual connections",
     ),
-    ("two say it", "generate --initialisation chrono --forget-bias 2", "leave forget_bias away"),
+    ("two say it", "generate --initialisation chrono --forget-bias 2", "omit forget_bias"),
     ("of nothing", "classify --t-max 9", "t_max=9 is for chrono initialisation, but this one is orthogonal"),
     (
         "too short",

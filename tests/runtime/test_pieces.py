@@ -58,7 +58,7 @@ def test_portions_change_no_symbol(models, monkeypatch):
     said = model.generate("ab", length=1000, seed=5)
     assert len(said) == 1002
     monkeypatch.setattr(language_model, "_CHUNK", 37)
-    monkeypatch.setattr("stepscan.runtime.networks.generator._AT_ONCE", 10)
+    monkeypatch.setattr("stepscan.runtime.networks.generator._SYMBOLS_PER_CALL", 10)
     assert model.generate("ab", length=1000, seed=5) == said
     assert model.generate("ab", length=0, seed=5) == "ab"
 

@@ -83,8 +83,8 @@ def raising(*_: object, **__: object) -> None:
         ("write", "decode", lambda session: session.generate(5, seed=1)),
         ("write", "network_.score", lambda session: session.push("ab")),
         ("write", "network_.score", lambda session: session._model.step_batch([session], ["a"])),
-        ("mean", "network_.head_scores", lambda session: session.push("film")),
-        ("mean", "network_.head_scores", lambda session: session._model.step_batch([session], ["film"])),
+        ("mean", "network_.head", lambda session: session.push("film")),
+        ("mean", "network_.head", lambda session: session._model.step_batch([session], ["film"])),
         ("tag", "network_.head", lambda session: session.push("the")),
     ],
 )

@@ -82,7 +82,7 @@ class Classification(ProblemType):
     def labels(self, train: Sequence[Any], valid: Sequence[Any]) -> list[Any]:
         classes = sorted(set(train))
         if len(classes) < 2:
-            raise SettingsError(f"expected at least two classes, got {classes[0]!r} as every label")
+            raise SettingsError(f"expected at least two classes, got only {classes[0]!r}")
         _check_seen(set(valid) - set(classes), "classes")
         return classes
 
