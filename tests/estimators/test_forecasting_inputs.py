@@ -103,7 +103,7 @@ def test_a_table_with_other_columns(model):
     pd = pytest.importorskip("pandas")
     table = pd.DataFrame({"ds": pd.date_range("2021-01-01", periods=60), "y": WAVE})
     for use in (model.score, ss.Forecaster(**SMALL).fit, lambda data: model.forecast(data, 2)):
-        with pytest.raises(ss.SettingsError, match=r"1 has columns that are not numbers: .ds.; .*set_index\(.ds.\)"):
+        with pytest.raises(ss.SettingsError, match=r"1: expected columns of numbers, got .ds.; .*set_index\(.ds.\)"):
             use(table)
 
 
