@@ -47,7 +47,7 @@ from stepscan.estimators.ensemble import average as average
 from stepscan.estimators.ensemble import ensemble as ensemble
 from stepscan.estimators.forecaster import Forecaster as Forecaster
 from stepscan.estimators.language_model import LanguageModel as LanguageModel
-from stepscan.estimators.loading import load as load
+from stepscan.estimators.loader import load as load
 from stepscan.estimators.tagger import Tagger as Tagger
 from stepscan.estimators.translator import Translator as Translator
 from stepscan.patterns.attention import AttentiveDecoder as AttentiveDecoder

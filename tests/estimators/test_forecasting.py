@@ -96,7 +96,10 @@ def test_refused(model):
     for kind, error in (
         (lambda: model.forecast([1.0, 2.0], 3), "context has 2 steps, but at least 8 are needed"),
         (lambda: model.forecast(-seasonal(20), 3), r"context has values of 0 or below \(-.*omit log_transform"),
-        (lambda: model.forecast(np.ones((20, 2)), 3), "context 1: expected 1 dimensions per step, as the model has, got 2"),
+        (
+            lambda: model.forecast(np.ones((20, 2)), 3),
+            "context 1: expected 1 dimensions per step, as the model has, got 2",
+        ),
         (lambda: model.forecast(seasonal(20), 0), "length: expected a whole number, 1 or more, got 0"),
         (
             lambda: model.metrics(seasonal(20), horizon=20),

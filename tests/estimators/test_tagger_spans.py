@@ -216,7 +216,7 @@ def test_validation_data_in_another_scheme_are_said(caplog):
         ss.Tagger(**TAGGER).fit(SENTENCES, TAGS, validation=(SENTENCES, tags))
         records = [one.getMessage() for one in caplog.records if one.levelname == "WARNING" and "tagger" in one.name]
         assert len(records) == count
-    assert records[0].startswith("the tags of the validation data are not IOB2, as the model's: sentence ")
+    assert records[0].startswith("the tags of the validation data: expected the model's scheme IOB2, got sentence ")
 
 
 @pytest.mark.parametrize(

@@ -271,7 +271,7 @@ def test_ensembles_and_averages(model, wide):
     assert ensemble([model, model]).predict(X) == model.predict(X)
     together = ensemble([alone, model])
     expected = wide.combine_with(model.network_)
-    crf = together._decider().crf
+    crf = together._scorer().crf
     before = np.zeros((3, 3)) if model.network_.crf is None else model.network_.crf.transitions
     assert crf.transitions == pytest.approx((expected.crf.transitions + before) / 2, abs=1e-6)
     other = copy.copy(model)
@@ -295,7 +295,7 @@ def test_a_session_says_that_it_goes_without(model, tmp_path, caplog):
     pushed = [tag for word in X[0] for tag in session.push([word])]
     assert pushed == one_way.predict([X[0]])[0]
     [message] = [record.message for record in caplog.records if "wide part" in record.message]
-    assert message.startswith("a session tags by the network alone")
+    assert message.startswith("a session uses the network alone")
 
 
 # Trained --------------------------------------------------------------------------------------------------------------
