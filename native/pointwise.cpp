@@ -1,5 +1,6 @@
 // Kernels of inference, other than recurrences: linear maps, normalisation, tanh, softmax, attention. Forward only.
 #include "kernels.h"
+#include "attention.h"
 #include "cells/elman.h"
 #include "cells/gru.h"
 #include "cells/layer_norm_lstm.h"
@@ -195,7 +196,8 @@ constexpr const CellKernels* CELLS[] = {&ELMAN_TANH, &ELMAN_RELU, &LSTM_KERNELS,
 #define STRING(x) STRING_(x)
 extern const Kernels KERNELS;
 constexpr Kernels KERNELS = {STRING(ISA), LANES,   CELLS,  sizeof CELLS / sizeof *CELLS, linear_floats, linear_pack,
-                         linear,      layer_norm, tanh_of, softmax_numerators, softmax, attend, attend_back, cross_entropy, dropout, peak};
+                         linear,      layer_norm, tanh_of, softmax_numerators, softmax, attend, attend_back,
+                         head_floats, head_scan, head_step, rotate, gelu_of, cross_entropy, dropout, peak};
 
 }  // namespace ISA
 }  // namespace stepscan

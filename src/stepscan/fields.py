@@ -22,9 +22,11 @@ __all__ = [
         "check_noise",
         "check_not_negative",
         "check_probability",
+        "heads_for",
     ),
 ]
 MOST = 2**31 - 1
+_HEAD_SIZE = 32  # numbers of an attention head, where the number of heads is left open
 
 
 class Kind(ABC):
@@ -232,3 +234,16 @@ def _is_finite(value: Any) -> bool:
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, numbers.Real) and not isinstance(value, bool)
+
+
+def heads_for(hidden_size: int, heads: int = 0) -> int:
+    """As many attention heads as are wanted; for 0 as many as give each at least 32 numbers.
+
+    Raises:
+        ValueError: they do not divide the hidden size.
+    """
+    fitting = [n for n in range(1, hidden_size + 1) if hidden_size % n == 0 and hidden_size // n >= _HEAD_SIZE]
+    heads = heads or max(fitting, default=1)
+    if heads < 0 or hidden_size % heads:
+        raise ValueError(f"heads must divide the hidden size {hidden_size}, got {heads}")
+    return heads

@@ -20,14 +20,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from stepscan.contract import Layer, Recurrence
-from stepscan.fields import check_probability
+from stepscan.fields import check_probability, heads_for
 from stepscan.noise import dropout
 from stepscan.registry import register
 from stepscan.sequences import Sequences
 from stepscan.state import State
-
-_HEAD_SIZE = 32  # of a head, where the number of heads is left open
-
 
 class TransformerState(NamedTuple):
     h: Tensor  # [B, H], the last output
@@ -225,16 +222,3 @@ def rotate(x: Tensor, positions: Tensor, heads: int) -> Tensor:
     first, second, rest = parts.split([half, half, parts.shape[3] - 2 * half], dim=3)
     cos, sin = angles.cos(), angles.sin()
     return torch.cat([first * cos - second * sin, first * sin + second * cos, rest], dim=3).flatten(2)
-
-
-def heads_for(hidden_size: int, heads: int = 0) -> int:
-    """As many attention heads as are wanted; for 0 as many as give each at least 32 numbers.
-
-    Raises:
-        ValueError: they do not divide the hidden size.
-    """
-    fitting = [n for n in range(1, hidden_size + 1) if hidden_size % n == 0 and hidden_size // n >= _HEAD_SIZE]
-    heads = heads or max(fitting, default=1)
-    if heads < 0 or hidden_size % heads:
-        raise ValueError(f"heads must divide the hidden size {hidden_size}, got {heads}")
-    return heads

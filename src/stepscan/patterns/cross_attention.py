@@ -14,8 +14,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from stepscan.cells.transformer import heads_for
-from stepscan.fields import check_probability
+from stepscan.fields import check_probability, heads_for
 from stepscan.kernels.pointwise import LayerNorm, Linear
 from stepscan.noise import dropout
 from stepscan.patterns.attention import Attentive, masked_softmax

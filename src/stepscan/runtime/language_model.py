@@ -262,4 +262,5 @@ class LanguageModel(Writing, RuntimeModel):
         state, y = network.read(read)
         for written in range(0, asked.length, asked.portion):
             draws = random.random(min(asked.portion, asked.length - written))
+            state = network.layer.with_room(state, len(draws))
             yield network.write(state, y, draws, asked.sampler, asked.excluded, self.threads)

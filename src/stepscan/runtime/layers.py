@@ -1,7 +1,8 @@
 """Layers without torch: a description and its tensors in, a native layer out.
 
-A state is an array `[n, S]` of float32, a row's numbers one after the other, so that `state[rows]` reorders it. Arrays
-are float32 and contiguous; everything has the bits that PyTorch's side has when it answers on its native back end.
+A state is an array `[n, S]` of float32, a row's numbers one after the other, so that `state[rows]` reorders it. Layers
+that keep items, such as a transformer, have wider states the more they hold: `[n, S + C · cache_size]`, room for C items,
+which doubles when it is full, up to the context. Arrays are float32 and contiguous; everything has the bits that PyTorch's side has when it answers on its native back end.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stepscan.errors import ModelFormatError, SettingsError, UnsupportedLayer, nearest
+from stepscan.fields import heads_for
 from stepscan.kernels.native import library
 
 Array = NDArray[Any]
@@ -49,11 +51,12 @@ class Layer:
         self.input_size: int = native.input_size
         self.output_size: int = native.output_size
         self.state_size: int = native.state_size
+        self.cache_size: int = native.cache_size
         self.causal: bool = native.causal
         self.condition_size: int = native.condition_size
 
     def initial_state(self, rows: int) -> Array:
-        """The state before anything was seen, `[rows, S]`."""
+        """The state before anything was seen, `[rows, S]`: no room for items yet."""
         return np.zeros((rows, self.state_size), np.float32)
 
     def scan(self, data: Array, lengths: Array, state: Array | None = None) -> tuple[Array, Array]:
@@ -63,9 +66,10 @@ class Layer:
         self._check_width(width)
         if lengths.shape != (rows,) or (rows and not 0 <= lengths.min() <= lengths.max() <= steps):
             raise ValueError(f"lengths: expected {rows} numbers from 0 to {steps}, got {lengths}")
-        state = self.initial_state(rows) if state is None else self._own(state, rows)
+        state = self._own(self.initial_state(rows) if state is None else state, rows, lengths)
         outputs = np.empty((rows, steps, self.output_size), np.float32)
-        self.native.scan(*_at(data, lengths), rows, steps, *_at(state, outputs), self.threads)
+        at_state, at_outputs = _at(state, outputs)
+        self.native.scan(*_at(data, lengths), rows, steps, at_state, self.capacity(state), at_outputs, self.threads)
         return outputs, state
 
     def step(self, x: Array, state: Array) -> tuple[Array, Array]:
@@ -73,26 +77,42 @@ class Layer:
         self.check_causal()
         x = _contiguous(x)
         self._check_width(x.shape[1])
-        state = self._own(state, len(x))
+        state = self._own(state, len(x), np.ones(len(x), np.int64))
         outputs = np.empty((len(x), self.output_size), np.float32)
-        self.native.step(*_at(x), len(x), *_at(state, outputs), self.threads)
+        at_state, at_outputs = _at(state, outputs)
+        self.native.step(*_at(x), len(x), at_state, self.capacity(state), at_outputs, self.threads)
         return outputs, state
 
     def readout(self, state: Array) -> Array:
         """O of a final state: `[n, O]`."""
         state = _contiguous(state)
         outputs = np.empty((len(state), self.output_size), np.float32)
-        self.native.readout(*_at(state), len(state), *_at(outputs))
+        self.native.readout(*_at(state), len(state), self.capacity(state), *_at(outputs))
         return outputs
 
     def condition(self, vector: Array) -> Array:
-        """`[n, condition_size]` → an initial state, cut from the vector."""
+        """`[n, condition_size]` → an initial state, cut from the vector; a transformer's is that after it as an item."""
         vector = _contiguous(vector)
         if vector.shape[1] != self.condition_size:
             raise ValueError(f"{self.described} takes {self.condition_size} numbers to start, got {vector.shape[1]}")
-        state = self.initial_state(len(vector))
+        state = np.zeros((len(vector), self.state_size + self.cache_size), np.float32)
         self.native.condition(*_at(vector), len(vector), *_at(state))
         return state
+
+    def capacity(self, state: Array) -> int:
+        """How many items a state `[n, …]` has room for."""
+        if self.cache_size:
+            return (state.shape[1] - self.state_size) // self.cache_size
+        return 0
+
+    def is_state(self, state: Array) -> bool:
+        """Whether a state `[n, …]` has room for the items that it says it holds, and for no others."""
+        items, state = self.capacity(state), _contiguous(state)
+        return self.native.items_to_hold(*_at(state), len(state), items, 0) == items
+
+    def with_room(self, state: Array, items: int) -> Array:
+        """The same state with room for so many items more, for whoever writes into it."""
+        return self._own(state, len(state), np.full(len(state), items, np.int64))
 
     def check_causal(self) -> None:
         """Raise unless the layer can go one step at a time."""
@@ -106,10 +126,21 @@ class Layer:
         if width != self.input_size:
             raise ValueError(f"{self.described} takes inputs of {self.input_size} numbers, got {width}")
 
-    def _own(self, state: Array, rows: int) -> Array:
-        if state.shape != (rows, self.state_size):
+    def _own(self, state: Array, rows: int, more: Array) -> Array:
+        """A copy of a state of so many rows, with room for `more [rows]` items."""
+        capacity = self.capacity(state) if state.ndim == 2 else 0
+        if state.shape != (rows, self.state_size + capacity * self.cache_size):
             raise ValueError(f"{self.described} has states [{rows}, {self.state_size}], got {list(state.shape)}")
-        return np.array(state, np.float32, order="C")
+        if not self.cache_size:
+            return np.array(state, np.float32, order="C")
+        state, more = _contiguous(state), np.ascontiguousarray(more, np.int64)
+        items = self.native.items_to_hold(*_at(state), rows, capacity, *_at(more))
+        if items < 0:
+            raise ValueError(f"{self.described} has states with a count of items and room for them, got something else")
+        room = capacity if items <= capacity else min(max(items, 2 * capacity), self.native.context)
+        owned = np.zeros((rows, self.state_size + room * self.cache_size), np.float32)
+        self.native.copy_states(*_at(state), capacity, rows, *_at(owned), room)
+        return owned
 
 
 class Linear:
@@ -300,6 +331,24 @@ def _bidirectional(part: _Part) -> Layer:
     return layer
 
 
+_MAPS = ("into", "projection", "output", "up", "down")
+
+
+def _transformer(part: _Part) -> Layer:
+    maps = {name: part.prefix + name + "." for name in _MAPS}
+    if f"{maps['into']}weight" not in part.tensors:
+        del maps["into"]
+    made = {name: linear(part.tensors, prefix, part.options).native for name, prefix in maps.items()}
+    norms = [part.tensor(f"{norm}.{name}") for norm in ("attention_norm", "forward_norm") for name in ("weight", "bias")]
+    heads = heads_for(part.arguments["hidden_size"], part.arguments.get("heads", 0))
+    causal = part.name == "transformer"
+    context = part.arguments.get("context", 512) if causal else 0
+    native = library.make_transformer([made.get(name) for name in _MAPS], [_at(norm)[0] for norm in norms], heads, context)
+    layer = part.made(native, "Transformer" if causal else "BidirectionalTransformer")
+    layer.blocking = "" if causal else layer.described
+    return layer
+
+
 _IDLE = ("dropout", "variational_dropout")
 _POINTWISE = (*_IDLE, "linear", "layer_norm")
 _MAKERS: dict[str, Callable[[_Part], Layer]] = {
@@ -307,6 +356,8 @@ _MAKERS: dict[str, Callable[[_Part], Layer]] = {
     "lstm": _cell("LSTM"),
     "gru": _cell("GRU"),
     "layer_norm_lstm": _cell("LayerNormLSTM", _NORMED),
+    "transformer": _transformer,
+    "bidirectional_transformer": _transformer,
     "linear": _linear,
     "layer_norm": _layer_norm,
     "dropout": _identity,

@@ -94,7 +94,7 @@ class Generator:
         """Choose a symbol, read it, choose the next, …, all of it inside the native library.
 
         Args:
-            state: of one row `[1, S]`, and y `[1, H]`, the layer's last output. Both are changed: at the end they are
+            state: of one row `[1, S]`, with room for the draws, and y `[1, H]`, the layer's last output. Both are changed: at the end they are
                 those after the last symbol.
             draws: a number in [0, 1) for each symbol, float64 `[N]`.
             sampler: how each is chosen.
@@ -112,10 +112,11 @@ class Generator:
         ids = np.empty(len(draws), np.int64)
         arrays: list[Array] = [np.ascontiguousarray(draws, np.float64), never, ids]
         draws_at, never_at, ids_at = map(address, arrays)
+        room = self.layer.capacity(state)
         how = sampler.temperature, int(sampler.top_k), sampler.top_p, sampler.min_p
         for first in range(0, len(ids), _AT_ONCE):
             count, places = min(_AT_ONCE, len(ids) - first), (draws_at + 8 * first, ids_at + 8 * first)
-            written = self._writer.generate(address(state), address(y), count, *how, never_at, *places, threads)
+            written = self._writer.generate(address(state), room, address(y), count, *how, never_at, *places, threads)
             if written < count:
                 sampler.probabilities(np.where(never, -np.inf, self.score(y)))  # says what is wrong with the scores
                 return ids[: first + written].tolist()

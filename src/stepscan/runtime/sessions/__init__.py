@@ -63,7 +63,7 @@ def step_many(model: Any, sessions: Sequence[Session], items: Sequence[Any]) -> 
     with library.SessionLocks([one._owner for one in sessions]):
         before, streams = [one._ahead(one._now) for one in sessions], [one._spare for one in sessions]
         for stream, moment in zip(streams, before, strict=True):
-            stream.write(moment.stream.address)
+            stream.copy(moment.stream)
         if (place := library.push_many(streams, address(x), address(outputs), model.threads)) >= 0:
             overflowed(f"item {place + 1}: ")
         after = [

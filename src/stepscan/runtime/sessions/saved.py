@@ -12,6 +12,7 @@ from safetensors.numpy import save as write_tensors
 
 from stepscan.errors import SettingsError, StepscanError
 from stepscan.runtime.batches import Array
+from stepscan.runtime.layers import Layer
 
 _MODEL, _LAYERS, _HELD = "model", "state", "held"  # names in the bytes, beside what a kind of session keeps
 _MOST_STEPS = 2**53
@@ -24,10 +25,13 @@ class Saved(NamedTuple):
     kept: Mapping[str, Array]
     held: str
 
-    def check(self, size: int, beginning: Mapping[str, Array]) -> None:
-        """Raise unless it is the state of a session whose layers have `size` numbers and that keeps such arrays as
-        there are at its beginning."""
-        expected = {_LAYERS: _kind(np.zeros((1, size), np.float32)), **{k: _kind(a) for k, a in beginning.items()}}
+    def check(self, layer: Layer, beginning: Mapping[str, Array]) -> None:
+        """Raise unless it is the state of a session of the layers, that keeps such arrays as there are at its
+        beginning."""
+        width = self.layers.shape[1] if self.layers.ndim == 2 else 0
+        items = max(0, width - layer.state_size) // max(1, layer.cache_size)
+        size = layer.state_size + min(items, layer.native.context) * layer.cache_size
+        expected = {_LAYERS: f"float32 {[1, size]}", **{k: _kind(a) for k, a in beginning.items()}}
         arrays = {_LAYERS: self.layers, **self.kept}
         got = {name: _kind(array) for name, array in arrays.items()}
         for name in expected | got:
@@ -37,6 +41,8 @@ class Saved(NamedTuple):
             untouched = name in beginning and np.array_equal(array, beginning[name])
             if not untouched and not np.isfinite(array).all():
                 _refuse(f"{name!r}: expected finite numbers, got {array[~np.isfinite(array)][0]}")
+        if layer.cache_size and not layer.is_state(self.layers):
+            _refuse(f"{_LAYERS!r}: expected a count of the items that it has room for")
         for name in {"steps", "weight"} & set(self.kept):
             if not 0 <= self.kept[name][0] <= _MOST_STEPS:
                 _refuse(f"{name!r}: expected a number from 0 to {_MOST_STEPS:,}, got {self.kept[name][0]}")

@@ -81,7 +81,7 @@ class Session:
         """
         saved = read_saved(state, self._model)
         with self._turn:
-            saved.check(self._network.layer.state_size, self._begin().kept)
+            saved.check(self._network.layer, self._begin().kept)
             if saved.held and self._settled("", saved.held)[0]:
                 raise StepscanError("these bytes are not a state of a session: the text held back is not one")
             self._now = self._moment(saved.layers, saved.kept, saved.held)
@@ -140,14 +140,14 @@ class Session:
     def _moment(self, state: Array, kept: Mapping[str, Array], held: str = "") -> Moment:
         """A moment with the layers' state `[1, S]`, beside the present one."""
         stream, state = self._spare, np.ascontiguousarray(state, np.float32)
-        stream.write(address(state))
+        stream.write(address(state), self._network.layer.capacity(state))
         return Moment(stream, kept, held)
 
     def _after(self, before: Moment, vectors: Array, stream: Any, held: str = "") -> tuple[Array, Moment]:
         """The layers' outputs for more items, and the moment after them, which takes the stream."""
         vectors = np.ascontiguousarray(vectors, np.float32)
         outputs = np.empty((len(vectors), self._network.layer.output_size), np.float32)
-        stream.write(before.stream.address)
+        stream.copy(before.stream)
         if not stream.push(vectors, outputs, self._model.threads):
             overflowed()
         return outputs, Moment(stream, self._keep(before.kept, outputs), held)
@@ -164,9 +164,10 @@ def _restored(model: Any, state: bytes) -> Any:
 
 
 def layers_state(network: Any, moment: Moment) -> Array:
-    """The layers' state `[1, S]`."""
-    state = np.empty((1, network.layer.state_size), np.float32)
-    moment.stream.read(address(state))
+    """The layers' state `[1, S]`; of layers that keep items, with room for those that there are."""
+    layer, items = network.layer, moment.stream.items
+    state = np.empty((1, layer.state_size + items * layer.cache_size), np.float32)
+    moment.stream.read(address(state), items)
     return state
 
 

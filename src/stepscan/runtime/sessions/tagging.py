@@ -60,7 +60,7 @@ class TaggingSession(Session):
             if self._block is None or len(block) > self._block.capacity:
                 self._block = _Block(self._model, max(1, len(block)))
             stream = self._spare
-            stream.write(self._now.stream.address)
+            stream.copy(self._now.stream)
             found = self._block.run(stream, block, out)
             self._now = Moment(stream, self._now.kept)
             return found

@@ -61,6 +61,7 @@ class WritingSession(Session):
         with self._turn:
             before = self._ahead(self._now)
             state, y = layers_state(self._network, before), before.kept["y"].copy()
+            state = self._network.layer.with_room(state, len(draws))
             ids = self._network.write(state, y, draws, sampler, excluded, self._model.threads)
             if not np.isfinite(state).all():
                 overflowed()

@@ -1,0 +1,300 @@
+#include "attention.h"
+
+#include "buffer.h"
+#include "gemm.h"
+#include "math.h"
+
+namespace stepscan {
+namespace ISA {
+namespace {
+
+constexpr int PANEL = MAX_WIDTH, PANEL_KEYS = PANEL * LANES;  // vectors of keys, and keys, in a panel
+constexpr int KEYS = 64, VECTORS = KEYS / LANES;              // positions in a block
+constexpr int ROWS = max_rows(PANEL);                         // queries in a tile
+constexpr long QUERIES = 16 * ROWS;                           // that go over the blocks together, so that a block stays in cache
+static_assert(ROWS == 6, "the table of add_values has six heights");
+static_assert(KEYS % PANEL_KEYS == 0, "a block is a number of panels");
+
+long smaller(long a, long b) { return a < b ? a : b; }
+long larger(long a, long b) { return a > b ? a : b; }
+
+// The positions that the query at position p sees: from … to.
+struct Seen {
+  long from, to;
+  Seen(const HeadAttention& a, long p) : from(a.context ? larger(0, p - a.context + 1) : 0), to(a.context ? p + 1 : a.first + a.items) {}
+};
+
+// v in the lanes of vector `index` of a block that lie in from … to, and zero in the others.
+INLINE Vec inside(int index, int from, int to, Vec v) {
+  alignas(64) static const float EDGE[3 * LANES] = {
+#define STEPSCAN_ONES 1, 1, 1, 1
+#if defined(STEPSCAN_AVX512)
+      0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, STEPSCAN_ONES, STEPSCAN_ONES, STEPSCAN_ONES, STEPSCAN_ONES
+#elif defined(STEPSCAN_AVX2)
+      0, 0, 0, 0, 0, 0, 0, 0, STEPSCAN_ONES, STEPSCAN_ONES
+#else
+      0, 0, 0, 0, STEPSCAN_ONES
+#endif
+  };  // zeros, ones, zeros
+  int first = from - index * LANES, last = to - index * LANES;
+  if (first > 0) v = where_positive(load(EDGE + LANES - first), v);
+  if (last < LANES) v = where_positive(load(EDGE + 2 * LANES - last), v);
+  return v;
+}
+
+// A query's sums so far.
+struct Sums {
+  float *m, *l, *o;  // [1], [LANES], [wide]
+};
+INLINE void begin(const Sums& sums, long wide) {
+  *sums.m = -__builtin_inff();
+  store(sums.l, zero());
+  for (long i = 0; i < wide; i += LANES) store(sums.o + i, zero());
+}
+
+// The scores of one query with positions from … to of a block (indices in it) → p [KEYS], and m, l and o scaled.
+//   scores: panels of PANEL vectors, `jump` floats apart
+INLINE void block_softmax(const float* scores, long jump, int from, int to, float* p, const Sums& sums, long wide) {
+  const int first = from / LANES, last = (to + LANES - 1) / LANES;
+  const float low = -__builtin_inff();
+  auto score = [&](int v) { return load(scores + v / PANEL * jump + v % PANEL * LANES); };
+  auto is_whole = [&](int v) { return v * LANES >= from && (v + 1) * LANES <= to; };
+  Vec most = set1(low);
+  for (int v = first; v < last; v++) {
+    Vec x = score(v);
+    if (!is_whole(v)) x = inside(v, from, to, x) + where_positive(set1(1.f) - inside(v, from, to, set1(1.f)), set1(low));
+    most = max(most, x);
+  }
+  alignas(64) float lane[LANES];
+  store(lane, most);
+  float before = *sums.m, now = before;
+  for (int i = 0; i < LANES; i++) now = lane[i] > now ? lane[i] : now;
+  Vec sum = load(sums.l);
+  if (now != before) {
+    Vec c = exp(set1(before - now));
+    sum = sum * c;
+    for (long i = 0; i < wide; i += LANES) store(sums.o + i, load(sums.o + i) * c);
+    *sums.m = now;
+  }
+  for (int v = first; v < last; v++) {
+    Vec e = exp(score(v) - set1(now));
+    if (!is_whole(v)) e = inside(v, from, to, e);
+    store(p + v * LANES, e);
+    sum = sum + e;
+  }
+  store(sums.l, sum);
+}
+INLINE void finish(const Sums& sums, long size, float* out) {
+  Vec scale = set1(1.f / sum_of(load(sums.l)));
+  for (long i = 0; i < size; i += LANES) store_part(out + i, in_block(size, i / LANES), load(sums.o + i) * scale);
+}
+
+// o[m] += Σ_k p[m][k] · V[k], a chain in order of k.
+//   p [M] pointers to [count]; V [count][N][LANES]; o [M] pointers, to [N][LANES] each
+template <int M, int N>
+static void add_values(const float* const* p, long count, const float* V, float* const* o) {
+  constexpr int P = vectors_per_pass(M, N);
+#pragma GCC unroll 4
+  for (int pass = 0; pass < N; pass += P) {
+    Vec sum[M][P];
+#pragma GCC unroll 8
+    for (int m = 0; m < M; m++)
+#pragma GCC unroll 4
+      for (int n = 0; n < P; n++) sum[m][n] = load(o[m] + (pass + n) * LANES);
+    const float* v = V + pass * LANES;
+    for (long k = 0; k < count; k++, v += N * LANES) {
+      Vec b[P];
+#pragma GCC unroll 4
+      for (int n = 0; n < P; n++) {
+        b[n] = load(v + n * LANES);
+        if (M > 1) KEEP(b[n]);
+      }
+#pragma GCC unroll 8
+      for (int m = 0; m < M; m++) {
+        Vec a = set1(p[m][k]);
+#pragma GCC unroll 4
+        for (int n = 0; n < P; n++) sum[m][n] = fma(a, b[n], sum[m][n]);
+      }
+    }
+#pragma GCC unroll 8
+    for (int m = 0; m < M; m++)
+#pragma GCC unroll 4
+      for (int n = 0; n < P; n++) store(o[m] + (pass + n) * LANES, sum[m][n]);
+  }
+}
+typedef void (*AddValues)(const float* const*, long, const float*, float* const*);
+#define STEPSCAN_OF_WIDTH(N) {add_values<1, N>, add_values<2, N>, add_values<3, N>, add_values<4, N>, add_values<5, N>, add_values<6, N>}
+const AddValues ADD_VALUES[MAX_WIDTH][ROWS] = {STEPSCAN_OF_WIDTH(1), STEPSCAN_OF_WIDTH(2), STEPSCAN_OF_WIDTH(3), STEPSCAN_OF_WIDTH(4)};
+
+// What a scan of one head works with; positions count from `base`, the beginning of the first block.
+struct Scan {
+  const HeadAttention& a;
+  long begin, base, padded, vectors, wide;  // padded: positions, wide: numbers of a head, both to the next whole block or vector
+  float *keys, *values;   // [padded / PANEL_KEYS][size][PANEL][LANES]; per four vectors of a head [padded][width][LANES]
+  float *m, *l, *o;       // of QUERIES queries: [1], [LANES], [wide]
+  float *scores, *p;      // of a tile: [KEYS / PANEL_KEYS][M][PANEL][LANES]; [M][KEYS]
+  ArenaLayout arena;
+
+  Scan(const HeadAttention& head, float* scratch) : a(head), arena{scratch} {
+    begin = a.context ? larger(0, a.first - a.context + 1) : 0;
+    base = begin / KEYS * KEYS;
+    padded = (a.first + a.items - base + KEYS - 1) / KEYS * KEYS;
+    vectors = blocks_of(a.size), wide = vectors * LANES;
+    keys = arena.allocate(padded * a.size), values = arena.allocate(padded * wide);
+    m = arena.allocate(QUERIES), l = arena.allocate(QUERIES * LANES), o = arena.allocate(QUERIES * wide);
+    scores = arena.allocate(ROWS * KEYS), p = arena.allocate(ROWS * KEYS);
+  }
+  Sums sums(long query) const { return {m + query, l + query * LANES, o + query * wide}; }
+  int width(long group) const { return (int)smaller(MAX_WIDTH, vectors - group * MAX_WIDTH); }
+
+  void pack() {
+    auto row = [&](long position, const float* fresh, const float* old) {
+      return position < a.first ? old + position % a.context * a.old_stride : fresh + (position - a.first) * a.stride;
+    };
+    const long end = a.first + a.items;
+    for (long at = 0; at < padded; at += LANES) {
+      const float* rows[LANES];
+      for (int i = 0; i < LANES; i++) rows[i] = row(smaller(larger(base + at + i, begin), end - 1), a.k, a.old_k);
+      float* to = keys + at / PANEL_KEYS * PANEL_KEYS * a.size + at % PANEL_KEYS;
+      for (long k = 0; k < a.size; k += LANES) {
+        int count = in_block(a.size, k / LANES);
+        Vec r[LANES];
+        for (int i = 0; i < LANES; i++) r[i] = count == LANES ? load(rows[i] + k) : load_part(rows[i] + k, count);
+        transpose(r);
+        for (int i = 0; i < count; i++) store(to + (k + i) * PANEL_KEYS, r[i]);
+      }
+    }
+    for (long position = begin; position < end; position++) {
+      const float* from = row(position, a.v, a.old_v);
+      for (long v = 0; v < vectors; v++) {
+        long group = v / MAX_WIDTH;
+        store(values + group * MAX_WIDTH * LANES * padded + ((position - base) * width(group) + v % MAX_WIDTH) * LANES,
+              load_part(from + v * LANES, in_block(a.size, v)));
+      }
+    }
+  }
+
+  // Adds positions from … to of a block to the sums of `count` queries, the first of which is the `query`th of the group.
+  void add(long query, int count, const float* const* weights, long block, int from, int to) {
+    if (from >= to) return;
+    const float* shifted[ROWS];
+    float* outputs[ROWS];
+    for (int i = 0; i < count; i++) shifted[i] = weights[i] + from;
+    for (long group = 0; group * MAX_WIDTH < vectors; group++) {
+      for (int i = 0; i < count; i++) outputs[i] = o + (query + i) * wide + group * MAX_WIDTH * LANES;
+      const int n = width(group);
+      ADD_VALUES[n - 1][count - 1](shifted, to - from, values + group * MAX_WIDTH * LANES * padded + (block * KEYS + from) * n * LANES, outputs);
+    }
+  }
+
+  // One block of keys for a tile of `count` queries, the first of which is the `query`th of a group that begins at item `first`.
+  void tile(long first, long query, int count, long block) {
+    const long start = base + block * KEYS;
+    int from[ROWS], to[ROWS], low = KEYS, high = 0, common_from = 0, common_to = KEYS;
+    const float *queries[ROWS], *weights[ROWS];
+    for (int i = 0; i < count; i++) {
+      Seen seen(a, a.first + first + query + i);
+      from[i] = (int)larger(0, seen.from - start), to[i] = (int)larger(0, smaller(KEYS, seen.to - start));
+      if (from[i] < to[i]) low = from[i] < low ? from[i] : low, high = to[i] > high ? to[i] : high;
+      common_from = (int)larger(common_from, from[i]), common_to = (int)smaller(common_to, to[i]);
+      queries[i] = a.q + (first + query + i) * a.stride, weights[i] = p + i * KEYS;
+    }
+    if (low >= high) return;
+    for (int panel = low / PANEL_KEYS; panel * PANEL_KEYS < high; panel++) {
+      const float* K = keys + (block * KEYS + panel * PANEL_KEYS) * a.size;
+      TILES[PANEL - 1][count - 1](queries, 1, a.size, 0, K, nullptr, scores + panel * count * PANEL_KEYS, K);
+    }
+    for (int i = 0; i < count; i++)
+      if (from[i] < to[i]) block_softmax(scores + i * PANEL_KEYS, count * PANEL_KEYS, from[i], to[i], p + i * KEYS, sums(query + i), wide);
+    if (common_from >= common_to) {
+      for (int i = 0; i < count; i++) add(query + i, 1, weights + i, block, from[i], to[i]);
+      return;
+    }
+    for (int i = 0; i < count; i++) add(query + i, 1, weights + i, block, from[i], common_from);
+    add(query, count, weights, block, common_from, common_to);
+    for (int i = 0; i < count; i++) add(query + i, 1, weights + i, block, common_to, to[i]);
+  }
+
+  void run() {
+    pack();
+    for (long first = 0; first < a.items; first += QUERIES) {
+      const long count = smaller(QUERIES, a.items - first);
+      for (long i = 0; i < count; i++) stepscan::ISA::begin(sums(i), wide);
+      const long seen_from = Seen(a, a.first + first).from, seen_to = Seen(a, a.first + first + count - 1).to;
+      for (long block = (seen_from - base) / KEYS; base + block * KEYS < seen_to; block++)
+        for (long query = 0; query < count; query += ROWS) tile(first, query, (int)smaller(ROWS, count - query), block);
+      for (long i = 0; i < count; i++) finish(sums(i), a.size, a.out + (first + i) * a.out_stride);
+    }
+  }
+};
+
+}  // namespace
+
+size_t head_floats(const HeadAttention& a) { return Scan(a, nullptr).arena.used; }
+void head_scan(const HeadAttention& a, float* scratch) {
+  if (a.items) Scan(a, scratch).run();
+}
+
+void head_step(const HeadAttention& a) {
+  const long size = a.size, vectors = blocks_of(size), wide = vectors * LANES;
+  const Seen seen(a, a.first);
+  float m;
+  alignas(64) float l[LANES], scores[KEYS], p[KEYS];
+  float* o = (float*)__builtin_alloca((size_t)wide * sizeof(float));
+  const Sums sums{&m, l, o};
+  begin(sums, wide);
+  for (long start = seen.from / KEYS * KEYS; start < seen.to; start += KEYS) {
+    const int from = (int)larger(0, seen.from - start), to = (int)smaller(KEYS, seen.to - start);
+    long place[KEYS];  // of what the query sees; before and after it, the nearest of these
+    for (int i = 0; i < KEYS; i++) place[i] = (start + (i < from ? from : i < to ? i : to - 1)) % a.context * a.old_stride;
+    for (int v = from / LANES; v * LANES < to; v++) {
+      Vec sum = zero();
+      for (long k = 0; k < size; k += LANES) {
+        int count = in_block(size, k / LANES);
+        Vec r[LANES];
+        for (int i = 0; i < LANES; i++) {
+          const float* key = a.old_k + place[v * LANES + i] + k;
+          r[i] = count == LANES ? load(key) : load_part(key, count);
+        }
+        transpose(r);
+        for (int i = 0; i < count; i++) sum = fma(set1(a.q[k + i]), r[i], sum);
+      }
+      store(scores + v * LANES, sum);
+    }
+    block_softmax(scores, PANEL_KEYS, from, to, p, sums, wide);
+    for (long first = 0; first < vectors; first += MAX_WIDTH) {
+      const int n = (int)smaller(MAX_WIDTH, vectors - first);
+      Vec sum[MAX_WIDTH];
+      for (int j = 0; j < n; j++) sum[j] = load(o + (first + j) * LANES);
+      for (int i = from; i < to; i++) {
+        const float* value = a.old_v + place[i] + first * LANES;
+        Vec weight = set1(p[i]);
+        for (int j = 0; j < n; j++) sum[j] = fma(weight, load_part(value + j * LANES, in_block(size, first + j)), sum[j]);
+      }
+      for (int j = 0; j < n; j++) store(o + (first + j) * LANES, sum[j]);
+    }
+  }
+  finish(sums, size, a.out);
+}
+
+void rotate(float* x, long size, const float* cosine, const float* sine, float scale) {
+  const long half = size / 2;
+  for (long i = 0; i < half; i += LANES) {
+    const int count = in_block(half, i / LANES);
+    Vec a = load_part(x + i, count), b = load_part(x + half + i, count), c = load_part(cosine + i, count), s = load_part(sine + i, count);
+    store_part(x + i, count, (a * c - b * s) * set1(scale));
+    store_part(x + half + i, count, (a * s + b * c) * set1(scale));
+  }
+  for (long i = 2 * half; i < size; i++) x[i] *= scale;
+}
+
+void gelu_of(float* x, long size) {
+  for (long i = 0; i < size; i += LANES) {
+    int count = in_block(size, i / LANES);
+    if (count == LANES) store(x + i, gelu(load(x + i)));
+    else store_part(x + i, count, gelu(load_part(x + i, count)));
+  }
+}
+
+}  // namespace ISA
+}  // namespace stepscan
