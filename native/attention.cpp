@@ -8,12 +8,11 @@ namespace stepscan {
 namespace ISA {
 namespace {
 
-constexpr int PANEL = MAX_WIDTH, PANEL_KEYS = PANEL * LANES;  // vectors of keys, and keys, in a panel
-constexpr int KEYS = 64, VECTORS = KEYS / LANES;              // positions in a block
-constexpr int ROWS = max_rows(PANEL);                         // queries in a tile
-constexpr long QUERIES = 16 * ROWS;                           // that go over the blocks together, so that a block stays in cache
-static_assert(ROWS == 6, "the table of add_values has six heights");
-static_assert(KEYS % PANEL_KEYS == 0, "a block is a number of panels");
+constexpr int KEYS = 64, VECTORS = KEYS / LANES;                    // positions in a block
+constexpr int ROWS = 6;                                             // queries in a tile
+constexpr int PASS = vectors_per_pass(ROWS, 4);                     // vectors of keys whose sums fit into the registers with them
+constexpr long QUERIES = 16 * ROWS;                                 // that go over the blocks together, so that a block stays in cache
+static_assert(VECTORS % PASS == 0, "a block is a number of passes");
 
 long smaller(long a, long b) { return a < b ? a : b; }
 long larger(long a, long b) { return a > b ? a : b; }
@@ -52,37 +51,101 @@ INLINE void begin(const Sums& sums, long wide) {
   for (long i = 0; i < wide; i += LANES) store(sums.o + i, zero());
 }
 
-// The scores of one query with positions from … to of a block (indices in it) → p [KEYS], and m, l and o scaled.
-//   scores: panels of PANEL vectors, `jump` floats apart
-INLINE void block_softmax(const float* scores, long jump, int from, int to, float* p, const Sums& sums, long wide) {
-  const int first = from / LANES, last = (to + LANES - 1) / LANES;
+// scores[m][key] = q_m · k for the passes first … last of a block.
+//   q [M] pointers to [size]; K [VECTORS / PASS][size][PASS][LANES]; scores [M][KEYS]
+template <int M>
+static void score_keys(const float* const* q, long size, const float* K, int first, int last, float* scores) {
+  for (int pass = first; pass < last; pass++) {
+    const float* k = K + pass * size * PASS * LANES;
+    Vec sum[M][PASS];
+#pragma GCC unroll 8
+    for (int m = 0; m < M; m++)
+#pragma GCC unroll 4
+      for (int n = 0; n < PASS; n++) sum[m][n] = zero();
+    for (long i = 0; i < size; i++, k += PASS * LANES) {
+      Vec b[PASS];
+#pragma GCC unroll 4
+      for (int n = 0; n < PASS; n++) {
+        b[n] = load(k + n * LANES);
+        if (M > 1) KEEP(b[n]);
+      }
+#pragma GCC unroll 8
+      for (int m = 0; m < M; m++) {
+        Vec a = set1(q[m][i]);
+#pragma GCC unroll 4
+        for (int n = 0; n < PASS; n++) sum[m][n] = fma(a, b[n], sum[m][n]);
+      }
+    }
+#pragma GCC unroll 8
+    for (int m = 0; m < M; m++)
+#pragma GCC unroll 4
+      for (int n = 0; n < PASS; n++) store(scores + m * KEYS + (pass * PASS + n) * LANES, sum[m][n]);
+  }
+}
+typedef void (*ScoreKeys)(const float* const*, long, const float*, int, int, float*);
+const ScoreKeys SCORE_KEYS[ROWS] = {score_keys<1>, score_keys<2>, score_keys<3>, score_keys<4>, score_keys<5>, score_keys<6>};
+
+// m' of `count` queries, in `now`, and c, given the greatest scores of each in the lanes of `most`.
+INLINE void next_maxima(Vec* most, int count, float* m, float* now, float* c) {
+  for (int first = 0; first < count; first += LANES) {
+    const int n = (int)smaller(LANES, count - first);
+    Vec r[LANES];
+    for (int i = 0; i < LANES; i++) r[i] = most[first + (i < n ? i : 0)];
+    transpose(r);
+    Vec before = load_part(m + first, n), top = before;
+    for (int i = 0; i < LANES; i++) top = max(top, r[i]);
+    store_part(now + first, n, top);
+    store_part(c + first, n, exp(before - top));
+    store_part(m + first, n, top);
+  }
+}
+
+// The scores of `count` queries [count][KEYS], of which each sees from … to (indices in the block) → p, in place; m, l and o scaled.
+INLINE void block_softmax(float* scores, int count, const int* from, const int* to, Sums sums, long wide) {
   const float low = -__builtin_inff();
-  auto score = [&](int v) { return load(scores + v / PANEL * jump + v % PANEL * LANES); };
-  auto is_whole = [&](int v) { return v * LANES >= from && (v + 1) * LANES <= to; };
-  Vec most = set1(low);
-  for (int v = first; v < last; v++) {
-    Vec x = score(v);
-    if (!is_whole(v)) x = inside(v, from, to, x) + where_positive(set1(1.f) - inside(v, from, to, set1(1.f)), set1(low));
-    most = max(most, x);
+  auto is_whole = [&](int i, int v) { return v * LANES >= from[i] && (v + 1) * LANES <= to[i]; };
+  Vec most[ROWS];
+  float now[ROWS], c[ROWS];
+  for (int i = 0; i < count; i++) {
+    const float* score = scores + i * KEYS;
+    most[i] = set1(low);
+    if (from[i] == 0 && to[i] == KEYS) {
+#pragma GCC unroll 16
+      for (int v = 0; v < VECTORS; v++) most[i] = max(most[i], load(score + v * LANES));
+    } else {
+      for (int v = from[i] / LANES; v * LANES < to[i]; v++) {
+        Vec x = load(score + v * LANES);
+        if (!is_whole(i, v)) x = inside(v, from[i], to[i], x) + where_positive(set1(1.f) - inside(v, from[i], to[i], set1(1.f)), set1(low));
+        most[i] = max(most[i], x);
+      }
+    }
   }
-  alignas(64) float lane[LANES];
-  store(lane, most);
-  float before = *sums.m, now = before;
-  for (int i = 0; i < LANES; i++) now = lane[i] > now ? lane[i] : now;
-  Vec sum = load(sums.l);
-  if (now != before) {
-    Vec c = exp(set1(before - now));
-    sum = sum * c;
-    for (long i = 0; i < wide; i += LANES) store(sums.o + i, load(sums.o + i) * c);
-    *sums.m = now;
+  next_maxima(most, count, sums.m, now, c);
+  for (int i = 0; i < count; i++, sums.l += LANES, sums.o += wide) {
+    if (from[i] >= to[i]) continue;
+    float* score = scores + i * KEYS;
+    Vec sum = load(sums.l), top = set1(now[i]);
+    if (c[i] != 1) {
+      sum = sum * set1(c[i]);
+      for (long j = 0; j < wide; j += LANES) store(sums.o + j, load(sums.o + j) * set1(c[i]));
+    }
+    if (from[i] == 0 && to[i] == KEYS) {
+#pragma GCC unroll 16
+      for (int v = 0; v < VECTORS; v++) {
+        Vec e = exp(load(score + v * LANES) - top);
+        store(score + v * LANES, e);
+        sum = sum + e;
+      }
+    } else {
+      for (int v = from[i] / LANES; v * LANES < to[i]; v++) {
+        Vec e = exp(load(score + v * LANES) - top);
+        if (!is_whole(i, v)) e = inside(v, from[i], to[i], e);
+        store(score + v * LANES, e);
+        sum = sum + e;
+      }
+    }
+    store(sums.l, sum);
   }
-  for (int v = first; v < last; v++) {
-    Vec e = exp(score(v) - set1(now));
-    if (!is_whole(v)) e = inside(v, from, to, e);
-    store(p + v * LANES, e);
-    sum = sum + e;
-  }
-  store(sums.l, sum);
 }
 INLINE void finish(const Sums& sums, long size, float* out) {
   Vec scale = set1(1.f / sum_of(load(sums.l)));
@@ -130,9 +193,9 @@ const AddValues ADD_VALUES[MAX_WIDTH][ROWS] = {STEPSCAN_OF_WIDTH(1), STEPSCAN_OF
 struct Scan {
   const HeadAttention& a;
   long begin, base, padded, vectors, wide;  // padded: positions, wide: numbers of a head, both to the next whole block or vector
-  float *keys, *values;   // [padded / PANEL_KEYS][size][PANEL][LANES]; per four vectors of a head [padded][width][LANES]
-  float *m, *l, *o;       // of QUERIES queries: [1], [LANES], [wide]
-  float *scores, *p;      // of a tile: [KEYS / PANEL_KEYS][M][PANEL][LANES]; [M][KEYS]
+  float *keys, *values;  // [padded / KEYS][VECTORS / PASS][size][PASS][LANES]; per four vectors of a head [padded][width][LANES]
+  float *q, *m, *l, *o;  // of QUERIES queries: [size], [1], [LANES], [wide]
+  float* scores;         // of a tile: [ROWS][KEYS]
   ArenaLayout arena;
 
   Scan(const HeadAttention& head, float* scratch) : a(head), arena{scratch} {
@@ -141,8 +204,8 @@ struct Scan {
     padded = (a.first + a.items - base + KEYS - 1) / KEYS * KEYS;
     vectors = blocks_of(a.size), wide = vectors * LANES;
     keys = arena.allocate(padded * a.size), values = arena.allocate(padded * wide);
-    m = arena.allocate(QUERIES), l = arena.allocate(QUERIES * LANES), o = arena.allocate(QUERIES * wide);
-    scores = arena.allocate(ROWS * KEYS), p = arena.allocate(ROWS * KEYS);
+    q = arena.allocate(QUERIES * a.size), m = arena.allocate(QUERIES), l = arena.allocate(QUERIES * LANES), o = arena.allocate(QUERIES * wide);
+    scores = arena.allocate(ROWS * KEYS);
   }
   Sums sums(long query) const { return {m + query, l + query * LANES, o + query * wide}; }
   int width(long group) const { return (int)smaller(MAX_WIDTH, vectors - group * MAX_WIDTH); }
@@ -155,13 +218,13 @@ struct Scan {
     for (long at = 0; at < padded; at += LANES) {
       const float* rows[LANES];
       for (int i = 0; i < LANES; i++) rows[i] = row(smaller(larger(base + at + i, begin), end - 1), a.k, a.old_k);
-      float* to = keys + at / PANEL_KEYS * PANEL_KEYS * a.size + at % PANEL_KEYS;
+      float* to = keys + at / (PASS * LANES) * (PASS * LANES) * a.size + at % (PASS * LANES);
       for (long k = 0; k < a.size; k += LANES) {
         int count = in_block(a.size, k / LANES);
         Vec r[LANES];
         for (int i = 0; i < LANES; i++) r[i] = count == LANES ? load(rows[i] + k) : load_part(rows[i] + k, count);
         transpose(r);
-        for (int i = 0; i < count; i++) store(to + (k + i) * PANEL_KEYS, r[i]);
+        for (int i = 0; i < count; i++) store(to + (k + i) * PASS * LANES, r[i]);
       }
     }
     for (long position = begin; position < end; position++) {
@@ -197,15 +260,12 @@ struct Scan {
       from[i] = (int)larger(0, seen.from - start), to[i] = (int)larger(0, smaller(KEYS, seen.to - start));
       if (from[i] < to[i]) low = from[i] < low ? from[i] : low, high = to[i] > high ? to[i] : high;
       common_from = (int)larger(common_from, from[i]), common_to = (int)smaller(common_to, to[i]);
-      queries[i] = a.q + (first + query + i) * a.stride, weights[i] = p + i * KEYS;
+      queries[i] = q + (query + i) * a.size, weights[i] = scores + i * KEYS;
     }
     if (low >= high) return;
-    for (int panel = low / PANEL_KEYS; panel * PANEL_KEYS < high; panel++) {
-      const float* K = keys + (block * KEYS + panel * PANEL_KEYS) * a.size;
-      TILES[PANEL - 1][count - 1](queries, 1, a.size, 0, K, nullptr, scores + panel * count * PANEL_KEYS, K);
-    }
-    for (int i = 0; i < count; i++)
-      if (from[i] < to[i]) block_softmax(scores + i * PANEL_KEYS, count * PANEL_KEYS, from[i], to[i], p + i * KEYS, sums(query + i), wide);
+    constexpr int PASS_KEYS = PASS * LANES;
+    SCORE_KEYS[count - 1](queries, a.size, keys + block * KEYS * a.size, low / PASS_KEYS, (high + PASS_KEYS - 1) / PASS_KEYS, scores);
+    block_softmax(scores, count, from, to, sums(query), wide);
     if (common_from >= common_to) {
       for (int i = 0; i < count; i++) add(query + i, 1, weights + i, block, from[i], to[i]);
       return;
@@ -219,7 +279,10 @@ struct Scan {
     pack();
     for (long first = 0; first < a.items; first += QUERIES) {
       const long count = smaller(QUERIES, a.items - first);
-      for (long i = 0; i < count; i++) stepscan::ISA::begin(sums(i), wide);
+      for (long i = 0; i < count; i++) {
+        stepscan::ISA::begin(sums(i), wide);
+        __builtin_memcpy(q + i * a.size, a.q + (first + i) * a.stride, (size_t)a.size * sizeof(float));
+      }
       const long seen_from = Seen(a, a.first + first).from, seen_to = Seen(a, a.first + first + count - 1).to;
       for (long block = (seen_from - base) / KEYS; base + block * KEYS < seen_to; block++)
         for (long query = 0; query < count; query += ROWS) tile(first, query, (int)smaller(ROWS, count - query), block);
@@ -239,7 +302,7 @@ void head_step(const HeadAttention& a) {
   const long size = a.size, vectors = blocks_of(size), wide = vectors * LANES;
   const Seen seen(a, a.first);
   float m;
-  alignas(64) float l[LANES], scores[KEYS], p[KEYS];
+  alignas(64) float l[LANES], p[KEYS];
   float* o = (float*)__builtin_alloca((size_t)wide * sizeof(float));
   const Sums sums{&m, l, o};
   begin(sums, wide);
@@ -259,9 +322,9 @@ void head_step(const HeadAttention& a) {
         transpose(r);
         for (int i = 0; i < count; i++) sum = fma(set1(a.q[k + i]), r[i], sum);
       }
-      store(scores + v * LANES, sum);
+      store(p + v * LANES, sum);
     }
-    block_softmax(scores, PANEL_KEYS, from, to, p, sums, wide);
+    block_softmax(p, 1, &from, &to, sums, wide);
     for (long first = 0; first < vectors; first += MAX_WIDTH) {
       const int n = (int)smaller(MAX_WIDTH, vectors - first);
       Vec sum[MAX_WIDTH];
