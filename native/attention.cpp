@@ -298,46 +298,93 @@ void head_scan(const HeadAttention& a, float* scratch) {
   if (a.items) Scan(a, scratch).run();
 }
 
-void head_step(const HeadAttention& a) {
-  const long size = a.size, vectors = blocks_of(size), wide = vectors * LANES;
-  const Seen seen(a, a.first);
-  float m;
-  alignas(64) float l[LANES], p[KEYS];
-  float* o = (float*)__builtin_alloca((size_t)wide * sizeof(float));
-  const Sums sums{&m, l, o};
-  begin(sums, wide);
-  for (long start = seen.from / KEYS * KEYS; start < seen.to; start += KEYS) {
-    const int from = (int)larger(0, seen.from - start), to = (int)smaller(KEYS, seen.to - start);
-    long place[KEYS];  // of what the query sees; before and after it, the nearest of these
-    for (int i = 0; i < KEYS; i++) place[i] = (start + (i < from ? from : i < to ? i : to - 1)) % a.context * a.old_stride;
-    for (int v = from / LANES; v * LANES < to; v++) {
-      Vec sum = zero();
-      for (long k = 0; k < size; k += LANES) {
-        int count = in_block(size, k / LANES);
+namespace {
+
+constexpr int TOGETHER = VECTORS < 4 ? VECTORS : 4;  // vectors of scores whose chains run side by side
+
+// One block of a step for one head: positions from … to of the block, whose items lie at `place` [KEYS] in the cache; `next`: how
+// much further on in the cache the next block's items lie, which are prefetched.
+INLINE void step_scores(const float* q, const float* keys, const long* place, long next, long size, int from, int to, float* scores) {
+  for (int first = from / LANES / TOGETHER * TOGETHER; first * LANES < to; first += TOGETHER) {
+    Vec sum[TOGETHER];
+    for (int j = 0; j < TOGETHER; j++) sum[j] = zero();
+    for (long k = 0; k < size; k += LANES) {
+      const int count = in_block(size, k / LANES);
+#pragma GCC unroll 4
+      for (int j = 0; j < TOGETHER; j++) {
         Vec r[LANES];
+#pragma GCC unroll 16
         for (int i = 0; i < LANES; i++) {
-          const float* key = a.old_k + place[v * LANES + i] + k;
+          const float* key = keys + place[(first + j) * LANES + i] + k;
+          if (k * sizeof(float) % 64 == 0) __builtin_prefetch(key + next, 0, 2);
           r[i] = count == LANES ? load(key) : load_part(key, count);
         }
         transpose(r);
-        for (int i = 0; i < count; i++) sum = fma(set1(a.q[k + i]), r[i], sum);
+        if (count == LANES) {
+#pragma GCC unroll 16
+          for (int i = 0; i < LANES; i++) sum[j] = fma(set1(q[k + i]), r[i], sum[j]);
+        } else {
+          for (int i = 0; i < count; i++) sum[j] = fma(set1(q[k + i]), r[i], sum[j]);
+        }
       }
-      store(p + v * LANES, sum);
     }
-    block_softmax(p, 1, &from, &to, sums, wide);
-    for (long first = 0; first < vectors; first += MAX_WIDTH) {
-      const int n = (int)smaller(MAX_WIDTH, vectors - first);
-      Vec sum[MAX_WIDTH];
-      for (int j = 0; j < n; j++) sum[j] = load(o + (first + j) * LANES);
-      for (int i = from; i < to; i++) {
-        const float* value = a.old_v + place[i] + first * LANES;
-        Vec weight = set1(p[i]);
-        for (int j = 0; j < n; j++) sum[j] = fma(weight, load_part(value + j * LANES, in_block(size, first + j)), sum[j]);
-      }
-      for (int j = 0; j < n; j++) store(o + (first + j) * LANES, sum[j]);
+    for (int j = 0; j < TOGETHER; j++) store(scores + (first + j) * LANES, sum[j]);
+  }
+}
+// o += Σ p_s v_s for N vectors of a head, the last of which has `last` numbers.
+template <int N>
+INLINE void step_values(const float* p, const float* values, const long* place, long next, int last, int from, int to, float* o) {
+  Vec sum[N];
+#pragma GCC unroll 4
+  for (int n = 0; n < N; n++) sum[n] = load(o + n * LANES);
+  for (int i = from; i < to; i++) {
+    const float* value = values + place[i];
+    Vec weight = set1(p[i]);
+#pragma GCC unroll 4
+    for (int n = 0; n < N; n++) {
+      if (n * LANES * sizeof(float) % 64 == 0) __builtin_prefetch(value + n * LANES + next, 0, 2);
+      Vec v = n + 1 < N || last == LANES ? load(value + n * LANES) : load_part(value + n * LANES, last);
+      sum[n] = fma(weight, v, sum[n]);
     }
   }
-  finish(sums, size, a.out);
+#pragma GCC unroll 4
+  for (int n = 0; n < N; n++) store(o + n * LANES, sum[n]);
+}
+
+}  // namespace
+
+void heads_step(const HeadAttention& a, long heads) {
+  const long size = a.size, vectors = blocks_of(size), wide = vectors * LANES;
+  const Seen seen(a, a.first);
+  float* memory = (float*)__builtin_alloca((size_t)(heads * (1 + LANES + wide)) * sizeof(float));
+  const Sums all{memory, memory + heads, memory + heads * (1 + LANES)};
+  auto sums = [&](long head) { return Sums{all.m + head, all.l + head * LANES, all.o + head * wide}; };
+  for (long head = 0; head < heads; head++) begin(sums(head), wide);
+  for (long start = seen.from / KEYS * KEYS; start < seen.to; start += KEYS) {
+    const int from = (int)larger(0, seen.from - start), to = (int)smaller(KEYS, seen.to - start);
+    long place[KEYS], at = (start + from) % a.context;  // of what the query sees; before and after it, the nearest of these
+    for (int i = 0; i < KEYS; i++) {
+      place[i] = at * a.old_stride;
+      if (i >= from && i + 1 < to) at = at + 1 < a.context ? at + 1 : 0;
+    }
+    const long next = start + KEYS < seen.to && at + KEYS < a.context ? KEYS * a.old_stride : 0;
+    for (long head = 0; head < heads; head++) {
+      alignas(64) float p[KEYS];
+      const float *q = a.q + head * size, *keys = a.old_k + head * size, *values = a.old_v + head * size;
+      step_scores(q, keys, place, next, size, from, to, p);
+      block_softmax(p, 1, &from, &to, sums(head), wide);
+      for (long first = 0; first < vectors; first += MAX_WIDTH) {
+        const int n = (int)smaller(MAX_WIDTH, vectors - first), last = in_block(size, first + n - 1);
+        float* o = sums(head).o + first * LANES;
+        const float* v = values + first * LANES;
+        if (n == 1) step_values<1>(p, v, place, next, last, from, to, o);
+        if (n == 2) step_values<2>(p, v, place, next, last, from, to, o);
+        if (n == 3) step_values<3>(p, v, place, next, last, from, to, o);
+        if (n == 4) step_values<4>(p, v, place, next, last, from, to, o);
+      }
+    }
+  }
+  for (long head = 0; head < heads; head++) finish(sums(head), size, a.out + head * size);
 }
 
 void rotate(float* x, long size, const float* cosine, const float* sine, float scale) {

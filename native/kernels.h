@@ -156,10 +156,10 @@ struct Kernels {
                  long from, long to, long queries, long items, long width, long memory_width, float* context,
                  float* weights);
   void (*attend_back)(const AttendBackwardArgs& a, long from, long to);  // batch rows `from … to`
-  // self-attention: the floats of scratch that a scan takes; a scan; and a step, whose item is in the cache already
+  // self-attention: the floats of scratch that a scan takes; a scan; and a step of heads side by side, whose item is in the cache
   size_t (*head_floats)(const HeadAttention& a);
   void (*head_scan)(const HeadAttention& a, float* scratch);
-  void (*head_step)(const HeadAttention& a);
+  void (*heads_step)(const HeadAttention& a, long heads);
   // turns each pair x[i], x[i + half] of a head by an angle with this cosine and sine, and scales all
   void (*rotate)(float* x, long size, const float* cosine, const float* sine, float scale);
   void (*gelu)(float* x, long size);  // in place

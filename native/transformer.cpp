@@ -182,11 +182,13 @@ class Transformer : public Block {
     for (long r = range.from; r < range.to; r++) remember(states, r, positions[r], 1, qkv + r * 3 * H);
     group.wait();
     ThreadRange parts(n * heads_, group);
-    for (long i = parts.from; i < parts.to; i++) {
-      HeadAttention a = head_of(qkv + i / heads_ * 3 * H, i % heads_);
-      a.items = 1, a.first = positions[i / heads_];
-      from_cache(&a, states, i / heads_, i % heads_);
-      kernels_.head_step(a);
+    for (long i = parts.from, count; i < parts.to; i += count) {
+      const long row = i / heads_, head = i % heads_;
+      count = std::min(heads_ - head, parts.to - i);
+      HeadAttention a = head_of(qkv + row * 3 * H, head);
+      a.items = 1, a.first = positions[row];
+      from_cache(&a, states, row, head);
+      kernels_.heads_step(a, count);
     }
     group.wait();
     after(n, stream, RowView::strided(qkv, 3 * H), y, z, normed, wide, group);
