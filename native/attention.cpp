@@ -10,7 +10,8 @@ namespace {
 
 constexpr int KEYS = 64, VECTORS = KEYS / LANES;                    // positions in a block
 constexpr int ROWS = 6;                                             // queries in a tile
-constexpr int PASS = vectors_per_pass(ROWS, 4);                     // vectors of keys whose sums fit into the registers with them
+constexpr int SCORED = 3;                                           // queries whose scores are computed together, twice over in registers
+constexpr int PASS = REGISTERS >= 32 && VECTORS >= 4 ? 4 : 2;       // for so many vectors of keys
 constexpr long QUERIES = 16 * ROWS;                                 // that go over the blocks together, so that a block stays in cache
 static_assert(VECTORS % PASS == 0, "a block is a number of passes");
 
@@ -51,39 +52,56 @@ INLINE void begin(const Sums& sums, long wide) {
   for (long i = 0; i < wide; i += LANES) store(sums.o + i, zero());
 }
 
-// scores[m][key] = q_m · k for the passes first … last of a block.
-//   q [M] pointers to [size]; K [VECTORS / PASS][size][PASS][LANES]; scores [M][KEYS]
+// The order in which a head's numbers lie in packed queries and keys: those of lane 0 of its vectors first, then of lane 1, ….
+template <class F>
+INLINE void for_lanes(long size, F f) {  // f(number, place)
+  long place = 0;
+  for (long lane = 0; lane < LANES; lane++)
+    for (long i = lane; i < size; i += LANES) f(i, place++);
+}
+
+// scores[m][key] = q_m · k for the passes first … last of a block: each lane's chain, and then their sum.
+//   q [M][size], packed; K [VECTORS / PASS][size][PASS][LANES], packed; scores [M][KEYS]
 template <int M>
-static void score_keys(const float* const* q, long size, const float* K, int first, int last, float* scores) {
+static void score_keys(const float* q, long size, const float* K, int first, int last, float* scores) {
   for (int pass = first; pass < last; pass++) {
     const float* k = K + pass * size * PASS * LANES;
     Vec sum[M][PASS];
-#pragma GCC unroll 8
+#pragma GCC unroll 4
     for (int m = 0; m < M; m++)
 #pragma GCC unroll 4
       for (int n = 0; n < PASS; n++) sum[m][n] = zero();
-    for (long i = 0; i < size; i++, k += PASS * LANES) {
-      Vec b[PASS];
+    for (long lane = 0, at = 0; lane < LANES && lane < size; lane++) {
+      Vec chain[M][PASS];
 #pragma GCC unroll 4
-      for (int n = 0; n < PASS; n++) {
-        b[n] = load(k + n * LANES);
-        if (M > 1) KEEP(b[n]);
-      }
-#pragma GCC unroll 8
-      for (int m = 0; m < M; m++) {
-        Vec a = set1(q[m][i]);
+      for (int m = 0; m < M; m++)
 #pragma GCC unroll 4
-        for (int n = 0; n < PASS; n++) sum[m][n] = fma(a, b[n], sum[m][n]);
+        for (int n = 0; n < PASS; n++) chain[m][n] = zero();
+      for (long i = lane; i < size; i += LANES, at++, k += PASS * LANES) {
+        Vec b[PASS];
+#pragma GCC unroll 4
+        for (int n = 0; n < PASS; n++) {
+          b[n] = load(k + n * LANES);
+          if (M > 1) KEEP(b[n]);
+        }
+#pragma GCC unroll 4
+        for (int m = 0; m < M; m++) {
+          Vec a = set1(q[m * size + at]);
+#pragma GCC unroll 4
+          for (int n = 0; n < PASS; n++) chain[m][n] = fma(a, b[n], chain[m][n]);
+        }
       }
+#pragma GCC unroll 4
+      for (int m = 0; m < M; m++)
+#pragma GCC unroll 4
+        for (int n = 0; n < PASS; n++) sum[m][n] = sum[m][n] + chain[m][n];
     }
-#pragma GCC unroll 8
+#pragma GCC unroll 4
     for (int m = 0; m < M; m++)
 #pragma GCC unroll 4
       for (int n = 0; n < PASS; n++) store(scores + m * KEYS + (pass * PASS + n) * LANES, sum[m][n]);
   }
 }
-typedef void (*ScoreKeys)(const float* const*, long, const float*, int, int, float*);
-const ScoreKeys SCORE_KEYS[ROWS] = {score_keys<1>, score_keys<2>, score_keys<3>, score_keys<4>, score_keys<5>, score_keys<6>};
 
 // m' of `count` queries, in `now`, and c, given the greatest scores of each in the lanes of `most`.
 INLINE void next_maxima(Vec* most, int count, float* m, float* now, float* c) {
@@ -215,6 +233,8 @@ struct Scan {
       return position < a.first ? old + position % a.context * a.old_stride : fresh + (position - a.first) * a.stride;
     };
     const long end = a.first + a.items;
+    long* place = (long*)__builtin_alloca((size_t)a.size * sizeof(long));
+    for_lanes(a.size, [&](long i, long to) { place[i] = to; });
     for (long at = 0; at < padded; at += LANES) {
       const float* rows[LANES];
       for (int i = 0; i < LANES; i++) rows[i] = row(smaller(larger(base + at + i, begin), end - 1), a.k, a.old_k);
@@ -224,7 +244,7 @@ struct Scan {
         Vec r[LANES];
         for (int i = 0; i < LANES; i++) r[i] = count == LANES ? load(rows[i] + k) : load_part(rows[i] + k, count);
         transpose(r);
-        for (int i = 0; i < count; i++) store(to + (k + i) * PASS * LANES, r[i]);
+        for (int i = 0; i < count; i++) store(to + place[k + i] * PASS * LANES, r[i]);
       }
     }
     for (long position = begin; position < end; position++) {
@@ -254,17 +274,24 @@ struct Scan {
   void tile(long first, long query, int count, long block) {
     const long start = base + block * KEYS;
     int from[ROWS], to[ROWS], low = KEYS, high = 0, common_from = 0, common_to = KEYS;
-    const float *queries[ROWS], *weights[ROWS];
+    const float* weights[ROWS];
     for (int i = 0; i < count; i++) {
       Seen seen(a, a.first + first + query + i);
       from[i] = (int)larger(0, seen.from - start), to[i] = (int)larger(0, smaller(KEYS, seen.to - start));
       if (from[i] < to[i]) low = from[i] < low ? from[i] : low, high = to[i] > high ? to[i] : high;
       common_from = (int)larger(common_from, from[i]), common_to = (int)smaller(common_to, to[i]);
-      queries[i] = q + (query + i) * a.size, weights[i] = scores + i * KEYS;
+      weights[i] = scores + i * KEYS;
     }
     if (low >= high) return;
     constexpr int PASS_KEYS = PASS * LANES;
-    SCORE_KEYS[count - 1](queries, a.size, keys + block * KEYS * a.size, low / PASS_KEYS, (high + PASS_KEYS - 1) / PASS_KEYS, scores);
+    const int first_pass = low / PASS_KEYS, last_pass = (high + PASS_KEYS - 1) / PASS_KEYS;
+    for (int i = 0; i < count; i += SCORED) {
+      const float *queries = q + (query + i) * a.size, *K = keys + block * KEYS * a.size;
+      float* to_tile = scores + i * KEYS;
+      if (count - i >= 3) score_keys<3>(queries, a.size, K, first_pass, last_pass, to_tile);
+      if (count - i == 2) score_keys<2>(queries, a.size, K, first_pass, last_pass, to_tile);
+      if (count - i == 1) score_keys<1>(queries, a.size, K, first_pass, last_pass, to_tile);
+    }
     block_softmax(scores, count, from, to, sums(query), wide);
     if (common_from >= common_to) {
       for (int i = 0; i < count; i++) add(query + i, 1, weights + i, block, from[i], to[i]);
@@ -281,7 +308,7 @@ struct Scan {
       const long count = smaller(QUERIES, a.items - first);
       for (long i = 0; i < count; i++) {
         stepscan::ISA::begin(sums(i), wide);
-        __builtin_memcpy(q + i * a.size, a.q + (first + i) * a.stride, (size_t)a.size * sizeof(float));
+        for_lanes(a.size, [&](long number, long to) { q[i * a.size + to] = a.q[(first + i) * a.stride + number]; });
       }
       const long seen_from = Seen(a, a.first + first).from, seen_to = Seen(a, a.first + first + count - 1).to;
       for (long block = (seen_from - base) / KEYS; base + block * KEYS < seen_to; block++)
@@ -300,55 +327,84 @@ void head_scan(const HeadAttention& a, float* scratch) {
 
 namespace {
 
-constexpr int TOGETHER = VECTORS < 4 ? VECTORS : 4;  // vectors of scores whose chains run side by side
-
-// One block of a step for one head: positions from … to of the block, whose items lie at `place` [KEYS] in the cache; `next`: how
-// much further on in the cache the next block's items lie, which are prefetched.
-INLINE void step_scores(const float* q, const float* keys, const long* place, long next, long size, int from, int to, float* scores) {
-  for (int first = from / LANES / TOGETHER * TOGETHER; first * LANES < to; first += TOGETHER) {
-    Vec sum[TOGETHER];
-    for (int j = 0; j < TOGETHER; j++) sum[j] = zero();
+// Scores of one query with positions from … to of a block. row(i) is the item at index i of the block, or for one that the query
+// does not see any other; `Whole`: the numbers of a head fill vectors.
+template <bool Whole, class Row>
+INLINE void step_scores(const float* q, Row row, long size, int from, int to, float* scores) {
+  for (int v = from / LANES; v * LANES < to; v++) {
+    Vec chain[LANES];
+#pragma GCC unroll 16
+    for (int i = 0; i < LANES; i++) chain[i] = zero();
     for (long k = 0; k < size; k += LANES) {
-      const int count = in_block(size, k / LANES);
-#pragma GCC unroll 4
-      for (int j = 0; j < TOGETHER; j++) {
-        Vec r[LANES];
+      const int count = Whole ? LANES : in_block(size, k / LANES);
+      const Vec a = Whole ? load(q + k) : load_part(q + k, count);
 #pragma GCC unroll 16
-        for (int i = 0; i < LANES; i++) {
-          const float* key = keys + place[(first + j) * LANES + i] + k;
-          if (k * sizeof(float) % 64 == 0) __builtin_prefetch(key + next, 0, 2);
-          r[i] = count == LANES ? load(key) : load_part(key, count);
-        }
-        transpose(r);
-        if (count == LANES) {
-#pragma GCC unroll 16
-          for (int i = 0; i < LANES; i++) sum[j] = fma(set1(q[k + i]), r[i], sum[j]);
-        } else {
-          for (int i = 0; i < count; i++) sum[j] = fma(set1(q[k + i]), r[i], sum[j]);
-        }
+      for (int i = 0; i < LANES; i++) {
+        const float* key = row(v * LANES + i) + k;
+        chain[i] = fma(a, Whole ? load(key) : load_part(key, count), chain[i]);
       }
     }
-    for (int j = 0; j < TOGETHER; j++) store(scores + (first + j) * LANES, sum[j]);
+    transpose(chain);
+    Vec sum = zero();
+#pragma GCC unroll 16
+    for (int i = 0; i < LANES; i++) sum = sum + chain[i];
+    store(scores + v * LANES, sum);
   }
 }
-// o += Σ p_s v_s for N vectors of a head, the last of which has `last` numbers.
-template <int N>
-INLINE void step_values(const float* p, const float* values, const long* place, long next, int last, int from, int to, float* o) {
-  Vec sum[N];
+// o += Σ p_s v_s for N vectors of each of two heads, or of one, the last of which has `last` numbers.
+//   p [heads][KEYS]; row(i): values of the item at index i; o of the second head `wide` floats, its values `size` after the first's
+template <int Heads, int N, bool Whole, class Row>
+INLINE void step_values(const float* p, Row row, long size, int last, int from, int to, float* o, long wide) {
+  Vec sum[Heads][N];
+#pragma GCC unroll 2
+  for (int h = 0; h < Heads; h++)
 #pragma GCC unroll 4
-  for (int n = 0; n < N; n++) sum[n] = load(o + n * LANES);
+    for (int n = 0; n < N; n++) sum[h][n] = load(o + h * wide + n * LANES);
   for (int i = from; i < to; i++) {
-    const float* value = values + place[i];
-    Vec weight = set1(p[i]);
+    const float* value = row(i);
+#pragma GCC unroll 2
+    for (int h = 0; h < Heads; h++) {
+      Vec weight = set1(p[h * KEYS + i]);
 #pragma GCC unroll 4
-    for (int n = 0; n < N; n++) {
-      if (n * LANES * sizeof(float) % 64 == 0) __builtin_prefetch(value + n * LANES + next, 0, 2);
-      Vec v = n + 1 < N || last == LANES ? load(value + n * LANES) : load_part(value + n * LANES, last);
-      sum[n] = fma(weight, v, sum[n]);
+      for (int n = 0; n < N; n++) {
+        const float* part = value + h * size + n * LANES;
+        sum[h][n] = fma(weight, Whole || n + 1 < N ? load(part) : load_part(part, last), sum[h][n]);
+      }
     }
   }
+#pragma GCC unroll 2
+  for (int h = 0; h < Heads; h++)
 #pragma GCC unroll 4
-  for (int n = 0; n < N; n++) store(o + n * LANES, sum[n]);
+    for (int n = 0; n < N; n++) store(o + h * wide + n * LANES, sum[h][n]);
+}
+// One block of a step for two heads side by side, or for one. key(i) and value(i) are the items of the block for the first.
+template <int Heads, bool Whole, class Key, class Value>
+INLINE void step_block(const float* q, Key key, Value value, long size, int from, int to, const Sums& sums) {
+  const long vectors = blocks_of(size), wide = vectors * LANES;
+  const int froms[] = {from, from}, tos[] = {to, to};
+  alignas(64) float p[Heads * KEYS];
+  for (int h = 0; h < Heads; h++)
+    step_scores<Whole>(q + h * size, [&](int i) { return key(i) + h * size; }, size, from, to, p + h * KEYS);
+  block_softmax(p, Heads, froms, tos, sums, wide);
+  for (long first = 0; first < vectors; first += MAX_WIDTH) {
+    const int n = (int)smaller(MAX_WIDTH, vectors - first), last = in_block(size, first + n - 1);
+    auto row = [&](int i) { return value(i) + first * LANES; };
+    float* o = sums.o + first * LANES;
+    if (n == 1) step_values<Heads, 1, Whole>(p, row, size, last, from, to, o, wide);
+    if (n == 2) step_values<Heads, 2, Whole>(p, row, size, last, from, to, o, wide);
+    if (n == 3) step_values<Heads, 3, Whole>(p, row, size, last, from, to, o, wide);
+    if (n == 4) step_values<Heads, 4, Whole>(p, row, size, last, from, to, o, wide);
+  }
+}
+template <int Heads, class Key, class Value>
+INLINE void step_block(const float* q, Key key, Value value, long size, int from, int to, const Sums& sums) {
+  if (size % LANES) step_block<Heads, false>(q, key, value, size, from, to, sums);
+  else step_block<Heads, true>(q, key, value, size, from, to, sums);
+}
+// Prefetches one block of rows into the L2 cache.
+INLINE void prefetch_rows(const float* rows, long stride, long size) {
+  for (int i = 0; i < KEYS; i++)
+    for (long k = 0; k < size; k += 16) __builtin_prefetch(rows + i * stride + k, 0, 2);
 }
 
 }  // namespace
@@ -360,6 +416,7 @@ void heads_step(const HeadAttention& a, long heads) {
   const Sums all{memory, memory + heads, memory + heads * (1 + LANES)};
   auto sums = [&](long head) { return Sums{all.m + head, all.l + head * LANES, all.o + head * wide}; };
   for (long head = 0; head < heads; head++) begin(sums(head), wide);
+  const bool is_large = 2 * (seen.to - seen.from) * heads * size * sizeof(float) > L2_BYTES / 4;
   for (long start = seen.from / KEYS * KEYS; start < seen.to; start += KEYS) {
     const int from = (int)larger(0, seen.from - start), to = (int)smaller(KEYS, seen.to - start);
     long place[KEYS], at = (start + from) % a.context;  // of what the query sees; before and after it, the nearest of these
@@ -367,21 +424,21 @@ void heads_step(const HeadAttention& a, long heads) {
       place[i] = at * a.old_stride;
       if (i >= from && i + 1 < to) at = at + 1 < a.context ? at + 1 : 0;
     }
-    const long next = start + KEYS < seen.to && at + KEYS < a.context ? KEYS * a.old_stride : 0;
-    for (long head = 0; head < heads; head++) {
-      alignas(64) float p[KEYS];
+    const bool in_order = from == 0 && to == KEYS && place[KEYS - 1] - place[0] == (KEYS - 1) * a.old_stride;
+    const bool fetches = is_large && start + 2 * KEYS <= seen.to && at + KEYS < a.context;
+    for (long head = 0, count; head < heads; head += count) {
+      count = smaller(2, heads - head);
       const float *q = a.q + head * size, *keys = a.old_k + head * size, *values = a.old_v + head * size;
-      step_scores(q, keys, place, next, size, from, to, p);
-      block_softmax(p, 1, &from, &to, sums(head), wide);
-      for (long first = 0; first < vectors; first += MAX_WIDTH) {
-        const int n = (int)smaller(MAX_WIDTH, vectors - first), last = in_block(size, first + n - 1);
-        float* o = sums(head).o + first * LANES;
-        const float* v = values + first * LANES;
-        if (n == 1) step_values<1>(p, v, place, next, last, from, to, o);
-        if (n == 2) step_values<2>(p, v, place, next, last, from, to, o);
-        if (n == 3) step_values<3>(p, v, place, next, last, from, to, o);
-        if (n == 4) step_values<4>(p, v, place, next, last, from, to, o);
-      }
+      const Sums to_heads = sums(head);
+      const long next = (at + 1) * a.old_stride;
+      if (fetches) prefetch_rows(keys + next, a.old_stride, count * size), prefetch_rows(values + next, a.old_stride, count * size);
+      auto key = [&](int i) { return keys + place[i]; };
+      auto value = [&](int i) { return values + place[i]; };
+      auto next_key = [first = keys + place[0], stride = a.old_stride](int i) { return first + i * stride; };
+      auto next_value = [first = values + place[0], stride = a.old_stride](int i) { return first + i * stride; };
+      if (count == 2 && in_order) step_block<2>(q, next_key, next_value, size, 0, KEYS, to_heads);
+      else if (count == 2) step_block<2>(q, key, value, size, from, to, to_heads);
+      else step_block<1>(q, key, value, size, from, to, to_heads);
     }
   }
   for (long head = 0; head < heads; head++) finish(sums(head), size, a.out + head * size);

@@ -6,6 +6,9 @@ a_t = Σ_s softmax_s(q_t · k_s / √d) v_s           each head; s from t − co
 z_t = u_t + W_o a_t + b_o
 y_t = z_t + W_2 gelu(W_1 norm(z_t) + b_1) + b_2
 
+In inference on a CPU in float32 it runs on the native kernels, which hold steps, scans, rows alone and in a batch to the
+same bits.
+
 The state holds the keys and values of the last `context` items (a sliding window, Beltagy et al. 2020): streaming takes
 bounded time and memory. `BidirectionalTransformer` is the same block without the order of time: it sees all.
 """
@@ -21,6 +24,7 @@ from torch.nn import functional as F
 
 from stepscan.contract import Layer, Recurrence
 from stepscan.fields import check_probability, heads_for
+from stepscan.kernels import attention
 from stepscan.noise import dropout
 from stepscan.registry import register
 from stepscan.sequences import Sequences
@@ -88,8 +92,12 @@ class BidirectionalTransformer(Block):
     noncausal: ClassVar[type[Layer]]
 
     def scan(self, inputs: Sequences, state: State | None = None) -> tuple[Sequences, WholeState]:
-        inputs = self.check_input(inputs)
         before = inputs.data.new_zeros(len(inputs), self.output_size) if state is None else state.h
+        if attention.is_supported(self, inputs.data):
+            self.check_shape(inputs)
+            y, last = attention.scan_all(self, inputs, before)
+            return inputs.replace(y, zeroed=True), WholeState(last)
+        inputs = self.check_input(inputs)
         if inputs.steps == 0:
             nothing = inputs.data.new_zeros(len(inputs), 0, self.output_size)
             return inputs.replace(nothing, zeroed=True), WholeState(before)
@@ -133,13 +141,19 @@ class Transformer(Block, Recurrence):
         return TransformerState(h, empty, empty, torch.zeros(batch_size, dtype=torch.long, device=h.device))
 
     def step(self, x: Tensor, state: TransformerState) -> tuple[Tensor, TransformerState]:
+        if attention.is_supported(self, x):
+            return attention.step(self, x, state)
         y, state = self._advance(x[:, None], torch.ones_like(state.length), state)
         return y[:, 0], state._replace(h=y[:, 0])
 
     def scan(self, inputs: Sequences, state: State | None = None) -> tuple[Sequences, State]:
-        inputs = self.check_input(inputs)
         if state is None:
             state = self.initial_state(len(inputs), device=inputs.data.device, dtype=inputs.data.dtype)
+        if attention.is_supported(self, inputs.data):
+            self.check_shape(inputs)
+            y, state = attention.scan(self, inputs, state)
+            return inputs.replace(y, zeroed=True), state
+        inputs = self.check_input(inputs)
         outputs = [inputs.data.new_zeros(len(inputs), 0, self.output_size)]
         for piece in self._pieces(inputs):
             y, new = self._advance(piece.data, piece.lengths, state)
@@ -156,6 +170,14 @@ class Transformer(Block, Recurrence):
         """The state after `vector [B, I]` as the first item: a cache cannot be cut out of it."""
         self.check_condition(vector)
         return self.step(vector, self.initial_state(len(vector), device=vector.device, dtype=vector.dtype))[1]
+
+    def capacity(self, capacity: int, lengths: Tensor) -> int:
+        """The room for items of a cache that had `capacity` and now must hold `lengths [B]`: doubled as often as needed,
+        up to the context."""
+        longest = min(int(lengths.max()) if len(lengths) else 0, self.context)
+        while capacity < longest:
+            capacity = min(max(1, 2 * capacity), self.context)
+        return capacity
 
     def _pieces(self, inputs: Sequences) -> Iterator[Sequences]:
         """As many steps as an item sees, one piece after the other: pairs of items of a long text are T · context."""
@@ -190,10 +212,7 @@ class Transformer(Block, Recurrence):
     def _remember(self, k: Tensor, v: Tensor, lengths: Tensor, state: TransformerState) -> TransformerState:
         """The state with new keys and values `[B, T, H]`; the capacity doubles until it is the context."""
         total = state.length + lengths
-        longest = int(total.max()) if len(total) else 0
-        capacity = state.keys.shape[1]
-        while capacity < min(longest, self.context):
-            capacity = min(max(1, 2 * capacity), self.context)
+        capacity = self.capacity(state.keys.shape[1], total)
         held = self._held(total, capacity)
         is_new = (held >= state.length[:, None])[:, :, None]
         place = (held - state.length[:, None]).clamp(0, k.shape[1] - 1)[:, :, None].expand(-1, -1, k.shape[2])
@@ -217,8 +236,8 @@ def rotate(x: Tensor, positions: Tensor, heads: int) -> Tensor:
     """
     parts = x.unflatten(2, (heads, -1))
     half = parts.shape[3] // 2
-    rates = 10000.0 ** (-torch.arange(half, device=x.device, dtype=x.dtype) / max(half, 1))
-    angles = (positions.to(x.dtype)[:, :, None] * rates)[:, :, None]  # [B, T, 1, d/2]
+    rates = 10000.0 ** (-torch.arange(half, device=x.device, dtype=torch.float64) / max(half, 1))
+    angles = (positions.to(torch.float64)[:, :, None] * rates)[:, :, None]  # [B, T, 1, d/2]; exact for late positions too
     first, second, rest = parts.split([half, half, parts.shape[3] - 2 * half], dim=3)
-    cos, sin = angles.cos(), angles.sin()
+    cos, sin = angles.cos().to(x.dtype), angles.sin().to(x.dtype)
     return torch.cat([first * cos - second * sin, first * sin + second * cos, rest], dim=3).flatten(2)
