@@ -17,7 +17,9 @@ LAYERS: dict[str, Callable[[], ss.Layer]] = {
     "odd heads, short context": lambda: ss.Transformer(3, 9, heads=3, context=3),
     "context of one": lambda: ss.Transformer(8, 8, context=1),
     "sees all": lambda: ss.BidirectionalTransformer(3, 8, heads=2),
-    "stack": lambda: ss.Stack([ss.Transformer(3, 8), ss.LSTM(8, 8), ss.Residual(ss.Transformer(8, 8, context=2)), ss.LayerNorm(8)]),
+    "stack": lambda: ss.Stack(
+        [ss.Transformer(3, 8), ss.LSTM(8, 8), ss.Residual(ss.Transformer(8, 8, context=2)), ss.LayerNorm(8)]
+    ),
     "both ways": lambda: ss.Bidirectional(ss.Transformer(3, 8), ss.GRU(3, 4)),
 }
 
@@ -47,7 +49,10 @@ def test_lawful_in_inference(name: str) -> None:
 @pytest.mark.parametrize("name", LAYERS)
 def test_both_backends_agree(name: str) -> None:
     torch.manual_seed(0)
-    layer, x = LAYERS[name]().eval(), ss.Sequences(torch.randn(4, 90, 3 if name not in ("two heads", "context of one") else 8), [90, 0, 50, 1])
+    layer, x = (
+        LAYERS[name]().eval(),
+        ss.Sequences(torch.randn(4, 90, 3 if name not in ("two heads", "context of one") else 8), [90, 0, 50, 1]),
+    )
     with torch.no_grad():
         found, state = layer.scan(x)
         with ss.kernels.use("torch"):

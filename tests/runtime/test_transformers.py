@@ -168,8 +168,11 @@ ALONE = """
 import sys
 from stepscan import runtime
 model = runtime.load(sys.argv[1])
-answer = {"generate": lambda: model.generate("one tw", length=30, seed=3), "classify": lambda: model.answers(["a good film"]),
-          "tag": lambda: model.predict([["the", "cat", "runs"]])}[model.task]()
+answer = {
+    "generate": lambda: model.generate("one tw", length=30, seed=3),
+    "classify": lambda: model.answers(["a good film"]),
+    "tag": lambda: model.predict([["the", "cat", "runs"]]),
+}[model.task]()
 assert "torch" not in sys.modules
 print(answer)
 """
@@ -200,12 +203,15 @@ def test_both_sides_give_the_same_bits(folder: Path, name: str) -> None:
 
 
 def test_a_generator_without_torch() -> None:
-    make: Callable[[], Any] = lambda: ss.Generator(ss.Embedding(7, 5), ss.Stack([ss.Transformer(5, 8), ss.LayerNorm(8)]), initial="learned")  # noqa: E731
+    def make() -> ss.Generator:
+        layer = ss.Stack([ss.Transformer(5, 8), ss.LayerNorm(8)])
+        return ss.Generator(ss.Embedding(7, 5), layer, initial="learned")
+
     model = made(make)
     network, state, rows = without_torch(model), None, [[1, 2, 3], [4], [5, 6]]
     with torch.no_grad():
         of_torch = model.initial_state(3)
-        scores, lengths, state = network.scan(rows)
+        scores, _, state = network.scan(rows)
         expected, of_torch = model(ss.Sequences.pad([torch.tensor(row) for row in rows]), of_torch)
         same(scores, expected.data)
         for ids in ([1, 2, 3], [3, 3, 0]):

@@ -6,8 +6,7 @@ a_t = Σ_s softmax_s(q_t · k_s / √d) v_s           each head; s from t − co
 z_t = u_t + W_o a_t + b_o
 y_t = z_t + W_2 gelu(W_1 norm(z_t) + b_1) + b_2
 
-In inference on a CPU in float32 it runs on the native kernels, which hold steps, scans, rows alone and in a batch to the
-same bits.
+In inference on a CPU in float32 it runs on the native kernels: the same bits for steps, scans, rows alone and in a batch.
 
 The state holds the keys and values of the last `context` items (a sliding window, Beltagy et al. 2020): streaming takes
 bounded time and memory. `BidirectionalTransformer` is the same block without the order of time: it sees all.
@@ -29,6 +28,7 @@ from stepscan.noise import dropout
 from stepscan.registry import register
 from stepscan.sequences import Sequences
 from stepscan.state import State
+
 
 class TransformerState(NamedTuple):
     h: Tensor  # [B, H], the last output
@@ -172,8 +172,8 @@ class Transformer(Block, Recurrence):
         return self.step(vector, self.initial_state(len(vector), device=vector.device, dtype=vector.dtype))[1]
 
     def capacity(self, capacity: int, lengths: Tensor) -> int:
-        """The room for items of a cache that had `capacity` and now must hold `lengths [B]`: doubled as often as needed,
-        up to the context."""
+        """The capacity of a cache that had `capacity` and now must hold `lengths [B]` items: doubled as often as needed,
+        at most the context."""
         longest = min(int(lengths.max()) if len(lengths) else 0, self.context)
         while capacity < longest:
             capacity = min(max(1, 2 * capacity), self.context)
@@ -237,7 +237,9 @@ def rotate(x: Tensor, positions: Tensor, heads: int) -> Tensor:
     parts = x.unflatten(2, (heads, -1))
     half = parts.shape[3] // 2
     rates = 10000.0 ** (-torch.arange(half, device=x.device, dtype=torch.float64) / max(half, 1))
-    angles = (positions.to(torch.float64)[:, :, None] * rates)[:, :, None]  # [B, T, 1, d/2]; exact for late positions too
+    angles = (positions.to(torch.float64)[:, :, None] * rates)[
+        :, :, None
+    ]  # [B, T, 1, d/2]; exact for late positions too
     first, second, rest = parts.split([half, half, parts.shape[3] - 2 * half], dim=3)
     cos, sin = angles.cos().to(x.dtype), angles.sin().to(x.dtype)
     return torch.cat([first * cos - second * sin, first * sin + second * cos, rest], dim=3).flatten(2)

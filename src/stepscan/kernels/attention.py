@@ -1,4 +1,4 @@
-"""Transformer blocks on the native kernels, without gradients: the same bits for a step, a scan, a row alone and in a batch."""
+"""Transformer blocks on the native kernels, without gradients: one order of sums for steps, scans and rows in a batch."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from stepscan.kernels import tensors
 from stepscan.kernels.native import library
@@ -117,16 +116,25 @@ def _rows(block: Any, layer: Any, state: Any, more: Tensor) -> tuple[Tensor, int
     held = state.length.clamp(max=block.context)
     if batch and not 0 <= int(held.min()) <= int(held.max()) <= state.keys.shape[1]:
         raise ValueError(f"{block.described} expected a state with room for {int(held.max())} items, got {shapes[1]}")
-    capacity = block.capacity(state.keys.shape[1], state.length + more)
-    room = (0, 0, 0, capacity - state.keys.shape[1])
-    count = state.length % _COUNT, state.length // _COUNT
-    parts = [state.h, torch.stack(count, dim=1), *(F.pad(leaf, room).flatten(1) for leaf in (state.keys, state.values))]
-    return torch.cat([part.to(torch.float32) for part in parts], dim=1).contiguous(), capacity
+    had, capacity = state.keys.shape[1], block.capacity(state.keys.shape[1], state.length + more)
+    rows = state.h.new_zeros(batch, size + 2 + 2 * capacity * size, dtype=torch.float32)
+    parts = _parts(rows, capacity, size)
+    parts[0].copy_(state.h)
+    if had:
+        parts[1].copy_(torch.stack((state.length % _COUNT, state.length // _COUNT), dim=1))
+        parts[2][:, :had].copy_(state.keys)
+        parts[3][:, :had].copy_(state.values)
+    return rows, capacity
+
+
+def _parts(rows: Tensor, capacity: int, size: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Where a native state has h `[B, H]`, the count `[B, 2]`, and keys and values `[B, C, H]`."""
+    h, count, *caches = rows.split([size, 2, capacity * size, capacity * size], dim=1)
+    keys, values = (cache.view(len(rows), capacity, size) for cache in caches)
+    return h, count, keys, values
 
 
 def _state(block: Any, rows: Tensor, capacity: int, kind: type) -> Any:
-    size = block.hidden_size
-    h, count, keys, values = rows.split([size, 2, capacity * size, capacity * size], dim=1)
+    h, count, keys, values = _parts(rows, capacity, block.hidden_size)
     low, high = count.long().unbind(dim=1)
-    caches = (cache.unflatten(1, (capacity, size)) if capacity else rows.new_zeros(len(rows), 0, size) for cache in (keys, values))
-    return kind(h, *caches, low + high * _COUNT)
+    return kind(h, keys, values, low + high * _COUNT)

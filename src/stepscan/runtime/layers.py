@@ -1,8 +1,9 @@
 """Layers without torch: a description and its tensors in, a native layer out.
 
-A state is an array `[n, S]` of float32, a row's numbers one after the other, so that `state[rows]` reorders it. Layers
-that keep items, such as a transformer, have wider states the more they hold: `[n, S + C · cache_size]`, room for C items,
-which doubles when it is full, up to the context. Arrays are float32 and contiguous; everything has the bits that PyTorch's side has when it answers on its native back end.
+A state is an array `[n, S]` of float32, a row's numbers one after the other, so that `state[rows]` reorders it. That of
+a layer with a cache, such as a transformer, is `[n, S + C · cache_size]`: room for C items, which doubles when it is
+full, up to the context. Arrays are float32 and contiguous; everything has the bits that PyTorch's side has when it
+answers on its native back end.
 """
 
 from __future__ import annotations
@@ -91,7 +92,7 @@ class Layer:
         return outputs
 
     def condition(self, vector: Array) -> Array:
-        """`[n, condition_size]` → an initial state, cut from the vector; a transformer's is that after it as an item."""
+        """`[n, condition_size]` → an initial state, cut from the vector; a transformer takes it as a first item."""
         vector = _contiguous(vector)
         if vector.shape[1] != self.condition_size:
             raise ValueError(f"{self.described} takes {self.condition_size} numbers to start, got {vector.shape[1]}")
@@ -339,11 +340,15 @@ def _transformer(part: _Part) -> Layer:
     if f"{maps['into']}weight" not in part.tensors:
         del maps["into"]
     made = {name: linear(part.tensors, prefix, part.options).native for name, prefix in maps.items()}
-    norms = [part.tensor(f"{norm}.{name}") for norm in ("attention_norm", "forward_norm") for name in ("weight", "bias")]
+    norms = [
+        part.tensor(f"{norm}.{name}") for norm in ("attention_norm", "forward_norm") for name in ("weight", "bias")
+    ]
     heads = heads_for(part.arguments["hidden_size"], part.arguments.get("heads", 0))
     causal = part.name == "transformer"
     context = part.arguments.get("context", 512) if causal else 0
-    native = library.make_transformer([made.get(name) for name in _MAPS], [_at(norm)[0] for norm in norms], heads, context)
+    native = library.make_transformer(
+        [made.get(name) for name in _MAPS], [_at(norm)[0] for norm in norms], heads, context
+    )
     layer = part.made(native, "Transformer" if causal else "BidirectionalTransformer")
     layer.blocking = "" if causal else layer.described
     return layer

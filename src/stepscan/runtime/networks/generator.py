@@ -94,8 +94,8 @@ class Generator:
         """Choose a symbol, read it, choose the next, …, all of it inside the native library.
 
         Args:
-            state: of one row `[1, S]`, with room for the draws, and y `[1, H]`, the layer's last output. Both are changed: at the end they are
-                those after the last symbol.
+            state: of one row `[1, S]`, with room for the draws, and y `[1, H]`, the layer's last output. Both are
+                changed: at the end they are those after the last symbol.
             draws: a number in [0, 1) for each symbol, float64 `[N]`.
             sampler: how each is chosen.
             excluded: ids that are not written.
