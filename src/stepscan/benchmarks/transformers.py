@@ -1,4 +1,4 @@
-"""The transformer block in `stepscan bench scan` and `step`: ours compared with PyTorch's, eager, and ONNX Runtime's."""
+"""The transformer block in `stepscan bench scan` and `step`: ours beside PyTorch's, eager, and ONNX Runtime's."""
 
 from __future__ import annotations
 

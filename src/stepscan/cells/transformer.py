@@ -6,7 +6,7 @@ a_t = Σ_s softmax_s(q_t · k_s / √d) v_s           each head; s from t − co
 z_t = u_t + W_o a_t + b_o
 y_t = z_t + W_2 gelu(W_1 norm(z_t) + b_1) + b_2
 
-In inference on a CPU in float32 it runs on the native kernels: the same bits for steps, scans, rows alone and in a batch.
+In inference on a CPU it runs on the native kernels: the same bits for steps, scans, a row alone and in a batch.
 
 The state holds the keys and values of the last `context` items (a sliding window, Beltagy et al. 2020): streaming takes
 bounded time and memory. `BidirectionalTransformer` is the same block without the order of time: it sees all.
@@ -172,8 +172,8 @@ class Transformer(Block, Recurrence):
         return self.step(vector, self.initial_state(len(vector), device=vector.device, dtype=vector.dtype))[1]
 
     def capacity(self, capacity: int, lengths: Tensor) -> int:
-        """The capacity of a cache that had `capacity` and now must hold `lengths [B]` items: doubled as often as needed,
-        at most the context."""
+        """The capacity of a cache that had `capacity` and now must hold `lengths [B]` items: doubled as often as that
+        takes, at most the context."""
         longest = min(int(lengths.max()) if len(lengths) else 0, self.context)
         while capacity < longest:
             capacity = min(max(1, 2 * capacity), self.context)

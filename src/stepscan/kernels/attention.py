@@ -1,4 +1,4 @@
-"""Transformer blocks on the native kernels, without gradients: one order of sums for steps, scans and rows in a batch."""
+"""Transformer blocks on the native kernels, without gradients: one order of sums for steps, scans and batches."""
 
 from __future__ import annotations
 
