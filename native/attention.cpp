@@ -416,7 +416,7 @@ void heads_step(const HeadAttention& a, long heads) {
   const Sums all{memory, memory + heads, memory + heads * (1 + LANES)};
   auto sums = [&](long head) { return Sums{all.m + head, all.l + head * LANES, all.o + head * wide}; };
   for (long head = 0; head < heads; head++) begin(sums(head), wide);
-  const bool is_large = 2 * (seen.to - seen.from) * heads * size * sizeof(float) > L2_BYTES / 4;
+  const bool is_large = 2 * (seen.to - seen.from) * heads * size * sizeof(float) > L2_BYTES;
   for (long start = seen.from / KEYS * KEYS; start < seen.to; start += KEYS) {
     const int from = (int)larger(0, seen.from - start), to = (int)smaller(KEYS, seen.to - start);
     long place[KEYS], at = (start + from) % a.context;  // of what the query sees; before and after it, the nearest of these

@@ -11,7 +11,7 @@
 namespace stepscan {
 namespace {
 
-constexpr long CHUNK = 48;            // items that go through the maps together: their 4 H numbers stay in a core's cache
+constexpr long CHUNK = 96;            // items that go through the maps together: their 4 H numbers stay in a core's cache
 constexpr long GROUP_ITEMS = 4096;    // items whose queries, keys and values are in memory together, unless one row has more
 constexpr long TABLED = 1024;         // positions whose angles are in a table
 constexpr double MOST_READ = 0x1p48;  // items read are counted up to this, in two floats: exact
