@@ -18,8 +18,6 @@ namespace ISA {
 size_t head_floats(const HeadAttention& a);
 void head_scan(const HeadAttention& a, float* scratch);
 void heads_step(const HeadAttention& a, long heads);
-void rotate(float* x, long size, const float* cosine, const float* sine, float scale);
-void gelu_of(float* x, long size);
 
 }  // namespace ISA
 }  // namespace stepscan

@@ -81,6 +81,25 @@ void tanh_of(const float* x, long from, long to, float* y) {
   }
 }
 
+void rotate(float* x, long size, const float* cosine, const float* sine, float scale) {
+  const long half = size / 2;
+  for (long i = 0; i < half; i += LANES) {
+    const int count = in_block(half, i / LANES);
+    Vec a = load_part(x + i, count), b = load_part(x + half + i, count), c = load_part(cosine + i, count), s = load_part(sine + i, count);
+    store_part(x + i, count, (a * c - b * s) * set1(scale));
+    store_part(x + half + i, count, (a * s + b * c) * set1(scale));
+  }
+  for (long i = 2 * half; i < size; i++) x[i] *= scale;
+}
+
+void gelu_of(float* x, long size) {
+  for (long i = 0; i < size; i += LANES) {
+    int count = in_block(size, i / LANES);
+    if (count == LANES) store(x + i, gelu(load(x + i)));
+    else store_part(x + i, count, gelu(load_part(x + i, count)));
+  }
+}
+
 // e^x for x ≤ 0, within 2 units in the last place: 2^n e^r with |r| ≤ ln 2 / 2, e^r by its Taylor series
 INLINE double exp_f64(double x) {
   x = x < -745.0 ? -745.0 : x;

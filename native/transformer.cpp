@@ -2,10 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
-#include <map>
-#include <mutex>
 #include <stdexcept>
 
+#include "angles.h"
 #include "layer_rows.h"
 
 namespace stepscan {
@@ -13,7 +12,6 @@ namespace {
 
 constexpr long CHUNK = 96;            // items that go through the maps together: their 4 H numbers stay in a core's cache
 constexpr long GROUP_ITEMS = 4096;    // items whose queries, keys and values are in memory together, unless one row has more
-constexpr long TABLED = 1024;         // positions whose angles are in a table
 constexpr double MOST_READ = 0x1p48;  // items read are counted up to this, in two floats: exact
 constexpr float COUNT_BASE = 0x1p24f;
 
@@ -260,29 +258,6 @@ void check_heads(const BlockMaps& maps, long heads, long context) {
 }
 
 }  // namespace
-
-Angles::Angles(long pair_count) : pairs(pair_count), rates_(pair_count) {
-  for (long i = 0; i < pairs; i++) rates_[i] = std::pow(10000.0, -(double)i / (double)pairs);
-  static std::mutex mutex;
-  static auto* tables = new std::map<long, std::weak_ptr<const std::vector<float>>>;  // by the number of pairs: layers share them
-  std::lock_guard<std::mutex> lock(mutex);
-  table_ = (*tables)[pairs].lock();
-  if (table_) return;
-  auto table = std::make_shared<std::vector<float>>(TABLED * 2 * pairs);
-  for (long position = 0; position < TABLED; position++) compute(position, table->data() + position * 2 * pairs);
-  (*tables)[pairs] = table_ = table;
-}
-void Angles::compute(long position, float* to) const {
-  for (long i = 0; i < pairs; i++) {
-    double angle = (double)position * rates_[i];
-    to[i] = (float)std::cos(angle), to[pairs + i] = (float)std::sin(angle);
-  }
-}
-Angles::At Angles::at(long position, float* own) const {
-  if (position < TABLED) own = const_cast<float*>(table_->data()) + position * 2 * pairs;
-  else compute(position, own);
-  return {own, own + pairs};
-}
 
 LayerPointer make_transformer(BlockMaps maps, NormWeights attention_norm, NormWeights forward_norm, long heads, long context) {
   check_heads(maps, heads, context);

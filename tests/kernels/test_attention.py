@@ -39,11 +39,9 @@ def test_lawful_to_the_bit(name: str) -> None:
 @pytest.mark.parametrize("name", LAYERS)
 def test_lawful_in_inference(name: str) -> None:
     torch.manual_seed(0)
+    layer = LAYERS[name]()
     with torch.no_grad():
-        for laws in ("356", "7", "9"):
-            layer = LAYERS[name]()
-            if isinstance(layer, ss.Recurrence) or laws != "7":
-                ss.laws.check(layer, examples=5, laws=laws.replace("3", ""))
+        ss.laws.check(layer, examples=5, laws="5679" if isinstance(layer, ss.Recurrence) else "569")
 
 
 @pytest.mark.parametrize("name", LAYERS)
