@@ -13,6 +13,8 @@
 #include "team.h"
 #include "session_lock.h"
 #include "generation.h"
+#include "stream.h"
+#include "transformer.h"
 
 namespace nb = nanobind;
 using namespace stepscan;
@@ -197,25 +199,52 @@ NB_MODULE(_native, m) {
       .def_ro("input_size", &Layer::input).def_ro("output_size", &Layer::output).def_ro("state_size", &Layer::state)
       .def_ro("causal", &Layer::causal).def_ro("pointwise", &Layer::pointwise)
       .def_prop_ro("condition_size", [](const Layer& layer) { return layer.condition(); })
-      // x [B, T, I], lengths [B], states [B, S] in and out, y [B, T, O]
-      .def("scan", [](const Layer& layer, Address x, Address lengths, long rows, long steps, Address states, Address y, int threads) {
+      // floats of a state for each item that it has room for, and the most items that it keeps; 0 and 0 without caches
+      .def_ro("cache_size", &Layer::cache).def_ro("context", &Layer::context)
+      // the items that states [n, S + capacity · cache_size] must have room for after `more` [n] items, or `more` null for none;
+      // -1 if one is not a state
+      .def("items_to_hold", [](const Layer& layer, Address states, long rows, long capacity, Address more) {
+        long most = 0;
+        for (long r = 0; r < rows && most >= 0; r++) {
+          const float* state = at(states) + r * state_floats(layer, capacity);
+          long held = items_to_hold(layer, state, 0), needed = items_to_hold(layer, state, more ? (long)at<const int64_t>(more)[r] : 0);
+          most = held < 0 || held > capacity ? -1 : std::max(most, needed);
+        }
+        return most;
+      })
+      .def("copy_states", [](const Layer& layer, Address from, long capacity, long rows, Address to, long to_capacity) {
+        for (long r = 0; r < rows; r++)
+          copy_state(layer, at(from) + r * state_floats(layer, capacity), capacity, at(to) + r * state_floats(layer, to_capacity), to_capacity);
+      })
+      // x [B, T, I], lengths [B], states [B, S + capacity · cache_size] in and out, y [B, T, O]
+      .def("scan", [](const Layer& layer, Address x, Address lengths, long rows, long steps, Address states, long capacity, Address y, int threads) {
         nb::gil_scoped_release release;
-        layer.scan({at<const int64_t>(lengths), rows, steps}, at(x), at(states), layer.state, at(y), layer.output, threads);
+        layer.scan({at<const int64_t>(lengths), rows, steps}, at(x), states_of(layer, at(states), capacity), at(y), layer.output, threads);
       })
-      // x [n, I], states [n, S] in and out, y [n, O]
-      .def("step", [](const Layer& layer, Address x, long rows, Address states, Address y, int threads) {
+      // x [n, I], states [n, S + capacity · cache_size] in and out, y [n, O]
+      .def("step", [](const Layer& layer, Address x, long rows, Address states, long capacity, Address y, int threads) {
         nb::gil_scoped_release release;
-        step(layer, rows, RowView::strided(at(x), layer.input), RowView::strided(at(states), layer.state), RowView::strided(at(y), layer.output), threads);
+        step(layer, rows, RowView::strided(at(x), layer.input), states_of(layer, at(states), capacity), RowView::strided(at(y), layer.output), threads);
       })
-      .def("readout", [](const Layer& layer, Address states, long rows, Address y) {
-        for (long r = 0; r < rows; r++) layer.readout(at(states) + r * layer.state, at(y) + r * layer.output);
+      .def("readout", [](const Layer& layer, Address states, long rows, long capacity, Address y) {
+        for (long r = 0; r < rows; r++) layer.readout(at(states) + r * state_floats(layer, capacity), at(y) + r * layer.output);
       })
+      // states [n, S + cache_size] of zeros, with room for one item
       .def("condition", [](const Layer& layer, Address vectors, long rows, Address states) {
-        for (long r = 0; r < rows; r++) layer.set_condition(at(vectors) + r * layer.condition(), at(states) + r * layer.state);
+        for (long r = 0; r < rows; r++)
+          layer.set_condition(at(vectors) + r * layer.condition(), states_of(layer, at(states) + r * state_floats(layer, 1), 1));
       });
   m.def("make_cell", &make_cell), m.def("make_linear", &make_linear), m.def("make_identity", &make_identity), m.def("make_stack", &make_stack);
   m.def("make_layer_norm", [](long size, Address gain, Address bias, bool keeps) { return make_layer_norm(size, at(gain), at(bias), keeps); });
   m.def("make_residual", &make_residual), m.def("make_zoneout", &make_zoneout), m.def("make_bidirectional", &make_bidirectional);
+  // maps: input (or None), projection, output, up, down; norms: addresses of gain and bias, of attention and of the feed-forward;
+  // context: items that one sees, or 0 for the block that sees all
+  m.def("make_transformer", [](const std::vector<std::shared_ptr<const Linear>>& maps, const std::vector<Address>& norms, long heads, long context) {
+    if (maps.size() != 5 || norms.size() != 4) throw nb::value_error("expected 5 maps and 4 addresses");
+    BlockMaps block{maps[0], maps[1], maps[2], maps[3], maps[4]};
+    NormWeights first{at(norms[0]), at(norms[1])}, second{at(norms[2]), at(norms[3])};
+    return context ? make_transformer(block, first, second, heads, context) : make_bidirectional_transformer(block, first, second, heads);
+  });
 
   // The state of one sequence that is read step by step; push allocates nothing.
   nb::class_<Stream>(m, "Stream")
@@ -227,9 +256,12 @@ NB_MODULE(_native, m) {
         nb::gil_scoped_release release;
         return stream.push(x.data(), T, y.data(), threads);
       })
-      .def("read", [](const Stream& stream, Address to) { if (stream.bytes()) std::memcpy(at(to), stream.state(), stream.bytes()); })
-      .def("write", [](Stream& stream, Address from) { if (stream.bytes()) std::memcpy(stream.state(), at(from), stream.bytes()); })
-      .def_prop_ro("address", [](const Stream& stream) { return (Address)stream.state(); });
+      // states [S + capacity · cache_size], with room for the items that the stream holds
+      .def("read", [](const Stream& stream, Address to, long capacity) { stream.read(at(to), capacity); })
+      .def("write", [](Stream& stream, Address from, long capacity) { stream.write(at(from), capacity); })
+      .def("copy", [](Stream& stream, Stream& other) { stream.copy(other); })
+      .def_prop_ro("items", &Stream::items)
+      .def_prop_ro("bytes", &Stream::bytes);
   // one step of each stream: x [n, I] → y [n, O]
   m.def("push_many", [](const std::vector<Stream*>& streams, Address x, Address y, int threads) {
     nb::gil_scoped_release release;
@@ -248,10 +280,10 @@ NB_MODULE(_native, m) {
       .def("__init__", [](TokenGenerator* self, Address embedding, long symbols, LayerPointer layer, std::shared_ptr<const Linear> projection, std::shared_ptr<const Linear> head) {
         new (self) TokenGenerator(at(embedding), symbols, std::move(layer), std::move(projection), std::move(head));
       }, nb::arg(), nb::arg(), nb::arg(), nb::arg().none(), nb::arg())
-      .def("generate", [](const TokenGenerator& generator, Address state, Address y, long length, double temperature, long top_k, double top_p, double min_p,
+      .def("generate", [](const TokenGenerator& generator, Address state, long capacity, Address y, long length, double temperature, long top_k, double top_p, double min_p,
                           Address excluded, Address uniforms, Address to, int threads) {
         nb::gil_scoped_release release;
-        return generator.generate(at(state), at(y), length, {temperature, top_k, top_p, min_p}, at<const uint8_t>(excluded), at<const double>(uniforms), at<int64_t>(to), threads);
+        return generator.generate(at(state), capacity, at(y), length, {temperature, top_k, top_p, min_p}, at<const uint8_t>(excluded), at<const double>(uniforms), at<int64_t>(to), threads);
       });
 
   m.def("use_openmp", [](Address parallel, Address thread_number, Address team_size) {

@@ -67,22 +67,6 @@ const CellKernels& cell_named(const std::string& name) {
   throw std::invalid_argument("no kernel for a cell named '" + name + "'");
 }
 
-// Runs `count` independent work items. Each thread starts with its own range of them, whose data are likely in its cache, and
-// then steals from the other threads' ranges.
-template <class F>
-void parallel_for(int threads, long count, F run) {
-  struct alignas(64) Range {
-    std::atomic<long> next{0};
-  } ranges[MAX_THREADS];
-  on_team((int)std::min<long>(threads, count), [&](int thread, int team) {
-    NoDenormals quiet;
-    for (int k = 0; k < team; k++) {
-      long s = (thread + k) % team, first = count * s / team, size = count * (s + 1) / team - first;
-      for (long i; (i = ranges[s].next.fetch_add(1)) < size;) run(first + i);
-    }
-  });
-}
-
 // Calls run(shard, group) for all shards: with one thread each, or several if there are fewer shards than threads.
 template <class F>
 void run_shards(int threads, long shards, bool split, F run) {
@@ -218,10 +202,10 @@ void BatchScan::backward(const std::vector<Direction>& directions, int threads) 
   for (Work& work : works) {
     const Weights& w = *work.direction->weights;
     if (work.direction->back.dx)  // one direction after the other: the second one adds to dx
-      parallel_for(threads, w.cell.items(&w.packed, work.shards.data(), (long)work.shards.size(), 0), [&](long i) { run(work, 0, i); });
+      parallel_for(threads, w.cell.items(&w.packed, work.shards.data(), (long)work.shards.size(), 0), [&](long i, int) { run(work, 0, i); });
     total += work.items = work.direction->back.to.in ? w.cell.items(&w.packed, work.shards.data(), (long)work.shards.size(), 1) : 0;
   }
-  parallel_for(threads, total, [&](long i) {
+  parallel_for(threads, total, [&](long i, int) {
     for (Work& work : works) {
       if (i < work.items) return run(work, 1, i);
       i -= work.items;
@@ -246,7 +230,7 @@ Linear::Linear(const float* W, const float* bias, long in, long out, Format form
 void Linear::run(const float* x, long rows, float* y, int threads) const {
   const long chunk = 64, chunks = (rows + chunk - 1) / chunk;
   Barrier alone;
-  parallel_for(rows * inputs * outputs < 100000 ? 1 : threads, chunks, [&](long i) {
+  parallel_for(rows * inputs * outputs < 100000 ? 1 : threads, chunks, [&](long i, int) {
     kernels_.linear(&matrix_, RowView::strided(x, inputs), i * chunk, std::min(rows, (i + 1) * chunk), outputs, RowView::strided(y, outputs), Group{&alone, 0, 1});
   });
 }
@@ -255,34 +239,34 @@ void Linear::run(RowView x, long rows, RowView y, const Group& group) const {
 }
 void layer_norm(const float* x, long rows, long size, const float* gain, const float* bias, float* y, int threads) {
   const long chunk = 64, chunks = (rows + chunk - 1) / chunk;
-  parallel_for(rows * size < 100000 ? 1 : threads, chunks, [&](long i) {
+  parallel_for(rows * size < 100000 ? 1 : threads, chunks, [&](long i, int) {
     kernels().layer_norm(x, i * chunk, std::min(rows, (i + 1) * chunk), size, gain, bias, y);
   });
 }
 void tanh(const float* x, long size, float* y, int threads) {
   const long chunk = 4096, chunks = (size + chunk - 1) / chunk;
-  parallel_for(size < 100000 ? 1 : threads, chunks, [&](long i) { kernels().tanh(x, i * chunk, std::min(size, (i + 1) * chunk), y); });
+  parallel_for(size < 100000 ? 1 : threads, chunks, [&](long i, int) { kernels().tanh(x, i * chunk, std::min(size, (i + 1) * chunk), y); });
 }
 void softmax(const float* x, long rows, long size, float* y, int threads) {
   long chunk = 64, chunks = (rows + chunk - 1) / chunk;
-  parallel_for(rows * size < 100000 ? 1 : threads, chunks, [&](long i) { kernels().softmax(x, i * chunk, std::min(rows, (i + 1) * chunk), size, y); });
+  parallel_for(rows * size < 100000 ? 1 : threads, chunks, [&](long i, int) { kernels().softmax(x, i * chunk, std::min(rows, (i + 1) * chunk), size, y); });
 }
 void attend(const float* query, const float* keys, const float* memory, const int64_t* length, const float* score, long batch,
             long queries, long items, long width, long memory_width, float* context, float* weights, int threads) {
-  parallel_for(batch * queries * items * width < 10000 ? 1 : threads, batch * queries, [&](long i) {
+  parallel_for(batch * queries * items * width < 10000 ? 1 : threads, batch * queries, [&](long i, int) {
     kernels().attend(query, keys, memory, length, score, i, i + 1, queries, items, width, memory_width, context, weights);
   });
 }
 
 void attend_back(const AttendBackwardArgs& args, long batch, int threads) {
   parallel_for(batch * args.queries * args.items * args.width < 10000 ? 1 : threads, batch,
-               [&](long i) { kernels().attend_back(args, i, i + 1); });
+               [&](long i, int) { kernels().attend_back(args, i, i + 1); });
 }
 bool cross_entropy(float* scores, const int64_t* target, long rows, long size, float smoothing, float* rest, float* sum, int threads) {
   for (long r = 0; r < rows; r++)
     if (target[r] < 0 || target[r] >= size) return false;
   const long chunk = 16, chunks = (rows + chunk - 1) / chunk;
-  parallel_for(rows * size < 20000 ? 1 : threads, chunks, [&](long i) {
+  parallel_for(rows * size < 20000 ? 1 : threads, chunks, [&](long i, int) {
     kernels().cross_entropy(scores, target, i * chunk, std::min(rows, (i + 1) * chunk), size, smoothing, rest, sum);
   });
   return true;
@@ -291,7 +275,7 @@ void dropout(const float* x, long size, uint64_t seed, double p, float* y, int t
   const long chunk = 4096, chunks = (size + chunk - 1) / chunk;
   const uint32_t threshold = (uint32_t)std::min(p * 4294967296.0 + 0.5, 4294967295.0);
   const float scale = (float)(1 / (1 - p));
-  parallel_for(size < 50000 ? 1 : threads, chunks, [&](long i) {
+  parallel_for(size < 50000 ? 1 : threads, chunks, [&](long i, int) {
     uint64_t bits = seed + (uint64_t)i * 0x9e3779b97f4a7c15u;  // splitmix64 (Steele et al. 2014)
     bits = (bits ^ (bits >> 30)) * 0xbf58476d1ce4e5b9u;
     bits = (bits ^ (bits >> 27)) * 0x94d049bb133111ebu;

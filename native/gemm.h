@@ -133,8 +133,8 @@ static const Outer OUTERS[MAX_WIDTH][MAX_ROWS] = STEPSCAN_BY_SIZE(outer);
 static constexpr auto& TILES = Tiles<float>::of;
 
 // What the `tile`-th tile of a panel prefetches: K · LANES values of the next panel, if the matrix is larger than what a core's
-// L2 cache retains.
-constexpr size_t L2_BYTES = 1 << 20;
+// L2 cache retains beside everything else; the smallest L2 caches have 512 KB.
+constexpr size_t L2_BYTES = 1 << 18;
 template <class W>
 INLINE const W* fetch_ahead(const W* B, long K, int N, long panel, long panels, int tile) {
   bool none = panel + 1 >= panels || tile >= N || panels * K * N * LANES * sizeof(W) <= L2_BYTES;

@@ -72,7 +72,7 @@ Input TokenGenerator::embed(int64_t symbol) const {
   return {RowView::strided(embedding_.data() + symbol * layer_->input, 0), false};
 }
 
-long TokenGenerator::generate(float* state, float* y, long length, const SamplingOptions& options, const uint8_t* excluded, const double* uniforms,
+long TokenGenerator::generate(float* state, long capacity, float* y, long length, const SamplingOptions& options, const uint8_t* excluded, const double* uniforms,
                               int64_t* to, int threads) const {
   const long P = projection_ ? projection_->outputs : 0;
   Buffer scratch(layer_->step_floats(1)), outputs(P + symbols);
@@ -96,7 +96,7 @@ long TokenGenerator::generate(float* state, float* y, long length, const Samplin
       }
       group.wait();
       if (symbol < 0) return;
-      layer_->step(1, embed(symbol), RowView::strided(state, 0), RowView::strided(y, 0), scratch.data(), group);
+      layer_->step(1, embed(symbol), states_of(*layer_, state, capacity), RowView::strided(y, 0), scratch.data(), group);
     }
   });
   return written;

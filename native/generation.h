@@ -17,9 +17,9 @@ class TokenGenerator {
   TokenGenerator(const float* embedding, long symbols, LayerPointer layer, std::shared_ptr<const Linear> projection, std::shared_ptr<const Linear> head);
 
   // Samples a symbol from the layer's output y [output] with uniforms[0], feeds it back, samples the next one, …; updates state
-  // [layer.state] and y, which are those after the last generated symbol. `excluded` [V]: symbols that are never sampled.
+  // [layer.state + capacity · layer.cache], with room for what is read, and y, which are those after the last generated symbol. `excluded` [V]: symbols that are never sampled.
   // Returns how many ids were written to `to`: fewer than `length` only if scores are not finite, or all symbols are excluded.
-  long generate(float* state, float* y, long length, const SamplingOptions&, const uint8_t* excluded, const double* uniforms, int64_t* to, int threads) const;
+  long generate(float* state, long capacity, float* y, long length, const SamplingOptions&, const uint8_t* excluded, const double* uniforms, int64_t* to, int threads) const;
   const long symbols;
 
  private:

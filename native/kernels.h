@@ -102,6 +102,18 @@ struct AttendBackwardArgs {
   float* scratch;                            // [B, items]
 };
 
+// Self-attention of one head of one row, over queries at consecutive positions; see attention.h.
+struct HeadAttention {
+  long size, context;   // numbers of a head; items that a query sees, itself included, or 0: all items, later ones too
+  long first, items;    // the position of the first query, and how many there are
+  const float *q, *k, *v;  // [items, size], each item `stride` floats after the one before
+  long stride;
+  const float *old_k, *old_v;  // what the row's cache holds: [places, size], position p in place p % context, `old_stride` apart
+  long old_stride;
+  float* out;  // [items, size], `out_stride` apart; may be q
+  long out_stride;
+};
+
 // The kernels of one cell, for one instruction set.
 struct CellKernels {
   const char* name;
@@ -144,6 +156,13 @@ struct Kernels {
                  long from, long to, long queries, long items, long width, long memory_width, float* context,
                  float* weights);
   void (*attend_back)(const AttendBackwardArgs& a, long from, long to);  // batch rows `from … to`
+  // self-attention: the floats of scratch that a scan takes; a scan; and a step of heads side by side, whose item is in the cache
+  size_t (*head_floats)(const HeadAttention& a);
+  void (*head_scan)(const HeadAttention& a, float* scratch);
+  void (*heads_step)(const HeadAttention& a, long heads);
+  // turns each pair x[i], x[i + half] of a head by an angle with this cosine and sine, and scales all
+  void (*rotate)(float* x, long size, const float* cosine, const float* sine, float scale);
+  void (*gelu)(float* x, long size);  // in place
   // replaces scores [rows, size] by the gradient of their loss, which is Σ rest + log(sum)
   void (*cross_entropy)(float* scores, const int64_t* target, long from, long to, long size, float smoothing, float* rest, float* sum);
   void (*dropout)(const float* x, long size, uint64_t seed, uint32_t threshold, float scale, float* y);  // of one chunk

@@ -1,26 +1,13 @@
 #include "layers.h"
 
+#include "layer_rows.h"
+
 #include <algorithm>
 #include <cstring>
+#include <stdexcept>
 
 namespace stepscan {
 namespace {
-
-void copy(const float* from, float* to, long size) {
-  if (size) std::memcpy(to, from, (size_t)size * sizeof(float));  // either may be null if size is 0
-}
-void copy_rows(const float* from, long from_stride, float* to, long to_stride, long rows, long size) {
-  for (long r = 0; r < rows; r++) copy(from + r * from_stride, to + r * to_stride, size);
-}
-void clear_padding(const RaggedBatch& batch, float* y, long y_stride, long size) {
-  for (long b = 0; b < batch.rows; b++)
-    for (long t = batch.lengths[b]; t < batch.steps; t++) std::memset(y + (b * batch.steps + t) * y_stride, 0, (size_t)size * sizeof(float));
-}
-// The rows of one thread of a group.
-struct ThreadRange {
-  long from, to;
-  ThreadRange(long n, const Group& group) : from(n * group.member / group.members), to(n * (group.member + 1) / group.members) {}
-};
 
 class Cell : public Layer {
  public:
@@ -28,11 +15,11 @@ class Cell : public Layer {
       : Layer(weights->packed.input, weights->packed.hidden, weights->cell.leaves * weights->packed.hidden, true, false), weights_(std::move(weights)) {}
   const Weights& weights() const { return *weights_; }
 
-  void scan(const RaggedBatch& batch, const float* x, float* states, long state_stride, float* y, long y_stride, int threads) const override {
-    run({this}, batch, x, states, state_stride, y, y_stride, threads);
+  void scan(const RaggedBatch& batch, const float* x, const States& states, float* y, long y_stride, int threads) const override {
+    run({this}, batch, x, states, y, y_stride, threads);
   }
   // One or two cells over the same inputs, the second in reverse.
-  static void run(const std::vector<const Cell*>& cells, const RaggedBatch& batch, const float* x, float* states, long state_stride, float* y,
+  static void run(const std::vector<const Cell*>& cells, const RaggedBatch& batch, const float* x, const States& states, float* y,
                   long y_stride, int threads) {
     std::vector<Direction> directions;
     std::vector<Buffer> leaves;
@@ -42,8 +29,10 @@ class Cell : public Layer {
       leaves.emplace_back(2 * size), leaves.emplace_back(2 * size);
       float *h = leaves[leaves.size() - 2].data(), *c = leaves.back().data();
       bool two = cell->weights().cell.leaves == 2;
-      copy_rows(states + offset, state_stride, h, H, batch.rows, H);
-      if (two) copy_rows(states + offset + H, state_stride, c, H, batch.rows, H);
+      for (long b = 0; b < batch.rows; b++) {
+        copy(states.at(b) + offset, h + b * H, H);
+        if (two) copy(states.at(b) + offset + H, c + b * H, H);
+      }
       directions.push_back({&cell->weights(), column > 0, ScanArgs{&cell->weights().packed, x, h, two ? c : nullptr, y + column, y_stride,
                             batch.steps, h + size, two ? c + size : nullptr}, {}});
       offset += cell->state, column += H;
@@ -52,14 +41,17 @@ class Cell : public Layer {
     offset = 0;
     for (size_t i = 0; i < cells.size(); i++) {
       long H = cells[i]->output;
-      copy_rows(directions[i].scan.h_end, H, states + offset, state_stride, batch.rows, H);
-      if (directions[i].scan.c_end) copy_rows(directions[i].scan.c_end, H, states + offset + H, state_stride, batch.rows, H);
+      const ScanArgs& scan = directions[i].scan;
+      for (long b = 0; b < batch.rows; b++) {
+        copy(scan.h_end + b * H, states.at(b) + offset, H);
+        if (scan.c_end) copy(scan.c_end + b * H, states.at(b) + offset + H, H);
+      }
       offset += cells[i]->state;
     }
   }
-  void step(long n, Input x, RowView states, RowView y, float* scratch, const Group& group) const override {
+  void step(long n, Input x, const States& states, RowView y, float* scratch, const Group& group) const override {
     const long H = output;
-    StepArgs rows{n, x.rows, states, states.offset_by(H), y, states.offset_by(H), x.multiplied};
+    StepArgs rows{n, x.rows, states.rows, states.rows.offset_by(H), y, states.rows.offset_by(H), x.multiplied};
     weights_->cell.step(&weights_->packed, &rows, scratch, group);
     group.wait();
     ThreadRange range(n, group);
@@ -68,7 +60,7 @@ class Cell : public Layer {
   size_t step_floats(long n) const override { return weights_->cell.step_floats(&weights_->packed, n); }
   void readout(const float* state, float* y) const override { copy(state, y, output); }
   long condition() const override { return state; }
-  void set_condition(const float* vector, float* to) const override { copy(vector, to, state); }
+  void set_condition(const float* vector, const States& to) const override { copy(vector, to.at(0), state); }
   const Weights* first_cell() const override { return weights_.get(); }
 
  private:
@@ -77,7 +69,7 @@ class Cell : public Layer {
 
 class PointwiseLayer : public Layer {
  public:
-  void scan(const RaggedBatch& batch, const float* x, float* states, long state_stride, float* y, long y_stride, int threads) const override {
+  void scan(const RaggedBatch& batch, const float* x, const States& states, float* y, long y_stride, int threads) const override {
     long items = batch.rows * batch.steps;
     if (y_stride == output) run(x, items, y, threads);
     else {
@@ -86,10 +78,10 @@ class PointwiseLayer : public Layer {
       copy_rows(outputs.data(), output, y, y_stride, items, output);
     }
     for (long b = 0; keeps_ && b < batch.rows; b++)
-      if (batch.lengths[b]) copy(y + (b * batch.steps + batch.lengths[b] - 1) * y_stride, states + b * state_stride, output);
+      if (batch.lengths[b]) copy(y + (b * batch.steps + batch.lengths[b] - 1) * y_stride, states.at(b), output);
     clear_padding(batch, y, y_stride, output);
   }
-  void step(long n, Input x, RowView states, RowView y, float*, const Group& group) const override {
+  void step(long n, Input x, const States& states, RowView y, float*, const Group& group) const override {
     run_step(n, x.rows, y, group);
     group.wait();
     ThreadRange range(n, group);
@@ -147,6 +139,13 @@ long total(const std::vector<LayerPointer>& layers) {
   for (const LayerPointer& layer : layers) sum += layer->state;
   return sum;
 }
+std::vector<CacheArray> joined(const std::vector<LayerPointer>& layers) {  // the arrays of their caches
+  std::vector<CacheArray> caches;
+  for (const LayerPointer& layer : layers) caches.insert(caches.end(), layer->caches.begin(), layer->caches.end());
+  return caches;
+}
+// The items that two parts have read, given those of each
+long items_of(long first, long second) { return first < 0 || second < 0 ? -1 : std::max(first, second); }
 template <class Test>
 bool all(const std::vector<LayerPointer>& layers, Test test) { return std::all_of(layers.begin(), layers.end(), test); }
 
@@ -154,28 +153,31 @@ class Stack : public Layer {
  public:
   explicit Stack(std::vector<LayerPointer> layers)
       : Layer(layers.front()->input, layers.back()->output, total(layers), all(layers, [](const LayerPointer& l) { return l->causal; }),
-              false),  // its readout depends on its state, whatever its layers are
+              false,  // its readout depends on its state, whatever its layers are
+              joined(layers)),
         layers_(std::move(layers)) {
     for (const LayerPointer& layer : layers_) widest_ = std::max(widest_, layer->output);
   }
-  void scan(const RaggedBatch& batch, const float* x, float* states, long state_stride, float* y, long y_stride, int threads) const override {
+  void scan(const RaggedBatch& batch, const float* x, const States& all_states, float* y, long y_stride, int threads) const override {
     Buffer between[2];
+    States states = all_states;
     for (size_t i = 0; i < layers_.size(); i++) {
       const Layer& layer = *layers_[i];
       bool last = i + 1 == layers_.size();
       if (!last) between[i % 2] = Buffer(batch.rows * batch.steps * layer.output);
       float* out = last ? y : between[i % 2].data();
-      layer.scan(batch, x, states, state_stride, out, last ? y_stride : layer.output, threads);
-      x = out, states += layer.state;
+      layer.scan(batch, x, states, out, last ? y_stride : layer.output, threads);
+      x = out, states = after(states, layer);
     }
   }
-  void step(long n, Input x, RowView states, RowView y, float* scratch, const Group& group) const override {
+  void step(long n, Input x, const States& all_states, RowView y, float* scratch, const Group& group) const override {
     float* between[2] = {scratch, scratch + n * widest_};
+    States states = all_states;
     for (size_t i = 0; i < layers_.size(); i++) {
       const Layer& layer = *layers_[i];
       RowView out = i + 1 == layers_.size() ? y : RowView::strided(between[i % 2], layer.output);
       layer.step(n, x, states, out, scratch + 2 * n * widest_, group);
-      x = {out, false}, states = states.offset_by(layer.state);
+      x = {out, false}, states = after(states, layer);
     }
   }
   size_t step_floats(long n) const override {
@@ -194,7 +196,7 @@ class Stack : public Layer {
       next.resize(layers_[i]->output);
       const int64_t one = 1;
       std::vector<float> unused(layers_[i]->state);
-      layers_[i]->scan({&one, 1, 1}, vector.data(), unused.data(), (long)unused.size(), next.data(), (long)next.size(), 1);
+      layers_[i]->scan({&one, 1, 1}, vector.data(), states_of(*layers_[i], unused.data(), 0), next.data(), (long)next.size(), 1);
       vector.swap(next);
     }
     copy(vector.data(), y, output);
@@ -204,8 +206,14 @@ class Stack : public Layer {
     for (const LayerPointer& layer : layers_) sum += layer->condition();
     return sum;
   }
-  void set_condition(const float* vector, float* to) const override {
-    for (const LayerPointer& layer : layers_) layer->set_condition(vector, to), vector += layer->condition(), to += layer->state;
+  void set_condition(const float* vector, const States& to) const override {
+    States states = to;
+    for (const LayerPointer& layer : layers_) layer->set_condition(vector, states), vector += layer->condition(), states = after(states, *layer);
+  }
+  long items_read(const float* state) const override {
+    long most = 0;
+    for (const LayerPointer& layer : layers_) most = items_of(most, layer->items_read(state)), state += layer->state;
+    return most;
   }
   const Weights* first_cell() const override { return layers_.front()->first_cell(); }
 
@@ -217,22 +225,22 @@ class Stack : public Layer {
 class Residual : public Layer {
  public:
   explicit Residual(LayerPointer layer)
-      : Layer(layer->input, layer->output, layer->state + layer->input, layer->causal, false), layer_(std::move(layer)) {}
-  void scan(const RaggedBatch& batch, const float* x, float* states, long state_stride, float* y, long y_stride, int threads) const override {
-    layer_->scan(batch, x, states, state_stride, y, y_stride, threads);
+      : Layer(layer->input, layer->output, layer->state + layer->input, layer->causal, false, layer->caches), layer_(std::move(layer)) {}
+  void scan(const RaggedBatch& batch, const float* x, const States& states, float* y, long y_stride, int threads) const override {
+    layer_->scan(batch, x, states, y, y_stride, threads);
     for (long b = 0; b < batch.rows; b++) {
       const float* row = x + b * batch.steps * input;
       for (long t = 0; t < batch.lengths[b]; t++)
         for (long i = 0; i < output; i++) y[(b * batch.steps + t) * y_stride + i] += row[t * input + i];
-      if (batch.lengths[b]) copy(row + (batch.lengths[b] - 1) * input, states + b * state_stride + layer_->state, input);
+      if (batch.lengths[b]) copy(row + (batch.lengths[b] - 1) * input, states.at(b) + layer_->state, input);
     }
   }
-  void step(long n, Input x, RowView states, RowView y, float* scratch, const Group& group) const override {
+  void step(long n, Input x, const States& states, RowView y, float* scratch, const Group& group) const override {
     layer_->step(n, x, states, y, scratch, group);
     group.wait();  // no thread may still be copying y to the layer's state
     ThreadRange range(n, group);
     for (long r = range.from; r < range.to; r++) {
-      float *out = y.at(r), *last = states.offset_by(layer_->state).at(r);
+      float *out = y.at(r), *last = states.at(r) + layer_->state;
       const float* in = x.rows.at(r);
       for (long i = 0; i < output; i++) out[i] += in[i];
       copy(in, last, input);
@@ -245,7 +253,8 @@ class Residual : public Layer {
     for (long i = 0; i < output; i++) y[i] = state[layer_->state + i] + y[i];
   }
   long condition() const override { return layer_->condition(); }
-  void set_condition(const float* vector, float* to) const override { layer_->set_condition(vector, to); }
+  void set_condition(const float* vector, const States& to) const override { layer_->set_condition(vector, to); }
+  long items_read(const float* state) const override { return layer_->items_read(state); }
 
  private:
   LayerPointer layer_;
@@ -255,7 +264,7 @@ class Zoneout : public Layer {
  public:
   Zoneout(LayerPointer layer, double p)
       : Layer(layer->input, layer->output, layer->state, true, false), layer_(std::move(layer)), keep_((float)p), update_((float)(1 - p)) {}
-  void step(long n, Input x, RowView states, RowView y, float* scratch, const Group& group) const override {
+  void step(long n, Input x, const States& states, RowView y, float* scratch, const Group& group) const override {
     ThreadRange range(n, group);
     for (long r = range.from; r < range.to; r++) copy(states.at(r), scratch + r * state, state);
     group.wait();  // the layer's step may write the new c at once
@@ -275,7 +284,7 @@ class Zoneout : public Layer {
   size_t step_floats(long n) const override { return (size_t)(n * state) + layer_->step_floats(n); }
   void readout(const float* state, float* y) const override { layer_->readout(state, y); }
   long condition() const override { return layer_->condition(); }
-  void set_condition(const float* vector, float* to) const override { layer_->set_condition(vector, to); }
+  void set_condition(const float* vector, const States& to) const override { layer_->set_condition(vector, to); }
 
  private:
   LayerPointer layer_;
@@ -285,23 +294,27 @@ class Zoneout : public Layer {
 class Bidirectional : public Layer {
  public:
   Bidirectional(LayerPointer forward, LayerPointer backward)
-      : Layer(forward->input, forward->output + backward->output, forward->state + backward->state, false, false),
+      : Layer(forward->input, forward->output + backward->output, forward->state + backward->state, false, false,
+              joined({forward, backward})),
         forward_(std::move(forward)), backward_(std::move(backward)) {}
-  void scan(const RaggedBatch& batch, const float* x, float* states, long state_stride, float* y, long y_stride, int threads) const override {
+  void scan(const RaggedBatch& batch, const float* x, const States& states, float* y, long y_stride, int threads) const override {
     auto *ahead = dynamic_cast<const Cell*>(forward_.get()), *back = dynamic_cast<const Cell*>(backward_.get());
-    if (ahead && back) return Cell::run({ahead, back}, batch, x, states, state_stride, y, y_stride, threads);
-    forward_->scan(batch, x, states, state_stride, y, y_stride, threads);
+    if (ahead && back) return Cell::run({ahead, back}, batch, x, states, y, y_stride, threads);
+    forward_->scan(batch, x, states, y, y_stride, threads);
     long items = batch.rows * batch.steps;
     Buffer reversed(items * input), outputs(items * backward_->output);
     reverse(batch, x, input, reversed.data(), input, input);
-    backward_->scan(batch, reversed.data(), states + forward_->state, state_stride, outputs.data(), backward_->output, threads);
+    backward_->scan(batch, reversed.data(), after(states, *forward_), outputs.data(), backward_->output, threads);
     reverse(batch, outputs.data(), backward_->output, y + forward_->output, y_stride, backward_->output);
     clear_padding(batch, y + forward_->output, y_stride, backward_->output);
   }
-  void step(long, Input, RowView, RowView, float*, const Group&) const override {}  // not causal: never called
+  void step(long, Input, const States&, RowView, float*, const Group&) const override {}  // not causal: never called
   size_t step_floats(long) const override { return 0; }
   void readout(const float* state, float* y) const override {
     forward_->readout(state, y), backward_->readout(state + forward_->state, y + forward_->output);
+  }
+  long items_read(const float* state) const override {
+    return items_of(forward_->items_read(state), backward_->items_read(state + forward_->state));
   }
 
  private:
@@ -319,19 +332,20 @@ constexpr double MIN_TEAM_FLOPS = 2e7;  // floating-point operations of a call f
 }  // namespace
 
 // The default: a loop over `step`, for all rows that have an item at this step together.
-void Layer::scan(const RaggedBatch& batch, const float* x, float* states, long state_stride, float* y, long y_stride, int) const {
+void Layer::scan(const RaggedBatch& batch, const float* x, const States& states, float* y, long y_stride, int) const {
   NoDenormals quiet;
   Barrier alone;
   Buffer scratch(step_floats(batch.rows));
   std::vector<float*> in(batch.rows), state_rows(batch.rows), out(batch.rows);
+  std::vector<long> rooms(batch.rows);
   for (long t = 0; t < batch.steps; t++) {
     long n = 0;
     for (long b = 0; b < batch.rows; b++)
       if (t < batch.lengths[b]) {
-        in[n] = const_cast<float*>(x) + (b * batch.steps + t) * input, state_rows[n] = states + b * state_stride;
-        out[n++] = y + (b * batch.steps + t) * y_stride;
+        in[n] = const_cast<float*>(x) + (b * batch.steps + t) * input, state_rows[n] = states.at(b) - states.rows.offset;
+        rooms[n] = states.room(b), out[n++] = y + (b * batch.steps + t) * y_stride;
       }
-    if (n) step(n, {{in.data(), nullptr, 0, 0}, false}, {state_rows.data(), nullptr, 0, 0}, {out.data(), nullptr, 0, 0}, scratch.data(), Group{&alone, 0, 1});
+    if (n) step(n, {{in.data(), nullptr, 0, 0}, false}, {{state_rows.data(), nullptr, 0, states.rows.offset}, 0, rooms.data(), states.caches, states.before}, {out.data(), nullptr, 0, 0}, scratch.data(), Group{&alone, 0, 1});
   }
   clear_padding(batch, y, y_stride, output);
 }
@@ -342,7 +356,10 @@ LayerPointer make_layer_norm(long size, const float* gain, const float* bias, bo
 LayerPointer make_identity(long size, bool keeps) { return std::make_shared<Identity>(size, keeps); }
 LayerPointer make_stack(std::vector<LayerPointer> layers) { return std::make_shared<Stack>(std::move(layers)); }
 LayerPointer make_residual(LayerPointer layer) { return std::make_shared<Residual>(std::move(layer)); }
-LayerPointer make_zoneout(LayerPointer layer, double p) { return std::make_shared<Zoneout>(std::move(layer), p); }
+LayerPointer make_zoneout(LayerPointer layer, double p) {
+  if (layer->cache) throw std::invalid_argument("zoneout needs a state without caches");
+  return std::make_shared<Zoneout>(std::move(layer), p);
+}
 LayerPointer make_bidirectional(LayerPointer forward, LayerPointer backward) {
   return std::make_shared<Bidirectional>(std::move(forward), std::move(backward));
 }
@@ -352,46 +369,41 @@ namespace {
 // Approximate floating-point operations of a step.
 double operations(const Layer& layer) { return 8.0 * (double)layer.state * (double)(layer.state + layer.input); }
 
-void run_step(const Layer& layer, long n, RowView x, RowView states, RowView y, float* scratch, int threads) {
+}  // namespace
+
+void step(const Layer& layer, long n, RowView x, const States& states, RowView y, int threads) {
+  Buffer scratch(layer.step_floats(n));
   Barrier barrier;
   on_team((double)n * operations(layer) > MIN_TEAM_FLOPS ? threads : 1, [&](int thread, int team) {
     NoDenormals quiet;
-    layer.step(n, {x, false}, states, y, scratch, Group{&barrier, thread, team});
+    layer.step(n, {x, false}, states, y, scratch.data(), Group{&barrier, thread, team});
   });
 }
 
-}  // namespace
-
-void step(const Layer& layer, long n, RowView x, RowView states, RowView y, int threads) {
-  Buffer scratch(layer.step_floats(n));
-  run_step(layer, n, x, states, y, scratch.data(), threads);
-}
-
-Stream::Stream(LayerPointer tree) : layer(std::move(tree)), state_(layer->state), scratch_(layer->step_floats(1)) {
-  if (bytes()) std::memset(state(), 0, bytes());
-}
-bool Stream::push(const float* x, long T, float* y, int threads) {
+void step_through(const Layer& layer, long T, const float* x, const States& state, float* y, float* scratch, int threads) {
   Barrier barrier;
-  on_team((double)T * operations(*layer) > MIN_TEAM_FLOPS ? threads : 1, [&](int thread, int team) {
+  on_team((double)T * operations(layer) > MIN_TEAM_FLOPS ? threads : 1, [&](int thread, int team) {
     NoDenormals quiet;
     Group group{&barrier, thread, team};
     for (long t = 0; t < T; t++) {
-      layer->step(1, {RowView::strided(x + t * layer->input, 0), false}, RowView::strided(state(), 0), RowView::strided(y + t * layer->output, 0),
-                  scratch_.data(), group);
+      layer.step(1, {RowView::strided(x + t * layer.input, 0), false}, state, RowView::strided(y + t * layer.output, 0), scratch, group);
       group.wait();
     }
   });
-  return finite(y, T * layer->output) && finite(state(), layer->state);
 }
-long push_many(const std::vector<Stream*>& streams, const float* x, float* y, int threads) {
-  if (streams.empty()) return -1;
-  const Layer& layer = *streams[0]->layer;
-  std::vector<float*> states;
-  for (Stream* stream : streams) states.push_back(stream->state());
-  step(layer, (long)streams.size(), RowView::strided(x, layer.input), {states.data(), nullptr, 0, 0}, RowView::strided(y, layer.output), threads);
-  for (size_t r = 0; r < streams.size(); r++)
-    if (!finite(y + r * layer.output, layer.output) || !finite(states[r], layer.state)) return (long)r;
-  return -1;
+
+void copy_state(const Layer& layer, const float* from, long from_capacity, float* to, long to_capacity) {
+  copy(from, to, layer.state);
+  from += layer.state, to += layer.state;
+  const long kept = std::min(from_capacity, to_capacity);
+  for (const CacheArray& array : layer.caches) {
+    copy(from, to, kept * array.width);
+    from += from_capacity * array.width, to += to_capacity * array.width;
+  }
+}
+long items_to_hold(const Layer& layer, const float* state, long more) {
+  long read = layer.items_read(state);
+  return read < 0 ? -1 : std::min(read + more, layer.context);
 }
 
 bool finite(const float* x, long size) {

@@ -1,12 +1,14 @@
 // The layers of a model in inference: a tree of cells and combinators, without gradients.
 //
-// The state of a row is one contiguous array of `state` floats, in which each layer of the tree has its own range.
+// The state of a row is one contiguous array: `state` floats, in which each layer of the tree has its own range, and then the
+// caches of the layers that keep items, such as attention: see states.h.
 #pragma once
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "engine.h"
+#include "states.h"
 
 namespace stepscan {
 
@@ -25,32 +27,41 @@ struct Input {
 class Layer {
  public:
   const long input, output;
-  const long state;      // floats of a row's state
+  const long state;      // floats of a row's state, without its caches
+  const std::vector<CacheArray> caches;  // the arrays of a row's caches, in order; none for a layer that keeps no items
+  const long cache;      // the sum of their widths: floats for each item that there is room for
+  const long context;    // the most items that any of them holds
   const bool causal;     // whether it can run one step at a time
   const bool pointwise;  // whether each output depends only on the input of the same step
   virtual ~Layer() = default;
 
-  // The whole batch. x [B, T, input]; states [B, `state_stride`], in and out; y [B, T, `y_stride`] with zeros in the padding.
-  virtual void scan(const RaggedBatch&, const float* x, float* states, long state_stride, float* y, long y_stride, int threads) const;
+  // The whole batch. x [B, T, input]; states of B rows, in and out, with room for the items that they will hold;
+  // y [B, T, `y_stride`] with zeros in the padding.
+  virtual void scan(const RaggedBatch&, const float* x, const States& states, float* y, long y_stride, int threads) const;
 
   // One step of n rows, by all threads of a group together. When it returns, every thread may read y; the states may be read
   // after the group's next barrier. `scratch` holds step_floats(n) floats, shared by all threads.
-  virtual void step(long n, Input x, RowView states, RowView y, float* scratch, const Group& group) const = 0;
+  virtual void step(long n, Input x, const States& states, RowView y, float* scratch, const Group& group) const = 0;
   virtual size_t step_floats(long n) const = 0;
 
   // The readout of a state: [output]
   virtual void readout(const float* state, float* y) const = 0;
 
-  // The size of the vector that an initial state can be made of; and one row of it, [condition], into a state of zeros.
+  // The size of the vector that an initial state can be made of; and one row of it, [condition], into a state of zeros, of one
+  // row with room for one item.
   virtual long condition() const { return 0; }
-  virtual void set_condition(const float*, float*) const {}
+  virtual void set_condition(const float*, const States&) const {}
+
+  // The items that a state [state] has read, the most of any part that counts them; -1 if a count is not one.
+  virtual long items_read(const float*) const { return 0; }
 
   // The first cell, if it reads the inputs unchanged: its input products can then be tabulated. Null otherwise.
   virtual const Weights* first_cell() const { return nullptr; }
 
  protected:
-  Layer(long in, long out, long size, bool is_causal, bool is_pointwise)
-      : input(in), output(out), state(size), causal(is_causal), pointwise(is_pointwise) {}
+  Layer(long in, long out, long size, bool is_causal, bool is_pointwise, std::vector<CacheArray> arrays = {})
+      : input(in), output(out), state(size), caches(std::move(arrays)), cache(total_width(caches)), context(most_items(caches)),
+        causal(is_causal), pointwise(is_pointwise) {}
 };
 typedef std::shared_ptr<const Layer> LayerPointer;
 
@@ -63,26 +74,22 @@ LayerPointer make_residual(LayerPointer layer);
 LayerPointer make_zoneout(LayerPointer layer, double p);  // p: the probability of keeping an old value
 LayerPointer make_bidirectional(LayerPointer forward, LayerPointer backward);
 
-// The state of one sequence that is read step by step, and scratch memory for the next step.
-class Stream {
- public:
-  explicit Stream(LayerPointer layer);
-  // x [T, input] → y [T, output]; returns whether y and the state are finite. Allocates nothing.
-  bool push(const float* x, long T, float* y, int threads);
-  float* state() const { return state_.data(); }
-  size_t bytes() const { return (size_t)layer->state * sizeof(float); }
-  const LayerPointer layer;
-
- private:
-  Buffer state_, scratch_;
-};
-// One step of each of several streams of one layer: x [n, input] → y [n, output], with the same bits as each stream alone.
-// Returns the index of the first stream whose output or state is not finite, or -1.
-long push_many(const std::vector<Stream*>& streams, const float* x, float* y, int threads);
-
 bool finite(const float* x, long size);  // whether all are
 
+// Floats of a row's state with room for `capacity` items, and such states, one after the other.
+inline long state_floats(const Layer& layer, long capacity) { return layer.state + capacity * layer.cache; }
+inline States states_of(const Layer& layer, const float* first, long capacity) {
+  return {RowView::strided(first, state_floats(layer, capacity)), capacity, nullptr, layer.state, 0};
+}
+// Copies a row's state to one with another capacity; both have room for the items that it holds.
+void copy_state(const Layer& layer, const float* from, long from_capacity, float* to, long to_capacity);
+// Items that a state must have room for after `more` items; -1 if it is not a state of the layer.
+long items_to_hold(const Layer& layer, const float* state, long more);
+
+// T steps of one row, by a team that stays together: x [T, input] → y [T, output].
+void step_through(const Layer& layer, long T, const float* x, const States& state, float* y, float* scratch, int threads);
+
 // One step of n rows; on one thread where more would not pay off.
-void step(const Layer& layer, long n, RowView x, RowView states, RowView y, int threads);
+void step(const Layer& layer, long n, RowView x, const States& states, RowView y, int threads);
 
 }  // namespace stepscan

@@ -36,6 +36,23 @@ INLINE Vec tanh(Vec x) {
   return copysign(less_one / (less_one + set1(2.f)), x);
 }
 
+// x Φ(x), Φ the normal distribution (Hendrycks and Gimpel 2016), as max(x, 0) − |x| (1 − Φ(|x|)), where
+// 1 − Φ(a) = e^{−a²/2} t P(t), t = 1 / (1 + 0.35 a): P is the polynomial of least relative error for a ≤ 14 (3·10⁻⁸).
+// Relative error below 8·10⁻⁷ for x ≥ −5, absolute error below one unit in the last place of |x| or 3·10⁻⁷.
+INLINE Vec gelu(Vec x) {
+  Vec a = abs(x), t = set1(1.f) / fma(a, set1(0.35f), set1(1.f));
+  Vec p = set1(-0.02914668433368206f);
+  p = fma(p, t, set1(0.14397525787353516f));
+  p = fma(p, t, set1(-0.2557213306427002f));
+  p = fma(p, t, set1(0.1591818481683731f));
+  p = fma(p, t, set1(-0.023114817216992378f));
+  p = fma(p, t, set1(0.10550995916128159f));
+  p = fma(p, t, set1(0.11983241885900497f));
+  p = fma(p, t, set1(0.13986192643642426f));
+  p = fma(p, t, set1(0.13962140679359436f));
+  return max(zero(), x) - a * (exp(a * a * set1(-0.5f)) * (p * t));
+}
+
 INLINE float sum_of(Vec v) {
   alignas(64) float lane[LANES];
   store(lane, v);

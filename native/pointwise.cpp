@@ -1,5 +1,6 @@
 // Kernels of inference, other than recurrences: linear maps, normalisation, tanh, softmax, attention. Forward only.
 #include "kernels.h"
+#include "attention.h"
 #include "cells/elman.h"
 #include "cells/gru.h"
 #include "cells/layer_norm_lstm.h"
@@ -77,6 +78,25 @@ void tanh_of(const float* x, long from, long to, float* y) {
   for (long i = from; i < to; i += LANES) {
     int wide = to - i < LANES ? (int)(to - i) : LANES;
     store_part(y + i, wide, tanh(load_part(x + i, wide)));
+  }
+}
+
+void rotate(float* x, long size, const float* cosine, const float* sine, float scale) {
+  const long half = size / 2;
+  for (long i = 0; i < half; i += LANES) {
+    const int count = in_block(half, i / LANES);
+    Vec a = load_part(x + i, count), b = load_part(x + half + i, count), c = load_part(cosine + i, count), s = load_part(sine + i, count);
+    store_part(x + i, count, (a * c - b * s) * set1(scale));
+    store_part(x + half + i, count, (a * s + b * c) * set1(scale));
+  }
+  for (long i = 2 * half; i < size; i++) x[i] *= scale;
+}
+
+void gelu_of(float* x, long size) {
+  for (long i = 0; i < size; i += LANES) {
+    int count = in_block(size, i / LANES);
+    if (count == LANES) store(x + i, gelu(load(x + i)));
+    else store_part(x + i, count, gelu(load_part(x + i, count)));
   }
 }
 
@@ -195,7 +215,8 @@ constexpr const CellKernels* CELLS[] = {&ELMAN_TANH, &ELMAN_RELU, &LSTM_KERNELS,
 #define STRING(x) STRING_(x)
 extern const Kernels KERNELS;
 constexpr Kernels KERNELS = {STRING(ISA), LANES,   CELLS,  sizeof CELLS / sizeof *CELLS, linear_floats, linear_pack,
-                         linear,      layer_norm, tanh_of, softmax_numerators, softmax, attend, attend_back, cross_entropy, dropout, peak};
+                         linear,      layer_norm, tanh_of, softmax_numerators, softmax, attend, attend_back,
+                         head_floats, head_scan, heads_step, rotate, gelu_of, cross_entropy, dropout, peak};
 
 }  // namespace ISA
 }  // namespace stepscan

@@ -1,5 +1,7 @@
 // The threads that run a kernel: those of the OpenMP library that PyTorch has loaded, or our own pool without it.
 #pragma once
+#include <algorithm>
+#include <atomic>
 
 namespace stepscan {
 
@@ -40,5 +42,21 @@ struct NoDenormals {
   NoDenormals();
   ~NoDenormals();
 };
+
+// Runs `count` independent work items. Each thread starts with its own range of them, whose data are likely in its cache, and
+// then steals from the other threads' ranges.
+template <class F>
+void parallel_for(int threads, long count, F run) {
+  struct alignas(64) Range {
+    std::atomic<long> next{0};
+  } ranges[MAX_THREADS];
+  on_team((int)std::min<long>(threads, count), [&](int thread, int team) {
+    NoDenormals quiet;
+    for (int k = 0; k < team; k++) {
+      long s = (thread + k) % team, first = count * s / team, size = count * (s + 1) / team - first;
+      for (long i; (i = ranges[s].next.fetch_add(1)) < size;) run(first + i, thread);
+    }
+  });
+}
 
 }  // namespace stepscan

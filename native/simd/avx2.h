@@ -15,7 +15,10 @@ INLINE __m256i first_lanes(int n) {
   return _mm256_cmpgt_epi32(_mm256_set1_epi32(n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
 }
 INLINE Vec load_part(const float* p, int n) { return _mm256_maskload_ps(p, first_lanes(n)); }
-INLINE void store_part(float* p, int n, Vec v) { _mm256_maskstore_ps(p, first_lanes(n), v); }
+INLINE void store_part(float* p, int n, Vec v) {
+  if (n == LANES) store(p, v);  // a masked store takes 12 cycles or more on AMD's processors
+  else _mm256_maskstore_ps(p, first_lanes(n), v);
+}
 INLINE Vec fma(Vec a, Vec b, Vec c) { return _mm256_fmadd_ps(a, b, c); }
 INLINE Vec min(Vec limit, Vec x) { return _mm256_min_ps(limit, x); }
 INLINE Vec max(Vec limit, Vec x) { return _mm256_max_ps(limit, x); }

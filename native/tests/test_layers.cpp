@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "../generation.h"
+#include "../stream.h"
 #include "guarded.h"
 
 typedef std::unique_ptr<Floats> Array;
@@ -30,8 +31,8 @@ static void check_layer(const char* name, const LayerPointer& layer, Format form
   Guarded<int64_t> length(B);
   std::copy(lengths, lengths + B, length.get());
   Floats x(B * T * I, 2), y(B * T * O, 1), z(B * T * O, 1), states(B * S), others(B * S);
-  layer->scan({length.get(), B, T}, x.get(), states.get(), S, y.get(), O, 1);
-  layer->scan({length.get(), B, T}, x.get(), others.get(), S, z.get(), O, 3);
+  layer->scan({length.get(), B, T}, x.get(), states_of(*layer, states.get(), 0), y.get(), O, 1);
+  layer->scan({length.get(), B, T}, x.get(), states_of(*layer, others.get(), 0), z.get(), O, 3);
   CHECK(y == z && states == others, "%s, format %d: bits depend on the number of threads", name, format);
   for (long b = 0; b < B; b++)
     for (long n = (b * T + lengths[b]) * O; n < (b + 1) * T * O; n++) CHECK(y.get()[n] == 0, "%s: padding is not zero", name);
@@ -65,7 +66,7 @@ static void check_layer(const char* name, const LayerPointer& layer, Format form
     CHECK(!finite(&bad, 1), "%f counts as finite", bad);
   }
   Floats vector(layer->condition(), 1), start(S);
-  layer->set_condition(vector.get(), start.get());
+  layer->set_condition(vector.get(), states_of(*layer, start.get(), 0));
 }
 
 static void layers(Format format) {
@@ -98,17 +99,17 @@ static void generation(Format format) {
     for (SamplingOptions options : {SamplingOptions{1, 0, 1, 0}, SamplingOptions{0, 0, 1, 0}, SamplingOptions{0.7, 5, 0.9, 0.01}, SamplingOptions{2, 0, 0.5, 0}}) {
       Guarded<int64_t> one(length), two(length), rest(length);
       Floats state(layer->state), y(H), other(layer->state), z(H);
-      long count = generator.generate(state.get(), y.get(), length, options, excluded.get(), draws.get(), one.get(), 1);
+      long count = generator.generate(state.get(), 0, y.get(), length, options, excluded.get(), draws.get(), one.get(), 1);
       CHECK(count == length, "%ld symbols", count);
-      CHECK(generator.generate(other.get(), z.get(), 20, options, excluded.get(), draws.get(), two.get(), 2) == 20, "the first 20");
-      CHECK(generator.generate(other.get(), z.get(), length - 20, options, excluded.get(), draws.get() + 20, two.get() + 20, 2) == length - 20, "the rest");
+      CHECK(generator.generate(other.get(), 0, z.get(), 20, options, excluded.get(), draws.get(), two.get(), 2) == 20, "the first 20");
+      CHECK(generator.generate(other.get(), 0, z.get(), length - 20, options, excluded.get(), draws.get() + 20, two.get() + 20, 2) == length - 20, "the rest");
       CHECK(one == two && state == other && y == z, "two threads, in two calls, generate something else");
       CHECK(std::find(one.get(), one.get() + length, 3) == one.get() + length, "an excluded symbol was generated");
     }
     std::fill(excluded.get(), excluded.get() + V, 1);
     Floats state(layer->state), y(H);
     int64_t to;
-    CHECK(generator.generate(state.get(), y.get(), 1, {1, 0, 1, 0}, excluded.get(), draws.get(), &to, 1) == 0, "all symbols are excluded");
+    CHECK(generator.generate(state.get(), 0, y.get(), 1, {1, 0, 1, 0}, excluded.get(), draws.get(), &to, 1) == 0, "all symbols are excluded");
   }
 }
 

@@ -22,9 +22,11 @@ __all__ = [
         "check_noise",
         "check_not_negative",
         "check_probability",
+        "choose_heads",
     ),
 ]
 MOST = 2**31 - 1
+_MIN_HEAD_SIZE = 32  # of attention, if the number of heads is chosen by `choose_heads`
 
 
 class Kind(ABC):
@@ -236,3 +238,16 @@ def _is_finite(value: Any) -> bool:
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, numbers.Real) and not isinstance(value, bool)
+
+
+def choose_heads(hidden_size: int, heads: int = 0) -> int:
+    """The number of attention heads; for 0 the largest one with heads of size 32 or more, at least 1.
+
+    Raises:
+        ValueError: `heads` does not divide the hidden size.
+    """
+    divisors = [n for n in range(1, hidden_size + 1) if hidden_size % n == 0 and hidden_size // n >= _MIN_HEAD_SIZE]
+    heads = heads or max(divisors, default=1)
+    if heads < 0 or hidden_size % heads:
+        raise ValueError(f"heads: expected a divisor of the hidden size {hidden_size}, got {heads}")
+    return heads

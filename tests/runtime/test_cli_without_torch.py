@@ -6,8 +6,9 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -126,27 +127,39 @@ def test_what_a_metric_needs_is_said(models, corpora):
 
 
 @pytest.fixture(scope="module")
-def transformer(tmp_path_factory, corpora) -> Path:
+def trained(tmp_path_factory, corpora) -> Callable[..., Path]:
     from stepscan.estimators.files import train
 
-    folder = tmp_path_factory.mktemp("transformer") / "m"
-    settings = {"cell": "transformer", "hidden_size": 8, "embedding_size": 8, "epochs": 1, "bptt": 16}
-    train("generate", [corpora["generate"]], folder, settings=settings)
-    return folder
+    def make(task: str, **settings: Any) -> Path:
+        folder = tmp_path_factory.mktemp("trained") / "m"
+        train(task, [corpora[task]], folder, settings={"hidden_size": 8, "embedding_size": 8, "epochs": 1, **settings})
+        return folder
+
+    return make
 
 
-def test_a_layer_without_a_kernel_runs_with_torch(transformer, corpora, run):
-    note = "note: transformer has no native kernel: run with PyTorch\n"
-    said = run("generate", transformer, "--length", 5, "--seed", 1)
-    assert (said.code, said.err, len(said.out)) == (0, note, 6)
-    said = run("evaluate", transformer, corpora["generate"], "--json")
+def test_a_transformer_runs_without_torch(trained, corpora, run):
+    folder = trained("generate", cell="transformer", bptt=16)
+    for command in (
+        ["generate", folder, "--length", 5, "--seed", 1],
+        ["evaluate", folder, corpora["generate"], "--json"],
+    ):
+        done = without(TRAINING, *command)
+        assert (done.code, done.err) == (0, "")
+        assert done.out == run(*command).out != ""
+
+
+def test_a_layer_without_a_kernel_runs_with_torch(trained, corpora, run):
+    folder = trained("translate", attention="cross")
+    note = "note: cross_attention has no native kernel: run with PyTorch\n"
+    said = run("predict", folder, "abc")
     assert (said.code, said.err) == (0, note)
-
-
-def test_it_says_what_is_missing_then(transformer):
-    done = without(TORCH, "generate", transformer)
+    assert said.out
+    said = run("evaluate", folder, corpora["translate"], "--json")
+    assert (said.code, said.err[: len(note)]) == (0, note)
+    done = without(TORCH, "predict", folder, "abc")  # it says what is missing then
     assert (done.code, done.out) == (1, "")
-    expected = "error: transformer has no native kernel: requires torch; pip install 'stepscan[train]'\n"
+    expected = "error: cross_attention has no native kernel: requires torch; pip install 'stepscan[train]'\n"
     assert done.err == expected
 
 

@@ -328,11 +328,6 @@ def test_wrong_ways_to_run(models):
 
 
 def test_what_has_no_kernel(tmp_path):
-    writer = ss.LanguageModel(**SMALL, cell="transformer", bptt=16).fit(STORY)
-    writer.save(tmp_path / "transformer")
-    with pytest.raises(UnsupportedLayer) as found:
-        runtime.load(tmp_path / "transformer")
-    assert found.value.layer == "transformer"
     ss.Forecaster(**SMALL, bptt=8).fit(np.sin(np.arange(90.0))).save(tmp_path / "numbers")
     with pytest.raises(UnsupportedLayer) as found:
         runtime.load(tmp_path / "numbers")

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from stepscan import kernels
-from stepscan.benchmarks import onnx_baseline
+from stepscan.benchmarks import onnx_baseline, transformers
 from stepscan.benchmarks.timing import OURS, Benchmark, Result, compare
 from stepscan.cells.cell import Cell
 from stepscan.cells.conversion import to_torch
@@ -69,6 +69,7 @@ def scan_benchmarks(threads: int, rounds: int) -> Iterator[Benchmark]:
         for size in (16, 32, 64):
             title = f"{name} {size}, one row of 1,000, per step"
             yield benchmark(title, _inference, partial(make, size, size), one_row, rounds, threads, 1000)
+    yield from transformers.scan_benchmarks(threads, rounds)
 
 
 def _bidirectional(make: Callable[[int, int], Cell], size: int) -> Bidirectional:
@@ -85,6 +86,7 @@ def step_benchmarks(threads: int, rounds: int) -> Iterator[Benchmark]:
         implementations = _training_implementations(CELLS[name](16, 16), torch.ones(1, dtype=torch.long), 1)
         title = f"{name} 16, one item, training"
         yield Benchmark(title, partial(compare, title, implementations, rounds=rounds, unit="µs"))
+    yield from transformers.step_benchmarks(rounds)
 
 
 def _step(name: str, make: Callable[..., Cell], torch_cell: type[nn.RNNCellBase], size: int, rounds: int) -> Result:

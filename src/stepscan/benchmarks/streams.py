@@ -93,7 +93,7 @@ class _LanguageModel:
         draws = np.random.default_rng(0).random(LENGTH)
         addresses = [array.ctypes.data for array in (excluded, draws, ids)]
         return lambda: generator.generate(
-            state.ctypes.data, y.ctypes.data, LENGTH, TEMPERATURE, 0, 1.0, 0.0, *addresses, threads
+            state.ctypes.data, 0, y.ctypes.data, LENGTH, TEMPERATURE, 0, 1.0, 0.0, *addresses, threads
         )
 
     def torch(self) -> Callable[[], Any]:

@@ -6,6 +6,8 @@ a_t = Σ_s softmax_s(q_t · k_s / √d) v_s           per head; s from t − con
 z_t = u_t + W_o a_t + b_o
 y_t = z_t + W_2 gelu(W_1 norm(z_t) + b_1) + b_2
 
+In inference on a CPU it runs on the native kernels: the same bits for steps, scans, a row alone and in a batch.
+
 The state holds the keys and values of the last `context` items (sliding-window attention, Beltagy et al. 2020), so that
 streaming needs bounded time and memory. `BidirectionalTransformer` is the same block without a causal mask.
 """
@@ -21,12 +23,11 @@ from torch.nn import functional as F
 
 from stepscan.contract import Layer, Recurrence
 from stepscan.dropout_masks import dropout
-from stepscan.fields import check_probability
+from stepscan.fields import check_probability, choose_heads
+from stepscan.kernels import attention
 from stepscan.registry import register
 from stepscan.sequences import Sequences
 from stepscan.state import State
-
-_MIN_HEAD_SIZE = 32  # if the number of heads is chosen by `choose_heads`
 
 
 class TransformerState(NamedTuple):
@@ -91,8 +92,12 @@ class BidirectionalTransformer(TransformerBlock):
     bidirectional_class: ClassVar[type[Layer]]
 
     def scan(self, inputs: Sequences, state: State | None = None) -> tuple[Sequences, BidirectionalTransformerState]:
-        inputs = self.check_input(inputs)
         initial = inputs.data.new_zeros(len(inputs), self.output_size) if state is None else state.h
+        if attention.is_supported(self, inputs.data):
+            self.check_shape(inputs)
+            y, last = attention.scan_all(self, inputs, initial)
+            return inputs.replace(y, zeroed=True), BidirectionalTransformerState(last)
+        inputs = self.check_input(inputs)
         if inputs.steps == 0:
             empty = inputs.data.new_zeros(len(inputs), 0, self.output_size)
             return inputs.replace(empty, zeroed=True), BidirectionalTransformerState(initial)
@@ -137,13 +142,19 @@ class Transformer(TransformerBlock, Recurrence):
         return TransformerState(h, empty, empty, torch.zeros(batch_size, dtype=torch.long, device=h.device))
 
     def step(self, x: Tensor, state: TransformerState) -> tuple[Tensor, TransformerState]:
+        if attention.is_supported(self, x):
+            return attention.step(self, x, state)
         y, state = self._advance(x[:, None], torch.ones_like(state.length), state)
         return y[:, 0], state._replace(h=y[:, 0])
 
     def scan(self, inputs: Sequences, state: State | None = None) -> tuple[Sequences, State]:
-        inputs = self.check_input(inputs)
         if state is None:
             state = self.initial_state(len(inputs), device=inputs.data.device, dtype=inputs.data.dtype)
+        if attention.is_supported(self, inputs.data):
+            self.check_shape(inputs)
+            y, state = attention.scan(self, inputs, state)
+            return inputs.replace(y, zeroed=True), state
+        inputs = self.check_input(inputs)
         outputs = [inputs.data.new_zeros(len(inputs), 0, self.output_size)]
         for chunk in self._chunks(inputs):
             y, new = self._advance(chunk.data, chunk.lengths, state)
@@ -160,6 +171,14 @@ class Transformer(TransformerBlock, Recurrence):
         """The state after `vector [B, I]` as the first item."""
         self.check_condition(vector)
         return self.step(vector, self.initial_state(len(vector), device=vector.device, dtype=vector.dtype))[1]
+
+    def capacity(self, capacity: int, lengths: Tensor) -> int:
+        """The capacity of a cache of `capacity` items that must hold `lengths [B]` items: doubled as often as needed,
+        at most the context."""
+        longest = min(int(lengths.max()) if len(lengths) else 0, self.context)
+        while capacity < longest:
+            capacity = min(max(1, 2 * capacity), self.context)
+        return capacity
 
     def _chunks(self, inputs: Sequences) -> Iterator[Sequences]:
         """Consecutive chunks of at most `context` steps, so that attention computes O(T · context) pairs of items."""
@@ -194,10 +213,7 @@ class Transformer(TransformerBlock, Recurrence):
     def _extend_cache(self, k: Tensor, v: Tensor, lengths: Tensor, state: TransformerState) -> TransformerState:
         """The state with new keys and values `[B, T, H]`; the capacity doubles as needed, up to the context."""
         total = state.length + lengths
-        longest = int(total.max()) if len(total) else 0
-        capacity = state.keys.shape[1]
-        while capacity < min(longest, self.context):
-            capacity = min(max(1, 2 * capacity), self.context)
+        capacity = self.capacity(state.keys.shape[1], total)
         cached = self._cached_positions(total, capacity)
         is_new = (cached >= state.length[:, None])[:, :, None]
         index = (cached - state.length[:, None]).clamp(0, k.shape[1] - 1)[:, :, None].expand(-1, -1, k.shape[2])
@@ -221,21 +237,8 @@ def rotate(x: Tensor, positions: Tensor, heads: int) -> Tensor:
     """
     x_heads = x.unflatten(2, (heads, -1))
     half = x_heads.shape[3] // 2
-    rates = 10000.0 ** (-torch.arange(half, device=x.device, dtype=x.dtype) / max(half, 1))
-    angles = (positions.to(x.dtype)[:, :, None] * rates)[:, :, None]  # [B, T, 1, d/2]
+    rates = 10000.0 ** (-torch.arange(half, device=x.device, dtype=torch.float64) / max(half, 1))
+    angles = (positions.to(torch.float64)[:, :, None] * rates)[:, :, None]  # [B, T, 1, d/2]; float64 for late positions
     first, second, rest = x_heads.split([half, half, x_heads.shape[3] - 2 * half], dim=3)
-    cos, sin = angles.cos(), angles.sin()
+    cos, sin = angles.cos().to(x.dtype), angles.sin().to(x.dtype)
     return torch.cat([first * cos - second * sin, first * sin + second * cos, rest], dim=3).flatten(2)
-
-
-def choose_heads(hidden_size: int, heads: int = 0) -> int:
-    """The number of attention heads; for 0 the largest one with heads of size 32 or more, at least 1.
-
-    Raises:
-        ValueError: `heads` does not divide the hidden size.
-    """
-    divisors = [n for n in range(1, hidden_size + 1) if hidden_size % n == 0 and hidden_size // n >= _MIN_HEAD_SIZE]
-    heads = heads or max(divisors, default=1)
-    if heads < 0 or hidden_size % heads:
-        raise ValueError(f"heads: expected a divisor of the hidden size {hidden_size}, got {heads}")
-    return heads

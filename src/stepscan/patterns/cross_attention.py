@@ -14,9 +14,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from stepscan.cells.transformer import choose_heads
 from stepscan.dropout_masks import dropout
-from stepscan.fields import check_probability
+from stepscan.fields import check_probability, choose_heads
 from stepscan.kernels.pointwise import LayerNorm, Linear
 from stepscan.patterns.attention import MemoryAttention, masked_softmax
 from stepscan.registry import register

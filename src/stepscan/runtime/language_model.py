@@ -281,4 +281,5 @@ class LanguageModel(GenerationMixin, RuntimeModel):
         state, y = network.read(prompt_ids)
         for start in range(0, request.length, request.chunk):
             draws = random.random(min(request.chunk, request.length - start))
+            state = network.layer.with_room(state, len(draws))
             yield network.write(state, y, draws, request.sampler, request.excluded, self.threads)

@@ -1,7 +1,9 @@
 """Layers without torch: a description and its tensors in, a native layer out.
 
-A state is an array `[n, S]` of float32, a row's numbers one after the other, so that `state[rows]` reorders it. Arrays
-are float32 and contiguous; everything has the bits that PyTorch's side has when it answers on its native back end.
+A state is an array `[n, S]` of float32, a row's numbers one after the other, so that `state[rows]` reorders it. That of
+a layer with a cache, such as a transformer, is `[n, S + C · cache_size]`: room for C items, which doubles when it is
+full, up to the context. Arrays are float32 and contiguous; everything has the bits that PyTorch's side has when it
+answers on its native back end.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stepscan.errors import ModelFormatError, SettingsError, UnsupportedLayer, nearest
+from stepscan.fields import choose_heads
 from stepscan.kernels.native import library
 
 Array = NDArray[Any]
@@ -52,11 +55,12 @@ class Layer:
         self.input_size: int = native.input_size
         self.output_size: int = native.output_size
         self.state_size: int = native.state_size
+        self.cache_size: int = native.cache_size
         self.causal: bool = native.causal
         self.condition_size: int = native.condition_size
 
     def initial_state(self, rows: int) -> Array:
-        """The state before any input, `[rows, S]`."""
+        """The state before any input, `[rows, S]`, with an empty cache."""
         return np.zeros((rows, self.state_size), np.float32)
 
     def scan(self, data: Array, lengths: Array, state: Array | None = None) -> tuple[Array, Array]:
@@ -78,9 +82,10 @@ class Layer:
         self._check_width(width)
         if lengths.shape != (rows,) or (rows and not 0 <= lengths.min() <= lengths.max() <= steps):
             raise ValueError(f"lengths: expected {rows} numbers from 0 to {steps}, got {lengths}")
-        state = self.initial_state(rows) if state is None else self._copy_state(state, rows)
+        state = self._copy_state(self.initial_state(rows) if state is None else state, rows, lengths)
         outputs = np.empty((rows, steps, self.output_size), np.float32)
-        self.native.scan(*_addresses(data, lengths), rows, steps, *_addresses(state, outputs), self.threads)
+        addresses = address(state), self.capacity(state), address(outputs)
+        self.native.scan(*_addresses(data, lengths), rows, steps, *addresses, self.threads)
         return outputs, state
 
     def step(self, x: Array, state: Array) -> tuple[Array, Array]:
@@ -92,20 +97,20 @@ class Layer:
         self.check_causal()
         x = _contiguous(x)
         self._check_width(x.shape[1])
-        state = self._copy_state(state, len(x))
+        state = self._copy_state(state, len(x), np.ones(len(x), np.int64))
         outputs = np.empty((len(x), self.output_size), np.float32)
-        self.native.step(*_addresses(x), len(x), *_addresses(state, outputs), self.threads)
+        self.native.step(address(x), len(x), address(state), self.capacity(state), address(outputs), self.threads)
         return outputs, state
 
     def readout(self, state: Array) -> Array:
         """O of a final state: `[n, O]`."""
         state = _contiguous(state)
         outputs = np.empty((len(state), self.output_size), np.float32)
-        self.native.readout(*_addresses(state), len(state), *_addresses(outputs))
+        self.native.readout(address(state), len(state), self.capacity(state), address(outputs))
         return outputs
 
     def condition(self, vector: Array) -> Array:
-        """`[n, condition_size]` → an initial state, cut from the vector.
+        """`[n, condition_size]` → an initial state, cut from the vector; a transformer reads it as its first item.
 
         Raises:
             ValueError: it has another width.
@@ -115,9 +120,24 @@ class Layer:
             raise ValueError(
                 f"{self.signature}: expected a vector [N, {self.condition_size}], got {list(vector.shape)}"
             )
-        state = self.initial_state(len(vector))
+        state = np.zeros((len(vector), self.state_size + self.cache_size), np.float32)
         self.native.condition(*_addresses(vector), len(vector), *_addresses(state))
         return state
+
+    def capacity(self, state: Array) -> int:
+        """Number of items that the cache of a state `[n, …]` has room for; 0 without a cache."""
+        if self.cache_size:
+            return (state.shape[1] - self.state_size) // self.cache_size
+        return 0
+
+    def is_state(self, state: Array) -> bool:
+        """Whether the cache of a state `[n, …]` has room for exactly the items that it counts."""
+        items, state = self.capacity(state), _contiguous(state)
+        return self.native.items_to_hold(*_addresses(state), len(state), items, 0) == items
+
+    def with_room(self, state: Array, items: int) -> Array:
+        """A copy of a state whose cache has room for so many more items."""
+        return self._copy_state(state, len(state), np.full(len(state), items, np.int64))
 
     def check_causal(self) -> None:
         """Raise a `SettingsError` unless the layer is causal."""
@@ -131,10 +151,23 @@ class Layer:
         if width != self.input_size:
             raise ValueError(f"{self.signature}: expected inputs of size {self.input_size}, got {width}")
 
-    def _copy_state(self, state: Array, rows: int) -> Array:
-        if state.shape != (rows, self.state_size):
+    def _copy_state(self, state: Array, rows: int, items: Array) -> Array:
+        """A copy of a state of so many rows, whose cache has room for `items [rows]` more items."""
+        capacity = self.capacity(state) if state.ndim == 2 else 0
+        if state.shape != (rows, self.state_size + capacity * self.cache_size):
             raise ValueError(f"{self.signature}: expected a state [{rows}, {self.state_size}], got {list(state.shape)}")
-        return np.array(state, np.float32, order="C")
+        if not self.cache_size:
+            return np.array(state, np.float32, order="C")
+        state, items = _contiguous(state), np.ascontiguousarray(items, np.int64)
+        needed = self.native.items_to_hold(*_addresses(state), rows, capacity, *_addresses(items))
+        if needed < 0:
+            raise ValueError(
+                f"{self.signature}: expected a state whose cache holds as many items as it counts, got more"
+            )
+        new_capacity = capacity if needed <= capacity else min(max(needed, 2 * capacity), self.native.context)
+        copied = np.zeros((rows, self.state_size + new_capacity * self.cache_size), np.float32)
+        self.native.copy_states(*_addresses(state), capacity, rows, *_addresses(copied), new_capacity)
+        return copied
 
 
 class Linear:
@@ -335,6 +368,26 @@ def _bidirectional(part: _LayerSpec) -> Layer:
     return layer
 
 
+_TRANSFORMER_MAPS = ("into", "projection", "output", "up", "down")
+_TRANSFORMER_NORMS = ("attention_norm.weight", "attention_norm.bias", "forward_norm.weight", "forward_norm.bias")
+
+
+def _transformer(spec: _LayerSpec) -> Layer:
+    prefixes = {name: f"{spec.prefix}{name}." for name in _TRANSFORMER_MAPS}
+    maps = [
+        linear(spec.tensors, prefix, spec.options).native if f"{prefix}weight" in spec.tensors else None
+        for prefix in prefixes.values()
+    ]
+    norms = [spec.tensor(name) for name in _TRANSFORMER_NORMS]
+    heads = choose_heads(spec.arguments["hidden_size"], spec.arguments.get("heads", 0))
+    causal = spec.name == "transformer"
+    context = spec.arguments.get("context", 512) if causal else 0
+    native = library.make_transformer(maps, [0 if norm is None else address(norm) for norm in norms], heads, context)
+    layer = spec.make_layer(native, "Transformer" if causal else "BidirectionalTransformer")
+    layer.blocking = "" if causal else layer.signature
+    return layer
+
+
 _IDLE = ("dropout", "variational_dropout")
 _POINTWISE = (*_IDLE, "linear", "layer_norm")
 _MAKERS: dict[str, Callable[[_LayerSpec], Layer]] = {
@@ -342,6 +395,8 @@ _MAKERS: dict[str, Callable[[_LayerSpec], Layer]] = {
     "lstm": _cell("LSTM"),
     "gru": _cell("GRU"),
     "layer_norm_lstm": _cell("LayerNormLSTM", _NORMED),
+    "transformer": _transformer,
+    "bidirectional_transformer": _transformer,
     "linear": _linear,
     "layer_norm": _layer_norm,
     "dropout": _identity,

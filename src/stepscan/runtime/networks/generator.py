@@ -96,7 +96,7 @@ class Generator:
         """Sample symbols autoregressively inside the native library.
 
         Args:
-            state: `[1, S]`, modified in place to the state after the last symbol.
+            state: `[1, S]`, whose cache has room for the symbols, modified in place to the state after the last symbol.
             y: `[1, H]`, the layer's last output, modified in place likewise.
             draws: float64 `[N]`, uniform in [0, 1), one per symbol.
             sampler: the sampling method.
@@ -114,11 +114,12 @@ class Generator:
         ids = np.empty(len(draws), np.int64)
         arrays: list[Array] = [np.ascontiguousarray(draws, np.float64), is_excluded, ids]
         draws_address, excluded_address, ids_address = map(address, arrays)
+        capacity = self.layer.capacity(state) if isinstance(self.layer, Layer) else 0
         settings = sampler.temperature, int(sampler.top_k), sampler.top_p, sampler.min_p
         for first in range(0, len(ids), _SYMBOLS_PER_CALL):
             count = min(_SYMBOLS_PER_CALL, len(ids) - first)
             addresses = excluded_address, draws_address + 8 * first, ids_address + 8 * first
-            written = self._writer.generate(address(state), address(y), count, *settings, *addresses, threads)
+            written = self._writer.generate(address(state), capacity, address(y), count, *settings, *addresses, threads)
             if written < count:
                 sampler.probabilities(np.where(is_excluded, -np.inf, self.score(y)))  # raises the error
                 return ids[: first + written].tolist()

@@ -64,6 +64,7 @@ class GenerationSession(Session):
         with self._lock:
             current = self._flush(self._state)
             state, y = layer_state(self._network, current), current.accumulators["y"].copy()
+            state = self._network.layer.with_room(state, len(draws))
             ids = self._network.write(state, y, draws, sampler, excluded, self._model.threads)
             if not np.isfinite(state).all():
                 raise_overflow()

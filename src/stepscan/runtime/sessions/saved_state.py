@@ -12,6 +12,7 @@ from safetensors.numpy import save as write_tensors
 
 from stepscan.errors import SettingsError, StepscanError
 from stepscan.runtime.batches import Array
+from stepscan.runtime.layers import Layer
 
 _MODEL, _LAYERS, _HELD = "model", "state", "held"  # names of tensors, in addition to the accumulators
 _MOST_STEPS = 2**53
@@ -24,13 +25,13 @@ class SavedState(NamedTuple):
     accumulators: Mapping[str, Array]
     pending: str
 
-    def check(self, size: int, initial: Mapping[str, Array]) -> None:
-        """Raise a `StepscanError` unless the state is one of a session with layer states `[1, size]` and accumulators
-        of the shapes and dtypes of its initial ones."""
-        expected = {
-            _LAYERS: _describe(np.zeros((1, size), np.float32)),
-            **{k: _describe(a) for k, a in initial.items()},
-        }
+    def check(self, layer: Layer, initial: Mapping[str, Array]) -> None:
+        """Raise a `StepscanError` unless the state is one of a session with states of `layer` and accumulators of the
+        shapes and dtypes of its initial ones."""
+        width = self.layers.shape[1] if self.layers.ndim == 2 else 0
+        items = max(0, width - layer.state_size) // max(1, layer.cache_size)
+        size = layer.state_size + min(items, layer.native.context) * layer.cache_size
+        expected = {_LAYERS: f"float32 {[1, size]}", **{k: _describe(a) for k, a in initial.items()}}
         arrays = {_LAYERS: self.layers, **self.accumulators}
         actual = {name: _describe(array) for name, array in arrays.items()}
         for name in expected | actual:
@@ -40,6 +41,8 @@ class SavedState(NamedTuple):
             untouched = name in initial and np.array_equal(array, initial[name])
             if not untouched and not np.isfinite(array).all():
                 _reject(f"{name!r}: expected finite numbers, got {array[~np.isfinite(array)][0]}")
+        if layer.cache_size and not layer.is_state(self.layers):
+            _reject(f"{_LAYERS!r}: expected a count of the items that its cache holds, got another")
         for name in {"steps", "weight"} & set(self.accumulators):
             if not 0 <= self.accumulators[name][0] <= _MOST_STEPS:
                 _reject(f"{name!r}: expected a number from 0 to {_MOST_STEPS:,}, got {self.accumulators[name][0]}")

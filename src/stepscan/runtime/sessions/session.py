@@ -85,7 +85,7 @@ class Session:
         """
         saved = read_state(state, self._model)
         with self._lock:
-            saved.check(self._network.layer.state_size, self._initial_state().accumulators)
+            saved.check(self._network.layer, self._initial_state().accumulators)
             if saved.pending and self._split_pending("", saved.pending)[0]:
                 raise StepscanError("state: expected the state of a session, got one with impossible pending text")
             self._state = self._new_state(saved.layers, saved.accumulators, saved.pending)
@@ -144,7 +144,7 @@ class Session:
     def _new_state(self, state: Array, accumulators: Mapping[str, Array], pending: str = "") -> SessionState:
         """A state with the layers' state `[1, S]`; does not overwrite the present one."""
         stream, state = self._spare_stream, np.ascontiguousarray(state, np.float32)
-        stream.write(address(state))
+        stream.write(address(state), self._network.layer.capacity(state))
         return SessionState(stream, accumulators, pending)
 
     def _advance(
@@ -153,7 +153,7 @@ class Session:
         """The layers' outputs for more items, and the state after them, which uses `stream`."""
         vectors = np.ascontiguousarray(vectors, np.float32)
         outputs = np.empty((len(vectors), self._network.layer.output_size), np.float32)
-        stream.write(before.stream.address)
+        stream.copy(before.stream)
         if not stream.push(vectors, outputs, self._model.threads):
             raise_overflow()
         return outputs, SessionState(stream, self._accumulate(before.accumulators, outputs), pending)
@@ -170,9 +170,10 @@ def _restore(model: Any, state: bytes) -> Any:
 
 
 def layer_state(network: Any, session_state: SessionState) -> Array:
-    """The layers' state `[1, S]`."""
-    state = np.empty((1, network.layer.state_size), np.float32)
-    session_state.stream.read(address(state))
+    """The layers' state `[1, S]`; a cache has room for the items that it holds."""
+    layer, items = network.layer, session_state.stream.items
+    state = np.empty((1, layer.state_size + items * layer.cache_size), np.float32)
+    session_state.stream.read(address(state), items)
     return state
 
 
@@ -220,7 +221,7 @@ def step_batch(model: Any, sessions: Sequence[Session], items: Sequence[Any]) ->
         states = [session._flush(session._state) for session in sessions]
         streams = [session._spare_stream for session in sessions]
         for stream, state in zip(streams, states, strict=True):
-            stream.write(state.stream.address)
+            stream.copy(state.stream)
         if (failed := library.push_many(streams, address(x), address(outputs), model.threads)) >= 0:
             raise_overflow(f"item {failed + 1}: ")
         after = [

@@ -57,7 +57,7 @@ class TaggerSession(Session):
             if self._buffers is None or len(block) > self._buffers.capacity:
                 self._buffers = _BlockBuffers(self._model, max(1, len(block)))
             stream = self._spare_stream
-            stream.write(self._state.stream.address)
+            stream.copy(self._state.stream)
             probabilities = self._buffers.run(stream, block, out)
             self._state = SessionState(stream, self._state.accumulators)
             return probabilities
