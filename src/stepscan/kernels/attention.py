@@ -51,7 +51,11 @@ def scan(block: Any, inputs: Sequences, state: Any) -> tuple[Tensor, Any]:
 
 
 def step(block: Any, x: Tensor, state: Any) -> tuple[Tensor, Any]:
-    """A step of a causal block: `x [B, I]` and a `TransformerState` → `[B, H]` and the next state."""
+    """A step of a causal block: `x [B, I]` and a `TransformerState` → `[B, H]` and the next state.
+
+    Raises:
+        ValueError: x or the state has another shape, or the state counts items that it does not hold.
+    """
     if x.dim() != 2 or x.shape[1] != block.input_size:
         raise ValueError(f"{block.described} expected x [B, {block.input_size}], got {list(x.shape)}")
     x, layer = x.contiguous(), _layer(block)
