@@ -97,8 +97,8 @@ def _eager_scan(block: Transformer, x: Tensor) -> Callable[[], Tensor]:
     positions = torch.arange(x.shape[1])[None]
 
     def scan() -> Tensor:
-        u, q, k, v = block.before(x, positions)
-        return block.after(u, block.attend(q, k, v, None))
+        u, q, k, v = block.project(x, positions)
+        return block.feed_forward(u, block.attend(q, k, v, None))
 
     return scan
 
@@ -107,7 +107,7 @@ def _eager_step(block: Transformer, before: np.ndarray, x: np.ndarray) -> Callab
     """One step with a cache that is written in place: what a careful user of PyTorch writes."""
     item, steps = torch.from_numpy(x)[None], before.shape[1]
     with torch.no_grad():
-        _, _, keys, values = block.before(torch.from_numpy(before), torch.arange(steps)[None])
+        _, _, keys, values = block.project(torch.from_numpy(before), torch.arange(steps)[None])
     keys, values = (
         F.pad(part, (0, 0, 0, 1)).unflatten(2, (HEADS, -1)).transpose(1, 2).contiguous() for part in (keys, values)
     )
@@ -120,8 +120,8 @@ def _eager_step(block: Transformer, before: np.ndarray, x: np.ndarray) -> Callab
             for part in (rotate(q, positions, HEADS), rotate(k, positions, HEADS), v)
         )
         keys[:, :, -1:], values[:, :, -1:] = k, v
-        found = F.scaled_dot_product_attention(q, keys, values)
-        return block.after(item, found.transpose(1, 2).flatten(2))
+        attended = F.scaled_dot_product_attention(q, keys, values)
+        return block.feed_forward(item, attended.transpose(1, 2).flatten(2))
 
     return step
 
@@ -171,7 +171,7 @@ def _onnx(block: Transformer, steps: int, threads: int, *, causal: bool) -> Any:
 
     graph.node("Split", [linear("projection", norm("attention_norm", "x"))], ["q", "k", "v"], axis=2)
     q, k, v = turned(heads("q", "q")), turned(heads("k", "k")), heads("v", "v")
-    inputs = {"x": (TensorProto.FLOAT, [1, steps, SIZE])}
+    inputs: dict[str, tuple[Any, list[Any]]] = {"x": (TensorProto.FLOAT, [1, steps, SIZE])}
     inputs |= dict.fromkeys(("cosine", "sine"), (TensorProto.FLOAT, [steps, head // 2]))
     outputs: dict[str, tuple[Any, list[Any]]] = {"y": (TensorProto.FLOAT, [1, steps, SIZE])}
     if not causal:
