@@ -130,9 +130,9 @@ def test_states_that_are_none() -> None:
     too_long, not_whole = state.copy(), state.copy()
     too_long[0, 8], not_whole[1, 8] = 4, 0.5
     for wrong in (too_long, not_whole):
-        with pytest.raises(ValueError, match="a count of items and room for them"):
+        with pytest.raises(ValueError, match="a state whose cache holds as many items as it counts"):
             block.step(batch(4)[:, 0], wrong)
-    with pytest.raises(ValueError, match=r"has states \[4, 10\], got \[4, 9\]"):
+    with pytest.raises(ValueError, match=r"expected a state \[4, 10\], got \[4, 9\]"):
         block.step(batch(4)[:, 0], state[:, :9])
 
 
@@ -170,7 +170,7 @@ from stepscan import runtime
 model = runtime.load(sys.argv[1])
 answer = {
     "generate": lambda: model.generate("one tw", length=30, seed=3),
-    "classify": lambda: model.answers(["a good film"]),
+    "classify": lambda: model.predict_records(["a good film"]),
     "tag": lambda: model.predict([["the", "cat", "runs"]]),
 }[model.task]()
 assert "torch" not in sys.modules
@@ -185,7 +185,7 @@ def test_a_model_answers_without_torch_as_with_it(folder: Path, name: str) -> No
     model = ss.load(folder / name)
     expected = {
         "generate": lambda: model.generate("one tw", length=30, seed=3),
-        "classify": lambda: model.answers(["a good film"]),
+        "classify": lambda: model.predict_records(["a good film"]),
         "tag": lambda: model.predict([["the", "cat", "runs"]]),
     }[model.task]()
     assert done.stdout == f"{expected}\n"
@@ -280,7 +280,7 @@ def test_sessions_are_stepped_together_as_alone(folder: Path) -> None:
     for session, beginning in zip(several, beginnings, strict=True):
         session.push(beginning)
     for symbol in "one two":
-        answers = model.step_many(several, [symbol] * 4)
+        answers = model.step_batch(several, [symbol] * 4)
         beginnings = [beginning + symbol for beginning in beginnings]
         assert np.array_equal(answers, model.predict_proba(beginnings))
 
@@ -289,8 +289,8 @@ def test_a_running_decision(folder: Path) -> None:
     model = runtime.load(folder / "decide")
     session = model.session()
     for said, piece in (("not", "not"), ("not a bad", "a bad"), ("not a bad film", "film")):
-        assert session.push(piece) == model.answers([said])[0]
-    with pytest.raises(ss.SettingsError, match=r"BidirectionalTransformer\(\d+ → 16\) looks at items"):
+        assert session.push(piece) == model.predict_records([said])[0]
+    with pytest.raises(ss.SettingsError, match=r"expected a causal layer, got BidirectionalTransformer\(\d+ → 16\)"):
         runtime.load(folder / "judge").session()
 
 
@@ -329,7 +329,7 @@ def test_states_that_nobody_saved_are_refused(folder: Path) -> None:
         changed(with_count(2.0**24, 17)),
         changed(with_count(np.nan, 70)),  # a key
     ):
-        with pytest.raises(ss.StepscanError, match="not a whole state of a session"):
+        with pytest.raises(ss.StepscanError, match="state: expected that of a session of the same class"):
             session.restore(hostile)
         assert session.state() == before
     many = changed(with_count(1, 17))  # 16,777,224 items, but room for eight

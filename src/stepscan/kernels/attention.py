@@ -57,7 +57,7 @@ def step(block: Any, x: Tensor, state: Any) -> tuple[Tensor, Any]:
         ValueError: x or the state has another shape, or the state counts items that it does not hold.
     """
     if x.dim() != 2 or x.shape[1] != block.input_size:
-        raise ValueError(f"{block.described} expected x [B, {block.input_size}], got {list(x.shape)}")
+        raise ValueError(f"{block.signature}: expected x [B, {block.input_size}], got {list(x.shape)}")
     x, layer = x.contiguous(), _layer(block)
     rows, capacity = _rows(block, layer, state, torch.ones(len(x), dtype=torch.long))
     y = x.new_empty(len(x), block.output_size)
@@ -105,7 +105,7 @@ def _check_weights(block: Any, weights: list[Tensor | None]) -> None:
     for weight, shape in zip(weights, [*shapes, *[(size,)] * 4], strict=True):
         if weight is not None and (weight.shape != shape or weight.dtype is not torch.float32 or not weight.is_cpu):
             raise ValueError(
-                f"{block.described} expected weights {list(shape)}, float32, on the CPU, got {list(weight.shape)}, "
+                f"{block.signature}: expected weights {list(shape)}, float32, on the CPU, got {list(weight.shape)}, "
                 f"{weight.dtype}, on {weight.device}"
             )
 
@@ -116,10 +116,10 @@ def _rows(block: Any, layer: Any, state: Any, more: Tensor) -> tuple[Tensor, int
     shapes = [(batch, size), (batch, state.keys.shape[1], size), (batch, state.keys.shape[1], size), (batch,)]
     for name, leaf, shape in zip(type(state)._fields, state, shapes, strict=True):
         if leaf.shape != shape:
-            raise ValueError(f"{block.described} expected a state with {name} {list(shape)}, got {list(leaf.shape)}")
+            raise ValueError(f"{block.signature}: expected a state with {name} {list(shape)}, got {list(leaf.shape)}")
     held = state.length.clamp(max=block.context)
     if batch and not 0 <= int(held.min()) <= int(held.max()) <= state.keys.shape[1]:
-        raise ValueError(f"{block.described} expected a state with room for {int(held.max())} items, got {shapes[1]}")
+        raise ValueError(f"{block.signature}: expected a state with room for {int(held.max())} items, got {shapes[1]}")
     had, capacity = state.keys.shape[1], block.capacity(state.keys.shape[1], state.length + more)
     rows = state.h.new_zeros(batch, size + 2 + 2 * capacity * size, dtype=torch.float32)
     parts = _parts(rows, capacity, size)
