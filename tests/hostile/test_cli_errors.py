@@ -243,7 +243,11 @@ SETTINGS = [
         "translate --tokenizer bpe --vocabulary-size 10",
         "vocabulary_size: expected 260 or more for a tokenizer of kind 'bpe', got 10",
     ),
-    ("feeding nothing", "translate --attention none --input-feeding", "input_feeding|needs attention='additive'"),
+    (
+        "feeding nothing",
+        "translate --attention none --input-feeding",
+        "input_feeding|attention: expected 'additive', 'dot' or 'general' with input_feeding",
+    ),
     (
         "another cell's",
         "classify --initialisation identity",
@@ -265,7 +269,7 @@ SETTINGS = [
         "got bidirectional_transformer, which has residual connections",
     ),
     ("two say it", "generate --initialisation chrono --forget-bias 2", "omit forget_bias"),
-    ("of nothing", "classify --t-max 9", "t_max=9 is for chrono initialisation, but this one is orthogonal"),
+    ("of nothing", "classify --t-max 9", "t_max: expected none with orthogonal initialisation, got 9"),
     (
         "too short",
         "generate --initialisation chrono --t-max 2",

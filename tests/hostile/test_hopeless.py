@@ -58,7 +58,7 @@ def test_a_crf_of_many_tags_is_counted(monkeypatch):
     monkeypatch.setattr(memory, "available_memory", lambda: 100 * MEGABYTE)
     tags = {name: make(ss.Embedding(5, 2), ss.GRU(2, 2), 1000) for name, make in KINDS.items()}
     memory.check_memory(tags["alone"], 20_000)
-    with pytest.raises(ss.SettingsError, match=r"the largest batch has 20,000 places.* take 161 MB"):
+    with pytest.raises(ss.SettingsError, match=r"the largest batch has 20,000 items.* take 161 MB"):
         memory.check_memory(tags["together"], 20_000)
 
 

@@ -109,7 +109,7 @@ CONFIG = [
         {"yardstick": {"name": "majority class", "scores": {"accuracy": "high"}, "error": 0, "answer": "pos"}},
         "config.json: yardstick: expected scores and an error that are finite numbers, got {'name': 'majority class'",
     ),
-    ({"model": {}}, "config.json: 'model' cannot be built: it describes no model: {}"),
+    ({"model": {}}, "config.json: 'model' cannot be built: expected a model, got {}"),
     (
         {"model": {"encodr": {}}},
         "expected the name of a registered layer or model, got 'encodr'. Did you mean 'encoder'?",

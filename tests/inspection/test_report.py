@@ -250,9 +250,9 @@ def test_inspect_a_model_folder(run, models, tmp_path):
     [
         ((), "give one of them"),
         (("model", "--cell", "gru"), "give one of them"),
-        (("--cell", "gru", "--input", "x"), "takes no text"),
-        (("model", "--length", "5"), "for --cell"),
-        (("model", "a", "--input", "b"), "not from both"),
+        (("--cell", "gru", "--input", "x"), "expected neither a text nor --input"),
+        (("model", "--length", "5"), "expected --cell, got a model"),
+        (("model", "a", "--input", "b"), "expected either a text or a file, got both"),
         (("--cell", "gruu"), "unknown cell 'gruu'. Did you mean 'gru'"),
         (("--cell", "gru", "--length", "1"), "expected a length of 2 or more"),
     ],
