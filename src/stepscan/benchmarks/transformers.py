@@ -171,7 +171,7 @@ def _onnx(block: Transformer, steps: int, threads: int, *, causal: bool) -> Any:
 
     graph.node("Split", [linear("projection", norm("attention_norm", "x"))], ["q", "k", "v"], axis=2)
     q, k, v = turned(heads("q", "q")), turned(heads("k", "k")), heads("v", "v")
-    inputs = {"x": (TensorProto.FLOAT, [1, steps, SIZE])}
+    inputs: dict[str, tuple[Any, list[Any]]] = {"x": (TensorProto.FLOAT, [1, steps, SIZE])}
     inputs |= dict.fromkeys(("cosine", "sine"), (TensorProto.FLOAT, [steps, head // 2]))
     outputs: dict[str, tuple[Any, list[Any]]] = {"y": (TensorProto.FLOAT, [1, steps, SIZE])}
     if not causal:

@@ -341,14 +341,14 @@ def _transformer(part: _Part) -> Layer:
         del maps["into"]
     made = {name: linear(part.tensors, prefix, part.options).native for name, prefix in maps.items()}
     norms = [
-        part.tensor(f"{norm}.{name}") for norm in ("attention_norm", "forward_norm") for name in ("weight", "bias")
+        _contiguous(part.tensors[f"{part.prefix}{norm}.{name}"])
+        for norm in ("attention_norm", "forward_norm")
+        for name in ("weight", "bias")
     ]
     heads = heads_for(part.arguments["hidden_size"], part.arguments.get("heads", 0))
     causal = part.name == "transformer"
     context = part.arguments.get("context", 512) if causal else 0
-    native = library.make_transformer(
-        [made.get(name) for name in _MAPS], [_at(norm)[0] for norm in norms], heads, context
-    )
+    native = library.make_transformer([made.get(name) for name in _MAPS], _at(*norms), heads, context)
     layer = part.made(native, "Transformer" if causal else "BidirectionalTransformer")
     layer.blocking = "" if causal else layer.described
     return layer
