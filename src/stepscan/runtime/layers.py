@@ -378,11 +378,11 @@ def _transformer(spec: _LayerSpec) -> Layer:
         linear(spec.tensors, prefix, spec.options).native if f"{prefix}weight" in spec.tensors else None
         for prefix in prefixes.values()
     ]
-    norms = [spec.tensor(name) for name in _TRANSFORMER_NORMS]
+    norms = [_contiguous(spec.tensors[spec.prefix + name]) for name in _TRANSFORMER_NORMS]
     heads = choose_heads(spec.arguments["hidden_size"], spec.arguments.get("heads", 0))
     causal = spec.name == "transformer"
     context = spec.arguments.get("context", 512) if causal else 0
-    native = library.make_transformer(maps, [0 if norm is None else address(norm) for norm in norms], heads, context)
+    native = library.make_transformer(maps, _addresses(*norms), heads, context)
     layer = spec.make_layer(native, "Transformer" if causal else "BidirectionalTransformer")
     layer.blocking = "" if causal else layer.signature
     return layer
