@@ -20,8 +20,11 @@ from stepscan.decoding import Sampler
 from stepscan.errors import StepscanError
 from stepscan.kernels import native
 from stepscan.registry import build
-from stepscan.runtime.layers import FORMATS, Layer, Linear, Options, build_layer
+from stepscan.runtime.execution import FORMATS, Options
+from stepscan.runtime.layer_factory import build_layer
+from stepscan.runtime.layers import Layer
 from stepscan.runtime.networks.factory import build_network
+from stepscan.runtime.operations import Linear
 from stepscan.runtime.outline import outline
 from stepscan.sequences import Sequences
 from zoo import CELLS

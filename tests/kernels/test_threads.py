@@ -15,7 +15,8 @@ import stepscan as ss
 from stepscan.cells.cell import Cell
 from stepscan.kernels import native
 from stepscan.registry import describe
-from stepscan.runtime.layers import Options, build_layer
+from stepscan.runtime.execution import Options
+from stepscan.runtime.layer_factory import build_layer
 
 pytestmark = pytest.mark.skipif(native.library is None, reason="the native library was not built")
 

@@ -11,7 +11,7 @@ import torch
 
 import stepscan as ss
 from stepscan.registry import describe
-from stepscan.runtime.layers import Options
+from stepscan.runtime.execution import Options
 from stepscan.runtime.networks import build_network
 from zoo import VARIANTS
 

@@ -9,7 +9,7 @@ import pytest
 
 from stepscan.decoding.viterbi import viterbi
 from stepscan.runtime.batches import Batch
-from stepscan.runtime.layers import Options
+from stepscan.runtime.execution import Options
 from stepscan.runtime.networks import crf as module
 from stepscan.runtime.networks.crf import CRF
 from stepscan.runtime.networks.tensors import Tensors

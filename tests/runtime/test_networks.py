@@ -28,7 +28,7 @@ from stepscan.kernels import native
 from stepscan.registry import describe, register, registered_classes
 from stepscan.runtime.batches import Batch
 from stepscan.runtime.batches import pad as pad_arrays
-from stepscan.runtime.layers import Options
+from stepscan.runtime.execution import Options
 from stepscan.runtime.networks import build_network
 from stepscan.state import select
 from zoo import VARIANTS

@@ -18,7 +18,9 @@ import stepscan as ss
 from stepscan import runtime
 from stepscan.kernels.native import library
 from stepscan.registry import describe
-from stepscan.runtime.layers import Layer, Options, build_layer
+from stepscan.runtime.execution import Options
+from stepscan.runtime.layer_factory import build_layer
+from stepscan.runtime.layers import Layer
 
 BLOCKS: dict[str, Callable[[], ss.Transformer]] = {
     "small": lambda: ss.Transformer(8, 8),

@@ -20,21 +20,24 @@ from stepscan.combinators.stack import Stack
 from stepscan.contract import Layer
 from stepscan.kernels.native import library
 from stepscan.registry import describe
-from stepscan.runtime import layers
+from stepscan.runtime.execution import FORMATS, Options
+from stepscan.runtime.layer_factory import build_layer
+from stepscan.runtime.layers import Layer as NativeLayer
+from stepscan.runtime.operations import Linear
 
 SIZES, SMALL = (64, 128, 256, 512), (8, 16, 32, 64)
 SYMBOLS, LENGTH, TEMPERATURE = 100, 100, 0.8
 
 
-def _runtime(layer: Layer, weights: str) -> layers.Layer:
+def _runtime(layer: Layer, weights: str) -> NativeLayer:
     tensors = {name: tensor.numpy() for name, tensor in layer.state_dict().items()}
-    return layers.build_layer(describe(layer), tensors, "", layers.Options(weights))
+    return build_layer(describe(layer), tensors, "", Options(weights))
 
 
 def stream_benchmarks(threads: int, rounds: int) -> Iterator[Benchmark]:
     """`stepscan bench stream`: one step of one LSTM layer, per call from Python and in a block of steps; one row, one
     thread."""
-    for weights in layers.FORMATS:
+    for weights in FORMATS:
         for size in SIZES:
             title = f"LSTM {size}, {weights}, per step"
             yield Benchmark(title, partial(_step, title, size, weights, rounds))
@@ -85,7 +88,7 @@ class _LanguageModel:
         """Generates `LENGTH` symbols on the native kernels."""
         stack = _runtime(Stack(self.cells), weights)
         weight, bias = (tensor.detach().numpy() for tensor in (self.head.weight, self.head.bias))
-        head = layers.Linear(weight, bias, layers.Options(weights))
+        head = Linear(weight, bias, Options(weights))
         table = self.embedding.weight.detach().numpy()
         generator = library.TokenGenerator(table.ctypes.data, SYMBOLS, stack.native, None, head.native)
         state, y = stack.initial_state(1), np.zeros((1, self.size), np.float32)
@@ -116,11 +119,11 @@ class _LanguageModel:
 def generate_benchmarks(threads: int, rounds: int) -> Iterator[Benchmark]:
     """`stepscan bench generate`: sampling 100 symbols per call from a two-layer LSTM at temperature 0.8; and one step
     of each of 256 sessions of a 2 × 256 LSTM, one by one and as a batch."""
-    for weights in layers.FORMATS:
+    for weights in FORMATS:
         for size in SIZES[1:]:
             title = f"2 LSTM {size}, {weights}, per token"
             yield Benchmark(title, partial(_generate, title, size, weights, threads, rounds))
-    for weights in layers.FORMATS:
+    for weights in FORMATS:
         title = f"256 sessions of 2 LSTM 256, {weights}, one step of each"
         yield Benchmark(title, partial(_sessions, title, weights, threads, rounds))
 

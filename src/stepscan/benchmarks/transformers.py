@@ -16,7 +16,9 @@ from stepscan.benchmarks.timing import OURS, Benchmark, Result, compare
 from stepscan.cells.transformer import Transformer, rotate
 from stepscan.kernels.native import library
 from stepscan.registry import describe
-from stepscan.runtime import layers
+from stepscan.runtime.execution import Options
+from stepscan.runtime.layer_factory import build_layer
+from stepscan.runtime.native_arrays import address
 from stepscan.sequences import Sequences
 
 LENGTHS = (128, 1024, 4096)
@@ -66,11 +68,11 @@ def _scan(name: str, steps: int, rounds: int, threads: int) -> Result:
 def _step(name: str, steps: int, rounds: int) -> Result:
     block = _block()
     tensors = {part: tensor.numpy() for part, tensor in block.state_dict().items()}
-    layer = layers.build_layer(describe(block), tensors, "", layers.Options())
+    layer = build_layer(describe(block), tensors, "", Options())
     before = np.random.default_rng(0).standard_normal((1, steps, SIZE)).astype(np.float32)
     _, state = layer.scan(before, np.array([steps]))
     first, stream = library.Stream(layer.native), library.Stream(layer.native)
-    first.write(layers.address(state), layer.capacity(state))
+    first.write(address(state), layer.capacity(state))
     x, y = before[0, :1].copy(), np.empty((1, SIZE), np.float32)
 
     def ours() -> None:

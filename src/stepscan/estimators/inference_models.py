@@ -20,7 +20,7 @@ from stepscan.patterns import embedding
 from stepscan.patterns.attention import attention_weights
 from stepscan.patterns.numeric_embedding import NumericEmbedding
 from stepscan.runtime.batches import Batch, Words
-from stepscan.runtime.layers import Options
+from stepscan.runtime.execution import Options
 from stepscan.runtime.networks.crf import CRF
 from stepscan.runtime.networks.tensors import Tensors
 from stepscan.runtime.probabilities import nats

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from stepscan.errors import ModelFormatError, SettingsError, nearest
+from stepscan.runtime.execution import Options
 from stepscan.runtime.folder import RuntimeFolder, expanded, read_folder, read_snapshot
-from stepscan.runtime.layers import Options
 from stepscan.runtime.networks.factory import build_network
 from stepscan.runtime.schemes import Scheme
 from stepscan.runtime.snapshot import Snapshot

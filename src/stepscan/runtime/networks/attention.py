@@ -6,8 +6,8 @@ import numpy as np
 
 from stepscan.errors import ModelFormatError, nearest
 from stepscan.runtime.batches import Array
-from stepscan.runtime.layers import attend, softmax
 from stepscan.runtime.networks.tensors import Tensors
+from stepscan.runtime.operations import attend, softmax
 
 KINDS = ("additive", "dot", "general")
 

@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from stepscan.runtime.batches import Array, Batch
-from stepscan.runtime.layers import tanh
 from stepscan.runtime.networks.attention import build_attention
 from stepscan.runtime.networks.tensors import Tensors
+from stepscan.runtime.operations import tanh
 from stepscan.state import State, map_state
 
 

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from stepscan.runtime.batches import Array, Batch
-from stepscan.runtime.layers import Layer, described_object
+from stepscan.runtime.layer_factory import described_object
+from stepscan.runtime.layers import Layer
 from stepscan.runtime.networks.attentive_decoder import AttentiveDecoder, AttentiveState
 from stepscan.runtime.networks.tensors import Tensors, build_module
 from stepscan.state import State

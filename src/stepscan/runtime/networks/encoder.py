@@ -8,10 +8,10 @@ import numpy as np
 
 from stepscan.fields import POOLING, PROBLEM_TYPE
 from stepscan.runtime.batches import Array, Batch
-from stepscan.runtime.layers import tanh
 from stepscan.runtime.networks.attention import masked_softmax
 from stepscan.runtime.networks.embedding import build_embedding
 from stepscan.runtime.networks.tensors import Tensors
+from stepscan.runtime.operations import tanh
 
 
 class Encoder:

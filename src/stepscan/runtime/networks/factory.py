@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from stepscan.runtime.batches import Array
-from stepscan.runtime.layers import Options
+from stepscan.runtime.execution import Options
 from stepscan.runtime.networks.conditioned_generator import ConditionedGenerator
 from stepscan.runtime.networks.crf import CRFTransducer
 from stepscan.runtime.networks.encoder import Encoder

@@ -12,10 +12,12 @@ from stepscan.decoding import Sampler
 from stepscan.errors import ModelFormatError, nearest
 from stepscan.kernels.native import library
 from stepscan.runtime.batches import PLACES, Array, Batch
-from stepscan.runtime.layers import Layer, Linear, address
+from stepscan.runtime.layers import Layer
+from stepscan.runtime.native_arrays import address
 from stepscan.runtime.networks.decoder import build_decoder
 from stepscan.runtime.networks.embedding import SYMBOLS, Embedding
 from stepscan.runtime.networks.tensors import Tensors, build_module
+from stepscan.runtime.operations import Linear
 from stepscan.state import State
 
 INITIAL = ("zero", "learned")

@@ -10,7 +10,10 @@ import numpy as np
 
 from stepscan.errors import ModelFormatError, StepscanError, UnsupportedLayer
 from stepscan.runtime.batches import Array
-from stepscan.runtime.layers import Layer, Linear, Options, build_layer, described_object
+from stepscan.runtime.execution import Options
+from stepscan.runtime.layer_factory import build_layer, described_object
+from stepscan.runtime.layers import Layer
+from stepscan.runtime.operations import Linear
 
 
 class Tensors(NamedTuple):

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from stepscan.runtime.batches import Array, Batch
-from stepscan.runtime.layers import softmax
 from stepscan.runtime.networks.embedding import build_embedding
 from stepscan.runtime.networks.tensors import Tensors
+from stepscan.runtime.operations import softmax
 from stepscan.runtime.probabilities import nats
 
 

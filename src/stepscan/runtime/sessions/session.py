@@ -14,7 +14,7 @@ from stepscan.errors import SettingsError, StepscanError
 from stepscan.kernels.native import library
 from stepscan.runtime.batches import Array, Batch
 from stepscan.runtime.examples import as_list
-from stepscan.runtime.layers import address
+from stepscan.runtime.native_arrays import address
 from stepscan.runtime.sessions.saved_state import read_state, write_state
 
 logger = logging.getLogger(__name__)

@@ -11,7 +11,7 @@ from stepscan.errors import SettingsError
 from stepscan.kernels.native import library
 from stepscan.runtime.batches import Array, Batch
 from stepscan.runtime.examples import checked_texts
-from stepscan.runtime.layers import address
+from stepscan.runtime.native_arrays import address
 from stepscan.runtime.series import as_numbers
 from stepscan.runtime.sessions.series_input import raise_not_finite, series_vectors
 from stepscan.runtime.sessions.session import Session, SessionState, raise_overflow, warn_without_wide

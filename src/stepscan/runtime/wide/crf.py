@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from stepscan.runtime.batches import Array, Batch
-from stepscan.runtime.layers import Options
+from stepscan.runtime.execution import Options
 from stepscan.runtime.networks.crf import CRF, CRFDecoder
 from stepscan.runtime.networks.tensors import Tensors
 from stepscan.runtime.wide.model import WideModel
