@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 import stepscan as ss
-from stepscan.contract import keep_old_where_ended
+from stepscan.backends import tensors
+from stepscan.definitions.layer import keep_old_where_ended
 from stepscan.state import State, leaves
 
 
@@ -182,7 +183,7 @@ def test_pointwise() -> None:
 def test_keep_old_where_ended_chooses_so_that_nan_stays_out() -> None:
     new = (torch.tensor([[1.0], [float("nan")]]), torch.tensor([3, 4]))
     old = (torch.tensor([[5.0], [6.0]]), torch.tensor([7, 8]))
-    kept = keep_old_where_ended(torch.tensor([True, False]), new, old)
+    kept = keep_old_where_ended(tensors, torch.tensor([True, False]), new, old)
     assert [leaf.tolist() for leaf in kept] == [[[1.0], [6.0]], [3, 8]]
 
 

@@ -176,7 +176,7 @@ def test_built_in_names_are_known_before_anything_was_imported() -> None:
         "import stepscan as ss; print(ss.build({'stack': [{'lstm': {'input_size': 2, 'hidden_size': 3}}]}).signature)"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "RecurrentStack(2 → 3)"
+    assert done.stdout.strip() == "Stack(2 → 3)"
 
 
 def test_descriptions_that_would_not_come_back_are_refused() -> None:

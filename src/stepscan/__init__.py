@@ -45,7 +45,8 @@ _HOMES = {
     "stepscan.estimators.language_model": ["LanguageModel"],
     "stepscan.estimators.tagger": ["Tagger"],
     "stepscan.estimators.translator": ["Translator"],
-    "stepscan.estimators.ensemble": ["average", "ensemble"],
+    "stepscan.estimators.average": ["average"],
+    "stepscan.runtime.ensemble": ["ensemble"],
     "stepscan.estimators.loader": ["load"],
     "stepscan.errors": [
         *("DataError", "ModelFormatError", "NotFittedError", "SettingsError", "StepscanError", "UnsupportedLayer"),

@@ -42,9 +42,8 @@ from stepscan.errors import (
 from stepscan.errors import (
     UnsupportedLayer as UnsupportedLayer,
 )
+from stepscan.estimators.average import average as average
 from stepscan.estimators.classifier import Classifier as Classifier
-from stepscan.estimators.ensemble import average as average
-from stepscan.estimators.ensemble import ensemble as ensemble
 from stepscan.estimators.forecaster import Forecaster as Forecaster
 from stepscan.estimators.language_model import LanguageModel as LanguageModel
 from stepscan.estimators.loader import load as load
@@ -65,6 +64,7 @@ from stepscan.patterns.transducer import Transducer as Transducer
 from stepscan.registry import build as build
 from stepscan.registry import describe as describe
 from stepscan.registry import register as register
+from stepscan.runtime.ensemble import ensemble as ensemble
 from stepscan.sequences import Sequences as Sequences
 
 __version__: str

@@ -12,18 +12,20 @@ Dimension letters: B batch, T time, I input size, H output (hidden) size.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from stepscan.definitions.layer import LayerDefinition, scan_by_steps
+from stepscan.modules import Module
 from stepscan.sequences import Sequences
 from stepscan.state import State, leaves, map_state
 
-__all__ = ["Layer", "Pointwise", "Recurrence", "check_layers", "keep_old_where_ended", "pad_caches"]
+__all__ = ["Layer", "Pointwise", "Recurrence"]
 
 
-class Layer(nn.Module):
+class Layer(LayerDefinition, Module):
     """A map from sequences to sequences of the same lengths. It has parameters, but no call keeps state or changes an
     argument.
 
@@ -36,7 +38,7 @@ class Layer(nn.Module):
 
     input_size: int
     output_size: int
-    registered_name: str
+    registered_name: ClassVar[str]
     arguments: dict[str, Any]
 
     def scan(self, inputs: Sequences, state: State | None = None) -> tuple[Sequences, State]:
@@ -51,40 +53,29 @@ class Layer(nn.Module):
         """
         raise NotImplementedError(f"{type(self).__name__}: expected a scan(inputs, state); define it")
 
-    def readout(self, state: State) -> Tensor:
-        """O of a final state: `[B, H]`, for a causal layer its last output. By default the state's first leaf, such as
-        `h`."""
-        return next(leaves(state))
-
-    def renew(self, state: State) -> State:
-        """The state with its noise (dropout masks that are constant over time) resampled."""
-        return state
-
     def forward(self, inputs: Sequences, state: State | None = None) -> tuple[Sequences, State]:
         """Calls `scan`, so that PyTorch's hooks run."""
         return self.scan(inputs, state)
 
-    def check_input(self, inputs: Sequences) -> Sequences:
-        """`inputs` with zeros in the padding.
-
-        Raises:
-            ValueError: they are not `[B, T, I]`.
-        """
-        self.check_shape(inputs)
-        return inputs.zeroed()
-
-    def check_shape(self, inputs: Sequences) -> None:
-        """Raise a ValueError unless `inputs` are `[B, T, I]`."""
-        if inputs.data.dim() != 3 or inputs.data.shape[2] != self.input_size:
-            raise ValueError(
-                f"{self.signature}: expected inputs [B, T, {self.input_size}], got {list(inputs.data.shape)}; "
-                "check the size of the layer or embedding before it"
-            )
+    @property
+    def causal(self) -> bool:
+        """Whether the layer has a step."""
+        return isinstance(self, Recurrence)
 
     @property
-    def signature(self) -> str:
-        """Such as `LSTM(8 → 16)`, for messages."""
-        return f"{type(self).__name__}({self.input_size} → {self.output_size})"
+    def caches(self) -> bool:
+        """Whether the state has a leaf that is not `[B, H]` of floating-point numbers, such as a cache."""
+        states = leaves(self.initial_state(1)) if isinstance(self, Recurrence) else ()
+        return not all(leaf.is_floating_point() and leaf.dim() == 2 for leaf in states)
+
+    @property
+    def memories(self) -> tuple[int, ...]:
+        """The size of an item of the memory of each layer in it that attends to one."""
+        return tuple(size for child in self.children() if isinstance(child, Layer) for size in child.memories)
+
+    def weight_paths(self) -> list[str]:
+        """The names of its parameters."""
+        return [name for name, _ in self.named_parameters()]
 
 
 class Recurrence(Layer):
@@ -110,17 +101,7 @@ class Recurrence(Layer):
 
     def scan(self, inputs: Sequences, state: State | None = None) -> tuple[Sequences, State]:
         """A loop over `step`, in which the state of a row does not change after its last item."""
-        inputs = self.check_input(inputs)
-        if state is None:
-            state = self.initial_state(len(inputs), device=inputs.data.device, dtype=inputs.data.dtype)
-        outputs = []
-        for t, x in enumerate(inputs.data.unbind(1)):  # a slice each step would make backward quadratic in T
-            y, new = self.step(x, state)
-            state = keep_old_where_ended(t < inputs.lengths, new, state) if inputs.is_ragged else new
-            outputs.append(y)
-        if not outputs:
-            return inputs.replace(inputs.data.new_zeros(len(inputs), 0, self.output_size), zeroed=True), state
-        return inputs.replace(torch.stack(outputs, dim=1)).zeroed(), state
+        return scan_by_steps(self, inputs, state)
 
     @property
     def condition_size(self) -> int:
@@ -148,14 +129,9 @@ class Recurrence(Layer):
 
         return map_state(cut, self.initial_state(len(vector), device=vector.device, dtype=vector.dtype))
 
-    def check_condition(self, vector: Tensor) -> None:
-        """Raise a ValueError unless `vector` is `[B, condition_size]`."""
-        if vector.dim() != 2 or vector.shape[1] != self.condition_size:
-            raise ValueError(
-                f"{self.signature}: expected a condition [B, {self.condition_size}], got {list(vector.shape)}"
-            )
-
-    def zeros(self, batch_size: int, size: int, device: torch.device | None, dtype: torch.dtype | None) -> Tensor:
+    def zeros(
+        self, batch_size: int, size: int, device: torch.device | None = None, dtype: torch.dtype | None = None
+    ) -> Tensor:
         """Zeros `[batch_size, size]`; device and dtype default to those of this layer's parameters."""
         parameter = next(self.parameters(), None)
         if parameter is not None:
@@ -165,6 +141,8 @@ class Recurrence(Layer):
 
 class Pointwise(Recurrence):
     """A layer that maps each item on its own. Define `transform`; its state is its last output, for `readout`."""
+
+    is_pointwise = True
 
     def transform(self, x: Tensor, state: State | None = None) -> Tensor:
         """`[…, I]` → `[…, H]`, the same for every item."""
@@ -191,31 +169,3 @@ class Pointwise(Recurrence):
     def condition(self, vector: Tensor) -> State:
         self.check_condition(vector)
         return self.initial_state(len(vector), device=vector.device, dtype=vector.dtype)
-
-
-def check_layers(name: str, *layers: object) -> None:
-    """Raise a TypeError unless all arguments of `name` are Layers."""
-    for layer in layers:
-        if not isinstance(layer, Layer):
-            raise TypeError(
-                f"{name}: expected a Layer, got {type(layer).__name__}; "
-                "stepscan.from_torch converts nn.RNN, nn.LSTM and nn.GRU"
-            )
-
-
-def keep_old_where_ended(running: Tensor, new: State, old: State) -> State:
-    """`new` in the rows where `running [B]` is true, `old` in the others, by selection: a product with 0 keeps NaN."""
-
-    def choose(n: Tensor, o: Tensor) -> Tensor:
-        if n.shape != o.shape:  # caches of different capacities
-            n, o = pad_caches(n, o)
-        return torch.where(running.view(-1, *[1] * (n.dim() - 1)), n, o)
-
-    return map_state(choose, new, old)
-
-
-def pad_caches(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
-    """Two caches `[B, C, …]`, padded with zeros to the larger of their capacities."""
-    capacity = max(first.shape[1], second.shape[1])
-    padded = [torch.cat([x, x.new_zeros(len(x), capacity - x.shape[1], *x.shape[2:])], 1) for x in (first, second)]
-    return padded[0], padded[1]

@@ -91,6 +91,22 @@ def nearest(word: str, known: Iterable[str]) -> str:
     """`" Did you mean 'lstm'?"` for the known word that is most similar to `word`, ignoring case; if none is similar,
     the list of known words."""
     known = list(known)
+    return similar(word, known) or f" Known: {', '.join(sorted(known))}."
+
+
+def similar(word: str, known: Iterable[str]) -> str:
+    """As `nearest`, but empty if no word is similar."""
     folded = {name.casefold(): name for name in known}
     close = difflib.get_close_matches(word.casefold(), folded, n=1)
-    return f" Did you mean {folded[close[0]]!r}?" if close else f" Known: {', '.join(sorted(known))}."
+    return f" Did you mean {folded[close[0]]!r}?" if close else ""
+
+
+def shown(value: object) -> str:
+    """A value for messages: a layer as its signature, anything else as its `repr`, at most 60 characters of it."""
+    signature = getattr(value, "signature", None)
+    if isinstance(signature, str):
+        return signature
+    if isinstance(value, list) and any(hasattr(item, "signature") for item in value):
+        return f"a list of {len(value)}"
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}…"

@@ -11,17 +11,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from stepscan.errors import shown, similar
+
 __all__ = [
-    *("Choice", "Duration", "FilePath", "Flag", "Integer", "Kind", "NameOrPath", "Real", "Text"),
+    *("Choice", "Duration", "FilePath", "Flag", "Integer", "Kind", "NameOrPath", "Optional", "Real", "Text"),
     *(
+        "COUNT",
         "DEVIATION",
         "FACTOR",
+        "FLAG",
+        "HEAD",
         "POOLING",
         "PROBABILITY",
         "PROBLEM_TYPE",
-        "check_noise",
-        "check_not_negative",
-        "check_probability",
+        "SIZE",
         "choose_heads",
     ),
 ]
@@ -50,7 +53,15 @@ class Kind(ABC):
             ValueError: says what was expected and what arrived.
         """
         if not self.accepts(value):
-            raise ValueError(f"{name}: expected {self.words}, got {value!r:.60}")
+            raise ValueError(f"{name}: expected {self.words}, got {shown(value)}")
+
+    def check_field(self, owner: Any, name: str, value: Any) -> None:
+        """Check the value of a field of an object; see `check`.
+
+        Raises:
+            TypeError, ValueError: says what was expected and what arrived.
+        """
+        self.check(name, value)
 
     def parse(self, text: Any) -> Any:
         """The value that a command line or a configuration file writes so; most are what they look like."""
@@ -82,7 +93,7 @@ class Integer(Kind):
             ValueError: the value is not of this kind.
         """
         if self._is_whole(value) and value > self.most:
-            raise ValueError(f"{name}: expected at most {self.most:,}, got {value!r:.60}")
+            raise ValueError(f"{name}: expected at most {self.most:,}, got {shown(value)}")
         super().check(name, value)
 
     @staticmethod
@@ -131,6 +142,16 @@ class Choice(Kind):
 
     def accepts(self, value: Any) -> bool:
         return isinstance(value, str) and value in self.values
+
+    def check(self, name: str, value: Any) -> None:
+        """See `Kind.check`; the message suggests the nearest word.
+
+        Raises:
+            ValueError: the value is not one of the words.
+        """
+        if not self.accepts(value):
+            hint = similar(str(value), self.values)
+            raise ValueError(f"{name}: expected {self.words}, got {shown(value)}{hint and '.'}{hint}")
 
 
 @dataclass(frozen=True)
@@ -198,6 +219,25 @@ class Duration(Kind):
         return hours * 3600 + minutes * 60 + seconds
 
 
+@dataclass(frozen=True)
+class Optional(Kind):
+    """None, or a value of another kind."""
+
+    kind: Kind
+
+    @property
+    def words(self) -> str:
+        return f"None or {self.kind.words}"
+
+    def accepts(self, value: Any) -> bool:
+        return value is None or self.kind.accepts(value)
+
+    def check(self, name: str, value: Any) -> None:
+        """See `Kind.check`."""
+        if value is not None:
+            self.kind.check(name, value)
+
+
 class _Probability(Real):
     words = "a probability, at least 0 and below 1"
 
@@ -206,27 +246,11 @@ class _Deviation(Real):
     words = "a standard deviation, finite and at least 0"
 
 
+SIZE, COUNT, FLAG = Integer(1), Integer(0), Flag()
 PROBABILITY, DEVIATION, FACTOR = _Probability(0, 1, open_most=True), _Deviation(0), Real(0)
 POOLING = Choice(("last", "mean", "max", "attention"))
+HEAD = Choice(("gaussian", "quantile"))  # of a forecaster
 PROBLEM_TYPE = Choice(("classification", "multilabel", "regression"))
-
-
-def check_probability(**probabilities: Any) -> None:
-    """Raise a `ValueError` unless all are probabilities of at least 0 and below 1."""
-    for name, value in probabilities.items():
-        PROBABILITY.check(name, value)
-
-
-def check_noise(**deviations: Any) -> None:
-    """Raise a `ValueError` unless all are standard deviations: finite numbers of at least 0."""
-    for name, value in deviations.items():
-        DEVIATION.check(name, value)
-
-
-def check_not_negative(**factors: Any) -> None:
-    """Raise a `ValueError` unless all are finite numbers of at least 0."""
-    for name, value in factors.items():
-        FACTOR.check(name, value)
 
 
 def _is_finite(value: Any) -> bool:
@@ -246,8 +270,11 @@ def choose_heads(hidden_size: int, heads: int = 0) -> int:
     Raises:
         ValueError: `heads` does not divide the hidden size.
     """
+    error = ValueError(f"heads: expected a divisor of the hidden size {hidden_size}, got {shown(heads)}")
+    if type(heads) is not int or heads < 0:
+        raise error
     divisors = [n for n in range(1, hidden_size + 1) if hidden_size % n == 0 and hidden_size // n >= _MIN_HEAD_SIZE]
     heads = heads or max(divisors, default=1)
-    if heads < 0 or hidden_size % heads:
-        raise ValueError(f"heads: expected a divisor of the hidden size {hidden_size}, got {heads}")
+    if hidden_size % heads:
+        raise error
     return heads

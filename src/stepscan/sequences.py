@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -163,3 +163,16 @@ class Sequences:
     def _mark_zeroed(self) -> Sequences:
         self._is_zeroed = True
         return self
+
+
+class WordsWithCharacters(NamedTuple):
+    """The input of `WordAndCharacterEmbedding`: words, and the characters of each distinct word."""
+
+    words: Sequences  # [B, T] ids of words
+    spellings: tuple[Sequences, ...]  # [U, C] each, ids of the characters of distinct words, grouped by similar lengths
+    spelling_index: Tensor  # [B, T], the row of each word in the concatenated `spellings`; 0 in the padding
+
+    def to(self, device: torch.device | str) -> WordsWithCharacters:
+        """The same on another device."""
+        spellings = tuple(spelling.to(device) for spelling in self.spellings)
+        return WordsWithCharacters(self.words.to(device), spellings, self.spelling_index.to(device))

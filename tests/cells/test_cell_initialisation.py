@@ -10,8 +10,8 @@ import pytest
 import torch
 
 import stepscan as ss
+from stepscan.definitions.definition import specify
 from stepscan.registry import build, describe
-from stepscan.runtime.outline import outline
 
 WIDE = 4000  # units: enough to see a distribution
 
@@ -133,9 +133,9 @@ INITIALISED = [
 def test_they_are_data(make):
     cell = make()
     again = build(describe(cell))
-    assert again.initialisation == cell.initialisation
+    assert again.scheme == cell.scheme
     assert describe(again) == describe(cell)
-    found = outline(describe(cell))
+    found = specify(describe(cell))
     assert {name: one.shape for name, one in found.tensors.items()} == {
         n: tuple(p.shape) for n, p in cell.named_parameters()
     }
@@ -185,14 +185,14 @@ WRONG = [
 
 @pytest.mark.parametrize(("description", "words"), WRONG, ids=str)
 def test_wrong_combinations(description, words):
-    """The constructor and, without torch, its outline say the same."""
+    """The constructor and, without torch, its definition say the same."""
     ((name, arguments),) = description.items()
     whole = {name: {"input_size": 3, "hidden_size": 2, **arguments}}
-    for read in (build, outline):
+    for read in (build, specify):
         with pytest.raises(ValueError, match=words):
             read(whole)
 
 
 def test_checking_needs_no_torch():
-    check = "import sys, stepscan.runtime.cell_outlines; print('torch' in sys.modules)"
+    check = "import sys, stepscan.definitions.cells; print('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", check], capture_output=True, text=True).stdout == "False\n"

@@ -106,7 +106,7 @@ def test_what_leaves_the_context_is_forgotten():
         ({"heads": 4}, "heads: expected a divisor of the hidden size 6, got 4"),
         ({"heads": -1}, "heads: expected a divisor"),
         ({"dropout": 1.0}, "at least 0 and below 1, got 1.0"),
-        ({"context": 0}, "context: expected at least 1 item, got 0"),
+        ({"context": 0}, "context: expected a whole number of at least 1, got 0"),
     ],
 )
 def test_wrong_sizes(options, words):

@@ -169,7 +169,6 @@ def test_errors_in_words(make: Callable[[], ss.Layer], words: str) -> None:
         lambda: ss.Stack([nn.LSTM(3, 4)]),
         lambda: ss.Residual(nn.LSTM(3, 3)),
         lambda: ss.Bidirectional(nn.LSTM(3, 3), ss.LSTM(3, 3)),
-        lambda: ss.Generator(ss.Embedding(5, 3), nn.LSTM(3, 3)),
         lambda: ss.Encoder(None, nn.LSTM(3, 3), 2),
     ],
 )

@@ -40,7 +40,7 @@ def test_zoneout_keeps_or_updates_each_number_and_the_mean_is_that_of_evaluation
 def test_zoneout_needs_hidden_state():
     with pytest.raises(ValueError, match=r"only floating-point leaves \[B, H\], got Transformer"):
         ss.Zoneout(ss.Transformer(4, 4), 0.1)
-    with pytest.raises(TypeError, match="Zoneout: expected a Recurrence, got Bidirectional"):
+    with pytest.raises(TypeError, match="Zoneout: expected a causal layer, a Recurrence, got Bidirectional"):
         ss.Zoneout(ss.Bidirectional(ss.GRU(2, 2), ss.GRU(2, 2)), 0.1)
 
 
@@ -71,7 +71,7 @@ def test_gradients_pass_weight_drop():
 
 
 def test_weight_drop_needs_weights():
-    with pytest.raises(ValueError, match="expected a layer with parameters named weight_hh, got Transformer"):
+    with pytest.raises(ValueError, match="expected a layer with parameters named 'weight_hh', got Transformer"):
         ss.WeightDrop(ss.Transformer(4, 4), 0.1)
 
 

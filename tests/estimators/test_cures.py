@@ -72,13 +72,13 @@ def test_chrono_takes_the_longest_sequence(task, longest):
         {"initialisation": "chrono", "tokenizer": "character"} if task == "translate" else {"initialisation": "chrono"}
     )
     options["refit"] = True  # on the longest text, too, where it was held out
-    chosen = {cell.initialisation.t_max for cell in cells_of(TASKS[task](options))} - {None}  # of the spelling: none
+    chosen = {cell.scheme.t_max for cell in cells_of(TASKS[task](options))} - {None}  # of the spelling: none
     assert chosen == {longest}
 
 
 def test_chrono_of_series():
     model = ss.Classifier(**{**SMALL, "initialisation": "chrono"}).fit(np.zeros((20, 30)), ["x", "y"] * 10)
-    assert {cell.initialisation.t_max for cell in cells_of(model)} == {30}
+    assert {cell.scheme.t_max for cell in cells_of(model)} == {30}
 
 
 def test_an_elman_network_of_identity_has_relus():

@@ -293,14 +293,14 @@ def test_targets_of_many_labels():
 @pytest.mark.parametrize("problem_type", ["classification", "multilabel"])
 def test_scores_of_all_texts_are_never_kept_together(problem_type, monkeypatch):
     """A thousand classes and texts: a batch's scores at a time, in training's evaluations too."""
-    from stepscan.estimators.inference_models import InferenceEncoder
+    from stepscan.definitions.encoder import Encoder
 
     texts = [f"w{i % 50} v{i % 20}" for i in range(1000)]
     y = [f"c{i:04}" for i in range(1000)]
     answers = y if problem_type == "classification" else [[one] for one in y]
     sizes = []
-    scores = InferenceEncoder.scores
-    monkeypatch.setattr(InferenceEncoder, "scores", lambda self, rows: (sizes.append(len(rows)), scores(self, rows))[1])
+    scores = Encoder.scores
+    monkeypatch.setattr(Encoder, "scores", lambda self, rows: (sizes.append(len(rows)), scores(self, rows))[1])
     model = ss.Classifier(problem_type=problem_type, **{**SMALL, "epochs": 1, "batch_size": 100})
     model.fit(texts, answers, validation=(texts, answers))
     # Each text once for the figures; then so many for the network's share that their scores are 500,000.

@@ -7,8 +7,8 @@ import pytest
 from sklearn.linear_model import Ridge as Reference
 from sklearn.linear_model import RidgeClassifierCV, RidgeCV
 
+from stepscan.backends.batches import Array
 from stepscan.estimators.ridge import RidgeFit, fit_ridge, fit_temperature
-from stepscan.runtime.batches import Array
 
 ALPHAS = np.logspace(-3, 3, 10)
 

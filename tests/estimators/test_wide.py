@@ -16,17 +16,18 @@ from sklearn.linear_model import LogisticRegression, Ridge
 
 import stepscan as ss
 from stepscan import runtime
+from stepscan.backends.probabilities import sigmoid, softmax
 from stepscan.errors import SettingsError
 from stepscan.estimators import linear_model
-from stepscan.estimators.ensemble import average, ensemble
+from stepscan.estimators.average import average
 from stepscan.estimators.lbfgs import minimise
 from stepscan.estimators.score_mixture import best_mixture
 from stepscan.estimators.wide_model import fit_wide
 from stepscan.inspection.report import report
 from stepscan.inspection.saliency import saliency
 from stepscan.runtime.compression import compress
+from stepscan.runtime.ensemble import ensemble
 from stepscan.runtime.files import predict
-from stepscan.runtime.probabilities import sigmoid, softmax
 from stepscan.runtime.wide.model import WideModel
 from stepscan.runtime.wide.ngrams import NGramFeatures
 

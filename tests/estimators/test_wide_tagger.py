@@ -17,12 +17,13 @@ from sklearn.linear_model import LogisticRegression
 
 import stepscan as ss
 from stepscan import runtime
+from stepscan.backends.probabilities import softmax
 from stepscan.errors import ModelFormatError, SettingsError
 from stepscan.estimators import crf_mixture, linear_chain_crf
-from stepscan.estimators.ensemble import average, ensemble
+from stepscan.estimators.average import average
 from stepscan.estimators.tagger import Tagger
 from stepscan.runtime.compression import compress
-from stepscan.runtime.probabilities import softmax
+from stepscan.runtime.ensemble import ensemble
 from stepscan.runtime.tensor_file import write_tensors
 from stepscan.runtime.wide.crf import TRANSITIONS, WideCRF
 from stepscan.runtime.wide.storage import wide_tensors
@@ -200,11 +201,12 @@ def test_scores_are_joined(model, wide):
     """The probability of a sentence's tags is that of all paths by the sum of both scores."""
     network = model.network_
     words, true = ["1ung", "x", "2te"], [0, 0, 2]
-    data, _ = network.scores(model._reader([words])([0]))
-    scores = 0.5 * data[0].astype(float) + 1.5 * wide.scores([words])
+    [data], _ = network.scores(model._reader([words])([0]))
+    scores = 0.5 * data.astype(float) + 1.5 * wide.scores([words])
     weights = {name: 1.5 * getattr(wide, name).astype(float) for name in TRANSITIONS}
     if network.crf is not None:
-        weights = {name: weight + 0.5 * getattr(network.crf, name) for name, weight in weights.items()}
+        paths = dict(zip(TRANSITIONS, network.crf.path_scores(), strict=True))
+        weights = {name: weight + 0.5 * paths[name] for name, weight in weights.items()}
 
     def score(path):
         path = np.array(path)
@@ -272,7 +274,7 @@ def test_ensembles_and_averages(model, wide):
     together = ensemble([alone, model])
     expected = wide.combine_with(model.network_)
     crf = together._scorer().crf
-    before = np.zeros((3, 3)) if model.network_.crf is None else model.network_.crf.transitions
+    before = np.zeros((3, 3)) if model.network_.crf is None else model.network_.crf.path_scores()[0]
     assert crf.transitions == pytest.approx((expected.crf.transitions + before) / 2, abs=1e-6)
     other = copy.copy(model)
     other.wide_ = dataclasses.replace(wide, transitions=3 * wide.transitions, shares=(0.5, 0.5))

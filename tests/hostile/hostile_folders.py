@@ -259,7 +259,7 @@ CONFIGS: dict[str, tuple[Change, str]] = {
     },
     "a reference": (
         model(lambda m: m.update(layer={"$ref": "#/model"})),
-        "'model' cannot be built: encoder: expected layers",
+        "'model' cannot be built: Encoder: expected a Layer, got",
     ),
     "a model of two patterns": (
         config(model={"encoder": {}, "transducer": {}}),
@@ -267,7 +267,7 @@ CONFIGS: dict[str, tuple[Change, str]] = {
     ),
     "a layer that is a list": (
         model(lambda m: m.update(layer=[m["layer"]])),
-        "'model' cannot be built: encoder: expected layers, got a list of 1",
+        "'model' cannot be built: Encoder: expected a Layer, got a list of 1",
     ),
     "an unknown argument": (
         model(lambda m: m.update(hiden=1)),
@@ -279,24 +279,24 @@ CONFIGS: dict[str, tuple[Change, str]] = {
     "a size of true": (model(lambda m: m["embedding"]["embedding"].update(size=True)), "size: expected a whole number"),
     "a size of 2⁶³": (
         model(lambda m: m["embedding"]["embedding"].update(size=2**63)),
-        "size: expected at most 2147483647",
+        "size: expected at most 2,147,483,647",
     ),
     "a size of 10⁴⁰⁰⁰": (model(lambda m: m["embedding"]["embedding"].update(size=10**4000)), "size: expected at most"),
     "a size of 2³¹ − 1": (
         model(lambda m: m["embedding"]["embedding"].update(size=2**31 - 1)),
-        "expected an embedding of size 4, got 2147483647",
+        "expected an embedding of size 4, the input size of Bidirectional(4 → 12), got 2147483647",
     ),
     "a stack of nothing": (
         model(lambda m: m.update(layer={"stack": []})),
-        "stack: expected a list of at least one layer",
+        "Stack: expected at least one layer, got none",
     ),
     "widths that do not fit": (
         model(lambda m: m.update(layer={"stack": [m["layer"], m["layer"]]})),
-        "stack: expected layers of matching sizes, got bidirectional (4 → 12) below bidirectional (4 → 12)",
+        "Stack: expected a layer of input size 12 after Bidirectional(4 → 12), got Bidirectional(4 → 12)",
     ),
     "an embedding too wide": (
         model(lambda m: m["embedding"]["embedding"].update(size=5)),
-        "encoder: expected an embedding of size 4, got 5",
+        "Encoder: expected an embedding of size 4, the input size of Bidirectional(4 → 12), got 5",
     ),
     "an unknown pooling": (
         model(lambda m: m.update(pooling="lst")),

@@ -97,7 +97,7 @@ CONFIG = [
     ({"format_version": 3}, "model was written by a newer Stepscan: its format is 3, this one reads 2"),
     ({"format_version": "1"}, "config.json: format_version: expected 1 to 2, got '1'"),
     ({"format": "other"}, "config.json: format: expected 'stepscan', got 'other'"),
-    ({"task": "sing"}, "model: unknown task 'sing'. Known: classify, generate, tag, translate."),
+    ({"task": "sing"}, "model: unknown task 'sing'. Known: classify, forecast, generate, tag, translate."),
     ({"extra": 1}, "config.json: unknown key 'extra'"),
     ({"settings": {"hiden_size": 1}}, "config.json: unknown setting 'hiden_size'"),
     ({"settings": {"checkpoints": "/home"}}, "got checkpoints: '/home', which is a setting of a training run"),
@@ -117,7 +117,7 @@ CONFIG = [
     ({"model": {"encoder": {}}}, "the description of 'encoder' does not fit its constructor: missing"),
     (
         {"model": {"encoder": {"embedding": None, "layer": 3, "outputs": 2}}},
-        "model/config.json: 'model' cannot be built: encoder: expected layers, got 3",
+        "model/config.json: 'model' cannot be built: Encoder: expected a Layer, got 3",
     ),
     (
         {"model": {"lstm": {"input_size": 3, "hidden_size": -1}}},
@@ -125,7 +125,7 @@ CONFIG = [
     ),
     (
         {"model": {"lstm": {"input_size": 3, "hidden_size": 10**8}}},
-        "model/config.json: 'model' cannot be built: expected a model, got lstm (3 → 100000000)",
+        "model/config.json: 'model' cannot be built: expected a model, got LSTM(3 → 100000000)",
     ),
     (
         {

@@ -115,6 +115,8 @@ def use(model: Any) -> None:
             model.predict([["ab", "cd"], []])
         case "generate":
             model.generate("ab", length=5, seed=0)
+        case "forecast":
+            model.forecast(np.arange(1.0, 30.0), 3, num_samples=5)
         case _:
             model.translate(["abc"])
 

@@ -16,16 +16,17 @@ import numpy as np
 import pytest
 import torch
 
+from stepscan.backends.arrays import Linear
+from stepscan.backends.batches import Batch
+from stepscan.backends.execution import FORMATS, Options
+from stepscan.backends.layers import Layer
+from stepscan.backends.weights import Weights
 from stepscan.decoding import Sampler
+from stepscan.definitions.definition import specify
 from stepscan.errors import StepscanError
 from stepscan.kernels import native
 from stepscan.registry import build
-from stepscan.runtime.execution import FORMATS, Options
-from stepscan.runtime.layer_factory import build_layer
-from stepscan.runtime.layers import Layer
-from stepscan.runtime.networks.factory import build_network
-from stepscan.runtime.operations import Linear
-from stepscan.runtime.outline import outline
+from stepscan.runtime.token_writer import TokenWriter
 from stepscan.sequences import Sequences
 from zoo import CELLS
 
@@ -75,7 +76,7 @@ def layer(draw: random.Random, inputs: int, outputs: int, depth: int = 2) -> dic
 def weights(draw: random.Random, description: Any) -> dict[str, np.ndarray]:
     """Tensors for a description: in one tensor of two ordinary, in the others each row, or each value, extreme."""
     numbers, found = np.random.default_rng(draw.getrandbits(32)), {}
-    for name, (_, shape) in outline(description).tensors.items():
+    for name, (_, shape) in specify(description).tensors.items():
         array = numbers.normal(size=shape).astype(np.float32)
         match draw.randint(0, 3):
             case 0:
@@ -87,7 +88,8 @@ def weights(draw: random.Random, description: Any) -> dict[str, np.ndarray]:
 
 
 def scanned(built: Layer, data: np.ndarray, lengths: Any, state: np.ndarray | None = None) -> tuple[Any, ...]:
-    outputs, final = built.scan(data, np.array(lengths), state)
+    outputs, final = built.scan(Batch(data, np.array(lengths)), state)
+    outputs = outputs.data
     return outputs, final, built.readout(final)
 
 
@@ -121,7 +123,7 @@ def test_a_step_is_a_scan(weights_in):
     for _ in range(ROUNDS):
         description = layer(draw, draw.choice(SIZES), draw.choice(SIZES), depth=3)
         tensors = weights(draw, description)
-        check(build_layer(description, tensors, "", Options(weights_in, draw.choice([1, 2]))), draw)
+        check(specify(description).bind(Weights(tensors, Options(weights_in, draw.choice([1, 2])))), draw)
 
 
 @pytest.mark.parametrize("weights_in", FORMATS)
@@ -141,19 +143,19 @@ def test_networks_answer(weights_in):
             ):
                 parts = {"embedding": embedding, "layer": layer(draw, size, hidden), **more}
                 found = network(draw, {name: parts}, weights_in).scores(rows)
-                assert len(found if name == "encoder" else found[0]) == len(rows)
+                assert len(found) == len(rows)
             generator = {"generator": {"embedding": embedding, "layer": cell(draw, size, hidden), "tie_weights": True}}
-            writer = network(draw, generator, weights_in)
+            writer = TokenWriter(network(draw, generator, weights_in))
             state, y = writer.read([2, 0])
             with contextlib.suppress(StepscanError):  # scores that are not finite
                 assert len(writer.write(state, y, np.array([0.5] * 3), Sampler(), [0], 1)) == 3
             translator = {"embedding": None, "encoder": layer(draw, size, hidden), "generator": generator}
             made = network(draw, {"conditioned_generator": translator}, weights_in)
-            made.generator.step(np.zeros(len(rows), np.int64), made.initial_state(rows))
+            made.generator.step(np.zeros(len(rows), np.int64), made.encode_rows(rows))
 
 
 def network(draw: random.Random, description: dict[str, Any], weights_in: str) -> Any:
-    return build_network(description, weights(draw, description), Options(weights_in, 1))
+    return specify(description).bind(Weights(weights(draw, description), Options(weights_in, 1)))
 
 
 @pytest.mark.parametrize("weights_in", FORMATS)
@@ -194,9 +196,9 @@ def test_a_stack_reads_out_of_a_state_that_is_there(top):
     draw, description = random.Random(0), {"stack": [LINEAR, NORM, top]}
     numbers = np.random.default_rng(0)
     tensors = {
-        name: numbers.normal(size=one.shape).astype(np.float32) for name, one in outline(description).tensors.items()
+        name: numbers.normal(size=one.shape).astype(np.float32) for name, one in specify(description).tensors.items()
     }
-    built = build_layer(description, tensors, "", Options())
+    built = specify(description).bind(Weights(tensors, Options()))
     for _ in range(5):
         check(built, draw)
     outputs, _, said = scanned(built, numbers.normal(size=(2, 3, 2)), [3, 0])

@@ -99,7 +99,7 @@ def test_a_crf_of_too_many_tags(workplace, refuses, monkeypatch):
 
 def test_no_memory_is_an_error_in_words(models, workplace, refuses, monkeypatch):
     """Wherever it is noticed: NumPy's, torch's, and the kernels'."""
-    from stepscan.runtime.networks.encoder import Encoder
+    from stepscan.definitions.encoder import Encoder
 
     def full(*_: object) -> None:
         np.empty((2**25, 2**25))

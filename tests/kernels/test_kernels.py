@@ -14,7 +14,6 @@ from torch import Tensor
 import stepscan as ss
 from stepscan.cells.cell import Cell
 from stepscan.kernels import native, pointwise
-from stepscan.patterns.attention import AdditiveAttention
 from stepscan.state import leaves, map_state, select
 
 pytestmark = pytest.mark.skipif(native.library is None, reason="the native library was not built")
@@ -145,24 +144,24 @@ def test_bidirectional_is_two_cells(isa: str, make: Make, hidden_size: int) -> N
 def test_linear_and_attention_have_the_same_bits_alone(isa: str) -> None:
     torch.manual_seed(0)
     linear, x = pointwise.Linear(37, 70), torch.randn(23, 5, 37)
-    attention = AdditiveAttention(20, 12, 8)
+    decoder = ss.AttentiveDecoder(ss.GRU(1, 20), 12, 8)
     memory, length, queries = torch.randn(6, 9, 12), torch.tensor([9, 1, 0, 4, 9, 3]), torch.randn(6, 4, 20)
     with torch.no_grad():
         y = linear(x)
         torch.testing.assert_close(y, torch.nn.functional.linear(x, linear.weight, linear.bias), rtol=1e-5, atol=1e-5)
         assert all(torch.equal(linear(x[i, j]), y[i, j]) for i in range(23) for j in range(5))
-        keys = attention.of_memory(memory)
-        context, weights = attention(queries, keys, memory, length)
+        keys = decoder.memory_keys(memory)
+        context, weights = decoder.attend(queries, keys, memory, length)
         for b in range(6):
             for t in range(4):
                 end = int(length[b])
-                alone = attention(
+                alone = decoder.attend(
                     *(queries[b : b + 1, t : t + 1], keys[b : b + 1, :end], memory[b : b + 1, :end]), length[b : b + 1]
                 )
                 assert torch.equal(alone[0][0, 0], context[b, t])
     assert torch.equal(weights.sum(2) > 0.99, (length > 0)[:, None].expand(6, 4))
     with ss.kernels.use("torch"), torch.no_grad():
-        expected = attention(queries, keys, memory, length)
+        expected = decoder.attend(queries, keys, memory, length)
     torch.testing.assert_close((context, weights), expected, rtol=1e-5, atol=1e-6)
 
 

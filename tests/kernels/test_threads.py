@@ -12,11 +12,11 @@ import pytest
 import torch
 
 import stepscan as ss
+from stepscan.backends.weights import Weights
 from stepscan.cells.cell import Cell
+from stepscan.definitions.definition import specify
 from stepscan.kernels import native
 from stepscan.registry import describe
-from stepscan.runtime.execution import Options
-from stepscan.runtime.layer_factory import build_layer
 
 pytestmark = pytest.mark.skipif(native.library is None, reason="the native library was not built")
 
@@ -160,7 +160,7 @@ def test_zoneout_has_the_same_bits_on_two_threads(cell: type[Cell]) -> None:
     torch.manual_seed(0)
     layer = ss.Zoneout(cell(16, 64), 0.3)
     tensors = {name: tensor.numpy() for name, tensor in layer.state_dict().items()}
-    tree = build_layer(describe(layer), tensors, "", Options()).native
+    tree = specify(describe(layer)).bind(Weights(tensors)).native
     x, y = np.random.default_rng(0).standard_normal((400, 16)).astype(np.float32), np.empty((100, 400, 64), np.float32)
     for i, outputs in enumerate(y):
         assert native.library.Stream(tree).push(x, outputs, 1 if i == 0 else 2)

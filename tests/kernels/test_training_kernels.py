@@ -11,7 +11,6 @@ from torch.nn import functional as F
 import stepscan as ss
 from stepscan.dropout_masks import dropout
 from stepscan.kernels.training import OutputLoss
-from stepscan.patterns.attention import AdditiveAttention, ProductAttention
 
 
 @pytest.mark.parametrize("kind", ["additive", "general", "dot"])
@@ -20,20 +19,17 @@ def test_attention(isa: str, kind: str, width: int) -> None:
     """Memories of no, one and several items; gradients of contexts and of weights."""
     torch.manual_seed(0)
     memory_size = 12 if kind != "dot" else width
-    attention = (
-        AdditiveAttention(width, memory_size, width + 1)
-        if kind == "additive"
-        else ProductAttention(width, memory_size, kind == "general")
-    )
+    decoder = ss.AttentiveDecoder(ss.GRU(1, width), memory_size, width + 1, kind=kind)
     length = torch.tensor([7, 0, 1, 5])
     queries = torch.randn(4, 3, width, requires_grad=True)
     memory = torch.randn(4, 7, memory_size, requires_grad=True)
     keep = [torch.randn(4, 3, memory_size), torch.randn(4, 3, 7)]
-    sources = [queries, memory, *attention.parameters()]
+    attention = getattr(decoder, "attention", None)
+    sources = [queries, memory, *(attention.parameters() if attention is not None else ())]
     runs = []
     for backend in ("native", "torch"):
         with ss.kernels.use(backend):
-            results = attention(queries, attention.of_memory(memory), memory, length)
+            results = decoder.attend(queries, decoder.memory_keys(memory), memory, length)
             for used in ([0], [1], [0, 1]):
                 total = sum((results[i] * keep[i]).sum() for i in used)
                 runs.append((results, torch.autograd.grad(total, sources, retain_graph=True, allow_unused=True)))
@@ -48,12 +44,12 @@ def test_attention(isa: str, kind: str, width: int) -> None:
 
 def test_second_derivative_of_attention(isa: str) -> None:
     torch.manual_seed(0)
-    attention, memory = AdditiveAttention(3, 4, 5), torch.randn(2, 6, 4, requires_grad=True)
+    decoder, memory = ss.AttentiveDecoder(ss.GRU(1, 3), 4, 5), torch.randn(2, 6, 4, requires_grad=True)
     queries, length = torch.randn(2, 2, 3, requires_grad=True), torch.tensor([6, 2])
     second = []
     for backend in ("native", "torch"):
         with ss.kernels.use(backend):
-            context, _ = attention(queries, attention.of_memory(memory), memory, length)
+            context, _ = decoder.attend(queries, decoder.memory_keys(memory), memory, length)
             (first,) = torch.autograd.grad(context.square().sum(), queries, create_graph=True)
             second.append(torch.autograd.grad(first.square().sum(), [queries, memory]))
     for one, two in zip(*second, strict=True):

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 import stepscan as ss
-from stepscan.combinators.bidirectional import BidirectionalState
+from stepscan.definitions.bidirectional import BidirectionalState
 from stepscan.state import State, map_state
 
 

@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 import stepscan as ss
-from stepscan.patterns.attention import AttentiveState
-from stepscan.patterns.cross_attention import CrossAttentionState
+from stepscan.definitions.attention import AttentiveState, CrossAttentionState
 from zoo import CELLS, VARIANTS
 
 

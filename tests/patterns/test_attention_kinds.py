@@ -6,16 +6,16 @@ import pytest
 import torch
 
 import stepscan as ss
-from stepscan.patterns.attention import ProductAttention
 
 
 @pytest.mark.parametrize("weighted", [True, False])
 def test_the_formula(weighted):
     torch.manual_seed(0)
-    attention = ProductAttention(4, 3 if weighted else 4, weighted)
+    size = 3 if weighted else 4
+    decoder = ss.AttentiveDecoder(ss.GRU(1, 4), size, 1, kind="general" if weighted else "dot")
     memory, queries = torch.randn(2, 5, 3 if weighted else 4), torch.randn(2, 2, 4)
-    context, weights = attention(queries, attention.of_memory(memory), memory, torch.tensor([5, 3]))
-    matrix = attention.of_memory.weight if weighted else torch.eye(4)
+    context, weights = decoder.attend(queries, decoder.memory_keys(memory), memory, torch.tensor([5, 3]))
+    matrix = decoder.attention.of_memory.weight if weighted else torch.eye(4)
     for row, length in enumerate([5, 3]):
         for t in range(2):
             scores = torch.stack([queries[row, t] @ (matrix @ memory[row, s]) for s in range(length)])
@@ -27,7 +27,7 @@ def test_the_formula(weighted):
 
 def test_wrong_kinds():
     with pytest.raises(
-        ValueError, match=r"attention: expected one of additive, dot, general, got 'dott'\. Did you mean 'dot'\?"
+        ValueError, match=r"kind: expected 'additive', 'dot' or 'general', got 'dott'\. Did you mean 'dot'\?"
     ):
         ss.AttentiveDecoder(ss.GRU(2, 2), 2, 2, kind="dott")
     with pytest.raises(ValueError, match="expected queries and memory of one size, got 2 and 3; use 'general'"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 
+import numpy as np
 import pytest
 import torch
 from models import IDS, with_padding
@@ -54,7 +55,7 @@ def log_sum(values) -> float:
 def test_against_all_paths(forbidden) -> None:
     crf, given = field(forbidden), scores()
     likelihood = crf.log_likelihood(given, PATHS)
-    marginals, best = crf.marginals(given), crf.best_paths(given)
+    shares, best = marginals(crf, given), best_paths(crf, given)
     for row, length in enumerate(LENGTHS):
         paths = every_path(crf, given.data[row, :length], forbidden)
         whole = log_sum(paths.values())
@@ -64,8 +65,8 @@ def test_against_all_paths(forbidden) -> None:
         assert tuple(best.data[row, :length].tolist()) == max(paths, key=paths.__getitem__)
         for t in range(length):
             expected = [sum(math.exp(s - whole) for p, s in paths.items() if p[t] == tag) for tag in range(TAGS)]
-            assert marginals.data[row, t].tolist() == pytest.approx(expected, abs=1e-12)
-    assert (marginals.data[~given.mask] == 0).all()
+            assert shares.data[row, t].tolist() == pytest.approx(expected, abs=1e-12)
+    assert (shares.data[~given.mask] == 0).all()
     assert (best.data[~given.mask] == 0).all()
     assert likelihood[2] == 0
 
@@ -83,10 +84,10 @@ def test_what_is_forbidden_has_probability_zero(dtype) -> None:
     """However much the scores speak for it; and without a forbidden pair they win."""
     crf, free = ss.CRF(2, [[-1, 1], [0, 1]]).to(dtype), ss.CRF(2).to(dtype)
     given = ss.Sequences.pad([[[0.0, 1e4], [0.0, 1e4]]]).to(dtype)
-    assert crf.marginals(given).data[0].tolist() == [[1, 0], [1, 0]]
-    assert crf.best_paths(given).data[0].tolist() == [0, 0]
+    assert marginals(crf, given).data[0].tolist() == [[1, 0], [1, 0]]
+    assert best_paths(crf, given).data[0].tolist() == [0, 0]
     assert crf.log_likelihood(given, ss.Sequences.pad([[0, 0]])).item() == 0
-    assert free.best_paths(given).data[0].tolist() == [1, 1]
+    assert best_paths(free, given).data[0].tolist() == [1, 1]
 
 
 def test_a_forbidden_path_is_an_error() -> None:
@@ -111,8 +112,8 @@ def test_padding_changes_nothing(filler) -> None:
         torch.autograd.grad(found.sum(), weights), torch.autograd.grad(expected.sum(), weights), strict=True
     ):
         torch.testing.assert_close(left, right, rtol=0, atol=1e-12)
-    torch.testing.assert_close(crf.marginals(dirty).items(), crf.marginals(clean).items(), rtol=0, atol=1e-12)
-    assert torch.equal(crf.best_paths(dirty).items(), crf.best_paths(clean).items())
+    torch.testing.assert_close(marginals(crf, dirty).items(), marginals(crf, clean).items(), rtol=0, atol=1e-12)
+    assert torch.equal(best_paths(crf, dirty).items(), best_paths(crf, clean).items())
     alone = crf.log_likelihood(clean.select([3]), PATHS.select([3]))
     torch.testing.assert_close(alone, expected[3:], rtol=0, atol=1e-12)
 
@@ -129,23 +130,31 @@ def test_gradients(forbidden) -> None:
     assert torch.autograd.gradcheck(likelihood, parameters)
     # The gradient of the log of the sum over all paths is the marginals.
     (gradient,) = torch.autograd.grad(crf.log_partition(given.replace(data)).sum(), data)
-    torch.testing.assert_close(gradient, crf.marginals(given).data, rtol=0, atol=1e-12)
+    torch.testing.assert_close(gradient, marginals(crf, given).data, rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize(
     ("forbidden", "words"),
     [
-        ([[0, 3]], r"a forbidden pair is of tags 0 … 2, or -1 and a tag, got \[0, 3\]"),
+        ([[0, 3]], r"forbidden: expected pairs of tags 0 … 2, or -1 and a tag, got \[0, 3\]"),
         ([[-2, 0]], r"got \[-2, 0\]"),
-        ([[-1, 0], [-1, 1], [-1, 2]], "every first tag"),
-        ([[1, 0], [1, 1], [1, 2]], "all that could follow some tag"),
-        ([[0, -1], [1, -1], [2, -1]], "every last tag"),
+        ([[-1, 0], [-1, 1], [-1, 2]], "expected a first tag"),
+        ([[1, 0], [1, 1], [1, 2]], "a follower of each tag"),
+        ([[0, -1], [1, -1], [2, -1]], "a last tag"),
         ([[-1, -1]], r"got \[-1, -1\]"),
     ],
 )
 def test_wrong_constraints(forbidden, words) -> None:
     with pytest.raises(ValueError, match=words):
         ss.CRF(3, forbidden)
+
+
+def marginals(crf: ss.CRF, scores: ss.Sequences) -> ss.Sequences:
+    return scores.replace(torch.from_numpy(crf.marginals(scores)))
+
+
+def best_paths(crf: ss.CRF, scores: ss.Sequences) -> ss.Sequences:
+    return scores.replace(torch.from_numpy(crf.best_paths(scores)))
 
 
 def transducer() -> ss.CRFTransducer:
@@ -163,8 +172,8 @@ def test_the_transducer_asks_its_crf() -> None:
     loss = model.loss(IDS, PATHS)
     torch.testing.assert_close(loss.total, -model.crf.log_likelihood(found, PATHS).sum())
     assert loss.items == 8
-    assert torch.equal(model.predict(found).data, model.crf.best_paths(found).data)
-    torch.testing.assert_close(model.probabilities(found).data, model.crf.marginals(found).data)
+    assert np.array_equal(model.predict(found), model.crf.best_paths(found))
+    assert np.array_equal(model.probabilities(found), model.crf.marginals(found))
 
 
 def test_nothing_to_tag() -> None:
@@ -172,8 +181,8 @@ def test_nothing_to_tag() -> None:
     loss = model.loss(nothing, nothing)
     assert (loss.total.item(), loss.items) == (0.0, 0)
     found, _ = model(nothing)
-    assert model.predict(found).data.shape == (2, 0)
-    assert model.probabilities(found).data.shape == (2, 0, TAGS)
+    assert model.predict(found).shape == (2, 0)
+    assert model.probabilities(found).shape == (2, 0, TAGS)
 
 
 def test_described_and_built() -> None:

@@ -53,7 +53,7 @@ def test_attention_pooling_by_hand() -> None:
     model = ss.Encoder(None, Echo(), 2, "attention")
     features = model.encode(VECTORS)
     items = VECTORS.data[0]
-    shares = model.relevance(items)[:, 0].softmax(dim=0)
+    shares = model.relevance_scores(items).softmax(dim=0)
     torch.testing.assert_close(features[0], shares @ items)
     torch.testing.assert_close(features[1:], torch.tensor([[5.0, -7.0], [0.0, 0.0]]))
 

@@ -145,13 +145,15 @@ def test_generates_with_decoding_what_the_scores_say() -> None:
 
 
 def test_what_cannot_generate_is_refused_in_words() -> None:
-    words = r"Generator: expected a Recurrence, got Bidirectional\(3 → 4\), which is not causal"
+    words = r"Generator: expected a causal layer, a Recurrence, got Bidirectional\(3 → 4\)"
     with pytest.raises(TypeError, match=words):
         ss.Generator(ss.Embedding(7, 3), ss.Bidirectional(ss.GRU(3, 2), ss.GRU(3, 2)))
-    with pytest.raises(TypeError, match=r"got Stack\(3 → 2\), which is not causal"):
+    with pytest.raises(
+        TypeError, match=r"got Stack\(3 → 2\), which looks ahead in Bidirectional\(3 → 4\); use a layer"
+    ):
         ss.Generator(ss.Embedding(7, 3), ss.Stack([ss.Bidirectional(ss.GRU(3, 2), ss.GRU(3, 2)), ss.Linear(4, 2)]))
     with pytest.raises(
-        ValueError, match=r"initial: expected one of zero, learned, got 'lerned'\. Did you mean 'learned'\?"
+        ValueError, match=r"initial: expected 'zero' or 'learned', got 'lerned'\. Did you mean 'learned'\?"
     ):
         ss.Generator(ss.Embedding(7, 3), ss.GRU(3, 2), initial="lerned")
 

@@ -10,9 +10,11 @@ import pytest
 import torch
 
 import stepscan as ss
+from stepscan.backends.batches import Batch
+from stepscan.backends.execution import Options
+from stepscan.backends.weights import Weights
+from stepscan.definitions.definition import specify
 from stepscan.registry import describe
-from stepscan.runtime.execution import Options
-from stepscan.runtime.networks import build_network
 from zoo import VARIANTS
 
 VOCABULARY, WIDTH, HIDDEN = 7, 5, 17
@@ -69,7 +71,13 @@ def arrays(model: Any) -> dict[str, np.ndarray]:
 
 def without_torch(model: Any, options: Options | None = None) -> Any:
     """The same pattern, built of its description and its tensors alone."""
-    return build_network(describe(model), arrays(model), options)
+    return specify(describe(model)).bind(Weights(arrays(model), options or Options()))
+
+
+def scan(layer: Any, data: np.ndarray, lengths: Any, state: Any = None) -> tuple[np.ndarray, Any]:
+    """A layer on arrays, over `data [B, T, I]` of these lengths: outputs `[B, T, H]` and the final state."""
+    outputs, final = layer.scan(Batch(data, np.asarray(lengths)), state)
+    return outputs.data, final
 
 
 def same(found: Any, expected: torch.Tensor) -> None:

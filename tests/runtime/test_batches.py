@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from stepscan.backends.batches import PLACES, Batch, by_length, enough_memory_for, make_words, pad, pad_numbers
 from stepscan.errors import NotEnoughMemory
-from stepscan.runtime.batches import PLACES, Batch, by_length, enough_memory_for, make_words, pad, pad_numbers
 
 
 def test_pad() -> None:
@@ -77,14 +77,14 @@ def test_spelled_costs_what_the_letters_do() -> None:
     letters = [spelling[1], spelling[2], spelling[3]]
     rows = [row[:n].tolist() for data, lengths in read.spellings for row, n in zip(data, lengths, strict=True)]
     assert sorted(rows) == sorted(letters)
-    assert [rows[i] for i in read.spelling_of[words.mask]] == [[1, 2], [3], [1, 2], []]
-    assert not read.spelling_of[~words.mask].any()
+    assert [rows[i] for i in read.spelling_index[words.mask]] == [[1, 2], [3], [1, 2], []]
+    assert not read.spelling_index[~words.mask].any()
     with_long = make_words(pad([[5] * 1000]), np.arange(1000)[None] % 5, spelling)
     assert [group.data.shape for group in with_long.spellings] == [(1, 20_000), (4, 3)]
     many = make_words(pad([[5] * 1000]), np.arange(1000)[None], [[7] * 20_000, *[[1, 2]] * 999])
     assert sum(group.data.size for group in many.spellings) == 20_000 + 2 * 999
     nothing = make_words(pad([[], []]), np.zeros((2, 0), np.int64), spelling)
-    assert ([group.data.shape for group in nothing.spellings], nothing.spelling_of.shape) == ([(0, 0)], (2, 0))
+    assert ([group.data.shape for group in nothing.spellings], nothing.spelling_index.shape) == ([(0, 0)], (2, 0))
 
 
 def test_no_memory_for_a_batch_is_told_in_words() -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+import torch
 
 import stepscan as ss
 from stepscan.kernels import native
@@ -149,17 +150,37 @@ def test_a_transformer_runs_without_torch(trained, corpora, run):
         assert done.out == run(*command).out != ""
 
 
-def test_a_layer_without_a_kernel_runs_with_torch(trained, corpora, run):
+def test_cross_attention_runs_without_torch(trained, corpora, run):
     folder = trained("translate", attention="cross")
-    note = "note: cross_attention has no native kernel: run with PyTorch\n"
-    said = run("predict", folder, "abc")
+    for command in (["predict", folder, "abc"], ["evaluate", folder, corpora["translate"], "--json"]):
+        done, expected = without(TORCH, *command), run(*command)
+        assert (done.code, done.out, done.err) == (0, expected.out, expected.err)
+        assert done.out
+
+
+def test_a_layer_without_a_kernel_runs_with_torch(trained, run):
+    @ss.register("leaky_sum")
+    class LeakySum(ss.Recurrence):  # a user's own
+        def __init__(self, input_size: int, hidden_size: int) -> None:
+            super().__init__()
+            self.input_size, self.output_size = input_size, hidden_size
+            self.weight = torch.nn.Parameter(torch.zeros(hidden_size, input_size))
+
+        def initial_state(self, batch_size, *, device=None, dtype=None):
+            return self.zeros(batch_size, self.output_size, device, dtype)
+
+        def step(self, x, state):
+            state = 0.9 * state + x @ self.weight.T
+            return state, state
+
+    folder = trained("classify", cell="leaky_sum")
+    note = "note: leaky_sum has no native kernel: run with PyTorch\n"
+    said = run("predict", folder, "a good film")
     assert (said.code, said.err) == (0, note)
     assert said.out
-    said = run("evaluate", folder, corpora["translate"], "--json")
-    assert (said.code, said.err[: len(note)]) == (0, note)
-    done = without(TORCH, "predict", folder, "abc")  # it says what is missing then
+    done = without(TORCH, "predict", folder, "a good film")  # it says what is missing then
     assert (done.code, done.out) == (1, "")
-    expected = "error: cross_attention has no native kernel: requires torch; pip install 'stepscan[train]'\n"
+    expected = "error: leaky_sum has no native kernel: requires torch; pip install 'stepscan[train]'\n"
     assert done.err == expected
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stepscan.runtime.batches import Array
+from stepscan.backends.batches import Array
 from stepscan.runtime.wide.convolutions import ConvolutionFeatures
 from stepscan.runtime.wide.dilated_kernels import KERNELS, convolve, positive_proportions
 from stepscan.runtime.wide.series_statistics import STATISTICS, Standardiser, series_statistics

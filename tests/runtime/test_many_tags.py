@@ -7,12 +7,11 @@ import sys
 import numpy as np
 import pytest
 
+from stepscan.backends.batches import Batch
+from stepscan.backends.weights import Weights
 from stepscan.decoding.viterbi import viterbi
-from stepscan.runtime.batches import Batch
-from stepscan.runtime.execution import Options
-from stepscan.runtime.networks import crf as module
-from stepscan.runtime.networks.crf import CRF
-from stepscan.runtime.networks.tensors import Tensors
+from stepscan.definitions import crf as module
+from stepscan.definitions.crf import CRF
 
 K = 7
 
@@ -22,17 +21,17 @@ def field() -> CRF:
     random = np.random.default_rng(0)
     shapes = {"transitions": (K, K), "start": (K,), "end": (K,)}
     weights = {name: random.standard_normal(shape).astype(np.float32) for name, shape in shapes.items()}
-    return CRF(Tensors(weights, Options()), K, [[0, 1], [-1, 2]])
+    return CRF(K, [[0, 1], [-1, 2]]).bind(Weights(weights))
 
 
 @pytest.mark.parametrize("terms", [1, 10, K * K, 3 * K * K])
 def test_blocks_change_no_bit(field, monkeypatch, terms):
     data = np.random.default_rng(1).standard_normal((5, 6, K)).astype(np.float32)
     scores = Batch(data, np.array([6, 0, 3, 6, 1]))
-    before = field.marginals(scores), field.log_partition(scores), field.best_paths(scores)
+    before = field.marginals(scores), field.log_normaliser(scores), field.best_paths(scores)
     monkeypatch.setattr(module, "SCORES", terms)
     monkeypatch.setattr(sys.modules[viterbi.__module__], "_TERMS_AT_ONCE", terms)
-    after = field.marginals(scores), field.log_partition(scores), field.best_paths(scores)
+    after = field.marginals(scores), field.log_normaliser(scores), field.best_paths(scores)
     for left, right in zip(before, after, strict=True):
         assert np.array_equal(left, right)
 

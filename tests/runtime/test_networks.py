@@ -22,14 +22,15 @@ from both_sides import (
 )
 
 import stepscan as ss
+from stepscan.backends.batches import Batch
+from stepscan.backends.batches import pad as pad_arrays
+from stepscan.backends.execution import Options
+from stepscan.backends.weights import Weights
 from stepscan.data.batching import pad
-from stepscan.errors import ModelFormatError, SettingsError, UnsupportedLayer
+from stepscan.definitions.definition import specify
+from stepscan.errors import ModelFormatError, UnsupportedLayer
 from stepscan.kernels import native
 from stepscan.registry import describe, register, registered_classes
-from stepscan.runtime.batches import Batch
-from stepscan.runtime.batches import pad as pad_arrays
-from stepscan.runtime.execution import Options
-from stepscan.runtime.networks import build_network
 from stepscan.state import select
 from zoo import VARIANTS
 
@@ -74,10 +75,10 @@ def test_generator(layer: Any) -> None:
         network = without_torch(model)
         with torch.inference_mode():
             scores, state = model(pad(ROWS))
-            found, lengths, own_state = network.scan(ROWS)
+            found, lengths, own_state = network.scan_rows(ROWS)
             same(found, scores.data)
             assert lengths.tolist() == [7, 1, 0, 3, 5]
-            same(network.scan(ROWS, own_state)[0], model(pad(ROWS), state)[0].data)
+            same(network.scan_rows(ROWS, own_state)[0], model(pad(ROWS), state)[0].data)
             check_steps(network, model, network.initial_state(4), model.initial_state(4))
 
 
@@ -133,21 +134,21 @@ def test_decisions(problem_type: str) -> None:
     assert network.problem_type == problem_type
     with torch.inference_mode():
         same(network.scores(ROWS), model(pad(ROWS)))
-        same(network.head(network.features(ROWS)), model(pad(ROWS)))
+        same(network.output(network.head(network.features(ROWS))), model(pad(ROWS)))
 
 
 def test_relevance_scores_of_single_items() -> None:
     model = made(lambda: ss.Encoder(embedding(), ss.GRU(WIDTH, 6), 3, "attention"))
     outputs = torch.randn(4, 6)
     with torch.inference_mode():
-        same(without_torch(model).relevance_scores(outputs.numpy()), model.relevance(outputs)[..., 0])
+        same(without_torch(model).relevance_scores(outputs.numpy()), model.relevance_scores(outputs))
 
 
 def test_tied_output_with_and_without_projection() -> None:
     for size in (WIDTH, 6):
         model = made(lambda size=size: ss.Generator(embedding(), ss.LSTM(WIDTH, size), tie_weights=True))
         with torch.inference_mode():
-            same(without_torch(model).scan(ROWS)[0], model(pad(ROWS))[0].data)
+            same(without_torch(model).scan_rows(ROWS)[0], model(pad(ROWS))[0].data)
 
 
 def test_padding_is_never_read() -> None:
@@ -194,10 +195,7 @@ class OwnCell(ss.Recurrence):
 @pytest.mark.parametrize(
     ("make", "layer"),
     [
-        (lambda: ss.NumericGenerator(ss.NumericEmbedding(1, 4), ss.LSTM(4, 4)), "forecaster"),
-        (lambda: ss.Generator(embedding(), ss.Stack([ss.GRU(WIDTH, 4), ss.CrossAttention(4, 3)])), "cross_attention"),
         (lambda: ss.Generator(embedding(), ss.Residual(OwnCell())), "test_networks_own_cell"),
-        (lambda: ss.Generator(embedding(), ss.Residual(ss.AttentiveDecoder(ss.GRU(5, 5), 2, 2))), "attentive_decoder"),
     ],
 )
 def test_without_a_kernel(make: Any, layer: str) -> None:
@@ -216,11 +214,10 @@ def test_wrong_descriptions() -> None:
     for description, message in [
         (
             broken(pooling="meen"),
-            "'encoder' cannot be built: pooling: expected 'last', 'mean', 'max' or 'attention', got 'meen'",
+            "pooling: expected 'last', 'mean', 'max' or 'attention', got 'meen'. Did you mean 'mean'?",
         ),
         (
             broken(problem_type="klass"),
-            "'encoder' cannot be built: "
             "problem_type: expected 'classification', 'multilabel' or 'regression', got 'klass'",
         ),
         (
@@ -229,24 +226,13 @@ def test_wrong_descriptions() -> None:
         ),
         (broken(outputs=3), "head.weight: expected [3, 4], float32, got [2, 4], float32"),
         (broken(problem_type="regression"), "mean: expected [], float32, got no such tensor"),
-        ("encoder", "expected a layer, written {name: arguments}, got encoder"),
     ]:
-        with pytest.raises(ModelFormatError) as error:
-            build_network(description, tensors)
+        with pytest.raises((ModelFormatError, ValueError)) as error:
+            specify(description).bind(Weights(tensors))
         assert str(error.value) == message
     tensors["embedding.weight"] = tensors["embedding.weight"].astype(np.float64)
     with pytest.raises(ModelFormatError, match=r"embedding.weight: expected \[7, 5\], float32, got \[7, 5\], float64"):
-        build_network(describe(model), tensors)
-
-
-def test_a_generator_must_be_causal() -> None:
-    layer = ss.Bidirectional(ss.GRU(WIDTH, 2), ss.GRU(WIDTH, 3))
-    tensors = arrays(ss.Generator(embedding(), ss.GRU(WIDTH, 5))) | {
-        f"layer.{name}": tensor for name, tensor in arrays(layer).items()
-    }
-    description = {"generator": {"embedding": describe(embedding()), "layer": describe(layer)}}
-    with pytest.raises(SettingsError, match=r"Bidirectional\(5 → 5\), whose outputs depend on later items"):
-        build_network(description, tensors)
+        specify(describe(model)).bind(Weights(tensors))
 
 
 def test_ids_of_another_tokenizer() -> None:

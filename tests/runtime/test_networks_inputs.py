@@ -8,11 +8,11 @@ import torch
 from both_sides import ROWS, VOCABULARY, WIDTH, made, same, without_torch
 
 import stepscan as ss
+from stepscan.backends.batches import Batch, Words
+from stepscan.backends.batches import pad as pad_arrays
 from stepscan.data.batching import pad, pad_numbers
 from stepscan.kernels import native
-from stepscan.patterns import embedding as torch_embedding
-from stepscan.runtime.batches import Batch, Words
-from stepscan.runtime.batches import pad as pad_arrays
+from stepscan.sequences import WordsWithCharacters
 
 pytestmark = pytest.mark.skipif(native.library is None, reason="no native library was built")
 
@@ -51,7 +51,7 @@ def test_spelled_words(cell: type) -> None:
     """Each distinct word is spelled once, wherever it stands."""
     spelling = [[1, 2], [3], [], [4, 5, 1, 1]]
     words, spellings = pad_arrays([[1, 2, 6], [], [2]]), [pad_arrays(spelling[:1]), pad_arrays(spelling[1:])]
-    spelling_of = np.array([[0, 3, 1], [0, 0, 0], [3, 0, 0]])
+    spelling_index = np.array([[0, 3, 1], [0, 0, 0], [3, 0, 0]])
 
     def make() -> ss.Transducer:
         characters = ss.Embedding(6, 4)
@@ -61,16 +61,16 @@ def test_spelled_words(cell: type) -> None:
 
     model = made(make)
     network = without_torch(model)
-    read = torch_embedding.WordsWithCharacters(
+    read = WordsWithCharacters(
         ss.Sequences(*map(torch.from_numpy, words)),
         tuple(ss.Sequences(*map(torch.from_numpy, group)) for group in spellings),
-        torch.from_numpy(spelling_of),
+        torch.from_numpy(spelling_index),
     )
-    data, lengths = network.scores(Words(words, tuple(spellings), spelling_of))
+    data, lengths = network.scores(Words(words, tuple(spellings), spelling_index))
     assert network.embedding.output_size == WIDTH + 6
     with torch.inference_mode():
         same(data, model(read)[0].data)
-    vectors = network.embedding(Words(words, tuple(spellings), spelling_of)).data
+    vectors = network.embedding(Words(words, tuple(spellings), spelling_index)).data
     assert np.array_equal(vectors[0, 1, WIDTH:], vectors[2, 0, WIDTH:])  # both spelled as row 3
     assert lengths.tolist() == [3, 0, 1]
 
@@ -94,8 +94,8 @@ def test_tags_and_their_probabilities(settings: dict) -> None:
     with torch.inference_mode():
         scores, _ = model(pad(ROWS))
         same(scored.data, scores.data)
-        same(network.predict(*scored), model.predict(scores).data)
-        found, expected = network.probabilities(*scored), model.probabilities(scores).data.numpy()
+        same(network.predict(scored), torch.from_numpy(model.predict(scores)))
+        found, expected = network.probabilities(scored), model.probabilities(scores)
     assert found.dtype == np.float32
     assert np.allclose(found, expected, rtol=1e-5, atol=1e-7)
     assert not found[~scored.mask].any()
@@ -109,7 +109,7 @@ def test_log_probability_is_minus_the_loss(settings: dict) -> None:
     scored, lengths = network.scores(ROWS), [len(row) for row in ROWS]
     allowed = TAGS[[0, 2, 3, 4]] if settings == {"forbidden": [[-1, 2]]} else TAGS
     rows = [row for row in ROWS if row != [5]] if len(allowed) < len(TAGS) else ROWS
-    found = network.log_probability(*scored, TAGS)
+    found = network.log_probability(scored, TAGS)
     assert found.dtype == np.float64
     for row, tags in zip(rows, allowed, strict=True):
         loss = model.loss(pad([row]), pad([tags[: len(row)].tolist()])).total.item()
@@ -121,24 +121,23 @@ def test_log_probability_is_minus_the_loss(settings: dict) -> None:
 def test_a_forbidden_path_has_no_probability() -> None:
     network = without_torch(tagger(**BOUND))
     scored = network.scores(ROWS)
-    data, lengths = scored
     # 1 → 1, 2 at first, none, 1 → 1, 0 → 2
-    assert network.log_probability(data, lengths, TAGS).tolist() == [-np.inf, -np.inf, 0.0, -np.inf, -np.inf]
-    chosen = network.predict(data, lengths)
-    assert np.isfinite(network.log_probability(data, lengths, chosen)).all()
-    assert not network.probabilities(data, lengths)[:, 0, 2].any()
+    assert network.log_probability(scored, TAGS).tolist() == [-np.inf, -np.inf, 0.0, -np.inf, -np.inf]
+    chosen = network.predict(scored)
+    assert np.isfinite(network.log_probability(scored, chosen)).all()
+    assert not network.probabilities(scored)[:, 0, 2].any()
 
 
 @pytest.mark.parametrize("settings", [{}, FREE, BOUND])
 def test_a_row_alone_and_in_a_batch(settings: dict) -> None:
     network = without_torch(tagger(**settings))
     scored = network.scores(ROWS)
-    together = network.probabilities(*scored), network.predict(*scored), network.log_probability(*scored, TAGS)
+    together = network.probabilities(scored), network.predict(scored), network.log_probability(scored, TAGS)
     for row, (data, length) in enumerate(zip(*scored, strict=True)):
-        alone = data[None, :length], np.array([length])
-        assert np.array_equal(network.probabilities(*alone)[0], together[0][row, :length])
-        assert np.array_equal(network.predict(*alone)[0], together[1][row, :length])
-        assert network.log_probability(*alone, TAGS[row : row + 1, :length])[0] == together[2][row]
+        alone = Batch(data[None, :length], np.array([length]))
+        assert np.array_equal(network.probabilities(alone)[0], together[0][row, :length])
+        assert np.array_equal(network.predict(alone)[0], together[1][row, :length])
+        assert network.log_probability(alone, TAGS[row : row + 1, :length])[0] == together[2][row]
 
 
 def test_sums_over_all_paths() -> None:
@@ -153,8 +152,8 @@ def test_sums_over_all_paths() -> None:
     ]
     shares = np.exp(totals) / np.exp(totals).sum()
     expected = [[shares[paths[:, t] == tag].sum() for tag in range(3)] for t in range(3)]
-    assert np.allclose(network.probabilities(*scored)[0], expected, atol=1e-6)
-    assert crf.log_partition(scored)[0] == pytest.approx(np.log(np.exp(totals).sum()))
-    assert network.predict(*scored)[0].tolist() == paths[np.argmax(totals)].tolist()
-    found = network.log_probability(*scored, np.array([[2, 0, 1]]))
+    assert np.allclose(network.probabilities(scored)[0], expected, atol=1e-6)
+    assert crf.log_normaliser(scored)[0] == pytest.approx(np.log(np.exp(totals).sum()))
+    assert network.predict(scored)[0].tolist() == paths[np.argmax(totals)].tolist()
+    found = network.log_probability(scored, np.array([[2, 0, 1]]))
     assert found[0] == pytest.approx(np.log(shares[paths.tolist().index([2, 0, 1])]))

@@ -11,15 +11,15 @@ import torch
 from both_sides import HIDDEN, ROWS, VOCABULARY, WIDTH, made, same, without_torch
 
 import stepscan as ss
+from stepscan.backends.batches import Batch
+from stepscan.backends.weights import Weights
 from stepscan.data.batching import pad
 from stepscan.decoding import beam_search
-from stepscan.errors import ModelFormatError
+from stepscan.definitions.attention import attention_weights, set_memory
+from stepscan.definitions.attention import set_memory as set_memory_arrays
+from stepscan.definitions.definition import specify
 from stepscan.kernels import native
-from stepscan.patterns.attention import attention_weights, set_memory
 from stepscan.registry import describe
-from stepscan.runtime.batches import pad as pad_arrays
-from stepscan.runtime.networks import build_network
-from stepscan.runtime.networks.decoder import set_memory as set_memory_arrays
 from stepscan.state import leaves, select
 from zoo import VARIANTS
 
@@ -76,11 +76,11 @@ def compare(model: Any, check: Any) -> None:
     """Four steps on both sides; after the second some rows are doubled, reordered and left out; and a scan."""
     network, random = without_torch(model), np.random.default_rng(0)
     with torch.inference_mode():
-        state, own = model.initial_state(pad(SOURCES)), network.initial_state(SOURCES)
+        state, own = model.initial_state(pad(SOURCES)), network.encode_rows(SOURCES)
         for layer in (network.generator.layer, model.generator.layer):
             assert layer.condition_size == model.bridge.out_features
         scores, after = model.generator(pad(ROWS[:4]), state)
-        found, _, own_after = network.generator.scan(ROWS[:4], own)
+        found, _, own_after = network.generator.scan_rows(ROWS[:4], own)
         check(found, scores.data)
         compare_looks(network, own_after, after, check)
         rows = 4
@@ -109,7 +109,7 @@ def compare_looks(network: Any, own: Any, state: Any, check: Any) -> None:
 def test_shared_embedding_and_tied_output(tied: bool) -> None:
     model = translator(lambda: attentive(ss.GRU, False), shared=True, tie_weights=tied)
     network = without_torch(model)
-    assert network.embedding is network.generator.embedding
+    assert network.source_embedding is network.generator.embedding
     compare(model, same)
 
 
@@ -125,11 +125,11 @@ def test_beam_search_finds_the_same(feeding: bool) -> None:
     with torch.inference_mode():
         state, start = model.initial_state(pad(SOURCES)), np.full(len(SOURCES), 2)
         expected = beam_search(model.generator.array_step, state, start, **settings)
-    found = beam_search(network.generator.step, network.initial_state(SOURCES), start, **settings)
+    found = beam_search(network.generator.array_step, network.encode_rows(SOURCES), start, **settings)
     assert found == expected
     assert len({tuple(best[0].tokens) for best in found}) > 2
     for source, best in zip(SOURCES, found, strict=True):
-        alone = beam_search(network.generator.step, network.initial_state([source]), start[:1], **settings)
+        alone = beam_search(network.generator.array_step, network.encode_rows([source]), start[:1], **settings)
         assert alone == [best]
 
 
@@ -141,12 +141,23 @@ def test_with_nothing_to_look_at() -> None:
         network = without_torch(model)
         memory, lengths = np.random.default_rng(0).normal(size=(5, 3, MEMORY)), np.array([3, 0, 1, 2, 3])
         with torch.inference_mode():
-            same(network.scan(ROWS)[0], model(pad(ROWS))[0].data)
+            same(network.scan_rows(ROWS)[0], model(pad(ROWS))[0].data)
             seen = ss.Sequences(torch.from_numpy(memory).float(), torch.from_numpy(lengths))
             state = set_memory(model.layer, model.initial_state(5), seen)
-            batch = pad_arrays(ROWS)._replace(data=memory.astype(np.float32), lengths=lengths)
+            batch = Batch(memory.astype(np.float32), lengths)
             own = set_memory_arrays(network.layer, network.initial_state(5), batch)
-            same(network.scan(ROWS, own)[0], model(pad(ROWS), state)[0].data)
+            same(network.scan_rows(ROWS, own)[0], model(pad(ROWS), state)[0].data)
+
+
+def test_rows_end_at_their_own_lengths_over_transformers() -> None:
+    """Step by step, with caches that grow while some rows have ended."""
+    network = without_torch(translator(lambda: ss.AttentiveDecoder(ss.Transformer(WIDTH + 6, 6), 8, 5, True), ss.GRU))
+    scores, lengths, state = network.generator.scan_rows(ROWS[:4], network.encode_rows(SOURCES))
+    after = network.generator.array_step(np.full(4, 2), state)[0]
+    for row, length in enumerate(lengths):
+        alone, _, state = network.generator.scan_rows([ROWS[row]], network.encode_rows([SOURCES[row]]))
+        assert np.array_equal(alone[0], scores[row, :length])
+        assert np.array_equal(network.generator.array_step(np.full(1, 2), state)[0][0], after[row])
 
 
 def test_wrong_descriptions() -> None:
@@ -155,10 +166,10 @@ def test_wrong_descriptions() -> None:
     decoder = description["conditioned_generator"]["generator"]["generator"]["layer"]["attentive_decoder"]
     decoder["kind"] = "aditive"
     with pytest.raises(
-        ModelFormatError,
-        match=r"attention: expected one of additive, dot, general, got 'aditive'\. Did you mean 'additive'\?",
+        ValueError,
+        match=r"kind: expected 'additive', 'dot' or 'general', got 'aditive'\. Did you mean 'additive'\?",
     ):
-        build_network(description, tensors)
+        specify(description).bind(Weights(tensors))
     decoder["kind"] = "dot"
-    with pytest.raises(ModelFormatError, match="expected queries and memory of one size, got 17 and 8"):
-        build_network(description, tensors)
+    with pytest.raises(ValueError, match="expected queries and memory of one size, got 17 and 8"):
+        specify(description).bind(Weights(tensors))

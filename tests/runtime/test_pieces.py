@@ -23,9 +23,9 @@ def test_figures_of_a_language_model(models, side, monkeypatch, scores):
     model, texts = side(models["generate"]), ["abc abd", "", "ab", "abd " * 20]
     before = model.log_probabilities(texts), model.predict_proba(texts), model.score(texts[-1] * 30)
     largest = []
-    scan = type(model.network_).scan
+    scan = type(model.network_).scan_rows
     monkeypatch.setattr(
-        type(model.network_), "scan", lambda *given: (found := scan(*given), largest.append(found[0].size))[0]
+        type(model.network_), "scan_rows", lambda *given: (found := scan(*given), largest.append(found[0].size))[0]
     )
     monkeypatch.setattr(language_model, "SCORES", scores)
     after = model.log_probabilities(texts), model.predict_proba(texts), model.score(texts[-1] * 30)
@@ -49,7 +49,7 @@ def test_figures_of_a_translator(models, side, monkeypatch, scores):
 def test_a_long_prompt_is_read_in_pieces(models, monkeypatch):
     model = runtime.load(models["generate"])
     said = model.generate("abc abd " * 40, length=30, seed=2)
-    monkeypatch.setattr("stepscan.runtime.networks.generator.PLACES", 7)
+    monkeypatch.setattr("stepscan.runtime.token_writer.PLACES", 7)
     assert model.generate("abc abd " * 40, length=30, seed=2) == said
 
 
@@ -58,7 +58,7 @@ def test_portions_change_no_symbol(models, monkeypatch):
     said = model.generate("ab", length=1000, seed=5)
     assert len(said) == 1002
     monkeypatch.setattr(language_model, "_CHUNK", 37)
-    monkeypatch.setattr("stepscan.runtime.networks.generator._SYMBOLS_PER_CALL", 10)
+    monkeypatch.setattr("stepscan.runtime.token_writer._SYMBOLS_PER_CALL", 10)
     assert model.generate("ab", length=1000, seed=5) == said
     assert model.generate("ab", length=0, seed=5) == "ab"
 
@@ -113,4 +113,4 @@ def test_last_scores_are_those_of_each_row(models):
     for steps in (1, 2, 5, 100):
         found = symbol_scores.last_scores(network, rows, steps)
         for row, scores in zip(rows, found, strict=True):
-            assert np.array_equal(scores, network.scan([row])[0][0, -1])
+            assert np.array_equal(scores, network.scan_rows([row])[0][0, -1])

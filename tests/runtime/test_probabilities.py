@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from stepscan.runtime.probabilities import nats, sigmoid, softmax
+from stepscan.backends.probabilities import nats, sigmoid, softmax
 
 SCORES = np.random.default_rng(0).normal(0, 3, size=(50, 7)).astype(np.float32)
 

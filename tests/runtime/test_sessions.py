@@ -131,8 +131,13 @@ def test_who_has_no_session(folder: Path) -> None:
         runtime.load(folder / "both ways").session()
     with pytest.raises(ss.SettingsError, match="expected a tagger without a CRF"):
         runtime.load(folder / "crf").session()
-    with pytest.raises(ss.SettingsError, match="expected a causal model, got a translator"):
-        runtime.load(folder / "translate").session()
+
+
+@pytest.mark.parametrize(("name", "task"), [("tag", "tag"), ("mean", "classify"), ("write", "generate")])
+def test_who_reads_no_source(folder: Path, name: str, task: str) -> None:
+    reason = rf"source: expected none for a model of the task '{task}', got 'ab'; use model\.session\(\)"
+    with pytest.raises(ss.SettingsError, match=reason):
+        runtime.load(folder / name).session("ab")
 
 
 def test_threads_share_a_session(folder: Path) -> None:

@@ -11,16 +11,17 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from both_sides import arrays, made, same, without_torch
+from both_sides import arrays, made, same, scan, without_torch
 from safetensors.numpy import load, save
 
 import stepscan as ss
 from stepscan import runtime
+from stepscan.backends.execution import Options
+from stepscan.backends.layers import Layer
+from stepscan.backends.weights import Weights
+from stepscan.definitions.definition import specify
 from stepscan.kernels.native import library
 from stepscan.registry import describe
-from stepscan.runtime.execution import Options
-from stepscan.runtime.layer_factory import build_layer
-from stepscan.runtime.layers import Layer
 
 BLOCKS: dict[str, Callable[[], ss.Transformer]] = {
     "small": lambda: ss.Transformer(8, 8),
@@ -35,7 +36,7 @@ SMALL: dict[str, Any] = {"hidden_size": 16, "embedding_size": 12, "epochs": 1, "
 
 
 def native(layer: ss.Layer, weights: str = "float32", threads: int = 1) -> Layer:
-    return build_layer(describe(layer), arrays(layer), "", Options(weights, threads))
+    return specify(describe(layer)).bind(Weights(arrays(layer), Options(weights, threads)))
 
 
 def close(found: np.ndarray, expected: torch.Tensor) -> None:
@@ -62,7 +63,7 @@ def test_says_what_pytorch_says(name: str, isa: str) -> None:
     for layer in (block, twin, ss.Stack([ss.Residual(ss.Transformer(x.shape[2], x.shape[2])), block]).eval()):
         with torch.no_grad(), ss.kernels.use("torch"):
             expected, state = layer.scan(ss.Sequences(torch.from_numpy(x), LENGTHS))
-        outputs, final = native(layer).scan(x, np.array(LENGTHS))
+        outputs, final = scan(native(layer), x, np.array(LENGTHS))
         close(outputs, expected.data)
         close(native(layer).readout(final), layer.readout(state))
 
@@ -72,16 +73,16 @@ def test_says_what_pytorch_says(name: str, isa: str) -> None:
 def test_the_same_bits_however_a_sequence_arrives(name: str, weights: str, isa: str) -> None:
     layer = made(BLOCKS[name])
     block, x, lengths = native(layer, weights), batch(layer.input_size), np.array(LENGTHS)
-    outputs, final = block.scan(x, lengths)
-    in_threads, final_in_threads = native(layer, weights, threads=2).scan(x, lengths)
+    outputs, final = scan(block, x, lengths)
+    in_threads, final_in_threads = scan(native(layer, weights, threads=2), x, lengths)
     assert np.array_equal(in_threads, outputs)
     assert np.array_equal(final_in_threads, final)
     for row, length in enumerate(LENGTHS):
-        alone, _ = block.scan(x[row : row + 1, :length], lengths[row : row + 1])
+        alone, _ = scan(block, x[row : row + 1, :length], lengths[row : row + 1])
         assert np.array_equal(alone[0], outputs[row, :length])
     state, pieces = None, []
     for start, end in [(0, 1), (1, 1), (1, 64), (64, 65), (65, 66), (66, 130), (130, 150)]:
-        piece, state = block.scan(x[:, start:end], (lengths - start).clip(0, end - start), state)
+        piece, state = scan(block, x[:, start:end], (lengths - start).clip(0, end - start), state)
         pieces.append(piece)
     assert np.array_equal(np.concatenate(pieces, axis=1), outputs)
     assert np.array_equal(block.readout(state), block.readout(final))
@@ -104,9 +105,9 @@ def test_room_doubles_up_to_the_context() -> None:
 
 def test_nothing_changes_nothing() -> None:
     block = native(ss.Transformer(4, 8, context=3))
-    _, state = block.scan(batch(4, 5), np.array([5, 4, 3, 2]))
+    _, state = scan(block, batch(4, 5), np.array([5, 4, 3, 2]))
     for rows, steps in ((4, 0), (4, 5), (0, 3)):
-        outputs, after = block.scan(np.full((rows, steps, 4), np.nan, np.float32), np.zeros(rows, int), state[:rows])
+        outputs, after = scan(block, np.full((rows, steps, 4), np.nan, np.float32), np.zeros(rows, int), state[:rows])
         assert outputs.shape == (rows, steps, 8)
         assert not outputs.any()
         assert np.array_equal(after, state[:rows])
@@ -114,7 +115,7 @@ def test_nothing_changes_nothing() -> None:
 
 def test_states_are_reordered_and_conditions_are_first_items() -> None:
     block, x = native(made(lambda: ss.Transformer(4, 8))), batch(4, 9)
-    _, state = block.scan(x, np.array([3, 0, 9, 5]))
+    _, state = scan(block, x, np.array([3, 0, 9, 5]))
     order = [2, 2, 0, 1]
     found, _ = block.step(x[order, 0], state[order])
     expected, _ = block.step(x[:, 0], state)
@@ -128,7 +129,7 @@ def test_states_are_reordered_and_conditions_are_first_items() -> None:
 
 def test_states_that_are_none() -> None:
     block = native(ss.Transformer(4, 8))
-    _, state = block.scan(batch(4, 3), np.array([3, 3, 3, 3]))
+    _, state = scan(block, batch(4, 3), np.array([3, 3, 3, 3]))
     too_long, not_whole = state.copy(), state.copy()
     too_long[0, 8], not_whole[1, 8] = 4, 0.5
     for wrong in (too_long, not_whole):
@@ -146,7 +147,7 @@ def test_late_positions_are_exact() -> None:
     state = state._replace(keys=torch.randn(1, 4, 8).double(), values=torch.randn(1, 4, 8).double())
     expected, _ = layer.scan(ss.Sequences(x, [3]), state)
     row = torch.cat([state.h, torch.tensor([[late % 2**24, 0]]), state.keys.flatten(1), state.values.flatten(1)], dim=1)
-    found, _ = native(layer.float()).scan(x.numpy(), np.array([3]), row.float().numpy())
+    found, _ = scan(native(layer.float()), x.numpy(), np.array([3]), row.float().numpy())
     close(found, expected.data.detach())
 
 
@@ -213,7 +214,7 @@ def test_a_generator_without_torch() -> None:
     network, state, rows = without_torch(model), None, [[1, 2, 3], [4], [5, 6]]
     with torch.no_grad():
         of_torch = model.initial_state(3)
-        scores, _, state = network.scan(rows)
+        scores, _, state = network.scan_rows(rows)
         expected, of_torch = model(ss.Sequences.pad([torch.tensor(row) for row in rows]), of_torch)
         same(scores, expected.data)
         for ids in ([1, 2, 3], [3, 3, 0]):
@@ -260,11 +261,12 @@ def test_a_text_goes_on_from_any_point(folder: Path, name: str) -> None:
 
 def test_a_window_that_moves_on(tmp_path: Path) -> None:
     writer = ss.LanguageModel(**SMALL, layers=2, bptt=16, batch_size=4).fit(STORY)
-    for block in writer.network_.model.modules():
+    for block in writer.network_.modules():
         if isinstance(block, ss.Transformer):
-            block.context = 9
+            block.context = block.arguments["context"] = 9
     writer.save(tmp_path / "m")
     model = runtime.load(tmp_path / "m")
+    assert model.network_.layer.native.context == 9
     session = model.session()
     for n, piece in enumerate(["one two", " three four five. one", " ", *"two three four"], start=1):
         found = session.push(piece)

@@ -11,7 +11,6 @@ import pytest
 
 import stepscan as ss
 from stepscan import runtime
-from stepscan.errors import UnsupportedLayer
 from stepscan.kernels import native
 from stepscan.runtime.examples import as_list
 
@@ -327,11 +326,20 @@ def test_wrong_ways_to_run(models):
             runtime.load(models["classify"], **options)
 
 
-def test_what_has_no_kernel(tmp_path):
-    ss.Forecaster(**SMALL, bptt=8).fit(np.sin(np.arange(90.0))).save(tmp_path / "numbers")
-    with pytest.raises(UnsupportedLayer) as found:
-        runtime.load(tmp_path / "numbers")
-    assert found.value.layer == "forecaster"
+@pytest.mark.parametrize("head", ["gaussian", "quantile"])
+def test_a_forecaster(tmp_path, head):
+    series = np.exp(np.sin(np.arange(90.0)))
+    trained = ss.Forecaster(**SMALL, bptt=8, head=head, seasonal_period=6, log_transform=True).fit(series)
+    trained.save(tmp_path / "numbers")
+    loaded = runtime.load(tmp_path / "numbers")
+    assert type(loaded).__module__ == "stepscan.runtime.forecaster"
+    for settings in ({}, {"level": 0.5, "num_samples": 7, "seed": 3}):
+        for found, expected in zip(
+            loaded.forecast(series, 5, **settings), trained.forecast(series, 5, **settings), strict=True
+        ):
+            assert np.array_equal(found, expected)
+    for horizon in (0, 4):
+        assert loaded.metrics(series, horizon=horizon) == pytest.approx(trained.metrics(series, horizon), rel=1e-6)
 
 
 def test_tags_never_learned_are_said(both, caplog):

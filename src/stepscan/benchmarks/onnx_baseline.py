@@ -45,7 +45,7 @@ class Graph:
             blocks = weight.detach().numpy().reshape(len(order), hidden, -1)
             return np.ascontiguousarray(blocks[order].reshape(len(order) * hidden, -1))
 
-        bias = np.concatenate([reordered(cell.bias_ih)[:, 0], reordered(cell.bias_hh)[:, 0]])  # type: ignore[arg-type]
+        bias = np.concatenate([reordered(cell.bias_ih)[:, 0], reordered(cell.bias_hh)[:, 0]])
         arrays = {"W": reordered(cell.weight_ih)[None], "R": reordered(cell.weight_hh)[None], "B": bias[None]}
         weights = [self.weight(f"{name}.{letter}", array) for letter, array in arrays.items()]
         attributes: dict[str, Any] = {"hidden_size": hidden} | ({"linear_before_reset": 1} if operator == "GRU" else {})

@@ -11,6 +11,10 @@ import numpy as np
 import torch
 from torch import nn
 
+from stepscan.backends.arrays import Linear
+from stepscan.backends.execution import FORMATS, Options
+from stepscan.backends.layers import Layer as NativeLayer
+from stepscan.backends.weights import Weights
 from stepscan.benchmarks import onnx_baseline
 from stepscan.benchmarks.scans import operations
 from stepscan.benchmarks.timing import OURS, Benchmark, Result, compare
@@ -18,12 +22,9 @@ from stepscan.cells.conversion import to_torch
 from stepscan.cells.lstm import LSTM
 from stepscan.combinators.stack import Stack
 from stepscan.contract import Layer
+from stepscan.definitions.definition import specify
 from stepscan.kernels.native import library
 from stepscan.registry import describe
-from stepscan.runtime.execution import FORMATS, Options
-from stepscan.runtime.layer_factory import build_layer
-from stepscan.runtime.layers import Layer as NativeLayer
-from stepscan.runtime.operations import Linear
 
 SIZES, SMALL = (64, 128, 256, 512), (8, 16, 32, 64)
 SYMBOLS, LENGTH, TEMPERATURE = 100, 100, 0.8
@@ -31,7 +32,7 @@ SYMBOLS, LENGTH, TEMPERATURE = 100, 100, 0.8
 
 def _runtime(layer: Layer, weights: str) -> NativeLayer:
     tensors = {name: tensor.numpy() for name, tensor in layer.state_dict().items()}
-    return build_layer(describe(layer), tensors, "", Options(weights))
+    return specify(describe(layer)).bind(Weights(tensors, Options(weights)))
 
 
 def stream_benchmarks(threads: int, rounds: int) -> Iterator[Benchmark]:

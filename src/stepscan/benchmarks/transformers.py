@@ -11,14 +11,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from stepscan.backends.batches import Batch
+from stepscan.backends.native_arrays import address
+from stepscan.backends.weights import Weights
 from stepscan.benchmarks import onnx_baseline
 from stepscan.benchmarks.timing import OURS, Benchmark, Result, compare
 from stepscan.cells.transformer import Transformer, rotate
+from stepscan.definitions.definition import specify
 from stepscan.kernels.native import library
 from stepscan.registry import describe
-from stepscan.runtime.execution import Options
-from stepscan.runtime.layer_factory import build_layer
-from stepscan.runtime.native_arrays import address
 from stepscan.sequences import Sequences
 
 LENGTHS = (128, 1024, 4096)
@@ -68,9 +69,9 @@ def _scan(name: str, steps: int, rounds: int, threads: int) -> Result:
 def _step(name: str, steps: int, rounds: int) -> Result:
     block = _block()
     tensors = {part: tensor.numpy() for part, tensor in block.state_dict().items()}
-    layer = build_layer(describe(block), tensors, "", Options())
+    layer = specify(describe(block)).bind(Weights(tensors))
     before = np.random.default_rng(0).standard_normal((1, steps, SIZE)).astype(np.float32)
-    _, state = layer.scan(before, np.array([steps]))
+    _, state = layer.scan(Batch(before, np.array([steps])))
     first, stream = library.Stream(layer.native), library.Stream(layer.native)
     first.write(address(state), layer.capacity(state))
     x, y = before[0, :1].copy(), np.empty((1, SIZE), np.float32)

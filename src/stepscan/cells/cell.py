@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -25,37 +25,18 @@ class Cell(Recurrence):
     `weight_ih` is initialised Glorot-uniform, each H × H block of `weight_hh` orthogonal (Saxe et al. 2014), and biases
     with zeros; see `stepscan.cells.initialisation`.
 
-    Args:
-        input_size: I.
+    Attributes:
         hidden_size: H.
-        bias: whether there are biases.
-        initialisation: how weights are initialised.
-
-    Raises:
-        ValueError: a size is less than 1.
+        scheme: how weights are initialised.
+        gates: see `stepscan.definitions.cells.CellDefinition`.
     """
 
-    gates: int
-    initialisations: tuple[str, ...] = ("orthogonal",)  # that the cell supports
+    hidden_size: int
+    scheme: Initialisation
+    gates: ClassVar[int]
 
-    def __init__(
-        self,
-        input_size: int,
-        hidden_size: int,
-        bias: bool = True,
-        initialisation: Initialisation = Initialisation(),  # noqa: B008
-    ) -> None:
-        super().__init__()
-        for name, size in (("input_size", input_size), ("hidden_size", hidden_size)):
-            if not isinstance(size, int) or size < 1:
-                raise ValueError(f"{name}: expected a whole number of at least 1, got {size!r}")
-        self.input_size, self.hidden_size, self.output_size = input_size, hidden_size, hidden_size
-        self.initialisation = initialisation
-        rows = self.gates * hidden_size
-        self.weight_ih = nn.Parameter(torch.empty(rows, input_size))
-        self.weight_hh = nn.Parameter(torch.empty(rows, hidden_size))
-        self.bias_ih = nn.Parameter(torch.empty(rows)) if bias else None
-        self.bias_hh = nn.Parameter(torch.empty(rows)) if bias else None
+    def __post_init__(self) -> None:
+        super().__post_init__()
         self.reset_parameters()
 
     @torch.no_grad()
@@ -110,19 +91,11 @@ class Cell(Recurrence):
         return [weight for weight in weights if weight is not None]
 
     @property
-    def kernel(self) -> str:
-        """The name of this cell's native kernel."""
-        return self.registered_name
-
-    @property
     def kernel_weights(self) -> list[Tensor | None]:
         """The weights in the native kernel's order; None for a missing bias."""
         # the dictionary is faster than attributes; inside functional_call, weights may be attributes only
         parameters = self._parameters
-        return [parameters[n] if n in parameters else getattr(self, n) for n in self.kernel_weight_names]
-
-    kernel_weight_names: tuple[str, ...] = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
-    kernel_leaves = 1  # leaves of a state
+        return [parameters[n] if n in parameters else getattr(self, n) for n in self.weight_names]
 
     def extra_repr(self) -> str:
         return f"{self.input_size}, {self.hidden_size}" + ("" if self.bias_ih is not None else ", bias=False")

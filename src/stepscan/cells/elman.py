@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from stepscan.cells.cell import Cell, scan_packed
-from stepscan.cells.initialisation import Initialisation, check_elman
+from stepscan.definitions import cells as definitions
 from stepscan.registry import register
 from stepscan.sequences import Sequences
 
@@ -24,7 +24,7 @@ class ElmanState(NamedTuple):
 
 
 @register("elman")
-class Elman(Cell):
+class Elman(definitions.Elman, Cell):
     """Elman network.
 
     Args:
@@ -35,32 +35,12 @@ class Elman(Cell):
         initialisation: `"orthogonal"`, or with relu `"identity"`, for an IRNN (Le et al. 2015).
     """
 
-    gates = 1
-    initialisations = ("orthogonal", "identity")
-
-    def __init__(
-        self,
-        input_size: int,
-        hidden_size: int,
-        nonlinearity: str = "tanh",
-        bias: bool = True,
-        initialisation: str = "orthogonal",
-    ) -> None:
-        scheme = Initialisation(initialisation)
-        check_elman(nonlinearity, scheme)
-        super().__init__(input_size, hidden_size, bias, scheme)
-        self.nonlinearity = nonlinearity
-
     @torch.no_grad()
     def reset_parameters(self) -> None:
         super().reset_parameters()
-        if self.initialisation.kind == "identity":
+        if self.scheme.kind == "identity":
             nn.init.normal_(self.weight_ih, std=0.001)
             nn.init.eye_(self.weight_hh)
-
-    @property
-    def kernel(self) -> str:
-        return f"elman_{self.nonlinearity}"
 
     def initial_state(
         self, batch_size: int, *, device: torch.device | None = None, dtype: torch.dtype | None = None

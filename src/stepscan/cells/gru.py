@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from stepscan.cells.cell import Cell, scan_packed
-from stepscan.cells.initialisation import Initialisation
+from stepscan.definitions import cells as definitions
 from stepscan.registry import register
 from stepscan.sequences import Sequences
 
@@ -25,7 +25,7 @@ class GRUState(NamedTuple):
 
 
 @register("gru")
-class GRU(Cell):
+class GRU(definitions.GRU, Cell):
     """Gated recurrent unit; weights in the order r, z, n.
 
     Args:
@@ -36,26 +36,11 @@ class GRU(Cell):
         t_max: with chrono, the longest dependency in steps.
     """
 
-    gates = 3
-    initialisations = ("orthogonal", "chrono")
-
-    def __init__(
-        self,
-        input_size: int,
-        hidden_size: int,
-        bias: bool = True,
-        initialisation: str = "orthogonal",
-        t_max: int | None = None,
-    ) -> None:
-        scheme = Initialisation(initialisation, t_max)
-        scheme.check("gru", self.initialisations, bias)
-        super().__init__(input_size, hidden_size, bias, scheme)
-
     @torch.no_grad()
     def reset_parameters(self) -> None:
         super().reset_parameters()
-        if self.initialisation.kind == "chrono" and self.bias_ih is not None:
-            self.bias_ih.chunk(3)[1].copy_(self.initialisation.forget_biases(self.hidden_size))
+        if self.scheme.kind == "chrono" and self.bias_ih is not None:
+            self.bias_ih.chunk(3)[1].copy_(self.scheme.forget_biases(self.hidden_size))
 
     def initial_state(
         self, batch_size: int, *, device: torch.device | None = None, dtype: torch.dtype | None = None

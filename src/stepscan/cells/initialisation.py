@@ -13,6 +13,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from stepscan.errors import shown
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -29,7 +31,7 @@ class Initialisation(NamedTuple):
     def check(self, cell: str, kinds: tuple[str, ...], bias: bool = True) -> None:
         """Raise a ValueError unless the cell of that name, which supports `kinds`, can be initialised so."""
         if not isinstance(self.kind, str) or self.kind not in KINDS:
-            raise ValueError(f"initialisation: expected one of {', '.join(KINDS)}, got {_shown(self.kind)}")
+            raise ValueError(f"initialisation: expected one of {', '.join(KINDS)}, got {shown(self.kind)}")
         if self.kind not in kinds:
             raise ValueError(
                 f"initialisation: expected {' or '.join(kinds)} for the cell {cell}, got {self.kind}, which is for "
@@ -48,19 +50,19 @@ class Initialisation(NamedTuple):
             )
         if not chrono and self.t_max is not None:
             raise ValueError(
-                f"t_max: expected none with {self.kind} initialisation, got {_shown(self.t_max)}; "
+                f"t_max: expected none with {self.kind} initialisation, got {shown(self.t_max)}; "
                 "omit it, or use chrono initialisation"
             )
         if chrono and (type(self.t_max) is not int or not 3 <= self.t_max < 2**31):
-            raise ValueError(f"t_max: expected a whole number of at least 3 steps, below 2³¹, got {_shown(self.t_max)}")
+            raise ValueError(f"t_max: expected a whole number of at least 3 steps, below 2³¹, got {shown(self.t_max)}")
         if self.forget_bias is None:
             return
         if type(self.forget_bias) not in (int, float) or not abs(self.forget_bias) < 2.0**127:
-            raise ValueError(f"forget_bias: expected a finite number, got {_shown(self.forget_bias)}")
+            raise ValueError(f"forget_bias: expected a finite number, got {shown(self.forget_bias)}")
         if chrono:
             raise ValueError(
                 f"forget_bias: expected none with chrono initialisation, which sets that bias, got "
-                f"{_shown(self.forget_bias)}; omit forget_bias"
+                f"{shown(self.forget_bias)}; omit forget_bias"
             )
 
     def forget_biases(self, hidden_size: int, default: float = 1.0) -> Tensor:
@@ -76,12 +78,7 @@ class Initialisation(NamedTuple):
 def check_elman(nonlinearity: object, initialisation: Initialisation) -> None:
     """Raise a ValueError unless an Elman network supports this nonlinearity with this initialisation."""
     if nonlinearity not in ("tanh", "relu"):
-        raise ValueError(f"nonlinearity: expected 'tanh' or 'relu', got {_shown(nonlinearity)}")
+        raise ValueError(f"nonlinearity: expected 'tanh' or 'relu', got {shown(nonlinearity)}")
     initialisation.check("elman", ("orthogonal", "identity"))
     if initialisation.kind == "identity" and nonlinearity != "relu":
         raise ValueError("nonlinearity: expected 'relu' with identity initialisation (the IRNN), got 'tanh'")
-
-
-def _shown(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}…"

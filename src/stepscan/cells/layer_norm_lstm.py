@@ -15,15 +15,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from stepscan.cells.cell import Cell
-from stepscan.cells.initialisation import Initialisation
 from stepscan.cells.lstm import LSTMState, set_gate_biases
 from stepscan.contract import Recurrence
+from stepscan.definitions import cells as definitions
 from stepscan.registry import register
 from stepscan.sequences import Sequences
 
 
 @register("layer_norm_lstm")
-class LayerNormLSTM(Cell):
+class LayerNormLSTM(definitions.LayerNormLSTM, Cell):
     """LSTM with layer normalisation of its preactivations and its cell; its state is that of an LSTM.
 
     Weights, in the order i, f, g, o: `weight_ih [4H, I]`, `weight_hh [4H, H]`; gains `gain_ih`, `gain_hh [4H]` and
@@ -37,32 +37,14 @@ class LayerNormLSTM(Cell):
         forget_bias: initial bias of the forget gate; None for 1 (Gers et al. 2000).
     """
 
-    gates = 4
-    kernel_leaves = 2
-    initialisations = ("orthogonal", "chrono")
-    kernel_weight_names = (
-        *("weight_ih", "weight_hh", "bias_ih", "bias_hh"),
-        *("gain_ih", "gain_hh", "bias", "gain_c", "bias_c"),
-    )
-
-    def __init__(
-        self,
-        input_size: int,
-        hidden_size: int,
-        initialisation: str = "orthogonal",
-        t_max: int | None = None,
-        forget_bias: float | None = None,
-    ) -> None:
-        scheme = Initialisation(initialisation, t_max, forget_bias)
-        scheme.check("layer_norm_lstm", self.initialisations)
-        super().__init__(input_size, hidden_size, bias=False, initialisation=scheme)
-        self.gain_ih = nn.Parameter(torch.ones(4 * hidden_size))
-        self.gain_hh = nn.Parameter(torch.ones(4 * hidden_size))
-        self.bias = nn.Parameter(torch.zeros(4 * hidden_size))
-        self.gain_c = nn.Parameter(torch.ones(hidden_size))
-        self.bias_c = nn.Parameter(torch.zeros(hidden_size))
-        with torch.no_grad():
-            set_gate_biases(self.bias, scheme)
+    @torch.no_grad()
+    def reset_parameters(self) -> None:
+        super().reset_parameters()
+        for gain in (self.gain_ih, self.gain_hh, self.gain_c):
+            nn.init.ones_(gain)
+        for bias in (self.bias, self.bias_c):
+            nn.init.zeros_(bias)
+        set_gate_biases(self.bias, self.scheme)
 
     @property
     def weights(self) -> list[Tensor]:

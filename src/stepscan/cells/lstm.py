@@ -18,6 +18,7 @@ from torch.nn import functional as F
 
 from stepscan.cells.cell import Cell, scan_packed, scan_padded_lstm
 from stepscan.cells.initialisation import Initialisation
+from stepscan.definitions import cells as definitions
 from stepscan.registry import register
 from stepscan.sequences import Sequences
 
@@ -28,7 +29,7 @@ class LSTMState(NamedTuple):
 
 
 @register("lstm")
-class LSTM(Cell):
+class LSTM(definitions.LSTM, Cell):
     """Long short-term memory; weights in the order i, f, g, o.
 
     Args:
@@ -40,28 +41,11 @@ class LSTM(Cell):
         forget_bias: initial bias of the forget gate; None for 1 (Gers et al. 2000).
     """
 
-    gates = 4
-    kernel_leaves = 2
-    initialisations = ("orthogonal", "chrono")
-
-    def __init__(
-        self,
-        input_size: int,
-        hidden_size: int,
-        bias: bool = True,
-        initialisation: str = "orthogonal",
-        t_max: int | None = None,
-        forget_bias: float | None = None,
-    ) -> None:
-        scheme = Initialisation(initialisation, t_max, forget_bias)
-        scheme.check("lstm", self.initialisations, bias)
-        super().__init__(input_size, hidden_size, bias, scheme)
-
     @torch.no_grad()
     def reset_parameters(self) -> None:
         super().reset_parameters()
         if self.bias_ih is not None:
-            set_gate_biases(self.bias_ih, self.initialisation)
+            set_gate_biases(self.bias_ih, self.scheme)
 
     def initial_state(
         self, batch_size: int, *, device: torch.device | None = None, dtype: torch.dtype | None = None

@@ -18,12 +18,11 @@ from collections.abc import Iterator
 from typing import ClassVar, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from stepscan.contract import Layer, Recurrence
-from stepscan.dropout_masks import dropout
-from stepscan.fields import check_probability, choose_heads
+from stepscan.definitions import cells as definitions
 from stepscan.kernels import attention
 from stepscan.registry import register
 from stepscan.sequences import Sequences
@@ -42,29 +41,10 @@ class BidirectionalTransformerState(NamedTuple):
 
 
 class TransformerBlock(Layer):
-    """The base class of the causal and the bidirectional block: the weights, and everything except the mask.
+    """The base class of the causal and the bidirectional block: everything except the mask."""
 
-    Args:
-        input_size: I.
-        hidden_size: H.
-        heads: attention heads, a divisor of H; 0 for the most heads of size 32 or more.
-        dropout: probability for the outputs of attention and of the feed-forward network in training.
-
-    Raises:
-        ValueError: `heads` does not divide H, or `dropout` is not in [0, 1).
-    """
-
-    def __init__(self, input_size: int, hidden_size: int, heads: int = 0, dropout: float = 0.0) -> None:
-        super().__init__()
-        heads = choose_heads(hidden_size, heads)
-        check_probability(dropout=dropout)
-        self.input_size, self.output_size, self.hidden_size = input_size, hidden_size, hidden_size
-        self.heads, self.dropout = heads, dropout
-        self.into = nn.Linear(input_size, hidden_size) if input_size != hidden_size else None
-        self.attention_norm, self.forward_norm = nn.LayerNorm(hidden_size), nn.LayerNorm(hidden_size)
-        self.projection = nn.Linear(hidden_size, 3 * hidden_size)
-        self.output = nn.Linear(hidden_size, hidden_size)
-        self.up, self.down = nn.Linear(hidden_size, 4 * hidden_size), nn.Linear(4 * hidden_size, hidden_size)
+    heads: int
+    dropout: float
 
     def project(self, x: Tensor, positions: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """`x [B, T, I]` at `positions [B, T]` → the residual stream u, and q, k, v, all `[B, T, H]`."""
@@ -81,13 +61,23 @@ class TransformerBlock(Layer):
 
     def feed_forward(self, u: Tensor, attended: Tensor) -> Tensor:
         """The residual stream and the output of attention, both `[B, T, H]` → the block's output `[B, T, H]`."""
-        z = u + dropout(self.output(attended), self.dropout, self.training)
-        return z + dropout(self.down(F.gelu(self.up(self.forward_norm(z)))), self.dropout, self.training)
+        z = u + self.drop(self.output(attended), self.dropout)
+        return z + self.drop(self.down(F.gelu(self.up(self.forward_norm(z)))), self.dropout)
 
 
 @register("bidirectional_transformer")
-class BidirectionalTransformer(TransformerBlock):
-    """The block in which every item attends to all items of its sequence; it is not causal, so not a `Recurrence`."""
+class BidirectionalTransformer(definitions.BidirectionalTransformer, TransformerBlock):
+    """The block in which every item attends to all items of its sequence; it is not causal, so not a `Recurrence`.
+
+    Args:
+        input_size: I.
+        hidden_size: H.
+        heads: attention heads, a divisor of H; 0 for the most heads of size 32 or more.
+        dropout: probability for the outputs of attention and of the feed-forward network in training.
+
+    Raises:
+        ValueError: an argument is out of range, or `heads` does not divide H.
+    """
 
     bidirectional_class: ClassVar[type[Layer]]
 
@@ -112,7 +102,7 @@ BidirectionalTransformer.bidirectional_class = BidirectionalTransformer
 
 
 @register("transformer")
-class Transformer(TransformerBlock, Recurrence):
+class Transformer(definitions.Transformer, TransformerBlock, Recurrence):
     """A causal transformer block: multi-head self-attention over the last `context` items, then a feed-forward network.
 
     Args:
@@ -121,18 +111,13 @@ class Transformer(TransformerBlock, Recurrence):
         heads: attention heads, a divisor of H; 0 for the most heads of size 32 or more.
         context: the number of items that an item attends to, including itself.
         dropout: probability for the outputs of attention and of the feed-forward network in training.
+
+    Raises:
+        ValueError: an argument is out of range, or `heads` does not divide H.
     """
 
     # used in bidirectional models, in place of a Bidirectional of two
     bidirectional_class: ClassVar[type[Layer]] = BidirectionalTransformer
-
-    def __init__(
-        self, input_size: int, hidden_size: int, heads: int = 0, context: int = 512, dropout: float = 0.0
-    ) -> None:
-        super().__init__(input_size, hidden_size, heads, dropout)
-        if context < 1:
-            raise ValueError(f"context: expected at least 1 item, got {context}")
-        self.context = context
 
     def initial_state(
         self, batch_size: int, *, device: torch.device | None = None, dtype: torch.dtype | None = None
@@ -162,10 +147,6 @@ class Transformer(TransformerBlock, Recurrence):
             outputs.append(chunk_outputs.data)
             state = new._replace(h=chunk_outputs.last(default=state.h))
         return inputs.replace(torch.cat(outputs, dim=1), zeroed=True), state
-
-    @property
-    def condition_size(self) -> int:
-        return self.input_size
 
     def condition(self, vector: Tensor) -> TransformerState:
         """The state after `vector [B, I]` as the first item."""

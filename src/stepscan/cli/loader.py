@@ -24,14 +24,15 @@ def load(path: Path, others: Sequence[Path] = (), *, needs: str = "", threads: i
         ModelFormatError: a folder is not a model folder, or is broken.
         StepscanError: PyTorch is required, but not installed.
     """
-    reason = needs or ("an ensemble of models" if others else "")
+    reason = needs
     if not reason:
         from stepscan import runtime
         from stepscan.kernels.native import library, missing
+        from stepscan.runtime.ensemble import ensemble
 
         try:
             if library is not None:
-                return runtime.load(path, threads=threads)
+                return ensemble([runtime.load(folder, threads=threads) for folder in (path, *others)])
             reason = f"the native kernels are unavailable ({missing})"
             warnings.filterwarnings("ignore", "stepscan's native kernels are unavailable")  # the note below says so
         except UnsupportedLayer as error:

@@ -8,15 +8,15 @@ import torch
 from torch import Tensor
 
 from stepscan.contract import Pointwise
+from stepscan.definitions import pointwise as definitions
 from stepscan.dropout_masks import dropout
-from stepscan.fields import check_probability
 from stepscan.registry import register
 from stepscan.sequences import Sequences
 from stepscan.state import State
 
 
 @register("dropout")
-class Dropout(Pointwise):
+class Dropout(definitions.Dropout, Pointwise):
     """In training, zeroes each element with probability `p` and scales the others by 1/(1−p) (Srivastava et al. 2014).
 
     Args:
@@ -26,12 +26,6 @@ class Dropout(Pointwise):
     Raises:
         ValueError: `p` is not in [0, 1).
     """
-
-    def __init__(self, size: int, p: float) -> None:
-        super().__init__()
-        check_probability(p=p)
-        self.input_size = self.output_size = size
-        self.p = p
 
     def transform(self, x: Tensor, state: State | None = None) -> Tensor:
         return dropout(x, self.p, self.training)
@@ -43,7 +37,7 @@ class VariationalState(NamedTuple):
 
 
 @register("variational_dropout")
-class VariationalDropout(Dropout):
+class VariationalDropout(definitions.VariationalDropout, Dropout):
     """Dropout with the same mask at every step of a sequence (Gal & Ghahramani 2016).
 
     The mask is part of the state: `initial_state` samples it, and `renew` resamples it.

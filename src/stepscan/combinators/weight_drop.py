@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import torch
 
-from stepscan.combinators.wrapper import Wrapper
 from stepscan.contract import Recurrence
+from stepscan.definitions import wrappers as definitions
 from stepscan.dropout_masks import dropout
-from stepscan.fields import check_probability
 from stepscan.registry import register
 from stepscan.sequences import Sequences
 from stepscan.state import State
 
 
 @register("weight_drop")
-class WeightDrop(Wrapper):
+class WeightDrop(definitions.WeightDrop, Recurrence):
     """In training, `scan` sets each weight to 0 with probability `p` and scales the others by 1/(1−p).
 
     The mask is the same for all steps and rows of a scan, so that fused kernels can be used. `step` on its own does not
@@ -29,14 +28,6 @@ class WeightDrop(Wrapper):
         TypeError: `layer` is not a Recurrence.
         ValueError: `p` is not in [0, 1), or there are no such parameters.
     """
-
-    def __init__(self, layer: Recurrence, p: float, name: str = "weight_hh") -> None:
-        super().__init__(layer)
-        check_probability(p=p)
-        self.p = p
-        self.dropped = [path for path, _ in layer.named_parameters() if path.split(".")[-1] == name]
-        if not self.dropped:
-            raise ValueError(f"WeightDrop: expected a layer with parameters named {name}, got {layer.signature}")
 
     def scan(self, inputs: Sequences, state: State | None = None) -> tuple[Sequences, State]:
         if not (self.training and self.p):

@@ -12,8 +12,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from stepscan.runtime import batches as ragged
-from stepscan.runtime.batches import by_length
+from stepscan.backends import batches as ragged
+from stepscan.backends.batches import by_length
+from stepscan.backends.tensors import to_sequences
 from stepscan.sequences import Sequences
 
 __all__ = ["TrainingBatch", "bptt_windows", "bucket_by_length", "by_length", "pad", "pad_numbers"]
@@ -74,16 +75,12 @@ def bucket_by_length(lengths: Sequence[int], batch_size: int, *, seed: int, epoc
 
 def pad(rows: Sequence[Sequence[int] | np.ndarray]) -> Sequences:
     """Pad rows of ids to `Sequences` `[B, T]` of int64."""
-    return _sequences(ragged.pad(rows))
+    return to_sequences(ragged.pad(rows))
 
 
 def pad_numbers(rows: Sequence[np.ndarray]) -> Sequences:
     """Pad series `[T, D]` of different lengths, at least one, to `Sequences` `[B, T, D]` of float64."""
-    return _sequences(ragged.pad_numbers(rows))
-
-
-def _sequences(batch: ragged.Batch) -> Sequences:
-    return Sequences(torch.from_numpy(batch.data), torch.from_numpy(batch.lengths))
+    return to_sequences(ragged.pad_numbers(rows))
 
 
 def bptt_windows(

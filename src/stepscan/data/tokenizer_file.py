@@ -14,8 +14,7 @@ from typing import Any
 from tokenizers import Tokenizer, models
 
 from stepscan.data.vocabulary import KINDS, SPECIAL, byte_letters, make_tokenizer, numbered
-from stepscan.errors import ModelFormatError
-from stepscan.runtime.outline import shown
+from stepscan.errors import ModelFormatError, shown
 from stepscan.runtime.safe_io import parse_json
 
 _NONE = ("truncation", "padding", "post_processor")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -19,7 +20,6 @@ from stepscan.data.vectors import check_vectors
 from stepscan.errors import ModelFormatError, NotFittedError, SettingsError, nearest
 from stepscan.estimators.fit_run import FitRun, FitSteps
 from stepscan.estimators.folder import ModelFolder, check_savable, read_folder, write_folder
-from stepscan.estimators.inference_models import InferenceModel
 from stepscan.estimators.model_builder import ModelBuilder
 from stepscan.estimators.notebook import as_html
 from stepscan.estimators.training_data import Buckets, TrainingData
@@ -48,7 +48,6 @@ class Estimator(ModelBuilder, FittedModel, ModelOptions, BaseEstimator):
     """
 
     pattern: ClassVar[Any]  # the class of `model_`
-    inference_class: ClassVar[type[InferenceModel]]  # the class of `network_`
     model_: Any
     tokenizers_: dict[str, TextTokenizer]
     labels_: list[Any] | None  # strings, or whole numbers
@@ -149,9 +148,14 @@ class Estimator(ModelBuilder, FittedModel, ModelOptions, BaseEstimator):
 
     @property
     def network_(self) -> Any:
-        """The inference interface of `model_`; new at each access, for `model_` may have been replaced."""
+        """What predicts: `model_`, whose pattern has the methods of that of a runtime model."""
         self.check_fitted()
-        return self.inference_class(self.model_)
+        return self.model_
+
+    def with_network(self, network: Any) -> Self:
+        joined = copy.copy(self)
+        joined.model_ = network
+        return joined
 
     def training_options(self) -> TrainingOptions:
         """The effective settings of training, checked.

@@ -17,7 +17,6 @@ from stepscan.data.tokenizers import TextTokenizer
 from stepscan.errors import SettingsError
 from stepscan.estimators.base import Estimator
 from stepscan.estimators.data_split import same_input, split_data
-from stepscan.estimators.inference_models import InferenceEncoder
 from stepscan.estimators.score_mixture import best_mixture
 from stepscan.estimators.training_data import Buckets, TrainingData, make_task
 from stepscan.estimators.wide_model import fit_wide
@@ -46,7 +45,6 @@ class Classifier(ClassificationMixin, ClassifierMixin, TransformerMixin, Classif
     """
 
     pattern: ClassVar[type] = Encoder
-    inference_class: ClassVar[type] = InferenceEncoder
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -195,7 +193,7 @@ class Classifier(ClassificationMixin, ClassifierMixin, TransformerMixin, Classif
             return guess(held_out)
         return best_constant(self.problem_type, targets, held_out)
 
-    def _embedding(self, X: Sequence[Any]) -> Embedding | NumericEmbedding:
+    def _embedding(self, X: Sequence[Any]) -> Any:
         """The input map for texts or series, with its vocabulary or its mean and deviation learned from them."""
         settings = self.effective_settings
         if are_numbers(X):
@@ -238,7 +236,7 @@ class Classifier(ClassificationMixin, ClassifierMixin, TransformerMixin, Classif
         """The model's input for each text (ids) or series (values), and the function that batches such rows."""
         return self.network_inputs(X), pad if self.tokenizers_ else pad_numbers
 
-    def _make_model(self, embedding: Embedding | NumericEmbedding) -> Encoder:
+    def _make_model(self, embedding: Any) -> Encoder:
         settings = self.effective_settings
         layer = self._layer(embedding.output_size, settings.hidden_size, bidirectional=settings.bidirectional)
         return Encoder(

@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from stepscan.backends.batches import Array, Batch
 from stepscan.estimators.linear_chain_crf import PackedSequences
 from stepscan.estimators.score_mixture import best_shares
-from stepscan.runtime.batches import Array, Batch
 from stepscan.runtime.wide.crf import TRANSITIONS, WideCRF, build_crf
 
 _SHARES = (0.1, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0)  # a network trained on few sentences is overconfident

@@ -11,9 +11,9 @@ from typing import Any
 
 from stepscan.data.task_data import Files, ReadOptions, read_examples, read_validation
 from stepscan.errors import DataError, Interrupted, SettingsError, StepscanError, nearest, signal_number
+from stepscan.estimators.average import average
 from stepscan.estimators.base import ESTIMATORS, Estimator
 from stepscan.estimators.classifier import Classifier
-from stepscan.estimators.ensemble import average, ensemble
 from stepscan.estimators.forecaster import Forecaster
 from stepscan.estimators.language_model import LanguageModel
 from stepscan.estimators.loader import load
@@ -21,6 +21,7 @@ from stepscan.estimators.training_history import TrainingHistory
 from stepscan.estimators.yardsticks import best_scores
 from stepscan.options import TASKS, check_settings
 from stepscan.runtime.atomic import check_writable, identity, write_lock
+from stepscan.runtime.ensemble import ensemble
 from stepscan.runtime.files import reading_for, skipped
 from stepscan.runtime.lock import TRAINING
 from stepscan.runtime.ownership import CHECKPOINTS

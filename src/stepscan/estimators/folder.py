@@ -28,7 +28,8 @@ from torch import nn
 
 import stepscan
 from stepscan.data.tokenizers import TextTokenizer
-from stepscan.errors import ModelFormatError, StepscanError, UnsupportedLayer
+from stepscan.definitions.definition import Tensor
+from stepscan.errors import ModelFormatError, StepscanError, UnsupportedLayer, shown
 from stepscan.estimators.model_card import model_card
 from stepscan.json_text import json_text
 from stepscan.patterns.conditioned_generator import ConditionedGenerator
@@ -40,7 +41,6 @@ from stepscan.runtime import folder as runtime_folder
 from stepscan.runtime.atomic import atomic_write
 from stepscan.runtime.configuration import FORMAT, FORMAT_VERSION, WIDE, write_config
 from stepscan.runtime.folder import FolderSpec, expanded
-from stepscan.runtime.outline import Tensor, shown
 from stepscan.runtime.schemes import Scheme
 from stepscan.runtime.tensor_file import write_tensors
 from stepscan.runtime.wide import storage

@@ -15,7 +15,6 @@ from stepscan.data.tokenizers import TextTokenizer
 from stepscan.errors import SettingsError
 from stepscan.estimators.base import Estimator
 from stepscan.estimators.dynamic_evaluation import dynamic_nats
-from stepscan.estimators.inference_models import InferenceGenerator
 from stepscan.estimators.training_data import TrainingData, evaluation_cost
 from stepscan.estimators.yardsticks import symbol_frequencies
 from stepscan.options import GenerateOptions, TrainingOptions
@@ -38,7 +37,6 @@ class LanguageModel(GenerationMixin, GenerateOptions, Estimator):
     """
 
     pattern: ClassVar[Any] = Generator
-    inference_class: ClassVar[type] = InferenceGenerator
 
     def fit(self, text: Any, y: None = None, validation: Any = None) -> Self:
         """Train on a text.
@@ -89,7 +87,9 @@ class LanguageModel(GenerationMixin, GenerateOptions, Estimator):
     @torch.inference_mode()
     def _nats(self, inputs: Sequence[Any], targets: Sequence[Any], state: State | None) -> tuple[float, State]:
         """By the pattern's loss, which also runs on a GPU."""
-        loss = self.model_.loss(*(pad(rows).to(self._device) for rows in (inputs, targets)), state)
+        if not isinstance(self.model_, Generator):  # an ensemble
+            return super()._nats(inputs, targets, state)
+        loss = self.model_.loss(pad(inputs).to(self._device), pad(targets).to(self._device), state)
         return loss.total.item(), loss.state
 
     def _dynamic_nats(self, text: str, learning_rate: float) -> float:

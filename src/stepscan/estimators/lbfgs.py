@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from stepscan.runtime.batches import Array
+from stepscan.backends.batches import Array
 
 _MEMORY = 6  # pairs of steps and gradient differences
 _MAX_HALVINGS = 30  # of a step

@@ -14,8 +14,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy.sparse import csr_matrix
 
+from stepscan.backends.batches import Array
 from stepscan.estimators.lbfgs import minimise
-from stepscan.runtime.batches import Array
 from stepscan.runtime.wide.crf import TRANSITIONS, WideCRF
 from stepscan.runtime.wide.token_features import TokenFeatures
 

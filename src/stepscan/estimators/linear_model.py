@@ -11,8 +11,8 @@ import numpy as np
 from scipy import linalg
 from scipy.sparse import csr_matrix
 
+from stepscan.backends.batches import Array
 from stepscan.estimators.lbfgs import minimise
-from stepscan.runtime.batches import Array
 
 Loss = Callable[[Array], tuple[float, Array]]  # scores [N, C] → the loss summed over examples, and its gradient [N, C]
 ALPHAS = np.logspace(-2, 2, 9)

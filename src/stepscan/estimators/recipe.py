@@ -15,9 +15,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 import stepscan
 from stepscan.data.task_data import ReadOptions
 from stepscan.data.toml import read_toml
-from stepscan.errors import DataError, SettingsError, nearest
+from stepscan.errors import DataError, SettingsError, nearest, shown
 from stepscan.estimators.files import make_estimator
-from stepscan.runtime.outline import shown
 from stepscan.runtime.settings import check_no_run_settings
 
 

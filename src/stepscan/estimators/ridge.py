@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import linalg, optimize, special
 
-from stepscan.runtime.batches import Array
+from stepscan.backends.batches import Array
 
 ALPHAS = np.logspace(-3, 6, 19)
 _MAX_EXAMPLES = 10_000

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
-from stepscan.runtime.batches import Array
-from stepscan.runtime.probabilities import nats
+from stepscan.backends.batches import Array
+from stepscan.backends.probabilities import nats
 
 _SHARES = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0)
 _TIE = 0.005  # relative difference of losses that counts as equal

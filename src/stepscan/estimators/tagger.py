@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
+from stepscan.backends.tensors import as_tensors
 from stepscan.data.batching import TrainingBatch, pad
 from stepscan.data.tokenizers import TextTokenizer
 from stepscan.errors import SettingsError
@@ -16,7 +17,6 @@ from stepscan.estimators import crf_mixture, linear_chain_crf
 from stepscan.estimators.architecture import build_layer
 from stepscan.estimators.base import Estimator
 from stepscan.estimators.data_split import same_input, split_data
-from stepscan.estimators.inference_models import InferenceTransducer, pattern_input
 from stepscan.estimators.training_data import Buckets, TrainingData, make_task
 from stepscan.estimators.yardsticks import frequent_tags
 from stepscan.memory import check_fits
@@ -49,7 +49,6 @@ class Tagger(TaggingMixin, TagOptions, Estimator):
     """
 
     pattern: ClassVar[type] = Transducer
-    inference_class: ClassVar[type] = InferenceTransducer
 
     def fit(
         self,
@@ -113,8 +112,9 @@ class Tagger(TaggingMixin, TagOptions, Estimator):
         """The network's scores of held-out tokens `[T, K]`, and the transitions of its CRF."""
         crf = self.network_.crf
         sentences = [tokens for tokens, _ in self._sampled(held_out)]
-        scores = self._map_scores(sentences, lambda _: lambda data, _: data, wide=False)
-        transitions = {name: getattr(crf, name).tolist() for name in TRANSITIONS} if crf is not None else None
+        scores = self._map_scores(sentences, lambda _: lambda batch: batch.data, wide=False)
+        transitions = None if crf is None else dict(zip(TRANSITIONS, crf.path_scores(), strict=True))
+        transitions = transitions and {name: scores.tolist() for name, scores in transitions.items()}
         return {"scores": [array.tolist() for array in scores], "crf": transitions}
 
     def _sampled(self, held_out: list[Example]) -> list[Example]:
@@ -195,7 +195,7 @@ class Tagger(TaggingMixin, TagOptions, Estimator):
         distinct = sorted({token for sentence in sentences for token in sentence})
         return {"tokenizer": words, "characters": TextTokenizer.train("character", distinct)}
 
-    def _embedding(self, X: list[Any]) -> Embedding | WordAndCharacterEmbedding | NumericEmbedding:
+    def _embedding(self, X: list[Any]) -> Any:
         settings = self.effective_settings
         if not self.tokenizers_:
             if self.embedding_dropout:
@@ -265,12 +265,12 @@ class Tagger(TaggingMixin, TagOptions, Estimator):
         )
 
     def _batches(self, examples: Sequence[Example], settings: TrainingOptions) -> Buckets:
-        read, is_numeric = self._reader([tokens for tokens, _ in examples]), not self.tokenizers_
+        read, as_batch = self._reader([tokens for tokens, _ in examples]), self.model_.array_batch
         tag_ids = {tag: index for index, tag in enumerate(self.classes_.tolist())}
         ids = [[tag_ids[tag] for tag in tags] for _, tags in examples]  # training data has no tag without an id
 
         def collate(indices: np.ndarray) -> TrainingBatch:
-            inputs, targets = pattern_input(read(indices), is_numeric), pad([ids[i] for i in indices])
+            inputs, targets = as_tensors(as_batch(read(indices))), pad([ids[i] for i in indices])
             return TrainingBatch(inputs, targets, len(indices), int(targets.lengths.sum()), targets.data.numel())
 
         return Buckets([len(row) for row in ids], settings, collate)

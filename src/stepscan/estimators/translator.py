@@ -7,12 +7,12 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
+from stepscan.backends.batches import PLACES, SCORES, by_length
 from stepscan.data.batching import TrainingBatch, pad
 from stepscan.data.tokenizers import TextTokenizer
 from stepscan.errors import SettingsError
 from stepscan.estimators.base import Estimator
 from stepscan.estimators.data_split import hold_out, same_input
-from stepscan.estimators.inference_models import InferenceConditionedGenerator
 from stepscan.estimators.training_data import Buckets, TrainingData, make_task
 from stepscan.estimators.yardsticks import sample, symbol_frequencies
 from stepscan.options import TrainingOptions, TranslateOptions
@@ -20,7 +20,6 @@ from stepscan.patterns.attention import AttentiveDecoder
 from stepscan.patterns.conditioned_generator import ConditionedGenerator
 from stepscan.patterns.embedding import Embedding
 from stepscan.patterns.generator import Generator
-from stepscan.runtime.batches import PLACES, SCORES, by_length
 from stepscan.runtime.examples import validation_pair
 from stepscan.runtime.translator import TranslationMixin, make_text_pairs
 from stepscan.runtime.yardstick import Yardstick
@@ -31,7 +30,6 @@ class Translator(TranslationMixin, TranslateOptions, Estimator):
     """Translates texts: an encoder reads the source, and a decoder with attention generates the target."""
 
     pattern: ClassVar[type] = ConditionedGenerator
-    inference_class: ClassVar[type] = InferenceConditionedGenerator
 
     def fit(
         self,

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 from scipy.sparse import csr_matrix
 
+from stepscan.backends.batches import Array
 from stepscan.errors import SettingsError
 from stepscan.estimators import linear_model
 from stepscan.estimators.ridge import RidgeFit, fit_ridge, fit_temperature
-from stepscan.runtime.batches import Array
 from stepscan.runtime.series import are_numbers
 from stepscan.runtime.wide.convolutions import ConvolutionFeatures
 from stepscan.runtime.wide.model import WideModel

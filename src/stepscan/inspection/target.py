@@ -20,7 +20,7 @@ from stepscan.dynamics.recurrences import RecurrenceCall, recurrences
 from stepscan.errors import SettingsError, nearest
 from stepscan.inspection.trained_model import TrainedModel, is_estimator, pattern_of
 from stepscan.memory import check_fits
-from stepscan.patterns.attention import AttentiveDecoder, memory_attentions
+from stepscan.patterns.attention import AttentiveDecoder
 from stepscan.patterns.conditioned_generator import ConditionedGenerator
 from stepscan.sequences import Sequences
 from stepscan.state import State, select
@@ -108,7 +108,7 @@ class InspectionTarget(NamedTuple):
             calls = _on_random_numbers(model, text, seed)
             return cls(title, about | {"read": "random numbers"}, calls, [], "", estimator)
         items, rows, text_read = _rows_read(estimator, text, seed)
-        inputs = estimator.network_.inputs(rows)
+        inputs = estimator.network_.batch(rows)
         if isinstance(model, ConditionedGenerator):
             calls = list(_in_translator(estimator, model, inputs, rows[0], text_read))
         else:
@@ -176,7 +176,7 @@ def _in_translator(
     layer, state = model.generator.layer, None
     if isinstance(layer, AttentiveDecoder) and not layer.input_feeding:
         layer = layer.layer
-    elif memory_attentions(layer):
+    elif layer.memories:
         state = select(model.initial_state(source), [0])
     yield from _named_recurrences(layer, model.generator.embedding(target), "decoder", state)
 

@@ -40,7 +40,7 @@ class TrainedModel(Protocol):
 
     @property
     def network_(self) -> Any:
-        """The network: `model` is its pattern, `inputs(rows)` what that takes. NotFittedError before training."""
+        """The pattern, of which `batch(rows)` makes the inputs. NotFittedError before training."""
 
     def network_inputs(self, X: Any) -> Any:
         """What the network reads of texts, sentences or series."""
@@ -73,7 +73,7 @@ def pattern_of(estimator: TrainedModel) -> Any:
         NotFittedError: the estimator is not trained.
         SettingsError: it is an ensemble.
     """
-    pattern = estimator.network_.model
+    pattern = estimator.network_
     if hasattr(pattern, "members"):
         raise SettingsError("an ensemble has no layers of its own; inspect its models one by one")
     return pattern

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from stepscan.kernels.native import library
 from stepscan.kernels.tensors import is_supported, packed
 
-__all__ = ["LayerNorm", "Linear", "Tanh", "attend", "attend_is_supported", "linear", "softmax", "tanh"]
+__all__ = ["LayerNorm", "Linear", "attend", "attend_is_supported", "linear", "softmax", "tanh"]
 
 
 class Linear(nn.Linear):
@@ -50,13 +50,6 @@ def tanh(x: Tensor) -> Tensor:
     y = torch.empty_like(x)
     library.tanh(x.data_ptr(), x.numel(), y.data_ptr(), torch.get_num_threads())
     return y
-
-
-class Tanh(nn.Module):
-    """`tanh` as a module."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return tanh(x)
 
 
 class LayerNorm(nn.LayerNorm):

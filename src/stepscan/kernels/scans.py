@@ -106,7 +106,7 @@ class _Run:
 
     def __init__(self, lengths: Tensor, steps: int, cells: list[tuple[Any, bool]]) -> None:
         self.lengths, self.steps, self.cells = lengths.contiguous(), steps, cells
-        self.leaves = [cell.kernel_leaves for cell, _ in cells]
+        self.leaves = [cell.state_leaves for cell, _ in cells]
         counts = [n + len(cell.kernel_weights) for n, (cell, _) in zip(self.leaves, cells, strict=True)]
         self.ends = [0, *itertools.accumulate(counts)]
         self.width = sum(cell.hidden_size for cell, _ in cells)
@@ -208,7 +208,7 @@ def _equation_gradients(
     outputs, ends = [], []
     with kernels.use("reference"):
         for (cell, reverse), (start, weights) in zip(run.cells, run.split(flat), strict=True):
-            named_weights = {n: w for n, w in zip(cell.kernel_weight_names, weights, strict=True) if w is not None}
+            named_weights = {n: w for n, w in zip(cell.weight_names, weights, strict=True) if w is not None}
             state = type(cell.initial_state(0))(*start)
             arguments = (inputs.reversed() if reverse else inputs, state)
             y, end = torch.func.functional_call(cell, named_weights, arguments)
@@ -237,7 +237,7 @@ def _check_weights(cell: Any, weights: Sequence[Tensor | None]) -> None:
     rows, hidden = cell.gates * cell.hidden_size, cell.hidden_size
     shapes: dict[str, tuple[int, ...]] = {"weight_ih": (rows, cell.input_size), "weight_hh": (rows, hidden)}
     shapes |= {"gain_c": (hidden,), "bias_c": (hidden,)}
-    for name, weight in zip(cell.kernel_weight_names, weights, strict=True):
+    for name, weight in zip(cell.weight_names, weights, strict=True):
         if weight is None:
             continue
         shape = shapes.get(name, (rows,))

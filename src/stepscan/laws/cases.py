@@ -8,7 +8,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from stepscan.contract import Layer, Recurrence, keep_old_where_ended, pad_caches
+from stepscan.backends import tensors
+from stepscan.contract import Layer, Recurrence
+from stepscan.definitions.layer import keep_old_where_ended, pad_caches
 from stepscan.sequences import Sequences
 from stepscan.state import State, leaves, map_state, named_leaves
 
@@ -105,7 +107,7 @@ class LawContext:
             running = t < inputs.lengths
             y, new = layer.step(inputs.data[:, t], state)
             outputs.append(torch.where(running[:, None], y, 0))
-            state = keep_old_where_ended(running, new, state)
+            state = keep_old_where_ended(tensors, running, new, state)
         empty = inputs.data.new_zeros(len(inputs), 0, layer.output_size)
         return torch.stack(outputs, dim=1) if outputs else empty, state
 
@@ -145,7 +147,7 @@ def assert_states_close(context: LawContext, what: str, got: State, expected: St
         raise Mismatch(f"{what}: expected the leaves {expected_names}, got {got_names}")
     for (name, g), (_, e) in zip(got_leaves, expected_leaves, strict=True):
         if g.dim() > 2 and e.dim() > 2 and g.shape[1] != e.shape[1]:
-            g, e = pad_caches(g, e)
+            g, e = pad_caches(tensors, g, e)
         assert_close(context, f"{what} {name}".rstrip(), g, e)
 
 

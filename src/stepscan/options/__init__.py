@@ -33,6 +33,7 @@ from stepscan.options.tasks import (
     GenerateOptions,
     ProblemOptions,
     SearchOptions,
+    SeriesOptions,
     TagOptions,
     TranslateOptions,
 )
@@ -59,6 +60,7 @@ __all__ = [
     "ProblemOptions",
     "ReadingOptions",
     "SearchOptions",
+    "SeriesOptions",
     "Setting",
     "SymbolOptions",
     "TagOptions",

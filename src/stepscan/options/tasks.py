@@ -5,7 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-from stepscan.fields import DEVIATION, FACTOR, POOLING, PROBABILITY, PROBLEM_TYPE, Choice, Flag, Integer, Real, Text
+from stepscan.fields import (
+    DEVIATION,
+    FACTOR,
+    HEAD,
+    POOLING,
+    PROBABILITY,
+    PROBLEM_TYPE,
+    Choice,
+    Flag,
+    Integer,
+    Real,
+    Text,
+)
 from stepscan.options.model import SIZE, LabelSmoothing, Layers, ModelOptions, SymbolOptions, VocabularySize
 from stepscan.options.option import BY_SIZE, REGULARISATION, TRAINING, Option
 from stepscan.options.training import COUNT
@@ -136,13 +148,12 @@ class GenerateOptions(SymbolOptions):
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class ForecastOptions(ModelOptions):
-    """Of `stepscan.Forecaster`."""
+class SeriesOptions:
+    """How a forecaster reads series, and what it predicts of them."""
 
-    layers: Layers = BY_SIZE
     head: Annotated[
         str,
-        Option(Choice(("gaussian", "quantile")), "Predicted distribution: gaussian (mean and deviation) or quantile."),
+        Option(HEAD, "Predicted distribution: gaussian (mean and deviation) or quantile."),
     ] = "gaussian"
     seasonal_period: Annotated[
         int,
@@ -160,6 +171,13 @@ class ForecastOptions(ModelOptions):
             'Time between two steps, such as month or 15 minutes, which all files must have; "": that of the data.',
         ),
     ] = ""
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class ForecastOptions(SeriesOptions, ModelOptions):
+    """Of `stepscan.Forecaster`."""
+
+    layers: Layers = BY_SIZE
     input_noise: InputNoise = 0.0
     bptt: BPTT = BY_SIZE
 

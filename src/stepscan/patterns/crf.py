@@ -1,27 +1,20 @@
-"""Linear-chain conditional random field: a distribution over whole sequences of tags (Lafferty et al. 2001).
+"""Training of a linear-chain conditional random field (Lafferty et al. 2001): its likelihood, with gradients.
 
-A path of tags y has, for emission scores s `[T, K]`, the score
-
-    S(y) = start[y_1] + Σ_t s[t, y_t] + Σ_t transitions[y_{t−1}, y_t] + end[y_T]
-
-and the probability exp S(y) / Σ_{y'} exp S(y') (Collobert et al. 2011, §3.4.2; Lample et al. 2016, §2.2). All sums over
-paths are exact, by the forward algorithm (Rabiner 1989, §III); the best path is `stepscan.decoding.viterbi`.
-
-Dimension letters: B batch, T time, K tags.
+`stepscan.definitions.crf` has the model and its predictions. Dimension letters: B batch, T time, K tags.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.autograd import Function
 
-from stepscan.contract import Layer
-from stepscan.decoding.transitions import FORBIDDEN, allowed_transitions
-from stepscan.decoding.viterbi import viterbi
+from stepscan.decoding.transitions import FORBIDDEN
+from stepscan.definitions import crf as definitions
+from stepscan.definitions import transducer as transducer_definitions
+from stepscan.modules import Module
 from stepscan.patterns.loss import Loss
 from stepscan.patterns.transducer import Transducer
 from stepscan.registry import register
@@ -29,7 +22,7 @@ from stepscan.sequences import Sequences
 from stepscan.state import State
 
 
-class CRF(nn.Module):
+class CRF(definitions.CRF, Module):
     """The transition scores of a linear-chain CRF, with those of first and last tags.
 
     Args:
@@ -46,13 +39,12 @@ class CRF(nn.Module):
     may_start: Tensor
     may_end: Tensor
 
-    def __init__(self, tags: int, forbidden: Sequence[Sequence[int]] = ()) -> None:
-        super().__init__()
-        for name, array in zip(("allowed", "may_start", "may_end"), allowed_transitions(tags, forbidden), strict=True):
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name, array in zip(("allowed", "may_start", "may_end"), self.masks, strict=True):
             self.register_buffer(name, torch.from_numpy(array), persistent=False)
-        self.transitions = nn.Parameter(torch.zeros(tags, tags))  # [from, to]
-        self.start = nn.Parameter(torch.zeros(tags))
-        self.end = nn.Parameter(torch.zeros(tags))
+        for weight in (self.transitions, self.start, self.end):
+            nn.init.zeros_(weight)
 
     def weights(self) -> tuple[Tensor, Tensor, Tensor]:
         """Transitions `[K, K]` (from, to), start `[K]` and end `[K]`, `FORBIDDEN` where a transition is."""
@@ -85,20 +77,6 @@ class CRF(nn.Module):
         transitions, start, end = self.weights()
         alpha = _forward(scores, transitions, start).last()
         return torch.where(scores.lengths > 0, torch.logsumexp(alpha + end, dim=1), 0)
-
-    def marginals(self, scores: Sequences) -> Sequences:
-        """The marginal probability of each tag at each item, `[B, T, K]` (forward–backward algorithm)."""
-        transitions, start, end = self.weights()
-        alpha = _forward(scores, transitions, start)
-        beta = _forward(scores.reversed(), transitions.T, end).reversed()
-        log_marginals = alpha.data + beta.data - scores.zeroed().data
-        return scores.replace(log_marginals.softmax(dim=2)).zeroed()
-
-    def best_paths(self, scores: Sequences) -> Sequences:
-        """The most probable path of each row, `[B, T]` (Viterbi algorithm)."""
-        weights = [weight.detach().cpu().numpy() for weight in self.weights()]
-        paths = viterbi(scores.zeroed().data.detach().cpu().numpy(), scores.lengths.cpu().numpy(), *weights)
-        return scores.replace(torch.from_numpy(paths).to(scores.data.device), zeroed=True)
 
     def _check_allowed(self, path: Tensor, mask: Tensor) -> None:
         is_allowed = torch.cat([self.may_start[path[:, :1]], self.allowed[path[:, :-1], path[:, 1:]]], dim=1) | ~mask
@@ -179,7 +157,7 @@ def _chunks(rows: Tensor, transitions: Tensor) -> list[Tensor]:
 
 
 @register("crf_transducer")
-class CRFTransducer(Transducer):
+class CRFTransducer(transducer_definitions.CRFTransducer, Transducer):
     """A transducer whose outputs are the emission scores of a CRF.
 
     Args:
@@ -190,24 +168,13 @@ class CRFTransducer(Transducer):
         forbidden: forbidden transitions; see `CRF`.
     """
 
-    def __init__(
-        self,
-        embedding: nn.Module | None,
-        layer: Layer,
-        outputs: int,
-        dropout: float = 0.0,
-        forbidden: Sequence[Sequence[int]] = (),
-    ) -> None:
-        super().__init__(embedding, layer, outputs, dropout)
-        self.crf = CRF(outputs, forbidden)
+    crf_class = CRF
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._modules["crf"] = self._modules.pop("crf")  # after the head: the order of the parameters
 
     def loss(self, inputs: Any, targets: Sequences, state: State | None = None) -> Loss:
         """The negative log-likelihood of `targets [B, T]`, summed over sequences; `items` counts their items."""
         scores, _ = self(inputs)
         return Loss(-self.crf.log_likelihood(scores, targets).sum(), int(targets.lengths.sum()))
-
-    def probabilities(self, scores: Sequences) -> Sequences:
-        return self.crf.marginals(scores)
-
-    def predict(self, scores: Sequences) -> Sequences:
-        return self.crf.best_paths(scores)

@@ -4,29 +4,23 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from stepscan.contract import Recurrence, check_layers
-from stepscan.dropout_masks import dropout
-from stepscan.errors import nearest
-from stepscan.fields import check_not_negative, check_probability
-from stepscan.kernels.pointwise import Linear, linear
+from stepscan.definitions import generator as definitions
+from stepscan.kernels.pointwise import linear
 from stepscan.kernels.tensors import is_supported
 from stepscan.kernels.training import OutputLoss
-from stepscan.patterns.embedding import Embedding
+from stepscan.modules import Module
 from stepscan.patterns.loss import Loss, cross_entropy
 from stepscan.patterns.sampled_softmax import SoftmaxSamples
 from stepscan.registry import register
 from stepscan.sequences import Sequences
 from stepscan.state import State, detach
 
-INITIAL = ("zero", "learned")
-
 
 @register("generator")
-class Generator(nn.Module):
+class Generator(definitions.Generator, Module):
     """An autoregressive model of symbols: predicts the next symbol from the previous ones.
 
     Args:
@@ -47,95 +41,31 @@ class Generator(nn.Module):
         ValueError: an argument is out of range, or the embedding has pretrained vectors.
     """
 
-    def __init__(
-        self,
-        embedding: Embedding,
-        layer: Recurrence,
-        initial: str = "zero",
-        tie_weights: bool = False,
-        dropout: float = 0.0,
-        label_smoothing: float = 0.0,
-        activation_regularisation: float = 0.0,
-        temporal_activation_regularisation: float = 0.0,
-    ) -> None:
-        super().__init__()
-        check_layers("Generator", layer)
-        check_probability(dropout=dropout, label_smoothing=label_smoothing)
-        check_not_negative(
-            activation_regularisation=activation_regularisation,
-            temporal_activation_regularisation=temporal_activation_regularisation,
-        )
-        if not isinstance(layer, Recurrence):
-            raise TypeError(
-                f"Generator: expected a Recurrence, got {layer.signature}, which is not causal; "
-                "use a layer that reads in one direction"
-            )
-        if initial not in INITIAL:
-            raise ValueError(
-                f"initial: expected one of {', '.join(INITIAL)}, got {initial!r}.{nearest(initial, INITIAL)}"
-            )
-        if embedding.weight_given is not None:
-            raise ValueError(
-                f"embedding: expected no pretrained vectors, got {embedding.weight_given.shape[1]} such dimensions"
-            )
-        self.embedding, self.layer, self.tie_weights = embedding, layer, tie_weights
-        self.dropout, self.label_smoothing = dropout, label_smoothing
-        self.activation_regularisation = activation_regularisation
-        self.temporal_activation_regularisation = temporal_activation_regularisation
-        self.samples: SoftmaxSamples | None = None  # for sampled softmax in training; None for the full softmax
-        self.start = nn.Parameter(torch.zeros(layer.condition_size)) if initial == "learned" else None
-        size = layer.output_size
-        self.projection = Linear(size, embedding.output_size) if tie_weights and size != embedding.output_size else None
-        self.head = None if tie_weights else Linear(size, embedding.vocabulary_size)
-        self.bias = nn.Parameter(torch.zeros(embedding.vocabulary_size)) if tie_weights else None
+    head: Any  # a module; None if the weights are tied
+    samples: SoftmaxSamples | None  # for sampled softmax in training; None for the full softmax
 
-    def initial_state(self, batch_size: int) -> State:
-        """The state before the first symbol."""
-        if self.start is None:
-            weight = self.embedding.weight
-            return self.layer.initial_state(batch_size, device=weight.device, dtype=weight.dtype)
-        return self.layer.condition(self.start.expand(batch_size, -1))
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.samples = None
+        for weight in (self.start, self.bias):
+            if weight is not None:
+                nn.init.zeros_(weight)
 
     def detach_state(self, state: State) -> State:
         """The initial state of the next window of truncated back-propagation: detached, with its noise resampled."""
         return detach(self.layer.renew(state))
 
-    def forward(self, inputs: Sequences, state: State | None = None) -> tuple[Sequences, State]:
-        """Ids `[B, T]` → logits of the next symbols `[B, T, V]`, and the final state."""
-        state = self.initial_state(len(inputs)) if state is None else state
-        outputs, state = self.layer(self.embedding(inputs), state)
-        return outputs.map(self._score), state
-
-    def step(self, ids: Tensor, state: State) -> tuple[Tensor, State]:
-        """Ids `[B]` and a state → logits of the next symbols `[B, V]`, and the next state."""
-        y, state = self.layer.step(self.embedding.step(ids), state)
-        return self._score(y), state
-
     def loss(self, inputs: Sequences, targets: Sequences, state: State | None = None) -> Loss:
         """Cross-entropy of `targets [B, T]` with teacher forcing, summed, with the regularisation in training."""
         state = self.initial_state(len(inputs)) if state is None else state
         outputs, state = self.layer(self.embedding(inputs), state)
-        symbols, hidden = targets.items(), self._dropout(outputs.items())
+        symbols, hidden = targets.items(), self.drop(outputs.items(), self.dropout)
         smoothing = self.label_smoothing if self.training else 0.0
-        total = self._cross_entropy(self._project(hidden), symbols, smoothing)
+        total = self._cross_entropy(self.project(hidden), symbols, smoothing)
         return Loss(total + self._regularisation(outputs, hidden) if self.training else total, len(symbols), state)
 
-    @torch.inference_mode()
-    def array_step(self, ids: np.ndarray, state: State) -> tuple[np.ndarray, State]:
-        """`step` on NumPy arrays, for `stepscan.decoding`."""
-        scores, state = self.step(torch.from_numpy(ids).to(self.embedding.weight.device), state)
-        return scores.cpu().numpy(), state
-
-    def _score(self, outputs: Tensor) -> Tensor:
-        return self._logits(self._project(self._dropout(outputs)))
-
-    def _dropout(self, outputs: Tensor) -> Tensor:
-        return dropout(outputs, self.dropout, self.training)
-
-    def _project(self, outputs: Tensor) -> Tensor:
-        return outputs if self.projection is None else self.projection(outputs)
-
-    def _logits(self, projected: Tensor) -> Tensor:
+    def logits(self, projected: Tensor) -> Tensor:
+        """See `stepscan.definitions.generator.Generator.logits`."""
         if self.head is not None:
             return self.head(projected)
         return linear(self, projected, self.embedding.weight, self.bias)
@@ -147,7 +77,7 @@ class Generator(nn.Module):
             return self.samples.loss(projected, weight, bias, targets, smoothing)
         if torch.is_grad_enabled() and is_supported(weight, projected):
             return OutputLoss.apply(projected, weight, bias, targets, smoothing)
-        return cross_entropy(self._logits(projected), targets, smoothing)
+        return cross_entropy(self.logits(projected), targets, smoothing)
 
     def _regularisation(self, outputs: Sequences, hidden: Tensor) -> Tensor | float:
         """AR and TAR, summed over the items: α Σ_t |m ⊙ h_t|² / H, with the mask m of dropout, and

@@ -7,21 +7,19 @@ from typing import Self
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from stepscan.dropout_masks import dropout
+from stepscan.definitions import embeddings as definitions
 from stepscan.errors import SettingsError
-from stepscan.fields import check_noise, check_probability
-from stepscan.kernels.pointwise import Linear
+from stepscan.modules import Module
 from stepscan.registry import register
-from stepscan.sequences import Sequences
 
 _TINY = 1e-150  # a standard deviation whose square underflows in float64
 _CONSTANT = 1e-12  # standard deviation, relative to the mean, below which a dimension is constant up to rounding
 
 
 @register("numbers")
-class NumericEmbedding(nn.Module):
+class NumericEmbedding(definitions.NumericEmbedding, Module):
     """Standardises each dimension and projects: `x_t → W ((x_t − mean) / deviation) + b`.
 
     Mean and deviation are those of the training data (`standardise`), in float64 buffers that are saved with the
@@ -36,19 +34,6 @@ class NumericEmbedding(nn.Module):
     Raises:
         ValueError: `dropout` is not in [0, 1), or `noise` is negative.
     """
-
-    mean: Tensor
-    deviation: Tensor
-
-    def __init__(self, size: int, output_size: int | None = None, dropout: float = 0.0, noise: float = 0.0) -> None:
-        super().__init__()
-        check_probability(dropout=dropout)
-        check_noise(noise=noise)
-        self.size, self.output_size = size, output_size or size
-        self.dropout, self.noise = dropout, noise
-        self.register_buffer("mean", torch.zeros(size, dtype=torch.float64))
-        self.register_buffer("deviation", torch.ones(size, dtype=torch.float64))
-        self.projection = Linear(size, output_size) if output_size else None
 
     def standardise(self, series: Sequence[np.ndarray]) -> Self:
         """Sets mean and standard deviation to those of the training series.
@@ -77,22 +62,14 @@ class NumericEmbedding(nn.Module):
         self.deviation.copy_(torch.from_numpy(np.where(constant, 1.0, deviation)))
         return self
 
-    def forward(self, inputs: Sequences) -> Sequences:
-        """Values `[B, T, D]` → vectors `[B, T, E]`."""
-        return inputs.replace(self.step(inputs.zeroed().data)).zeroed()
-
     def step(self, x: Tensor) -> Tensor:
-        """Values `[…, D]` → vectors `[…, E]`."""
+        """Values `[…, D]` → vectors `[…, E]`, with noise in training."""
         x = self.standardised(x)
         if self.training and self.noise:
             x = x + self.noise * torch.randn_like(x)
-        return x if self.projection is None else dropout(self.projection(x), self.dropout, self.training)
+        return self.projected(x)
 
     def standardised(self, x: Tensor) -> Tensor:
         """`(x − mean) / deviation`, computed in float64 and returned in the model's dtype."""
         dtype = torch.get_default_dtype() if self.projection is None else self.projection.weight.dtype
         return ((x.to(self.mean.dtype) - self.mean) / self.deviation).to(dtype)
-
-    def restored(self, z: Tensor) -> Tensor:
-        """The inverse of `standardised`, in float64."""
-        return self.mean + self.deviation * z

@@ -4,20 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from torch import Tensor, nn
-
-from stepscan.contract import Layer, check_layers
-from stepscan.dropout_masks import dropout
-from stepscan.fields import check_probability
-from stepscan.kernels.pointwise import Linear, softmax
+from stepscan.definitions import transducer as definitions
+from stepscan.modules import Module
 from stepscan.patterns.loss import Loss, cross_entropy
 from stepscan.registry import register
 from stepscan.sequences import Sequences
-from stepscan.state import State
 
 
 @register("transducer")
-class Transducer(nn.Module):
+class Transducer(definitions.Transducer, Module):
     """A layer and a linear head: one class per step.
 
     `crf` is the CRF over the outputs of a `CRFTransducer`, here None.
@@ -34,41 +29,9 @@ class Transducer(nn.Module):
         ValueError: a probability is not in [0, 1).
     """
 
-    def __init__(
-        self,
-        embedding: nn.Module | None,
-        layer: Layer,
-        outputs: int,
-        dropout: float = 0.0,
-        label_smoothing: float = 0.0,
-    ) -> None:
-        super().__init__()
-        check_layers("Transducer", layer)
-        check_probability(dropout=dropout, label_smoothing=label_smoothing)
-        self.embedding, self.layer = embedding, layer
-        self.dropout, self.label_smoothing = dropout, label_smoothing
-        self.head = Linear(layer.output_size, outputs)
-        self.crf: Any = None
-
-    def forward(self, inputs: Any, state: State | None = None) -> tuple[Sequences, State]:
-        """Inputs `[B, T]` → logits `[B, T, outputs]`, and the layer's final state."""
-        outputs, state = self.layer(inputs if self.embedding is None else self.embedding(inputs), state)
-        return outputs.map(self._score), state
-
     def loss(self, inputs: Any, targets: Sequences, state: None = None) -> Loss:
         """Cross-entropy of `targets [B, T]`, summed over the items; the head is computed without padding."""
-        outputs, _ = self.layer(inputs if self.embedding is None else self.embedding(inputs))
-        classes, scores = targets.items(), self._score(outputs.items())
+        outputs, _ = self.layer(self.embed(inputs))
+        classes, scores = targets.items(), self.score(outputs.items())
         smoothing = self.label_smoothing if self.training else 0.0
         return Loss(cross_entropy(scores, classes, smoothing), len(classes))
-
-    def probabilities(self, scores: Sequences) -> Sequences:
-        """Logits `[B, T, outputs]` → the probability of each class at each item, of the same shape."""
-        return scores.map(softmax)
-
-    def predict(self, scores: Sequences) -> Sequences:
-        """Logits `[B, T, outputs]` → the most probable classes `[B, T]`."""
-        return scores.map(lambda data: data.argmax(dim=2))
-
-    def _score(self, outputs: Tensor) -> Tensor:
-        return self.head(dropout(outputs, self.dropout, self.training))

@@ -17,8 +17,8 @@ __all__ = ["load"]
 
 
 def load(path: str | Path, weights: str | None = None, threads: int = 1) -> Any:
-    """Load a model folder as this package's `Classifier`, `Tagger`, `LanguageModel` or `Translator`, with the same
-    results as `stepscan.load`.
+    """Load a model folder as this package's `Classifier`, `Tagger`, `LanguageModel`, `Translator` or
+    `Forecaster`, with the same results as `stepscan.load`.
 
     Args:
         path: a folder that `stepscan train`, `save` or `stepscan compress` wrote.

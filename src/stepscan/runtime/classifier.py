@@ -8,9 +8,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from stepscan.backends.batches import by_length, enough_memory_for
 from stepscan.errors import SettingsError
 from stepscan.options import ProblemOptions
-from stepscan.runtime.batches import by_length, enough_memory_for
 from stepscan.runtime.examples import check_known, checked_texts, label_array, make_pairs, warn_of_imbalance
 from stepscan.runtime.model import FittedModel, RuntimeModel
 from stepscan.runtime.problem_types import PROBLEM_TYPES, ProblemType

@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
+from stepscan.backends.native_arrays import Array
 from stepscan.errors import ModelFormatError, SettingsError, nearest
 from stepscan.runtime.atomic import atomic_write, check_writable
 from stepscan.runtime.configuration import CARD, CONFIG, FILES, LARGEST, WEIGHTS, WIDE, read_config, write_config
 from stepscan.runtime.folder import read_snapshot
-from stepscan.runtime.native_arrays import Array
 from stepscan.runtime.snapshot import Snapshot, read_at_once
 from stepscan.runtime.tensor_file import write_tensors
 from stepscan.runtime.wide.model import WideModel

@@ -7,10 +7,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from stepscan.errors import ModelFormatError, nearest
+from stepscan.errors import ModelFormatError, nearest, shown
 from stepscan.json_text import json_text
 from stepscan.runtime.format_upgrade import upgrade_config
-from stepscan.runtime.outline import shown
 from stepscan.runtime.schemes import Scheme
 from stepscan.runtime.snapshot import Snapshot, digest
 from stepscan.runtime.tensor_file import SMALLER

@@ -11,8 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from stepscan.errors import SettingsError
-from stepscan.runtime.outline import shown
+from stepscan.errors import SettingsError, shown
 
 _LARGEST_LABEL = 2**128  # whole numbers: JSON's are read up to 4,300 digits, which is more than a label needs
 

@@ -17,11 +17,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from stepscan.data.lines import split_lines
-from stepscan.errors import ModelFormatError, SettingsError, UnsupportedLayer
+from stepscan.definitions.definition import Tensors, parameter_count, specify
+from stepscan.definitions.pattern import PatternDefinition
+from stepscan.errors import ModelFormatError, SettingsError, UnsupportedLayer, shown
 from stepscan.options import TASKS
 from stepscan.runtime.configuration import CONFIG, CURVE, LARGEST, WEIGHTS, read_config
 from stepscan.runtime.examples import label_kind, label_problem
-from stepscan.runtime.outline import PatternOutline, Tensors, outline, shown
 from stepscan.runtime.safe_io import parse_json
 from stepscan.runtime.schemes import Scheme, legacy_scheme
 from stepscan.runtime.settings import model_settings
@@ -44,6 +45,10 @@ _PATTERNS = {
     "tag": ("transducer", "crf_transducer"),
     "translate": ("conditioned_generator",),
 }
+
+
+_MAX_WIDTH = 2**16  # values per item, or …
+_MAX_WIDTH_PER_WEIGHT = 4  # … as many for each weight
 
 
 class FolderSpec(NamedTuple):
@@ -102,10 +107,22 @@ def folder_spec(description: Any) -> FolderSpec:
         UnsupportedLayer: a part is not built in.
         ModelFormatError, TypeError, ValueError: it does not describe a model.
     """
-    pattern = outline(description)
-    if not isinstance(pattern, PatternOutline):
-        raise ModelFormatError(f"expected a model, got {shown(pattern)}")
-    return FolderSpec(pattern.tensors, pattern.vocabularies, pattern.labels, pattern.problem_type, pattern.name)
+    model = specify(description)
+    if not isinstance(model, PatternDefinition):
+        raise ModelFormatError(f"expected a model, got {shown(model)}")
+    tensors = model.tensors
+    _check_width(model, parameter_count(tensors))
+    return FolderSpec(tensors, model.vocabularies, model.labels, model.problem_type, model.registered_name)
+
+
+def _check_width(model: PatternDefinition, weights: int) -> None:
+    """Raise a ValueError if the model computes far more values per item than it has weights: such a description is
+    small, but the model could need any amount of memory."""
+    if model.width > max(_MAX_WIDTH, _MAX_WIDTH_PER_WEIGHT * weights):
+        raise ValueError(
+            f"{model.signature}: expected layers whose outputs are in proportion to {weights:,} weights, got "
+            f"{model.width:,} values per item"
+        )
 
 
 def read_folder(path: str | Path, make_spec: Callable[[Any], FolderSpec] = folder_spec) -> RuntimeFolder:

@@ -6,20 +6,23 @@ import math
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import islice
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 
+from stepscan.backends.batches import SCORES, by_length, enough_memory_for
+from stepscan.backends.probabilities import softmax
 from stepscan.decoding import Sampler, checked_whole, row_generators, stream, with_repetition_penalty, without_tokens
+from stepscan.definitions.generator import Generator
 from stepscan.errors import SettingsError, nearest
 from stepscan.memory import check_fits
-from stepscan.runtime.batches import SCORES, by_length, enough_memory_for
 from stepscan.runtime.examples import as_list, as_texts, checked_texts
 from stepscan.runtime.model import FittedModel, RuntimeModel
-from stepscan.runtime.probabilities import softmax
 from stepscan.runtime.stop_texts import StopTexts
 from stepscan.runtime.symbol_scores import last_scores, total_nats
+from stepscan.runtime.token_writer import TokenWriter
 from stepscan.state import State
 
 if TYPE_CHECKING:
@@ -175,8 +178,8 @@ class GenerationMixin(FittedModel):
         """Generate the continuation of `prompt_ids`, at least one, in chunks."""
         network, state, steps = self.network_, None, self._steps_at_once(1)
         for t in range(0, max(1, len(prompt_ids) - 1), steps):
-            state = network.scan([prompt_ids[:-1][t : t + steps]], state)[2]
-        step = without_tokens(network.step, request.excluded)
+            state = network.scan_rows([prompt_ids[:-1][t : t + steps]], state)[2]
+        step = without_tokens(network.array_step, request.excluded)
         if request.repetition_penalty != 1:
             seen = np.zeros((1, len(self._tokenizer)), dtype=bool)
             seen[0, list(prompt_ids)] = True
@@ -273,13 +276,19 @@ class LanguageModel(GenerationMixin, RuntimeModel):
     """Predicts the next symbol of a text, and continues it."""
 
     def _generate_ids(self, prompt_ids: Sequence[int], request: GenerationRequest) -> Iterator[list[int]]:
-        """Generate in the native library, which has no repetition penalty."""
-        if request.repetition_penalty != 1:
+        """Generate in the native library, which has no repetition penalty, and no ensembles."""
+        writer = self.writer
+        if request.repetition_penalty != 1 or writer is None:
             yield from super()._generate_ids(prompt_ids, request)
             return
-        network, [random] = self.network_, row_generators(request.seed, 1)
-        state, y = network.read(prompt_ids)
+        [random] = row_generators(request.seed, 1)
+        state, y = writer.read(prompt_ids)
         for start in range(0, request.length, request.chunk):
             draws = random.random(min(request.chunk, request.length - start))
-            state = network.layer.with_room(state, len(draws))
-            yield network.write(state, y, draws, request.sampler, request.excluded, self.threads)
+            state = self.network_.layer.with_room(state, len(draws))
+            yield writer.write(state, y, draws, request.sampler, request.excluded, self.threads)
+
+    @cached_property
+    def writer(self) -> TokenWriter | None:
+        """What generates in the native library; None if the model is an ensemble."""
+        return TokenWriter(self.network_) if isinstance(self.network_, Generator) else None

@@ -6,17 +6,18 @@ import hashlib
 import importlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
+from stepscan.backends.execution import Options
+from stepscan.backends.weights import Weights
+from stepscan.definitions.definition import specify
 from stepscan.errors import ModelFormatError, SettingsError, nearest
-from stepscan.runtime.execution import Options
 from stepscan.runtime.folder import RuntimeFolder, expanded, read_folder, read_snapshot
-from stepscan.runtime.networks.factory import build_network
 from stepscan.runtime.schemes import Scheme
 from stepscan.runtime.snapshot import Snapshot
 from stepscan.runtime.wide import storage
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 MOST_THREADS = 1024
 _CLASSES = {  # task → module and class, imported when such a model is loaded
     "classify": ("classifier", "Classifier"),
+    "forecast": ("forecaster", "Forecaster"),
     "generate": ("language_model", "LanguageModel"),
     "tag": ("tagger", "Tagger"),
     "translate": ("translator", "Translator"),
@@ -42,8 +44,8 @@ _UNSUPPORTED_EMBEDDINGS = {  # task → embeddings that its models cannot use
 class FittedModel:
     """Base of the mixins that give a fitted model its methods, whether it is an estimator or a `RuntimeModel`.
 
-    All predictions are computed by `network_`: one of `stepscan.runtime.networks`, or a torch pattern with the same
-    methods.
+    All predictions are computed by `network_`: a definition of a pattern on arrays, or the torch pattern that
+    inherits it.
     """
 
     task: ClassVar[str]
@@ -58,6 +60,12 @@ class FittedModel:
         """The score of a trivial model on examples as in `metrics`; None if it is not known."""
         return None
 
+    members_: Sequence[Any] = ()  # the models of an ensemble
+
+    def with_network(self, network: Any) -> Self:
+        """A copy of the model that predicts with another network."""
+        raise NotImplementedError
+
     def _check_usable(self) -> None:
         """Raise unless the model is fitted; a loaded model always is."""
 
@@ -68,7 +76,7 @@ class RuntimeModel(FittedModel):
 
     Args:
         folder: the model folder.
-        network_: one of `stepscan.runtime.networks`.
+        network_: the definition of its pattern, on arrays.
         tokenizers_: by their files' names, without `.json`.
         labels_: classes, labels or tags; None for a model without any.
         weights: storage type of the weights in memory: `float32`, `bfloat16` or `int8`.
@@ -118,15 +126,20 @@ class RuntimeModel(FittedModel):
             hasher.update(np.ascontiguousarray(array).data if array.size else b"")
         return hasher.digest()
 
-    def session(self) -> Any:
-        """A new `stepscan.runtime.sessions.Session`, which reads one sequence in pieces.
+    def with_network(self, network: Any) -> Self:
+        return replace(self, network_=network)
+
+    def session(self, source: str | None = None) -> Any:
+        """A new `stepscan.runtime.sessions.Session`, which reads one sequence in pieces; that of a translator reads
+        and writes a translation of `source`.
 
         Raises:
-            SettingsError: the model is not causal (the layer is named), or is a translator.
+            SettingsError: the model is not causal (the layer is named), is a forecaster or an ensemble; a translator
+                is given no source, or another model one.
         """
         from stepscan.runtime.sessions import session
 
-        return session(self)
+        return session(self, source)
 
     def step_batch(self, sessions: Sequence[Any], items: Sequence[Any]) -> list[Any]:
         """Push one item to each of several sessions in one batch; see `stepscan.runtime.sessions.step_batch`."""
@@ -139,6 +152,10 @@ class RuntimeModel(FittedModel):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """The bytes of the folder, which may no longer exist when the pickle is loaded, and settings changed since."""
+        if self.members_:
+            from stepscan.runtime.ensemble import ensemble
+
+            return ensemble, (self.members_,)
         usage = {field.name: getattr(self, field.name) for field in fields(self) if field.name not in _FOLDER_FIELDS}
         return _restore, (self.folder.snapshot, self.weights, self.threads), usage
 
@@ -166,7 +183,7 @@ def _restore(snapshot: Snapshot, weights: str, threads: int) -> Any:
 def _build_model(folder: RuntimeFolder, weights: str | None, threads: int) -> Any:
     options = Options(weights or folder.weights, threads)
     check_inputs(folder.path, folder.task, folder.model)
-    network = build_network(folder.model, expanded(folder.tensors), options)
+    network = specify(folder.model).bind(Weights(expanded(folder.tensors), options))
     model_class = _model_class(folder.path, folder.task)
     return model_class(
         folder=folder,

@@ -12,10 +12,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from stepscan.errors import SettingsError
+from stepscan.backends.probabilities import sigmoid, softmax
+from stepscan.errors import SettingsError, shown
 from stepscan.runtime.examples import as_list, checked_labels, label_array
-from stepscan.runtime.outline import shown
-from stepscan.runtime.probabilities import sigmoid, softmax
 
 _LARGEST = float(np.finfo(np.float32).max)
 

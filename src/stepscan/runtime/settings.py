@@ -6,9 +6,8 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from stepscan.errors import SettingsError
+from stepscan.errors import SettingsError, shown
 from stepscan.options import TASKS, check_settings, settings_of
-from stepscan.runtime.outline import shown
 
 logger = logging.getLogger(__name__)
 

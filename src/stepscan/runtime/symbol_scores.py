@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from stepscan.runtime.batches import Array, pad
-from stepscan.runtime.probabilities import nats
+from stepscan.backends.batches import Array, pad
+from stepscan.backends.probabilities import nats
 from stepscan.state import State
 
 
@@ -21,7 +21,7 @@ def total_nats(network: Any, inputs: Sequence[Any], targets: Sequence[Any], stat
         targets: for each row of `inputs`, the ids that follow each of its ids.
         state: the initial state; None: the generator's own.
     """
-    scores, _, state = network.scan(inputs, state)
+    scores, _, state = network.scan_rows(inputs, state)
     padded = pad(targets)
     return float(nats(scores, padded.data)[padded.mask].sum()), state
 
@@ -30,7 +30,7 @@ def last_scores(network: Any, rows: Sequence[Sequence[int]], steps: int) -> Arra
     """The scores `[N, V]` after the last id of each row, which has at least one; computed `steps` at a time."""
     state, last = None, np.zeros(0)
     for t in range(0, max(map(len, rows)), steps):
-        scores, lengths, state = network.scan([row[t : t + steps] for row in rows], state)
+        scores, lengths, state = network.scan_rows([row[t : t + steps] for row in rows], state)
         last = np.zeros((len(rows), scores.shape[2]), scores.dtype) if t == 0 else last
         has_items = lengths > 0
         last[has_items] = scores[has_items, lengths[has_items] - 1]

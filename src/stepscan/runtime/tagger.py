@@ -10,8 +10,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from stepscan.backends.batches import PLACES, SCORES, Batch, Words, by_length, enough_memory_for, make_words, pad
 from stepscan.errors import SettingsError
-from stepscan.runtime.batches import PLACES, SCORES, Words, by_length, enough_memory_for, make_words, pad
 from stepscan.runtime.examples import as_list, check_known, checked_texts, label_array, make_pairs
 from stepscan.runtime.model import FittedModel, RuntimeModel
 from stepscan.runtime.schemes import Scheme
@@ -73,8 +73,8 @@ class TaggingMixin(FittedModel):
                 continue
             targets = np.array([[tag_index[tag] for tag in tags]], dtype=np.int64)
             with enough_memory_for([len(tags)], "sentence"):
-                scores, lengths = scorer.scores(read_batch([number]), [tokens])
-                results.append((float(scorer.log_probability(scores, lengths, targets)[0]), len(tags)))
+                scores = scorer.scores(read_batch([number]), [tokens])
+                results.append((float(scorer.log_probability(scores, targets)[0]), len(tags)))
         return results
 
     def score(self, X: Sequence[Sentence], y: Sequence[Sentence]) -> float:
@@ -142,7 +142,7 @@ class TaggingMixin(FittedModel):
     def _map_scores(
         self,
         X: Sequence[Sentence],
-        method: Callable[[Any], Callable[[np.ndarray, np.ndarray], np.ndarray]],
+        method: Callable[[Any], Callable[[Batch], np.ndarray]],
         wide: bool = True,
     ) -> list[np.ndarray]:
         """For each sentence, in order, the result of a method of the scorer (`method(scorer)`) on the scores."""
@@ -157,9 +157,9 @@ class TaggingMixin(FittedModel):
         max_items = min(PLACES, SCORES // len(self.labels_ or [0]))
         for indices in by_length([len(sentence) for sentence in sentences], _BATCH_SIZE, max_items):
             with enough_memory_for([len(sentences[i]) for i in indices], "sentence"):
-                scores, lengths = scorer.scores(read_batch(indices), [sentences[i] for i in indices])
-                rows = method(scorer)(scores, lengths)
-            for index, row, length in zip(indices, rows, lengths, strict=True):
+                scores = scorer.scores(read_batch(indices), [sentences[i] for i in indices])
+                rows = method(scorer)(scores)
+            for index, row, length in zip(indices, rows, scores.lengths, strict=True):
                 outputs[index] = row[:length]
         return outputs
 

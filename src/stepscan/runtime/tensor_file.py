@@ -15,9 +15,9 @@ from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
-from stepscan.errors import ModelFormatError
+from stepscan.definitions.definition import Tensor, Tensors
+from stepscan.errors import ModelFormatError, shown
 from stepscan.hardware import available_memory
-from stepscan.runtime.outline import Tensor, Tensors, shown
 from stepscan.runtime.safe_io import parse_json, sniff
 from stepscan.runtime.snapshot import Snapshot
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 
+from stepscan.backends.batches import PLACES, SCORES, by_length, enough_memory_for
 from stepscan.decoding import (
     Hypothesis,
     StepFunction,
@@ -20,7 +21,6 @@ from stepscan.decoding import (
 from stepscan.errors import SettingsError
 from stepscan.memory import check_fits
 from stepscan.options import N_BEST, SearchOptions, check_settings, check_value, settings_of
-from stepscan.runtime.batches import PLACES, SCORES, by_length, enough_memory_for
 from stepscan.runtime.bleu import bleu
 from stepscan.runtime.error_rates import symbol_error_rate, text_error_rate
 from stepscan.runtime.examples import checked_texts, make_pairs
@@ -128,7 +128,7 @@ class TranslationMixin(SearchOptions, FittedModel):
             previous, total = [target_tokenizer.begin, *ids[:-1]], 0.0
             steps = SCORES // max(len(target_tokenizer), len(source_ids[0])) or 1
             with enough_memory_for([len(source_ids[0])], "text"):
-                state = network.initial_state(source_ids)
+                state = network.encode_rows(source_ids)
                 for t in range(0, len(ids), steps):
                     pieces = [previous[t : t + steps]], [ids[t : t + steps]]
                     loss, state = total_nats(network.generator, *pieces, state)
@@ -196,9 +196,9 @@ class TranslationMixin(SearchOptions, FittedModel):
             self._encode([source], source_tokenizer)[0],
             self._encode([target], target_tokenizer)[0],
         )
-        state, weights = network.initial_state([source_ids]), []
+        state, weights = network.encode_rows([source_ids]), []
         for token in [target_tokenizer.begin, *target_ids[:-1]]:
-            _, state = network.generator.step(np.array([token]), state)
+            _, state = network.generator.array_step(np.array([token]), state)
             row = network.attention_weights(state)
             if row is None:
                 raise SettingsError("expected a model with attention, got one without; train with attention='additive'")
@@ -235,8 +235,8 @@ class TranslationMixin(SearchOptions, FittedModel):
         if maximum is not None and maximum < minimum:
             raise SettingsError(f"maximum_length: expected at least the minimum, {minimum}, got {maximum}")
         tokenizer, network = self.tokenizers_["tokenizer"], self.network_
-        step: StepFunction = network.generator.step
-        state, bonus = network.initial_state(rows), None
+        step: StepFunction = network.generator.array_step
+        state, bonus = network.encode_rows(rows), None
         attention = _attention_function(network)
         if minimum:
             step, state = with_minimum_length(step, state, len(rows), tokenizer.end, minimum + len(limits.prefix_ids))
@@ -253,7 +253,7 @@ class TranslationMixin(SearchOptions, FittedModel):
             np.full(len(rows), prefix_ids[-1]),
             width=max(self.beam_width, limits.n_best),
             stop=tokenizer.end,
-            maximum_length=[max(2 * len(row) + 20, minimum + 1) if maximum is None else maximum for row in rows],
+            maximum_length=[max(default_length(row), minimum + 1) if maximum is None else maximum for row in rows],
             length_penalty=self.length_penalty,
             bonus=bonus,
             n_best=limits.n_best,
@@ -263,6 +263,11 @@ class TranslationMixin(SearchOptions, FittedModel):
 @dataclass(kw_only=True, eq=False, repr=False)
 class Translator(TranslationMixin, RuntimeModel):
     """Translates a text with an encoder and a decoder, which may attend to the encoder's outputs."""
+
+
+def default_length(source: Sequence[int]) -> int:
+    """The maximum length of a translation of a source's ids, in symbols: twice as many, and 20."""
+    return 2 * len(source) + 20
 
 
 def make_text_pairs(sources: Sequence[str], targets: Sequence[str], what: str) -> list[tuple[str, str]]:

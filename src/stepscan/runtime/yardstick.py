@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from stepscan.runtime.outline import shown
+from stepscan.errors import shown
 from stepscan.runtime.problem_types import PROBLEM_TYPES
 
 MAJORITY = "majority class"

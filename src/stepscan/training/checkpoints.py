@@ -17,9 +17,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save_file
 from torch import Tensor
 
-from stepscan.errors import ModelFormatError
+from stepscan.errors import ModelFormatError, shown
 from stepscan.runtime.atomic import sync
-from stepscan.runtime.outline import shown
 from stepscan.runtime.ownership import (
     CHECKPOINT_FILES,
     LOCK,

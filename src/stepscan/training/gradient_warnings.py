@@ -84,4 +84,4 @@ def _advice_against_explosion(model: nn.Module) -> str:
 
 def _cells(model: nn.Module) -> set[tuple[str, str]]:
     """The kinds of cells in a model, each with its initialisation: such as `("elman", "orthogonal")`."""
-    return {(cell.registered_name, cell.initialisation.kind) for cell in model.modules() if isinstance(cell, Cell)}
+    return {(cell.registered_name, cell.scheme.kind) for cell in model.modules() if isinstance(cell, Cell)}

@@ -8,27 +8,54 @@ from __future__ import annotations
 
 from typing import Any
 
-from stepscan.errors import SettingsError
+from stepscan.errors import SettingsError, shown
 from stepscan.runtime.sessions.classifier import ClassifierSession
+from stepscan.runtime.sessions.forecast import ForecastSession
 from stepscan.runtime.sessions.generation import GenerationSession
 from stepscan.runtime.sessions.session import Session, step_batch
 from stepscan.runtime.sessions.tagger import TaggerSession
+from stepscan.runtime.sessions.translation import TranslationSession
 
-__all__ = ["ClassifierSession", "GenerationSession", "Session", "TaggerSession", "session", "step_batch"]
+__all__ = [
+    "ClassifierSession",
+    "ForecastSession",
+    "GenerationSession",
+    "Session",
+    "TaggerSession",
+    "TranslationSession",
+    "session",
+    "step_batch",
+]
 
 _CLASSES: dict[str, type[Session]] = {
     "tag": TaggerSession,
     "classify": ClassifierSession,
     "generate": GenerationSession,
+    "forecast": ForecastSession,
 }
 
 
-def session(model: Any) -> Any:
+def session(model: Any, source: str | None = None) -> Any:
     """A new session of a runtime model.
 
+    Args:
+        model: the model.
+        source: the text that a translator translates; None for other models.
+
     Raises:
-        SettingsError: the model is not causal, has a CRF, or is a translator.
+        SettingsError: the model is not causal, has a CRF, or is an ensemble; a translator is given no
+            source, or another model one.
     """
+    if model.members_:
+        raise SettingsError(f"expected one model, got an ensemble of {len(model.members_)}; use a session of each")
+    if model.task == "translate":
+        if source is None:
+            raise SettingsError("source: expected the text to translate, got none; use model.session(source)")
+        return TranslationSession(model, source)
+    if source is not None:
+        raise SettingsError(
+            f"source: expected none for a model of the task {model.task!r}, got {shown(source)}; use model.session()"
+        )
     if model.task not in _CLASSES:
-        raise SettingsError("expected a causal model, got a translator, which reads a whole text first; use translate")
+        raise SettingsError(f"expected a model that reads a sequence, got one of the task {model.task!r}; use predict")
     return _CLASSES[model.task](model)

@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from stepscan.runtime.batches import Array, Batch
+from stepscan.backends.batches import Array, Batch
 from stepscan.runtime.examples import checked_texts
 from stepscan.runtime.sessions.series_input import series_vectors
-from stepscan.runtime.sessions.session import Session, SessionState, layer_state, warn_without_wide
+from stepscan.runtime.sessions.stream import SessionState, StreamSession, embedded, layer_state, warn_without_wide
 
 
-class ClassifierSession(Session):
+class ClassifierSession(StreamSession):
     """Classifies a sequence as it arrives: `push` takes a text, or a piece `[T, D]` of a series, and returns the record
     that `predict_records` would give for the sequence so far.
 
@@ -44,9 +44,7 @@ class ClassifierSession(Session):
     @staticmethod
     def _embed(model: Any, pieces: Sequence[Any], what: str) -> Batch:
         return (
-            model.network_.embedding(model.network_inputs(pieces))
-            if model.tokenizers_
-            else series_vectors(model, pieces, what)
+            embedded(model, model.network_inputs(pieces)) if model.tokenizers_ else series_vectors(model, pieces, what)
         )
 
     def _accumulate(self, accumulators: Mapping[str, Array], outputs: Array) -> Mapping[str, Array]:
@@ -74,8 +72,9 @@ class ClassifierSession(Session):
 
     @classmethod
     def _batch_outputs(cls, model: Any, states: Sequence[SessionState], outputs: Array) -> list[Any]:
-        features = np.stack([_feature_vector(model.network_, state) for state in states])
-        return model.problem.records(model.network_.head(features), model.labels_)
+        network = model.network_
+        features = np.stack([_feature_vector(network, state) for state in states])
+        return model.problem.records(network.output(network.head(features)), model.labels_)
 
 
 def _feature_vector(network: Any, state: SessionState) -> Array:

@@ -7,14 +7,15 @@ from typing import Any
 
 import numpy as np
 
+from stepscan.backends.batches import Array, Batch
+from stepscan.backends.probabilities import softmax
 from stepscan.decoding import Sampler, row_generators
-from stepscan.runtime.batches import Array, Batch
 from stepscan.runtime.examples import checked_texts
-from stepscan.runtime.probabilities import softmax
-from stepscan.runtime.sessions.session import Session, SessionState, layer_state, raise_overflow
+from stepscan.runtime.sessions.session import raise_overflow
+from stepscan.runtime.sessions.stream import SessionState, StreamSession, embedded, layer_state
 
 
-class GenerationSession(Session):
+class GenerationSession(StreamSession):
     """Reads and generates a text: `push` reads more of it and returns the probability `[V]` of each symbol to be the
     next; `generate` continues it.
 
@@ -31,7 +32,7 @@ class GenerationSession(Session):
 
     @staticmethod
     def _embed(model: Any, pieces: Sequence[Any], what: str) -> Batch:
-        return model.network_.embedding([model.encode(text) for text in checked_texts(pieces, what)])
+        return embedded(model, [model.encode(text) for text in checked_texts(pieces, what)])
 
     def _accumulate(self, accumulators: Mapping[str, Array], outputs: Array) -> Mapping[str, Array]:
         return {"y": outputs[-1:].copy()} if len(outputs) else accumulators
@@ -65,7 +66,7 @@ class GenerationSession(Session):
             current = self._flush(self._state)
             state, y = layer_state(self._network, current), current.accumulators["y"].copy()
             state = self._network.layer.with_room(state, len(draws))
-            ids = self._network.write(state, y, draws, sampler, excluded, self._model.threads)
+            ids = self._model.writer.write(state, y, draws, sampler, excluded, self._model.threads)
             if not np.isfinite(state).all():
                 raise_overflow()
             text = self._model.decode(ids)

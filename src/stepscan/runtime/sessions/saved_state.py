@@ -3,55 +3,62 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load as read_tensors
 from safetensors.numpy import save as write_tensors
 
+from stepscan.backends.batches import Array
+from stepscan.backends.layers import Layer
 from stepscan.errors import SettingsError, StepscanError
-from stepscan.runtime.batches import Array
-from stepscan.runtime.layers import Layer
 
-_MODEL, _LAYERS, _HELD = "model", "state", "held"  # names of tensors, in addition to the accumulators
+_MODEL, _HELD = "model", "held"  # names of tensors, in addition to those of the session's class
 _MOST_STEPS = 2**53
 
 
 class SavedState(NamedTuple):
     """A session's state, as it is saved."""
 
-    layers: Array  # [1, S]
-    accumulators: Mapping[str, Array]
+    tensors: Mapping[str, Array]
     pending: str
 
-    def check(self, layer: Layer, initial: Mapping[str, Array]) -> None:
-        """Raise a `StepscanError` unless the state is one of a session with states of `layer` and accumulators of the
-        shapes and dtypes of its initial ones."""
-        width = self.layers.shape[1] if self.layers.ndim == 2 else 0
-        items = max(0, width - layer.state_size) // max(1, layer.cache_size)
-        size = layer.state_size + min(items, layer.native.context) * layer.cache_size
-        expected = {_LAYERS: f"float32 {[1, size]}", **{k: _describe(a) for k, a in initial.items()}}
-        arrays = {_LAYERS: self.layers, **self.accumulators}
-        actual = {name: _describe(array) for name, array in arrays.items()}
+    def check(self, layers: Mapping[str, Layer], others: Mapping[str, Array]) -> None:
+        """Raise a `StepscanError` unless the tensors are states `[1, S]` of `layers`, and arrays of the names, shapes
+        and dtypes of `others`, an initial state; all finite, except for values of the initial state itself."""
+        for name in layers:
+            if name not in self.tensors:
+                reject(f"{name!r} is missing")
+        states = {name: f"float32 {[1, _state_size(layer, self.tensors[name])]}" for name, layer in layers.items()}
+        expected = {**states, **{k: describe_array(a) for k, a in others.items()}}
+        actual = {name: describe_array(array) for name, array in self.tensors.items()}
         for name in expected | actual:
             if expected.get(name) != actual.get(name):
-                _reject(f"{name!r}: expected {expected.get(name, 'nothing')}, got {actual.get(name, 'nothing')}")
-        for name, array in arrays.items():
-            untouched = name in initial and np.array_equal(array, initial[name])
+                reject(f"{name!r}: expected {expected.get(name, 'nothing')}, got {actual.get(name, 'nothing')}")
+        for name, array in self.tensors.items():
+            untouched = name in others and np.array_equal(array, others[name])
             if not untouched and not np.isfinite(array).all():
-                _reject(f"{name!r}: expected finite numbers, got {array[~np.isfinite(array)][0]}")
-        if layer.cache_size and not layer.is_state(self.layers):
-            _reject(f"{_LAYERS!r}: expected a count of the items that its cache holds, got another")
-        for name in {"steps", "weight"} & set(self.accumulators):
-            if not 0 <= self.accumulators[name][0] <= _MOST_STEPS:
-                _reject(f"{name!r}: expected a number from 0 to {_MOST_STEPS:,}, got {self.accumulators[name][0]}")
+                reject(f"{name!r}: expected finite numbers, got {array[~np.isfinite(array)][0]}")
+        for name, layer in layers.items():
+            if layer.cache_size and not layer.is_state(self.tensors[name]):
+                reject(f"{name!r}: expected a count of the items that its cache holds, got another")
+        for name in {"steps", "weight"} & set(others):
+            if not 0 <= self.tensors[name][0] <= _MOST_STEPS:
+                reject(f"{name!r}: expected a number from 0 to {_MOST_STEPS:,}, got {self.tensors[name][0]}")
 
 
-def write_state(fingerprint: bytes, layers: Array, accumulators: Mapping[str, Array], pending: str) -> bytes:
+def _state_size(layer: Layer, state: Array) -> int:
+    """The size of a state of `layer` with a cache as long as that of `state`."""
+    width = state.shape[1] if state.ndim == 2 else 0
+    items = max(0, width - layer.state_size) // max(1, layer.cache_size)
+    return layer.state_size + min(items, layer.native.context) * layer.cache_size
+
+
+def write_state(fingerprint: bytes, tensors: Mapping[str, Array], pending: str) -> bytes:
     """Serialise a session's state with the fingerprint of its model."""
     model, text = (np.frombuffer(part, np.uint8) for part in (fingerprint, pending.encode()))
-    return write_tensors({_MODEL: model, _LAYERS: layers, _HELD: text, **accumulators})
+    return write_tensors({_MODEL: model, _HELD: text, **tensors})
 
 
 def read_state(state: Any, model: Any) -> SavedState:
@@ -78,14 +85,14 @@ def read_state(state: Any, model: Any) -> SavedState:
             f"state: expected that of a session of {model.path}, got one of another model, or one with other "
             "weights, labels or tokenizers; restore it in a session of the same model"
         )
-    if _LAYERS not in tensors:
-        _reject(f"{_LAYERS!r} is missing")
-    return SavedState(tensors.pop(_LAYERS), tensors, pending)
+    return SavedState(tensors, pending)
 
 
-def _describe(array: Array) -> str:
+def describe_array(array: Array) -> str:
+    """The dtype and the shape, for messages."""
     return f"{array.dtype} {list(array.shape)}"
 
 
-def _reject(reason: str) -> None:
+def reject(reason: str) -> NoReturn:
+    """Raise a `StepscanError` for tensors that are not a session's state."""
     raise StepscanError(f"state: expected that of a session of the same class, got another: {reason}")

@@ -7,8 +7,8 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+from stepscan.backends.batches import Array, Batch, pad_numbers
 from stepscan.errors import SettingsError
-from stepscan.runtime.batches import Array, Batch, pad_numbers
 from stepscan.runtime.series import checked_series
 
 

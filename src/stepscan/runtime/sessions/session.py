@@ -2,31 +2,18 @@
 
 from __future__ import annotations
 
-import logging
 from collections import deque
 from collections.abc import Mapping, Sequence
 from itertools import repeat
-from typing import Any, NamedTuple, NoReturn, Self
+from typing import Any, NoReturn, Self
 
 import numpy as np
 
+from stepscan.backends.batches import Array
 from stepscan.errors import SettingsError, StepscanError
 from stepscan.kernels.native import library
-from stepscan.runtime.batches import Array, Batch
 from stepscan.runtime.examples import as_list
-from stepscan.runtime.native_arrays import address
-from stepscan.runtime.sessions.saved_state import read_state, write_state
-
-logger = logging.getLogger(__name__)
-
-
-class SessionState(NamedTuple):
-    """The state of a session between two pushes. The next state never overwrites it, so that a push that fails changes
-    nothing."""
-
-    stream: Any  # the layers' state
-    accumulators: Mapping[str, Array]  # state of the session's class, such as sums for pooling; never mutated
-    pending: str = ""  # text at the end whose symbols depend on what follows; not in the two fields above
+from stepscan.runtime.sessions.saved_state import SavedState, read_state, write_state
 
 
 class Session:
@@ -36,19 +23,14 @@ class Session:
 
     Args:
         model: a runtime model.
-
-    Raises:
-        SettingsError: the model is not causal; the layer is named.
     """
 
+    _state: Any  # with a field `pending`: text at the end whose symbols depend on what follows
+
     def __init__(self, model: Any) -> None:
-        model.network_.layer.check_causal()
         self._model, self._network = model, model.network_
-        self._streams = self._new_stream(), self._new_stream()  # the present state's, and the next one's
         self._own_lock = library.SessionLock()
         self._lock = library.SessionLocks([self._own_lock])
-        self._state = SessionState(self._streams[0], {})
-        self.reset()
 
     def push(self, items: Any) -> Any:
         """Read more of the sequence; what is returned depends on the session's class.
@@ -56,13 +38,7 @@ class Session:
         Raises:
             SettingsError: the items are not valid inputs of the model; the session is unchanged.
         """
-        with self._lock:
-            ready, pending = self._split_pending(self._state.pending, items)
-            vectors = self._embed(self._model, [ready], "piece").data[0]
-            outputs, state_after = self._advance(self._state, vectors, self._spare_stream, pending)
-            output = self._output(outputs, self._flush(state_after))
-            self._state = state_after
-        return output
+        raise NotImplementedError
 
     def reset(self) -> None:
         """Start a new sequence."""
@@ -72,9 +48,7 @@ class Session:
     def state(self) -> bytes:
         """The serialised state, for `restore` of a session of the same model, also on another machine."""
         with self._lock:
-            current = self._state
-            layers = layer_state(self._network, current)
-            return write_state(self._model.fingerprint, layers, current.accumulators, current.pending)
+            return write_state(self._model.fingerprint, self._tensors(self._state), self._state.pending)
 
     def restore(self, state: bytes) -> Self:
         """Continue from the `state` of a session.
@@ -85,26 +59,22 @@ class Session:
         """
         saved = read_state(state, self._model)
         with self._lock:
-            saved.check(self._network.layer, self._initial_state().accumulators)
+            restored = self._restored(saved)
             if saved.pending and self._split_pending("", saved.pending)[0]:
                 raise StepscanError("state: expected the state of a session, got one with impossible pending text")
-            self._state = self._new_state(saved.layers, saved.accumulators, saved.pending)
+            self._state = restored
         return self
 
     def fork(self) -> Self:
         """A copy of the session in its present state, independent from here on."""
-        copy = type(self)(self._model)
-        with self._lock:
-            current = self._state
-            copy._state = copy._new_state(layer_state(self._network, current), current.accumulators, current.pending)
-        return copy
+        raise NotImplementedError
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _restore, (self._model, self.state())
+        return _restore, (type(self), self._model, self.state())
 
     # Hooks of the subclasses: ------------------------------------------------------------------------------------
 
-    def _initial_state(self) -> SessionState:
+    def _initial_state(self) -> Any:
         """The state before any input; does not overwrite the present one."""
         raise NotImplementedError
 
@@ -112,76 +82,22 @@ class Session:
         """The items, preceded by pending text, that can be read now, and the text that remains pending."""
         return items, ""
 
-    @staticmethod
-    def _embed(model: Any, pieces: Sequence[Any], what: str) -> Batch:
-        """The layers' inputs for several pieces; messages call one `what`."""
+    def _tensors(self, state: Any) -> Mapping[str, Array]:
+        """A state, except for the pending text, as named arrays to save."""
         raise NotImplementedError
 
-    def _accumulate(self, accumulators: Mapping[str, Array], outputs: Array) -> Mapping[str, Array]:
-        """The accumulators after the layers' outputs `[T, H]`; does not mutate those before."""
-        return accumulators
-
-    def _output(self, outputs: Array, state_after: SessionState) -> Any:
-        """What `push` returns, given the layers' outputs for the new items, and the state after all text."""
-        return self._batch_outputs(self._model, [state_after], outputs[-1:])[0]
+    def _restored(self, saved: SavedState) -> Any:
+        """The checked state of which these are the tensors and the pending text; does not overwrite the present one."""
+        raise NotImplementedError
 
     @classmethod
-    def _batch_outputs(cls, model: Any, states: Sequence[SessionState], outputs: Array) -> list[Any]:
-        """What `step_batch` returns, given each session's state and the layers' outputs `[N, H]`."""
+    def _step_together(cls, model: Any, sessions: Sequence[Any], items: Sequence[Any]) -> list[Any]:
+        """`step_batch` for at least one session, all of this class."""
         raise NotImplementedError
 
-    # Common to all: ----------------------------------------------------------------------------------------------
 
-    @property
-    def _spare_stream(self) -> Any:
-        """The stream that the present state does not use."""
-        first, second = self._streams
-        return second if self._state.stream is first else first
-
-    def _new_stream(self) -> Any:
-        return library.Stream(self._network.layer.native)
-
-    def _new_state(self, state: Array, accumulators: Mapping[str, Array], pending: str = "") -> SessionState:
-        """A state with the layers' state `[1, S]`; does not overwrite the present one."""
-        stream, state = self._spare_stream, np.ascontiguousarray(state, np.float32)
-        stream.write(address(state), self._network.layer.capacity(state))
-        return SessionState(stream, accumulators, pending)
-
-    def _advance(
-        self, before: SessionState, vectors: Array, stream: Any, pending: str = ""
-    ) -> tuple[Array, SessionState]:
-        """The layers' outputs for more items, and the state after them, which uses `stream`."""
-        vectors = np.ascontiguousarray(vectors, np.float32)
-        outputs = np.empty((len(vectors), self._network.layer.output_size), np.float32)
-        stream.copy(before.stream)
-        if not stream.push(vectors, outputs, self._model.threads):
-            raise_overflow()
-        return outputs, SessionState(stream, self._accumulate(before.accumulators, outputs), pending)
-
-    def _flush(self, state: SessionState) -> SessionState:
-        """The state after the pending text, as if nothing followed it."""
-        if not state.pending:
-            return state
-        return self._advance(state, self._embed(self._model, [state.pending], "piece").data[0], self._new_stream())[1]
-
-
-def _restore(model: Any, state: bytes) -> Any:
-    return model.session().restore(state)
-
-
-def layer_state(network: Any, session_state: SessionState) -> Array:
-    """The layers' state `[1, S]`; a cache has room for the items that it holds."""
-    layer, items = network.layer, session_state.stream.items
-    state = np.empty((1, layer.state_size + items * layer.cache_size), np.float32)
-    session_state.stream.read(address(state), items)
-    return state
-
-
-def warn_without_wide() -> None:
-    """Warn that a session does not use the model's wide part."""
-    logger.warning(
-        "a session uses the network alone, without the model's wide part; its outputs differ from those of predict"
-    )
+def _restore(session_class: type[Session], model: Any, state: bytes) -> Any:
+    return session_class(model).restore(state)
 
 
 def raise_overflow(where: str = "") -> NoReturn:
@@ -214,23 +130,7 @@ def step_batch(model: Any, sessions: Sequence[Session], items: Sequence[Any]) ->
     _check_sessions(model, sessions, len(items))
     if not sessions:
         return []
-    session_class, network = type(sessions[0]), model.network_
-    x = _single_items(session_class._embed(model, [_item_as_piece(model, item) for item in items], "item"), items)
-    outputs = np.empty((len(x), network.layer.output_size), np.float32)
-    with library.SessionLocks([session._own_lock for session in sessions]):
-        states = [session._flush(session._state) for session in sessions]
-        streams = [session._spare_stream for session in sessions]
-        for stream, state in zip(streams, states, strict=True):
-            stream.copy(state.stream)
-        if (failed := library.push_many(streams, address(x), address(outputs), model.threads)) >= 0:
-            raise_overflow(f"item {failed + 1}: ")
-        after = [
-            SessionState(stream, session._accumulate(state.accumulators, output[None]))
-            for session, stream, state, output in zip(sessions, streams, states, outputs, strict=True)
-        ]
-        results = session_class._batch_outputs(model, after, outputs)
-        deque(map(setattr, sessions, repeat("_state"), after), maxlen=0)  # a signal cannot interrupt it
-    return results
+    return type(sessions[0])._step_together(model, sessions, items)
 
 
 def _check_sessions(model: Any, sessions: Sequence[Any], item_count: int) -> None:
@@ -247,19 +147,21 @@ def _check_sessions(model: Any, sessions: Sequence[Any], item_count: int) -> Non
             )
 
 
-def _item_as_piece(model: Any, item: Any) -> Any:
-    """One item as a piece of a sequence: a step `[D]` as `[1, D]`; a text is one already."""
-    if model.tokenizers_:
-        return item
-    return np.atleast_1d(item)[None] if np.ndim(item) < 2 else item
-
-
-def _single_items(vectors: Batch, items: Sequence[Any]) -> Array:
-    """The layers' inputs `[N, E]` for items, each of which must be exactly one."""
-    invalid = np.flatnonzero(vectors.lengths != 1)
+def check_single(lengths: Array, items: Sequence[Any]) -> None:
+    """Raise a `SettingsError` unless each item is exactly one, `lengths [N]` of 1."""
+    invalid = np.flatnonzero(lengths != 1)
     if len(invalid):
         index = int(invalid[0])
         raise SettingsError(
-            f"item {index + 1}: expected one item, got {vectors.lengths[index]}: {items[index]!r:.60}; use push for it"
+            f"item {index + 1}: expected one item, got {lengths[index]}: {items[index]!r:.60}; use push for it"
         )
-    return np.ascontiguousarray(vectors.data[:, 0], np.float32)
+
+
+def locked(sessions: Sequence[Any]) -> Any:
+    """A context in which no other thread uses the sessions."""
+    return library.SessionLocks([session._own_lock for session in sessions])
+
+
+def replace_states(sessions: Sequence[Any], states: Sequence[Any]) -> None:
+    """Give each session its next state: all or, if a signal comes before, none."""
+    deque(map(setattr, sessions, repeat("_state"), states), maxlen=0)  # a signal cannot interrupt it

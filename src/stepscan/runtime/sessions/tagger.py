@@ -7,17 +7,18 @@ from typing import Any
 
 import numpy as np
 
+from stepscan.backends.batches import Array, Batch
+from stepscan.backends.native_arrays import address
 from stepscan.errors import SettingsError
 from stepscan.kernels.native import library
-from stepscan.runtime.batches import Array, Batch
 from stepscan.runtime.examples import checked_texts
-from stepscan.runtime.native_arrays import address
 from stepscan.runtime.series import as_numbers
 from stepscan.runtime.sessions.series_input import raise_not_finite, series_vectors
-from stepscan.runtime.sessions.session import Session, SessionState, raise_overflow, warn_without_wide
+from stepscan.runtime.sessions.session import raise_overflow
+from stepscan.runtime.sessions.stream import SessionState, StreamSession, embedded, warn_without_wide
 
 
-class TaggerSession(Session):
+class TaggerSession(StreamSession):
     """Tags a sequence as it arrives: `push` takes tokens, or a piece `[T, D]` of a series, and returns their tags.
 
     A session does not use the model's wide part, which depends on the tokens that follow; a warning says so.
@@ -72,7 +73,7 @@ class TaggerSession(Session):
         if not model.tokenizers_:
             return series_vectors(model, pieces, what)
         sentences = [_check_tokens(piece) for piece in pieces]
-        return model.network_.embedding(model.network_inputs(sentences))
+        return embedded(model, model.network_inputs(sentences))
 
     def _output(self, outputs: Array, state: SessionState) -> list[Any]:
         return self._batch_outputs(self._model, [], outputs)

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 
-from stepscan.runtime.batches import Array
+from stepscan.backends.batches import Array
 from stepscan.runtime.wide.dilated_kernels import BLOCK, KERNELS, LENGTH, convolve, positive_proportions
 from stepscan.runtime.wide.series_statistics import STATISTICS, Standardiser, series_statistics
 

@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from stepscan.runtime.batches import Array, Batch
-from stepscan.runtime.execution import Options
-from stepscan.runtime.networks.crf import CRF, CRFDecoder
-from stepscan.runtime.networks.tensors import Tensors
+from stepscan.backends.batches import Array, Batch
+from stepscan.backends.weights import Weights
+from stepscan.definitions.crf import CRF
+from stepscan.definitions.transducer import CRFDecoder
 from stepscan.runtime.wide.model import WideModel
 
 TRANSITIONS = ("transitions", "start", "end")
@@ -42,7 +42,7 @@ class WideCRF(WideModel):
         """The combination with a network of the same tags, which has `scores(rows)` and a `crf` or None."""
 
         def scores(rows: Any, sentences: Sequence[Sequence[str]]) -> Batch:
-            batch = Batch(*network.scores(rows))
+            batch = network.scores(rows)
             data = np.float32(self.shares[0]) * batch.data
             data[batch.mask] += np.float32(self.shares[1]) * self.scores(sentences)
             return Batch(data, batch.lengths)
@@ -54,7 +54,11 @@ class WideCRF(WideModel):
         weights = {name: wide_share * getattr(self, name) for name in TRANSITIONS}
         if deep is None:
             return build_crf(weights)
-        return build_crf({name: deep_share * getattr(deep, name) + weights[name] for name in TRANSITIONS}, deep)
+        summed = {
+            name: deep_share * scores + weights[name]
+            for name, scores in zip(TRANSITIONS, deep.path_scores(), strict=True)
+        }
+        return build_crf(summed, deep)
 
 
 class CombinedCRF(CRFDecoder):
@@ -88,6 +92,6 @@ class NetworkOnly:
 
 def build_crf(weights: Mapping[str, Array], template: CRF | None = None) -> CRF:
     """A CRF with these `transitions`, `start` and `end`, and the forbidden transitions of `template`."""
-    forbidden = [] if template is None else template.allowed.forbidden()
+    forbidden = [] if template is None else list(template.forbidden)
     arrays = {name: np.asarray(weight, np.float32) for name, weight in weights.items()}
-    return CRF(Tensors(arrays, Options()), len(arrays["start"]), forbidden)
+    return CRF(len(arrays["start"]), forbidden).bind(Weights(arrays))

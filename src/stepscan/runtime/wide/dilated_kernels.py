@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from stepscan.runtime.batches import Array
+from stepscan.backends.batches import Array
 
 LENGTH = 9
 KERNELS = 84  # ways to choose 3 of 9 positions

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from stepscan.runtime.batches import Array
+from stepscan.backends.batches import Array
 from stepscan.runtime.wide.sparse import CSRMatrix
 
 

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 
-from stepscan.runtime.batches import Array
+from stepscan.backends.batches import Array
 from stepscan.runtime.wide.sparse import CSRMatrix
 from stepscan.runtime.wide.substring_hashes import SubstringHashes, code_points, mix64
 

@@ -10,7 +10,7 @@ from typing import NamedTuple, Self
 
 import numpy as np
 
-from stepscan.runtime.batches import Array
+from stepscan.backends.batches import Array
 
 STATISTICS = 7  # per dimension, including the length
 _MAX_STANDARDISED = 1e6  # standardised values are clipped, so that no sum overflows

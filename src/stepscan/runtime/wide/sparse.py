@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from stepscan.runtime.batches import Array
+from stepscan.backends.batches import Array
 
 _MAX_PRODUCTS = 2**22  # in memory at a time: 16 MB
 

@@ -10,10 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from stepscan.errors import ModelFormatError, nearest
-from stepscan.runtime.batches import Array
+from stepscan.backends.batches import Array
+from stepscan.errors import ModelFormatError, nearest, shown
 from stepscan.runtime.configuration import CONFIG, WIDE
-from stepscan.runtime.outline import shown
 from stepscan.runtime.snapshot import Snapshot
 from stepscan.runtime.tensor_file import expanded, read_tensors
 from stepscan.runtime.wide.crf import TRANSITIONS, WideCRF

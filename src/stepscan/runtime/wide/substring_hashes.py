@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from stepscan.runtime.batches import Array
+from stepscan.backends.batches import Array
 
 _BASE = 0x9E3779B97F4A7C15  # odd, so that it has an inverse modulo 2⁶⁴
 _INVERSE = pow(_BASE, -1, 2**64)

@@ -1,0 +1,1 @@
+"""What layers and models are, without torch: their fields, sizes, tensors and computations; see `definition`."""
