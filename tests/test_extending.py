@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 import numpy as np
@@ -32,6 +33,7 @@ SMALL = {"hidden_size": 8, "embedding_size": 8, "epochs": 2, "verbose": False, "
 
 
 @definition("toy_scaled")
+@dataclass(eq=False, repr=False)
 class ScaledDefinition(WrapperDefinition):
     """`y_t = gain ⊙ layer(x)_t`, with a trained gain."""
 

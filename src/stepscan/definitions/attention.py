@@ -6,6 +6,7 @@ streaming and saving need no special case for an attentive decoder.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from stepscan.definitions.definition import Linear, Norm, Part, definition
@@ -66,6 +67,7 @@ class AttentiveState(NamedTuple):
 
 
 @definition("attentive_decoder")
+@dataclass(eq=False, repr=False)
 class AttentiveDecoder(MemoryAttentionDefinition, CombinatorDefinition):
     """See `stepscan.AttentiveDecoder`."""
 
@@ -186,6 +188,7 @@ class CrossAttentionState(NamedTuple):
 
 
 @definition("cross_attention")
+@dataclass(eq=False, repr=False)
 class CrossAttention(MemoryAttentionDefinition):
     """See `stepscan.CrossAttention`."""
 

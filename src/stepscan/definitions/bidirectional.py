@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from stepscan.definitions.definition import definition
@@ -20,6 +21,7 @@ class BidirectionalState(NamedTuple):
 
 
 @definition("bidirectional")
+@dataclass(eq=False, repr=False)
 class Bidirectional(CombinatorDefinition):
     """See `stepscan.Bidirectional`."""
 

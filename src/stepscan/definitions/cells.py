@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from stepscan.backends.native_arrays import address, addresses, contiguous
@@ -68,6 +69,7 @@ class CellDefinition(LayerDefinition):
 
 
 @definition("elman")
+@dataclass(eq=False, repr=False)
 class Elman(CellDefinition):
     """See `stepscan.Elman`."""
 
@@ -90,6 +92,7 @@ class Elman(CellDefinition):
 
 
 @definition("gru")
+@dataclass(eq=False, repr=False)
 class GRU(CellDefinition):
     """See `stepscan.GRU`."""
 
@@ -103,6 +106,7 @@ class GRU(CellDefinition):
 
 
 @definition("lstm")
+@dataclass(eq=False, repr=False)
 class LSTM(CellDefinition):
     """See `stepscan.LSTM`."""
 
@@ -118,6 +122,7 @@ class LSTM(CellDefinition):
 
 
 @definition("layer_norm_lstm")
+@dataclass(eq=False, repr=False)
 class LayerNormLSTM(CellDefinition):
     """See `stepscan.LayerNormLSTM`."""
 
@@ -172,6 +177,7 @@ class TransformerDefinition(LayerDefinition):
 
 
 @definition("bidirectional_transformer")
+@dataclass(eq=False, repr=False)
 class BidirectionalTransformer(TransformerDefinition):
     """See `stepscan.BidirectionalTransformer`."""
 
@@ -184,6 +190,7 @@ class BidirectionalTransformer(TransformerDefinition):
 
 
 @definition("transformer")
+@dataclass(eq=False, repr=False)
 class Transformer(TransformerDefinition):
     """See `stepscan.Transformer`."""
 

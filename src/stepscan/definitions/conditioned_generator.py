@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from stepscan.state import State
 
 
 @definition("conditioned_generator")
+@dataclass(eq=False, repr=False)
 class ConditionedGenerator(PatternDefinition):
     """See `stepscan.ConditionedGenerator`."""
 

@@ -20,7 +20,7 @@ import math
 import pkgutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeVar, dataclass_transform, get_type_hints
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeVar, get_type_hints
 
 from stepscan.backends import arrays
 from stepscan.backends.layers import Layer as NativeLayer
@@ -210,13 +210,12 @@ _classes: dict[str, type[Definition]] = {}
 Class = TypeVar("Class", bound=type)
 
 
-@dataclass_transform(eq_default=False)
 def definition(name: str) -> Callable[[Class], Class]:
-    """Class decorator: a data class of this registered name."""
+    """Decorator of a data class: it defines what is registered as `name`."""
 
     def decorate(cls: Class) -> Class:
         cls.registered_name = name  # type: ignore[attr-defined]
-        _classes[name] = dataclasses.dataclass(eq=False, repr=False)(cls)
+        _classes[name] = cls
         return cls
 
     return decorate

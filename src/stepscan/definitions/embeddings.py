@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -37,6 +38,7 @@ class EmbeddingDefinition(Definition):
 
 
 @definition("embedding")
+@dataclass(eq=False, repr=False)
 class Embedding(EmbeddingDefinition):
     """See `stepscan.Embedding`."""
 
@@ -100,6 +102,7 @@ class Embedding(EmbeddingDefinition):
 
 
 @definition("numbers")
+@dataclass(eq=False, repr=False)
 class NumericEmbedding(EmbeddingDefinition):
     """See `stepscan.NumericEmbedding`."""
 
@@ -145,6 +148,7 @@ class NumericEmbedding(EmbeddingDefinition):
 
 
 @definition("word_and_character_embedding")
+@dataclass(eq=False, repr=False)
 class WordAndCharacterEmbedding(EmbeddingDefinition):
     """See `stepscan.WordAndCharacterEmbedding`."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from stepscan.definitions.definition import Buffer, Linear, Part, definition
@@ -11,6 +12,7 @@ from stepscan.definitions.pattern import PatternDefinition, inference
 
 
 @definition("encoder")
+@dataclass(eq=False, repr=False)
 class Encoder(PatternDefinition):
     """See `stepscan.Encoder`."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from stepscan.backends.arrays import Linear as LinearMap
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 
 @definition("generator")
+@dataclass(eq=False, repr=False)
 class Generator(PatternDefinition):
     """See `stepscan.Generator`."""
 

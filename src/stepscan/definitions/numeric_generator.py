@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Any
 
@@ -21,6 +22,7 @@ _MIN_DEVIATION = 1e-3  # of the Gaussian head, relative to that of the data
 
 
 @definition("forecaster")
+@dataclass(eq=False, repr=False)
 class NumericGenerator(PatternDefinition):
     """See `stepscan.NumericGenerator`."""
 

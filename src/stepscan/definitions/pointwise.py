@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from stepscan.backends.native_arrays import addresses
@@ -22,6 +23,7 @@ class PointwiseDefinition(LayerDefinition):
 
 
 @definition("linear")
+@dataclass(eq=False, repr=False)
 class Linear(PointwiseDefinition):
     """See `stepscan.Linear`."""
 
@@ -37,6 +39,7 @@ class Linear(PointwiseDefinition):
 
 
 @definition("layer_norm")
+@dataclass(eq=False, repr=False)
 class LayerNorm(PointwiseDefinition):
     """See `stepscan.LayerNorm`."""
 
@@ -54,6 +57,7 @@ class LayerNorm(PointwiseDefinition):
 
 
 @definition("dropout")
+@dataclass(eq=False, repr=False)
 class Dropout(PointwiseDefinition):
     """See `stepscan.Dropout`."""
 
@@ -70,6 +74,7 @@ class Dropout(PointwiseDefinition):
 
 
 @definition("variational_dropout")
+@dataclass(eq=False, repr=False)
 class VariationalDropout(Dropout):
     """See `stepscan.VariationalDropout`."""
 

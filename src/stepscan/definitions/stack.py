@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 
 @definition("stack")
+@dataclass(eq=False, repr=False)
 class Stack(CombinatorDefinition):
     """See `stepscan.Stack`."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from stepscan.backends import arrays
@@ -17,6 +18,7 @@ from stepscan.state import State
 
 
 @definition("transducer")
+@dataclass(eq=False, repr=False)
 class Transducer(PatternDefinition):
     """See `stepscan.Transducer`.
 
@@ -91,6 +93,7 @@ class CRFDecoder:
 
 
 @definition("crf_transducer")
+@dataclass(eq=False, repr=False)
 class CRFTransducer(CRFDecoder, Transducer):
     """See `stepscan.CRFTransducer`."""
 

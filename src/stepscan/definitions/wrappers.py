@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from stepscan.definitions.definition import definition
@@ -46,6 +47,7 @@ class WrapperDefinition(CombinatorDefinition):
 
 
 @definition("zoneout")
+@dataclass(eq=False, repr=False)
 class Zoneout(WrapperDefinition):
     """See `stepscan.Zoneout`."""
 
@@ -65,6 +67,7 @@ class Zoneout(WrapperDefinition):
 
 
 @definition("weight_drop")
+@dataclass(eq=False, repr=False)
 class WeightDrop(WrapperDefinition):
     """See `stepscan.WeightDrop`."""
 
