@@ -61,7 +61,11 @@ class _Causal(_Object):
         return isinstance(value, LayerDefinition) and value.causal
 
     def check_field(self, owner: Any, name: str, value: Any) -> None:
-        """See `Kind.check_field`; the message names the part that looks ahead."""
+        """See `Kind.check_field`; the message names the part that looks ahead.
+
+        Raises:
+            TypeError: the value is not a causal layer.
+        """
         if isinstance(value, LayerDefinition) and not value.causal:
             where = "" if value.blocking == value.signature else f" in {value.blocking}"
             raise TypeError(
