@@ -38,6 +38,9 @@ class Module(Definition, nn.Module):
         for path, part in self.parts().items():
             tensors.attach(self, path, _make_part(part))
 
+    def field_value(self, name: str) -> Any:
+        return self._modules[name] if name in self._modules else getattr(self, name)  # not the default of the class
+
     def drop(self, x: Tensor, p: float) -> Tensor:
         return dropout(x, p, self.training)
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 import itertools
+import random
 
 import pytest
 import torch
@@ -193,6 +195,43 @@ WRONG = [
 @pytest.mark.parametrize("description", WRONG, ids=str)
 def test_both_sides_refuse_the_same(description):
     assert_refused(description)
+
+
+VALUES = [
+    *(None, True, False, 0, 1, -1, 5, 10**30, 0.5, 1.5, -0.1, float("nan"), "", "last", "dot", "tanh"),
+    *([], [1], [[0, 1]], {}, {"a": 1, "b": 2}, LSTM, SYMBOLS, SEES_ALL, {"numbers": {"size": 2}}),
+]
+
+
+def paths(value, path=()):
+    """The paths of all parts of a description."""
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, item in items:
+        yield (*path, key)
+        yield from paths(item, (*path, key))
+
+
+def outcome(make, description):
+    try:
+        with torch.device("meta"):
+            make(description)
+    except (TypeError, ValueError, ModelFormatError) as error:
+        return type(error), str(error)
+    return None
+
+
+@pytest.mark.parametrize("example", range(len(PATTERNS) + len(AROUND)))
+def test_both_sides_say_the_same_of_mutations(example):
+    makers = [*PATTERNS, *(lambda around=around: around(ss.GRU(4, 6)) for around in AROUND.values())]
+    original, draw = describe(makers[example]()), random.Random(example)
+    for _ in range(100):
+        description = copy.deepcopy(original)
+        *above, key = draw.choice(list(paths(description)))
+        parent = description
+        for name in above:
+            parent = parent[name]
+        parent[key] = draw.choice(VALUES)
+        assert outcome(build, description) == outcome(specify, description), description
 
 
 PROBABILITIES = {"p", "dropout", "embedding_dropout", "word_dropout", "label_smoothing"}

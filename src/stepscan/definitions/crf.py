@@ -23,7 +23,7 @@ from stepscan.backends.batches import SCORES, Array, Batch, as_arrays
 from stepscan.decoding.transitions import FORBIDDEN, AllowedTransitions, allowed_transitions, check_forbidden
 from stepscan.decoding.viterbi import viterbi
 from stepscan.definitions.definition import Definition, Part, Weight
-from stepscan.definitions.kinds import Size
+from stepscan.definitions.kinds import Forbidden, Size
 
 
 @dataclass(eq=False, repr=False)
@@ -34,7 +34,7 @@ class CRF(Definition):
     """
 
     tags: Size
-    forbidden: Any = ()
+    forbidden: Forbidden = ()
 
     def derive(self) -> None:
         check_forbidden(self.tags, self.forbidden)

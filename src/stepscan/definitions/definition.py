@@ -110,6 +110,18 @@ class Norm(NamedTuple):
 Part = Weight | Buffer | Linear | Norm
 
 
+class _Plain(Kind):
+    """Anything but a layer, an embedding or a model; what it must be otherwise is checked by `derive`."""
+
+    words = "plain data"
+
+    def accepts(self, value: Any) -> bool:
+        return not isinstance(value, Definition)
+
+
+PLAIN = _Plain()  # the kind of a field whose annotation has none, unless it is Any
+
+
 class Definition:
     """Base of all definitions.
 
@@ -123,8 +135,12 @@ class Definition:
 
     def __post_init__(self) -> None:
         for name, kind in _field_kinds(type(self)).items():  # type: ignore[arg-type]
-            kind.check_field(self, name, getattr(self, name))
+            kind.check_field(self, name, self.field_value(name))
         self.derive()
+
+    def field_value(self, name: str) -> Any:
+        """The value that a field was given."""
+        return getattr(self, name)
 
     def derive(self) -> None:
         """Check the fields against each other, and set what follows from them.
@@ -200,8 +216,8 @@ def _field_kinds(cls: type) -> dict[str, Kind]:
     """The kind of each field of a definition, from its annotation."""
     owners = [base for base in cls.__mro__ if "__dataclass_fields__" in vars(base)]
     hints = get_type_hints(owners[0], include_extras=True) if owners else {}
-    kinds = {field.name: getattr(hints[field.name], "__metadata__", ()) for field in _fields(cls)}
-    return {name: found[0] for name, found in kinds.items() if found}
+    kinds = {field.name: getattr(hints[field.name], "__metadata__", (PLAIN,)) for field in _fields(cls)}
+    return {name: found[0] for name, found in kinds.items() if hints[name] is not Any}
 
 
 # Descriptions ---------------------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Any, NoReturn
 
-from stepscan.definitions.definition import Definition
+from stepscan.definitions.definition import PLAIN, Definition
 from stepscan.definitions.layer import LayerDefinition
 from stepscan.errors import shown
 from stepscan.fields import COUNT, DEVIATION, FACTOR, FLAG, HEAD, POOLING, PROBABILITY, PROBLEM_TYPE, SIZE, Choice, Kind
@@ -23,6 +23,7 @@ ProblemType = Annotated[str, PROBLEM_TYPE]
 Score = Annotated[str, Choice(("additive", "dot", "general"))]
 Initial = Annotated[str, Choice(("zero", "learned"))]
 Head = Annotated[str, HEAD]
+Forbidden = Annotated[Any, PLAIN]  # pairs of tags; `decoding.transitions.check_forbidden` checks them
 
 
 @dataclass(frozen=True)

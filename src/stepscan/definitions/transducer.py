@@ -12,7 +12,7 @@ from stepscan.backends.probabilities import nats
 from stepscan.definitions.crf import CRF
 from stepscan.definitions.definition import Linear, Part, definition
 from stepscan.definitions.embeddings import check_sizes
-from stepscan.definitions.kinds import AnyLayer, Inputs, Probability, Size
+from stepscan.definitions.kinds import AnyLayer, Forbidden, Inputs, Probability, Size
 from stepscan.definitions.pattern import PatternDefinition, inference
 from stepscan.state import State
 
@@ -101,7 +101,7 @@ class CRFTransducer(CRFDecoder, Transducer):
     layer: AnyLayer
     outputs: Size
     dropout: Probability = 0.0
-    forbidden: Any = ()
+    forbidden: Forbidden = ()
 
     label_smoothing = 0.0
     crf_class: ClassVar[Callable[..., Any]] = CRF
