@@ -47,11 +47,11 @@ class ScaledDefinition(WrapperDefinition):
 
     def scan(self, inputs: Any, state: Any = None) -> tuple[Any, Any]:
         outputs, state = self.layer(self.check_input(inputs), state)
-        return outputs.map(lambda data: self.gain * self.drop(data, self.p)), state
+        return outputs.map(lambda data: self.gain * self.apply_dropout(data, self.p)), state
 
     def step(self, x: Any, state: Any) -> tuple[Any, Any]:
         y, state = self.layer.step(x, state)
-        return self.gain * self.drop(y, self.p), state
+        return self.gain * self.apply_dropout(y, self.p), state
 
     def readout(self, state: Any) -> Any:
         return self.gain * self.layer.readout(state)
@@ -153,3 +153,54 @@ def test_a_cell(tmp_path):
     with pytest.raises(ss.UnsupportedLayer, match="toy_cell"):
         load_model(tmp_path / "m")
     assert pad_arrays(ROWS).steps == 5
+
+
+class WithNames(ToyCell):
+    """Names that users give to parts of a layer."""
+
+    def __init__(self, size: int) -> None:
+        self.early = torch.nn.Linear(size, size)
+        super().__init__(size, size)
+        self.drop, self.width, self.title, self.tensors = torch.nn.Dropout(0.5), 3, "toy", [1]
+
+    def step(self, x, state):
+        return super().step(self.drop(self.early(x)), state)
+
+
+def test_names_of_attributes():
+    layer = WithNames(3).eval()
+    ss.laws.check(layer)
+    assert layer.width == 3
+    assert "early.weight" in dict(layer.named_parameters())
+    with pytest.raises(
+        AttributeError, match="WithNames: expected another name than 'parts', which every layer defines"
+    ):
+        layer.parts = 3
+
+
+def test_an_own_embedding():
+    class Own(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.table, self.output_size = torch.nn.Embedding(5, 3), 3
+
+        def forward(self, inputs):
+            return inputs.map(self.table)
+
+    model = ss.Encoder(Own(), ss.GRU(3, 4), 2).eval()
+    with torch.inference_mode():
+        assert np.array_equal(model.scores(ROWS), model(pad(ROWS)).numpy())
+    with pytest.raises(ValueError, match="expected an embedding of size 4"):
+        ss.Encoder(Own(), ss.GRU(4, 4), 2)
+
+
+def test_integers_of_numpy_are_refused():
+    with pytest.raises(TypeError, match=r"hidden_size: expected an int, got int32 4; convert it with int\(\)"):
+        ss.GRU(3, np.int32(4))
+
+
+def test_hooks_of_a_pattern():
+    model, calls = ss.Encoder(ss.Embedding(5, 3), ss.GRU(3, 4), 2).eval(), []
+    model.register_forward_hook(lambda *_: calls.append(1))
+    model.scores(ROWS)
+    assert calls == [1]

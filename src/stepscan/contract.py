@@ -24,6 +24,14 @@ from stepscan.state import State, leaves, map_state
 
 __all__ = ["Layer", "Pointwise", "Recurrence"]
 
+# Of a definition; an attribute of the same name would be hidden by it, or hide it.
+_DEFINED = frozenset(
+    (
+        *("apply_dropout", "bind", "blocking", "caches", "causal", "class_title", "derive", "has_kernel", "memories"),
+        *("native", "nested", "ops", "parts", "tensor_specs", "values_per_item", "weight_paths", "with_room"),
+    )
+)
+
 
 class Layer(LayerDefinition, Module):
     """A map from sequences to sequences of the same lengths. It has parameters, but no call keeps state or changes an
@@ -56,6 +64,14 @@ class Layer(LayerDefinition, Module):
     def forward(self, inputs: Sequences, state: State | None = None) -> tuple[Sequences, State]:
         """Calls `scan`, so that PyTorch's hooks run."""
         return self.scan(inputs, state)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in _DEFINED:
+            raise AttributeError(
+                f"{type(self).__name__}: expected another name than {name!r}, which every layer defines; call the "
+                f"attribute, for example, {name}_"
+            )
+        super().__setattr__(name, value)
 
     @property
     def causal(self) -> bool:

@@ -33,6 +33,9 @@ class Module(Definition, nn.Module):
         nn.Module.__init__(self)
         return self
 
+    def __init__(self) -> None:  # as `__new__` has done it; also for a user's class that sets modules before this
+        pass
+
     def __post_init__(self) -> None:
         super().__post_init__()
         for path, part in self.parts().items():
@@ -41,7 +44,7 @@ class Module(Definition, nn.Module):
     def field_value(self, name: str) -> Any:
         return self._modules[name] if name in self._modules else getattr(self, name)  # not the default of the class
 
-    def drop(self, x: Tensor, p: float) -> Tensor:
+    def apply_dropout(self, x: Tensor, p: float) -> Tensor:
         return dropout(x, p, self.training)
 
 

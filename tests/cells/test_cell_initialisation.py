@@ -136,7 +136,7 @@ def test_they_are_data(make):
     assert again.scheme == cell.scheme
     assert describe(again) == describe(cell)
     found = specify(describe(cell))
-    assert {name: one.shape for name, one in found.tensors.items()} == {
+    assert {name: one.shape for name, one in found.tensor_specs.items()} == {
         n: tuple(p.shape) for n, p in cell.named_parameters()
     }
 

@@ -82,7 +82,7 @@ PATTERNS = [
 def assert_specified(model) -> None:
     found = specify(describe(model))
     dtypes = {torch.float32: "F32", torch.float64: "F64"}
-    assert found.tensors == {n: (dtypes[t.dtype], tuple(t.shape)) for n, t in model.state_dict().items()}
+    assert found.tensor_specs == {n: (dtypes[t.dtype], tuple(t.shape)) for n, t in model.state_dict().items()}
     if isinstance(found, LayerDefinition):
         assert (found.input_size, found.output_size) == (model.input_size, model.output_size)
         assert found.causal == isinstance(model, ss.Recurrence)
@@ -297,4 +297,7 @@ def test_given_vectors_that_cannot_be(arguments, words):
 def test_given_vectors():
     found = specify({"embedding": {"vocabulary_size": 9, "size": 4, "given": 2, "others": 7}})
     assert found.output_size == 6
-    assert {name: tensor.shape for name, tensor in found.tensors.items()} == {"weight": (2, 4), "weight_given": (9, 2)}
+    assert {name: tensor.shape for name, tensor in found.tensor_specs.items()} == {
+        "weight": (2, 4),
+        "weight_given": (9, 2),
+    }

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import json
+import pickle
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ import torch
 from toy_tasks import FAST, RHYME, neighbours, ordered, reversals
 
 import stepscan as ss
+from stepscan import runtime
 from stepscan.data.batching import pad
 
 TINY = {**FAST, "hidden_size": 8, "embedding_size": 4, "batch_size": 8, "epochs": 2}
@@ -204,3 +207,21 @@ def test_coverage_penalty(translators, run, tmp_path):
     without.save(tmp_path / "m")
     result = run("predict", tmp_path / "m", "ab", "--coverage-penalty", "0.2")
     assert "coverage_penalty: expected a model with attention, got one without" in result.words
+
+
+def test_models_loaded_without_torch(translators, tmp_path):
+    for number, model in enumerate(translators):
+        model.save(tmp_path / str(number))
+    loaded = [runtime.load(tmp_path / str(number)) for number in range(len(translators))]
+    together = ss.ensemble(loaded)
+    assert together.translate(["abcd"]) == ss.ensemble(translators).translate(["abcd"])
+    together.beam_width, together.length_penalty = 1, 0.3
+    for again in (pickle.loads(pickle.dumps(together)), copy.deepcopy(together)):
+        assert (again.beam_width, again.length_penalty) == (1, 0.3)
+        assert again.translate(["abcd"]) == together.translate(["abcd"])
+    with pytest.raises(ss.SettingsError, match="got an ensemble"):
+        together.session("abcd")
+    with pytest.raises(ss.SettingsError, match="expected single models, got an ensemble"):
+        ss.ensemble([together, loaded[0]])
+    with pytest.raises(ss.SettingsError, match="expected single models, got an ensemble"):
+        ss.average([ss.ensemble(translators)] * 2)

@@ -76,7 +76,7 @@ def layer(draw: random.Random, inputs: int, outputs: int, depth: int = 2) -> dic
 def weights(draw: random.Random, description: Any) -> dict[str, np.ndarray]:
     """Tensors for a description: in one tensor of two ordinary, in the others each row, or each value, extreme."""
     numbers, found = np.random.default_rng(draw.getrandbits(32)), {}
-    for name, (_, shape) in specify(description).tensors.items():
+    for name, (_, shape) in specify(description).tensor_specs.items():
         array = numbers.normal(size=shape).astype(np.float32)
         match draw.randint(0, 3):
             case 0:
@@ -196,7 +196,8 @@ def test_a_stack_reads_out_of_a_state_that_is_there(top):
     draw, description = random.Random(0), {"stack": [LINEAR, NORM, top]}
     numbers = np.random.default_rng(0)
     tensors = {
-        name: numbers.normal(size=one.shape).astype(np.float32) for name, one in specify(description).tensors.items()
+        name: numbers.normal(size=one.shape).astype(np.float32)
+        for name, one in specify(description).tensor_specs.items()
     }
     built = specify(description).bind(Weights(tensors, Options()))
     for _ in range(5):

@@ -15,8 +15,7 @@ from stepscan.backends.batches import Batch
 from stepscan.backends.weights import Weights
 from stepscan.data.batching import pad
 from stepscan.decoding import beam_search
-from stepscan.definitions.attention import attention_weights, set_memory
-from stepscan.definitions.attention import set_memory as set_memory_arrays
+from stepscan.definitions.attention import attention_weights
 from stepscan.definitions.definition import specify
 from stepscan.kernels import native
 from stepscan.registry import describe
@@ -143,9 +142,9 @@ def test_with_nothing_to_look_at() -> None:
         with torch.inference_mode():
             same(network.scan_rows(ROWS)[0], model(pad(ROWS))[0].data)
             seen = ss.Sequences(torch.from_numpy(memory).float(), torch.from_numpy(lengths))
-            state = set_memory(model.layer, model.initial_state(5), seen)
+            state = model.layer.set_memory(model.initial_state(5), seen)
             batch = Batch(memory.astype(np.float32), lengths)
-            own = set_memory_arrays(network.layer, network.initial_state(5), batch)
+            own = network.layer.set_memory(network.initial_state(5), batch)
             same(network.scan_rows(ROWS, own)[0], model(pad(ROWS), state)[0].data)
 
 
@@ -158,6 +157,29 @@ def test_rows_end_at_their_own_lengths_over_transformers() -> None:
         alone, _, state = network.generator.scan_rows([ROWS[row]], network.encode_rows([SOURCES[row]]))
         assert np.array_equal(alone[0], scores[row, :length])
         assert np.array_equal(network.generator.array_step(np.full(1, 2), state)[0][0], after[row])
+
+
+WRAPPED = {
+    "weight drop": lambda: ss.WeightDrop(ss.AttentiveDecoder(ss.LSTM(WIDTH, 6), MEMORY, 4), 0.1),
+    "residual": lambda: ss.Stack([ss.LSTM(WIDTH, 6), ss.Residual(ss.AttentiveDecoder(ss.GRU(6, 6), MEMORY, 4))]),
+    "another": lambda: ss.AttentiveDecoder(ss.Stack([ss.LSTM(WIDTH, 6), ss.CrossAttention(6, MEMORY)]), MEMORY, 4),
+}
+
+
+@pytest.mark.parametrize("name", WRAPPED)
+def test_the_source_is_read_wherever_attention_is(name: str) -> None:
+    model = translator(WRAPPED[name], ss.GRU)
+    with torch.no_grad():
+        model.bridge.weight.zero_()  # so that the source is seen through attention alone
+    network, other = without_torch(model), [[5, 5], [1, 2], [6], [2]]
+    same(network.generator.scan_rows(ROWS[:4], network.encode_rows(SOURCES))[0], model_scores(model, SOURCES))
+    assert not torch.equal(model_scores(model, SOURCES)[0, 0], model_scores(model, other)[0, 0])
+    assert len(attention_weights(network.encode_rows(SOURCES))) == len(model.generator.layer.memories)
+
+
+def model_scores(model: Any, sources: Any) -> torch.Tensor:
+    with torch.inference_mode():
+        return model(pad(sources), pad(ROWS[:4]))[0].data
 
 
 def test_wrong_descriptions() -> None:

@@ -148,7 +148,8 @@ def pad(rows: Sequence[Sequence[int] | Array]) -> Batch:
 def pad_numbers(rows: Sequence[Array]) -> Batch:
     """Pad series `[T, D]` of any lengths, at least one: `[B, T, D]` of float64."""
     lengths = np.fromiter((len(row) for row in rows), dtype=np.int64, count=len(rows))
-    data = np.zeros((len(rows), int(lengths.max()), rows[0].shape[1]))
+    dimensions = rows[0].shape[1] if len(rows) else 0
+    data = np.zeros((len(rows), int(lengths.max(initial=0)), dimensions))
     for index, row in enumerate(rows):
         data[index, : len(row)] = row
     return Batch(data, lengths)

@@ -106,6 +106,10 @@ class Layer:
         self.native.condition(*addresses(vector), len(vector), *addresses(state))
         return state
 
+    def set_memory(self, state: Array, memory: Batch) -> Array:
+        """The state; a native layer attends to no memory."""
+        return state
+
     def capacity(self, state: Array) -> int:
         """Number of items that the cache of a state `[n, …]` has room for; 0 without a cache."""
         if self.cache_size:

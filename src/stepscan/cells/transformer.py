@@ -61,8 +61,8 @@ class TransformerBlock(Layer):
 
     def feed_forward(self, u: Tensor, attended: Tensor) -> Tensor:
         """The residual stream and the output of attention, both `[B, T, H]` → the block's output `[B, T, H]`."""
-        z = u + self.drop(self.output(attended), self.dropout)
-        return z + self.drop(self.down(F.gelu(self.up(self.forward_norm(z)))), self.dropout)
+        z = u + self.apply_dropout(self.output(attended), self.dropout)
+        return z + self.apply_dropout(self.down(F.gelu(self.up(self.forward_norm(z)))), self.dropout)
 
 
 @register("bidirectional_transformer")

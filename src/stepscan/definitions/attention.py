@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 from stepscan.definitions.definition import Linear, Norm, Part, definition
 from stepscan.definitions.kinds import Causal, Flag, Probability, Score, Size
 from stepscan.definitions.layer import CombinatorDefinition, LayerDefinition, scan_by_steps, start
-from stepscan.definitions.stack import Stack
 from stepscan.fields import choose_heads
 from stepscan.state import State
 
@@ -39,22 +38,12 @@ class MemoryAttentionDefinition(LayerDefinition):
         raise NotImplementedError(f"{type(self).__name__}: expected a set_memory(state, memory); define it")
 
 
-def set_memory(layer: Any, state: State, memory: Any) -> State:
-    """The state of a layer with this memory `[B, S, M]`, in a stack that of each layer which attends to one."""
-    if isinstance(layer, MemoryAttentionDefinition):
-        return layer.set_memory(state, memory)
-    if isinstance(layer, Stack):
-        return tuple(set_memory(*pair, memory) for pair in zip(layer.layers, state, strict=True))
-    return state
-
-
 def attention_weights(state: State) -> list[Any]:
     """The attention weights of the last step `[B, S]`, of each layer that attends to a memory."""
     if not isinstance(state, tuple):
         return []
-    if hasattr(state, "weights"):
-        return [state.weights]
-    return [weights for field in state for weights in attention_weights(field)]
+    own = [state.weights] if hasattr(state, "weights") else []
+    return own + [weights for field in state for weights in attention_weights(field)]
 
 
 class AttentiveState(NamedTuple):
@@ -105,8 +94,8 @@ class AttentiveDecoder(MemoryAttentionDefinition, CombinatorDefinition):
         return {**scores[self.kind], "combine": Linear(size + memory_size, size)}
 
     @property
-    def width(self) -> int:
-        return super().width + self.memory_size + self.attention_size
+    def values_per_item(self) -> int:
+        return super().values_per_item + self.memory_size + self.attention_size
 
     def initial_state(self, batch_size: int, *, device: Any = None, dtype: Any = None) -> AttentiveState:
         """The initial state, with an empty memory."""
@@ -119,8 +108,8 @@ class AttentiveDecoder(MemoryAttentionDefinition, CombinatorDefinition):
     def set_memory(self, state: AttentiveState, memory: Any) -> AttentiveState:
         data = memory.zeroed().data
         keys = self.memory_keys(data)
-        weights = self.ops.zeros(data, *data.shape[:2])
-        return state._replace(memory=data, keys=keys, length=memory.lengths, weights=weights)
+        weights, inner = self.ops.zeros(data, *data.shape[:2]), self.layer.set_memory(state.inner, memory)
+        return AttentiveState(inner, data, keys, memory.lengths, weights, state.last_output)
 
     def step(self, x: Any, state: AttentiveState) -> tuple[Any, AttentiveState]:
         """See `stepscan.Recurrence.step`."""
@@ -255,4 +244,4 @@ class CrossAttention(MemoryAttentionDefinition):
         context, weights = ops.attend(q, k, v, ops.repeat(state.length, heads), None)
         y = self.output(ops.join_heads(context, heads))
         mean = weights.reshape(len(x), heads, *weights.shape[1:]).mean(1)
-        return x + self.drop(y, self.dropout), mean
+        return x + self.apply_dropout(y, self.dropout), mean

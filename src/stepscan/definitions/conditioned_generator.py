@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from stepscan.backends.batches import Array
-from stepscan.definitions.attention import attention_weights, set_memory
+from stepscan.definitions.attention import attention_weights
 from stepscan.definitions.definition import Linear, Part, definition
 from stepscan.definitions.embeddings import Embedding, check_sizes
 from stepscan.definitions.generator import Generator
@@ -63,7 +63,7 @@ class ConditionedGenerator(PatternDefinition):
         outputs, final = self.encoder(self.source_embedding(source))
         layer = self.generator.layer
         state = layer.condition(self.bridge(self.encoder.readout(final)))
-        return set_memory(layer, state, outputs)
+        return layer.set_memory(state, outputs)
 
     def forward(self, source: Any, inputs: Any) -> tuple[Any, State]:
         """Ids of source `[B, S]` and target `[B, T]` → logits of the next symbols `[B, T, V]`, and the final state."""

@@ -17,6 +17,7 @@ import functools
 import importlib
 import inspect
 import math
+import numbers
 import pkgutil
 from collections.abc import Callable
 from pathlib import Path
@@ -135,7 +136,9 @@ class Definition:
 
     def __post_init__(self) -> None:
         for name, kind in _field_kinds(type(self)).items():  # type: ignore[arg-type]
-            kind.check_field(self, name, self.field_value(name))
+            kind.check_field(self, name, value := self.field_value(name))
+            if isinstance(value, numbers.Integral) and not isinstance(value, bool | int):
+                raise TypeError(f"{name}: expected an int, got {type(value).__name__} {value}; convert it with int()")
         self.derive()
 
     def field_value(self, name: str) -> Any:
@@ -159,25 +162,25 @@ class Definition:
         return {name: value for name, value in values.items() if isinstance(value, Definition | NativeLayer)}
 
     @property
-    def tensors(self) -> Tensors:
+    def tensor_specs(self) -> Tensors:
         """The tensors of the whole, in the order in which PyTorch makes them."""
-        inner = {f"{path}.{n}": t for path, item in self.nested().items() for n, t in item.tensors.items()}
+        inner = {f"{path}.{n}": t for path, item in self.nested().items() for n, t in item.tensor_specs.items()}
         return inner | {n: t for path, part in self.parts().items() if part for n, t in part.tensors(path).items()}
 
     @property
-    def title(self) -> str:
+    def class_title(self) -> str:
         """The name of its class, for messages."""
-        return type(self).__name__.removeprefix("Recurrent")
+        return type(self).__name__
 
     @property
     def signature(self) -> str:
         """Such as `LSTM(8 → 16)`, for messages."""
-        return self.title
+        return self.class_title
 
     @property
-    def width(self) -> int:
+    def values_per_item(self) -> int:
         """The number of values that it computes per item, those inside it included."""
-        return int(getattr(self, "output_size", 0)) + sum(item.width for item in self.nested().values())
+        return int(getattr(self, "output_size", 0)) + sum(item.values_per_item for item in self.nested().values())
 
     def bind(self, weights: Weights) -> Any:
         """The same on arrays; this definition becomes it.
@@ -191,7 +194,7 @@ class Definition:
             arrays.attach(self, path, part and part.bind(weights, path))
         return self
 
-    def drop(self, x: Any, p: float) -> Any:
+    def apply_dropout(self, x: Any, p: float) -> Any:
         """`x` with dropout of probability `p` in training; arrays are never trained."""
         return x
 

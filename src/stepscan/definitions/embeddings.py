@@ -24,7 +24,7 @@ class EmbeddingDefinition(Definition):
 
     @property
     def signature(self) -> str:
-        return f"{self.title}(→ {self.output_size})"
+        return f"{self.class_title}(→ {self.output_size})"
 
     @property
     def vocabularies(self) -> dict[str, int]:
@@ -144,7 +144,7 @@ class NumericEmbedding(EmbeddingDefinition):
 
     def projected(self, x: Any) -> Any:
         """Standardised values `[…, D]` → vectors `[…, E]`."""
-        return x if self.projection is None else self.drop(self.projection(x), self.dropout)
+        return x if self.projection is None else self.apply_dropout(self.projection(x), self.dropout)
 
 
 @definition("word_and_character_embedding")
@@ -173,7 +173,7 @@ class WordAndCharacterEmbedding(EmbeddingDefinition):
         readouts = [self.spelling.readout(self.spelling(self.characters(group))[1]) for group in inputs.spellings]
         encodings = self.ops.embed(self.ops.concat(readouts, axis=0), inputs.spelling_index)
         vectors = self.ops.concat([self.words(inputs.words).data, encodings], axis=2)
-        return inputs.words.replace(self.drop(vectors, self.dropout)).zeroed()
+        return inputs.words.replace(self.apply_dropout(vectors, self.dropout)).zeroed()
 
 
 def check_sizes(owner: Definition, embedding: Any, layer: Any) -> None:
@@ -182,6 +182,6 @@ def check_sizes(owner: Definition, embedding: Any, layer: Any) -> None:
     size = getattr(embedding, "output_size", layer.input_size)
     if size != layer.input_size:
         raise ValueError(
-            f"{owner.title}: expected an embedding of size {layer.input_size}, the input size of "
+            f"{owner.class_title}: expected an embedding of size {layer.input_size}, the input size of "
             f"{layer.signature}, got {size}"
         )

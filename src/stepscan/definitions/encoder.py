@@ -58,7 +58,7 @@ class Encoder(PatternDefinition):
 
     def raw_scores(self, inputs: Any) -> Any:
         """A batch of inputs → the head's outputs `[B, outputs]`; for regression, of standardised targets."""
-        return self.head(self.drop(self.encode(inputs), self.dropout))
+        return self.head(self.apply_dropout(self.encode(inputs), self.dropout))
 
     def output(self, scores: Any) -> Any:
         """The head's outputs → logits; for regression, predictions in the targets' units."""
@@ -77,7 +77,7 @@ class Encoder(PatternDefinition):
     @inference
     def scores(self, rows: Any) -> Any:
         """Rows of inputs → what `forward` returns, an array."""
-        return self.ops.to_array(self.forward(self.batch(rows)))
+        return self.ops.to_array(self(self.batch(rows)))
 
     def _pool(self, outputs: Any) -> Any:
         data, lengths = outputs.data, outputs.lengths

@@ -73,7 +73,7 @@ class Generator(PatternDefinition):
 
     def score(self, outputs: Any) -> Any:
         """The layer's outputs `[…, H]` → logits of the next symbol `[…, V]`."""
-        return self.logits(self.project(self.drop(outputs, self.dropout)))
+        return self.logits(self.project(self.apply_dropout(outputs, self.dropout)))
 
     def project(self, outputs: Any) -> Any:
         """The layer's outputs `[…, H]` → inputs of the output map."""
@@ -92,5 +92,5 @@ class Generator(PatternDefinition):
     @inference
     def scan_rows(self, rows: Any, state: State | None = None) -> tuple[Array, Array, State]:
         """Rows of ids → logits of the next symbols `[B, T, V]` and lengths `[B]`, arrays, and the final state."""
-        scores, state = self.forward(self.batch(rows), state)
+        scores, state = self(self.batch(rows), state)
         return self.ops.to_array(scores.data), self.ops.to_array(scores.lengths), state

@@ -49,7 +49,7 @@ class _Object(Kind):
     def _reject(self, owner: Any, value: Any) -> NoReturn:
         is_shown = value is None or isinstance(value, Definition | str | int | float | list | dict)
         got = shown(value) if is_shown else f"{type(value).__name__}{self.hint}"
-        raise TypeError(f"{owner.title}: expected {self.words}, got {got}")
+        raise TypeError(f"{owner.class_title}: expected {self.words}, got {got}")
 
 
 class _Layer(_Object):
@@ -70,8 +70,8 @@ class _Causal(_Object):
         if isinstance(value, LayerDefinition) and not value.causal:
             where = "" if value.blocking == value.signature else f" in {value.blocking}"
             raise TypeError(
-                f"{owner.title}: expected {self.words}, got {value.signature}, which looks ahead{where}; use a layer "
-                "that reads in one direction"
+                f"{owner.class_title}: expected {self.words}, got {value.signature}, which looks ahead{where}; use a "
+                "layer that reads in one direction"
             )
         super().check_field(owner, name, value)
 

@@ -31,7 +31,7 @@ class LayerDefinition(Definition):
 
     @property
     def signature(self) -> str:
-        return f"{self.title}({self.input_size} → {self.output_size})"
+        return f"{self.class_title}({self.input_size} → {self.output_size})"
 
     @property
     def causal(self) -> bool:
@@ -111,10 +111,14 @@ class LayerDefinition(Definition):
 
     def weight_paths(self) -> list[str]:
         """The names of its trained tensors."""
-        return list(self.tensors)
+        return list(self.tensor_specs)
 
     def with_room(self, state: State, items: int) -> State:
         """The state, in which caches of native layers have room for so many more items."""
+        return state
+
+    def set_memory(self, state: State, memory: Any) -> State:
+        """The state with this memory `[B, S, M]`, in each layer in it that attends to one."""
         return state
 
     def readout(self, state: State) -> Any:

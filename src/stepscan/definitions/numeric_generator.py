@@ -58,7 +58,7 @@ class NumericGenerator(PatternDefinition):
 
     def distribution(self, outputs: Any, last: Any) -> Any:
         """The layer's outputs `[…, H]` and the last values `[…, D]` → parameters `[…, D, P]`."""
-        parameters = self.output(self.drop(outputs, self.dropout))
+        parameters = self.output(self.apply_dropout(outputs, self.dropout))
         parameters = parameters.reshape(*parameters.shape[:-1], self.embedding.size, -1)
         offset = self.embedding.standardised(last)[..., None]
         if self.head == "quantile":
@@ -85,7 +85,7 @@ class NumericGenerator(PatternDefinition):
     def scan_rows(self, rows: Any, state: State | None = None) -> tuple[Array, Array, State]:
         """Series `[T, D]` → parameters of the distributions `[B, T, D, P]` and lengths `[B]`, arrays, and the final
         state."""
-        outputs, state = self.forward(self.batch(rows), state)
+        outputs, state = self(self.batch(rows), state)
         return self.ops.to_array(outputs.data), self.ops.to_array(outputs.lengths), state
 
     @inference

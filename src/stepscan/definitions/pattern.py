@@ -8,8 +8,9 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from stepscan.backends.batches import is_batch, pad_numbers
+from stepscan.backends.batches import is_batch, pad, pad_numbers
 from stepscan.definitions.definition import Definition
+from stepscan.definitions.embeddings import EmbeddingDefinition
 
 Method = TypeVar("Method", bound=Callable[..., Any])
 
@@ -35,7 +36,7 @@ class PatternDefinition(Definition):
     @property
     def vocabularies(self) -> dict[str, int]:
         """The number of symbols of each tokenizer, by its file, without `.json`."""
-        return {} if self.embedding is None else self.embedding.vocabularies
+        return self.embedding.vocabularies if isinstance(self.embedding, EmbeddingDefinition) else {}
 
     def batch(self, rows: Any) -> Any:
         """Rows of inputs, as a fitted model's `network_inputs` returns them, as a batch of the backend; a batch is
@@ -44,10 +45,12 @@ class PatternDefinition(Definition):
 
     def array_batch(self, rows: Any) -> Any:
         """Rows of inputs as a batch of arrays."""
-        if self.embedding is not None:
-            return self.embedding.array_batch(rows)
         if is_batch(rows):
             return rows
+        if isinstance(self.embedding, EmbeddingDefinition):
+            return self.embedding.array_batch(rows)
+        if self.embedding is not None:  # a user's own, of ids
+            return pad(rows)
         batch = pad_numbers(rows)
         return batch.replace(np.ascontiguousarray(batch.data, np.float32))
 

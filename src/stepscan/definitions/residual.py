@@ -51,6 +51,9 @@ class Residual(CombinatorDefinition):
         total = inputs.replace(outputs.zeroed().data + inputs.data, zeroed=True)
         return total, ResidualState(final, inputs.last(default=x))
 
+    def set_memory(self, state: ResidualState, memory: Any) -> ResidualState:
+        return state._replace(inner=self.layer.set_memory(state.inner, memory))
+
     def with_room(self, state: ResidualState, items: int) -> ResidualState:
         return state._replace(inner=self.layer.with_room(state.inner, items))
 
@@ -63,6 +66,8 @@ class Residual(CombinatorDefinition):
 
 class RecurrentResidual(Residual):
     """A `Residual` around a causal layer."""
+
+    class_title = "Residual"
 
     def initial_state(self, batch_size: int, *, device: Any = None, dtype: Any = None) -> ResidualState:
         """See `stepscan.Recurrence.initial_state`."""

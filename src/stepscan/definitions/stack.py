@@ -65,6 +65,9 @@ class Stack(CombinatorDefinition):
             finals.append(final)
         return inputs, tuple(finals)
 
+    def set_memory(self, state: State, memory: Any) -> State:
+        return tuple(layer.set_memory(one, memory) for layer, one in zip(self.layers, state, strict=True))
+
     def with_room(self, state: State, items: int) -> State:
         return tuple(layer.with_room(layer_state, items) for layer, layer_state in zip(self.layers, state, strict=True))
 
@@ -84,6 +87,8 @@ class Stack(CombinatorDefinition):
 
 class RecurrentStack(Stack):
     """A `Stack` of causal layers."""
+
+    class_title = "Stack"
 
     def initial_state(self, batch_size: int, *, device: Any = None, dtype: Any = None) -> State:
         """See `stepscan.Recurrence.initial_state`."""

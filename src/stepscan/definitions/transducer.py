@@ -50,12 +50,12 @@ class Transducer(PatternDefinition):
 
     def score(self, outputs: Any) -> Any:
         """The layer's outputs `[…, H]` → logits `[…, outputs]`."""
-        return self.head(self.drop(outputs, self.dropout))
+        return self.head(self.apply_dropout(outputs, self.dropout))
 
     @inference
     def scores(self, rows: Any) -> Batch:
         """Rows of inputs → logits `[B, T, outputs]`, arrays."""
-        scores, _ = self.forward(self.batch(rows))
+        scores, _ = self(self.batch(rows))
         return Batch(self.ops.to_array(scores.data), self.ops.to_array(scores.lengths))
 
     def predict(self, scores: Any) -> Array:

@@ -32,6 +32,9 @@ class WrapperDefinition(CombinatorDefinition):
         """See `stepscan.Recurrence.step`."""
         return self.layer.step(x, state)
 
+    def set_memory(self, state: State, memory: Any) -> State:
+        return self.layer.set_memory(state, memory)
+
     def with_room(self, state: State, items: int) -> State:
         return self.layer.with_room(state, items)
 

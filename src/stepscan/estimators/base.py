@@ -235,7 +235,7 @@ class Estimator(ModelBuilder, FittedModel, ModelOptions, BaseEstimator):
             raise SettingsError("device: expected 'cpu', for PyTorch finds no GPU, got 'cuda'")
         devices = [torch.cuda.current_device()] if settings.device == "cuda" else []
         try:
-            self._vectors, self._vector_arguments = None, {}
+            self._vectors, self._vector_arguments, self.members_ = None, {}, ()
             with torch.random.fork_rng(devices):
                 torch.manual_seed(settings.seed)
                 yield settings

@@ -61,8 +61,8 @@ class Embedding(definitions.Embedding, Module):
         if self.training and self.embedding_dropout:
             mask = dropout(self.weight.new_ones(self.vocabulary_size), self.embedding_dropout)[ids][..., None]
             vectors = [x * mask for x in vectors]
-        ratios = (1.0, _PRETRAINED_DROPOUT_RATIO)
-        return self.join([self.drop(x, ratio * self.dropout) for x, ratio in zip(vectors, ratios, strict=False)])
+        rates = (self.dropout, _PRETRAINED_DROPOUT_RATIO * self.dropout)
+        return self.join([self.apply_dropout(x, rate) for x, rate in zip(vectors, rates, strict=False)])
 
 
 @register("word_and_character_embedding")

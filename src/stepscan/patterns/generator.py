@@ -59,7 +59,7 @@ class Generator(definitions.Generator, Module):
         """Cross-entropy of `targets [B, T]` with teacher forcing, summed, with the regularisation in training."""
         state = self.initial_state(len(inputs)) if state is None else state
         outputs, state = self.layer(self.embedding(inputs), state)
-        symbols, hidden = targets.items(), self.drop(outputs.items(), self.dropout)
+        symbols, hidden = targets.items(), self.apply_dropout(outputs.items(), self.dropout)
         smoothing = self.label_smoothing if self.training else 0.0
         total = self._cross_entropy(self.project(hidden), symbols, smoothing)
         return Loss(total + self._regularisation(outputs, hidden) if self.training else total, len(symbols), state)

@@ -57,6 +57,8 @@ def check_match(models: Sequence[FittedModel]) -> None:
     first = models[0]
     for model in models:
         model._check_usable()
+    if len(models) > 1 and any(model.members_ for model in models):
+        raise SettingsError("models: expected single models, got an ensemble; join its models and the others at once")
     for number, model in enumerate(models[1:], start=2):
         if type(model) is not type(first):
             raise SettingsError(f"model {number}: expected one to {first.task}, as the first, got one to {model.task}")

@@ -110,7 +110,7 @@ def folder_spec(description: Any) -> FolderSpec:
     model = specify(description)
     if not isinstance(model, PatternDefinition):
         raise ModelFormatError(f"expected a model, got {shown(model)}")
-    tensors = model.tensors
+    tensors = model.tensor_specs
     _check_width(model, parameter_count(tensors))
     return FolderSpec(tensors, model.vocabularies, model.labels, model.problem_type, model.registered_name)
 
@@ -118,10 +118,10 @@ def folder_spec(description: Any) -> FolderSpec:
 def _check_width(model: PatternDefinition, weights: int) -> None:
     """Raise a ValueError if the model computes far more values per item than it has weights: such a description is
     small, but the model could need any amount of memory."""
-    if model.width > max(_MAX_WIDTH, _MAX_WIDTH_PER_WEIGHT * weights):
+    if model.values_per_item > max(_MAX_WIDTH, _MAX_WIDTH_PER_WEIGHT * weights):
         raise ValueError(
             f"{model.signature}: expected layers whose outputs are in proportion to {weights:,} weights, got "
-            f"{model.width:,} values per item"
+            f"{model.values_per_item:,} values per item"
         )
 
 

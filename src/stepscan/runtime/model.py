@@ -134,8 +134,8 @@ class RuntimeModel(FittedModel):
         and writes a translation of `source`.
 
         Raises:
-            SettingsError: the model is not causal (the layer is named), is a forecaster or an ensemble; a translator
-                is given no source, or another model one.
+            SettingsError: the model is not causal (the layer is named), has a CRF, or is an ensemble; a translator is
+                given no source, or another model one.
         """
         from stepscan.runtime.sessions import session
 
@@ -152,11 +152,11 @@ class RuntimeModel(FittedModel):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """The bytes of the folder, which may no longer exist when the pickle is loaded, and settings changed since."""
+        usage = {field.name: getattr(self, field.name) for field in fields(self) if field.name not in _FOLDER_FIELDS}
         if self.members_:
             from stepscan.runtime.ensemble import ensemble
 
-            return ensemble, (self.members_,)
-        usage = {field.name: getattr(self, field.name) for field in fields(self) if field.name not in _FOLDER_FIELDS}
+            return ensemble, (list(self.members_),), usage
         return _restore, (self.folder.snapshot, self.weights, self.threads), usage
 
 

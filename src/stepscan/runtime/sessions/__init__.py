@@ -56,6 +56,4 @@ def session(model: Any, source: str | None = None) -> Any:
         raise SettingsError(
             f"source: expected none for a model of the task {model.task!r}, got {shown(source)}; use model.session()"
         )
-    if model.task not in _CLASSES:
-        raise SettingsError(f"expected a model that reads a sequence, got one of the task {model.task!r}; use predict")
     return _CLASSES[model.task](model)

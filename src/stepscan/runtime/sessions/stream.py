@@ -9,8 +9,9 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 
 from stepscan.backends.batches import Array, Batch
-from stepscan.backends.layers import check_causal
+from stepscan.backends.layers import Layer, check_causal
 from stepscan.backends.native_arrays import address
+from stepscan.errors import SettingsError
 from stepscan.kernels.native import library
 from stepscan.runtime.sessions.saved_state import SavedState
 from stepscan.runtime.sessions.session import Session, check_single, locked, raise_overflow, replace_states
@@ -41,7 +42,12 @@ class StreamSession(Session):
     _state: SessionState
 
     def __init__(self, model: Any) -> None:
-        check_causal(model.network_.layer)
+        check_causal(layer := model.network_.layer)
+        if not isinstance(layer, Layer):
+            raise SettingsError(
+                f"expected a model whose layer is native, got {layer.signature}, which attends to a memory; use whole "
+                "sequences"
+            )
         super().__init__(model)
         self._streams = self._new_stream(), self._new_stream()  # the present state's, and the next one's
         self._state = SessionState(self._streams[0], {})
