@@ -225,7 +225,8 @@ def test_wrong_descriptions() -> None:
             "the description of 'encoder' does not fit its constructor: got an unexpected keyword argument 'size'",
         ),
         (broken(outputs=3), "head.weight: expected [3, 4], float32, got [2, 4], float32"),
-        (broken(problem_type="regression"), "mean: expected [], float32, got no such tensor"),
+        (broken(problem_type="regression"), "outputs: expected 1 for regression, got 2"),
+        (broken(problem_type="regression", outputs=1), "head.weight: expected [1, 4], float32, got [2, 4], float32"),
     ]:
         with pytest.raises((ModelFormatError, ValueError)) as error:
             specify(description).bind(Weights(tensors))
