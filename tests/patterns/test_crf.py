@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import math
 
-import numpy as np
 import pytest
 import torch
 from models import IDS, with_padding
@@ -55,7 +54,7 @@ def log_sum(values) -> float:
 def test_against_all_paths(forbidden) -> None:
     crf, given = field(forbidden), scores()
     likelihood = crf.log_likelihood(given, PATHS)
-    shares, best = marginals(crf, given), best_paths(crf, given)
+    shares, best = crf.marginals(given), crf.best_paths(given)
     for row, length in enumerate(LENGTHS):
         paths = every_path(crf, given.data[row, :length], forbidden)
         whole = log_sum(paths.values())
@@ -84,10 +83,10 @@ def test_what_is_forbidden_has_probability_zero(dtype) -> None:
     """However much the scores speak for it; and without a forbidden pair they win."""
     crf, free = ss.CRF(2, [[-1, 1], [0, 1]]).to(dtype), ss.CRF(2).to(dtype)
     given = ss.Sequences.pad([[[0.0, 1e4], [0.0, 1e4]]]).to(dtype)
-    assert marginals(crf, given).data[0].tolist() == [[1, 0], [1, 0]]
-    assert best_paths(crf, given).data[0].tolist() == [0, 0]
+    assert crf.marginals(given).data[0].tolist() == [[1, 0], [1, 0]]
+    assert crf.best_paths(given).data[0].tolist() == [0, 0]
     assert crf.log_likelihood(given, ss.Sequences.pad([[0, 0]])).item() == 0
-    assert best_paths(free, given).data[0].tolist() == [1, 1]
+    assert free.best_paths(given).data[0].tolist() == [1, 1]
 
 
 def test_a_forbidden_path_is_an_error() -> None:
@@ -112,8 +111,8 @@ def test_padding_changes_nothing(filler) -> None:
         torch.autograd.grad(found.sum(), weights), torch.autograd.grad(expected.sum(), weights), strict=True
     ):
         torch.testing.assert_close(left, right, rtol=0, atol=1e-12)
-    torch.testing.assert_close(marginals(crf, dirty).items(), marginals(crf, clean).items(), rtol=0, atol=1e-12)
-    assert torch.equal(best_paths(crf, dirty).items(), best_paths(crf, clean).items())
+    torch.testing.assert_close(crf.marginals(dirty).items(), crf.marginals(clean).items(), rtol=0, atol=1e-12)
+    assert torch.equal(crf.best_paths(dirty).items(), crf.best_paths(clean).items())
     alone = crf.log_likelihood(clean.select([3]), PATHS.select([3]))
     torch.testing.assert_close(alone, expected[3:], rtol=0, atol=1e-12)
 
@@ -130,7 +129,7 @@ def test_gradients(forbidden) -> None:
     assert torch.autograd.gradcheck(likelihood, parameters)
     # The gradient of the log of the sum over all paths is the marginals.
     (gradient,) = torch.autograd.grad(crf.log_partition(given.replace(data)).sum(), data)
-    torch.testing.assert_close(gradient, marginals(crf, given).data, rtol=0, atol=1e-12)
+    torch.testing.assert_close(gradient, crf.marginals(given).data, rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -149,14 +148,6 @@ def test_wrong_constraints(forbidden, words) -> None:
         ss.CRF(3, forbidden)
 
 
-def marginals(crf: ss.CRF, scores: ss.Sequences) -> ss.Sequences:
-    return scores.replace(torch.from_numpy(crf.marginals(scores)))
-
-
-def best_paths(crf: ss.CRF, scores: ss.Sequences) -> ss.Sequences:
-    return scores.replace(torch.from_numpy(crf.best_paths(scores)))
-
-
 def transducer() -> ss.CRFTransducer:
     torch.manual_seed(0)
     model = ss.CRFTransducer(ss.Embedding(7, 3), ss.GRU(3, 4), TAGS, forbidden=FORBIDDEN).double()
@@ -172,8 +163,8 @@ def test_the_transducer_asks_its_crf() -> None:
     loss = model.loss(IDS, PATHS)
     torch.testing.assert_close(loss.total, -model.crf.log_likelihood(found, PATHS).sum())
     assert loss.items == 8
-    assert np.array_equal(model.predict(found), model.crf.best_paths(found))
-    assert np.array_equal(model.probabilities(found), model.crf.marginals(found))
+    assert torch.equal(model.predict(found).data, model.crf.best_paths(found).data)
+    assert torch.equal(model.probabilities(found).data, model.crf.marginals(found).data)
 
 
 def test_nothing_to_tag() -> None:
@@ -181,8 +172,8 @@ def test_nothing_to_tag() -> None:
     loss = model.loss(nothing, nothing)
     assert (loss.total.item(), loss.items) == (0.0, 0)
     found, _ = model(nothing)
-    assert model.predict(found).shape == (2, 0)
-    assert model.probabilities(found).shape == (2, 0, TAGS)
+    assert model.predict(found).data.shape == (2, 0)
+    assert model.probabilities(found).data.shape == (2, 0, TAGS)
 
 
 def test_described_and_built() -> None:

@@ -94,8 +94,8 @@ def test_tags_and_their_probabilities(settings: dict) -> None:
     with torch.inference_mode():
         scores, _ = model(pad(ROWS))
         same(scored.data, scores.data)
-        same(network.predict(scored), torch.from_numpy(model.predict(scores)))
-        found, expected = network.probabilities(scored), model.probabilities(scores)
+        same(network.predict(scored), model.predict(scores).data)
+        found, expected = network.probabilities(scored), model.probabilities(scores).data.numpy()
     assert found.dtype == np.float32
     assert np.allclose(found, expected, rtol=1e-5, atol=1e-7)
     assert not found[~scored.mask].any()

@@ -158,6 +158,13 @@ def to_sequences(batch: Batch) -> Sequences:
     return Sequences(torch.from_numpy(batch.data), torch.from_numpy(batch.lengths))
 
 
+def as_given(batch: Any, values: Any) -> Any:
+    """Values `[B, T, …]` as a batch of tensors, if `batch` is one; otherwise as they are."""
+    if not isinstance(batch, Sequences) or isinstance(values, Sequences):
+        return values
+    return batch.replace(torch.from_numpy(values).to(batch.data.device), zeroed=True)
+
+
 def from_array(x: np.ndarray, like: Tensor) -> Tensor:
     """See `stepscan.backends.arrays.from_array`."""
     return torch.from_numpy(x).to(like.device)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
-
 from stepscan.cells.lstm import LSTM
 from stepscan.data.synthetic.copying import LENGTH, SYMBOLS, copying, memoryless
 from stepscan.data.synthetic.generated_examples import GeneratedExamples
@@ -55,5 +53,5 @@ def _scores(model: Any, examples: GeneratedExamples) -> dict[str, float]:
     """Nats per step, and the accuracy over the ten symbols."""
     inputs, targets = as_input(examples.inputs), as_target(examples.targets)
     total, count, _ = model.loss(inputs, targets)
-    correct = torch.from_numpy(model.predict(model(inputs)[0])) == targets.data
+    correct = model.predict(model(inputs)[0]).data == targets.data
     return {"nats": float(total) / count, "symbols_right": float(correct[:, -LENGTH:].float().mean())}

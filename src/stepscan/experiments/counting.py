@@ -67,7 +67,7 @@ def _correct(model: Any) -> np.ndarray:
     """For each n of 1 … 200, whether the model is correct at every step of aⁿbⁿ `[200]`."""
     examples = counting(range(1, TESTED + 1))
     targets = as_target(examples.targets)
-    wrong = (torch.from_numpy(model.predict(model(as_input(examples.inputs))[0])) != targets.data) & targets.mask
+    wrong = (model.predict(model(as_input(examples.inputs))[0]).data != targets.data) & targets.mask
     return ~wrong.any(dim=1).numpy()
 
 

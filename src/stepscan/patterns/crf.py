@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd import Function
 
+from stepscan.backends.tensors import as_given
 from stepscan.decoding.transitions import FORBIDDEN
 from stepscan.definitions import crf as definitions
 from stepscan.definitions import transducer as transducer_definitions
@@ -77,6 +78,14 @@ class CRF(definitions.CRF, Module):
         transitions, start, end = self.weights()
         alpha = _forward(scores, transitions, start).last()
         return torch.where(scores.lengths > 0, torch.logsumexp(alpha + end, dim=1), 0)
+
+    def best_paths(self, scores: Any) -> Any:
+        """See `stepscan.definitions.crf.CRF.best_paths`; of `Sequences`, `Sequences`."""
+        return as_given(scores, super().best_paths(scores))
+
+    def marginals(self, scores: Any) -> Any:
+        """See `stepscan.definitions.crf.CRF.marginals`; of `Sequences`, `Sequences`."""
+        return as_given(scores, super().marginals(scores))
 
     def _check_allowed(self, path: Tensor, mask: Tensor) -> None:
         is_allowed = torch.cat([self.may_start[path[:, :1]], self.allowed[path[:, :-1], path[:, 1:]]], dim=1) | ~mask
@@ -178,3 +187,11 @@ class CRFTransducer(transducer_definitions.CRFTransducer, Transducer):
         """The negative log-likelihood of `targets [B, T]`, summed over sequences; `items` counts their items."""
         scores, _ = self(inputs)
         return Loss(-self.crf.log_likelihood(scores, targets).sum(), int(targets.lengths.sum()))
+
+    def predict(self, scores: Any) -> Any:
+        """See `stepscan.definitions.transducer.CRFDecoder.predict`; of `Sequences`, `Sequences`."""
+        return as_given(scores, super().predict(scores))
+
+    def probabilities(self, scores: Any) -> Any:
+        """See `stepscan.definitions.transducer.CRFDecoder.probabilities`; of `Sequences`, `Sequences`."""
+        return as_given(scores, super().probabilities(scores))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from stepscan.backends.tensors import as_given
 from stepscan.definitions import transducer as definitions
 from stepscan.modules import Module
 from stepscan.patterns.loss import Loss, cross_entropy
@@ -35,3 +36,11 @@ class Transducer(definitions.Transducer, Module):
         classes, scores = targets.items(), self.score(outputs.items())
         smoothing = self.label_smoothing if self.training else 0.0
         return Loss(cross_entropy(scores, classes, smoothing), len(classes))
+
+    def predict(self, scores: Any) -> Any:
+        """See `stepscan.definitions.transducer.Transducer.predict`; of `Sequences`, `Sequences`."""
+        return as_given(scores, super().predict(scores))
+
+    def probabilities(self, scores: Any) -> Any:
+        """See `stepscan.definitions.transducer.Transducer.probabilities`; of `Sequences`, `Sequences`."""
+        return as_given(scores, super().probabilities(scores))
