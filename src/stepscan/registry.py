@@ -91,8 +91,13 @@ def registered_classes() -> dict[str, Any]:
 def _import_built_in() -> None:
     """Import all cells, combinators and patterns, which register themselves; deferred, since they import torch."""
     for package in ("cells", "combinators", "patterns"):
-        for module in pkgutil.iter_modules([str(Path(__file__).parent / package)]):
-            importlib.import_module(f"stepscan.{package}.{module.name}")
+        import_package(package)
+
+
+def import_package(package: str) -> None:
+    """Import all modules of a package of this library."""
+    for module in pkgutil.iter_modules([str(Path(__file__).parent / package)]):
+        importlib.import_module(f"stepscan.{package}.{module.name}")
 
 
 def describe(value: Any) -> Any:
@@ -117,25 +122,29 @@ def describe(value: Any) -> Any:
     return {name: single if isinstance(single, list) else arguments}
 
 
-def build(description: Any) -> Any:
+def build(description: Any, find_class: Callable[[str], Any] = registered) -> Any:
     """The inverse of `describe`: a dictionary with one key, a registered name, becomes an object of that class.
+
+    Args:
+        description: plain data.
+        find_class: a name → the class; `registered`, or that of the definitions (`stepscan.definitions`).
 
     Raises:
         ModelFormatError: a name is not registered, or arguments do not fit a constructor.
     """
     if isinstance(description, list):
-        return [build(item) for item in description]
+        return [build(item, find_class) for item in description]
     if isinstance(description, dict) and len(description) == 1:
         name, arguments = next(iter(description.items()))
         if isinstance(arguments, dict):
-            return _construct(name, **{key: build(value) for key, value in arguments.items()})
+            return _construct(find_class, name, **{key: build(value, find_class) for key, value in arguments.items()})
         if isinstance(arguments, list):
-            return _construct(name, build(arguments))
+            return _construct(find_class, name, build(arguments, find_class))
     return description
 
 
-def _construct(name: str, /, *args: Any, **kwargs: Any) -> Any:
-    cls = registered(name)
+def _construct(find_class: Callable[[str], Any], name: str, /, *args: Any, **kwargs: Any) -> Any:
+    cls = find_class(name)
     try:
         inspect.signature(cls.__init__).bind(None, *args, **kwargs)
     except TypeError as error:

@@ -14,19 +14,16 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import importlib
-import inspect
 import math
 import numbers
-import pkgutil
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeVar, get_type_hints
 
 from stepscan.backends import arrays
 from stepscan.backends.layers import Layer as NativeLayer
-from stepscan.errors import ModelFormatError, UnsupportedLayer, nearest, shown
+from stepscan.errors import UnsupportedLayer, nearest, shown
 from stepscan.fields import Kind
+from stepscan.registry import build, import_package
 
 if TYPE_CHECKING:
     from stepscan.backends.weights import Weights
@@ -243,8 +240,7 @@ def definition(name: str) -> Callable[[Class], Class]:
 @functools.cache
 def _import_built_in() -> None:
     """Import the definitions, which register themselves."""
-    for module in pkgutil.iter_modules([str(Path(__file__).parent)]):
-        importlib.import_module(f"stepscan.definitions.{module.name}")
+    import_package("definitions")
 
 
 def specify(description: Any) -> Any:
@@ -255,30 +251,17 @@ def specify(description: Any) -> Any:
         ModelFormatError: arguments do not fit a constructor.
         TypeError, ValueError: an argument is not valid.
     """
-    if isinstance(description, list):
-        return [specify(item) for item in description]
-    if isinstance(description, dict) and len(description) == 1:
-        name, arguments = next(iter(description.items()))
-        if isinstance(arguments, dict):
-            return _construct(name, **{key: specify(value) for key, value in arguments.items()})
-        if isinstance(arguments, list):
-            return _construct(name, specify(arguments))
-    return description
+    return build(description, _defined)
 
 
-def _construct(name: str, /, *positional: Any, **named: Any) -> Definition:
+def _defined(name: str) -> type[Definition]:
     _import_built_in()
     if name not in _classes:
         raise UnsupportedLayer(
             name,
             f"no layer or model {shown(name)} is built in, so that only PyTorch can run it.{nearest(name, _classes)}",
         )
-    cls = _classes[name]
-    try:
-        inspect.signature(cls.__init__).bind(None, *positional, **named)
-    except TypeError as error:
-        raise ModelFormatError(f"the description of {name!r} does not fit its constructor: {error}") from None
-    return cls(*positional, **named)
+    return _classes[name]
 
 
 def parameter_count(tensors: Tensors) -> int:
