@@ -104,6 +104,8 @@ def test_language_model():
     step_by_step = together.generate("one", length=1, temperature=0)
     assert step_by_step[-1] == together.predict(["one"])[0]
     assert together.generate("one", length=20, seed=0) == together.generate("one", length=20, seed=0)
+    with pytest.raises(ss.SettingsError, match="dynamic: expected 0 for an ensemble"):
+        together.metrics("one two", dynamic=0.01)
 
 
 def test_translator(translators):

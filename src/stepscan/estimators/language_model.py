@@ -93,6 +93,8 @@ class LanguageModel(GenerationMixin, GenerateOptions, Estimator):
         return loss.total.item(), loss.state
 
     def _dynamic_nats(self, text: str, learning_rate: float) -> float:
+        if self.members_:
+            raise SettingsError("dynamic: expected 0 for an ensemble, whose models would be trained, got a rate")
         ids = np.array([self.begin_id, *self.encode(text)])
         return dynamic_nats(self.model_, ids, learning_rate=learning_rate, window=self.effective_settings.bptt)
 
