@@ -190,12 +190,18 @@ class ForecastingMixin(SeriesOptions, FittedModel):
     def _one_step_ahead(self, series: Values) -> Forecast:
         """Forecasts `[T − s − 1, D]` of each value from all before it, and 90 % intervals."""
         z, w = self._transformed(series)
-        network = self.network_
-        outputs = network.scan_rows([w[:-1]])[0][0]
-        quantiles = [network.quantiles(outputs, np.full(outputs.shape[:2], level)) for level in (0.5, 0.05, 0.95)]
-        previous = z[1 : len(z) - self.seasonal_period] if self.seasonal_period else 0
-        values = [previous + quantile for quantile in quantiles]
-        return Forecast(*map(self.restored, values))
+        season = z[1 : len(z) - self.seasonal_period] if self.seasonal_period else np.zeros_like(w[1:])
+        return self.next_steps(self.network_.scan_rows([w[:-1]])[0][0], season)
+
+    def next_steps(self, outputs: Values, season: Values) -> Forecast:
+        """Forecasts of single steps, and 90 % intervals, `[T, D]` each.
+
+        Args:
+            outputs: parameters of the distributions of the network's inputs there, `[T, D, P]`.
+            season: what is modelled of the values one seasonal period before, `[T, D]`; zeros without a period.
+        """
+        levels = (np.full(season.shape, level) for level in (0.5, 0.05, 0.95))
+        return Forecast(*(self.restored(season + self.network_.quantiles(outputs, level)) for level in levels))
 
     def _transformed(self, series: Values, name: str = "a series") -> tuple[Values, Values]:
         """z, the values or their logarithms, and w, the network's input: their seasonal differences."""

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from stepscan.backends.batches import Array
 from stepscan.errors import SettingsError
-from stepscan.kernels.native import library
 from stepscan.runtime.forecaster import Forecast, ForecastRequest
 from stepscan.runtime.series import checked_series
 from stepscan.runtime.sessions.series_input import series_vectors
-from stepscan.runtime.sessions.session import replace_states
+from stepscan.runtime.sessions.session import locked, replace_states
 from stepscan.runtime.sessions.stream import SessionState, StreamSession, layer_state
-
-_LEVELS = (0.5, 0.05, 0.95)  # of the forecast of the next step
 
 
 class ForecastSession(StreamSession):
@@ -51,9 +48,9 @@ class ForecastSession(StreamSession):
     @classmethod
     def _step_together(cls, model: Any, sessions: Sequence[Any], items: Sequence[Any]) -> list[Forecast | None]:
         """One after the other: what the layers read depends on the values of a season before."""
-        with library.SessionLocks([session._own_lock for session in sessions]):
+        with locked(sessions):
             after = [
-                session._after(_one_step(item), f"item {number}")
+                session._after(_one_step(item, f"item {number}"), f"item {number}")
                 for number, (session, item) in enumerate(zip(sessions, items, strict=True), start=1)
             ]
             results = [session._next_step(state) for session, state in zip(sessions, after, strict=True)]
@@ -96,18 +93,14 @@ class ForecastSession(StreamSession):
     def _next_step(self, state: SessionState) -> Forecast | None:
         if not self._is_ready(state):
             return None
-        output, model = self._distribution(state), self._model
-        previous = state.accumulators["season"][0] if model.seasonal_period else 0
-        quantiles = (self._network.quantiles(output, np.full(output.shape[:2], level))[0] for level in _LEVELS)
-        return Forecast(*(model.restored(previous + quantile) for quantile in quantiles))
-
-    def _accumulate(self, accumulators: Mapping[str, Array], outputs: Array) -> Mapping[str, Array]:
-        return accumulators
+        last = state.accumulators["input"]
+        season = state.accumulators["season"][:1] if self._model.seasonal_period else np.zeros_like(last)
+        return Forecast(*(values[0] for values in self._model.next_steps(self._distribution(state), season)))
 
 
-def _one_step(item: Any) -> Any:
-    """One step `[D]` as a piece `[1, D]`."""
+def _one_step(item: Any, what: str) -> Any:
+    """One step `[D]` as a piece `[1, D]`; the message calls it `what`."""
     item = np.asarray(item)
     if item.ndim > 1:
-        raise SettingsError(f"item: expected one step [D], got {list(item.shape)}; use push for it")
+        raise SettingsError(f"{what}: expected one step [D], got {list(item.shape)}; use push for it")
     return np.atleast_1d(item)[None]
