@@ -12,6 +12,7 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_
 from stepscan import kernels
 from stepscan.cells.initialisation import Initialisation
 from stepscan.contract import Recurrence
+from stepscan.definitions.layer import start
 from stepscan.kernels import scans
 from stepscan.kernels.tensors import in_functorch
 from stepscan.sequences import Sequences
@@ -52,8 +53,7 @@ class Cell(Recurrence):
 
     def scan(self, inputs: Sequences, state: State | None = None) -> tuple[Sequences, State]:
         self.check_shape(inputs)
-        if state is None:
-            state = self.start(inputs)
+        state = start(self, inputs, state)
         if scans.is_supported(self, inputs.data):
             outputs, (final,) = scans.scan(inputs, [scans.Direction(self, False, state)])
             return inputs.replace(outputs, zeroed=True), final
@@ -61,10 +61,6 @@ class Cell(Recurrence):
         if inputs.is_all_empty or kernels.get_backend() == "reference" or in_functorch():
             return super().scan(inputs, state)
         return self.fused_scan(inputs, state)
-
-    def start(self, inputs: Sequences) -> State:
-        """The initial state for a batch of inputs, on their device and in their dtype."""
-        return self.initial_state(len(inputs), device=inputs.data.device, dtype=inputs.data.dtype)
 
     def runs_natively(self, inputs: Sequences) -> bool:
         """Whether the native kernels run this cell on these inputs, and no hook expects a call of the module."""

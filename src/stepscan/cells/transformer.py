@@ -23,6 +23,7 @@ from torch.nn import functional as F
 
 from stepscan.contract import Layer, Recurrence
 from stepscan.definitions import cells as definitions
+from stepscan.definitions.layer import start
 from stepscan.kernels import attention
 from stepscan.registry import register
 from stepscan.sequences import Sequences
@@ -133,8 +134,7 @@ class Transformer(definitions.Transformer, TransformerBlock, Recurrence):
         return y[:, 0], state._replace(h=y[:, 0])
 
     def scan(self, inputs: Sequences, state: State | None = None) -> tuple[Sequences, State]:
-        if state is None:
-            state = self.initial_state(len(inputs), device=inputs.data.device, dtype=inputs.data.dtype)
+        state = start(self, inputs, state)
         if attention.is_supported(self, inputs.data):
             self.check_shape(inputs)
             y, state = attention.scan(self, inputs, state)
@@ -166,9 +166,9 @@ class Transformer(definitions.Transformer, TransformerBlock, Recurrence):
         if inputs.steps <= self.context:
             yield from [inputs] if inputs.steps else []
             return
-        for start in range(0, inputs.steps, self.context):
-            data = inputs.data[:, start : start + self.context]
-            yield Sequences(data, (inputs.lengths - start).clamp(0, data.shape[1]))
+        for first in range(0, inputs.steps, self.context):
+            data = inputs.data[:, first : first + self.context]
+            yield Sequences(data, (inputs.lengths - first).clamp(0, data.shape[1]))
 
     def _advance(self, x: Tensor, lengths: Tensor, state: TransformerState) -> tuple[Tensor, TransformerState]:
         """Items `x [B, T, I]` with `lengths [B]`, after a state → outputs `[B, T, H]` and the next state."""

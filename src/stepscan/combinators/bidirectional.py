@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import cast
-
 from stepscan.cells.cell import Cell
 from stepscan.contract import Layer
 from stepscan.definitions import bidirectional as definitions
 from stepscan.definitions.bidirectional import BidirectionalState
+from stepscan.definitions.layer import start
 from stepscan.kernels import scans
 from stepscan.registry import register
 from stepscan.sequences import Sequences
@@ -38,7 +37,7 @@ class Bidirectional(definitions.Bidirectional, Layer):
         """Both directions in one call of the kernel, which runs them in parallel; it needs no reversed inputs."""
         self.check_shape(inputs)
         directions = [
-            scans.Direction(layer, reverse, cast(Cell, layer).start(inputs) if state is None else state)
+            scans.Direction(layer, reverse, start(layer, inputs, state))
             for layer, reverse, state in (
                 (self.forward_layer, False, forward_state),
                 (self.backward_layer, True, backward_state),

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from stepscan.contract import Pointwise
 from stepscan.definitions import pointwise as definitions
+from stepscan.definitions.layer import start
 from stepscan.dropout_masks import dropout
 from stepscan.registry import register
 from stepscan.sequences import Sequences
@@ -69,7 +70,6 @@ class VariationalDropout(definitions.VariationalDropout, Dropout):
         return y, VariationalState(y, state.mask)
 
     def scan(self, inputs: Sequences, state: State | None = None) -> tuple[Sequences, State]:
-        if state is None:
-            state = self.initial_state(len(inputs), device=inputs.data.device, dtype=inputs.data.dtype)
+        state = start(self, inputs, state)
         outputs, y = super().scan(inputs, state)
         return outputs, VariationalState(y, state.mask)
