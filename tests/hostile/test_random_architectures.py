@@ -19,7 +19,7 @@ import torch
 from stepscan.backends.arrays import Linear
 from stepscan.backends.batches import Batch
 from stepscan.backends.execution import FORMATS, Options
-from stepscan.backends.layers import Layer
+from stepscan.backends.layers import NativeLayer
 from stepscan.backends.weights import Weights
 from stepscan.decoding import Sampler
 from stepscan.definitions.definition import specify
@@ -87,13 +87,13 @@ def weights(draw: random.Random, description: Any) -> dict[str, np.ndarray]:
     return found
 
 
-def scanned(built: Layer, data: np.ndarray, lengths: Any, state: np.ndarray | None = None) -> tuple[Any, ...]:
+def scanned(built: NativeLayer, data: np.ndarray, lengths: Any, state: np.ndarray | None = None) -> tuple[Any, ...]:
     outputs, final = built.scan(Batch(data, np.array(lengths)), state)
     outputs = outputs.data
     return outputs, final, built.readout(final)
 
 
-def check(built: Layer, draw: random.Random) -> None:
+def check(built: NativeLayer, draw: random.Random) -> None:
     numbers = np.random.default_rng(draw.getrandbits(32))
     lengths = [draw.randint(0, 6) for _ in range(draw.randint(0, 5))]
     steps = max(lengths, default=0) + draw.randint(0, 1)

@@ -17,7 +17,7 @@ from safetensors.numpy import load, save
 import stepscan as ss
 from stepscan import runtime
 from stepscan.backends.execution import Options
-from stepscan.backends.layers import Layer
+from stepscan.backends.layers import NativeLayer
 from stepscan.backends.weights import Weights
 from stepscan.definitions.definition import specify
 from stepscan.kernels.native import library
@@ -35,7 +35,7 @@ STORY = "one two three four five. " * 40
 SMALL: dict[str, Any] = {"hidden_size": 16, "embedding_size": 12, "epochs": 1, "cell": "transformer"}
 
 
-def native(layer: ss.Layer, weights: str = "float32", threads: int = 1) -> Layer:
+def native(layer: ss.Layer, weights: str = "float32", threads: int = 1) -> NativeLayer:
     return specify(describe(layer)).bind(Weights(arrays(layer), Options(weights, threads)))
 
 

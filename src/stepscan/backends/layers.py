@@ -18,7 +18,7 @@ from stepscan.backends.native_arrays import Array, address, addresses, contiguou
 from stepscan.errors import SettingsError
 
 
-class Layer:
+class NativeLayer:
     """A layer that runs on the native library.
 
     Args:

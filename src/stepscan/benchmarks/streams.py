@@ -13,7 +13,7 @@ from torch import nn
 
 from stepscan.backends.arrays import Linear
 from stepscan.backends.execution import FORMATS, Options
-from stepscan.backends.layers import Layer as NativeLayer
+from stepscan.backends.layers import NativeLayer
 from stepscan.backends.weights import Weights
 from stepscan.benchmarks import onnx_baseline
 from stepscan.benchmarks.scans import operations

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from stepscan.definitions.definition import Linear, Norm, Part, definition
-from stepscan.definitions.kinds import Causal, Flag, Probability, Score, Size
+from stepscan.definitions.kinds import AttentionKind, Causal, Flag, Probability, Size
 from stepscan.definitions.layer import CombinatorDefinition, LayerDefinition, scan_by_steps, start
 from stepscan.fields import choose_heads
 from stepscan.state import State
@@ -64,7 +64,7 @@ class AttentiveDecoder(MemoryAttentionDefinition, CombinatorDefinition):
     memory_size: Size
     attention_size: Size
     input_feeding: Flag = False
-    kind: Score = "additive"
+    kind: AttentionKind = "additive"
 
     def derive(self) -> None:
         layer, size = self.layer, self.layer.output_size

@@ -20,7 +20,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeVar, get_type_hints
 
 from stepscan.backends import arrays
-from stepscan.backends.layers import Layer as NativeLayer
+from stepscan.backends.layers import NativeLayer
 from stepscan.errors import UnsupportedLayer, nearest, shown
 from stepscan.fields import Kind
 from stepscan.registry import build, import_package

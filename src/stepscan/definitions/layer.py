@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from stepscan.backends.layers import Layer as NativeLayer
+from stepscan.backends.layers import NativeLayer
 from stepscan.definitions.definition import Definition
 from stepscan.state import State, leaves, map_state
 

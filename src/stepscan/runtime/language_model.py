@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 import numpy as np
 
 from stepscan.backends.batches import SCORES, by_length, enough_memory_for
-from stepscan.backends.layers import Layer
+from stepscan.backends.layers import NativeLayer
 from stepscan.backends.probabilities import softmax
 from stepscan.decoding import Sampler, checked_whole, row_generators, stream, with_repetition_penalty, without_tokens
 from stepscan.definitions.generator import Generator
@@ -292,5 +292,5 @@ class LanguageModel(GenerationMixin, RuntimeModel):
     @cached_property
     def writer(self) -> TokenWriter | None:
         """What generates in the native library; None for an ensemble, or a layer that goes step by step in Python."""
-        is_native = isinstance(self.network_, Generator) and isinstance(self.network_.layer, Layer)
+        is_native = isinstance(self.network_, Generator) and isinstance(self.network_.layer, NativeLayer)
         return TokenWriter(self.network_) if is_native else None

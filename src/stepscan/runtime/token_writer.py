@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from stepscan.backends.batches import PLACES, Array
-from stepscan.backends.layers import Layer
+from stepscan.backends.layers import NativeLayer
 from stepscan.backends.native_arrays import address
 from stepscan.decoding import Sampler
 from stepscan.kernels.native import library
@@ -28,7 +28,7 @@ class TokenWriter:
     """
 
     def __init__(self, network: Any) -> None:
-        if not isinstance(network.layer, Layer):
+        if not isinstance(network.layer, NativeLayer):
             raise TypeError(
                 f"expected a native layer, got {network.layer.signature}, which generates step by step only"
             )

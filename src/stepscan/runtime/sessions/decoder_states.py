@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from stepscan.backends.batches import Array
-from stepscan.backends.layers import Layer
+from stepscan.backends.layers import NativeLayer
 from stepscan.definitions.attention import MemoryAttentionDefinition
 from stepscan.definitions.stack import Stack
 from stepscan.definitions.wrappers import WrapperDefinition
@@ -22,9 +22,9 @@ _FIELDS_OF_MEMORY = ("memory", "keys", "values", "length")  # of layers that att
 
 
 def leaf_roles(layer: Any, state: State) -> State:
-    """A tree like a state of `layer`: for a leaf that is the state of a native layer, that `Layer`, so that its cache
-    can be resized; for others, whether they are part of the memory."""
-    if isinstance(layer, Layer):
+    """A tree like a state of `layer`: for a leaf that is the state of a native layer, that `NativeLayer`, so that its
+    cache can be resized; for others, whether they are part of the memory."""
+    if isinstance(layer, NativeLayer):
         return layer
     if isinstance(layer, Stack):
         return tuple(leaf_roles(*pair) for pair in zip(layer.layers, state, strict=True))
@@ -42,7 +42,7 @@ def join(roles: State, states: Sequence[State]) -> State:
     """The states of N sessions as one of N rows; memories, padded with zeros, are as long as the longest."""
 
     def join_leaves(role: Any, *leaves: Array) -> Array:
-        return role.join(leaves) if isinstance(role, Layer) else np.concatenate(_padded(leaves))
+        return role.join(leaves) if isinstance(role, NativeLayer) else np.concatenate(_padded(leaves))
 
     return map_state(join_leaves, roles, *states)
 
@@ -54,7 +54,7 @@ def split(roles: State, after: State, before: Sequence[State]) -> list[State]:
         if role == _MEMORY:
             return old
         new = leaf[row : row + 1]
-        return role.trimmed(new) if isinstance(role, Layer) else new[:, : old.shape[1]].copy()
+        return role.trimmed(new) if isinstance(role, NativeLayer) else new[:, : old.shape[1]].copy()
 
     return [
         map_state(lambda *leaves, row=row: split_leaf(row, *leaves), roles, after, old)
@@ -70,14 +70,14 @@ def is_finite(roles: State, state: State) -> bool:
 def to_tensors(roles: State, state: State, name: str) -> dict[str, Array]:
     """What steps change of a state, as arrays whose names begin with `name`; caches have the items that they hold."""
     return {
-        path: role.trimmed(leaf) if isinstance(role, Layer) else leaf
+        path: role.trimmed(leaf) if isinstance(role, NativeLayer) else leaf
         for path, role, leaf in _changing_leaves(roles, state, name)
     }
 
 
-def layers_by_name(roles: State, name: str) -> dict[str, Layer]:
+def layers_by_name(roles: State, name: str) -> dict[str, NativeLayer]:
     """The native layers whose states are among the tensors of `to_tensors`, by the names of these."""
-    return {path: role for path, role, _ in _changing_leaves(roles, roles, name) if isinstance(role, Layer)}
+    return {path: role for path, role, _ in _changing_leaves(roles, roles, name) if isinstance(role, NativeLayer)}
 
 
 def from_tensors(roles: State, tensors: Mapping[str, Array], start: State, name: str) -> State:

@@ -11,7 +11,7 @@ from safetensors.numpy import load as read_tensors
 from safetensors.numpy import save as write_tensors
 
 from stepscan.backends.batches import Array
-from stepscan.backends.layers import Layer
+from stepscan.backends.layers import NativeLayer
 from stepscan.errors import SettingsError, StepscanError
 
 _MODEL, _HELD = "model", "held"  # names of tensors, in addition to those of the session's class
@@ -24,7 +24,7 @@ class SavedState(NamedTuple):
     tensors: Mapping[str, Array]
     pending: str
 
-    def check(self, layers: Mapping[str, Layer], others: Mapping[str, Array]) -> None:
+    def check(self, layers: Mapping[str, NativeLayer], others: Mapping[str, Array]) -> None:
         """Raise a `StepscanError` unless the tensors are states `[1, S]` of `layers`, and arrays of the names, shapes
         and dtypes of `others`, an initial state; all finite, except for values of the initial state itself."""
         for name in layers:
@@ -48,7 +48,7 @@ class SavedState(NamedTuple):
                 reject(f"{name!r}: expected a number from 0 to {_MOST_STEPS:,}, got {self.tensors[name][0]}")
 
 
-def _state_size(layer: Layer, state: Array) -> int:
+def _state_size(layer: NativeLayer, state: Array) -> int:
     """The size of a state of `layer` with a cache as long as that of `state`."""
     width = state.shape[1] if state.ndim == 2 else 0
     items = max(0, width - layer.state_size) // max(1, layer.cache_size)

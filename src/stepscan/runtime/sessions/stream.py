@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 
 from stepscan.backends.batches import Array, Batch
-from stepscan.backends.layers import Layer, check_causal
+from stepscan.backends.layers import NativeLayer, check_causal
 from stepscan.backends.native_arrays import address
 from stepscan.errors import SettingsError
 from stepscan.kernels.native import library
@@ -43,7 +43,7 @@ class StreamSession(Session):
 
     def __init__(self, model: Any) -> None:
         check_causal(layer := model.network_.layer)
-        if not isinstance(layer, Layer):
+        if not isinstance(layer, NativeLayer):
             raise SettingsError(
                 f"expected a model whose layer is native, got {layer.signature}, which attends to a memory; use whole "
                 "sequences"
