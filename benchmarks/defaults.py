@@ -32,9 +32,9 @@ from published import KINDS, REGRESSION, SERIES, SETS, SPANS, TEXT, Published
 from runs import OURS, STOPPED, Run, Store
 from tables import report
 
+from stepscan.evaluation.problem_types import PROBLEM_TYPES
+from stepscan.evaluation.spans import span_scores
 from stepscan.hardware import cores, processor
-from stepscan.runtime.problem_types import PROBLEM_TYPES
-from stepscan.runtime.spans import span_scores
 
 HERE = Path(__file__).resolve().parent
 

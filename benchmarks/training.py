@@ -16,7 +16,7 @@ from typing import Any
 from stepscan.data.task_data import ReadOptions
 from stepscan.estimators import files
 from stepscan.estimators.loader import load
-from stepscan.runtime.files import evaluate
+from stepscan.models.files import evaluate
 
 
 class Notes(logging.Handler):

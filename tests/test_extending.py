@@ -20,9 +20,9 @@ from stepscan.definitions.encoder import Encoder as EncoderDefinition
 from stepscan.definitions.kinds import Causal, Probability
 from stepscan.definitions.wrappers import WrapperDefinition
 from stepscan.fields import POOLING, PROBABILITY
+from stepscan.models.model import load_model
 from stepscan.options import TRAINING, ClassifyOptions, Option
 from stepscan.registry import build, describe
-from stepscan.runtime.model import load_model
 
 ROWS = [[1, 2, 3], [], [4], [2, 2, 1, 3, 4]]
 TEXTS, LABELS = ["good film", "bad film", "good", "bad"] * 6, ["p", "n"] * 12

@@ -19,9 +19,9 @@ OWN = {  # json.dumps by itself: where what is written goes to nobody else, or i
     "data/tokenizer_file.py": "two values compared",
     "estimators/folder.py": "whether a description can be saved",
     "json_text.py": "itself",
-    "runtime/lock.py": "who writes, for who waits",
-    "runtime/model.py": "a fingerprint",
-    "runtime/tensor_file.py": "the header of safetensors: names and sizes",
+    "storage/lock.py": "who writes, for who waits",
+    "models/model.py": "a fingerprint",
+    "storage/tensor_file.py": "the header of safetensors: names and sizes",
     "training/checkpoints.py": "our own, exact, infinities too",
 }
 

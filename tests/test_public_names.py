@@ -70,12 +70,12 @@ TORCH_FREE = [
     "stepscan.options",
     "stepscan.registry",
     "stepscan.runtime",
-    "stepscan.runtime.classifier",
-    "stepscan.runtime.files",
-    "stepscan.runtime.language_model",
-    "stepscan.runtime.model",
-    "stepscan.runtime.tagger",
-    "stepscan.runtime.translator",
+    "stepscan.models.classifier",
+    "stepscan.models.files",
+    "stepscan.models.language_model",
+    "stepscan.models.model",
+    "stepscan.models.tagger",
+    "stepscan.models.translator",
     "stepscan.state",
 ]
 

@@ -21,7 +21,7 @@ _HOMES = {
     "stepscan.cells.layer_norm_lstm": ["LayerNormLSTM"],
     "stepscan.cells.lstm": ["LSTM"],
     "stepscan.cells.transformer": ["BidirectionalTransformer", "Transformer"],
-    "stepscan.cells.conversion": ["from_torch", "to_torch"],
+    "stepscan.conversion": ["from_torch", "to_torch"],
     "stepscan.combinators.bidirectional": ["Bidirectional"],
     "stepscan.combinators.dropout": ["Dropout", "VariationalDropout"],
     "stepscan.combinators.layer_norm": ["LayerNorm"],
@@ -46,7 +46,7 @@ _HOMES = {
     "stepscan.estimators.tagger": ["Tagger"],
     "stepscan.estimators.translator": ["Translator"],
     "stepscan.estimators.average": ["average"],
-    "stepscan.runtime.ensemble": ["ensemble"],
+    "stepscan.models.ensemble": ["ensemble"],
     "stepscan.estimators.loader": ["load"],
     "stepscan.errors": [
         *("DataError", "ModelFormatError", "NotFittedError", "SettingsError", "StepscanError", "UnsupportedLayer"),

@@ -4,8 +4,6 @@ from stepscan import inspection as inspection
 from stepscan import kernels as kernels
 from stepscan import laws as laws
 from stepscan import runtime as runtime
-from stepscan.cells.conversion import from_torch as from_torch
-from stepscan.cells.conversion import to_torch as to_torch
 from stepscan.cells.elman import Elman as Elman
 from stepscan.cells.gru import GRU as GRU
 from stepscan.cells.layer_norm_lstm import LayerNormLSTM as LayerNormLSTM
@@ -24,6 +22,8 @@ from stepscan.combinators.zoneout import Zoneout as Zoneout
 from stepscan.contract import Layer as Layer
 from stepscan.contract import Pointwise as Pointwise
 from stepscan.contract import Recurrence as Recurrence
+from stepscan.conversion import from_torch as from_torch
+from stepscan.conversion import to_torch as to_torch
 from stepscan.errors import (
     DataError as DataError,
 )
@@ -49,6 +49,7 @@ from stepscan.estimators.language_model import LanguageModel as LanguageModel
 from stepscan.estimators.loader import load as load
 from stepscan.estimators.tagger import Tagger as Tagger
 from stepscan.estimators.translator import Translator as Translator
+from stepscan.models.ensemble import ensemble as ensemble
 from stepscan.patterns.attention import AttentiveDecoder as AttentiveDecoder
 from stepscan.patterns.conditioned_generator import ConditionedGenerator as ConditionedGenerator
 from stepscan.patterns.crf import CRF as CRF
@@ -64,7 +65,6 @@ from stepscan.patterns.transducer import Transducer as Transducer
 from stepscan.registry import build as build
 from stepscan.registry import describe as describe
 from stepscan.registry import register as register
-from stepscan.runtime.ensemble import ensemble as ensemble
 from stepscan.sequences import Sequences as Sequences
 
 __version__: str

@@ -12,6 +12,9 @@ from stepscan.estimators.training_history import TrainingHistory
 TEXTS, LABELS = ordered(40, 3)
 TINY = {"hidden_size": 4, "embedding_size": 4, "epochs": 2, "batch_size": 8, **NETWORK}
 
+REVIEWS, CLASSES = [f"a {word} film {n}" for n in range(30) for word in ("good", "bad")], ["good", "bad"] * 30
+WIDE = {**TINY, "wide": True, "learning_rate": 1e-6}  # the network learns nothing, so that the wide part is used
+
 
 def test_build():
     """The weights are those that training begins with: a rate of nearly 0 leaves them."""
@@ -19,7 +22,7 @@ def test_build():
     begun = ss.Classifier(**{**TINY, "learning_rate": 1e-30}).fit(TEXTS, LABELS)
     weights = [model.model_.state_dict() for model in (ready, begun)]
     assert all(torch.allclose(weights[0][name], weights[1][name], rtol=0, atol=1e-20) for name in weights[0])
-    assert not hasattr(ready, "history_")
+    assert (ready.history_, ready.wide_) == ([], None)
     assert (ready.labels_, ready.chosen_) == (begun.labels_, begun.chosen_)
     assert ready.chosen_ == {"word_dropout": 0.1}
     assert (len(ready._model_arguments), begun._model_arguments) == (1, ())
@@ -28,6 +31,14 @@ def test_build():
 def test_build_with_nothing_set():
     ready = ss.Classifier().build(TEXTS, LABELS, validation=(TEXTS, LABELS))
     assert ready.model_.layer.forward_layer.hidden_size == ready.chosen_["hidden_size"] == 128
+
+
+def test_build_keeps_nothing_of_an_earlier_training_and_can_be_saved(tmp_path):
+    model = ss.Classifier(**WIDE).fit(REVIEWS, CLASSES)
+    assert model.history_ and model.wide_
+    model.build(REVIEWS, CLASSES).save(tmp_path / "m")
+    assert (model.history_, model.wide_) == ([], None)
+    assert (ss.load(tmp_path / "m").predict_proba(REVIEWS) == model.predict_proba(REVIEWS)).all()
 
 
 @pytest.mark.parametrize(
@@ -53,8 +64,7 @@ def test_the_card_tells_the_stages(options, message, tmp_path):
 
 
 def test_the_card_tells_of_the_wide_part(tmp_path):
-    texts = [f"a {word} film {n}" for n in range(30) for word in ("good", "bad")]
-    model = ss.Classifier(**{**TINY, "wide": True, "learning_rate": 1e-6}).fit(texts, ["good", "bad"] * 30)
+    model = ss.Classifier(**WIDE).fit(REVIEWS, CLASSES)
     model.save(tmp_path / "m")
     deep, wide = model.wide_.shares
     message = f"Scores are {deep:g} times those of the network plus {wide:g} times those of a linear model on "

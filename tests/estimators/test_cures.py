@@ -10,7 +10,7 @@ import torch
 from toy_tasks import FAST
 
 import stepscan as ss
-from stepscan.cells.initialisation import Initialisation
+from stepscan.definitions.initialisation import Initialisation
 from stepscan.estimators.architecture import build_layer
 from stepscan.kernels import native
 from stepscan.registry import describe

@@ -16,8 +16,8 @@ import stepscan as ss
 from stepscan.data.task_data import ReadOptions, read_examples
 from stepscan.estimators.data_split import hold_out, same_input
 from stepscan.estimators.files import train
-from stepscan.runtime.files import predict
-from stepscan.runtime.problem_types import PROBLEM_TYPES
+from stepscan.evaluation.problem_types import PROBLEM_TYPES
+from stepscan.models.files import predict
 
 SMALL = {**NETWORK, "hidden_size": 16, "embedding_size": 8, "batch_size": 8, "epochs": 12, "word_dropout": 0.0}
 
@@ -252,7 +252,7 @@ def test_command_line(run, tmp_path):
 
 def test_texts_are_read_as_they_are_needed(monkeypatch, tmp_path):
     """Of any number of texts, as many are read ahead as are decided together."""
-    monkeypatch.setattr("stepscan.runtime.files.PORTION", 16)
+    monkeypatch.setattr("stepscan.models.files.PORTION", 16)
     texts, labels = topics(40, 0)
     (tmp_path / "a.txt").write_text("".join(f"{','.join(y)} {t}\n" for t, y in zip(texts, labels, strict=True) if y))
     train(

@@ -12,7 +12,7 @@ import stepscan as ss
 from stepscan.data.task_data import ReadOptions
 from stepscan.estimators.files import train
 from stepscan.estimators.reproduction import reproduce, show
-from stepscan.runtime.files import evaluate
+from stepscan.models.files import evaluate
 
 RECIPE = """
 title = "Good or bad"

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import stepscan as ss
-from stepscan.runtime.series import are_numbers, checked_series
+from stepscan.data.series.checks import are_numbers, checked_series
 
 SMALL = {"hidden_size": 8, "embedding_size": 4, "batch_size": 8, "learning_rate": 0.02, "dropout": 0.0}
 

@@ -11,8 +11,8 @@ import pytest
 from toy_tasks import FAST, TAGGER, equal_to_the_bit, weights_of
 
 import stepscan as ss
-from stepscan.runtime.schemes import Notation, Scheme, near_miss, recognise
-from stepscan.runtime.spans import span_scores
+from stepscan.evaluation.schemes import Notation, Scheme, near_miss, recognise
+from stepscan.evaluation.spans import span_scores
 
 
 def opened(count: int, seed: int) -> tuple[list[list[str]], list[list[str]]]:

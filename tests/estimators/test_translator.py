@@ -7,7 +7,7 @@ from toy_tasks import FAST, equal_to_the_bit, history_is_whole, reversals, weigh
 
 import stepscan as ss
 from stepscan.estimators.data_split import hold_out, same_input
-from stepscan.runtime.error_rates import edit_distance
+from stepscan.evaluation.error_rates import edit_distance
 
 TINY = {"hidden_size": 8, "embedding_size": 4, "epochs": 1, "batch_size": 8, "tokenizer": "character", **FAST}
 SOURCES, TARGETS = reversals(40, 3)

@@ -25,11 +25,11 @@ from stepscan.estimators.score_mixture import best_mixture
 from stepscan.estimators.wide_model import fit_wide
 from stepscan.inspection.report import report
 from stepscan.inspection.saliency import saliency
-from stepscan.runtime.compression import compress
-from stepscan.runtime.ensemble import ensemble
-from stepscan.runtime.files import predict
-from stepscan.runtime.wide.model import WideModel
-from stepscan.runtime.wide.ngrams import NGramFeatures
+from stepscan.models.ensemble import ensemble
+from stepscan.models.files import predict
+from stepscan.storage.compression import compress
+from stepscan.wide.model import WideModel
+from stepscan.wide.ngrams import NGramFeatures
 
 
 def texts(count: int, classes: int = 3, seed: int = 0) -> tuple[list[str], np.ndarray]:
@@ -171,7 +171,7 @@ def test_texts_of_nothing(nothing):
 
 def test_series():
     """Classes, labels and numbers of series of one length; log odds are calibrated."""
-    pytest.importorskip("stepscan.runtime.wide.convolutions", reason="features of series are not there yet")
+    pytest.importorskip("stepscan.wide.convolutions", reason="features of series are not there yet")
     random = np.random.default_rng(0)
     ids = np.arange(40) % 2
     series = [np.sin(np.arange(30) * (0.2 + 0.3 * i))[:, None] + random.normal(0, 0.3, (30, 1)) for i in ids]

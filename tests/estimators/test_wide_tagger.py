@@ -22,11 +22,11 @@ from stepscan.errors import ModelFormatError, SettingsError
 from stepscan.estimators import crf_mixture, linear_chain_crf
 from stepscan.estimators.average import average
 from stepscan.estimators.tagger import Tagger
-from stepscan.runtime.compression import compress
-from stepscan.runtime.ensemble import ensemble
-from stepscan.runtime.tensor_file import write_tensors
-from stepscan.runtime.wide.crf import TRANSITIONS, WideCRF
-from stepscan.runtime.wide.storage import wide_tensors
+from stepscan.models.ensemble import ensemble
+from stepscan.storage.compression import compress
+from stepscan.storage.tensor_file import write_tensors
+from stepscan.storage.wide_part import wide_tensors
+from stepscan.wide.crf import TRANSITIONS, WideCRF
 
 TAGS = ("A", "B", "C")
 

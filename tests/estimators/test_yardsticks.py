@@ -12,7 +12,7 @@ from toy_tasks import FAST, RHYME, ordered, reversals
 
 import stepscan as ss
 from stepscan.estimators.yardsticks import frequent_tags, naive_forecast, report_yardstick, symbol_frequencies
-from stepscan.runtime.schemes import recognise
+from stepscan.evaluation.schemes import recognise
 
 TINY = {"hidden_size": 4, "embedding_size": 4, "epochs": 1, "batch_size": 8, **FAST}
 

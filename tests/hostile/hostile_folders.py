@@ -16,10 +16,10 @@ import numpy as np
 from safetensors.numpy import load_file, save
 
 from stepscan.data.vocabulary import KINDS
-from stepscan.runtime.tensor_file import write_tensors
-from stepscan.runtime.wide.model import WideModel
-from stepscan.runtime.wide.ngrams import NGramFeatures
-from stepscan.runtime.wide.storage import describe_wide, wide_tensors
+from stepscan.storage.tensor_file import write_tensors
+from stepscan.storage.wide_part import describe_wide, wide_tensors
+from stepscan.wide.model import WideModel
+from stepscan.wide.ngrams import NGramFeatures
 
 Change = Callable[[Path], None]
 DEEP = 10**6

@@ -21,7 +21,7 @@ from stepscan.data.tokenizers import TextTokenizer
 from stepscan.errors import ModelFormatError, UnsupportedLayer
 from stepscan.estimators.folder import ModelFolder, write_folder
 from stepscan.estimators.folder import read_folder as read_to_train
-from stepscan.runtime.folder import expanded, read_folder
+from stepscan.storage.folder import expanded, read_folder
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "0.1.0"
 READERS = {"runtime": read_folder, "estimators": read_to_train}

@@ -25,8 +25,8 @@ from stepscan.decoding import Sampler
 from stepscan.definitions.definition import specify
 from stepscan.errors import StepscanError
 from stepscan.kernels import native
+from stepscan.models.token_writer import TokenWriter
 from stepscan.registry import build
-from stepscan.runtime.token_writer import TokenWriter
 from stepscan.sequences import Sequences
 from zoo import CELLS
 

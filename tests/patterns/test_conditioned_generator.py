@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
-from models import IDS, translator, with_padding
 
 import stepscan as ss
+from models import IDS, translator, with_padding
 from stepscan.decoding import beam_search, generate
 from stepscan.decoding.sampling import Sampler
 from stepscan.patterns.attention import AttentiveDecoder

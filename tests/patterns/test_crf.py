@@ -7,9 +7,9 @@ import math
 
 import pytest
 import torch
-from models import IDS, with_padding
 
 import stepscan as ss
+from models import IDS, with_padding
 
 LENGTHS = [4, 1, 0, 3]
 TAGS = 3

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 import torch
-from models import IDS, with_padding
 from torch import Tensor
 from torch.nn import functional as F
 
 import stepscan as ss
+from models import IDS, with_padding
 from stepscan.fields import POOLING
 from stepscan.state import State
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
-from models import IDS, language_model, loss_by_hand
 from torch.nn import functional as F
 
 import stepscan as ss
+from models import IDS, language_model, loss_by_hand
 from stepscan.decoding import Sampler, generate
 from stepscan.state import leaves
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
-from models import IDS, language_model
 from torch.nn import functional as F
 
 import stepscan as ss
+from models import IDS, language_model
 from stepscan.patterns.sampled_softmax import SoftmaxSamples
 from stepscan.training.flops import training_flops
 

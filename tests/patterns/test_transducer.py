@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import torch
-from models import IDS, loss_by_hand, with_padding
 
 import stepscan as ss
+from models import IDS, loss_by_hand, with_padding
 from stepscan.state import leaves
 
 

@@ -15,13 +15,13 @@ from stepscan import kernels
 from stepscan.benchmarks import onnx_baseline, transformers
 from stepscan.benchmarks.timing import OURS, Benchmark, Result, compare
 from stepscan.cells.cell import Cell
-from stepscan.cells.conversion import to_torch
 from stepscan.cells.elman import Elman
 from stepscan.cells.gru import GRU
 from stepscan.cells.layer_norm_lstm import LayerNormLSTM
 from stepscan.cells.lstm import LSTM
 from stepscan.combinators.bidirectional import Bidirectional
 from stepscan.contract import Layer
+from stepscan.conversion import to_torch
 from stepscan.sequences import Sequences
 
 SIZES = (128, 256, 512)

@@ -18,10 +18,10 @@ from stepscan.backends.weights import Weights
 from stepscan.benchmarks import onnx_baseline
 from stepscan.benchmarks.scans import operations
 from stepscan.benchmarks.timing import OURS, Benchmark, Result, compare
-from stepscan.cells.conversion import to_torch
 from stepscan.cells.lstm import LSTM
 from stepscan.combinators.stack import Stack
 from stepscan.contract import Layer
+from stepscan.conversion import to_torch
 from stepscan.definitions.definition import specify
 from stepscan.kernels.native import library
 from stepscan.registry import describe

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from stepscan import kernels
-from stepscan.cells.initialisation import Initialisation
 from stepscan.contract import Recurrence
+from stepscan.definitions.initialisation import Initialisation
 from stepscan.definitions.layer import start
 from stepscan.kernels import scans
 from stepscan.kernels.tensors import in_functorch
@@ -24,7 +24,7 @@ class Cell(Recurrence):
 
     Weights: `weight_ih [gates·H, I]`, `weight_hh [gates·H, H]`, `bias_ih` and `bias_hh [gates·H]`. By default
     `weight_ih` is initialised Glorot-uniform, each H × H block of `weight_hh` orthogonal (Saxe et al. 2014), and biases
-    with zeros; see `stepscan.cells.initialisation`.
+    with zeros; see `stepscan.definitions.initialisation`.
 
     Attributes:
         hidden_size: H.
@@ -95,6 +95,14 @@ class Cell(Recurrence):
 
     def extra_repr(self) -> str:
         return f"{self.input_size}, {self.hidden_size}" + ("" if self.bias_ih is not None else ", bias=False")
+
+
+def forget_biases(scheme: Initialisation, hidden_size: int) -> Tensor:
+    """Initial biases of the forget gate, `[H]`: log u of chrono initialisation, `forget_bias` or 1."""
+    if scheme.kind == "chrono":
+        assert scheme.t_max is not None  # as `Initialisation.check` has ensured
+        return torch.empty(hidden_size).uniform_(1, scheme.t_max - 1).log()
+    return torch.full((hidden_size,), 1.0 if scheme.forget_bias is None else float(scheme.forget_bias))
 
 
 def scan_packed(

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from stepscan.cells.cell import Cell, scan_packed
+from stepscan.cells.cell import Cell, forget_biases, scan_packed
 from stepscan.definitions import cells as definitions
 from stepscan.registry import register
 from stepscan.sequences import Sequences
@@ -40,7 +40,7 @@ class GRU(definitions.GRU, Cell):
     def reset_parameters(self) -> None:
         super().reset_parameters()
         if self.scheme.kind == "chrono" and self.bias_ih is not None:
-            self.bias_ih.chunk(3)[1].copy_(self.scheme.forget_biases(self.hidden_size))
+            self.bias_ih.chunk(3)[1].copy_(forget_biases(self.scheme, self.hidden_size))
 
     def initial_state(
         self, batch_size: int, *, device: torch.device | None = None, dtype: torch.dtype | None = None

@@ -16,9 +16,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from stepscan.cells.cell import Cell, scan_packed, scan_padded_lstm
-from stepscan.cells.initialisation import Initialisation
+from stepscan.cells.cell import Cell, forget_biases, scan_packed, scan_padded_lstm
 from stepscan.definitions import cells as definitions
+from stepscan.definitions.initialisation import Initialisation
 from stepscan.registry import register
 from stepscan.sequences import Sequences
 
@@ -71,6 +71,6 @@ class LSTM(definitions.LSTM, Cell):
 def set_gate_biases(bias: Tensor, initialisation: Initialisation) -> None:
     """Initialise the forget gate's part of a bias `[4H]` (i, f, g, o), and with chrono the input gate's."""
     input_bias, forget_bias, _, _ = bias.chunk(4)
-    forget_bias.copy_(initialisation.forget_biases(len(forget_bias)))
+    forget_bias.copy_(forget_biases(initialisation, len(forget_bias)))
     if initialisation.kind == "chrono":
         input_bias.copy_(-forget_bias)

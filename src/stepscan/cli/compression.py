@@ -30,8 +30,8 @@ def compress(
 ) -> None:
     """Write a model with smaller weights; report its size, and its score on a file, before and after."""
     from stepscan.data.task_data import read_examples
-    from stepscan.runtime.compression import compress as compress_folder
-    from stepscan.runtime.files import reading_for
+    from stepscan.models.files import reading_for
+    from stepscan.storage.compression import compress as compress_folder
 
     if not files and (changed := reading.non_default()):
         raise SettingsError(

@@ -28,7 +28,7 @@ def load(path: Path, others: Sequence[Path] = (), *, needs: str = "", threads: i
     if not reason:
         from stepscan import runtime
         from stepscan.kernels.native import library, missing
-        from stepscan.runtime.ensemble import ensemble
+        from stepscan.models.ensemble import ensemble
 
         try:
             if library is not None:

@@ -46,7 +46,7 @@ def evaluate(
 ) -> None:
     """Score a model on a file: accuracy, F1 of spans, perplexity, forecast errors or BLEU."""
     from stepscan.data.lines import check_files
-    from stepscan.runtime import files as commands
+    from stepscan.models import files as commands
 
     if per_line and (dynamic or horizon or bleu_tokenize):
         raise SettingsError(
@@ -95,7 +95,7 @@ def predict(
 ) -> None:
     """Predict the class, tags or translation of each text."""
     from stepscan.data.line_writer import write_chunks
-    from stepscan.runtime import files as commands
+    from stepscan.models import files as commands
 
     if texts and input:
         raise SettingsError("--input: expected either texts or a file, got both; omit one")
@@ -189,7 +189,7 @@ def forecast(
     as_json: JSON = False,
 ) -> None:
     """Forecast series of numbers: median, and low and high end of the prediction interval, of each step."""
-    from stepscan.runtime.files import forecasts
+    from stepscan.models.files import forecasts
 
     forecaster = load(model)
     _check_task(model, forecaster, "forecast")

@@ -15,7 +15,7 @@ from tokenizers import Tokenizer, models
 
 from stepscan.data.vocabulary import KINDS, SPECIAL, byte_letters, make_tokenizer, numbered
 from stepscan.errors import ModelFormatError, shown
-from stepscan.runtime.safe_io import parse_json
+from stepscan.untrusted_input import parse_json
 
 _NONE = ("truncation", "padding", "post_processor")
 _KEYS = {"version", "added_tokens", "normalizer", "pre_tokenizer", "decoder", "model", *_NONE}

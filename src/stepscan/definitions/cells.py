@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from stepscan.backends.native_arrays import address, addresses, contiguous
-from stepscan.cells.initialisation import Initialisation, check_elman
 from stepscan.definitions.definition import Linear, Norm, Part, Weight, definition
+from stepscan.definitions.initialisation import Initialisation, check_elman
 from stepscan.definitions.kinds import Flag, Probability, Size
 from stepscan.definitions.layer import LayerDefinition
 from stepscan.fields import choose_heads

@@ -6,7 +6,6 @@ import inspect
 from typing import Any
 
 from stepscan.cells.catalogue import cell_names
-from stepscan.cells.initialisation import Initialisation
 from stepscan.cells.transformer import TransformerBlock
 from stepscan.combinators.bidirectional import Bidirectional
 from stepscan.combinators.dropout import Dropout, VariationalDropout
@@ -17,6 +16,7 @@ from stepscan.combinators.stack import Stack
 from stepscan.combinators.weight_drop import WeightDrop
 from stepscan.combinators.zoneout import Zoneout
 from stepscan.contract import Layer
+from stepscan.definitions.initialisation import Initialisation
 from stepscan.errors import SettingsError, nearest
 from stepscan.patterns.cross_attention import CrossAttention
 from stepscan.registry import registered_classes

@@ -12,8 +12,8 @@ from torch import nn
 from stepscan.errors import SettingsError
 from stepscan.estimators.base import Estimator
 from stepscan.estimators.wide_model import mean_wide
+from stepscan.models.ensemble import check_match
 from stepscan.registry import describe
-from stepscan.runtime.ensemble import check_match
 
 Model = TypeVar("Model", bound=Estimator)
 

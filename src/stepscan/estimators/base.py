@@ -24,9 +24,9 @@ from stepscan.estimators.model_builder import ModelBuilder
 from stepscan.estimators.notebook import as_html
 from stepscan.estimators.training_data import Buckets, TrainingData
 from stepscan.memory import enough_memory
+from stepscan.models.model import FittedModel, check_inputs
 from stepscan.options import ModelOptions, TrainingOptions, check_settings, described_options, settings_of
 from stepscan.registry import describe
-from stepscan.runtime.model import FittedModel, check_inputs
 from stepscan.training.defaults import DataFacts, default_settings, is_cross_validated, listed_settings
 from stepscan.training.loop import Task, Trainer
 from stepscan.training.memory import check_memory

@@ -13,6 +13,8 @@ from sklearn.base import ClassifierMixin, TransformerMixin
 from sklearn.utils import RegressorTags
 
 from stepscan.data.batching import TrainingBatch, pad, pad_numbers
+from stepscan.data.example_checks import as_list, checked_texts, make_pairs, validation_pair, warn_of_imbalance
+from stepscan.data.series.checks import are_numbers, checked_series
 from stepscan.data.tokenizers import TextTokenizer
 from stepscan.errors import SettingsError
 from stepscan.estimators.base import Estimator
@@ -20,17 +22,15 @@ from stepscan.estimators.data_split import same_input, split_data
 from stepscan.estimators.score_mixture import best_mixture
 from stepscan.estimators.training_data import Buckets, TrainingData, make_task
 from stepscan.estimators.wide_model import fit_wide
+from stepscan.evaluation.yardstick import Yardstick, best_constant, guess
+from stepscan.models.classifier import ClassificationMixin
 from stepscan.options import ClassifyOptions, TrainingOptions
 from stepscan.patterns.embedding import Embedding
 from stepscan.patterns.encoder import Encoder
 from stepscan.patterns.numeric_embedding import NumericEmbedding
-from stepscan.runtime.classifier import ClassificationMixin
-from stepscan.runtime.examples import as_list, checked_texts, make_pairs, validation_pair, warn_of_imbalance
-from stepscan.runtime.series import are_numbers, checked_series
-from stepscan.runtime.wide.model import WideModel
-from stepscan.runtime.yardstick import Yardstick, best_constant, guess
 from stepscan.sequences import Sequences
 from stepscan.training.loop import Task
+from stepscan.wide.model import WideModel
 
 # Maximum held-out examples, and scores of them, by which the shares of network and wide part are chosen.
 _MAX_HELD_OUT, _MAX_HELD_OUT_SCORES = 5_000, 500_000

@@ -20,8 +20,8 @@ from stepscan.estimators.files import build_on, fit_on, make_estimator, read_dat
 from stepscan.estimators.forecaster import Forecaster
 from stepscan.estimators.learning_curves import check_matplotlib, plot_learning_curves
 from stepscan.json_text import json_text
-from stepscan.runtime.atomic import write_lock
-from stepscan.runtime.lock import TRAINING
+from stepscan.storage.atomic import write_lock
+from stepscan.storage.lock import TRAINING
 
 EQUALS = ("parameters", "time")
 _SWITCHED_OFF = ("wide", "refit")  # settings that are False, so that only networks are compared

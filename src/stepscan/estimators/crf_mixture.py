@@ -13,7 +13,7 @@ import numpy as np
 from stepscan.backends.batches import Array, Batch
 from stepscan.estimators.linear_chain_crf import PackedSequences
 from stepscan.estimators.score_mixture import best_shares
-from stepscan.runtime.wide.crf import TRANSITIONS, WideCRF, build_crf
+from stepscan.wide.crf import TRANSITIONS, WideCRF, build_crf
 
 _SHARES = (0.1, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0)  # a network trained on few sentences is overconfident
 _RATIOS = (0.25, 0.5, 1.0, 2.0, 4.0)  # of the network's share to the wide part's

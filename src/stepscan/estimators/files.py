@@ -19,12 +19,12 @@ from stepscan.estimators.language_model import LanguageModel
 from stepscan.estimators.loader import load
 from stepscan.estimators.training_history import TrainingHistory
 from stepscan.estimators.yardsticks import best_scores
+from stepscan.models.ensemble import ensemble
+from stepscan.models.files import reading_for, skipped
 from stepscan.options import TASKS, check_settings
-from stepscan.runtime.atomic import check_writable, identity, write_lock
-from stepscan.runtime.ensemble import ensemble
-from stepscan.runtime.files import reading_for, skipped
-from stepscan.runtime.lock import TRAINING
-from stepscan.runtime.ownership import CHECKPOINTS
+from stepscan.storage.atomic import check_writable, identity, write_lock
+from stepscan.storage.lock import TRAINING
+from stepscan.storage.ownership import CHECKPOINTS
 from stepscan.training.checkpoints import Checkpoints
 
 

@@ -69,7 +69,8 @@ class FitRun:
             self._train_on_all(data, results[-1]["plans"][best])
 
     def prepare(self, data: TrainingData) -> None:
-        """Leave the estimator with a model as it is before training."""
+        """Leave the estimator with a model as it is before training, and nothing of an earlier training."""
+        self.estimator.history_, self.estimator.wide_ = [], None
         self._prepare(*data.parts[0])
 
     def _search(self, number: int, data: TrainingData) -> dict[str, Any]:

@@ -31,20 +31,20 @@ from stepscan.data.tokenizers import TextTokenizer
 from stepscan.definitions.definition import Tensor
 from stepscan.errors import ModelFormatError, StepscanError, UnsupportedLayer, shown
 from stepscan.estimators.model_card import model_card
+from stepscan.evaluation.schemes import Scheme
 from stepscan.json_text import json_text
 from stepscan.patterns.conditioned_generator import ConditionedGenerator
 from stepscan.patterns.embedding import Embedding
 from stepscan.patterns.encoder import Encoder
 from stepscan.patterns.transducer import Transducer
 from stepscan.registry import build, describe
-from stepscan.runtime import folder as runtime_folder
-from stepscan.runtime.atomic import atomic_write
-from stepscan.runtime.configuration import FORMAT, FORMAT_VERSION, WIDE, write_config
-from stepscan.runtime.folder import FolderSpec, expanded
-from stepscan.runtime.schemes import Scheme
-from stepscan.runtime.tensor_file import write_tensors
-from stepscan.runtime.wide import storage
-from stepscan.runtime.wide.model import WideModel
+from stepscan.storage import folder as runtime_folder
+from stepscan.storage import wide_part
+from stepscan.storage.atomic import atomic_write
+from stepscan.storage.configuration import FORMAT, FORMAT_VERSION, WIDE, write_config
+from stepscan.storage.folder import FolderSpec, expanded
+from stepscan.storage.tensor_file import write_tensors
+from stepscan.wide.model import WideModel
 
 _DTYPES = {
     **{torch.float64: "F64", torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16"},
@@ -105,7 +105,7 @@ def check_savable(model: nn.Module) -> None:
 
 
 def read_folder(path: str | Path) -> ModelFolder:
-    """Read and check a model folder, as `stepscan.runtime.folder` does, and build its model.
+    """Read and check a model folder, as `stepscan.storage.folder` does, and build its model.
 
     Raises:
         ModelFormatError: the folder is not a model folder, or one of its files is missing, broken or of another
@@ -163,7 +163,7 @@ def _write_files(path: Path, folder: ModelFolder) -> None:
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in folder.model.state_dict().items()}
     save_file(tensors, path / "model.safetensors")
     if folder.wide is not None:
-        write_tensors(path / WIDE, storage.wide_tensors(folder.wide))
+        write_tensors(path / WIDE, wide_part.wide_tensors(folder.wide))
     for name, tokenizer in folder.tokenizers.items():
         tokenizer.save(path / f"{name}.json")
     if folder.labels is not None:
@@ -194,5 +194,5 @@ def _config(folder: ModelFolder) -> dict[str, Any]:
         **({"chosen": list(folder.chosen)} if folder.chosen else {}),
         **({"yardstick": folder.yardstick} if folder.yardstick else {}),
         **({"scheme": folder.scheme and folder.scheme.to_dict()} if folder.task == "tag" else {}),
-        **({"wide": storage.describe_wide(folder.wide)} if folder.wide is not None else {}),
+        **({"wide": wide_part.describe_wide(folder.wide)} if folder.wide is not None else {}),
     }

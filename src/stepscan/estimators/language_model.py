@@ -17,11 +17,11 @@ from stepscan.estimators.base import Estimator
 from stepscan.estimators.dynamic_evaluation import dynamic_nats
 from stepscan.estimators.training_data import TrainingData, evaluation_cost
 from stepscan.estimators.yardsticks import symbol_frequencies
+from stepscan.models.language_model import GenerationMixin
 from stepscan.options import GenerateOptions, TrainingOptions
 from stepscan.patterns.embedding import Embedding
 from stepscan.patterns.generator import Generator
 from stepscan.patterns.sampled_softmax import SoftmaxSamples
-from stepscan.runtime.language_model import GenerationMixin
 from stepscan.sequences import Sequences
 from stepscan.state import State
 from stepscan.training.flops import training_flops

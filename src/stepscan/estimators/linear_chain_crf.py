@@ -16,8 +16,8 @@ from scipy.sparse import csr_matrix
 
 from stepscan.backends.batches import Array
 from stepscan.estimators.lbfgs import minimise
-from stepscan.runtime.wide.crf import TRANSITIONS, WideCRF
-from stepscan.runtime.wide.token_features import TokenFeatures
+from stepscan.wide.crf import TRANSITIONS, WideCRF
+from stepscan.wide.token_features import TokenFeatures
 
 logger = logging.getLogger(__name__)
 _PENALTY = 0.01  # of squared weights; see docs/defaults.md

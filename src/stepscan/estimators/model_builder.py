@@ -9,9 +9,9 @@ from typing import Any, ClassVar
 
 import torch
 
-from stepscan.cells.initialisation import Initialisation
 from stepscan.contract import Recurrence
 from stepscan.data.tokenizers import TextTokenizer
+from stepscan.definitions.initialisation import Initialisation
 from stepscan.errors import SettingsError
 from stepscan.estimators.architecture import build_layer
 from stepscan.estimators.pretrained import load_weights, load_word_vectors

@@ -10,8 +10,8 @@ from torch import nn
 import stepscan
 from stepscan.estimators.training_history import TrainingHistory
 from stepscan.estimators.yardsticks import best_scores
-from stepscan.runtime.wide.model import WideModel
-from stepscan.runtime.yardstick import Yardstick, verdict
+from stepscan.evaluation.yardstick import Yardstick, verdict
+from stepscan.wide.model import WideModel
 
 
 def model_card(

@@ -17,7 +17,7 @@ from stepscan.data.task_data import ReadOptions
 from stepscan.data.toml import read_toml
 from stepscan.errors import DataError, SettingsError, nearest, shown
 from stepscan.estimators.files import make_estimator
-from stepscan.runtime.settings import check_no_run_settings
+from stepscan.storage.settings import check_no_run_settings
 
 
 class _Table(BaseModel):

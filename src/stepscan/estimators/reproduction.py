@@ -22,8 +22,8 @@ from stepscan.estimators.files import train
 from stepscan.estimators.loader import load
 from stepscan.estimators.recipe import DataPart, Recipe, check_data, data_folder, read_recipe
 from stepscan.hardware import cores, processor
-from stepscan.runtime.atomic import check_writable
-from stepscan.runtime.files import evaluate
+from stepscan.models.files import evaluate
+from stepscan.storage.atomic import check_writable
 
 
 def reproduce(

@@ -11,6 +11,8 @@ import numpy as np
 
 from stepscan.backends.tensors import as_tensors
 from stepscan.data.batching import TrainingBatch, pad
+from stepscan.data.example_checks import validation_pair
+from stepscan.data.series.checks import are_numbers
 from stepscan.data.tokenizers import TextTokenizer
 from stepscan.errors import SettingsError
 from stepscan.estimators import crf_mixture, linear_chain_crf
@@ -19,20 +21,18 @@ from stepscan.estimators.base import Estimator
 from stepscan.estimators.data_split import same_input, split_data
 from stepscan.estimators.training_data import Buckets, TrainingData, make_task
 from stepscan.estimators.yardsticks import frequent_tags
+from stepscan.evaluation.schemes import near_miss, recognise
+from stepscan.evaluation.spans import spans
 from stepscan.memory import check_fits
+from stepscan.models.tagger import Sentence, TaggingMixin, as_sentences, tag_metrics, tagged_examples
 from stepscan.options import TagOptions, TrainingOptions
 from stepscan.patterns.crf import CRFTransducer
 from stepscan.patterns.embedding import Embedding, WordAndCharacterEmbedding
 from stepscan.patterns.numeric_embedding import NumericEmbedding
 from stepscan.patterns.transducer import Transducer
-from stepscan.runtime.examples import validation_pair
-from stepscan.runtime.schemes import near_miss, recognise
-from stepscan.runtime.series import are_numbers
-from stepscan.runtime.spans import spans
-from stepscan.runtime.tagger import Sentence, TaggingMixin, as_sentences, tag_metrics, tagged_examples
-from stepscan.runtime.wide.crf import TRANSITIONS, WideCRF
 from stepscan.training.loop import Task
 from stepscan.training.progress import ProgressBar
+from stepscan.wide.crf import TRANSITIONS, WideCRF
 
 Example = tuple[Sentence, Sentence]  # tokens and tags
 
@@ -58,7 +58,7 @@ class Tagger(TaggingMixin, TagOptions, Estimator):
     ) -> Self:
         """Train on sentences or series `X` and their tags `y`.
 
-        If the tags mark spans, `scheme_` is their scheme; see `stepscan.runtime.schemes`.
+        If the tags mark spans, `scheme_` is their scheme; see `stepscan.evaluation.schemes`.
 
         Args:
             X: N sentences or series; empty ones are checked, and not used.

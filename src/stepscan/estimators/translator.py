@@ -9,20 +9,20 @@ import numpy as np
 
 from stepscan.backends.batches import PLACES, SCORES, by_length
 from stepscan.data.batching import TrainingBatch, pad
+from stepscan.data.example_checks import validation_pair
 from stepscan.data.tokenizers import TextTokenizer
 from stepscan.errors import SettingsError
 from stepscan.estimators.base import Estimator
 from stepscan.estimators.data_split import hold_out, same_input
 from stepscan.estimators.training_data import Buckets, TrainingData, make_task
 from stepscan.estimators.yardsticks import sample, symbol_frequencies
+from stepscan.evaluation.yardstick import Yardstick
+from stepscan.models.translator import TranslationMixin, make_text_pairs
 from stepscan.options import TrainingOptions, TranslateOptions
 from stepscan.patterns.attention import AttentiveDecoder
 from stepscan.patterns.conditioned_generator import ConditionedGenerator
 from stepscan.patterns.embedding import Embedding
 from stepscan.patterns.generator import Generator
-from stepscan.runtime.examples import validation_pair
-from stepscan.runtime.translator import TranslationMixin, make_text_pairs
-from stepscan.runtime.yardstick import Yardstick
 from stepscan.training.loop import Task
 
 

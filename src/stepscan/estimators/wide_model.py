@@ -14,13 +14,13 @@ import numpy as np
 from scipy.sparse import csr_matrix
 
 from stepscan.backends.batches import Array
+from stepscan.data.series.checks import are_numbers
 from stepscan.errors import SettingsError
 from stepscan.estimators import linear_model
 from stepscan.estimators.ridge import RidgeFit, fit_ridge, fit_temperature
-from stepscan.runtime.series import are_numbers
-from stepscan.runtime.wide.convolutions import ConvolutionFeatures
-from stepscan.runtime.wide.model import WideModel
-from stepscan.runtime.wide.ngrams import NGramFeatures
+from stepscan.wide.convolutions import ConvolutionFeatures
+from stepscan.wide.model import WideModel
+from stepscan.wide.ngrams import NGramFeatures
 
 _INVERSE_PENALTY = 40.0  # of logistic regression, scikit-learn's C
 _MAX_WEIGHTS = 2**23  # of all features and outputs together: 32 MB

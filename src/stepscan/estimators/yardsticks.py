@@ -13,9 +13,9 @@ from typing import Any, TypeVar
 import numpy as np
 
 from stepscan.data.series.values import Values
-from stepscan.runtime.schemes import Scheme
-from stepscan.runtime.tagger import tag_metrics
-from stepscan.runtime.yardstick import Yardstick, mean_error, share_error, verdict
+from stepscan.evaluation.schemes import Scheme
+from stepscan.evaluation.yardstick import Yardstick, mean_error, share_error, verdict
+from stepscan.models.tagger import tag_metrics
 from stepscan.training.progress import ProgressBar
 
 Item = TypeVar("Item")

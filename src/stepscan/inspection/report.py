@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from stepscan.contract import Layer
+from stepscan.data.example_checks import checked_texts
 from stepscan.data.line_writer import write_lines
 from stepscan.errors import SettingsError
 from stepscan.inspection.html import GENERATOR, page
@@ -13,7 +14,6 @@ from stepscan.inspection.measurement import Report, measure
 from stepscan.inspection.sections import sections
 from stepscan.inspection.summary import summary
 from stepscan.inspection.target import InspectionTarget
-from stepscan.runtime.examples import checked_texts
 from stepscan.sequences import Sequences
 
 

@@ -21,8 +21,8 @@ from stepscan.errors import Interrupted, SettingsError, StepscanError
 from stepscan.hardware import processor
 from stepscan.kernels import native
 from stepscan.options import TrainingOptions, settings_of
-from stepscan.runtime.lock import TRAINING, is_held, lock_file, locked
 from stepscan.sequences import Sequences
+from stepscan.storage.lock import TRAINING, is_held, lock_file, locked
 from stepscan.training.checkpoints import Checkpoint, Checkpoints
 
 if TYPE_CHECKING:

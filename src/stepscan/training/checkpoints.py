@@ -18,8 +18,8 @@ from safetensors.torch import load, save_file
 from torch import Tensor
 
 from stepscan.errors import ModelFormatError, shown
-from stepscan.runtime.atomic import sync
-from stepscan.runtime.ownership import (
+from stepscan.storage.atomic import sync
+from stepscan.storage.ownership import (
     CHECKPOINT_FILES,
     LOCK,
     foreign_in_step,
@@ -27,8 +27,8 @@ from stepscan.runtime.ownership import (
     remove_checkpoints,
     remove_step,
 )
-from stepscan.runtime.safe_io import parse_json
-from stepscan.runtime.snapshot import digest
+from stepscan.storage.snapshot import digest
+from stepscan.untrusted_input import parse_json
 
 _TENSORS, _STATE, _MANIFEST = CHECKPOINT_FILES
 _KEPT = 2
