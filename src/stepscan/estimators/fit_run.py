@@ -72,6 +72,7 @@ class FitRun:
         """Leave the estimator with a model as it is before training, and nothing of an earlier training."""
         self.estimator.history_, self.estimator.wide_ = [], None
         self._prepare(*data.parts[0])
+        self.estimator.model_.eval()
 
     def _search(self, number: int, data: TrainingData) -> dict[str, Any]:
         """Train on one part, and return for how long is best."""
