@@ -35,7 +35,8 @@ def test_build_with_nothing_set():
 
 def test_build_keeps_nothing_of_an_earlier_training_and_can_be_saved(tmp_path):
     model = ss.Classifier(**WIDE).fit(REVIEWS, CLASSES)
-    assert model.history_ and model.wide_
+    assert model.history_
+    assert model.wide_
     model.build(REVIEWS, CLASSES).save(tmp_path / "m")
     assert (model.history_, model.wide_) == ([], None)
     assert (ss.load(tmp_path / "m").predict_proba(REVIEWS) == model.predict_proba(REVIEWS)).all()
