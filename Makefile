@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+JOBS ?= $(shell $(PYTHON) -c 'import os; print(min(8, os.cpu_count()))')
 NATIVE := $(shell find native -name '*.cpp' -o -name '*.h' -o -name CMakeLists.txt)
 
 .PHONY: demo test quick check docs errors figures format sanitize clean
@@ -10,7 +11,7 @@ demo: $(VENV)/run.stamp        ## train all four patterns on embedded data and s
 	$(BIN)/stepscan demo
 
 test: $(VENV)/dev.stamp        ## all tests; those that need published data skip where it is absent
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(JOBS) --dist worksteal  # tests of threads set their own number
 
 quick: $(VENV)/dev.stamp       ## the tests that a change breaks first: see tests/README.md
 	$(BIN)/python -m pytest tests/cells tests/combinators tests/decoding tests/test_contract.py tests/test_options.py \
