@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
+import hypothesis
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
@@ -19,6 +20,10 @@ TINY = {
     **{"hidden_size": 8, "embedding_size": 8, "epochs": 2, "batch_size": 8, "learning_rate": 0.02, "seed": 3},
     **{"decay_ratio": 1.0, "ema_decay": 0.0, "refit": False},
 }
+
+# No test may fail because the machine is busy.
+hypothesis.settings.register_profile("untimed", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("untimed")
 
 
 class Result(NamedTuple):

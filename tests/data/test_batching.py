@@ -5,7 +5,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from stepscan.data.batching import TrainingBatch, bptt_windows, bucket_by_length, by_length, pad
@@ -111,7 +111,6 @@ def test_a_batch_moves_with_all_its_parts():
     assert isinstance(batch.inputs[0], Sequences)
 
 
-@settings(deadline=None)
 @given(st.integers(7, 300), st.integers(1, 3), st.integers(2, 20), st.integers(0, 5))
 def test_moved_windows_cover_the_text_too(length, rows, window, seed):
     ids = np.arange(length)

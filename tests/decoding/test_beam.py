@@ -64,7 +64,7 @@ def assert_same(found: list[Hypothesis], expected: list[Hypothesis]) -> None:
     length_penalty=st.sampled_from([0.0, 0.6, 1.0, 3.0]),
     n_best=st.sampled_from([1, 2, 7, 200]),
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_a_beam_wide_enough_finds_what_exhaustive_search_finds(
     seed: int, vocabulary: int, maximum_lengths: list[int], length_penalty: float, n_best: int
 ) -> None:
@@ -84,7 +84,7 @@ def test_a_beam_wide_enough_finds_what_exhaustive_search_finds(
 
 
 @given(st.integers(0, 10**6), st.integers(1, 6), st.integers(1, 6), st.sampled_from([0.0, 1.0]))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_a_narrow_beam_matches_the_naive_one(seed: int, width: int, maximum_length: int, length_penalty: float) -> None:
     expected = naive_beam(seed, 4, maximum_length, width, length_penalty)
     for n_best in {1, width}:

@@ -178,7 +178,7 @@ def test_what_is_there_already_stays(saved, tmp_path):
 
 @pytest.mark.parametrize(
     "name",
-    ["estimators.folder.save_file", "estimators.folder.model_card", "runtime.atomic.sync", "runtime.atomic._replace"],
+    ["estimators.folder.save_file", "estimators.folder.model_card", "storage.atomic.sync", "storage.atomic._replace"],
 )
 def test_a_failure_leaves_the_old_model(saved, tmp_path, monkeypatch, name):
     """Whichever step fails, what was there is there and nothing else."""

@@ -51,7 +51,7 @@ def tokenizers() -> list[Any]:
 
 
 @pytest.mark.parametrize("tokenizer", tokenizers())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(pieces=TEXTS)
 def test_what_is_settled_stays(tokenizer: TextTokenizer, pieces: list[str]) -> None:
     """After every piece, the ids of what is settled and of the rest are those of the text so far."""
