@@ -37,6 +37,10 @@ class Sequences:
             raise ValueError(f"data: expected [B, T, …], got {list(data.shape)}")
         if lengths.shape != data.shape[:1]:
             raise ValueError(f"lengths: expected [{data.shape[0]}], one per row, got {list(lengths.shape)}")
+        if torch.compiler.is_compiling():  # a graph is for all lengths; its operators check those that they are given
+            self._shortest, self._longest = 0, data.shape[1]
+            self.data, self.lengths, self._is_zeroed = data, lengths.long(), False
+            return
         # Read once, here: on CUDA each read of a length waits for the device.
         self._shortest, self._longest = (int(x) for x in lengths.aminmax()) if lengths.numel() else (0, 0)
         if self._shortest < 0 or self._longest > data.shape[1]:
@@ -128,7 +132,7 @@ class Sequences:
         data = self.zeroed().data
         if self.steps == 0:
             return data.new_zeros((data.shape[0], *data.shape[2:])) if default is None else default
-        last = data[torch.arange(len(self), device=data.device), (self.lengths - 1).clamp(min=0)]
+        last = data[torch.arange(self.data.shape[0], device=data.device), (self.lengths - 1).clamp(min=0)]
         if default is None or not self.has_empty_rows:
             return last  # a row of length 0 reads its padding, which is zero
         return torch.where((self.lengths > 0).view(-1, *[1] * (last.dim() - 1)), last, default)
@@ -141,7 +145,7 @@ class Sequences:
         position = torch.arange(self.steps, device=self.data.device)
         source = self.lengths[:, None] - 1 - position
         source = torch.where(source >= 0, source, position)  # padding stays where it is
-        rows = torch.arange(len(self), device=self.data.device)[:, None]
+        rows = torch.arange(self.data.shape[0], device=self.data.device)[:, None]
         return self.replace(clean.data[rows, source], zeroed=True)
 
     def select(self, rows: Tensor | Sequence[int]) -> Sequences:

@@ -13,7 +13,7 @@ from stepscan import kernels
 from stepscan.contract import Recurrence
 from stepscan.definitions.initialisation import Initialisation
 from stepscan.definitions.layer import start
-from stepscan.kernels import scans
+from stepscan.kernels import operators, scans
 from stepscan.kernels.tensors import in_functorch
 from stepscan.sequences import Sequences
 from stepscan.state import State
@@ -56,6 +56,9 @@ class Cell(Recurrence):
         state = start(self, inputs, state)
         if scans.is_supported(self, inputs.data):
             outputs, (final,) = scans.scan(inputs, [scans.Direction(self, False, state)])
+            return inputs.replace(outputs, zeroed=True), final
+        if operators.is_supported(self.weight_ih, inputs.data):
+            outputs, final = operators.scan(self, inputs, state)
             return inputs.replace(outputs, zeroed=True), final
         inputs = inputs.zeroed()
         if inputs.is_all_empty or kernels.get_backend() == "reference" or in_functorch():

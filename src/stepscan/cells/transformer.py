@@ -83,17 +83,17 @@ class BidirectionalTransformer(definitions.BidirectionalTransformer, Transformer
     bidirectional_class: ClassVar[type[Layer]]
 
     def scan(self, inputs: Sequences, state: State | None = None) -> tuple[Sequences, BidirectionalTransformerState]:
-        initial = inputs.data.new_zeros(len(inputs), self.output_size) if state is None else state.h
+        initial = inputs.data.new_zeros(inputs.data.shape[0], self.output_size) if state is None else state.h
         if attention.is_supported(self, inputs.data):
             self.check_shape(inputs)
             y, last = attention.scan_all(self, inputs, initial)
             return inputs.replace(y, zeroed=True), BidirectionalTransformerState(last)
         inputs = self.check_input(inputs)
         if inputs.steps == 0:
-            empty = inputs.data.new_zeros(len(inputs), 0, self.output_size)
+            empty = inputs.data.new_zeros(inputs.data.shape[0], 0, self.output_size)
             return inputs.replace(empty, zeroed=True), BidirectionalTransformerState(initial)
         positions = torch.arange(inputs.steps, device=inputs.data.device)
-        u, q, k, v = self.project(inputs.data, positions.expand(len(inputs), -1))
+        u, q, k, v = self.project(inputs.data, positions.expand(inputs.data.shape[0], -1))
         mask = inputs.mask | (positions == 0)  # a row of length 0 needs one position, or softmax is NaN
         outputs = inputs.replace(self.feed_forward(u, self.attend(q, k, v, mask[:, None]))).zeroed()
         return outputs, BidirectionalTransformerState(outputs.last(default=initial))
@@ -140,7 +140,7 @@ class Transformer(definitions.Transformer, TransformerBlock, Recurrence):
             y, state = attention.scan(self, inputs, state)
             return inputs.replace(y, zeroed=True), state
         inputs = self.check_input(inputs)
-        outputs = [inputs.data.new_zeros(len(inputs), 0, self.output_size)]
+        outputs = [inputs.data.new_zeros(inputs.data.shape[0], 0, self.output_size)]
         for chunk in self._chunks(inputs):
             y, new = self._advance(chunk.data, chunk.lengths, state)
             chunk_outputs = chunk.replace(y).zeroed()
@@ -193,8 +193,11 @@ class Transformer(definitions.Transformer, TransformerBlock, Recurrence):
 
     def _extend_cache(self, k: Tensor, v: Tensor, lengths: Tensor, state: TransformerState) -> TransformerState:
         """The state with new keys and values `[B, T, H]`; the capacity doubles as needed, up to the context."""
-        total = state.length + lengths
-        capacity = self.capacity(state.keys.shape[1], total)
+        total, capacity = state.length + lengths, state.keys.shape[1]
+        if torch.compiler.is_compiling():  # a graph is for all lengths
+            capacity = min(capacity + k.shape[1], self.context)
+        else:
+            capacity = self.capacity(capacity, total)
         cached = self._cached_positions(total, capacity)
         is_new = (cached >= state.length[:, None])[:, :, None]
         index = (cached - state.length[:, None]).clamp(0, k.shape[1] - 1)[:, :, None].expand(-1, -1, k.shape[2])

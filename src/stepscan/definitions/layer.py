@@ -177,7 +177,8 @@ def start(layer: Any, inputs: Any, state: State | None) -> State:
     if state is not None:
         return state
     device = getattr(inputs.data, "device", None)  # arrays of NumPy 1 have none
-    return layer.initial_state(len(inputs), device=device, dtype=inputs.data.dtype)
+    rows = inputs.data.shape[0]  # `len` would be a constant in a graph of torch.export
+    return layer.initial_state(rows, device=device, dtype=inputs.data.dtype)
 
 
 def scan_by_steps(layer: Any, inputs: Any, state: State | None) -> tuple[Any, State]:

@@ -17,7 +17,7 @@ from stepscan.kernels.native import library
 from stepscan.sequences import Sequences
 from stepscan.state import State
 
-__all__ = ["Direction", "is_supported", "scan", "step"]
+__all__ = ["Direction", "ScanRun", "is_supported", "scan", "step"]
 
 
 class Direction(NamedTuple):
@@ -85,7 +85,7 @@ def _run(x: Tensor, lengths: Tensor, directions: Sequence[Direction]) -> tuple[T
         for leaf in state:
             _check_leaf(cell, leaf, len(x))
         flat += [*state, *cell.kernel_weights]
-    run = _Run(lengths, x.shape[1], [(d.cell, d.reverse) for d in directions])
+    run = ScanRun(lengths, x.shape[1], [(d.cell, d.reverse) for d in directions])
     if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in (x, *flat)):
         y, *ends = _Scan.apply(run, x, *flat)
     else:
@@ -101,13 +101,19 @@ def _check_leaf(cell: Any, leaf: Tensor, batch: int) -> None:
         raise TypeError(f"{cell.signature} expected a float32 state, got {leaf.dtype}")
 
 
-class _Run:
-    """One scan: what forward and backward share."""
+class ScanRun:
+    """One scan: what forward and backward share.
+
+    Args:
+        lengths: `[B]`.
+        steps: T.
+        cells: one or two cells, or their definitions, each with whether it reads in reverse.
+    """
 
     def __init__(self, lengths: Tensor, steps: int, cells: list[tuple[Any, bool]]) -> None:
         self.lengths, self.steps, self.cells = lengths.contiguous(), steps, cells
         self.leaves = [cell.state_leaves for cell, _ in cells]
-        counts = [n + len(cell.kernel_weights) for n, (cell, _) in zip(self.leaves, cells, strict=True)]
+        counts = [n + len(cell.weight_names) for n, (cell, _) in zip(self.leaves, cells, strict=True)]
         self.ends = [0, *itertools.accumulate(counts)]
         self.width = sum(cell.hidden_size for cell, _ in cells)
 
@@ -139,6 +145,48 @@ class _Run:
         context = library.forward(all_weights, reverse, *inputs, addresses, save, torch.get_num_threads())
         return y, ends, (context, all_weights) if save else None
 
+    def backward(
+        self,
+        saved: Any,
+        x: Tensor,
+        y: Tensor,
+        flat: Sequence[Tensor | None],
+        gradients: Sequence[Tensor | None],
+        needed: Sequence[bool],
+    ) -> list[Tensor | None]:
+        """The gradients of x and of `flat`, None where not `needed`.
+
+        Args:
+            saved: by `forward`.
+            x, y, flat: its inputs and outputs.
+            gradients: of y and of the final states' leaves; None for zeros.
+            needed: for x and for each of `flat`.
+        """
+        context, all_weights = saved
+        x = x.contiguous()
+        dy = torch.zeros_like(y) if gradients[0] is None else gradients[0].contiguous()
+        dx = torch.empty_like(x) if needed[0] else None
+        results: list[Tensor | None] = [dx]
+        addresses, alive = [], []  # `alive` keeps the addresses valid
+        end_gradients = iter(gradients[1:])
+        flat_needed = iter(needed[1:])
+        offset = 0
+        for (cell, _), (start, weights) in zip(self.cells, self.split(flat), strict=True):
+            start = [leaf.contiguous() for leaf in start]
+            d_end = [None if g is None else g.contiguous() for g in itertools.islice(end_gradients, len(start))]
+            d_start = [torch.empty_like(leaf) if next(flat_needed) else None for leaf in start]
+            d_weights = _empty_gradients(weights, [next(flat_needed) for _ in weights])
+            outputs = y.data_ptr() + 4 * offset, dy.data_ptr() + 4 * offset
+            weight_addresses = [0 if g is None else g.data_ptr() for g in d_weights]
+            state_addresses = [*_addresses(d_end), *_addresses(d_start)]
+            addresses.append([*_addresses(start), *outputs, *state_addresses, *weight_addresses])
+            alive.append((start, d_end))
+            results += [*d_start, *(d_weights or [None] * len(weights))]
+            offset += cell.hidden_size
+        dx_address, threads = 0 if dx is None else dx.data_ptr(), torch.get_num_threads()
+        library.backward(context, x.data_ptr(), dx_address, all_weights, addresses, threads)
+        return [g if need else None for g, need in zip(results, needed, strict=True)]
+
 
 def _addresses(leaves: Sequence[Tensor | None]) -> list[int]:
     """The addresses of one or two leaves, as two; 0 for a missing one."""
@@ -148,7 +196,7 @@ def _addresses(leaves: Sequence[Tensor | None]) -> list[int]:
 
 class _Scan(Function):
     @staticmethod
-    def forward(ctx: Any, run: _Run, x: Tensor, *flat: Tensor | None) -> tuple[Tensor, ...]:
+    def forward(ctx: Any, run: ScanRun, x: Tensor, *flat: Tensor | None) -> tuple[Tensor, ...]:
         y, ends, ctx.saved = run.forward(x, flat, save=True)
         ctx.run = run
         ctx.save_for_backward(x, y, *flat)
@@ -160,37 +208,7 @@ class _Scan(Function):
         x, y, *flat = ctx.saved_tensors
         if torch.is_grad_enabled():  # create_graph=True: by the equations, which can be differentiated again
             return None, *_equation_gradients(ctx.run, x, flat, gradients, ctx.needs_input_grad[1:])
-        return None, *_backward(ctx, x, y, flat, gradients)
-
-
-def _backward(
-    ctx: Any, x: Tensor, y: Tensor, flat: list[Tensor | None], gradients: Sequence[Tensor | None]
-) -> list[Tensor | None]:
-    run: _Run = ctx.run
-    context, all_weights = ctx.saved
-    needed = ctx.needs_input_grad
-    x = x.contiguous()
-    dy = torch.zeros_like(y) if gradients[0] is None else gradients[0].contiguous()
-    dx = torch.empty_like(x) if needed[1] else None
-    results: list[Tensor | None] = [dx]
-    addresses, alive = [], []  # `alive` keeps the addresses valid
-    end_gradients = iter(gradients[1:])
-    flat_needed = iter(needed[2:])
-    offset = 0
-    for (cell, _), (start, weights) in zip(run.cells, run.split(flat), strict=True):
-        start = [leaf.contiguous() for leaf in start]
-        d_end = [None if g is None else g.contiguous() for g in itertools.islice(end_gradients, len(start))]
-        d_start = [torch.empty_like(leaf) if next(flat_needed) else None for leaf in start]
-        d_weights = _empty_gradients(weights, [next(flat_needed) for _ in weights])
-        outputs = y.data_ptr() + 4 * offset, dy.data_ptr() + 4 * offset
-        weight_addresses = [0 if g is None else g.data_ptr() for g in d_weights]
-        addresses.append([*_addresses(start), *outputs, *_addresses(d_end), *_addresses(d_start), *weight_addresses])
-        alive.append((start, d_end))
-        results += [*d_start, *(d_weights or [None] * len(weights))]
-        offset += cell.hidden_size
-    dx_address, threads = 0 if dx is None else dx.data_ptr(), torch.get_num_threads()
-    library.backward(context, x.data_ptr(), dx_address, all_weights, addresses, threads)
-    return [g if need else None for g, need in zip(results, needed[1:], strict=True)]
+        return None, *ctx.run.backward(ctx.saved, x, y, flat, gradients, ctx.needs_input_grad[1:])
 
 
 def _empty_gradients(weights: Sequence[Tensor | None], needed: Sequence[bool]) -> list[Tensor | None]:
@@ -201,7 +219,7 @@ def _empty_gradients(weights: Sequence[Tensor | None], needed: Sequence[bool]) -
 
 
 def _equation_gradients(
-    run: _Run, x: Tensor, flat: list[Tensor | None], gradients: Sequence[Tensor | None], needed: Sequence[bool]
+    run: ScanRun, x: Tensor, flat: list[Tensor | None], gradients: Sequence[Tensor | None], needed: Sequence[bool]
 ) -> list[Tensor | None]:
     """Gradients of the inputs that are themselves differentiable, for a second derivative."""
     inputs = Sequences(x, run.lengths)
