@@ -2,7 +2,8 @@
 
     python examples/your_own_cell.py
 
-The cell is the minimal gated unit (Zhou et al. 2016): one gate, that forgets and lets in.
+The cell is the minimal gated unit (Zhou et al. 2016): one gate, that forgets and lets in. The library's own
+is `ss.MGU`.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from torch import Tensor, nn
 import stepscan as ss
 
 
-@ss.register("mgu")
+@ss.register("my_cell")
 class MinimalGatedUnit(ss.Recurrence):
     """f_t = σ(W_f [x_t ; h_{t-1}]),  h_t = (1 − f_t) ⊙ h_{t-1} + f_t ⊙ tanh(W_h [x_t ; f_t ⊙ h_{t-1}])."""
 
@@ -39,7 +40,7 @@ def main() -> None:
     ss.laws.check(MinimalGatedUnit(3, 4), examples=5)
     print("lawful")
     texts, labels = ["left right", "right left"] * 20, ["L", "R"] * 20
-    model = ss.Classifier(cell="mgu", hidden_size=16, embedding_size=8, dropout=0.0, epochs=15, learning_rate=0.03)
+    model = ss.Classifier(cell="my_cell", hidden_size=16, embedding_size=8, dropout=0.0, epochs=15, learning_rate=0.03)
     model.fit(texts, labels, validation=(texts, labels))
     with tempfile.TemporaryDirectory() as folder:
         model.save(Path(folder) / "model")

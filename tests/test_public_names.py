@@ -15,12 +15,14 @@ from stepscan.cli import app
 from stepscan.options import TASKS, ReadingOptions, settings_of
 
 NAMES = """
-    AttentiveDecoder Bidirectional BidirectionalTransformer CRF CRFTransducer Classifier ConditionedGenerator
-    CrossAttention DataError Dropout Elman Embedding Encoder Forecaster GRU Generator LSTM LanguageModel Layer
-    LayerNorm LayerNormLSTM Linear ModelFormatError NotFittedError NumericEmbedding NumericGenerator Pointwise
-    Recurrence Residual Sequences SettingsError Stack StepscanError Tagger Transducer Transformer Translator
-    UnsupportedLayer VariationalDropout WeightDrop WordAndCharacterEmbedding Zoneout average build describe ensemble
-    from_torch inspection kernels laws load register runtime to_torch
+    AttentiveDecoder Bidirectional BidirectionalTransformer CRF CRFTransducer CausalConvolution Classifier
+    ConditionedGenerator CoupledLSTM CrossAttention DataError Dropout Elman Embedding Encoder Forecaster GRU
+    Generator IndRNN JANET LSTM LanguageModel Layer LayerNorm LayerNormLSTM Linear MGU MinGRU MinLSTM MixerBlock
+    ModelFormatError NotFittedError NumericEmbedding NumericGenerator ParaGRU ParaLSTM PeepholeLSTM Pointwise
+    ProjectedLSTM RGLRU Recurrence ResetBeforeGRU Residual SLSTM SRU Sequences SettingsError Stack StepscanError
+    Tagger Transducer Transformer Translator UnsupportedLayer VariationalDropout WeightDrop
+    WordAndCharacterEmbedding Zoneout average build describe ensemble from_torch inspection kernels laws load
+    register runtime to_torch
 """
 OPTIONS = {
     "compare": """

@@ -7,14 +7,14 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
+from stepscan.cells.catalogue import cell_classes
 from stepscan.cells.cell import Cell
-from stepscan.registry import registered_classes
+from stepscan.contract import Recurrence
 
-CELLS: dict[str, Any] = {  # name → class, made from `(input_size, hidden_size)`
-    name: cls
-    for name, cls in sorted(registered_classes().items())
-    if issubclass(cls, Cell) and cls.__module__.startswith("stepscan.")
-}
+_OWN = {name: cls for name, cls in sorted(cell_classes().items()) if cls.__module__.startswith("stepscan.")}
+# name → class, made from `(input_size, hidden_size)`: those with a kernel, and those that are a step and nothing else
+CELLS: dict[str, Any] = {name: cls for name, cls in _OWN.items() if issubclass(cls, Cell)}
+STEPS: dict[str, Any] = {name: cls for name, cls in _OWN.items() if getattr(cls, "scan", None) is Recurrence.scan}
 
 
 def _variants() -> dict[str, Callable[..., Any]]:

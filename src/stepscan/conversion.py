@@ -11,6 +11,7 @@ from stepscan.cells.cell import Cell
 from stepscan.cells.elman import Elman
 from stepscan.cells.gru import GRU
 from stepscan.cells.lstm import LSTM
+from stepscan.cells.projected_lstm import ProjectedLSTM
 from stepscan.combinators.bidirectional import Bidirectional
 from stepscan.combinators.dropout import Dropout
 from stepscan.combinators.stack import Stack
@@ -24,18 +25,16 @@ def from_torch(module: nn.RNNBase) -> Layer:
 
     Raises:
         TypeError: `module` is not an `nn.RNN`, `nn.LSTM` or `nn.GRU`.
-        ValueError: it has a `proj_size`, which no cell supports.
     """
     if not isinstance(module, nn.RNN | nn.LSTM | nn.GRU):
         raise TypeError(f"from_torch: expected an nn.RNN, nn.LSTM or nn.GRU, got {type(module).__name__}")
-    if module.proj_size:
-        raise ValueError(f"from_torch: expected proj_size = 0, got {module.proj_size}; train without a projection")
     layers: list[Layer] = []
     for index in range(module.num_layers):
         if index and module.dropout:
             layers.append(Dropout(layers[-1].output_size, module.dropout))
         size = layers[-1].output_size if layers else module.input_size
-        directions = [_cell_from_torch(module, index, size, s) for s in ("", "_reverse")[: 1 + module.bidirectional]]
+        make = _projected_from_torch if module.proj_size else _cell_from_torch
+        directions = [make(module, index, size, suffix) for suffix in ("", "_reverse")[: 1 + module.bidirectional]]
         layers.append(Bidirectional(*directions) if module.bidirectional else directions[0])
     return (layers[0] if len(layers) == 1 else Stack(layers)).train(module.training)
 
@@ -108,4 +107,18 @@ def _cell_from_torch(module: nn.RNNBase, index: int, size: int, suffix: str) -> 
         cell.to(weights[0])
         for target, source in zip(cell.weights, weights, strict=True):
             target.copy_(source)
+    return cell
+
+
+@torch.no_grad()
+def _projected_from_torch(module: nn.RNNBase, index: int, size: int, suffix: str) -> ProjectedLSTM:
+    """Of an `nn.LSTM` with a `proj_size`; its two biases become one, and no biases zeros."""
+    cell = ProjectedLSTM(size, module.proj_size, module.hidden_size)
+    names = ("weight_ih", "weight_hh", "weight_hr")
+    weights = {name: getattr(module, f"{name}_l{index}{suffix}") for name in names}
+    cell.to(weights["weight_ih"]).bias.zero_()
+    for name, weight in weights.items():
+        cell.get_parameter(name).copy_(weight)
+    for name in _WEIGHTS[2:] if module.bias else ():
+        cell.bias += getattr(module, f"{name}_l{index}{suffix}")
     return cell

@@ -121,9 +121,17 @@ def assert_refused(description, *errors: type[Exception]) -> None:
 
 
 def test_every_built_in_class_has_a_definition():
-    own = {name for name, cls in registered_classes().items() if cls.__module__.startswith("stepscan.")}
-    for name in own:
-        assert_refused({name: {"nothing": 1}}, ModelFormatError)
+    """Or is a step, written as users write one, which only PyTorch can run."""
+    for name, cls in registered_classes().items():
+        if not cls.__module__.startswith("stepscan."):
+            continue
+        defined = {vars(base).get("registered_name") for base in cls.__mro__ if "definitions" in base.__module__}
+        if name in defined:
+            assert_refused({name: {"nothing": 1}}, ModelFormatError)
+            continue
+        assert "step" in vars(cls)
+        with pytest.raises(UnsupportedLayer, match=f"'{name}'"):
+            specify({name: {"nothing": 1}})
 
 
 LSTM = {"lstm": {"input_size": 4, "hidden_size": 6}}

@@ -45,7 +45,7 @@ LAYERS = {
     "lstm": (lambda: ss.LSTM(3, 4), ["h", "c"]),
     "gru": (lambda: ss.GRU(3, 4), ["h"]),
     "layer_norm_lstm": (lambda: ss.LayerNormLSTM(3, 4), ["h", "c"]),
-    "a user's own": (lambda: Leaky(3), [""]),
+    "a user's own": (lambda: Leaky(3), ["h"]),
     "stack": (lambda: ss.Stack([ss.LSTM(3, 4), ss.Dropout(4, 0.5), ss.GRU(4, 2)]), ["0.h", "0.c", "2.h"]),
     "residual": (lambda: ss.Residual(ss.Stack([ss.GRU(3, 3), ss.Linear(3, 3)])), ["inner.0.h"]),
     "zoneout": (lambda: ss.Zoneout(ss.Elman(3, 4), 0.3), ["h"]),
@@ -93,7 +93,7 @@ def expected_map(layer: ss.Recurrence, inputs: ss.Sequences, field: str, behind:
         outputs, states = run_row(layer, inputs.data[row, :length].double())
         for t in range(length):
             for s in range(t + 1):
-                leaf = dict(named_leaves(states[s]))[field]
+                leaf = {name or "h": one for name, one in named_leaves(states[s])}[field]
                 (g,) = torch.autograd.grad(outputs[t] @ direction, leaf, retain_graph=True, allow_unused=True)
                 found[row, t, s] = 0 if g is None else g.norm()
     for t in range(STEPS):

@@ -11,7 +11,7 @@ from torch import Tensor
 
 import stepscan as ss
 from stepscan.definitions.attention import AttentiveState, CrossAttentionState
-from zoo import CELLS, VARIANTS
+from zoo import CELLS, STEPS, VARIANTS
 
 
 class Remembering(ss.AttentiveDecoder):
@@ -60,7 +60,18 @@ class RunningMean(ss.Recurrence):
 
 
 LAWFUL: dict[str, Callable[[], ss.Layer]] = {
-    **{name: lambda cell=cell: cell(3, 2) for name, cell in VARIANTS.items()},  # type: ignore[misc]
+    **{name: lambda cell=cell: cell(3, 2) for name, cell in {**VARIANTS, **STEPS}.items()},  # type: ignore[misc]
+    "sru, equal sizes": lambda: ss.SRU(2, 2),
+    "rglru, equal sizes, two heads": lambda: ss.RGLRU(4, 4, heads=2),
+    "slstm, two heads": lambda: ss.SLSTM(3, 4, heads=2),
+    "causal convolution": lambda: ss.CausalConvolution(3),
+    "mixer block": lambda: ss.MixerBlock(4, ss.RGLRU(3, 4, heads=2)),
+    "stack of mixer blocks": lambda: ss.Stack(
+        [ss.MixerBlock(4, ss.Stack([ss.GRU(4, 3), ss.VariationalDropout(3, 0.5)])), ss.LayerNorm(4)]
+    ),
+    "bidirectional mixer blocks": lambda: ss.Bidirectional(
+        ss.MixerBlock(4, ss.LSTM(3, 2)), ss.MixerBlock(4, ss.MinGRU(4, 4))
+    ),
     # Eight numbers wide: the derivative of a norm over two is as large as you like.
     "transformer": lambda: ss.Transformer(3, 8),
     "transformer, two heads": lambda: ss.Transformer(8, 8, heads=2),
@@ -122,7 +133,7 @@ LAWFUL: dict[str, Callable[[], ss.Layer]] = {
 
 def nestings(width: int = 2) -> st.SearchStrategy[ss.Layer]:
     """Any layer of `width` in and out that the combinators can make, at random."""
-    cells = st.sampled_from([*CELLS.values(), ss.Linear]).map(lambda cell: cell(width, width))
+    cells = st.sampled_from([*CELLS.values(), *STEPS.values(), ss.Linear]).map(lambda cell: cell(width, width))
     widthless = st.sampled_from(
         [ss.LayerNorm, RunningMean, lambda size: ss.Dropout(size, 0.1), lambda size: ss.VariationalDropout(size, 0.1)]
     ).map(lambda layer: layer(width))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from stepscan.cells.lstm import LSTM
+from stepscan.cells.rglru import RGLRU
 from stepscan.estimators.base import ESTIMATORS
 from stepscan.estimators.files import train  # noqa: F401  # which brings all of them in
 from stepscan.options import SERIES_TASKS, TASKS
@@ -95,6 +96,8 @@ def test_operations_by_hand():
     assert training_flops(model, 10) == 6 * 10 * (4 * 4 * 3 + 4 * 4 * 4 + 4 * 5)
     tied = Generator(Embedding(5, 4), LSTM(4, 4), tie_weights=True)
     assert training_flops(tied, 10) == 6 * 10 * (4 * 4 * 4 + 4 * 4 * 4 + 4 * 5)
+    heads = Generator(Embedding(5, 3), RGLRU(3, 4, heads=2))
+    assert training_flops(heads, 10) == 6 * 10 * (4 * 3 + 2 * 2 * 2 * 2 + 4 * 5)
 
 
 def test_a_line():

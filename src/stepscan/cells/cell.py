@@ -10,10 +10,12 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from stepscan import kernels
+from stepscan.cells import scan_operator
+from stepscan.cells.initialisation import initialise_gates
 from stepscan.contract import Recurrence
 from stepscan.definitions.initialisation import Initialisation
 from stepscan.definitions.layer import start
-from stepscan.kernels import operators, scans
+from stepscan.kernels import scans
 from stepscan.kernels.tensors import in_functorch
 from stepscan.sequences import Sequences
 from stepscan.state import State
@@ -43,10 +45,7 @@ class Cell(Recurrence):
     @torch.no_grad()
     def reset_parameters(self) -> None:
         """Initialise the weights again."""
-        for block in self.weight_ih.split(self.hidden_size):
-            nn.init.xavier_uniform_(block)
-        for block in self.weight_hh.split(self.hidden_size):
-            nn.init.orthogonal_(block)
+        initialise_gates(self.gates, self.weight_ih, self.weight_hh)
         for bias in (self.bias_ih, self.bias_hh):
             if bias is not None:
                 nn.init.zeros_(bias)
@@ -57,8 +56,8 @@ class Cell(Recurrence):
         if scans.is_supported(self, inputs.data):
             outputs, (final,) = scans.scan(inputs, [scans.Direction(self, False, state)])
             return inputs.replace(outputs, zeroed=True), final
-        if operators.is_supported(self.weight_ih, inputs.data):
-            outputs, final = operators.scan(self, inputs, state)
+        if scan_operator.is_supported(self.weight_ih, inputs.data):
+            outputs, final = scan_operator.scan(self, inputs, state)
             return inputs.replace(outputs, zeroed=True), final
         inputs = inputs.zeroed()
         if inputs.is_all_empty or kernels.get_backend() == "reference" or in_functorch():
@@ -98,14 +97,6 @@ class Cell(Recurrence):
 
     def extra_repr(self) -> str:
         return f"{self.input_size}, {self.hidden_size}" + ("" if self.bias_ih is not None else ", bias=False")
-
-
-def forget_biases(scheme: Initialisation, hidden_size: int) -> Tensor:
-    """Initial biases of the forget gate, `[H]`: log u of chrono initialisation, `forget_bias` or 1."""
-    if scheme.kind == "chrono":
-        assert scheme.t_max is not None  # as `Initialisation.check` has ensured
-        return torch.empty(hidden_size).uniform_(1, scheme.t_max - 1).log()
-    return torch.full((hidden_size,), 1.0 if scheme.forget_bias is None else float(scheme.forget_bias))
 
 
 def scan_packed(

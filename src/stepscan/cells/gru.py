@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from stepscan.cells.cell import Cell, forget_biases, scan_packed
+from stepscan.cells.cell import Cell, scan_packed
+from stepscan.cells.initialisation import forget_biases
 from stepscan.definitions import cells as definitions
 from stepscan.registry import register
 from stepscan.sequences import Sequences

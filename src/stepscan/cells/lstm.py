@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from stepscan.cells.cell import Cell, forget_biases, scan_packed, scan_padded_lstm
+from stepscan.cells.cell import Cell, scan_packed, scan_padded_lstm
+from stepscan.cells.initialisation import forget_biases
 from stepscan.definitions import cells as definitions
 from stepscan.definitions.initialisation import Initialisation
 from stepscan.registry import register

@@ -134,7 +134,7 @@ def _with_noise(cell: Any, zoneout: float, weight_drop: float) -> Any:
         cell = Zoneout(cell, zoneout) if zoneout else cell
         return WeightDrop(cell, weight_drop) if weight_drop else cell
     except (TypeError, ValueError) as error:
-        raise SettingsError(f"{error}; --zoneout and --weight-drop are for elman, lstm and gru") from None
+        raise SettingsError(f"{error}; omit --zoneout or --weight-drop, or take another cell, such as lstm") from None
 
 
 def _cell_per_layer(cell: str, layers: int) -> list[str]:

@@ -32,7 +32,7 @@ class FieldFlow(NamedTuple):
 
 
 class GradientFlow(NamedTuple):
-    """The gradient flow of a recurrence, by state field: `h`, `c`, in a stack `0.h`, …"""
+    """The gradient flow of a recurrence, by state field: `h`, `c`, in a stack `0.h`, …; one tensor is `h`."""
 
     fields: dict[str, FieldFlow]
 
@@ -66,16 +66,17 @@ def gradient_flow(layer: Recurrence, inputs: Sequences, *, state: State | None =
     """
     rolled = rollout(layer, inputs, state)
     names = _matching(rolled, field)
-    return GradientFlow({name: _summary(norms) for name, norms in _norms(rolled, names).items()})
+    return GradientFlow({name or "h": _summary(norms) for name, norms in _norms(rolled, names).items()})
 
 
 def _matching(rolled: Rollout, field: str) -> list[str]:
     what, fields = rolled.layer.signature, rolled.fields
     if not fields:
         raise ValueError(f"{what} carries nothing from step to step, so no gradient flows back in time")
-    names = [name for name in fields if not field or name == field or name.startswith(f"{field}.")]
+    named = {name or "h": name for name in fields}
+    names = [name for shown, name in named.items() if not field or shown == field or shown.startswith(f"{field}.")]
     if not names:
-        raise ValueError(f"expected a field of {what} ({', '.join(fields)}), got {field!r}.{nearest(field, fields)}")
+        raise ValueError(f"expected a field of {what} ({', '.join(named)}), got {field!r}.{nearest(field, named)}")
     return names
 
 

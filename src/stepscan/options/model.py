@@ -34,8 +34,9 @@ class ModelOptions(TrainingOptions):
         str,
         Option(
             Text(),
-            "Cell of the layers: elman, lstm, layer_norm_lstm, gru, transformer or a registered one; or one per layer, "
-            "separated by commas.",
+            "Cell, or one per layer, separated by commas: lstm, gru, elman, layer_norm_lstm, transformer, "
+            "coupled_lstm, indrnn, janet, mgu, mingru, minlstm, paragru, paralstm, peephole_lstm, projected_lstm, "
+            "reset_before_gru, rglru, slstm, sru, or your own.",
         ),
     ] = "lstm"
     layers: Layers = 1
@@ -65,7 +66,11 @@ class ModelOptions(TrainingOptions):
     ] = "orthogonal"
     t_max: Annotated[
         int | None,
-        Option(Integer(3), "Chrono initialisation: longest dependency, in steps.", unset="longest training sequence"),
+        Option(
+            Integer(3),
+            "Chrono initialisation, janet and indrnn: longest dependency, in steps.",
+            unset="longest training sequence; 100 for janet and indrnn",
+        ),
     ] = None
     forget_bias: Annotated[
         float | None,

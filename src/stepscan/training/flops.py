@@ -15,7 +15,7 @@ def training_flops(model: nn.Module, items: float) -> float:
 
 
 def _multiplied_weights(module: nn.Module, items: float) -> float:
-    """Weights of a module's own matrices that multiply each item.
+    """Weights of a module's own matrices, those of heads among them, that multiply each item.
 
     Rows of embeddings are looked up, not multiplied, unless the output layer shares them; a sampled softmax multiplies
     only some rows of the output layer.
@@ -28,4 +28,4 @@ def _multiplied_weights(module: nn.Module, items: float) -> float:
         return weights + (module.samples.expected(items) - module.embedding.vocabulary_size) * width
     if is_lookup(module):
         return 0.0
-    return sum(parameter.numel() for parameter in module.parameters(recurse=False) if parameter.dim() == 2)
+    return sum(parameter.numel() for parameter in module.parameters(recurse=False) if parameter.dim() >= 2)

@@ -1,0 +1,73 @@
+"""ParaGRU (Danieli et al. 2025, ParaRNN: Unlocking Parallel Training of Nonlinear RNNs for Large Language Models, eqs
+3.1a and 3.3): a GRU whose recurrent matrices are diagonal.
+
+z_t = σ(W_z x_t + a_z ⊙ h_{t-1} + b_z)                  update gate
+r_t = σ(W_r x_t + a_r ⊙ h_{t-1} + b_r)                  reset gate
+n_t = tanh(W_n x_t + a_n ⊙ r_t ⊙ h_{t-1} + b_n)         candidate
+h_t = (1 − z_t) ⊙ h_{t-1} + z_t ⊙ n_t        y_t = h_t
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from stepscan.cells.hidden_state import HiddenState
+from stepscan.cells.initialisation import initialise_linear
+from stepscan.contract import Recurrence
+from stepscan.definitions.definition import Part, Weight
+from stepscan.definitions.kinds import Size
+from stepscan.registry import register
+
+
+@register("paragru")
+@dataclass(eq=False)
+class ParaGRU(Recurrence):
+    """GRU without weights between its units: not linear in its state, unlike `MinGRU`.
+
+    Weights, in the order z, r, n: `weight_ih [3H, I]` and `bias [3H]`, both U(−1/√I, 1/√I), as in `nn.Linear`;
+    `weight_self [3H]`, the a above (normal, variance 1/H). All are ours, not the paper's.
+
+    Args:
+        input_size: I.
+        hidden_size: H.
+    """
+
+    input_size: Size
+    hidden_size: Size
+
+    def derive(self) -> None:
+        self.output_size = self.hidden_size
+
+    def parts(self) -> dict[str, Part | None]:
+        rows = 3 * self.hidden_size
+        return {
+            "weight_ih": Weight((rows, self.input_size)),
+            "weight_self": Weight((rows,)),
+            "bias": Weight((rows,)),
+        }
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Initialise the weights again."""
+        initialise_linear(self.weight_ih, self.bias)
+        nn.init.normal_(self.weight_self, std=self.hidden_size**-0.5)
+
+    def initial_state(
+        self, batch_size: int, *, device: torch.device | None = None, dtype: torch.dtype | None = None
+    ) -> HiddenState:
+        return HiddenState(self.zeros(batch_size, self.hidden_size, device, dtype))
+
+    def step(self, x: Tensor, state: HiddenState) -> tuple[Tensor, HiddenState]:
+        h = state.h
+        z, r, n = F.linear(x, self.weight_ih, self.bias).chunk(3, dim=1)
+        a_z, a_r, a_n = self.weight_self.chunk(3)
+        z, r = torch.sigmoid(z + a_z * h), torch.sigmoid(r + a_r * h)
+        h = (1 - z) * h + z * torch.tanh(n + a_n * (r * h))
+        return h, HiddenState(h)
