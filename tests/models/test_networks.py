@@ -32,7 +32,7 @@ from stepscan.errors import ModelFormatError, UnsupportedLayer
 from stepscan.kernels import native
 from stepscan.registry import describe, register, registered_classes
 from stepscan.state import select
-from zoo import VARIANTS
+from zoo import STEPS, VARIANTS
 
 pytestmark = pytest.mark.skipif(native.library is None, reason="no native library was built")
 
@@ -106,7 +106,7 @@ def test_every_name_is_covered() -> None:
     tested |= {"embedding", "word_and_character_embedding", "numbers", "attentive_decoder"}
     tested |= {"encoder", "transducer", "crf_transducer", "generator", "conditioned_generator"}
     tested |= {"transformer", "bidirectional_transformer"}  # test_transformers.py
-    by_torch = {"cross_attention", "forecaster"}
+    by_torch = {"cross_attention", "forecaster", "causal_convolution", "mixer_block", *STEPS}
     own = {name for name, cls in registered_classes().items() if cls.__module__.startswith("stepscan.")}
     assert own == tested | by_torch
 

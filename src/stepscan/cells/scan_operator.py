@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from stepscan.definitions.definition import specify
+from stepscan.json_text import json_text
 from stepscan.kernels.native import library
 from stepscan.kernels.scans import ScanRun
 from stepscan.registry import describe
@@ -42,7 +43,7 @@ def scan(cell: Any, inputs: Sequences, state: Any) -> tuple[Tensor, State]:
 
 @torch.compiler.assume_constant_result
 def _description(cell: Any) -> str:
-    return json.dumps(describe(cell))
+    return json_text(describe(cell))
 
 
 @torch.library.custom_op("stepscan::scan", mutates_args=())
