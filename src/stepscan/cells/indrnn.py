@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from stepscan.cells.hidden_state import HiddenState
-from stepscan.contract import Recurrence
+from stepscan.cells.step_cell import StepCell
 from stepscan.definitions.definition import Part, Weight
 from stepscan.definitions.kinds import Size
 from stepscan.registry import register
@@ -23,7 +23,7 @@ from stepscan.registry import register
 
 @register("indrnn")
 @dataclass(eq=False)
-class IndRNN(Recurrence):
+class IndRNN(StepCell):
     """Independently recurrent network, of relus.
 
     Weights: `weight_ih [H, I]` (Kaiming-uniform), `weight_self [H]`, the u above (U(0, 2^(1/T_max))), `bias [H]`
@@ -36,12 +36,10 @@ class IndRNN(Recurrence):
         t_max: the longest dependency in steps.
     """
 
-    input_size: Size
-    hidden_size: Size
     t_max: Size = 100
 
     def derive(self) -> None:
-        self.output_size = self.hidden_size
+        super().derive()
         self.bound = 2 ** (1 / self.t_max)
 
     def parts(self) -> dict[str, Part | None]:
@@ -52,20 +50,11 @@ class IndRNN(Recurrence):
             "bias": Weight((size,)),
         }
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.reset_parameters()
-
     def reset_parameters(self) -> None:
         """Initialise the weights again."""
         nn.init.kaiming_uniform_(self.weight_ih, nonlinearity="relu")
         nn.init.uniform_(self.weight_self, 0, self.bound)
         nn.init.zeros_(self.bias)
-
-    def initial_state(
-        self, batch_size: int, *, device: torch.device | None = None, dtype: torch.dtype | None = None
-    ) -> HiddenState:
-        return HiddenState(self.zeros(batch_size, self.hidden_size, device, dtype))
 
     def step(self, x: Tensor, state: HiddenState) -> tuple[Tensor, HiddenState]:
         h = state.h

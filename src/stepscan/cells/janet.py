@@ -12,14 +12,13 @@ from dataclasses import dataclass
 from typing import Annotated
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from stepscan.cells.hidden_state import HiddenState
-from stepscan.cells.initialisation import initialise_gates
-from stepscan.contract import Recurrence
-from stepscan.definitions.definition import Part, Weight
-from stepscan.definitions.kinds import Size
+from stepscan.cells.initialisation import forget_biases
+from stepscan.cells.step_cell import GatedCell
+from stepscan.definitions.initialisation import Initialisation
 from stepscan.fields import Integer
 from stepscan.registry import register
 
@@ -28,7 +27,7 @@ _BETA = 1.0
 
 @register("janet")
 @dataclass(eq=False)
-class JANET(Recurrence):
+class JANET(GatedCell):
     """Just another network: one gate, and one state.
 
     Weights, in the order f, n: `weight_ih [2H, I]` (Glorot-uniform), `weight_hh [2H, H]` (orthogonal blocks), `bias
@@ -40,37 +39,16 @@ class JANET(Recurrence):
         t_max: the longest dependency in steps, for the first biases.
     """
 
-    input_size: Size
-    hidden_size: Size
     t_max: Annotated[int, Integer(3)] = 100
 
-    def derive(self) -> None:
-        self.output_size = self.hidden_size
-
-    def parts(self) -> dict[str, Part | None]:
-        rows = 2 * self.hidden_size
-        return {
-            "weight_ih": Weight((rows, self.input_size)),
-            "weight_hh": Weight((rows, self.hidden_size)),
-            "bias": Weight((rows,)),
-        }
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.reset_parameters()
+    gates = 2
 
     @torch.no_grad()
     def reset_parameters(self) -> None:
         """Initialise the weights again."""
-        initialise_gates(2, self.weight_ih, self.weight_hh)
-        forget, candidate = self.bias.chunk(2)
-        forget.uniform_(1, self.t_max - 1).log_()
-        nn.init.zeros_(candidate)
-
-    def initial_state(
-        self, batch_size: int, *, device: torch.device | None = None, dtype: torch.dtype | None = None
-    ) -> HiddenState:
-        return HiddenState(self.zeros(batch_size, self.hidden_size, device, dtype))
+        super().reset_parameters()
+        chrono = Initialisation("chrono", self.t_max)
+        self.bias.chunk(2)[0].copy_(forget_biases(chrono, self.hidden_size))
 
     def step(self, x: Tensor, state: HiddenState) -> tuple[Tensor, HiddenState]:
         h = state.h

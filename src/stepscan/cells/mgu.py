@@ -7,23 +7,17 @@ h_t = (1 − f_t) ⊙ h_{t-1} + f_t ⊙ n_t        y_t = h_t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from stepscan.cells.hidden_state import HiddenState
-from stepscan.cells.initialisation import initialise_gates
-from stepscan.contract import Recurrence
-from stepscan.definitions.definition import Part, Weight
-from stepscan.definitions.kinds import Size
+from stepscan.cells.step_cell import GatedCell
 from stepscan.registry import register
 
 
 @register("mgu")
-@dataclass(eq=False)
-class MGU(Recurrence):
+class MGU(GatedCell):
     """Minimal gated unit.
 
     Weights, in the order f, n: `weight_ih [2H, I]` (Glorot-uniform), `weight_hh [2H, H]` (orthogonal blocks), `bias
@@ -34,33 +28,7 @@ class MGU(Recurrence):
         hidden_size: H.
     """
 
-    input_size: Size
-    hidden_size: Size
-
-    def derive(self) -> None:
-        self.output_size = self.hidden_size
-
-    def parts(self) -> dict[str, Part | None]:
-        rows = 2 * self.hidden_size
-        return {
-            "weight_ih": Weight((rows, self.input_size)),
-            "weight_hh": Weight((rows, self.hidden_size)),
-            "bias": Weight((rows,)),
-        }
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.reset_parameters()
-
-    def reset_parameters(self) -> None:
-        """Initialise the weights again."""
-        initialise_gates(2, self.weight_ih, self.weight_hh)
-        nn.init.zeros_(self.bias)
-
-    def initial_state(
-        self, batch_size: int, *, device: torch.device | None = None, dtype: torch.dtype | None = None
-    ) -> HiddenState:
-        return HiddenState(self.zeros(batch_size, self.hidden_size, device, dtype))
+    gates = 2
 
     def step(self, x: Tensor, state: HiddenState) -> tuple[Tensor, HiddenState]:
         h = state.h

@@ -7,23 +7,17 @@ h_t = (1 − z_t) ⊙ h_{t-1} + z_t ⊙ n_t        y_t = h_t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from stepscan.cells.hidden_state import HiddenState
-from stepscan.cells.initialisation import initialise_linear
-from stepscan.contract import Recurrence
-from stepscan.definitions.definition import Part, Weight
-from stepscan.definitions.kinds import Size
+from stepscan.cells.step_cell import DiagonalCell
 from stepscan.registry import register
 
 
 @register("mingru")
-@dataclass(eq=False)
-class MinGRU(Recurrence):
+class MinGRU(DiagonalCell):
     """minGRU: linear in its state, and without weights between its units.
 
     Weights, in the order z, n: `weight_ih [2H, I]` and `bias [2H]`, both U(−1/√I, 1/√I), as in `nn.Linear`.
@@ -33,28 +27,7 @@ class MinGRU(Recurrence):
         hidden_size: H.
     """
 
-    input_size: Size
-    hidden_size: Size
-
-    def derive(self) -> None:
-        self.output_size = self.hidden_size
-
-    def parts(self) -> dict[str, Part | None]:
-        rows = 2 * self.hidden_size
-        return {"weight_ih": Weight((rows, self.input_size)), "bias": Weight((rows,))}
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.reset_parameters()
-
-    def reset_parameters(self) -> None:
-        """Initialise the weights again."""
-        initialise_linear(self.weight_ih, self.bias)
-
-    def initial_state(
-        self, batch_size: int, *, device: torch.device | None = None, dtype: torch.dtype | None = None
-    ) -> HiddenState:
-        return HiddenState(self.zeros(batch_size, self.hidden_size, device, dtype))
+    gates = 2
 
     def step(self, x: Tensor, state: HiddenState) -> tuple[Tensor, HiddenState]:
         h = state.h

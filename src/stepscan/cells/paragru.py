@@ -9,23 +9,18 @@ h_t = (1 − z_t) ⊙ h_{t-1} + z_t ⊙ n_t        y_t = h_t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from stepscan.cells.hidden_state import HiddenState
-from stepscan.cells.initialisation import initialise_linear
-from stepscan.contract import Recurrence
+from stepscan.cells.step_cell import DiagonalCell
 from stepscan.definitions.definition import Part, Weight
-from stepscan.definitions.kinds import Size
 from stepscan.registry import register
 
 
 @register("paragru")
-@dataclass(eq=False)
-class ParaGRU(Recurrence):
+class ParaGRU(DiagonalCell):
     """GRU without weights between its units: not linear in its state, unlike `MinGRU`.
 
     Weights, in the order z, r, n: `weight_ih [3H, I]` and `bias [3H]`, both U(−1/√I, 1/√I), as in `nn.Linear`;
@@ -36,33 +31,16 @@ class ParaGRU(Recurrence):
         hidden_size: H.
     """
 
-    input_size: Size
-    hidden_size: Size
-
-    def derive(self) -> None:
-        self.output_size = self.hidden_size
+    gates = 3
 
     def parts(self) -> dict[str, Part | None]:
-        rows = 3 * self.hidden_size
-        return {
-            "weight_ih": Weight((rows, self.input_size)),
-            "weight_self": Weight((rows,)),
-            "bias": Weight((rows,)),
-        }
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.reset_parameters()
+        size = self.hidden_size
+        return super().parts() | {"weight_self": Weight((3 * size,))}
 
     def reset_parameters(self) -> None:
         """Initialise the weights again."""
-        initialise_linear(self.weight_ih, self.bias)
+        super().reset_parameters()
         nn.init.normal_(self.weight_self, std=self.hidden_size**-0.5)
-
-    def initial_state(
-        self, batch_size: int, *, device: torch.device | None = None, dtype: torch.dtype | None = None
-    ) -> HiddenState:
-        return HiddenState(self.zeros(batch_size, self.hidden_size, device, dtype))
 
     def step(self, x: Tensor, state: HiddenState) -> tuple[Tensor, HiddenState]:
         h = state.h

@@ -10,23 +10,18 @@ h_t = o_t ⊙ tanh(c_t)        y_t = h_t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from stepscan.cells.initialisation import initialise_linear
 from stepscan.cells.lstm import LSTMState
-from stepscan.contract import Recurrence
+from stepscan.cells.step_cell import DiagonalCell
 from stepscan.definitions.definition import Part, Weight
-from stepscan.definitions.kinds import Size
 from stepscan.registry import register
 
 
 @register("paralstm")
-@dataclass(eq=False)
-class ParaLSTM(Recurrence):
+class ParaLSTM(DiagonalCell):
     """LSTM without weights between its units: not linear in its state, unlike `MinLSTM`.
 
     Weights, in the order f, g, o: `weight_ih [3H, I]` and `bias [3H]`, both U(−1/√I, 1/√I), as in `nn.Linear`;
@@ -38,36 +33,18 @@ class ParaLSTM(Recurrence):
         hidden_size: H.
     """
 
-    input_size: Size
-    hidden_size: Size
-
-    def derive(self) -> None:
-        self.output_size = self.hidden_size
+    gates = 3
+    state_class = LSTMState
 
     def parts(self) -> dict[str, Part | None]:
-        rows = 3 * self.hidden_size
-        return {
-            "weight_ih": Weight((rows, self.input_size)),
-            "weight_self": Weight((rows,)),
-            "bias": Weight((rows,)),
-            "peepholes": Weight((2 * self.hidden_size,)),
-        }
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.reset_parameters()
+        size = self.hidden_size
+        return super().parts() | {"weight_self": Weight((3 * size,)), "peepholes": Weight((2 * size,))}
 
     def reset_parameters(self) -> None:
         """Initialise the weights again."""
-        initialise_linear(self.weight_ih, self.bias)
+        super().reset_parameters()
         for weight in (self.weight_self, self.peepholes):
             nn.init.normal_(weight, std=self.hidden_size**-0.5)
-
-    def initial_state(
-        self, batch_size: int, *, device: torch.device | None = None, dtype: torch.dtype | None = None
-    ) -> LSTMState:
-        zeros = self.zeros(batch_size, self.hidden_size, device, dtype)
-        return LSTMState(zeros, zeros.clone())
 
     def step(self, x: Tensor, state: LSTMState) -> tuple[Tensor, LSTMState]:
         f, g, o = F.linear(x, self.weight_ih, self.bias).chunk(3, dim=1)

@@ -10,23 +10,18 @@ h_t = o_t ⊙ tanh(c_t)        y_t = h_t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from stepscan.cells.initialisation import initialise_gates
 from stepscan.cells.lstm import LSTMState
-from stepscan.contract import Recurrence
+from stepscan.cells.step_cell import GatedCell
 from stepscan.definitions.definition import Part, Weight
-from stepscan.definitions.kinds import Size
 from stepscan.registry import register
 
 
 @register("peephole_lstm")
-@dataclass(eq=False)
-class PeepholeLSTM(Recurrence):
+class PeepholeLSTM(GatedCell):
     """LSTM with peephole connections, for precise counting and timing.
 
     Weights, in the order i, f, g, o: `weight_ih [4H, I]` (Glorot-uniform), `weight_hh [4H, H]` (orthogonal blocks),
@@ -37,38 +32,18 @@ class PeepholeLSTM(Recurrence):
         hidden_size: H.
     """
 
-    input_size: Size
-    hidden_size: Size
-
-    def derive(self) -> None:
-        self.output_size = self.hidden_size
+    gates = 4
+    state_class = LSTMState
 
     def parts(self) -> dict[str, Part | None]:
-        rows = 4 * self.hidden_size
-        return {
-            "weight_ih": Weight((rows, self.input_size)),
-            "weight_hh": Weight((rows, self.hidden_size)),
-            "bias": Weight((rows,)),
-            "peepholes": Weight((3 * self.hidden_size,)),
-        }
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.reset_parameters()
+        return super().parts() | {"peepholes": Weight((3 * self.hidden_size,))}
 
     @torch.no_grad()
     def reset_parameters(self) -> None:
         """Initialise the weights again."""
-        initialise_gates(4, self.weight_ih, self.weight_hh)
-        nn.init.zeros_(self.bias)
+        super().reset_parameters()
         nn.init.ones_(self.bias.chunk(4)[1])
         nn.init.zeros_(self.peepholes)
-
-    def initial_state(
-        self, batch_size: int, *, device: torch.device | None = None, dtype: torch.dtype | None = None
-    ) -> LSTMState:
-        zeros = self.zeros(batch_size, self.hidden_size, device, dtype)
-        return LSTMState(zeros, zeros.clone())
 
     def step(self, x: Tensor, state: LSTMState) -> tuple[Tensor, LSTMState]:
         i, f, g, o = (F.linear(x, self.weight_ih, self.bias) + F.linear(state.h, self.weight_hh)).chunk(4, dim=1)

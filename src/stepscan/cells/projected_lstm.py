@@ -19,9 +19,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from stepscan.cells.initialisation import initialise_gates
-from stepscan.contract import Recurrence
+from stepscan.cells.step_cell import StepCell
 from stepscan.definitions.definition import Part, Weight
-from stepscan.definitions.kinds import OptionalSize, Size
+from stepscan.definitions.kinds import OptionalSize
 from stepscan.registry import register
 
 
@@ -32,7 +32,7 @@ class ProjectedLSTMState(NamedTuple):
 
 @register("projected_lstm")
 @dataclass(eq=False)
-class ProjectedLSTM(Recurrence):
+class ProjectedLSTM(StepCell):
     """LSTM whose hidden state is a projection of its cell.
 
     Weights, in the order i, f, g, o: `weight_ih [4C, I]` (Glorot-uniform), `weight_hh [4C, H]` (blocks with orthogonal
@@ -44,12 +44,10 @@ class ProjectedLSTM(Recurrence):
         cell_size: C; None for 2 H.
     """
 
-    input_size: Size
-    hidden_size: Size
     cell_size: OptionalSize = None
 
     def derive(self) -> None:
-        self.output_size = self.hidden_size
+        super().derive()
         self.inner_size = self.cell_size or 2 * self.hidden_size
 
     def parts(self) -> dict[str, Part | None]:
@@ -60,10 +58,6 @@ class ProjectedLSTM(Recurrence):
             "weight_hr": Weight((self.hidden_size, self.inner_size)),
             "bias": Weight((rows,)),
         }
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.reset_parameters()
 
     @torch.no_grad()
     def reset_parameters(self) -> None:

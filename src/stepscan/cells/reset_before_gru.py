@@ -9,23 +9,17 @@ h_t = (1 − z_t) ⊙ n_t + z_t ⊙ h_{t-1}        y_t = h_t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from stepscan.cells.hidden_state import HiddenState
-from stepscan.cells.initialisation import initialise_gates
-from stepscan.contract import Recurrence
-from stepscan.definitions.definition import Part, Weight
-from stepscan.definitions.kinds import Size
+from stepscan.cells.step_cell import GatedCell
 from stepscan.registry import register
 
 
 @register("reset_before_gru")
-@dataclass(eq=False)
-class ResetBeforeGRU(Recurrence):
+class ResetBeforeGRU(GatedCell):
     """GRU with the reset gate before the product: `reset_after=False` in Keras, `linear_before_reset=0` in ONNX.
 
     Weights, in the order r, z, n: `weight_ih [3H, I]` (Glorot-uniform), `weight_hh [3H, H]` (orthogonal blocks), `bias
@@ -36,33 +30,7 @@ class ResetBeforeGRU(Recurrence):
         hidden_size: H.
     """
 
-    input_size: Size
-    hidden_size: Size
-
-    def derive(self) -> None:
-        self.output_size = self.hidden_size
-
-    def parts(self) -> dict[str, Part | None]:
-        rows = 3 * self.hidden_size
-        return {
-            "weight_ih": Weight((rows, self.input_size)),
-            "weight_hh": Weight((rows, self.hidden_size)),
-            "bias": Weight((rows,)),
-        }
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.reset_parameters()
-
-    def reset_parameters(self) -> None:
-        """Initialise the weights again."""
-        initialise_gates(3, self.weight_ih, self.weight_hh)
-        nn.init.zeros_(self.bias)
-
-    def initial_state(
-        self, batch_size: int, *, device: torch.device | None = None, dtype: torch.dtype | None = None
-    ) -> HiddenState:
-        return HiddenState(self.zeros(batch_size, self.hidden_size, device, dtype))
+    gates = 3
 
     def step(self, x: Tensor, state: HiddenState) -> tuple[Tensor, HiddenState]:
         h = state.h

@@ -20,9 +20,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from stepscan.cells.hidden_state import HiddenState
-from stepscan.contract import Recurrence
+from stepscan.cells.step_cell import StepCell
 from stepscan.definitions.definition import Part, Weight
-from stepscan.definitions.kinds import Count, Size
+from stepscan.definitions.kinds import Count
 from stepscan.fields import choose_heads
 from stepscan.registry import register
 
@@ -33,7 +33,7 @@ _LEAST, _GREATEST = 0.9, 0.999  # a of an open gate, before training
 
 @register("rglru")
 @dataclass(eq=False)
-class RGLRU(Recurrence):
+class RGLRU(StepCell):
     """Real-gated linear recurrent unit: linear in its state; each unit forgets at its own rate, more where it must.
 
     Weights: `weight_in [H, I]` if I ≠ H (Glorot-uniform); `gate_weights [2, heads, H/heads, H/heads]` of r and i
@@ -45,12 +45,10 @@ class RGLRU(Recurrence):
         heads: blocks of the gates' matrices, a divisor of H; 0 for the most blocks of size 32 or more.
     """
 
-    input_size: Size
-    hidden_size: Size
     heads: Count = 0
 
     def derive(self) -> None:
-        self.output_size = self.hidden_size
+        super().derive()
         self.blocks = choose_heads(self.hidden_size, self.heads)
 
     def parts(self) -> dict[str, Part | None]:
@@ -63,10 +61,6 @@ class RGLRU(Recurrence):
             "rate": Weight((size,)),
         }
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.reset_parameters()
-
     @torch.no_grad()
     def reset_parameters(self) -> None:
         """Initialise the weights again."""
@@ -76,11 +70,6 @@ class RGLRU(Recurrence):
         nn.init.zeros_(self.gate_bias)
         softplus = self.rate.uniform_(_LEAST, _GREATEST).log() / -_C
         self.rate.copy_(torch.expm1(softplus).log())
-
-    def initial_state(
-        self, batch_size: int, *, device: torch.device | None = None, dtype: torch.dtype | None = None
-    ) -> HiddenState:
-        return HiddenState(self.zeros(batch_size, self.hidden_size, device, dtype))
 
     def step(self, x: Tensor, state: HiddenState) -> tuple[Tensor, HiddenState]:
         h = state.h

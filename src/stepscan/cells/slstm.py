@@ -23,9 +23,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from stepscan.contract import Recurrence
+from stepscan.cells.step_cell import StepCell
 from stepscan.definitions.definition import Part, Weight
-from stepscan.definitions.kinds import Count, Size
+from stepscan.definitions.kinds import Count
 from stepscan.fields import choose_heads
 from stepscan.registry import register
 
@@ -41,7 +41,7 @@ class SLSTMState(NamedTuple):
 
 @register("slstm")
 @dataclass(eq=False)
-class SLSTM(Recurrence):
+class SLSTM(StepCell):
     """sLSTM with exponential input gates and a stabiliser.
 
     Weights, in the order z, i, f, o: `weight_ih [4H, I]` (normal, variance 2/(5I)), `weight_hh [4, heads, H/heads,
@@ -54,14 +54,12 @@ class SLSTM(Recurrence):
         heads: blocks of the recurrent matrices, a divisor of H; 0 for the most blocks of size 32 or more.
     """
 
-    input_size: Size
-    hidden_size: Size
     heads: Count = 0
 
     caches = True  # n and m are the scale of c, and nothing to mix or to set by themselves
 
     def derive(self) -> None:
-        self.output_size = self.hidden_size
+        super().derive()
         self.blocks = choose_heads(self.hidden_size, self.heads)
 
     def parts(self) -> dict[str, Part | None]:
@@ -71,10 +69,6 @@ class SLSTM(Recurrence):
             "weight_hh": Weight((4, self.blocks, block, block)),
             "bias": Weight((4 * self.hidden_size,)),
         }
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.reset_parameters()
 
     @torch.no_grad()
     def reset_parameters(self) -> None:

@@ -11,16 +11,14 @@ Where I ≠ H, a fourth product W_x x_t takes the place of x_t.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from stepscan.contract import Recurrence
+from stepscan.cells.step_cell import StepCell
 from stepscan.definitions.definition import Part, Weight
-from stepscan.definitions.kinds import Size
 from stepscan.registry import register
 
 _ALPHA = math.sqrt(3)  # √(1 + 2 exp(b_r)) for the first bias 0: x and h of one variance
@@ -32,8 +30,7 @@ class SRUState(NamedTuple):
 
 
 @register("sru")
-@dataclass(eq=False)
-class SRU(Recurrence):
+class SRU(StepCell):
     """Simple recurrent unit: only x is multiplied by matrices; gates see their own unit's cell.
 
     Weights: `weight_ih [3H, I]` of candidate, f and r, if I ≠ H `[4H, I]` with W_x: U(−√(3/I), √(3/I)), those of gates
@@ -44,11 +41,7 @@ class SRU(Recurrence):
         hidden_size: H.
     """
 
-    input_size: Size
-    hidden_size: Size
-
-    def derive(self) -> None:
-        self.output_size = self.hidden_size
+    state_class = SRUState
 
     def parts(self) -> dict[str, Part | None]:
         size = self.hidden_size
@@ -59,10 +52,6 @@ class SRU(Recurrence):
             "bias": Weight((2 * size,)),
         }
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.reset_parameters()
-
     @torch.no_grad()
     def reset_parameters(self) -> None:
         """Initialise the weights again."""
@@ -71,12 +60,6 @@ class SRU(Recurrence):
         self.weight_ih[size : 3 * size] *= math.sqrt(0.5)
         nn.init.uniform_(self.weight_ch, -math.sqrt(1.5), math.sqrt(1.5))
         nn.init.zeros_(self.bias)
-
-    def initial_state(
-        self, batch_size: int, *, device: torch.device | None = None, dtype: torch.dtype | None = None
-    ) -> SRUState:
-        zeros = self.zeros(batch_size, self.hidden_size, device, dtype)
-        return SRUState(zeros, zeros.clone())
 
     @property
     def condition_size(self) -> int:
