@@ -35,15 +35,17 @@ def train_plain(
         optimiser.step()
 
 
-def time_loops(loops: Mapping[str, Callable[[], Any]], rounds: int) -> dict[str, list[float]]:
+def time_loops(
+    loops: Mapping[str, Callable[[], Any]], rounds: int, clock: Callable[[], float] = time.perf_counter
+) -> dict[str, list[float]]:
     """Seconds of each loop in each round, alternating between them; one more round, the first, is the warm-up."""
     times: dict[str, list[float]] = {name: [] for name in loops}
     for i in range(rounds + 1):
         for name, run in loops.items():
-            started = time.perf_counter()
+            started = clock()
             run()
             if i:
-                times[name].append(time.perf_counter() - started)
+                times[name].append(clock() - started)
     return times
 
 

@@ -17,12 +17,13 @@ import statistics
 import string
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-os.environ["OMP_NUM_THREADS"] = "1"
+from loop_timing import time_loops
+
 LAYERS, SIZE, HEADS = 4, 256, 8
 SYMBOLS = string.ascii_letters + string.digits + " .,;:!?'\n"
 
@@ -81,18 +82,6 @@ def their_text(generator: Any, model: Any, options: dict[str, Any]) -> str:
     return str(model.decode(result.sequences_ids[0]))
 
 
-def time_by_turns(runs: Mapping[str, Callable[[], Any]], rounds: int) -> dict[str, list[float]]:
-    """Processor seconds of each in each round; the first round warms up."""
-    times: dict[str, list[float]] = {name: [] for name in runs}
-    for number in range(rounds + 1):
-        for name, run in runs.items():
-            started = time.process_time()
-            run()
-            if number:
-                times[name].append(time.process_time() - started)
-    return times
-
-
 def session_bytes(model: Any, count: int) -> float:
     """Resident bytes of a session that has read 100 symbols."""
     before, text = resident_bytes(), SYMBOLS[:50] * 2
@@ -129,7 +118,7 @@ def main() -> None:
             runs[f"CTranslate2 {weights}"] = partial(their_text, generator, model, options)
         if runs["ours float32"]() != runs["CTranslate2 float32"]():
             raise SystemExit("the two write different texts in float32: they do not run the same model")
-        times = time_by_turns(runs, arguments.rounds)
+        times = time_loops(runs, arguments.rounds, time.process_time)
         for weights in ("float32", "int8"):
             names = (f"ours {weights}", f"CTranslate2 {weights}")
             for name in names:
