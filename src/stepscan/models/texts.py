@@ -10,10 +10,12 @@ import numpy as np
 from stepscan.backends.batches import Array
 from stepscan.backends.native_arrays import address
 from stepscan.decoding import Sampler, row_generators
+from stepscan.errors import StepscanError
 from stepscan.models.token_writer import Draws
 
 _DRAWS = 64  # random numbers that are drawn at a time
 _FAILED = -1
+_MOST_SYMBOLS = 2**31
 
 
 class WritingRequest(NamedTuple):
@@ -91,6 +93,50 @@ class JointTexts:
         ids, probabilities = self.model.writer.write_each(self._streams, self._y, self._draws, self.model.threads)
         pairs = zip(ids.tolist(), probabilities.tolist(), strict=True)
         return [None if id == _FAILED else Written(id, probability) for id, probability in pairs]
+
+
+class IteratedText:
+    """A text of a language model whose layer goes step by step in Python; the prompt is read with the first symbol.
+
+    Args:
+        model: the runtime model.
+        ids: of the prompt, at least one.
+        request: how it is written.
+    """
+
+    def __init__(self, model: Any, ids: Sequence[int], request: WritingRequest) -> None:
+        from stepscan.models.language_model import GenerationRequest
+
+        self._ids = model._generate_ids(
+            ids, GenerationRequest(_MOST_SYMBOLS, request.sampler, request.seed, request.excluded, 1.0, 1)
+        )
+
+    @staticmethod
+    def joined(model: Any, texts: Sequence[IteratedText]) -> IteratedTexts:
+        """Texts of one model that are written together."""
+        return IteratedTexts(texts)
+
+    def write(self) -> Written | None:
+        """Write a symbol; None if its scores are not finite."""
+        try:
+            return Written(next(self._ids)[0], 0.0)
+        except StepscanError:
+            return None
+
+
+class IteratedTexts:
+    """Texts that are written one after the other.
+
+    Args:
+        texts: the texts.
+    """
+
+    def __init__(self, texts: Sequence[IteratedText]) -> None:
+        self.texts = texts
+
+    def step(self) -> list[Written | None]:
+        """Write one symbol of each; None where scores are not finite."""
+        return [text.write() for text in self.texts]
 
 
 def joint(model: Any, texts: Sequence[Any]) -> Any:

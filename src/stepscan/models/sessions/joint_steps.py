@@ -31,7 +31,7 @@ def advance_streams(model: Any, streams: Sequence[Any], vectors: Batch) -> list[
     outputs = np.empty((len(streams), vectors.steps, model.network_.layer.output_size), np.float32)
     for t in range(vectors.steps):
         rows = np.flatnonzero(lengths > t)
-        chosen = streams if len(rows) == len(streams) else [streams[row] for row in rows]
+        chosen = streams if len(rows) == len(streams) else [streams[row] for row in rows.tolist()]
         x, y = np.ascontiguousarray(data[rows, t]), np.empty((len(rows), outputs.shape[2]), np.float32)
         if (failed := library.push_many(chosen, address(x), address(y), model.threads)) >= 0:
             raise_overflow(f"item {rows[failed] + 1}: ")

@@ -69,6 +69,11 @@ class Session:
         """A copy of the session in its present state, independent from here on."""
         raise NotImplementedError
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes that the session's state takes."""
+        raise NotImplementedError
+
     def snapshot(self) -> Any:
         """The present state, for `return_to` of any session of the model; calls of the session do not change it."""
         with self._lock:

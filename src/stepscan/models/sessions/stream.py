@@ -93,6 +93,13 @@ class StreamSession(Session):
             self._state = self._new_state(*snapshot)
         return self
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes that the session's state takes."""
+        return sum(stream.bytes for stream in self._streams) + sum(
+            array.nbytes for array in self._state.accumulators.values()
+        )
+
     # Hooks of the subclasses: ------------------------------------------------------------------------------------
 
     @staticmethod

@@ -17,7 +17,7 @@ from stepscan.models.sessions.session import Session, check_single, locked, rais
 from stepscan.models.sessions.translation_texts import TranslationText
 from stepscan.models.texts import WritingRequest
 from stepscan.models.translator import default_length
-from stepscan.state import State
+from stepscan.state import State, named_leaves
 
 _SOURCE, _DECODER = "source", "decoder"  # names in a saved state
 
@@ -29,6 +29,11 @@ class TranslationState(NamedTuple):
     start: State  # the decoder's, after the begin symbol
     decoder: State  # after all symbols that were read; its memory is that of `start`
     pending: str = ""  # text at the end whose symbols depend on what follows; not in `decoder`
+
+    @property
+    def nbytes(self) -> int:
+        """Its size in bytes, about; the memory, which no step changes, is counted with each state."""
+        return sum(leaf.nbytes for _, leaf in named_leaves((self.start, self.decoder), ""))
 
 
 class TranslationSession(Session):
@@ -146,6 +151,10 @@ class TranslationSession(Session):
         """The S symbols of the source, the end symbol included."""
         tokens = self._model._source_tokenizer.tokens
         return [tokens[i] for i in self._state.source]
+
+    @property
+    def nbytes(self) -> int:
+        return self._state.nbytes
 
     def fork(self) -> Self:
         copy = type(self)(self._model)
