@@ -49,6 +49,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
+        self.scope["abort"] = self.transport.abort  # type: ignore[typeddict-unknown-key]  # of clients that do not read
         self._header_bytes = self._header_lines = 0
         self._is_in_headers = True
         if self._timer is None:
