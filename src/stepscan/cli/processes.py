@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
+import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,13 @@ from stepscan.errors import STANDARD, SettingsError
 from stepscan.processes.launcher import launch, watch_launcher
 from stepscan.processes.world import read_world
 from stepscan.storage.ownership import CHECKPOINTS, is_step
+
+
+class _NoOutput(io.TextIOBase):
+    """Where the other processes print: process 0 says all there is to say."""
+
+    def write(self, text: str) -> int:
+        return len(text)
 
 
 def in_processes(settings: Mapping[str, Any], files: Sequence[Path], out: Path) -> dict[str, Any]:
@@ -34,9 +43,10 @@ def in_processes(settings: Mapping[str, Any], files: Sequence[Path], out: Path) 
         launch(processes, sys.argv[1:], lambda: _advice(out))
     if world.size > 1:
         watch_launcher()
-    if not world.is_first:  # an unexpected error is printed all the same
-        sys.excepthook = lambda *error: sys.__excepthook__(*error)
-        sys.stdout = sys.stderr = open(os.devnull, "w", encoding="utf-8")
+        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # warnings of lost connections: we report them
+    if not world.is_first:
+        sys.stdout = sys.stderr = _NoOutput()
+        sys.excepthook = lambda _, error, trace: traceback.print_exception(error, file=sys.__stderr__)  # of a bug
     return {**settings, "processes": processes}
 
 

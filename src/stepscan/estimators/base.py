@@ -235,7 +235,9 @@ class Estimator(ModelBuilder, FittedModel, ModelOptions, BaseEstimator):
         if settings.device == "cuda" and not torch.cuda.is_available():
             raise SettingsError("device: expected 'cpu', for PyTorch finds no GPU, got 'cuda'")
         if settings.precision == "bf16" and settings.device == "cpu":
-            raise SettingsError("precision: expected 'float32' on a CPU, got 'bf16'; train with device='cuda', or omit it")
+            raise SettingsError(
+                "precision: expected 'float32' on a CPU, got 'bf16'; train with device='cuda', or omit it"
+            )
         join(settings)
         devices = [torch.cuda.current_device()] if settings.device == "cuda" else []
         try:

@@ -35,7 +35,7 @@ class Group(Team):
     """
 
     def __init__(self, world: World, device: str) -> None:
-        self.rank, self.size, self.device = world.rank, world.size, device  # type: ignore[misc]
+        self.rank, self.size, self.device = world.rank, world.size, device
         self.store = _connect(world, device)
 
     def sum(self, values: Sequence[float]) -> list[float]:
@@ -67,7 +67,9 @@ class Group(Team):
                 tensor.copy_(content)
 
     def gather_bytes(self, content: bytes) -> list[bytes]:
-        lengths = [int(length) for length in self.sum([len(content) * (rank == self.rank) for rank in range(self.size)])]
+        lengths = [
+            int(length) for length in self.sum([len(content) * (rank == self.rank) for rank in range(self.size)])
+        ]
         message = np.zeros(max(lengths), np.uint8)
         message[: len(content)] = np.frombuffer(content, np.uint8)
         parts = [torch.empty(max(lengths), dtype=torch.uint8) for _ in lengths]
@@ -144,7 +146,9 @@ def _connect(world: World, device: str) -> Any:
         from lightning_fabric.plugins.environments import TorchElasticEnvironment
         from lightning_fabric.strategies import DDPStrategy
     except ModuleNotFoundError:
-        raise StepscanError("training on several processes needs lightning-fabric: pip install 'stepscan[train]'") from None
+        raise StepscanError(
+            "training on several processes needs lightning-fabric: pip install 'stepscan[train]'"
+        ) from None
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     backend = "gloo" if device == "cpu" else "cpu:gloo,cuda:nccl"
     strategy = DDPStrategy(cluster_environment=TorchElasticEnvironment(), process_group_backend=backend)
@@ -159,9 +163,7 @@ def _connect(world: World, device: str) -> Any:
             )
             fabric.launch()
     except (RuntimeError, ValueError) as error:
-        raise StepscanError(
-            f"the {world.size} processes of this training did not find one another: {error}"
-        ) from error
+        raise StepscanError(f"the {world.size} processes of this training did not find one another: {error}") from error
     if device == "cuda":
         torch.cuda.set_device(fabric.device)
     atexit.register(_disconnect)

@@ -125,8 +125,8 @@ def _passing_signals_on(children: list[subprocess.Popen[bytes]]) -> Iterator[Non
     try:
         yield
     finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
+        for each, handler in previous.items():
+            signal.signal(each, handler)
 
 
 def _wait(children: Sequence[subprocess.Popen[bytes]]) -> int | None:
@@ -154,7 +154,7 @@ def _kill(children: Sequence[subprocess.Popen[bytes]]) -> None:
 
 def _report(children: Sequence[subprocess.Popen[bytes]], died: int | None, advice: Callable[[], str]) -> None:
     first = children[0].returncode
-    if died is None or first > 0 and first != LOST:  # process 0 said what there was to say
+    if died is None or (first > 0 and first != LOST):  # process 0 said what there was to say
         raise Ended(first)
     code = children[died].returncode
     how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"

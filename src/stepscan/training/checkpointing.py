@@ -3,28 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import logging
 import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import Tensor
-
-import stepscan
-from stepscan.data.batching import TrainingBatch
 from stepscan.errors import Interrupted, SettingsError, StepscanError
-from stepscan.hardware import processor
-from stepscan.kernels import native
-from stepscan.options import TrainingOptions, settings_of
+from stepscan.options import TrainingOptions
 from stepscan.processes.team import Team
-from stepscan.sequences import Sequences
 from stepscan.storage.lock import TRAINING, is_held, lock_file, locked
-from stepscan.training.checkpoints import Checkpoint, Checkpoints
+from stepscan.training.checkpoints import Checkpoint, Checkpoints, as_checkpoint, as_state
+from stepscan.training.identity import changes, check_same_everywhere, digest, environment, warn_of_environment
 from stepscan.training.sharing import Requests, receive
 
 if TYPE_CHECKING:
@@ -111,8 +102,8 @@ class Checkpointer:
         """
         if self.checkpoints is None and self.team.size == 1:
             return
-        self.identity = {**self.identity, "data": _digest(trainer.task.batches(0))}
-        self._check_same_everywhere()
+        self.identity = {**self.identity, "data": digest(trainer.task.batches(0))}
+        check_same_everywhere(self.team, self.identity)
         if not self.is_first or self.checkpoints is None:
             return
         checkpoint = receive(self.team, self._newest(self.checkpoints, trainer) if self.team.is_first else None)
@@ -123,11 +114,11 @@ class Checkpointer:
             raise StepscanError(
                 f"{self.checkpoints.folder} holds checkpoints of another version of Stepscan; start again (--overwrite)"
             )
-        for name, value in _changes(state["identity"], self.identity):
+        for name, value in changes(state["identity"], self.identity):
             trainer.reporter.note(
                 f"resuming with a different {name}, {value!r}; the result will match neither setting exactly"
             )
-        _warn_of_environment(state["circumstances"], {**environment(), "processes": self.team.size})
+        warn_of_environment(state["circumstances"], environment(self.team))
         if self.restarts:
             return
         trainer.load_state_dict(state["trainer"])
@@ -150,18 +141,6 @@ class Checkpointer:
             folder = checkpoints.folder
             trainer.reporter.note(f"there is no valid checkpoint in {folder} to resume from: training starts again")
         return checkpoint
-
-    def _check_same_everywhere(self) -> None:
-        """Raise a `StepscanError` if another process has different data or settings."""
-        mine, *others = self.team.gather(self.identity)
-        for rank, other in enumerate(others, start=1):
-            for name in sorted({*mine, *other}):
-                if mine.get(name) != other.get(name):
-                    raise StepscanError(
-                        f"all processes need the same data and settings, but {name} is {_short(mine.get(name))} in "
-                        f"process 0 and {_short(other.get(name))} in process {rank}; give each machine the same files "
-                        "and the same command"
-                    )
 
     def own_requests(self) -> Requests:
         """What this process asks of all."""
@@ -190,7 +169,7 @@ class Checkpointer:
         state, failure = trainer.state_dict(), ""
         try:
             earlier_steps = sum(stage["steps"] for stage in trainer.earlier)
-            circumstances = {**environment(), "processes": self.team.size}
+            circumstances = environment(self.team)
             header = {"identity": self.identity, "circumstances": circumstances, "earlier": trainer.earlier}
             checkpoint = as_checkpoint({**header, "trainer": state})
             if self.team.is_first:
@@ -221,104 +200,3 @@ class Checkpointer:
         self.signal = number
         if self.team.is_first:  # signal handlers must not print
             os.write(2, b"\nstopping after this step; once more to stop at once\n")
-
-
-def _warn_of_environment(saved: dict[str, Any], now: dict[str, Any]) -> None:
-    """Log a warning if the environment differs from that of a checkpoint."""
-    changed = [
-        f"{name} {value} (before: {saved[name]})" for name, value in now.items() if saved.get(name, value) != value
-    ]
-    if changed:
-        logger.warning(
-            "resuming with %s: the weights will differ from those of an uninterrupted training in their last bits",
-            ", ".join(changed),
-        )
-
-
-def environment() -> dict[str, Any]:
-    """Versions and hardware that the last bits of a result depend on."""
-    return {
-        "threads": torch.get_num_threads(),
-        "instruction set": native.library.instruction_set() if native.library else "PyTorch's",
-        "torch": torch.__version__,
-        "stepscan": stepscan.__version__,
-        "processor": processor(),
-    }
-
-
-def as_checkpoint(state: dict[str, Any]) -> Checkpoint:
-    """A nested dictionary of tensors and plain values as a checkpoint: tensors by their dotted path, copied to the CPU,
-    and the plain values."""
-    tensors: dict[str, Tensor] = {}
-
-    def without_tensors(value: Any, path: str) -> Any:
-        if isinstance(value, Tensor):
-            tensors[path] = value.detach().cpu().contiguous().clone()
-            return None
-        if isinstance(value, dict):
-            return {
-                name: without_tensors(item, f"{path}.{name}" if path else str(name)) for name, item in value.items()
-            }
-        return value
-
-    return Checkpoint(tensors, without_tensors(state, ""))
-
-
-def as_state(checkpoint: Checkpoint, device: str) -> dict[str, Any]:
-    """The inverse of `as_checkpoint`, with the tensors on a device."""
-
-    def with_tensors(value: Any, path: str) -> Any:
-        if path in checkpoint.tensors:
-            return checkpoint.tensors[path].to(device)
-        if isinstance(value, dict):
-            return {name: with_tensors(item, f"{path}.{name}" if path else name) for name, item in value.items()}
-        return value
-
-    state: dict[str, Any] = with_tensors(checkpoint.state, "")
-    return state
-
-
-def _changes(saved: dict[str, Any], now: dict[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Names and new values of the settings that changed and are allowed to.
-
-    Raises:
-        StepscanError: another setting, or the data, changed.
-    """
-    options = settings_of(TrainingOptions)
-    for name in sorted({*saved, *now}):
-        if saved.get(name) == now.get(name):
-            continue
-        if name not in options or not options[name].option.resumable:
-            old, new = (_short(values.get(name)) for values in (saved, now))
-            raise StepscanError(
-                f"--resume needs the same data and settings, but {name} was {old} and is now {new}; "
-                "give it as before, or start again (--overwrite)"
-            )
-        yield name, now.get(name)
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) < 60 else text[:57] + "…"
-
-
-def _digest(batches: Any) -> str:
-    """The first 16 digits of the SHA-256 of all training data, in the order of the first epoch."""
-    digest = hashlib.sha256()
-    for batch in batches:
-        for tensor in _tensors(batch):
-            digest.update(f"{tensor.dtype}{tuple(tensor.shape)}".encode())
-            digest.update(tensor.contiguous().numpy().tobytes())
-    return digest.hexdigest()[:16]
-
-
-def _tensors(value: Any) -> Iterator[Tensor]:
-    if isinstance(value, TrainingBatch):
-        yield from _tensors((value.inputs, value.targets))
-    elif isinstance(value, Sequences):
-        yield from (value.data, value.lengths)
-    elif isinstance(value, tuple):
-        for part in value:
-            yield from _tensors(part)
-    else:
-        yield value

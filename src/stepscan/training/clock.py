@@ -35,7 +35,7 @@ class Meter(Stopwatch):
         """Count a batch."""
         new = {
             "loss": sums.loss,
-            "count": sums.count,
+            "count": sums.items,
             "sequences": sums.sequences,
             "tokens": sums.tokens,
             "places": sums.padded_tokens,

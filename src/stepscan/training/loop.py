@@ -130,8 +130,8 @@ class Trainer:
         """
         try:
             with self.checkpointer:
-                self.team.share_weights(self.task.model.state_dict().values())
                 self.checkpointer.restore(self)
+                self.team.share_weights(self.task.model.state_dict().values())
                 while not self._is_over:
                     self._run_epoch()
             if self.settings.time_budget and self.clock.seconds >= self.settings.time_budget:
@@ -231,12 +231,12 @@ class Trainer:
         seed_noise(self.settings.seed, self.clock.step, self.team.rank)
         total, count, state = self._loss(batch)
         sums = self._sum_over_processes(batch, 0.0 if total is None else total.item(), count)
-        self._check_finite("loss", sums.loss / max(sums.count, 1))
+        self._check_finite("loss", sums.loss / max(sums.items, 1))
         if self.items == 0:
             self.optimiser.zero_grad(set_to_none=True)
         if total is not None:
             total.backward()
-        self.items += sums.count
+        self.items += sums.items
         self.batch_index += 1
         is_last = self.batch_index == self.task.batches_per_epoch
         if is_last or self.batch_index % self.settings.gradient_accumulation_steps == 0:

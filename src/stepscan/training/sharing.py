@@ -31,7 +31,7 @@ class StepSums(NamedTuple):
     """Figures of a step, summed over the processes."""
 
     loss: float  # summed over the items
-    count: float  # items
+    items: float
     sequences: float
     tokens: float
     padded_tokens: float
@@ -44,17 +44,14 @@ def sum_step(team: Team, figures: Sequence[float], seconds: float, requests: Req
 
     Args:
         team: of the training.
-        figures: loss, count, sequences, tokens and padded tokens of this process.
+        figures: loss, items, sequences, tokens and padded tokens of this process.
         seconds: since the start, by this process.
         requests: of this process.
     """
-    *sums, time, interrupt, terminate, checkpoint = team.sum(
+    loss, items, sequences, tokens, padded_tokens, time, interrupt, terminate, checkpoint = team.sum(
         [*figures, seconds if team.is_first else 0.0, *map(float, requests)]
     )
-    loss, count, sequences, tokens, padded_tokens = sums
-    return StepSums(
-        loss, count, sequences, tokens, padded_tokens, time, Requests(interrupt, terminate, checkpoint)
-    )
+    return StepSums(loss, items, sequences, tokens, padded_tokens, time, Requests(interrupt, terminate, checkpoint))
 
 
 def gather_rows(team: Team, leaves: Sequence[Tensor]) -> list[Tensor]:
