@@ -22,12 +22,10 @@ SOURCE, PRODUCT, ROW, ELEMENTWISE = "source", "product", "row", "elementwise"
 
 
 class Graph(Protocol):
-    """What a derivative is written with: `graph("multiply", a, b)` is the index of that value; numbers are constants.
-    `width(a)` is the width of a value."""
+    """What a derivative is written with: `graph("multiply", a, b)` is the index of that value; numbers are
+    constants."""
 
     def __call__(self, op: str, *args: Any) -> Any: ...
-
-    def width(self, value: Any) -> int: ...
 
 
 # (graph, y, d, *args) → the gradients of the arguments of y, given that of y; None for one that has none
