@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from process_trainings import SIZES
 from safetensors.numpy import load_file
 
-from process_trainings import SIZES
 from stepscan.processes import launcher
 from stepscan.processes.world import World, read_world
 
