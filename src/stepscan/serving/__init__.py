@@ -1,0 +1,1 @@
+"""An HTTP server for models; see docs/serve.md."""
