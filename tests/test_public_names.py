@@ -59,6 +59,11 @@ OPTIONS = {
         --context --day-first --fill --format --ignore-time --json --length --level --month-first --num-samples --seed
         --series-column --sort --time-column model
     """,
+    "serve": """
+        --client-timeout --connections --host --max-body --max-items --port --prefix-memory --queue --rollback
+        --session-ttl --sessions --shutdown-timeout --state-dir --state-memory --streams --threads --timeout
+        --token-file models
+    """,
 }
 TORCH_FREE = [
     "stepscan",

@@ -12,7 +12,7 @@ import sys
 import threading
 import warnings
 
-from stepscan.cli import benchmark, compression, inspection, prediction, reproduction, training  # noqa: F401  # importing registers the commands
+from stepscan.cli import benchmark, compression, inspection, prediction, reproduction, serving, training  # noqa: F401  # importing registers the commands
 from stepscan.cli.options import app
 from stepscan.cli.output import LogHandler, print_message
 from stepscan.errors import Interrupted, StepscanError
@@ -22,6 +22,7 @@ from stepscan.terminal import printable
 __all__ = ["app", "main"]
 
 _TRAINING_PACKAGES = {"torch", "sklearn", "pydantic", "sacrebleu"}  # what the extra `train` installs
+_SERVING_PACKAGES = {"fastapi", "uvicorn", "prometheus_client", "httptools", "websockets"}  # and `serve`
 
 
 def main() -> None:
@@ -50,9 +51,11 @@ def main() -> None:
         print_message("[bold red]error:[/bold red]", error)
         sys.exit(1)
     except ModuleNotFoundError as error:
-        if (error.name or "").split(".")[0] not in _TRAINING_PACKAGES:
+        package = (error.name or "").split(".")[0]
+        if package not in _TRAINING_PACKAGES | _SERVING_PACKAGES:
             raise
-        print_message("[bold red]error:[/bold red]", f"this needs {error.name}: pip install 'stepscan[train]'")
+        extra = "train" if package in _TRAINING_PACKAGES and "serve" not in sys.argv[1:2] else "serve"
+        print_message("[bold red]error:[/bold red]", f"this needs {error.name}: pip install 'stepscan[{extra}]'")
         sys.exit(1)
     except OSError as error:  # a full disk or a closed pipe under standard output
         print_message("[bold red]error:[/bold red]", f"cannot write: {error.strerror or error}")
