@@ -102,6 +102,13 @@ def test_a_stack_with_residuals_is_taken_apart(tmp_path):
     np.testing.assert_allclose(vectors @ weight.T + bias + first + second, whole, rtol=1e-5, atol=1e-6)
 
 
+def test_steps_of_a_series_have_their_numbers_in_it():
+    season, series = 2, EXAMPLES["generate-series"]
+    assert runtime.load(GOLDEN / "generate-series").seasonal_period == season
+    assert trace(runtime.load(GOLDEN / "generate-series"), series).items == ["3", "4"]
+    assert trace(runtime.load(GOLDEN / "classify-series"), EXAMPLES["classify-series"]).items == ["1", "2", "3"]
+
+
 def test_nothing_to_read_gives_no_layers():
     found = trace(runtime.load(GOLDEN / "classify"), "")
     assert (found.items, found.layers) == ([], [])

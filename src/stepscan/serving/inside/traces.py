@@ -93,7 +93,8 @@ def _layer_trace(one: LayerOutputs, name: str) -> LayerTrace:
 def _item_names(model: Any, example: Any, rows: Any) -> list[str]:
     """The items as a reader knows them: tokens as given, symbols as the tokenizer spells them, numbers of steps."""
     if not model.tokenizers_:
-        return [str(step) for step in range(1, len(rows[0]) + 1)]
+        first = len(example) - len(rows[0]) + 1  # a forecaster reads differences from one season before
+        return [str(step) for step in range(first, len(example) + 1)]
     if model.task == "tag":
         return list(example)
     name = "source_tokenizer" if "source_tokenizer" in model.tokenizers_ else "tokenizer"

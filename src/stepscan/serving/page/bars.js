@@ -15,5 +15,5 @@ export function bars(probabilities) {
       element("span", { class: "figure" }, percent(p))),
   ]));
   const rest = sorted.length - MOST;
-  return [list, rest > 0 ? element("p", { class: "soft" }, `and ${rest} less probable ones`) : null];
+  return rest > 0 ? [list, element("p", { class: "soft" }, `and ${rest} less probable ones`)] : [list];
 }

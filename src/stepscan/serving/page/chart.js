@@ -3,11 +3,15 @@
 import { element, svg } from "/page/dom.js";
 import { shown } from "/page/numbers.js";
 
-const WIDE = 640, TALL = 300, LEFT = 56, RIGHT = 12, TOP = 12, BOTTOM = 28;
+const TALL = 300, LEFT = 56, RIGHT = 12, TOP = 12, BOTTOM = 28;
 const MOST_KNOWN = 200; // of the last steps of the series that are drawn
+
+const narrow = matchMedia("(max-width: 40rem)");
+let WIDE = 640; // the picture's width in its own units: smaller on a phone, so that words stay legible
 
 // known [T], median, low, high [L]; level in percent.
 export function forecastChart({ known, median, low, high }, level) {
+  WIDE = narrow.matches ? 360 : 640;
   const first = Math.max(0, known.length - Math.max(MOST_KNOWN, 2 * median.length));
   const past = known.slice(first);
   const scale = scales(past, median, low, high);

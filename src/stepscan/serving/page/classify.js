@@ -2,18 +2,21 @@
 
 import { request } from "/page/api.js";
 import { bars } from "/page/bars.js";
-import { card, element, labelled } from "/page/dom.js";
+import { announcer, card, element, labelled } from "/page/dom.js";
 import { Inside } from "/page/inside.js";
 import { Live, Problems } from "/page/live.js";
 import { percent, shown } from "/page/numbers.js";
 import { SeriesInput } from "/page/series.js";
 
+const EMPTY = "The answer appears here.";
+
 export function classifyPanel(model) {
   const problems = new Problems(element("p", { role: "alert" }));
-  const answer = element("div", { "aria-live": "polite" }, element("p", { class: "soft" }, "The answer appears here."));
+  const answer = element("div", {}, element("p", { class: "soft" }, EMPTY));
+  const said = announcer();
   const words = element("div");
   const inside = new Inside(model, "What the layers do while they read appears here.");
-  const live = new Live((input, signal) => answered(model, input, signal, answer, words), problems);
+  const live = new Live((input, signal) => answered(model, input, signal, { answer, words, said }), problems);
   const changed = (input) => {
     if (!input.length) return cleared(live, inside, answer, words);
     live.ask(input);
@@ -21,7 +24,10 @@ export function classifyPanel(model) {
   };
   const input = model.inputs === "series" ? new SeriesInput(model, changed, problems).node : textInput(changed);
   return {
-    cards: [card("Text or series to classify", input, problems.node), card("Answer", answer, words), inside.card],
+    cards: [
+      card(model.inputs === "series" ? "Series to classify" : "Text to classify", input, problems.node),
+      card("Answer", answer, words, said), inside.card,
+    ],
     leave: () => (live.stop(), inside.leave()),
   };
 }
@@ -34,14 +40,15 @@ function textInput(changed) {
 function cleared(live, inside, answer, words) {
   live.stop();
   inside.clear();
-  answer.replaceChildren(element("p", { class: "soft" }, "The answer appears here."));
+  answer.replaceChildren(element("p", { class: "soft" }, EMPTY));
   words.replaceChildren();
 }
 
-async function answered(model, input, signal, answer, words) {
+async function answered(model, input, signal, { answer, words, said }) {
   const path = `/v1/models/${encodeURIComponent(model.id)}`;
   const { predictions } = await request(`${path}/predict`, { inputs: [input], probabilities: true }, signal);
   answer.replaceChildren(...record(predictions[0]));
+  said.textContent = answer.firstElementChild.textContent;
   if (model.inputs !== "texts") return;
   const found = await request(`${path}/words`, { text: input }, signal);
   words.replaceChildren(...wordsThatMattered(input, found));

@@ -32,6 +32,9 @@ export function labelled(label, control, hint = "") {
   return element("div", { class: "field" }, element("label", { for: control.id }, label), control, note);
 }
 
+// What only screen readers see: its text is announced when it changes.
+export const announcer = () => element("p", { class: "unseen", role: "status" });
+
 // A part of the page with a heading.
 export function card(title, ...children) {
   const heading = element("h2", { id: freshId() }, title);

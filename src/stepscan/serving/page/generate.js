@@ -56,7 +56,9 @@ class Generation {
     const start = (event) => (event.preventDefault(), this.write());
     return element("form", { submit: start, keydown: keys },
       labelled("Beginning of the text", this.prompt, "May be empty. Ctrl and Enter writes, Escape stops."),
-      element("div", { class: "row" }, this.button, this.halt), element("div", { class: "fields" }, fields));
+      element("div", { class: "row" }, this.button, this.halt),
+      element("details", { open: !matchMedia("(max-width: 56rem)").matches }, element("summary", {}, "Settings"),
+        element("div", { class: "fields" }, fields)));
   }
 
   prompted() {

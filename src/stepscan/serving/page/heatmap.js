@@ -5,6 +5,7 @@ import { shown } from "/page/numbers.js";
 import { isDark } from "/page/theme.js";
 
 const HEIGHT = 5; // pixels of a unit, at most 320 pixels in all
+const LETTER = 7.3; // pixels of a letter of an item
 const LABELS = 20; // pixels below, for the items
 
 // A picture of a matrix [steps][units]; `update` gives it new values.
@@ -48,7 +49,7 @@ export class Heatmap {
     canvas.height = (units * tall + LABELS) * sharp;
     const context = canvas.getContext("2d");
     context.scale(sharp, sharp);
-    this.cell = { wide: Math.min(28, width / Math.max(1, values.length)), tall };
+    this.cell = { wide: Math.min(this.widest(), width / Math.max(1, values.length)), tall };
     values.forEach((column, step) => column.forEach((value, unit) => this.fill(context, step, unit, value)));
     this.write(context, units * tall);
     if (this.place) this.mark(context);
@@ -64,11 +65,20 @@ export class Heatmap {
     const { wide } = this.cell;
     context.fillStyle = getComputedStyle(this.canvas).color;
     context.font = "12px ui-monospace, monospace";
-    const room = Math.max(1, Math.floor(wide / 7.5));
-    const every = Math.max(1, Math.ceil(8 / wide));
+    const room = Math.floor((wide - 2) / LETTER);
+    let free = 0; // where the next item may begin
     this.items.forEach((item, step) => {
-      if (step % every === 0) context.fillText(visible(item).slice(0, room), step * wide, top + 14);
+      const words = [...visible(item)];
+      const label = words.length <= room || room < 3 ? words : [...words.slice(0, room - 1), "…"];
+      if (step * wide < free) return;
+      context.fillText(label.join(""), step * wide, top + 14);
+      free = step * wide + label.length * LETTER;
     });
+  }
+
+  // The widest that a step becomes: so that its item can be read.
+  widest() {
+    return Math.max(24, Math.min(90, LETTER * Math.max(0, ...this.items.map((item) => item.length)) + 6));
   }
 
   mark(context) {

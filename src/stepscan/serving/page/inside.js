@@ -18,6 +18,7 @@ const GATES = { // what a gate does, by its name in the API
   reset: "reset gate: 0 hides the past from the candidate",
   update: "update gate: 1 keeps the hidden state",
 };
+const FAINTEST = 0.05; // a range of units is at least so wide: smaller differences are not shown as large
 const SIGNED = ["candidate", "cell"];
 
 // The card; `follow(input)` shows the inside for a text, tokens or a series, soon; `clear()` nothing.
@@ -27,7 +28,7 @@ export class Inside {
     this.busy = false;
     this.problems = new Problems(element("p", { role: "alert" }));
     this.live = new Live((input, signal) => this.load(input, signal), this.problems);
-    this.layers = element("div", {}, element("p", { class: "soft" }, words));
+    this.layers = element("div", { class: "layers" }, element("p", { class: "soft" }, words));
     this.words = words;
     this.views = new Map();
     this.card = card("Inside", this.problems.node, this.layers);
@@ -85,9 +86,10 @@ class LayerView {
       Object.keys(layer.gates).map((name) => element("option", { value: name }, GATES[name] ?? name)));
     this.heatmap = new Heatmap(`${layer.name}, hidden units`);
     this.means = element("dl", { class: "bars" });
+    this.open = element("p", { class: "soft" }, "How open the gates are at the last step, mean over all units:");
     this.note = element("p", { class: "soft" });
     this.node = element("div", { class: "layer" }, element("h3", {}, `${layer.name}: ${layer.signature}`),
-      labelled("Show", this.choice), this.heatmap.node, this.note, this.means);
+      labelled("Show", this.choice), this.heatmap.node, this.note, this.open, this.means);
   }
 
   update(layer, found) {
@@ -100,28 +102,33 @@ class LayerView {
     const chosen = this.choice.value;
     const values = chosen === "units" ? layer.units : layer.gates[chosen];
     this.heatmap.name = `${layer.name}, ${chosen === "units" ? "hidden units" : chosen}`;
-    this.heatmap.update(values, found.items, rangeOf(values, chosen));
+    const range = rangeOf(values, chosen);
+    this.heatmap.update(values, found.items, range);
     const shownUnits = layer.units[0].length;
     const some = shownUnits < layer.size ? `units 1 to ${shownUnits} of ${layer.size}` : `all ${layer.size} units`;
     const steps = found.items.length < found.count ? `the last ${found.items.length} of ${found.count} steps` : `all ${found.count} steps`;
-    this.note.textContent = `Rows: ${some}. Columns: ${steps}. Orange is positive, blue negative.`;
+    this.note.textContent = `Rows: ${some}. Columns: ${steps}. ${coloursOf(range)}`;
     this.drawMeans();
   }
 
   drawMeans() {
     const rows = Object.entries(this.layer.gate_means).filter(([name]) => !SIGNED.includes(name));
-    this.means.hidden = !rows.length;
+    this.means.hidden = this.open.hidden = !rows.length;
     this.means.replaceChildren(...rows.flatMap(([name, means]) => {
       const last = means[means.length - 1];
-      return [element("dt", {}, `${name} gate, mean at the last step`), element("dd", {},
+      return [element("dt", {}, `${name} gate`), element("dd", {},
         element("div", { class: "bar", style: { "--share": `${100 * last}%` } }, element("i")),
-        element("span", { class: "figure" }, shown(Math.round(1000 * last) / 1000)))];
+        element("span", { class: "figure" }, last.toFixed(2)))];
     }));
   }
 }
 
+function coloursOf([low, high]) {
+  return low < 0 ? `Orange is positive, blue negative, the strongest colours ${shown(high)} and ${shown(low)}.` : "The strongest colour is 1.";
+}
+
 function rangeOf(values, chosen) {
   if (chosen !== "units" && !SIGNED.includes(chosen)) return [0, 1];
-  const most = Math.max(1, ...values.map((column) => Math.max(...column.map(Math.abs))));
+  const most = Math.max(FAINTEST, ...values.map((column) => Math.max(...column.map(Math.abs))));
   return [-most, most];
 }

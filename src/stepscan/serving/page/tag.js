@@ -1,10 +1,10 @@
 // A tagger: each token coloured by its tag, as one types; for a series, the tag of each step.
 
 import { request } from "/page/api.js";
-import { card, element, labelled, table } from "/page/dom.js";
+import { announcer, card, element, labelled, table } from "/page/dom.js";
 import { Inside } from "/page/inside.js";
 import { Live, Problems } from "/page/live.js";
-import { percent } from "/page/numbers.js";
+import { count, percent } from "/page/numbers.js";
 import { SeriesInput } from "/page/series.js";
 
 const TOKEN = /\p{L}[\p{L}\p{M}\p{N}]*(?:['’-][\p{L}\p{N}]+)*|\p{N}+(?:[.,:]\p{N}+)*|[^\s\p{L}\p{N}]/gu;
@@ -13,8 +13,9 @@ const EMPTY = "Tags appear here.";
 export function tagPanel(model) {
   const problems = new Problems(element("p", { role: "alert" }));
   const answer = element("div", {}, element("p", { class: "soft" }, EMPTY));
+  const said = announcer();
   const inside = new Inside(model, "What the layers do while they read appears here.");
-  const live = new Live((input, signal) => answered(model, input, signal, answer), problems);
+  const live = new Live((input, signal) => answered(model, input, signal, answer, said), problems);
   const changed = (input) => {
     if (input.length) return live.ask(input), inside.follow(input);
     live.stop();
@@ -23,7 +24,10 @@ export function tagPanel(model) {
   };
   const input = model.inputs === "series" ? new SeriesInput(model, changed, problems).node : sentenceInput(changed);
   return {
-    cards: [card("Sentence or series to tag", input, problems.node), card("Tags", answer), inside.card],
+    cards: [
+      card(model.inputs === "series" ? "Series to tag" : "Sentence to tag", input, problems.node),
+      card("Tags", answer, said), inside.card,
+    ],
     leave: () => (live.stop(), inside.leave()),
   };
 }
@@ -33,15 +37,16 @@ function sentenceInput(changed) {
   const divided = element("input", { type: "checkbox", checked: true, change: () => changed(tokens()) });
   const tokens = () => (divided.checked ? box.value.match(TOKEN) ?? [] : box.value.split(/\s+/).filter(Boolean));
   return element("div", {}, labelled("Sentence", box, "Tags follow as you type."),
-    element("label", { class: "row" }, divided, "Punctuation is a token of its own (otherwise only spaces divide)"));
+    element("label", { class: "check" }, divided, "Punctuation is a token of its own (otherwise only spaces divide)"));
 }
 
-async function answered(model, input, signal, answer) {
+async function answered(model, input, signal, answer, said) {
   const path = `/v1/models/${encodeURIComponent(model.id)}/predict`;
   const { predictions } = await request(path, { inputs: [input], probabilities: true }, signal);
   const [{ tokens, tags, probabilities }] = predictions;
   const sure = probabilities.map((row) => Math.max(...row));
   const marks = tags.map((tag, place) => marked(tokens[place], tag, sure[place], model.labels));
+  said.textContent = `${count(tags.length, "tag")}, the last one ${tags[tags.length - 1]}`;
   const rows = tags.map((tag, place) => [tokens[place], tag, percent(sure[place])]);
   answer.replaceChildren(
     element("p", { class: "tags" }, marks),

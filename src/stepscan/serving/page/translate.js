@@ -1,7 +1,7 @@
 // A translator: the translation as one types, with its attention.
 
 import { request } from "/page/api.js";
-import { card, element, labelled } from "/page/dom.js";
+import { announcer, card, element, labelled } from "/page/dom.js";
 import { visible } from "/page/heatmap.js";
 import { Inside } from "/page/inside.js";
 import { Live, Problems } from "/page/live.js";
@@ -12,10 +12,11 @@ const MOST = 60; // rows and columns of the attention map
 
 export function translatePanel(model) {
   const problems = new Problems(element("p", { role: "alert" }));
-  const answer = element("div", { "aria-live": "polite" }, element("p", { class: "soft" }, EMPTY));
+  const answer = element("div", {}, element("p", { class: "soft" }, EMPTY));
+  const said = announcer();
   const attention = element("div");
   const inside = new Inside(model, "What the encoder does while it reads the source appears here.");
-  const live = new Live((input, signal) => answered(model, input, signal, answer, attention), problems);
+  const live = new Live((input, signal) => answered(model, input, signal, { answer, attention, said }), problems);
   const changed = () => {
     if (box.value.trim()) return live.ask(box.value), inside.follow(box.value);
     live.stop();
@@ -30,13 +31,13 @@ export function translatePanel(model) {
   return {
     cards: [
       card("Text to translate", labelled("Text", box, "The translation follows as you type."), problems.node),
-      card("Translation", answer), map, inside.card,
+      card("Translation", answer, said), map, inside.card,
     ],
     leave: () => (live.stop(), inside.leave()),
   };
 }
 
-async function answered(model, input, signal, answer, attention) {
+async function answered(model, input, signal, { answer, attention, said }) {
   const path = `/v1/models/${encodeURIComponent(model.id)}/translate`;
   const body = { inputs: [input], n_best: 3, attention: Boolean(model.attention) };
   const { translations: [best] } = await request(path, body, signal);
@@ -44,6 +45,7 @@ async function answered(model, input, signal, answer, attention) {
   answer.replaceChildren(element("p", { class: "answer" }, best.translation || "(nothing)"),
     element("p", { class: "soft" }, `score ${shown(best.score)}`),
     ...(others.length ? [element("h3", {}, "Next best"), element("ul", {}, others)] : []));
+  said.textContent = best.translation;
   attention.replaceChildren(...(best.attention ? [attentionMap(best.attention)] : []));
 }
 
