@@ -16,7 +16,8 @@ INPUTS = {  # model → label of its field, what is entered, what then appears
 }
 # The contrast (WCAG 2.2, 1.4.3) of each text with the colour behind it, where that is plain.
 CONTRASTS = """() => {
-    const numbers = (colour) => colour.match(/[\\d.]+/g).map(Number);
+    const numbers = (colour) => colour.match(/[\\d.]+/g).map(Number)
+        .map((value, i) => (colour.startsWith("color(") && i < 3 ? 255 * value : value));
     const light = (colour) => numbers(colour).slice(0, 3).map((v) => v / 255)
         .map((v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4))
         .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
@@ -39,8 +40,10 @@ CONTRASTS = """() => {
     }
     return found.sort((x, y) => x[0] - y[0]);
 }"""
-NAMELESS = """() => [...document.querySelectorAll("input, select, textarea, button, canvas, svg[role], [role=textbox], [role=region]")]
-    .filter((node) => node.checkVisibility() && !node.labels?.length && !node.getAttribute("aria-label") && !node.textContent.trim())
+NAMELESS = """() => [...document.querySelectorAll(
+        "input, select, textarea, button, canvas, svg[role], [role=textbox], [role=region]")]
+    .filter((node) => node.checkVisibility() && !node.labels?.length)
+    .filter((node) => !node.getAttribute("aria-label") && !node.textContent.trim())
     .map((node) => node.outerHTML.slice(0, 80))"""
 KEPT = """async () => [localStorage.length, sessionStorage.length, document.cookie.length,
     (await indexedDB.databases()).length, (await caches.keys()).length]"""

@@ -1,4 +1,4 @@
-"""The inside of a model on the page: the numbers are those of the trace, and they come while the model reads or writes."""
+"""The inside of a model on the page: the numbers of its trace, which come while the model reads or writes."""
 
 from __future__ import annotations
 

@@ -45,7 +45,9 @@ async function read(reader) {
   try {
     return await reader.read();
   } catch (error) {
-    throw error.name === "AbortError" ? error : new ApiError("The server ended the connection in the middle of its answer.");
+    throw error.name === "AbortError"
+      ? error
+      : new ApiError("The server ended the connection in the middle of its answer.");
   }
 }
 

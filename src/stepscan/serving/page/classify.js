@@ -26,7 +26,8 @@ export function classifyPanel(model) {
   return {
     cards: [
       card(model.inputs === "series" ? "Series to classify" : "Text to classify", input, problems.node),
-      card("Answer", answer, words, said), inside.card,
+      card("Answer", answer, words, said),
+      inside.card,
     ],
     leave: () => (live.stop(), inside.leave()),
   };
@@ -59,7 +60,10 @@ function record(found) {
   if (found.number !== undefined) return [element("p", { class: "answer" }, shown(found.number))];
   if (found.labels) {
     const names = Object.keys(found.labels);
-    return [element("p", { class: "answer" }, names.length ? names.join(", ") : "none of the labels"), ...bars(found.probabilities)];
+    return [
+      element("p", { class: "answer" }, names.length ? names.join(", ") : "none of the labels"),
+      ...bars(found.probabilities),
+    ];
   }
   return [element("p", { class: "answer" }, String(found.label)), ...bars(found.probabilities)];
 }
@@ -75,22 +79,41 @@ function wordsThatMattered(text, { label, answer, words }) {
   }
   nodes.push(text.slice(end));
   const subject = label ? `“${label}”` : "a greater number";
-  const key = element("ul", { class: "key" },
+  const key = element(
+    "ul",
+    { class: "key" },
     element("li", {}, element("i", { class: "for", style: { "--share": "0.6" } }), `speaks for ${subject}`),
-    element("li", {}, element("i", { class: "against", style: { "--share": "0.6" } }), "speaks against it"));
-  return [element("h3", {}, "Words that mattered"), element("p", { class: "text" }, nodes), key, ranking(text, words, answer, value)];
+    element("li", {}, element("i", { class: "against", style: { "--share": "0.6" } }), "speaks against it"),
+  );
+  return [
+    element("h3", {}, "Words that mattered"),
+    element("p", { class: "text" }, nodes),
+    key,
+    ranking(text, words, answer, value),
+  ];
 }
 
 function marked(word, { effect, without }, most, value) {
   const share = (Math.abs(effect) / most) * 0.65;
-  return element("span", {
-    class: `word ${effect >= 0 ? "for" : "against"}`, style: { "--share": share.toFixed(3) }, title: `without it: ${value(without)}`,
-  }, word);
+  return element(
+    "span",
+    {
+      class: `word ${effect >= 0 ? "for" : "against"}`,
+      style: { "--share": share.toFixed(3) },
+      title: `without it: ${value(without)}`,
+    },
+    word,
+  );
 }
 
 function ranking(text, words, answer, value) {
   const first = [...words].sort((a, b) => Math.abs(b.effect) - Math.abs(a.effect)).slice(0, 5);
-  const rows = first.map((word) => element("li", {},
-    `“${text.slice(word.start, word.end)}”: ${value(answer)} with it, ${value(word.without)} without it`));
+  const rows = first.map((word) =>
+    element(
+      "li",
+      {},
+      `“${text.slice(word.start, word.end)}”: ${value(answer)} with it, ${value(word.without)} without it`,
+    ),
+  );
   return element("details", {}, element("summary", {}, "The five words that mattered most"), element("ol", {}, rows));
 }

@@ -11,7 +11,8 @@ export const freshId = () => `part-${++numbered}`;
 export const element = (tag, attributes = {}, ...children) => filled(document.createElement(tag), attributes, children);
 
 // Likewise, inside an SVG.
-export const svg = (tag, attributes = {}, ...children) => filled(document.createElementNS(SVG, tag), attributes, children);
+export const svg = (tag, attributes = {}, ...children) =>
+  filled(document.createElementNS(SVG, tag), attributes, children);
 
 function filled(node, attributes, children) {
   for (const [name, value] of Object.entries(attributes)) {
@@ -43,9 +44,22 @@ export function card(title, ...children) {
 
 // A table: headings, and rows whose first cell is a heading.
 export function table(caption, headings, rows) {
-  const head = element("tr", {}, headings.map((heading) => element("th", { scope: "col" }, heading)));
+  const head = element(
+    "tr",
+    {},
+    headings.map((heading) => element("th", { scope: "col" }, heading)),
+  );
   const body = rows.map(([first, ...rest]) =>
-    element("tr", {}, element("th", { scope: "row" }, first), rest.map((cell) => element("td", {}, cell))));
-  return element("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": caption },
-    element("table", {}, element("caption", {}, caption), element("thead", {}, head), element("tbody", {}, body)));
+    element(
+      "tr",
+      {},
+      element("th", { scope: "row" }, first),
+      rest.map((cell) => element("td", {}, cell)),
+    ),
+  );
+  return element(
+    "div",
+    { class: "scroll", tabindex: "0", role: "region", "aria-label": caption },
+    element("table", {}, element("caption", {}, caption), element("thead", {}, head), element("tbody", {}, body)),
+  );
 }

@@ -32,7 +32,12 @@ export function forecastPanel(model) {
   };
   for (const field of [length, level]) field.addEventListener("input", again);
   const input = new SeriesInput(model, changed, problems);
-  const fields = element("div", { class: "fields" }, labelled("Steps ahead", length), labelled("Interval", level, "% of the paths within it"));
+  const fields = element(
+    "div",
+    { class: "fields" },
+    labelled("Steps ahead", length),
+    labelled("Interval", level, "% of the paths within it"),
+  );
   const result = card("Forecast", answer, said);
   return {
     cards: [card("Series to continue", input.node, fields, problems.node), result, inside.card],
@@ -43,19 +48,40 @@ export function forecastPanel(model) {
 async function answered(model, { values, length, level }, signal, answer, said) {
   const path = `/v1/models/${encodeURIComponent(model.id)}/forecast`;
   const body = { inputs: [values], length: Number(length.value), level: Number(level.value) / 100, seed: 0 };
-  const { forecasts: [found] } = await request(path, body, signal);
+  const {
+    forecasts: [found],
+  } = await request(path, body, signal);
   const dimensions = model.dimensions ?? 1;
   const parts = Array.from({ length: dimensions }, (_, d) => {
     const column = (rows) => rows.map((row) => (Array.isArray(row) ? row[d] : row));
-    const part = { known: column(values), median: column(found.median), low: column(found.low), high: column(found.high) };
-    return [dimensions > 1 ? element("h3", {}, `Dimension ${d + 1}`) : null, forecastChart(part, level.value), asTable(part, level.value)];
+    const part = {
+      known: column(values),
+      median: column(found.median),
+      low: column(found.low),
+      high: column(found.high),
+    };
+    return [
+      dimensions > 1 ? element("h3", {}, `Dimension ${d + 1}`) : null,
+      forecastChart(part, level.value),
+      asTable(part, level.value),
+    ];
   });
   said.textContent = `A forecast of ${found.median.length} steps is drawn.`;
   answer.replaceChildren(...parts.flat().filter(Boolean));
 }
 
 function asTable({ known, median, low, high }, level) {
-  const rows = median.map((value, step) => [String(known.length + step + 1), shown(value), shown(low[step]), shown(high[step])]);
+  const rows = median.map((value, step) => [
+    String(known.length + step + 1),
+    shown(value),
+    shown(low[step]),
+    shown(high[step]),
+  ]);
   const caption = `The next ${median.length} steps, and the ${level} % interval`;
-  return element("details", {}, element("summary", {}, "As a table"), table(caption, ["step", "median", "low", "high"], rows));
+  return element(
+    "details",
+    {},
+    element("summary", {}, "As a table"),
+    table(caption, ["step", "median", "low", "high"], rows),
+  );
 }

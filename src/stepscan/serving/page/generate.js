@@ -7,7 +7,8 @@ import { Problems } from "/page/live.js";
 import { count, percent } from "/page/numbers.js";
 import { Writing } from "/page/writing.js";
 
-const SETTINGS = [ // name, label, attributes of the field, value, hint
+const SETTINGS = [
+  // name, label, attributes of the field, value, hint
   ["length", "Length", { min: "1", max: "5000", step: "1" }, "200", "symbols, at most"],
   ["temperature", "Temperature", { min: "0", max: "5", step: "any" }, "0.8", "0: always the most probable"],
   ["top_k", "Top k", { min: "0", step: "1" }, "0", "0: all symbols"],
@@ -18,11 +19,7 @@ const SETTINGS = [ // name, label, attributes of the field, value, hint
 export function generatePanel(model) {
   const run = new Generation(model);
   return {
-    cards: [
-      card("Prompt", run.form, run.problems.node),
-      card("Text", run.writing.node, run.status),
-      run.inside.card,
-    ],
+    cards: [card("Prompt", run.form, run.problems.node), card("Text", run.writing.node, run.status), run.inside.card],
     leave: () => (run.stop(), run.inside.leave()),
   };
 }
@@ -36,10 +33,15 @@ class Generation {
     this.inside = new Inside(model, "Hidden units and gates appear here while the model writes.");
     this.writing = new Writing((text) => this.inside.keepUp(text));
     this.prompt = element("textarea", { rows: "4", spellcheck: "false", input: () => this.prompted() });
-    this.fields = Object.fromEntries(SETTINGS.map(([name, , attributes, value]) =>
-      [name, element("input", { type: "number", value, ...attributes })]));
-    this.pace = element("select", {}, element("option", { value: "20" }, "20 symbols a second"),
-      element("option", { value: "0" }, "as fast as it comes"));
+    this.fields = Object.fromEntries(
+      SETTINGS.map(([name, , attributes, value]) => [name, element("input", { type: "number", value, ...attributes })]),
+    );
+    this.pace = element(
+      "select",
+      {},
+      element("option", { value: "20" }, "20 symbols a second"),
+      element("option", { value: "0" }, "as fast as it comes"),
+    );
     this.stopTexts = element("input", { type: "text", autocomplete: "off" });
     this.button = element("button", { type: "submit", class: "main" }, "Write");
     this.halt = element("button", { type: "button", disabled: true, click: () => this.stop() }, "Stop");
@@ -54,11 +56,18 @@ class Generation {
       if (event.key === "Escape") this.stop();
     };
     const start = (event) => (event.preventDefault(), this.write());
-    return element("form", { submit: start, keydown: keys },
+    return element(
+      "form",
+      { submit: start, keydown: keys },
       labelled("Beginning of the text", this.prompt, "May be empty. Ctrl and Enter writes, Escape stops."),
       element("div", { class: "row" }, this.button, this.halt),
-      element("details", { open: !matchMedia("(max-width: 56rem)").matches }, element("summary", {}, "Settings"),
-        element("div", { class: "fields" }, fields)));
+      element(
+        "details",
+        { open: !matchMedia("(max-width: 56rem)").matches },
+        element("summary", {}, "Settings"),
+        element("div", { class: "fields" }, fields),
+      ),
+    );
   }
 
   prompted() {
@@ -100,7 +109,9 @@ class Generation {
   }
 
   finished({ reason, count: symbols, known_symbols: known }) {
-    const why = { length: "the length is reached", stop: "the stop text came", end: "the text came to its end" }[reason] ?? reason;
+    const why =
+      { length: "the length is reached", stop: "the stop text came", end: "the text came to its end" }[reason] ??
+      reason;
     const mean = this.writing.meanProbability();
     const sure = mean === null ? "" : ` Their mean probability is ${percent(mean)}.`;
     const saved = known ? ` ${count(known, "symbol")} of the prompt had been read before.` : "";

@@ -2,6 +2,7 @@
 
 import { element } from "/page/dom.js";
 import { shown } from "/page/numbers.js";
+import { visible } from "/page/symbols.js";
 import { isDark } from "/page/theme.js";
 
 const HEIGHT = 5; // pixels of a unit, at most 320 pixels in all
@@ -16,8 +17,12 @@ export class Heatmap {
     this.items = [];
     this.place = null; // [step, unit] that is read out
     this.canvas = element("canvas", {
-      tabindex: "0", role: "img", keydown: (event) => this.pressed(event), pointermove: (event) => this.pointed(event),
-      pointerleave: () => this.read(null), blur: () => this.read(null),
+      tabindex: "0",
+      role: "img",
+      keydown: (event) => this.pressed(event),
+      pointermove: (event) => this.pointed(event),
+      pointerleave: () => this.read(null),
+      blur: () => this.read(null),
     });
     this.output = element("p", { class: "soft", role: "status" }, "\u00a0");
     this.node = element("div", {}, this.canvas, this.output);
@@ -58,7 +63,12 @@ export class Heatmap {
   fill(context, step, unit, value) {
     const { wide, tall } = this.cell;
     context.fillStyle = colour(value, this.range);
-    context.fillRect(step * wide, unit * tall, Math.ceil(wide) - (wide > 6 ? 1 : 0), Math.ceil(tall) - (tall > 4 ? 1 : 0));
+    context.fillRect(
+      step * wide,
+      unit * tall,
+      Math.ceil(wide) - (wide > 6 ? 1 : 0),
+      Math.ceil(tall) - (tall > 4 ? 1 : 0),
+    );
   }
 
   write(context, top) {
@@ -116,14 +126,21 @@ export class Heatmap {
   }
 }
 
-// A symbol that can be seen: white space as a sign.
-export const visible = (item) => (item === " " ? "␣" : item.replaceAll("\n", "↵").replaceAll("\t", "⇥"));
-
 // Blue below the middle, orange above it, the paper's own colour in it; for a range from 0, orange alone.
 function colour(value, [low, high]) {
   const share = low < 0 ? value / Math.max(-low, high) : (value - low) / (high - low || 1);
   const strength = Math.min(1, Math.abs(share));
-  const [paper, warm, cold] = isDark() ? [[27, 33, 41], [255, 146, 64], [88, 172, 255]] : [[246, 247, 249], [200, 82, 0], [0, 104, 180]];
+  const [paper, warm, cold] = isDark()
+    ? [
+        [27, 33, 41],
+        [255, 146, 64],
+        [88, 172, 255],
+      ]
+    : [
+        [246, 247, 249],
+        [200, 82, 0],
+        [0, 104, 180],
+      ];
   const ink = share < 0 ? cold : warm;
   return `rgb(${paper.map((from, i) => Math.round(from + (ink[i] - from) * strength)).join(",")})`;
 }

@@ -9,7 +9,8 @@ import { onThemeChange } from "/page/theme.js";
 
 const STEPS = 64; // the last ones are shown
 const UNITS = 64; // the first ones
-const GATES = { // what a gate does, by its name in the API
+const GATES = {
+  // what a gate does, by its name in the API
   candidate: "candidate: what would be written",
   cell: "cell state: what is stored",
   forget: "forget gate: 1 keeps the cell",
@@ -65,7 +66,8 @@ export class Inside {
     const path = `/v1/models/${encodeURIComponent(this.model.id)}/inside`;
     const found = await request(path, { input, last_steps: STEPS, units: UNITS }, signal);
     if (!found.layers.length) return this.clear();
-    if (found.layers.some((layer) => !this.views.has(layer.name)) || this.views.size !== found.layers.length) this.build(found.layers);
+    if (found.layers.some((layer) => !this.views.has(layer.name)) || this.views.size !== found.layers.length)
+      this.build(found.layers);
     for (const layer of found.layers) this.views.get(layer.name).update(layer, found);
   }
 
@@ -82,14 +84,26 @@ export class Inside {
 // One layer: a choice between its units and gates, their picture, and how open the gates are.
 class LayerView {
   constructor(layer) {
-    this.choice = element("select", { change: () => this.draw() }, element("option", { value: "units" }, "hidden units"),
-      Object.keys(layer.gates).map((name) => element("option", { value: name }, GATES[name] ?? name)));
+    this.choice = element(
+      "select",
+      { change: () => this.draw() },
+      element("option", { value: "units" }, "hidden units"),
+      Object.keys(layer.gates).map((name) => element("option", { value: name }, GATES[name] ?? name)),
+    );
     this.heatmap = new Heatmap(`${layer.name}, hidden units`);
     this.means = element("dl", { class: "bars" });
     this.open = element("p", { class: "soft" }, "How open the gates are at the last step, mean over all units:");
     this.note = element("p", { class: "soft" });
-    this.node = element("div", { class: "layer" }, element("h3", {}, `${layer.name}: ${layer.signature}`),
-      labelled("Show", this.choice), this.heatmap.node, this.note, this.open, this.means);
+    this.node = element(
+      "div",
+      { class: "layer" },
+      element("h3", {}, `${layer.name}: ${layer.signature}`),
+      labelled("Show", this.choice),
+      this.heatmap.node,
+      this.note,
+      this.open,
+      this.means,
+    );
   }
 
   update(layer, found) {
@@ -106,7 +120,10 @@ class LayerView {
     this.heatmap.update(values, found.items, range);
     const shownUnits = layer.units[0].length;
     const some = shownUnits < layer.size ? `units 1 to ${shownUnits} of ${layer.size}` : `all ${layer.size} units`;
-    const steps = found.items.length < found.count ? `the last ${found.items.length} of ${found.count} steps` : `all ${found.count} steps`;
+    const steps =
+      found.items.length < found.count
+        ? `the last ${found.items.length} of ${found.count} steps`
+        : `all ${found.count} steps`;
     this.note.textContent = `Rows: ${some}. Columns: ${steps}. ${coloursOf(range)}`;
     this.drawMeans();
   }
@@ -114,17 +131,27 @@ class LayerView {
   drawMeans() {
     const rows = Object.entries(this.layer.gate_means).filter(([name]) => !SIGNED.includes(name));
     this.means.hidden = this.open.hidden = !rows.length;
-    this.means.replaceChildren(...rows.flatMap(([name, means]) => {
-      const last = means[means.length - 1];
-      return [element("dt", {}, `${name} gate`), element("dd", {},
-        element("div", { class: "bar", style: { "--share": `${100 * last}%` } }, element("i")),
-        element("span", { class: "figure" }, last.toFixed(2)))];
-    }));
+    this.means.replaceChildren(
+      ...rows.flatMap(([name, means]) => {
+        const last = means[means.length - 1];
+        return [
+          element("dt", {}, `${name} gate`),
+          element(
+            "dd",
+            {},
+            element("div", { class: "bar", style: { "--share": `${100 * last}%` } }, element("i")),
+            element("span", { class: "figure" }, last.toFixed(2)),
+          ),
+        ];
+      }),
+    );
   }
 }
 
 function coloursOf([low, high]) {
-  return low < 0 ? `Orange is positive, blue negative, the strongest colours ${shown(high)} and ${shown(low)}.` : "The strongest colour is 1.";
+  return low < 0
+    ? `Orange is positive, blue negative, the strongest colours ${shown(high)} and ${shown(low)}.`
+    : "The strongest colour is 1.";
 }
 
 function rangeOf(values, chosen) {

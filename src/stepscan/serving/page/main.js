@@ -36,16 +36,22 @@ function askForToken(words) {
   return new Promise((resolve) => {
     const field = element("input", { type: "password", autocomplete: "off", required: true });
     const note = element("p", { role: "alert" }, words);
-    const form = element("form", { submit: (event) => (event.preventDefault(), resolve(field.value.trim())) },
-      labelled("Token", field, "One of the server's --token-file. It is forgotten when this page is closed."), note,
-      element("button", { type: "submit" }, "Enter"));
+    const form = element(
+      "form",
+      { submit: (event) => (event.preventDefault(), resolve(field.value.trim())) },
+      labelled("Token", field, "One of the server's --token-file. It is forgotten when this page is closed."),
+      note,
+      element("button", { type: "submit" }, "Enter"),
+    );
     panel.replaceChildren(element("div", { class: "cards" }, card("This server needs a token", form)));
     field.focus();
   });
 }
 
 function started(models) {
-  choice.replaceChildren(...models.map((model) => element("option", { value: model.id }, `${model.id} (${model.task})`)));
+  choice.replaceChildren(
+    ...models.map((model) => element("option", { value: model.id }, `${model.id} (${model.task})`)),
+  );
   choice.disabled = models.length < 2;
   const wanted = decodeURIComponent(location.hash.slice(1));
   const first = models.find((model) => model.id === wanted) ?? models[0];
@@ -56,7 +62,9 @@ function started(models) {
 
 setUpTheme(document.getElementById("theme"));
 onTokenNeeded(askForToken);
-request("/v1/models").then(({ data }) => started(data)).catch((error) => {
-  panel.replaceChildren();
-  problems.show(error);
-});
+request("/v1/models")
+  .then(({ data }) => started(data))
+  .catch((error) => {
+    panel.replaceChildren();
+    problems.show(error);
+  });

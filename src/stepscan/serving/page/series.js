@@ -15,21 +15,25 @@ export function parseSeries(text, dimensions) {
   lines.forEach((line, index) => {
     if (!line.trim()) return;
     const cells = line.trim().split(/\s*[,;\t]\s*|\s+/);
-    const isHeading = !rows.length && cells.every((cell) => !NUMBER.test(cell)) && lines.slice(index + 1).some((next) => next.trim());
+    const isHeading =
+      !rows.length && cells.every((cell) => !NUMBER.test(cell)) && lines.slice(index + 1).some((next) => next.trim());
     if (!isHeading) rows.push({ line: index + 1, cells });
   });
-  const flat = rows.length === 1 && dimensions === 1 ? rows[0].cells.map((cell) => ({ line: rows[0].line, cells: [cell] })) : rows;
+  const flat =
+    rows.length === 1 && dimensions === 1 ? rows[0].cells.map((cell) => ({ line: rows[0].line, cells: [cell] })) : rows;
   const values = flat.map((row) => numbers(row, dimensions));
   return dimensions === 1 ? values.map(([value]) => value) : values;
 }
 
 function numbers({ line, cells }, dimensions) {
   if (cells.length !== dimensions) {
-    throw new ApiError(`Line ${line}: expected ${count(dimensions, "number")}, got ${cells.length}. This model reads series of ${dimensions} a step.`);
+    const expected = `expected ${count(dimensions, "number")}, got ${cells.length}`;
+    throw new ApiError(`Line ${line}: ${expected}. This model reads series of ${dimensions} a step.`);
   }
   return cells.map((cell, column) => {
     const value = NUMBER.test(cell) ? Number(cell) : NaN;
-    if (!Number.isFinite(value)) throw new ApiError(`Line ${line}, column ${column + 1}: expected a number, got “${cell.slice(0, 40)}”.`);
+    if (!Number.isFinite(value))
+      throw new ApiError(`Line ${line}, column ${column + 1}: expected a number, got “${cell.slice(0, 40)}”.`);
     return value;
   });
 }
@@ -39,14 +43,31 @@ export class SeriesInput {
   constructor(model, changed, problems) {
     Object.assign(this, { dimensions: model.dimensions ?? 1, changed, problems });
     this.box = element("textarea", { rows: "6", spellcheck: "false", inputmode: "decimal", input: () => this.typed() });
-    this.file = element("input", { type: "file", accept: ".csv,.tsv,.txt,text/csv,text/plain", change: () => this.opened(this.file.files[0]) });
+    this.file = element("input", {
+      type: "file",
+      accept: ".csv,.tsv,.txt,text/csv,text/plain",
+      change: () => this.opened(this.file.files[0]),
+    });
     this.note = element("p", { class: "soft", role: "status" });
-    const columns = this.dimensions === 1 ? "one number a line, or several on one" : `a step a line: ${this.dimensions} numbers`;
-    this.drop = element("div", {
-      class: "drop", dragover: (event) => this.hovered(event, true), dragleave: (event) => this.hovered(event, false),
-      drop: (event) => (this.hovered(event, false), this.opened(event.dataTransfer.files[0])),
-    }, labelled("Drop a file of numbers here, or choose one", this.file));
-    this.node = element("div", {}, this.drop, labelled("Series", this.box, `Separated by commas, semicolons, tabs or spaces: ${columns}.`), this.note);
+    const columns =
+      this.dimensions === 1 ? "one number a line, or several on one" : `a step a line: ${this.dimensions} numbers`;
+    this.drop = element(
+      "div",
+      {
+        class: "drop",
+        dragover: (event) => this.hovered(event, true),
+        dragleave: (event) => this.hovered(event, false),
+        drop: (event) => (this.hovered(event, false), this.opened(event.dataTransfer.files[0])),
+      },
+      labelled("Drop a file of numbers here, or choose one", this.file),
+    );
+    this.node = element(
+      "div",
+      {},
+      this.drop,
+      labelled("Series", this.box, `Separated by commas, semicolons, tabs or spaces: ${columns}.`),
+      this.note,
+    );
   }
 
   hovered(event, over) {
@@ -59,9 +80,11 @@ export class SeriesInput {
     this.problems.clear();
     this.note.textContent = "";
     try {
-      if (file.size > MOST_BYTES) throw new ApiError(`${file.name}: expected at most 2 MB, got ${(file.size / 1e6).toFixed(1)} MB.`);
+      if (file.size > MOST_BYTES)
+        throw new ApiError(`${file.name}: expected at most 2 MB, got ${(file.size / 1e6).toFixed(1)} MB.`);
       const text = await file.text();
-      if (/[\0\ufffd]/.test(text)) throw new ApiError(`${file.name}: expected a text file of numbers, got something else.`);
+      if (/[\0\ufffd]/.test(text))
+        throw new ApiError(`${file.name}: expected a text file of numbers, got something else.`);
       this.read(text, `${file.name}: `);
       this.box.value = text.length > 20_000 ? "" : text;
     } catch (error) {

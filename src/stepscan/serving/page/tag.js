@@ -17,7 +17,7 @@ export function tagPanel(model) {
   const inside = new Inside(model, "What the layers do while they read appears here.");
   const live = new Live((input, signal) => answered(model, input, signal, answer, said), problems);
   const changed = (input) => {
-    if (input.length) return live.ask(input), inside.follow(input);
+    if (input.length) return (live.ask(input), inside.follow(input));
     live.stop();
     inside.clear();
     answer.replaceChildren(element("p", { class: "soft" }, EMPTY));
@@ -26,7 +26,8 @@ export function tagPanel(model) {
   return {
     cards: [
       card(model.inputs === "series" ? "Series to tag" : "Sentence to tag", input, problems.node),
-      card("Tags", answer, said), inside.card,
+      card("Tags", answer, said),
+      inside.card,
     ],
     leave: () => (live.stop(), inside.leave()),
   };
@@ -35,9 +36,13 @@ export function tagPanel(model) {
 function sentenceInput(changed) {
   const box = element("textarea", { rows: "4", spellcheck: "false", input: () => changed(tokens()) });
   const divided = element("input", { type: "checkbox", checked: true, change: () => changed(tokens()) });
-  const tokens = () => (divided.checked ? box.value.match(TOKEN) ?? [] : box.value.split(/\s+/).filter(Boolean));
-  return element("div", {}, labelled("Sentence", box, "Tags follow as you type."),
-    element("label", { class: "check" }, divided, "Punctuation is a token of its own (otherwise only spaces divide)"));
+  const tokens = () => (divided.checked ? (box.value.match(TOKEN) ?? []) : box.value.split(/\s+/).filter(Boolean));
+  return element(
+    "div",
+    {},
+    labelled("Sentence", box, "Tags follow as you type."),
+    element("label", { class: "check" }, divided, "Punctuation is a token of its own (otherwise only spaces divide)"),
+  );
 }
 
 async function answered(model, input, signal, answer, said) {
@@ -50,16 +55,27 @@ async function answered(model, input, signal, answer, said) {
   const rows = tags.map((tag, place) => [tokens[place], tag, percent(sure[place])]);
   answer.replaceChildren(
     element("p", { class: "tags" }, marks),
-    element("details", {}, element("summary", {}, "As a table, with probabilities"),
-      table("Tokens, their tags, and the greatest probability of a tag", ["token", "tag", "probability"], rows)),
+    element(
+      "details",
+      {},
+      element("summary", {}, "As a table, with probabilities"),
+      table("Tokens, their tags, and the greatest probability of a tag", ["token", "tag", "probability"], rows),
+    ),
   );
 }
 
 function marked(token, tag, probability, labels) {
   const isNone = tag === "O" || tag === "_";
-  return element("span", {
-    class: isNone ? "tagged none" : "tagged", style: { "--hue": hue(tag, labels) }, title: `${tag}: ${percent(probability)}`,
-  }, element("span", {}, token), element("small", {}, tag));
+  return element(
+    "span",
+    {
+      class: isNone ? "tagged none" : "tagged",
+      style: { "--hue": hue(tag, labels) },
+      title: `${tag}: ${percent(probability)}`,
+    },
+    element("span", {}, token),
+    element("small", {}, tag),
+  );
 }
 
 // A colour for a tag: one for the type of a span, whether its token begins it or not.

@@ -1,8 +1,8 @@
 // A text that grows symbol by symbol, each with its probability.
 
 import { element } from "/page/dom.js";
-import { visible } from "/page/heatmap.js";
 import { percent } from "/page/numbers.js";
+import { visible } from "/page/symbols.js";
 
 const MOST_SHOWN = 5000; // symbols with a probability of their own; further ones are plain text
 
@@ -12,13 +12,26 @@ export class Writing {
     this.follow = follow;
     this.place = -1;
     this.box = element("div", {
-      class: "text writing", tabindex: "0", role: "textbox", "aria-readonly": "true", "aria-multiline": "true",
+      class: "text writing",
+      tabindex: "0",
+      role: "textbox",
+      "aria-readonly": "true",
+      "aria-multiline": "true",
       "aria-label": "Written text. Left and right arrow keys read the probability of single symbols.",
-      keydown: (event) => this.pressed(event), pointerover: (event) => this.pointed(event),
+      keydown: (event) => this.pressed(event),
+      pointerover: (event) => this.pointed(event),
     });
     this.output = element("p", { class: "soft", role: "status" }, "\u00a0");
-    const key = element("ul", { class: "key" },
-      element("li", {}, element("i", { class: "for", style: { "--share": "0.6" } }), "the less probable a symbol, the stronger its colour"));
+    const key = element(
+      "ul",
+      { class: "key" },
+      element(
+        "li",
+        {},
+        element("i", { class: "for", style: { "--share": "0.6" } }),
+        "the less probable a symbol, the stronger its colour",
+      ),
+    );
     this.node = element("div", {}, this.box, this.output, key);
     this.begin("", 0);
     this.end();
@@ -34,7 +47,16 @@ export class Writing {
 
   // Start a text behind `prompt`, shown at `pace` symbols a second; 0: at once.
   begin(prompt, pace) {
-    Object.assign(this, { prompt, pace, written: "", symbols: [], waiting: [], chosen: null, shownAt: 0, running: true });
+    Object.assign(this, {
+      prompt,
+      pace,
+      written: "",
+      symbols: [],
+      waiting: [],
+      chosen: null,
+      shownAt: 0,
+      running: true,
+    });
     this.box.replaceChildren(prompt);
     this.box.setAttribute("aria-busy", "true");
     this.frame = requestAnimationFrame((time) => this.tick(time));
@@ -79,9 +101,17 @@ export class Writing {
     this.symbols.push(symbol);
     const { probability, text } = symbol;
     if (probability === null || this.count > MOST_SHOWN) return this.box.append(text);
-    this.box.append(element("span", {
-      class: "symbol for", "data-place": this.count - 1, style: { "--share": ((1 - probability) * 0.55).toFixed(3) },
-    }, text));
+    this.box.append(
+      element(
+        "span",
+        {
+          class: "symbol for",
+          "data-place": this.count - 1,
+          style: { "--share": ((1 - probability) * 0.55).toFixed(3) },
+        },
+        text,
+      ),
+    );
   }
 
   pressed(event) {
