@@ -8,7 +8,8 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -47,9 +48,8 @@ def loaded(folders) -> dict[str, Any]:
     return {name: runtime.load(folder) for name, folder in folders.items()}
 
 
-@pytest.fixture(scope="session")
-def address(folders):
-    """The address of a server of these models, a process of its own."""
+@contextmanager
+def _serving(folders: dict[str, Path]) -> Iterator[str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -61,7 +61,20 @@ def address(folders):
         yield f"http://127.0.0.1:{port}"
     finally:
         server.terminate()
-        server.wait(30)
+        server.wait(40)
+
+
+@pytest.fixture(scope="session")
+def serve() -> Callable[[dict[str, Path]], AbstractContextManager[str]]:
+    """A context in which a process serves model folders by name; it is the server's address."""
+    return _serving
+
+
+@pytest.fixture(scope="session")
+def address(folders) -> Iterator[str]:
+    """The address of a server of these models."""
+    with _serving(folders) as found:
+        yield found
 
 
 def _wait_for(address: str, server: Any) -> None:
