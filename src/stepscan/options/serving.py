@@ -29,10 +29,18 @@ class ServeOptions:
     queue: Annotated[
         int, Option(_POSITIVE, "Requests of a model that may wait; further ones are refused with status 429.", LIMITS)
     ] = 256
+    queue_time: Annotated[
+        float, Option(_SECONDS, "Time that a request may wait for its turn; then it is refused with 429.", LIMITS)
+    ] = 10.0
     connections: Annotated[int, Option(_POSITIVE, "Connections at once.", LIMITS)] = 20_000
     max_body: Annotated[int, Option(Integer(1, 1024), "Size of a request's body, in MB, at most.", LIMITS)] = 4
     max_items: Annotated[
-        int, Option(_POSITIVE, "Symbols, tokens or steps of a request, read or written, at most.", LIMITS)
+        int,
+        Option(
+            _POSITIVE,
+            "Letters, tokens or steps that a request has, and symbols or steps that it asks for, at most.",
+            LIMITS,
+        ),
     ] = 100_000
     timeout: Annotated[
         float, Option(_SECONDS, "Time that a request may take, waiting included; generation may take longer.", LIMITS)
