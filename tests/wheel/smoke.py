@@ -17,7 +17,7 @@ GOLDEN = Path(__file__).parents[1] / "golden" / "0.1.0"
 
 
 def main() -> None:
-    """Exit with an error unless the native library and the page are there, and the classifier and tagger answer as expected."""
+    """Exit with an error unless the native library and the page are there, and two models answer as expected."""
     if library is None:
         sys.exit("the wheel has no native library")
     texts = ["a good film", "bad , bad film", "never seen", ""]

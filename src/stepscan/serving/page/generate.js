@@ -103,7 +103,7 @@ class Generation {
     for await (const event of events(path, this.settings(), signal)) {
       if (event.done) {
         await this.writing.shownAll(signal);
-        this.finished(event);
+        if (!signal.aborted) this.finished(event);
       } else this.writing.add(event);
     }
   }
