@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import socket
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -15,6 +16,7 @@ from stepscan.distributed.parts import Part
 from stepscan.errors import StepscanError
 
 LOCAL = "local"  # in place of an address: a cluster of this machine, which ends with the run
+_PATIENCE = 10.0  # seconds to wait for an address to answer
 _STORE_BYTES = 2**28  # of a cluster that is started here: rows never pass through it, models do
 
 
@@ -39,17 +41,35 @@ def connected(address: str) -> Iterator[Any]:
     start: dict[str, Any] = {"address": address}
     if address == LOCAL:
         start = {"address": LOCAL, "include_dashboard": False, "object_store_memory": _STORE_BYTES}
+    check_reachable(address)
     try:
         ray.init(**start, **quiet)
     except (ConnectionError, ValueError) as error:
-        first = str(error).strip().splitlines()[0]
-        raise StepscanError(
-            f"--ray {address}: expected the address of a Ray cluster, such as auto or HOST:6379: {first}"
-        ) from None
+        raise _not_a_cluster(address, error) from None
     try:
         yield ray
     finally:
         ray.shutdown()
+
+
+def check_reachable(address: str) -> None:
+    """Check that something listens at an address with a port; Ray would try for minutes.
+
+    Raises:
+        StepscanError: nothing does.
+    """
+    host, colon, port = address.rpartition("//")[2].rpartition(":")
+    if not colon:
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_PATIENCE).close()
+    except (OSError, ValueError, OverflowError) as error:
+        raise _not_a_cluster(address, error) from None
+
+
+def _not_a_cluster(address: str, error: Exception) -> StepscanError:
+    first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return StepscanError(f"--ray {address}: expected the address of a Ray cluster, such as auto or HOST:6379: {first}")
 
 
 def processors(ray: Any) -> int:
