@@ -7,8 +7,8 @@ import re
 
 
 def first_wildcard(name: str) -> int | None:
-    """Where the first wildcard (`*`, `?` or `[`) is; None if there is none. In a URI `?` begins its query instead."""
-    match = re.search(r"[*\[]" if is_uri(name) else r"[*?\[]", name)
+    """Where the first wildcard (`*`, `?` or `[…]`) is; None if there is none. In a URI `?` begins its query instead."""
+    match = re.search(r"[*]|\[.+?\]" if is_uri(name) else r"[*?]|\[.+?\]", name)
     return match and match.start()
 
 
