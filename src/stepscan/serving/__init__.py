@@ -11,4 +11,6 @@
 | `record`, `journal`, `prefixes` | sessions; sessions on disk; states after prompts |
 | `deliveries`, `channel`, `fair_queue` | between the threads and the event loop; turns |
 | `metrics`, `logs` | figures; the log |
+| `inside` | units and gates of a model while it reads, and the words that its answer depends on |
+| `page_files` | the page at `/`: its files in `page/`, and the headers that guard it |
 """

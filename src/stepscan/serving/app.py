@@ -12,13 +12,14 @@ from stepscan.serving.errors import ApiError, as_api_error, ending, internal
 from stepscan.serving.logs import RequestLog, log_unexpected
 from stepscan.serving.metrics import Metrics
 from stepscan.serving.openapi import describe_api
+from stepscan.serving.page_files import page_files
 from stepscan.serving.router import Router
-from stepscan.serving.routes import ALL
+from stepscan.serving.routes import ALL, API
 from stepscan.serving.routes.route import Route
 from stepscan.serving.served import Served
 from stepscan.serving.sockets import Sockets
 
-_ALWAYS = ("/healthz", "/readyz")  # answered without a token, and while the server ends
+_ALWAYS = {"/healthz", "/readyz", *page_files()}  # answered without a token, and while the server ends
 _SECURITY = [
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),
@@ -43,7 +44,7 @@ class Application:
     def __init__(self, served: Served, access: Access) -> None:
         self.served, self.access = served, access
         self.metrics, self.sockets = Metrics(served), Sockets(served)
-        self.others = describe_api(ALL)  # what is no route: FastAPI
+        self.others = describe_api(API)  # what is no route: FastAPI
         self.is_ending = False
         self.in_flight = 0
         self._router, self._log = Router(ALL), RequestLog()

@@ -14,7 +14,7 @@ from stepscan.serving.session_results import most_probable
 
 def predict(model: Any, inputs: Sequence[Any], with_probabilities: bool) -> list[bytes]:
     """The predictions of any model but a forecaster."""
-    return list(map(_as_json, _RECORDS[model.task](model, inputs, with_probabilities)))
+    return list(map(as_json, _RECORDS[model.task](model, inputs, with_probabilities)))
 
 
 def _classified(model: Any, inputs: Sequence[Any], with_probabilities: bool) -> list[dict[str, Any]]:
@@ -74,7 +74,7 @@ def translate(
             source_symbols, target_symbols, weights = model.attention_weights(source, best[0].text)
             record["attention"] = {"source": source_symbols, "target": target_symbols, "weights": weights.tolist()}
         records.append(record)
-    return list(map(_as_json, records))
+    return list(map(as_json, records))
 
 
 def forecast(
@@ -84,7 +84,7 @@ def forecast(
     answers = []
     for series in inputs:
         values = model.forecast(series, length, level=level, num_samples=num_samples, seed=seed)
-        answers.append(_as_json(forecast_record(values, is_flat=np.ndim(series) == 1)))
+        answers.append(as_json(forecast_record(values, is_flat=np.ndim(series) == 1)))
     return answers
 
 
@@ -94,7 +94,8 @@ def forecast_record(forecast: Forecast, *, is_flat: bool) -> dict[str, Any]:
     return {name: (values[:, 0] if is_flat else values).tolist() for name, values in fields}
 
 
-def _as_json(record: dict[str, Any]) -> bytes:
+def as_json(record: dict[str, Any]) -> bytes:
+    """A record as JSON."""
     return json_text(record, default=_plain).encode()
 
 

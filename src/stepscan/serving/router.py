@@ -20,7 +20,7 @@ class Router:
         self._tree: dict[str, Any] = {}
         for route in routes:
             node = self._tree
-            for part in route.path.split("/")[1:]:
+            for part in _parts(route.path):
                 node = node.setdefault("{}" if part.startswith("{") else part, {})
             node.setdefault("", {})[route.method] = route
 
@@ -31,7 +31,7 @@ class Router:
             ApiError: the path has routes, but not of this method.
         """
         node, values = self._tree, []
-        for part in path.split("/")[1:]:
+        for part in _parts(path):
             if part and part in node and part != "{}":
                 node = node[part]
             elif part and "{}" in node:
@@ -47,3 +47,8 @@ class Router:
             raise ApiError(405, "not_allowed", f"expected the method {' or '.join(sorted(methods))}, got {method[:10]}")
         names = [part[1:-1] for part in route.path.split("/") if part.startswith("{")]
         return route, dict(zip(names, values, strict=True))
+
+
+def _parts(path: str) -> list[str]:
+    """What stands between the slashes; nothing for `/` itself."""
+    return [] if path == "/" else path.split("/")[1:]

@@ -64,16 +64,26 @@ def check_paths(engine: Engine, length: int, num_samples: int) -> None:
 
 
 async def _answer(call: Call, engine: Engine, operation: Operation, inputs: list[Any], name: bytes) -> None:
+    answers = await predicted(call, engine, operation, inputs)
+    await call.answer(b'{"model": "%s", "%s": [%s]}' % (engine.name.encode(), name, b", ".join(answers)))
+
+
+async def predicted(call: Call, engine: Engine, operation: Operation, inputs: list[Any]) -> list[bytes]:
+    """What the model's worker computes for each input, as JSON.
+
+    Raises:
+        ApiError: there is no room, or it takes too long.
+        ClientGone: the client has gone away.
+    """
     engine.predictions.enter(call.client)
     try:
         worker = engine.worker
         reply = Reply(worker.deliveries)
         worker.submit(Prediction(operation, inputs, reply, call.client))
         with call.cancelled_with_client():
-            answers = await call.reply(reply)
+            return await call.reply(reply)
     finally:
         engine.predictions.leave(call.client)
-    await call.answer(b'{"model": "%s", "%s": [%s]}' % (engine.name.encode(), name, b", ".join(answers)))
 
 
 ROUTES = (
