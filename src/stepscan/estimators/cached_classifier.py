@@ -196,7 +196,11 @@ class CachedFit:
         self.estimator, self.texts = estimator, texts
 
     def run(self, validation: tuple[Sequence[str], Sequence[Any]] | None) -> None:
-        """Train, and leave the estimator with a model."""
+        """Train, and leave the estimator with a model.
+
+        Raises:
+            SettingsError: validation data have a class that the texts do not have.
+        """
         estimator, texts = self.estimator, self.texts
         held_out = texts.held_out if validation is None else list(zip(*validation, strict=True))
         if validation is None and estimator.verbose:
