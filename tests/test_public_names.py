@@ -60,8 +60,8 @@ OPTIONS = {
         --series-column --sort --time-column model
     """,
     "serve": """
-        --client-timeout --connections --host --max-body --max-items --port --prefix-memory --queue --rollback
-        --session-ttl --sessions --shutdown-timeout --state-dir --state-memory --streams --threads --timeout
+        --client-timeout --connections --host --max-body --max-items --port --prefix-memory --queue --queue-time
+        --rollback --session-ttl --sessions --shutdown-timeout --state-dir --state-memory --streams --threads --timeout
         --token-file models
     """,
 }

@@ -108,7 +108,7 @@ def test_a_stack_with_residuals_is_taken_apart(tmp_path):
 def test_the_last_steps_are_the_end_of_all_steps(name):
     model, example = runtime.load(GOLDEN / name), EXAMPLES[name]
     whole, end = trace(model, example), trace(model, example, last_steps=2)
-    assert (end.items, end.count) == (whole.items[-2:], whole.count)
+    assert (end.items, end.total) == (whole.items[-2:], whole.total)
     assert end.probabilities == (whole.probabilities and whole.probabilities[-2:])
     for one, other in zip(end.layers, whole.layers, strict=True):
         assert one.units.tobytes() == np.ascontiguousarray(other.units[-2:]).tobytes()

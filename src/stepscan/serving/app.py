@@ -29,6 +29,7 @@ _SECURITY = [
     (b"cache-control", b"no-store"),
 ]
 _NO_CONTENT = (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'")
+_GONE = 499  # the status in the log of an answer that could not be sent
 _BODY_LEFT = (408, 413)  # after which the connection is closed, since the rest of the body is not read
 
 
@@ -83,9 +84,9 @@ class Application:
                 self._refuse_early(found[0], call)
                 await found[0].handle(call)
         except ClientGone:
-            answer.status = answer.status or 499
-            if answer.is_begun or not await _is_gone(receive):
-                raise  # the connection is closed
+            answer.status = answer.status or _GONE
+            if (abort := scope.get("abort")) is not None:
+                abort()
         except Exception as error:
             if answer.is_begun:
                 log_unexpected(error)
@@ -154,12 +155,3 @@ class _Answer:
             headers += [line for line in (*_SECURITY, _NO_CONTENT) if line[0] not in names]
             message = {**message, "headers": headers}
         await self._send(message)
-
-
-async def _is_gone(receive: Any) -> bool:
-    """Whether the client has closed the connection."""
-    try:
-        async with asyncio.timeout(0):
-            return (await receive())["type"] == "http.disconnect"
-    except TimeoutError:
-        return False

@@ -151,12 +151,14 @@ def checked(kind: type[Kind], value: Any) -> Kind:
     try:
         return kind.model_validate(value)
     except ValidationError as error:
-        raise _described(kind, value, error.errors(include_url=False, include_context=False)[0]) from None
+        errors = error.errors(include_url=False, include_context=False)
+        unknown_first = sorted(errors, key=lambda one: one["type"] != "extra_forbidden")
+        raise _described(kind, unknown_first[0]) from None
     except RecursionError:
         raise ApiError(400, "bad_json", "body: expected JSON, got lists that are nested too deeply") from None
 
 
-def _described(kind: type[Fields], value: dict[str, Any], error: Any) -> ApiError:
+def _described(kind: type[Fields], error: Any) -> ApiError:
     where = [str(part) for part in error["loc"]]
     name = where[0] if where else ""
     match error["type"]:

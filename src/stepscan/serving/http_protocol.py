@@ -48,26 +48,32 @@ class BoundedProtocol(HttpToolsProtocol):
                 self._refuse(431, "headers_too_large", f"headers: expected at most {_MOST_BYTES:,} bytes, got more")
 
     def on_message_begin(self) -> None:
+        """A request begins; see uvicorn's protocol, as for the methods below."""
         super().on_message_begin()
+        self.scope["abort"] = self.transport.abort  # type: ignore[typeddict-unknown-key]  # of clients that do not read
         self._header_bytes = self._header_lines = 0
         self._is_in_headers = True
         if self._timer is None:
             self._expect_headers()
 
     def on_url(self, url: bytes) -> None:
+        """A part of the address."""
         super().on_url(url)
         self._count(len(url), 0)
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        """A header; raises a ValueError if it is one too many."""
         self._count(len(name) + len(value), 1)
         super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
+        """The headers have arrived."""
         self._is_in_headers = False
         self._stop_timer()
         super().on_headers_complete()
 
     def send_400_response(self, msg: str) -> None:
+        """Refuse what is not HTTP."""
         if not self._has_refused:
             self._refuse(400, "bad_request", "expected a request of HTTP/1.1, got something else")
 

@@ -30,7 +30,7 @@ _KINDS = {404: "not_found", 405: "not_allowed"}
 def describe_api(routes: Iterable[Route]) -> FastAPI:
     """An application that answers `/openapi.json`, and 404 for what it does not know. Requests of the routes do not
     reach it: they are answered without its layers, which would take as long as a step of a model."""
-    api = FastAPI(title="Stepscan", version=__version__, docs_url=None, redoc_url=None)
+    api = FastAPI(title="Stepscan", version=__version__, docs_url=None, redoc_url=None, redirect_slashes=False)
     for route in routes:
         api.add_api_route(
             route.path,

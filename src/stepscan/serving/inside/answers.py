@@ -37,7 +37,7 @@ def inside_answer(model: Any, example: Any, last_steps: int = 64, units: int = 6
     if len(example) > MOST_ITEMS:
         raise SettingsError(f"input: expected at most {MOST_ITEMS:,} items to look inside, got {len(example):,}")
     found = trace(model, example, last_steps)
-    answer = {"items": found.items, "count": found.count, "layers": [_layer(layer, units) for layer in found.layers]}
+    answer = {"items": found.items, "count": found.total, "layers": [_layer(layer, units) for layer in found.layers]}
     return answer if found.probabilities is None else {**answer, "probabilities": found.probabilities}
 
 

@@ -33,7 +33,7 @@ class Trace(NamedTuple):
     """What a model does inside on a sequence of N items, at the last T of them."""
 
     items: list[str]  # T symbols, tokens or steps
-    count: int  # N
+    total: int  # N
     layers: list[LayerTrace]
     probabilities: (
         list[float | None] | None

@@ -1,0 +1,134 @@
+"""The program of a cell, traced once and believed for as long as what it was traced of is the same."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import Any, NamedTuple
+
+import torch
+
+from stepscan.programs.derivative import Derivative, differentiate
+from stepscan.programs.tracing.observed import Observed
+from stepscan.programs.tracing.structure import Structure
+from stepscan.programs.tracing.tracer import Trace, trace
+from stepscan.programs.tracing.untraceable import Untraceable
+from stepscan.programs.tracing.verification import verify
+
+__all__ = ["Traced", "traced", "why_not_traced"]
+
+logger = logging.getLogger(__name__)
+_MOST_TRACES = 8  # of one cell; a step that reads what keeps changing is left alone
+_lock = threading.RLock()  # PyTorch records one step at a time
+_said: set[str] = set()
+_busy = threading.local()
+
+
+class Traced(NamedTuple):
+    """A cell's program that gives what its step gives.
+
+    Attributes:
+        trace: the program, and how its weights are made.
+        derivative: of the program.
+    """
+
+    trace: Trace
+    derivative: Derivative
+
+
+class _Entry(NamedTuple):
+    structure: Structure
+    observed: Observed
+    result: Traced | Untraceable
+
+
+class _Cache:
+    """What was traced of a module. Copies and pickles of the module start with an empty one."""
+
+    def __init__(self) -> None:
+        self.last: _Entry | None = None
+        self.entries: dict[Any, _Entry] = {}  # by the key of the structure
+        self.traces = 0
+
+    def __deepcopy__(self, memo: Any) -> _Cache:
+        return _Cache()
+
+    def __reduce__(self) -> tuple[type[_Cache], tuple[()]]:
+        return _Cache, ()
+
+
+def traced(cell: Any) -> Traced | None:
+    """The program of a cell's step as it is now (training or not, with these attributes and globals), or None if there
+    is none, in which case one line of the log has said why.
+
+    While PyTorch records or transforms the caller (`torch.compile`, `torch.export`, `torch.func`), there is none.
+    """
+    result = _result(cell)
+    if isinstance(result, Traced) or result is None:
+        return result
+    message = f"{result}; the cell runs as a loop in PyTorch"
+    if message not in _said:
+        _said.add(message)
+        logger.warning("%s", message)
+    return None
+
+
+def why_not_traced(cell: Any) -> str:
+    """Why a cell has no program, in one line; empty if it has one."""
+    result = _result(cell)
+    if result is None:
+        return "PyTorch records or transforms the caller, or the weights are not plain tensors"
+    return "" if isinstance(result, Traced) else str(result)
+
+
+def _result(cell: Any) -> Traced | Untraceable | None:
+    if torch.compiler.is_compiling() or torch._C._functorch.maybe_current_level() is not None:
+        return None
+    cache: _Cache | None = cell.__dict__.get("_stepscan_program")
+    last = None if cache is None else cache.last
+    if last is not None and last.structure.same() and not last.observed.changed():
+        return last.result
+    if torch._C._len_torch_dispatch_stack() or getattr(_busy, "tracing", False):
+        return None
+    with _lock:
+        return _find(cell)
+
+
+def _find(cell: Any) -> Traced | Untraceable | None:
+    """What was traced before of this structure, or a new trace."""
+    structure = Structure(cell)
+    if structure.key is None:
+        return None
+    cache: _Cache = cell.__dict__.setdefault("_stepscan_program", _Cache())
+    entry = cache.entries.get(structure.key)
+    changed = entry.observed.changed() if entry is not None else "its modules"
+    if entry is not None and not changed:
+        cache.last = entry._replace(structure=structure)
+        return entry.result
+    observed = Observed(cell)
+    cache.traces += 1
+    if cache.traces > _MOST_TRACES:
+        reason = f"reads what keeps changing ({changed}): make it a buffer, or a part of the state"
+        result: Traced | Untraceable = Untraceable(type(cell).__name__, reason)
+    else:
+        result = _trace(cell, structure, observed)
+    cache.last = cache.entries[structure.key] = _Entry(structure, observed, result)
+    return result
+
+
+def _trace(cell: Any, structure: Structure, observed: Observed) -> Traced | Untraceable:
+    name = type(cell).__name__
+    if structure.has_hooks:
+        return Untraceable(name, "calls a module with hooks, which a program does not run")
+    _busy.tracing = True
+    try:
+        with torch.random.fork_rng(devices=[]), torch.inference_mode(False), torch.enable_grad():
+            found = trace(cell)
+            if changed := observed.changed() or observed.grown():
+                return Untraceable(name, f"changes {changed}: what a step keeps belongs in its state")
+            verify(cell, found)
+    except Untraceable as error:
+        return error
+    finally:
+        _busy.tracing = False
+    return Traced(found, differentiate(found.program))
