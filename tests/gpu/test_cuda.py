@@ -9,6 +9,14 @@ import stepscan as ss
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="PyTorch finds no GPU here")
 
+
+@pytest.fixture(autouse=True)
+def _full_precision(monkeypatch):
+    """TensorFloat-32, cuDNN's default, keeps 10 bits of the mantissa."""
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
+    monkeypatch.setattr(torch.backends.cuda.matmul, "allow_tf32", False)
+
+
 LAYERS = {
     "elman": lambda: ss.Elman(3, 4),
     "lstm": lambda: ss.LSTM(3, 4),

@@ -17,6 +17,9 @@ from stepscan.cli.options import app
 from stepscan.cli.output import LogHandler, print_message
 from stepscan.errors import Interrupted, StepscanError
 from stepscan.memory import enough_memory
+from stepscan.processes.launcher import LOST, Ended
+from stepscan.processes.team import PeerLost
+from stepscan.processes.world import is_launched
 from stepscan.terminal import printable
 
 __all__ = ["app", "main"]
@@ -46,7 +49,11 @@ def main() -> None:
     except Interrupted as interrupted:
         print(printable(str(interrupted)), file=sys.stderr)
         sys.exit(128 + interrupted.signal)
+    except Ended as ended:  # the processes of a training, which have said why
+        sys.exit(ended.code)
     except StepscanError as error:
+        if isinstance(error, PeerLost) and not error.has_reason and is_launched():
+            sys.exit(LOST)  # the launcher knows why
         print_message("[bold red]error:[/bold red]", error)
         sys.exit(1)
     except ModuleNotFoundError as error:

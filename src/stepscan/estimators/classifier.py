@@ -28,6 +28,7 @@ from stepscan.options import ClassifyOptions, TrainingOptions
 from stepscan.patterns.embedding import Embedding
 from stepscan.patterns.encoder import Encoder
 from stepscan.patterns.numeric_embedding import NumericEmbedding
+from stepscan.processes.joining import join
 from stepscan.sequences import Sequences
 from stepscan.training.loop import Task
 from stepscan.wide.model import WideModel
@@ -262,6 +263,12 @@ class Classifier(ClassificationMixin, ClassifierMixin, TransformerMixin, Classif
 
     def _evaluate(self, examples: Sequence[tuple[Any, Any]]) -> dict[str, float]:
         """Validation scores of the network alone."""
+        results = join(self.training_options()).map(self._predictions_and_nats, examples)
+        predictions, nats = zip(*results, strict=True)
+        return self._validation_scores(predictions, np.array(nats), [answer for _, answer in examples])
+
+    def _predictions_and_nats(self, examples: Sequence[tuple[Any, Any]]) -> list[tuple[Any, float]]:
+        """The network's prediction and loss for each example."""
         inputs, answers = zip(*examples, strict=True)
         problem, labels = self.problem, self.labels_
 
@@ -269,8 +276,7 @@ class Classifier(ClassificationMixin, ClassifierMixin, TransformerMixin, Classif
             targets = [answers[i] for i in indices]
             return list(zip(problem.predictions(scores, labels), problem.nats(scores, targets, labels), strict=True))
 
-        predictions, nats = zip(*self._map_scores(inputs, predict, wide=False), strict=True)
-        return self._validation_scores(predictions, np.array(nats), answers)
+        return self._map_scores(inputs, predict, wide=False)
 
     def _validation_scores(
         self, predictions: Sequence[Any], nats: np.ndarray, targets: Sequence[Any]
