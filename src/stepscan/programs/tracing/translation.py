@@ -91,6 +91,10 @@ class Translation:
             except Refusal as refusal:
                 raise Untraceable(name, f"returns what is no row of numbers (result {position}): {refusal}") from None
         output, *state = rows
+        if output.shape != (size := self._cell.output_size,):
+            raise Untraceable(
+                name, f"returns an output {[BATCH, *output.shape]}, not {[BATCH, size]} as of output_size"
+            )
         expected = [tuple(leaf.shape[1:]) for leaf in self._captured.leaves]
         if [row.shape for row in state] != expected:
             found = [[BATCH, *row.shape] for row in state]
