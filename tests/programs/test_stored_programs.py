@@ -19,7 +19,7 @@ from program_cells import USERS_CELLS, Leaky, Plain
 from torch import nn
 
 import stepscan as ss
-from stepscan import runtime
+from stepscan import registry, runtime
 from stepscan.backends.batches import Batch
 from stepscan.backends.weights import Weights
 from stepscan.cells.catalogue import cell_classes
@@ -34,19 +34,27 @@ from stepscan.registry import registered
 from stepscan.state import leaves
 from stepscan.storage.compression import compress
 
-for cls in USERS_CELLS:
-    ss.register(f"users_{cls.__name__.lower()}")(cls)
 LENGTHS = np.array([3, 5, 0, 1])
 CELLS = {
-    **{cls.registered_name: lambda cls=cls: cls(5, 6) for cls in USERS_CELLS},
+    **{f"users_{cls.__name__.lower()}": lambda cls=cls: cls(5, 6) for cls in USERS_CELLS},
     **{
         name: lambda cls=cls: cls(5, 6)
         for name, cls in cell_classes().items()
-        if cls.scan is ss.Recurrence.scan and cls not in USERS_CELLS
+        if cls.scan is ss.Recurrence.scan and cls.__module__.startswith("stepscan.")
     },
     "causal_convolution": lambda: CausalConvolution(5),
     "mixer_block": lambda: MixerBlock(4, registered("mingru")(4, 6)),
 }
+
+
+@pytest.fixture(scope="module", autouse=True)
+def registered_cells():
+    """The users' cells, registered while these tests run."""
+    for cls in USERS_CELLS:
+        ss.register(f"users_{cls.__name__.lower()}")(cls)
+    yield
+    for name in [name for name in registry._classes if name.startswith("users_")]:
+        del registry._classes[name]
 
 
 def flat(tensor):

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from stepscan.errors import ProgramError, nearest, shown
-from stepscan.programs.operations import BY_NAME, ELEMENTWISE, ROW
+from stepscan.programs.operations import BY_NAME, ELEMENTWISE, PRODUCT, ROW
 
 if TYPE_CHECKING:
     from stepscan.programs.program import Program, Value
@@ -55,6 +55,9 @@ def check_program(program: Program) -> None:
         total += value.width
         if total > MOST_WIDTH:
             _fail(f"{where}: expected at most {MOST_WIDTH:,} numbers in all values of a row, got more")
+    for index, value in enumerate(program.values):
+        if BY_NAME[value.op].kind == PRODUCT and program.depends[value.args[0]] == "weights":
+            _fail(f"value {index} ({value.op}): expected a product with x or the state, got one of weights alone")
     _check_pieces(program, program.output, "output", None)
     if len(program.next_state) != len(program.state):
         _fail(f"next_state: expected {len(program.state)} leaves, as in the state, got {len(program.next_state)}")
