@@ -142,8 +142,6 @@ class Translation:
             return self.tape.item(args[0], args[1])
         return self.tape.record(target, *args, **kwargs)
 
-    # ---------------------------------------------------------------------------------------------- for the rules
-
     def row(self, value: Any) -> Row:
         """A value as a row: one of weights alone, with a dimension for the batch, is the same in all rows.
 
