@@ -104,7 +104,12 @@ class Translation:
 
     def _translate(self, node: fx.Node) -> Any:
         if node.op == "get_attr":
-            return self.tape.constant(getattr(self._captured.graph, str(node.target)))
+            tensor = getattr(self._captured.graph, str(node.target))
+            if tensor.requires_grad:
+                raise Refusal(
+                    "reads a parameter that is not the cell's: make it, or its module, an attribute of the cell"
+                )
+            return self.tape.constant(tensor)
         args = pytree.tree_map_only(fx.Node, self._env.__getitem__, (list(node.args), dict(node.kwargs)))
         self.shape_of_result = _shapes(node.meta.get("val"))
         target: Any = node.target
@@ -198,7 +203,7 @@ class Translation:
 
     def _weight_operand(self, value: WeightValue, shape: tuple[int, ...]) -> int:
         tensor = value.tensor
-        if not value.of_weights and tensor.numel() and bool((tensor == tensor.flatten()[0]).all()):
+        if not value.may_change and tensor.numel() and bool((tensor == tensor.flatten()[0]).all()):
             return self.operand(tensor.flatten()[0].item(), shape)
         if tensor.dim() > len(shape):
             if len(tensor) > 1 and not bool((tensor == tensor[:1]).all()):
