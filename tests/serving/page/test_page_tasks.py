@@ -142,7 +142,7 @@ def test_a_text_appears_symbol_by_symbol_with_probabilities(address, open_page, 
         page.keyboard.press("ArrowRight")
         said = page.locator(".writing + p").inner_text()
         shown = float(SHARE.search(said)[1])
-        assert shown == pytest.approx(100 * probabilities[2 + place], abs=0.051)
+        assert shown == pytest.approx(100 * probabilities[3 + place], abs=0.051)
 
 
 def test_writing_stops_when_asked(address, open_page, wait_until):
