@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import signal
 import subprocess
 import sys
@@ -19,6 +20,9 @@ from stepscan.errors import DataError, SettingsError, StepscanError
 from stepscan.kernels import native
 
 ray = pytest.importorskip("ray", reason="needs ray: pip install 'stepscan[ray]'")
+ENVIRONMENT = {  # nothing is reported to anybody; a token of these tests alone, and none in the user's folder
+    **{"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)},
+}
 pytest.importorskip("ray.data", reason="needs ray.data: pip install 'stepscan[ray]'")
 pytestmark = pytest.mark.skipif(native.library is None, reason="no native library was built")
 
@@ -26,11 +30,18 @@ pytestmark = pytest.mark.skipif(native.library is None, reason="no native librar
 @pytest.fixture(scope="module", autouse=True)
 def cluster():
     """Two processors of this machine, which report nothing to anybody."""
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in ENVIRONMENT.items():
+            patch.setenv(name, value)
+        yield from _started()
+
+
+def _started():
     ray.init(
         num_cpus=2,
         include_dashboard=False,
         object_store_memory=2**27,
+        _node_ip_address="127.0.0.1",
         log_to_driver=False,
         logging_level="ERROR",
     )
