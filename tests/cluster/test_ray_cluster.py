@@ -20,9 +20,6 @@ from stepscan.errors import DataError, SettingsError, StepscanError
 from stepscan.kernels import native
 
 ray = pytest.importorskip("ray", reason="needs ray: pip install 'stepscan[ray]'")
-ENVIRONMENT = {  # nothing is reported to anybody; a token of these tests alone, and none in the user's folder
-    **{"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)},
-}
 pytest.importorskip("ray.data", reason="needs ray.data: pip install 'stepscan[ray]'")
 pytestmark = pytest.mark.skipif(native.library is None, reason="no native library was built")
 
@@ -31,13 +28,15 @@ pytestmark = pytest.mark.skipif(native.library is None, reason="no native librar
 def cluster():
     """Two processors of this machine, which report nothing to anybody."""
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in ENVIRONMENT.items():
-            patch.setenv(name, value)
+        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        patch.setenv("RAY_AUTH_TOKEN", secrets.token_hex(32))  # Ray would write one into the user's folder
+        patch.delenv("RAY_AUTH_MODE", raising=False)  # which Ray sets
         yield from _started()
 
 
 def _started():
     ray.init(
+        "local",
         num_cpus=2,
         include_dashboard=False,
         object_store_memory=2**27,
