@@ -60,6 +60,11 @@ OPTIONS = {
         --context --day-first --fill --format --ignore-time --json --length --level --month-first --num-samples --output
         --overwrite --ray --rows-per-part --seed --series-column --sort --time-column --workers model
     """,
+    "serve": """
+        --client-timeout --connections --host --max-body --max-items --port --prefix-memory --queue --queue-time
+        --rollback --session-ttl --sessions --shutdown-timeout --state-dir --state-memory --streams --threads --timeout
+        --token-file models
+    """,
 }
 TORCH_FREE = [
     "stepscan",

@@ -12,7 +12,16 @@ import sys
 import threading
 import warnings
 
-from stepscan.cli import benchmark, compression, forecasting, inspection, prediction, reproduction, training  # noqa: F401  # importing registers the commands
+from stepscan.cli import (  # noqa: F401  # importing registers the commands
+    benchmark,
+    compression,
+    forecasting,
+    inspection,
+    prediction,
+    reproduction,
+    serving,
+    training,
+)
 from stepscan.cli.options import app
 from stepscan.cli.output import LogHandler, print_message
 from stepscan.errors import Interrupted, StepscanError
@@ -26,6 +35,7 @@ __all__ = ["app", "main"]
 
 _EXTRAS = {  # package → what installs it
     **dict.fromkeys(("torch", "sklearn", "pydantic", "sacrebleu"), "train"),
+    **dict.fromkeys(("fastapi", "uvicorn", "prometheus_client", "httptools", "websockets"), "serve"),
     **dict.fromkeys(("ray", "pyarrow", "fsspec"), "ray"),
 }
 
@@ -63,6 +73,8 @@ def main() -> None:
         extra = _EXTRAS.get((error.name or "").split(".")[0])
         if extra is None:
             raise
+        if "serve" in sys.argv[1:2]:  # FastAPI needs pydantic
+            extra = "serve"
         print_message("[bold red]error:[/bold red]", f"this needs {error.name}: pip install 'stepscan[{extra}]'")
         sys.exit(1)
     except OSError as error:  # a full disk or a closed pipe under standard output

@@ -15,11 +15,14 @@ from typer.core import TyperCommand, TyperGroup
 
 from stepscan.errors import STANDARD, SettingsError, nearest
 from stepscan.options import (
+    ADDRESS,
     DATA,
+    LIMITS,
     MODEL,
     OUTPUT,
     REGULARISATION,
     RENAMED,
+    SESSIONS,
     TASKS,
     TRAINING,
     ReadingOptions,
@@ -29,7 +32,7 @@ from stepscan.options import (
 logger = logging.getLogger(__name__)
 
 _UsageError: Any = typer.BadParameter.__mro__[1]  # click's, or that of the click within typer
-_GROUPS = (None, DATA, OUTPUT, MODEL, REGULARISATION, TRAINING, "Many files")
+_GROUPS = (None, DATA, OUTPUT, MODEL, REGULARISATION, TRAINING, "Many files", ADDRESS, SESSIONS, LIMITS)
 _RENAMED = {  # options of earlier versions; those that are settings are in `stepscan.options.RENAMED`
     "--history": "--context (of stepscan forecast)",
     "--interval": "--level (of stepscan forecast)",

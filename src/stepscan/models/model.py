@@ -152,6 +152,12 @@ class RuntimeModel(FittedModel):
 
         return step_batch(self, sessions, items)
 
+    def push_batch(self, sessions: Sequence[Any], pieces: Sequence[Any]) -> list[Any]:
+        """Push a piece to each of several sessions in one batch; see `stepscan.models.sessions.push_batch`."""
+        from stepscan.models.sessions import push_batch
+
+        return push_batch(self, sessions, pieces)
+
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self.path)!r}, weights={self.weights!r}, threads={self.threads})"
 
