@@ -124,7 +124,7 @@ def test_an_estimator_does_not_start_processes(data, tmp_path):
     from stepscan.errors import SettingsError
     from stepscan.estimators.classifier import Classifier
 
-    with pytest.raises(SettingsError, match="processes: expected 1, as many as were started, got 2; .*torchrun"):
+    with pytest.raises(SettingsError, match=r"processes: expected 1, as many as were started, got 2; .*torchrun"):
         Classifier(processes=2).fit(["a", "b"] * 10, ["x", "y"] * 10)
 
 

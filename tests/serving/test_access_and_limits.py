@@ -153,7 +153,7 @@ def test_the_description_of_the_api(server: Client) -> None:
     assert set(description["paths"]["/v1/sessions/{session}"]) == {"get", "delete"}
     push = description["paths"]["/v1/sessions/{session}/push"]["post"]
     assert "items" in push["requestBody"]["content"]["application/json"]["schema"]["required"]
-    assert len(description["paths"]) == 20
+    assert len(description["paths"]) == 22
 
 
 def test_figures(server: Client) -> None:

@@ -12,7 +12,16 @@ import sys
 import threading
 import warnings
 
-from stepscan.cli import benchmark, compression, inspection, prediction, reproduction, serving, training  # noqa: F401  # importing registers the commands
+from stepscan.cli import (  # noqa: F401  # importing registers the commands
+    benchmark,
+    compression,
+    forecasting,
+    inspection,
+    prediction,
+    reproduction,
+    serving,
+    training,
+)
 from stepscan.cli.options import app
 from stepscan.cli.output import LogHandler, print_message
 from stepscan.errors import Interrupted, StepscanError
@@ -24,8 +33,11 @@ from stepscan.terminal import printable
 
 __all__ = ["app", "main"]
 
-_TRAINING_PACKAGES = {"torch", "sklearn", "pydantic", "sacrebleu"}  # what the extra `train` installs
-_SERVING_PACKAGES = {"fastapi", "uvicorn", "prometheus_client", "httptools", "websockets"}  # and `serve`
+_EXTRAS = {  # package → what installs it
+    **dict.fromkeys(("torch", "sklearn", "pydantic", "sacrebleu"), "train"),
+    **dict.fromkeys(("fastapi", "uvicorn", "prometheus_client", "httptools", "websockets"), "serve"),
+    **dict.fromkeys(("ray", "pyarrow", "fsspec"), "ray"),
+}
 
 
 def main() -> None:
@@ -58,10 +70,11 @@ def main() -> None:
         print_message("[bold red]error:[/bold red]", error)
         sys.exit(1)
     except ModuleNotFoundError as error:
-        package = (error.name or "").split(".")[0]
-        if package not in _TRAINING_PACKAGES | _SERVING_PACKAGES:
+        extra = _EXTRAS.get((error.name or "").split(".")[0])
+        if extra is None:
             raise
-        extra = "train" if package in _TRAINING_PACKAGES and "serve" not in sys.argv[1:2] else "serve"
+        if "serve" in sys.argv[1:2]:  # FastAPI needs pydantic
+            extra = "serve"
         print_message("[bold red]error:[/bold red]", f"this needs {error.name}: pip install 'stepscan[{extra}]'")
         sys.exit(1)
     except OSError as error:  # a full disk or a closed pipe under standard output

@@ -126,6 +126,11 @@ class RuntimeModel(FittedModel):
             hasher.update(np.ascontiguousarray(array).data if array.size else b"")
         return hasher.digest()
 
+    @property
+    def usage(self) -> dict[str, Any]:
+        """The settings of use by name, such as those of beam search, and the storage type of the weights."""
+        return {field.name: getattr(self, field.name) for field in fields(self) if field.name not in _FOLDER_FIELDS}
+
     def with_network(self, network: Any) -> Self:
         return replace(self, network_=network)
 
@@ -158,12 +163,11 @@ class RuntimeModel(FittedModel):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """The bytes of the folder, which may no longer exist when the pickle is loaded, and settings changed since."""
-        usage = {field.name: getattr(self, field.name) for field in fields(self) if field.name not in _FOLDER_FIELDS}
         if self.members_:
             from stepscan.models.ensemble import ensemble
 
-            return ensemble, (list(self.members_),), usage
-        return _restore, (self.folder.snapshot, self.weights, self.threads), usage
+            return ensemble, (list(self.members_),), self.usage
+        return _restore, (self.folder.snapshot, self.weights, self.threads), self.usage
 
 
 _FOLDER_FIELDS = ("folder", "network_", "tokenizers_", "labels_", "scheme_", "wide_", "yardstick_")

@@ -4,7 +4,7 @@ import { request } from "/page/api.js";
 import { announcer, card, element, labelled, table } from "/page/dom.js";
 import { Inside } from "/page/inside.js";
 import { Live, Problems } from "/page/live.js";
-import { count, percent } from "/page/numbers.js";
+import { count, percent, shown } from "/page/numbers.js";
 import { SeriesInput } from "/page/series.js";
 
 const TOKEN = /\p{L}[\p{L}\p{M}\p{N}]*(?:['’-][\p{L}\p{N}]+)*|\p{N}+(?:[.,:]\p{N}+)*|[^\s\p{L}\p{N}]/gu;
@@ -48,7 +48,8 @@ function sentenceInput(changed) {
 async function answered(model, input, signal, answer, said) {
   const path = `/v1/models/${encodeURIComponent(model.id)}/predict`;
   const { predictions } = await request(path, { inputs: [input], probabilities: true }, signal);
-  const [{ tokens, tags, probabilities }] = predictions;
+  const [{ tags, probabilities }] = predictions;
+  const tokens = input.map((item) => (typeof item === "string" ? item : [item].flat().map(shown).join(", ")));
   const sure = probabilities.map((row) => Math.max(...row));
   const marks = tags.map((tag, place) => marked(tokens[place], tag, sure[place], model.labels));
   said.textContent = `${count(tags.length, "tag")}, the last one ${tags[tags.length - 1]}`;
