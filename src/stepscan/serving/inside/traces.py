@@ -36,9 +36,8 @@ class Trace(NamedTuple):
     items: list[str]  # T symbols, tokens or steps
     total: int  # N
     layers: list[LayerTrace]
-    probabilities: (
-        list[float | None] | None
-    )  # of a language model: of each item after those before it, if there are any
+    # of a language model: of each item after those before it, None for the first of all
+    probabilities: list[float | None] | None
 
 
 _parts: WeakKeyDictionary[Any, Part] = WeakKeyDictionary()  # model → its layers, bound one by one
