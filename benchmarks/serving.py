@@ -27,7 +27,7 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from serving_load import Connection, closed_loop, open_loop, percentile
 
@@ -100,9 +100,7 @@ def streams(folder: Path, seconds: float, rounds: int) -> None:
             "PyTorch": (8202, "/generate", two),
             "ONNX Runtime": (8203, "/generate", three),
         }
-        print(
-            "| texts | server | symbols a second | ours ÷ its | processor time a symbol | events p50 | p99 | first p50 |"
-        )
+        print("| texts | server | symbols a second | ours ÷ its | processor time each | events p50 | p99 | first p50 |")
         for count in (1, 16, 64, 256):
             seen: dict[str, list[_Watched]] = {name: [] for name in servers}
             for _ in range(rounds):
@@ -192,20 +190,21 @@ def sessions(folder: Path, seconds: float, count: int = 10_000, batch: int = 250
                 latencies.append(time.perf_counter() - sent)
             took, cpu = time.perf_counter() - started, cpu_seconds(process) - cpu
         pushes = int(seconds) * count
-        rate = pushes / took
+        share = 100 * count * cpu / pushes
         print(
-            f"processor time of the server: {1e6 * cpu / pushes:.0f} µs a push, {100 * count * cpu / pushes:.0f} % of a core at {count:,} a second"
+            f"processor time of the server: {1e6 * cpu / pushes:.0f} µs a push, {share:.0f} % of a core at {count:,}/s"
         )
-        print(f"{count:,} sessions for {took:.1f} s: {rate:,.0f} pushes a second, late by {1000 * late:.0f} ms at most")
         print(
-            f"a message of {batch} pushes: p50 {percentile(latencies, 0.5):.1f} ms, p99 {percentile(latencies, 0.99):.1f} ms"
+            f"{count:,} sessions for {took:.1f} s: {pushes / took:,.0f} pushes/s, late by {1000 * late:.0f} ms at most"
         )
+        p50, p99 = percentile(latencies, 0.5), percentile(latencies, 0.99)
+        print(f"a message of {batch} pushes: p50 {p50:.1f} ms, p99 {p99:.1f} ms")
         cpu = cpu_seconds(process)
         flat = asyncio.run(closed_loop(8211, f"/v1/sessions/{ids[0]}/push", {"items": [0.5, 1, 2, 3]}, 1, 2))
         many = asyncio.run(_push_each(8211, ids[:64], 3))
         each = 1e6 * (cpu_seconds(process) - cpu) / (len(flat) + 3 * many)
         print(
-            f"one push a request: {len(flat) / 2:,.0f} a second by 1 client, {many:,.0f} by 64; {each:.0f} µs of processor time each"
+            f"one push a request: {len(flat) / 2:,.0f}/s by 1 client, {many:,.0f}/s by 64; {each:.0f} µs of processor"
         )
 
 
@@ -214,7 +213,8 @@ async def _open(port: int, count: int) -> list[str]:
 
     async def open_some(connection: Connection) -> None:
         for _ in range(count // len(connections)):
-            ids.append(json.loads((await connection.post("/v1/models/signals/sessions", {})).body)["id"])
+            answer = await connection.post("/v1/models/signals/sessions", {})
+            ids.append(json.loads(answer.body)["id"])
 
     await asyncio.gather(*map(open_some, connections))
     return ids
@@ -278,9 +278,8 @@ async def _first(port: int) -> None:
         seconds.append(answer.seconds)
         connection.close()
     watched = await others
-    print(
-        f"64 texts: {watched.rate:,.0f} symbols a second; a first symbol of another: p50 {percentile(seconds, 0.5):.1f} ms"
-    )
+    print(f"64 texts: {watched.rate:,.0f} symbols a second")
+    print(f"a first symbol of another: p50 {percentile(seconds, 0.5):.1f} ms, p99 {percentile(seconds, 0.99):.1f} ms")
     print(f"steps between two readings of /metrics, one before and one after: p50 {statistics.median(steps):.0f}")
 
 

@@ -13,6 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic import BaseModel
+
+
+class Fields(BaseModel):
+    """A request."""
+
+    length: int
 
 
 def torch_writer(folder: Path) -> Callable[[int], Iterator[int]]:
@@ -60,10 +67,6 @@ def application(write: Callable[[int], Iterator[int]]) -> Any:
     """A server with one route, which sends each symbol as an event."""
     from fastapi import FastAPI
     from fastapi.responses import StreamingResponse
-    from pydantic import BaseModel
-
-    class Fields(BaseModel):
-        length: int
 
     app = FastAPI()
 

@@ -22,11 +22,11 @@ class _JoinedWrites:
     """
 
     def __init__(self, transport: Any) -> None:
-        self._transport, self._head = transport, b""
+        self.plain, self._head = transport, b""
         self.joins = True  # not for HEAD, whose answer is nothing but a head
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._transport, name)
+        return getattr(self.plain, name)
 
     def write(self, data: bytes) -> None:
         is_head = data.startswith(_HEAD) and data.endswith(_END_OF_HEAD) and not data.startswith(_CONTINUE)
@@ -34,11 +34,11 @@ class _JoinedWrites:
             self._head = data
             return
         head, self._head = self._head, b""
-        self._transport.write(head + data if head else data)
+        self.plain.write(head + data if head else data)
 
     def close(self) -> None:
         self.write(b"")
-        self._transport.close()
+        self.plain.close()
 
 
 class BoundedProtocol(HttpToolsProtocol):
@@ -74,6 +74,11 @@ class BoundedProtocol(HttpToolsProtocol):
             self._header_bytes += len(data)
             if self._header_bytes > _MOST_BYTES:
                 self._refuse(431, "headers_too_large", f"headers: expected at most {_MOST_BYTES:,} bytes, got more")
+
+    def handle_websocket_upgrade(self) -> None:
+        """A WebSocket begins, whose head is written at once."""
+        self.transport = self.transport.plain  # type: ignore[attr-defined]
+        super().handle_websocket_upgrade()
 
     def on_message_begin(self) -> None:
         """A request begins; see uvicorn's protocol, as for the methods below."""

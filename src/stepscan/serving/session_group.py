@@ -159,7 +159,11 @@ class SessionGroup:
         self.pushes += len(together)
         for (task, _), old, result in zip(together, before, results, strict=True):
             self.changed(task.record, old)
-            task.reply.answer(task.answer(result))
+            try:
+                task.reply.answer(task.answer(result))
+            except Exception as error:
+                log_unexpected(error)
+                task.fail(error)
             self._finish(task)
 
     def _push_separately(self, together: list[tuple[Push, Any]], error: Exception) -> None:

@@ -206,12 +206,12 @@ class SessionText(TextTask):
         request: what is written.
         channel: where the symbols go.
         client: who asked.
-        stepper: the thread that writes.
+        sessions: those of the thread that writes.
     """
 
-    def __init__(self, record: Record, request: TextRequest, channel: Channel, client: str, stepper: Any) -> None:
+    def __init__(self, record: Record, request: TextRequest, channel: Channel, client: str, sessions: Any) -> None:
         super().__init__(record.engine.model, request, channel, client)
-        self.record, self._stepper = record, stepper
+        self.record, self._sessions = record, sessions
 
     def prepare(self, prefixes: Any) -> Iterator[None]:
         model, request = self.model, self.request
