@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -28,6 +27,7 @@ from stepscan.errors import DataError, SettingsError, StepscanError, display_pat
 from stepscan.estimators.fit_run import FitRun, FitSteps
 from stepscan.estimators.training_data import Buckets, TrainingData, make_task
 from stepscan.evaluation.yardstick import best_constant, guess
+from stepscan.json_text import json_text
 from stepscan.options import TrainingOptions
 from stepscan.storage.token_cache import VERSION, CachedTexts, cached_texts
 from stepscan.training.loop import Task
@@ -123,7 +123,7 @@ def _fingerprint(estimator: Any, file: str | Path, reading: ReadOptions, *, hold
     settings = {name: getattr(estimator, name) for name in ("tokenizer", "vocabulary_size", "lowercase")}
     facts: dict[str, Any] = {"version": VERSION, "file": _digest(file), "reading": options, "settings": settings}
     facts |= {"skips": reading.bad_lines is not None, "holds_out": holds_out}
-    return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()[:24]
+    return hashlib.sha256(json_text(dict(sorted(facts.items())), default=str).encode()).hexdigest()[:24]
 
 
 def _digest(file: str | Path) -> str:

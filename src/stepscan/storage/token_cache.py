@@ -24,6 +24,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from stepscan.errors import DataError, StepscanError
+from stepscan.json_text import json_text
 from stepscan.storage.atomic import sync
 from stepscan.untrusted_input import parse_json
 
@@ -208,7 +209,7 @@ def _make(
         (temporary / _TOKENIZER).write_text(tokenizer.to_json(), "utf-8")
         sizes = {path.name: path.stat().st_size for path in sorted(temporary.iterdir())}
         manifest = {"version": VERSION, "fingerprint": target.name, **facts, "sizes": sizes}
-        (temporary / _MANIFEST).write_text(json.dumps(manifest), "utf-8")
+        (temporary / _MANIFEST).write_text(json_text(manifest), "utf-8")
         for path in temporary.iterdir():
             sync(path)
         temporary.rename(target)
@@ -242,7 +243,7 @@ def _write_ids(
             labels.write(np.array([number[label] for _, label in kept], dtype=np.int32).tobytes())
             end, count = end + int(lengths.sum()), count + len(kept)
             longest = max(longest, int(lengths.max(initial=0)))
-    (folder / _HELD_OUT).write_text(json.dumps(held_out), "utf-8")
+    (folder / _HELD_OUT).write_text(json_text(held_out), "utf-8")
     return {"texts": count, "tokens": end, "longest": longest, "dtype": dtype.name}
 
 
