@@ -1,8 +1,9 @@
 """Runs trainings of several processes in forked children, so that PyTorch is imported once for all of them.
 
 Reads one JSON object a line: `commands` (arguments of `stepscan`, one list per process), `place` (for what they print),
-`port`, `restarts`, and `signals` (`[process, signal, seconds]`, from when the model folder `out` is first there).
-Answers with one: `codes` (minus the number of a signal that ended a process) and `said` (standard error of each).
+`port`, `restarts`, and `signals` (`[process, signal, step, seconds]`: sent so many seconds after the checkpoint of that
+step, or a later one, is first in the model folder `out`). Answers with one: `codes` (minus the number of a signal that
+ended a process) and `said` (standard error of each).
 """
 
 from __future__ import annotations
@@ -13,8 +14,6 @@ import sys
 import time
 from pathlib import Path
 
-import lightning_fabric.plugins.environments
-import lightning_fabric.strategies  # noqa: F401
 import torch
 
 import stepscan.estimators.files
@@ -47,6 +46,15 @@ def child(job: dict, rank: int, said: Path) -> None:
     os._exit(code)
 
 
+def newest_step(out: Path) -> int:
+    """The step of the newest checkpoint, -1 if there is none."""
+    try:
+        names = [path.name for path in (out / "checkpoints").iterdir()]
+    except FileNotFoundError:
+        return -1
+    return max((int(name[5:]) for name in names if name[5:].isdigit()), default=-1)
+
+
 def run(job: dict) -> dict:
     place, processes = Path(job["place"]), []
     outputs = [place / f"said-{rank}" for rank in range(len(job["commands"]))]
@@ -56,27 +64,27 @@ def run(job: dict) -> dict:
             child(job, rank, said)
         processes.append(process)
     codes: dict[int, int] = {}
-    signals, started, begun = sorted(job["signals"], key=lambda one: one[2]), time.perf_counter(), None
+    signals, started = sorted(job["signals"], key=lambda one: one[2:]), time.perf_counter()
+    reached: float | None = None  # when the step of the next signal was
     while len(codes) < len(processes):
         ended, status = os.waitpid(-1, os.WNOHANG)
         if ended:
             codes[processes.index(ended)] = os.waitstatus_to_exitcode(status)
         now = time.perf_counter()
-        if begun is None and os.path.exists(job["out"]):
-            begun = now
-        while signals and begun is not None and now - begun >= signals[0][2]:
-            rank, number, _ = signals.pop(0)
+        if signals and reached is None and newest_step(Path(job["out"])) >= signals[0][2]:
+            reached = now
+        if signals and reached is not None and now - reached >= signals[0][3]:
+            rank, number, *_ = signals.pop(0)
+            reached = None
             if rank not in codes:
                 os.kill(processes[rank], number)
         if now - started > LIMIT:
             for rank in set(range(len(processes))) - set(codes):
                 os.kill(processes[rank], 9)
         time.sleep(0.001)
-    seconds = time.perf_counter() - (begun or started)
     return {
         "codes": [codes[rank] for rank in sorted(codes)],
         "said": [path.read_text() for path in outputs],
-        "seconds": seconds,
     }
 
 

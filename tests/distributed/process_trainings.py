@@ -19,7 +19,6 @@ class Answer(NamedTuple):
 
     codes: list[int]  # exit codes of its processes
     said: list[str]  # standard error of each
-    seconds: float  # from when the model folder was first there
 
 
 class Trainings:
@@ -41,7 +40,7 @@ class Trainings:
         self.worker.stdin.write(json.dumps({**job, "signals": list(signals), "restarts": restarts}) + "\n")
         self.worker.stdin.flush()
         answer = json.loads(self.worker.stdout.readline())
-        return Answer(answer["codes"], answer["said"], answer["seconds"])
+        return Answer(answer["codes"], answer["said"])
 
     def weights(self, out: Path, *arguments: str, processes: int = 1) -> dict[str, np.ndarray]:
         """The weights of a training that must succeed."""

@@ -66,7 +66,8 @@ def test_gates_are_those_of_the_equations(cell):
             state = layer.step(x[None], state)[1]
             expected.append({**step, **({} if cell == "gru" else {"cell": state.c})})
     weights = {name: tensor.detach().numpy() for name, tensor in layer.named_parameters()}
-    found = gates(cell, weights, inputs.numpy(), outputs.numpy())
+    start = np.zeros(4 * (1 if cell == "gru" else 2), np.float32)
+    found = gates(cell, weights, inputs.numpy(), outputs.numpy(), start)
     assert set(found) == set(expected[0]) - {"log_retention"}
     for name, values in found.items():
         np.testing.assert_allclose(values, torch.cat([step[name] for step in expected]), rtol=1e-5, atol=1e-6)
@@ -85,8 +86,9 @@ def test_symbols_have_the_probabilities_that_the_model_gave_them():
     model = runtime.load(GOLDEN / "generate")
     found = trace(model, "abc").probabilities
     total, symbols = model.log_probabilities(["abc"])[0]
-    assert len(found) == symbols == 3
-    assert np.log(found).sum() == pytest.approx(total, abs=1e-5)
+    assert found[0] is None  # of the begin symbol
+    assert len(found[1:]) == symbols == 3
+    assert np.log(found[1:]).sum() == pytest.approx(total, abs=1e-5)
 
 
 def test_a_stack_with_residuals_is_taken_apart(tmp_path):
@@ -102,11 +104,46 @@ def test_a_stack_with_residuals_is_taken_apart(tmp_path):
     np.testing.assert_allclose(vectors @ weight.T + bias + first + second, whole, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_the_last_steps_are_the_end_of_all_steps(name):
+    model, example = runtime.load(GOLDEN / name), EXAMPLES[name]
+    whole, end = trace(model, example), trace(model, example, last_steps=2)
+    assert (end.items, end.total) == (whole.items[-2:], whole.total)
+    assert end.probabilities == (whole.probabilities and whole.probabilities[-2:])
+    for one, other in zip(end.layers, whole.layers, strict=True):
+        assert one.units.tobytes() == np.ascontiguousarray(other.units[-2:]).tobytes()
+        for gate, values in one.gates.items():
+            np.testing.assert_allclose(values, other.gates[gate][-2:], atol=1e-6)
+
+
+def test_an_lstm_is_looked_at_in_the_middle(tmp_path):
+    model = ss.LanguageModel(cell="layer_norm_lstm,lstm", layers=2, hidden_size=6, epochs=1, verbose=False)
+    model.fit("ab ba bb " * 20).save(tmp_path / "model")
+    loaded = runtime.load(tmp_path / "model")
+    whole, end = trace(loaded, "ab ba bb a"), trace(loaded, "ab ba bb a", last_steps=3)
+    assert [layer.signature for layer in end.layers][-1].startswith("LSTM")
+    for one, other in zip(end.layers, whole.layers, strict=True):
+        assert set(one.gates) == {"input", "forget", "candidate", "output", "cell"}
+        np.testing.assert_allclose(one.gates["cell"], other.gates["cell"][-3:], atol=1e-6)
+
+
 def test_steps_of_a_series_have_their_numbers_in_it():
     season, series = 2, EXAMPLES["generate-series"]
     assert runtime.load(GOLDEN / "generate-series").seasonal_period == season
     assert trace(runtime.load(GOLDEN / "generate-series"), series).items == ["3", "4"]
     assert trace(runtime.load(GOLDEN / "classify-series"), EXAMPLES["classify-series"]).items == ["1", "2", "3"]
+
+
+def test_a_series_may_be_a_list_of_steps(tmp_path):
+    series = [np.random.default_rng(seed).normal(size=(8, 2)) for seed in range(12)]
+    tags = [["up" if step[0] > 0 else "down" for step in one] for one in series]
+    ss.Tagger(hidden_size=6, epochs=1, verbose=False).fit(series, tags).save(tmp_path / "model")
+    model = runtime.load(tmp_path / "model")
+    steps = [[1.0, 2.0], [3.0, -1.0]]
+    found, same = trace(model, steps), trace(model, np.array(steps))
+    assert [layer.units.tolist() for layer in found.layers] == [layer.units.tolist() for layer in same.layers]
+    with pytest.raises(ss.SettingsError, match="expected 2 dimensions"):
+        trace(model, [1.0, 2.0, 3.0])
 
 
 def test_nothing_to_read_gives_no_layers():

@@ -76,7 +76,7 @@ def test_certain_answers_have_finite_effects():
         ("tag", "a", None, "expected a classifier of texts, got another model"),
         ("classify-series", "a", None, "expected a classifier of texts, got another model"),
         ("classify", "a film", "goood", "label: expected one of the model, got 'goood'"),
-        ("classify", "a " * (MOST_WORDS + 1), None, "text: expected at most 400 words for their effects, got 401"),
+        ("classify", "a " * (MOST_WORDS + 1), None, "text: expected at most 200 words for their effects, got 201"),
     ],
 )
 def test_wrong_use_is_an_error_in_words(folder, text, label, words):

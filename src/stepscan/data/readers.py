@@ -42,6 +42,7 @@ __all__ = [
     "read_sentences",
     "read_tagged",
     "read_texts",
+    "stream_labelled",
     "stream_sentences",
     "stream_sources",
     "stream_texts",
@@ -87,6 +88,32 @@ def read_labelled(
         DataError: the file cannot be read, a column is missing, a row has the wrong number of fields, or a text or
             label is empty.
     """
+    return list(
+        stream_labelled(
+            path,
+            format=format,
+            text_column=text_column,
+            label_column=label_column,
+            problem_type=problem_type,
+            bad_lines=bad_lines,
+            delimiter=delimiter,
+            header=header,
+        )
+    )
+
+
+def stream_labelled(
+    path: str | Path,
+    *,
+    format: str | None = None,
+    text_column: str | int | None = None,
+    label_column: str | int | None = None,
+    problem_type: str = "classification",
+    bad_lines: BadLines | None = None,
+    delimiter: str | None = None,
+    header: bool | None = None,
+) -> Iterator[LabelledText]:
+    """Like `read_labelled`, one at a time."""
     columns = (input_columns.text_column(text_column), Column("label", label_column, COLUMN_NAMES[problem_type]))
     format, lines = _open(path, format, columns, delimiter, header)
     if format == "lines":
@@ -100,7 +127,7 @@ def read_labelled(
         line, (text, label) = row
         return LabelledText(require_text(text, "text", path, line), PARSERS[problem_type](label, path, line))
 
-    return list(require_some(convert(rows, example, bad_lines), path, bad_lines))
+    return require_some(convert(rows, example, bad_lines), path, bad_lines)
 
 
 def _with_decimal_points(rows: list[tuple[int, list[Any]]], path: str | Path) -> Iterator[tuple[int, list[Any]]]:

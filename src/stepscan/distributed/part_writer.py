@@ -16,6 +16,7 @@ from stepscan.distributed.parts import Part
 from stepscan.distributed.record_columns import record_columns
 from stepscan.distributed.rows import PORTION, RowPredictor
 from stepscan.errors import DataError
+from stepscan.json_text import json_text
 
 _KEY = b"stepscan"  # of the metadata of a written file
 _READ_BYTES = 2**20
@@ -47,7 +48,7 @@ class Outcome(NamedTuple):
 
     def to_json(self) -> str:
         """The outcome as JSON."""
-        return json.dumps(self._asdict())
+        return json_text(self._asdict())
 
     def belongs_to(self, plan: str, part: Part) -> bool:
         """Whether it is the whole outcome of a part of a plan."""

@@ -21,6 +21,7 @@ from pyarrow.parquet import ParquetFile
 
 from stepscan.distributed.locations import Location, find_files, open_input
 from stepscan.errors import DataError, StepscanError
+from stepscan.json_text import json_text
 
 ROWS_PER_PART = 65_536
 PLAN = "_stepscan.json"
@@ -71,7 +72,7 @@ class Plan:
     @cached_property
     def fingerprint(self) -> str:
         """A hash over all of it."""
-        return hashlib.blake2b(json.dumps(asdict(self)).encode(), digest_size=16).hexdigest()
+        return hashlib.blake2b(json_text(asdict(self)).encode(), digest_size=16).hexdigest()
 
     @property
     def rows(self) -> int:
@@ -87,7 +88,7 @@ class Plan:
     def to_json(self, **more: Any) -> bytes:
         """The content of the file `PLAN`."""
         content = {**asdict(self), "files": [file._asdict() for file in self.files]}
-        return json.dumps({"format": 1, **content, **more}, indent=1).encode()
+        return json_text({"format": 1, **content, **more}, indent=1).encode()
 
     @classmethod
     def parse(cls, text: bytes, path: str) -> Plan:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +14,7 @@ from stepscan.data.input_columns import COLUMNS, InputColumn, input_column
 from stepscan.data.read_options import ReadOptions
 from stepscan.distributed.record_columns import record_types
 from stepscan.errors import DataError, SettingsError
+from stepscan.json_text import json_text
 from stepscan.options import TASKS, check_settings
 
 PORTION = 2048  # rows that are predicted at a time
@@ -70,7 +70,7 @@ class RowPredictor:
         settings = {**usage, **columns, **self.arguments, "stepscan": self.version}
         return {
             "model": " ".join(member.fingerprint.hex() for member in members),
-            "settings": json.dumps(settings, sort_keys=True, default=str),
+            "settings": json_text(dict(sorted(settings.items())), default=str),
         }
 
     def check_version(self) -> None:

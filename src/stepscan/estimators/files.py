@@ -13,6 +13,7 @@ from stepscan.data.task_data import Files, ReadOptions, read_examples, read_vali
 from stepscan.errors import DataError, Interrupted, SettingsError, StepscanError, nearest, signal_number
 from stepscan.estimators.average import average
 from stepscan.estimators.base import ESTIMATORS, Estimator
+from stepscan.estimators.cached_classifier import fit_from_cache
 from stepscan.estimators.classifier import Classifier
 from stepscan.estimators.forecaster import Forecaster
 from stepscan.estimators.language_model import LanguageModel
@@ -74,8 +75,11 @@ def train(
         if team.is_first:
             _prepare_folder(Path(out), checkpoints, overwrite=overwrite, resume=resume)
         replaced = identity(out)
-        examples, validation = read_data(estimator, train_files, valid_files, reading)
-        fit_on(estimator, examples, validation, train_files)
+        if getattr(estimator, "cache_dir", None) is None:
+            examples, validation = read_data(estimator, train_files, valid_files, reading)
+            fit_on(estimator, examples, validation, train_files)
+        else:
+            fit_from_cache(estimator, train_files, valid_files, reading)
         if team.is_first:
             _save(estimator, Path(out), replaced)
         team.wait()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -45,12 +45,15 @@ class Buckets:
 
     def share(self, epoch: int, team: Team) -> Iterator[TrainingBatch]:
         """The same batches, of each the rows that are dealt to this process; it may have none."""
-        sizes = np.asarray(self.sizes or self.lengths)
         for indices in self._indices(epoch):
-            mine = indices[deal(sizes[indices], team.size)[team.rank]]
+            mine = indices[deal(self._sizes(indices), team.size)[team.rank]]
             yield self.collate(mine) if len(mine) else NO_ROWS
 
-    def _indices(self, epoch: int) -> list[np.ndarray]:
+    def _sizes(self, indices: np.ndarray) -> Sequence[int]:
+        sizes = self.sizes or self.lengths
+        return [sizes[i] for i in indices]
+
+    def _indices(self, epoch: int) -> Iterable[np.ndarray]:
         """The indices of the examples of each batch."""
         return bucket_by_length(self.lengths, self.settings.batch_size, seed=self.settings.seed, epoch=epoch)
 

@@ -11,6 +11,6 @@
 | `record`, `journal`, `prefixes` | sessions; sessions on disk; states after prompts |
 | `deliveries`, `channel`, `fair_queue` | between the threads and the event loop; turns |
 | `metrics`, `logs` | figures; the log |
-| `inside` | units and gates of a model while it reads, and the words that its answer depends on |
-| `page_files` | the page at `/`: its files in `page/`, and the headers that guard it |
+| `page_files`, `page/` | the page at `/`: its headers; its files |
+| `inside/` | what the layers of a model do at each step, and the words that its answer depends on |
 """

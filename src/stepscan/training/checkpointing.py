@@ -102,7 +102,7 @@ class Checkpointer:
         """
         if self.checkpoints is None and self.team.size == 1:
             return
-        self.identity = {**self.identity, "data": digest(trainer.task.batches(0))}
+        self.identity = {**self.identity, "data": trainer.task.fingerprint or digest(trainer.task.batches(0))}
         check_same_everywhere(self.team, self.identity)
         if not self.is_first or self.checkpoints is None:
             return

@@ -60,6 +60,7 @@ class Task:
     items_per_batch: float = 1.0  # on average
     evaluation_cost: int = 1  # minimum updates between two evaluations, so that these take little of the time
     shares: Callable[[int, Team], Iterable[TrainingBatch]] | None = None  # as `batches`, this process's rows of each
+    fingerprint: str = ""  # of the data; empty: computed from the batches of the first epoch
 
 
 @dataclass

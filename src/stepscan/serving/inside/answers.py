@@ -1,4 +1,4 @@
-"""What the server answers about the inside of a model, as JSON."""
+"""What the server answers about the layers of a model, as JSON."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import numpy as np
 from stepscan.backends.batches import Array
 from stepscan.errors import SettingsError
 from stepscan.serving.inside.traces import LayerTrace, trace
-from stepscan.serving.inside.word_effects import word_effects
 
 MOST_ITEMS = 4096  # of an input whose inside is shown: all of them are computed
 MOST_STEPS = 256  # in an answer
@@ -37,35 +36,19 @@ def inside_answer(model: Any, example: Any, last_steps: int = 64, units: int = 6
     _check_range("units", units, MOST_UNITS)
     if len(example) > MOST_ITEMS:
         raise SettingsError(f"input: expected at most {MOST_ITEMS:,} items to look inside, got {len(example):,}")
-    found = trace(model, example)
-    answer = {
-        "items": found.items[-last_steps:],
-        "count": len(found.items),
-        "layers": [_layer(layer, last_steps, units) for layer in found.layers],
-    }
-    if found.probabilities is not None:
-        answer["probabilities"] = [None, *found.probabilities][-last_steps:]
-    return answer
+    found = trace(model, example, last_steps)
+    answer = {"items": found.items, "count": found.total, "layers": [_layer(layer, units) for layer in found.layers]}
+    return answer if found.probabilities is None else {**answer, "probabilities": found.probabilities}
 
 
-def words_answer(model: Any, text: str, label: str | None = None) -> dict[str, Any]:
-    """The answer to `POST /v1/models/{model}/words`: the fields of `WordEffects`.
-
-    Raises:
-        SettingsError: see `word_effects`.
-    """
-    found = word_effects(model, text, label)
-    return {**found._asdict(), "words": [word._asdict() for word in found.words]}
-
-
-def _layer(layer: LayerTrace, last_steps: int, units: int) -> dict[str, Any]:
+def _layer(layer: LayerTrace, units: int) -> dict[str, Any]:
     return {
         "name": layer.name,
         "signature": layer.signature,
         "size": layer.units.shape[1],
-        "units": _rounded(layer.units[-last_steps:, :units]),
-        "gates": {name: _rounded(values[-last_steps:, :units]) for name, values in layer.gates.items()},
-        "gate_means": {name: _rounded(values[-last_steps:].mean(axis=1)) for name, values in layer.gates.items()},
+        "units": _rounded(layer.units[:, :units]),
+        "gates": {name: _rounded(values[:, :units]) for name, values in layer.gates.items()},
+        "gate_means": {name: _rounded(values.mean(axis=1)) for name, values in layer.gates.items()},
     }
 
 

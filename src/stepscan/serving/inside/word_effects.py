@@ -4,6 +4,7 @@ Understanding neural networks through representation erasure)."""
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,9 +13,23 @@ from stepscan.backends.batches import Array
 from stepscan.data.example_checks import checked_texts
 from stepscan.errors import SettingsError, nearest
 
-MOST_WORDS = 400  # of a text: each costs a prediction of the whole text
+MOST_WORDS = 200  # of a text: each costs a prediction of the whole text
 _WORD = re.compile(r"\w+(?:['’\-.]\w+)*|[^\w\s]")
 _SMALLEST = 1e-7  # a probability, so that its log-odds are finite
+
+
+class LeftOut(NamedTuple):
+    """A text with each of its words left out."""
+
+    spans: list[tuple[int, int]]  # where the words begin and end in the text, in characters
+    texts: list[str]  # the text without each of them
+
+
+class Answer(NamedTuple):
+    """What a classifier says of a text."""
+
+    label: str  # empty for a regression
+    value: float  # probability of the label; of a regression, the number
 
 
 class WordEffect(NamedTuple):
@@ -45,33 +60,59 @@ def word_effects(model: Any, text: str, label: str | None = None) -> WordEffects
     Raises:
         SettingsError: the model is not a classifier of texts, has no such label, or the text is too long.
     """
-    if model.task != "classify" or not model.tokenizers_:
-        raise SettingsError("effects of words: expected a classifier of texts, got another model")
+    left_out = leave_out_words(text)
+    [answer] = answers(model, [text], label)
+    without = [one.value for one in answers(model, left_out.texts, answer.label)]
+    return effects(answer, left_out.spans, without)
+
+
+def leave_out_words(text: str) -> LeftOut:
+    """A text without each of its words.
+
+    Raises:
+        SettingsError: it is not valid Unicode, or has too many words.
+    """
     [text] = checked_texts([text])
     spans = [match.span() for match in _WORD.finditer(text)]
     if len(spans) > MOST_WORDS:
         raise SettingsError(f"text: expected at most {MOST_WORDS} words for their effects, got {len(spans):,}")
-    answers, label = _answers(model, [text, *(text[:start] + text[end:] for start, end in spans)], label)
-    scores = answers if model.labels_ is None else _log_odds(answers)
-    words = [
-        WordEffect(*span, float(scores[0] - score), float(answer))
-        for span, score, answer in zip(spans, scores[1:], answers[1:], strict=True)
-    ]
-    return WordEffects(label, float(answers[0]), words)
+    return LeftOut(spans, [text[:start] + text[end:] for start, end in spans])
 
 
-def _answers(model: Any, texts: list[str], label: str | None) -> tuple[Array, str]:
-    """The probability of the label for each text, and the label; of a regression, the numbers and an empty label."""
+def answers(model: Any, texts: Sequence[str], label: str | None) -> list[Answer]:
+    """What a classifier says of each text.
+
+    Args:
+        model: a fitted classifier of texts.
+        texts: the texts.
+        label: whose probability it is; None or, of a regression, empty: that of the most probable one of each text.
+
+    Raises:
+        SettingsError: the model is not a classifier of texts, or has no such label.
+    """
+    if model.task != "classify" or not model.tokenizers_:
+        raise SettingsError("effects of words: expected a classifier of texts, got another model")
     if model.labels_ is None:
-        if label is not None:
+        if label:
             raise SettingsError(f"label: expected none for a model that predicts a number, got {label!r}")
-        return np.asarray(model.predict(texts), np.float64), ""
+        return [Answer("", float(number)) for number in model.predict(texts)]
     names = [str(name) for name in model.labels_]
     if label is not None and label not in names:
         raise SettingsError(f"label: expected one of the model, got {label!r}.{nearest(label, names)}")
-    probabilities = model.predict_proba(texts).astype(np.float64)
-    column = int(probabilities[0].argmax()) if label is None else names.index(label)
-    return probabilities[:, column], names[column]
+    probabilities = model.predict_proba(texts)
+    columns = probabilities.argmax(axis=1) if label is None else [names.index(label)] * len(probabilities)
+    return [Answer(names[column], float(row[column])) for column, row in zip(columns, probabilities, strict=True)]
+
+
+def effects(answer: Answer, spans: Sequence[tuple[int, int]], without: Sequence[float]) -> WordEffects:
+    """The effects of words, from the answer to the whole text and its values without each of them."""
+    values = np.array([answer.value, *without])
+    scores = _log_odds(values) if answer.label else values
+    words = [
+        WordEffect(*span, float(scores[0] - score), float(value))
+        for span, score, value in zip(spans, scores[1:], values[1:], strict=True)
+    ]
+    return WordEffects(answer.label, answer.value, words)
 
 
 def _log_odds(probabilities: Array) -> Array:

@@ -7,6 +7,7 @@ import { Live, Problems } from "/page/live.js";
 import { shown } from "/page/numbers.js";
 import { onThemeChange } from "/page/theme.js";
 
+const REST = 2000; // milliseconds after an error before the next request
 const STEPS = 64; // the last ones are shown
 const UNITS = 64; // the first ones
 const GATES = {
@@ -27,6 +28,7 @@ export class Inside {
   constructor(model, words) {
     this.model = model;
     this.busy = false;
+    this.restUntil = 0;
     this.problems = new Problems(element("p", { role: "alert" }));
     this.live = new Live((input, signal) => this.load(input, signal), this.problems);
     this.layers = element("div", { class: "layers" }, element("p", { class: "soft" }, words));
@@ -45,9 +47,10 @@ export class Inside {
 
   // Ask at once unless an answer is on its way: for what changes faster than the server answers.
   async keepUp(input) {
-    if (this.busy) return;
+    if (this.busy || performance.now() < this.restUntil) return;
     this.busy = true;
-    await this.live.now(input).finally(() => (this.busy = false));
+    const went = await this.live.now(input).finally(() => (this.busy = false));
+    if (!went) this.restUntil = performance.now() + REST;
   }
 
   clear() {

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from typing import Annotated, Any
 
 from pydantic import Field
 
+from stepscan.json_text import json_text
 from stepscan.serving.call import Call
+from stepscan.serving.engine import Engine
 from stepscan.serving.fields import Fields
 from stepscan.serving.inputs import checked_inputs
-from stepscan.serving.inside.answers import MOST_STEPS, MOST_UNITS, inside_answer, words_answer
+from stepscan.serving.inside.answers import MOST_STEPS, MOST_UNITS, inside_answer
+from stepscan.serving.inside.word_effects import Answer, answers, effects, leave_out_words
 from stepscan.serving.predictions import as_json
 from stepscan.serving.routes.predictions import predicted
 from stepscan.serving.routes.route import Route
@@ -45,17 +49,25 @@ async def words(call: Call) -> None:
     """Show what a classifier's answer depends on."""
     with call.served.engine(call.arguments["model"]).in_use() as engine:
         fields = await call.fields(WordsFields)
-        inputs = checked_inputs(engine, [fields.text])
-        [answer] = await predicted(call, engine, Operation(_word_effects, (fields.label,)), inputs)
-        await call.answer(answer)
+        [text] = checked_inputs(engine, [fields.text])
+        left_out = leave_out_words(text)
+        [answer] = await _answers(call, engine, fields.label, [text])
+        others = await _answers(call, engine, answer.label, left_out.texts) if left_out.texts else []
+        found = effects(answer, left_out.spans, [other.value for other in others])
+        await call.answer({**found._asdict(), "words": [word._asdict() for word in found.words]})
+
+
+async def _answers(call: Call, engine: Engine, label: str | None, texts: list[str]) -> list[Answer]:
+    """What the model's worker says of each text, in batches between those of others."""
+    return [Answer(*json.loads(one)) for one in await predicted(call, engine, Operation(_label, (label,)), texts)]
 
 
 def _insides(model: Any, inputs: list[Any], last_steps: int, units: int) -> list[bytes]:
     return [as_json(inside_answer(model, one, last_steps, units)) for one in inputs]
 
 
-def _word_effects(model: Any, inputs: list[str], label: str | None) -> list[bytes]:
-    return [as_json(words_answer(model, text, label)) for text in inputs]
+def _label(model: Any, inputs: list[str], label: str | None) -> list[bytes]:
+    return [json_text(list(answer)).encode() for answer in answers(model, inputs, label)]
 
 
 ROUTES = (
