@@ -12,7 +12,6 @@ from process_trainings import Trainings
 
 import stepscan
 
-pytest.importorskip("lightning_fabric", reason="training on several processes needs lightning-fabric")
 HERE = Path(__file__).parent
 
 

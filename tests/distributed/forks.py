@@ -14,8 +14,6 @@ import sys
 import time
 from pathlib import Path
 
-import lightning_fabric.plugins.environments
-import lightning_fabric.strategies  # noqa: F401
 import torch
 
 import stepscan.estimators.files

@@ -144,3 +144,35 @@ def test_threads_are_divided_among_processes(monkeypatch):
     assert threads == ["7", "3", "1", "1"]
     monkeypatch.setenv("OMP_NUM_THREADS", "5")
     assert launcher._environments(2, 9)[1]["OMP_NUM_THREADS"] == "5"
+
+
+def test_torchrun_starts_all_again_after_one_was_killed(trainings, data, tmp_path):
+    """The real one: the weights are those of a training that nothing disturbed."""
+    settings = ["--train", str(data["generate"]), *SIZES, *["--batch-size", "4", "--bptt", "16", "--max-updates", "60"]]
+    settings += ["--checkpoint-every", "0s"]
+    out = tmp_path / "model"
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "--max-restarts=1"]
+    process = subprocess.Popen(
+        [*torchrun, "-m", "stepscan", "train", "generate", *settings, "--out", str(out)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    wait_for(lambda: has_checkpoint(out))
+    os.kill(children_of(process)[1], signal.SIGKILL)
+    printed, said = process.communicate(timeout=120)
+    assert process.returncode == 0, said
+    assert printed.count("valid_nats") == 1
+    undisturbed = trainings.weights(tmp_path / "undisturbed", "generate", *settings, processes=2)
+    for name, array in load_file(out / "model.safetensors").items():
+        np.testing.assert_array_equal(array, undisturbed[name], err_msg=name)
+
+
+def test_a_file_that_one_machine_lacks_is_said_by_process_0(trainings, data, tmp_path):
+    commands = [["generate", "--train", str(path), *SIZES] for path in (data["generate"], tmp_path / "absent.txt")]
+    answer = trainings.run_commands(tmp_path / "model", commands)
+    assert answer.codes == [1, 1]
+    assert "process 1 of 2" in answer.said[0]
+    assert "absent.txt" in answer.said[0]
+    assert answer.said[1] == ""

@@ -134,6 +134,18 @@ def test_steps_of_a_series_have_their_numbers_in_it():
     assert trace(runtime.load(GOLDEN / "classify-series"), EXAMPLES["classify-series"]).items == ["1", "2", "3"]
 
 
+def test_a_series_may_be_a_list_of_steps(tmp_path):
+    series = [np.random.default_rng(seed).normal(size=(8, 2)) for seed in range(12)]
+    tags = [["up" if step[0] > 0 else "down" for step in one] for one in series]
+    ss.Tagger(hidden_size=6, epochs=1, verbose=False).fit(series, tags).save(tmp_path / "model")
+    model = runtime.load(tmp_path / "model")
+    steps = [[1.0, 2.0], [3.0, -1.0]]
+    found, same = trace(model, steps), trace(model, np.array(steps))
+    assert [layer.units.tolist() for layer in found.layers] == [layer.units.tolist() for layer in same.layers]
+    with pytest.raises(ss.SettingsError, match="expected 2 dimensions"):
+        trace(model, [1.0, 2.0, 3.0])
+
+
 def test_nothing_to_read_gives_no_layers():
     found = trace(runtime.load(GOLDEN / "classify"), "")
     assert (found.items, found.layers) == ([], [])

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from stepscan.data.lines import check_files
 from stepscan.errors import STANDARD, SettingsError
 from stepscan.processes.launcher import launch, watch_launcher
 from stepscan.processes.world import read_world
@@ -26,6 +27,9 @@ class _NoOutput(io.TextIOBase):
 def in_processes(settings: Mapping[str, Any], files: Sequence[Path], out: Path) -> dict[str, Any]:
     """The settings of this process; of the command that was typed, which starts the processes, this does not return.
 
+    It checks that the files are there before the seconds that importing torch takes; those of several machines are
+    checked when they are read, and process 0 says what any of them lacks.
+
     Args:
         settings: of the training; uses `processes`.
         files: the data.
@@ -33,10 +37,13 @@ def in_processes(settings: Mapping[str, Any], files: Sequence[Path], out: Path) 
 
     Raises:
         SettingsError: the data are standard input, which only one process can read.
+        DataError: a file is missing.
         Ended: the processes were started, and ended.
     """
     world = read_world()
     processes = settings.get("processes", world.size)
+    if world.size == 1:
+        check_files(files)
     if processes > 1 and STANDARD in map(str, files):
         raise SettingsError(f"processes: expected 1 for data from standard input, got {processes}; give a file")
     if processes > 1 and world.size == 1:

@@ -113,7 +113,6 @@ def _command(task: str) -> None:
     ) -> None:
         if quiet:
             hide_notes()
-        check_files([*train, *(valid or ())])  # before the seconds that importing torch takes
         settings = {**parse_settings(read_settings(config, options), options), **settings}
         settings = in_processes(settings, [*train, *(valid or ())], out)
         from stepscan.estimators.files import train as train_on_files

@@ -1,13 +1,11 @@
-"""Several processes that train together: Lightning Fabric over torch.distributed; gloo on CPUs, NCCL on GPUs."""
+"""Several processes that train together, by torch.distributed: gloo on CPUs, NCCL on GPUs."""
 
 from __future__ import annotations
 
 import atexit
 import contextlib
 import json
-import logging
 import socket
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
@@ -20,7 +18,7 @@ from stepscan.errors import StepscanError
 from stepscan.processes.team import Item, PeerLost, Team
 from stepscan.processes.world import World
 
-_FAILURE = "stepscan/failure"  # key in the store that all processes share: why the first of them ended
+_FAILURE = "failure"  # key in the store that all processes share: why the first of them ended
 
 
 class Group(Team):
@@ -31,7 +29,7 @@ class Group(Team):
         device: `cpu` or `cuda`.
 
     Raises:
-        StepscanError: Lightning Fabric is not installed, or the processes did not find one another.
+        StepscanError: the processes did not find one another.
     """
 
     def __init__(self, world: World, device: str) -> None:
@@ -141,33 +139,20 @@ class Group(Team):
 
 def _connect(world: World, device: str) -> Any:
     """Find the other processes, and return the store that all share."""
-    try:
-        from lightning_fabric import Fabric
-        from lightning_fabric.plugins.environments import TorchElasticEnvironment
-        from lightning_fabric.strategies import DDPStrategy
-    except ModuleNotFoundError:
-        raise StepscanError(
-            "training on several processes needs lightning-fabric: pip install 'stepscan[train]'"
-        ) from None
-    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
+    if not dist.is_available():
+        raise StepscanError("processes: expected 1, for this build of PyTorch has no torch.distributed")
+    if device == "cuda":
+        torch.cuda.set_device(world.local_rank)
     backend = "gloo" if device == "cpu" else "cpu:gloo,cuda:nccl"
-    strategy = DDPStrategy(cluster_environment=TorchElasticEnvironment(), process_group_backend=backend)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            fabric = Fabric(
-                accelerator=device,
-                devices=world.local_size,
-                num_nodes=world.size // world.local_size,
-                strategy=strategy,
-            )
-            fabric.launch()
+        store, _, _ = next(dist.rendezvous("env://", world.rank, world.size))
+        # Processes that torchrun started again find the same store: they must not read addresses of dead ones.
+        store = dist.PrefixStore(f"stepscan/{world.restarts}", store)
+        dist.init_process_group(backend, store=store, rank=world.rank, world_size=world.size)
     except (RuntimeError, ValueError) as error:
         raise StepscanError(f"the {world.size} processes of this training did not find one another: {error}") from error
-    if device == "cuda":
-        torch.cuda.set_device(fabric.device)
     atexit.register(_disconnect)
-    return dist.distributed_c10d._get_default_store()
+    return store
 
 
 def _disconnect() -> None:
