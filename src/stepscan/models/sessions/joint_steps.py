@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 
 from stepscan.backends.batches import Array, Batch
-from stepscan.backends.native_arrays import address
-from stepscan.kernels.native import library
+from stepscan.backends.python_layers import push_streams
 from stepscan.models.sessions.session import raise_overflow
 
 
@@ -18,7 +17,7 @@ def advance_streams(model: Any, streams: Sequence[Any], vectors: Batch) -> list[
 
     Args:
         model: the runtime model of the streams.
-        streams: N streams of the native library, modified in place.
+        streams: N streams, modified in place.
         vectors: `[N, T, E]`, the layers' inputs.
 
     Returns:
@@ -33,7 +32,7 @@ def advance_streams(model: Any, streams: Sequence[Any], vectors: Batch) -> list[
         rows = np.flatnonzero(lengths > t)
         chosen = streams if len(rows) == len(streams) else [streams[row] for row in rows.tolist()]
         x, y = np.ascontiguousarray(data[rows, t]), np.empty((len(rows), outputs.shape[2]), np.float32)
-        if (failed := library.push_many(chosen, address(x), address(y), model.threads)) >= 0:
+        if (failed := push_streams(chosen, x, y, model.threads)) >= 0:
             raise_overflow(f"item {rows[failed] + 1}: ")
         outputs[rows, t] = y
     return [row[:length] for row, length in zip(outputs, lengths.tolist(), strict=True)]

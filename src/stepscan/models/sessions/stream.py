@@ -1,4 +1,4 @@
-"""Base of the sessions of one causal layer, whose state is in streams of the native library."""
+"""Base of the sessions of one causal layer, whose state is in streams: the native library's, if the layer is native."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import numpy as np
 from stepscan.backends.batches import Array, Batch
 from stepscan.backends.layers import NativeLayer, check_causal
 from stepscan.backends.native_arrays import address
+from stepscan.backends.python_layers import PythonLayer, new_stream, push_streams
 from stepscan.errors import SettingsError
-from stepscan.kernels.native import library
 from stepscan.models.sessions.joint_steps import flush_together, read_together
 from stepscan.models.sessions.saved_state import SavedState
 from stepscan.models.sessions.session import Session, check_single, locked, raise_overflow, replace_states
@@ -57,10 +57,10 @@ class StreamSession(Session):
 
     def __init__(self, model: Any) -> None:
         check_causal(layer := model.network_.layer)
-        if not isinstance(layer, NativeLayer):
+        if not isinstance(layer, NativeLayer | PythonLayer):
             raise SettingsError(
-                f"expected a model whose layer is native, got {layer.signature}, which "
-                f"{'attends to a memory' if layer.memories else 'has no native kernel'}; use whole sequences"
+                f"expected a model whose state is that of its layers alone, got {layer.signature}, which attends to a "
+                "memory, or caches without a kernel; use whole sequences"
             )
         super().__init__(model)
         self._streams = self._new_stream(), self._new_stream()  # the present state's, and the next one's
@@ -134,7 +134,7 @@ class StreamSession(Session):
         return second if self._state.stream is first else first
 
     def _new_stream(self) -> Any:
-        return library.Stream(self._network.layer.native)
+        return new_stream(self._network.layer)
 
     def _new_state(self, state: Array, accumulators: Mapping[str, Array], pending: str = "") -> SessionState:
         """A state with the layers' state `[1, S]`; does not overwrite the present one."""
@@ -179,7 +179,7 @@ class StreamSession(Session):
             streams = [session._spare_stream for session in sessions]
             for stream, state in zip(streams, states, strict=True):
                 stream.copy(state.stream)
-            if (failed := library.push_many(streams, address(x), address(outputs), model.threads)) >= 0:
+            if (failed := push_streams(streams, x, outputs, model.threads)) >= 0:
                 raise_overflow(f"item {failed + 1}: ")
             after = [
                 SessionState(stream, session._accumulate(state.accumulators, output[None]))
