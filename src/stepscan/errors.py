@@ -39,6 +39,10 @@ class ModelFormatError(StepscanError):
     """A model folder is invalid, or of a version that cannot be read."""
 
 
+class ProgramError(ModelFormatError):
+    """A program (a cell's step as data, see `stepscan.programs`) is invalid."""
+
+
 class UnsupportedLayer(StepscanError):
     """A model has a layer without a native kernel, which only PyTorch can run.
 
