@@ -130,7 +130,7 @@ class Checker {
     if (a.kind == GRADIENT || a.kind == SUM) expect(program_ == STEP_BACK || program_ == ITEMS_BACK, "gradients only going back");
     if (a.kind == KEPT) expect(program_ != LAST_BACK, "no items in the last step back");
     if (a.kind == ITEMS) {
-      const bool right = a.of == X ? program_ != LAST_BACK : a.of == Y ? step : a.of == Y_GRADIENT ? program_ == STEP_BACK : program_ == ITEMS_BACK;
+      const bool right = a.of == X ? program_ != LAST_BACK : a.of == Y ? step : a.of == Y_GRADIENT ? program_ == STEP_BACK || program_ == ITEMS_BACK : program_ == ITEMS_BACK;
       expect(right, "items where there are some");
     }
     if (back && program_ == LAST_BACK) expect(a.kind != SUM && a.kind != GRADIENT, "no gradients of items in the last step back");
