@@ -1,0 +1,1 @@
+"""From the step of a cell in PyTorch to a program."""

@@ -1,0 +1,180 @@
+"""What a step reads besides x, its state and weights, as far as its code tells: attributes, globals, closures.
+
+A trace holds what these were; when one is another, the step is traced again.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from types import CodeType, FunctionType, MethodType, ModuleType
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+__all__ = ["Observed"]
+
+_MISSING = object()
+_PLAIN = (bool, int, float, complex, str, bytes, type(None))
+_MOST_ITEMS, _MOST_BYTES = 256, 1 << 16
+_MOST_FUNCTIONS = 256
+_ANY_ATTRIBUTE = {"getattr", "vars", "__dict__", "eval", "exec"}  # a step with these may read any attribute
+
+
+class Observed:
+    """The places that the step of a cell reads.
+
+    Args:
+        cell: the cell, whose step is plain Python.
+    """
+
+    def __init__(self, cell: nn.Module) -> None:
+        self._readers: dict[tuple[int, str], tuple[str, Callable[[], Any]]] = {}
+        self._kept: list[Any] = []  # so that no other object gets the identity of one of them
+        self._modules = list(cell.modules())
+        functions = list(_functions(cell))
+        seen: set[CodeType] = set()
+        while functions and len(seen) < _MOST_FUNCTIONS:
+            function = functions.pop()
+            if function.__code__ not in seen:
+                seen.add(function.__code__)
+                functions += self._read_function(function)
+
+    def now(self) -> tuple[Any, ...]:
+        """What they hold, in a form that compares equal as long as it is the same."""
+        return tuple(_token(read(), 0) for _, read in self._readers.values())
+
+    def changed(self, before: tuple[Any, ...], after: tuple[Any, ...]) -> str:
+        """The names of what differs."""
+        names = [name for name, _ in self._readers.values()]
+        return ", ".join(name for name, old, new in zip(names, before, after, strict=True) if old != new)
+
+    def _read_function(self, function: FunctionType) -> list[FunctionType]:
+        """Note what a function reads; returns those functions that it may call."""
+        called: list[FunctionType] = []
+        names = set(_names(function.__code__))
+        for name in sorted(names & function.__globals__.keys()):
+            called += self._note_item(name, function.__globals__, name, names)
+        for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
+            called += self._note(name, lambda cell=cell: _contents(cell), (id(cell), ""), names)
+        for position, value in enumerate(function.__defaults__ or ()):
+            called += _as_functions(value)
+            self._kept.append((position, value))
+        every = bool(names & _ANY_ATTRIBUTE)
+        for module in self._modules:
+            called += self._note_attributes(module, names, every)
+        return called
+
+    def _note_attributes(self, owner: Any, names: set[str], every: bool = False) -> list[FunctionType]:
+        """Note the attributes of an object that are among the names, and those of its classes."""
+        called: list[FunctionType] = []
+        label = type(owner).__name__
+        own = vars(owner) if hasattr(owner, "__dict__") else {}
+        for name in sorted(own.keys() & names if not every else own.keys() - _INTERNAL):
+            called += self._note_item(f"{label}.{name}", own, name, names)
+        for cls in type(owner).__mro__ if isinstance(owner, nn.Module) else ():
+            if _is_foreign(cls.__module__):
+                continue
+            for name in sorted(vars(cls).keys() & names):
+                called += self._note_class_attribute(cls, name)
+        return called
+
+    def _note_class_attribute(self, cls: type, name: str) -> list[FunctionType]:
+        value = vars(cls)[name]
+        functions = _as_functions(value)
+        if not functions:
+            self._readers[id(cls), name] = (f"{cls.__name__}.{name}", lambda: vars(cls).get(name, _MISSING))
+        return functions
+
+    def _note_item(self, label: str, owner: Any, key: str, names: set[str]) -> list[FunctionType]:
+        return self._note(label, lambda: owner.get(key, _MISSING), (id(owner), key), names)
+
+    def _note(
+        self, label: str, read: Callable[[], Any], place: tuple[int, str], names: set[str]
+    ) -> list[FunctionType]:
+        if place in self._readers:
+            return []
+        value = read()
+        if isinstance(value, nn.Module) or (isinstance(value, ModuleType) and _is_foreign(value.__name__)):
+            return []  # modules are compared by their structure
+        self._readers[place] = (label, read)
+        self._kept.append(value)
+        functions = _as_functions(value)
+        if isinstance(value, ModuleType) or (hasattr(value, "__dict__") and not isinstance(value, type | Tensor)):
+            if not functions:
+                return self._note_attributes(value, names)
+        return functions
+
+
+_INTERNAL = frozenset(vars(nn.Module())) | {"_stepscan_packed", "_stepscan_program", "arguments"}
+
+
+def _functions(cell: nn.Module) -> Iterator[FunctionType]:
+    """The step, and what the modules inside the cell may run."""
+    yield from _as_functions(getattr(type(cell), "step", None))
+    yield from _as_functions(vars(cell).get("step"))
+    for module in cell.modules():
+        if not _is_foreign(type(module).__module__):
+            yield from _as_functions(type(module).forward)
+
+
+def _as_functions(value: Any) -> list[FunctionType]:
+    """The Python functions that a value is, unless they are a library's."""
+    if isinstance(value, property):
+        return [f for accessor in (value.fget,) for f in _as_functions(accessor)]
+    if isinstance(value, staticmethod | classmethod | MethodType):
+        return _as_functions(value.__func__)
+    if isinstance(value, FunctionType):
+        inner = getattr(value, "__wrapped__", None)
+        found = [] if _is_foreign(value.__module__ or "") else [value]
+        return found + (_as_functions(inner) if inner is not None else [])
+    return []
+
+
+def _names(code: CodeType) -> Iterator[str]:
+    """The names of globals and attributes in a function and those inside it."""
+    yield from code.co_names
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _names(constant)
+
+
+def _is_foreign(module: str) -> bool:
+    """Whether a module is PyTorch's, NumPy's, Python's or one of this library that no cell of a user is in."""
+    top = module.partition(".")[0]
+    return top in ("torch", "numpy", "builtins") or top in sys.stdlib_module_names and top != "__main__"
+
+
+def _contents(cell: Any) -> Any:
+    try:
+        return cell.cell_contents
+    except ValueError:  # not yet set
+        return _MISSING
+
+
+def _token(value: Any, depth: int) -> Any:
+    """Something that is equal for equal values: numbers and arrays by value, other objects by identity."""
+    if isinstance(value, _PLAIN):
+        return type(value).__name__, repr(value)
+    if isinstance(value, Tensor):
+        return id(value), value.dtype, tuple(value.shape), _version(value), _bytes(value)
+    if isinstance(value, np.ndarray | np.generic):
+        return id(value) if value.nbytes > _MOST_BYTES else (str(value.dtype), value.shape, value.tobytes())
+    if type(value) in (tuple, list, set, frozenset) and len(value) <= _MOST_ITEMS and depth < 4:
+        return type(value).__name__, tuple(_token(item, depth + 1) for item in value)
+    if type(value) is dict and len(value) <= _MOST_ITEMS and depth < 4:
+        return tuple((_token(key, depth + 1), _token(item, depth + 1)) for key, item in value.items())
+    return id(value)
+
+
+def _version(tensor: Tensor) -> int:
+    return -1 if tensor.is_inference() else tensor._version
+
+
+def _bytes(tensor: Tensor) -> Any:
+    """The values of a small tensor: what changes through `.data` counts no version."""
+    if tensor.numel() * tensor.element_size() > _MOST_BYTES or type(tensor) is not Tensor or not tensor.is_cpu:
+        return None
+    return tensor.detach().flatten().view(torch.uint8).numpy().tobytes() if tensor.numel() else b""
