@@ -187,7 +187,7 @@ class Checker {
     std::set<Slot> outputs;
     for (int k = 0; k < p.outputs; k++) {
       const ProgramArray& a = array(s, p.output[k]);
-      expect(a.width == s.width && a.kind != CARRY && a.kind != STATE, "outputs of the stage's width");
+      expect(a.width == s.width && a.kind != CARRY, "outputs of the stage's width");
       expect(outputs.insert(slot(s, p.output[k])).second, "an output once");
       write(s, p.output[k]);
     }

@@ -201,19 +201,17 @@ ProgramStep::ProgramStep(std::shared_ptr<const ProgramWeights> of, long count) :
   weights->kernels.lay_out_forward(&shard_, &arena), weights->kernels.lay_out_scratch(&weights->packed, temporary_.data(), &arena);
 }
 
-void ProgramStep::run(RowView x, RowView state, RowView y, RowView next_state, const Group& group) {
-  const ProgramData& data = weights->program->data;
-  if (data.whole_rows && group.member) return;
-  const Group mine = data.whole_rows ? Group{group.barrier, 0, 1} : group;
-  for (long r = mine.member; r < rows; r += mine.members) {
-    std::memcpy(items_.data() + r * data.input, x.at(r), (size_t)data.input * 4);
-    weights->kernels.read_state(&shard_, r, state.at(r));
-  }
-  weights->kernels.step(&shard_, {temporary_.data()}, mine);
-  for (long r = mine.member; r < rows; r += mine.members) {
-    std::memcpy(y.at(r), items_.data() + rows * data.input + r * data.output, (size_t)data.output * 4);
-    weights->kernels.write_state(&shard_, r, next_state.at(r));
-  }
+void ProgramStep::run(const Group& group) {
+  if (!weights->program->data.whole_rows) return weights->kernels.step(&shard_, {temporary_.data()}, group);
+  if (!group.member) weights->kernels.step(&shard_, {temporary_.data()}, Group{group.barrier, 0, 1});
+  group.wait();
+}
+
+void step_rows(const std::shared_ptr<const ProgramWeights>& weights, const float* x, const std::vector<const float*>& state, long batch, float* y,
+               const std::vector<float*>& next, int threads) {
+  const std::vector<int64_t> lengths((size_t)batch, 1);
+  ProgramScan scan(weights, lengths.data(), batch, 1, false, false, threads);
+  scan.forward(x, state, y, scan.output(), next, threads);
 }
 
 }  // namespace stepscan

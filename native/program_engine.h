@@ -70,9 +70,12 @@ class ProgramScan {
  public:
   // `lengths` [B], each 0 … steps
   ProgramScan(std::shared_ptr<const ProgramWeights> weights, const int64_t* lengths, long batch, long steps, bool reverse, bool save, int threads);
+  ProgramScan(const ProgramScan&) = delete;
   // x [B, T, input]; y [B, T, `y_stride`]; states [B, width] of each leaf, null for zeros, and null for none wanted
   void forward(const float* x, const std::vector<const float*>& start, float* y, long y_stride, const std::vector<float*>& end, int threads);
   void backward(const float* x, const float* y, const ProgramGradients& gradients, int threads);
+  const ProgramData& data() const { return weights_->program->data; }
+  long output() const { return data().output; }
 
  private:
   struct Part {
@@ -97,8 +100,13 @@ class ProgramScan {
 class ProgramStep {
  public:
   ProgramStep(std::shared_ptr<const ProgramWeights> weights, long rows);
-  // x [rows, input]; y [rows, output]; state: leaves side by side, in and out, which may be the same memory
-  void run(RowView x, RowView state, RowView y, RowView next_state, const Group& group);
+  ProgramStep(const ProgramStep&) = delete;
+  float* x(long row) const { return items_.data() + row * weights->program->data.input; }
+  float* y(long row) const { return items_.data() + rows * weights->program->data.input + row * weights->program->data.output; }
+  // A row's state, before the step and after it: leaves side by side, or each at its own address.
+  void read_state(long row, const float* state) { weights->kernels.read_state(&shard_, row, state); }
+  void write_state(long row, float* state) { weights->kernels.write_state(&shard_, row, state); }
+  void run(const Group& group);  // y from x and the state
   const std::shared_ptr<const ProgramWeights> weights;
   const long rows;
 
@@ -111,5 +119,9 @@ class ProgramStep {
   ProgramShard shard_{};
   ProgramCall call_{};
 };
+
+// One step of a batch: x [B, input], leaves [B, width] → y [B, output] and the next state, with the same bits as a scan.
+void step_rows(const std::shared_ptr<const ProgramWeights>& weights, const float* x, const std::vector<const float*>& state, long batch, float* y,
+               const std::vector<float*>& next, int threads);
 
 }  // namespace stepscan

@@ -157,7 +157,7 @@ class _Lowering:
         order = self.definitions.order(whole, lambda value: False)
         code = {value: self.definitions[value] for value in order}
         sinks = [Sink("copy", value, Home(carry, 0, 1)) for carry, value in back.carries]
-        return [step, items, self._stages(code, sinks, back, {})]
+        return [step, items, self._stages(code, sinks, back, self.gradients)]
 
     def _item_sinks(self, back: BackwardPlan) -> list[Sink]:
         assert self.derivative is not None
