@@ -22,12 +22,10 @@ SOURCE, PRODUCT, ROW, ELEMENTWISE = "source", "product", "row", "elementwise"
 
 
 class Graph(Protocol):
-    """What a derivative is written with: `graph("multiply", a, b)` is the index of that value; numbers are constants.
-    `width(a)` is the width of a value."""
+    """What a derivative is written with: `graph("multiply", a, b)` is the index of that value; numbers are
+    constants."""
 
     def __call__(self, op: str, *args: Any) -> Any: ...
-
-    def width(self, value: Any) -> int: ...
 
 
 # (graph, y, d, *args) → the gradients of the arguments of y, given that of y; None for one that has none
@@ -64,7 +62,11 @@ def _softplus(a: Any) -> Any:
     return np.maximum(a, 0) + np.log1p(np.exp(-np.abs(a)))
 
 
-_erf = np.vectorize(math.erf, otypes=[np.float64])
+_erf_of_numbers = np.vectorize(math.erf, otypes=[np.float64])
+
+
+def _erf(a: Any) -> Any:
+    return _erf_of_numbers(a).astype(a.dtype)
 
 
 def _sum_squares(a: Any, m: Any) -> Any:
@@ -173,7 +175,7 @@ OPERATIONS: tuple[Operation, ...] = (
     _e("divide", 2, np.divide, _divide),
     _e("maximum", 2, np.maximum, lambda g, y, d, a, b: (g("share", d, a, b), g("share", d, b, a))),
     _e("minimum", 2, np.minimum, lambda g, y, d, a, b: (g("share", d, b, a), g("share", d, a, b))),
-    _e("greater", 2, lambda a, b: (a > b) * 1.0, _none),
+    _e("greater", 2, lambda a, b: (a > b).astype(a.dtype), _none),
     _e("where", 3, lambda m, a, b: np.where(m != 0, a, b), _where),  # a where m is not 0, else b
     _e("normal", 3, lambda a, m, s: (a - m) * s, _normal),  # m, s of width 1: of a norm, see `derivative`
     # of derivatives

@@ -68,7 +68,8 @@ class Scan:
         return result
 
     def _step_back(self, derivative: Derivative, known: Known, dy: Array, rows: Array, t: int, to: Gradients) -> None:
-        program, known = self.program, dict(known)
+        program = self.program
+        known = known | constants(derivative.values, dy.dtype)
         seeds: dict[tuple[Any, ...], Array]
         seeds = {("output_gradient", at): part for at, part in enumerate(_cut(program, program.output, dy))}
         for leaf, pieces in enumerate(program.next_state):
@@ -122,6 +123,11 @@ class Gradients:
     weights: list[Array]
 
 
+def constants(values: Sequence[Value], dtype: npt.DTypeLike) -> Known:
+    """The constants among some values, `[1, 1]`."""
+    return {i: np.full((1, 1), value.attribute[0], dtype) for i, value in enumerate(values) if value.op == "constant"}
+
+
 def compute(values: Sequence[Value], wanted: Sequence[int], weights: Weights, known: Known) -> None:
     """Add the values `wanted` to `known`, and those that they are made of."""
     for index in reachable(values, wanted, known.__contains__):
@@ -131,14 +137,12 @@ def compute(values: Sequence[Value], wanted: Sequence[int], weights: Weights, kn
 
 
 def _forward(program: Program, weights: Weights, x: Array, state: Sequence[Array]) -> Known:
-    known: Known = {}
+    known = constants(program.values, x.dtype)
     for index, (op, _, _, attribute) in enumerate(program.values):
         if op == "x":
             known[index] = x[:, slice(*attribute)]
         elif op == "leaf":
             known[index] = state[attribute[0]][:, slice(*attribute[1:])]
-        elif op == "constant":
-            known[index] = np.full((1, 1), attribute[0], x.dtype)
     compute(program.values, range(len(program.values)), weights, known)
     return known
 
@@ -164,10 +168,6 @@ def _compute(value: Value, args: list[Array], weights: Weights) -> Array:
     assert compute is not None, value.op
     result: Array = compute(*args)
     return result
-
-
-def _constant(value: Value, args: list[Array], weights: Weights) -> Array:
-    return np.full((1, 1), value.attribute[0])
 
 
 def _vector(value: Value, args: list[Array], weights: Weights) -> Array:
@@ -205,7 +205,6 @@ def _spread(value: Value, args: list[Array], weights: Weights) -> Array:
 
 
 _SPECIAL: Mapping[str, Any] = {
-    "constant": _constant,
     "vector": _vector,
     "product": _product,
     "blocks": _blocks,

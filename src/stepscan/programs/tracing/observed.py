@@ -5,6 +5,7 @@ A trace holds what these were; when one is another, the step is traced again.
 
 from __future__ import annotations
 
+import functools
 import sys
 from collections.abc import Callable, Iterator
 from types import CodeType, FunctionType, MethodType, ModuleType
@@ -34,6 +35,7 @@ class Observed:
         self._readers: dict[tuple[int, str], tuple[str, Callable[[], Any]]] = {}
         self._kept: list[Any] = []  # so that no other object gets the identity of one of them
         self._modules = list(cell.modules())
+        self._attributes = [(module, frozenset(vars(module))) for module in self._modules]
         functions = list(_functions(cell))
         seen: set[CodeType] = set()
         while functions and len(seen) < _MOST_FUNCTIONS:
@@ -42,14 +44,22 @@ class Observed:
                 seen.add(function.__code__)
                 functions += self._read_function(function)
 
-    def now(self) -> tuple[Any, ...]:
-        """What they hold, in a form that compares equal as long as it is the same."""
-        return tuple(_token(read(), 0) for _, read in self._readers.values())
+        # what they held at first; no token for what cannot change without becoming another object
+        self._first = [(name, read, value := read(), _token_of_mutable(value)) for name, read in self._readers.values()]
 
-    def changed(self, before: tuple[Any, ...], after: tuple[Any, ...]) -> str:
-        """The names of what differs."""
-        names = [name for name, _ in self._readers.values()]
-        return ", ".join(name for name, old, new in zip(names, before, after, strict=True) if old != new)
+    def changed(self) -> str:
+        """The names of what is not what it was when this was made; empty if nothing is."""
+        found = []
+        for name, read, first, token in self._first:
+            value = read()
+            if (value is not first or token is not None) and _token(value, 0) != (token or _token(first, 0)):
+                found.append(name)
+        return ", ".join(found)
+
+    def grown(self) -> str:
+        """The names of attributes that the cell's modules have now, but had not when this was made."""
+        found = [set(vars(module)) - names - _INTERNAL for module, names in self._attributes]
+        return ", ".join(sorted(set().union(*found)))
 
     def _read_function(self, function: FunctionType) -> list[FunctionType]:
         """Note what a function reads; returns those functions that it may call."""
@@ -58,7 +68,7 @@ class Observed:
         for name in sorted(names & function.__globals__.keys()):
             called += self._note_item(name, function.__globals__, name, names)
         for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
-            called += self._note(name, lambda cell=cell: _contents(cell), (id(cell), ""), names)
+            called += self._note(name, functools.partial(_contents, cell), (id(cell), ""), names)
         for position, value in enumerate(function.__defaults__ or ()):
             called += _as_functions(value)
             self._kept.append((position, value))
@@ -91,21 +101,20 @@ class Observed:
     def _note_item(self, label: str, owner: Any, key: str, names: set[str]) -> list[FunctionType]:
         return self._note(label, lambda: owner.get(key, _MISSING), (id(owner), key), names)
 
-    def _note(
-        self, label: str, read: Callable[[], Any], place: tuple[int, str], names: set[str]
-    ) -> list[FunctionType]:
+    def _note(self, label: str, read: Callable[[], Any], place: tuple[int, str], names: set[str]) -> list[FunctionType]:
         if place in self._readers:
             return []
         value = read()
         if isinstance(value, nn.Module) or (isinstance(value, ModuleType) and _is_foreign(value.__name__)):
-            return []  # modules are compared by their structure
+            return []  # the cell's modules are compared by their structure
+        if isinstance(value, type | FunctionType) and _is_foreign(value.__module__ or ""):
+            return []
         self._readers[place] = (label, read)
         self._kept.append(value)
         functions = _as_functions(value)
-        if isinstance(value, ModuleType) or (hasattr(value, "__dict__") and not isinstance(value, type | Tensor)):
-            if not functions:
-                return self._note_attributes(value, names)
-        return functions
+        if functions or isinstance(value, type | Tensor):
+            return functions
+        return self._note_attributes(value, names)
 
 
 _INTERNAL = frozenset(vars(nn.Module())) | {"_stepscan_packed", "_stepscan_program", "arguments"}
@@ -116,7 +125,7 @@ def _functions(cell: nn.Module) -> Iterator[FunctionType]:
     yield from _as_functions(getattr(type(cell), "step", None))
     yield from _as_functions(vars(cell).get("step"))
     for module in cell.modules():
-        if not _is_foreign(type(module).__module__):
+        if module is not cell and not _is_foreign(type(module).__module__):
             yield from _as_functions(type(module).forward)
 
 
@@ -142,9 +151,11 @@ def _names(code: CodeType) -> Iterator[str]:
 
 
 def _is_foreign(module: str) -> bool:
-    """Whether a module is PyTorch's, NumPy's, Python's or one of this library that no cell of a user is in."""
+    """Whether a module is PyTorch's, NumPy's, Python's, or one of this library's that no cell is in."""
     top = module.partition(".")[0]
-    return top in ("torch", "numpy", "builtins") or top in sys.stdlib_module_names and top != "__main__"
+    if top == "stepscan":
+        return not module.startswith(("stepscan.cells", "stepscan.combinators"))
+    return top in ("torch", "numpy") or (top in sys.stdlib_module_names and top != "__main__")
 
 
 def _contents(cell: Any) -> Any:
@@ -152,6 +163,11 @@ def _contents(cell: Any) -> Any:
         return cell.cell_contents
     except ValueError:  # not yet set
         return _MISSING
+
+
+def _token_of_mutable(value: Any) -> Any:
+    token = _token(value, 0)
+    return None if isinstance(value, _PLAIN) or token == id(value) else token
 
 
 def _token(value: Any, depth: int) -> Any:

@@ -7,10 +7,10 @@ import threading
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor, nn
 
 from stepscan.programs.derivative import Derivative, differentiate
 from stepscan.programs.tracing.observed import Observed
+from stepscan.programs.tracing.structure import Structure
 from stepscan.programs.tracing.tracer import Trace, trace
 from stepscan.programs.tracing.untraceable import Untraceable
 from stepscan.programs.tracing.verification import verify
@@ -18,11 +18,10 @@ from stepscan.programs.tracing.verification import verify
 __all__ = ["Traced", "traced", "why_not_traced"]
 
 logger = logging.getLogger(__name__)
-_PLAIN_TENSORS = (Tensor, nn.Parameter)
 _MOST_TRACES = 8  # of one cell; a step that reads what keeps changing is left alone
 _lock = threading.RLock()  # PyTorch records one step at a time
 _said: set[str] = set()
-_HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+_busy = threading.local()
 
 
 class Traced(NamedTuple):
@@ -38,16 +37,17 @@ class Traced(NamedTuple):
 
 
 class _Entry(NamedTuple):
+    structure: Structure
     observed: Observed
-    values: tuple[Any, ...]  # of what was observed
     result: Traced | Untraceable
 
 
 class _Cache:
-    """What was traced of a module, by its structure. Copies and pickles of the module start with an empty one."""
+    """What was traced of a module. Copies and pickles of the module start with an empty one."""
 
     def __init__(self) -> None:
-        self.entries: dict[tuple[Any, ...], _Entry] = {}
+        self.last: _Entry | None = None
+        self.entries: dict[Any, _Entry] = {}  # by the key of the structure
         self.traces = 0
 
     def __deepcopy__(self, memo: Any) -> _Cache:
@@ -64,10 +64,10 @@ def traced(cell: Any) -> Traced | None:
     While PyTorch records or transforms the caller (`torch.compile`, `torch.export`, `torch.func`), there is none.
     """
     result = _result(cell)
-    if isinstance(result, Traced):
+    if isinstance(result, Traced) or result is None:
         return result
-    message = f"{result}; the cell runs as a loop in PyTorch" if result is not None else ""
-    if message and message not in _said:
+    message = f"{result}; the cell runs as a loop in PyTorch"
+    if message not in _said:
         _said.add(message)
         logger.warning("%s", message)
     return None
@@ -76,74 +76,59 @@ def traced(cell: Any) -> Traced | None:
 def why_not_traced(cell: Any) -> str:
     """Why a cell has no program, in one line; empty if it has one."""
     result = _result(cell)
-    return "" if isinstance(result, Traced) else "PyTorch is recording" if result is None else str(result)
+    if result is None:
+        return "PyTorch records or transforms the caller, or the weights are not plain tensors"
+    return "" if isinstance(result, Traced) else str(result)
 
 
 def _result(cell: Any) -> Traced | Untraceable | None:
     if torch.compiler.is_compiling() or torch._C._functorch.maybe_current_level() is not None:
         return None
-    if torch._C._len_torch_dispatch_stack() or torch._C._len_torch_function_stack():
+    cache: _Cache | None = cell.__dict__.get("_stepscan_program")
+    last = None if cache is None else cache.last
+    if last is not None and last.structure.same() and not last.observed.changed():
+        return last.result
+    if torch._C._len_torch_dispatch_stack() or getattr(_busy, "tracing", False):
         return None
-    cache = cell.__dict__.get("_stepscan_program")
-    key = _structure(cell)
-    if key is None:
-        return None
-    entry = None if cache is None else cache.entries.get(key)
-    if entry is not None and entry.observed.now() == entry.values:
-        return entry.result
     with _lock:
-        return _trace_again(cell, key)
+        return _find(cell)
 
 
-def _trace_again(cell: Any, key: tuple[Any, ...]) -> Traced | Untraceable:
-    cache = cell.__dict__.setdefault("_stepscan_program", _Cache())
-    entry = cache.entries.get(key)
-    changed = ""
-    if entry is not None:
-        values = entry.observed.now()
-        if values == entry.values:  # another thread has just traced it
-            return entry.result
-        changed = entry.observed.changed(entry.values, values)
+def _find(cell: Any) -> Traced | Untraceable | None:
+    """What was traced before of this structure, or a new trace."""
+    structure = Structure(cell)
+    if structure.key is None:
+        return None
+    cache: _Cache = cell.__dict__.setdefault("_stepscan_program", _Cache())
+    entry = cache.entries.get(structure.key)
+    changed = entry.observed.changed() if entry is not None else "its modules"
+    if entry is not None and not changed:
+        cache.last = entry._replace(structure=structure)
+        return entry.result
     observed = Observed(cell)
-    values = observed.now()
-    result: Traced | Untraceable
-    if cache.traces >= _MOST_TRACES:
-        reason = f"reads what keeps changing ({changed or 'its modules'}): make it a buffer, or a part of the state"
-        result = Untraceable(type(cell).__name__, reason)
+    cache.traces += 1
+    if cache.traces > _MOST_TRACES:
+        reason = f"reads what keeps changing ({changed}): make it a buffer, or a part of the state"
+        result: Traced | Untraceable = Untraceable(type(cell).__name__, reason)
     else:
-        cache.traces += 1
-        result = _trace(cell, observed, values)
-    cache.entries[key] = _Entry(observed, values, result)
+        result = _trace(cell, structure, observed)
+    cache.last = cache.entries[structure.key] = _Entry(structure, observed, result)
     return result
 
 
-def _trace(cell: Any, observed: Observed, values: tuple[Any, ...]) -> Traced | Untraceable:
+def _trace(cell: Any, structure: Structure, observed: Observed) -> Traced | Untraceable:
     name = type(cell).__name__
-    if any(getattr(module, hooks, None) for module in list(cell.modules())[1:] for hooks in _HOOKS):
+    if structure.has_hooks:
         return Untraceable(name, "calls a module with hooks, which a program does not run")
+    _busy.tracing = True
     try:
         with torch.random.fork_rng(devices=[]), torch.inference_mode(False), torch.enable_grad():
             found = trace(cell)
+            if changed := observed.changed() or observed.grown():
+                return Untraceable(name, f"changes {changed}: what a step keeps belongs in its state")
             verify(cell, found)
     except Untraceable as error:
         return error
-    if (after := observed.now()) != values:
-        return Untraceable(name, f"changes {observed.changed(values, after)}: what it keeps belongs in the state")
+    finally:
+        _busy.tracing = False
     return Traced(found, differentiate(found.program))
-
-
-def _structure(cell: nn.Module) -> tuple[Any, ...] | None:
-    """What a trace depends on besides what the step's code reads; None if its tensors are not plain ones."""
-    key: list[Any] = [torch.get_default_dtype()]
-    for module in cell.modules():
-        hooks = any(getattr(module, name, None) for name in _HOOKS)
-        key.append((type(module), module.training, hooks))
-        for tensors in (module._parameters, module._buffers):
-            for name, tensor in tensors.items():
-                if tensor is None:
-                    key.append(name)
-                    continue
-                if type(tensor) not in _PLAIN_TENSORS:
-                    return None
-                key.append((name, tensor.shape, tensor.dtype, tensor.device, tensor.requires_grad))
-    return tuple(key)

@@ -22,6 +22,12 @@ __all__ = ["Rule", "Rules", "Translation"]
 Rule: TypeAlias = Callable[..., Any]  # (translation, *args, **kwargs) of one operation → a Row, or a list of them
 Rules: TypeAlias = dict[Any, Rule]
 _RANDOM = "draws random numbers ({}): a step may depend on nothing but x, its state and weights"
+_HINTS = {
+    "index": "write a mask as torch.where, and an order of elements as torch.cat of slices",
+    "index_put": "write it with torch.where",
+    "gather": "write it with torch.where",
+    "cumsum": "keep the sum in the state",
+}
 _MODES = ("_set_grad_enabled", "_enter_autocast", "_exit_autocast", "wrap_with_set_grad_enabled", "wrap_with_autocast")
 
 
@@ -63,7 +69,7 @@ class Translation:
                     self._env[node] = self._translate(node)
                 except Refusal as refusal:
                     raise Untraceable(type(self._cell).__name__, str(refusal), place_of(node)) from None
-        raise AssertionError("a graph without an output")
+        raise Untraceable(type(self._cell).__name__, "returns nothing")
 
     def _source(self, position: int, names: int) -> Any:
         if position < names:
@@ -103,13 +109,16 @@ class Translation:
         is_rows = any(isinstance(arg, Row) for arg in pytree.tree_leaves(args, lambda a: isinstance(a, WeightValue)))
         if target is operator.getitem and isinstance(args[0][0], list | tuple):
             return args[0][0][args[0][1]]
+        if target is torch.ops.aten.detach_.default and not is_rows:  # of torch.tensor(1.0)
+            target = torch.ops.aten.detach.default
         self._check_target(target, args[0])
         if not is_rows:
             return self._of_weights(target, *args)
         rule = self._rules.get(target.overloadpacket)
         if rule is None:
             name = str(target.overloadpacket).removeprefix("aten.")
-            raise Refusal(f"uses {name}, which a program does not have: write it with other operations if you can")
+            hint = _HINTS.get(name, "write it with other operations if you can")
+            raise Refusal(f"uses {name}, which a program does not have: {hint}")
         return rule(self, *args[0], **args[1])
 
     def _check_target(self, target: Any, args: list[Any]) -> None:
@@ -121,7 +130,8 @@ class Translation:
         if torch.Tag.nondeterministic_seeded in target.tags and not _is_no_dropout(target, args):
             raise Refusal(_RANDOM.format(name))
         if name.endswith("_") and not name.endswith("__"):
-            raise Refusal(f"changes a tensor in place ({name}): write {name[:-1]}, which makes a new one")
+            hint = f"write {name[:-1]}, which makes a new one (batch_norm in training has no such form)"
+            raise Refusal(f"changes a tensor in place ({name}): {hint}")
 
     def _of_weights(self, target: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
         if target is operator.getitem:
@@ -131,7 +141,11 @@ class Translation:
     # ---------------------------------------------------------------------------------------------- for the rules
 
     def row(self, value: Any) -> Row:
-        """A value as a row: one of weights alone, with a dimension for the batch, is the same in all rows."""
+        """A value as a row: one of weights alone, with a dimension for the batch, is the same in all rows.
+
+        Raises:
+            Refusal: it is no tensor with a dimension for the batch.
+        """
         if isinstance(value, Row):
             return value
         if isinstance(value, WeightValue) and isinstance(value.tensor, Tensor) and value.tensor.dim():
@@ -164,7 +178,11 @@ class Translation:
         return np.broadcast_shapes(*shapes)
 
     def operand(self, value: Any, shape: tuple[int, ...]) -> int:
-        """A row, a weight or a number as a value that is as wide as the shape, or of width 1."""
+        """A row, a weight or a number as a value that is as wide as the shape, or of width 1.
+
+        Raises:
+            Refusal: it is something else, or no finite number.
+        """
         if isinstance(value, Row):
             narrow = self.graph.narrow(value)
             return self.graph.flat(value, np.broadcast_to(value.index, shape)) if narrow is None else narrow
@@ -199,7 +217,11 @@ class Translation:
 
     @property
     def made_shape(self) -> tuple[int, ...]:
-        """The shape of what the operation makes, without the batch."""
+        """The shape of what the operation makes, without the batch.
+
+        Raises:
+            Refusal: it has no dimension for the batch.
+        """
         shape = self.shape_of_result
         if not shape or shape[0] != BATCH:
             raise Refusal(f"makes a tensor of the shape {list(shape or ())} that has no dimension for the batch")

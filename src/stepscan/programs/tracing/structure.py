@@ -1,0 +1,56 @@
+"""What a trace of a cell depends on besides what the step's code reads: its modules, their modes, hooks and tensors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ["Structure"]
+
+_PLAIN_TENSORS = (Tensor, nn.Parameter)
+_HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+
+
+class Structure:
+    """The structure of a cell when this is made.
+
+    Attributes:
+        key: equal for equal structures; None if a tensor is not a plain one on the CPU.
+        has_hooks: whether a module inside the cell has hooks.
+    """
+
+    def __init__(self, cell: nn.Module) -> None:
+        modules = list(cell.modules())
+        self._dtype = torch.get_default_dtype()
+        self._modules = [(m, m._modules, tuple(m._modules.values()), m.training) for m in modules]
+        self._hooks = [getattr(m, name) for m in modules[1:] for name in _HOOKS]
+        self._tensors = [  # without references to them: they may be of one call only
+            (where, name, _description(tensor))
+            for m in modules
+            for where in (m._parameters, m._buffers)
+            for name, tensor in where.items()
+        ]
+        self.has_hooks = any(self._hooks)
+        self.key = self._make_key()
+
+    def _make_key(self) -> tuple[Any, ...] | None:
+        found = [description for _, _, description in self._tensors if description is not None]
+        if any(kind not in _PLAIN_TENSORS or not on_cpu for kind, on_cpu, *_ in found):
+            return None
+        tensors = tuple((name, description and description[2:]) for _, name, description in self._tensors)
+        return self._dtype, tuple((type(m), training) for m, _, _, training in self._modules), self.has_hooks, tensors
+
+    def same(self) -> bool:
+        """Whether all of it is still so."""
+        if torch.get_default_dtype() is not self._dtype or any(self._hooks) is not self.has_hooks:
+            return False
+        for module, children, before, training in self._modules:
+            if module.training is not training or tuple(children.values()) != before:
+                return False
+        return all(_description(where.get(name)) == before for where, name, before in self._tensors)
+
+
+def _description(tensor: Tensor | None) -> tuple[Any, ...] | None:
+    return None if tensor is None else (type(tensor), tensor.is_cpu, tensor.shape, tensor.dtype, tensor.requires_grad)
