@@ -189,21 +189,23 @@ static void run_operations(StageRun& s, long row, long rows, long block, long bl
       }
 }
 
+INLINE bool is_largest(const StageRun& s, int operand) {
+  for (int k = 0; k < s.stage.operations; k++)
+    if (s.stage.operation[k].to == operand) return s.stage.operation[k].code == CODE_largest;
+  return false;
+}
 static void begin_reductions(StageRun& s, long row, long rows) {
   for (int i = 0; i < s.packed.sums; i++) {
     const View& v = s.first[s.packed.sum[i]];
-    bool largest = false;
-    for (int k = 0; k < s.stage.operations; k++)
-      if (s.stage.operation[k].to == s.packed.sum[i]) largest = s.stage.operation[k].code == CODE_largest;
-    for (long r = row; r < row + rows; r++) store(v.at + r * v.row, largest ? zero() - infinity() : zero());
+    const Vec none = is_largest(s, s.packed.sum[i]) ? zero() - infinity() : zero();
+    for (long r = row; r < row + rows; r++) store(v.at + r * v.row, none);
   }
 }
+// A row's total, over its lanes and then over the slots of its array: an order that no cut of blocks changes
 static void end_reductions(StageRun& s, long row, long rows) {
   for (int i = 0; i < s.packed.sums; i++) {
     const View& v = s.first[s.packed.sum[i]];
-    bool largest = false;
-    for (int k = 0; k < s.stage.operations; k++)
-      if (s.stage.operation[k].to == s.packed.sum[i]) largest = s.stage.operation[k].code == CODE_largest;
+    const bool largest = is_largest(s, s.packed.sum[i]);
     for (long r = row; r < row + rows; r++) {
       alignas(64) float lane[LANES];
       store(lane, load(v.at + r * v.row));
@@ -212,11 +214,19 @@ static void end_reductions(StageRun& s, long row, long rows) {
       store(v.at + r * v.row, set1(total));
     }
   }
+  for (int i = 0; i < s.packed.sums; i++)
+    for (int k = 0; k < s.packed.sums; k++) {
+      const Operand &to = s.stage.operand[s.packed.sum[i]], &from = s.stage.operand[s.packed.sum[k]];
+      if (to.slot || !from.slot || to.array != from.array) continue;
+      const View &a = s.first[s.packed.sum[i]], &b = s.first[s.packed.sum[k]];
+      for (long r = row; r < row + rows; r++) store(a.at + r * a.row, load(a.at + r * a.row) + load(b.at + r * b.row));
+    }
 }
 
 // Blocks `from … to` of rows `row … row + rows`; the whole row where the stage reduces rows
 static void run_stage(const ProgramShard& shard, const ProgramScratch& scratch, const Stage& stage, const PackedStage& packed,
                       const Moment& now, long from, long to, long row, long rows) {
+  if (rows <= 0 || from >= to) return;
   StageRun s(shard, scratch, stage, packed, now);
   find_views(s);
   if (packed.sums) begin_reductions(s, row, rows);

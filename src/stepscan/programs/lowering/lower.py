@@ -288,7 +288,8 @@ class _Lowering:
                     continue
                 apart = where[arg] != where[value] or (definition.op in PRODUCTS and arg != value)
                 if code[arg].is_reduction or apart:
-                    local[arg] = Home(self.arrays.add(codes.ROWS, 1, code[arg].width, arg in self.plan.inputs))
+                    slots = len(code[arg].attribute) if code[arg].is_reduction else 1
+                    local[arg] = Home(self.arrays.add(codes.ROWS, slots, code[arg].width, arg in self.plan.inputs and slots == 1))
         return local
 
     def _region_of(self, sink: Sink, code: Code, where: dict[int, Region], only_x: Callable[[int], bool]) -> Region:

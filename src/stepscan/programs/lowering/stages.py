@@ -167,8 +167,8 @@ class StageBuilder:
         if definition.is_reduction:
             to, at = self.home(value), 0
             assert to is not None
-            for op, count in definition.attribute:
-                self._operate(op, self.operand(to), map(self.read, definition.args[at : at + count]))
+            for slot, (op, count) in enumerate(definition.attribute):
+                self._operate(op, self.operand(to._replace(slot=slot)), map(self.read, definition.args[at : at + count]))
                 at += count
             return
         args = [self.read(arg) for arg in definition.args]
