@@ -53,7 +53,9 @@ class NativeProgram:
         dy = torch.randn(rows, steps, self.inference.output_size, generator=random)
         return Batch(x, torch.tensor(lengths), state, dy, [torch.randn(s.shape, generator=random) for s in state])
 
-    def forward(self, batch: Batch, trains: bool = False, threads: int = 1, reverse: bool = False) -> tuple[list[Tensor], Any]:
+    def forward(
+        self, batch: Batch, trains: bool = False, threads: int = 1, reverse: bool = False
+    ) -> tuple[list[Tensor], Any]:
         """Outputs and the leaves of the final state; and what backward needs."""
         y = torch.full_like(batch.dy, float("nan"))
         ends = [torch.full_like(leaf, float("nan")) for leaf in batch.state]

@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 import torch
+from tests.kernels.program_runs import LENGTHS, NativeProgram, error
 from torch import Tensor, nn
 
 import stepscan as ss
 from stepscan.cells.catalogue import cell_classes
 from stepscan.kernels import native
 from stepscan.programs.lowering import codes
-from tests.kernels.program_runs import LENGTHS, NativeProgram, error
 
 pytestmark = pytest.mark.skipif(native.library is None, reason="the native library was not built")
 LIMIT, LIMIT_OF_NORMS = 1e-5, 3e-5  # a norm divides by what may be next to nothing
@@ -54,7 +54,7 @@ class SharedWeights(ss.Recurrence):
         return self.zeros(batch_size, self.input_size, device, dtype)
 
     def step(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
-        return torch.exp(-self.both(x) ** 2), torch.sin(self.both(x) - self.both(h))
+        return torch.exp(-(self.both(x) ** 2)), torch.sin(self.both(x) - self.both(h))
 
 
 def is_step(name: str) -> bool:
@@ -129,7 +129,10 @@ def test_bits_of_steps_rows_and_threads(name: str) -> None:
     assert all(map(torch.equal, results, two))
     for row, length in enumerate(LENGTHS):
         alone = program.batch([length], batch.x.shape[1])
-        alone.x, alone.state = batch.x[row : row + 1].contiguous(), [leaf[row : row + 1].clone() for leaf in batch.state]
+        alone.x, alone.state = (
+            batch.x[row : row + 1].contiguous(),
+            [leaf[row : row + 1].clone() for leaf in batch.state],
+        )
         found, _ = program.forward(alone)
         assert all(torch.equal(a, b[row : row + 1]) for a, b in zip(found, results, strict=True))
         step = program.batch([1], 1)

@@ -71,9 +71,7 @@ def scan(
     return (torch.stack(outputs, 1) if outputs else x.new_zeros(len(x), 0, program.output_size)), state
 
 
-def _step(
-    program: Program, x: Tensor, state: list[Tensor], weights: Sequence[Tensor]
-) -> tuple[Tensor, list[Tensor]]:
+def _step(program: Program, x: Tensor, state: list[Tensor], weights: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
     made: list[Tensor] = []
     for value in program.values:
         made.append(_value(value, made, x, state, weights))

@@ -38,7 +38,12 @@ def scan(cell: Any, inputs: Sequences, state: State) -> tuple[Sequences, State] 
         Outputs `[B, T, H]`, zero in the padding, and the state after the last item of each row.
     """
     data = inputs.data
-    if library is None or not tensors.is_supported(data, data) or inputs.is_all_empty or not _is_plain(state, len(data)):
+    if (
+        library is None
+        or not tensors.is_supported(data, data)
+        or inputs.is_all_empty
+        or not _is_plain(state, len(data))
+    ):
         return None
     from stepscan.programs.tracing.traced import traced  # 0.3 s: not for those who import only stepscan
 
@@ -110,18 +115,18 @@ class _Run(NamedTuple):
         cell, trace: whose step it is, and how the program's weights are made.
         compiled: the program.
         lengths: `[B]`.
-        count: of leaves.
+        leaf_count: how many the state has.
     """
 
     cell: Any
     trace: Trace
     compiled: _Compiled
     lengths: Tensor
-    count: int
+    leaf_count: int
 
     def forward(self, x: Tensor, flat: Sequence[Tensor], save: bool) -> tuple[Tensor, list[Tensor], Any]:
         """Outputs, final states' leaves, and what backward needs."""
-        x, start = x.contiguous(), [leaf.contiguous() for leaf in flat[: self.count]]
+        x, start = x.contiguous(), [leaf.contiguous() for leaf in flat[: self.leaf_count]]
         lengths = self.lengths.contiguous()
         y = x.new_empty(*x.shape[:2], self.compiled.inference.output_size)
         ends = [torch.empty_like(leaf) for leaf in start]
@@ -132,7 +137,13 @@ class _Run(NamedTuple):
         return y, ends, saved if save else None
 
     def backward(
-        self, saved: Any, x: Tensor, y: Tensor, flat: Sequence[Tensor], gradients: Sequence[Tensor | None], needed: Sequence[bool]
+        self,
+        saved: Any,
+        x: Tensor,
+        y: Tensor,
+        flat: Sequence[Tensor],
+        gradients: Sequence[Tensor | None],
+        needed: Sequence[bool],
     ) -> list[Tensor | None]:
         """The gradients of x and of `flat`, None where not `needed`."""
         x = x.contiguous()
@@ -142,12 +153,18 @@ class _Run(NamedTuple):
             torch.empty_like(tensor, memory_format=torch.contiguous_format) if need else None
             for tensor, need in zip((x, *flat), needed, strict=True)
         ]
-        dx, d_start, d_weights = results[0], results[1 : 1 + self.count], results[1 + self.count :]
-        addresses = _addresses(d_weights) if any(needed[1 + self.count :]) else []
+        dx, d_start, d_weights = results[0], results[1 : 1 + self.leaf_count], results[1 + self.leaf_count :]
+        addresses = _addresses(d_weights) if any(needed[1 + self.leaf_count :]) else []
         threads = torch.get_num_threads()
         items = x.data_ptr(), y.data_ptr(), dy.data_ptr()
         library.program_backward(
-            saved, *items, _addresses(d_end), _addresses(d_start), 0 if dx is None else dx.data_ptr(), addresses, threads
+            saved,
+            *items,
+            _addresses(d_end),
+            _addresses(d_start),
+            0 if dx is None else dx.data_ptr(),
+            addresses,
+            threads,
         )
         return results
 
@@ -159,7 +176,9 @@ class _Run(NamedTuple):
         def make(_: list[int]) -> Any:
             with torch.no_grad():
                 weights = [weight.detach().contiguous() for weight in self.trace.weights(self.cell)]
-            return library.ProgramWeights(self.compiled.program(trains), _addresses(weights), threads=torch.get_num_threads())
+            return library.ProgramWeights(
+                self.compiled.program(trains), _addresses(weights), threads=torch.get_num_threads()
+            )
 
         return tensors.packed(self.compiled, own, trains, make)
 
@@ -198,7 +217,7 @@ def _equation_gradients(
     run: _Run, x: Tensor, flat: list[Tensor], gradients: Sequence[Tensor | None], needed: Sequence[bool]
 ) -> list[Tensor | None]:
     """Gradients of the inputs that are themselves differentiable, for a second derivative."""
-    state, weights = flat[: run.count], flat[run.count :]
+    state, weights = flat[: run.leaf_count], flat[run.leaf_count :]
     y, ends = program_equations.scan(run.trace.program, x, run.lengths, state, weights)
     pairs = [(r, g) for r, g in zip((y, *ends), gradients, strict=True) if g is not None and r.requires_grad]
     sources = [tensor for tensor, need in zip((x, *flat), needed, strict=True) if need]

@@ -104,7 +104,9 @@ def _split_products(derivative: Derivative, definitions: Definitions, plan: Back
 
 
 def _terms(definitions: Definitions, value: int) -> list[int]:
-    if definitions[value].op != "add" or any(definitions[a].width != definitions[value].width for a in definitions[value].args):
+    if definitions[value].op != "add" or any(
+        definitions[a].width != definitions[value].width for a in definitions[value].args
+    ):
         return [value]
     return [term for arg in definitions[value].args for term in _terms(definitions, arg)]
 

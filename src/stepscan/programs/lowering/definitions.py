@@ -30,6 +30,7 @@ class Definition:
 
     @property
     def is_reduction(self) -> bool:
+        """Whether it is one number for each row, made of all numbers of its arguments."""
         return self.op == "reduce"
 
 

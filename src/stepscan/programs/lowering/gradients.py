@@ -55,7 +55,9 @@ def parts_of(program: Program, op: str, attribute: tuple[int, ...]) -> tuple[lis
     for at in range(0, len(attribute), size):
         weight, row0, row1, col0, col1, *bias = attribute[at : at + size]
         width = program.weights[weight].shape[1]
-        found.append(MatrixPart(weight, row0 * width + col0, width, *((bias[0], row0) if bias and bias[0] >= 0 else (-1, 0))))
+        found.append(
+            MatrixPart(weight, row0 * width + col0, width, *((bias[0], row0) if bias and bias[0] >= 0 else (-1, 0)))
+        )
         rows, columns = row1 - row0, col1 - col0
     return found, rows, columns, 1
 
@@ -74,7 +76,9 @@ class Arrangement:
         self.slots[gradient] = (len(self.arrays), 0)
         self.arrays.append((gradient,))
 
-    def runs(self, gradients: tuple[int, ...], parts: list[MatrixPart], rows: int, columns: int, heads: int) -> list[Run]:
+    def runs(
+        self, gradients: tuple[int, ...], parts: list[MatrixPart], rows: int, columns: int, heads: int
+    ) -> list[Run]:
         """Those gradients in as few runs of slots side by side as there are."""
         pairs = sorted(zip(gradients, parts, strict=True), key=lambda pair: self.slots[pair[0]])
         runs: list[list[tuple[int, MatrixPart]]] = []

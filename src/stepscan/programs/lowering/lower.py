@@ -42,7 +42,9 @@ class _Lowering:
         self.arrays = Arrays(self.definitions)
         self.matrices = Matrices(self.program, self.definitions)
         self.plan = plan_forward(self.program, self.definitions)
-        self.kept = keep_for_derivative(self.derivative, self.definitions, self.plan) if self.derivative else self.plan.kept
+        self.kept = (
+            keep_for_derivative(self.derivative, self.definitions, self.plan) if self.derivative else self.plan.kept
+        )
         self.homes: dict[int, Home] = {}
         self.gradients: dict[int, Home] = {}
         self.parts = self._state_parts()
@@ -69,9 +71,7 @@ class _Lowering:
 
     def _state_parts(self) -> list[StatePart]:
         found = []
-        sources = {
-            value.attribute: index for index, value in enumerate(self.program.values) if value.op == "leaf"
-        }
+        sources = {value.attribute: index for index, value in enumerate(self.program.values) if value.op == "leaf"}
         for leaf, pieces in enumerate(self.program.next_state):
             offset = 0
             for value in pieces:
@@ -138,10 +138,9 @@ class _Lowering:
     # --------------------------------------------------------------------------------------------------------- programs
 
     def _step_sinks(self) -> list[Sink]:
-        sinks, offset = [], 0
-        for part in self.parts:
-            if self.homes.get(part.value) != Home(part.array):
-                sinks.append(Sink("copy", part.value, Home(part.array)))
+        offset = 0
+        elsewhere = [part for part in self.parts if self.homes.get(part.value) != Home(part.array)]
+        sinks = [Sink("copy", part.value, Home(part.array)) for part in elsewhere]
         for value in self.program.output:
             width = self.definitions[value].width
             sinks.append(Sink("store", value, Home(self.arrays.once(codes.ITEMS, width, codes.Y, offset))))
@@ -161,10 +160,7 @@ class _Lowering:
 
     def _item_sinks(self, back: BackwardPlan) -> list[Sink]:
         assert self.derivative is not None
-        sinks = [
-            Sink("accumulate", d, Home(self.arrays.once(codes.SUM, self.definitions[v].width, *self.definitions[v].attribute[:2])))
-            for v, d in self.derivative.x_vectors
-        ]  # fmt: skip
+        sinks = [Sink("accumulate", d, self._sum_of(v)) for v, d in self.derivative.x_vectors]
         at, zero = 0, self.definitions.add("constant", (), 1, (0.0,))
         parts = sorted((*self.definitions[v].attribute, d) for v, d in self.derivative.x)
         for start, stop, d in (*parts, (self.program.input_size, self.program.input_size, -1)):
@@ -173,9 +169,15 @@ class _Lowering:
             if start > at:
                 sinks.append(Sink("store", zero, Home(self.arrays.once(codes.ITEMS, start - at, codes.X_GRADIENT, at))))
             if d >= 0:
-                sinks.append(Sink("store", d, Home(self.arrays.once(codes.ITEMS, stop - start, codes.X_GRADIENT, start))))
+                sinks.append(
+                    Sink("store", d, Home(self.arrays.once(codes.ITEMS, stop - start, codes.X_GRADIENT, start)))
+                )
             at = stop
         return sinks
+
+    def _sum_of(self, vector: int) -> Home:
+        weight, start, _ = self.definitions[vector].attribute
+        return Home(self.arrays.once(codes.SUM, self.definitions[vector].width, weight, start))
 
     def _weight_gradients(self, back: BackwardPlan) -> list[WeightGradient]:
         assert self.derivative is not None
@@ -185,7 +187,11 @@ class _Lowering:
             groups.setdefault((definition.args[0], *self.matrices.shape(definition)), []).append((product, d))
         found = []
         for (arg, rows, columns, heads), pairs in groups.items():
-            parts = [part for v, _ in pairs for part in parts_of(self.program, self.definitions[v].op, self.definitions[v].attribute)[0]]
+            parts = [
+                part
+                for v, _ in pairs
+                for part in parts_of(self.program, self.definitions[v].op, self.definitions[v].attribute)[0]
+            ]
             for run in back.arrangement.runs(tuple(d for _, d in pairs), parts, rows, columns, heads):
                 source = self._home_of_input(arg)
                 found.append(WeightGradient(source, self.gradients[run.gradients[0]], run))
@@ -239,7 +245,9 @@ class _Lowering:
         stages = []
         for region in sorted(values.keys() | placed.keys()):
             builder = StageBuilder(self.arrays, self.matrices, region.width, of, home)
-            stage = builder.build(values.get(region, []), placed.get(region, []), back.lates if back else {}, back.runs if back else {})
+            stage = builder.build(
+                values.get(region, []), placed.get(region, []), back.lates if back else {}, back.runs if back else {}
+            )
             stage.only_x = region.only_x
             if len(stage.operands) > codes.MOST_OPERANDS:
                 raise Unsupported(f"a stage of {len(stage.operands)} operands; at most {codes.MOST_OPERANDS}")
@@ -268,7 +276,9 @@ class _Lowering:
             new[value] = dataclasses.replace(definition, args=tuple(args))
         return new
 
-    def _local_homes(self, code: Code, where: dict[int, Region], sinks: list[Sink], gradients: dict[int, Home]) -> dict[int, Home]:
+    def _local_homes(
+        self, code: Code, where: dict[int, Region], sinks: list[Sink], gradients: dict[int, Home]
+    ) -> dict[int, Home]:
         """Places between the stages of a program, of one row of a step each; and sinks that no one else reads."""
         local: dict[int, Home] = {}
         readers: dict[int, int] = {}
@@ -279,7 +289,11 @@ class _Lowering:
             readers[sink.value] = readers.get(sink.value, 0) + 1
         for sink in sinks:
             kind = self.arrays.kind(sink.to)
-            direct = sink.value in code and not code[sink.value].is_reduction and code[sink.value].op not in (*PRODUCTS, "late")
+            direct = (
+                sink.value in code
+                and not code[sink.value].is_reduction
+                and code[sink.value].op not in (*PRODUCTS, "late")
+            )
             if kind == codes.CARRY and direct and readers[sink.value] == 1 and sink.value not in gradients | self.homes:
                 local[sink.value] = sink.to
         for value, definition in code.items():
@@ -289,15 +303,24 @@ class _Lowering:
                 apart = where[arg] != where[value] or (definition.op in PRODUCTS and arg != value)
                 if code[arg].is_reduction or apart:
                     slots = len(code[arg].attribute) if code[arg].is_reduction else 1
-                    local[arg] = Home(self.arrays.add(codes.ROWS, slots, code[arg].width, arg in self.plan.inputs and slots == 1))
+                    local[arg] = Home(
+                        self.arrays.add(codes.ROWS, slots, code[arg].width, arg in self.plan.inputs and slots == 1)
+                    )
         return local
 
     def _region_of(self, sink: Sink, code: Code, where: dict[int, Region], only_x: Callable[[int], bool]) -> Region:
         width = self.arrays.all[sink.to.array].width
-        alone = int(self.arrays.all[sink.to.array][:1] == (codes.ITEMS,) and self.arrays.all[sink.to.array].of == codes.X_GRADIENT)
+        alone = int(
+            self.arrays.all[sink.to.array][:1] == (codes.ITEMS,)
+            and self.arrays.all[sink.to.array].of == codes.X_GRADIENT
+        )
         if sink.value not in code:
             return Region(0, alone, width)
         region = where[sink.value]
         if code[sink.value].is_reduction or region.width != width:
             return Region(region.level + 1, region.only_x | alone, width)
-        return Region(region.level, region.only_x, width) if region.only_x == alone or not alone else Region(region.level + 1, alone, width)
+        return (
+            Region(region.level, region.only_x, width)
+            if region.only_x == alone or not alone
+            else Region(region.level + 1, alone, width)
+        )

@@ -47,7 +47,9 @@ class Matrices:
         """The number of the matrix of some products of one value."""
         parts: list[MatrixPart] = []
         for value in products:
-            found, rows, columns, heads = parts_of(self.program, self.definitions[value].op, self.definitions[value].attribute)
+            found, rows, columns, heads = parts_of(
+                self.program, self.definitions[value].op, self.definitions[value].attribute
+            )
             parts += found
         return self._number(Matrix(0, rows, columns, heads, tuple(parts)))
 

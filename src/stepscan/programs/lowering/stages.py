@@ -168,7 +168,9 @@ class StageBuilder:
             to, at = self.home(value), 0
             assert to is not None
             for slot, (op, count) in enumerate(definition.attribute):
-                self._operate(op, self.operand(to._replace(slot=slot)), map(self.read, definition.args[at : at + count]))
+                self._operate(
+                    op, self.operand(to._replace(slot=slot)), map(self.read, definition.args[at : at + count])
+                )
                 at += count
             return
         args = [self.read(arg) for arg in definition.args]
