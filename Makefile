@@ -29,8 +29,9 @@ docs: $(VENV)/docs.stamp       ## the site, into site/; a broken link is an erro
 errors: $(VENV)/dev.stamp     ## docs/errors.md, out of what the tests of wrong input try
 	WRITE_ERRORS=1 $(BIN)/python -m pytest tests/hostile
 
-figures: $(VENV)/dev.stamp    ## docs/images/lecture, out of the lecture's own code
+figures: $(VENV)/dev.stamp    ## docs/images/lecture, out of the lecture's own code; docs/images/serve.png, of the page
 	WRITE_FIGURES=1 $(BIN)/python -m pytest tests/test_documents.py -k 'code_runs and lecture'
+	WRITE_FIGURES=1 $(BIN)/python -m pytest tests/serving/page/test_page_picture.py
 
 sanitize: $(VENV)/dev.stamp    ## the kernels' own tests: plain, with address and undefined-behaviour, with thread sanitizer;
                                ## and hostile model folders on a library with the address and undefined-behaviour sanitizers

@@ -287,6 +287,21 @@ NB_MODULE(_native, m) {
                           Address excluded, Address uniforms, Address to, int threads) {
         nb::gil_scoped_release release;
         return generator.generate(at(state), capacity, at(y), length, {temperature, top_k, top_p, min_p}, at<const uint8_t>(excluded), at<const double>(uniforms), at<int64_t>(to), threads);
+      })
+      // One symbol of each of n texts together. settings [n, 3]: temperature, top_p, min_p; top_k [n]; excluded [n]: addresses of [V];
+      // uniforms [n]; measured [n]; y [n, output] in and out; ids [n] and probabilities [n] out
+      .def("generate_each", [](const TokenGenerator& generator, const std::vector<Stream*>& streams, Address y, Address settings, Address top_k, const std::vector<Address>& excluded,
+                               Address uniforms, Address measured, Address ids, Address probabilities, int threads) {
+        if (excluded.size() != streams.size()) throw nb::value_error("expected an array of excluded symbols for each stream");
+        nb::gil_scoped_release release;
+        std::vector<NextSymbol> texts;
+        for (size_t r = 0; r < streams.size(); r++) {
+          const double* setting = at<const double>(settings) + 3 * r;
+          texts.push_back({streams[r], {setting[0], (long)at<const int64_t>(top_k)[r], setting[1], setting[2]}, at<const uint8_t>(excluded[r]),
+                           at<const double>(uniforms)[r], at<const uint8_t>(measured)[r] != 0});
+        }
+        generator.generate_each(texts, at(y), threads);
+        for (size_t r = 0; r < texts.size(); r++) at<int64_t>(ids)[r] = texts[r].symbol, at(probabilities)[r] = texts[r].probability;
       });
 
   m.def("use_openmp", [](Address parallel, Address thread_number, Address team_size) {

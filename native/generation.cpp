@@ -5,6 +5,8 @@
 #include <limits>
 #include <numeric>
 
+#include "layer_rows.h"
+
 namespace stepscan {
 namespace {
 
@@ -16,6 +18,15 @@ struct TokenSampler {
   std::vector<long> order;     // [V]: symbols by decreasing weight; equal ones in order
 
   explicit TokenSampler(long symbols) : weight(symbols), order(symbols) {}
+
+  // The probability of a symbol, among all.
+  float probability(const float* scores, long symbol) {
+    const long size = (long)weight.size();
+    if (!kernels().softmax_numerators(scores, size, 1, weight.data())) return 0;
+    double sum = 0;
+    for (double w : weight) sum += w;
+    return (float)(weight[symbol] / sum);
+  }
 
   // The next symbol, or -1 if there is none to sample. In double precision, sums from left to right.
   long sample(const float* scores, const SamplingOptions& options, double uniform) {
@@ -49,6 +60,15 @@ struct TokenSampler {
     for (size_t i = std::max<size_t>(above, 1); i < order.size(); i++) weight[order[i]] = 0;
   }
 };
+
+// Samples the next symbol of a text from its scores, which are overwritten.
+void sample_next(TokenSampler& sampler, float* scores, NextSymbol& text, std::vector<float>& all) {
+  if (text.measured) all.assign(scores, scores + sampler.weight.size());
+  for (size_t v = 0; v < sampler.weight.size(); v++)
+    if (text.excluded[v]) scores[v] = -std::numeric_limits<float>::infinity();
+  text.symbol = sampler.sample(scores, text.options, text.uniform);
+  if (text.measured && text.symbol >= 0) text.probability = sampler.probability(all.data(), text.symbol);
+}
 
 }  // namespace
 
@@ -100,6 +120,37 @@ long TokenGenerator::generate(float* state, long capacity, float* y, long length
     }
   });
   return written;
+}
+
+void TokenGenerator::generate_each(std::vector<NextSymbol>& texts, float* y, int threads) const {
+  const long n = (long)texts.size(), H = layer_->output, P = projection_ ? projection_->outputs : 0;
+  Buffer scratch(layer_->step_floats(n)), outputs(n * (P + symbols));
+  float *projected = outputs.data(), *scores = projected + n * P;
+  std::vector<float*> rows, inputs(n);
+  std::vector<long> rooms;
+  for (NextSymbol& text : texts) {
+    if (layer_->cache) text.stream->reserve(items_to_hold(*layer_, text.stream->state(), 1));
+    rows.push_back(text.stream->state()), rooms.push_back(text.stream->capacity());
+  }
+  const States states{{rows.data(), nullptr, 0, 0}, 0, rooms.data(), layer_->state, 0};
+  Barrier barrier;
+  on_team(threads, [&](int thread, int team) {
+    NoDenormals quiet;
+    Group group{&barrier, thread, team};
+    const RowView from = RowView::strided(y, H), middle = RowView::strided(projected, P);
+    if (projection_) projection_->run(from, n, middle, group), group.wait();
+    head_->run(projection_ ? middle : from, n, RowView::strided(scores, symbols), group);
+    group.wait();
+    TokenSampler sampler(symbols);
+    std::vector<float> all;
+    ThreadRange range(n, group);
+    for (long r = range.from; r < range.to; r++) {
+      sample_next(sampler, scores + r * symbols, texts[r], all);
+      inputs[r] = embed(std::max<int64_t>(texts[r].symbol, 0)).rows.at(0);
+    }
+    group.wait();
+    layer_->step(n, {{inputs.data(), nullptr, 0, 0}, product_floats_ > 0}, states, from, scratch.data(), group);
+  });
 }
 
 }  // namespace stepscan

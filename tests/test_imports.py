@@ -19,6 +19,7 @@ FOREIGN = {
     "inspection": ("estimators", "models", "training"),
     "storage": ("estimators", "training"),
     "models": ("cells", "combinators", "contract", "modules", "patterns", "training"),  # they import torch
+    "serving": ("cells", "combinators", "contract", "estimators", "modules", "patterns", "training"),
     "training": ("inspection", "models"),
 }
 

@@ -19,6 +19,7 @@ OWN = {  # json.dumps by itself: where what is written goes to nobody else, or i
     "data/tokenizer_file.py": "two values compared",
     "estimators/folder.py": "whether a description can be saved",
     "json_text.py": "itself",
+    "processes/group.py": "among the processes of a training, infinities too",
     "storage/lock.py": "who writes, for who waits",
     "models/model.py": "a fingerprint",
     "storage/tensor_file.py": "the header of safetensors: names and sizes",

@@ -21,8 +21,8 @@ NAMES = """
     ModelFormatError NotFittedError NumericEmbedding NumericGenerator ParaGRU ParaLSTM PeepholeLSTM Pointwise
     ProjectedLSTM RGLRU Recurrence ResetBeforeGRU Residual SLSTM SRU Sequences SettingsError Stack StepscanError
     Tagger Transducer Transformer Translator UnsupportedLayer VariationalDropout WeightDrop
-    WordAndCharacterEmbedding Zoneout average build describe ensemble from_torch inspection kernels laws load
-    register runtime to_torch
+    WordAndCharacterEmbedding Zoneout average build describe distributed ensemble from_torch inspection kernels
+    laws load register runtime to_torch
 """
 OPTIONS = {
     "compare": """
@@ -52,12 +52,18 @@ OPTIONS = {
     "predict": """
         --beam-width --coverage-penalty --day-first --delimiter --ensemble --fill --format --header --ignore-time
         --input --json --length-penalty --maximum-length --minimum-length --month-first --n-best --no-header --output
-        --prefix --series-column --sort --source-column --text-column --time-column --token-column model texts
+        --overwrite --prefix --ray --rows-per-part --series-column --skip-bad-lines --sort --source-column
+        --text-column --time-column --token-column --workers model texts
     """,
     "reproduce": "--data --json --out --overwrite --quiet --seed --time-budget name",
     "forecast": """
-        --context --day-first --fill --format --ignore-time --json --length --level --month-first --num-samples --seed
-        --series-column --sort --time-column model
+        --context --day-first --fill --format --ignore-time --json --length --level --month-first --num-samples --output
+        --overwrite --ray --rows-per-part --seed --series-column --sort --time-column --workers model
+    """,
+    "serve": """
+        --client-timeout --connections --host --max-body --max-items --port --prefix-memory --queue --queue-time
+        --rollback --session-ttl --sessions --shutdown-timeout --state-dir --state-memory --streams --threads --timeout
+        --token-file models
     """,
 }
 TORCH_FREE = [
@@ -69,6 +75,8 @@ TORCH_FREE = [
     "stepscan.data.series.readers",
     "stepscan.data.tokenizers",
     "stepscan.decoding",
+    "stepscan.distributed",
+    "stepscan.distributed.cluster",
     "stepscan.options",
     "stepscan.registry",
     "stepscan.runtime",

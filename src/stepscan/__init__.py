@@ -70,7 +70,7 @@ _HOMES = {
 }
 _home_of = {name: module for module, names in _HOMES.items() for name in names}
 
-_MODULES = ["inspection", "kernels", "laws", "runtime"]
+_MODULES = ["distributed", "inspection", "kernels", "laws", "runtime"]
 
 __all__ = sorted([*_home_of, *_MODULES])
 

@@ -1,5 +1,6 @@
 """The names of the package for type checkers and editors; `__init__.py` imports them when they are first used."""
 
+from stepscan import distributed as distributed
 from stepscan import inspection as inspection
 from stepscan import kernels as kernels
 from stepscan import laws as laws

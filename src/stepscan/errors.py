@@ -22,12 +22,21 @@ class DataError(StepscanError):
         path: the file.
         line: the number of the line, from 1.
         hint: what to do.
+        unit: what `line` counts: lines, or rows of a table of values.
     """
 
-    def __init__(self, reason: str, *, path: str | Path | None = None, line: int | None = None, hint: str = "") -> None:
+    def __init__(
+        self,
+        reason: str,
+        *,
+        path: str | Path | None = None,
+        line: int | None = None,
+        hint: str = "",
+        unit: str = "line",
+    ) -> None:
         self.reason, self.path, self.line, self.hint = reason, path, line, hint
         name = display_path(path)
-        prefix = "" if path is None else f"{name}: " if line is None else f"{name}, line {line}: "
+        prefix = "" if path is None else f"{name}: " if line is None else f"{name}, {unit} {line}: "
         super().__init__(prefix + reason + (f" {hint}" if hint else ""))
 
 

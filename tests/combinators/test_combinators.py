@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 import stepscan as ss
+from stepscan.state import leaves
 
 
 def both(width: int) -> ss.Bidirectional:
@@ -180,3 +181,9 @@ def test_only_layers_are_parts(make):
 def test_stack_takes_a_list():
     with pytest.raises(TypeError, match="Stack: expected a list of layers, got generator"):
         ss.Stack(ss.LSTM(3, 3) for _ in range(2))
+
+
+def test_all_leaves_of_a_stacks_state_are_where_its_weights_are():
+    stack = ss.Stack([ss.Dropout(3, 0.5), ss.LSTM(3, 4), ss.Residual(ss.GRU(4, 4)), ss.Dropout(4, 0.5)])
+    assert {leaf.dtype for leaf in leaves(stack.double().initial_state(2))} == {torch.float64}
+    assert {leaf.device.type for leaf in leaves(stack.to("meta").initial_state(2))} == {"meta"}

@@ -9,6 +9,14 @@ import stepscan as ss
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="PyTorch finds no GPU here")
 
+
+@pytest.fixture(autouse=True)
+def _full_precision(monkeypatch):
+    """TensorFloat-32, cuDNN's default, keeps 10 bits of the mantissa."""
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
+    monkeypatch.setattr(torch.backends.cuda.matmul, "allow_tf32", False)
+
+
 LAYERS = {
     "elman": lambda: ss.Elman(3, 4),
     "lstm": lambda: ss.LSTM(3, 4),
@@ -40,3 +48,16 @@ def test_training_on_cuda_gives_a_model_for_the_cpu():
     model = ss.Classifier(**settings, device="cuda", batch_size=16).fit(texts, labels, validation=(texts, labels))
     assert model.score(texts, labels) == 1.0
     assert next(model.model_.parameters()).device.type == "cpu"
+
+
+def test_training_in_bfloat16():
+    """The loss is near that of float32, and the weights stay in float32."""
+    texts, classes = ["a b c", "b", "c a", "a a b c"] * 20, ["x", "y", "x", "y"] * 20
+    losses = {}
+    for precision in ("float32", "bf16"):
+        settings = {"hidden_size": 16, "max_updates": 40, "wide": False, "refit": False, "device": "cuda"}
+        model = ss.Classifier(precision=precision, **settings).fit(texts, classes, (texts, classes))
+        losses[precision] = model.history_[-1]["train_loss"]
+        assert {weight.dtype for weight in model.model_.parameters()} == {torch.float32}
+    assert losses["bf16"] == pytest.approx(losses["float32"], rel=0.1)
+    assert losses["bf16"] != losses["float32"]

@@ -12,6 +12,7 @@ from fake_task import SETTINGS, Line, Log, batches
 import stepscan as ss
 from stepscan.errors import SettingsError, StepscanError
 from stepscan.options import TrainingOptions
+from stepscan.processes.team import ALONE
 from stepscan.training import checkpointing
 from stepscan.training.checkpoints import Checkpoint, Checkpoints
 from stepscan.training.loop import Task, Trainer
@@ -165,8 +166,8 @@ def test_other_circumstances_are_said(tmp_path, monkeypatch, caplog):
     trainer(tmp_path, epochs=1).run()
     trainer(tmp_path, epochs=2, resume=True).run()
     assert not caplog.records
-    then = checkpointing.environment()
-    monkeypatch.setattr(checkpointing, "environment", lambda: {**then, "threads": 77, "instruction set": "abacus"})
+    then = checkpointing.environment(ALONE)
+    monkeypatch.setattr(checkpointing, "environment", lambda team: {**then, "threads": 77, "instruction set": "abacus"})
     trainer(tmp_path, epochs=3, resume=True).run()
     messages = [record.getMessage() for record in caplog.records]
     changed = f"threads 77 (before: {then['threads']}), instruction set abacus (before: {then['instruction set']})"

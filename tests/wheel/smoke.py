@@ -11,12 +11,13 @@ from pathlib import Path
 
 from stepscan import runtime
 from stepscan.kernels.native import library
+from stepscan.serving.page_files import page_files
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "0.1.0"
 
 
 def main() -> None:
-    """Exit with an error unless the native library is there and the classifier and tagger answer as expected."""
+    """Exit with an error unless the native library and the page are there, and two models answer as expected."""
     if library is None:
         sys.exit("the wheel has no native library")
     texts = ["a good film", "bad , bad film", "never seen", ""]
@@ -26,6 +27,8 @@ def main() -> None:
         answers = [one if isinstance(one, list) else str(one) for one in runtime.load(GOLDEN / name).predict(inputs)]
         if answers != expected:
             sys.exit(f"{name}: expected {expected}, got {answers}")
+    if not {"/", "/page/main.js", "/page/style.css"} <= set(page_files()):
+        sys.exit("the wheel has no page")
     print(f"golden folders answer as expected ({library.instruction_set()})")
 
 

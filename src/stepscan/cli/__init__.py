@@ -12,16 +12,32 @@ import sys
 import threading
 import warnings
 
-from stepscan.cli import benchmark, compression, inspection, prediction, reproduction, training  # noqa: F401  # importing registers the commands
+from stepscan.cli import (  # noqa: F401  # importing registers the commands
+    benchmark,
+    compression,
+    forecasting,
+    inspection,
+    prediction,
+    reproduction,
+    serving,
+    training,
+)
 from stepscan.cli.options import app
 from stepscan.cli.output import LogHandler, print_message
 from stepscan.errors import Interrupted, StepscanError
 from stepscan.memory import enough_memory
+from stepscan.processes.launcher import LOST, Ended
+from stepscan.processes.team import PeerLost
+from stepscan.processes.world import is_launched
 from stepscan.terminal import printable
 
 __all__ = ["app", "main"]
 
-_TRAINING_PACKAGES = {"torch", "sklearn", "pydantic", "sacrebleu"}  # what the extra `train` installs
+_EXTRAS = {  # package → what installs it
+    **dict.fromkeys(("torch", "sklearn", "pydantic", "sacrebleu"), "train"),
+    **dict.fromkeys(("fastapi", "uvicorn", "prometheus_client", "httptools", "websockets"), "serve"),
+    **dict.fromkeys(("ray", "pyarrow", "fsspec"), "ray"),
+}
 
 
 def main() -> None:
@@ -46,13 +62,20 @@ def main() -> None:
     except Interrupted as interrupted:
         print(printable(str(interrupted)), file=sys.stderr)
         sys.exit(128 + interrupted.signal)
+    except Ended as ended:  # the processes of a training, which have said why
+        sys.exit(ended.code)
     except StepscanError as error:
+        if isinstance(error, PeerLost) and not error.has_reason and is_launched():
+            sys.exit(LOST)  # the launcher knows why
         print_message("[bold red]error:[/bold red]", error)
         sys.exit(1)
     except ModuleNotFoundError as error:
-        if (error.name or "").split(".")[0] not in _TRAINING_PACKAGES:
+        extra = _EXTRAS.get((error.name or "").split(".")[0])
+        if extra is None:
             raise
-        print_message("[bold red]error:[/bold red]", f"this needs {error.name}: pip install 'stepscan[train]'")
+        if "serve" in sys.argv[1:2]:  # FastAPI needs pydantic
+            extra = "serve"
+        print_message("[bold red]error:[/bold red]", f"this needs {error.name}: pip install 'stepscan[{extra}]'")
         sys.exit(1)
     except OSError as error:  # a full disk or a closed pipe under standard output
         print_message("[bold red]error:[/bold red]", f"cannot write: {error.strerror or error}")

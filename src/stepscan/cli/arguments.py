@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import os
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,11 +15,14 @@ from typer.core import TyperCommand, TyperGroup
 
 from stepscan.errors import STANDARD, SettingsError, nearest
 from stepscan.options import (
+    ADDRESS,
     DATA,
+    LIMITS,
     MODEL,
     OUTPUT,
     REGULARISATION,
     RENAMED,
+    SESSIONS,
     TASKS,
     TRAINING,
     ReadingOptions,
@@ -27,7 +32,7 @@ from stepscan.options import (
 logger = logging.getLogger(__name__)
 
 _UsageError: Any = typer.BadParameter.__mro__[1]  # click's, or that of the click within typer
-_GROUPS = (None, DATA, OUTPUT, MODEL, REGULARISATION, TRAINING)
+_GROUPS = (None, DATA, OUTPUT, MODEL, REGULARISATION, TRAINING, "Many files", ADDRESS, SESSIONS, LIMITS)
 _RENAMED = {  # options of earlier versions; those that are settings are in `stepscan.options.RENAMED`
     "--history": "--context (of stepscan forecast)",
     "--interval": "--level (of stepscan forecast)",
@@ -40,6 +45,7 @@ _RENAMED = {  # options of earlier versions; those that are settings are in `ste
     "--same-window": "--no-vary-bptt",
     "--with": "--ensemble",
 }
+_ADDRESS = re.compile(r"auto|local|(ray://)?[\w.\[\]-]+:\d+")  # of a Ray cluster
 _TEXT_SUFFIXES = (".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".txt", ".conllu", ".conll")
 _DATA_SUFFIXES = (*_TEXT_SUFFIXES, ".ts", ".npy", ".parquet", ".gz")
 
@@ -82,6 +88,7 @@ class Command(TyperCommand):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """See `click.Command.parse_args`."""
+        args = with_address(args) if any(parameter.name == "ray" for parameter in self.params) else args
         option = _option_with_several_files(args)  # parsing empties the list
         try:
             return super().parse_args(ctx, args)
@@ -121,6 +128,16 @@ def _unknown_option_message(option: str, parameters: Iterable[Any]) -> str:
             option, [flag for parameter in parameters for flag in (*parameter.opts, *parameter.secondary_opts)]
         )
     return f"no such option: {option}.{hint}"
+
+
+def with_address(args: Sequence[str]) -> list[str]:
+    """The arguments with `local` after a `--ray` that no address follows."""
+    filled: list[str] = []
+    for word, following in itertools.zip_longest(args, args[1:], fillvalue=""):
+        filled.append(word)
+        if word == "--ray" and "--" not in filled and not _ADDRESS.fullmatch(following):
+            filled.append("local")
+    return filled
 
 
 def _option_with_several_files(args: Sequence[str]) -> str | None:

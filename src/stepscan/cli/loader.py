@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from stepscan.cli.output import print_message
-from stepscan.errors import StepscanError, UnsupportedLayer
+from stepscan.errors import ModelFormatError, StepscanError, UnsupportedLayer
 
 
 def load(path: Path, others: Sequence[Path] = (), *, needs: str = "", threads: int = 1) -> Any:
@@ -44,3 +44,14 @@ def load(path: Path, others: Sequence[Path] = (), *, needs: str = "", threads: i
     model = load_ensemble(path, others)
     print_message("[bold]note:[/bold]", f"{reason}: run with PyTorch")
     return model
+
+
+def check_task(path: Path, model: Any, task: str) -> None:
+    """Check that a model is one of a command's task, `generate` or `forecast`.
+
+    Raises:
+        ModelFormatError: it is not.
+    """
+    if model.task != task:
+        kinds = {"generate": "a language model", "forecast": "a forecaster"}
+        raise ModelFormatError(f"{path}: expected {kinds[task]}, got a {type(model).__name__}; see stepscan --help")

@@ -27,7 +27,7 @@ from stepscan.options import (
 )
 
 _ORDER = (  # of the commands in the help
-    *("demo", "train", "evaluate", "predict", "generate", "forecast", "inspect", "compare", "reproduce"),
+    *("demo", "train", "evaluate", "predict", "generate", "forecast", "serve", "inspect", "compare", "reproduce"),
     *("average", "compress", "bench"),
 )
 

@@ -1,4 +1,4 @@
-"""Commands that use a model: `evaluate`, `predict`, `generate`, `forecast`, `average`."""
+"""Commands that use a model: `evaluate`, `predict`, `generate`, `average`."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from typing import Annotated, Any
 import typer
 
 from stepscan.cli.arguments import check_output, check_texts
-from stepscan.cli.loader import load
+from stepscan.cli.folders import PARAMETERS, folder_options, predict_folder, refuse_json
+from stepscan.cli.loader import check_task, load
 from stepscan.cli.options import ENSEMBLE, JSON, OUT, OVERWRITE, app, parameter, with_options, with_reading_options
-from stepscan.cli.output import as_forecast_line, as_lines, is_terminal, print_figures, report
-from stepscan.errors import STANDARD, ModelFormatError, SettingsError
+from stepscan.cli.output import as_lines, is_terminal, print_figures, report
+from stepscan.data.file_patterns import is_pattern
+from stepscan.errors import STANDARD, SettingsError
 from stepscan.hardware import cores
 from stepscan.json_text import json_text
 from stepscan.options import SearchOptions, settings_of
@@ -72,15 +74,22 @@ def evaluate(
 
 @app.command(epilog="Example: stepscan predict model 'not a bad film at all'")
 @with_options("search", [parameter(one, shows_default=False) for one in settings_of(SearchOptions).values()], dict)
-@with_reading_options("label_column", "target_column", "field", "tag_column", "skip_bad_lines")
+@with_options("folders", PARAMETERS, folder_options)
+@with_reading_options("label_column", "target_column", "field", "tag_column")
 def predict(
     model: Annotated[Path, typer.Argument(help="Model folder of a classifier, tagger or translator.")],
     texts: Annotated[list[str] | None, typer.Argument(help="Texts; none, or -: --input, or standard input.")] = None,
     input: Annotated[
-        Path | None,
-        typer.Option(help="File of texts, one per line; for a tagger CoNLL-U, columns or text; -: standard input."),
+        str | None,
+        typer.Option(
+            help="File of texts, one per line; for a tagger CoNLL-U, columns or text; -: standard input. Many Parquet "
+            "files: a folder, or a pattern in quotation marks, 'FOLDER/*.parquet'."
+        ),
     ] = None,
-    output: Annotated[Path | None, typer.Option(help="File to write, whole or not at all; -: standard output.")] = None,
+    output: Annotated[
+        str | None,
+        typer.Option(help="File to write, whole or not at all; -: standard output. Of many files: a folder."),
+    ] = None,
     n_best: Annotated[int, typer.Option(help="translate: number of translations, shown with --json.")] = 1,
     prefix: Annotated[str, typer.Option(help="translate: text that every translation begins with.")] = "",
     minimum_length: Annotated[int, typer.Option(help="translate: minimum length, in symbols.")] = 0,
@@ -89,6 +98,7 @@ def predict(
         typer.Option(help="translate: maximum length, in symbols.", show_default="twice the source's and 20"),
     ] = None,
     search: Any = None,
+    folders: Any = None,
     reading: Any = None,
     ensemble: ENSEMBLE = None,
     as_json: JSON = False,
@@ -99,24 +109,32 @@ def predict(
 
     if texts and input:
         raise SettingsError("--input: expected either texts or a file, got both; omit one")
+    limits = {"n_best": n_best, "minimum_length": minimum_length, "maximum_length": maximum_length, "prefix": prefix}
+    defaults = {"n_best": 1, "minimum_length": 0, "maximum_length": None, "prefix": ""}
+    translation = {name: value for name, value in limits.items() if value != defaults[name]}
+    models = [model, *(ensemble or ())]
+    if folders.given or (input and is_pattern(input)):
+        refuse_json(as_json)
+        predict_folder(models, input, output, folders, reading=reading, arguments=translation, settings=search)
+        return
+    if reading.bad_lines is not None:
+        raise SettingsError("--skip-bad-lines: predictions of one file stay aligned with it; expected many files")
     check_texts(texts or ())
     if output is not None:
-        check_output(output, [model, *(ensemble or ()), *([input] if input else [])])
+        check_output(Path(output), [*models, *([Path(input)] if input else [])])
     if texts in (None, [], [STANDARD]):
-        texts, input = [], input or Path(STANDARD)
+        texts, input = [], input or STANDARD
     elif named := reading.non_default():
         raise SettingsError(
             f"{', '.join(named)}: for files, from --input; texts given as arguments are used as they are"
         )
-    limits = {"n_best": n_best, "minimum_length": minimum_length, "maximum_length": maximum_length, "prefix": prefix}
-    defaults = {"n_best": 1, "minimum_length": 0, "maximum_length": None, "prefix": ""}
     loaded = load(model, ensemble or (), threads=cores())
     portions = commands.predict(
         loaded,
         texts or (),
         input_file=input,
         reading=reading,
-        translation={name: value for name, value in limits.items() if value != defaults[name]},
+        translation=translation,
         settings=search,
     )
     show = printable if output is None and is_terminal() else str
@@ -154,7 +172,7 @@ def generate(
     """Generate text from a prompt with a language model."""
     check_texts([prompt], 'the prompt itself, such as --prompt "$(cat FILE)"')
     writer = load(model, ensemble or ())
-    _check_task(model, writer, "generate")
+    check_task(model, writer, "generate")
     if prompt == STANDARD:
         from stepscan.data.lines import read_text
 
@@ -174,33 +192,6 @@ def generate(
     )
     show = printable if is_terminal() else str
     print(json_text({"prompt": prompt, "text": text}) if as_json else show(text))
-
-
-@app.command(epilog="Example: stepscan forecast model --context past.csv --length 24")
-@with_reading_options(only=("format", "time_column", "series_column", "ignore_time", "sort", "fill", "day_first"))
-def forecast(
-    model: Annotated[Path, typer.Argument(help="Model folder of a forecaster.")],
-    context: Annotated[Path, typer.Option(help="Past values: CSV of numbers, .npy or .ts; -: standard input.")],
-    length: Annotated[int, typer.Option(min=1, help="Number of steps to forecast.")],
-    level: Annotated[float, typer.Option(help="Level of the prediction interval, between 0 and 1.")] = 0.9,
-    num_samples: Annotated[int, typer.Option(min=1, help="Number of sample paths.")] = 500,
-    seed: Annotated[int, typer.Option(min=0, help="Random seed.")] = 0,
-    reading: Any = None,
-    as_json: JSON = False,
-) -> None:
-    """Forecast series of numbers: median, and low and high end of the prediction interval, of each step."""
-    from stepscan.models.files import forecasts
-
-    forecaster = load(model)
-    _check_task(model, forecaster, "forecast")
-    for row in forecasts(forecaster, context, length, reading=reading, level=level, num_samples=num_samples, seed=seed):
-        print(json_text(row) if as_json else as_forecast_line(row))
-
-
-def _check_task(path: Path, model: Any, task: str) -> None:
-    if model.task != task:
-        kinds = {"generate": "a language model", "forecast": "a forecaster"}
-        raise ModelFormatError(f"{path}: expected {kinds[task]}, got a {type(model).__name__}; see stepscan --help")
 
 
 @app.command(epilog="Example: stepscan average model-1 model-2 --out model")

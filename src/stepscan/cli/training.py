@@ -30,6 +30,7 @@ from stepscan.cli.options import (
     with_reading_options,
 )
 from stepscan.cli.output import hide_notes, print_figures, report
+from stepscan.cli.processes import in_processes
 from stepscan.data.lines import check_files
 from stepscan.json_text import json_text
 from stepscan.options import DATA, MODEL, MOST_SEED, OUTPUT, TASKS, settings_of
@@ -112,8 +113,8 @@ def _command(task: str) -> None:
     ) -> None:
         if quiet:
             hide_notes()
-        check_files([*train, *(valid or ())])  # before the seconds that importing torch takes
         settings = {**parse_settings(read_settings(config, options), options), **settings}
+        settings = in_processes(settings, [*train, *(valid or ())], out)
         from stepscan.estimators.files import train as train_on_files
 
         summary = train_on_files(

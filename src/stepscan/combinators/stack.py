@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import torch
 from torch import nn
 
 from stepscan.contract import Layer, Recurrence
 from stepscan.definitions import stack as definitions
 from stepscan.registry import register
+from stepscan.state import State
 
 
 @register("stack")
@@ -30,6 +32,14 @@ class RecurrentStack(definitions.RecurrentStack, Stack, Recurrence):
     """A Stack of Recurrences."""
 
     registered_name = "stack"
+
+    def initial_state(
+        self, batch_size: int, *, device: torch.device | None = None, dtype: torch.dtype | None = None
+    ) -> State:
+        if device is None or dtype is None:  # a layer without parameters, such as Dropout, would choose its own
+            like = self.zeros(0, 0, device, dtype)
+            device, dtype = like.device, like.dtype
+        return super().initial_state(batch_size, device=device, dtype=dtype)
 
 
 Stack.recurrent_class = RecurrentStack

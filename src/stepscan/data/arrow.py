@@ -67,7 +67,25 @@ def _seekable(path: str | Path) -> Any:
         return BytesIO(stream.read())
 
 
+def hub_fingerprint(path: str) -> str:
+    """The fingerprint that `datasets` gives to the content of a data set.
+
+    Raises:
+        StepscanError: the library is not installed.
+        DataError: there is no such data set or split.
+    """
+    return str(_hub_data(path)._fingerprint)
+
+
 def _hub_records(path: str) -> Iterator[dict[str, Any]]:
+    data = _hub_data(path)
+    class_names = {column: names for column, feature in data.features.items() if (names := _hub_class_names(feature))}
+    for row in data:
+        yield {column: _replace_classes(value, class_names.get(column)) for column, value in row.items()}
+
+
+def _hub_data(path: str) -> Any:
+    """The split of a data set, which is memory-mapped."""
     try:
         import datasets
     except ModuleNotFoundError:
@@ -85,9 +103,7 @@ def _hub_records(path: str) -> Iterator[dict[str, Any]]:
         data = data[split]
     elif split:
         raise DataError(f"expected a data set with a split {split!r}, got one without splits.", path=path)
-    class_names = {column: names for column, feature in data.features.items() if (names := _hub_class_names(feature))}
-    for row in data:
-        yield {column: _replace_classes(value, class_names.get(column)) for column, value in row.items()}
+    return data
 
 
 def _hub_class_names(feature: Any) -> list[str] | None:

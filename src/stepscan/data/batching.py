@@ -43,6 +43,9 @@ class TrainingBatch(NamedTuple):
         return self._replace(inputs=_move(self.inputs, device), targets=_move(self.targets, device))
 
 
+NO_ROWS = TrainingBatch((), (), 0, 0, 0)  # of a process that has no row of a batch
+
+
 def _move(value: Any, device: torch.device | str) -> Any:
     return tuple(_move(part, device) for part in value) if type(value) is tuple else value.to(device)
 

@@ -18,7 +18,7 @@ _SPACE = re.compile(r"\s*")
 def json_kind(value: object) -> str:
     """The type of a JSON value, for messages."""
     kinds = {dict: "an object", list: "a list", str: "a string", bool: "true or false", type(None): "null"}
-    return kinds.get(type(value), "a number")
+    return {**kinds, bytes: "bytes"}.get(type(value), "a number")
 
 
 def parse_object(line: str, path: str | Path, number: int) -> Record:

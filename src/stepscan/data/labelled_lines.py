@@ -22,8 +22,8 @@ _SAMPLE_LINES = 50
 
 def labelled_lines(
     lines: Iterator[Line], problem_type: str, path: str | Path, bad_lines: BadLines | None
-) -> list[LabelledText]:
-    """The examples in lines of `label text`; logs a warning if they may be a table.
+) -> Iterator[LabelledText]:
+    """Yield the examples in lines of `label text`; logs a warning if they may be a table.
 
     Args:
         lines: of the file.
@@ -49,14 +49,16 @@ def labelled_lines(
         return LabelledText(*split_labelled_line(text, problem_type, path, number))
 
     rows = convert(without_blank_end(valid_lines(lines, bad_lines), path, bad_lines), labelled, bad_lines)
-    examples = list(require_some(rows, path, bad_lines))
-    if labels_after > len(examples) / 2:
+    count = 0
+    for example in require_some(rows, path, bad_lines):
+        count += 1
+        yield example
+    if labels_after > count / 2:
         reason = "expected the label before the text, got the label after it in most lines."
         hint = "If a tab separates them, add --format tsv --text-column 1 --label-column 2."
         raise DataError(reason, path=path, hint=hint)
     if problem_type == "classification":
         _warn_of_table(head, path)
-    return examples
 
 
 def _warn_of_table(head: Sequence[Line], path: str | Path) -> None:

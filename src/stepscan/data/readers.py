@@ -12,6 +12,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from stepscan.data import input_columns
 from stepscan.data.bad_lines import BadLines, convert, require_some
 from stepscan.data.conll.readers import read_sentences, read_tagged, stream_sentences
 from stepscan.data.delimited import DIALECTS
@@ -23,7 +24,7 @@ from stepscan.data.labelled_lines import labelled_lines
 from stepscan.data.labels import COLUMN_NAMES, PARSERS
 from stepscan.data.line_writer import write_lines
 from stepscan.data.lines import Line, checked_lines, valid_lines
-from stepscan.data.parallel_texts import SOURCE_NAMES, TARGET_NAMES, read_parallel
+from stepscan.data.parallel_texts import TARGET_NAMES, read_parallel
 from stepscan.data.series.number_cells import with_decimal_points
 from stepscan.data.tables import Table
 from stepscan.errors import SettingsError, display_path
@@ -41,19 +42,17 @@ __all__ = [
     "read_sentences",
     "read_tagged",
     "read_texts",
+    "stream_labelled",
     "stream_sentences",
     "stream_sources",
     "stream_texts",
     "write_lines",
 ]
 
-_TEXT_NAMES = ("sentence", "review", "content")
 _ANY_LABEL = Column("label", None, sum(COLUMN_NAMES.values(), ()))
 _COLUMNS_HINT = (
     "Name them with --text-column and --label-column (text_column, label_column), by name or by position from 1."
 )
-_TEXT_HINT = "Name it with --text-column (text_column), by name or by position from 1."
-_SOURCE_HINT = "Name it with --source-column (source_column), by name or by position from 1."
 
 
 def read_labelled(
@@ -89,7 +88,33 @@ def read_labelled(
         DataError: the file cannot be read, a column is missing, a row has the wrong number of fields, or a text or
             label is empty.
     """
-    columns = (Column("text", text_column, _TEXT_NAMES), Column("label", label_column, COLUMN_NAMES[problem_type]))
+    return list(
+        stream_labelled(
+            path,
+            format=format,
+            text_column=text_column,
+            label_column=label_column,
+            problem_type=problem_type,
+            bad_lines=bad_lines,
+            delimiter=delimiter,
+            header=header,
+        )
+    )
+
+
+def stream_labelled(
+    path: str | Path,
+    *,
+    format: str | None = None,
+    text_column: str | int | None = None,
+    label_column: str | int | None = None,
+    problem_type: str = "classification",
+    bad_lines: BadLines | None = None,
+    delimiter: str | None = None,
+    header: bool | None = None,
+) -> Iterator[LabelledText]:
+    """Like `read_labelled`, one at a time."""
+    columns = (input_columns.text_column(text_column), Column("label", label_column, COLUMN_NAMES[problem_type]))
     format, lines = _open(path, format, columns, delimiter, header)
     if format == "lines":
         return labelled_lines(lines, problem_type, path, bad_lines)
@@ -102,7 +127,7 @@ def read_labelled(
         line, (text, label) = row
         return LabelledText(require_text(text, "text", path, line), PARSERS[problem_type](label, path, line))
 
-    return list(require_some(convert(rows, example, bad_lines), path, bad_lines))
+    return require_some(convert(rows, example, bad_lines), path, bad_lines)
 
 
 def _with_decimal_points(rows: list[tuple[int, list[Any]]], path: str | Path) -> Iterator[tuple[int, list[Any]]]:
@@ -162,9 +187,9 @@ def stream_texts(
     header: bool | None = None,
 ) -> Iterator[str]:
     """Like `read_texts`, one at a time."""
-    text = Column("text", text_column, _TEXT_NAMES)
+    text = input_columns.text_column(text_column)
     format, lines = _open(path, format, (text,), delimiter, header, (_ANY_LABEL,))
-    return _texts(lines, Table(path, format, (text,), _TEXT_HINT, bad_lines, delimiter, header))
+    return _texts(lines, Table(path, format, (text,), input_columns.TEXT_HINT, bad_lines, delimiter, header))
 
 
 def stream_sources(
@@ -179,7 +204,7 @@ def stream_sources(
 
     Arguments and errors are those of `read_parallel`.
     """
-    source = Column("source", source_column, (*SOURCE_NAMES, *_TEXT_NAMES), 1)
+    source = input_columns.source_column(source_column)
     columns: tuple[Column, ...] = (source,)
     detected, lines = _open(path, format, columns, delimiter, header)
     head = [line for line in (next(lines, None),) if line is not None]
@@ -187,7 +212,8 @@ def stream_sources(
         detected = "tsv" if detected == "lines" else detected
         columns = (source, Column("target", None, TARGET_NAMES, 2))
         logger.info("%s: the first of two columns is read as the source (if not: --format lines)", display_path(path))
-    return _texts(chain(head, lines), Table(path, detected, columns, _SOURCE_HINT, None, delimiter, header))
+    table = Table(path, detected, columns, input_columns.SOURCE_HINT, None, delimiter, header)
+    return _texts(chain(head, lines), table)
 
 
 def _is_pair(first: str, format: str, source: Column) -> bool:

@@ -26,6 +26,7 @@ from stepscan.estimators.training_data import Buckets, TrainingData
 from stepscan.memory import enough_memory
 from stepscan.models.model import FittedModel, check_inputs
 from stepscan.options import ModelOptions, TrainingOptions, check_settings, described_options, settings_of
+from stepscan.processes.joining import join
 from stepscan.registry import describe
 from stepscan.training.defaults import DataFacts, default_settings, is_cross_validated, listed_settings
 from stepscan.training.loop import Task, Trainer
@@ -233,6 +234,11 @@ class Estimator(ModelBuilder, FittedModel, ModelOptions, BaseEstimator):
         settings, attributes = self.training_options(), dict(vars(self))
         if settings.device == "cuda" and not torch.cuda.is_available():
             raise SettingsError("device: expected 'cpu', for PyTorch finds no GPU, got 'cuda'")
+        if settings.precision == "bf16" and settings.device == "cpu":
+            raise SettingsError(
+                "precision: expected 'float32' on a CPU, got 'bf16'; train with device='cuda', or omit it"
+            )
+        join(settings)
         devices = [torch.cuda.current_device()] if settings.device == "cuda" else []
         try:
             self._vectors, self._vector_arguments, self.members_ = None, {}, ()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -28,7 +28,9 @@ from stepscan.options import ClassifyOptions, TrainingOptions
 from stepscan.patterns.embedding import Embedding
 from stepscan.patterns.encoder import Encoder
 from stepscan.patterns.numeric_embedding import NumericEmbedding
+from stepscan.processes.joining import join
 from stepscan.sequences import Sequences
+from stepscan.storage.token_cache import CachedTexts
 from stepscan.training.loop import Task
 from stepscan.wide.model import WideModel
 
@@ -69,6 +71,23 @@ class Classifier(ClassificationMixin, ClassifierMixin, TransformerMixin, Classif
                 data has not.
         """
         return self._fit(X, y, validation)
+
+    def fit_cached(self, texts: CachedTexts, validation: tuple[Sequence[str], Sequence[Any]] | None = None) -> Self:
+        """Train on texts in a cache (see `stepscan.estimators.cached_classifier.open_cache`), which are read from disk
+        batch by batch.
+
+        Args:
+            texts: the cache.
+            validation: `(X, y)`; without it, the texts that the cache holds out.
+
+        Raises:
+            SettingsError: a setting is wrong, or not one for texts in a cache.
+        """
+        from stepscan.estimators.cached_classifier import CachedFit
+
+        with self._fitting():
+            CachedFit(self, texts).run(validation)
+        return self
 
     def _data(self, X: Sequence[Any], y: Sequence[Any], validation: Any) -> TrainingData:
         problem = self.problem
@@ -207,9 +226,16 @@ class Classifier(ClassificationMixin, ClassifierMixin, TransformerMixin, Classif
             ).standardise(X)
         if self.input_noise:
             raise SettingsError(f"input_noise: expected 0 for texts, got {self.input_noise}")
-        tokenizer = TextTokenizer.train(
-            self.tokenizer, X, vocabulary_size=self.vocabulary_size, lowercase=self.lowercase
+        return self._text_embedding(self._train_tokenizer(X))
+
+    def _train_tokenizer(self, texts: Iterable[str]) -> TextTokenizer:
+        return TextTokenizer.train(
+            self.tokenizer, texts, vocabulary_size=self.vocabulary_size, lowercase=self.lowercase
         )
+
+    def _text_embedding(self, tokenizer: TextTokenizer) -> Embedding:
+        """The input map for texts, with the words of a tokenizer."""
+        settings = self.effective_settings
         self.tokenizers_ = self._with_word_vectors({"tokenizer": tokenizer}, fixed=True)
         return Embedding(
             len(self.tokenizers_["tokenizer"]),
@@ -262,6 +288,12 @@ class Classifier(ClassificationMixin, ClassifierMixin, TransformerMixin, Classif
 
     def _evaluate(self, examples: Sequence[tuple[Any, Any]]) -> dict[str, float]:
         """Validation scores of the network alone."""
+        results = join(self.training_options()).map(self._predictions_and_nats, examples)
+        predictions, nats = zip(*results, strict=True)
+        return self._validation_scores(predictions, np.array(nats), [answer for _, answer in examples])
+
+    def _predictions_and_nats(self, examples: Sequence[tuple[Any, Any]]) -> list[tuple[Any, float]]:
+        """The network's prediction and loss for each example."""
         inputs, answers = zip(*examples, strict=True)
         problem, labels = self.problem, self.labels_
 
@@ -269,8 +301,7 @@ class Classifier(ClassificationMixin, ClassifierMixin, TransformerMixin, Classif
             targets = [answers[i] for i in indices]
             return list(zip(problem.predictions(scores, labels), problem.nats(scores, targets, labels), strict=True))
 
-        predictions, nats = zip(*self._map_scores(inputs, predict, wide=False), strict=True)
-        return self._validation_scores(predictions, np.array(nats), answers)
+        return self._map_scores(inputs, predict, wide=False)
 
     def _validation_scores(
         self, predictions: Sequence[Any], nats: np.ndarray, targets: Sequence[Any]

@@ -13,6 +13,7 @@ from stepscan.data.task_data import Files, ReadOptions, read_examples, read_vali
 from stepscan.errors import DataError, Interrupted, SettingsError, StepscanError, nearest, signal_number
 from stepscan.estimators.average import average
 from stepscan.estimators.base import ESTIMATORS, Estimator
+from stepscan.estimators.cached_classifier import fit_from_cache
 from stepscan.estimators.classifier import Classifier
 from stepscan.estimators.forecaster import Forecaster
 from stepscan.estimators.language_model import LanguageModel
@@ -22,6 +23,9 @@ from stepscan.estimators.yardsticks import best_scores
 from stepscan.models.ensemble import ensemble
 from stepscan.models.files import reading_for, skipped
 from stepscan.options import TASKS, check_settings
+from stepscan.processes.joining import join
+from stepscan.processes.team import Team
+from stepscan.processes.world import read_world
 from stepscan.storage.atomic import check_writable, identity, write_lock
 from stepscan.storage.lock import TRAINING
 from stepscan.storage.ownership import CHECKPOINTS
@@ -61,15 +65,24 @@ def train(
         DataError: a file is missing or broken.
         StepscanError: `out` exists, or cannot be written.
         Interrupted: by Ctrl-C or SIGTERM.
+        PeerLost: another process of the training ended.
     """
     started, checkpoints = time.perf_counter(), Checkpoints(Path(out) / CHECKPOINTS)
-    with write_lock(out, TRAINING), _interruptible(checkpoints):
-        _prepare_folder(Path(out), checkpoints, overwrite=overwrite, resume=resume)
+    estimator = make_estimator(task, {**settings, "checkpoints": checkpoints.folder, "resume": resume})
+    team = join(estimator.training_options())
+    with team.reporting(), _writing(out, team), _interruptible(checkpoints):
+        estimator.resume = resume = team.broadcast(resume or (_is_restart(team) and bool(checkpoints)))
+        if team.is_first:
+            _prepare_folder(Path(out), checkpoints, overwrite=overwrite, resume=resume)
         replaced = identity(out)
-        estimator = make_estimator(task, {**settings, "checkpoints": checkpoints.folder, "resume": resume})
-        examples, validation = read_data(estimator, train_files, valid_files, reading)
-        fit_on(estimator, examples, validation, train_files)
-        _save(estimator, Path(out), replaced)
+        if getattr(estimator, "cache_dir", None) is None:
+            examples, validation = read_data(estimator, train_files, valid_files, reading)
+            fit_on(estimator, examples, validation, train_files)
+        else:
+            fit_from_cache(estimator, train_files, valid_files, reading)
+        if team.is_first:
+            _save(estimator, Path(out), replaced)
+        team.wait()
     history = TrainingHistory.from_rows(estimator.history_)
     return {
         "task": task,
@@ -83,6 +96,16 @@ def train(
         **{f"valid_{name}": value for name, value in best_scores(estimator.history_).items()},
         **_yardstick_entry(estimator.yardstick_),
     }
+
+
+def _is_restart(team: Team) -> bool:
+    """Whether `torchrun` has started the processes again, after one of them ended."""
+    return team.size > 1 and read_world().restarts > 0
+
+
+def _writing(out: str | Path, team: Team) -> contextlib.AbstractContextManager[None]:
+    """The lock of the model folder, which the first process holds."""
+    return write_lock(out, TRAINING) if team.is_first else contextlib.nullcontext()
 
 
 def _yardstick_entry(yardstick: Mapping[str, Any] | None) -> dict[str, Any]:

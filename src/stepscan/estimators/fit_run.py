@@ -10,6 +10,7 @@ import torch
 from stepscan.estimators.training_data import TrainingData
 from stepscan.estimators.yardsticks import best_scores, report_yardstick
 from stepscan.options import TrainingOptions
+from stepscan.processes.joining import join
 from stepscan.training.defaults import REFITTED, most_updates
 from stepscan.training.flops import training_flops
 from stepscan.training.loop import Task, Trainer
@@ -63,6 +64,7 @@ class FitRun:
         evaluations = min(len(result["judged"]) for result in results)  # that all folds have
         held_out_results = [result["judged"][:evaluations] for result in results]
         best = self.steps.select_best(data, held_out_results, self._refits(data))
+        best = join(self.settings).broadcast(best)
         scores = best_scores(self.estimator.history_)
         report_yardstick(self.estimator.yardstick_, scores, verbose=self.estimator.verbose)
         if self._refits(data):

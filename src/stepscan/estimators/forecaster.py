@@ -21,6 +21,7 @@ from stepscan.models.forecaster import ForecastingMixin, series_list
 from stepscan.options import ForecastOptions, TrainingOptions
 from stepscan.patterns.numeric_embedding import NumericEmbedding
 from stepscan.patterns.numeric_generator import NumericGenerator
+from stepscan.processes.joining import join
 from stepscan.training.loop import Task
 from stepscan.training.progress import ProgressBar
 
@@ -119,14 +120,21 @@ class Forecaster(ForecastingMixin, ForecastOptions, Estimator):
 
     def _evaluate(self, held_out: Sequence[tuple[Values, int]]) -> dict[str, float]:
         """The loss, and the mean absolute error one step ahead, which may be huge at first but stays finite."""
-        errors = []
+        results = join(self.training_options()).map(self._losses_and_errors, held_out)
+        totals, counts, errors = zip(*results, strict=True)
+        mae = float(np.minimum(np.concatenate(errors), _MAX_ERROR).mean())
+        return {"nats" if self.head == "gaussian" else "pinball": sum(totals) / sum(counts), "mae": mae}
+
+    def _losses_and_errors(self, held_out: Sequence[tuple[Values, int]]) -> list[tuple[float, int, np.ndarray]]:
+        """Of each series the loss, the number of values, and the absolute errors one step ahead."""
+        results = []
         for series, start in held_out:
             with np.errstate(over="ignore"):
                 median = self._one_step_ahead(series).median
             true = series[len(series) - len(median) :]
-            errors.append(np.abs(true - median)[max(0, start - self.seasonal_period - 1) :].ravel())
-        mae = float(np.minimum(np.concatenate(errors), _MAX_ERROR).mean())
-        return {"nats" if self.head == "gaussian" else "pinball": self._loss(held_out), "mae": mae}
+            errors = np.abs(true - median)[max(0, start - self.seasonal_period - 1) :].ravel()
+            results.append((*self._loss_and_count(series, start), errors))
+        return results
 
 
 def is_series(X: Any) -> bool:

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import torch
 
-from stepscan.data.batching import TrainingBatch, bptt_windows, pad
+from stepscan.data.batching import NO_ROWS, TrainingBatch, bptt_windows, pad
 from stepscan.data.lines import split_lines
 from stepscan.data.tokenizers import TextTokenizer
 from stepscan.errors import SettingsError
@@ -22,6 +22,9 @@ from stepscan.options import GenerateOptions, TrainingOptions
 from stepscan.patterns.embedding import Embedding
 from stepscan.patterns.generator import Generator
 from stepscan.patterns.sampled_softmax import SoftmaxSamples
+from stepscan.processes.dealing import stretch
+from stepscan.processes.joining import join
+from stepscan.processes.team import ALONE, Team
 from stepscan.sequences import Sequences
 from stepscan.state import State
 from stepscan.training.flops import training_flops
@@ -74,7 +77,8 @@ class LanguageModel(GenerationMixin, GenerateOptions, Estimator):
             random = np.random.default_rng([settings.seed, epoch]) if self.vary_bptt else None
             return bptt_windows(ids, settings.batch_size, window, random)
 
-        evaluate = None if held_out is None else lambda: {"nats": -self.score(held_out)}
+        team = join(settings)
+        evaluate = None if held_out is None else lambda: {"nats": self._shared_loss(held_out, team)}
         cost, items = 1, settings.batch_size * window
         if held_out is not None:
             held_out_ids = np.array(self.encode(held_out), dtype=np.int64)
@@ -82,7 +86,23 @@ class LanguageModel(GenerationMixin, GenerateOptions, Estimator):
             flops = training_flops(self.model_, len(held_out_ids)), training_flops(self.model_, items)
             cost = evaluation_cost(*flops)
         count = len(windows(0))
-        return Task(self.model_, lambda epoch: _batches(windows(epoch)), count, evaluate, False, items, cost)
+        return Task(
+            self.model_,
+            lambda epoch: _batches(windows(epoch)),
+            count,
+            evaluate,
+            False,
+            items,
+            cost,
+            lambda epoch, team: _batches(windows(epoch), team),
+        )
+
+    def _shared_loss(self, text: str, team: Team) -> float:
+        """Minus `score(text)`; each process computes some of its rows."""
+        if team.size == 1:
+            return -self.score(text)
+        nats, symbols = self._row_nats(text, team.rank, team.size)
+        return sum(team.gather(nats)) / symbols
 
     @torch.inference_mode()
     def _nats(self, inputs: Sequence[Any], targets: Sequence[Any], state: State | None) -> tuple[float, State]:
@@ -156,8 +176,13 @@ class LanguageModel(GenerationMixin, GenerateOptions, Estimator):
         return text[:cut], text[cut:]
 
 
-def _batches(windows: Sequence[tuple[torch.Tensor, torch.Tensor]]) -> Iterator[TrainingBatch]:
-    for inputs, targets in windows:
+def _batches(windows: Sequence[tuple[torch.Tensor, torch.Tensor]], team: Team = ALONE) -> Iterator[TrainingBatch]:
+    """The batches of windows; of several processes, each has the same streams in all of them."""
+    for window in windows:
+        inputs, targets = (part[stretch(len(part), team.rank, team.size)] for part in window)
+        if not len(inputs):
+            yield NO_ROWS
+            continue
         lengths = [inputs.shape[1]] * len(inputs)
         count = inputs.numel()
         yield TrainingBatch(Sequences(inputs, lengths), Sequences(targets, lengths), len(inputs), count, count)

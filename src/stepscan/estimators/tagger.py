@@ -30,6 +30,7 @@ from stepscan.patterns.crf import CRFTransducer
 from stepscan.patterns.embedding import Embedding, WordAndCharacterEmbedding
 from stepscan.patterns.numeric_embedding import NumericEmbedding
 from stepscan.patterns.transducer import Transducer
+from stepscan.processes.joining import join
 from stepscan.training.loop import Task
 from stepscan.training.progress import ProgressBar
 from stepscan.wide.crf import TRANSITIONS, WideCRF
@@ -277,7 +278,9 @@ class Tagger(TaggingMixin, TagOptions, Estimator):
 
     def _evaluate(self, examples: Sequence[Example]) -> dict[str, float]:
         """Validation scores of the network alone."""
-        return _validation_scores(self._tag_metrics(examples, wide=False))
+        sentences = [tokens for tokens, _ in examples]
+        predicted = join(self.training_options()).map(lambda some: self._predict_tags(some, wide=False), sentences)
+        return _validation_scores(tag_metrics(predicted, [tags for _, tags in examples], self.scheme_))
 
 
 def _validation_scores(figures: dict[str, Any]) -> dict[str, float]:

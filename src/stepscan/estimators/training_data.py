@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from stepscan.data.batching import TrainingBatch, bucket_by_length
+from stepscan.data.batching import NO_ROWS, TrainingBatch, bucket_by_length
 from stepscan.options import TrainingOptions
+from stepscan.processes.dealing import deal
+from stepscan.processes.team import Team
 from stepscan.training.loop import Task
 
 
@@ -39,8 +41,21 @@ class Buckets:
     sizes: Sequence[int] = ()
 
     def __call__(self, epoch: int) -> Iterator[TrainingBatch]:
-        for indices in bucket_by_length(self.lengths, self.settings.batch_size, seed=self.settings.seed, epoch=epoch):
-            yield self.collate(indices)
+        yield from map(self.collate, self._indices(epoch))
+
+    def share(self, epoch: int, team: Team) -> Iterator[TrainingBatch]:
+        """The same batches, of each the rows that are dealt to this process; it may have none."""
+        for indices in self._indices(epoch):
+            mine = indices[deal(self._sizes(indices), team.size)[team.rank]]
+            yield self.collate(mine) if len(mine) else NO_ROWS
+
+    def _sizes(self, indices: np.ndarray) -> Sequence[int]:
+        sizes = self.sizes or self.lengths
+        return [sizes[i] for i in indices]
+
+    def _indices(self, epoch: int) -> Iterable[np.ndarray]:
+        """The indices of the examples of each batch."""
+        return bucket_by_length(self.lengths, self.settings.batch_size, seed=self.settings.seed, epoch=epoch)
 
     def __len__(self) -> int:
         """Batches per epoch."""
@@ -67,7 +82,7 @@ def make_task(
 ) -> Task:
     """A training task on batches; an evaluation is of `held_out` examples."""
     cost = evaluation_cost(held_out, batches.settings.batch_size)
-    return Task(model, batches, len(batches), evaluate, greater_is_better, batches.items, cost)
+    return Task(model, batches, len(batches), evaluate, greater_is_better, batches.items, cost, batches.share)
 
 
 def evaluation_cost(held_out: float, batch: float) -> int:

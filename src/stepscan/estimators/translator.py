@@ -23,6 +23,7 @@ from stepscan.patterns.attention import AttentiveDecoder
 from stepscan.patterns.conditioned_generator import ConditionedGenerator
 from stepscan.patterns.embedding import Embedding
 from stepscan.patterns.generator import Generator
+from stepscan.processes.joining import join
 from stepscan.training.loop import Task
 
 
@@ -153,9 +154,12 @@ class Translator(TranslationMixin, TranslateOptions, Estimator):
         settings = self.training_options()
         batches = self._batches(pairs, settings)
         max_items = min(PLACES, SCORES // len(self.tokenizers_["tokenizer"]))
-        total, count = 0.0, 0
-        for indices in by_length(batches.sizes, settings.batch_size, max_items):
-            batch = batches.collate(indices).to(settings.device)
-            loss = self.model_.loss(batch.inputs, batch.targets)
-            total, count = total + loss.total.item(), count + loss.items
-        return {"nats": total / count}
+
+        def losses(groups: list[Any]) -> list[tuple[float, int]]:
+            moved = (batches.collate(indices).to(settings.device) for indices in groups)
+            results = (self.model_.loss(batch.inputs, batch.targets) for batch in moved)
+            return [(loss.total.item(), loss.items) for loss in results]
+
+        groups = list(by_length(batches.sizes, settings.batch_size, max_items))
+        totals, counts = zip(*join(settings).map(losses, groups), strict=True)
+        return {"nats": sum(totals) / sum(counts)}

@@ -181,7 +181,7 @@ def _state_survives(context: LawContext) -> None:
         if leaf.dim() == 0 or leaf.shape[0] != rows:
             raise Mismatch(f"the state's leaf {name}: expected [B, …] with B = {rows}, got {list(leaf.shape)}")
     saved = load_tensors(save_tensors({f"_{name}": leaf.contiguous() for name, leaf in named.items()}))
-    values = iter([saved[f"_{name}"] for name in named])
+    values = iter([saved[f"_{name}"].to(context.device) for name in named])
     loaded = map_state(lambda _: next(values), context.state)
     order = torch.randperm(rows, generator=context.random).to(context.device)
     outputs, final = context.scan(context.inputs, context.state)

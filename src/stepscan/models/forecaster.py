@@ -179,13 +179,15 @@ class ForecastingMixin(SeriesOptions, FittedModel):
 
     def _loss(self, held_out: Sequence[tuple[Values, int]]) -> float:
         """The mean loss per value of each series from an index on, each value predicted from all before it."""
-        total, count = 0.0, 0
-        for series, start in held_out:
-            _, w = self._transformed(series)
-            losses = self.network_.array_losses(self.network_.scan_rows([w[:-1]])[0][0], w[1:])
-            losses = losses[max(0, start - self.seasonal_period - 1) :]
-            total, count = total + float(losses.sum(dtype=np.float64)), count + losses.size
-        return total / count
+        totals, counts = zip(*(self._loss_and_count(series, start) for series, start in held_out), strict=True)
+        return sum(totals) / sum(counts)
+
+    def _loss_and_count(self, series: Values, start: int) -> tuple[float, int]:
+        """The loss of the values of a series from an index on, summed, and their number."""
+        _, w = self._transformed(series)
+        losses = self.network_.array_losses(self.network_.scan_rows([w[:-1]])[0][0], w[1:])
+        losses = losses[max(0, start - self.seasonal_period - 1) :]
+        return float(losses.sum(dtype=np.float64)), losses.size
 
     def _one_step_ahead(self, series: Values) -> Forecast:
         """Forecasts `[T − s − 1, D]` of each value from all before it, and 90 % intervals."""

@@ -62,20 +62,26 @@ class GenerationMixin(FittedModel):
         Raises:
             SettingsError: the text is empty.
         """
+        nats, symbols = self._row_nats(text)
+        return -nats / symbols
+
+    def _row_nats(self, text: str, first: int = 0, every: int = 1) -> tuple[float, int]:
+        """The loss, summed, of every k-th of the rows that a text is scored in, from a first one on; and the number of
+        symbols of all rows."""
         self._check_usable()
         ids = [self.begin_id, *self.encode(text)]
         if len(ids) < 2:
             raise SettingsError("text: expected at least one symbol, got an empty text")
         rows = min(_ROWS_TO_SCORE, max(1, (len(ids) - 1) // _SHORTEST_ROW))
-        inputs, targets = (np.array_split(np.array(part), rows) for part in (ids[:-1], ids[1:]))
+        inputs, targets = (np.array_split(np.array(part), rows)[first::every] for part in (ids[:-1], ids[1:]))
         total, state = 0.0, None
         with enough_memory_for([len(ids)], "text"):
-            for t in range(0, len(inputs[0]), self._steps_at_once(rows)):
-                steps = self._steps_at_once(rows)
+            steps = self._steps_at_once(rows)
+            for t in range(0, len(inputs[0]) if inputs else 0, steps):
                 chunk_inputs, chunk_targets = ([row[t : t + steps] for row in part] for part in (inputs, targets))
                 nats, state = self._nats(chunk_inputs, chunk_targets, state)
                 total += nats
-        return -total / (len(ids) - 1)
+        return total, len(ids) - 1
 
     def metrics(self, text: str, dynamic: float = 0.0) -> dict[str, Any]:
         """Cross-entropy in nats and bits per symbol, and perplexity.

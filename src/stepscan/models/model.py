@@ -15,7 +15,6 @@ import numpy as np
 
 from stepscan.backends.execution import Options
 from stepscan.backends.weights import Weights
-from stepscan.definitions.definition import specify
 from stepscan.errors import ModelFormatError, SettingsError, nearest
 from stepscan.evaluation.schemes import Scheme
 from stepscan.storage import wide_part
@@ -117,6 +116,9 @@ class RuntimeModel(FittedModel):
         tokenizers = {name: tokenizer.to_json() for name, tokenizer in self.tokenizers_.items()}
         parts = [self.folder.model, self.labels_, tokenizers, self.weights]
         tensors = self.folder.tensors
+        for position, (stored, constants) in self.folder.programs.items():
+            parts.append(stored.to_json())
+            tensors = tensors | {f"program.{position}.{index}": array for index, array in enumerate(constants)}
         if self.wide_ is not None:
             parts.append(wide_part.describe_wide(self.wide_))
             tensors = tensors | {f"wide.{name}": tensor for name, tensor in wide_part.wide_tensors(self.wide_).items()}
@@ -125,6 +127,11 @@ class RuntimeModel(FittedModel):
             hasher.update(name.encode())
             hasher.update(np.ascontiguousarray(array).data if array.size else b"")
         return hasher.digest()
+
+    @property
+    def usage(self) -> dict[str, Any]:
+        """The settings of use by name, such as those of beam search, and the storage type of the weights."""
+        return {field.name: getattr(self, field.name) for field in fields(self) if field.name not in _FOLDER_FIELDS}
 
     def with_network(self, network: Any) -> Self:
         return replace(self, network_=network)
@@ -147,17 +154,22 @@ class RuntimeModel(FittedModel):
 
         return step_batch(self, sessions, items)
 
+    def push_batch(self, sessions: Sequence[Any], pieces: Sequence[Any]) -> list[Any]:
+        """Push a piece to each of several sessions in one batch; see `stepscan.models.sessions.push_batch`."""
+        from stepscan.models.sessions import push_batch
+
+        return push_batch(self, sessions, pieces)
+
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self.path)!r}, weights={self.weights!r}, threads={self.threads})"
 
     def __reduce__(self) -> tuple[Any, ...]:
         """The bytes of the folder, which may no longer exist when the pickle is loaded, and settings changed since."""
-        usage = {field.name: getattr(self, field.name) for field in fields(self) if field.name not in _FOLDER_FIELDS}
         if self.members_:
             from stepscan.models.ensemble import ensemble
 
-            return ensemble, (list(self.members_),), usage
-        return _restore, (self.folder.snapshot, self.weights, self.threads), usage
+            return ensemble, (list(self.members_),), self.usage
+        return _restore, (self.folder.snapshot, self.weights, self.threads), self.usage
 
 
 _FOLDER_FIELDS = ("folder", "network_", "tokenizers_", "labels_", "scheme_", "wide_", "yardstick_")
@@ -183,7 +195,7 @@ def _restore(snapshot: Snapshot, weights: str, threads: int) -> Any:
 def _build_model(folder: RuntimeFolder, weights: str | None, threads: int) -> Any:
     options = Options(weights or folder.weights, threads)
     check_inputs(folder.path, folder.task, folder.model)
-    network = specify(folder.model).bind(Weights(expanded(folder.tensors), options))
+    network = folder.definition.bind(Weights(expanded(folder.tensors), options))
     model_class = _model_class(folder.path, folder.task)
     return model_class(
         folder=folder,

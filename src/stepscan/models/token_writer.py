@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -15,6 +15,16 @@ from stepscan.kernels.native import library
 from stepscan.state import State
 
 _SYMBOLS_PER_CALL = 512  # of the native library, between which Python handles signals such as Ctrl-C
+
+
+class Draws(NamedTuple):
+    """How the next symbol of each of N texts is sampled."""
+
+    settings: Array  # [N, 3] of float64: temperature, top_p, min_p
+    top_k: Array  # [N] of int64
+    excluded: list[int]  # addresses of [V] of uint8, true for symbols that are not sampled
+    uniforms: Array  # [N] of float64 in [0, 1)
+    measured: Array  # [N] of uint8: whether the symbol's probability is wanted
 
 
 class TokenWriter:
@@ -38,6 +48,27 @@ class TokenWriter:
         self._native = library.TokenGenerator(
             address(table), len(table), network.layer.native, projection, network.head.native
         )
+
+    def write_each(self, streams: Sequence[Any], y: Array, draws: Draws, threads: int) -> tuple[Array, Array]:
+        """Sample one symbol of each of N texts together, with the bits of each text alone.
+
+        Args:
+            streams: N streams of the native library, modified in place to the states after the symbols.
+            y: `[N, H]`, the layer's last outputs, modified in place likewise.
+            draws: how each symbol is sampled.
+            threads: maximum number of threads.
+
+        Returns:
+            Ids `[N]`, -1 where scores are not finite or all symbols are excluded (a stream of no use from then on), and
+            the probability `[N]` of each symbol that is measured.
+        """
+        ids, probabilities = np.empty(len(streams), np.int64), np.empty(len(streams), np.float32)
+        inputs = address(y), address(draws.settings), address(draws.top_k), draws.excluded
+        outputs = address(ids), address(probabilities)
+        self._native.generate_each(
+            streams, *inputs, address(draws.uniforms), address(draws.measured), *outputs, threads
+        )
+        return ids, probabilities
 
     def read(self, ids: Sequence[int]) -> tuple[State, Array]:
         """Run over at least one id from the initial state → the state, and the layer's last output `[1, H]`."""

@@ -25,6 +25,7 @@ from stepscan.options.option import (
     settings_of,
 )
 from stepscan.options.renamed import RENAMED, RENAMED_VALUES
+from stepscan.options.serving import ADDRESS, LIMITS, SESSIONS, ServeOptions
 from stepscan.options.tasks import (
     N_BEST,
     TASKS,
@@ -40,8 +41,10 @@ from stepscan.options.tasks import (
 from stepscan.options.training import MOST_SEED, TrainingOptions
 
 __all__ = [
+    "ADDRESS",
     "BY_SIZE",
     "DATA",
+    "LIMITS",
     "MODEL",
     "MOST_SEED",
     "N_BEST",
@@ -50,6 +53,7 @@ __all__ = [
     "RENAMED",
     "RENAMED_VALUES",
     "SERIES_TASKS",
+    "SESSIONS",
     "TASKS",
     "TRAINING",
     "ClassifyOptions",
@@ -61,6 +65,7 @@ __all__ = [
     "ReadingOptions",
     "SearchOptions",
     "SeriesOptions",
+    "ServeOptions",
     "Setting",
     "SymbolOptions",
     "TagOptions",

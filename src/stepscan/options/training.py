@@ -126,6 +126,23 @@ class TrainingOptions:
         ),
     ] = 0
     device: Annotated[str, Option(Choice(("cpu", "cuda")), "Device to train on.", TRAINING, recorded=False)] = "cpu"
+    processes: Annotated[
+        int,
+        Option(
+            COUNT,
+            "Processes that train together, each on its share of every batch; under torchrun, as many as it starts.",
+            TRAINING,
+            recorded=False,
+        ),
+    ] = 1
+    precision: Annotated[
+        str,
+        Option(
+            Choice(("float32", "bf16")),
+            "Precision of the network's arithmetic in training; bf16 (bfloat16, weights in float32) on a GPU only.",
+            TRAINING,
+        ),
+    ] = "float32"
     monitor_gradients: Annotated[
         bool,
         Option(

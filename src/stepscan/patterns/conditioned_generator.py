@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from stepscan.definitions import conditioned_generator as definitions
 from stepscan.modules import Module
 from stepscan.patterns.loss import Loss
 from stepscan.registry import register
 from stepscan.sequences import Sequences
+from stepscan.state import State, map_state
 
 
 @register("conditioned_generator")
@@ -25,6 +28,13 @@ class ConditionedGenerator(definitions.ConditionedGenerator, Module):
         ValueError: the memory size of the decoder's attention is not the encoder's output size, or the generator has a
             learned initial state.
     """
+
+    def initial_state(self, source: Any) -> State:
+        """Encodes the source, a batch of ids `[B, S]` → the decoder's initial state, in the dtype of the weights, even
+        where autocast computes in another."""
+        dtype = self.bridge.weight.dtype
+        state = super().initial_state(source)
+        return map_state(lambda leaf: leaf.to(dtype) if leaf.is_floating_point() else leaf, state)
 
     def loss(self, inputs: tuple[Sequences, Sequences], targets: Sequences, state: None = None) -> Loss:
         """Cross-entropy of `targets [B, T]` with teacher forcing; `inputs` are the source and the shifted target."""

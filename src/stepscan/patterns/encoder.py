@@ -63,8 +63,11 @@ class Encoder(definitions.Encoder, Module):
             targets: `[N]`, classes of the training data; an example of class c gets the weight N / (C · N_c), on
                 average 1.
         """
-        counts = torch.bincount(targets, minlength=self.outputs)
-        weights = len(targets) / (self.outputs * counts.clamp(min=1))
+        self.balance_counts(torch.bincount(targets, minlength=self.outputs))
+
+    def balance_counts(self, counts: Tensor) -> None:
+        """As `balance`, by the number of examples of each class `[C]`."""
+        weights = counts.sum() / (self.outputs * counts.clamp(min=1))
         self.class_weights = weights.to(self.head.weight)
 
     def loss(self, inputs: Any, targets: Tensor, state: None = None) -> Loss:

@@ -3,27 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import logging
 import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import Tensor
-
-import stepscan
-from stepscan.data.batching import TrainingBatch
 from stepscan.errors import Interrupted, SettingsError, StepscanError
-from stepscan.hardware import processor
-from stepscan.kernels import native
-from stepscan.options import TrainingOptions, settings_of
-from stepscan.sequences import Sequences
+from stepscan.options import TrainingOptions
+from stepscan.processes.team import Team
 from stepscan.storage.lock import TRAINING, is_held, lock_file, locked
-from stepscan.training.checkpoints import Checkpoint, Checkpoints
+from stepscan.training.checkpoints import Checkpoint, Checkpoints, as_checkpoint, as_state
+from stepscan.training.identity import changes, check_same_everywhere, digest, environment, warn_of_environment
+from stepscan.training.sharing import Requests, receive
 
 if TYPE_CHECKING:
     from stepscan.training.loop import Trainer
@@ -37,8 +30,11 @@ class Checkpointer:
     Within `with`, Ctrl-C and SIGTERM let the current update finish, write a checkpoint and raise `Interrupted`; a
     second signal stops at once.
 
+    Where several processes train, the first writes and reads, and all stop and save after the same update.
+
     Args:
         settings: uses `checkpoints`, `checkpoint_every` and `resume`.
+        team: of the training.
         identity: settings and data that must be equal for a training to be resumed.
         is_first: whether the training is the first stage that this process runs; only then may there be checkpoints to
             resume from, later they are of the stage before.
@@ -49,20 +45,28 @@ class Checkpointer:
     """
 
     def __init__(
-        self, settings: TrainingOptions, identity: dict[str, Any], *, is_first: bool = True, restarts: bool = False
+        self,
+        settings: TrainingOptions,
+        team: Team,
+        identity: dict[str, Any],
+        *,
+        is_first: bool = True,
+        restarts: bool = False,
     ) -> None:
         if settings.resume and settings.checkpoints is None:
             raise SettingsError("resume=True needs checkpoints=FOLDER, the folder of the checkpoints to resume from")
         self.checkpoints = None if settings.checkpoints is None else Checkpoints(settings.checkpoints)
-        self.settings, self.identity, self.is_first, self.restarts = settings, identity, is_first, restarts
+        self.settings, self.team, self.identity = settings, team, identity
+        self.is_first, self.restarts = is_first, restarts
         self.written: int | None = None  # the step of the newest checkpoint
-        self.signal = 0
+        self.signal = 0  # that this process received
+        self.requests = Requests()  # of all processes
         self._last_write = time.perf_counter()
         self._previous_handlers: dict[int, Any] = {}
         self._stack = contextlib.ExitStack()
 
     def __enter__(self) -> Checkpointer:
-        if self.checkpoints is not None:
+        if self.checkpoints is not None and self.team.is_first:
             self._lock(self.checkpoints)
         if self.checkpoints is not None and threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM):
@@ -93,42 +97,58 @@ class Checkpointer:
         """Restore the trainer from the newest valid checkpoint, if `resume` is set.
 
         Raises:
-            StepscanError: the checkpoints are of another training, or exist without `resume`.
+            StepscanError: the checkpoints are of another training, or exist without `resume`; or the processes have
+                different data or settings.
         """
-        if self.checkpoints is None:
+        if self.checkpoints is None and self.team.size == 1:
             return
-        self.identity = {**self.identity, "data": _digest(trainer.task.batches(0))}
-        if not self.is_first:
+        self.identity = {**self.identity, "data": trainer.task.fingerprint or digest(trainer.task.batches(0))}
+        check_same_everywhere(self.team, self.identity)
+        if not self.is_first or self.checkpoints is None:
             return
-        if not self.settings.resume:
-            if self.checkpoints:
-                raise StepscanError(
-                    f"{self.checkpoints.folder} holds an interrupted training: resume it (--resume), or start again "
-                    "(--overwrite, or remove the folder)"
-                )
-            return
-        checkpoint, broken = self.checkpoints.newest()
-        for text in broken:
-            trainer.reporter.note(text)
+        checkpoint = receive(self.team, self._newest(self.checkpoints, trainer) if self.team.is_first else None)
         if checkpoint is None:
-            folder = self.checkpoints.folder
-            trainer.reporter.note(f"there is no valid checkpoint in {folder} to resume from: training starts again")
             return
         state = as_state(checkpoint, trainer.settings.device)
         if "trainer" not in state:
             raise StepscanError(
                 f"{self.checkpoints.folder} holds checkpoints of another version of Stepscan; start again (--overwrite)"
             )
-        for name, value in _changes(state["identity"], self.identity):
+        for name, value in changes(state["identity"], self.identity):
             trainer.reporter.note(
                 f"resuming with a different {name}, {value!r}; the result will match neither setting exactly"
             )
-        _warn_of_environment(state["circumstances"])
+        warn_of_environment(state["circumstances"], environment(self.team))
         if self.restarts:
             return
         trainer.load_state_dict(state["trainer"])
         self.written = trainer.clock.step
         trainer.reporter.note(f"resuming after step {trainer.clock.step}")
+
+    def _newest(self, checkpoints: Checkpoints, trainer: Trainer) -> Checkpoint | None:
+        """The checkpoint to resume from, if there is one."""
+        if not self.settings.resume:
+            if checkpoints:
+                raise StepscanError(
+                    f"{checkpoints.folder} holds an interrupted training: resume it (--resume), or start again "
+                    "(--overwrite, or remove the folder)"
+                )
+            return None
+        checkpoint, broken = checkpoints.newest()
+        for text in broken:
+            trainer.reporter.note(text)
+        if checkpoint is None:
+            folder = checkpoints.folder
+            trainer.reporter.note(f"there is no valid checkpoint in {folder} to resume from: training starts again")
+        return checkpoint
+
+    def own_requests(self) -> Requests:
+        """What this process asks of all."""
+        return Requests(
+            self.signal == signal.SIGINT,
+            self.signal not in (0, signal.SIGINT),
+            self.team.is_first and time.perf_counter() - self._last_write >= self.settings.checkpoint_every,
+        )
 
     def maybe_save(self, trainer: Trainer, *, now: bool = False) -> None:
         """Called after an update: write a checkpoint if one is due, and stop after a signal.
@@ -142,22 +162,30 @@ class Checkpointer:
         """
         if self.checkpoints is None:
             return
-        if not (now or self.signal or time.perf_counter() - self._last_write >= self.settings.checkpoint_every):
+        requests = self.own_requests() if self.team.size == 1 else self.requests
+        if not (now or any(requests)):
             return
         trainer.check_weights()
-        failure = ""
+        state, failure = trainer.state_dict(), ""
         try:
             earlier_steps = sum(stage["steps"] for stage in trainer.earlier)
-            header = {"identity": self.identity, "circumstances": environment(), "earlier": trainer.earlier}
-            checkpoint = as_checkpoint({**header, "trainer": trainer.state_dict()})
-            self.checkpoints.write(earlier_steps + trainer.clock.step, checkpoint)
+            circumstances = environment(self.team)
+            header = {"identity": self.identity, "circumstances": circumstances, "earlier": trainer.earlier}
+            checkpoint = as_checkpoint({**header, "trainer": state})
+            if self.team.is_first:
+                self.checkpoints.write(earlier_steps + trainer.clock.step, checkpoint)
             self.written = trainer.clock.step
         except OSError as error:
             failure = f"the checkpoint of step {trainer.clock.step} could not be written: {error.strerror or error}; "
-            trainer.reporter.note(f"{failure}training continues" if not self.signal else failure)
+            trainer.reporter.note(f"{failure}training continues" if not self._stop else failure)
         self._last_write = time.perf_counter()
-        if self.signal:
-            raise Interrupted(f"interrupted at step {trainer.clock.step}; {failure}{self.advice}", self.signal)
+        if self._stop:
+            raise Interrupted(f"interrupted at step {trainer.clock.step}; {failure}{self.advice}", self._stop)
+
+    @property
+    def _stop(self) -> int:
+        """The signal that ends the training after this update; 0 for none."""
+        return self.signal if self.team.size == 1 else self.requests.signal
 
     @property
     def advice(self) -> str:
@@ -170,106 +198,5 @@ class Checkpointer:
         if self.signal:
             raise KeyboardInterrupt
         self.signal = number
-        os.write(2, b"\nstopping after this step; once more to stop at once\n")  # signal handlers must not print
-
-
-def _warn_of_environment(saved: dict[str, Any]) -> None:
-    """Log a warning if the environment differs from that of a checkpoint."""
-    now = environment()
-    changed = [
-        f"{name} {value} (before: {saved[name]})" for name, value in now.items() if saved.get(name, value) != value
-    ]
-    if changed:
-        logger.warning(
-            "resuming with %s: the weights will differ from those of an uninterrupted training in their last bits",
-            ", ".join(changed),
-        )
-
-
-def environment() -> dict[str, Any]:
-    """Versions and hardware that the last bits of a result depend on."""
-    return {
-        "threads": torch.get_num_threads(),
-        "instruction set": native.library.instruction_set() if native.library else "PyTorch's",
-        "torch": torch.__version__,
-        "stepscan": stepscan.__version__,
-        "processor": processor(),
-    }
-
-
-def as_checkpoint(state: dict[str, Any]) -> Checkpoint:
-    """A nested dictionary of tensors and plain values as a checkpoint: tensors by their dotted path, copied to the CPU,
-    and the plain values."""
-    tensors: dict[str, Tensor] = {}
-
-    def without_tensors(value: Any, path: str) -> Any:
-        if isinstance(value, Tensor):
-            tensors[path] = value.detach().cpu().contiguous().clone()
-            return None
-        if isinstance(value, dict):
-            return {
-                name: without_tensors(item, f"{path}.{name}" if path else str(name)) for name, item in value.items()
-            }
-        return value
-
-    return Checkpoint(tensors, without_tensors(state, ""))
-
-
-def as_state(checkpoint: Checkpoint, device: str) -> dict[str, Any]:
-    """The inverse of `as_checkpoint`, with the tensors on a device."""
-
-    def with_tensors(value: Any, path: str) -> Any:
-        if path in checkpoint.tensors:
-            return checkpoint.tensors[path].to(device)
-        if isinstance(value, dict):
-            return {name: with_tensors(item, f"{path}.{name}" if path else name) for name, item in value.items()}
-        return value
-
-    state: dict[str, Any] = with_tensors(checkpoint.state, "")
-    return state
-
-
-def _changes(saved: dict[str, Any], now: dict[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Names and new values of the settings that changed and are allowed to.
-
-    Raises:
-        StepscanError: another setting, or the data, changed.
-    """
-    options = settings_of(TrainingOptions)
-    for name in sorted({*saved, *now}):
-        if saved.get(name) == now.get(name):
-            continue
-        if name not in options or not options[name].option.resumable:
-            old, new = (_short(values.get(name)) for values in (saved, now))
-            raise StepscanError(
-                f"--resume needs the same data and settings, but {name} was {old} and is now {new}; "
-                "give it as before, or start again (--overwrite)"
-            )
-        yield name, now.get(name)
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) < 60 else text[:57] + "…"
-
-
-def _digest(batches: Any) -> str:
-    """The first 16 digits of the SHA-256 of all training data, in the order of the first epoch."""
-    digest = hashlib.sha256()
-    for batch in batches:
-        for tensor in _tensors(batch):
-            digest.update(f"{tensor.dtype}{tuple(tensor.shape)}".encode())
-            digest.update(tensor.contiguous().numpy().tobytes())
-    return digest.hexdigest()[:16]
-
-
-def _tensors(value: Any) -> Iterator[Tensor]:
-    if isinstance(value, TrainingBatch):
-        yield from _tensors((value.inputs, value.targets))
-    elif isinstance(value, Sequences):
-        yield from (value.data, value.lengths)
-    elif isinstance(value, tuple):
-        for part in value:
-            yield from _tensors(part)
-    else:
-        yield value
+        if self.team.is_first:  # signal handlers must not print
+            os.write(2, b"\nstopping after this step; once more to stop at once\n")

@@ -139,3 +139,35 @@ def _remove(path: Path) -> None:
     """Remove a checkpoint, renamed first so that an interrupted removal does not look like a checkpoint."""
     with contextlib.suppress(OSError):  # the next write tries again
         remove_step(path.rename(path.with_suffix(".tmp")))
+
+
+def as_checkpoint(state: dict[str, Any]) -> Checkpoint:
+    """A nested dictionary of tensors and plain values as a checkpoint: tensors by their dotted path, copied to the CPU,
+    and the plain values."""
+    tensors: dict[str, Tensor] = {}
+
+    def without_tensors(value: Any, path: str) -> Any:
+        if isinstance(value, Tensor):
+            tensors[path] = value.detach().cpu().contiguous().clone()
+            return None
+        if isinstance(value, dict):
+            return {
+                name: without_tensors(item, f"{path}.{name}" if path else str(name)) for name, item in value.items()
+            }
+        return value
+
+    return Checkpoint(tensors, without_tensors(state, ""))
+
+
+def as_state(checkpoint: Checkpoint, device: str) -> dict[str, Any]:
+    """The inverse of `as_checkpoint`, with the tensors on a device."""
+
+    def with_tensors(value: Any, path: str) -> Any:
+        if path in checkpoint.tensors:
+            return checkpoint.tensors[path].to(device)
+        if isinstance(value, dict):
+            return {name: with_tensors(item, f"{path}.{name}" if path else name) for name, item in value.items()}
+        return value
+
+    state: dict[str, Any] = with_tensors(checkpoint.state, "")
+    return state

@@ -17,7 +17,7 @@ class Clipping(NamedTuple):
     is_clipped: bool  # whether clipping changed it
 
 
-def clip_gradients(gradients: list[Tensor], norm: float, items: int, settings: TrainingOptions) -> Clipping:
+def clip_gradients(gradients: list[Tensor], norm: float, items: float, settings: TrainingOptions) -> Clipping:
     """Turn gradients summed over `items` into their means and clip them, in place.
 
     Args:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from stepscan.data.batching import TrainingBatch
+from stepscan.training.sharing import StepSums
 
 
 class Stopwatch:
@@ -31,14 +31,14 @@ class Meter(Stopwatch):
         super().__init__()
         self.sums = {"loss": 0.0, "count": 0, "sequences": 0, "tokens": 0, "places": 0}
 
-    def add(self, batch: TrainingBatch, loss: float, count: int) -> None:
-        """Count a batch, whose loss is the sum over `count` items."""
+    def add(self, sums: StepSums) -> None:
+        """Count a batch."""
         new = {
-            "loss": loss,
-            "count": count,
-            "sequences": batch.sequences,
-            "tokens": batch.tokens,
-            "places": batch.padded_tokens,
+            "loss": sums.loss,
+            "count": sums.items,
+            "sequences": sums.sequences,
+            "tokens": sums.tokens,
+            "places": sums.padded_tokens,
         }
         self.sums = {name: value + new[name] for name, value in self.sums.items()}
 
@@ -62,11 +62,39 @@ class Meter(Stopwatch):
 
 
 class Clock(Stopwatch):
-    """Seconds and batches since the start of a training."""
+    """Seconds and batches since the start of a training.
 
-    def __init__(self) -> None:
+    Where several processes train, its time is what `agree` was told last, so that all decide the same by it.
+
+    Args:
+        is_shared: whether several processes train.
+    """
+
+    def __init__(self, *, is_shared: bool = False) -> None:
+        self._agreed: float | None = None
         super().__init__()
         self.step = 0  # batches
+        self._agreed = 0.0 if is_shared else None
+
+    @property
+    def seconds(self) -> float:
+        """Seconds since the start."""
+        return self.elapsed if self._agreed is None else self._agreed
+
+    @seconds.setter
+    def seconds(self, seconds: float) -> None:
+        self._started = time.perf_counter() - seconds
+        self.agree(seconds)
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the start, by this process."""
+        return time.perf_counter() - self._started
+
+    def agree(self, seconds: float) -> None:
+        """Set the time that all processes go by, where there are several."""
+        if self._agreed is not None:
+            self._agreed = seconds
 
     def state_dict(self) -> dict[str, Any]:
         """Plain data for a checkpoint."""

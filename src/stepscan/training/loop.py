@@ -14,9 +14,12 @@ import torch
 from torch import Tensor, nn
 
 from stepscan.data.batching import TrainingBatch
-from stepscan.errors import StepscanError
+from stepscan.errors import SettingsError, StepscanError
 from stepscan.memory import enough_memory
 from stepscan.options import TrainingOptions
+from stepscan.processes.dealing import stretch
+from stepscan.processes.joining import join
+from stepscan.processes.team import PeerLost, Team
 from stepscan.state import State, leaves, map_state
 from stepscan.training.average import WeightAverage
 from stepscan.training.checkpointing import Checkpointer
@@ -26,6 +29,7 @@ from stepscan.training.gradient_monitor import GradientMonitor, Monitor
 from stepscan.training.optimiser import AdamW
 from stepscan.training.progress import Reporter
 from stepscan.training.schedule import Schedule
+from stepscan.training.sharing import StepSums, gather_rows, sum_step
 from stepscan.training.tensorboard import TensorBoardWriter
 
 MIN_INTERVAL = 25  # updates between two evaluations
@@ -55,6 +59,8 @@ class Task:
     greater_is_better: bool
     items_per_batch: float = 1.0  # on average
     evaluation_cost: int = 1  # minimum updates between two evaluations, so that these take little of the time
+    shares: Callable[[int, Team], Iterable[TrainingBatch]] | None = None  # as `batches`, this process's rows of each
+    fingerprint: str = ""  # of the data; empty: computed from the batches of the first epoch
 
 
 @dataclass
@@ -98,13 +104,15 @@ class Trainer:
         restarts: bool = False,
     ) -> None:
         self.task, self.settings, self.reporter, self.earlier = task, settings, reporter, list(earlier)
-        self.checkpointer = Checkpointer(settings, identity or {}, is_first=is_first, restarts=restarts)
+        self.team = join(settings)
+        self.checkpointer = Checkpointer(settings, self.team, identity or {}, is_first=is_first, restarts=restarts)
         self.optimiser = AdamW(task.model, settings)
         self.average = WeightAverage(task.model, settings.ema_decay)
-        self.clock = Clock()
+        self.clock = Clock(is_shared=self.team.size > 1)
         self.schedule = Schedule(settings, self.clock, max_updates(settings, task.batches_per_epoch))
-        self.monitor = GradientMonitor(task.model, settings.max_grad_norm) if settings.monitor_gradients else Monitor()
-        self.tensorboard = TensorBoardWriter(settings.tensorboard)
+        monitors = settings.monitor_gradients and self.team.is_first
+        self.monitor = GradientMonitor(task.model, settings.max_grad_norm) if monitors else Monitor()
+        self.tensorboard = TensorBoardWriter(settings.tensorboard if self.team.is_first else None)
         self.history: list[dict[str, Any]] = []
         self.best: BestState | None = None
         self.evaluations_since_best = 0
@@ -119,14 +127,18 @@ class Trainer:
         Raises:
             StepscanError: the loss, a gradient or a weight became infinite or NaN, or the checkpoints do not match.
             Interrupted: Ctrl-C or SIGTERM was received.
+            PeerLost: another process of the training ended.
         """
         try:
             with self.checkpointer:
                 self.checkpointer.restore(self)
+                self.team.share_weights(self.task.model.state_dict().values())
                 while not self._is_over:
                     self._run_epoch()
             if self.settings.time_budget and self.clock.seconds >= self.settings.time_budget:
                 self.reporter.note("the time budget is used up")
+        except PeerLost as lost:
+            raise PeerLost(f"{lost}; {self.checkpointer.advice}", has_reason=lost.has_reason) from lost
         finally:
             self.reporter.close()
             self.tensorboard.close()
@@ -165,11 +177,11 @@ class Trainer:
     def _begin_epoch(self, epoch: int) -> None:
         self.epoch, self.batch_index = epoch, 0  # index of the next batch
         self.carried_state: State | None = None  # of truncated back-propagation through time
-        self.items = 0  # that the accumulated gradients are summed over
+        self.items = 0.0  # that the accumulated gradients are summed over
 
     def _run_epoch(self) -> None:
         """Train to the end of the epoch or of the training."""
-        for batch in itertools.islice(self.task.batches(self.epoch), self.batch_index, None):
+        for batch in itertools.islice(self._batches(self.epoch), self.batch_index, None):
             self.task.model.train()
             size = f"a batch of {batch.sequences:,} sequences, {batch.padded_tokens:,} items with padding"
             with enough_memory(size, _ADVICE):
@@ -180,6 +192,13 @@ class Trainer:
                 if self._is_over:
                     return
         self._begin_epoch(self.epoch + 1)
+
+    def _batches(self, epoch: int) -> Iterable[TrainingBatch]:
+        if self.team.size == 1:
+            return self.task.batches(epoch)
+        if self.task.shares is None:
+            raise SettingsError("processes: expected 1, for this task's batches cannot be shared out")
+        return self.task.shares(epoch, self.team)
 
     def _after_update(self) -> None:
         """Evaluate, return to the best weights, write a checkpoint, each if it is due."""
@@ -210,26 +229,44 @@ class Trainer:
 
     def _step(self, batch: TrainingBatch) -> None:
         """Gradients of a batch, and an update if enough batches are accumulated."""
-        seed_noise(self.settings.seed, self.clock.step)
-        model: Any = self.task.model
-        total, count, state = model.loss(batch.inputs, batch.targets, self.carried_state)
-        loss = total.item()
-        self._check_finite("loss", loss / max(count, 1))
+        seed_noise(self.settings.seed, self.clock.step, self.team.rank)
+        total, count, state = self._loss(batch)
+        sums = self._sum_over_processes(batch, 0.0 if total is None else total.item(), count)
+        self._check_finite("loss", sums.loss / max(sums.items, 1))
         if self.items == 0:
             self.optimiser.zero_grad(set_to_none=True)
-        total.backward()
-        self.items += count
+        if total is not None:
+            total.backward()
+        self.items += sums.items
         self.batch_index += 1
         is_last = self.batch_index == self.task.batches_per_epoch
         if is_last or self.batch_index % self.settings.gradient_accumulation_steps == 0:
             self._update()
-            self.monitor.on_update(batch, self.carried_state)
+            if batch.sequences:
+                self.monitor.on_update(batch, self.carried_state)
+        model: Any = self.task.model
         self.carried_state = None if state is None else model.detach_state(state)
         self.clock.step += 1
-        self.meter.add(batch, loss, count)
+        self.meter.add(sums)
+
+    def _loss(self, batch: TrainingBatch) -> tuple[Tensor | None, int, State | None]:
+        """Loss, items and final state; of a process without a row of the batch, None, 0 and None."""
+        if not batch.sequences:
+            return None, 0, None
+        model: Any = self.task.model
+        with torch.autocast(self.settings.device, torch.bfloat16, enabled=self.settings.precision == "bf16"):
+            return model.loss(batch.inputs, batch.targets, self.carried_state)
+
+    def _sum_over_processes(self, batch: TrainingBatch, loss: float, count: int) -> StepSums:
+        figures = (loss, count, batch.sequences, batch.tokens, batch.padded_tokens)
+        sums = sum_step(self.team, figures, self.clock.elapsed, self.checkpointer.own_requests())
+        self.clock.agree(sums.seconds)
+        self.checkpointer.requests = sums.requests
+        return sums
 
     def _update(self) -> None:
         self.optimiser.learning_rate = self.settings.learning_rate * self.schedule.rate()
+        self.team.sum_gradients(self.task.model.parameters())
         parameters = self.task.model.named_parameters()
         gradients = {name: p.grad for name, p in parameters if p.grad is not None}
         norm = (nn.utils.get_total_norm(gradients.values()) / max(self.items, 1)).item()
@@ -242,11 +279,11 @@ class Trainer:
         self.average.update()
         self.schedule.updates += 1
         self.schedule.behind += 1
-        self.items = 0
+        self.items = 0.0
 
     def state_dict(self) -> dict[str, Any]:
         """All that does not follow from settings and data, as a nested dictionary of tensors and plain values."""
-        carried = [] if self.carried_state is None else list(leaves(self.carried_state))
+        carried = gather_rows(self.team, [] if self.carried_state is None else list(leaves(self.carried_state)))
         return {
             **{name: component.state_dict() for name, component in self._components.items()},
             "best": None if self.best is None else vars(self.best),
@@ -260,7 +297,9 @@ class Trainer:
             component.load_state_dict(state[name])
         if state["best"] is not None:
             self.best = BestState(**state["best"])
-        if carried := [state["carried"][str(i)] for i in range(len(state["carried"]))]:
+        carried = [state["carried"][str(i)] for i in range(len(state["carried"]))]
+        carried = [leaf[stretch(len(leaf), self.team.rank, self.team.size)] for leaf in carried]
+        if carried and len(carried[0]):  # this process has rows
             model: Any = self.task.model
             values = iter(carried)
             self.carried_state = map_state(lambda leaf: next(values), model.initial_state(len(carried[0])))
@@ -299,7 +338,7 @@ class Trainer:
         self.check_weights()
         self.task.model.eval()
         with self.average, torch.inference_mode(), enough_memory("the validation data", "give fewer or shorter ones"):
-            scores = {} if self.task.evaluate is None else self.task.evaluate()
+            scores = {} if self.task.evaluate is None else self.team.broadcast(self.task.evaluate())
             weights = _cloned(self.task.model.state_dict())
         self._check_finite("validation score", *scores.values())
         name, score = next(iter(scores.items()), ("", 0.0))
@@ -341,9 +380,11 @@ def _cloned(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name: tensor.detach().clone() for name, tensor in tensors.items()}
 
 
-def seed_noise(seed: int, step: int) -> None:
-    """Seed the random numbers of a step (dropout, masks) by (seed, step) alone, so that training resumes exactly."""
-    number = int(np.random.SeedSequence([seed, step]).generate_state(1, np.uint64)[0])
+def seed_noise(seed: int, step: int, rank: int = 0) -> None:
+    """Seed the random numbers of a step (dropout, masks) by (seed, step) and the process's number alone, so that
+    training resumes exactly."""
+    key = [seed, step, rank] if rank else [seed, step]
+    number = int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0])
     if torch.cuda.is_available():
         torch.cuda.manual_seed_all(number)
     torch.default_generator.manual_seed(number)  # `torch.manual_seed` also records its caller, for absent devices

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from stepscan.options import TrainingOptions
+from stepscan.processes.joining import join
 from stepscan.training.checkpoints import Checkpoints
 from stepscan.training.loop import Task, Trainer
 from stepscan.training.progress import Reporter
@@ -60,5 +61,8 @@ def _saved_results(settings: TrainingOptions) -> list[dict[str, Any]]:
     """The results in the newest checkpoint, if the training is to be resumed."""
     if not settings.resume or settings.checkpoints is None:
         return []
-    checkpoint, _ = Checkpoints(settings.checkpoints).newest()
-    return [] if checkpoint is None else list(checkpoint.state.get("earlier", ()))
+    team, results = join(settings), []
+    if team.is_first:
+        checkpoint, _ = Checkpoints(settings.checkpoints).newest()
+        results = [] if checkpoint is None else list(checkpoint.state.get("earlier", ()))
+    return team.broadcast(results)

@@ -15,18 +15,14 @@ from stepscan.data.conll.text_or_columns import detect_sentence_format, is_json,
 from stepscan.data.example_types import TaggedSentence
 from stepscan.data.file_formats import TABLE_SUFFIXES, choose_format
 from stepscan.data.headers import Column
-from stepscan.data.json_lines import json_kind
+from stepscan.data.input_columns import LISTS_HINT, require_strings
+from stepscan.data.input_columns import token_column as input_column
 from stepscan.data.lines import Line, read_lines
 from stepscan.data.tables import Table
 from stepscan.errors import DataError, SettingsError, nearest
 
 _FIELDS = {"form": 1, "lemma": 2, "upos": 3, "xpos": 4, "feats": 5, "deprel": 7}
-_TOKEN_NAMES = ("words", "text")  # of lists in JSON Lines and data sets
 _TAG_NAMES = ("ner_tags", "pos_tags", "chunk_tags", "upos", "labels", "ner", "slots")
-_LISTS_HINT = (
-    "JSON Lines and data sets have a list of tokens and one of their tags; name them with --token-column and "
-    "--tag-column."
-)
 _SUFFIXES = {".conllu": "conllu", **{suffix: kind for suffix, kind in TABLE_SUFFIXES.items() if kind == "jsonl"}}
 _LIST_FORMATS = {"jsonl", "arrow"}  # whose rows hold lists
 _KNOWN_SUFFIXES = {*_SUFFIXES, ".conllup", ".conll", ".iob", ".iob2", ".bio", ".tsv", ".txt"}
@@ -117,8 +113,8 @@ def stream_sentences(
             refuse_text(path)
     format = choose_format(path, format, {**_SUFFIXES, ".txt": "text"}, otherwise="columns")
     if format in _LIST_FORMATS:
-        table = Table(path, format, (Column("tokens", token_column, _TOKEN_NAMES),), _LISTS_HINT, bad_lines)
-        return (_require_strings(tokens, "tokens", path, number) for number, (tokens,) in table.rows())
+        table = Table(path, format, (input_column(token_column),), LISTS_HINT, bad_lines)
+        return (require_strings(tokens, "tokens", path, number) for number, (tokens,) in table.rows())
     if format == "columns":
         choice = ColumnChoice(token_column, tagged=False)
         return (sentence.tokens for sentence in read_columns(path, choice, bad_lines))
@@ -158,31 +154,19 @@ def _read_lists(
     bad_lines: BadLines | None,
 ) -> Iterator[TaggedSentence]:
     """Yield the sentences of rows that hold a list of tokens and a list of tags."""
-    columns = Column("tokens", token_column, _TOKEN_NAMES), Column("tags", tag_column, _TAG_NAMES)
+    columns = input_column(token_column), Column("tags", tag_column, _TAG_NAMES)
 
     def sentence(row: tuple[int, list[object]]) -> TaggedSentence:
         number, (token_list, tag_list) = row
-        tokens = _require_strings(token_list, "tokens", path, number)
-        tags = _require_strings(tag_list, "tags", path, number)
+        tokens = require_strings(token_list, "tokens", path, number)
+        tags = require_strings(tag_list, "tags", path, number)
         if len(tokens) != len(tags):
             reason = f"expected one tag per token, got {len(tokens)} tokens and {len(tags)} tags."
             raise DataError(reason, path=path, line=number)
         return TaggedSentence(tokens, tags)
 
-    rows = Table(path, format, columns, _LISTS_HINT, bad_lines).rows()
+    rows = Table(path, format, columns, LISTS_HINT, bad_lines).rows()
     return require_some(convert(rows, sentence, bad_lines, "sentence"), path, bad_lines)
-
-
-def _require_strings(value: object, role: str, path: str | Path, line: int) -> list[str]:
-    if not isinstance(value, list):
-        raise DataError(f"expected a list of strings as the {role}, got {json_kind(value)}.", path=path, line=line)
-    for number, item in enumerate(value, start=1):
-        if not isinstance(item, str) or not item:
-            got = f"{json_kind(item)} ({item!r})" if item != "" else "an empty string"
-            reason = f"expected a list of strings as the {role}, got {got} as item {number}."
-            hint = "Replace numbers by their names." if isinstance(item, int) else ""
-            raise DataError(reason, path=path, line=line, hint=hint)
-    return value
 
 
 def _read_conllu(path: str | Path, field: str, bad_lines: BadLines | None) -> Iterator[TaggedSentence]:

@@ -1,7 +1,7 @@
 """Sessions: sequences that are read in pieces of any size, thousands of them in one batch.
 
 A session's outputs are those for the whole sequence at once, to the bit, whatever the pieces; `step_batch` gives each
-session the outputs that it would have alone.
+session the outputs that it would have alone, and so does `push_batch`, of pieces of any size.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from stepscan.errors import SettingsError, shown
 from stepscan.models.sessions.classifier import ClassifierSession
 from stepscan.models.sessions.forecast import ForecastSession
 from stepscan.models.sessions.generation import GenerationSession
-from stepscan.models.sessions.session import Session, step_batch
+from stepscan.models.sessions.session import Session, push_batch, step_batch
 from stepscan.models.sessions.tagger import TaggerSession
 from stepscan.models.sessions.translation import TranslationSession
 
@@ -23,6 +23,7 @@ __all__ = [
     "Session",
     "TaggerSession",
     "TranslationSession",
+    "push_batch",
     "session",
     "step_batch",
 ]

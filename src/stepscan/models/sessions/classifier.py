@@ -70,6 +70,17 @@ class ClassifierSession(StreamSession):
             total, weight = total * old + output * new, weight * old + new
         return {"most": most, "weight": weight, "total": total}
 
+    @property
+    def probabilities(self) -> Array:
+        """The probability of each class or label `[K]`, in the order of `classes_`, of the sequence so far; for
+        regression, the number `[1]`."""
+        network, problem = self._network, self._model.problem
+        with self._lock:
+            features = _feature_vector(network, self._flush(self._state))
+        scores = network.output(network.head(features[None]))
+        is_number = self._model.problem_type == "regression"
+        return np.atleast_1d(problem.predictions(scores, None) if is_number else problem.probabilities(scores)[0])
+
     @classmethod
     def _batch_outputs(cls, model: Any, states: Sequence[SessionState], outputs: Array) -> list[Any]:
         network = model.network_

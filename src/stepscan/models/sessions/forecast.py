@@ -47,11 +47,16 @@ class ForecastSession(StreamSession):
 
     @classmethod
     def _step_together(cls, model: Any, sessions: Sequence[Any], items: Sequence[Any]) -> list[Forecast | None]:
+        steps = [_one_step(item, f"item {number}") for number, item in enumerate(items, start=1)]
+        return cls._push_together(model, sessions, steps)
+
+    @classmethod
+    def _push_together(cls, model: Any, sessions: Sequence[Any], pieces: Sequence[Any]) -> list[Forecast | None]:
         """One after the other: what the layers read depends on the values of a season before."""
         with locked(sessions):
             after = [
-                session._after(_one_step(item, f"item {number}"), f"item {number}")
-                for number, (session, item) in enumerate(zip(sessions, items, strict=True), start=1)
+                session._after(piece, f"item {number}")
+                for number, (session, piece) in enumerate(zip(sessions, pieces, strict=True), start=1)
             ]
             results = [session._next_step(state) for session, state in zip(sessions, after, strict=True)]
             replace_states(sessions, after)

@@ -13,6 +13,7 @@ from stepscan.data.example_checks import checked_texts
 from stepscan.decoding import Sampler, row_generators
 from stepscan.models.sessions.session import raise_overflow
 from stepscan.models.sessions.stream import SessionState, StreamSession, embedded, layer_state
+from stepscan.models.texts import Text, WritingRequest
 
 
 class GenerationSession(StreamSession):
@@ -72,3 +73,23 @@ class GenerationSession(StreamSession):
             text = self._model.decode(ids)
             self._state = self._new_state(state, {"y": y})
         return text
+
+    def text(self, request: WritingRequest) -> Text:
+        """A text that continues this one; the session does not change before `adopt`."""
+        with self._lock:
+            current = self._flush(self._state)
+            stream = self._new_stream()
+            stream.copy(current.stream)
+            return Text(self._model, stream, current.accumulators["y"][0].copy(), request)
+
+    def adopt(self, text: Text) -> None:
+        """Take what `text` of this session has written as read.
+
+        Raises:
+            SettingsError: the state is not finite; the session is unchanged.
+        """
+        with self._lock:
+            state = layer_state(self._network, SessionState(text.stream, {}))
+            if not np.isfinite(state).all():
+                raise_overflow()
+            self._state = self._new_state(state, {"y": text.y[None].copy()})

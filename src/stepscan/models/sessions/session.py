@@ -69,8 +69,28 @@ class Session:
         """A copy of the session in its present state, independent from here on."""
         raise NotImplementedError
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes that the session's state takes."""
+        raise NotImplementedError
+
+    def snapshot(self) -> Any:
+        """The present state, for `return_to` of any session of the model; calls of the session do not change it."""
+        with self._lock:
+            return self._state
+
+    def return_to(self, snapshot: Any) -> Self:
+        """Continue from what `snapshot` of a session of the same model returned."""
+        with self._lock:
+            self._state = snapshot
+        return self
+
     def __reduce__(self) -> tuple[Any, ...]:
         return _restore, (type(self), self._model, self.state())
+
+    def _split(self, piece: Any) -> tuple[Any, str]:
+        """The items of the pending text and a piece that can be read now, and the text that remains pending."""
+        return self._split_pending(self._state.pending, piece)
 
     # Hooks of the subclasses: ------------------------------------------------------------------------------------
 
@@ -93,6 +113,11 @@ class Session:
     @classmethod
     def _step_together(cls, model: Any, sessions: Sequence[Any], items: Sequence[Any]) -> list[Any]:
         """`step_batch` for at least one session, all of this class."""
+        raise NotImplementedError
+
+    @classmethod
+    def _push_together(cls, model: Any, sessions: Sequence[Any], pieces: Sequence[Any]) -> list[Any]:
+        """`push_batch` for at least one session, all of this class."""
         raise NotImplementedError
 
 
@@ -131,6 +156,25 @@ def step_batch(model: Any, sessions: Sequence[Session], items: Sequence[Any]) ->
     if not sessions:
         return []
     return type(sessions[0])._step_together(model, sessions, items)
+
+
+def push_batch(model: Any, sessions: Sequence[Session], pieces: Sequence[Any]) -> list[Any]:
+    """Push a piece to each of several sessions of a model in one batch; returns what each `push` returns, to the bit.
+
+    Either all sessions read their piece or, if one is not valid, none does.
+
+    Args:
+        model: the model of the sessions.
+        sessions: the sessions, each once.
+        pieces: what `push` of each takes; short ones pay off, as the steps are made one after the other.
+
+    Raises:
+        SettingsError: there are not as many pieces as sessions, a session occurs twice or is of another model, or a
+            piece is not valid.
+    """
+    sessions, pieces = as_list(sessions), as_list(pieces)
+    _check_sessions(model, sessions, len(pieces))
+    return type(sessions[0])._push_together(model, sessions, pieces) if sessions else []
 
 
 def _check_sessions(model: Any, sessions: Sequence[Any], item_count: int) -> None:

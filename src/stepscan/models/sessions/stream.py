@@ -13,6 +13,7 @@ from stepscan.backends.layers import NativeLayer, check_causal
 from stepscan.backends.native_arrays import address
 from stepscan.errors import SettingsError
 from stepscan.kernels.native import library
+from stepscan.models.sessions.joint_steps import advance_streams
 from stepscan.models.sessions.saved_state import SavedState
 from stepscan.models.sessions.session import Session, check_single, locked, raise_overflow, replace_states
 
@@ -27,6 +28,19 @@ class SessionState(NamedTuple):
     stream: Any  # the layers' state
     accumulators: Mapping[str, Array]  # state of the session's class, such as sums for pooling; never mutated
     pending: str = ""  # text at the end whose symbols depend on what follows; not in the two fields above
+
+
+class Snapshot(NamedTuple):
+    """A copy of a session's state, which no step changes."""
+
+    layers: Array  # [1, S]
+    accumulators: Mapping[str, Array]
+    pending: str
+
+    @property
+    def nbytes(self) -> int:
+        """Its size in bytes, about."""
+        return self.layers.nbytes + sum(array.nbytes for array in self.accumulators.values()) + len(self.pending)
 
 
 class StreamSession(Session):
@@ -45,8 +59,8 @@ class StreamSession(Session):
         check_causal(layer := model.network_.layer)
         if not isinstance(layer, NativeLayer):
             raise SettingsError(
-                f"expected a model whose layer is native, got {layer.signature}, which attends to a memory; use whole "
-                "sequences"
+                f"expected a model whose layer is native, got {layer.signature}, which "
+                f"{'attends to a memory' if layer.memories else 'has no native kernel'}; use whole sequences"
             )
         super().__init__(model)
         self._streams = self._new_stream(), self._new_stream()  # the present state's, and the next one's
@@ -55,7 +69,7 @@ class StreamSession(Session):
 
     def push(self, items: Any) -> Any:
         with self._lock:
-            ready, pending = self._split_pending(self._state.pending, items)
+            ready, pending = self._split(items)
             vectors = self._embed(self._model, [ready], "piece").data[0]
             outputs, state_after = self._advance(self._state, vectors, self._spare_stream, pending)
             output = self._output(outputs, self._flush(state_after))
@@ -68,6 +82,23 @@ class StreamSession(Session):
             current = self._state
             copy._state = copy._new_state(layer_state(self._network, current), current.accumulators, current.pending)
         return copy
+
+    def snapshot(self) -> Snapshot:
+        with self._lock:
+            current = self._state
+            return Snapshot(layer_state(self._network, current), current.accumulators, current.pending)
+
+    def return_to(self, snapshot: Snapshot) -> Self:
+        with self._lock:
+            self._state = self._new_state(*snapshot)
+        return self
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that the session's state takes."""
+        return sum(stream.bytes for stream in self._streams) + sum(
+            array.nbytes for array in self._state.accumulators.values()
+        )
 
     # Hooks of the subclasses: ------------------------------------------------------------------------------------
 
@@ -83,6 +114,11 @@ class StreamSession(Session):
     def _output(self, outputs: Array, state_after: SessionState) -> Any:
         """What `push` returns, given the layers' outputs for the new items, and the state after all text."""
         return self._batch_outputs(self._model, [state_after], outputs[-1:])[0]
+
+    @classmethod
+    def _piece_outputs(cls, model: Any, states: Sequence[SessionState], outputs: Sequence[Array]) -> list[Any]:
+        """What `push_batch` returns, given each session's state after all text and its new outputs `[T_n, H]`."""
+        return cls._batch_outputs(model, states, np.zeros(0))
 
     @classmethod
     def _batch_outputs(cls, model: Any, states: Sequence[SessionState], outputs: Array) -> list[Any]:
@@ -152,6 +188,56 @@ class StreamSession(Session):
             results = cls._batch_outputs(model, after, outputs)
             replace_states(sessions, after)
         return results
+
+    @classmethod
+    def _push_together(cls, model: Any, sessions: Sequence[Any], pieces: Sequence[Any]) -> list[Any]:
+        with locked(sessions):
+            split = [
+                session._split_pending(session._state.pending, piece)
+                for session, piece in zip(sessions, pieces, strict=True)
+            ]
+            vectors = cls._embed(model, [ready for ready, _ in split], "item")
+            before = [session._state for session in sessions]
+            streams = [session._spare_stream for session in sessions]
+            after, outputs = cls._read_together(model, sessions, before, streams, vectors, [rest for _, rest in split])
+            results = cls._piece_outputs(model, cls._flush_together(model, sessions, after), outputs)
+            replace_states(sessions, after)
+        return results
+
+    @classmethod
+    def _read_together(
+        cls,
+        model: Any,
+        sessions: Sequence[Any],
+        before: Sequence[SessionState],
+        streams: Sequence[Any],
+        vectors: Batch,
+        pending: Sequence[str],
+    ) -> tuple[list[SessionState], list[Array]]:
+        """The states of several sessions after more vectors `[N, T, E]`, which use `streams`, and the outputs."""
+        for stream, state in zip(streams, before, strict=True):
+            stream.copy(state.stream)
+        outputs = advance_streams(model, streams, vectors)
+        rows = zip(sessions, streams, before, outputs, pending, strict=True)
+        return [
+            SessionState(stream, session._accumulate(state.accumulators, output), rest)
+            for session, stream, state, output, rest in rows
+        ], outputs
+
+    @classmethod
+    def _flush_together(cls, model: Any, sessions: Sequence[Any], states: list[SessionState]) -> list[SessionState]:
+        """The states after the pending texts, as if nothing followed them."""
+        rows = [row for row, state in enumerate(states) if state.pending]
+        if not rows:
+            return states
+        chosen, before = [sessions[row] for row in rows], [states[row] for row in rows]
+        vectors = cls._embed(model, [state.pending for state in before], "item")
+        streams = [session._new_stream() for session in chosen]
+        flushed, _ = cls._read_together(model, chosen, before, streams, vectors, [""] * len(rows))
+        after = list(states)
+        for row, state in zip(rows, flushed, strict=True):
+            after[row] = state
+        return after
 
 
 def layer_state(network: Any, session_state: SessionState) -> Array:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -77,6 +78,11 @@ class TaggerSession(StreamSession):
 
     def _output(self, outputs: Array, state: SessionState) -> list[Any]:
         return self._batch_outputs(self._model, [], outputs)
+
+    @classmethod
+    def _piece_outputs(cls, model: Any, states: Sequence[SessionState], outputs: Sequence[Array]) -> list[Any]:
+        tags = iter(cls._batch_outputs(model, states, np.concatenate(outputs)))
+        return [list(islice(tags, len(rows))) for rows in outputs]
 
     @classmethod
     def _batch_outputs(cls, model: Any, states: Sequence[SessionState], outputs: Array) -> list[Any]:

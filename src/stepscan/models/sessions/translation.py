@@ -14,8 +14,10 @@ from stepscan.decoding import Sampler, checked_whole, row_generators
 from stepscan.models.sessions import decoder_states
 from stepscan.models.sessions.saved_state import SavedState, reject
 from stepscan.models.sessions.session import Session, check_single, locked, raise_overflow, replace_states
+from stepscan.models.sessions.translation_texts import TranslationText
+from stepscan.models.texts import WritingRequest
 from stepscan.models.translator import default_length
-from stepscan.state import State
+from stepscan.state import State, named_leaves
 
 _SOURCE, _DECODER = "source", "decoder"  # names in a saved state
 
@@ -27,6 +29,11 @@ class TranslationState(NamedTuple):
     start: State  # the decoder's, after the begin symbol
     decoder: State  # after all symbols that were read; its memory is that of `start`
     pending: str = ""  # text at the end whose symbols depend on what follows; not in `decoder`
+
+    @property
+    def nbytes(self) -> int:
+        """Its size in bytes, about; the memory, which no step changes, is counted with each state."""
+        return sum(leaf.nbytes for _, leaf in named_leaves((self.start, self.decoder), ""))
 
 
 class TranslationSession(Session):
@@ -62,7 +69,7 @@ class TranslationSession(Session):
             SettingsError: it is not a text, or the state would not be finite; the session is unchanged.
         """
         with self._lock:
-            ready, pending = self._split_pending(self._state.pending, items)
+            ready, pending = self._split(items)
             after = self._read(self._state, ready)._replace(pending=pending)
             probabilities = softmax(self._scores(self._flush(after)))[0]
             self._state = after
@@ -113,6 +120,25 @@ class TranslationSession(Session):
             self._state = current
         return text
 
+    def text(self, request: WritingRequest) -> TranslationText:
+        """A translation that continues this one; the session does not change before `adopt`."""
+        with self._lock:
+            state = self._flush(self._state)
+        tokenizer = self._tokenizer
+        excluded = sorted({tokenizer.pad, tokenizer.unknown, tokenizer.begin, *request.excluded})
+        return TranslationText(self._model, self._roles, state, request._replace(excluded=excluded))
+
+    def adopt(self, text: TranslationText) -> None:
+        """Take what `text` of this session has written as read.
+
+        Raises:
+            SettingsError: the state is not finite; the session is unchanged.
+        """
+        if not decoder_states.is_finite(self._roles, text.state.decoder):
+            raise_overflow()
+        with self._lock:
+            self._state = text.state
+
     @property
     def attention(self) -> Array | None:
         """The attention weights `[S]` of the last step, from which the next symbol is predicted: the last row of
@@ -125,6 +151,10 @@ class TranslationSession(Session):
         """The S symbols of the source, the end symbol included."""
         tokens = self._model._source_tokenizer.tokens
         return [tokens[i] for i in self._state.source]
+
+    @property
+    def nbytes(self) -> int:
+        return self._state.nbytes
 
     def fork(self) -> Self:
         copy = type(self)(self._model)
@@ -170,6 +200,39 @@ class TranslationSession(Session):
             results = list(softmax(scores))
             replace_states(sessions, after)
         return results
+
+    @classmethod
+    def _push_together(cls, model: Any, sessions: Sequence[Any], pieces: Sequence[Any]) -> list[Any]:
+        with locked(sessions):
+            split = [
+                session._split_pending(session._state.pending, piece)
+                for session, piece in zip(sessions, pieces, strict=True)
+            ]
+            encode = model.tokenizers_["tokenizer"].encode_batch
+            before = [session._state for session in sessions]
+            after = cls._read_together(model, sessions, before, encode([ready for ready, _ in split]))
+            after = [state._replace(pending=rest) for state, (_, rest) in zip(after, split, strict=True)]
+            flushed = cls._read_together(model, sessions, after, encode([rest for _, rest in split]))
+            results = [softmax(session._scores(state))[0] for session, state in zip(sessions, flushed, strict=True)]
+            replace_states(sessions, after)
+        return results
+
+    @classmethod
+    def _read_together(
+        cls, model: Any, sessions: Sequence[Any], states: Sequence[TranslationState], rows: Sequence[Sequence[int]]
+    ) -> list[TranslationState]:
+        """The states of several sessions after more symbols, a row of ids for each."""
+        after, roles = list(states), sessions[0]._roles
+        for t in range(max(map(len, rows))):
+            chosen = [number for number, row in enumerate(rows) if len(row) > t]
+            decoders = [after[number].decoder for number in chosen]
+            ids = np.array([rows[number][t] for number in chosen])
+            joined = model.network_.generator.array_step(ids, decoder_states.join(roles, decoders))[1]
+            for number, decoder in zip(chosen, decoder_states.split(roles, joined, decoders), strict=True):
+                if not decoder_states.is_finite(roles, decoder):
+                    raise_overflow(f"item {number + 1}: ")
+                after[number] = after[number]._replace(decoder=decoder)
+        return after
 
     @property
     def _tokenizer(self) -> Any:

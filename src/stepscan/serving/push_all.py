@@ -1,0 +1,97 @@
+"""Pushes of many sessions by one request."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from stepscan.serving.deliveries import Deliveries, Reply
+from stepscan.serving.engine import Engine
+from stepscan.serving.errors import ApiError, as_api_error, internal, invalid
+from stepscan.serving.fields import PushAllFields
+from stepscan.serving.inputs import check_pushed
+from stepscan.serving.session_tasks import Push
+
+
+class Slot:
+    """Where one of several tasks of a thread answers; the last one ends the waiting.
+
+    Args:
+        answers: of all tasks, as JSON each.
+        index: that of the task.
+        group: the tasks that one waits for.
+    """
+
+    __slots__ = ("_answers", "_group", "_index")
+
+    def __init__(self, answers: list[bytes], index: int, group: Group) -> None:
+        self._answers, self._index, self._group = answers, index, group
+
+    def answer(self, value: bytes) -> None:
+        """Answer."""
+        self._answers[self._index] = value
+        self._group.count_answer()
+
+    def fail(self, error: BaseException) -> None:
+        """Answer with an error."""
+        self.answer(error_content(error))
+
+
+class Group:
+    """Tasks of one thread that one waits for.
+
+    Args:
+        deliveries: of the thread.
+    """
+
+    def __init__(self, deliveries: Deliveries) -> None:
+        self.reply = Reply(deliveries)
+        self.tasks: list[Push] = []
+        self._answered = 0
+
+    def count_answer(self) -> None:
+        """Count an answer; for the thread."""
+        self._answered += 1
+        if self._answered == len(self.tasks):
+            self.reply.answer(None)
+
+    def begin(self, sessions: Any) -> None:
+        """Let the thread begin the tasks."""
+        for task in self.tasks:
+            sessions.call(task)
+
+
+async def all_pushed(call: Any, fields: PushAllFields) -> bytes:
+    """The answer to pushes of many sessions, as JSON.
+
+    Raises:
+        ApiError: there are not as many items as sessions, a session occurs twice, or there is no room.
+    """
+    ids, items = fields.sessions, fields.items
+    if len(ids) != len(items) or len(set(ids)) != len(ids):
+        raise invalid(f"items: expected one for each of {len(ids)} different sessions, got {len(items)}", "items")
+    answers = [b"null"] * len(ids)
+    groups: dict[Engine, Group] = {}
+    for index, (id, one) in enumerate(zip(ids, items, strict=True)):
+        try:
+            record = call.served.record(id)
+            check_pushed(record.engine, one)
+        except ApiError as error:
+            answers[index] = error.content
+            continue
+        if (group := groups.get(record.engine)) is None:
+            group = groups[record.engine] = Group(record.engine.stepper.deliveries)
+        slot = Slot(answers, index, group)
+        group.tasks.append(Push(record, slot, one, with_probabilities=fields.probabilities))
+    for engine, group in groups.items():
+        engine.pushes.enter(call.client)
+        try:
+            engine.stepper.submit(group.begin, engine.stepper.sessions)
+            await call.reply(group.reply)
+        finally:
+            engine.pushes.leave(call.client)
+    return b'{"results": [' + b", ".join(answers) + b"]}"
+
+
+def error_content(error: BaseException) -> bytes:
+    """The answer for an error, as JSON."""
+    return (as_api_error(error) or internal()).content

@@ -1,0 +1,182 @@
+"""WebSockets."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from typing import Any
+from urllib.parse import parse_qs
+
+from stepscan.serving.call import ClientGone, parsed
+from stepscan.serving.errors import as_api_error, internal, not_found, timed_out
+from stepscan.serving.fields import PushAllFields
+from stepscan.serving.inputs import check_source
+from stepscan.serving.logs import log_unexpected
+from stepscan.serving.push_all import all_pushed
+from stepscan.serving.record import Record
+from stepscan.serving.routes.sessions import opened
+from stepscan.serving.socket_session import SocketSession
+
+_WAITING = 16  # messages that are read before they are answered
+_REFUSED, _LEAVING, _FAILED = 1008, 1001, 1011  # close codes
+
+
+class Socket:
+    """A WebSocket, as those see it who answer its messages.
+
+    Args:
+        receive, send: of ASGI.
+        served: all that is served.
+        client: who asks.
+    """
+
+    def __init__(self, receive: Any, send: Any, served: Any, client: str) -> None:
+        self._receive, self._send = receive, send
+        self.served, self.options, self.client = served, served.options, client
+        self._messages: asyncio.Queue[str | bytes | None] = asyncio.Queue(_WAITING)
+        self._reader = asyncio.ensure_future(self._read())
+
+    async def receive(self) -> str | bytes | None:
+        """The next message; None at the end."""
+        return await self._messages.get()
+
+    async def send(self, content: bytes) -> None:
+        """Send JSON as a text message; errors are those of `send_bytes`."""
+        await self._send_in_time({"type": "websocket.send", "text": content.decode()})
+
+    async def send_bytes(self, content: bytes) -> None:
+        """Send a binary message.
+
+        Raises:
+            ClientGone: the client does not read.
+        """
+        await self._send_in_time({"type": "websocket.send", "bytes": content})
+
+    async def reply(self, reply: Any) -> Any:
+        """What a thread answers.
+
+        Raises:
+            ApiError: it does not answer in time.
+        """
+        try:
+            async with asyncio.timeout(self.options.timeout):
+                return await reply.future
+        except TimeoutError:
+            raise timed_out(f"expected an answer within {self.options.timeout:g} seconds, got none") from None
+
+    async def close(self, code: int) -> None:
+        """Close the connection."""
+        self._reader.cancel()
+        await self._send({"type": "websocket.close", "code": code})
+
+    def stop(self) -> None:
+        """Read no further message."""
+        self._reader.cancel()
+
+    async def _send_in_time(self, message: dict[str, Any]) -> None:
+        try:
+            async with asyncio.timeout(self.options.client_timeout):
+                await self._send(message)
+        except TimeoutError:
+            raise ClientGone from None
+
+    async def _read(self) -> None:
+        try:
+            while (message := await self._receive())["type"] == "websocket.receive":
+                text = message.get("text")
+                await self._messages.put(message["bytes"] if text is None else text)
+        finally:
+            await self._messages.put(None)
+
+
+class Sockets:
+    """The WebSockets that are open.
+
+    Args:
+        served: all that is served.
+    """
+
+    def __init__(self, served: Any) -> None:
+        self._served, self._open = served, set[Socket]()
+        self._is_ending = False
+
+    @property
+    def count(self) -> int:
+        """How many there are."""
+        return len(self._open)
+
+    def end(self) -> None:
+        """Answer the messages that have arrived, and close."""
+        self._is_ending = True
+        for socket in self._open:
+            socket.stop()
+
+    async def answer(self, scope: Any, receive: Any, send: Any, client: str, protocol: str | None) -> None:
+        """Answer a WebSocket until its end."""
+        await receive()  # its beginning
+        await send({"type": "websocket.accept", "subprotocol": protocol})
+        socket = Socket(receive, send, self._served, client)
+        self._open.add(socket)
+        code = _LEAVING
+        try:
+            await self._route(scope)(socket)
+        except ClientGone:
+            code = _REFUSED
+        except Exception as error:
+            log_unexpected(error)
+            await socket.send((as_api_error(error) or internal()).content)
+            code = _REFUSED if as_api_error(error) else _FAILED
+        finally:
+            self._open.discard(socket)
+            await _closed(socket, code)
+
+    def _route(self, scope: Any) -> Callable[[Socket], Coroutine[Any, Any, None]]:
+        """What answers a WebSocket of a path.
+
+        Raises:
+            ApiError: the path is not one of a WebSocket.
+        """
+        parts = scope["path"].split("/")[1:]
+        if parts == ["v1", "push"]:
+            return _push
+        if len(parts) == 4 and parts[:2] == ["v1", "models"] and parts[3] == "stream":
+            query = parse_qs(scope["query_string"].decode("latin-1"), keep_blank_values=True, max_num_fields=16)
+            return lambda socket: _stream(socket, parts[2], {name: values[-1] for name, values in query.items()})
+        raise not_found("expected a WebSocket at /v1/push or /v1/models/{model}/stream, got another path")
+
+
+async def _push(socket: Socket) -> None:
+    """Push pieces into many sessions with each message."""
+    while (message := await socket.receive()) is not None:
+        try:
+            content = await all_pushed(socket, parsed(message, PushAllFields))
+        except Exception as error:
+            log_unexpected(error)
+            content = (as_api_error(error) or internal()).content
+        await socket.send(content)
+
+
+async def _stream(socket: Socket, name: str, query: dict[str, str]) -> None:
+    """Answer the messages of one session: a new one, which ends with the connection, or one that is open."""
+    with socket.served.engine(name).in_use() as engine:
+        if (id := query.get("session")) is not None:
+            await SocketSession(socket, _of_model(socket.served.record(id), name)).answer_all()
+            return
+        check_source(engine, query.get("source"))
+        record = await opened(socket, engine, {"durable": False if engine.journal else None}, query.get("source"))
+        try:
+            await SocketSession(socket, record).answer_all()
+        finally:
+            engine.stepper.submit(engine.stepper.sessions.give_up, record)
+
+
+def _of_model(record: Record, name: str) -> Record:
+    if record.engine.name != name:
+        raise not_found(f"session: expected one of the model {name!r}, got one of {record.engine.name!r}")
+    return record
+
+
+async def _closed(socket: Socket, code: int) -> None:
+    with suppress(RuntimeError, OSError):  # it is closed already
+        await socket.close(code)

@@ -1,0 +1,254 @@
+"""Texts in a cache: tokenised once, read by index, trained on as texts in memory are."""
+
+from __future__ import annotations
+
+import json
+import random
+import threading
+
+import numpy as np
+import pytest
+
+from stepscan.cli import app
+from stepscan.data.bad_lines import BadLines
+from stepscan.data.task_data import ReadOptions
+from stepscan.errors import DataError, SettingsError, StepscanError
+from stepscan.estimators import cached_classifier, files
+from stepscan.estimators.cached_classifier import CachedBuckets, open_cache
+from stepscan.estimators.classifier import Classifier
+from stepscan.runtime import load
+from stepscan.storage import token_cache
+
+GOOD, BAD = ["good", "fine", "great", "lovely"], ["bad", "poor", "awful", "dull"]
+SMALL = {"hidden_size": 6, "embedding_size": 6, "seed": 1}
+
+
+def examples(count, seed=0):
+    draw = random.Random(seed)
+    rows = []
+    for number in range(count):
+        label = draw.choice(["pos", "neg"])
+        words = [f"w{draw.randrange(30)}" for _ in range(draw.randint(1, 9))] + [
+            draw.choice(GOOD if label == "pos" else BAD)
+        ]
+        rows.append((f"{' '.join(words)} n{number}", label))
+    return rows
+
+
+@pytest.fixture
+def corpus(tmp_path):
+    path = tmp_path / "texts.csv"
+    path.write_text("text,label\n" + "".join(f"{text},{label}\n" for text, label in examples(300)))
+    return path
+
+
+def opened(corpus, tmp_path, reading=ReadOptions(), holds_out=True, **settings):  # noqa: B008
+    estimator = Classifier(cache_dir=tmp_path / "cache", **{**SMALL, **settings})
+    return open_cache(estimator, [corpus], reading, holds_out=holds_out)
+
+
+def caches(tmp_path):
+    return sorted(path.name for path in (tmp_path / "cache").iterdir() if not path.name.startswith("."))
+
+
+def test_it_holds_what_the_file_holds(corpus, tmp_path):
+    texts = opened(corpus, tmp_path)
+    held_out = {text for text, _ in texts.held_out}
+    kept = [(text, label) for text, label in examples(300) if text not in held_out]
+    assert (len(texts), len(texts.held_out)) == (270, 30)
+    assert texts.classes == ["neg", "pos"]
+    assert texts.counts == [sum(label == name for _, label in kept) for name in texts.classes]
+    tokenizer = cached_classifier.TextTokenizer.parse(texts.tokenizer, "")
+    data, lengths = texts.padded(np.arange(len(texts)))
+    for row, length, label, (text, name) in zip(data, lengths, texts.labels, kept, strict=True):
+        assert row[:length].tolist() == tokenizer.encode(text)
+        assert not row[length:].any()
+        assert texts.classes[label] == name
+    assert texts.longest == lengths.max()
+    assert texts.tokens == lengths.sum()
+    assert isinstance(texts.ids.base, np.memmap)
+    some = np.array([5, 0, 269, 5])
+    assert np.array_equal(texts.lengths(some), lengths[some])
+
+
+def test_its_vocabulary_is_that_of_the_training_texts(corpus, tmp_path):
+    texts = opened(corpus, tmp_path)
+    held_out = {text for text, _ in texts.held_out}
+    estimator = Classifier(**SMALL)
+    tokenizer = estimator._train_tokenizer([text for text, _ in examples(300) if text not in held_out])
+    assert texts.tokenizer == tokenizer.to_json()
+
+
+def test_it_is_made_once(corpus, tmp_path, monkeypatch):
+    opened(corpus, tmp_path)
+    monkeypatch.setattr(token_cache, "_make", lambda *_, **__: pytest.fail("made again"))
+    assert len(opened(corpus, tmp_path)) == 270
+    assert len(caches(tmp_path)) == 1
+
+
+def test_another_file_tokenizer_or_option_has_another(corpus, tmp_path):
+    opened(corpus, tmp_path)
+    opened(corpus, tmp_path, lowercase=False)
+    opened(corpus, tmp_path, vocabulary_size=20)
+    opened(corpus, tmp_path, tokenizer="character")
+    opened(corpus, tmp_path, holds_out=False)
+    opened(corpus, tmp_path, ReadOptions(text_column="text"))
+    corpus.write_text(corpus.read_text() + "one more,pos\n")
+    assert len(opened(corpus, tmp_path, holds_out=False)) == 301
+    assert len(caches(tmp_path)) == 7
+
+
+def test_copies_of_a_text_are_on_one_side(tmp_path):
+    path = tmp_path / "copies.csv"
+    rows = [(f"text {n % 50}", "ab"[n % 2]) for n in range(1000)]
+    path.write_text("text,label\n" + "".join(f"{text},{label}\n" for text, label in rows))
+    texts = opened(path, tmp_path)
+    assert len(texts.held_out) == 5 * 20  # a tenth of the different ones
+    assert len(texts) == 900
+
+
+def test_what_is_held_out_has_a_largest_number(monkeypatch):
+    monkeypatch.setattr(token_cache.HeldOut, "MOST", 100)
+    for count in (150, 999, 5000):
+        texts = [f"text {n}" for n in range(count)]
+        held_out = token_cache.HeldOut(texts + texts)
+        share = sum(map(held_out, texts))
+        assert share == pytest.approx(min(100, count // 10), rel=0.25 if count > 200 else 0)
+    with pytest.raises(StepscanError, match="one text cannot be split"):
+        token_cache.HeldOut(["the same"] * 10)
+
+
+def test_two_that_need_it_at_once_make_it_once(corpus, tmp_path, monkeypatch):
+    made, make = [], token_cache._make
+    monkeypatch.setattr(token_cache, "_make", lambda *arguments, **more: (made.append(1), make(*arguments, **more)))
+    sizes = []
+    threads = [threading.Thread(target=lambda: sizes.append(len(opened(corpus, tmp_path)))) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (sizes, len(made)) == ([270] * 4, 1)
+
+
+def test_a_broken_file_leaves_nothing(corpus, tmp_path):
+    corpus.write_text(corpus.read_text() + "no label\n")
+    with pytest.raises(DataError, match="line 302"):
+        opened(corpus, tmp_path)
+    assert caches(tmp_path) == []
+
+
+def test_a_writer_that_was_killed_is_followed_by_another(corpus, tmp_path, monkeypatch):
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(token_cache, "_write_ids", killed)
+        patch.setattr(token_cache.shutil, "rmtree", lambda *_, **__: None)  # nothing is cleared up after kill -9
+        with pytest.raises(KeyboardInterrupt):
+            opened(corpus, tmp_path)
+    assert [path for path in (tmp_path / "cache").iterdir() if path.suffix == ".tmp"]
+    assert len(opened(corpus, tmp_path)) == 270
+    assert not [path for path in (tmp_path / "cache").iterdir() if path.suffix == ".tmp"]
+
+
+@pytest.mark.parametrize("damage", ["cut ids", "no labels", "manifest"])
+def test_a_damaged_one_is_an_error(corpus, tmp_path, damage):
+    opened(corpus, tmp_path)
+    folder = tmp_path / "cache" / caches(tmp_path)[0]
+    if damage == "cut ids":
+        (folder / "ids.bin").write_bytes((folder / "ids.bin").read_bytes()[:-2])
+    elif damage == "no labels":
+        (folder / "labels.bin").unlink()
+    else:
+        (folder / "manifest.json").write_text("[1, 2]")
+    with pytest.raises(DataError, match=r"the cache is damaged: .* Remove it; it is made anew"):
+        opened(corpus, tmp_path)
+
+
+def test_skipped_lines_are_reported_each_time(corpus, tmp_path, caplog):
+    corpus.write_text(corpus.read_text() + "no label\n")
+    bad_lines = BadLines()
+    opened(corpus, tmp_path, ReadOptions(bad_lines=bad_lines))
+    assert sum(bad_lines.counts.values()) == 1
+    assert not caplog.records
+    opened(corpus, tmp_path, ReadOptions(bad_lines=BadLines()))
+    assert "when the cache was made: skipped 1 line of" in caplog.text
+
+
+def test_batches_are_all_texts_once_and_differ_from_epoch_to_epoch(corpus, tmp_path):
+    texts = opened(corpus, tmp_path)
+    batches = CachedBuckets(texts, Classifier(batch_size=8, **SMALL).training_options())
+    assert len(batches) == len(list(batches(0))) == 34
+    orders = [[index for batch in batches._indices(epoch) for index in batch.tolist()] for epoch in (0, 0, 1)]
+    assert sorted(orders[0]) == list(range(270))
+    assert orders[0] == orders[1] != orders[2]
+    assert sum(batch.tokens for batch in batches(0)) == texts.tokens
+    assert batches.items * 34 == pytest.approx(texts.tokens)
+    assert max(batch.padded_tokens for batch in batches(0)) <= batches.max_padded_items
+
+
+@pytest.mark.parametrize("ending", ["csv", "jsonl", "parquet"])
+def test_it_learns_as_from_memory(tmp_path, ending):
+    path = tmp_path / f"texts.{ending}"
+    rows = [{"text": text, "label": label} for text, label in examples(600)]
+    if ending == "parquet":
+        pytest.importorskip("pyarrow.parquet").write_table(pytest.importorskip("pyarrow").Table.from_pylist(rows), path)
+    elif ending == "jsonl":
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    else:
+        path.write_text("text,label\n" + "".join(f"{row['text']},{row['label']}\n" for row in rows))
+    settings = {**SMALL, "epochs": 6, "learning_rate": 0.02, "cache_dir": tmp_path / "cache"}
+    summary = files.train("classify", [path], tmp_path / "model", settings=settings)
+    assert summary["valid_accuracy"] > 0.9
+    assert summary["yardstick"]["name"] == "majority class"
+    model = load(tmp_path / "model")
+    assert model.predict(["w1 good w2", "w1 awful w2"]).tolist() == ["pos", "neg"]
+    assert "cache" not in (tmp_path / "model" / "config.json").read_text()
+
+
+def test_validation_data_of_your_own(corpus, tmp_path):
+    valid = tmp_path / "valid.csv"
+    valid.write_text("text,label\n" + "".join(f"{text},{label}\n" for text, label in examples(40, seed=5)))
+    settings = {**SMALL, "max_updates": 10, "cache_dir": tmp_path / "cache", "class_weights": "balanced"}
+    summary = files.train("classify", [corpus], tmp_path / "model", valid_files=[valid], settings=settings)
+    assert 0 <= summary["valid_macro_f1"] <= 1
+    texts = opened(corpus, tmp_path, holds_out=False)
+    assert (len(texts), texts.held_out) == (300, [])
+    assert len(caches(tmp_path)) == 1
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"wide": True}, "wide: expected off with cache_dir, got True"),
+        ({"refit": True}, "refit: expected off with cache_dir, got True"),
+        ({"problem_type": "multilabel"}, "problem_type: expected 'classification' with cache_dir, got 'multilabel'"),
+    ],
+)
+def test_what_it_cannot_do_is_refused(corpus, tmp_path, settings, message):
+    with pytest.raises(SettingsError, match=message):
+        opened(corpus, tmp_path, **settings)
+
+
+def test_standard_input_and_numbers_are_refused(tmp_path):
+    with pytest.raises(SettingsError, match="one file that can be read several times, got standard input"):
+        opened("-", tmp_path)
+    series = tmp_path / "numbers.npy"
+    np.save(series, np.zeros((4, 5)))
+    with pytest.raises(SettingsError, match="expected texts, got numbers"):
+        opened(series, tmp_path)
+
+
+def test_one_class_is_an_error(tmp_path):
+    path = tmp_path / "one.csv"
+    path.write_text("text,label\n" + "".join(f"text {n},a\n" for n in range(20)))
+    with pytest.raises(DataError, match="expected at least two classes, got only"):
+        opened(path, tmp_path)
+
+
+def test_only_classify_has_the_option():
+    from typer.testing import CliRunner
+
+    helps = {task: CliRunner().invoke(app, ["train", task, "--help"]).output for task in ("classify", "tag")}
+    assert "--cache-dir" in helps["classify"]
+    assert "--cache-dir" not in helps["tag"]
