@@ -1,4 +1,4 @@
-// Written by programs.py: the programs of some cells, for training and, of the first, for inference.
+// Written by programs.py: the programs of some cells, for training; the first one also for inference.
 #pragma once
 #include <cstdint>
 #include <vector>
