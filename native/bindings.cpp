@@ -94,6 +94,8 @@ class ScanContext {
 
 }  // namespace
 
+namespace stepscan { void bind_programs(nb::module_& m); }  // program_bindings.cpp
+
 NB_MODULE(_native, m) {
   nb::set_leak_warnings(false);  // packed weights stay alive until the process exits
   nb::class_<Weights>(m, "Weights").def("__init__", [](Weights* self, const std::string& cell, long input, long hidden, const std::vector<Address>& a, bool backward, int format, int threads) {
@@ -144,6 +146,7 @@ NB_MODULE(_native, m) {
   });
 
   m.def("fingerprint", &fingerprint);
+  bind_programs(m);
 
   nb::class_<Linear>(m, "Linear").def("__init__", [](Linear* self, Address W, Address bias, long inputs, long outputs, int format) {
     new (self) Linear(at(W), at(bias), inputs, outputs, (Format)format);

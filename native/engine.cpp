@@ -7,6 +7,7 @@
 #include <numeric>
 #include <stdexcept>
 
+#include "schedule.h"
 #include "team.h"
 
 namespace stepscan {
@@ -67,21 +68,6 @@ const CellKernels& cell_named(const std::string& name) {
   throw std::invalid_argument("no kernel for a cell named '" + name + "'");
 }
 
-// Calls run(shard, group) for all shards: with one thread each, or several if there are fewer shards than threads.
-template <class F>
-void run_shards(int threads, long shards, bool split, F run) {
-  std::vector<Barrier> barriers(shards);
-  on_team(split ? threads : (int)std::min<long>(threads, shards), [&](int thread, int team) {
-    NoDenormals quiet;
-    if (team <= shards) {
-      for (long i = thread; i < shards; i += team) run(i, Group{&barriers[i], 0, 1});
-      return;
-    }
-    long shard = (long)thread * shards / team, first = (shard * team + shards - 1) / shards, next = ((shard + 1) * team + shards - 1) / shards;
-    run(shard, Group{&barriers[shard], (int)(thread - first), (int)(next - first)});
-  });
-}
-
 }  // namespace
 
 const Kernels& kernels() {
@@ -118,39 +104,13 @@ BatchScan::BatchScan(const std::vector<Direction>& directions, const int64_t* le
   }
   parallel_ = operations > MIN_TEAM_FLOPS;
   threads = parallel_ ? threads : 1;
-  std::vector<int64_t> order(batch);
-  std::iota(order.begin(), order.end(), 0);
-  std::stable_sort(order.begin(), order.end(), [&](int64_t a, int64_t b) { return lengths[a] > lengths[b]; });
   int count = (int)directions.size();
   for (int d = 0; d < count; d++) {
     const Weights& weights = *directions[d].weights;
     long shards = 1;
     if (weights.cell.whole_rows || weights.packed.hidden <= MAX_ROW_PARALLEL_HIDDEN) shards = std::max(1L, std::min<long>(batch, threads / count));
     split_units_ = split_units_ || (shards == 1 && !weights.cell.whole_rows && weights.packed.hidden >= MIN_UNIT_PARALLEL_HIDDEN);
-    for (long p = 0; p < shards; p++) {
-      std::vector<int64_t> rows;
-      for (long r = 0; r < batch; r++) {
-        long position = r % (2 * shards);  // shards 0 1 2 2 1 0 0 1 …, so that each gets about as many long rows
-        if ((position < shards ? position : 2 * shards - 1 - position) == p) rows.push_back(order[r]);
-      }
-      DirectionShard part{d, {}, {}, Buffer()};
-      Shard& shard = part.shard;
-      shard.rows = (long)rows.size();
-      shard.steps = rows.empty() ? 0 : lengths[rows[0]];
-      shard.tokens = 0;
-      for (int64_t row : rows) shard.tokens += lengths[row];
-      part.indices.resize(2 * shard.rows + 2 * (shard.steps + 1) + shard.tokens);
-      int64_t *row = part.indices.data(), *length = row + shard.rows, *active = length + shard.rows, *offset = active + shard.steps + 1, *item = offset + shard.steps + 1;
-      for (long r = 0; r < shard.rows; r++) row[r] = rows[r], length[r] = lengths[rows[r]];
-      long n = 0, running = shard.rows;
-      for (long t = 0; t <= shard.steps; t++) {
-        while (running && length[running - 1] <= t) running--;
-        active[t] = running, offset[t] = n;
-        for (long r = 0; r < running; r++) item[n++] = row[r] * steps + (directions[d].reverse ? length[r] - 1 - t : t);
-      }
-      shard.row = row, shard.length = length, shard.active = active, shard.offset = offset, shard.item = item;
-      shards_.push_back(std::move(part));
-    }
+    for (ScheduledShard& shard : schedule(lengths, batch, steps, shards, directions[d].reverse)) shards_.push_back({d, std::move(shard), Buffer()});
   }
 }
 
@@ -159,13 +119,13 @@ void BatchScan::forward(const std::vector<Direction>& directions, int threads, b
   std::vector<Buffer> scratch;
   for (DirectionShard& part : shards_) {
     const Weights& w = *directions[part.direction].weights;
-    if (save) part.saved = Buffer(w.cell.saved_floats(&w.packed, &part.shard));
-    scratch.emplace_back(w.cell.scratch_floats(&w.packed, &part.shard, save));
+    if (save) part.saved = Buffer(w.cell.saved_floats(&w.packed, &part.scheduled.shard));
+    scratch.emplace_back(w.cell.scratch_floats(&w.packed, &part.scheduled.shard, save));
   }
-  run_shards(threads, (long)shards_.size(), split_units_, [&](long i, const Group& group) {
+  run_shards(threads, (long)shards_.size(), split_units_, [&](long i, const Group& group, int) {
     DirectionShard& part = shards_[i];
     const Direction& d = directions[part.direction];
-    d.weights->cell.forward(&d.scan, &part.shard, save ? part.saved.data() : nullptr, scratch[i].data(), group);
+    d.weights->cell.forward(&d.scan, &part.scheduled.shard, save ? part.saved.data() : nullptr, scratch[i].data(), group);
   });
 }
 
@@ -174,12 +134,12 @@ void BatchScan::backward(const std::vector<Direction>& directions, int threads) 
   std::vector<Buffer> memory;
   for (const DirectionShard& part : shards_) {
     const Weights& w = *directions[part.direction].weights;
-    memory.emplace_back(w.cell.back_floats(&w.packed, &part.shard));
+    memory.emplace_back(w.cell.back_floats(&w.packed, &part.scheduled.shard));
   }
-  run_shards(threads, (long)shards_.size(), split_units_, [&](long i, const Group& group) {
+  run_shards(threads, (long)shards_.size(), split_units_, [&](long i, const Group& group, int) {
     const DirectionShard& part = shards_[i];
     const Direction& d = directions[part.direction];
-    d.weights->cell.backward(&d.scan, &d.back, &part.shard, part.saved.data(), memory[i].data(), group);
+    d.weights->cell.backward(&d.scan, &d.back, &part.scheduled.shard, part.saved.data(), memory[i].data(), group);
   });
   struct Work {
     const Direction* direction;
@@ -192,7 +152,7 @@ void BatchScan::backward(const std::vector<Direction>& directions, int threads) 
   for (size_t i = 0; i < shards_.size(); i++) {
     Work& work = works[shards_[i].direction];
     work.direction = &directions[shards_[i].direction];
-    work.shards.push_back(shards_[i].shard), work.saved.push_back(shards_[i].saved.data()), work.memory.push_back(memory[i].data());
+    work.shards.push_back(shards_[i].scheduled.shard), work.saved.push_back(shards_[i].saved.data()), work.memory.push_back(memory[i].data());
   }
   auto run = [&](Work& work, int phase, long index) {
     const Direction& d = *work.direction;

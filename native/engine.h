@@ -6,6 +6,7 @@
 
 #include "buffer.h"
 #include "kernels.h"
+#include "schedule.h"
 #include "team.h"
 
 namespace stepscan {
@@ -45,8 +46,7 @@ class BatchScan {
  private:
   struct DirectionShard {
     int direction;
-    Shard shard;
-    std::vector<int64_t> indices;  // the shard's row, length, active, offset, item
+    ScheduledShard scheduled;
     Buffer saved;
   };
   bool parallel_, split_units_ = false;  // whether threads split the hidden units of a shard

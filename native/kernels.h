@@ -138,6 +138,8 @@ struct CellKernels {
                int phase, long index);
 };
 
+struct ProgramKernels;  // program_run.h
+
 struct Kernels {
   const char* isa;
   int lanes;
@@ -166,6 +168,7 @@ struct Kernels {
   // replaces scores [rows, size] by the gradient of their loss, which is Σ rest + log(sum)
   void (*cross_entropy)(float* scores, const int64_t* target, long from, long to, long size, float smoothing, float* rest, float* sum);
   void (*dropout)(const float* x, long size, uint64_t seed, uint32_t threshold, float scale, float* y);  // of one chunk
+  const ProgramKernels* programs;
   double (*peak)(long rounds);  // runs multiply-adds in registers; returns the number of floating-point operations
 };
 

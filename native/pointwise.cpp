@@ -5,10 +5,12 @@
 #include "cells/gru.h"
 #include "cells/layer_norm_lstm.h"
 #include "cells/lstm.h"
+#include "program_run.h"
 #include "training.h"
 
 namespace stepscan {
 namespace ISA {
+extern const ProgramKernels PROGRAM_KERNELS;
 namespace {
 
 // ------------------------------------------------------------------------------------------------------------- linear
@@ -216,7 +218,7 @@ constexpr const CellKernels* CELLS[] = {&ELMAN_TANH, &ELMAN_RELU, &LSTM_KERNELS,
 extern const Kernels KERNELS;
 constexpr Kernels KERNELS = {STRING(ISA), LANES,   CELLS,  sizeof CELLS / sizeof *CELLS, linear_floats, linear_pack,
                          linear,      layer_norm, tanh_of, softmax_numerators, softmax, attend, attend_back,
-                         head_floats, head_scan, heads_step, rotate, gelu_of, cross_entropy, dropout, peak};
+                         head_floats, head_scan, heads_step, rotate, gelu_of, cross_entropy, dropout, &PROGRAM_KERNELS, peak};
 
 }  // namespace ISA
 }  // namespace stepscan

@@ -17,7 +17,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from stepscan.definitions.layer import LayerDefinition, scan_by_steps
+from stepscan.definitions.layer import LayerDefinition, scan_by_steps, start
+from stepscan.kernels import programs
 from stepscan.modules import Module
 from stepscan.sequences import Sequences
 from stepscan.state import State, leaves, map_state
@@ -116,8 +117,12 @@ class Recurrence(Layer):
         raise NotImplementedError(f"{type(self).__name__}: expected a step(x, state); define it")
 
     def scan(self, inputs: Sequences, state: State | None = None) -> tuple[Sequences, State]:
-        """A loop over `step`, in which the state of a row does not change after its last item."""
-        return scan_by_steps(self, inputs, state)
+        """A loop over `step`, in which the state of a row does not change after its last item: on the native kernels
+        if `step` can be written down as a program (see `stepscan.programs`), else in PyTorch."""
+        self.check_shape(inputs)
+        state = start(self, inputs, state)
+        found = programs.scan(self, inputs, state)
+        return scan_by_steps(self, inputs, state) if found is None else found
 
     @property
     def condition_size(self) -> int:

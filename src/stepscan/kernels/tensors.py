@@ -61,14 +61,14 @@ class _PackedCache:
         return _PackedCache, ()
 
 
-def packed(module: nn.Module, tensors: Sequence[Tensor | None], backward: bool, make: Callable[..., Any]) -> Any:
-    """The module's packed weights, cached until a tensor changes.
+def packed(owner: Any, tensors: Sequence[Tensor | None], backward: bool, make: Callable[..., Any]) -> Any:
+    """The packed weights of a module or a program, cached until a tensor changes.
 
     A change is a new address or version counter or, since torch does not count changes through `.data`, a new hash of a
     sample of the values.
 
     Args:
-        module: holds the cache.
+        owner: holds the cache.
         tensors: its weights; None for a missing bias.
         backward: whether the backward pass needs them too.
         make: packs the weights at these addresses, 0 for None.
@@ -78,9 +78,9 @@ def packed(module: nn.Module, tensors: Sequence[Tensor | None], backward: bool, 
         versions = [0 if t is None else t._version for t in tensors]
     except RuntimeError:  # inference tensors have no version counter
         versions = []
-    cache: _PackedCache | None = module.__dict__.get("_stepscan_packed")
+    cache: _PackedCache | None = owner.__dict__.get("_stepscan_packed")
     if cache is None:
-        cache = module.__dict__["_stepscan_packed"] = _PackedCache()
+        cache = owner.__dict__["_stepscan_packed"] = _PackedCache()
     if cache.addresses != addresses:
         cache.addresses, cache.sizes = addresses, [0 if t is None else t.numel() for t in tensors]
     identity = (addresses, versions, library.fingerprint(addresses, cache.sizes))

@@ -1,0 +1,127 @@
+// Programs for callers: decoded, with packed weights, and over a batch. See program.h.
+#pragma once
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "buffer.h"
+#include "program_run.h"
+#include "schedule.h"
+
+namespace stepscan {
+
+struct ProgramFault : std::invalid_argument {
+  using std::invalid_argument::invalid_argument;
+};
+
+// A program, decoded from whole numbers and checked: whatever the numbers are, running it reads and writes only what it may.
+class Program {
+ public:
+  Program(const int64_t* numbers, size_t count);  // throws ProgramFault, which says what is wrong and where
+  Program(const Program&) = delete;
+  ProgramData data{};
+  bool rows_in_items_back = false;  // whether ITEMS_BACK passes rows from stage to stage, so that a shard is one thread's
+
+ private:
+  friend class ProgramReader;
+  // what `data` points into; never resized after decoding
+  std::vector<long> leaf_width_, weight_size_;
+  std::vector<ProgramArray> arrays_;
+  std::vector<ProgramMatrix> matrices_;
+  std::vector<Stage> stages_[PROGRAMS];
+  std::vector<WeightGradient> gradients_;
+  std::unique_ptr<bool[]> covered_;
+  std::vector<std::vector<WeightPart>> parts_;
+  std::vector<std::vector<Product>> products_;
+  std::vector<std::vector<Operand>> operands_;
+  std::vector<std::vector<Operation>> operations_;
+  std::vector<std::vector<int>> outputs_;
+};
+void check_program(const ProgramData& data);  // throws ProgramFault
+
+// A program's weights, packed for one instruction set; immutable. `weights` need not outlive it.
+class ProgramWeights {
+ public:
+  ProgramWeights(std::shared_ptr<const Program> program, const std::vector<const float*>& weights, Format format, int threads);
+  const std::shared_ptr<const Program> program;
+  const ProgramKernels& kernels;
+  PackedProgram packed{};
+  double flops() const { return flops_; }  // of a step of one row, forward
+
+ private:
+  std::vector<PackedMatrix> matrices_;
+  std::vector<Place> fixed_;
+  std::vector<PackedStage> stages_[PROGRAMS];
+  Buffer memory_;
+  double flops_ = 0;
+};
+
+struct ProgramGradients {
+  const float* dy;  // [B, T, output]
+  std::vector<const float*> d_end;  // of each leaf, or null for zeros
+  std::vector<float*> d_start;      // or null
+  float* dx;                        // or null
+  std::vector<float*> weights;      // of each weight, or null; empty if none is wanted
+};
+
+// A scan of a batch; holds what forward keeps for the backward pass.
+class ProgramScan {
+ public:
+  // `lengths` [B], each 0 … steps
+  ProgramScan(std::shared_ptr<const ProgramWeights> weights, const int64_t* lengths, long batch, long steps, bool reverse, bool save, int threads);
+  ProgramScan(const ProgramScan&) = delete;
+  // x [B, T, input]; y [B, T, `y_stride`]; states [B, width] of each leaf, null for zeros, and null for none wanted
+  void forward(const float* x, const std::vector<const float*>& start, float* y, long y_stride, const std::vector<float*>& end, int threads);
+  void backward(const float* x, const float* y, const ProgramGradients& gradients, int threads);
+  const ProgramData& data() const { return weights_->program->data; }
+  long output() const { return data().output; }
+
+ private:
+  struct Part {
+    ScheduledShard scheduled;
+    std::vector<Place> places;
+    Buffer memory;
+    ProgramShard shard;
+  };
+  class Threads;
+  void steps_back(Threads& scratch, std::vector<long>& first, std::vector<long>& last);
+  void items_back(Threads& scratch, const std::vector<long>& first, const std::vector<long>& last, bool x);
+  void weights_back(const std::vector<long>& first, const std::vector<long>& last, std::vector<GradientWork>& works, float* const* to, int threads);
+  int team(int threads) const { return parallel_ ? threads : 1; }
+  std::shared_ptr<const ProgramWeights> weights_;
+  bool parallel_, split_ = false, save_;
+  long steps_;
+  std::vector<Part> parts_;
+  ProgramCall call_{};
+};
+
+// Rows that take one step at a time, of one item each; its memory is reused from step to step.
+class ProgramStep {
+ public:
+  ProgramStep(std::shared_ptr<const ProgramWeights> weights, long rows);
+  ProgramStep(const ProgramStep&) = delete;
+  float* x(long row) const { return items_.data() + row * weights->program->data.input; }
+  float* y(long row) const { return items_.data() + rows * weights->program->data.input + row * weights->program->data.output; }
+  // A row's state, before the step and after it: leaves side by side, or each at its own address.
+  void read_state(long row, const float* state) { weights->kernels.read_state(&shard_, row, state); }
+  void write_state(long row, float* state) { weights->kernels.write_state(&shard_, row, state); }
+  void run(const Group& group);  // y from x and the state
+  const std::shared_ptr<const ProgramWeights> weights;
+  const long rows;
+
+ private:
+  ScheduledShard scheduled_;
+  std::vector<Place> places_;
+  std::vector<float*> temporary_;
+  std::vector<const float*> none_;
+  Buffer memory_, items_;
+  ProgramShard shard_{};
+  ProgramCall call_{};
+};
+
+// One step of a batch: x [B, input], leaves [B, width] → y [B, output] and the next state, with the same bits as a scan.
+void step_rows(const std::shared_ptr<const ProgramWeights>& weights, const float* x, const std::vector<const float*>& state, long batch, float* y,
+               const std::vector<float*>& next, int threads);
+
+}  // namespace stepscan

@@ -1,0 +1,226 @@
+"""Scans of cells that are programs (see `stepscan.programs`) on the native kernels, with gradients."""
+
+from __future__ import annotations
+
+import logging
+import weakref
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.autograd import Function
+
+from stepscan.kernels import program_equations, tensors
+from stepscan.kernels.native import library
+from stepscan.programs.lowering import Lowered, Unsupported, lower
+from stepscan.sequences import Sequences
+from stepscan.state import State, leaves, map_state
+
+if TYPE_CHECKING:
+    from stepscan.programs.tracing.traced import Traced
+    from stepscan.programs.tracing.tracer import Trace
+
+__all__ = ["scan"]
+
+logger = logging.getLogger(__name__)
+
+
+def scan(cell: Any, inputs: Sequences, state: State) -> tuple[Sequences, State] | None:
+    """Whole sequences, if a cell's step is a program that the native kernels can run on these inputs; otherwise None.
+
+    Args:
+        cell: a recurrence that defines `step`.
+        inputs: `[B, T, I]`; the padding is not read.
+        state: to start from.
+
+    Returns:
+        Outputs `[B, T, H]`, zero in the padding, and the state after the last item of each row.
+    """
+    data = inputs.data
+    if (
+        library is None
+        or not tensors.is_supported(data, data)
+        or inputs.is_all_empty
+        or not _is_plain(state, len(data))
+    ):
+        return None
+    from stepscan.programs.tracing.traced import traced  # 0.3 s: not for those who import only stepscan
+
+    found = traced(cell)
+    compiled = None if found is None else _compiled(found)
+    if found is None or compiled is None:
+        return None
+    flat = list(leaves(state))
+    if tuple(tuple(leaf.shape[1:]) for leaf in flat) != found.trace.leaf_shapes:
+        return None
+    if data.shape[2] != compiled.inference.input_size:
+        return None
+    weights = found.trace.weights(cell)
+    if not all(weight.dtype is torch.float32 and weight.is_cpu for weight in weights):
+        return None
+    rows = [leaf.reshape(len(data), -1) for leaf in flat]
+    y, ends = _run(_Run(cell, found.trace, compiled, inputs.lengths, len(rows)), data, [*rows, *weights])
+    shaped = iter([end.reshape(leaf.shape) for end, leaf in zip(ends, flat, strict=True)])
+    return inputs.replace(y, zeroed=True), map_state(lambda _: next(shaped), state)
+
+
+def _is_plain(state: State, rows: int) -> bool:
+    return all(
+        type(leaf) in (Tensor, torch.nn.Parameter) and leaf.dtype is torch.float32 and leaf.is_cpu and len(leaf) == rows
+        for leaf in leaves(state)
+    )
+
+
+class _Compiled:
+    """A program as the library runs it, and its packed weights: those of training also serve inference.
+
+    Attributes:
+        inference, training: lowered.
+    """
+
+    def __init__(self, found: Traced) -> None:
+        self.derivative = found.derivative
+        self.inference = lower(found.trace.program)
+        self._programs: dict[bool, Any] = {False: library.Program(list(self.inference.numbers))}
+        self.training: Lowered | None = None
+
+    def program(self, trains: bool) -> Any:
+        """The library's program."""
+        if trains and self.training is None:
+            self.training = lower(self.derivative)
+            self._programs[True] = library.Program(list(self.training.numbers))
+        return self._programs[trains]
+
+
+_all: weakref.WeakKeyDictionary[Trace, _Compiled | None] = weakref.WeakKeyDictionary()
+
+
+def _compiled(found: Traced) -> _Compiled | None:
+    if found.trace not in _all:
+        try:
+            compiled = _Compiled(found)
+            compiled.program(True)
+            _all[found.trace] = compiled
+        except Unsupported as error:
+            logger.warning("a step is traced, but runs as a loop in PyTorch: %s", error)
+            _all[found.trace] = None
+    return _all[found.trace]
+
+
+class _Run(NamedTuple):
+    """One scan: what forward and backward share.
+
+    Attributes:
+        cell, trace: whose step it is, and how the program's weights are made.
+        compiled: the program.
+        lengths: `[B]`.
+        leaf_count: how many the state has.
+    """
+
+    cell: Any
+    trace: Trace
+    compiled: _Compiled
+    lengths: Tensor
+    leaf_count: int
+
+    def forward(self, x: Tensor, flat: Sequence[Tensor], save: bool) -> tuple[Tensor, list[Tensor], Any]:
+        """Outputs, final states' leaves, and what backward needs."""
+        x, start = x.contiguous(), [leaf.contiguous() for leaf in flat[: self.leaf_count]]
+        lengths = self.lengths.contiguous()
+        y = x.new_empty(*x.shape[:2], self.compiled.inference.output_size)
+        ends = [torch.empty_like(leaf) for leaf in start]
+        weights = self._packed(save)
+        sizes = lengths.data_ptr(), *x.shape[:2]
+        places = _addresses(start), y.data_ptr(), _addresses(ends)
+        saved = library.program_forward(weights, x.data_ptr(), *sizes, False, *places, save, torch.get_num_threads())
+        return y, ends, saved if save else None
+
+    def backward(
+        self,
+        saved: Any,
+        x: Tensor,
+        y: Tensor,
+        flat: Sequence[Tensor],
+        gradients: Sequence[Tensor | None],
+        needed: Sequence[bool],
+    ) -> list[Tensor | None]:
+        """The gradients of x and of `flat`, None where not `needed`."""
+        x = x.contiguous()
+        dy = torch.zeros_like(y) if gradients[0] is None else gradients[0].contiguous()
+        d_end = [None if d is None else d.contiguous() for d in gradients[1:]]
+        results = [
+            torch.empty_like(tensor, memory_format=torch.contiguous_format) if need else None
+            for tensor, need in zip((x, *flat), needed, strict=True)
+        ]
+        dx, d_start, d_weights = results[0], results[1 : 1 + self.leaf_count], results[1 + self.leaf_count :]
+        addresses = _addresses(d_weights) if any(needed[1 + self.leaf_count :]) else []
+        threads = torch.get_num_threads()
+        items = x.data_ptr(), y.data_ptr(), dy.data_ptr()
+        library.program_backward(
+            saved,
+            *items,
+            _addresses(d_end),
+            _addresses(d_start),
+            0 if dx is None else dx.data_ptr(),
+            addresses,
+            threads,
+        )
+        return results
+
+    def _packed(self, trains: bool) -> Any:
+        """The program's weights, packed; made again when a parameter or buffer has changed."""
+        named = {**dict(self.cell.named_parameters()), **dict(self.cell.named_buffers())}
+        own = [named[name] for name in self.trace.names]
+
+        def make(_: list[int]) -> Any:
+            with torch.no_grad():
+                weights = [weight.detach().contiguous() for weight in self.trace.weights(self.cell)]
+            return library.ProgramWeights(
+                self.compiled.program(trains), _addresses(weights), threads=torch.get_num_threads()
+            )
+
+        return tensors.packed(self.compiled, own, trains, make)
+
+
+def _run(run: _Run, x: Tensor, flat: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
+    if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in (x, *flat)):
+        y, *ends = _Scan.apply(run, x, *flat)
+        return y, ends
+    y, ends, _ = run.forward(x, flat, save=False)
+    return y, ends
+
+
+def _addresses(some: Sequence[Tensor | None]) -> list[int]:
+    return [0 if tensor is None else tensor.data_ptr() for tensor in some]
+
+
+class _Scan(Function):
+    @staticmethod
+    def forward(ctx: Any, run: _Run, x: Tensor, *flat: Tensor) -> tuple[Tensor, ...]:
+        y, ends, ctx.saved = run.forward(x, flat, save=True)
+        ctx.run = run
+        ctx.save_for_backward(x, y, *flat)
+        ctx.set_materialize_grads(False)
+        return (y, *ends)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
+        x, y, *flat = ctx.saved_tensors
+        needed = ctx.needs_input_grad[1:]
+        if torch.is_grad_enabled():  # create_graph=True: by the equations, which can be differentiated again
+            return None, *_equation_gradients(ctx.run, x, flat, gradients, needed)
+        return None, *ctx.run.backward(ctx.saved, x, y, flat, gradients, needed)
+
+
+def _equation_gradients(
+    run: _Run, x: Tensor, flat: list[Tensor], gradients: Sequence[Tensor | None], needed: Sequence[bool]
+) -> list[Tensor | None]:
+    """Gradients of the inputs that are themselves differentiable, for a second derivative."""
+    state, weights = flat[: run.leaf_count], flat[run.leaf_count :]
+    y, ends = program_equations.scan(run.trace.program, x, run.lengths, state, weights)
+    pairs = [(r, g) for r, g in zip((y, *ends), gradients, strict=True) if g is not None and r.requires_grad]
+    sources = [tensor for tensor, need in zip((x, *flat), needed, strict=True) if need]
+    results, given = [r for r, _ in pairs], [g for _, g in pairs]
+    found = iter(torch.autograd.grad(results, sources, given, create_graph=True, allow_unused=True))
+    return [next(found) if need else None for need in needed]
