@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from stepscan.backends.native_arrays import Array
+from stepscan.backends.programs import native_program
 from stepscan.definitions.definition import Part, Tensor, Tensors, Weight, is_built_in
 from stepscan.definitions.layer import LayerDefinition, scan_by_steps
 from stepscan.errors import shown
@@ -66,6 +67,7 @@ class ProgramCell(LayerDefinition):
             np.ascontiguousarray(self._source(weights, source)).reshape(shape)
             for source, (_, shape) in zip(self.stored.weights, self.stored.program.weights, strict=True)
         ]
+        self._native = native_program(self.stored.program, self._weights, weights.options)
         return self
 
     def _source(self, weights: Weights, source: str | int) -> Array:
@@ -98,12 +100,20 @@ class ProgramCell(LayerDefinition):
 
     def step(self, x: Array, state: State) -> tuple[Array, State]:
         """See `stepscan.Recurrence.step`."""
+        if self._native is not None:
+            y, leaves = self._native.step(x, state)
+            return y, tuple(leaves)
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             y, leaves = step(self.stored.program, self._weights, x, list(state))
         return y, tuple(leaves)
 
     def scan(self, inputs: Any, state: State | None = None) -> tuple[Any, State]:
-        return scan_by_steps(self, inputs, state)
+        if self._native is None:
+            return scan_by_steps(self, inputs, state)
+        self.check_shape(inputs)
+        state = self.initial_state(len(inputs)) if state is None else state
+        outputs, leaves = self._native.scan(inputs.data, inputs.lengths, state)
+        return inputs.replace(outputs, zeroed=True), tuple(leaves)
 
     def readout(self, state: State) -> Any:
         return state[self.stored.readout]
