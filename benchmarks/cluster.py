@@ -1,6 +1,6 @@
 """Prediction on Ray beside one process: time, processor time of what predicts, memory of a worker; by turns.
 
-python benchmarks/cluster.py [--rows 1000000] [--rounds 3] [--nodes]
+python benchmarks/cluster.py [--rows 1000000] [--rounds 3] [--processors 1 2] [--nodes]
 
 Generated texts of 10 to 40 words in ten Parquet files; a BiLSTM of 2 × 64. `stepscan predict` with one thread stands
 beside one worker, with two threads beside two. Overhead is the median of the rounds' ratios of seconds: of the whole
@@ -150,11 +150,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--processors", type=int, nargs="+", choices=(1, 2), default=[1, 2])
     parser.add_argument("--nodes", action="store_true")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as stack:
         folder = Path(name)
-        ways = dict(WAYS)
+        ways = {way: WAYS[way] for pair in PAIRS for way in pair if int(pair[1].split()[0]) in given.processors}
         if given.nodes:
             ways = {"2 threads": WAYS["2 threads"]}
             address = stack.enter_context(ray_nodes())
@@ -176,6 +177,7 @@ def measure(folder: Path, ways: dict[str, tuple[list[str], int]], rows: int, rou
         for way, (options, processors) in ways.items():
             starts[way].append(run(folder / "model", folder / "few", folder / way, options, processors))
             runs[way].append(run(folder / "model", folder / "in", folder / way, options, processors))
+            print(f"  {way}: {starts[way][-1].seconds:.1f} s to start, {runs[way][-1].seconds:.1f} s", flush=True)
     for way in ways:
         report(way, runs[way], statistics.median(one.seconds for one in starts[way]), rows)
     for cluster, alone in [pair for pair in [*PAIRS, ("Ray, 2 nodes", "2 threads")] if set(pair) <= ways.keys()]:

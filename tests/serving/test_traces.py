@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,7 @@ import torch
 import stepscan as ss
 from stepscan import kernels, runtime
 from stepscan.dynamics.gates import _GATES
-from stepscan.serving.inside import trace
+from stepscan.serving.inside import trace, traces
 from stepscan.serving.inside.gates import gates
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "0.1.0"
@@ -157,6 +158,16 @@ def test_an_ensemble_has_no_inside():
 
     with pytest.raises(ss.SettingsError, match="expected one model, got an ensemble of 2"):
         trace(ensemble(members), "a good film")
+
+
+def test_a_model_that_is_gone_leaves_nothing_behind():
+    before = len(traces._parts)
+    model = runtime.load(GOLDEN / "classify")
+    trace(model, "a film")
+    assert len(traces._parts) == before + 1
+    del model
+    gc.collect()
+    assert len(traces._parts) == before
 
 
 def test_pytorch_is_not_imported():

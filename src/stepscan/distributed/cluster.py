@@ -25,7 +25,7 @@ def connected(address: str) -> Iterator[Any]:
     """Ray, connected to a cluster as long as the context lasts; one that the process is connected to is used as it is.
 
     Args:
-        address: `LOCAL`, `auto` (the cluster that this machine belongs to), `HOST:PORT` or `ray://HOST:PORT`.
+        address: `LOCAL`, `auto` (the cluster that this machine belongs to) or `HOST:PORT`.
 
     Raises:
         StepscanError: there is no cluster at the address.
