@@ -13,7 +13,7 @@ from stepscan.backends.layers import NativeLayer, check_causal
 from stepscan.backends.native_arrays import address
 from stepscan.backends.python_layers import PythonLayer, new_stream, push_streams
 from stepscan.errors import SettingsError
-from stepscan.models.sessions.joint_steps import advance_streams
+from stepscan.models.sessions.joint_steps import flush_together, read_together
 from stepscan.models.sessions.saved_state import SavedState
 from stepscan.models.sessions.session import Session, check_single, locked, raise_overflow, replace_states
 
@@ -192,52 +192,14 @@ class StreamSession(Session):
     @classmethod
     def _push_together(cls, model: Any, sessions: Sequence[Any], pieces: Sequence[Any]) -> list[Any]:
         with locked(sessions):
-            split = [
-                session._split_pending(session._state.pending, piece)
-                for session, piece in zip(sessions, pieces, strict=True)
-            ]
+            split = [session._split(piece) for session, piece in zip(sessions, pieces, strict=True)]
             vectors = cls._embed(model, [ready for ready, _ in split], "item")
             before = [session._state for session in sessions]
             streams = [session._spare_stream for session in sessions]
-            after, outputs = cls._read_together(model, sessions, before, streams, vectors, [rest for _, rest in split])
-            results = cls._piece_outputs(model, cls._flush_together(model, sessions, after), outputs)
+            after, outputs = read_together(sessions, before, streams, vectors, [rest for _, rest in split])
+            results = cls._piece_outputs(model, flush_together(sessions, after), outputs)
             replace_states(sessions, after)
         return results
-
-    @classmethod
-    def _read_together(
-        cls,
-        model: Any,
-        sessions: Sequence[Any],
-        before: Sequence[SessionState],
-        streams: Sequence[Any],
-        vectors: Batch,
-        pending: Sequence[str],
-    ) -> tuple[list[SessionState], list[Array]]:
-        """The states of several sessions after more vectors `[N, T, E]`, which use `streams`, and the outputs."""
-        for stream, state in zip(streams, before, strict=True):
-            stream.copy(state.stream)
-        outputs = advance_streams(model, streams, vectors)
-        rows = zip(sessions, streams, before, outputs, pending, strict=True)
-        return [
-            SessionState(stream, session._accumulate(state.accumulators, output), rest)
-            for session, stream, state, output, rest in rows
-        ], outputs
-
-    @classmethod
-    def _flush_together(cls, model: Any, sessions: Sequence[Any], states: list[SessionState]) -> list[SessionState]:
-        """The states after the pending texts, as if nothing followed them."""
-        rows = [row for row, state in enumerate(states) if state.pending]
-        if not rows:
-            return states
-        chosen, before = [sessions[row] for row in rows], [states[row] for row in rows]
-        vectors = cls._embed(model, [state.pending for state in before], "item")
-        streams = [session._new_stream() for session in chosen]
-        flushed, _ = cls._read_together(model, chosen, before, streams, vectors, [""] * len(rows))
-        after = list(states)
-        for row, state in zip(rows, flushed, strict=True):
-            after[row] = state
-        return after
 
 
 def layer_state(network: Any, session_state: SessionState) -> Array:
