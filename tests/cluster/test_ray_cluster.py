@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import signal
 import subprocess
 import sys
@@ -26,11 +27,20 @@ pytestmark = pytest.mark.skipif(native.library is None, reason="no native librar
 @pytest.fixture(scope="module", autouse=True)
 def cluster():
     """Two processors of this machine, which report nothing to anybody."""
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        patch.setenv("RAY_AUTH_TOKEN", secrets.token_hex(32))  # Ray would write one into the user's folder
+        patch.delenv("RAY_AUTH_MODE", raising=False)  # which Ray sets
+        yield from _started()
+
+
+def _started():
     ray.init(
+        "local",
         num_cpus=2,
         include_dashboard=False,
         object_store_memory=2**27,
+        _node_ip_address="127.0.0.1",
         log_to_driver=False,
         logging_level="ERROR",
     )

@@ -342,7 +342,10 @@ def test_what_is_refused(models, classifier, files, tmp_path):
     write(tmp_path / "empty" / "a.parquet", {"text": []})
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "a.parquet").write_bytes(b"PAR1 and more")
+    (tmp_path / "letter").write_text("")
     for pattern, output, said in (
+        (files, "letter", "letter: .*(written|read): .*"),
+        (files, "letter/out", "letter/out: the folder cannot be written: "),
         (files, "full", "full: expected a new folder, or one of an earlier run, got letter.txt; choose another name"),
         (files, "in", "--output: expected a folder apart from the input, got .*in and .*in; choose another one"),
         (files, "in/out", "--output: expected a folder apart from the input"),

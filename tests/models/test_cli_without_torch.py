@@ -158,29 +158,45 @@ def test_cross_attention_runs_without_torch(trained, corpora, run):
         assert done.out
 
 
-def test_a_layer_without_a_kernel_runs_with_torch(trained, run):
-    @ss.register("leaky_sum")
-    class LeakySum(ss.Recurrence):  # a user's own
-        def __init__(self, input_size: int, hidden_size: int) -> None:
-            super().__init__()
-            self.input_size, self.output_size = input_size, hidden_size
-            self.weight = torch.nn.Parameter(torch.zeros(hidden_size, input_size))
+class LeakySum(ss.Recurrence):  # a user's own
+    def __init__(self, input_size: int, hidden_size: int) -> None:
+        super().__init__()
+        self.input_size, self.output_size = input_size, hidden_size
+        self.weight = torch.nn.Parameter(torch.randn(hidden_size, input_size) * 0.1)
 
-        def initial_state(self, batch_size, *, device=None, dtype=None):
-            return self.zeros(batch_size, self.output_size, device, dtype)
+    def initial_state(self, batch_size, *, device=None, dtype=None):
+        return self.zeros(batch_size, self.output_size, device, dtype)
 
+    def step(self, x, state):
+        state = 0.9 * state + x @ self.weight.T
+        return state, state
+
+
+def test_a_users_cell_runs_without_torch(trained, run):
+    ss.register("leaky_sum")(LeakySum)
+    folder = trained("classify", cell="leaky_sum")
+    said = run("predict", folder, "a good film")
+    assert (said.code, said.err) == (0, "")
+    done = without(TORCH, "predict", folder, "a good film")
+    assert (done.code, done.err) == (0, "")
+    assert done.out == said.out != ""
+
+
+def test_a_cell_that_is_no_program_runs_with_torch(trained, run):
+    @ss.register("leaky_sort")
+    class LeakySort(LeakySum):
         def step(self, x, state):
-            state = 0.9 * state + x @ self.weight.T
+            state = (0.9 * state + x @ self.weight.T).sort(dim=1).values
             return state, state
 
-    folder = trained("classify", cell="leaky_sum")
-    note = "note: leaky_sum has no native kernel: run with PyTorch\n"
+    folder = trained("classify", cell="leaky_sort")
+    note = "note: leaky_sort has no native kernel: run with PyTorch\n"
     said = run("predict", folder, "a good film")
     assert (said.code, said.err) == (0, note)
     assert said.out
     done = without(TORCH, "predict", folder, "a good film")  # it says what is missing then
     assert (done.code, done.out) == (1, "")
-    expected = "error: leaky_sum has no native kernel: requires torch; pip install 'stepscan[train]'\n"
+    expected = "error: leaky_sort has no native kernel: requires torch; pip install 'stepscan[train]'\n"
     assert done.err == expected
 
 

@@ -221,6 +221,7 @@ class Delay(Plain):
 
     def build(self, i, h):
         self.gain = nn.Parameter(torch.randn(i))
+        self.output_size = i
 
     def sizes(self):
         return [self.input_size, 2 * self.input_size]

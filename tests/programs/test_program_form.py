@@ -71,6 +71,7 @@ def test_codes_are_positions():
         (["values", 0, 3], [0, 3], "expected a range within 0 … 2, got 0 … 3"),
         (["values", 1, 3], [1, 0, 3], "leaf: expected 0 … 0, got 1"),
         (["values", 6, 3], [1e400], "expected a finite number, got inf"),
+        (["values", 0], ["vector", [], 2, [1, 0, 2]], "value 2 (product): expected a product with x or the state"),
         (["weights", 0, 1], [3, 2**40], "item 0: expected a name and a list of sizes"),
         (["weights", 0, 1], [2**20, 2**20], "elements: expected 1 … 2,147,483,647"),
         (["weights", 1, 0], "weight", "expected each name once"),

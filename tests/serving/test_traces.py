@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,7 @@ import torch
 import stepscan as ss
 from stepscan import kernels, runtime
 from stepscan.dynamics.gates import _GATES
-from stepscan.serving.inside import trace
+from stepscan.serving.inside import trace, traces
 from stepscan.serving.inside.gates import gates
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "0.1.0"
@@ -134,6 +135,18 @@ def test_steps_of_a_series_have_their_numbers_in_it():
     assert trace(runtime.load(GOLDEN / "classify-series"), EXAMPLES["classify-series"]).items == ["1", "2", "3"]
 
 
+def test_a_series_may_be_a_list_of_steps(tmp_path):
+    series = [np.random.default_rng(seed).normal(size=(8, 2)) for seed in range(12)]
+    tags = [["up" if step[0] > 0 else "down" for step in one] for one in series]
+    ss.Tagger(hidden_size=6, epochs=1, verbose=False).fit(series, tags).save(tmp_path / "model")
+    model = runtime.load(tmp_path / "model")
+    steps = [[1.0, 2.0], [3.0, -1.0]]
+    found, same = trace(model, steps), trace(model, np.array(steps))
+    assert [layer.units.tolist() for layer in found.layers] == [layer.units.tolist() for layer in same.layers]
+    with pytest.raises(ss.SettingsError, match="expected 2 dimensions"):
+        trace(model, [1.0, 2.0, 3.0])
+
+
 def test_nothing_to_read_gives_no_layers():
     found = trace(runtime.load(GOLDEN / "classify"), "")
     assert (found.items, found.layers) == ([], [])
@@ -145,6 +158,16 @@ def test_an_ensemble_has_no_inside():
 
     with pytest.raises(ss.SettingsError, match="expected one model, got an ensemble of 2"):
         trace(ensemble(members), "a good film")
+
+
+def test_a_model_that_is_gone_leaves_nothing_behind():
+    before = len(traces._parts)
+    model = runtime.load(GOLDEN / "classify")
+    trace(model, "a film")
+    assert len(traces._parts) == before + 1
+    del model
+    gc.collect()
+    assert len(traces._parts) == before
 
 
 def test_pytorch_is_not_imported():

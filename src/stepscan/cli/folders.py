@@ -44,7 +44,7 @@ PARAMETERS = [
     _parameter(
         "ray",
         str,
-        "Predict on a Ray cluster: auto, HOST:PORT or ray://HOST:PORT; without an address, on this machine.",
+        "Predict on a Ray cluster: auto or HOST:PORT; without an address, on this machine.",
         metavar="[ADDRESS]",
     ),
     _parameter("workers", int, "Number of workers on Ray.", "one a processor"),

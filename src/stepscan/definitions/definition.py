@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     *("Buffer", "Definition", "Linear", "Norm", "Part", "Tensor", "Tensors", "Weight"),
-    *("definition", "parameter_count", "specify"),
+    *("definition", "is_built_in", "parameter_count", "specify"),
 ]
 
 
@@ -252,6 +252,12 @@ def specify(description: Any) -> Any:
         TypeError, ValueError: an argument is not valid.
     """
     return build(description, _defined)
+
+
+def is_built_in(name: str) -> bool:
+    """Whether a layer or model of that name is built in, so that it runs without PyTorch."""
+    _import_built_in()
+    return name in _classes
 
 
 def _defined(name: str) -> type[Definition]:

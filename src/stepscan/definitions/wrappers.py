@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from stepscan.definitions.definition import definition
 from stepscan.definitions.kinds import Causal, Probability
-from stepscan.definitions.layer import CombinatorDefinition
+from stepscan.definitions.layer import CombinatorDefinition, scan_by_steps
 from stepscan.errors import shown
 from stepscan.kernels.native import library
-from stepscan.state import State
+from stepscan.state import State, map_state
 
 if TYPE_CHECKING:
     from stepscan.backends.weights import Weights
@@ -64,6 +64,15 @@ class Zoneout(WrapperDefinition):
                 "Zoneout: expected a layer whose state has only floating-point leaves [B, H], got "
                 f"{self.layer.signature}"
             )
+
+    def scan(self, inputs: Any, state: State | None = None) -> tuple[Any, State]:
+        return scan_by_steps(self, inputs, state)
+
+    def step(self, x: Any, state: State) -> tuple[Any, State]:
+        """See `stepscan.Recurrence.step`; around a layer without a kernel."""
+        _, new = self.layer.step(x, state)
+        mixed = map_state(lambda old, new: self.p * old + (1 - self.p) * new, state, new)
+        return self.layer.readout(mixed), mixed
 
     def native(self, weights: Weights) -> Any:
         return library.make_zoneout(self.layer.native(weights.scope("layer")), self.p)

@@ -25,7 +25,7 @@ def connected(address: str) -> Iterator[Any]:
     """Ray, connected to a cluster as long as the context lasts; one that the process is connected to is used as it is.
 
     Args:
-        address: `LOCAL`, `auto` (the cluster that this machine belongs to), `HOST:PORT` or `ray://HOST:PORT`.
+        address: `LOCAL`, `auto` (the cluster that this machine belongs to) or `HOST:PORT`.
 
     Raises:
         StepscanError: there is no cluster at the address.
@@ -40,7 +40,8 @@ def connected(address: str) -> Iterator[Any]:
     quiet: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
     start: dict[str, Any] = {"address": address}
     if address == LOCAL:
-        start = {"address": LOCAL, "include_dashboard": False, "object_store_memory": _STORE_BYTES}
+        store = {"include_dashboard": False, "object_store_memory": _STORE_BYTES}
+        start = {"address": LOCAL, "_node_ip_address": "127.0.0.1", **store}  # nothing outside this machine reaches it
     check_reachable(address)
     try:
         ray.init(**start, **quiet)

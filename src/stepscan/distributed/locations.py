@@ -54,10 +54,17 @@ class Location(NamedTuple):
             return stream.read()
 
     def files(self, *, recursive: bool = True) -> dict[str, fs.FileInfo]:
-        """The files in it by their names relative to it; empty if there is no such folder."""
+        """The files in it by their names relative to it; empty if there is no such folder.
+
+        Raises:
+            DataError: it cannot be read.
+        """
         selector = fs.FileSelector(self.path, recursive=recursive, allow_not_found=True)
         start = len(self.path.rstrip("/")) + 1
-        infos = self.system.get_file_info(selector)
+        try:
+            infos = self.system.get_file_info(selector)
+        except OSError as error:
+            raise DataError(f"the folder cannot be read: {error}.", path=self.name) from error
         return {info.path[start:]: info for info in infos if info.type == fs.FileType.File}
 
     def write(self, name: str, fill: Callable[[Any], None]) -> None:

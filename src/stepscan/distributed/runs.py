@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -183,13 +183,16 @@ def _check_apart(input: str, target: Location, plan: Plan) -> None:
         )
 
 
-def _lock(target: Location) -> contextlib.AbstractContextManager[None]:
+@contextlib.contextmanager
+def _lock(target: Location) -> Iterator[None]:
     """One run at a time, on file systems of this machine."""
-    if not target.is_local:
-        return contextlib.nullcontext()
-    path = Path(target.path)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return locked(lock_file(path), path, SAVING)
-    except OSError as error:
-        raise DataError(f"the folder cannot be written: {error.strerror or error}.", path=target.name) from error
+    with contextlib.ExitStack() as stack:
+        if target.is_local:
+            path = Path(target.path)
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                stack.enter_context(locked(lock_file(path), path, SAVING))
+            except OSError as error:
+                reason = f"the folder cannot be written: {error.strerror or error}."
+                raise DataError(reason, path=target.name) from error
+        yield

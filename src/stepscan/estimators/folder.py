@@ -5,6 +5,7 @@ model.safetensors    weights
 wide.safetensors     features and weights of a classifier's or tagger's wide part, if it has one
 tokenizer.json       Hugging Face tokenizers; also characters.json for a character encoder, and source_tokenizer.json
                      for a translator whose source has another vocabulary than its target
+programs.safetensors constants of the programs of the model's own cells, if there are any
 labels.json          if there are labels
 metrics.jsonl        the training curve, one row per evaluation
 README.md            a model card (without SHA-256, so that it can be edited)
@@ -31,6 +32,7 @@ from stepscan.data.tokenizers import TextTokenizer
 from stepscan.definitions.definition import Tensor
 from stepscan.errors import ModelFormatError, StepscanError, UnsupportedLayer, shown
 from stepscan.estimators.model_card import model_card
+from stepscan.estimators.stored_programs import store_programs
 from stepscan.evaluation.schemes import Scheme
 from stepscan.json_text import json_text
 from stepscan.patterns.conditioned_generator import ConditionedGenerator
@@ -41,7 +43,7 @@ from stepscan.registry import build, describe
 from stepscan.storage import folder as runtime_folder
 from stepscan.storage import wide_part
 from stepscan.storage.atomic import atomic_write
-from stepscan.storage.configuration import FORMAT, FORMAT_VERSION, WIDE, write_config
+from stepscan.storage.configuration import FORMAT, FORMAT_VERSION, PROGRAMS, WIDE, write_config
 from stepscan.storage.folder import FolderSpec, expanded
 from stepscan.storage.tensor_file import write_tensors
 from stepscan.wide.model import WideModel
@@ -169,6 +171,9 @@ def _write_files(path: Path, folder: ModelFolder) -> None:
     if folder.labels is not None:
         (path / "labels.json").write_text(json_text(folder.labels, indent=1) + "\n", "utf-8")
     (path / "metrics.jsonl").write_text("".join(json_text(row) + "\n" for row in folder.history), "utf-8")
+    programs = store_programs(folder.model)
+    if programs.constants:
+        write_tensors(path / PROGRAMS, programs.constants)
     card = model_card(
         folder.task,
         folder.settings,
@@ -179,7 +184,8 @@ def _write_files(path: Path, folder: ModelFolder) -> None:
         chosen=folder.chosen,
     )
     (path / "README.md").write_text(card, "utf-8")
-    write_config(path, _config(folder))
+    entries = [entry and entry.to_json() for entry in programs.entries]
+    write_config(path, _config(folder) | ({"programs": entries} if entries else {}))
 
 
 def _config(folder: ModelFolder) -> dict[str, Any]:

@@ -15,7 +15,6 @@ import numpy as np
 
 from stepscan.backends.execution import Options
 from stepscan.backends.weights import Weights
-from stepscan.definitions.definition import specify
 from stepscan.errors import ModelFormatError, SettingsError, nearest
 from stepscan.evaluation.schemes import Scheme
 from stepscan.storage import wide_part
@@ -117,6 +116,9 @@ class RuntimeModel(FittedModel):
         tokenizers = {name: tokenizer.to_json() for name, tokenizer in self.tokenizers_.items()}
         parts = [self.folder.model, self.labels_, tokenizers, self.weights]
         tensors = self.folder.tensors
+        for position, (stored, constants) in self.folder.programs.items():
+            parts.append(stored.to_json())
+            tensors = tensors | {f"program.{position}.{index}": array for index, array in enumerate(constants)}
         if self.wide_ is not None:
             parts.append(wide_part.describe_wide(self.wide_))
             tensors = tensors | {f"wide.{name}": tensor for name, tensor in wide_part.wide_tensors(self.wide_).items()}
@@ -193,7 +195,7 @@ def _restore(snapshot: Snapshot, weights: str, threads: int) -> Any:
 def _build_model(folder: RuntimeFolder, weights: str | None, threads: int) -> Any:
     options = Options(weights or folder.weights, threads)
     check_inputs(folder.path, folder.task, folder.model)
-    network = specify(folder.model).bind(Weights(expanded(folder.tensors), options))
+    network = folder.definition.bind(Weights(expanded(folder.tensors), options))
     model_class = _model_class(folder.path, folder.task)
     return model_class(
         folder=folder,

@@ -1,14 +1,13 @@
-"""What a program may be: its form in a file, and that every value can be computed within bounds."""
+"""What a program may be: every value can be computed, of earlier ones and within bounds."""
 
 from __future__ import annotations
 
 import math
-import numbers
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from stepscan.errors import ProgramError, nearest, shown
-from stepscan.programs.operations import BY_NAME, ELEMENTWISE, ROW
+from stepscan.programs.operations import BY_NAME, ELEMENTWISE, PRODUCT, ROW
 
 if TYPE_CHECKING:
     from stepscan.programs.program import Program, Value
@@ -18,31 +17,6 @@ MOST_WEIGHTS = 1024
 MOST_LEAVES = 256
 MOST_WIDTH = 2**24  # of all values together, and of a state
 MOST_ELEMENTS = 2**31 - 1  # of a weight
-_KEYS = ("version", "input_size", "state", "weights", "values", "output", "next_state")
-
-
-def check_form(data: Any, version: int) -> None:
-    """Check that plain data has the form of a program.
-
-    Raises:
-        ProgramError: it has not, or is of another version.
-    """
-    if not isinstance(data, dict):
-        _fail(f"expected an object, got {shown(data)}")
-    if (found := data.get("version")) != version or isinstance(found, bool):
-        _fail(f"version: expected {version}, got {shown(found)}; a newer Stepscan may read it")
-    for key in data:
-        if key not in _KEYS:
-            _fail(f"expected no key {shown(key)}.{nearest(str(key), _KEYS)}")
-    for key in _KEYS:
-        if key not in data:
-            _fail(f"expected a key {key!r}, got none")
-    _expect(_is_whole(data["input_size"]), "input_size", "a whole number", data["input_size"])
-    for key, most in (("state", MOST_LEAVES), ("output", MOST_VALUES)):
-        _list(data[key], key, most, _is_whole, "a whole number")
-    _list(data["weights"], "weights", MOST_WEIGHTS, _is_weight, "a name and a list of sizes")
-    _list(data["values"], "values", MOST_VALUES, _is_value, "an operation, arguments, a width and an attribute")
-    _list(data["next_state"], "next_state", MOST_LEAVES, _is_whole_list, "a list of whole numbers")
 
 
 def check_program(program: Program) -> None:
@@ -54,10 +28,13 @@ def check_program(program: Program) -> None:
         _check_value(program, index, value, where)
         total += value.width
         if total > MOST_WIDTH:
-            _fail(f"{where}: expected at most {MOST_WIDTH:,} numbers in all values of a row, got more")
+            fail(f"{where}: expected at most {MOST_WIDTH:,} numbers in all values of a row, got more")
+    for index, value in enumerate(program.values):
+        if BY_NAME[value.op].kind == PRODUCT and program.depends[value.args[0]] == "weights":
+            fail(f"value {index} ({value.op}): expected a product with x or the state, got one of weights alone")
     _check_pieces(program, program.output, "output", None)
     if len(program.next_state) != len(program.state):
-        _fail(f"next_state: expected {len(program.state)} leaves, as in the state, got {len(program.next_state)}")
+        fail(f"next_state: expected {len(program.state)} leaves, as in the state, got {len(program.next_state)}")
     for leaf, (pieces, width) in enumerate(zip(program.next_state, program.state, strict=True)):
         _check_pieces(program, pieces, f"next_state, leaf {leaf}", width)
 
@@ -71,7 +48,7 @@ def _check_sizes(program: Program) -> None:
     _between(len(program.values), 1, MOST_VALUES, "number of values")
     _between(len(program.weights), 0, MOST_WEIGHTS, "number of weights")
     if len({name for name, _ in program.weights}) < len(program.weights):
-        _fail("weights: expected each name once, got one twice")
+        fail("weights: expected each name once, got one twice")
     for name, shape in program.weights:
         where = f"weight {shown(name)}"
         _between(len(shape), 1, 3, f"{where}, dimensions")
@@ -85,19 +62,19 @@ def _check_value(program: Program, index: int, value: Value, where: str) -> None
     checker = _CHECKERS.get(value.op)
     if operation is None or (checker is None and operation.kind not in (ROW, ELEMENTWISE)):
         known = [name for name, op in BY_NAME.items() if op.kind in (ROW, ELEMENTWISE) or name in _CHECKERS]
-        _fail(f"{where}: expected an operation of a step.{nearest(value.op, known)}")
+        fail(f"{where}: expected an operation of a step.{nearest(value.op, known)}")
     if len(value.args) != operation.arity:
-        _fail(f"{where}: expected {operation.arity} arguments, got {len(value.args)}")
+        fail(f"{where}: expected {operation.arity} arguments, got {len(value.args)}")
     if len(value.attribute) != operation.attribute:
-        _fail(f"{where}: expected an attribute of {operation.attribute} numbers, got {len(value.attribute)}")
+        fail(f"{where}: expected an attribute of {operation.attribute} numbers, got {len(value.attribute)}")
     for argument in value.args:
         if not 0 <= argument < index:
-            _fail(f"{where}: expected arguments before it, from 0 to {index - 1}, got {argument}")
+            fail(f"{where}: expected arguments before it, from 0 to {index - 1}, got {argument}")
     _between(value.width, 1, MOST_WIDTH, f"{where}, width")
     if checker is None:
         checker = _check_row if operation.kind == ROW else _check_elements
-    if value.op != "constant" and not all(_is_whole(number) for number in value.attribute):
-        _fail(f"{where}: expected an attribute of whole numbers, got {shown(list(value.attribute))}")
+    if value.op != "constant" and not all(is_whole(number) for number in value.attribute):
+        fail(f"{where}: expected an attribute of whole numbers, got {shown(list(value.attribute))}")
     checker(program, value, where)
 
 
@@ -115,7 +92,7 @@ def _check_source(program: Program, value: Value, where: str) -> None:
 
 def _check_constant(program: Program, value: Value, where: str) -> None:
     if not math.isfinite(value.attribute[0]):
-        _fail(f"{where}: expected a finite number, got {value.attribute[0]}")
+        fail(f"{where}: expected a finite number, got {value.attribute[0]}")
     _width(value, 1, where)
 
 
@@ -157,7 +134,7 @@ def _check_elements(program: Program, value: Value, where: str) -> None:
         _width(value, max(widths), where)
     for width in widths:
         if width not in (1, value.width):
-            _fail(f"{where}: expected arguments of the width 1 or {value.width}, got {width}")
+            fail(f"{where}: expected arguments of the width 1 or {value.width}, got {width}")
 
 
 _CHECKERS: dict[str, Callable[[Program, Value, str], None]] = {
@@ -176,74 +153,47 @@ def _check_pieces(program: Program, pieces: tuple[int, ...], where: str, width: 
     if width is None:
         _between(total, 1, MOST_WIDTH, f"{where}, width")
     elif total != width:
-        _fail(f"{where}: expected values of {width} numbers, got {total}")
+        fail(f"{where}: expected values of {width} numbers, got {total}")
 
 
 def _weight(program: Program, index: int, where: str, dimensions: int | None) -> tuple[int, ...]:
     _between(index, 0, len(program.weights) - 1, f"{where}, weight")
     shape = program.weights[index].shape
     if dimensions is not None and len(shape) != dimensions:
-        _fail(f"{where}: expected a weight of {dimensions} dimensions, got one of the shape {list(shape)}")
+        fail(f"{where}: expected a weight of {dimensions} dimensions, got one of the shape {list(shape)}")
     return shape
 
 
 def _argument(program: Program, value: Value, position: int, width: int, where: str) -> None:
     found = program.values[value.args[position]].width
     if found != width:
-        _fail(f"{where}, argument {position}: expected the width {width}, got {found}")
+        fail(f"{where}, argument {position}: expected the width {width}, got {found}")
 
 
 def _width(value: Value, width: int, where: str) -> None:
     if value.width != width:
-        _fail(f"{where}: expected the width {width}, got {value.width}")
+        fail(f"{where}: expected the width {width}, got {value.width}")
 
 
 def _range(start: int, stop: int, size: int, where: str) -> None:
     if not 0 <= start < stop <= size:
-        _fail(f"{where}: expected a range within 0 … {size}, got {start} … {stop}")
+        fail(f"{where}: expected a range within 0 … {size}, got {start} … {stop}")
 
 
 def _between(value: int, least: int, most: int, where: str) -> None:
     if not least <= value <= most:
-        _fail(f"{where}: expected {least:,} … {most:,}, got {shown(value)}")
+        fail(f"{where}: expected {least:,} … {most:,}, got {shown(value)}")
 
 
-def _list(value: Any, where: str, most: int, accepts: Callable[[Any], bool], words: str) -> None:
-    _expect(isinstance(value, list), where, "a list", value)
-    if len(value) > most:
-        _fail(f"{where}: expected at most {most:,}, got {len(value):,}")
-    for index, item in enumerate(value):
-        if not accepts(item):
-            _fail(f"{where}, item {index}: expected {words}, got {shown(item)}")
+def fail(reason: str) -> NoReturn:
+    """Raise a `ProgramError`.
 
-
-def _is_whole(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and abs(value) <= MOST_ELEMENTS
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, numbers.Real) and not isinstance(value, bool)
-
-
-def _is_whole_list(value: Any) -> bool:
-    return isinstance(value, list) and len(value) <= MOST_VALUES and all(map(_is_whole, value))
-
-
-def _is_weight(value: Any) -> bool:
-    return isinstance(value, list) and len(value) == 2 and isinstance(value[0], str) and _is_whole_list(value[1])
-
-
-def _is_value(value: Any) -> bool:
-    if not (isinstance(value, list) and len(value) == 4 and isinstance(value[0], str) and _is_whole(value[2])):
-        return False
-    attribute = value[3]
-    return _is_whole_list(value[1]) and isinstance(attribute, list) and all(map(_is_number, attribute))
-
-
-def _expect(right: bool, where: str, words: str, value: Any) -> None:
-    if not right:
-        _fail(f"{where}: expected {words}, got {shown(value)}")
-
-
-def _fail(reason: str) -> NoReturn:
+    Raises:
+        ProgramError: always.
+    """
     raise ProgramError(f"program: {reason}")
+
+
+def is_whole(value: Any) -> bool:
+    """Whether a value is a whole number that is not too large."""
+    return isinstance(value, int) and not isinstance(value, bool) and abs(value) <= MOST_ELEMENTS

@@ -11,7 +11,8 @@ import functools
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from stepscan.programs.checks import check_form, check_program
+from stepscan.programs.checks import check_program
+from stepscan.programs.form import check_form
 from stepscan.programs.operations import BY_NAME, SOURCE
 
 __all__ = ["Program", "Value", "WeightShape", "dependence"]

@@ -12,6 +12,9 @@ from stepscan.serving.errors import invalid, too_large
 from stepscan.serving.fields import GenerateFields, SamplingFields
 from stepscan.serving.text_task import TextRequest
 
+MOST_NUMBERS = 10_000_000  # of an answer
+_LONGEST_SOURCE = 4096  # letters
+
 
 def checked_inputs(engine: Engine, inputs: Sequence[Any]) -> list[Any]:
     """The inputs of a prediction: texts, lists of tokens, or series.
@@ -26,6 +29,7 @@ def checked_inputs(engine: Engine, inputs: Sequence[Any]) -> list[Any]:
         raise too_large(f"inputs: expected at most {most:,}, got {len(inputs):,}", "inputs")
     if kind == "texts":
         checked = checked_texts(inputs, "input")
+        check_sources(engine, checked)
     else:
         for number, one in enumerate(inputs, start=1):
             if not isinstance(one, list) or not (one or kind == "tokens"):
@@ -37,6 +41,26 @@ def checked_inputs(engine: Engine, inputs: Sequence[Any]) -> list[Any]:
     if (items := sum(map(len, checked))) > most:
         raise too_large(f"inputs: expected at most {most:,} letters, tokens or steps, got {items:,}", "inputs")
     return checked
+
+
+def check_numbers(count: int, field: str) -> None:
+    """Check how many numbers an answer has.
+
+    Raises:
+        ApiError: they are too many.
+    """
+    if count > MOST_NUMBERS:
+        raise too_large(f"{field}: expected an answer of at most {MOST_NUMBERS:,} numbers, got {count:,}", field)
+
+
+def check_sources(engine: Engine, sources: Sequence[str]) -> None:
+    """Check the lengths of texts to translate, which take time by their square.
+
+    Raises:
+        ApiError: one is too long.
+    """
+    if engine.model.task == "translate" and (longest := max(map(len, sources), default=0)) > _LONGEST_SOURCE:
+        raise too_large(f"source: expected at most {_LONGEST_SOURCE:,} letters, got {longest:,}", "source")
 
 
 def check_task(engine: Engine, *tasks: str) -> None:
@@ -68,6 +92,7 @@ def text_request(engine: Engine, fields: SamplingFields) -> TextRequest:
         raise invalid("forbidden, allowed: expected none for a translator, got some", "forbidden")
     check_length(engine, fields.length)
     check_texts(engine, prompt, source)
+    check_sources(engine, [source])
     stop, forbidden, allowed = (as_texts(getattr(fields, name), name) for name in ("stop", "forbidden", "allowed"))
     if sum(map(len, [*stop, *forbidden, *allowed])) > _MOST_LETTERS or len(stop) > _MOST_STOPS:
         limits = f"{_MOST_STOPS} texts, {_MOST_LETTERS:,} letters"
@@ -124,6 +149,7 @@ def check_source(engine: Engine, source: str | None) -> None:
     if not is_translation and source is not None:
         raise invalid(f"source: expected none for a model of the task {engine.model.task!r}, got a text", "source")
     check_texts(engine, source or "")
+    check_sources(engine, [source or ""])
 
 
 def _source(fields: GenerateFields, *, is_translation: bool) -> str:

@@ -119,12 +119,15 @@ class SessionGroup:
         self.records[record.id] = record
         self.state_bytes += record.measure()
 
+    def went_back(self, record: Record) -> None:
+        """A session is in an earlier state again."""
+        self._measure_and_keep(record)
+
     def changed(self, record: Record, before: Any) -> None:
-        """A session has read something; `before` is the snapshot of the state before, or None if it went back."""
-        if before is not None:
-            if record.settings.rollback and self.engine.has_room_for_states:
-                record.earlier.append(Earlier(record.position, before))
-            record.position += 1
+        """A session has read something; `before` is the snapshot of the state before, if one was made."""
+        if record.settings.rollback and before is not None and self.engine.has_room_for_states:
+            record.earlier.append(Earlier(record.position, before))
+        record.position += 1
         self._measure_and_keep(record)
 
     def close(self, record: Record) -> None:
@@ -147,7 +150,7 @@ class SessionGroup:
 
     def _push(self, together: list[tuple[Push, Any]]) -> None:
         sessions, pieces = [task.record.session for task, _ in together], [piece for _, piece in together]
-        before = [session.snapshot() for session in sessions]
+        before = [task.record.session.snapshot() if task.record.settings.rollback else None for task, _ in together]
         try:
             results = self.model.push_batch(sessions, pieces)
         except Exception as error:
@@ -156,7 +159,11 @@ class SessionGroup:
         self.pushes += len(together)
         for (task, _), old, result in zip(together, before, results, strict=True):
             self.changed(task.record, old)
-            task.reply.answer(task.answer(result))
+            try:
+                task.reply.answer(task.answer(result))
+            except Exception as error:
+                log_unexpected(error)
+                task.fail(error)
             self._finish(task)
 
     def _push_separately(self, together: list[tuple[Push, Any]], error: Exception) -> None:

@@ -31,7 +31,7 @@ class SessionTask:
     def __init__(self, record: Record, reply: Reply) -> None:
         self.record, self.reply = record, reply
 
-    def run(self, stepper: Any) -> Steps:
+    def run(self, sessions: Any) -> Steps:
         """Do it, with a pause after each piece of work; returns the answer."""
         raise NotImplementedError
         yield
@@ -68,7 +68,7 @@ class Push(SessionTask):
         described = result_of(record.engine.model, record.session, result, self.with_probabilities)
         return json_text({"position": record.position, "result": described}).encode()
 
-    def run(self, stepper: Any) -> Steps:
+    def run(self, sessions: Any) -> Steps:
         self.check()
         session, model, results = self.record.session, self.record.engine.model, []
         before = session.snapshot()
@@ -79,7 +79,7 @@ class Push(SessionTask):
         except StepscanError:
             session.return_to(before)
             raise
-        stepper.changed(self.record, before)
+        sessions.changed(self.record, before)
         return self.answer(joined_results(model, results))
 
 
@@ -96,7 +96,7 @@ class Rollback(SessionTask):
         super().__init__(record, reply)
         self.position = position
 
-    def run(self, stepper: Any) -> Steps:
+    def run(self, sessions: Any) -> Steps:
         record, position = self.record, self.position
         if position != record.position:
             found = next((one for one in record.earlier if one.position == position), None)
@@ -107,7 +107,7 @@ class Rollback(SessionTask):
             while record.earlier and record.earlier[-1].position >= position:
                 record.earlier.pop()
             record.position = position
-            stepper.changed(record, None)
+            sessions.went_back(record)
         return record.description
         yield
 
@@ -117,7 +117,7 @@ class Save(SessionTask):
 
     changes = False
 
-    def run(self, stepper: Any) -> Steps:
+    def run(self, sessions: Any) -> Steps:
         return self.record.position, self.record.session.state()
         yield
 
@@ -135,10 +135,10 @@ class Restore(SessionTask):
         super().__init__(record, reply)
         self.state = state
 
-    def run(self, stepper: Any) -> Steps:
+    def run(self, sessions: Any) -> Steps:
         before = self.record.session.snapshot()
         self.record.session.restore(self.state)
-        stepper.changed(self.record, before)
+        sessions.changed(self.record, before)
         return self.record.description
         yield
 
@@ -158,9 +158,9 @@ class Fork(SessionTask):
         super().__init__(record, reply)
         self.other = other
 
-    def run(self, stepper: Any) -> Steps:
+    def run(self, sessions: Any) -> Steps:
         self.other.session, self.other.position = self.record.session.fork(), self.record.position
-        stepper.opened(self.other)
+        sessions.opened(self.other)
         return self.other.description
         yield
 
@@ -180,7 +180,7 @@ class LookAhead(SessionTask):
         super().__init__(record, reply)
         self.arguments = arguments
 
-    def run(self, stepper: Any) -> Steps:
+    def run(self, sessions: Any) -> Steps:
         forecast = self.record.session.forecast(**self.arguments)
         described = {name: values.tolist() for name, values in forecast._asdict().items()}
         return json_text({"forecast": described}).encode()
@@ -192,8 +192,8 @@ class Close(SessionTask):
 
     changes = False
 
-    def run(self, stepper: Any) -> Steps:
-        stepper.close(self.record)
+    def run(self, sessions: Any) -> Steps:
+        sessions.close(self.record)
         return None
         yield
 
@@ -206,12 +206,12 @@ class SessionText(TextTask):
         request: what is written.
         channel: where the symbols go.
         client: who asked.
-        stepper: the thread that writes.
+        sessions: those of the thread that writes.
     """
 
-    def __init__(self, record: Record, request: TextRequest, channel: Channel, client: str, stepper: Any) -> None:
+    def __init__(self, record: Record, request: TextRequest, channel: Channel, client: str, sessions: Any) -> None:
         super().__init__(record.engine.model, request, channel, client)
-        self.record, self._stepper = record, stepper
+        self.record, self._sessions = record, sessions
 
     def prepare(self, prefixes: Any) -> Iterator[None]:
         model, request = self.model, self.request
@@ -224,7 +224,7 @@ class SessionText(TextTask):
         if not self.channel.is_cancelled:
             before = self.record.session.snapshot()
             self.record.session.adopt(self.text)
-            self._stepper.changed(self.record, before)
+            self._sessions.changed(self.record, before)
 
 
 class Generate(SessionTask):

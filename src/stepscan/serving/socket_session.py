@@ -41,7 +41,7 @@ class PushBlock(SessionTask):
         super().__init__(record, reply)
         self.block = block
 
-    def run(self, stepper: Any) -> Steps:
+    def run(self, sessions: Any) -> Steps:
         session, answers = self.record.session, []
         before = session.snapshot()
         try:
@@ -51,7 +51,7 @@ class PushBlock(SessionTask):
         except StepscanError:
             session.return_to(before)
             raise
-        stepper.changed(self.record, before)
+        sessions.changed(self.record, before)
         answer = np.concatenate(answers) if self.record.engine.model.task == "tag" else answers[-1]
         return answer.astype("<f4").tobytes()
 

@@ -91,7 +91,7 @@ class TextGroup:
         self.steps += 1
         self.symbols += len(written)
         for task, symbol in zip(self._running, written, strict=True):
-            if task.channel.is_cancelled or task.accept(symbol):
+            if task.channel.is_cancelled or self._has_ended(task, symbol):
                 self._leave(task)
             elif task.channel.is_full:
                 self._hold(task)
@@ -111,6 +111,15 @@ class TextGroup:
             elif not task.channel.is_full:
                 self._held.remove(task)
                 self._run(task)
+
+    def _has_ended(self, task: TextTask, symbol: Any) -> bool:
+        """Give a text its symbol; whether it has ended."""
+        try:
+            return task.accept(symbol)
+        except Exception as error:
+            log_unexpected(error)
+            task.channel.fail(error)
+            return True
 
     def _prepare(self, task: TextTask) -> None:
         def done(_: Any) -> None:

@@ -19,8 +19,9 @@ FORMAT = "stepscan"
 FORMAT_VERSION = 2
 CONFIG, WEIGHTS, CURVE, CARD = "config.json", "model.safetensors", "metrics.jsonl", "README.md"
 WIDE = "wide.safetensors"  # of a classifier or tagger with a wide part
+PROGRAMS = "programs.safetensors"  # constants of the programs of a model's own cells
 FILES = (  # all files that a model folder may have
-    *(CONFIG, WEIGHTS, WIDE, "tokenizer.json", "source_tokenizer.json", "characters.json", "labels.json"),
+    *(CONFIG, WEIGHTS, WIDE, PROGRAMS, "tokenizer.json", "source_tokenizer.json", "characters.json", "labels.json"),
     *(CURVE, CARD),
 )
 _KINDS = {"stepscan_version": str, "task": str, "settings": dict, "model": dict}
@@ -82,7 +83,18 @@ def _check_keys(path: Path, config: dict[str, Any]) -> None:
     selected = config.get("chosen", [])
     if not isinstance(selected, list) or not all(isinstance(item, str) for item in selected):
         raise ModelFormatError(f"{path}: chosen: expected a list of names of settings, got {shown(selected)}")
-    known = ("format", "format_version", *_KINDS, "chosen", "weights", "scheme", "yardstick", "wide", "files")
+    known = (
+        "format",
+        "format_version",
+        *_KINDS,
+        "chosen",
+        "weights",
+        "scheme",
+        "yardstick",
+        "wide",
+        "programs",
+        "files",
+    )
     for key in config:
         if key not in known:
             raise ModelFormatError(f"{path}: unknown key {shown(key)}.{nearest(key, known)}")

@@ -20,10 +20,12 @@ from stepscan.data.example_checks import label_kind, label_problem
 from stepscan.data.lines import split_lines
 from stepscan.definitions.definition import Tensors, parameter_count, specify
 from stepscan.definitions.pattern import PatternDefinition
+from stepscan.definitions.program_cell import with_programs
 from stepscan.errors import ModelFormatError, SettingsError, UnsupportedLayer, shown
 from stepscan.evaluation.schemes import Scheme, legacy_scheme
 from stepscan.options import TASKS
 from stepscan.storage.configuration import CONFIG, CURVE, LARGEST, WEIGHTS, read_config
+from stepscan.storage.programs import Programs, read_programs
 from stepscan.storage.settings import model_settings
 from stepscan.storage.snapshot import Snapshot, read_at_once
 from stepscan.storage.tensor_file import expanded, read_tensors
@@ -78,11 +80,17 @@ class RuntimeFolder:
     yardstick: dict[str, Any] | None  # a trivial model, as `Yardstick.to_dict`; older folders have none
     chosen: list[str]  # names of the settings that were chosen by the size of the data
     hashes: dict[str, str]  # SHA-256 of the files by name, as config.json records it
+    programs: Programs  # of the layers that are not built in
 
     @property
     def path(self) -> Path:
         """The folder."""
         return self.snapshot.path
+
+    @property
+    def definition(self) -> Any:
+        """A new definition of the model; its own cells are those of `programs`."""
+        return specify(with_programs(self.model, self.programs))
 
     @cached_property
     def history(self) -> list[dict[str, Any]]:
@@ -142,7 +150,8 @@ def read_folder(path: str | Path, make_spec: Callable[[Any], FolderSpec] = folde
 def read_snapshot(folder: Snapshot, make_spec: Callable[[Any], FolderSpec] = folder_spec) -> RuntimeFolder:
     """As `read_folder`, from a snapshot, whose files may have been read already."""
     config = read_config(folder)
-    spec = _read_spec(folder.path / CONFIG, config, make_spec)
+    programs = read_programs(folder, config) if make_spec is folder_spec else {}
+    spec = _read_spec(folder.path / CONFIG, config, lambda model: make_spec(with_programs(model, programs)))
     settings = _read_settings(folder.path / CONFIG, config)
     weights, hashes = config.get("weights", "float32"), config.get("files", {})
     tensors = read_tensors(folder, WEIGHTS, spec.tensors, weights)
@@ -170,6 +179,7 @@ def read_snapshot(folder: Snapshot, make_spec: Callable[[Any], FolderSpec] = fol
         _read_yardstick(folder.path / CONFIG, config, labels),
         config.get("chosen", []),
         hashes,
+        programs,
     )
 
 

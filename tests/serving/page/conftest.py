@@ -39,7 +39,14 @@ def folders(tmp_path_factory) -> dict[str, Path]:
     settings = {"hidden_size": 8, "embedding_size": 4, "bptt": 8, "epochs": 2, "batch_size": 4, "layers": 1}
     model = ss.LanguageModel(**settings, cell="lstm", tokenizer="character", verbose=False, seed=1)
     model.fit("abc abd acd\n" * 60).save(writer)
-    return {**{name: GOLDEN / folder for name, folder in OLD.items()}, "writer": writer}
+    words, steps = writer.with_name("words"), writer.with_name("steps")
+    model = ss.LanguageModel(**settings, cell="gru", tokenizer="word", verbose=False, seed=1)
+    model.fit("the cat sat\nthe dog sat\n" * 30).save(words)
+    series = [np.random.default_rng(seed).normal(size=(8, 2)) for seed in range(12)]
+    tags = [["up" if step[0] > 0 else "down" for step in one] for one in series]
+    ss.Tagger(hidden_size=6, epochs=2, bidirectional=False, verbose=False, seed=1).fit(series, tags).save(steps)
+    new = {"steps": steps, "words": words, "writer": writer}
+    return {**{name: GOLDEN / folder for name, folder in OLD.items()}, **new}
 
 
 @pytest.fixture(scope="session")

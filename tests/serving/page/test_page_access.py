@@ -9,9 +9,11 @@ INPUTS = {  # model → label of its field, what is entered, what then appears
     "forecasts": ("Series", "1, 2, 3, 2, 1, 2, 3", "svg[role=img]"),
     "numbers": ("Series", "1, 2, 3", ".answer"),
     "reversed": ("Text", "abcabcabcabcabc", ".attention"),
+    "steps": ("Series", "1,2\n3,4\n5,6", ".tagged"),
     "spans": ("Sentence", "a b a b a b a b a b a b", ".tagged"),
     "tokens": ("Sentence", "a b", ".tagged"),
     "topics": ("Text", "a good film", ".bars"),
+    "words": ("Beginning of the text", "the cat sat " * 20, "canvas"),
     "writer": ("Beginning of the text", "abc " * 40, "canvas"),
 }
 # The contrast (WCAG 2.2, 1.4.3) of each text with the colour behind it, where that is plain.

@@ -34,9 +34,31 @@ def test_an_error_of_the_server_is_shown_and_goes_away(address, open_page):
     box = page.get_by_label("Text", exact=True)
     box.fill("a film")
     assert alert(page) == "256 requests wait already Try again in 3 s."
+    assert page.get_by_text("The answer appears here.").count() == 1
     page.unroute("**/predict")
     box.fill("a good film")
     page.locator(".word").first.wait_for()
+    assert page.locator("main [role=alert]:not([hidden])").count() == 0
+
+
+def test_an_answer_goes_away_when_the_next_one_fails(address, open_page, wait_until):
+    page = open_page(address, "forecasts")
+    box = page.get_by_label("Series", exact=True)
+    box.fill("1 2 3 2 1 2")
+    page.locator("svg[role=img]").wait_for()
+    box.fill("1 2 3 2 1 x")
+    assert alert(page) == "Line 1, column 6: expected a number, got “x”."
+    assert page.locator("svg[role=img], canvas").count() == 0
+    box.fill("")
+    wait_until(page, lambda: page.locator("main [role=alert]:not([hidden])").count() == 0)
+
+
+def test_a_text_with_too_many_words_is_answered_without_them(address, open_page):
+    page = open_page(address, "films")
+    page.expected_errors = ["422"]
+    page.get_by_label("Text", exact=True).fill("good " * 201)
+    page.get_by_text("Words that mattered are not shown: text: expected at most 200 words").wait_for()
+    assert page.locator(".answer").count() == 1
     assert page.locator("main [role=alert]:not([hidden])").count() == 0
 
 

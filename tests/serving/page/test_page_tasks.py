@@ -89,6 +89,17 @@ def test_a_sentence_is_tagged_as_one_types(address, open_page, loaded, wait_unti
     assert shown == pytest.approx(100 * p.max(axis=1), abs=0.051)
 
 
+def test_steps_of_two_numbers_are_tagged(address, open_page, loaded, wait_until):
+    page, model = open_page(address, "steps"), loaded["steps"]
+    page.get_by_label("Series", exact=True).fill("x;y\n1.5;0\n-1;0.25\n2;1")
+    wait_until(page, lambda: page.locator(".tagged").count() == 3)
+    assert texts(page.locator(".tagged span")) == ["1.5, 0", "−1, 0.25", "2, 1"]
+    expected = model.predict([np.array([[1.5, 0.0], [-1.0, 0.25], [2.0, 1.0]])])[0]
+    assert texts(page.locator(".tagged small")) == expected
+    page.get_by_label("Series", exact=True).fill("1;2\n3")
+    page.get_by_text("Line 2: expected 2 numbers, got 1. This model reads series of 2 a step.").wait_for()
+
+
 def test_a_translation_comes_with_its_attention(address, open_page, loaded):
     page, model = open_page(address, "reversed"), loaded["reversed"]
     page.get_by_label("Text", exact=True).fill("abca")
@@ -143,6 +154,19 @@ def test_a_text_appears_symbol_by_symbol_with_probabilities(address, open_page, 
         said = page.locator(".writing + p").inner_text()
         shown = float(SHARE.search(said)[1])
         assert shown == pytest.approx(100 * probabilities[3 + place], abs=0.051)
+
+
+def test_words_are_written_with_spaces_between_them(address, open_page, loaded):
+    page, model = open_page(address, "words"), loaded["words"]
+    page.get_by_label("Beginning of the text").fill("the")
+    for label, value in (("Length", "12"), ("Seed", "3")):
+        page.get_by_label(label, exact=True).fill(value)
+    page.get_by_label("Pace").select_option("0")
+    page.get_by_role("button", name="Write").click()
+    page.get_by_text("12 symbols: the length is reached.").wait_for()
+    expected = model.generate("the", length=12, seed=3, temperature=0.8)
+    assert page.locator(".writing").evaluate("box => box.textContent") == expected
+    assert page.locator(".symbol").count() == 12
 
 
 def test_writing_stops_when_asked(address, open_page, wait_until):

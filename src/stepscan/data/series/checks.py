@@ -59,9 +59,9 @@ def _check_series(item: Any, name: str) -> Values:
     if values.ndim not in (1, 2):
         raise SettingsError(f"{name}: expected the shape [T] or [T, D] of T steps, got {values.shape}")
     values = values[:, None] if values.ndim == 1 else values
-    invalid = np.argwhere(~np.isfinite(values))
-    if len(invalid):
-        step, dimension = invalid[0].tolist()
+    is_finite = np.isfinite(values)
+    if not is_finite.all():
+        step, dimension = np.argwhere(~is_finite)[0].tolist()
         shown = str(values[step, dimension]).replace("nan", "NaN")
         raise SettingsError(
             f"{name}: expected finite numbers, got {shown} at step {step + 1}, dimension {dimension + 1}; fill the "

@@ -59,8 +59,8 @@ class StreamSession(Session):
         check_causal(layer := model.network_.layer)
         if not isinstance(layer, NativeLayer):
             raise SettingsError(
-                f"expected a model whose layer is native, got {layer.signature}, which attends to a memory; use whole "
-                "sequences"
+                f"expected a model whose layer is native, got {layer.signature}, which "
+                f"{'attends to a memory' if layer.memories else 'has no native kernel'}; use whole sequences"
             )
         super().__init__(model)
         self._streams = self._new_stream(), self._new_stream()  # the present state's, and the next one's

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from types import CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
@@ -19,6 +19,7 @@ __all__ = ["Observed"]
 
 _MISSING = object()
 _PLAIN = (bool, int, float, complex, str, bytes, type(None))
+_WITHOUT_ATTRIBUTES = (*_PLAIN, type, Tensor, np.ndarray)  # none that is worth following
 _MOST_ITEMS, _MOST_BYTES = 256, 1 << 16
 _MOST_FUNCTIONS = 256
 _ANY_ATTRIBUTE = {"getattr", "vars", "__dict__", "eval", "exec"}  # a step with these may read any attribute
@@ -29,21 +30,22 @@ class Observed:
 
     Args:
         cell: the cell, whose step is plain Python.
+
+    Attributes:
+        refusal: why what they hold cannot be compared; empty if it can.
     """
 
     def __init__(self, cell: nn.Module) -> None:
+        self.refusal = ""
         self._readers: dict[tuple[int, str], tuple[str, Callable[[], Any]]] = {}
         self._kept: list[Any] = []  # so that no other object gets the identity of one of them
         self._modules = list(cell.modules())
         self._attributes = [(module, frozenset(vars(module))) for module in self._modules]
-        functions = list(_functions(cell))
-        seen: set[CodeType] = set()
-        while functions and len(seen) < _MOST_FUNCTIONS:
-            function = functions.pop()
-            if function.__code__ not in seen:
-                seen.add(function.__code__)
-                functions += self._read_function(function)
-
+        self._owners: list[Any] = list(self._modules)  # whose attributes a step may read
+        self._names: set[str] = set()  # of globals and attributes in its functions
+        self._functions: dict[CodeType, FunctionType] = {}
+        self._add_functions(_functions(cell))
+        self._search()
         # what they held at first; no token for what cannot change without becoming another object
         self._first = [(name, read, value := read(), _token_of_mutable(value)) for name, read in self._readers.values()]
 
@@ -61,60 +63,66 @@ class Observed:
         found = [set(vars(module)) - names - _INTERNAL for module, names in self._attributes]
         return ", ".join(sorted(set().union(*found)))
 
-    def _read_function(self, function: FunctionType) -> list[FunctionType]:
-        """Note what a function reads; returns those functions that it may call."""
-        called: list[FunctionType] = []
-        names = set(_names(function.__code__))
-        for name in sorted(names & function.__globals__.keys()):
-            called += self._note_item(name, function.__globals__, name, names)
+    def _search(self) -> None:
+        """Note what the functions read, and what those read that they may call, until there is nothing new."""
+        before = (0, 0, 0)
+        while before != (before := (len(self._functions), len(self._owners), len(self._names))):
+            for function in list(self._functions.values()):
+                self._names.update(_names(function.__code__))
+                self._note_variables(function)
+            for owner in list(self._owners):
+                self._note_attributes(owner)
+
+    def _add_functions(self, functions: Iterable[FunctionType]) -> None:
+        for function in functions:
+            if len(self._functions) < _MOST_FUNCTIONS:
+                self._functions.setdefault(function.__code__, function)
+
+    def _note_variables(self, function: FunctionType) -> None:
+        for name in set(_names(function.__code__)) & function.__globals__.keys():
+            self._note(
+                name, functools.partial(function.__globals__.get, name, _MISSING), (id(function.__globals__), name)
+            )
         for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
-            called += self._note(name, functools.partial(_contents, cell), (id(cell), ""), names)
-        for position, value in enumerate(function.__defaults__ or ()):
-            called += _as_functions(value)
-            self._kept.append((position, value))
-        every = bool(names & _ANY_ATTRIBUTE)
-        for module in self._modules:
-            called += self._note_attributes(module, names, every)
-        return called
+            self._note(name, functools.partial(_contents, cell), (id(cell), ""))
+        for value in function.__defaults__ or ():
+            self._add_functions(_as_functions(value))
 
-    def _note_attributes(self, owner: Any, names: set[str], every: bool = False) -> list[FunctionType]:
-        """Note the attributes of an object that are among the names, and those of its classes."""
-        called: list[FunctionType] = []
-        label = type(owner).__name__
-        own = vars(owner) if hasattr(owner, "__dict__") else {}
-        for name in sorted(own.keys() & names if not every else own.keys() - _INTERNAL):
-            called += self._note_item(f"{label}.{name}", own, name, names)
-        for cls in type(owner).__mro__ if isinstance(owner, nn.Module) else ():
-            if _is_foreign(cls.__module__):
-                continue
-            for name in sorted(vars(cls).keys() & names):
-                called += self._note_class_attribute(cls, name)
-        return called
+    def _note_attributes(self, owner: Any) -> None:
+        """Note the attributes of an object that the functions may read, and those of its classes."""
+        own, label = getattr(owner, "__dict__", {}), type(owner).__name__
+        every = bool(self._names & _ANY_ATTRIBUTE) and isinstance(owner, nn.Module)
+        for name in own.keys() - _INTERNAL if every else own.keys() & self._names:
+            self._note(f"{label}.{name}", functools.partial(own.get, name, _MISSING), (id(own), name))
+        for cls in type(owner).__mro__:
+            if not _is_foreign(cls.__module__):
+                for name in vars(cls).keys() & self._names:
+                    read = functools.partial(vars(cls).get, name, _MISSING)
+                    self._note(f"{cls.__name__}.{name}", read, (id(cls), name))
 
-    def _note_class_attribute(self, cls: type, name: str) -> list[FunctionType]:
-        value = vars(cls)[name]
-        functions = _as_functions(value)
-        if not functions:
-            self._readers[id(cls), name] = (f"{cls.__name__}.{name}", lambda: vars(cls).get(name, _MISSING))
-        return functions
-
-    def _note_item(self, label: str, owner: Any, key: str, names: set[str]) -> list[FunctionType]:
-        return self._note(label, lambda: owner.get(key, _MISSING), (id(owner), key), names)
-
-    def _note(self, label: str, read: Callable[[], Any], place: tuple[int, str], names: set[str]) -> list[FunctionType]:
-        if place in self._readers:
-            return []
+    def _note(self, label: str, read: Callable[[], Any], place: tuple[int, str]) -> None:
         value = read()
-        if isinstance(value, nn.Module) or (isinstance(value, ModuleType) and _is_foreign(value.__name__)):
-            return []  # the cell's modules are compared by their structure
-        if isinstance(value, type | FunctionType) and _is_foreign(value.__module__ or ""):
-            return []
+        if place in self._readers or any(value is module for module in self._modules):
+            return  # the cell's modules are compared by their structure
+        if isinstance(value, ModuleType | type | FunctionType) and _is_foreign(_module_of(value)):
+            return
+        if isinstance(value, np.ndarray) and value.nbytes > _MOST_BYTES:
+            self.refusal = f"reads {label}, a NumPy array of {value.nbytes:,} bytes: make it a buffer"
         self._readers[place] = (label, read)
         self._kept.append(value)
         functions = _as_functions(value)
-        if functions or isinstance(value, type | Tensor):
-            return functions
-        return self._note_attributes(value, names)
+        self._add_functions(functions)
+        if isinstance(value, nn.Module):
+            self._note_module(value)
+        elif not functions and not isinstance(value, _WITHOUT_ATTRIBUTES):
+            self._owners.append(value)
+
+    def _note_module(self, module: nn.Module) -> None:
+        """Note the tensors of a module that is not one of the cell's."""
+        for name, tensor in (*module.named_parameters(), *module.named_buffers()):
+            self._readers[id(tensor), name] = (f"{type(module).__name__}.{name}", functools.partial(_same, tensor))
+        for inner in module.modules():
+            self._add_functions(_as_functions(type(inner).forward))
 
 
 _INTERNAL = frozenset(vars(nn.Module())) | {"_stepscan_packed", "_stepscan_program", "arguments"}
@@ -156,6 +164,14 @@ def _is_foreign(module: str) -> bool:
     if top == "stepscan":
         return not module.startswith(("stepscan.cells", "stepscan.combinators"))
     return top in ("torch", "numpy") or (top in sys.stdlib_module_names and top != "__main__")
+
+
+def _module_of(value: Any) -> str:
+    return value.__name__ if isinstance(value, ModuleType) else value.__module__ or ""
+
+
+def _same(value: Any) -> Any:
+    return value
 
 
 def _contents(cell: Any) -> Any:

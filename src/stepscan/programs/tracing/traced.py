@@ -120,6 +120,8 @@ def _trace(cell: Any, structure: Structure, observed: Observed) -> Traced | Untr
     name = type(cell).__name__
     if structure.has_hooks:
         return Untraceable(name, "calls a module with hooks, which a program does not run")
+    if observed.refusal:
+        return Untraceable(name, observed.refusal)
     _busy.tracing = True
     try:
         with torch.random.fork_rng(devices=[]), torch.inference_mode(False), torch.enable_grad():

@@ -55,6 +55,12 @@ class Trace:
         return [tensor.reshape(shape) for tensor, (_, shape) in zip(made, self.program.weights, strict=True)]
 
     @property
+    def names_of_weights(self) -> list[str]:
+        """For each weight, the parameter or buffer that it is; empty for one that is made of others."""
+        own = len(self.names)
+        return [self.names[number] if number < own else "" for number in self._evaluation.wanted]
+
+    @property
     def derived(self) -> tuple[int, ...]:
         """The weights that are no parameters and no buffers, but made of them."""
         return tuple(k for k, number in enumerate(self._evaluation.wanted) if number >= len(self.names))

@@ -91,6 +91,10 @@ class Translation:
             except Refusal as refusal:
                 raise Untraceable(name, f"returns what is no row of numbers (result {position}): {refusal}") from None
         output, *state = rows
+        if output.shape != (size := self._cell.output_size,):
+            raise Untraceable(
+                name, f"returns an output {[BATCH, *output.shape]}, not {[BATCH, size]} as of output_size"
+            )
         expected = [tuple(leaf.shape[1:]) for leaf in self._captured.leaves]
         if [row.shape for row in state] != expected:
             found = [[BATCH, *row.shape] for row in state]
@@ -100,7 +104,12 @@ class Translation:
 
     def _translate(self, node: fx.Node) -> Any:
         if node.op == "get_attr":
-            return self.tape.constant(getattr(self._captured.graph, str(node.target)))
+            tensor = getattr(self._captured.graph, str(node.target))
+            if tensor.requires_grad:
+                raise Refusal(
+                    "reads a parameter that is not the cell's: make it, or its module, an attribute of the cell"
+                )
+            return self.tape.constant(tensor)
         args = pytree.tree_map_only(fx.Node, self._env.__getitem__, (list(node.args), dict(node.kwargs)))
         self.shape_of_result = _shapes(node.meta.get("val"))
         target: Any = node.target
@@ -137,8 +146,6 @@ class Translation:
         if target is operator.getitem:
             return self.tape.item(args[0], args[1])
         return self.tape.record(target, *args, **kwargs)
-
-    # ---------------------------------------------------------------------------------------------- for the rules
 
     def row(self, value: Any) -> Row:
         """A value as a row: one of weights alone, with a dimension for the batch, is the same in all rows.
@@ -196,7 +203,7 @@ class Translation:
 
     def _weight_operand(self, value: WeightValue, shape: tuple[int, ...]) -> int:
         tensor = value.tensor
-        if not value.of_weights and tensor.numel() and bool((tensor == tensor.flatten()[0]).all()):
+        if not value.may_change and tensor.numel() and bool((tensor == tensor.flatten()[0]).all()):
             return self.operand(tensor.flatten()[0].item(), shape)
         if tensor.dim() > len(shape):
             if len(tensor) > 1 and not bool((tensor == tensor[:1]).all()):

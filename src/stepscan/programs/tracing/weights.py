@@ -17,6 +17,7 @@ _VIEWS = {
     *(_A.chunk, _A.split, _A.split_with_sizes, _A.unbind, _A.slice, _A.select, _A.narrow, _A.view, _A.reshape),
     *(_A.flatten, _A.unflatten, _A.unsqueeze, _A.squeeze, _A._unsafe_view, _A.t, _A.transpose, _A.permute),
 }
+_FRESH = {_A.lift_fresh, _A.lift_fresh_copy}  # of a tensor that the step itself makes, such as torch.tensor(1.0)
 
 
 class Slot(NamedTuple):
@@ -33,13 +34,13 @@ class WeightValue:
         number: of it on the tape.
         tensor: what it is now.
         base: the number of the parameter whose memory it is part of; None for none.
-        of_weights: whether parameters or buffers are in it; otherwise it never changes.
+        may_change: whether parameters, buffers or other tensors from outside the step are in it.
     """
 
     number: int
     tensor: Any
     base: int | None
-    of_weights: bool
+    may_change: bool
 
 
 class Recorded(NamedTuple):
@@ -69,8 +70,8 @@ class WeightTape:
             self.values.append(WeightValue(number, tensor.detach(), number, True))
 
     def constant(self, tensor: Tensor) -> WeightValue:
-        """A tensor that belongs to no parameter and no buffer."""
-        return self._add(Recorded(None, (), {}, tensor.detach()), tensor.detach(), None, False)
+        """A tensor that is neither a parameter nor a buffer; its values may change, as theirs do."""
+        return self._add(Recorded(None, (), {}, tensor.detach()), tensor.detach(), None, True)
 
     def record(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> WeightValue:
         """The result of a function of recorded tensors, which may be in lists, and of other arguments."""
@@ -82,15 +83,16 @@ class WeightTape:
         )
         packet = getattr(function, "overloadpacket", None)
         base = inner[0].base if inner and (packet in _VIEWS or function is _item) else None
-        return self._add(recorded, result, base, any(value.of_weights for value in inner))
+        changes = packet not in _FRESH and any(value.may_change for value in inner)
+        return self._add(recorded, result, base, changes)
 
     def item(self, value: WeightValue, index: int) -> WeightValue:
         """One tensor of a list."""
         return self.record(_item, value, index)
 
-    def _add(self, recorded: Recorded, result: Any, base: int | None, of_weights: bool) -> WeightValue:
+    def _add(self, recorded: Recorded, result: Any, base: int | None, may_change: bool) -> WeightValue:
         self.steps.append(recorded)
-        self.values.append(WeightValue(len(self.values), result, base, of_weights))
+        self.values.append(WeightValue(len(self.values), result, base, may_change))
         return self.values[-1]
 
     def place(self, value: WeightValue) -> tuple[WeightValue, int]:

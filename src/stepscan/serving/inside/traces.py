@@ -11,6 +11,7 @@ from stepscan.backends.batches import Array, Batch
 from stepscan.backends.execution import Options
 from stepscan.backends.probabilities import softmax
 from stepscan.backends.weights import Weights
+from stepscan.data.series.checks import checked_series
 from stepscan.data.vocabulary import SPECIAL
 from stepscan.definitions.definition import specify
 from stepscan.errors import SettingsError, UnsupportedLayer
@@ -35,9 +36,8 @@ class Trace(NamedTuple):
     items: list[str]  # T symbols, tokens or steps
     total: int  # N
     layers: list[LayerTrace]
-    probabilities: (
-        list[float | None] | None
-    )  # of a language model: of each item after those before it; None for the first
+    # of a language model: of each item after those before it, None for the first of all
+    probabilities: list[float | None] | None
 
 
 _parts: WeakKeyDictionary[Any, Part] = WeakKeyDictionary()  # model → its layers, bound one by one
@@ -47,7 +47,7 @@ def trace(model: Any, example: Any, last_steps: int | None = None) -> Trace:
     """Run a model over one sequence and record what its layers do.
 
     A translator is run over the source, by its encoder; a language model over the text, behind the begin symbol. The
-    first trace of a model binds its layers a second time, which takes as much memory as its weights.
+    first trace of a model binds its layers a second time, which takes as much memory as their weights.
 
     Args:
         model: a runtime model.
@@ -63,6 +63,8 @@ def trace(model: Any, example: Any, last_steps: int | None = None) -> Trace:
     network = model.network_
     if getattr(network, "initial", "zero") != "zero":
         raise SettingsError("expected a model whose initial state is zero, got a learned one; it has no trace yet")
+    if not model.tokenizers_:
+        [example] = checked_series([example], network.embedding.size)
     rows = model.network_inputs([example])
     batch: Batch = (network.source_embedding if model.task == "translate" else network.embed)(network.batch(rows))
     items = _item_names(model, example, rows)

@@ -1,58 +1,51 @@
 // A classifier: the label with probabilities, and the words that mattered.
 
-import { request } from "/page/api.js";
+import { ApiError, request } from "/page/api.js";
 import { bars } from "/page/bars.js";
-import { announcer, card, element, labelled } from "/page/dom.js";
-import { Inside } from "/page/inside.js";
-import { Live, Problems } from "/page/live.js";
+import { card, element, labelled } from "/page/dom.js";
+import { Following } from "/page/following.js";
 import { percent, shown } from "/page/numbers.js";
 import { SeriesInput } from "/page/series.js";
 
-const EMPTY = "The answer appears here.";
-
 export function classifyPanel(model) {
-  const problems = new Problems(element("p", { role: "alert" }));
-  const answer = element("div", {}, element("p", { class: "soft" }, EMPTY));
-  const said = announcer();
-  const words = element("div");
-  const inside = new Inside(model, "What the layers do while they read appears here.");
-  const live = new Live((input, signal) => answered(model, input, signal, { answer, words, said }), problems);
-  const changed = (input) => {
-    if (!input.length) return cleared(live, inside, answer, words);
-    live.ask(input);
-    inside.follow(input);
-  };
-  const input = model.inputs === "series" ? new SeriesInput(model, changed, problems).node : textInput(changed);
+  const isSeries = model.inputs === "series";
+  const following = new Following(model, {
+    empty: "The answer appears here.",
+    inside: "What the layers do while they read appears here.",
+    work: (input, signal) => answered(model, input, signal),
+  });
+  const input = isSeries ? new SeriesInput(model, following).node : textInput(following);
   return {
     cards: [
-      card(model.inputs === "series" ? "Series to classify" : "Text to classify", input, problems.node),
-      card("Answer", answer, words, said),
-      inside.card,
+      card(isSeries ? "Series to classify" : "Text to classify", input, following.problems.node),
+      card("Answer", following.answer, following.more, following.said),
+      following.inside.card,
     ],
-    leave: () => (live.stop(), inside.leave()),
+    leave: () => following.leave(),
   };
 }
 
-function textInput(changed) {
-  const box = element("textarea", { rows: "5", spellcheck: "false", input: () => changed(box.value) });
+function textInput(following) {
+  const box = element("textarea", { rows: "5", spellcheck: "false", input: () => following.changed(box.value) });
   return labelled("Text", box, "The answer follows as you type.");
 }
 
-function cleared(live, inside, answer, words) {
-  live.stop();
-  inside.clear();
-  answer.replaceChildren(element("p", { class: "soft" }, EMPTY));
-  words.replaceChildren();
-}
-
-async function answered(model, input, signal, { answer, words, said }) {
+async function* answered(model, input, signal) {
   const path = `/v1/models/${encodeURIComponent(model.id)}`;
   const { predictions } = await request(`${path}/predict`, { inputs: [input], probabilities: true }, signal);
-  answer.replaceChildren(...record(predictions[0]));
-  said.textContent = answer.firstElementChild.textContent;
-  if (model.inputs !== "texts") return;
-  const found = await request(`${path}/words`, { text: input }, signal);
-  words.replaceChildren(...wordsThatMattered(input, found));
+  const answer = record(predictions[0]);
+  const said = answer[0].textContent;
+  yield { answer, said };
+  if (model.inputs === "texts") yield { answer, said, more: await effects(path, input, signal) };
+}
+
+async function effects(path, text, signal) {
+  try {
+    return wordsThatMattered(text, await request(`${path}/words`, { text }, signal));
+  } catch (error) {
+    if (!(error instanceof ApiError)) throw error;
+    return [element("p", { class: "soft" }, `Words that mattered are not shown: ${error.message}`)];
+  }
 }
 
 // What the model says, for each of its three kinds of records.

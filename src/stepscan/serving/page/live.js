@@ -5,12 +5,12 @@ import { ApiError } from "/page/api.js";
 const PAUSE = 150; // milliseconds without a change before a request
 
 // Runs `work(value, signal)` for the last value given: an earlier run is abandoned, errors are shown and the next
-// success takes them away.
+// success takes them away. `failed` is called before an error is shown.
 export class Live {
-  constructor(work, problems, pause = PAUSE) {
+  constructor(work, problems, failed = () => {}) {
     this.work = work;
     this.problems = problems;
-    this.pause = pause;
+    this.failed = failed;
     this.timer = 0;
     this.controller = null;
   }
@@ -18,7 +18,7 @@ export class Live {
   // Ask soon, with this value.
   ask(value) {
     clearTimeout(this.timer);
-    this.timer = setTimeout(() => this.now(value), this.pause);
+    this.timer = setTimeout(() => this.now(value), PAUSE);
   }
 
   // Ask at once. Resolves to whether it came to an end.
@@ -30,7 +30,9 @@ export class Live {
       if (!controller.signal.aborted) this.problems.clear();
       return !controller.signal.aborted;
     } catch (error) {
-      if (!controller.signal.aborted) this.problems.show(error);
+      if (controller.signal.aborted) return false;
+      this.failed();
+      this.problems.show(error);
       return false;
     }
   }

@@ -5,6 +5,7 @@ import { element, labelled } from "/page/dom.js";
 import { count } from "/page/numbers.js";
 
 const MOST_BYTES = 2_000_000; // of a file
+const MOST_SHOWN = 20_000; // letters of a file that are put where one types
 const NUMBER = /^[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?$/i;
 
 // The numbers of a text: [T] for one column, [T, D] for D. One line of several numbers is one column, unless
@@ -19,12 +20,12 @@ export function parseSeries(text, dimensions) {
       !rows.length && cells.every((cell) => !NUMBER.test(cell)) && lines.slice(index + 1).some((next) => next.trim());
     if (!isHeading) rows.push({ line: index + 1, cells });
   });
-  const flat =
-    rows.length === 1 && dimensions === 1 ? rows[0].cells.map((cell) => ({ line: rows[0].line, cells: [cell] })) : rows;
-  const values = flat.map((row) => numbers(row, dimensions));
-  return dimensions === 1 ? values.map(([value]) => value) : values;
+  if (rows.length === 1 && dimensions === 1) return numbers(rows[0], rows[0].cells.length);
+  const values = rows.map((row) => numbers(row, dimensions));
+  return dimensions === 1 ? values.flat() : values;
 }
 
+// The numbers of a line, which must be so many.
 function numbers({ line, cells }, dimensions) {
   if (cells.length !== dimensions) {
     const expected = `expected ${count(dimensions, "number")}, got ${cells.length}`;
@@ -38,10 +39,10 @@ function numbers({ line, cells }, dimensions) {
   });
 }
 
-// Where a series is entered; `changed(values)` is called with each that can be read.
+// Where a series is entered, for a `Following`. `values` is the series, empty while what is entered cannot be read.
 export class SeriesInput {
-  constructor(model, changed, problems) {
-    Object.assign(this, { dimensions: model.dimensions ?? 1, changed, problems });
+  constructor(model, following) {
+    Object.assign(this, { dimensions: model.dimensions ?? 1, following, values: [] });
     this.box = element("textarea", { rows: "6", spellcheck: "false", inputmode: "decimal", input: () => this.typed() });
     this.file = element("input", {
       type: "file",
@@ -77,40 +78,36 @@ export class SeriesInput {
 
   async opened(file) {
     if (!file) return;
-    this.problems.clear();
-    this.note.textContent = "";
-    try {
-      if (file.size > MOST_BYTES)
-        throw new ApiError(`${file.name}: expected at most 2 MB, got ${(file.size / 1e6).toFixed(1)} MB.`);
-      const text = await file.text();
-      if (/[\0\ufffd]/.test(text))
-        throw new ApiError(`${file.name}: expected a text file of numbers, got something else.`);
-      this.read(text, `${file.name}: `);
-      this.box.value = text.length > 20_000 ? "" : text;
-    } catch (error) {
-      this.problems.show(error.name === "ApiError" ? error : new ApiError(`${file.name} cannot be read.`));
-    }
     this.file.value = "";
+    await this.shown(async () => {
+      const text = await contentOf(file);
+      this.box.value = text.length > MOST_SHOWN ? "" : text;
+      return text;
+    }, `${file.name}: `);
   }
 
   typed() {
-    this.problems.clear();
-    this.note.textContent = "";
-    try {
-      this.read(this.box.value, "");
-    } catch (error) {
-      this.problems.show(error);
-    }
+    return this.shown(() => this.box.value, "");
   }
 
-  read(text, name) {
-    let values;
+  // Reads the series that `give` resolves to; errors and the number of steps are shown behind `name`.
+  async shown(give, name) {
+    this.values = [];
+    this.following.clear();
+    this.note.textContent = "";
     try {
-      values = parseSeries(text, this.dimensions);
+      this.values = parseSeries(await give(), this.dimensions);
     } catch (error) {
-      throw new ApiError(name + error.message);
+      return this.following.problems.show(error.name === "ApiError" ? new ApiError(name + error.message) : error);
     }
-    this.note.textContent = values.length ? `${name}${count(values.length, "step")}` : "";
-    this.changed(values);
+    if (this.values.length) this.note.textContent = name + count(this.values.length, "step");
+    this.following.changed(this.values);
   }
+}
+
+async function contentOf(file) {
+  if (file.size > MOST_BYTES) throw new ApiError(`expected at most 2 MB, got ${(file.size / 1e6).toFixed(1)} MB.`);
+  const text = await file.text().catch(() => "\0");
+  if (/[\0\ufffd]/.test(text)) throw new ApiError("expected a text file of numbers, got something else.");
+  return text;
 }

@@ -1,41 +1,35 @@
 // A tagger: each token coloured by its tag, as one types; for a series, the tag of each step.
 
 import { request } from "/page/api.js";
-import { announcer, card, element, labelled, table } from "/page/dom.js";
-import { Inside } from "/page/inside.js";
-import { Live, Problems } from "/page/live.js";
-import { count, percent } from "/page/numbers.js";
+import { card, element, labelled, table } from "/page/dom.js";
+import { Following } from "/page/following.js";
+import { count, percent, shown } from "/page/numbers.js";
 import { SeriesInput } from "/page/series.js";
 
 const TOKEN = /\p{L}[\p{L}\p{M}\p{N}]*(?:['’-][\p{L}\p{N}]+)*|\p{N}+(?:[.,:]\p{N}+)*|[^\s\p{L}\p{N}]/gu;
-const EMPTY = "Tags appear here.";
 
 export function tagPanel(model) {
-  const problems = new Problems(element("p", { role: "alert" }));
-  const answer = element("div", {}, element("p", { class: "soft" }, EMPTY));
-  const said = announcer();
-  const inside = new Inside(model, "What the layers do while they read appears here.");
-  const live = new Live((input, signal) => answered(model, input, signal, answer, said), problems);
-  const changed = (input) => {
-    if (input.length) return (live.ask(input), inside.follow(input));
-    live.stop();
-    inside.clear();
-    answer.replaceChildren(element("p", { class: "soft" }, EMPTY));
-  };
-  const input = model.inputs === "series" ? new SeriesInput(model, changed, problems).node : sentenceInput(changed);
+  const isSeries = model.inputs === "series";
+  const following = new Following(model, {
+    empty: "Tags appear here.",
+    inside: "What the layers do while they read appears here.",
+    work: (input, signal) => answered(model, input, signal),
+  });
+  const input = isSeries ? new SeriesInput(model, following).node : sentenceInput(following);
   return {
     cards: [
-      card(model.inputs === "series" ? "Series to tag" : "Sentence to tag", input, problems.node),
-      card("Tags", answer, said),
-      inside.card,
+      card(isSeries ? "Series to tag" : "Sentence to tag", input, following.problems.node),
+      card("Tags", following.answer, following.said),
+      following.inside.card,
     ],
-    leave: () => (live.stop(), inside.leave()),
+    leave: () => following.leave(),
   };
 }
 
-function sentenceInput(changed) {
-  const box = element("textarea", { rows: "4", spellcheck: "false", input: () => changed(tokens()) });
-  const divided = element("input", { type: "checkbox", checked: true, change: () => changed(tokens()) });
+function sentenceInput(following) {
+  const changed = () => following.changed(tokens());
+  const box = element("textarea", { rows: "4", spellcheck: "false", input: changed });
+  const divided = element("input", { type: "checkbox", checked: true, change: changed });
   const tokens = () => (divided.checked ? (box.value.match(TOKEN) ?? []) : box.value.split(/\s+/).filter(Boolean));
   return element(
     "div",
@@ -45,23 +39,23 @@ function sentenceInput(changed) {
   );
 }
 
-async function answered(model, input, signal, answer, said) {
+async function* answered(model, input, signal) {
   const path = `/v1/models/${encodeURIComponent(model.id)}/predict`;
   const { predictions } = await request(path, { inputs: [input], probabilities: true }, signal);
-  const [{ tokens, tags, probabilities }] = predictions;
+  const [{ tags, probabilities }] = predictions;
+  const tokens = input.map((item) => (typeof item === "string" ? item : [item].flat().map(shown).join(", ")));
   const sure = probabilities.map((row) => Math.max(...row));
   const marks = tags.map((tag, place) => marked(tokens[place], tag, sure[place], model.labels));
-  said.textContent = `${count(tags.length, "tag")}, the last one ${tags[tags.length - 1]}`;
   const rows = tags.map((tag, place) => [tokens[place], tag, percent(sure[place])]);
-  answer.replaceChildren(
-    element("p", { class: "tags" }, marks),
-    element(
-      "details",
-      {},
-      element("summary", {}, "As a table, with probabilities"),
-      table("Tokens, their tags, and the greatest probability of a tag", ["token", "tag", "probability"], rows),
-    ),
+  const title = "Tokens, their tags, and the greatest probability of a tag";
+  const details = element(
+    "details",
+    {},
+    element("summary", {}, "As a table, with probabilities"),
+    table(title, ["token", "tag", "probability"], rows),
   );
+  const said = `${count(tags.length, "tag")}, the last one ${tags.at(-1)}`;
+  yield { answer: [element("p", { class: "tags" }, marks), details], said };
 }
 
 function marked(token, tag, probability, labels) {

@@ -1,60 +1,50 @@
 // A translator: the translation as one types, with its attention.
 
 import { request } from "/page/api.js";
-import { announcer, card, element, labelled } from "/page/dom.js";
-import { Inside } from "/page/inside.js";
-import { Live, Problems } from "/page/live.js";
+import { card, element, labelled } from "/page/dom.js";
+import { Following } from "/page/following.js";
 import { percent, shown } from "/page/numbers.js";
 import { visible } from "/page/symbols.js";
 
-const EMPTY = "The translation appears here.";
 const MOST = 60; // rows and columns of the attention map
 
 export function translatePanel(model) {
-  const problems = new Problems(element("p", { role: "alert" }));
-  const answer = element("div", {}, element("p", { class: "soft" }, EMPTY));
-  const said = announcer();
-  const attention = element("div");
-  const inside = new Inside(model, "What the encoder does while it reads the source appears here.");
-  const live = new Live((input, signal) => answered(model, input, signal, { answer, attention, said }), problems);
-  const changed = () => {
-    if (box.value.trim()) return (live.ask(box.value), inside.follow(box.value));
-    live.stop();
-    inside.clear();
-    answer.replaceChildren(element("p", { class: "soft" }, EMPTY));
-    attention.replaceChildren();
-  };
+  const following = new Following(model, {
+    empty: "The translation appears here.",
+    inside: "What the encoder does while it reads the source appears here.",
+    work: (input, signal) => answered(model, input, signal),
+  });
+  const changed = () => following.changed(box.value.trim() ? box.value : "");
   const box = element("textarea", { rows: "4", spellcheck: "false", input: changed });
-  const map = card("Attention", attention);
+  const text = labelled("Text", box, "The translation follows as you type.");
+  const map = card("Attention", following.more);
   map.classList.add("wide");
   map.hidden = !model.attention;
   return {
     cards: [
-      card("Text to translate", labelled("Text", box, "The translation follows as you type."), problems.node),
-      card("Translation", answer, said),
+      card("Text to translate", text, following.problems.node),
+      card("Translation", following.answer, following.said),
       map,
-      inside.card,
+      following.inside.card,
     ],
-    leave: () => (live.stop(), inside.leave()),
+    leave: () => following.leave(),
   };
 }
 
-async function answered(model, input, signal, { answer, attention, said }) {
+async function* answered(model, input, signal) {
   const path = `/v1/models/${encodeURIComponent(model.id)}/translate`;
   const body = { inputs: [input], n_best: 3, attention: Boolean(model.attention) };
-  const {
-    translations: [best],
-  } = await request(path, body, signal);
+  const { translations } = await request(path, body, signal);
+  const [best] = translations;
   const others = best.n_best
     .slice(1)
-    .map((one) => element("li", {}, one.text, element("span", { class: "soft" }, ` (score ${shown(one.score)})`)));
-  answer.replaceChildren(
+    .map(({ text, score }) => element("li", {}, text, element("span", { class: "soft" }, ` (score ${shown(score)})`)));
+  const answer = [
     element("p", { class: "answer" }, best.translation || "(nothing)"),
     element("p", { class: "soft" }, `score ${shown(best.score)}`),
     ...(others.length ? [element("h3", {}, "Next best"), element("ul", {}, others)] : []),
-  );
-  said.textContent = best.translation;
-  attention.replaceChildren(...(best.attention ? [attentionMap(best.attention)] : []));
+  ];
+  yield { answer, said: best.translation, more: best.attention ? [attentionMap(best.attention)] : [] };
 }
 
 // Each row a symbol that was written, each column one that was read: how much it looked there.

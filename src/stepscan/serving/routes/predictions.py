@@ -8,13 +8,11 @@ from stepscan.serving import predictions
 from stepscan.serving.call import Call
 from stepscan.serving.deliveries import Reply
 from stepscan.serving.engine import Engine
-from stepscan.serving.errors import invalid, too_large
+from stepscan.serving.errors import invalid
 from stepscan.serving.fields import ForecastFields, PredictFields, TranslateFields
-from stepscan.serving.inputs import check_length, check_task, check_texts, checked_inputs
+from stepscan.serving.inputs import check_length, check_numbers, check_task, check_texts, checked_inputs
 from stepscan.serving.routes.route import Route
 from stepscan.serving.worker import Operation, Prediction
-
-_MOST_NUMBERS = 10_000_000  # of the sample paths of a forecast
 
 
 async def predict(call: Call) -> None:
@@ -23,6 +21,8 @@ async def predict(call: Call) -> None:
         check_task(engine, "classify", "tag", "generate", "translate")
         fields = await call.fields(PredictFields)
         inputs = checked_inputs(engine, fields.inputs)
+        if fields.probabilities:
+            check_numbers(_probabilities(engine, inputs), "probabilities")
         await _answer(call, engine, Operation(predictions.predict, (fields.probabilities,)), inputs, b"predictions")
 
 
@@ -37,6 +37,8 @@ async def translate(call: Call) -> None:
             check_length(engine, length)
         if fields.attention and not engine.description["attention"]:
             raise invalid("attention: expected false for a model without attention, got true", "attention")
+        if fields.attention:
+            check_numbers(sum(len(one) * (2 * len(one) + 20) for one in inputs), "attention")
         limits = fields.n_best, fields.minimum_length, fields.maximum_length, fields.prefix, fields.attention
         await _answer(call, engine, Operation(predictions.translate, limits), inputs, b"translations")
 
@@ -59,8 +61,15 @@ def check_paths(engine: Engine, length: int, num_samples: int) -> None:
         ApiError: its sample paths have too many numbers.
     """
     check_length(engine, length)
-    if length * num_samples * engine.model.network_.embedding.size > _MOST_NUMBERS:
-        raise too_large(f"length: expected sample paths of at most {_MOST_NUMBERS:,} numbers, got more", "length")
+    check_numbers(length * num_samples * engine.model.network_.embedding.size, "length")
+
+
+def _probabilities(engine: Engine, inputs: list[Any]) -> int:
+    """How many probabilities an answer has."""
+    model = engine.model
+    if model.task == "generate":
+        return len(inputs) * len(model.tokenizers_["tokenizer"])
+    return (sum(map(len, inputs)) if model.task == "tag" else len(inputs)) * len(model.labels_ or ())
 
 
 async def _answer(call: Call, engine: Engine, operation: Operation, inputs: list[Any], name: bytes) -> None:

@@ -1,0 +1,343 @@
+"""`stepscan serve` under load, beside plain servers of the same model, by turns.
+
+    pip install 'stepscan[serve,train,bench]'
+    python benchmarks/serving.py streams    [--seconds 5] [--rounds 3]    1, 16, 64 and 256 texts at once
+    python benchmarks/serving.py sessions   [--seconds 10]                10,000 sessions, each pushed every second
+    python benchmarks/serving.py overload   [--seconds 600]               ten times the load that it can bear
+    python benchmarks/serving.py first                                    a first symbol while 64 texts are written
+    python benchmarks/serving.py malformed  [--count 100000]              requests that are wrong in many ways
+
+The model has 2 LSTM of 256 units and 75 symbols, with random weights. Server and load generator share the machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import json
+import os
+import random
+import statistics
+import string
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from serving_load import Connection, closed_loop, open_loop, percentile
+
+SYMBOLS = string.ascii_letters + string.digits + " .,;:!?'\n"
+GENERATE = "/v1/models/model/generate"
+HERE = Path(__file__).parent
+
+
+def make_models(folder: Path) -> None:
+    """Write a language model and a tagger of signals."""
+    import numpy as np
+
+    import stepscan as ss
+
+    text = "".join(random.Random(0).choices(SYMBOLS, k=20_000))
+    ss.LanguageModel(cell="lstm", layers=2, hidden_size=256, embedding_size=256).build(text).save(folder / "model")
+    series = [np.random.default_rng(0).normal(size=(50, 4)) for _ in range(8)]
+    tags = [["up" if x[0] > 0 else "down" for x in one] for one in series]
+    tagger = ss.Tagger(cell="lstm", layers=2, hidden_size=256, bidirectional=False, wide=False, epochs=1)
+    tagger.fit(series, tags).save(folder / "signals")
+
+
+@contextlib.contextmanager
+def server(command: list[str], port: int) -> Iterator[subprocess.Popen[bytes]]:
+    """A server in a process of its own, when it answers."""
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    try:
+        for _ in range(600):
+            with contextlib.suppress(OSError):
+                urllib.request.urlopen(f"http://127.0.0.1:{port}/openapi.json", timeout=1).read()
+                break
+            time.sleep(0.1)
+        yield process
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def ours(folder: Path, port: int, *options: object) -> contextlib.AbstractContextManager[subprocess.Popen[bytes]]:
+    """Our server."""
+    models = [str(folder / "model"), str(folder / "signals")]
+    command = [sys.executable, "-m", "stepscan", "serve", *models, "--port", str(port), *map(str, options)]
+    return server(command, port)
+
+
+def peer(folder: Path, port: int, kind: str) -> contextlib.AbstractContextManager[subprocess.Popen[bytes]]:
+    """A plain server."""
+    return server([sys.executable, str(HERE / "serving_peers.py"), str(folder / "model"), str(port), kind], port)
+
+
+def resident(process: subprocess.Popen[bytes]) -> float:
+    """Resident memory of a process, in MB."""
+    for line in Path(f"/proc/{process.pid}/status").read_text("ascii").splitlines():
+        if line.startswith("VmRSS"):
+            return int(line.split()[1]) / 1024
+    return float("nan")
+
+
+def cpu_seconds(process: subprocess.Popen[bytes]) -> float:
+    """Seconds that a process has computed, which do not depend on who else uses the machine."""
+    fields = Path(f"/proc/{process.pid}/stat").read_text("ascii").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def streams(folder: Path, seconds: float, rounds: int) -> None:
+    """Texts at once: symbols a second, processor time, and times between events."""
+    with ours(folder, 8201) as one, peer(folder, 8202, "torch") as two, peer(folder, 8203, "onnx") as three:
+        servers = {
+            "stepscan": (8201, GENERATE, one),
+            "PyTorch": (8202, "/generate", two),
+            "ONNX Runtime": (8203, "/generate", three),
+        }
+        print("| texts | server | symbols a second | ours ÷ its | processor time each | events p50 | p99 | first p50 |")
+        for count in (1, 16, 64, 256):
+            seen: dict[str, list[_Watched]] = {name: [] for name in servers}
+            for _ in range(rounds):
+                for name, (port, path, process) in servers.items():
+                    seen[name].append(asyncio.run(_watch(port, path, count, seconds, process)))
+            for name, watched in seen.items():
+                pairs = zip(seen["stepscan"], watched, strict=True)
+                ratio = statistics.median(a.rate / max(b.rate, 1e-9) for a, b in pairs)
+                gaps = [gap for one in watched for gap in one.gaps]
+                first = percentile([value for one in watched for value in one.firsts], 0.5)
+                rate, cpu = (statistics.median(getattr(one, field) for one in watched) for field in ("rate", "cpu"))
+                print(f"| {count} | {name} | {rate:,.0f} | {ratio:.1f} | {1e6 * cpu:.0f} µs ", end="")
+                print(
+                    f"| {percentile(gaps, 0.5):.1f} ms | {percentile(gaps, 0.99):.1f} ms | {first:.1f} ms |", flush=True
+                )
+
+
+class _Watched(NamedTuple):
+    """What was seen of several texts."""
+
+    rate: float  # symbols a second
+    cpu: float  # seconds of the server's processor time a symbol
+    gaps: list[float]  # seconds between events
+    firsts: list[float]  # seconds to the first event
+
+
+async def _watch(
+    port: int, path: str, count: int, seconds: float, process: subprocess.Popen[bytes] | None = None
+) -> _Watched:
+    """Read so many texts for a while."""
+    body = json.dumps({"length": 100_000}).encode()
+    head = f"POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
+    begin = time.perf_counter() + 1
+    end = begin + seconds
+    gaps, firsts, letters = list[float](), list[float](), 0
+
+    async def read() -> None:
+        nonlocal letters
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=2**24)
+        started, last = time.perf_counter(), 0.0
+        writer.write(head.encode() + b"content-length: %d\r\n\r\n" % len(body) + body)
+        await reader.readuntil(b"\r\n\r\n")
+        while (now := time.perf_counter()) < end:
+            size = int(await reader.readuntil(b"\r\n"), 16)
+            chunk = (await reader.readexactly(size + 2))[:-2]
+            now = time.perf_counter()
+            if last:
+                gaps.append(now - last)
+            else:
+                firsts.append(now - started)
+            last = now
+            if now >= begin:
+                letters += sum(len(json.loads(line[6:]).get("text", "")) for line in chunk.split(b"\n\n") if line)
+        writer.close()
+
+    async def computed() -> float:
+        await asyncio.sleep(begin - time.perf_counter())
+        before = 0.0 if process is None else cpu_seconds(process)
+        await asyncio.sleep(end - time.perf_counter())
+        return 0.0 if process is None else cpu_seconds(process) - before
+
+    cpu, *_ = await asyncio.gather(computed(), *(read() for _ in range(count)), return_exceptions=True)
+    return _Watched(letters / seconds, float(cpu) / max(1, letters), gaps, firsts)  # type: ignore[arg-type]
+
+
+def sessions(folder: Path, seconds: float, count: int = 10_000, batch: int = 250) -> None:
+    """Many sessions, each pushed once a second, in batches over WebSockets."""
+    from websockets.sync.client import connect
+
+    with ours(folder, 8211, "--rollback", 0, "--max-items", 200_000) as process:
+        before = resident(process)
+        ids = asyncio.run(_open(8211, count))
+        opened = resident(process)
+        print(f"memory a session: {1024 * (opened - before) / count:.1f} kB (2 LSTM of 256: 4 kB of state)")
+        latencies, late = [], 0.0
+        with connect("ws://127.0.0.1:8211/v1/push", compression=None, max_size=2**24) as socket:
+            groups = [ids[start : start + batch] for start in range(0, count, batch)]
+            messages = [json.dumps({"sessions": group, "items": [[0.5, 1, 2, 3]] * len(group)}) for group in groups]
+            started, cpu = time.perf_counter(), cpu_seconds(process)
+            for number in range(int(seconds) * len(messages)):
+                due = started + number / len(messages)
+                time.sleep(max(0.0, due - time.perf_counter()))
+                sent = time.perf_counter()
+                late = max(late, sent - due)
+                socket.send(messages[number % len(messages)])
+                socket.recv()
+                latencies.append(time.perf_counter() - sent)
+            took, cpu = time.perf_counter() - started, cpu_seconds(process) - cpu
+        pushes = int(seconds) * count
+        share = 100 * count * cpu / pushes
+        print(
+            f"processor time of the server: {1e6 * cpu / pushes:.0f} µs a push, {share:.0f} % of a core at {count:,}/s"
+        )
+        print(
+            f"{count:,} sessions for {took:.1f} s: {pushes / took:,.0f} pushes/s, late by {1000 * late:.0f} ms at most"
+        )
+        p50, p99 = percentile(latencies, 0.5), percentile(latencies, 0.99)
+        print(f"a message of {batch} pushes: p50 {p50:.1f} ms, p99 {p99:.1f} ms")
+        cpu = cpu_seconds(process)
+        flat = asyncio.run(closed_loop(8211, f"/v1/sessions/{ids[0]}/push", {"items": [0.5, 1, 2, 3]}, 1, 2))
+        many = asyncio.run(_push_each(8211, ids[:64], 3))
+        each = 1e6 * (cpu_seconds(process) - cpu) / (len(flat) + 3 * many)
+        print(
+            f"one push a request: {len(flat) / 2:,.0f}/s by 1 client, {many:,.0f}/s by 64; {each:.0f} µs of processor"
+        )
+
+
+async def _open(port: int, count: int) -> list[str]:
+    connections, ids = [Connection(port) for _ in range(8)], []
+
+    async def open_some(connection: Connection) -> None:
+        for _ in range(count // len(connections)):
+            answer = await connection.post("/v1/models/signals/sessions", {})
+            ids.append(json.loads(answer.body)["id"])
+
+    await asyncio.gather(*map(open_some, connections))
+    return ids
+
+
+async def _push_each(port: int, ids: list[str], seconds: float) -> float:
+    count, end = 0, time.perf_counter() + seconds
+
+    async def push(id: str) -> None:
+        nonlocal count
+        connection = Connection(port)
+        while time.perf_counter() < end:
+            await connection.post(f"/v1/sessions/{id}/push", {"items": [0.5, 1, 2, 3]})
+            count += 1
+
+    await asyncio.gather(*map(push, ids))
+    return count / seconds
+
+
+def overload(folder: Path, seconds: float, streams: int = 4, queue: int = 2, length: int = 2000) -> None:
+    """Ten times the load that the server can bear: accepted and refused requests, and memory."""
+    fields = {"length": length, "stream": False}
+    with ours(folder, 8221, "--streams", streams, "--queue", queue) as process:
+        alone = asyncio.run(closed_loop(8221, GENERATE, fields, 1, 5))
+        full = asyncio.run(closed_loop(8221, GENERATE, fields, streams, 5))
+        capacity = len(full) / 5
+        unloaded = percentile([one.seconds for one in alone], 0.99)
+        print(f"alone p99 {unloaded:.0f} ms; with {streams} clients {capacity:.1f} requests a second, ", end="")
+        print(f"p99 {percentile([one.seconds for one in full], 0.99):.0f} ms")
+        before = resident(process)
+        answers, rate = asyncio.run(open_loop(8221, GENERATE, fields, 10 * capacity, seconds))
+        after = resident(process)
+    accepted = [one.seconds for one in answers if one.status == 200]
+    refused = [one.seconds for one in answers if one.status == 429]
+    p99 = percentile(accepted, 0.99)
+    print(
+        f"{rate:,.0f} requests a second for {seconds:.0f} s: {len(accepted):,} accepted, {len(refused):,} refused, ",
+        end="",
+    )
+    print(f"{len(answers) - len(accepted) - len(refused)} others")
+    print(f"accepted p50 {percentile(accepted, 0.5):.0f} ms, p99 {p99:.0f} ms: {p99 / unloaded:.2f} × alone")
+    print(f"refused p50 {percentile(refused, 0.5):.1f} ms, p99 {percentile(refused, 0.99):.1f} ms")
+    print(f"resident memory {before:.0f} MB before, {after:.0f} MB after: {100 * (after / before - 1):+.1f} %")
+
+
+def first(folder: Path) -> None:
+    """How many steps a first symbol takes while 64 texts are written."""
+    with ours(folder, 8231):
+        asyncio.run(_first(8231))
+
+
+async def _first(port: int) -> None:
+    others = asyncio.ensure_future(_watch(port, GENERATE, 64, 8))
+    await asyncio.sleep(2)
+    steps, seconds = [], []
+    for _ in range(50):
+        connection = Connection(port)
+        before = await asyncio.to_thread(_steps, port)
+        answer = await connection.post(GENERATE, {"length": 1, "prompt": "a few letters", "stream": False})
+        steps.append(await asyncio.to_thread(_steps, port) - before)
+        seconds.append(answer.seconds)
+        connection.close()
+    watched = await others
+    print(f"64 texts: {watched.rate:,.0f} symbols a second")
+    print(f"a first symbol of another: p50 {percentile(seconds, 0.5):.1f} ms, p99 {percentile(seconds, 0.99):.1f} ms")
+    print(f"steps between two readings of /metrics, one before and one after: p50 {statistics.median(steps):.0f}")
+
+
+def _steps(port: int) -> float:
+    text = urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics").read().decode()
+    [line] = [line for line in text.splitlines() if line.startswith('stepscan_steps_total{model="model"}')]
+    return float(line.rpartition(" ")[2])
+
+
+def malformed(folder: Path, count: int) -> None:
+    """Requests that are wrong in many ways: no fault of the server, and no growth."""
+    with ours(folder, 8241) as process:
+        statuses, before = asyncio.run(_malformed(8241, count, process))
+        print(f"{count:,} requests: " + ", ".join(f"{n:,} × {status}" for status, n in sorted(statuses.items())))
+        print(f"resident memory {before:.0f} MB after the first tenth, {resident(process):.0f} MB at the end")
+
+
+async def _malformed(port: int, count: int, process: subprocess.Popen[bytes]) -> tuple[dict[int, int], float]:
+    draw, statuses, before = random.Random(0), dict[int, int](), 0.0
+    names = ["inputs", "items", "sessions", "prompt", "length", "temperature", "top_k", "stop", "seed", "n", "model"]
+    values = [None, True, -1, 0, 2**63, 1e308, "", "é😀", "a" * 999, [], ["a"], [[1, 2]], [[[1]]], {}, {"a": {}}]
+    paths = [
+        GENERATE,
+        *(f"/v1/models/{name}/{what}" for name in ("model", "signals", "x") for what in ("predict", "forecast")),
+    ]
+    paths += ["/v1/completions", "/v1/push", "/v1/sessions/x/push", "/v1/models/signals/sessions", "/nothing"]
+    connection = Connection(port)
+    for number in range(count):
+        fields = {draw.choice(names): draw.choice(values) for _ in range(draw.randint(0, 4))}
+        answer = await connection.post(draw.choice(paths), {**fields, "stream": False, "ttl": 1})
+        statuses[answer.status] = statuses.get(answer.status, 0) + 1
+        if number == count // 10:
+            before = resident(process)
+    return statuses, before
+
+
+def main() -> None:
+    """Run one of the benchmarks."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=["streams", "sessions", "overload", "first", "malformed"])
+    parser.add_argument("--seconds", type=float)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--count", type=int, default=100_000)
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        make_models(Path(folder))
+        match arguments.what:
+            case "streams":
+                streams(Path(folder), arguments.seconds or 5, arguments.rounds)
+            case "sessions":
+                sessions(Path(folder), arguments.seconds or 10)
+            case "overload":
+                overload(Path(folder), arguments.seconds or 600)
+            case "first":
+                first(Path(folder))
+            case "malformed":
+                malformed(Path(folder), arguments.count)
+
+
+if __name__ == "__main__":
+    main()
