@@ -14,26 +14,23 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
 import json
-import os
 import random
 import statistics
 import string
 import subprocess
-import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from serving_load import Connection, closed_loop, open_loop, percentile
+from serving_malformed import malformed
+from serving_processes import GENERATE, cpu_seconds, ours, peer, resident
+from serving_sessions import sessions
 
 SYMBOLS = string.ascii_letters + string.digits + " .,;:!?'\n"
-GENERATE = "/v1/models/model/generate"
-HERE = Path(__file__).parent
 
 
 def make_models(folder: Path) -> None:
@@ -48,48 +45,6 @@ def make_models(folder: Path) -> None:
     tags = [["up" if x[0] > 0 else "down" for x in one] for one in series]
     tagger = ss.Tagger(cell="lstm", layers=2, hidden_size=256, bidirectional=False, wide=False, epochs=1)
     tagger.fit(series, tags).save(folder / "signals")
-
-
-@contextlib.contextmanager
-def server(command: list[str], port: int) -> Iterator[subprocess.Popen[bytes]]:
-    """A server in a process of its own, when it answers."""
-    process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-    try:
-        for _ in range(600):
-            with contextlib.suppress(OSError):
-                urllib.request.urlopen(f"http://127.0.0.1:{port}/openapi.json", timeout=1).read()
-                break
-            time.sleep(0.1)
-        yield process
-    finally:
-        process.terminate()
-        process.wait()
-
-
-def ours(folder: Path, port: int, *options: object) -> contextlib.AbstractContextManager[subprocess.Popen[bytes]]:
-    """Our server."""
-    models = [str(folder / "model"), str(folder / "signals")]
-    command = [sys.executable, "-m", "stepscan", "serve", *models, "--port", str(port), *map(str, options)]
-    return server(command, port)
-
-
-def peer(folder: Path, port: int, kind: str) -> contextlib.AbstractContextManager[subprocess.Popen[bytes]]:
-    """A plain server."""
-    return server([sys.executable, str(HERE / "serving_peers.py"), str(folder / "model"), str(port), kind], port)
-
-
-def resident(process: subprocess.Popen[bytes]) -> float:
-    """Resident memory of a process, in MB."""
-    for line in Path(f"/proc/{process.pid}/status").read_text("ascii").splitlines():
-        if line.startswith("VmRSS"):
-            return int(line.split()[1]) / 1024
-    return float("nan")
-
-
-def cpu_seconds(process: subprocess.Popen[bytes]) -> float:
-    """Seconds that a process has computed, which do not depend on who else uses the machine."""
-    fields = Path(f"/proc/{process.pid}/stat").read_text("ascii").rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def streams(folder: Path, seconds: float, rounds: int) -> None:
@@ -166,74 +121,6 @@ async def _watch(
     return _Watched(letters / seconds, float(cpu) / max(1, letters), gaps, firsts)  # type: ignore[arg-type]
 
 
-def sessions(folder: Path, seconds: float, count: int = 10_000, batch: int = 250) -> None:
-    """Many sessions, each pushed once a second, in batches over WebSockets."""
-    from websockets.sync.client import connect
-
-    with ours(folder, 8211, "--rollback", 0, "--max-items", 200_000) as process:
-        before = resident(process)
-        ids = asyncio.run(_open(8211, count))
-        opened = resident(process)
-        print(f"memory a session: {1024 * (opened - before) / count:.1f} kB (2 LSTM of 256: 4 kB of state)")
-        latencies, late = [], 0.0
-        with connect("ws://127.0.0.1:8211/v1/push", compression=None, max_size=2**24) as socket:
-            groups = [ids[start : start + batch] for start in range(0, count, batch)]
-            messages = [json.dumps({"sessions": group, "items": [[0.5, 1, 2, 3]] * len(group)}) for group in groups]
-            started, cpu = time.perf_counter(), cpu_seconds(process)
-            for number in range(int(seconds) * len(messages)):
-                due = started + number / len(messages)
-                time.sleep(max(0.0, due - time.perf_counter()))
-                sent = time.perf_counter()
-                late = max(late, sent - due)
-                socket.send(messages[number % len(messages)])
-                socket.recv()
-                latencies.append(time.perf_counter() - sent)
-            took, cpu = time.perf_counter() - started, cpu_seconds(process) - cpu
-        pushes = int(seconds) * count
-        share = 100 * count * cpu / pushes
-        print(
-            f"processor time of the server: {1e6 * cpu / pushes:.0f} µs a push, {share:.0f} % of a core at {count:,}/s"
-        )
-        print(
-            f"{count:,} sessions for {took:.1f} s: {pushes / took:,.0f} pushes/s, late by {1000 * late:.0f} ms at most"
-        )
-        p50, p99 = percentile(latencies, 0.5), percentile(latencies, 0.99)
-        print(f"a message of {batch} pushes: p50 {p50:.1f} ms, p99 {p99:.1f} ms")
-        cpu = cpu_seconds(process)
-        flat = asyncio.run(closed_loop(8211, f"/v1/sessions/{ids[0]}/push", {"items": [0.5, 1, 2, 3]}, 1, 2))
-        many = asyncio.run(_push_each(8211, ids[:64], 3))
-        each = 1e6 * (cpu_seconds(process) - cpu) / (len(flat) + 3 * many)
-        print(
-            f"one push a request: {len(flat) / 2:,.0f}/s by 1 client, {many:,.0f}/s by 64; {each:.0f} µs of processor"
-        )
-
-
-async def _open(port: int, count: int) -> list[str]:
-    connections, ids = [Connection(port) for _ in range(8)], []
-
-    async def open_some(connection: Connection) -> None:
-        for _ in range(count // len(connections)):
-            answer = await connection.post("/v1/models/signals/sessions", {})
-            ids.append(json.loads(answer.body)["id"])
-
-    await asyncio.gather(*map(open_some, connections))
-    return ids
-
-
-async def _push_each(port: int, ids: list[str], seconds: float) -> float:
-    count, end = 0, time.perf_counter() + seconds
-
-    async def push(id: str) -> None:
-        nonlocal count
-        connection = Connection(port)
-        while time.perf_counter() < end:
-            await connection.post(f"/v1/sessions/{id}/push", {"items": [0.5, 1, 2, 3]})
-            count += 1
-
-    await asyncio.gather(*map(push, ids))
-    return count / seconds
-
-
 def overload(folder: Path, seconds: float, streams: int = 4, queue: int = 2, length: int = 2000) -> None:
     """Ten times the load that the server can bear: accepted and refused requests, and memory."""
     fields = {"length": length, "stream": False}
@@ -287,33 +174,6 @@ def _steps(port: int) -> float:
     text = urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics").read().decode()
     [line] = [line for line in text.splitlines() if line.startswith('stepscan_steps_total{model="model"}')]
     return float(line.rpartition(" ")[2])
-
-
-def malformed(folder: Path, count: int) -> None:
-    """Requests that are wrong in many ways: no fault of the server, and no growth."""
-    with ours(folder, 8241) as process:
-        statuses, before = asyncio.run(_malformed(8241, count, process))
-        print(f"{count:,} requests: " + ", ".join(f"{n:,} × {status}" for status, n in sorted(statuses.items())))
-        print(f"resident memory {before:.0f} MB after the first tenth, {resident(process):.0f} MB at the end")
-
-
-async def _malformed(port: int, count: int, process: subprocess.Popen[bytes]) -> tuple[dict[int, int], float]:
-    draw, statuses, before = random.Random(0), dict[int, int](), 0.0
-    names = ["inputs", "items", "sessions", "prompt", "length", "temperature", "top_k", "stop", "seed", "n", "model"]
-    values = [None, True, -1, 0, 2**63, 1e308, "", "é😀", "a" * 999, [], ["a"], [[1, 2]], [[[1]]], {}, {"a": {}}]
-    paths = [
-        GENERATE,
-        *(f"/v1/models/{name}/{what}" for name in ("model", "signals", "x") for what in ("predict", "forecast")),
-    ]
-    paths += ["/v1/completions", "/v1/push", "/v1/sessions/x/push", "/v1/models/signals/sessions", "/nothing"]
-    connection = Connection(port)
-    for number in range(count):
-        fields = {draw.choice(names): draw.choice(values) for _ in range(draw.randint(0, 4))}
-        answer = await connection.post(draw.choice(paths), {**fields, "stream": False, "ttl": 1})
-        statuses[answer.status] = statuses.get(answer.status, 0) + 1
-        if number == count // 10:
-            before = resident(process)
-    return statuses, before
 
 
 def main() -> None:

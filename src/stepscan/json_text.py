@@ -7,6 +7,8 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False)  # making one takes longer than encoding a record
+
 
 def json_text(value: Any, *, indent: int | None = None, default: Callable[[Any], Any] | None = None) -> str:
     """The value as JSON, with `null` for numbers that are not finite.
@@ -19,7 +21,10 @@ def json_text(value: Any, *, indent: int | None = None, default: Callable[[Any],
         default: converts other values, as of `json.dumps`.
     """
     try:
-        text = json.dumps(value, ensure_ascii=False, allow_nan=False, indent=indent, default=default)
+        if indent is None and default is None:
+            text = _ENCODER.encode(value)
+        else:
+            text = json.dumps(value, ensure_ascii=False, allow_nan=False, indent=indent, default=default)
     except ValueError:
         value = _finite(value)
         text = json.dumps(value, ensure_ascii=False, allow_nan=False, indent=indent, default=default)

@@ -203,7 +203,7 @@ def growing() -> Any:
     transducer = made(lambda: ss.Transducer(NumericEmbedding(1), layer, 2))
     layer.weight_ih.data.fill_(1)
     layer.weight_hh.data.fill_(2)
-    folder: Any = SimpleNamespace(path=Path("grows"), model={}, tensors={})
+    folder: Any = SimpleNamespace(path=Path("grows"), model={}, tensors={}, programs={})
     network = without_torch(transducer)
     return Tagger(folder=folder, network_=network, tokenizers_={}, labels_=["a", "b"], weights="float32", threads=1)
 

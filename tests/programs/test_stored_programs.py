@@ -21,6 +21,7 @@ from torch import nn
 import stepscan as ss
 from stepscan import registry, runtime
 from stepscan.backends.batches import Batch
+from stepscan.backends.python_layers import new_stream
 from stepscan.backends.weights import Weights
 from stepscan.cells.catalogue import cell_classes
 from stepscan.combinators.causal_convolution import CausalConvolution
@@ -139,6 +140,71 @@ def test_a_language_model_generates(tmp_path):
     model.save(tmp_path / "m")
     again = runtime.load(tmp_path / "m")
     assert again.generate("one", length=10, temperature=0) == model.generate("one", length=10, temperature=0)
+
+
+@pytest.fixture(scope="module")
+def streamed(tmp_path_factory):
+    """A classifier whose layers, one with a learned scale and one native, read in one direction."""
+    path = tmp_path_factory.mktemp("streams") / "model"
+    torch.manual_seed(0)
+    settings = SMALL | {"bidirectional": False, "layers": 2}
+    ss.Classifier(**settings, cell="users_exponential,lstm").fit(TEXTS, LABELS).save(path)
+    return runtime.load(path)
+
+
+def test_a_session_reads_in_pieces(streamed):
+    session = streamed.session()
+    for piece in ("a", "good", "film"):
+        record = session.push(piece)
+    [expected] = streamed.predict_records(["a good film"])
+    assert record["label"] == expected["label"]
+    assert record["probability"] == pytest.approx(expected["probability"], abs=1e-6)
+    twin = streamed.session().restore(session.state())
+    fork = session.fork()
+    assert twin.push("bad") == fork.push("bad") == session.push("bad")
+
+
+def test_sessions_step_together(streamed):
+    sessions = [streamed.session() for _ in range(3)]
+    for session in sessions[:2]:
+        session.push("a good")
+    alone = [session.fork() for session in sessions]
+    together = streamed.step_batch(sessions, ["film", "bad", "good"])
+    assert together == [session.push(item) for session, item in zip(alone, ["film", "bad", "good"], strict=True)]
+
+
+def test_a_session_of_a_language_model_generates(tmp_path):
+    settings = {"hidden_size": 8, "embedding_size": 6, "epochs": 2, "verbose": False, "bptt": 8, "batch_size": 2}
+    ss.LanguageModel(**settings, cell="users_heads").fit("one two three. " * 20).save(tmp_path / "m")
+    model = runtime.load(tmp_path / "m")
+    session = model.session()
+    session.push("one t")
+    assert "one t" + session.generate(10, seed=3) == model.generate("one t", length=10, seed=3)
+    session.push("w")
+    assert len(session.generate(4, seed=0)) == 4
+
+
+def test_a_tagger_pushes_blocks(tmp_path):
+    generator = np.random.default_rng(0)
+    series = [generator.normal(size=(9, 2)) for _ in range(8)]
+    tags = [["up" if row[0] > 0 else "down" for row in one] for one in series]
+    settings = SMALL | {"bidirectional": False}
+    settings.pop("wide"), settings.pop("embedding_size")
+    ss.Tagger(**settings, cell="users_griffin").fit(series, tags).save(tmp_path / "m")
+    model = runtime.load(tmp_path / "m")
+    session, out = model.session(), np.zeros((9, 2), np.float32)
+    first = session.push_block(series[0][:4], out).copy()
+    second = session.push_block(series[0][4:], out).copy()
+    expected = model.predict_proba([series[0]])[0]
+    np.testing.assert_allclose(np.concatenate([first, second]), expected, rtol=0, atol=1e-5)
+
+
+def test_a_state_that_overflows_leaves_the_session_as_it_was(streamed):
+    stream = new_stream(streamed.network_.layer)
+    before = stream._state.copy()
+    vectors = np.full((1, streamed.network_.layer.input_size), np.inf, np.float32)
+    assert not stream.push(vectors, np.empty((1, streamed.network_.layer.output_size), np.float32), 1)
+    np.testing.assert_array_equal(stream._state, before)
 
 
 def test_zoneout_mixes_states_of_programs(tmp_path):

@@ -6,10 +6,12 @@ import json
 import os
 import random
 import re
+import shutil
 import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -110,6 +112,20 @@ def test_sigterm_finishes_what_runs_and_the_next_process_goes_on(
         assert client.get(f"{path}/state").content == session.state()
         answer = client.post(f"{path}/push", json={"items": " two", "probabilities": True})
         assert answer.json()["result"]["probabilities"] == session.push(" two").tolist()
+
+
+def test_sighup_reads_the_models_again(folders: dict[str, Path], models: dict[str, Any], tmp_path: Path) -> None:
+    shutil.copytree(folders["writer"], tmp_path / "model")
+    with process({"model": tmp_path / "model"}) as (server, client):
+        first = client.get("/v1/models/model").json()["fingerprint"]
+        assert first == models["writer"].fingerprint.hex()
+        shutil.rmtree(tmp_path / "model")
+        shutil.copytree(folders["words"], tmp_path / "model")
+        server.send_signal(signal.SIGHUP)
+        deadline = time.monotonic() + 20
+        while client.get("/v1/models/model").json()["fingerprint"] == first and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert client.get("/v1/models/model").json()["fingerprint"] == models["words"].fingerprint.hex()
 
 
 def test_a_closed_session_stays_closed_and_a_fork_is_durable(folders: dict[str, Path], tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 import threading
 import time
@@ -15,10 +16,17 @@ import pytest
 import stepscan as ss
 from serving.servers import Client, started
 from stepscan import runtime
+from stepscan.decoding import Sampler
+from stepscan.options import ServeOptions
+from stepscan.serving.channel import Channel
+from stepscan.serving.deliveries import Deliveries
 from stepscan.serving.errors import ApiError
 from stepscan.serving.fair_queue import FairQueue
 from stepscan.serving.gate import Gate
 from stepscan.serving.prefixes import PrefixState, PrefixTree
+from stepscan.serving.text_group import TextGroup
+from stepscan.serving.text_task import TextRequest, TextTask
+from stepscan.serving.work import WorkQueue
 
 
 def test_clients_take_turns() -> None:
@@ -149,3 +157,55 @@ def test_a_model_is_replaced_without_a_dropped_request(
 
 def test_a_model_is_not_replaced_without_a_token(server: Client) -> None:
     assert server.refused("/v1/models/judge/reload", {})[:2] == (403, "unauthorised")
+
+
+def test_a_first_symbol_beside_64_texts_takes_at_most_3_steps(models: dict[str, Any]) -> None:
+    """Turn by turn, as the thread makes them."""
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    work = WorkQueue()
+    group = TextGroup(models["writer"], ServeOptions(), work)
+
+    def begin(prompt: str) -> TextTask:
+        request = TextRequest(Sampler(), 1000, prompt, seed=1)
+        task = TextTask(models["writer"], request, Channel(Deliveries(loop), eager=False), "client")
+        group.put(task)
+        return task
+
+    def turn() -> None:
+        group.step()
+        group.admit()
+        work.run(0.002)
+
+    others = [begin("one two") for _ in range(64)]
+    while not all(task.count for task in others):
+        turn()
+    for prompt in ("", "three four five. "):
+        new, before = begin(prompt), group.steps
+        while not new.count:
+            turn()
+        assert group.steps - before <= 3
+    loop.close()
+
+
+def test_texts_go_on_beside_a_text_that_fails(models: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fault of the server in one text is an error of that text alone."""
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    work = WorkQueue()
+    group, deliveries = TextGroup(models["writer"], ServeOptions(), work), Deliveries(loop)
+    request = TextRequest(Sampler(), 20, "one", seed=1)
+    good, bad = (TextTask(models["writer"], request, Channel(deliveries, eager=False), "client") for _ in range(2))
+    monkeypatch.setattr(bad, "accept", lambda _: 1 / 0)
+    for task in (good, bad):
+        group.put(task)
+    while not group.is_empty:
+        group.step(), group.admit(), work.run(0.002)
+    for call, arguments in deliveries.take():
+        call(*arguments)
+    symbols, ending = loop.run_until_complete(good.channel.read())
+    assert "one" + "".join(one.text for one in symbols) == models["writer"].generate("one", length=20, seed=1)
+    assert ending is not None
+    with pytest.raises(ZeroDivisionError):
+        loop.run_until_complete(bad.channel.read())
+    loop.close()

@@ -34,6 +34,7 @@ class NativeLayer:
         self.output_size: int = native.output_size
         self.state_size: int = native.state_size
         self.cache_size: int = native.cache_size
+        self.context: int = native.context
         self.causal: bool = native.causal
         self.condition_size: int = native.condition_size
         self.is_pointwise: bool = native.pointwise

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import numpy as np
 
 from stepscan.backends.execution import Options
+from stepscan.backends.python_layers import streaming
 from stepscan.backends.weights import Weights
 from stepscan.errors import ModelFormatError, SettingsError, nearest
 from stepscan.evaluation.schemes import Scheme
@@ -196,6 +197,8 @@ def _build_model(folder: RuntimeFolder, weights: str | None, threads: int) -> An
     options = Options(weights or folder.weights, threads)
     check_inputs(folder.path, folder.task, folder.model)
     network = folder.definition.bind(Weights(expanded(folder.tensors), options))
+    if folder.programs and hasattr(network, "layer"):
+        network.layer = streaming(network.layer)
     model_class = _model_class(folder.path, folder.task)
     return model_class(
         folder=folder,

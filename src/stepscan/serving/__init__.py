@@ -6,7 +6,7 @@
 | `http_protocol`, `app`, `router`, `openapi`, `call`, `errors`, `fields`, `inputs` | the way of a request |
 | `routes/`, `writing`, `push_all`, `sockets`, `socket_session` | what requests and WebSockets do |
 | `served`, `engine`, `gate` | all that is served; a model with its threads; how many requests are let in |
-| `stepper`, `text_group`, `text_task`, `session_group`, `session_tasks`, `work`, `pieces` | the thread that steps |
+| `stepper`, `text_group`, `text_task`, `session_group`, `session_tasks` … | the thread that steps |
 | `worker`, `predictions` | the thread that predicts |
 | `record`, `journal`, `prefixes` | sessions; sessions on disk; states after prompts |
 | `deliveries`, `channel`, `fair_queue` | between the threads and the event loop; turns |

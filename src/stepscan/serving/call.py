@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -33,6 +33,7 @@ class Call:
         self.arguments: dict[str, str] = {}  # of the path
         self.headers: dict[bytes, bytes] = dict(scope["headers"])
         self.is_begun = False  # whether the answer is
+        self._is_large = False  # whether the body is
 
     @property
     def content_type(self) -> bytes:
@@ -75,9 +76,15 @@ class Call:
         body = await self.body()
         if optional and not body:
             body = b"{}"
-        if len(body) > _LARGE:
-            return await asyncio.to_thread(parsed, body, kind)
-        return parsed(body, kind)
+        self._is_large = len(body) > _LARGE
+        return await self.compute(parsed, body, kind)
+
+    async def compute(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """The result of a function of what was in the body: computed in a thread if that is large, so that the event
+        loop goes on."""
+        if self._is_large:
+            return await asyncio.to_thread(function, *arguments)
+        return function(*arguments)
 
     async def reply(self, reply: Reply) -> Any:
         """What a thread answers.

@@ -33,7 +33,12 @@ def as_piece(model: Any, items: Any) -> Any:
 
 
 def _as_steps(items: Any, dimensions: int) -> np.ndarray:
-    values = as_numbers(items, "items")
+    try:
+        values = np.asarray(items)
+    except ValueError:
+        values = as_numbers(items, "items")  # an error, in words
+    if values.dtype.kind not in "iuf":
+        values = as_numbers(items, "items")
     if values.ndim == 0 or (values.ndim == 1 and dimensions > 1):
         values = np.atleast_1d(values)[None]
     elif values.ndim == 1:

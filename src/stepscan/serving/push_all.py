@@ -6,10 +6,12 @@ from typing import Any
 
 from stepscan.serving.deliveries import Deliveries, Reply
 from stepscan.serving.engine import Engine
-from stepscan.serving.errors import ApiError, as_api_error, internal, invalid
+from stepscan.serving.errors import ApiError, as_api_error, internal, invalid, too_large
 from stepscan.serving.fields import PushAllFields
 from stepscan.serving.inputs import check_pushed
 from stepscan.serving.session_tasks import Push
+
+MOST_SESSIONS = 4096  # of a request: a hundredth of a second of the event loop
 
 
 class Slot:
@@ -69,6 +71,8 @@ async def all_pushed(call: Any, fields: PushAllFields) -> bytes:
     ids, items = fields.sessions, fields.items
     if len(ids) != len(items) or len(set(ids)) != len(ids):
         raise invalid(f"items: expected one for each of {len(ids)} different sessions, got {len(items)}", "items")
+    if len(ids) > MOST_SESSIONS:
+        raise too_large(f"sessions: expected at most {MOST_SESSIONS:,} in one request, got {len(ids):,}", "sessions")
     answers = [b"null"] * len(ids)
     groups: dict[Engine, Group] = {}
     for index, (id, one) in enumerate(zip(ids, items, strict=True)):

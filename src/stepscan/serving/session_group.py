@@ -12,7 +12,8 @@ from stepscan.serving.fair_queue import FairQueue
 from stepscan.serving.logs import log_unexpected
 from stepscan.serving.pieces import as_piece, is_short
 from stepscan.serving.record import Earlier, Record
-from stepscan.serving.session_tasks import Generate, Push, SessionTask, Steps
+from stepscan.serving.session_tasks import Push, SessionTask, Steps
+from stepscan.serving.session_text import Generate
 from stepscan.serving.text_group import TextGroup
 from stepscan.serving.work import Work, WorkQueue
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from stepscan.serving.deliveries import Deliveries
+from stepscan.serving.logs import log_unexpected
 from stepscan.serving.session_group import SessionGroup
 from stepscan.serving.text_group import TextGroup
 from stepscan.serving.work import WorkQueue
@@ -46,13 +47,19 @@ class Stepper(threading.Thread):
 
     def run(self) -> None:
         while not (self._is_ending and self.is_done):
-            self._take()
-            self.sessions.begin_ready()
-            self.texts.step()
-            self.texts.admit()
-            self._work.run(_SLICE)
-            self._sweep()
-            self._send()
+            try:
+                self._turn()
+            except Exception as error:  # a fault of ours must not end the thread, on which all others wait
+                log_unexpected(error)
+
+    def _turn(self) -> None:
+        self._take()
+        self.sessions.begin_ready()
+        self.texts.step()
+        self.texts.admit()
+        self._work.run(_SLICE)
+        self._sweep()
+        self._send()
 
     @property
     def is_done(self) -> bool:

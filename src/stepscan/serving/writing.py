@@ -13,7 +13,7 @@ from stepscan.serving.engine import Engine
 from stepscan.serving.errors import as_api_error, internal
 from stepscan.serving.logs import log_unexpected
 from stepscan.serving.record import Record
-from stepscan.serving.session_tasks import Generate, SessionText
+from stepscan.serving.session_text import Generate, SessionText
 from stepscan.serving.text_task import TextRequest, TextTask
 
 

@@ -32,7 +32,7 @@ class ClassifierSession(StreamSession):
             "max": {"steps": np.zeros(1, np.int64), "highest": np.full(size, -np.inf, np.float32)},
             "attention": {"most": np.full(1, -np.inf), "weight": np.zeros(1), "total": np.zeros(size)},
         }[self._network.pooling]
-        return self._new_state(np.zeros((1, self._network.layer.state_size), np.float32), accumulators)
+        return self._new_state(self._network.layer.initial_state(1), accumulators)
 
     def _split_pending(self, pending: str, items: Any) -> tuple[Any, str]:
         tokenizer = self._model.tokenizers_.get("tokenizer")

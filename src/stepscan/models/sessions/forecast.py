@@ -70,7 +70,7 @@ class ForecastSession(StreamSession):
             "input": np.zeros((1, dimensions)),  # the network's last
             "y": np.zeros((1, layer.output_size), np.float32),
         }
-        return self._new_state(np.zeros((1, layer.state_size), np.float32), accumulators)
+        return self._new_state(layer.initial_state(1), accumulators)
 
     def _after(self, items: Any, what: str) -> SessionState:
         """The state after more values."""

@@ -67,12 +67,28 @@ class GenerationSession(StreamSession):
             current = self._flush(self._state)
             state, y = layer_state(self._network, current), current.accumulators["y"].copy()
             state = self._network.layer.with_room(state, len(draws))
-            ids = self._model.writer.write(state, y, draws, sampler, excluded, self._model.threads)
+            writer = self._model.writer
+            if writer is None:
+                ids, state, y = self._write(state, y, draws, sampler, excluded)
+            else:
+                ids = writer.write(state, y, draws, sampler, excluded, self._model.threads)
             if not np.isfinite(state).all():
                 raise_overflow()
             text = self._model.decode(ids)
             self._state = self._new_state(state, {"y": y})
         return text
+
+    def _write(
+        self, state: Array, y: Array, draws: Array, sampler: Sampler, excluded: Sequence[int]
+    ) -> tuple[list[int], Array, Array]:
+        """Sample symbols step by step; returns them, and the state and output after the last."""
+        network, ids = self._network, []
+        for draw in draws:
+            scores = np.array(network.score(y), np.float64)
+            scores[:, list(excluded)] = -np.inf
+            ids.append(int(sampler.pick(scores, np.array([draw]))[0]))
+            y, state = network.layer.step(network.embedding.step(np.array(ids[-1:])), state)
+        return ids, state, y
 
     def text(self, request: WritingRequest) -> Text:
         """A text that continues this one; the session does not change before `adopt`."""

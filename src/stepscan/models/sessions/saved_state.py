@@ -52,7 +52,7 @@ def _state_size(layer: NativeLayer, state: Array) -> int:
     """The size of a state of `layer` with a cache as long as that of `state`."""
     width = state.shape[1] if state.ndim == 2 else 0
     items = max(0, width - layer.state_size) // max(1, layer.cache_size)
-    return layer.state_size + min(items, layer.native.context) * layer.cache_size
+    return layer.state_size + min(items, layer.context) * layer.cache_size
 
 
 def write_state(fingerprint: bytes, tensors: Mapping[str, Array], pending: str) -> bytes:

@@ -1,4 +1,4 @@
-"""Base of the sessions of one causal layer, whose state is in streams of the native library."""
+"""Base of the sessions of one causal layer, whose state is in streams: the native library's, if the layer is native."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import numpy as np
 from stepscan.backends.batches import Array, Batch
 from stepscan.backends.layers import NativeLayer, check_causal
 from stepscan.backends.native_arrays import address
+from stepscan.backends.python_layers import PythonLayer, new_stream, push_streams
 from stepscan.errors import SettingsError
-from stepscan.kernels.native import library
-from stepscan.models.sessions.joint_steps import advance_streams
+from stepscan.models.sessions.joint_steps import flush_together, read_together
 from stepscan.models.sessions.saved_state import SavedState
 from stepscan.models.sessions.session import Session, check_single, locked, raise_overflow, replace_states
 
@@ -57,10 +57,10 @@ class StreamSession(Session):
 
     def __init__(self, model: Any) -> None:
         check_causal(layer := model.network_.layer)
-        if not isinstance(layer, NativeLayer):
+        if not isinstance(layer, NativeLayer | PythonLayer):
             raise SettingsError(
-                f"expected a model whose layer is native, got {layer.signature}, which "
-                f"{'attends to a memory' if layer.memories else 'has no native kernel'}; use whole sequences"
+                f"expected a model whose state is that of its layers alone, got {layer.signature}, which attends to a "
+                "memory, or caches without a kernel; use whole sequences"
             )
         super().__init__(model)
         self._streams = self._new_stream(), self._new_stream()  # the present state's, and the next one's
@@ -134,7 +134,7 @@ class StreamSession(Session):
         return second if self._state.stream is first else first
 
     def _new_stream(self) -> Any:
-        return library.Stream(self._network.layer.native)
+        return new_stream(self._network.layer)
 
     def _new_state(self, state: Array, accumulators: Mapping[str, Array], pending: str = "") -> SessionState:
         """A state with the layers' state `[1, S]`; does not overwrite the present one."""
@@ -179,7 +179,7 @@ class StreamSession(Session):
             streams = [session._spare_stream for session in sessions]
             for stream, state in zip(streams, states, strict=True):
                 stream.copy(state.stream)
-            if (failed := library.push_many(streams, address(x), address(outputs), model.threads)) >= 0:
+            if (failed := push_streams(streams, x, outputs, model.threads)) >= 0:
                 raise_overflow(f"item {failed + 1}: ")
             after = [
                 SessionState(stream, session._accumulate(state.accumulators, output[None]))
@@ -192,52 +192,14 @@ class StreamSession(Session):
     @classmethod
     def _push_together(cls, model: Any, sessions: Sequence[Any], pieces: Sequence[Any]) -> list[Any]:
         with locked(sessions):
-            split = [
-                session._split_pending(session._state.pending, piece)
-                for session, piece in zip(sessions, pieces, strict=True)
-            ]
+            split = [session._split(piece) for session, piece in zip(sessions, pieces, strict=True)]
             vectors = cls._embed(model, [ready for ready, _ in split], "item")
             before = [session._state for session in sessions]
             streams = [session._spare_stream for session in sessions]
-            after, outputs = cls._read_together(model, sessions, before, streams, vectors, [rest for _, rest in split])
-            results = cls._piece_outputs(model, cls._flush_together(model, sessions, after), outputs)
+            after, outputs = read_together(sessions, before, streams, vectors, [rest for _, rest in split])
+            results = cls._piece_outputs(model, flush_together(sessions, after), outputs)
             replace_states(sessions, after)
         return results
-
-    @classmethod
-    def _read_together(
-        cls,
-        model: Any,
-        sessions: Sequence[Any],
-        before: Sequence[SessionState],
-        streams: Sequence[Any],
-        vectors: Batch,
-        pending: Sequence[str],
-    ) -> tuple[list[SessionState], list[Array]]:
-        """The states of several sessions after more vectors `[N, T, E]`, which use `streams`, and the outputs."""
-        for stream, state in zip(streams, before, strict=True):
-            stream.copy(state.stream)
-        outputs = advance_streams(model, streams, vectors)
-        rows = zip(sessions, streams, before, outputs, pending, strict=True)
-        return [
-            SessionState(stream, session._accumulate(state.accumulators, output), rest)
-            for session, stream, state, output, rest in rows
-        ], outputs
-
-    @classmethod
-    def _flush_together(cls, model: Any, sessions: Sequence[Any], states: list[SessionState]) -> list[SessionState]:
-        """The states after the pending texts, as if nothing followed them."""
-        rows = [row for row, state in enumerate(states) if state.pending]
-        if not rows:
-            return states
-        chosen, before = [sessions[row] for row in rows], [states[row] for row in rows]
-        vectors = cls._embed(model, [state.pending for state in before], "item")
-        streams = [session._new_stream() for session in chosen]
-        flushed, _ = cls._read_together(model, chosen, before, streams, vectors, [""] * len(rows))
-        after = list(states)
-        for row, state in zip(rows, flushed, strict=True):
-            after[row] = state
-        return after
 
 
 def layer_state(network: Any, session_state: SessionState) -> Array:

@@ -67,7 +67,7 @@ class TaggerSession(StreamSession):
     def _initial_state(self) -> SessionState:
         if self._model.wide_ is not None:
             warn_without_wide()
-        return self._new_state(np.zeros((1, self._network.layer.state_size), np.float32), {})
+        return self._new_state(self._network.layer.initial_state(1), {})
 
     @staticmethod
     def _embed(model: Any, pieces: Sequence[Any], what: str) -> Batch:

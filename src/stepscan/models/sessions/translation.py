@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 import numpy as np
 
@@ -14,26 +14,11 @@ from stepscan.decoding import Sampler, checked_whole, row_generators
 from stepscan.models.sessions import decoder_states
 from stepscan.models.sessions.saved_state import SavedState, reject
 from stepscan.models.sessions.session import Session, check_single, locked, raise_overflow, replace_states
-from stepscan.models.sessions.translation_texts import TranslationText
+from stepscan.models.sessions.translation_texts import TranslationState, TranslationText, read_together
 from stepscan.models.texts import WritingRequest
 from stepscan.models.translator import default_length
-from stepscan.state import State, named_leaves
 
 _SOURCE, _DECODER = "source", "decoder"  # names in a saved state
-
-
-class TranslationState(NamedTuple):
-    """The state of a session between two calls; never mutated."""
-
-    source: tuple[int, ...]  # ids, the end symbol included
-    start: State  # the decoder's, after the begin symbol
-    decoder: State  # after all symbols that were read; its memory is that of `start`
-    pending: str = ""  # text at the end whose symbols depend on what follows; not in `decoder`
-
-    @property
-    def nbytes(self) -> int:
-        """Its size in bytes, about; the memory, which no step changes, is counted with each state."""
-        return sum(leaf.nbytes for _, leaf in named_leaves((self.start, self.decoder), ""))
 
 
 class TranslationSession(Session):
@@ -204,35 +189,15 @@ class TranslationSession(Session):
     @classmethod
     def _push_together(cls, model: Any, sessions: Sequence[Any], pieces: Sequence[Any]) -> list[Any]:
         with locked(sessions):
-            split = [
-                session._split_pending(session._state.pending, piece)
-                for session, piece in zip(sessions, pieces, strict=True)
-            ]
+            split = [session._split(piece) for session, piece in zip(sessions, pieces, strict=True)]
             encode = model.tokenizers_["tokenizer"].encode_batch
             before = [session._state for session in sessions]
-            after = cls._read_together(model, sessions, before, encode([ready for ready, _ in split]))
+            after = read_together(model, sessions[0]._roles, before, encode([ready for ready, _ in split]))
             after = [state._replace(pending=rest) for state, (_, rest) in zip(after, split, strict=True)]
-            flushed = cls._read_together(model, sessions, after, encode([rest for _, rest in split]))
+            flushed = read_together(model, sessions[0]._roles, after, encode([rest for _, rest in split]))
             results = [softmax(session._scores(state))[0] for session, state in zip(sessions, flushed, strict=True)]
             replace_states(sessions, after)
         return results
-
-    @classmethod
-    def _read_together(
-        cls, model: Any, sessions: Sequence[Any], states: Sequence[TranslationState], rows: Sequence[Sequence[int]]
-    ) -> list[TranslationState]:
-        """The states of several sessions after more symbols, a row of ids for each."""
-        after, roles = list(states), sessions[0]._roles
-        for t in range(max(map(len, rows))):
-            chosen = [number for number, row in enumerate(rows) if len(row) > t]
-            decoders = [after[number].decoder for number in chosen]
-            ids = np.array([rows[number][t] for number in chosen])
-            joined = model.network_.generator.array_step(ids, decoder_states.join(roles, decoders))[1]
-            for number, decoder in zip(chosen, decoder_states.split(roles, joined, decoders), strict=True):
-                if not decoder_states.is_finite(roles, decoder):
-                    raise_overflow(f"item {number + 1}: ")
-                after[number] = after[number]._replace(decoder=decoder)
-        return after
 
     @property
     def _tokenizer(self) -> Any:

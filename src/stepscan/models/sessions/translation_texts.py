@@ -1,9 +1,9 @@
-"""Translations that are being written, a symbol at a time, many of them together."""
+"""Translations by one model, of which many are read, or written, together."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -11,7 +11,23 @@ from stepscan.backends.probabilities import softmax
 from stepscan.decoding import row_generators
 from stepscan.errors import StepscanError
 from stepscan.models.sessions import decoder_states
+from stepscan.models.sessions.session import raise_overflow
 from stepscan.models.texts import WritingRequest, Written
+from stepscan.state import State, named_leaves
+
+
+class TranslationState(NamedTuple):
+    """The state of a session between two calls; never mutated."""
+
+    source: tuple[int, ...]  # ids, the end symbol included
+    start: State  # the decoder's, after the begin symbol
+    decoder: State  # after all symbols that were read; its memory is that of `start`
+    pending: str = ""  # text at the end whose symbols depend on what follows; not in `decoder`
+
+    @property
+    def nbytes(self) -> int:
+        """Its size in bytes, about; the memory, which no step changes, is counted with each state."""
+        return sum(leaf.nbytes for _, leaf in named_leaves((self.start, self.decoder), ""))
 
 
 class TranslationText:
@@ -20,11 +36,11 @@ class TranslationText:
     Args:
         model: the runtime model.
         roles: of the leaves of the decoder's state.
-        state: after what was read: a `TranslationState`, which a step replaces.
+        state: after what was read, which a step replaces.
         request: how it is written.
     """
 
-    def __init__(self, model: Any, roles: Any, state: Any, request: WritingRequest) -> None:
+    def __init__(self, model: Any, roles: Any, state: TranslationState, request: WritingRequest) -> None:
         self.model, self.roles, self.state = model, roles, state
         self.sampler, self.measured, self.excluded = request.sampler, request.measured, list(request.excluded)
         [self.random] = row_generators(request.seed, 1)
@@ -72,3 +88,28 @@ class JointTranslations:
         joined = self.model.network_.generator.array_step(np.array(ids), decoder_states.join(roles, decoders))[1]
         for text, decoder in zip(texts, decoder_states.split(roles, joined, decoders), strict=True):
             text.state = text.state._replace(decoder=decoder)
+
+
+def read_together(model: Any, roles: Any, states: Sequence[Any], rows: Sequence[Sequence[int]]) -> list[Any]:
+    """The states of several sessions after more symbols.
+
+    Args:
+        model: the runtime model.
+        roles: of the leaves of a decoder's state.
+        states: N `TranslationState`.
+        rows: the ids that each reads.
+
+    Raises:
+        SettingsError: a state would not be finite.
+    """
+    after = list(states)
+    for t in range(max(map(len, rows))):
+        chosen = [number for number, row in enumerate(rows) if len(row) > t]
+        decoders = [after[number].decoder for number in chosen]
+        ids = np.array([rows[number][t] for number in chosen])
+        joined = model.network_.generator.array_step(ids, decoder_states.join(roles, decoders))[1]
+        for number, decoder in zip(chosen, decoder_states.split(roles, joined, decoders), strict=True):
+            if not decoder_states.is_finite(roles, decoder):
+                raise_overflow(f"item {number + 1}: ")
+            after[number] = after[number]._replace(decoder=decoder)
+    return after

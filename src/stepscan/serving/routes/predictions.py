@@ -20,7 +20,7 @@ async def predict(call: Call) -> None:
     with call.served.engine(call.arguments["model"]).in_use() as engine:
         check_task(engine, "classify", "tag", "generate", "translate")
         fields = await call.fields(PredictFields)
-        inputs = checked_inputs(engine, fields.inputs)
+        inputs = await call.compute(checked_inputs, engine, fields.inputs)
         if fields.probabilities:
             check_numbers(_probabilities(engine, inputs), "probabilities")
         await _answer(call, engine, Operation(predictions.predict, (fields.probabilities,)), inputs, b"predictions")
@@ -31,7 +31,7 @@ async def translate(call: Call) -> None:
     with call.served.engine(call.arguments["model"]).in_use() as engine:
         check_task(engine, "translate")
         fields = await call.fields(TranslateFields)
-        inputs = checked_inputs(engine, fields.inputs)
+        inputs = await call.compute(checked_inputs, engine, fields.inputs)
         check_texts(engine, fields.prefix)
         for length in (fields.minimum_length, fields.maximum_length):
             check_length(engine, length)
@@ -48,7 +48,7 @@ async def forecast(call: Call) -> None:
     with call.served.engine(call.arguments["model"]).in_use() as engine:
         check_task(engine, "forecast")
         fields = await call.fields(ForecastFields)
-        inputs = checked_inputs(engine, fields.inputs)
+        inputs = await call.compute(checked_inputs, engine, fields.inputs)
         check_paths(engine, fields.length, fields.num_samples)
         arguments = fields.length, fields.level, fields.num_samples, fields.seed
         await _answer(call, engine, Operation(predictions.forecast, arguments), inputs, b"forecasts")
