@@ -38,7 +38,7 @@ sanitize: $(VENV)/dev.stamp    ## the kernels' own tests: plain, with address an
 	for kind in "" address,undefined,float-cast-overflow thread; do \
 	  cmake -S native -B build/tests-$$kind -DSTEPSCAN_TESTS=ON -DSTEPSCAN_SANITIZE=$$kind > /dev/null && \
 	  cmake --build build/tests-$$kind --parallel 2 && \
-	  build/tests-$$kind/test_kernels && build/tests-$$kind/test_layers && build/tests-$$kind/test_attention || exit 1; \
+	  build/tests-$$kind/test_kernels && build/tests-$$kind/test_layers && build/tests-$$kind/test_attention && build/tests-$$kind/test_programs || exit 1; \
 	done
 	$(BIN)/python -m pip install --quiet nanobind
 	cmake -S native -B build/sanitized -DPython_EXECUTABLE=$(abspath $(BIN))/python -DSTEPSCAN_SANITIZE=address,undefined,float-cast-overflow > /dev/null

@@ -6,7 +6,7 @@
 
 namespace stepscan {
 
-constexpr int MAX_STAGE_OPERANDS = 192;
+constexpr int MAX_STAGE_OPERANDS = 512;
 
 struct Place {  // of an array: row i, block j of slot s begins at base + i · row + j · block + s · LANES
   float* base;

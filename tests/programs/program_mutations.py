@@ -13,8 +13,7 @@ import sys
 
 import numpy as np
 
-from stepscan.backends.execution import Options
-from stepscan.backends.programs import native_program
+from stepscan.backends.native_programs import native_program
 from stepscan.errors import ProgramError
 from stepscan.programs.derivative import differentiate
 from stepscan.programs.program import Program
@@ -92,7 +91,7 @@ def run(program):
 
 def run_natively(program, weights, x, state, scan):
     """The same step on the native library, if it runs the program; compared where float32 can hold the numbers."""
-    native = native_program(program, weights, Options())
+    native = native_program(program, weights)
     if native is None:
         return
     y, _ = native.scan(x, np.array([1, 1]), state)

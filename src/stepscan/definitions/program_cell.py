@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from stepscan.backends.native_arrays import Array
-from stepscan.backends.programs import native_program
+from stepscan.backends.native_programs import native_program
 from stepscan.definitions.definition import Part, Tensor, Tensors, Weight, is_built_in
-from stepscan.definitions.layer import LayerDefinition, scan_by_steps
+from stepscan.definitions.layer import LayerDefinition, scan_by_steps, start
 from stepscan.errors import shown
 from stepscan.programs.reference import step
 from stepscan.programs.stored import StoredProgram
@@ -67,7 +67,9 @@ class ProgramCell(LayerDefinition):
             np.ascontiguousarray(self._source(weights, source)).reshape(shape)
             for source, (_, shape) in zip(self.stored.weights, self.stored.program.weights, strict=True)
         ]
-        self._native = native_program(self.stored.program, self._weights, weights.options)
+        self._native = native_program(
+            self.stored.program, self._weights, weights.options.format, weights.options.threads
+        )
         return self
 
     def _source(self, weights: Weights, source: str | int) -> Array:
@@ -101,7 +103,7 @@ class ProgramCell(LayerDefinition):
     def step(self, x: Array, state: State) -> tuple[Array, State]:
         """See `stepscan.Recurrence.step`."""
         if self._native is not None:
-            y, leaves = self._native.step(x, state)
+            y, leaves = self._native.step(x, list(state))
             return y, tuple(leaves)
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             y, leaves = step(self.stored.program, self._weights, x, list(state))
@@ -111,9 +113,8 @@ class ProgramCell(LayerDefinition):
         if self._native is None:
             return scan_by_steps(self, inputs, state)
         self.check_shape(inputs)
-        state = self.initial_state(len(inputs)) if state is None else state
-        outputs, leaves = self._native.scan(inputs.data, inputs.lengths, state)
-        return inputs.replace(outputs, zeroed=True), tuple(leaves)
+        y, leaves = self._native.scan(inputs.data, inputs.lengths, list(start(self, inputs, state)))
+        return inputs.replace(y, zeroed=True), tuple(leaves)
 
     def readout(self, state: State) -> Any:
         return state[self.stored.readout]

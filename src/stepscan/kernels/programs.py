@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import operator
 import weakref
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -13,7 +14,7 @@ from torch.autograd import Function
 
 from stepscan.kernels import program_equations, tensors
 from stepscan.kernels.native import library
-from stepscan.programs.lowering import Lowered, Unsupported, lower
+from stepscan.programs.lowering import Lowered, lower
 from stepscan.sequences import Sequences
 from stepscan.state import State, leaves, map_state
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from stepscan.programs.tracing.traced import Traced
     from stepscan.programs.tracing.tracer import Trace
 
-__all__ = ["scan"]
+__all__ = ["prepare", "scan"]
 
 logger = logging.getLogger(__name__)
 
@@ -48,7 +49,7 @@ def scan(cell: Any, inputs: Sequences, state: State) -> tuple[Sequences, State] 
     from stepscan.programs.tracing.traced import traced  # 0.3 s: not for those who import only stepscan
 
     found = traced(cell)
-    compiled = None if found is None else _compiled(found)
+    compiled = None if found is None else _compiled(found, cell)
     if found is None or compiled is None:
         return None
     flat = list(leaves(state))
@@ -56,13 +57,28 @@ def scan(cell: Any, inputs: Sequences, state: State) -> tuple[Sequences, State] 
         return None
     if data.shape[2] != compiled.inference.input_size:
         return None
-    weights = found.trace.weights(cell)
-    if not all(weight.dtype is torch.float32 and weight.is_cpu for weight in weights):
-        return None
     rows = [leaf.reshape(len(data), -1) for leaf in flat]
-    y, ends = _run(_Run(cell, found.trace, compiled, inputs.lengths, len(rows)), data, [*rows, *weights])
+    own = compiled.tensors_of(cell)
+    y, ends = _run(_Run(found.trace, compiled, own, inputs.lengths, len(rows)), data, rows)
     shaped = iter([end.reshape(leaf.shape) for end, leaf in zip(ends, flat, strict=True)])
     return inputs.replace(y, zeroed=True), map_state(lambda _: next(shaped), state)
+
+
+def prepare(cell: Any, lengths: Tensor) -> _Run:
+    """A scan of a cell whose step is a program, to be run and timed without autograd; `lengths` are `[B]`.
+
+    Raises:
+        ValueError: the native library cannot run it.
+    """
+    from stepscan.programs.tracing.traced import traced
+
+    found = traced(cell)
+    compiled = None if found is None else _compiled(found, cell)
+    if found is None or compiled is None:
+        raise ValueError(
+            f"{type(cell).__name__}: expected a step that the native library can run; the log says why not"
+        )
+    return _Run(found.trace, compiled, compiled.tensors_of(cell), lengths, len(found.trace.leaf_shapes))
 
 
 def _is_plain(state: State, rows: int) -> bool:
@@ -81,9 +97,17 @@ class _Compiled:
 
     def __init__(self, found: Traced) -> None:
         self.derivative = found.derivative
+        names = found.trace.names
+        self._tensors = operator.attrgetter(*names) if names else lambda cell: ()
+        self._single = len(names) == 1
         self.inference = lower(found.trace.program)
         self._programs: dict[bool, Any] = {False: library.Program(list(self.inference.numbers))}
         self.training: Lowered | None = None
+
+    def tensors_of(self, cell: Any) -> tuple[Tensor, ...]:
+        """The parameters and buffers that the program's weights are made of."""
+        found = self._tensors(cell)
+        return (found,) if self._single else found
 
     def program(self, trains: bool) -> Any:
         """The library's program."""
@@ -96,13 +120,15 @@ class _Compiled:
 _all: weakref.WeakKeyDictionary[Trace, _Compiled | None] = weakref.WeakKeyDictionary()
 
 
-def _compiled(found: Traced) -> _Compiled | None:
+def _compiled(found: Traced, cell: Any) -> _Compiled | None:
     if found.trace not in _all:
         try:
+            if not all(weight.dtype is torch.float32 and weight.is_cpu for weight in found.trace.weights(cell)):
+                raise ValueError("expected weights of float32 on the CPU")
             compiled = _Compiled(found)
             compiled.program(True)
             _all[found.trace] = compiled
-        except Unsupported as error:
+        except ValueError as error:  # the library refuses what it cannot run
             logger.warning("a step is traced, but runs as a loop in PyTorch: %s", error)
             _all[found.trace] = None
     return _all[found.trace]
@@ -112,17 +138,22 @@ class _Run(NamedTuple):
     """One scan: what forward and backward share.
 
     Attributes:
-        cell, trace: whose step it is, and how the program's weights are made.
+        trace: how the program's weights are made of `own`.
         compiled: the program.
+        own: parameters and buffers.
         lengths: `[B]`.
         leaf_count: how many the state has.
     """
 
-    cell: Any
     trace: Trace
     compiled: _Compiled
+    own: tuple[Tensor, ...]
     lengths: Tensor
     leaf_count: int
+
+    def weights(self) -> list[Tensor]:
+        """The program's weights."""
+        return self.trace.weights_of(dict(zip(self.trace.names, self.own, strict=True)))
 
     def forward(self, x: Tensor, flat: Sequence[Tensor], save: bool) -> tuple[Tensor, list[Tensor], Any]:
         """Outputs, final states' leaves, and what backward needs."""
@@ -170,24 +201,22 @@ class _Run(NamedTuple):
 
     def _packed(self, trains: bool) -> Any:
         """The program's weights, packed; made again when a parameter or buffer has changed."""
-        named = {**dict(self.cell.named_parameters()), **dict(self.cell.named_buffers())}
-        own = [named[name] for name in self.trace.names]
 
         def make(_: list[int]) -> Any:
             with torch.no_grad():
-                weights = [weight.detach().contiguous() for weight in self.trace.weights(self.cell)]
+                weights = [weight.detach().contiguous() for weight in self.weights()]
             return library.ProgramWeights(
                 self.compiled.program(trains), _addresses(weights), threads=torch.get_num_threads()
             )
 
-        return tensors.packed(self.compiled, own, trains, make)
+        return tensors.packed(self.compiled, self.own, trains, make)
 
 
-def _run(run: _Run, x: Tensor, flat: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
-    if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in (x, *flat)):
-        y, *ends = _Scan.apply(run, x, *flat)
+def _run(run: _Run, x: Tensor, state: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
+    if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in (x, *state, *run.own)):
+        y, *ends = _Scan.apply(run, x, *state, *run.weights())
         return y, ends
-    y, ends, _ = run.forward(x, flat, save=False)
+    y, ends, _ = run.forward(x, state, save=False)
     return y, ends
 
 

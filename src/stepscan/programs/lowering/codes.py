@@ -5,7 +5,7 @@ from __future__ import annotations
 __all__ = ["CODES", "FORMAT", "MOST_OPERANDS", "MOST_PARTS", "REDUCTIONS"]
 
 FORMAT = 1  # of the numbers; another one is another layout
-MOST_OPERANDS = 192  # of a stage
+MOST_OPERANDS = 512  # of a stage
 MOST_PARTS = 4  # of a matrix that is not transposed
 
 # kinds of arrays

@@ -95,7 +95,10 @@ class _Lowering:
             if definition.op in PRODUCTS and value in self.plan.items and not flat:
                 groups.setdefault((definition.args[0], *self.matrices.shape(definition)), []).append(value)
             elif value in self.plan.items or not self._overlaid(value):
-                self.homes.setdefault(value, Home(self.arrays.add(codes.KEPT, 1, definition.width, flat)))
+                made = self.plan.items.get(value) or self.plan.step[value]
+                slots = len(made.attribute) if made.is_reduction else 1
+                array = self.arrays.add(codes.KEPT, slots, definition.width, flat and slots == 1)
+                self.homes.setdefault(value, Home(array))
         for members in groups.values():
             for at in range(0, len(members), codes.MOST_PARTS):
                 few = members[at : at + codes.MOST_PARTS]

@@ -167,10 +167,10 @@ class StageBuilder:
         if definition.is_reduction:
             to, at = self.home(value), 0
             assert to is not None
+            apart = self.arrays.kind(to) != codes.GRADIENT  # a slot for each: an order that no cut changes
             for slot, (op, count) in enumerate(definition.attribute):
-                self._operate(
-                    op, self.operand(to._replace(slot=slot)), map(self.read, definition.args[at : at + count])
-                )
+                place = to._replace(slot=slot) if apart else to
+                self._operate(op, self.operand(place), map(self.read, definition.args[at : at + count]))
                 at += count
             return
         args = [self.read(arg) for arg in definition.args]
