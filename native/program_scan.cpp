@@ -80,7 +80,7 @@ Moment moment_of_step(const ProgramShard& s, long t, long first_kept) {
   else m.index[STATE][0] = (t & 1) ? 0 : shard.rows, m.index[STATE][1] = (t & 1) ? shard.rows : 0;
   return m;
 }
-// Gradients of the items from step `first` on lie behind a place for those of the step after them
+// Gradients of the items from step `first` on lie behind those of the step after them
 Moment moment_back(const ProgramShard& s, long t, long first, long last) {
   const Shard& shard = *s.shard;
   Moment m = moment_of_step(s, t, 0);

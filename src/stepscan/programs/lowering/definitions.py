@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from stepscan.programs.lowering.codes import REDUCTIONS, SAME, SOURCES
+from stepscan.programs.lowering.codes import PRODUCTS, REDUCTIONS, SAME, SOURCES
 from stepscan.programs.program import Value
 
-__all__ = ["Code", "Definition", "Definitions", "fuse"]
+__all__ = ["Code", "Definition", "Definitions", "fuse", "load_single"]
 
 
 @dataclass(frozen=True)
@@ -199,3 +199,21 @@ def _rests(all_: Definitions, value: Definition, code: Code, single: Single) -> 
         if _is_rest(all_, arg):
             return "multiply_rest", (other, all_[arg].args[1]), (arg,) if single(arg, "subtract") else ()
     return None
+
+
+def load_single(definitions: Definitions, code: Code) -> Code:
+    """Items of one number that wider values read are values of their own."""
+    new: Code = {}
+    loaded: dict[int, int] = {}
+    for value, definition in code.items():
+        args = list(definition.args)
+        for place, arg in enumerate(args):
+            source = definitions[arg]
+            single = source.op in ("x", "output_gradient") and source.width == 1
+            if single and definition.op not in PRODUCTS and definition.width > 1:
+                if arg not in loaded:
+                    loaded[arg] = definitions.add("copy", (arg,), 1)
+                    new[loaded[arg]] = definitions[loaded[arg]]
+                args[place] = loaded[arg]
+        new[value] = replace(definition, args=tuple(args))
+    return new

@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 
 from stepscan.programs.derivative import Derivative
 from stepscan.programs.lowering import codes
 from stepscan.programs.lowering.arrays import Arrays, Home
-from stepscan.programs.lowering.backward import BackwardPlan, StatePart, plan_backward
+from stepscan.programs.lowering.backward import BackwardPlan, plan_backward
 from stepscan.programs.lowering.codes import PRODUCTS
-from stepscan.programs.lowering.definitions import Code, Definition, Definitions
+from stepscan.programs.lowering.definitions import Code, Definition, Definitions, load_single
 from stepscan.programs.lowering.encoding import Lowered, WeightGradient, encode
 from stepscan.programs.lowering.gradients import parts_of
+from stepscan.programs.lowering.homes import KeptHomes, Unsupported, state_parts
 from stepscan.programs.lowering.keeping import keep_for_derivative, plan_forward
 from stepscan.programs.lowering.matrices import Matrices
 from stepscan.programs.lowering.stages import Region, Sink, Stage, StageBuilder, regions
 from stepscan.programs.program import Program
 
-__all__ = ["Unsupported", "lower"]
-
-
-class Unsupported(ValueError):
-    """Says in words why a program cannot run natively."""
+__all__ = ["lower"]
 
 
 def lower(program: Program | Derivative) -> Lowered:
@@ -47,7 +43,7 @@ class _Lowering:
         )
         self.homes: dict[int, Home] = {}
         self.gradients: dict[int, Home] = {}
-        self.parts = self._state_parts()
+        self.parts = state_parts(self.program, self.plan, self.definitions, self.arrays)
         self.sources = {part.source: Home(part.array, 0, 1) for part in self.parts if part.source is not None}
 
     def run(self) -> Lowered:
@@ -58,8 +54,8 @@ class _Lowering:
         back = None
         if self.derivative:
             back = plan_backward(self.derivative, self.definitions, self.arrays, self.parts, self.kept | set(states))
-        self.homes |= states
-        self._place_kept(back.read if back else set())
+        homes = KeptHomes(self.program, self.plan, self.definitions, self.arrays, self.matrices, states)
+        self.homes = homes.place(self.kept, back.read if back else set())
         programs = [self._stages(self.plan.items, []), self._stages(self.plan.step, self._step_sinks())]
         if back is None:
             return encode(self.program, self.arrays, self.matrices, [*programs, [], [], []], [])
@@ -68,70 +64,6 @@ class _Lowering:
         return encode(self.program, self.arrays, self.matrices, programs, self._weight_gradients(back))
 
     # ----------------------------------------------------------------------------------------------------------- memory
-
-    def _state_parts(self) -> list[StatePart]:
-        found = []
-        sources = {value.attribute: index for index, value in enumerate(self.program.values) if value.op == "leaf"}
-        for leaf, pieces in enumerate(self.program.next_state):
-            offset = 0
-            for value in pieces:
-                width = self.definitions[value].width
-                source = sources.pop((leaf, offset, offset + width), None)
-                flat = source in self.plan.inputs or value in self.plan.inputs
-                array = self.arrays.add(codes.STATE, 1, width, flat, of=leaf, offset=offset)
-                found.append(StatePart(leaf, offset, width, value, source, array))
-                offset += width
-        if sources:
-            leaf, start, stop = next(iter(sources))
-            raise Unsupported(f"leaf {leaf} is read from {start} to {stop} and written in other parts")
-        return found
-
-    def _place_kept(self, read: set[int]) -> None:
-        """Homes of kept values: what x makes for one input side by side; what a step makes over what it was made of."""
-        groups: dict[tuple[int, ...], list[int]] = {}
-        for value in sorted(self.kept):
-            definition = self.definitions[value]
-            flat = value in self.plan.inputs
-            if definition.op in PRODUCTS and value in self.plan.items and not flat:
-                groups.setdefault((definition.args[0], *self.matrices.shape(definition)), []).append(value)
-            elif value in self.plan.items or not self._overlaid(value):
-                made = self.plan.items.get(value) or self.plan.step[value]
-                slots = len(made.attribute) if made.is_reduction else 1
-                array = self.arrays.add(codes.KEPT, slots, definition.width, flat and slots == 1)
-                self.homes.setdefault(value, Home(array))
-        for members in groups.values():
-            for at in range(0, len(members), codes.MOST_PARTS):
-                few = members[at : at + codes.MOST_PARTS]
-                array = self.arrays.add(codes.KEPT, len(few), self.definitions[few[0]].width)
-                self.homes.update({value: Home(array, slot) for slot, value in enumerate(few)})
-        self._overlay(read)
-
-    def _overlaid(self, value: int) -> bool:
-        """Whether a kept value may find a place over another: `_overlay` decides."""
-        definition = self.plan.step[value]
-        return value not in self.plan.inputs and not definition.is_reduction and definition.op not in PRODUCTS
-
-    def _overlay(self, read: set[int]) -> None:
-        where = regions(self.plan.step, self._definition_of(self.plan.step))
-        order = {value: (where[value], place) for place, value in enumerate(self.plan.step)}
-        last: dict[int, int] = {}
-        for value, definition in self.plan.step.items():
-            for arg in definition.args:
-                if arg not in last or order[value] > order[last[arg]]:
-                    last[arg] = value
-        ends = {*self.program.output, *(value for pieces in self.program.next_state for value in pieces)}
-        taken: set[int] = set()
-        for value in sorted(value for value in self.kept if value not in self.homes):
-            for arg in self.plan.step[value].args:
-                if (
-                    arg in self.plan.kept and arg not in taken | read | ends | self.plan.inputs and last[arg] == value
-                    and self.definitions[arg].width == self.definitions[value].width
-                ):  # fmt: skip
-                    taken.add(arg)
-                    self.homes[value] = self.homes[arg]
-                    break
-            else:
-                self.homes[value] = Home(self.arrays.add(codes.KEPT, 1, self.definitions[value].width))
 
     def _place_gradients(self, back: BackwardPlan) -> None:
         for members in back.arrangement.arrays:
@@ -220,7 +152,7 @@ class _Lowering:
         only_x: Callable[[int], bool] = lambda value: False,
         items: bool = False,
     ) -> list[Stage]:
-        code = self._load_single(code)
+        code = load_single(self.definitions, code)
         of = self._definition_of(code)
         where = regions(code, of, only_x)
         local = self._local_homes(code, where, sinks, gradients or {})
@@ -261,23 +193,6 @@ class _Lowering:
         (piece,) = definition.attribute
         offset = sum(self.definitions[value].width for value in self.program.output[:piece])
         return Home(self.arrays.once(codes.ITEMS, definition.width, codes.Y_GRADIENT, offset))
-
-    def _load_single(self, code: Code) -> Code:
-        """Items of one number that wider values read are values of their own."""
-        new: Code = {}
-        loaded: dict[int, int] = {}
-        for value, definition in code.items():
-            args = list(definition.args)
-            for place, arg in enumerate(args):
-                source = self.definitions[arg]
-                single = source.op in ("x", "output_gradient") and source.width == 1
-                if single and definition.op not in PRODUCTS and definition.width > 1:
-                    if arg not in loaded:
-                        loaded[arg] = self.definitions.add("copy", (arg,), 1)
-                        new[loaded[arg]] = self.definitions[loaded[arg]]
-                    args[place] = loaded[arg]
-            new[value] = dataclasses.replace(definition, args=tuple(args))
-        return new
 
     def _local_homes(
         self, code: Code, where: dict[int, Region], sinks: list[Sink], gradients: dict[int, Home]

@@ -169,8 +169,8 @@ class StageBuilder:
             assert to is not None
             apart = self.arrays.kind(to) != codes.GRADIENT  # a slot for each: an order that no cut changes
             for slot, (op, count) in enumerate(definition.attribute):
-                place = to._replace(slot=slot) if apart else to
-                self._operate(op, self.operand(place), map(self.read, definition.args[at : at + count]))
+                target = to._replace(slot=slot) if apart else to
+                self._operate(op, self.operand(target), map(self.read, definition.args[at : at + count]))
                 at += count
             return
         args = [self.read(arg) for arg in definition.args]
