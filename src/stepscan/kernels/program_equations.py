@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from stepscan.programs.program import Program, Value
 
-__all__ = ["scan"]
+__all__ = ["gradients", "scan"]
 
 _OPERATIONS: dict[str, Callable[..., Tensor]] = {
     "sum": lambda a: a.sum(-1, keepdim=True),
@@ -102,3 +102,16 @@ def _value(value: Value, made: list[Tensor], x: Tensor, state: list[Tensor], wei
     if op == "spread":
         return inputs[0].expand(-1, width)
     return _OPERATIONS[op](*inputs)
+
+
+def gradients(
+    run: Any, x: Tensor, flat: list[Tensor], given: Sequence[Tensor | None], needed: Sequence[bool]
+) -> list[Tensor | None]:
+    """Gradients of the inputs that are themselves differentiable, for a second derivative."""
+    state, weights = flat[: run.leaf_count], flat[run.leaf_count :]
+    y, ends = scan(run.trace.program, x, run.lengths, state, weights)
+    pairs = [(r, g) for r, g in zip((y, *ends), given, strict=True) if g is not None and r.requires_grad]
+    sources = [tensor for tensor, need in zip((x, *flat), needed, strict=True) if need]
+    results, seeds = [r for r, _ in pairs], [g for _, g in pairs]
+    found = iter(torch.autograd.grad(results, sources, seeds, create_graph=True, allow_unused=True))
+    return [next(found) if need else None for need in needed]

@@ -238,18 +238,5 @@ class _Scan(Function):
         x, y, *flat = ctx.saved_tensors
         needed = ctx.needs_input_grad[1:]
         if torch.is_grad_enabled():  # create_graph=True: by the equations, which can be differentiated again
-            return None, *_equation_gradients(ctx.run, x, flat, gradients, needed)
+            return None, *program_equations.gradients(ctx.run, x, flat, gradients, needed)
         return None, *ctx.run.backward(ctx.saved, x, y, flat, gradients, needed)
-
-
-def _equation_gradients(
-    run: _Run, x: Tensor, flat: list[Tensor], gradients: Sequence[Tensor | None], needed: Sequence[bool]
-) -> list[Tensor | None]:
-    """Gradients of the inputs that are themselves differentiable, for a second derivative."""
-    state, weights = flat[: run.leaf_count], flat[run.leaf_count :]
-    y, ends = program_equations.scan(run.trace.program, x, run.lengths, state, weights)
-    pairs = [(r, g) for r, g in zip((y, *ends), gradients, strict=True) if g is not None and r.requires_grad]
-    sources = [tensor for tensor, need in zip((x, *flat), needed, strict=True) if need]
-    results, given = [r for r, _ in pairs], [g for _, g in pairs]
-    found = iter(torch.autograd.grad(results, sources, given, create_graph=True, allow_unused=True))
-    return [next(found) if need else None for need in needed]

@@ -165,12 +165,12 @@ class StageBuilder:
     def _compute(self, value: int, position: int) -> None:
         definition = self.definition(value)
         if definition.is_reduction:
-            to, at = self.home(value), 0
-            assert to is not None
-            apart = self.arrays.kind(to) != codes.GRADIENT  # a slot for each: an order that no cut changes
+            total, at = self.home(value), 0
+            assert total is not None
+            apart = self.arrays.kind(total) != codes.GRADIENT  # a slot for each: an order that no cut changes
             for slot, (op, count) in enumerate(definition.attribute):
-                target = to._replace(slot=slot) if apart else to
-                self._operate(op, self.operand(target), map(self.read, definition.args[at : at + count]))
+                to = total._replace(slot=slot) if apart else total
+                self._operate(op, self.operand(to), map(self.read, definition.args[at : at + count]))
                 at += count
             return
         args = [self.read(arg) for arg in definition.args]
