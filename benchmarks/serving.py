@@ -121,7 +121,7 @@ async def _watch(
     return _Watched(letters / seconds, float(cpu) / max(1, letters), gaps, firsts)  # type: ignore[arg-type]
 
 
-def overload(folder: Path, seconds: float, streams: int = 4, queue: int = 2, length: int = 2000) -> None:
+def overload(folder: Path, seconds: float, streams: int = 4, queue: int = 1, length: int = 2000) -> None:
     """Ten times the load that the server can bear: accepted and refused requests, and memory."""
     fields = {"length": length, "stream": False}
     with ours(folder, 8221, "--streams", streams, "--queue", queue) as process:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 import stepscan as ss
+from stepscan import kernels
 from stepscan.backends import tensors
 from stepscan.definitions.layer import keep_old_where_ended
 from stepscan.state import State, leaves
@@ -152,7 +153,7 @@ def test_the_free_scan_takes_its_steps_apart_once() -> None:
             return x + state, x + state
 
     data = torch.ones(1, 8, 1, requires_grad=True)
-    with ss.kernels.use("reference"):
+    with kernels.use("reference"):
         outputs, _ = Sum().scan(ss.Sequences(data, [8]))
     assert outputs.data.flatten().tolist() == [1, 2, 3, 4, 5, 6, 7, 8]
     nodes, kinds = [outputs.data.grad_fn], []

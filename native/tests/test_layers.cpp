@@ -113,10 +113,45 @@ static void generation(Format format) {
   }
 }
 
+// Several texts together get the symbols that each gets alone, on one and two threads; one without a symbol harms no other.
+static void generation_together(Format format) {
+  const long V = 37, E = 20, H = 65, length = 30, texts = 4;
+  LayerPointer layer = make_stack({make_cell(weights_of(CELLS[2], E, H, format)), make_cell(weights_of(CELLS[3], H, H, format))});
+  Floats table(V * E, 2);
+  TokenGenerator generator(table.get(), V, layer, linear_of(H, E, format), linear_of(E, V, format));
+  const SamplingOptions options[] = {{1, 0, 1, 0}, {0, 0, 1, 0}, {0.7, 5, 0.9, 0.01}, {2, 0, 0.5, 0}};
+  Guarded<uint8_t> none(V), all(V);
+  std::fill(all.get(), all.get() + V, 1), none.get()[3] = 1;
+  Guarded<double> draws(length * texts, 1);
+  for (long i = 0; i < length * texts; i++) draws.get()[i] += 0.5;
+  for (int threads : {1, 2}) {
+    std::vector<std::unique_ptr<Stream>> streams;
+    for (long r = 0; r <= texts; r++) streams.push_back(std::make_unique<Stream>(layer));
+    Floats y((texts + 1) * H);
+    std::vector<std::vector<int64_t>> written(texts);
+    for (long i = 0; i < length; i++) {
+      std::vector<NextSymbol> next;
+      for (long r = 0; r < texts; r++) next.push_back({streams[r].get(), options[r], none.get(), draws.get()[r * length + i], r == 1});
+      next.push_back({streams[texts].get(), options[0], all.get(), 0.5, true});
+      generator.generate_each(next, y.get(), threads);
+      CHECK(next[texts].symbol == -1, "all symbols are excluded");
+      CHECK(next[0].probability == 0 && next[1].probability > 0 && next[1].probability <= 1, "the probability that is wanted");
+      for (long r = 0; r < texts; r++) written[r].push_back(next[r].symbol);
+    }
+    for (long r = 0; r < texts; r++) {
+      Floats state(layer->state), z(H);
+      Guarded<int64_t> alone(length);
+      generator.generate(state.get(), 0, z.get(), length, options[r], none.get(), draws.get() + r * length, alone.get(), 1);
+      CHECK(std::equal(written[r].begin(), written[r].end(), alone.get()), "text %ld is another one alone", r);
+      CHECK(!std::memcmp(streams[r]->state(), state.get(), streams[r]->bytes()) && !std::memcmp(y.get() + r * H, z.get(), H * 4), "its state, too");
+    }
+  }
+}
+
 int main() {
   for (const std::string& isa : instruction_sets()) {
     use_instruction_set(isa);
-    for (Format format : {FLOAT32, BFLOAT16, INT8}) layers(format), generation(format);
+    for (Format format : {FLOAT32, BFLOAT16, INT8}) layers(format), generation(format), generation_together(format);
     std::printf("%s: %d failures\n", isa.c_str(), failures);
   }
   return failures != 0;

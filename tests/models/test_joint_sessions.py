@@ -157,3 +157,22 @@ def test_translations_together_are_translations_alone(session_models: Path) -> N
         assert tokenizer.decode(ids[number]) == twin.generate(9, temperature=1.0, seed=number)
         sessions[number].adopt(texts[number])
         assert sessions[number].state() == twin.state()
+
+
+def test_texts_of_layers_that_run_in_python(tmp_path: Path) -> None:
+    quick: dict[str, Any] = {"hidden_size": 6, "epochs": 1, "bptt": 16, "batch_size": 4}
+    ss.LanguageModel(cell="mingru", **quick).fit("one two three. " * 40).save(tmp_path / "model")
+    model = runtime.load(tmp_path / "model")
+    assert model.writer is None
+    sessions, twins = ([model.session() for _ in range(3)] for _ in range(2))
+    for number, (one, twin) in enumerate(zip(sessions, twins, strict=True)):
+        one.push("one"[:number]), twin.push("one"[:number])
+    excluded = model.excluded_ids((), ())
+    texts = [one.text(WritingRequest(Sampler(), seed, excluded, measured=True)) for seed, one in enumerate(sessions)]
+    group = joint(model, texts)
+    steps = [group.step() for _ in range(12)]
+    for number, twin in enumerate(twins):
+        assert model.decode([step[number].id for step in steps]) == twin.generate(12, seed=number)
+        assert all(0 < step[number].probability <= 1 for step in steps)
+        sessions[number].adopt(texts[number])
+        assert np.allclose(sessions[number].push(""), twin.push(""), atol=1e-6)

@@ -13,6 +13,7 @@ import sys
 
 import numpy as np
 
+from stepscan.backends.native_programs import native_program
 from stepscan.errors import ProgramError
 from stepscan.programs.derivative import differentiate
 from stepscan.programs.program import Program
@@ -22,6 +23,7 @@ from stepscan.programs.stored import StoredProgram
 NUMBERS = (-1, 0, 1, 2, 3, 7, 8, 2**16, 2**24, 2**31, 2**63, 10**40, 0.5, 1e308, float("nan"), float("inf"), True, None)
 WORDS = ("x", "leaf", "vector", "product", "blocks", "sum", "spread", "normal", "output_gradient", "product_back", "")
 SMALL = 2**16  # numbers in a row of what is computed
+LARGE = 1e3
 
 
 def places(data, path=()):
@@ -78,11 +80,24 @@ def run(program):
     generator = np.random.default_rng(0)
     weights = [generator.normal(size=shape) for _, shape in program.weights]
     state = [generator.normal(size=(2, width)) for width in program.state]
+    x = generator.normal(size=(2, 1, program.input_size))
     with np.errstate(all="ignore"):
-        scan = Scan(program, weights, generator.normal(size=(2, 1, program.input_size)), np.array([1, 1]), state)
+        scan = Scan(program, weights, x, np.array([1, 1]), state)
         gradients = scan.backward(differentiate(program), np.ones_like(scan.y), scan.state)
+    run_natively(program, weights, x, state, scan)
     assert scan.y.shape == (2, 1, program.output_size)
     assert [leaf.shape for leaf in scan.state] == [leaf.shape for leaf in gradients.state]
+
+
+def run_natively(program, weights, x, state, scan):
+    """The same step on the native library, if it runs the program; compared where float32 can hold the numbers."""
+    native = native_program(program, weights)
+    if native is None:
+        return
+    y, _ = native.scan(x, np.array([1, 1]), state)
+    largest = max((float(np.abs(value).max()) for value in scan.known(0)), default=0.0)
+    if largest < LARGE:
+        np.testing.assert_allclose(y, scan.y, rtol=0, atol=1e-3 * max(1.0, largest))
 
 
 def examples():

@@ -19,7 +19,7 @@ from program_cells import USERS_CELLS, Leaky, Plain
 from torch import nn
 
 import stepscan as ss
-from stepscan import registry, runtime
+from stepscan import kernels, registry, runtime
 from stepscan.backends.batches import Batch
 from stepscan.backends.python_layers import new_stream
 from stepscan.backends.weights import Weights
@@ -30,6 +30,7 @@ from stepscan.definitions.program_cell import ProgramCell
 from stepscan.definitions.wrappers import Zoneout as ZoneoutDefinition
 from stepscan.errors import ModelFormatError, ProgramError
 from stepscan.estimators.stored_programs import store_programs
+from stepscan.kernels.native import library
 from stepscan.programs.stored import StoredProgram
 from stepscan.registry import registered
 from stepscan.state import leaves
@@ -69,14 +70,29 @@ def without_class(cell):
     entry = StoredProgram.from_json(json.loads(json.dumps(entry.to_json())))
     constants = [stored.constants[f"0.{index}"] for index in range(len(entry.constants))]
     tensors = {name: tensor.numpy() for name, tensor in cell.state_dict().items()}
-    return ProgramCell(entry, constants).bind(Weights(tensors))
+    bound = ProgramCell(entry, constants).bind(Weights(tensors))
+    bound.arrays = tensors
+    return bound
+
+
+def on_each_backend(found):
+    """A bound `ProgramCell` in NumPy and, if the library runs it, natively."""
+    yield "native", found
+    if found._native is not None:
+        found._native = None
+        yield "numpy", found
 
 
 @pytest.mark.parametrize("name", CELLS)
 def test_gives_what_the_cell_gives(name):
+    for _, found in on_each_backend(without_class(CELLS[name]().eval())):
+        check_that_it_gives_what_the_cell_gives(name, found)
+
+
+def check_that_it_gives_what_the_cell_gives(name, found):
     torch.manual_seed(0)
     cell = CELLS[name]().eval()
-    found = without_class(cell)
+    cell.load_state_dict({key: torch.from_numpy(array) for key, array in found.arrays.items()})
     assert (found.signature, found.condition_size) == (
         f"{name}({cell.input_size} → {cell.output_size})",
         cell.condition_size,
@@ -89,13 +105,36 @@ def test_gives_what_the_cell_gives(name):
             (found.condition(vector.numpy()), cell.condition(vector)),
         ):
             assert all(np.array_equal(mine, flat(its)) for mine, its in zip(a, leaves(b), strict=True))
-        expected, final = cell.scan(ss.Sequences(x, torch.from_numpy(LENGTHS)))
+        with kernels.use("reference"):
+            expected, final = cell.scan(ss.Sequences(x, torch.from_numpy(LENGTHS)))
         outputs, state = found.scan(Batch(x.numpy(), LENGTHS))
         np.testing.assert_allclose(outputs.data, expected.data.numpy(), rtol=0, atol=2e-5)
         for mine, its in zip(state, leaves(final), strict=True):
             np.testing.assert_allclose(mine, flat(its), rtol=2e-5, atol=2e-5)
         np.testing.assert_array_equal(found.readout(state), state[found.stored.readout])
         np.testing.assert_allclose(found.readout(state), cell.readout(final), rtol=2e-5, atol=2e-5)
+
+
+@pytest.mark.skipif(not hasattr(library, "Program"), reason="the native library has no programs")
+@pytest.mark.parametrize(
+    "name", ["users_leaky", "users_heads", "users_normedlstm", "slstm", "rglru", "causal_convolution"]
+)
+def test_steps_and_rows_alone_have_the_bits_of_a_scan(name):
+    torch.manual_seed(0)
+    found = without_class(CELLS[name]().eval())
+    assert found._native is not None
+    x = np.random.default_rng(0).normal(size=(4, 5, found.input_size)).astype(np.float32)
+    outputs, final = found.scan(Batch(x, LENGTHS))
+    for row, length in enumerate(LENGTHS):
+        alone, state = found.scan(Batch(x[row : row + 1], LENGTHS[row : row + 1]))
+        np.testing.assert_array_equal(alone.data[0], outputs.data[row])
+        stepped = found.initial_state(1)
+        for t in range(length):
+            y, stepped = found.step(x[row : row + 1, t], stepped)
+            np.testing.assert_array_equal(y[0], outputs.data[row, t])
+        for leaf, other, whole in zip(state, stepped, final, strict=True):
+            np.testing.assert_array_equal(leaf[0], whole[row])
+            np.testing.assert_array_equal(other[0], whole[row])
 
 
 TEXTS, LABELS = ["a good film", "a bad film", "good", "bad"] * 6, ["p", "n"] * 12

@@ -11,7 +11,9 @@ from typing import Any
 
 import pytest
 
+import stepscan as ss
 from serving.servers import Client, started
+from stepscan import runtime
 
 
 def generate(model: str) -> str:
@@ -213,3 +215,16 @@ def test_streams_and_queue_are_limits(folders: dict[str, Path]) -> None:
         while texts.count and time.monotonic() < deadline:
             time.sleep(0.01)
         assert client.text(path, {"length": 3})
+
+
+def test_a_model_whose_layers_run_in_python(tmp_path: Path) -> None:
+    quick: dict[str, Any] = {"hidden_size": 6, "epochs": 1, "bptt": 16, "batch_size": 4}
+    ss.LanguageModel(cell="mingru", **quick).fit("one two three. " * 40).save(tmp_path / "model")
+    model = runtime.load(tmp_path / "model")
+    with started({"model": tmp_path / "model"}) as client:
+        assert "one" + client.text(generate("model"), {"prompt": "one", "length": 20, "seed": 1}) == model.generate(
+            "one", length=20, seed=1
+        )
+        path, session = client.open("model"), model.session()
+        client.json(f"{path}/push", {"items": "one"}), session.push("one")
+        assert client.text(f"{path}/generate", {"length": 20, "seed": 2}) == session.generate(20, seed=2)

@@ -44,26 +44,38 @@ class NativeProgram:
             ValueError: an array has another shape, or a length is not from 0 to T.
         """
         data, lengths = contiguous(data), np.ascontiguousarray(lengths, np.int64)
-        leaves = [contiguous(leaf) for leaf in state]
         rows, steps, width = data.shape
-        found = width, [leaf.shape for leaf in leaves]
-        if found != (self.program.input_size, [(rows, size) for size in self.program.state]):
-            raise ValueError(
-                f"expected x [{rows}, {steps}, {self.program.input_size}] and leaves {self.program.state}, got {found}"
-            )
+        leaves, ends = self._leaves(rows, width, state)
         if lengths.shape != (rows,) or (rows and not 0 <= lengths.min() <= lengths.max() <= steps):
             raise ValueError(f"lengths: expected {rows} numbers from 0 to {steps}, got {lengths}")
         y = np.empty((rows, steps, self.program.output_size), np.float32)
-        ends = [np.empty_like(leaf) for leaf in leaves]
         places = addresses(*leaves), address(y), addresses(*ends)
         sizes = address(lengths), rows, steps
         library.program_forward(self._weights, address(data), *sizes, False, *places, False, self.threads)
         return y, ends
 
     def step(self, x: Array, state: Sequence[Array]) -> tuple[Array, list[Array]]:
-        """One item of each row: `x [B, I]` → output `[B, H]` and the next state, with the same bits as a scan."""
-        y, leaves = self.scan(x[:, None], np.ones(len(x), np.int64), state)
-        return y[:, 0], leaves
+        """One item of each row: `x [B, I]` → output `[B, H]` and the next state, with the same bits as a scan.
+
+        Raises:
+            ValueError: an array has another shape.
+        """
+        x = contiguous(x)
+        leaves, ends = self._leaves(*x.shape, state)
+        y = np.empty((len(x), self.program.output_size), np.float32)
+        places = addresses(*leaves), len(x), address(y), addresses(*ends)
+        library.program_step(self._weights, address(x), *places, self.threads)
+        return y, ends
+
+    def _leaves(self, rows: int, width: int, state: Sequence[Array]) -> tuple[list[Array], list[Array]]:
+        """The leaves of a state as the library reads them, and room for those of the next one."""
+        leaves = [contiguous(leaf) for leaf in state]
+        found = width, [leaf.shape for leaf in leaves]
+        if found != (self.program.input_size, [(rows, size) for size in self.program.state]):
+            raise ValueError(
+                f"expected items [{rows}, {self.program.input_size}] and leaves {self.program.state}, got {found}"
+            )
+        return leaves, [np.empty_like(leaf) for leaf in leaves]
 
 
 def native_program(

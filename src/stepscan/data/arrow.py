@@ -16,6 +16,7 @@ from stepscan.data.byte_streams import is_stream, open_bytes
 from stepscan.errors import DataError, StepscanError, nearest
 
 _PREFIX = "hf:"
+_ROWS_AT_ONCE = 2048  # of a Parquet file, as Python objects
 
 
 def is_hub(path: str | Path) -> bool:
@@ -52,7 +53,7 @@ def _parquet_records(path: str | Path) -> Iterator[dict[str, Any]]:
     try:
         with ParquetFile(_seekable(path)) as file:
             class_names = _parquet_class_names((file.schema_arrow.metadata or {}).get(b"huggingface"))
-            for batch in file.iter_batches():
+            for batch in file.iter_batches(batch_size=_ROWS_AT_ONCE):
                 for row in batch.to_pylist():
                     yield {column: _replace_classes(value, class_names.get(column)) for column, value in row.items()}
     except (OSError, ArrowException) as error:

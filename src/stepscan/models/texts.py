@@ -9,6 +9,7 @@ import numpy as np
 
 from stepscan.backends.batches import Array
 from stepscan.backends.native_arrays import address
+from stepscan.backends.probabilities import softmax
 from stepscan.decoding import Sampler, row_generators
 from stepscan.errors import StepscanError
 from stepscan.models.token_writer import Draws
@@ -35,7 +36,7 @@ class Written(NamedTuple):
 
 
 class Text:
-    """A text that a language model with a native layer is writing.
+    """A text that a language model is writing.
 
     Args:
         model: the runtime model.
@@ -47,6 +48,7 @@ class Text:
     def __init__(self, model: Any, stream: Any, y: Array, request: WritingRequest) -> None:
         self.model, self.stream, self.y = model, stream, y
         sampler, [self._random] = request.sampler, row_generators(request.seed, 1)
+        self.sampler = sampler
         self.settings = sampler.temperature, sampler.top_p, sampler.min_p
         self.top_k, self.measured = int(sampler.top_k), request.measured
         self.excluded = np.zeros(len(model.network_.embedding.weight), np.uint8)
@@ -90,9 +92,28 @@ class JointTexts:
     def step(self) -> list[Written | None]:
         """Write one symbol of each; None for a text whose scores are not finite, or whose symbols are all excluded."""
         self._draws.uniforms[:] = [text.draw() for text in self.texts]
+        if self.model.writer is None:
+            rows = zip(self.texts, self._y, self._draws.uniforms, strict=True)
+            return [_write_in_python(self.model, text, y, draw) for text, y, draw in rows]
         ids, probabilities = self.model.writer.write_each(self._streams, self._y, self._draws, self.model.threads)
         pairs = zip(ids.tolist(), probabilities.tolist(), strict=True)
         return [None if id == _FAILED else Written(id, probability) for id, probability in pairs]
+
+
+def _write_in_python(model: Any, text: Text, y: Array, draw: float) -> Written | None:
+    """Write a symbol of a text whose layers run in Python; `y [H]` is modified in place."""
+    network = model.network_
+    scores = np.array(network.score(y[None]), np.float64)
+    probabilities = softmax(scores)[0] if text.measured else None
+    scores[:, text.excluded.astype(bool)] = -np.inf
+    try:
+        [id] = text.sampler.pick(scores, np.array([draw])).tolist()
+    except StepscanError:
+        return None
+    vector = np.ascontiguousarray(network.embedding.step(np.array([id])), np.float32)
+    if not text.stream.push(vector, y[None], model.threads):
+        return None
+    return Written(id, 0.0 if probabilities is None else float(probabilities[id]))
 
 
 class IteratedText:

@@ -58,6 +58,10 @@ class Scan:
                 leaf[rows] = new
             self._known.append(known)
 
+    def known(self, t: int) -> list[Array]:
+        """All values of a step."""
+        return list(self._known[t].values())
+
     def backward(self, derivative: Derivative, dy: Array, dstate: Sequence[Array]) -> Gradients:
         """Gradients, given those of `y` and of `state`."""
         weights = [np.zeros_like(weight) for weight in self.weights]
