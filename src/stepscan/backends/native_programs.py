@@ -86,6 +86,6 @@ def native_program(
         return None
     try:
         return NativeProgram(program, weights, format, threads)
-    except ValueError as error:  # the library refuses what it cannot run
+    except Exception as error:  # not supported; or a program of a file that no step of ours is like
         logger.warning("a program runs in NumPy: %s", error)
         return None
