@@ -128,8 +128,8 @@ def _compiled(found: Traced, cell: Any) -> _Compiled | None:
             compiled = _Compiled(found)
             compiled.program(True)
             _all[found.trace] = compiled
-        except ValueError as error:  # the library refuses what it cannot run
-            logger.warning("a step is traced, but runs as a loop in PyTorch: %s", error)
+        except Exception as error:  # the library does not have it, or lowering did not foresee it: the loop has it
+            logger.warning("a step is traced, but runs as a loop in PyTorch: %s: %s", type(error).__name__, error)
             _all[found.trace] = None
     return _all[found.trace]
 
