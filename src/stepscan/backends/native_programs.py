@@ -61,7 +61,7 @@ class NativeProgram:
             ValueError: an array has another shape.
         """
         x = contiguous(x)
-        leaves, ends = self._leaves(*x.shape, state)
+        leaves, ends = self._leaves(len(x), x.shape[-1], state)
         y = np.empty((len(x), self.program.output_size), np.float32)
         places = addresses(*leaves), len(x), address(y), addresses(*ends)
         library.program_step(self._weights, address(x), *places, self.threads)
