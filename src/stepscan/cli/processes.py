@@ -14,7 +14,6 @@ from stepscan.data.lines import check_files
 from stepscan.errors import STANDARD, SettingsError
 from stepscan.processes.launcher import launch, watch_launcher
 from stepscan.processes.world import read_world
-from stepscan.storage.ownership import CHECKPOINTS, is_step
 
 
 class _NoOutput(io.TextIOBase):
@@ -58,6 +57,8 @@ def in_processes(settings: Mapping[str, Any], files: Sequence[Path], out: Path) 
 
 
 def _advice(out: Path) -> str:
+    from stepscan.storage.ownership import CHECKPOINTS, is_step  # imports NumPy and the native library
+
     steps = (out / CHECKPOINTS).glob("step-*")
     if any(is_step(path) and path.suffix != ".tmp" for path in steps):
         return "the last checkpoint is saved: resume with the same command and --resume"
