@@ -279,7 +279,7 @@ def test_text_that_is_not_utf8_is_a_bad_row(classifier, tmp_path):
         ({"text": pa.array(["a", "b", "a"]).dictionary_encode()}, {}, ["a", "b", "a"]),
         ({"text": pa.array(["a"], pa.large_string())}, {}, ["a"]),
     ],
-    ids=str,
+    ids=["first text column", "by name", "nested", "dictionary", "large strings"],
 )
 def test_columns_are_chosen_as_predict_chooses_them(classifier, tmp_path, columns, reading, texts):
     write(tmp_path / "in" / "a.parquet", columns)

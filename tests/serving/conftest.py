@@ -9,8 +9,9 @@ import pytest
 
 pytest.importorskip("uvicorn", reason="needs the extra `serve`")
 
+from servers import Client, started
+
 import stepscan as ss
-from serving.servers import Client, started
 from stepscan import runtime
 
 TEXT = "one two three four five. "

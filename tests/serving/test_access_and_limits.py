@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from servers import Client, started
 
-from serving.servers import Client, started
 from stepscan.errors import StepscanError
 from stepscan.serving.routes import ALL
 

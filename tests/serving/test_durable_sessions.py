@@ -19,8 +19,8 @@ from typing import Any
 
 import httpx2
 import pytest
+from servers import started
 
-from serving.servers import started
 from stepscan.errors import StepscanError
 
 

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from servers import Client, started
 
 import stepscan as ss
-from serving.servers import Client, started
 from stepscan import runtime
 
 

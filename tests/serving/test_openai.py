@@ -7,8 +7,7 @@ from typing import Any
 
 import openai
 import pytest
-
-from serving.servers import Client
+from servers import Client
 
 
 @pytest.fixture(scope="module")

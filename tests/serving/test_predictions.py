@@ -7,8 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-
-from serving.servers import Client
+from servers import Client
 
 FILMS = ["a good film", "not a bad film", "", "unknown words 😀"]
 SERIES = [[[1.5, 2], [3.25, -1]], [[4, 4.5]], [[5, 0.125]] * 7]

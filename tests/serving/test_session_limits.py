@@ -6,7 +6,7 @@ import threading
 import time
 from pathlib import Path
 
-from serving.servers import started
+from servers import started
 
 
 def test_the_number_of_sessions_and_their_bytes_are_limits(folders: dict[str, Path]) -> None:

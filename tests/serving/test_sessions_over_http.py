@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-
-from serving.servers import Client
+from servers import Client
 
 STEPS = np.random.default_rng(0).normal(3, 2, (40, 2))
 BYTES = {"content-type": "application/octet-stream"}

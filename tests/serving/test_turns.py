@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from servers import Client, started
 
 import stepscan as ss
-from serving.servers import Client, started
 from stepscan import runtime
 from stepscan.decoding import Sampler
 from stepscan.options import ServeOptions

@@ -9,9 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from servers import Client, started
 from websockets.exceptions import ConnectionClosed
-
-from serving.servers import Client, started
 
 STEPS = np.random.default_rng(0).normal(3, 2, (3000, 2)).astype(np.float32)
 
