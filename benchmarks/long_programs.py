@@ -5,7 +5,7 @@
 minGRU and RG-LRU, forward and backward with all gradients, gates' products included; the rivals compute the gates of
 all items at once, and h_t = a_t h_{t−1} + b_t by a loop, by doubling (Hillis & Steele 1986), or in logarithms (which
 needs positive numbers: b is replaced by its absolute value). Last, a cell that is that line and nothing else: bytes a
-second, as a share of those of copying.
+second, as a share of those of copying into fresh memory.
 """
 
 from __future__ import annotations
@@ -91,15 +91,15 @@ def gradients(scan: Callable[[], Tensor], sources: list[Tensor]) -> Callable[[],
 
 
 def bandwidth(rows: int, steps: int, size: int, rounds: int) -> None:
-    """Bytes a second of `LinearRecurrence`, beside copying."""
+    """Bytes a second of `LinearRecurrence`, beside copying into fresh memory, which its results take too."""
     cell, x = LinearRecurrence(2 * size, size), torch.rand(rows, steps, 2 * size, requires_grad=True)
-    inputs, target = ss.Sequences(x, [steps] * rows), torch.empty(rows, steps, 2 * size)
+    inputs = ss.Sequences(x, [steps] * rows)
     dy = torch.ones(rows, steps, size)
     floats = rows * steps * size
     times: dict[str, list[float]] = {"copy": [], "forward": [], "backward": []}
     for _ in range(2 * rounds + 1):
         begun = time.perf_counter()
-        target.copy_(x.detach())
+        x.detach().clone()
         times["copy"].append(time.perf_counter() - begun)
         begun = time.perf_counter()
         y = cell.scan(inputs)[0].data
