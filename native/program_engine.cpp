@@ -107,6 +107,7 @@ void ProgramScan::backward(const float* x, const float* y, const ProgramGradient
   const ProgramData& data = weights_->program->data;
   const ProgramKernels& kernels = weights_->kernels;
   if (!save_ || !data.trains) throw ProgramFault("expected a scan that kept what the backward pass needs");
+  std::lock_guard<std::mutex> lock(mutex_);
   call_ = {&weights_->packed, x, const_cast<float*>(y), gradients.dy, gradients.dx, data.input, data.output, steps_, nullptr, gradients.d_end.data(), nullptr, gradients.d_start.data()};
   std::vector<Buffer> memory;
   for (Part& part : parts_) {

@@ -1,6 +1,7 @@
 // Programs for callers: decoded, with packed weights, and over a batch. See program.h.
 #pragma once
 #include <memory>
+#include <mutex>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -73,6 +74,7 @@ class ProgramScan {
   ProgramScan(const ProgramScan&) = delete;
   // x [B, T, input]; y [B, T, `y_stride`]; states [B, width] of each leaf, null for zeros, and null for none wanted
   void forward(const float* x, const std::vector<const float*>& start, float* y, long y_stride, const std::vector<float*>& end, int threads);
+  // may be called by several threads, which take turns
   void backward(const float* x, const float* y, const ProgramGradients& gradients, int threads);
   const ProgramData& data() const { return weights_->program->data; }
   long output() const { return data().output; }
@@ -94,6 +96,7 @@ class ProgramScan {
   long steps_;
   std::vector<Part> parts_;
   ProgramCall call_{};
+  std::mutex mutex_;  // of a backward pass, which writes to the parts
 };
 
 // Rows that take one step at a time, of one item each; its memory is reused from step to step.

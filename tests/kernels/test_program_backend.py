@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import torch
 
@@ -64,3 +66,64 @@ def test_a_default_dtype_of_bfloat16_changes_nothing() -> None:
         assert torch.equal(cell.scan(given)[0].data, expected)
     finally:
         torch.set_default_dtype(torch.float32)
+
+
+@pytest.mark.parametrize(
+    "cell", [ss.MinGRU(5, 7), ss.GRU(5, 7), ss.Bidirectional(ss.LSTM(5, 4), ss.GRU(5, 4))], ids=str
+)
+def test_derivatives_where_the_state_is_made_of_the_items(cell: ss.Layer) -> None:
+    def derivatives(backend: str | None) -> list[torch.Tensor]:
+        given = inputs()
+        with ss.kernels.use(backend):
+            _, state = cell.scan(given)
+            outputs, _ = cell.scan(given, state)
+            (first,) = torch.autograd.grad(outputs.data.pow(2).sum(), given.data, create_graph=True)
+            (second,) = torch.autograd.grad(first.pow(2).sum(), given.data)
+        return [first, second]
+
+    for found, expected in zip(derivatives(None), derivatives("reference"), strict=True):
+        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+
+
+class LowRank(ss.Recurrence):
+    """A weight that a step makes of two."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.input_size, self.output_size = 5, 7
+        self.into = torch.nn.Linear(5, 7)
+        self.left, self.right = torch.nn.Parameter(torch.randn(7, 2)), torch.nn.Parameter(torch.randn(2, 7))
+
+    def initial_state(
+        self, batch_size: int, *, device: torch.device | None = None, dtype: torch.dtype | None = None
+    ) -> torch.Tensor:
+        return self.zeros(batch_size, 7, device, dtype)
+
+    def step(self, x: torch.Tensor, state: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        h = torch.tanh(self.into(x) + torch.nn.functional.linear(state, self.left @ self.right))
+        return h, h
+
+
+@pytest.mark.parametrize("first", [False, True])
+def test_autocast_changes_nothing(first: bool) -> None:
+    cell, given = LowRank(), inputs()
+    expected = None if first else cell.scan(given)[0].data
+    with torch.autocast("cpu", torch.bfloat16):
+        assert is_native(cell, given)
+        found = cell.scan(given)[0].data
+        found.sum().backward()
+    assert cell.left.grad is not None
+    assert cell.left.grad.isfinite().all()
+    assert torch.equal(found, cell.scan(given)[0].data if expected is None else expected)
+
+
+def test_threads_take_turns_at_one_graph() -> None:
+    cell, given = ss.MinGRU(5, 7), inputs()
+    loss = cell.scan(given)[0].data.pow(2).sum()
+
+    def gradient() -> torch.Tensor:
+        return torch.autograd.grad(loss, cell.weight_ih, retain_graph=True)[0]
+
+    expected = gradient()
+    with ThreadPoolExecutor(4) as pool:
+        assert all(torch.equal(found, expected) for found in pool.map(lambda _: gradient(), range(64)))

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from stepscan.kernels.equation_gradients import equation_gradients
 from stepscan.programs.program import Program, Value
 
 __all__ = ["gradients", "scan"]
@@ -108,10 +109,9 @@ def gradients(
     run: Any, x: Tensor, flat: list[Tensor], given: Sequence[Tensor | None], needed: Sequence[bool]
 ) -> list[Tensor | None]:
     """Gradients of the inputs that are themselves differentiable, for a second derivative."""
-    state, weights = flat[: run.leaf_count], flat[run.leaf_count :]
-    y, ends = scan(run.trace.program, x, run.lengths, state, weights)
-    pairs = [(r, g) for r, g in zip((y, *ends), given, strict=True) if g is not None and r.requires_grad]
-    sources = [tensor for tensor, need in zip((x, *flat), needed, strict=True) if need]
-    results, seeds = [r for r, _ in pairs], [g for _, g in pairs]
-    found = iter(torch.autograd.grad(results, sources, seeds, create_graph=True, allow_unused=True))
-    return [next(found) if need else None for need in needed]
+
+    def equations(x: Tensor, *flat: Tensor) -> list[Tensor]:
+        y, ends = scan(run.trace.program, x, run.lengths, flat[: run.leaf_count], flat[run.leaf_count :])
+        return [y, *ends]
+
+    return equation_gradients(equations, (x, *flat), given, needed)

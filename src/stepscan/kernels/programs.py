@@ -152,8 +152,15 @@ class _Run(NamedTuple):
     leaf_count: int
 
     def weights(self) -> list[Tensor]:
-        """The program's weights."""
-        return self.trace.weights_of(dict(zip(self.trace.names, self.own, strict=True)))
+        """The program's weights.
+
+        Raises:
+            TypeError: one that a step makes of others is not float32, as the library reads it.
+        """
+        weights = self.trace.weights_of(dict(zip(self.trace.names, self.own, strict=True)))
+        if other := next((weight.dtype for weight in weights if weight.dtype is not torch.float32), None):
+            raise TypeError(f"expected weights of float32, got {other}; make them so in the step, or call it in a loop")
+        return weights
 
     def forward(self, x: Tensor, flat: Sequence[Tensor], save: bool) -> tuple[Tensor, list[Tensor], Any]:
         """Outputs, final states' leaves, and what backward needs."""

@@ -13,6 +13,7 @@ from torch.autograd import Function
 
 from stepscan import kernels
 from stepscan.kernels import tensors
+from stepscan.kernels.equation_gradients import equation_gradients
 from stepscan.kernels.native import library
 from stepscan.sequences import Sequences
 from stepscan.state import State
@@ -222,22 +223,20 @@ def _equation_gradients(
     run: ScanRun, x: Tensor, flat: list[Tensor | None], gradients: Sequence[Tensor | None], needed: Sequence[bool]
 ) -> list[Tensor | None]:
     """Gradients of the inputs that are themselves differentiable, for a second derivative."""
-    inputs = Sequences(x, run.lengths)
-    outputs, ends = [], []
-    with kernels.use("reference"):
-        for (cell, reverse), (start, weights) in zip(run.cells, run.split(flat), strict=True):
+
+    def equations(x: Tensor, *flat: Tensor | None) -> list[Tensor]:
+        inputs, outputs, ends = Sequences(x, run.lengths), [], []
+        for (cell, reverse), (start, weights) in zip(run.cells, run.split(list(flat)), strict=True):
             named_weights = {n: w for n, w in zip(cell.weight_names, weights, strict=True) if w is not None}
             state = type(cell.initial_state(0))(*start)
             arguments = (inputs.reversed() if reverse else inputs, state)
             y, end = torch.func.functional_call(cell, named_weights, arguments)
             outputs.append((y.reversed() if reverse else y.zeroed()).data)
             ends += end
-    results = [torch.cat(outputs, dim=2), *ends]
-    sources = [t for t, need in zip((x, *flat), needed, strict=True) if need and t is not None]
-    pairs = [(r, g) for r, g in zip(results, gradients, strict=True) if g is not None and r.requires_grad]
-    ys, gs = [r for r, _ in pairs], [g for _, g in pairs]
-    input_gradients = iter(torch.autograd.grad(ys, sources, gs, create_graph=True, allow_unused=True))
-    return [next(input_gradients) if need else None for need in needed]
+        return [torch.cat(outputs, dim=2), *ends]
+
+    with kernels.use("reference"):
+        return equation_gradients(equations, (x, *flat), gradients, needed)
 
 
 def _weights(cell: Any, weights: Sequence[Tensor | None], backward: bool) -> Any:

@@ -3,7 +3,7 @@ loss of an output layer."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
+from stepscan.kernels.equation_gradients import equation_gradients
 from stepscan.kernels.native import library
 from stepscan.kernels.pointwise import attend
 
@@ -53,7 +54,7 @@ class Attend(Function):
     def backward(ctx: Any, dcontext: Tensor | None, dweights: Tensor | None) -> tuple[Tensor | None, ...]:
         *inputs, weights = ctx.saved_tensors
         if torch.is_grad_enabled():
-            return None, *_equation_gradients(ctx.equations, inputs, (dcontext, dweights), ctx.needs_input_grad[1:])
+            return None, *equation_gradients(ctx.equations, inputs, (dcontext, dweights), ctx.needs_input_grad[1:])
         saved: list[Any] = [None if t is None else t.contiguous() for t in (*inputs, weights)]
         queries, keys, memory, length, score, weights = saved
         (batch, steps, width), items = queries.shape, keys.shape[1]
@@ -70,20 +71,6 @@ class Attend(Function):
             torch.get_num_threads(),
         )
         return None, *gradients, None, None if dscore is None else dscore.sum(dim=0).view(score.shape)
-
-
-def _equation_gradients(
-    equations: Callable[..., Any],
-    inputs: Sequence[Tensor | None],
-    gradients: Sequence[Tensor | None],
-    needed: Sequence[bool],
-) -> list[Tensor | None]:
-    """Gradients of the inputs that are themselves differentiable."""
-    pairs = [(y, g) for y, g in zip(equations(*inputs), gradients, strict=True) if g is not None]
-    sources = [t for t, need in zip(inputs, needed, strict=True) if need and t is not None]
-    ys, gs = [y for y, _ in pairs], [g for _, g in pairs]
-    input_gradients = iter(torch.autograd.grad(ys, sources, gs, create_graph=True, allow_unused=True))
-    return [next(input_gradients) if need else None for need in needed]
 
 
 class OutputLoss(Function):

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from stepscan.errors import ProgramError
@@ -50,8 +52,9 @@ class Trace:
         return self.weights_of(named_tensors(cell))
 
     def weights_of(self, tensors: dict[str, Tensor]) -> list[Tensor]:
-        """The program's weights, made of parameters and buffers by name."""
-        made = self._evaluation([tensors[name] for name in self.names])
+        """The program's weights, made of parameters and buffers by name, in their dtype under autocast too."""
+        with _without_autocast():
+            made = self._evaluation([tensors[name] for name in self.names])
         return [tensor.reshape(shape) for tensor, (_, shape) in zip(made, self.program.weights, strict=True)]
 
     @property
@@ -64,6 +67,10 @@ class Trace:
     def derived(self) -> tuple[int, ...]:
         """The weights that are no parameters and no buffers, but made of them."""
         return tuple(k for k, number in enumerate(self._evaluation.wanted) if number >= len(self.names))
+
+
+def _without_autocast() -> AbstractContextManager[Any]:
+    return torch.autocast("cpu", enabled=False) if torch.is_autocast_enabled("cpu") else nullcontext()
 
 
 def trace(cell: Any) -> Trace:
