@@ -20,7 +20,27 @@ from stepscan.programs.program import Program
 from stepscan.programs.reference import Scan
 from stepscan.programs.stored import StoredProgram
 
-NUMBERS = (-1, 0, 1, 2, 3, 7, 8, 2**16, 2**24, 2**31, 2**63, 10**40, 0.5, 1e308, float("nan"), float("inf"), True, None)
+NUMBERS = (
+    -1,
+    0,
+    1,
+    2,
+    3,
+    7,
+    8,
+    2**16,
+    2**24,
+    2**31,
+    2**63,
+    10**40,
+    10**400,
+    0.5,
+    1e308,
+    float("nan"),
+    float("inf"),
+    True,
+    None,
+)
 WORDS = ("x", "leaf", "vector", "product", "blocks", "sum", "spread", "normal", "output_gradient", "product_back", "")
 SMALL = 2**16  # numbers in a row of what is computed
 LARGE = 1e3

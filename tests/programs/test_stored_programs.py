@@ -318,6 +318,8 @@ def stored_json():
         ("weights", ["gate_weights", "gate_bias", 1], "expected the index of one of 1 constants, got 1"),
         ("initial", [["slice", 0]], "initial, leaf 0: expected a number or a constant, got 'slice'"),
         ("initial", [["constant", 0.5]], "expected the index of one of 1 constants, got 0.5"),
+        ("initial", [["number", 10**400]], "initial, item 0: got ['number', 1000"),
+        ("initial", [["number", 1e39]], "initial, item 0: got ['number', 1e+39]"),
         ("initial", [], "initial: expected 1, as in the program, got 0"),
         ("condition", [["slice", 10**9]], "condition: expected a vector of at most 4 elements"),
         ("condition", [["slice", -1]], "expected the position of an element, got -1"),

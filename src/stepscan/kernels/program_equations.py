@@ -44,6 +44,7 @@ _OPERATIONS: dict[str, Callable[..., Tensor]] = {
     "greater": lambda a, b: (a > b).to(a.dtype),
     "where": lambda m, a, b: torch.where(m != 0, a, b),
     "normal": lambda a, m, s: (a - m) * s,
+    "share": lambda d, a, b: torch.where(a > b, d, torch.where(a == b, d * 0.5, 0.0)),
 }
 
 

@@ -17,6 +17,7 @@ MOST_WEIGHTS = 1024
 MOST_LEAVES = 256
 MOST_WIDTH = 2**24  # of all values together, and of a state
 MOST_ELEMENTS = 2**31 - 1  # of a weight
+LARGEST = float.fromhex("0x1.fffffep+127")  # number of float32
 
 
 def check_program(program: Program) -> None:
@@ -91,8 +92,8 @@ def _check_source(program: Program, value: Value, where: str) -> None:
 
 
 def _check_constant(program: Program, value: Value, where: str) -> None:
-    if not math.isfinite(value.attribute[0]):
-        fail(f"{where}: expected a finite number, got {value.attribute[0]}")
+    if not is_finite(value.attribute[0]):
+        fail(f"{where}: expected a finite number of float32, got {shown(value.attribute[0])}")
     _width(value, 1, where)
 
 
@@ -197,3 +198,8 @@ def fail(reason: str) -> NoReturn:
 def is_whole(value: Any) -> bool:
     """Whether a value is a whole number that is not too large."""
     return isinstance(value, int) and not isinstance(value, bool) and abs(value) <= MOST_ELEMENTS
+
+
+def is_finite(value: Any) -> bool:
+    """Whether a value is a number that float32 can hold. A whole number of a file may be too large for any float."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= LARGEST

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from stepscan.errors import ProgramError, shown
+from stepscan.programs.checks import is_finite
 from stepscan.programs.program import Program
 
 __all__ = ["Fill", "StoredProgram", "StoredTensor"]
@@ -178,8 +179,7 @@ def _is_source(value: Any) -> bool:
 def _is_fill(value: Any) -> bool:
     if not isinstance(value, list) or len(value) != 2 or not isinstance(value[0], str):
         return False
-    number = value[1]
-    return isinstance(number, int | float) and not isinstance(number, bool) and math.isfinite(number)
+    return is_finite(value[1])
 
 
 def _fail(reason: str) -> NoReturn:

@@ -127,8 +127,21 @@ def _not(t: T, a: Any) -> Row:
     return t.elements("subtract", 1.0, a)
 
 
+def _at_least(t: T, a: Any, b: Any) -> Row:
+    """a ≥ b, which is false where one of them is NaN: `share` is 1 for a > b, ½ for equal ones, else 0."""
+    return t.elements("greater", t.elements("share", 1.0, a, b), 0.25)
+
+
+def _at_most(t: T, a: Any, b: Any) -> Row:
+    return _at_least(t, b, a)
+
+
+def _equal(t: T, a: Any, b: Any) -> Row:
+    return t.elements("subtract", _at_least(t, a, b), _greater(t, a, b))
+
+
 def _differs(t: T, a: Any, b: Any) -> Row:
-    return t.elements("add", _greater(t, a, b), _less(t, a, b))
+    return _not(t, _equal(t, a, b))
 
 
 def _where(t: T, condition: Any, a: Any, b: Any) -> Row:
@@ -204,9 +217,8 @@ ELEMENTWISE_RULES: Rules = {
     **{_A.abs: _absolute, _A.absolute: _absolute, _A.sign: _sign, _A.silu: _silu, _A.gelu: _gelu},
     **{_A.softplus: _softplus, _A.log_sigmoid: _log_sigmoid, _A.logaddexp: _log_add_exp, _A.elu: _elu},
     **{_A.gt: _greater, _A.lt: _less, _A.greater: _greater, _A.less: _less, _A.ne: _differs},
-    _A.ge: lambda t, a, b: _not(t, _less(t, a, b)),
-    _A.le: lambda t, a, b: _not(t, _greater(t, a, b)),
-    _A.eq: lambda t, a, b: _not(t, _differs(t, a, b)),
+    **{_A.ge: _at_least, _A.le: _at_most, _A.eq: _equal},
+    _A.isnan: lambda t, a: _differs(t, a, a),
     **dict.fromkeys((_A.logical_and, _A.bitwise_and, _A.__and__), _named("multiply")),
     **dict.fromkeys((_A.logical_or, _A.bitwise_or, _A.__or__), _named("maximum")),
     **dict.fromkeys((_A.logical_not, _A.bitwise_not), _not),

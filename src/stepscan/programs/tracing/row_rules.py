@@ -105,7 +105,19 @@ def _variance(
 def _length(t: T, row: Row, order: float = 2, dim: Any = None, keepdim: bool = False, **_: Any) -> Row:
     if order != 2:
         raise Refusal(f"computes a norm of the order {order}: a program has that of the order 2")
-    return t.elements("sqrt", _reduced(t, row, _axes(row, dim), keepdim, lambda group: t.graph("dot", group, group)))
+    return _root(t, _reduced(t, row, _axes(row, dim), keepdim, lambda group: t.graph("dot", group, group)))
+
+
+def _deviation(t: T, *args: Any, **kwargs: Any) -> Row:
+    return _root(t, _variance(t, *args, **kwargs))
+
+
+def _root(t: T, total: Row) -> Row:
+    """√total with the gradient that PyTorch gives to a norm: none where it is 0, as in a row of zeros.
+
+    What is 0 is chosen away before the root as well, so that no derivative of it is infinite."""
+    root = t.elements("sqrt", t.elements("where", total, total, 1.0))
+    return t.elements("where", total, root, 0.0)
 
 
 def _softmax(t: T, row: Row, dim: int, dtype: Any = None) -> Row:
@@ -183,7 +195,7 @@ def _batch_norm(
 ROW_RULES: Rules = {
     **{_A.sum: _sum, _A.mean: _mean, _A.amax: _largest, _A.amin: _least, _A.var: _variance},
     **{_A.max: _extreme(_largest), _A.min: _extreme(_least), _A.linalg_vector_norm: _length, _A.norm: _length},
-    _A.std: lambda t, *args, **kwargs: t.elements("sqrt", _variance(t, *args, **kwargs)),
+    _A.std: _deviation,
     **dict.fromkeys((_A.softmax, _A._softmax), _softmax),
     **dict.fromkeys((_A.log_softmax, _A._log_softmax), _log_softmax),
     **{_A.logsumexp: _log_sum_exp, _A.layer_norm: _layer_norm, _A.rms_norm: _rms_norm},

@@ -7,6 +7,7 @@ import threading
 from typing import Any, NamedTuple
 
 import torch
+from torch.nn.modules.module import _has_any_global_hook
 
 from stepscan.programs.derivative import Derivative, differentiate
 from stepscan.programs.tracing.observed import Observed
@@ -18,7 +19,9 @@ from stepscan.programs.tracing.verification import verify
 __all__ = ["Traced", "traced", "why_not_traced"]
 
 logger = logging.getLogger(__name__)
-_MOST_TRACES = 8  # of one cell; a step that reads what keeps changing is left alone
+_MOST_TRACES = 8  # of one structure of a cell; a step that reads what keeps changing is left alone
+_MOST_STRUCTURES = 64  # of one cell
+_HOOKS = "calls a module with hooks, which a program does not run"
 _lock = threading.RLock()  # PyTorch records one step at a time
 _said: set[str] = set()
 _busy = threading.local()
@@ -48,7 +51,7 @@ class _Cache:
     def __init__(self) -> None:
         self.last: _Entry | None = None
         self.entries: dict[Any, _Entry] = {}  # by the key of the structure
-        self.traces = 0
+        self.traces: dict[Any, int] = {}  # how many, by that key
 
     def __deepcopy__(self, memo: Any) -> _Cache:
         return _Cache()
@@ -84,6 +87,8 @@ def why_not_traced(cell: Any) -> str:
 def _result(cell: Any) -> Traced | Untraceable | None:
     if torch.compiler.is_compiling() or torch._C._functorch.maybe_current_level() is not None:
         return None
+    if _has_any_global_hook():
+        return Untraceable(type(cell).__name__, _HOOKS)
     cache: _Cache | None = cell.__dict__.get("_stepscan_program")
     last = None if cache is None else cache.last
     if last is not None and last.structure.same() and not last.observed.changed():
@@ -106,20 +111,27 @@ def _find(cell: Any) -> Traced | Untraceable | None:
         cache.last = entry._replace(structure=structure)
         return entry.result
     observed = Observed(cell)
-    cache.traces += 1
-    if cache.traces > _MOST_TRACES:
-        reason = f"reads what keeps changing ({changed}): make it a buffer, or a part of the state"
-        result: Traced | Untraceable = Untraceable(type(cell).__name__, reason)
-    else:
-        result = _trace(cell, structure, observed)
+    reason = _count(cache, structure.key, changed)
+    result = Untraceable(type(cell).__name__, reason) if reason else _trace(cell, structure, observed)
     cache.last = cache.entries[structure.key] = _Entry(structure, observed, result)
     return result
+
+
+def _count(cache: _Cache, key: Any, changed: str) -> str:
+    """Count a trace of a structure. Why there have been too many; empty if there have not."""
+    if key not in cache.traces and len(cache.traces) == _MOST_STRUCTURES:
+        cache.entries.clear()
+        return f"has been traced with {_MOST_STRUCTURES} structures: keep its modules and the shapes of its tensors"
+    cache.traces[key] = cache.traces.get(key, 0) + 1
+    if cache.traces[key] > _MOST_TRACES:
+        return f"reads what keeps changing ({changed}): make it a buffer, or a part of the state"
+    return ""
 
 
 def _trace(cell: Any, structure: Structure, observed: Observed) -> Traced | Untraceable:
     name = type(cell).__name__
     if structure.has_hooks:
-        return Untraceable(name, "calls a module with hooks, which a program does not run")
+        return Untraceable(name, _HOOKS)
     if observed.refusal:
         return Untraceable(name, observed.refusal)
     _busy.tracing = True

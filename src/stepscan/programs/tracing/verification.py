@@ -1,8 +1,11 @@
-"""A program is believed when it gives what the step gives: output, state and gradients, on random rows."""
+"""A program is believed when it gives what the step gives: output, state and gradients on random rows; output and state
+on many rows without gradients, and on rows with zeros and NaN; finite gradients at zeros where those of the step are.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,6 +23,7 @@ from stepscan.state import leaves
 __all__ = ["verify"]
 
 _BATCHES = (5, 1)  # neither is that of the recorded step
+_MANY = 64  # rows that are computed without gradients
 _TOLERANCES = {torch.float64: 1e-6, torch.float32: 1e-3}
 _NOISE = 0.1  # standard deviation that is added to a state that the cell itself has reached
 
@@ -36,39 +40,101 @@ def verify(cell: Any, trace: Trace) -> None:
         Untraceable: they differ.
     """
     own = next((t.dtype for t in named_tensors(cell).values() if t.is_floating_point()), torch.get_default_dtype())
-    for seed, batch in enumerate(_BATCHES):
+    checks: list[tuple[str, Callable[[torch.dtype], None]]] = [
+        (f"{batch} random rows", functools.partial(_compare, cell, trace, batch, seed))
+        for seed, batch in enumerate(_BATCHES)
+    ]
+    checks.append((f"{_MANY} rows without gradients", functools.partial(_compare_many, cell, trace)))
+    checks.append(("rows with zeros", functools.partial(_compare_zeros, cell, trace)))
+    checks.append(("rows with NaN", functools.partial(_compare_nan, cell, trace)))
+    for rows, check in checks:
         try:
-            _compare(cell, trace, batch, torch.float64, seed)
+            check(torch.float64)
         except Untraceable:
             raise
         except Exception:  # a step of one dtype only; what else it raises, it raises again
             try:
-                _compare(cell, trace, batch, own, seed)
+                check(own)
             except Untraceable:
                 raise
             except Exception as error:
-                reason = f"fails on {batch} random rows ({type(error).__name__}: {str(error).splitlines()[0][:200]})"
+                reason = f"fails on {rows} ({type(error).__name__}: {str(error).splitlines()[0][:200]})"
                 raise Untraceable(type(cell).__name__, reason) from error
 
 
-def _compare(cell: Any, trace: Trace, batch: int, dtype: torch.dtype, seed: int) -> None:
-    random = torch.Generator().manual_seed(seed)
+class _Rows:
+    """What a step and its program are compared on: x `[batch, I]`, and a state near one that the step has reached."""
 
-    def normal(*shape: int) -> Tensor:
-        return torch.randn(*shape, generator=random, dtype=torch.float64).to(dtype)
+    def __init__(self, cell: Any, batch: int, dtype: torch.dtype, seed: int) -> None:
+        self._random, self.dtype = torch.Generator().manual_seed(seed), dtype
+        self.tensors = {name: _as_leaf(tensor, dtype) for name, tensor in named_tensors(cell).items()}
+        self.x = self.normal(batch, cell.input_size)
+        self.first = cell.initial_state(batch, device=None, dtype=dtype)
+        self.x[-1:] *= 4  # far enough for what is clamped
+        with torch.no_grad():
+            _, state = call_step(cell, self.tensors, self.normal(batch, cell.input_size), self.first)
+        self.state = pytree.tree_map(lambda leaf: leaf + _NOISE * self.normal(*leaf.shape), state)
 
-    tensors = {name: _as_leaf(tensor, dtype) for name, tensor in named_tensors(cell).items()}
-    x, state = normal(batch, cell.input_size), cell.initial_state(batch, device=None, dtype=dtype)
-    x[-1:] *= 4  # far enough for what is clamped
+    def normal(self, *shape: int) -> Tensor:
+        return torch.randn(*shape, generator=self._random, dtype=torch.float64).to(self.dtype)
+
+
+def _compare(cell: Any, trace: Trace, batch: int, seed: int, dtype: torch.dtype) -> None:
+    rows = _Rows(cell, batch, dtype, seed)
+    _check_equal(cell, *_both(cell, trace, rows), _TOLERANCES.get(dtype, 0.1), "random rows")
+
+
+def _compare_many(cell: Any, trace: Trace, dtype: torch.dtype) -> None:
+    _compare_values(cell, trace, _Rows(cell, _MANY, dtype, 2), "many rows without gradients")
+
+
+def _compare_zeros(cell: Any, trace: Trace, dtype: torch.dtype) -> None:
+    """Of x and the first state, of both, of the state, of x: norms of nothing, and what divides by them."""
+    rows = _Rows(cell, 4, dtype, 3)
+    rows.x[[0, 1, 3]] = 0
+    zeros = torch.tensor([False, True, True, False])
+    rows.state = pytree.tree_map(lambda leaf: _chosen(zeros, torch.zeros_like(leaf), leaf), rows.state)
+    first = torch.tensor([True, False, False, False])
+    rows.state = pytree.tree_map(lambda new, leaf: _chosen(first, new.to(dtype), leaf), rows.first, rows.state)
+    _compare_values(cell, trace, rows, "rows with zeros")
+    expected, found = _both(cell, trace, rows)
+    for name, d in expected.gradients.items():  # where it has none, as at |0|, they may differ
+        if (d.isfinite() & ~found.gradients[name].isfinite()).any():
+            reason = f"has another derivative as a program (the gradient of {name} is NaN for rows with zeros)"
+            raise Untraceable(type(cell).__name__, reason)
+
+
+def _compare_nan(cell: Any, trace: Trace, dtype: torch.dtype) -> None:
+    rows = _Rows(cell, 4, dtype, 4)
+    nan = float("nan")
+    rows.x[0, 0] = rows.x[1, -1] = nan
+    for leaf in leaves(rows.state):
+        leaf[(slice(2, None), *(0,) * (leaf.dim() - 1))] = nan
+    _compare_values(cell, trace, rows, "rows with NaN")
+
+
+def _chosen(mask: Tensor, a: Tensor, b: Tensor) -> Tensor:
+    return torch.where(mask.reshape(-1, *(1 for _ in b.shape[1:])), a, b)
+
+
+def _compare_values(cell: Any, trace: Trace, rows: _Rows, words: str) -> None:
+    """Output and state alone."""
+    state = list(leaves(rows.state))
     with torch.no_grad():
-        _, state = call_step(cell, tensors, normal(batch, cell.input_size), state)
-    state = pytree.tree_map(lambda leaf: (leaf + _NOISE * normal(*leaf.shape)).requires_grad_(), state)
-    x.requires_grad_()
-    outputs = [*_flat_outputs(call_step(cell, tensors, x, state))]
-    directions = [normal(*output.shape) for output in outputs]
-    expected = _by_autograd(outputs, directions, x, list(leaves(state)), tensors)
-    found = _by_program(trace, directions, x, list(leaves(state)), tensors)
-    _check_equal(cell, expected, found, _TOLERANCES.get(dtype, 0.1))
+        outputs = _flat_outputs(call_step(cell, rows.tensors, rows.x, rows.state))
+        run, _ = _run(trace, rows.x, state, rows.tensors)
+    found = [torch.from_numpy(value) for value in (run.y[:, 0], *run.state)]
+    shaped = [value.reshape(output.shape) for value, output in zip(found, outputs, strict=True)]
+    _check_equal(cell, _Results(outputs, {}), _Results(shaped, {}), _TOLERANCES.get(rows.dtype, 0.1), words)
+
+
+def _both(cell: Any, trace: Trace, rows: _Rows) -> tuple[_Results, _Results]:
+    """By autograd, and by the program."""
+    x, state = rows.x.requires_grad_(), pytree.tree_map(Tensor.requires_grad_, rows.state)
+    outputs = _flat_outputs(call_step(cell, rows.tensors, x, state))
+    directions = [rows.normal(*output.shape) for output in outputs]
+    expected = _by_autograd(outputs, directions, x, list(leaves(state)), rows.tensors)
+    return expected, _by_program(trace, directions, x, list(leaves(state)), rows.tensors)
 
 
 def _as_leaf(tensor: Tensor, dtype: torch.dtype) -> Tensor:
@@ -99,17 +165,10 @@ def _by_autograd(
 def _by_program(
     trace: Trace, directions: list[Tensor], x: Tensor, state: list[Tensor], tensors: dict[str, Tensor]
 ) -> _Results:
-    def array(tensor: Tensor) -> Any:
-        return tensor.detach().double().numpy()
-
-    def rows(tensor: Tensor) -> Any:
-        return array(tensor).reshape(len(tensor), -1)
-
-    weights = trace.weights_of(tensors)
-    lengths = np.ones(len(x), np.int64)
-    run = Scan(trace.program, [array(w) for w in weights], array(x)[:, None], lengths, [rows(leaf) for leaf in state])
+    run, weights = _run(trace, x, state, tensors)
     dy, *dstate = directions
-    found = run.backward(differentiate(trace.program), rows(dy)[:, None], [rows(d) for d in dstate])
+    with np.errstate(all="ignore"):
+        found = run.backward(differentiate(trace.program), _flat(dy)[:, None], [_flat(d) for d in dstate])
     gradients = {"x": torch.from_numpy(found.x[:, 0])}
     for name, gradient, leaf in zip(_names(state)[1:], found.state, state, strict=True):
         gradients[name] = torch.from_numpy(gradient).reshape(leaf.shape)
@@ -126,6 +185,22 @@ def _by_program(
     )
 
 
+def _run(trace: Trace, x: Tensor, state: list[Tensor], tensors: dict[str, Tensor]) -> tuple[Scan, list[Tensor]]:
+    """A step of the program, in double precision, and its weights."""
+    weights = trace.weights_of(tensors)
+    arrays, lengths = [_array(weight) for weight in weights], np.ones(len(x), np.int64)
+    with np.errstate(all="ignore"):
+        return Scan(trace.program, arrays, _array(x)[:, None], lengths, [_flat(leaf) for leaf in state]), weights
+
+
+def _array(tensor: Tensor) -> Any:
+    return tensor.detach().double().numpy()
+
+
+def _flat(tensor: Tensor) -> Any:
+    return _array(tensor).reshape(len(tensor), -1)
+
+
 def _gradients(outputs: list[Tensor], inputs: list[Tensor], directions: list[Tensor]) -> list[Tensor]:
     if not outputs or not inputs:
         return [torch.zeros_like(tensor) for tensor in inputs]
@@ -133,7 +208,7 @@ def _gradients(outputs: list[Tensor], inputs: list[Tensor], directions: list[Ten
     return [torch.zeros_like(i) if d is None else d for i, d in zip(inputs, found, strict=True)]
 
 
-def _check_equal(cell: Any, expected: _Results, found: _Results, tolerance: float) -> None:
+def _check_equal(cell: Any, expected: _Results, found: _Results, tolerance: float, words: str) -> None:
     pairs = [("the output", expected.outputs[0], found.outputs[0])]
     for leaf, (a, b) in enumerate(zip(expected.outputs[1:], found.outputs[1:], strict=True)):
         pairs.append((f"leaf {leaf} of the next state", a, b))
@@ -145,6 +220,6 @@ def _check_equal(cell: Any, expected: _Results, found: _Results, tolerance: floa
         if not torch.allclose(a, b, rtol=0, atol=tolerance * scale, equal_nan=True):
             raise Untraceable(
                 type(cell).__name__,
-                f"does not do what was recorded of it ({what} of random rows differs by "
+                f"does not do what was recorded of it ({what} of {words} differs by "
                 f"{float((a - b).abs().max()):.1g}): a step may depend on nothing but x, its state and weights",
             )
