@@ -83,7 +83,9 @@ def call_step(cell: nn.Module, tensors: dict[str, Tensor], x: Tensor, state: Any
 
     Afterwards the cell has its own again: PyTorch leaves the others in a module that has two names.
     """
-    own = [(where, dict(where)) for module in cell.modules() for where in (module._parameters, module._buffers)]
+    own: list[tuple[Any, dict[str, Any]]] = [
+        (where, dict(where)) for module in cell.modules() for where in (module._parameters, module._buffers)
+    ]
     try:
         return functional_call(_Step(cell), {f"cell.{name}": tensor for name, tensor in tensors.items()}, (x, state))
     finally:
