@@ -79,8 +79,18 @@ def named_tensors(cell: nn.Module) -> dict[str, Tensor]:
 
 
 def call_step(cell: nn.Module, tensors: dict[str, Tensor], x: Tensor, state: Any) -> Any:
-    """`cell.step(x, state)` with these in place of its parameters and buffers."""
-    return functional_call(_Step(cell), {f"cell.{name}": tensor for name, tensor in tensors.items()}, (x, state))
+    """`cell.step(x, state)` with these in place of its parameters and buffers.
+
+    Afterwards the cell has its own again: PyTorch leaves the others in a module that has two names.
+    """
+    own: list[tuple[Any, dict[str, Any]]] = [
+        (where, dict(where)) for module in cell.modules() for where in (module._parameters, module._buffers)
+    ]
+    try:
+        return functional_call(_Step(cell), {f"cell.{name}": tensor for name, tensor in tensors.items()}, (x, state))
+    finally:
+        for where, before in own:
+            where.update(before)
 
 
 def capture(cell: Any) -> Captured:

@@ -32,15 +32,17 @@ class Structure:
             for where in (m._parameters, m._buffers)
             for name, tensor in where.items()
         ]
+        self._ties = _ties([id(where.get(name)) for where, name, _ in self._tensors])
         self.has_hooks = any(self._hooks)
-        self.key = self._make_key()
+        self.key = self._make_key(dict(cell.named_modules(remove_duplicate=False)))
 
-    def _make_key(self) -> tuple[Any, ...] | None:
+    def _make_key(self, modules: dict[str, nn.Module]) -> tuple[Any, ...] | None:
         found = [description for _, _, description in self._tensors if description is not None]
         if any(kind not in _PLAIN_TENSORS or not on_cpu for kind, on_cpu, *_ in found):
             return None
         tensors = tuple((name, description and description[2:]) for _, name, description in self._tensors)
-        return self._dtype, tuple((type(m), training) for m, _, _, training in self._modules), self.has_hooks, tensors
+        kinds = tuple((name, type(m), m.training) for name, m in modules.items())
+        return self._dtype, kinds, _ties([*map(id, modules.values())]), self.has_hooks, tensors, self._ties
 
     def same(self) -> bool:
         """Whether all of it is still so."""
@@ -49,7 +51,18 @@ class Structure:
         for module, children, before, training in self._modules:
             if module.training is not training or tuple(children.values()) != before:
                 return False
-        return all(_description(where.get(name)) == before for where, name, before in self._tensors)
+        found = []
+        for where, name, description in self._tensors:
+            tensor = where.get(name)
+            if _description(tensor) != description:
+                return False
+            found.append(id(tensor))
+        return _ties(found) == self._ties
+
+
+def _ties(found: list[int]) -> tuple[int, ...]:
+    """Which identities are the same one (the place of the first of each); empty if all differ."""
+    return () if len(set(found)) == len(found) else tuple(map(found.index, found))
 
 
 def _description(tensor: Tensor | None) -> tuple[Any, ...] | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import weakref
 from typing import Any, NamedTuple
 
 import torch
@@ -45,13 +46,22 @@ class _Entry(NamedTuple):
     result: Traced | Untraceable
 
 
+def _nobody() -> None:
+    """The owner of an empty cache."""
+
+
 class _Cache:
     """What was traced of a module. Copies and pickles of the module start with an empty one."""
 
-    def __init__(self) -> None:
+    def __init__(self, owner: Any = None) -> None:
+        self.owner: Any = weakref.ref(owner) if owner is not None else _nobody  # a shallow copy has another's cache
         self.last: _Entry | None = None
         self.entries: dict[Any, _Entry] = {}  # by the key of the structure
         self.traces: dict[Any, int] = {}  # how many, by that key
+
+    def of(self, cell: Any) -> _Cache:
+        """This, if it is of this cell; or an empty one."""
+        return self if self.owner() is cell else _Cache(cell)
 
     def __deepcopy__(self, memo: Any) -> _Cache:
         return _Cache()
@@ -90,7 +100,7 @@ def _result(cell: Any) -> Traced | Untraceable | None:
     if _has_any_global_hook():
         return Untraceable(type(cell).__name__, _HOOKS)
     cache: _Cache | None = cell.__dict__.get("_stepscan_program")
-    last = None if cache is None else cache.last
+    last = None if cache is None or cache.owner() is not cell else cache.last
     if last is not None and last.structure.same() and not last.observed.changed():
         return last.result
     if torch._C._len_torch_dispatch_stack() or getattr(_busy, "tracing", False):
@@ -104,9 +114,10 @@ def _find(cell: Any) -> Traced | Untraceable | None:
     structure = Structure(cell)
     if structure.key is None:
         return None
-    cache: _Cache = cell.__dict__.setdefault("_stepscan_program", _Cache())
+    cache: _Cache = cell.__dict__.get("_stepscan_program", _Cache()).of(cell)
+    cell.__dict__["_stepscan_program"] = cache
     entry = cache.entries.get(structure.key)
-    changed = entry.observed.changed() if entry is not None else "its modules"
+    changed = "its modules" if entry is None else entry.observed.changed() or entry.observed.replaced()
     if entry is not None and not changed:
         cache.last = entry._replace(structure=structure)
         return entry.result
@@ -138,7 +149,7 @@ def _trace(cell: Any, structure: Structure, observed: Observed) -> Traced | Untr
     try:
         with torch.random.fork_rng(devices=[]), torch.inference_mode(False), torch.enable_grad():
             found = trace(cell)
-            if changed := observed.changed() or observed.grown():
+            if changed := observed.grown() or observed.changed():
                 return Untraceable(name, f"changes {changed}: what a step keeps belongs in its state")
             verify(cell, found)
     except Untraceable as error:
