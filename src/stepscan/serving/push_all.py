@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import ExitStack
 from typing import Any
 
 from stepscan.serving.deliveries import Deliveries, Reply
@@ -61,6 +63,11 @@ class Group:
         for task in self.tasks:
             sessions.call(task)
 
+    def fail(self, error: BaseException) -> None:
+        """Give each task an error as its answer; for the event loop."""
+        for task in self.tasks:
+            task.fail(error)
+
 
 async def all_pushed(call: Any, fields: PushAllFields) -> bytes:
     """The answer to pushes of many sessions, as JSON.
@@ -86,14 +93,30 @@ async def all_pushed(call: Any, fields: PushAllFields) -> bytes:
             group = groups[record.engine] = Group(record.engine.stepper.deliveries)
         slot = Slot(answers, index, group)
         group.tasks.append(Push(record, slot, one, with_probabilities=fields.probabilities))
-    for engine, group in groups.items():
-        engine.pushes.enter(call.client)
-        try:
-            engine.stepper.submit(group.begin, engine.stepper.sessions)
-            await call.reply(group.reply)
-        finally:
-            engine.pushes.leave(call.client)
+    await _answered(call, groups)
     return b'{"results": [' + b", ".join(answers) + b"]}"
+
+
+async def _answered(call: Any, groups: dict[Engine, Group]) -> None:
+    """Let the threads of all models answer their tasks; none begins unless there is room in all.
+
+    Raises:
+        ApiError: there is no room, or no model answers.
+    """
+    with ExitStack() as entered:
+        for engine in groups:
+            engine.pushes.enter(call.client)
+            entered.callback(engine.pushes.leave, call.client)
+        for engine, group in groups.items():
+            engine.stepper.submit(group.begin, engine.stepper.sessions)
+        waiting = [call.reply(group.reply) for group in groups.values()]
+        ends = await asyncio.gather(*waiting, return_exceptions=True)
+    errors = [end for end in ends if end is not None]
+    if errors and len(errors) == len(ends):
+        raise errors[0]
+    for group, end in zip(groups.values(), ends, strict=True):
+        if end is not None:
+            group.fail(end)
 
 
 def error_content(error: BaseException) -> bytes:
