@@ -1,8 +1,8 @@
 """Sessions on disk: a file of a model to which states are appended, and flushed before what they answer is sent.
 
 The file is a sequence of entries (length, checksum, kind, id, content); the last one of a session counts. A process
-that is killed leaves at most an incomplete entry at the end, of an answer that was not sent. What could not be written is
-written with what follows, or after a while.
+that is killed leaves at most an incomplete entry at the end, of an answer that was not sent. What could not be written
+is written with what follows, or after a while.
 """
 
 from __future__ import annotations
@@ -199,8 +199,7 @@ class Journal(threading.Thread):
                 self._places[id] = end, length
             end += length
         if end < size:
-            message = "an incomplete entry at the end of the sessions' file was dropped"
-            log(message, file=self.path.name, bytes=size - end)
+            log("an incomplete entry at the end of the sessions was dropped", file=self.path.name, bytes=size - end)
             self._file.truncate(end)
             os.fsync(self._file.fileno())
         return end

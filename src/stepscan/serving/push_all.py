@@ -32,8 +32,12 @@ class Slot:
 
     def answer(self, value: bytes) -> None:
         """Answer."""
-        self._answers[self._index] = value
+        self.put(value)
         self._group.count_answer()
+
+    def put(self, value: bytes) -> None:
+        """Write the answer, which nobody waits for."""
+        self._answers[self._index] = value
 
     def fail(self, error: BaseException) -> None:
         """Answer with an error."""
@@ -66,7 +70,7 @@ class Group:
     def fail(self, error: BaseException) -> None:
         """Give each task an error as its answer; for the event loop."""
         for task in self.tasks:
-            task.fail(error)
+            task.reply.put(error_content(error))
 
 
 async def all_pushed(call: Any, fields: PushAllFields) -> bytes:

@@ -12,6 +12,7 @@ from typing import Any
 from stepscan.errors import StepscanError
 from stepscan.models.model import load_model
 from stepscan.options import ServeOptions
+from stepscan.serving.body_budget import BodyBudget
 from stepscan.serving.deliveries import Deliveries
 from stepscan.serving.engine import Engine
 from stepscan.serving.errors import busy, invalid, not_found
@@ -19,6 +20,7 @@ from stepscan.serving.journal import Journal
 from stepscan.serving.logs import log
 from stepscan.serving.record import Record, SessionSettings
 
+_BODIES = 32  # of the largest size, that may arrive at once
 _LONGEST_TTL = 365 * 86400.0  # seconds
 
 
@@ -36,6 +38,7 @@ class Served:
         self.engines: dict[str, Engine] = {}
         self.records: dict[str, Record] = {}
         self._retired: list[Engine] = []
+        self.bodies = BodyBudget(_BODIES * options.max_body * 2**20)
         self._reloading = asyncio.Lock()
         self._state_dir = None if options.state_dir is None else _locked_folder(Path(options.state_dir))
 

@@ -77,6 +77,10 @@ class SocketSession:
     def __init__(self, socket: Any, record: Record) -> None:
         self.socket, self.record, self._waiting = socket, record, deque[Any]()
 
+    @property
+    def _waiting_size(self) -> int:
+        return sum(len(message) for message in self._waiting)
+
     async def answer_all(self) -> None:
         """Answer messages until the connection ends."""
         while (message := self._waiting.popleft() if self._waiting else await self.socket.receive()) is not None:
@@ -157,10 +161,14 @@ class SocketSession:
                 return False
             if _is_stop(message):
                 return not sending.done()
-            if len(self._waiting) < _MOST_WAITING:
+            if (
+                len(self._waiting) < _MOST_WAITING
+                and self._waiting_size + len(message) <= self.socket.options.max_body * 2**20
+            ):
                 self._waiting.append(message)
             else:
-                await self.socket.send(busy(f"expected at most {_MOST_WAITING} messages to wait, got more").content)
+                most = f"{_MOST_WAITING} messages of {self.socket.options.max_body} MB together"
+                await self.socket.send(busy(f"expected at most {most} to wait, got more").content)
         await sending
         return False
 
