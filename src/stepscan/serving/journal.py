@@ -218,8 +218,8 @@ class Journal(threading.Thread):
 
 
 def _opened(path: Path) -> FileIO:
-    """A file to read and write, without a buffer, which would write again what failed."""
-    return FileIO(path, "r+" if path.exists() else "w+")
+    """A file to read and write, of this user alone, without a buffer, which would write again what failed."""
+    return FileIO(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), "r+")
 
 
 def _write(file: FileIO, content: bytes) -> int:

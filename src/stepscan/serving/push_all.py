@@ -54,6 +54,7 @@ class Group:
     def __init__(self, deliveries: Deliveries) -> None:
         self.reply = Reply(deliveries)
         self.tasks: list[Push] = []
+        self.slots: list[Slot] = []  # where they answer
         self._answered = 0
 
     def count_answer(self) -> None:
@@ -69,8 +70,8 @@ class Group:
 
     def fail(self, error: BaseException) -> None:
         """Give each task an error as its answer; for the event loop."""
-        for task in self.tasks:
-            task.reply.put(error_content(error))
+        for slot in self.slots:
+            slot.put(error_content(error))
 
 
 async def all_pushed(call: Any, fields: PushAllFields) -> bytes:
@@ -96,6 +97,7 @@ async def all_pushed(call: Any, fields: PushAllFields) -> bytes:
         if (group := groups.get(record.engine)) is None:
             group = groups[record.engine] = Group(record.engine.stepper.deliveries)
         slot = Slot(answers, index, group)
+        group.slots.append(slot)
         group.tasks.append(Push(record, slot, one, with_probabilities=fields.probabilities))
     await _answered(call, groups)
     return b'{"results": [' + b", ".join(answers) + b"]}"
