@@ -44,8 +44,12 @@ class Call:
         """The body.
 
         Raises:
-            ApiError: it is too large, or does not arrive in time.
+            ApiError: it is too large, does not arrive in time, or there is no room for it.
         """
+        with self.served.bodies.body_of(self.client) as hold:
+            return await self._arrived(hold)
+
+    async def _arrived(self, hold: Callable[[int], None]) -> bytes:
         most, chunks, size = self.options.max_body * 2**20, [], 0
         declared = self.headers.get(b"content-length", b"0")
         if not declared.isdigit() or int(declared[:20]) > most:
@@ -60,6 +64,7 @@ class Call:
                     size += len(chunks[-1])
                     if size > most:
                         raise too_large(f"body: expected at most {self.options.max_body} MB, got more")
+                    hold(len(chunks[-1]))
                     if not message.get("more_body"):
                         return b"".join(chunks)
         except TimeoutError:
@@ -69,15 +74,16 @@ class Call:
         """The body as checked fields; an empty body is no fields if they are `optional`.
 
         Raises:
-            ApiError: it is not JSON, or a field is wrong.
+            ApiError: it is not JSON, or a field is wrong; and as `body`.
         """
         if self.content_type not in (JSON, b""):
             raise ApiError(415, "unsupported_media_type", "expected the content type application/json, got another")
-        body = await self.body()
-        if optional and not body:
-            body = b"{}"
-        self._is_large = len(body) > _LARGE
-        return await self.compute(parsed, body, kind)
+        with self.served.bodies.body_of(self.client) as hold:
+            body = await self._arrived(hold)
+            if optional and not body:
+                body = b"{}"
+            self._is_large = len(body) > _LARGE
+            return await self.compute(parsed, body, kind)
 
     async def compute(self, function: Callable[..., Any], *arguments: Any) -> Any:
         """The result of a function of what was in the body: computed in a thread if that is large, so that the event

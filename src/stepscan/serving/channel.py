@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import Any, NamedTuple
 
 from stepscan.serving.deliveries import Deliveries
@@ -59,7 +60,7 @@ class Channel:
 
     def end(self, ending: Ending) -> None:
         """End the text, with the next delivery: after what it is to wait for."""
-        self._deliveries.add(self._finish, ending, None)
+        self._deliveries.add(self._finish, ending, None, refuse=partial(self._finish, None))
 
     def fail(self, error: BaseException) -> None:
         """End the text with an error, likewise."""

@@ -5,9 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
-Delivery = tuple[Callable[..., None], tuple[Any, ...]]
+
+class Delivery(NamedTuple):
+    """A call that the event loop makes."""
+
+    call: Callable[..., None]
+    arguments: tuple[Any, ...]
+    refuse: Callable[[BaseException], None] | None = None  # what is called in its place if it must not succeed
 
 
 class Deliveries:
@@ -21,9 +28,11 @@ class Deliveries:
         self._loop = loop
         self._collected: list[Delivery] = []
 
-    def add(self, call: Callable[..., None], *arguments: Any) -> None:
-        """Collect a call."""
-        self._collected.append((call, arguments))
+    def add(
+        self, call: Callable[..., None], *arguments: Any, refuse: Callable[[BaseException], None] | None = None
+    ) -> None:
+        """Collect a call; an answer says what is called with an error in its place."""
+        self._collected.append(Delivery(call, arguments, refuse))
 
     def take(self) -> list[Delivery]:
         """What was collected, which is no longer."""
@@ -40,13 +49,11 @@ class Deliveries:
 
 def refused(deliveries: list[Delivery], error: BaseException) -> list[Delivery]:
     """The deliveries with an error in place of each answer."""
-    return [
-        (_reject, (arguments[0], error)) if call is _resolve else (call, arguments) for call, arguments in deliveries
-    ]
+    return [one if one.refuse is None else Delivery(one.refuse, (error,)) for one in deliveries]
 
 
 def _run(deliveries: list[Delivery]) -> None:
-    for call, arguments in deliveries:
+    for call, arguments, _ in deliveries:
         call(*arguments)
 
 
@@ -76,7 +83,7 @@ class Reply:
 
     def answer(self, value: Any) -> None:
         """Answer; the event loop gets it with the next delivery."""
-        self._deliveries.add(_resolve, self.future, value)
+        self._deliveries.add(_resolve, self.future, value, refuse=partial(_reject, self.future))
 
     def fail(self, error: BaseException) -> None:
         """Answer with an error."""

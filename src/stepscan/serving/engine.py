@@ -63,6 +63,10 @@ class Engine:
         self._is_retired = True
         self._end_if_done()
 
+    def revive(self) -> None:
+        """Be served again, after `retire` and before the end."""
+        self._is_retired = False
+
     def end(self) -> None:
         """Let the threads end after what they were asked to do."""
         if not self.is_ended:
@@ -75,13 +79,14 @@ class Engine:
         self.stepper.join(timeout)
         self.worker.join(timeout)
         if self.journal is not None:
-            self.journal.end()
+            self.journal.end()  # also if the stepper, which ends it, is stuck
             self.journal.join(timeout)
 
     def forget(self, record: Record) -> None:
         """A session was closed; for the event loop."""
         self.records.pop(record.id, None)
-        self._served.records.pop(record.id, None)
+        if self._served.records.get(record.id) is record:
+            del self._served.records[record.id]
         self._end_if_done()
 
     @property

@@ -1,7 +1,8 @@
 """Sessions on disk: a file of a model to which states are appended, and flushed before what they answer is sent.
 
 The file is a sequence of entries (length, checksum, kind, id, content); the last one of a session counts. A process
-that is killed leaves at most an incomplete entry at the end, of an answer that was not sent.
+that is killed leaves at most an incomplete entry at the end, of an answer that was not sent. What could not be written
+is written with what follows, or after a while.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ import struct
 import threading
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
+from io import FileIO
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,6 +29,7 @@ _MAGIC = b"stepscan sessions 1\n"
 _HEAD = struct.Struct("<IIB16s")  # bytes of the content, checksum of the rest, kind, id
 _STATE, _CLOSED = 1, 2
 _MOST_BYTES = 2**31  # of an entry
+_AGAIN = 5  # seconds after which what could not be written is written again
 _COMPACT = 2**26  # bytes, from which on a file that is mostly outdated is written anew
 
 
@@ -41,8 +45,7 @@ class SavedSession(NamedTuple):
 
 
 class _Batch(NamedTuple):
-    entries: list[bytes]
-    ids: list[tuple[str, bool]]  # of the entries, and whether they are states
+    entries: dict[str, tuple[int, bytes]]  # kind and entry of each session
     deliveries: list[Delivery]
 
 
@@ -63,9 +66,10 @@ class Journal(threading.Thread):
         self._dirty: dict[str, Any] = {}
         self._closed: list[str] = []
         self._inbox: queue.SimpleQueue[_Batch | None] = queue.SimpleQueue()
+        self._unwritten: dict[str, tuple[int, bytes]] = {}  # entries, also those that could not be written before
         self._places: dict[str, tuple[int, int]] = {}  # where the last entry of each session is: offset and size
         try:
-            self._file = path.open("r+b" if path.exists() else "w+b")
+            self._file = _opened(path)
             self._size = self._read_places()
         except OSError as error:
             raise StepscanError(f"{path} cannot be used: {error.strerror}") from None
@@ -85,11 +89,10 @@ class Journal(threading.Thread):
         """Write what is to be written, and only then make the deliveries; False if nothing is to be written."""
         if not (self._dirty or self._closed):
             return False
-        entries = [_entry(_STATE, record.id, _content(record)) for record in self._dirty.values()]
-        entries += [_entry(_CLOSED, id, b"") for id in self._closed]
-        ids = [(id, True) for id in self._dirty] + [(id, False) for id in self._closed]
+        entries = {id: (_STATE, _entry(_STATE, id, _content(record))) for id, record in self._dirty.items()}
+        entries |= {id: (_CLOSED, _entry(_CLOSED, id, b"")) for id in self._closed}
         self._dirty, self._closed = {}, []
-        self._inbox.put(_Batch(entries, ids, deliveries.take()))
+        self._inbox.put(_Batch(entries, deliveries.take()))
         return True
 
     def end(self) -> None:
@@ -99,58 +102,71 @@ class Journal(threading.Thread):
     # The thread: -------------------------------------------------------------------------------------------------
 
     def run(self) -> None:
-        while True:
-            batches = [self._inbox.get()]
-            while not self._inbox.empty():
-                batches.append(self._inbox.get())
+        is_ending = False
+        while not is_ending:
+            batches = self._taken()
             chosen = [batch for batch in batches if batch is not None]
             deliveries = [delivery for batch in chosen for delivery in batch.deliveries]
             try:
                 self._append(chosen)
             except OSError as error:
                 log("sessions cannot be written", level=40, reason=error.strerror)
-                message = f"the session has gone on, but its state cannot be written: {error.strerror}"
-                deliveries = refused(deliveries, ApiError(503, "not_durable", message, retry_after=5))
+                message = f"it is done, but cannot be written to disk yet: {error.strerror}"
+                deliveries = refused(deliveries, ApiError(503, "not_durable", message, retry_after=_AGAIN))
             self._deliveries.send(deliveries)
-            if len(chosen) < len(batches):
-                self._file.close()
-                return
+            is_ending = len(chosen) < len(batches)
+        self._file.close()
+
+    def _taken(self) -> list[_Batch | None]:
+        """All that was given; waits for it, or for the time to write again what could not be written."""
+        batches: list[_Batch | None] = []
+        with suppress(queue.Empty):
+            batches.append(self._inbox.get(timeout=_AGAIN if self._unwritten else None))
+            while True:
+                batches.append(self._inbox.get_nowait())
+        return batches
 
     def _append(self, batches: list[_Batch]) -> None:
-        content = b"".join(entry for batch in batches for entry in batch.entries)
-        if not content:
-            return
-        self._file.seek(self._size)
-        self._file.write(content)
-        self._file.flush()
-        os.fdatasync(self._file.fileno())
         for batch in batches:
-            for entry, (id, is_state) in zip(batch.entries, batch.ids, strict=True):
-                self._places.pop(id, None)
-                if is_state:
-                    self._places[id] = self._size, len(entry)
-                self._size += len(entry)
+            self._unwritten |= batch.entries
+        if not self._unwritten:
+            return
+        self._file.truncate(self._size)  # without what was written of entries that failed
+        self._file.seek(self._size)
+        _write(self._file, b"".join(entry for _, entry in self._unwritten.values()))
+        os.fdatasync(self._file.fileno())
+        for id, (kind, entry) in self._unwritten.items():
+            self._places.pop(id, None)
+            if kind == _STATE:
+                self._places[id] = self._size, len(entry)
+            self._size += len(entry)
+        self._unwritten = {}
         live = sum(size for _, size in self._places.values())
         if self._size > _COMPACT and self._size > 4 * live:
-            self._compact()
+            try:
+                self._compact()
+            except OSError as error:
+                log("outdated states cannot be dropped", level=30, reason=error.strerror)
 
     def _compact(self) -> None:
         """Write a file of the last states alone, and put it in the place of this one."""
         temporary, places = self.path.with_suffix(".new"), {}
-        with temporary.open("w+b") as new:
-            new.write(_MAGIC)
+        new = _opened(temporary)
+        try:
+            new.truncate(0)
+            length = _write(new, _MAGIC)
             for id, (offset, size) in self._places.items():
                 self._file.seek(offset)
-                places[id] = new.tell(), size
-                new.write(self._file.read(size))
-            new.flush()
+                places[id] = length, size
+                length += _write(new, self._file.read(size))
             os.fsync(new.fileno())
-            length = new.tell()
-        temporary.replace(self.path)
-        _sync_folder(self.path.parent)
+            temporary.replace(self.path)
+        except BaseException:
+            new.close()
+            raise
         self._file.close()
-        self._file = self.path.open("r+b")
-        self._places, self._size = places, length
+        self._file, self._places, self._size = new, places, length
+        _sync_folder(self.path.parent)
 
     # Before the thread runs: -------------------------------------------------------------------------------------
 
@@ -170,9 +186,9 @@ class Journal(threading.Thread):
             raise StepscanError(f"{self.path}: expected sessions that stepscan serve wrote, got another file")
         if start != _MAGIC:  # new, or killed while it was made
             self._file.seek(0)
-            self._file.write(_MAGIC)
+            _write(self._file, _MAGIC)
             self._file.truncate()
-            self._sync()
+            os.fsync(self._file.fileno())
             _sync_folder(self.path.parent)
             return len(_MAGIC)
         end = len(_MAGIC)
@@ -183,13 +199,9 @@ class Journal(threading.Thread):
                 self._places[id] = end, length
             end += length
         if end < size:
-            log(
-                "an incomplete entry at the end of the sessions' file was dropped",
-                file=self.path.name,
-                bytes=size - end,
-            )
+            log("an incomplete entry at the end of the sessions was dropped", file=self.path.name, bytes=size - end)
             self._file.truncate(end)
-            self._sync()
+            os.fsync(self._file.fileno())
         return end
 
     def _read_entry(self) -> tuple[int, str, int] | None:
@@ -204,9 +216,18 @@ class Journal(threading.Thread):
             return None
         return kind, id.hex(), _HEAD.size + length
 
-    def _sync(self) -> None:
-        self._file.flush()
-        os.fsync(self._file.fileno())
+
+def _opened(path: Path) -> FileIO:
+    """A file to read and write, of this user alone, without a buffer, which would write again what failed."""
+    return FileIO(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), "r+")
+
+
+def _write(file: FileIO, content: bytes) -> int:
+    """Write all of some bytes; how many these are."""
+    rest = memoryview(content)
+    while rest:
+        rest = rest[file.write(rest) :]
+    return len(content)
 
 
 def _entry(kind: int, id: str, content: bytes) -> bytes:

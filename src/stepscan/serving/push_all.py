@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import ExitStack
 from typing import Any
 
 from stepscan.serving.deliveries import Deliveries, Reply
@@ -30,8 +32,12 @@ class Slot:
 
     def answer(self, value: bytes) -> None:
         """Answer."""
-        self._answers[self._index] = value
+        self.put(value)
         self._group.count_answer()
+
+    def put(self, value: bytes) -> None:
+        """Write the answer, which nobody waits for."""
+        self._answers[self._index] = value
 
     def fail(self, error: BaseException) -> None:
         """Answer with an error."""
@@ -48,6 +54,7 @@ class Group:
     def __init__(self, deliveries: Deliveries) -> None:
         self.reply = Reply(deliveries)
         self.tasks: list[Push] = []
+        self.slots: list[Slot] = []  # where they answer
         self._answered = 0
 
     def count_answer(self) -> None:
@@ -60,6 +67,11 @@ class Group:
         """Let the thread begin the tasks."""
         for task in self.tasks:
             sessions.call(task)
+
+    def fail(self, error: BaseException) -> None:
+        """Give each task an error as its answer; for the event loop."""
+        for slot in self.slots:
+            slot.put(error_content(error))
 
 
 async def all_pushed(call: Any, fields: PushAllFields) -> bytes:
@@ -85,15 +97,32 @@ async def all_pushed(call: Any, fields: PushAllFields) -> bytes:
         if (group := groups.get(record.engine)) is None:
             group = groups[record.engine] = Group(record.engine.stepper.deliveries)
         slot = Slot(answers, index, group)
+        group.slots.append(slot)
         group.tasks.append(Push(record, slot, one, with_probabilities=fields.probabilities))
-    for engine, group in groups.items():
-        engine.pushes.enter(call.client)
-        try:
-            engine.stepper.submit(group.begin, engine.stepper.sessions)
-            await call.reply(group.reply)
-        finally:
-            engine.pushes.leave(call.client)
+    await _answered(call, groups)
     return b'{"results": [' + b", ".join(answers) + b"]}"
+
+
+async def _answered(call: Any, groups: dict[Engine, Group]) -> None:
+    """Let the threads of all models answer their tasks; none begins unless there is room in all.
+
+    Raises:
+        ApiError: there is no room, or no model answers.
+    """
+    with ExitStack() as entered:
+        for engine in groups:
+            engine.pushes.enter(call.client)
+            entered.callback(engine.pushes.leave, call.client)
+        for engine, group in groups.items():
+            engine.stepper.submit(group.begin, engine.stepper.sessions)
+        waiting = [call.reply(group.reply) for group in groups.values()]
+        ends = await asyncio.gather(*waiting, return_exceptions=True)
+    errors = [end for end in ends if end is not None]
+    if errors and len(errors) == len(ends):
+        raise errors[0]
+    for group, end in zip(groups.values(), ends, strict=True):
+        if end is not None:
+            group.fail(end)
 
 
 def error_content(error: BaseException) -> bytes:

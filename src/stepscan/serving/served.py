@@ -12,6 +12,7 @@ from typing import Any
 from stepscan.errors import StepscanError
 from stepscan.models.model import load_model
 from stepscan.options import ServeOptions
+from stepscan.serving.body_budget import BodyBudget
 from stepscan.serving.deliveries import Deliveries
 from stepscan.serving.engine import Engine
 from stepscan.serving.errors import busy, invalid, not_found
@@ -19,6 +20,7 @@ from stepscan.serving.journal import Journal
 from stepscan.serving.logs import log
 from stepscan.serving.record import Record, SessionSettings
 
+_BODIES = 32  # of the largest size, that may arrive at once
 _LONGEST_TTL = 365 * 86400.0  # seconds
 
 
@@ -36,6 +38,7 @@ class Served:
         self.engines: dict[str, Engine] = {}
         self.records: dict[str, Record] = {}
         self._retired: list[Engine] = []
+        self.bodies = BodyBudget(_BODIES * options.max_body * 2**20)
         self._reloading = asyncio.Lock()
         self._state_dir = None if options.state_dir is None else _locked_folder(Path(options.state_dir))
 
@@ -60,7 +63,8 @@ class Served:
 
     async def reload(self, name: str) -> bool:
         """Read a model folder again; whether it holds another model than before. Requests that are running, and
-        sessions that are open, go on with the old one.
+        sessions that are open, go on with the old one. A model that is still at work for its sessions comes back with
+        them: its file of sessions has one writer.
 
         Raises:
             StepscanError: the folder cannot be read; the old model is served on.
@@ -70,8 +74,10 @@ class Served:
             old = self.engines[name]
             if model.fingerprint == old.model.fingerprint:
                 return False
-            self.engines[name] = await self._begin(name, model)
-            self._retired = [engine for engine in self._retired if not engine.is_ended] + [old]
+            await self._drop_ended()
+            new = self._revived(name, model) or await self._begin(name, model)
+            self.engines[name] = new
+            self._retired = [engine for engine in self._retired if engine is not new] + [old]
             old.retire()
             log("model reloaded", model=name)
             return True
@@ -143,6 +149,21 @@ class Served:
             raise invalid("durable: expected false, since the server has no --state-dir, got true", "durable")
         return SessionSettings(float(ttl), rollback, engine.journal is not None and durable is not False)
 
+    def _revived(self, name: str, model: Any) -> Engine | None:
+        """The retired engine of a model, which is served again; None if it has ended, or there was none."""
+        for engine in self._retired:
+            is_that = engine.name == name and engine.model.fingerprint == model.fingerprint
+            if is_that and not engine.is_ended:
+                engine.revive()
+                return engine
+        return None
+
+    async def _drop_ended(self) -> None:
+        """Let go of retired engines that have ended, after their threads, which may still write."""
+        while ended := [engine for engine in self._retired if engine.is_ended]:
+            await asyncio.to_thread(ended[0].join, 10.0)
+            self._retired.remove(ended[0])
+
     async def _load(self, path: Path) -> Any:
         model = await asyncio.to_thread(load_model, path, None, self.options.threads)
         await asyncio.to_thread(lambda: model.fingerprint)
@@ -157,12 +178,14 @@ class Served:
             self._tell_of_others(name, path)
         engine = Engine(name, model, self, journal)
         if journal is not None:
-            await asyncio.to_thread(self._restore, engine, journal)
+            for record in await asyncio.to_thread(self._restored, engine, journal):
+                self._add(record)
         engine.start()
         return engine
 
-    def _restore(self, engine: Engine, journal: Journal) -> None:
-        count = 0
+    def _restored(self, engine: Engine, journal: Journal) -> list[Record]:
+        """The sessions of a former process."""
+        records = []
         for saved in journal.saved():
             settings = SessionSettings(saved.ttl, min(saved.rollback, self.options.rollback), True)
             record = Record(engine, settings, saved.client, saved.id)
@@ -172,11 +195,11 @@ class Served:
             except StepscanError as error:
                 raise StepscanError(f"{journal.path}: session {saved.id}: {error}") from None
             record.position = saved.position
-            self._add(record)
             engine.stepper.sessions.adopted(record)
-            count += 1
-        if count:
-            log("sessions restored", model=engine.name, count=count)
+            records.append(record)
+        if records:
+            log("sessions restored", model=engine.name, count=len(records))
+        return records
 
     def _tell_of_others(self, name: str, path: Path) -> None:
         """Log files with sessions of other versions of a model, which are left as they are."""

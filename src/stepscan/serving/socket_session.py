@@ -10,7 +10,7 @@ import numpy as np
 
 from stepscan.errors import StepscanError
 from stepscan.json_text import json_text
-from stepscan.serving.call import read_json
+from stepscan.serving.call import ClientGone, read_json
 from stepscan.serving.channel import Channel
 from stepscan.serving.deliveries import Reply
 from stepscan.serving.errors import ApiError, as_api_error, busy, internal, invalid
@@ -77,11 +77,17 @@ class SocketSession:
     def __init__(self, socket: Any, record: Record) -> None:
         self.socket, self.record, self._waiting = socket, record, deque[Any]()
 
+    @property
+    def _waiting_size(self) -> int:
+        return sum(len(message) for message in self._waiting)
+
     async def answer_all(self) -> None:
         """Answer messages until the connection ends."""
         while (message := self._waiting.popleft() if self._waiting else await self.socket.receive()) is not None:
             try:
                 await self._answer(message)
+            except ClientGone:
+                raise
             except Exception as error:
                 log_unexpected(error)
                 await self.socket.send((as_api_error(error) or internal()).content)
@@ -128,6 +134,7 @@ class SocketSession:
         request = text_request(engine, fields)
         with written(engine, request, self.socket.client, record=self.record, eager=fields.stream) as channel:
             sending = asyncio.ensure_future(self._send_text(channel, fields))
+            sending.add_done_callback(_look_at)
             try:
                 is_stopped = await self._is_stopped(sending)
             finally:
@@ -157,15 +164,25 @@ class SocketSession:
                 return False
             if _is_stop(message):
                 return not sending.done()
-            if len(self._waiting) < _MOST_WAITING:
+            if (
+                len(self._waiting) < _MOST_WAITING
+                and self._waiting_size + len(message) <= self.socket.options.max_body * 2**20
+            ):
                 self._waiting.append(message)
             else:
-                await self.socket.send(busy(f"expected at most {_MOST_WAITING} messages to wait, got more").content)
+                most = f"{_MOST_WAITING} messages of {self.socket.options.max_body} MB together"
+                await self.socket.send(busy(f"expected at most {most} to wait, got more").content)
         await sending
         return False
 
     async def _send(self, value: Any) -> None:
         await self.socket.send(json_text(value).encode())
+
+
+def _look_at(sending: asyncio.Future[None]) -> None:
+    """Take note of an error that nobody waits for any more, as of a client that has gone."""
+    if not sending.cancelled():
+        sending.exception()
 
 
 def _is_stop(message: str | bytes) -> bool:

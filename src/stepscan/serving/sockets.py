@@ -49,7 +49,7 @@ class Socket:
         """Send a binary message.
 
         Raises:
-            ClientGone: the client does not read.
+            ClientGone: the client has gone away, or does not read.
         """
         await self._send_in_time({"type": "websocket.send", "bytes": content})
 
@@ -78,7 +78,7 @@ class Socket:
         try:
             async with asyncio.timeout(self.options.client_timeout):
                 await self._send(message)
-        except TimeoutError:
+        except OSError:  # uvicorn's ClientDisconnected is one, TimeoutError too
             raise ClientGone from None
 
     async def _read(self) -> None:
@@ -125,7 +125,8 @@ class Sockets:
             code = _REFUSED
         except Exception as error:
             log_unexpected(error)
-            await socket.send((as_api_error(error) or internal()).content)
+            with suppress(ClientGone):
+                await socket.send((as_api_error(error) or internal()).content)
             code = _REFUSED if as_api_error(error) else _FAILED
         finally:
             self._open.discard(socket)
@@ -151,6 +152,8 @@ async def _push(socket: Socket) -> None:
     while (message := await socket.receive()) is not None:
         try:
             content = await all_pushed(socket, parsed(message, PushAllFields))
+        except ClientGone:
+            raise
         except Exception as error:
             log_unexpected(error)
             content = (as_api_error(error) or internal()).content

@@ -51,6 +51,8 @@ class Stepper(threading.Thread):
                 self._turn()
             except Exception as error:  # a fault of ours must not end the thread, on which all others wait
                 log_unexpected(error)
+        if self._journal is not None:
+            self._journal.end()  # nobody else writes
 
     def _turn(self) -> None:
         self._take()
