@@ -20,15 +20,28 @@ from stepscan.processes.world import World, read_world
 LONG = ["--max-updates", "1000000", "--checkpoint-every", "0s", "--batch-size", "4", "--bptt", "16"]
 
 
-def start(data, out, *arguments) -> subprocess.Popen:
-    command = [sys.executable, "-m", "stepscan", "train", "generate", "--train", str(data["generate"])]
-    return subprocess.Popen(
-        [*command, "--out", str(out), *SIZES, *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
+@pytest.fixture
+def start(data):
+    """Starts a training; none is left when the test ends."""
+    started = []
+
+    def begin(out, *arguments) -> subprocess.Popen:
+        command = [sys.executable, "-m", "stepscan", "train", "generate", "--train", str(data["generate"])]
+        process = subprocess.Popen(
+            [*command, "--out", str(out), *SIZES, *arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # jobs in the background ignore it
+        )
+        started.append(process)
+        return process
+
+    yield begin
+    for process in started:
+        process.kill()  # the others end with it
+        process.communicate()
 
 
 def children_of(process) -> list[int]:
@@ -56,9 +69,9 @@ def has_checkpoint(out) -> bool:
 
 
 @pytest.mark.parametrize("ended_by", ["killed process", "Ctrl-C"])
-def test_all_end_and_say_once_how_to_go_on(trainings, data, tmp_path, ended_by):
+def test_all_end_and_say_once_how_to_go_on(start, trainings, data, tmp_path, ended_by):
     out = tmp_path / "model"
-    process = start(data, out, "--processes", "2", *LONG)
+    process = start(out, "--processes", "2", *LONG)
     wait_for(lambda: has_checkpoint(out))
     children = children_of(process)
     assert len(children) == 2
@@ -84,9 +97,9 @@ def test_all_end_and_say_once_how_to_go_on(trainings, data, tmp_path, ended_by):
     assert resumed.codes == [0, 0], resumed.said
 
 
-def test_a_launched_training_is_that_of_one_process(trainings, data, tmp_path):
+def test_a_launched_training_is_that_of_one_process(start, trainings, data, tmp_path):
     few = ["--max-updates", "12", "--dropout", "0", "--batch-size", "3", "--bptt", "16"]
-    process = start(data, tmp_path / "2", "--processes", "2", *few, "--json")
+    process = start(tmp_path / "2", "--processes", "2", *few, "--json")
     printed, said = process.communicate(timeout=90)
     assert process.returncode == 0, said
     assert printed.count('"task": "generate"') == 1
@@ -95,8 +108,8 @@ def test_a_launched_training_is_that_of_one_process(trainings, data, tmp_path):
         np.testing.assert_allclose(array, alone[name], rtol=0, atol=1e-6, err_msg=name)
 
 
-def test_they_end_with_the_launcher(data, tmp_path):
-    process = start(data, tmp_path / "model", "--processes", "2", *LONG)
+def test_they_end_with_the_launcher(start, tmp_path):
+    process = start(tmp_path / "model", "--processes", "2", *LONG)
     wait_for(lambda: has_checkpoint(tmp_path / "model"))
     children = children_of(process)
     process.kill()
