@@ -339,7 +339,7 @@ def test_files_that_are_not_whole_yet_are_refused(classifier, files, tmp_path):
     """Their output would be removed at the end of the run."""
     write(files / "_temporary" / "c.parquet", rows_of("classify", 4))
     for pattern in ("*/*.parquet", "_temporary*/*.parquet"):
-        with pytest.raises(DataError, match="expected files outside of _temporary, .*, got _temporary/c.parquet"):
+        with pytest.raises(DataError, match=r"expected files outside of _temporary, .*, got _temporary/c.parquet"):
             predict_files(classifier, str(files / pattern), str(tmp_path / "out"))
     assert not (tmp_path / "out").exists()
     done = predict_files(classifier, str(files / "_temporary" / "*.parquet"), str(tmp_path / "out"))  # named, not found

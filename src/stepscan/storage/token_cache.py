@@ -6,8 +6,8 @@ A cache is a folder `FOLDER/<fingerprint>` of `ids.bin` (the ids of all texts, o
 needs it waits for the first. Another file, tokenizer, option of reading or version of Stepscan has another fingerprint,
 and so a cache of its own.
 
-All files are hashed when a cache is opened: damaged ids would train a wrong model without a word. It costs less than the
-hash of the texts themselves, by which the cache is found.
+All files are hashed when a cache is opened: damaged ids would train a wrong model without a word. It costs less than
+the hash of the texts themselves, by which the cache is found.
 """
 
 from __future__ import annotations
