@@ -20,6 +20,7 @@ import stepscan as ss
 from stepscan.data.bad_lines import BadLines
 from stepscan.data.read_options import ReadOptions
 from stepscan.distributed import RowPredictor, part_writer, predict_files
+from stepscan.distributed.locations import Location
 from stepscan.errors import DataError, Interrupted, SettingsError, StepscanError
 from stepscan.kernels import native
 from stepscan.models import files as one_process
@@ -326,9 +327,44 @@ def test_patterns(files, pattern, names):
     from stepscan.distributed.locations import find_files
 
     write(files / "deep" / "c.parquet", rows_of("classify", 4, seed=5))
+    if "**" in pattern or not pattern:
+        for hidden in ("_temporary/d", ".trash/e", "deep/_f", ".g", "deep/_old/new/h"):
+            write(files / f"{hidden}.parquet", rows_of("classify", 4))
     (files / "notes.txt").write_text("")
     location, found = find_files(f"{files}/{pattern}")
     assert [f"{files}/{name}.parquet" for name in names] == [location.join(name) for name in found]
+
+
+def test_files_that_are_not_whole_yet_are_refused(classifier, files, tmp_path):
+    """Their output would be removed at the end of the run."""
+    write(files / "_temporary" / "c.parquet", rows_of("classify", 4))
+    for pattern in ("*/*.parquet", "_temporary*/*.parquet"):
+        with pytest.raises(DataError, match=r"expected files outside of _temporary, .*, got _temporary/c.parquet"):
+            predict_files(classifier, str(files / pattern), str(tmp_path / "out"))
+    assert not (tmp_path / "out").exists()
+    done = predict_files(classifier, str(files / "_temporary" / "*.parquet"), str(tmp_path / "out"))  # named, not found
+    assert (done.rows, [path.name for path in (tmp_path / "out").glob("*.parquet")]) == (4, ["c-000000000001.parquet"])
+
+
+def test_an_overwrite_that_was_interrupted_goes_on(classifier, files, tmp_path, monkeypatch):
+    out = str(tmp_path / "out")
+    predict_files(classifier, str(files), out, rows_per_part=10)
+
+    def killed(self, names):
+        for name in names[:3]:
+            self.system.delete_file(self.join(name))
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Location, "remove", killed)
+        with pytest.raises(KeyboardInterrupt):
+            predict_files(classifier, str(files), out, rows_per_part=20, overwrite=True)
+    assert len(contents(tmp_path / "out")) == 4
+    with pytest.raises(StepscanError, match="a run that had --rows-per-part 10"):
+        predict_files(classifier, str(files), out, rows_per_part=20)
+    done = predict_files(classifier, str(files), out, rows_per_part=20, overwrite=True)
+    assert (done.rows, done.found) == (70, 0)
+    assert len(contents(tmp_path / "out")) == done.parts
 
 
 def test_the_output_may_be_next_to_the_files(classifier, files):

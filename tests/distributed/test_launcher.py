@@ -14,6 +14,8 @@ import pytest
 from process_trainings import SIZES
 from safetensors.numpy import load_file
 
+from stepscan.cli.processes import in_processes
+from stepscan.errors import SettingsError
 from stepscan.processes import launcher
 from stepscan.processes.world import World, read_world
 
@@ -134,11 +136,23 @@ def test_refused_in_words(trainings, data, tmp_path, arguments, message):
 
 
 def test_an_estimator_does_not_start_processes(data, tmp_path):
-    from stepscan.errors import SettingsError
     from stepscan.estimators.classifier import Classifier
 
     with pytest.raises(SettingsError, match=r"processes: expected 1, as many as were started, got 2; .*torchrun"):
         Classifier(processes=2).fit(["a", "b"] * 10, ["x", "y"] * 10)
+
+
+@pytest.mark.parametrize("rank", ["0", "1"])
+def test_another_number_of_processes_than_torchrun_started(data, tmp_path, monkeypatch, rank):
+    """Each process would train alone, and write to the same folder."""
+    for name, value in (("RANK", rank), ("WORLD_SIZE", "2"), ("LOCAL_RANK", rank), ("LOCAL_WORLD_SIZE", "2")):
+        monkeypatch.setenv(name, value)
+    before = sys.stdout, sys.stderr
+    for processes in (1, 3):
+        message = f"processes: expected 2, as many as were started, got {processes}; omit --processes"
+        with pytest.raises(SettingsError, match=message):
+            in_processes({"processes": processes}, [data["generate"]], tmp_path / "model")
+    assert (sys.stdout, sys.stderr) == before
 
 
 def test_the_environment_of_torchrun_is_checked():

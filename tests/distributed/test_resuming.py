@@ -112,6 +112,20 @@ def test_different_data_or_settings_are_an_error_said_once(trainings, data, tmp_
     assert not (tmp_path / "model").exists()
 
 
+@pytest.mark.parametrize("rows", [slice(None, None, -1), slice(7)], ids=["another order", "fewer"])
+def test_different_validation_data_are_an_error_said_once(trainings, data, tmp_path, rows):
+    header, *lines = data["classify"].read_text().splitlines()
+    valid = [tmp_path / "0.csv", tmp_path / "1.csv"]
+    for path, own in zip(valid, (lines, lines[rows]), strict=True):
+        path.write_text("\n".join([header, *own, ""]))
+    few = ["classify", "--train", str(data["classify"]), *SIZES, "--max-updates", "4"]
+    answer = trainings.run_commands(tmp_path / "model", [[*few, "--valid", str(path)] for path in valid])
+    assert answer.codes == [1, 1]
+    assert "all processes need the same data and settings, but validation data is" in answer.said[0]
+    assert answer.said[1] == ""
+    assert not (tmp_path / "model").exists()
+
+
 def test_an_error_in_one_process_is_said_by_the_first(trainings, data, tmp_path):
     broken = tmp_path / "broken.txt"
     broken.write_bytes(b"\xff\xfe\xfa")

@@ -151,6 +151,25 @@ def test_a_writer_that_was_killed_is_followed_by_another(corpus, tmp_path, monke
     assert not [path for path in (tmp_path / "cache").iterdir() if path.suffix == ".tmp"]
 
 
+def test_another_version_has_another(corpus, tmp_path, monkeypatch):
+    """Its tokenizer may split texts otherwise."""
+    opened(corpus, tmp_path)
+    monkeypatch.setattr("stepscan.__version__", "0.0.9")
+    opened(corpus, tmp_path)
+    assert len(caches(tmp_path)) == 2
+
+
+@pytest.mark.parametrize("name", ["ids.bin", "ends.bin", "labels.bin", "tokenizer.json", "held_out.json"])
+def test_a_byte_that_has_changed_is_an_error(corpus, tmp_path, name):
+    opened(corpus, tmp_path)
+    path = tmp_path / "cache" / caches(tmp_path)[0] / name
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=f"the cache is damaged: .*{name} is not the file that was written, by its SHA"):
+        opened(corpus, tmp_path)
+
+
 @pytest.mark.parametrize("damage", ["cut ids", "no labels", "manifest"])
 def test_a_damaged_one_is_an_error(corpus, tmp_path, damage):
     opened(corpus, tmp_path)

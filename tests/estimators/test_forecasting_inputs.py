@@ -134,3 +134,61 @@ def test_constant_series_are_said(caplog):
     caplog.clear()
     ss.Forecaster(**SMALL).fit(np.stack([WAVE, np.full(60, 5.0)], 1))
     assert told(caplog) == ["dimension 2 of the series is constant"]
+
+
+@pytest.fixture(scope="module")
+def readers(tmp_path_factory):
+    """A model of each task of series, with torch and without."""
+    folder, random = tmp_path_factory.mktemp("readers"), np.random.default_rng(0)
+    series, small = [random.normal(size=8) for _ in range(20)], {"hidden_size": 4, "epochs": 1, "verbose": False}
+    tags = [["x", "y"] * 4] * 20
+    trained = {
+        "classify": ss.Classifier(**small, wide=False, refit=False).fit(series, ["a", "b"] * 10),
+        "tag": ss.Tagger(**small, wide=False, refit=False).fit(series, tags),
+        "forecast": ss.Forecaster(**small).fit(series),
+        "seasonal": ss.Forecaster(**small, seasonal_period=2).fit(series),
+    }
+    for task, one in trained.items():
+        one.save(folder / task)
+    return {task: (one, ss.runtime.load(folder / task)) for task, one in trained.items()}
+
+
+ANSWERS = {
+    "classify": {
+        "predict": lambda model, X: model.predict(X),
+        "predict_proba": lambda model, X: model.predict_proba(X),
+        "metrics": lambda model, X: model.metrics(X, ["a", "b"]),
+        "log_probabilities": lambda model, X: model.log_probabilities(X, ["a", "b"]),
+    },
+    "tag": {
+        "predict": lambda model, X: model.predict(X),
+        "predict_proba": lambda model, X: model.predict_proba(X),
+        "metrics": lambda model, X: model.metrics(X, [["x"] * len(one) for one in X]),
+        "log_probabilities": lambda model, X: model.log_probabilities(X, [["x"] * len(one) for one in X]),
+    },
+    "forecast": {
+        "forecast": lambda model, X: model.forecast(X[1], 3, num_samples=5),
+        "score": lambda model, X: model.score(X),
+        "metrics": lambda model, X: model.metrics(X),
+        "metrics of a horizon": lambda model, X: model.metrics(X, 2),
+    },
+}
+ANSWERS["seasonal"] = ANSWERS["forecast"]
+
+
+@pytest.mark.parametrize(("task", "answer"), [(task, answer) for task, few in ANSWERS.items() for answer in few])
+@pytest.mark.parametrize("value", [1e39, -1e300])
+def test_values_that_the_layers_cannot_read_are_refused(readers, task, answer, value):
+    """Finite, but not as float32: all that follows would be NaN."""
+    good, bad = np.linspace(-1, 1, 8), np.linspace(-1, 1, 8)
+    bad[3] = value
+    name = "context" if "forecast" in answer or "horizon" in answer else "series 2"
+    for model in readers[task]:
+        ANSWERS[task][answer](model, [good, good * 1e6])
+        with pytest.raises(ss.SettingsError, match=rf"{name}: expected finite numbers, got .* which is too large"):
+            ANSWERS[task][answer](model, [good, bad])
+
+
+def test_validation_data_that_the_layers_cannot_read_are_refused():
+    with pytest.raises(ss.SettingsError, match=r"a series: expected finite numbers, got 1e\+300 at step 6"):
+        ss.Forecaster(**SMALL).fit(WAVE, validation=[[5.0, 5.1, 5.2, 5.3, 5.4, 1e300]])

@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 import threading
 
+import numpy as np
 import pytest
 import torch
 from fake_task import SETTINGS, Line, Log, batches
 
 import stepscan as ss
+from stepscan.data.read_options import ReadOptions
 from stepscan.errors import SettingsError, StepscanError
+from stepscan.estimators.cached_classifier import open_cache
 from stepscan.options import TrainingOptions
 from stepscan.processes.team import ALONE
-from stepscan.training import checkpointing
+from stepscan.training import checkpointing, identity
 from stepscan.training.checkpoints import Checkpoint, Checkpoints
 from stepscan.training.loop import Task, Trainer
 from stepscan.training.optimiser import AdamW
@@ -198,6 +201,57 @@ def test_other_data_is_refused(tmp_path):
     model = ss.LanguageModel(**SMALL, checkpoints=tmp_path).fit(TEXT)
     with pytest.raises(StepscanError, match=r"but data was '.*' and is now '.*'"):
         model.set_params(resume=True).fit(TEXT.replace("59 and", "58 and").replace("7 and", "8 and"))
+
+
+ROWS = ["a b", "b c", "c a", "a c"] * 5, ["x", "y", "x", "y"] * 5
+VALID = (["a b", "c a", "b c"], ["x", "x", "y"])
+OTHERS = [
+    (VALID[0], ["x", "y", "y"]),
+    (VALID[0][::-1], VALID[1][::-1]),
+    (["a b", "c a", "b  c"], VALID[1]),
+    (VALID[0][:2], VALID[1][:2]),
+]
+
+
+@pytest.mark.parametrize("cached", [False, True])
+def test_other_validation_data_are_refused(tmp_path, cached):
+    """Whatever differs in them: the best weights would be those of the other data."""
+    settings = {"hidden_size": 4, "embedding_size": 4, "max_updates": 3, "refit": False, "wide": False}
+    if cached:
+        settings = settings | {"refit": None, "wide": None, "cache_dir": tmp_path / "cache"}
+    model = ss.Classifier(**settings, checkpoints=tmp_path / "kept")
+
+    def train(valid):
+        return fit_cached(model, tmp_path, valid) if cached else model.fit(*ROWS, validation=valid)
+
+    train(VALID)
+    model.set_params(resume=True)
+    train(VALID)
+    for other in OTHERS:
+        with pytest.raises(StepscanError, match=r"but validation data was '\w+' and is now '\w+'"):
+            train(other)
+
+
+def fit_cached(model, folder, validation):
+    file = folder / "rows.csv"
+    file.write_text("text,label\n" + "".join(f"{text},{label}\n" for text, label in zip(*ROWS, strict=True)))
+    model.fit_cached(open_cache(model, [file], ReadOptions(), holds_out=False), validation)
+
+
+def test_checkpoints_that_do_not_record_their_validation_data_are_gone_on_with(tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpointing, "data_identity", lambda task: {"data": identity.data_identity(task)["data"]})
+        trainer(tmp_path, epochs=1).run()
+    again = trainer(tmp_path, epochs=2, resume=True)
+    assert [row["epoch"] for row in again.run()] == [1, 2]
+    assert again.reporter.notes[0] == "the checkpoints do not record their validation data, which must be the same"
+
+
+def test_a_digest_of_held_out_data_tells_all_that_differs():
+    values = [["ab", "c"], ["a", "bc"], ["abc"], [["ab", "c"]], [1], [1.0], ["1"], [True], [None], []]
+    values += [[np.zeros(2)], [np.zeros((2, 1))], [np.zeros(2, np.float32)], [np.array([0, 1.0])], "ab", [("ab", 0)]]
+    assert len({identity.held_out_digest(value) for value in values}) == len(values)
+    assert identity.held_out_digest([("ab", np.ones(3), 2)]) == identity.held_out_digest([("ab", np.ones(3), 2)])
 
 
 def test_more_epochs_may_be_asked_for(tmp_path):

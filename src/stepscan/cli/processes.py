@@ -35,7 +35,8 @@ def in_processes(settings: Mapping[str, Any], files: Sequence[Path], out: Path) 
         out: the model folder.
 
     Raises:
-        SettingsError: the data are standard input, which only one process can read.
+        SettingsError: the data are standard input, which only one process can read; or `processes` is not the number
+            that torchrun has started.
         DataError: a file is missing.
         Ended: the processes were started, and ended.
     """
@@ -43,6 +44,11 @@ def in_processes(settings: Mapping[str, Any], files: Sequence[Path], out: Path) 
     processes = settings.get("processes", world.size)
     if world.size == 1:
         check_files(files)
+    elif processes != world.size:
+        raise SettingsError(
+            f"processes: expected {world.size}, as many as were started, got {processes}; omit --processes, or start "
+            "the command without torchrun"
+        )
     if processes > 1 and STANDARD in map(str, files):
         raise SettingsError(f"processes: expected 1 for data from standard input, got {processes}; give a file")
     if processes > 1 and world.size == 1:

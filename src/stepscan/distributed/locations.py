@@ -133,7 +133,8 @@ def find_files(name: str) -> tuple[Location, dict[str, fs.FileInfo]]:
 
     Args:
         name: a file, a folder (all Parquet files in it, at any depth), or a pattern: `*` and `?` stand for characters
-            of a name, `[…]` for one of several, `**` for folders. In a URI `?` begins its query instead.
+            of a name, `[…]` for one of several, `**` for folders. In a URI `?` begins its query instead. Folders and
+            `**` leave out names that begin with `_` or `.`, which writers use for files that are not whole yet.
 
     Raises:
         DataError: there are none, or one of the files is not called `.parquet`.
@@ -151,7 +152,9 @@ def find_files(name: str) -> tuple[Location, dict[str, fs.FileInfo]]:
 
 
 def is_match(path: str, pattern: str) -> bool:
-    """Whether a pattern stands for a path."""
+    """Whether a pattern stands for a path, see `find_files`."""
+    if "**" in pattern and any(name.startswith(("_", ".")) for name in path.split("/")):
+        return False
     return re.match(glob_translate(pattern), path) is not None
 
 

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 from pyarrow import ArrowException, fs
 from pyarrow.parquet import ParquetFile
 
-from stepscan.distributed.locations import Location, find_files, open_input
+from stepscan.distributed.locations import TEMPORARY, Location, find_files, open_input
 from stepscan.errors import DataError, StepscanError
 from stepscan.json_text import json_text
 
@@ -134,7 +134,8 @@ def make_plan(fingerprint: dict[str, str], pattern: str, rows_per_part: int, ski
     """The folder of the input, and what to do with the files.
 
     Raises:
-        DataError: there are no files, one is not Parquet, there are no rows, or two files have one name.
+        DataError: there are no files, one is not Parquet or not whole yet, there are no rows, or two files have one
+            name.
         SettingsError: there is no such file system.
     """
     location, found = find_files(pattern)
@@ -145,6 +146,9 @@ def make_plan(fingerprint: dict[str, str], pattern: str, rows_per_part: int, ski
         raise DataError("expected files with rows, got only empty ones.", path=pattern)
     if twice := [name for name, count in Counter(part.name for part in plan.parts()).items() if count > 1]:
         raise DataError(f"two files would be written to {twice[0]}; rename one.", path=pattern)
+    if lost := [file.name for file in files if file.name.startswith(f"{TEMPORARY}/")]:
+        reason = f"expected files outside of {TEMPORARY}, where files are that are not whole yet, got {lost[0]}."
+        raise DataError(reason, path=pattern, hint="If they are whole, move them.")
     return location, plan
 
 

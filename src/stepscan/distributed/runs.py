@@ -124,7 +124,7 @@ def _prepare(target: Location, plan: Plan, overwrite: bool) -> None:
     Raises:
         StepscanError: it has the files of another run, without `overwrite`, or something else.
     """
-    found, names = target.read(PLAN), {name for name in target.files() if not name.startswith(TEMPORARY)}
+    found, names = target.read(PLAN), {name for name in target.files() if not name.startswith(f"{TEMPORARY}/")}
     earlier = plan if found is None else Plan.parse(found, target.shown(PLAN))
     if other := sorted(names - ({part.name for part in earlier.parts()} | {PLAN} if found else set())):
         raise StepscanError(
@@ -136,7 +136,7 @@ def _prepare(target: Location, plan: Plan, overwrite: bool) -> None:
                 f"{target.name}: has the files of a run that had {difference}; name another folder, or remove them "
                 "with --overwrite"
             )
-        target.remove(sorted(names))
+        target.remove(sorted(names - {PLAN}))  # what is left of them, if this is interrupted, is still of a known run
     target.remove_temporary()
     target.write(PLAN, lambda stream: stream.write(plan.to_json()))
 

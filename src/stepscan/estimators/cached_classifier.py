@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
+import stepscan
 from stepscan.backends.batches import Batch
 from stepscan.backends.tensors import to_sequences
 from stepscan.data.arrow import is_hub
@@ -118,11 +119,11 @@ def _check_settings(estimator: Any, files: Files, reading: ReadOptions) -> None:
 
 def _fingerprint(estimator: Any, file: str | Path, reading: ReadOptions, *, holds_out: bool) -> str:
     """The first 24 digits of the SHA-256 of all that the cache depends on: the file's content, how it is read, and the
-    tokenizer's settings."""
+    tokenizer: its settings, and the version of Stepscan that it is of."""
     options = {name: value for name, value in reading._asdict().items() if name != "bad_lines"}
     settings = {name: getattr(estimator, name) for name in ("tokenizer", "vocabulary_size", "lowercase")}
     facts: dict[str, Any] = {"version": VERSION, "file": _digest(file), "reading": options, "settings": settings}
-    facts |= {"skips": reading.bad_lines is not None, "holds_out": holds_out}
+    facts |= {"skips": reading.bad_lines is not None, "holds_out": holds_out, "stepscan": stepscan.__version__}
     return hashlib.sha256(json_text(dict(sorted(facts.items())), default=str).encode()).hexdigest()[:24]
 
 

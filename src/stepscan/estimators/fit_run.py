@@ -126,7 +126,9 @@ class FitRun:
     def _prepare(self, train: Any, held_out: Any) -> Task:
         """Model and task, from the seed's random numbers."""
         torch.manual_seed(self.settings.seed)
-        return self.steps.prepare(train, held_out, self.settings)
+        task = self.steps.prepare(train, held_out, self.settings)
+        task.held_out = held_out
+        return task
 
     def _note(self, text: str) -> None:
         if self.estimator.verbose:

@@ -10,14 +10,14 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from stepscan.data.batching import TrainingBatch, pad_numbers
-from stepscan.data.series.checks import are_numbers, checked_series
+from stepscan.data.series.checks import are_numbers, checked_series, series_list
 from stepscan.data.series.time_step import parse_step
 from stepscan.data.series.values import Values
 from stepscan.errors import SettingsError
 from stepscan.estimators.base import Estimator
 from stepscan.estimators.training_data import Buckets, TrainingData, make_task
 from stepscan.estimators.yardsticks import naive_forecast
-from stepscan.models.forecaster import ForecastingMixin, series_list
+from stepscan.models.forecaster import ForecastingMixin
 from stepscan.options import ForecastOptions, TrainingOptions
 from stepscan.patterns.numeric_embedding import NumericEmbedding
 from stepscan.patterns.numeric_generator import NumericGenerator

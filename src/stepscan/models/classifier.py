@@ -10,7 +10,7 @@ import numpy as np
 
 from stepscan.backends.batches import by_length, enough_memory_for
 from stepscan.data.example_checks import check_known, checked_texts, label_array, make_pairs, warn_of_imbalance
-from stepscan.data.series.checks import checked_series
+from stepscan.data.series.checks import check_range, checked_series
 from stepscan.errors import SettingsError
 from stepscan.evaluation.problem_types import PROBLEM_TYPES, ProblemType
 from stepscan.evaluation.yardstick import Yardstick, constant, guess
@@ -161,6 +161,8 @@ class ClassificationMixin(ProblemOptions, FittedModel):
     def _read_batches(self, examples: list[Any]) -> Iterator[tuple[np.ndarray, list[Any], list[Any]]]:
         """The indices of the examples of each batch, the examples, and their network inputs."""
         rows = self._to_network_rows(examples)
+        if not self.tokenizers_:
+            check_range(rows, self.network_)
         for indices in by_length([len(row) for row in rows], _BATCH_SIZE):
             yield indices, [examples[i] for i in indices], [rows[i] for i in indices]
 

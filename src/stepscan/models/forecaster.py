@@ -8,8 +8,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from stepscan.data.example_checks import as_list
-from stepscan.data.series.checks import checked_series
+from stepscan.data.series.checks import check_range, checked_series, series_list
 from stepscan.data.series.values import Values
 from stepscan.decoding import checked_whole, is_within
 from stepscan.errors import SettingsError
@@ -73,12 +72,12 @@ class ForecastingMixin(SeriesOptions, FittedModel):
 
         Raises:
             NotFittedError: the estimator is not fitted.
-            SettingsError: an argument is out of range, or the context is too short.
+            SettingsError: an argument is out of range, or the context is too short or has a value that is too large.
         """
         self._check_usable()
         request = ForecastRequest.checked(length, level, num_samples, seed)
         [series] = checked_series([context], self.network_.embedding.size, "context")
-        z, w = self._transformed(series, "context")
+        z, w = self._checked_input(series, "context")
         outputs, _, state = self.network_.scan_rows([w])
         return self.continue_series(z[len(z) - self.seasonal_period :], outputs[:, -1], state, request)
 
@@ -157,8 +156,10 @@ class ForecastingMixin(SeriesOptions, FittedModel):
             self._check_length(len(series) - horizon, f"series {number}{suffix}")
         lag = max(1, self.seasonal_period)
         targets, medians, naive, is_covered = [], [], [], []
-        for series in all_series:
-            median, low, high = self.forecast(series[:-horizon], horizon) if horizon else self._one_step_ahead(series)
+        for number, series in enumerate(all_series, start=1):
+            name = f"series {number}"
+            ahead = self.forecast(series[:-horizon], horizon) if horizon else self._one_step_ahead(series, name)
+            median, low, high = ahead
             start = len(series) - len(median)
             steps = np.arange(len(median))
             naive.append(series[start - lag + (steps % lag if horizon else steps)])
@@ -179,19 +180,20 @@ class ForecastingMixin(SeriesOptions, FittedModel):
 
     def _loss(self, held_out: Sequence[tuple[Values, int]]) -> float:
         """The mean loss per value of each series from an index on, each value predicted from all before it."""
-        totals, counts = zip(*(self._loss_and_count(series, start) for series, start in held_out), strict=True)
+        results = (self._loss_and_count(*one, f"series {number}") for number, one in enumerate(held_out, start=1))
+        totals, counts = zip(*results, strict=True)
         return sum(totals) / sum(counts)
 
-    def _loss_and_count(self, series: Values, start: int) -> tuple[float, int]:
+    def _loss_and_count(self, series: Values, start: int, name: str = "a series") -> tuple[float, int]:
         """The loss of the values of a series from an index on, summed, and their number."""
-        _, w = self._transformed(series)
+        _, w = self._checked_input(series, name)
         losses = self.network_.array_losses(self.network_.scan_rows([w[:-1]])[0][0], w[1:])
         losses = losses[max(0, start - self.seasonal_period - 1) :]
         return float(losses.sum(dtype=np.float64)), losses.size
 
-    def _one_step_ahead(self, series: Values) -> Forecast:
+    def _one_step_ahead(self, series: Values, name: str = "a series") -> Forecast:
         """Forecasts `[T − s − 1, D]` of each value from all before it, and 90 % intervals."""
-        z, w = self._transformed(series)
+        z, w = self._checked_input(series, name)
         season = z[1 : len(z) - self.seasonal_period] if self.seasonal_period else np.zeros_like(w[1:])
         return self.next_steps(self.network_.scan_rows([w[:-1]])[0][0], season)
 
@@ -210,6 +212,12 @@ class ForecastingMixin(SeriesOptions, FittedModel):
         self._check_length(len(series), name)
         z = self.modelled(series, name)
         return z, z[self.seasonal_period :] - z[: len(z) - self.seasonal_period] if self.seasonal_period else z
+
+    def _checked_input(self, series: Values, name: str) -> tuple[Values, Values]:
+        """As `_transformed`, of a fitted model, whose layers must be able to read w."""
+        z, w = self._transformed(series, name)
+        check_range([w], self.network_, name)
+        return z, w
 
     def modelled(self, series: Values, name: str) -> Values:
         """What is modelled of values `[T, D]`: themselves, or with `log_transform` their logarithms.
@@ -232,14 +240,3 @@ class ForecastingMixin(SeriesOptions, FittedModel):
 @dataclass(kw_only=True, eq=False, repr=False)
 class Forecaster(ForecastingMixin, RuntimeModel):
     """Forecasts the continuation of series of numbers."""
-
-
-def series_list(X: Any) -> list[Any]:
-    """Series as a list: one array `[T]` or `[T, D]`, or a pandas column or table, is one series; `[N, T, D]` and a list
-    of series are several."""
-    if hasattr(X, "__array__") and np.asarray(X).dtype.kind in "iuf":
-        return list(X) if np.ndim(X) == 3 else [X]
-    if hasattr(X, "columns"):
-        return [X]  # as one, so that columns that are not numeric are an error
-    items = as_list(X)
-    return [items] if items and isinstance(items[0], int | float | np.number) else items

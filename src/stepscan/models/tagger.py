@@ -12,7 +12,7 @@ import numpy as np
 
 from stepscan.backends.batches import PLACES, SCORES, Batch, Words, by_length, enough_memory_for, make_words, pad
 from stepscan.data.example_checks import as_list, check_known, checked_texts, label_array, make_pairs
-from stepscan.data.series.checks import are_numbers, checked_series
+from stepscan.data.series.checks import are_numbers, check_range, checked_series
 from stepscan.errors import SettingsError
 from stepscan.evaluation.schemes import Scheme
 from stepscan.evaluation.spans import span_scores
@@ -66,7 +66,10 @@ class TaggingMixin(FittedModel):
         self._check_usable()
         scorer, tag_index = self._scorer(), {tag: index for index, tag in enumerate(self.classes_.tolist())}
         examples = tagged_examples(as_sentences(X), y, "sentences")
-        read_batch, results = self._reader([tokens for tokens, _ in examples]), []
+        sentences: list[Any] = [tokens for tokens, _ in examples]
+        if not self.tokenizers_:
+            check_range(sentences, self.network_)
+        read_batch, results = self._reader(sentences), []
         for number, (tokens, tags) in enumerate(examples):
             if not set(tags) <= set(tag_index):
                 results.append((-math.inf, len(tags)))
@@ -152,6 +155,8 @@ class TaggingMixin(FittedModel):
             if self.tokenizers_
             else checked_series(X, network.embedding.size)
         )
+        if not self.tokenizers_:
+            check_range(sentences, network)
         read_batch = self._reader(sentences)
         outputs: list[np.ndarray] = [np.zeros(0)] * len(sentences)
         max_items = min(PLACES, SCORES // len(self.labels_ or [0]))

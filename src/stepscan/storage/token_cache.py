@@ -2,8 +2,12 @@
 
 A cache is a folder `FOLDER/<fingerprint>` of `ids.bin` (the ids of all texts, one after the other: uint16 or uint32),
 `ends.bin` (int64: where each text ends), `labels.bin` (int32), `tokenizer.json`, `held_out.json` and, last,
-`manifest.json`. It is written under a temporary name and renamed; a second process that needs it waits for the first.
-Another file, tokenizer or option of reading has another fingerprint, and so a cache of its own.
+`manifest.json`, with the SHA-256 of the others. It is written under a temporary name and renamed; a second process that
+needs it waits for the first. Another file, tokenizer, option of reading or version of Stepscan has another fingerprint,
+and so a cache of its own.
+
+All files are hashed when a cache is opened: damaged ids would train a wrong model without a word. It costs less than
+the hash of the texts themselves, by which the cache is found.
 """
 
 from __future__ import annotations
@@ -26,9 +30,10 @@ import numpy as np
 from stepscan.errors import DataError, StepscanError
 from stepscan.json_text import json_text
 from stepscan.storage.atomic import sync
+from stepscan.storage.snapshot import digest
 from stepscan.untrusted_input import parse_json
 
-VERSION = 1
+VERSION = 2
 _PORTION = 2048  # texts that are encoded at a time
 _IDS, _ENDS, _LABELS, _TOKENIZER, _HELD_OUT, _MANIFEST = (
     *("ids.bin", "ends.bin", "labels.bin"),
@@ -207,8 +212,8 @@ def _make(
         facts = _write_ids(temporary, read(), tokenizer, classes, is_held_out)
         facts |= {"classes": classes, "counts": [counts[label] for label in classes], "skipped": report}
         (temporary / _TOKENIZER).write_text(tokenizer.to_json(), "utf-8")
-        sizes = {path.name: path.stat().st_size for path in sorted(temporary.iterdir())}
-        manifest = {"version": VERSION, "fingerprint": target.name, **facts, "sizes": sizes}
+        files = {path.name: digest(path) for path in sorted(temporary.iterdir())}
+        manifest = {"version": VERSION, "fingerprint": target.name, **facts, "sha256": files}
         (temporary / _MANIFEST).write_text(json_text(manifest), "utf-8")
         for path in temporary.iterdir():
             sync(path)
@@ -250,9 +255,9 @@ def _write_ids(
 def _open(folder: Path) -> CachedTexts:
     try:
         manifest: Any = parse_json((folder / _MANIFEST).read_text("utf-8"), _MANIFEST)
-        for name, size in manifest["sizes"].items():
-            if (folder / name).stat().st_size != size:
-                raise DataError(f"expected {size:,} bytes in {name}, got another number.", path=folder)
+        for name, expected in manifest["sha256"].items():
+            if digest(folder / name) != expected:
+                raise DataError(f"{name} is not the file that was written, by its SHA-256.", path=folder)
         held_out = [(text, label) for text, label in json.loads((folder / _HELD_OUT).read_text("utf-8"))]
         return CachedTexts(
             ids=_mapped(folder / _IDS, manifest["dtype"]),

@@ -15,7 +15,14 @@ from stepscan.options import TrainingOptions
 from stepscan.processes.team import Team
 from stepscan.storage.lock import TRAINING, is_held, lock_file, locked
 from stepscan.training.checkpoints import Checkpoint, Checkpoints, as_checkpoint, as_state
-from stepscan.training.identity import changes, check_same_everywhere, digest, environment, warn_of_environment
+from stepscan.training.identity import (
+    VALIDATION_DATA,
+    changes,
+    check_same_everywhere,
+    data_identity,
+    environment,
+    warn_of_environment,
+)
 from stepscan.training.sharing import Requests, receive
 
 if TYPE_CHECKING:
@@ -102,7 +109,7 @@ class Checkpointer:
         """
         if self.checkpoints is None and self.team.size == 1:
             return
-        self.identity = {**self.identity, "data": trainer.task.fingerprint or digest(trainer.task.batches(0))}
+        self.identity = {**self.identity, **data_identity(trainer.task)}
         check_same_everywhere(self.team, self.identity)
         if not self.is_first or self.checkpoints is None:
             return
@@ -114,7 +121,11 @@ class Checkpointer:
             raise StepscanError(
                 f"{self.checkpoints.folder} holds checkpoints of another version of Stepscan; start again (--overwrite)"
             )
-        for name, value in changes(state["identity"], self.identity):
+        saved = state["identity"]
+        if VALIDATION_DATA not in saved:
+            trainer.reporter.note("the checkpoints do not record their validation data, which must be the same")
+            saved = {**saved, VALIDATION_DATA: self.identity[VALIDATION_DATA]}
+        for name, value in changes(saved, self.identity):
             trainer.reporter.note(
                 f"resuming with a different {name}, {value!r}; the result will match neither setting exactly"
             )

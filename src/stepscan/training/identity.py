@@ -3,11 +3,13 @@ bits, the environment."""
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import logging
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -20,7 +22,11 @@ from stepscan.options import TrainingOptions, settings_of
 from stepscan.processes.team import Team
 from stepscan.sequences import Sequences
 
+if TYPE_CHECKING:
+    from stepscan.training.loop import Task
+
 logger = logging.getLogger(__name__)
+VALIDATION_DATA = "validation data"  # checkpoints of earlier versions do not record them
 
 
 def warn_of_environment(saved: dict[str, Any], now: dict[str, Any]) -> None:
@@ -82,6 +88,49 @@ def check_same_everywhere(team: Team, identity: dict[str, Any]) -> None:
 def _short(value: Any) -> str:
     text = repr(value)
     return text if len(text) < 60 else text[:57] + "…"
+
+
+def data_identity(task: Task) -> dict[str, str]:
+    """What must be equal of the data of a training."""
+    return {
+        "data": task.fingerprint or digest(task.batches(0)),
+        VALIDATION_DATA: "none" if task.held_out is None else held_out_digest(task.held_out),
+    }
+
+
+def held_out_digest(examples: Any) -> str:
+    """The first 16 digits of the SHA-256 of plain data: texts, numbers, arrays, and lists of them, in their order."""
+    digest = hashlib.sha256()
+    for part in _parts(examples):
+        digest.update(part)
+    return digest.hexdigest()[:16]
+
+
+@functools.singledispatch
+def _parts(value: Any) -> Iterator[bytes]:
+    """A value as bytes that no other value has."""
+    yield f"{type(value).__name__} {value!r}\n".encode()
+
+
+@_parts.register
+def _(value: str) -> Iterator[bytes]:
+    content = value.encode("utf-8", "surrogatepass")
+    yield f"text {len(content)}\n".encode()
+    yield content
+
+
+@_parts.register
+def _(value: np.ndarray) -> Iterator[bytes]:
+    yield f"{value.dtype}{value.shape}\n".encode()
+    yield value.tobytes()
+
+
+@_parts.register(list)
+@_parts.register(tuple)
+def _(value: Sequence[Any]) -> Iterator[bytes]:
+    yield f"list {len(value)}\n".encode()
+    for item in value:
+        yield from _parts(item)
 
 
 def digest(batches: Any) -> str:

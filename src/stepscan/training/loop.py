@@ -60,7 +60,8 @@ class Task:
     items_per_batch: float = 1.0  # on average
     evaluation_cost: int = 1  # minimum updates between two evaluations, so that these take little of the time
     shares: Callable[[int, Team], Iterable[TrainingBatch]] | None = None  # as `batches`, this process's rows of each
-    fingerprint: str = ""  # of the data; empty: computed from the batches of the first epoch
+    fingerprint: str = ""  # of the training data; empty: computed from the batches of the first epoch
+    held_out: Any = None  # the validation data: texts, numbers, arrays, and lists of them; None without an evaluation
 
 
 @dataclass

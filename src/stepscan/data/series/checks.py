@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -68,6 +68,56 @@ def _check_series(item: Any, name: str) -> Values:
             "gaps first: no value is guessed"
         )
     return values
+
+
+def series_list(X: Any) -> list[Any]:
+    """Series as a list: one array `[T]` or `[T, D]`, or a pandas column or table, is one series; `[N, T, D]` and a list
+    of series are several."""
+    if hasattr(X, "__array__") and np.asarray(X).dtype.kind in "iuf":
+        return list(X) if np.ndim(X) == 3 else [X]
+    if hasattr(X, "columns"):
+        return [X]  # as one, so that columns that are not numeric are an error
+    items = as_list(X)
+    return [items] if items and isinstance(items[0], int | float | np.number) else items
+
+
+def check_range(all_series: Sequence[Values], network: Any, what: str = "series") -> None:
+    """Check that series are finite as the layers read them, in float32, after standardisation.
+
+    Args:
+        all_series: `[T, D]` each, of finite numbers.
+        network: a fitted model's, of any backend.
+        what: the name of one series, for messages; a number follows it where there are several.
+
+    Raises:
+        SettingsError: names the first value that is too large.
+    """
+    embedding = network.embedding
+    mean, deviation = (embedding.ops.to_array(values) for values in (embedding.mean, embedding.deviation))
+    for number, values in enumerate(all_series, start=1):
+        with np.errstate(over="ignore"):
+            is_finite = np.isfinite(((values - mean) / deviation).astype(np.float32))
+        if not is_finite.all():
+            step, dimension = np.argwhere(~is_finite)[0].tolist()
+            raise_not_finite(f"{what} {number}" if len(all_series) > 1 else what, values, step, dimension)
+
+
+def raise_not_finite(name: str, piece: Values, step: int, dimension: int) -> NoReturn:
+    """Raise a `SettingsError` for the value of a piece `[T, D]` that is not finite after standardisation.
+
+    Args:
+        name: of the piece, for the message.
+        piece: the values.
+        step: index of the value, from 0.
+        dimension: index of the value, from 0.
+    """
+    if np.isfinite(value := piece[step, dimension]):
+        shown, advice = f"{value:.3g}", "which is too large for the model: is it in the units of the training data?"
+    else:
+        shown, advice = str(value).replace("nan", "NaN"), "fill the gaps first: no value is guessed"
+    raise SettingsError(
+        f"{name}: expected finite numbers, got {shown} at step {step + 1}, dimension {dimension + 1}; {advice}"
+    )
 
 
 def _check_index(index: Any, name: str) -> None:

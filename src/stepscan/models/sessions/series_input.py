@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 
-from stepscan.backends.batches import Array, Batch, pad_numbers
-from stepscan.data.series.checks import checked_series
-from stepscan.errors import SettingsError
+from stepscan.backends.batches import Batch, pad_numbers
+from stepscan.data.series.checks import checked_series, raise_not_finite
 
 
 def series_vectors(model: Any, pieces: Sequence[Any], what: str) -> Batch:
@@ -28,21 +27,3 @@ def series_vectors(model: Any, pieces: Sequence[Any], what: str) -> Batch:
         index, step, dimension = np.argwhere(~np.isfinite(standardised.data))[0].tolist()
         raise_not_finite(f"{what} {index + 1}", checked[index], step, dimension)
     return Batch(embedding.projected(standardised.data), batch.lengths)
-
-
-def raise_not_finite(name: str, piece: Array, step: int, dimension: int) -> NoReturn:
-    """Raise a `SettingsError` for the value of a piece `[T, D]` that is not finite after standardisation.
-
-    Args:
-        name: of the piece, for the message.
-        piece: the values.
-        step: index of the value, from 0.
-        dimension: index of the value, from 0.
-    """
-    if np.isfinite(value := piece[step, dimension]):
-        shown, advice = f"{value:.3g}", "which is too large for the model: is it in the units of the training data?"
-    else:
-        shown, advice = str(value).replace("nan", "NaN"), "fill the gaps first: no value is guessed"
-    raise SettingsError(
-        f"{name}: expected finite numbers, got {shown} at step {step + 1}, dimension {dimension + 1}; {advice}"
-    )

@@ -11,10 +11,10 @@ import numpy as np
 from stepscan.backends.batches import Array, Batch
 from stepscan.backends.native_arrays import address
 from stepscan.data.example_checks import checked_texts
-from stepscan.data.series.checks import as_numbers
+from stepscan.data.series.checks import as_numbers, raise_not_finite
 from stepscan.errors import SettingsError
 from stepscan.kernels.native import library
-from stepscan.models.sessions.series_input import raise_not_finite, series_vectors
+from stepscan.models.sessions.series_input import series_vectors
 from stepscan.models.sessions.session import raise_overflow
 from stepscan.models.sessions.stream import SessionState, StreamSession, embedded, warn_without_wide
 

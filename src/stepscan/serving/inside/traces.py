@@ -11,7 +11,7 @@ from stepscan.backends.batches import Array, Batch
 from stepscan.backends.execution import Options
 from stepscan.backends.probabilities import softmax
 from stepscan.backends.weights import Weights
-from stepscan.data.series.checks import checked_series
+from stepscan.data.series.checks import check_range, checked_series
 from stepscan.data.vocabulary import SPECIAL
 from stepscan.definitions.definition import specify
 from stepscan.errors import SettingsError, UnsupportedLayer
@@ -65,6 +65,7 @@ def trace(model: Any, example: Any, last_steps: int | None = None) -> Trace:
         raise SettingsError("expected a model whose initial state is zero, got a learned one; it has no trace yet")
     if not model.tokenizers_:
         [example] = checked_series([example], network.embedding.size)
+        check_range([example], network)
     rows = model.network_inputs([example])
     batch: Batch = (network.source_embedding if model.task == "translate" else network.embed)(network.batch(rows))
     items = _item_names(model, example, rows)
