@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -27,6 +28,7 @@ LIMIT = 100.0  # seconds, after which a training hangs
 
 def child(job: dict, rank: int, said: Path) -> None:
     size = len(job["commands"])
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # jobs in the background ignore it
     if size > 1:
         numbers = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": size, "LOCAL_WORLD_SIZE": size, "GROUP_RANK": 0}
         numbers |= {"MASTER_PORT": job["port"], "TORCHELASTIC_RESTART_COUNT": job["restarts"]}

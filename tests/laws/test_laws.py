@@ -10,13 +10,16 @@ from layers import LAWFUL, RunningMean, nestings
 import stepscan as ss
 from zoo import STEPS
 
+# Where sums are long, float32's rounding is more than the default allows: at most 2.1e-5 was seen, with AVX-512.
+TOLERANCES = {"stack of transformers": 5e-5}
+
 
 @pytest.mark.parametrize("name", LAWFUL)
 def test_lawful(name: str) -> None:
     torch.manual_seed(0)
     layer = LAWFUL[name]()
     simple = not any(isinstance(part, ss.Layer) for part in layer.children())
-    ss.laws.check(layer, examples=15 if simple and name not in STEPS else 5)
+    ss.laws.check(layer, examples=15 if simple and name not in STEPS else 5, tolerance=TOLERANCES.get(name))
 
 
 NATIVE = ["elman", "elman, relu", "elman, no bias", "lstm", "lstm, no bias", "gru", "gru, no bias", "layer_norm_lstm"]

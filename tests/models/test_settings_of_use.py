@@ -22,6 +22,8 @@ RUN = {  # settings of a run, and what a hostile folder would set them to
     "embeddings": "mine",
     "tensorboard": "mine",
     "monitor_gradients": True,
+    "processes": 2,
+    "cache_dir": "mine",
 }
 
 

@@ -56,7 +56,7 @@ def test_the_dial(size, factor):
 def test_what_may_be_open_is_chosen(task, kind, examples):
     """Every setting that is None until it is chosen has a value afterwards, for each kind of data that the task has."""
     stay = {"embeddings", "init_from", "t_max", "forget_bias", "size", "epochs", "max_updates", "time_budget", "refit"}
-    stay |= {"max_grad_value", "patience", "checkpoints", "tensorboard", "source_tokenizer", "wide"}
+    stay |= {"max_grad_value", "patience", "checkpoints", "tensorboard", "source_tokenizer", "wide", "cache_dir"}
     stay |= {"vocabulary_size"} if task == "generate" else set()
     stay |= {"char_embedding_size", "char_hidden_size", "tie_weights", "softmax_samples"} if kind == "series" else set()
     params = ESTIMATORS[task]().get_params()
