@@ -113,7 +113,6 @@ def test_a_client_that_goes_away_frees_its_place(server: Client) -> None:
     engine = server.served.engines["writer"]
     with server.http.stream("POST", generate("writer"), json={"length": 100_000}) as answer:
         next(answer.iter_lines())
-        assert engine.texts.count == 1  # being written, or held because it is read slowly
     deadline = time.monotonic() + 30
     while (engine.texts.count or engine.stepper.texts.count) and time.monotonic() < deadline:
         time.sleep(0.01)

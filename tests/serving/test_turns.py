@@ -201,7 +201,7 @@ def test_texts_go_on_beside_a_text_that_fails(models: dict[str, Any], monkeypatc
         group.put(task)
     while not group.is_empty:
         group.step(), group.admit(), work.run(0.002)
-    for call, arguments in deliveries.take():
+    for call, arguments, _ in deliveries.take():
         call(*arguments)
     symbols, ending = loop.run_until_complete(good.channel.read())
     assert "one" + "".join(one.text for one in symbols) == models["writer"].generate("one", length=20, seed=1)
