@@ -27,6 +27,7 @@ from stepscan.data.lines import Line, checked_lines, valid_lines
 from stepscan.data.parallel_texts import TARGET_NAMES, read_parallel
 from stepscan.data.series.number_cells import with_decimal_points
 from stepscan.data.tables import Table
+from stepscan.data.whole_files import as_list
 from stepscan.errors import SettingsError, display_path
 
 logger = logging.getLogger(__name__)
@@ -55,7 +56,7 @@ _COLUMNS_HINT = (
 )
 
 
-def read_labelled(
+def stream_labelled(
     path: str | Path,
     *,
     format: str | None = None,
@@ -65,8 +66,8 @@ def read_labelled(
     bad_lines: BadLines | None = None,
     delimiter: str | None = None,
     header: bool | None = None,
-) -> list[LabelledText]:
-    """Read texts with their labels.
+) -> Iterator[LabelledText]:
+    """Yield texts with their labels, one at a time.
 
     Args:
         path: the file.
@@ -88,32 +89,6 @@ def read_labelled(
         DataError: the file cannot be read, a column is missing, a row has the wrong number of fields, or a text or
             label is empty.
     """
-    return list(
-        stream_labelled(
-            path,
-            format=format,
-            text_column=text_column,
-            label_column=label_column,
-            problem_type=problem_type,
-            bad_lines=bad_lines,
-            delimiter=delimiter,
-            header=header,
-        )
-    )
-
-
-def stream_labelled(
-    path: str | Path,
-    *,
-    format: str | None = None,
-    text_column: str | int | None = None,
-    label_column: str | int | None = None,
-    problem_type: str = "classification",
-    bad_lines: BadLines | None = None,
-    delimiter: str | None = None,
-    header: bool | None = None,
-) -> Iterator[LabelledText]:
-    """Like `read_labelled`, one at a time."""
     columns = (input_columns.text_column(text_column), Column("label", label_column, COLUMN_NAMES[problem_type]))
     format, lines = _open(path, format, columns, delimiter, header)
     if format == "lines":
@@ -128,6 +103,9 @@ def stream_labelled(
         return LabelledText(require_text(text, "text", path, line), PARSERS[problem_type](label, path, line))
 
     return require_some(convert(rows, example, bad_lines), path, bad_lines)
+
+
+read_labelled = as_list(stream_labelled)
 
 
 def _with_decimal_points(rows: list[tuple[int, list[Any]]], path: str | Path) -> Iterator[tuple[int, list[Any]]]:

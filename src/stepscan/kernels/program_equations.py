@@ -9,10 +9,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from stepscan.kernels.equation_gradients import equation_gradients
 from stepscan.programs.program import Program, Value
 
-__all__ = ["gradients", "scan"]
+__all__ = ["scan"]
 
 _OPERATIONS: dict[str, Callable[..., Tensor]] = {
     "sum": lambda a: a.sum(-1, keepdim=True),
@@ -104,15 +103,3 @@ def _value(value: Value, made: list[Tensor], x: Tensor, state: list[Tensor], wei
     if op == "spread":
         return inputs[0].expand(-1, width)
     return _OPERATIONS[op](*inputs)
-
-
-def gradients(
-    run: Any, x: Tensor, flat: list[Tensor], given: Sequence[Tensor | None], needed: Sequence[bool]
-) -> list[Tensor | None]:
-    """Gradients of the inputs that are themselves differentiable, for a second derivative."""
-
-    def equations(x: Tensor, *flat: Tensor) -> list[Tensor]:
-        y, ends = scan(run.trace.program, x, run.lengths, flat[: run.leaf_count], flat[run.leaf_count :])
-        return [y, *ends]
-
-    return equation_gradients(equations, (x, *flat), given, needed)

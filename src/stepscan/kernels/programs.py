@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.autograd import Function
 
 from stepscan.kernels import program_equations, tensors
 from stepscan.kernels.native import library
+from stepscan.kernels.scan_function import ScanFunction
 from stepscan.programs.lowering import Lowered, lower
 from stepscan.sequences import Sequences
 from stepscan.state import State, leaves, map_state
@@ -162,6 +162,12 @@ class _Run(NamedTuple):
             raise TypeError(f"expected weights of float32, got {other}; make them so in the step, or call it in a loop")
         return weights
 
+    def equations(self, x: Tensor, *flat: Tensor) -> list[Tensor]:
+        """Outputs and final states' leaves, in PyTorch."""
+        state, weights = flat[: self.leaf_count], flat[self.leaf_count :]
+        y, ends = program_equations.scan(self.trace.program, x, self.lengths, state, weights)
+        return [y, *ends]
+
     def forward(self, x: Tensor, flat: Sequence[Tensor], save: bool) -> tuple[Tensor, list[Tensor], Any]:
         """Outputs, final states' leaves, and what backward needs."""
         x, start = x.contiguous(), [leaf.contiguous() for leaf in flat[: self.leaf_count]]
@@ -221,7 +227,7 @@ class _Run(NamedTuple):
 
 def _run(run: _Run, x: Tensor, state: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
     if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in (x, *state, *run.own)):
-        y, *ends = _Scan.apply(run, x, *state, *run.weights())
+        y, *ends = ScanFunction.apply(run, x, *state, *run.weights())
         return y, ends
     y, ends, _ = run.forward(x, state, save=False)
     return y, ends
@@ -229,21 +235,3 @@ def _run(run: _Run, x: Tensor, state: list[Tensor]) -> tuple[Tensor, list[Tensor
 
 def _addresses(some: Sequence[Tensor | None]) -> list[int]:
     return [0 if tensor is None else tensor.data_ptr() for tensor in some]
-
-
-class _Scan(Function):
-    @staticmethod
-    def forward(ctx: Any, run: _Run, x: Tensor, *flat: Tensor) -> tuple[Tensor, ...]:
-        y, ends, ctx.saved = run.forward(x, flat, save=True)
-        ctx.run = run
-        ctx.save_for_backward(x, y, *flat)
-        ctx.set_materialize_grads(False)
-        return (y, *ends)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
-        x, y, *flat = ctx.saved_tensors
-        needed = ctx.needs_input_grad[1:]
-        if torch.is_grad_enabled():  # create_graph=True: by the equations, which can be differentiated again
-            return None, *program_equations.gradients(ctx.run, x, flat, gradients, needed)
-        return None, *ctx.run.backward(ctx.saved, x, y, flat, gradients, needed)

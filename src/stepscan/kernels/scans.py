@@ -9,12 +9,11 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.autograd import Function
 
 from stepscan import kernels
 from stepscan.kernels import tensors
-from stepscan.kernels.equation_gradients import equation_gradients
 from stepscan.kernels.native import library
+from stepscan.kernels.scan_function import ScanFunction
 from stepscan.sequences import Sequences
 from stepscan.state import State
 
@@ -88,7 +87,7 @@ def _run(x: Tensor, lengths: Tensor, directions: Sequence[Direction]) -> tuple[T
         flat += [*state, *cell.kernel_weights]
     run = ScanRun(lengths, x.shape[1], [(d.cell, d.reverse) for d in directions])
     if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in (x, *flat)):
-        y, *ends = _Scan.apply(run, x, *flat)
+        y, *ends = ScanFunction.apply(run, x, *flat)
     else:
         y, ends, _ = run.forward(x, flat, save=False)
     finals = iter(ends)
@@ -124,6 +123,19 @@ class ScanRun:
             (list(flat[begin : begin + n]), list(flat[begin + n : end]))
             for begin, end, n in zip(self.ends, self.ends[1:], self.leaves, strict=False)
         ]
+
+    def equations(self, x: Tensor, *flat: Tensor | None) -> list[Tensor]:
+        """Outputs and final states' leaves, in PyTorch."""
+        inputs, outputs, ends = Sequences(x, self.lengths), [], []
+        with kernels.use("reference"):
+            for (cell, reverse), (start, weights) in zip(self.cells, self.split(flat), strict=True):
+                named_weights = {n: w for n, w in zip(cell.weight_names, weights, strict=True) if w is not None}
+                state = type(cell.initial_state(0))(*start)
+                arguments = (inputs.reversed() if reverse else inputs, state)
+                y, end = torch.func.functional_call(cell, named_weights, arguments)
+                outputs.append((y.reversed() if reverse else y.zeroed()).data)
+                ends += end
+        return [torch.cat(outputs, dim=2), *ends]
 
     def forward(self, x: Tensor, flat: Sequence[Tensor | None], save: bool) -> tuple[Tensor, list[Tensor], Any]:
         """Outputs, final states' leaves, and what backward needs."""
@@ -195,48 +207,11 @@ def _addresses(leaves: Sequence[Tensor | None]) -> list[int]:
     return addresses if len(addresses) == 2 else [*addresses, 0]
 
 
-class _Scan(Function):
-    @staticmethod
-    def forward(ctx: Any, run: ScanRun, x: Tensor, *flat: Tensor | None) -> tuple[Tensor, ...]:
-        y, ends, ctx.saved = run.forward(x, flat, save=True)
-        ctx.run = run
-        ctx.save_for_backward(x, y, *flat)
-        ctx.set_materialize_grads(False)
-        return (y, *ends)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
-        x, y, *flat = ctx.saved_tensors
-        if torch.is_grad_enabled():  # create_graph=True: by the equations, which can be differentiated again
-            return None, *_equation_gradients(ctx.run, x, flat, gradients, ctx.needs_input_grad[1:])
-        return None, *ctx.run.backward(ctx.saved, x, y, flat, gradients, ctx.needs_input_grad[1:])
-
-
 def _empty_gradients(weights: Sequence[Tensor | None], needed: Sequence[bool]) -> list[Tensor | None]:
     """Memory for the gradients of all weights of a cell; none if no gradient is needed."""
     if not any(needed):
         return []
     return [None if w is None else torch.empty_like(w, memory_format=torch.contiguous_format) for w in weights]
-
-
-def _equation_gradients(
-    run: ScanRun, x: Tensor, flat: list[Tensor | None], gradients: Sequence[Tensor | None], needed: Sequence[bool]
-) -> list[Tensor | None]:
-    """Gradients of the inputs that are themselves differentiable, for a second derivative."""
-
-    def equations(x: Tensor, *flat: Tensor | None) -> list[Tensor]:
-        inputs, outputs, ends = Sequences(x, run.lengths), [], []
-        for (cell, reverse), (start, weights) in zip(run.cells, run.split(list(flat)), strict=True):
-            named_weights = {n: w for n, w in zip(cell.weight_names, weights, strict=True) if w is not None}
-            state = type(cell.initial_state(0))(*start)
-            arguments = (inputs.reversed() if reverse else inputs, state)
-            y, end = torch.func.functional_call(cell, named_weights, arguments)
-            outputs.append((y.reversed() if reverse else y.zeroed()).data)
-            ends += end
-        return [torch.cat(outputs, dim=2), *ends]
-
-    with kernels.use("reference"):
-        return equation_gradients(equations, (x, *flat), gradients, needed)
 
 
 def _weights(cell: Any, weights: Sequence[Tensor | None], backward: bool) -> Any:

@@ -98,11 +98,7 @@ class Call:
         Raises:
             ApiError: it does not answer in time.
         """
-        try:
-            async with asyncio.timeout(self.options.timeout):
-                return await reply.future
-        except TimeoutError:
-            raise timed_out(f"expected an answer within {self.options.timeout:g} seconds, got none") from None
+        return await reply.within(self.options.timeout)
 
     async def answer(self, value: Any, status: int = 200) -> None:
         """Answer with JSON: a value, or bytes that are JSON already."""

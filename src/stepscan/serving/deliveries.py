@@ -8,6 +8,8 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, NamedTuple
 
+from stepscan.serving.errors import timed_out
+
 
 class Delivery(NamedTuple):
     """A call that the event loop makes."""
@@ -80,6 +82,18 @@ class Reply:
     def is_wanted(self) -> bool:
         """Whether somebody still waits."""
         return not self.future.done()
+
+    async def within(self, seconds: float) -> Any:
+        """What the thread answers.
+
+        Raises:
+            ApiError: it does not answer in time.
+        """
+        try:
+            async with asyncio.timeout(seconds):
+                return await self.future
+        except TimeoutError:
+            raise timed_out(f"expected an answer within {seconds:g} seconds, got none") from None
 
     def answer(self, value: Any) -> None:
         """Answer; the event loop gets it with the next delivery."""

@@ -24,6 +24,7 @@ from stepscan.json_text import json_text
 from stepscan.serving.deliveries import Deliveries, Delivery, refused
 from stepscan.serving.errors import ApiError
 from stepscan.serving.logs import log
+from stepscan.storage.atomic import sync
 
 _MAGIC = b"stepscan sessions 1\n"
 _HEAD = struct.Struct("<IIB16s")  # bytes of the content, checksum of the rest, kind, id
@@ -166,7 +167,7 @@ class Journal(threading.Thread):
             raise
         self._file.close()
         self._file, self._places, self._size = new, places, length
-        _sync_folder(self.path.parent)
+        sync(self.path.parent)
 
     # Before the thread runs: -------------------------------------------------------------------------------------
 
@@ -189,7 +190,7 @@ class Journal(threading.Thread):
             _write(self._file, _MAGIC)
             self._file.truncate()
             os.fsync(self._file.fileno())
-            _sync_folder(self.path.parent)
+            sync(self.path.parent)
             return len(_MAGIC)
         end = len(_MAGIC)
         while (entry := self._read_entry()) is not None:
@@ -239,11 +240,3 @@ def _content(record: Any) -> bytes:
     settings = record.settings
     header = {"position": record.position, "ttl": settings.ttl, "rollback": settings.rollback, "client": record.client}
     return json_text(header).encode() + b"\n" + record.session.state()
-
-
-def _sync_folder(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

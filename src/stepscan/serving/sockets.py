@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from stepscan.serving.call import ClientGone, parsed
-from stepscan.serving.errors import as_api_error, internal, not_found, timed_out
+from stepscan.serving.errors import as_api_error, internal, not_found
 from stepscan.serving.fields import PushAllFields
 from stepscan.serving.inputs import check_source
 from stepscan.serving.logs import log_unexpected
@@ -59,11 +59,7 @@ class Socket:
         Raises:
             ApiError: it does not answer in time.
         """
-        try:
-            async with asyncio.timeout(self.options.timeout):
-                return await reply.future
-        except TimeoutError:
-            raise timed_out(f"expected an answer within {self.options.timeout:g} seconds, got none") from None
+        return await reply.within(self.options.timeout)
 
     async def close(self, code: int) -> None:
         """Close the connection."""

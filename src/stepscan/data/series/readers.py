@@ -12,9 +12,8 @@ Formats, by the file's name (before any `.gz`) or by `format`:
 
 from __future__ import annotations
 
-import functools
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple, ParamSpec, TypeVar
 
@@ -27,6 +26,7 @@ from stepscan.data.series.time_options import DEFAULT_TIMES, TimeOptions, refuse
 from stepscan.data.series.time_step import TimeStep
 from stepscan.data.series.times import Times
 from stepscan.data.series.values import Values, canonical_label, parse_values
+from stepscan.data.whole_files import as_list
 from stepscan.errors import DataError, SettingsError, nearest
 
 logger = logging.getLogger(__name__)
@@ -126,18 +126,8 @@ def stream_tagged_series(
     )
 
 
-def _as_list(stream: Callable[_P, Iterator[_T]]) -> Callable[_P, list[_T]]:
-    """The same reader, of all series at once."""
-
-    @functools.wraps(stream)
-    def read(*args: _P.args, **options: _P.kwargs) -> list[_T]:
-        return list(stream(*args, **options))
-
-    return read
-
-
-read_labelled_series = _as_list(stream_labelled_series)
-read_tagged_series = _as_list(stream_tagged_series)
+read_labelled_series = as_list(stream_labelled_series)
+read_tagged_series = as_list(stream_tagged_series)
 
 
 class SeriesList(list[Values]):
