@@ -176,7 +176,7 @@ class _Run(NamedTuple):
         ends = [torch.empty_like(leaf) for leaf in start]
         weights = self._packed(save)
         sizes = lengths.data_ptr(), *x.shape[:2]
-        places = _addresses(start), y.data_ptr(), _addresses(ends)
+        places = tensors.addresses(start), y.data_ptr(), tensors.addresses(ends)
         saved = library.program_forward(weights, x.data_ptr(), *sizes, False, *places, save, torch.get_num_threads())
         return y, ends, saved if save else None
 
@@ -198,14 +198,14 @@ class _Run(NamedTuple):
             for tensor, need in zip((x, *flat), needed, strict=True)
         ]
         dx, d_start, d_weights = results[0], results[1 : 1 + self.leaf_count], results[1 + self.leaf_count :]
-        addresses = _addresses(d_weights) if any(needed[1 + self.leaf_count :]) else []
+        addresses = tensors.addresses(d_weights) if any(needed[1 + self.leaf_count :]) else []
         threads = torch.get_num_threads()
         items = x.data_ptr(), y.data_ptr(), dy.data_ptr()
         library.program_backward(
             saved,
             *items,
-            _addresses(d_end),
-            _addresses(d_start),
+            tensors.addresses(d_end),
+            tensors.addresses(d_start),
             0 if dx is None else dx.data_ptr(),
             addresses,
             threads,
@@ -219,7 +219,7 @@ class _Run(NamedTuple):
             with torch.no_grad():
                 weights = [weight.detach().contiguous() for weight in self.weights()]
             return library.ProgramWeights(
-                self.compiled.program(trains), _addresses(weights), threads=torch.get_num_threads()
+                self.compiled.program(trains), tensors.addresses(weights), threads=torch.get_num_threads()
             )
 
         return tensors.packed(self.compiled, self.own, trains, make)
@@ -231,7 +231,3 @@ def _run(run: _Run, x: Tensor, state: list[Tensor]) -> tuple[Tensor, list[Tensor
         return y, ends
     y, ends, _ = run.forward(x, state, save=False)
     return y, ends
-
-
-def _addresses(some: Sequence[Tensor | None]) -> list[int]:
-    return [0 if tensor is None else tensor.data_ptr() for tensor in some]

@@ -190,7 +190,7 @@ class ScanRun:
             d_start = [torch.empty_like(leaf) if next(flat_needed) else None for leaf in start]
             d_weights = _empty_gradients(weights, [next(flat_needed) for _ in weights])
             outputs = y.data_ptr() + 4 * offset, dy.data_ptr() + 4 * offset
-            weight_addresses = [0 if g is None else g.data_ptr() for g in d_weights]
+            weight_addresses = tensors.addresses(d_weights)
             state_addresses = [*_addresses(d_end), *_addresses(d_start)]
             addresses.append([*_addresses(start), *outputs, *state_addresses, *weight_addresses])
             alive.append((start, d_end))
@@ -203,8 +203,8 @@ class ScanRun:
 
 def _addresses(leaves: Sequence[Tensor | None]) -> list[int]:
     """The addresses of one or two leaves, as two; 0 for a missing one."""
-    addresses = [0 if t is None else t.data_ptr() for t in leaves]
-    return addresses if len(addresses) == 2 else [*addresses, 0]
+    found = tensors.addresses(leaves)
+    return found if len(found) == 2 else [*found, 0]
 
 
 def _empty_gradients(weights: Sequence[Tensor | None], needed: Sequence[bool]) -> list[Tensor | None]:

@@ -6,7 +6,7 @@ Callers check shapes; the library receives addresses. Callers keep a reference t
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +61,11 @@ class _PackedCache:
         return _PackedCache, ()
 
 
+def addresses(some: Iterable[Tensor | None]) -> list[int]:
+    """Where tensors lie, 0 for None."""
+    return [0 if tensor is None else tensor.data_ptr() for tensor in some]
+
+
 def packed(owner: Any, tensors: Sequence[Tensor | None], backward: bool, make: Callable[..., Any]) -> Any:
     """The packed weights of a module or a program, cached until a tensor changes.
 
@@ -73,7 +78,7 @@ def packed(owner: Any, tensors: Sequence[Tensor | None], backward: bool, make: C
         backward: whether the backward pass needs them too.
         make: packs the weights at these addresses, 0 for None.
     """
-    addresses = [0 if t is None else t.data_ptr() for t in tensors]
+    places = addresses(tensors)
     try:
         versions = [0 if t is None else t._version for t in tensors]
     except RuntimeError:  # inference tensors have no version counter
@@ -81,12 +86,12 @@ def packed(owner: Any, tensors: Sequence[Tensor | None], backward: bool, make: C
     cache: _PackedCache | None = owner.__dict__.get("_stepscan_packed")
     if cache is None:
         cache = owner.__dict__["_stepscan_packed"] = _PackedCache()
-    if cache.addresses != addresses:
-        cache.addresses, cache.sizes = addresses, [0 if t is None else t.numel() for t in tensors]
-    identity = (addresses, versions, library.fingerprint(addresses, cache.sizes))
+    if cache.addresses != places:
+        cache.addresses, cache.sizes = places, [0 if t is None else t.numel() for t in tensors]
+    identity = (places, versions, library.fingerprint(places, cache.sizes))
     if cache.identity != identity or (backward and not cache.backward):
         contiguous = [None if t is None else t.detach().contiguous() for t in tensors]
-        weights = make([0 if t is None else t.data_ptr() for t in contiguous])
+        weights = make(addresses(contiguous))
         cache.weights, cache.identity, cache.backward = weights, identity, backward
         cache.tensors = [None if t is None else t.detach() for t in tensors]
     return cache.weights

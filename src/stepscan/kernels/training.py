@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
+from stepscan.kernels import tensors
 from stepscan.kernels.equation_gradients import equation_gradients
 from stepscan.kernels.native import library
 from stepscan.kernels.pointwise import attend
@@ -65,9 +66,9 @@ class Attend(Function):
         scratch = queries.new_empty(batch, items)
         sources = (queries, keys, memory, length, score, weights, dcontext, dweights)
         library.attend_back(
-            [0 if t is None else t.data_ptr() for t in sources],
+            tensors.addresses(sources),
             [batch, steps, items, width, memory.shape[2]],
-            [0 if t is None else t.data_ptr() for t in (*gradients, dscore, scratch)],
+            tensors.addresses((*gradients, dscore, scratch)),
             torch.get_num_threads(),
         )
         return None, *gradients, None, None if dscore is None else dscore.sum(dim=0).view(score.shape)
