@@ -23,7 +23,7 @@ import tempfile
 import time
 import urllib.request
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from serving_load import Connection, closed_loop, open_loop, percentile
 from serving_malformed import malformed
@@ -41,7 +41,7 @@ def make_models(folder: Path) -> None:
 
     text = "".join(random.Random(0).choices(SYMBOLS, k=20_000))
     ss.LanguageModel(cell="lstm", layers=2, hidden_size=256, embedding_size=256).build(text).save(folder / "model")
-    series = [np.random.default_rng(0).normal(size=(50, 4)) for _ in range(8)]
+    series: list[Any] = [np.random.default_rng(0).normal(size=(50, 4)) for _ in range(8)]
     tags = [["up" if x[0] > 0 else "down" for x in one] for one in series]
     tagger = ss.Tagger(cell="lstm", layers=2, hidden_size=256, bidirectional=False, wide=False, epochs=1)
     tagger.fit(series, tags).save(folder / "signals")
