@@ -40,6 +40,13 @@ def test_every_span_once(trees):
     ]
 
 
+def test_brackets_with_several_words(tmp_path):
+    """As the treebank has one: `8 1\\/2`."""
+    path = tmp_path / "a.txt"
+    path.write_text("(3 (2 Fellini) (2 (2 8 1\\\\/2) (2 !)))\n")
+    assert read_labelled(path) == [("Fellini 8 1\\\\/2 !", "3")]
+
+
 def test_other_files_of_the_same_data_are_whole(trees):
     assert options_for([trees], ReadOptions(format="subtrees")).format == "trees"
 
@@ -52,7 +59,7 @@ def test_spans_need_validation_data(trees):
         train("classify", [trees], trees.parent / "out", settings={}, reading=ReadOptions(format="subtrees"))
 
 
-@pytest.mark.parametrize("line", ["(very funny)", "(see Smith) and laugh", "3 (2 a) film", "( a b c )", "text"])
+@pytest.mark.parametrize("line", ["(very funny)", "(see Smith) and laugh", "3 (2 a) film", "( a b c )", "text", "(see (a 2) for it)"])
 def test_what_is_no_tree_is_a_line(tmp_path, line):
     path = tmp_path / "a.txt"
     path.write_text(f"{line}\n")
@@ -66,8 +73,8 @@ def test_what_is_no_tree_is_a_line(tmp_path, line):
         ("(3 (2 a)) (2 b)", r"one pair of brackets, got '\(' outside"),
         ("(3 (2 a)))", r"one pair of brackets, got '\)' outside"),
         ("3 text", "one pair of brackets, got '3' outside"),
-        ("(3 (2 a) film)", r"one word or more brackets in each pair, got \(3 a film\)"),
-        ("(3 (2 a) (2))", r"one word or more brackets in each pair, got \(2\)"),
+        ("(3 (2 a) film)", r"words or further brackets in each pair, got \(3 a film\)"),
+        ("(3 (2 a) (2))", r"words or further brackets in each pair, got \(2\)"),
         ("(3 ((2 a)))", r"got \( a\)"),
     ],
 )

@@ -39,7 +39,7 @@ def spans_of(line: str, path: str | Path, number: int) -> list[Span]:
     """All labelled spans of the tree in a line, the whole text last.
 
     Raises:
-        DataError: it is not one tree whose brackets have a label and then one word or further brackets.
+        DataError: it is not one tree whose brackets have a label and then words or further brackets.
     """
     opened: list[Span] = []
     spans: list[Span] = []
@@ -63,10 +63,10 @@ def spans_of(line: str, path: str | Path, number: int) -> list[Span]:
 
 
 def _closed(span: Span, path: str | Path, number: int) -> Span:
-    """The span if it has a label and either one word or nothing but spans."""
-    if not span.label or not span.words or len(span.words) != (sum(len(one.words) for one in span.inner) or 1):
+    """The span if it has a label and either words or nothing but spans."""
+    if not span.label or not span.words or (span.inner and len(span.words) > sum(len(s.words) for s in span.inner)):
         got = " ".join([span.label, *span.words])
-        raise _no_tree(f"a label and then one word or more brackets in each pair, got ({got})", path, number)
+        raise _no_tree(f"a label and then words or further brackets in each pair, got ({got})", path, number)
     return span
 
 
