@@ -198,7 +198,7 @@ def test_batches_are_all_texts_once_and_differ_from_epoch_to_epoch(corpus, tmp_p
     texts = opened(corpus, tmp_path)
     batches = CachedBuckets(texts, Classifier(batch_size=8, **SMALL).training_options())
     assert len(batches) == len(list(batches(0))) == 34
-    orders = [[index for batch in batches._indices(epoch) for index in batch.tolist()] for epoch in (0, 0, 1)]
+    orders = [[index for batch in batches.indices(epoch) for index in batch.tolist()] for epoch in (0, 0, 1)]
     assert sorted(orders[0]) == list(range(270))
     assert orders[0] == orders[1] != orders[2]
     assert sum(batch.tokens for batch in batches(0)) == texts.tokens

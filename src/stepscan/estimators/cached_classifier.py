@@ -155,7 +155,7 @@ class CachedBuckets(Buckets):
         super().__init__((), settings, self._collate)
         self.texts = texts
 
-    def _indices(self, epoch: int) -> Iterable[np.ndarray]:
+    def indices(self, epoch: int) -> Iterable[np.ndarray]:
         seed, size = self.settings.seed, self.settings.batch_size
         order = ShuffledOrder(len(self.texts), seed=seed, epoch=epoch)
         for number, start in enumerate(range(0, len(order), _BATCHES_PER_POOL * size)):

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from stepscan.data.labelled_trees import SUBTREES
 from stepscan.data.task_data import Files, ReadOptions, read_examples, read_validation
 from stepscan.errors import DataError, Interrupted, SettingsError, StepscanError, nearest, signal_number
 from stepscan.estimators.average import average
@@ -182,7 +183,16 @@ def read_data(
     estimator: Any, train_files: Files, valid_files: Files, reading: ReadOptions
 ) -> tuple[tuple[Any, ...], tuple[Any, ...] | None]:
     """Training examples and, if there are files of them, validation examples. A time step that the reader finds in
-    series becomes the estimator's `step`."""
+    series becomes the estimator's `step`.
+
+    Raises:
+        SettingsError, DataError: see `read_examples`; or spans of texts without validation data.
+    """
+    if reading.format == SUBTREES and not valid_files:
+        raise SettingsError(
+            f"format {SUBTREES}: expected validation data, got none; spans of one text would lie on both sides of a "
+            "split of the training data: add --valid"
+        )
     examples = read_examples(estimator.task, train_files, reading_for(estimator, reading))
     step = getattr(examples[0], "step", None)
     if step is not None:

@@ -41,11 +41,11 @@ class Buckets:
     sizes: Sequence[int] = ()
 
     def __call__(self, epoch: int) -> Iterator[TrainingBatch]:
-        yield from map(self.collate, self._indices(epoch))
+        yield from map(self.collate, self.indices(epoch))
 
     def share(self, epoch: int, team: Team) -> Iterator[TrainingBatch]:
         """The same batches, of each the rows that are dealt to this process; it may have none."""
-        for indices in self._indices(epoch):
+        for indices in self.indices(epoch):
             mine = indices[deal(self._sizes(indices), team.size)[team.rank]]
             yield self.collate(mine) if len(mine) else NO_ROWS
 
@@ -53,7 +53,7 @@ class Buckets:
         sizes = self.sizes or self.lengths
         return [sizes[i] for i in indices]
 
-    def _indices(self, epoch: int) -> Iterable[np.ndarray]:
+    def indices(self, epoch: int) -> Iterable[np.ndarray]:
         """The indices of the examples of each batch."""
         return bucket_by_length(self.lengths, self.settings.batch_size, seed=self.settings.seed, epoch=epoch)
 
