@@ -18,9 +18,9 @@ from sklearn.base import BaseEstimator
 from stepscan.data.tokenizers import TextTokenizer
 from stepscan.data.vectors import check_vectors
 from stepscan.errors import ModelFormatError, NotFittedError, SettingsError, nearest
+from stepscan.estimators.encoded_fit import EncodedFit
 from stepscan.estimators.fit_run import FitRun, FitSteps
 from stepscan.estimators.folder import ModelFolder, check_savable, read_folder, write_folder
-from stepscan.estimators.model_builder import ModelBuilder
 from stepscan.estimators.notebook import as_html
 from stepscan.estimators.training_data import Buckets, TrainingData
 from stepscan.memory import enough_memory
@@ -40,7 +40,7 @@ ESTIMATORS: dict[str, type[Estimator]] = {}  # task → class; filled by `Estima
 os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
 
 
-class Estimator(ModelBuilder, FittedModel, ModelOptions, BaseEstimator):
+class Estimator(EncodedFit, FittedModel, ModelOptions, BaseEstimator):
     """Base of `Classifier`, `Tagger`, `LanguageModel`, `Forecaster` and `Translator`.
 
     The constructor, which each inherits from its task's class of `stepscan.options`, only stores its settings; `fit`

@@ -13,8 +13,8 @@ from stepscan.data.task_data import Files, ReadOptions, read_examples, read_vali
 from stepscan.errors import DataError, Interrupted, SettingsError, StepscanError, nearest, signal_number
 from stepscan.estimators.average import average
 from stepscan.estimators.base import ESTIMATORS, Estimator
-from stepscan.estimators.cached_classifier import fit_from_cache
 from stepscan.estimators.classifier import Classifier
+from stepscan.estimators.example_cache import fit_from_cache
 from stepscan.estimators.forecaster import Forecaster
 from stepscan.estimators.language_model import LanguageModel
 from stepscan.estimators.loader import load

@@ -116,7 +116,7 @@ class Forecaster(ForecastingMixin, ForecastOptions, Estimator):
             x, targets = (pad_numbers([windows[i][a:b] for i in indices]) for a, b in ((None, -1), (1, None)))
             return TrainingBatch(x, targets, len(indices), int(x.lengths.sum()), x.mask.numel())
 
-        return Buckets([len(window) - 1 for window in windows], settings, collate)
+        return Buckets(np.array([len(window) - 1 for window in windows]), settings, collate)
 
     def _evaluate(self, held_out: Sequence[tuple[Values, int]]) -> dict[str, float]:
         """The loss, and the mean absolute error one step ahead, which may be huge at first but stays finite."""
