@@ -77,7 +77,8 @@ def compare_speed(corpus: Path, cache: Path, turns: int) -> tuple[float, float, 
     estimator = Classifier(cache_dir=str(cache), **SETTINGS)
     cached = open_cache(estimator, [corpus], ReadOptions(), holds_out=True)
     settings = estimator.training_options()
-    estimator.chosen_, estimator._vectors, estimator._vector_arguments = {}, None, {}
+    estimator._vectors, estimator._vector_arguments = None, {}
+    estimator._cached_data(cached, cached.held_out)  # chooses settings
     columns = {
         name: RaggedRows(np.array(column.values), np.array(column.ends))
         if isinstance(column, RaggedRows)

@@ -28,6 +28,7 @@ CASES = {
     "tag, words only": ("tag", {"char_embedding_size": 0, "batch_size": 9}),
     "translate": ("translate", {"vocabulary_size": 300}),
     "translate, two vocabularies": ("translate", {"tokenizer": "word", "source_tokenizer": "character"}),
+    "translate, bytes": ("translate", {"tokenizer": "byte", "vocabulary_size": None}),
     "generate": ("generate", {"bptt": 9, "batch_size": 4}),
     "generate, words": ("generate", {"bptt": 9, "batch_size": 4, "tokenizer": "word", "softmax_samples": 8}),
     "generate, pairs of bytes": ("generate", {"bptt": 9, "batch_size": 4, "tokenizer": "bpe", "vary_bptt": True}),
@@ -135,6 +136,22 @@ def test_an_interrupted_training_is_resumed_to_the_same_bits(task, tmp_path, mon
     files.train(task, [file], tmp_path / "model", settings=settings, resume=True)
     weights = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("whole", "model")]
     assert weights[0] == weights[1]
+
+
+@pytest.mark.parametrize("tokenizer", ["byte", "word"])
+def test_settings_are_chosen_by_the_number_of_examples(tokenizer, tmp_path):
+    """Whether or not the tokenizer has to see them."""
+    for task in ("classify", "translate", "generate"):
+        file = write(tmp_path / task, task, 70, 0)
+        cached = ESTIMATORS[task](cache_dir=tmp_path / "cache", tokenizer=tokenizer)
+        examples = open_cache(cached, [file], ReadOptions(), holds_out=False)
+        sizes = dict(examples.vocabulary.facts)
+        if task == "generate":
+            text = file.read_text("utf-8")
+            symbols = text if tokenizer == "byte" else text.split()
+            assert sizes == {"symbols": len(symbols), "distinct": len(set(symbols))}
+        else:
+            assert sizes["examples"] == 70
 
 
 def test_other_word_vectors_are_an_error(tmp_path):

@@ -28,7 +28,7 @@ from stepscan.models.model import FittedModel, check_inputs
 from stepscan.options import ModelOptions, TrainingOptions, check_settings, described_options, settings_of
 from stepscan.processes.joining import join
 from stepscan.registry import describe
-from stepscan.training.defaults import DataFacts, default_settings, is_cross_validated, listed_settings
+from stepscan.training.defaults import DataFacts, is_cross_validated, listed_settings
 from stepscan.training.loop import Task, Trainer
 from stepscan.training.memory import check_memory
 from stepscan.training.progress import ProgressBar
@@ -212,12 +212,7 @@ class Estimator(EncodedFit, FittedModel, ModelOptions, BaseEstimator):
             items: of all sequences together.
             symbols: distinct ones, of a text to generate.
         """
-        self.chosen_ = {}
-        facts = DataFacts(self.task, kind, examples, items / max(examples, 1), symbols)
-        defaults = default_settings(facts, self.size)
-        if "," in self.effective_settings.cell:  # one cell per layer: as many layers as names
-            defaults.pop("layers", None)
-        self.chosen_ = {n: value for n, value in defaults.items() if getattr(self, n, value) is None}
+        self.chosen_ = self._chosen_for(DataFacts(self.task, kind, examples, items / max(examples, 1), symbols))
         if self.verbose and self.chosen_:
             ProgressBar().note(f"chosen by the size of the data: {listed_settings(self.chosen_)}")
         self.training_options()
@@ -239,6 +234,7 @@ class Estimator(EncodedFit, FittedModel, ModelOptions, BaseEstimator):
                 "precision: expected 'float32' on a CPU, got 'bf16'; train with device='cuda', or omit it"
             )
         join(settings)
+        self.check_architecture()
         devices = [torch.cuda.current_device()] if settings.device == "cuda" else []
         try:
             self._vectors, self._vector_arguments, self.members_ = None, {}, ()

@@ -81,12 +81,6 @@ class Classifier(ClassificationMixin, ClassifierMixin, TransformerMixin, Classif
 
     def _data(self, X: Sequence[Any], y: Sequence[Any], validation: Any) -> TrainingData:
         problem = self.problem
-        if self.problem_type == "regression" and self.label_smoothing:
-            raise SettingsError(f"label_smoothing: expected 0 for regression, got {self.label_smoothing}; omit it")
-        if self.problem_type != "classification" and self.class_weights != "none":
-            raise SettingsError(
-                f"class_weights: expected 'none' for {self.problem_type}, got {self.class_weights!r}; omit it"
-            )
         if y is None:
             raise SettingsError("Classifier requires y to be passed, but the target y is None")
         examples = make_pairs(self._checked(as_list(X)), problem.validated(y), ("texts", "classes"))
@@ -296,9 +290,19 @@ class Classifier(ClassificationMixin, ClassifierMixin, TransformerMixin, Classif
             return checked_texts(X)
         return checked_series(X, None if like is None else like.shape[1])
 
+    def _make_layers(self, input_size: int = 8) -> Any:
+        settings = self.effective_settings
+        if self.problem_type == "regression" and self.label_smoothing:
+            raise SettingsError(f"label_smoothing: expected 0 for regression, got {self.label_smoothing}; omit it")
+        if self.problem_type != "classification" and self.class_weights != "none":
+            raise SettingsError(
+                f"class_weights: expected 'none' for {self.problem_type}, got {self.class_weights!r}; omit it"
+            )
+        return self._layer(input_size, settings.hidden_size, bidirectional=settings.bidirectional)
+
     def _make_model(self, embedding: Any) -> Encoder:
         settings = self.effective_settings
-        layer = self._layer(embedding.output_size, settings.hidden_size, bidirectional=settings.bidirectional)
+        layer = self._make_layers(embedding.output_size)
         return Encoder(
             embedding,
             layer,

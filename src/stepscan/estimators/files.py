@@ -164,6 +164,7 @@ def make_estimator(task: str, settings: Mapping[str, Any]) -> Estimator:
     check_settings(TASKS[task], settings)
     estimator = ESTIMATORS[task](**settings)
     estimator.training_options()
+    estimator.check_architecture()
     return estimator
 
 

@@ -91,12 +91,16 @@ class Forecaster(ForecastingMixin, ForecastOptions, Estimator):
         evaluate = None if held_out is None else lambda: self._evaluate(held_out)
         return make_task(self.model_, batches, evaluate, len(held_out or ()), greater_is_better=False)
 
+    def _make_layers(self) -> Any:
+        settings = self.effective_settings
+        return self._layer(settings.embedding_size, settings.hidden_size, causal=True)
+
     def _make_model(self, inputs: Sequence[Values]) -> NumericGenerator:
         settings = self.effective_settings
         embedding = NumericEmbedding(
             inputs[0].shape[1], settings.embedding_size, self._input_dropout, settings.input_noise
         )
-        layer = self._layer(settings.embedding_size, settings.hidden_size, causal=True)
+        layer = self._make_layers()
         try:
             return NumericGenerator(embedding.standardise(inputs), layer, self.head, settings.dropout)
         except ValueError as error:

@@ -161,9 +161,12 @@ class LanguageModel(GenerationMixin, GenerateOptions, Estimator):
         ids = np.array([self.begin_id, *self.encode(text)])
         return dynamic_nats(self.model_, ids, learning_rate=learning_rate, window=self.effective_settings.bptt)
 
+    def _make_layers(self, input_size: int = 8) -> Any:
+        return self._layer(input_size, self.effective_settings.hidden_size, causal=True)
+
     def _make_model(self) -> Generator:
         settings, embedding = self.effective_settings, self._embedding(self.tokenizers_["tokenizer"])
-        layer = self._layer(embedding.output_size, settings.hidden_size, causal=True)
+        layer = self._make_layers(embedding.output_size)
         return Generator(
             embedding,
             layer,

@@ -323,12 +323,16 @@ class Tagger(TaggingMixin, TagOptions, Estimator):
             self._warn_of_other_scheme(valid, "of the validation data")
         return self.crf and not broken
 
+    def _make_layers(self, input_size: int = 8) -> Any:
+        settings = self.effective_settings
+        if self.crf and self.label_smoothing:
+            raise SettingsError(f"label_smoothing: expected 0 with crf, got {self.label_smoothing}; omit one")
+        return self._layer(input_size, settings.hidden_size, bidirectional=settings.bidirectional)
+
     def _make_model(self, tokens: Any, forbidden: list[list[int]]) -> Transducer:
         settings, embedding = self.effective_settings, self._embedding(tokens)
-        layer = self._layer(embedding.output_size, settings.hidden_size, bidirectional=settings.bidirectional)
+        layer = self._make_layers(embedding.output_size)
         if self.crf:
-            if self.label_smoothing:
-                raise SettingsError(f"label_smoothing: expected 0 with crf, got {self.label_smoothing}; omit one")
             return CRFTransducer(embedding, layer, len(self.classes_), dropout=settings.dropout, forbidden=forbidden)
         return Transducer(
             embedding, layer, len(self.classes_), dropout=settings.dropout, label_smoothing=self.label_smoothing

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from typing import Any, ClassVar, Self
@@ -29,7 +30,7 @@ from stepscan.patterns.conditioned_generator import ConditionedGenerator
 from stepscan.patterns.embedding import Embedding
 from stepscan.patterns.generator import Generator
 from stepscan.processes.joining import join
-from stepscan.training.defaults import DataFacts, default_settings
+from stepscan.training.defaults import DataFacts
 from stepscan.training.loop import Task
 
 
@@ -85,7 +86,8 @@ class Translator(TranslationMixin, TranslateOptions, Estimator):
         return symbol_frequencies(train_ids, held_out_ids, len(tokenizer))
 
     def _learn(self, examples: Iterable[tuple[str, str]]) -> Vocabulary:
-        size = self.effective_settings.vocabulary_size or self._rule_of_vocabulary
+        rule = self._chosen_for(DataFacts(self.task, "text", 1, 1.0)).get("vocabulary_size")  # for data of any size
+        size = self.vocabulary_size or rule
         facts = {"examples": 0, "words": 0}
 
         def targets() -> Iterator[str]:
@@ -94,19 +96,16 @@ class Translator(TranslationMixin, TranslateOptions, Estimator):
                 facts["words"] += target.count(" ") + 1
                 yield target
 
+        sources, counted = (source for source, _ in examples), targets()
         if self.source_tokenizer is None:
-            texts = chain((source for source, _ in examples), targets())
-            return Vocabulary({"tokenizer": _trained(self.tokenizer, texts, size)}, None, facts)
-        tokenizers = {
-            "tokenizer": _trained(self.tokenizer, targets(), size),
-            "source_tokenizer": _trained(self.source_tokenizer, (source for source, _ in examples), size),
-        }
+            tokenizers = {"tokenizer": _trained(self.tokenizer, chain(sources, counted), size)}
+        else:
+            tokenizers = {
+                "tokenizer": _trained(self.tokenizer, counted, size),
+                "source_tokenizer": _trained(self.source_tokenizer, sources, size),
+            }
+        deque(counted, maxlen=0)  # of a tokenizer that needs no texts
         return Vocabulary(tokenizers, None, facts)
-
-    @property
-    def _rule_of_vocabulary(self) -> int:
-        """The size of the vocabulary that is chosen for data of any size."""
-        return int(default_settings(DataFacts(self.task, "text", 1, 1.0), self.size)["vocabulary_size"])
 
     def _encode_examples(
         self, examples: Iterable[tuple[str, str]], vocabulary: Vocabulary
@@ -124,9 +123,9 @@ class Translator(TranslationMixin, TranslateOptions, Estimator):
         self._choose_settings("text", facts["examples"], facts["words"])
         return cached_parts(examples, held_out, facts["examples"])
 
-    def _make_model(self) -> ConditionedGenerator:
-        settings = self.effective_settings
-        size, hidden_size = settings.embedding_size, settings.hidden_size
+    def _make_layers(self) -> tuple[Any, Any]:
+        """The encoder, and the decoder's layer with its attention."""
+        size, hidden_size = self.effective_settings.embedding_size, self.effective_settings.hidden_size
         self._check_input_feeding()
         encoder = self._layer(size, max(1, hidden_size // 2), bidirectional=True)
         input_size = size + hidden_size if self.input_feeding else size
@@ -139,7 +138,11 @@ class Translator(TranslationMixin, TranslateOptions, Estimator):
                 )
             except ValueError as error:
                 raise SettingsError(f"attention={self.attention!r}: {error}") from None
-        source_tokenizer = self.tokenizers_.get("source_tokenizer")
+        return encoder, layer
+
+    def _make_model(self) -> ConditionedGenerator:
+        settings, (encoder, layer) = self.effective_settings, self._make_layers()
+        size, source_tokenizer = settings.embedding_size, self.tokenizers_.get("source_tokenizer")
         noise: dict[str, Any] = {"dropout": self._input_dropout, "embedding_dropout": self.embedding_dropout}
         source_embedding = None if source_tokenizer is None else Embedding(len(source_tokenizer), size, **noise)
         generator = Generator(
@@ -224,5 +227,5 @@ def _delayed(targets: Batch, begin: int) -> Batch:
     return Batch(previous * targets.mask, targets.lengths, zeroed=True)
 
 
-def _trained(kind: str, texts: Iterable[str], size: int) -> TextTokenizer:
+def _trained(kind: str, texts: Iterable[str], size: int | None) -> TextTokenizer:
     return TextTokenizer.train(kind, texts, vocabulary_size=size)
