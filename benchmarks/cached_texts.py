@@ -36,7 +36,7 @@ from stepscan.estimators.example_cache import open_cache
 from stepscan.hardware import processor
 
 SEED, PORTION, TURN = 0, 100_000, 25
-SETTINGS = {"hidden_size": 64, "embedding_size": 64, "batch_size": 32, "seed": SEED}
+SETTINGS: dict[str, Any] = {"hidden_size": 64, "embedding_size": 64, "batch_size": 32, "seed": SEED}
 
 
 def write_corpus(path: Path, rows: int) -> None:

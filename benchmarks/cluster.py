@@ -23,7 +23,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -72,7 +72,7 @@ def train(folder: Path) -> None:
     draw = random.Random(SEED + 1)
     texts = [" ".join(_words(draw)) for _ in range(2000)]
     labels = ["even" if len(text.split()) % 2 else "odd" for text in texts]
-    settings = {"hidden_size": 64, "embedding_size": 64, "layers": 1, "max_updates": 20, "wide": False}
+    settings: dict[str, Any] = {"hidden_size": 64, "embedding_size": 64, "layers": 1, "max_updates": 20, "wide": False}
     ss.Classifier(seed=SEED, refit=False, **settings).fit(texts, labels).save(folder)
 
 
@@ -100,6 +100,7 @@ def run(model: Path, source: Path, out: Path, options: list[str], processors: in
                         busy[pid] = _processor_seconds(pid)
             time.sleep(0.25)
         seconds = time.monotonic() - start
+        assert process.stderr is not None
         assert process.returncode == 0, process.stderr.read().decode()
     return Run(seconds, sum(busy.values()), memory, idle)
 

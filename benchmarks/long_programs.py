@@ -11,6 +11,7 @@ second, as a share of those of copying into fresh memory.
 from __future__ import annotations
 
 import argparse
+import functools
 import statistics
 import time
 from collections.abc import Callable
@@ -85,6 +86,10 @@ def in_logarithms(a: Tensor, b: Tensor) -> Tensor:
     return torch.exp(log_a + torch.logcumsumexp(b.abs().clamp(min=1e-30).log() - log_a, dim=1))
 
 
+def scanned(scan: Callable[..., Tensor], gates: Callable[..., Any], cell: ss.Recurrence, x: Tensor) -> Tensor:
+    return scan(*gates(cell, x))
+
+
 def gradients(scan: Callable[[], Tensor], sources: list[Tensor]) -> Callable[[], Any]:
     """Forward and backward."""
     return lambda: torch.autograd.grad((y := scan()), sources, torch.ones_like(y))
@@ -133,7 +138,7 @@ def main() -> None:
             torch.testing.assert_close(by_doubling(*gates(cell, x)), cell.scan(inputs)[0].data, atol=1e-4, rtol=1e-4)
         runs = {"program": gradients(lambda: cell.scan(inputs)[0].data, sources)}  # noqa: B023
         for scan in (by_loop, by_doubling, in_logarithms):
-            runs[scan.__name__] = gradients(lambda scan=scan: scan(*gates(cell, x)), sources)  # noqa: B023
+            runs[scan.__name__] = gradients(functools.partial(scanned, scan, gates, cell, x), sources)
         found = race(runs, given.rounds, given.threads == 1)
         show(f"{type(cell).__name__} {given.size}, T = {given.steps}", found)
     bandwidth(given.rows, given.steps, given.size, given.rounds)

@@ -5,34 +5,43 @@ Machines are shared and their clocks drift, so that a ratio is the median of the
 
 from __future__ import annotations
 
-import argparse
 import statistics
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from plain_models import PlainModel
+from torch import nn
+
+from stepscan.options import TrainingOptions
+from stepscan.training.average import WeightAverage
 
 OURS = "stepscan"
 
 
-def add_options(parser: argparse.ArgumentParser, batches: int, rounds: int) -> None:
-    """Add the options --batches, --rounds and --threads."""
-    parser.add_argument("--batches", type=int, default=batches)
-    parser.add_argument("--rounds", type=int, default=rounds)
-    parser.add_argument("--threads", type=int, default=2)
+class PlainLoop:
+    """The training loop of a plain script: AdamW, gradient clipping, a moving average of the weights.
 
+    Args:
+        model: its `loss` of a batch is the mean over the batch's items.
+        settings: uses those of the optimiser and of the moving average.
+    """
 
-def train_plain(
-    model: nn.Module, optimiser: torch.optim.Optimizer, loss: Callable[[Any], Tensor], batches: Iterable[Any]
-) -> None:
-    """The training loop of a plain script, over the batches once; `loss` is the mean over a batch."""
-    for batch in batches:
-        optimiser.zero_grad(set_to_none=True)
-        loss(batch).backward()
-        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimiser.step()
+    def __init__(self, model: PlainModel, settings: TrainingOptions) -> None:
+        self.model, self.max_norm, self.peak = model.train(), settings.max_grad_norm, settings.learning_rate
+        self.optimiser = torch.optim.AdamW(model.parameters(), lr=self.peak, fused=True)
+        self.average = WeightAverage(model, settings.ema_decay)
+
+    def update(self, batch: Any, rate: float = 1.0) -> None:
+        """Train on a batch, at this factor of the peak learning rate."""
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate * self.peak
+        self.optimiser.zero_grad(set_to_none=True)
+        self.model.loss(batch).backward()
+        nn.utils.clip_grad_norm_(self.model.parameters(), self.max_norm)
+        self.optimiser.step()
+        self.average.update()
 
 
 def time_loops(

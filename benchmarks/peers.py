@@ -10,6 +10,7 @@ that a missing one only disables its own peers:
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
 import time
@@ -196,11 +197,14 @@ def _versions() -> str:
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path, help="folder of the data sets")
+    data = parser.parse_args().data
     for line in sys.stdin:
         request = json.loads(line)
         published = next(each for each in SETS if each.name == request["set"])
         peer = next(each for each in peers_of(published.kind) if each.name == request["peer"])
-        print(json.dumps(evaluate(Path(sys.argv[1]), published, request["size"], peer)), flush=True)
+        print(json.dumps(evaluate(data, published, request["size"], peer)), flush=True)
 
 
 if __name__ == "__main__":

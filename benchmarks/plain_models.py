@@ -1,28 +1,28 @@
-"""Three models as plain PyTorch scripts, the baselines of `loops.py`.
+"""Four models as plain PyTorch scripts, to which our training loops are compared.
 
-Each has the same parameters as our model of the same settings, and is written for speed: ids are tensors before
-training starts, sequences are packed only where their lengths change the result, attention computes all steps at once,
-and the loss is one call.
+Each has the same parameters as ours with the same settings, and is written for speed: ids are tensors before training
+begins, sequences are packed only where their lengths change the result, attention computes all steps at once, and the
+loss is one call. A plain model is made after ours, from which it takes sizes and probabilities of dropout.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence, pad_sequence
 
-from stepscan import Classifier, LanguageModel, Translator
-
 PAD, UNKNOWN = 0, 1
+_BOTH = ("forward_layer.", "backward_layer.")
 
 
-def padded(rows: Sequence[Tensor], chosen: Iterable[int]) -> tuple[Tensor, Tensor]:
+def padded(rows: Sequence[Tensor], chosen: Iterable[int], padding: int = PAD) -> tuple[Tensor, Tensor]:
     """Ids `[B, T]` and lengths `[B]` of the chosen rows."""
     batch = [rows[i] for i in chosen]
-    return pad_sequence(batch, batch_first=True, padding_value=PAD), torch.tensor([len(row) for row in batch])
+    return pad_sequence(batch, batch_first=True, padding_value=padding), torch.tensor([len(row) for row in batch])
 
 
 def packed_scan(lstm: nn.LSTM, x: Tensor, lengths: Tensor, padding: float = 0.0) -> tuple[Tensor, Tensor]:
@@ -31,15 +31,54 @@ def packed_scan(lstm: nn.LSTM, x: Tensor, lengths: Tensor, padding: float = 0.0)
     return pad_packed_sequence(packed, batch_first=True, padding_value=padding)[0], h
 
 
-class PlainClassifier(nn.Module):
+class PlainModel(nn.Module):
+    """A model whose `loss` of a batch is the mean over its items."""
+
+    names: ClassVar[dict[str, str]]  # part of this model → the same part of ours
+
+    def loss(self, batch: Any) -> Tensor:
+        raise NotImplementedError
+
+    def our_weights(self, weights: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Weights of this model, by the names that they have in ours."""
+        return {self._our_name(name): weight for name, weight in weights.items()}
+
+    def _our_name(self, name: str) -> str:
+        part, _, weight = name.rpartition(".")
+        module = self.get_submodule(part)
+        prefix = self.names[part or weight]
+        if not part:
+            return prefix
+        if not isinstance(module, nn.LSTM):
+            return f"{prefix}.{weight}"
+        kind, _, rest = weight.rpartition("_l")
+        index, _, reverse = rest.partition("_")
+        stacked = f"layers.{2 * int(index)}." if module.num_layers > 1 else ""  # between two layers, ours has a Dropout
+        direction = _BOTH[bool(reverse)] if module.bidirectional else ""
+        return f"{prefix}.{stacked}{direction}{kind}"
+
+
+def _lstm(cell: Any, *, layers: int = 1, dropout: float = 0.0, bidirectional: bool = False) -> nn.LSTM:
+    """An `nn.LSTM` of the sizes of ours."""
+    return nn.LSTM(
+        *(cell.input_size, cell.hidden_size, layers),
+        batch_first=True,
+        dropout=dropout if layers > 1 else 0.0,
+        bidirectional=bidirectional,
+    )
+
+
+class PlainClassifier(PlainModel):
     """Word embeddings, a bidirectional LSTM, max pooling over time, a linear head."""
 
-    def __init__(self, like: Classifier, vocabulary: int, classes: int) -> None:
+    names: ClassVar = {"embedding": "embedding", "lstm": "layer", "head": "head"}
+
+    def __init__(self, ours: Any) -> None:
         super().__init__()
-        self.dropout, self.unknown = like.dropout, like.word_dropout
-        self.embedding = nn.Embedding(vocabulary, like.embedding_size)
-        self.lstm = nn.LSTM(like.embedding_size, like.hidden_size, bidirectional=True, batch_first=True)
-        self.head = nn.Linear(2 * like.hidden_size, classes)
+        self.dropout, self.unknown = ours.dropout, ours.embedding.word_dropout
+        self.embedding = nn.Embedding(*ours.embedding.weight.shape)
+        self.lstm = _lstm(ours.layer.forward_layer, bidirectional=True)
+        self.head = nn.Linear(*reversed(ours.head.weight.shape))
 
     def loss(self, batch: tuple[Tensor, Tensor, Tensor]) -> Tensor:
         """Cross-entropy of a batch: ids `[B, T]`, lengths `[B]` and classes `[B]`."""
@@ -50,52 +89,105 @@ class PlainClassifier(nn.Module):
         outputs, _ = packed_scan(self.lstm, x, lengths, padding=float("-inf"))
         return F.cross_entropy(self.head(F.dropout(outputs.amax(dim=1), self.dropout, self.training)), classes)
 
-    def batches(self, rows: Sequence[Tensor], classes: Tensor, chosen: Iterable[Sequence[int]]) -> Iterator:
-        for indices in chosen:
-            yield *padded(rows, indices), classes[indices]
 
+class PlainTagger(PlainModel):
+    """Word embeddings beside a bidirectional LSTM over each word's characters, a bidirectional LSTM, a linear head.
 
-class PlainLanguageModel(nn.Module):
-    """Character embeddings, an LSTM, scores of the next character; the state is carried across windows."""
+    The character LSTM reads each distinct word of the batch once, or every word.
+    """
 
-    def __init__(self, like: LanguageModel, vocabulary: int) -> None:
+    names: ClassVar = {
+        "words": "embedding.words",
+        "characters": "embedding.characters",
+        "spelling": "embedding.spelling",
+        "lstm": "layer",
+        "head": "head",
+    }
+
+    def __init__(self, ours: Any, *, distinct: bool = True) -> None:
         super().__init__()
-        self.dropout, self.bptt = like.dropout, like.bptt
-        self.embedding = nn.Embedding(vocabulary, like.embedding_size)
-        self.lstm = nn.LSTM(like.embedding_size, like.hidden_size, batch_first=True)
-        self.head = nn.Linear(like.hidden_size, vocabulary)
+        self.distinct, self.dropout, self.unknown = distinct, ours.dropout, ours.embedding.words.word_dropout
+        self.words = nn.Embedding(*ours.embedding.words.weight.shape)
+        self.characters = nn.Embedding(*ours.embedding.characters.weight.shape)
+        self.spelling = _lstm(ours.embedding.spelling.forward_layer, bidirectional=True)
+        self.lstm = _lstm(ours.layer.forward_layer, bidirectional=True)
+        self.head = nn.Linear(*reversed(ours.head.weight.shape))
+
+    def spell(self, characters: Tensor, lengths: Tensor) -> Tensor:
+        packed = pack_padded_sequence(self.characters(characters), lengths, batch_first=True, enforce_sorted=False)
+        _, (h, _) = self.spelling(packed)
+        return torch.cat([h[0], h[1]], dim=1)
+
+    def loss(self, batch: tuple[Tensor, Tensor, tuple[Tensor, Tensor], Tensor, Tensor]) -> Tensor:
+        """Cross-entropy of a batch: word ids `[B, T]`, lengths `[B]`, characters `[U, C]` of the distinct words and
+        their lengths `[U]`, which distinct word each of the N tokens is `[N]`, tags `[B, T]` (−100 in padding)."""
+        ids, lengths, spellings, spelling_of, tags = batch
+        mask = torch.arange(ids.shape[1]) < lengths[:, None]
+        if self.training:
+            ids = ids.masked_fill(torch.rand(ids.shape) < self.unknown, UNKNOWN)
+        if self.distinct:
+            spelled = self.spell(*spellings)[spelling_of]
+        else:
+            spelled = self.spell(*(part[spelling_of] for part in spellings))
+        placed = spelled.new_zeros(*mask.shape, spelled.shape[1])
+        placed[mask] = spelled
+        x = F.dropout(torch.cat([self.words(ids), placed], dim=2), self.dropout, self.training)
+        outputs, _ = packed_scan(self.lstm, x, lengths)
+        scores = self.head(F.dropout(outputs, self.dropout, self.training))
+        return F.cross_entropy(scores.flatten(0, 1), tags.flatten(), ignore_index=-100)
+
+
+class PlainLanguageModel(PlainModel):
+    """Character embeddings, LSTMs, scores of the next character; the state is carried across windows."""
+
+    names: ClassVar = {"embedding": "embedding", "lstm": "layer", "head": "head"}
+
+    def __init__(self, ours: Any, layers: int) -> None:
+        super().__init__()
+        self.dropout, first = ours.dropout, ours.layer.layers[0] if layers > 1 else ours.layer
+        self.embedding = nn.Embedding(*ours.embedding.weight.shape)
+        self.lstm = _lstm(first, layers=layers, dropout=self.dropout)
+        self.head = nn.Linear(*reversed(ours.head.weight.shape))
         self.state: tuple[Tensor, Tensor] | None = None
 
-    def loss(self, batch: tuple[Tensor, Tensor]) -> Tensor:
-        """Cross-entropy of a batch: ids `[B, T]` and the next ids `[B, T]`."""
-        ids, next_ids = batch
-        outputs, state = self.lstm(F.dropout(self.embedding(ids), self.dropout, self.training), self.state)
+    def loss(self, batch: tuple[bool, Tensor, Tensor]) -> Tensor:
+        """Cross-entropy of a batch: whether it is the first window, ids `[B, T]` and the next ids `[B, T]`."""
+        is_first, ids, next_ids = batch
+        outputs, state = self.lstm(self.embedding(ids), None if is_first else self.state)
         self.state = (state[0].detach(), state[1].detach())
         scores = self.head(F.dropout(outputs, self.dropout, self.training))
         return F.cross_entropy(scores.flatten(0, 1), next_ids.flatten())
 
-    def batches(self, ids: Tensor, next_ids: Tensor, count: int) -> Iterator:
-        """The first `count` windows of `[B, columns]`."""
-        self.state = None
-        for t in range(0, count * self.bptt, self.bptt):
-            yield ids[:, t : t + self.bptt], next_ids[:, t : t + self.bptt]
 
-
-class PlainTranslator(nn.Module):
+class PlainTranslator(PlainModel):
     """A bidirectional LSTM encoder and an LSTM decoder with attention (Bahdanau et al. 2015) after the decoder.
 
     One embedding for source, target and output. The decoder is not packed: outputs after the end of a row are ignored.
     """
 
-    def __init__(self, like: Translator, vocabulary: int) -> None:
+    names: ClassVar = {
+        "embedding": "generator.embedding",
+        "encoder": "encoder",
+        "bridge": "bridge",
+        "decoder": "generator.layer.layer",
+        "query_projection": "generator.layer.attention.of_query",
+        "memory_projection": "generator.layer.attention.of_memory",
+        "score": "generator.layer.attention.score",
+        "combine": "generator.layer.combine",
+        "bias": "generator.bias",
+    }
+
+    def __init__(self, ours: Any) -> None:
         super().__init__()
-        size, hidden = like.embedding_size, like.hidden_size
-        self.dropout, self.smoothing = like.dropout, like.label_smoothing
+        generator, attentive = ours.generator, ours.generator.layer
+        vocabulary, size = generator.embedding.weight.shape
+        hidden = attentive.layer.hidden_size
+        self.dropout, self.smoothing = generator.dropout, generator.label_smoothing
         self.embedding = nn.Embedding(vocabulary, size)
         nn.init.normal_(self.embedding.weight, std=size**-0.5)
-        self.encoder = nn.LSTM(size, hidden // 2, bidirectional=True, batch_first=True)
+        self.encoder = _lstm(ours.encoder.forward_layer, bidirectional=True)
         self.bridge = nn.Linear(hidden, 2 * hidden)
-        self.decoder = nn.LSTM(size, hidden, batch_first=True)
+        self.decoder = _lstm(attentive.layer)
         self.query_projection = nn.Linear(hidden, hidden // 2)
         self.memory_projection = nn.Linear(hidden, hidden // 2, bias=False)
         self.score = nn.Linear(hidden // 2, 1, bias=False)
@@ -119,9 +211,3 @@ class PlainTranslator(nn.Module):
 
     def embed(self, ids: Tensor) -> Tensor:
         return F.dropout(self.embedding(ids), self.dropout, self.training)
-
-    def batches(
-        self, sources: Sequence[Tensor], targets: Sequence[Tensor], chosen: Iterable[Sequence[int]]
-    ) -> Iterator:
-        for indices in chosen:
-            yield *padded(sources, indices), padded(targets, indices)[0]

@@ -6,9 +6,9 @@ python benchmarks/plot_sizes.py sizes.json docs/images/sizes.png
 
 from __future__ import annotations
 
+import argparse
 import json
 import re
-import sys
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -19,7 +19,7 @@ AXES = {"T": "longest row (H = 64, B = 8)", "B": "rows (H = 128, T = 64)", "H": 
 def main(source: str, target: str) -> None:
     machine, *rows = map(json.loads, Path(source).read_text().splitlines())
     machine = machine["machine"]
-    measured = [(re.match(r"(\w+) H=(\d+) B=(\d+) T=(\d+)", row["name"]).groups(), row) for row in rows]
+    measured = [(_shape(row["name"]), row) for row in rows]
     fixed = {"T": ("64", "8", None), "B": ("128", None, "64"), "H": (None, "32", "32")}
     figure, plots = plt.subplots(1, 3, figsize=(13, 4), sharey=True, layout="constrained")
     for plot, (axis, label) in zip(plots, AXES.items(), strict=True):
@@ -45,5 +45,17 @@ def main(source: str, target: str) -> None:
     figure.savefig(target, dpi=110)
 
 
+def _shape(name: str) -> tuple[str, ...]:
+    """Cell, H, B and T of a row, as strings."""
+    found = re.match(r"(\w+) H=(\d+) B=(\d+) T=(\d+)", name)
+    if found is None:
+        raise SystemExit(f"expected a row of `stepscan bench sizes`, named such as LSTM H=64 B=8 T=100, got {name!r}")
+    return found.groups()
+
+
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("source")
+    parser.add_argument("target")
+    arguments = parser.parse_args()
+    main(arguments.source, arguments.target)

@@ -8,6 +8,7 @@ Everything listens on 127.0.0.1 only; what was started, and nothing else, is sto
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import os
 import secrets
@@ -84,6 +85,9 @@ def _wait_for(port: int) -> None:
 
 
 if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("command", nargs=argparse.REMAINDER, help="what to run on the cluster, with its arguments")
+    command = parser.parse_args().command
     with ray_nodes() as at:
         environment = {**os.environ, **ENVIRONMENT, "RAY_ADDRESS": at}
-        sys.exit(subprocess.run(sys.argv[1:], env=environment).returncode)
+        sys.exit(subprocess.run(command, env=environment).returncode)

@@ -1,7 +1,7 @@
 """`stepscan serve` under load, beside plain servers of the same model, by turns.
 
     pip install 'stepscan[serve,train,bench]'
-    python benchmarks/serving.py streams    [--seconds 5] [--rounds 3]    1, 16, 64 and 256 texts at once
+    python benchmarks/serving.py streams    [--seconds 5] [--rounds 3] [--texts 1 16 64 256]
     python benchmarks/serving.py sessions   [--seconds 10]                10,000 sessions, each pushed every second
     python benchmarks/serving.py overload   [--seconds 600]               ten times the load that it can bear
     python benchmarks/serving.py first                                    a first symbol while 64 texts are written
@@ -23,7 +23,7 @@ import tempfile
 import time
 import urllib.request
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from serving_load import Connection, closed_loop, open_loop, percentile
 from serving_malformed import malformed
@@ -41,13 +41,13 @@ def make_models(folder: Path) -> None:
 
     text = "".join(random.Random(0).choices(SYMBOLS, k=20_000))
     ss.LanguageModel(cell="lstm", layers=2, hidden_size=256, embedding_size=256).build(text).save(folder / "model")
-    series = [np.random.default_rng(0).normal(size=(50, 4)) for _ in range(8)]
+    series: list[Any] = [np.random.default_rng(0).normal(size=(50, 4)) for _ in range(8)]
     tags = [["up" if x[0] > 0 else "down" for x in one] for one in series]
     tagger = ss.Tagger(cell="lstm", layers=2, hidden_size=256, bidirectional=False, wide=False, epochs=1)
     tagger.fit(series, tags).save(folder / "signals")
 
 
-def streams(folder: Path, seconds: float, rounds: int) -> None:
+def streams(folder: Path, seconds: float, rounds: int, texts: list[int]) -> None:
     """Texts at once: symbols a second, processor time, and times between events."""
     with ours(folder, 8201) as one, peer(folder, 8202, "torch") as two, peer(folder, 8203, "onnx") as three:
         servers = {
@@ -56,7 +56,7 @@ def streams(folder: Path, seconds: float, rounds: int) -> None:
             "ONNX Runtime": (8203, "/generate", three),
         }
         print("| texts | server | symbols a second | ours ÷ its | processor time each | events p50 | p99 | first p50 |")
-        for count in (1, 16, 64, 256):
+        for count in texts:
             seen: dict[str, list[_Watched]] = {name: [] for name in servers}
             for _ in range(rounds):
                 for name, (port, path, process) in servers.items():
@@ -182,13 +182,14 @@ def main() -> None:
     parser.add_argument("what", choices=["streams", "sessions", "overload", "first", "malformed"])
     parser.add_argument("--seconds", type=float)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--texts", type=int, nargs="+", default=[1, 16, 64, 256])
     parser.add_argument("--count", type=int, default=100_000)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         make_models(Path(folder))
         match arguments.what:
             case "streams":
-                streams(Path(folder), arguments.seconds or 5, arguments.rounds)
+                streams(Path(folder), arguments.seconds or 5, arguments.rounds, arguments.texts)
             case "sessions":
                 sessions(Path(folder), arguments.seconds or 10)
             case "overload":

@@ -6,6 +6,7 @@ import asyncio
 import random
 import subprocess
 from pathlib import Path
+from typing import Any
 
 from serving_load import Connection
 from serving_processes import GENERATE, ours, resident
@@ -22,7 +23,23 @@ def malformed(folder: Path, count: int) -> None:
 async def _malformed(port: int, count: int, process: subprocess.Popen[bytes]) -> tuple[dict[int, int], float]:
     draw, statuses, before = random.Random(0), dict[int, int](), 0.0
     names = ["inputs", "items", "sessions", "prompt", "length", "temperature", "top_k", "stop", "seed", "n", "model"]
-    values = [None, True, -1, 0, 2**63, 1e308, "", "é😀", "a" * 999, [], ["a"], [[1, 2]], [[[1]]], {}, {"a": {}}]
+    values: list[Any] = [
+        None,
+        True,
+        -1,
+        0,
+        2**63,
+        1e308,
+        "",
+        "é😀",
+        "a" * 999,
+        [],
+        ["a"],
+        [[1, 2]],
+        [[[1]]],
+        {},
+        {"a": {}},
+    ]
     paths = [
         GENERATE,
         *(f"/v1/models/{name}/{what}" for name in ("model", "signals", "x") for what in ("predict", "forecast")),

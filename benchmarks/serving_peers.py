@@ -5,9 +5,9 @@ python benchmarks/serving_peers.py FOLDER PORT torch|onnx
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import json
-import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -83,8 +83,13 @@ def application(write: Callable[[int], Iterator[int]]) -> Any:
 
 
 if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("port", type=int)
+    parser.add_argument("library", choices=("torch", "onnx"))
+    arguments = parser.parse_args()
     import uvicorn
 
     np.random.seed(0)
-    writer = {"torch": torch_writer, "onnx": onnx_writer}[sys.argv[3]](Path(sys.argv[1]))
-    uvicorn.run(application(writer), port=int(sys.argv[2]), log_level="error")
+    writer = {"torch": torch_writer, "onnx": onnx_writer}[arguments.library](arguments.folder)
+    uvicorn.run(application(writer), port=arguments.port, log_level="error")

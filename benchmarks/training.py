@@ -5,10 +5,10 @@ python benchmarks/training.py '{"task": "classify", "train": ["train.tsv"], "tes
 
 from __future__ import annotations
 
+import argparse
 import json
 import logging
 import resource
-import sys
 import time
 from numbers import Real
 from typing import Any
@@ -60,4 +60,6 @@ def trained(
 
 
 if __name__ == "__main__":
-    print(json.dumps(trained(**json.loads(sys.argv[1])), default=str))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("request", type=json.loads, help="the arguments of `trained`, as JSON")
+    print(json.dumps(trained(**parser.parse_args().request), default=str))

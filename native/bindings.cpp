@@ -232,7 +232,11 @@ NB_MODULE(_native, m) {
       .def("readout", [](const Layer& layer, Address states, long rows, long capacity, Address y) {
         for (long r = 0; r < rows; r++) layer.readout(at(states) + r * state_floats(layer, capacity), at(y) + r * layer.output);
       })
-      // states [n, S + cache_size] of zeros, with room for one item
+      // states [n, S + capacity · cache_size] of zeros → those before the first item
+      .def("initial_states", [](const Layer& layer, Address states, long rows, long capacity) {
+        for (long r = 0; r < rows; r++) layer.set_initial(at(states) + r * state_floats(layer, capacity));
+      })
+      // initial states [n, S + cache_size], with room for one item
       .def("condition", [](const Layer& layer, Address vectors, long rows, Address states) {
         for (long r = 0; r < rows; r++)
           layer.set_condition(at(vectors) + r * layer.condition(), states_of(layer, at(states) + r * state_floats(layer, 1), 1));

@@ -185,34 +185,4 @@ void ProgramScan::weights_back(const std::vector<long>& first, const std::vector
   }
 }
 
-// ----------------------------------------------------------------------------------------------------------------- step
-
-ProgramStep::ProgramStep(std::shared_ptr<const ProgramWeights> of, long count) : weights(std::move(of)), rows(count), places_(weights->program->data.arrays),
-      temporary_(weights->program->data.arrays), none_(weights->program->data.leaves) {
-  const ProgramData& data = weights->program->data;
-  const std::vector<int64_t> ones(rows, 1);
-  scheduled_ = std::move(schedule(ones.data(), rows, 1, 1, false)[0]);
-  items_ = Buffer((size_t)(rows * (data.input + data.output)));
-  call_ = {&weights->packed, items_.data(), items_.data() + rows * data.input, nullptr, nullptr, data.input, data.output, 1, none_.data(), nullptr, nullptr, nullptr};
-  shard_ = {&call_, &scheduled_.shard, places_.data(), false, 0};
-  ArenaLayout size{nullptr};
-  weights->kernels.lay_out_forward(&shard_, &size), weights->kernels.lay_out_scratch(&weights->packed, nullptr, &size);
-  memory_ = Buffer(size.used);
-  ArenaLayout arena{memory_.data()};
-  weights->kernels.lay_out_forward(&shard_, &arena), weights->kernels.lay_out_scratch(&weights->packed, temporary_.data(), &arena);
-}
-
-void ProgramStep::run(const Group& group) {
-  if (!weights->program->data.whole_rows) return weights->kernels.step(&shard_, {temporary_.data()}, group);
-  if (!group.member) weights->kernels.step(&shard_, {temporary_.data()}, Group{group.barrier, 0, 1});
-  group.wait();
-}
-
-void step_rows(const std::shared_ptr<const ProgramWeights>& weights, const float* x, const std::vector<const float*>& state, long batch, float* y,
-               const std::vector<float*>& next, int threads) {
-  const std::vector<int64_t> lengths((size_t)batch, 1);
-  ProgramScan scan(weights, lengths.data(), batch, 1, false, false, threads);
-  scan.forward(x, state, y, scan.output(), next, threads);
-}
-
 }  // namespace stepscan

@@ -8,6 +8,8 @@ from toy_tasks import NETWORK, ordered
 
 import stepscan as ss
 from stepscan.estimators.training_history import TrainingHistory
+from stepscan.training.loop import Trainer
+from stepscan.training.progress import NullReporter
 
 TEXTS, LABELS = ordered(40, 3)
 TINY = {"hidden_size": 4, "embedding_size": 4, "epochs": 2, "batch_size": 8, **NETWORK}
@@ -26,6 +28,21 @@ def test_build():
     assert (ready.labels_, ready.chosen_) == (begun.labels_, begun.chosen_)
     assert ready.chosen_ == {"word_dropout": 0.1}
     assert (len(ready._model_arguments), begun._model_arguments) == (1, ())
+
+
+def test_training_the_first_stage_is_what_fit_does():
+    data = {**TINY, "refit": False, "wide": False}
+    model = ss.Classifier(**data).fit(TEXTS, LABELS, validation=(TEXTS, LABELS))
+    stage = ss.Classifier(**data).first_stage(TEXTS, LABELS, validation=(TEXTS, LABELS))
+    history = Trainer(stage.task, stage.settings, NullReporter()).run()
+    weights, expected = stage.task.model.state_dict(), model.model_.state_dict()
+    assert all(torch.equal(weights[name], expected[name]) for name in expected)
+    assert [row["updates"] for row in history] == [row["updates"] for row in model.history_]
+
+
+def test_the_first_stage_has_the_limit_that_the_data_give():
+    stage = ss.Classifier(batch_size=8).first_stage(TEXTS, LABELS, validation=(TEXTS, LABELS))
+    assert (stage.task.batches_per_epoch, stage.settings.max_updates) == (5, 1000)
 
 
 def test_build_with_nothing_set():

@@ -70,6 +70,21 @@ def test_each_cell_is_trained_as_by_hand(corpora, tmp_path):
     assert json.loads((tmp_path / "out" / "comparison.json").read_text()) == rows
 
 
+def test_running_cost(corpora, tmp_path):
+    """Of layers that can run a step at a time: an LSTM of 8 units has h and c of 8 numbers of 4 bytes."""
+    [lstm, mingru, both] = [
+        compare(
+            "classify", [corpora["classify"]], tmp_path / str(n), cells=[cell, "elman"],
+            settings={**TINY, "epochs": 1, "bidirectional": bidirectional},
+        )[0]
+        for n, (cell, bidirectional) in enumerate([("lstm", False), ("mingru", False), ("lstm", True)])
+    ]  # fmt: skip
+    assert (lstm["state_bytes"], mingru["state_bytes"], both["state_bytes"]) == (64, 32, None)
+    assert lstm["step_microseconds"] > 0
+    assert mingru["step_microseconds"] > 0
+    assert both["step_microseconds"] is None
+
+
 def test_equal_time(corpora, tmp_path):
     settings = {name: value for name, value in TINY.items() if name != "epochs"} | {"time_budget": 0.3}
     rows = compare("classify", [corpora["classify"]], tmp_path / "out", cells=CELLS, equal="time", settings=settings)
@@ -96,6 +111,7 @@ def test_numbers(tmp_path):
 ROWS = [
     {"cell": cell, "hidden_size": size, "parameters": count, "epochs": 2, "seconds": 1.25, "score": score}
     | {"metric": "validation accuracy", "tokens_per_second": 12345.6}
+    | {"state_bytes": 8 * size if cell == "lstm" else None, "step_microseconds": 3.21 if cell == "lstm" else None}
     | {"curve": [{"epoch": n, "seconds": n / 2, "train_loss": 1.0, "valid_accuracy": score - 0.1 * n} for n in (1, 2)]}
     for cell, size, count, score in (("lstm", 8, 1234567, 0.91234), ("elman", 17, 1234000, 0.5))
 ]
@@ -105,8 +121,8 @@ def test_table():
     output = io.StringIO()
     show(ROWS, Console(file=output, width=80))
     lines = [line.replace("│", " ").split() for line in output.getvalue().splitlines()]
-    assert ["lstm", "8", "1,234,567", "2", "1.2", "0.9123", "12,346"] in lines
-    assert ["elman", "17", "1,234,000", "2", "1.2", "0.5000", "12,346"] in lines
+    assert ["lstm", "8", "1,234,567", "2", "1.2", "0.9123", "12,346", "64", "3.2"] in lines
+    assert ["elman", "17", "1,234,000", "2", "1.2", "0.5000", "12,346", "–", "–"] in lines
     assert "best validation accuracy" in output.getvalue()
 
 

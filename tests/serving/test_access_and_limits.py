@@ -6,6 +6,7 @@ import json
 import random
 import socket
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -152,9 +153,27 @@ def test_the_description_of_the_api(server: Client) -> None:
     description = server.get("/openapi.json").json()
     assert description["info"]["title"] == "Stepscan"
     assert set(description["paths"]["/v1/sessions/{session}"]) == {"get", "delete"}
-    push = description["paths"]["/v1/sessions/{session}/push"]["post"]
-    assert "items" in push["requestBody"]["content"]["application/json"]["schema"]["required"]
+    body = description["paths"]["/v1/sessions/{session}/push"]["post"]["requestBody"]
+    assert body["required"]
+    assert body["content"]["application/json"]["schema"] == {"$ref": "#/components/schemas/PushFields"}
+    schemas = description["components"]["schemas"]
+    assert schemas["PushFields"]["required"] == ["items"]
+    assert {ref.removeprefix("#/components/schemas/") for ref in _references(description)} == set(schemas)
+    opened = description["paths"]["/v1/models/{model}/sessions"]["post"]["requestBody"]
+    assert (opened["required"], set(opened["content"])) == (False, {"application/json", "application/octet-stream"})
+    for path in ("/v1/models/{model}/generate", "/v1/sessions/{session}/generate", "/v1/completions"):
+        answers = description["paths"][path]["post"]["responses"]["200"]["content"]
+        assert set(answers) == {"text/event-stream", "application/json"}
     assert {route.path for route in ALL if route.path.startswith("/v1/")} <= set(description["paths"])
+
+
+def _references(value: Any) -> Iterator[str]:
+    """All references in a description."""
+    if isinstance(value, dict):
+        yield from [value["$ref"]] if isinstance(value.get("$ref"), str) else []
+        value = list(value.values())
+    for one in value if isinstance(value, list) else []:
+        yield from _references(one)
 
 
 def test_figures(server: Client) -> None:

@@ -69,8 +69,9 @@ def test_writing_on(server: Client, models: dict[str, Any]) -> None:
     assert server.text(f"{path}/generate", {"length": 20, "seed": 3}) == session.generate(20, seed=3)
     whole = server.json(f"{path}/generate", {"length": 5, "seed": 4, "stream": False})
     assert whole["text"] == session.generate(5, seed=4)
+    assert server.text(f"{path}/generate", {"seed": 5}) == session.generate(seed=5)
     assert server.get(f"{path}/state").content == session.state()
-    assert server.get(path).json()["position"] == 3
+    assert server.get(path).json()["position"] == 4
 
 
 def test_fork_save_restore_and_close(server: Client, models: dict[str, Any]) -> None:

@@ -73,7 +73,7 @@ def _warning(text: str) -> str:
     detected = format_of_head(split_lines(text)[:1], [Column("text", None)])
     if detected == "lines":
         return ""
-    name, format = ("JSON", "jsonl") if detected == "jsonl" else ("a table", "csv")
+    name, format = {"jsonl": ("JSON", "jsonl"), "table": ("a table", "csv"), "trees": ("brackets", "trees")}[detected]
     return f"{name} is learned as characters; to learn the texts in it, add --format {format}"
 
 

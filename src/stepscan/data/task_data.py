@@ -8,6 +8,7 @@ from typing import Any
 
 from stepscan.data.corpus import read_corpus, read_each_text, stream_corpus
 from stepscan.data.label_checks import check_labels, match_spelling
+from stepscan.data.labelled_trees import SUBTREES
 from stepscan.data.labels import PARSERS, flatten_labels
 from stepscan.data.read_options import (
     Files,
@@ -109,6 +110,19 @@ def check_text_files(task: str, files: Files, options: ReadOptions) -> None:
     if task == "forecast" or series_format(files[0], options.format) is not None:
         raise SettingsError(f"expected texts, got numbers in {display_path(files[0])}")
     check_text_options(files[0], options)
+
+
+def check_validation(files: Files, options: ReadOptions) -> None:
+    """Check that there are files of validation data where a part of the training data cannot be held out.
+
+    Raises:
+        SettingsError: the examples are spans of texts, and there are none.
+    """
+    if options.format == SUBTREES and not files:
+        raise SettingsError(
+            f"format {SUBTREES}: expected validation data, got none; spans of one text would lie on both sides of a "
+            "split of the training data: add --valid"
+        )
 
 
 def read_validation(task: str, files: Files, options: ReadOptions, examples: tuple[Any, ...]) -> tuple[Any, ...] | None:

@@ -19,7 +19,7 @@ from stepscan.data.tokenizers import TextTokenizer
 from stepscan.data.vectors import check_vectors
 from stepscan.errors import ModelFormatError, NotFittedError, SettingsError, nearest
 from stepscan.estimators.encoded_fit import EncodedFit
-from stepscan.estimators.fit_run import FitRun, FitSteps
+from stepscan.estimators.fit_run import FitRun, FitSteps, Stage
 from stepscan.estimators.folder import ModelFolder, check_savable, read_folder, write_folder
 from stepscan.estimators.notebook import as_html
 from stepscan.estimators.training_data import Buckets, TrainingData
@@ -70,10 +70,21 @@ class Estimator(EncodedFit, FittedModel, ModelOptions, BaseEstimator):
         Returns:
             The estimator.
         """
+        self.first_stage(*examples, validation=validation)
+        return self
+
+    def first_stage(self, *examples: Any, validation: Any = None) -> Stage:
+        """As `build`; returns the training that `fit` would begin with: model, batches, evaluation, settings.
+
+        `Trainer(stage.task, stage.settings, NullReporter()).run()` trains it, without the files of `embeddings` and
+        `init_from`.
+
+        Args:
+            examples, validation: as for `fit`.
+        """
         with self._fitting():
             data = self._data(*examples, validation)
-            self._fit_run().prepare(data)
-        return self
+            return self._fit_run().prepare(data)
 
     def _fit(self, *arguments: Any) -> Self:
         """Train on the data that `_data` returns for the arguments of `fit`."""

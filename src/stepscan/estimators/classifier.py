@@ -121,9 +121,7 @@ class Classifier(ClassificationMixin, ClassifierMixin, TransformerMixin, Classif
     def _balance_advice(self) -> str:
         return "; --class-weights balanced learns the rare ones too" if self.class_weights == "none" else ""
 
-    def _prepare(
-        self, train: list[tuple[Any, Any]], held_out: list[tuple[Any, Any]] | None, settings: TrainingOptions
-    ) -> Task:
+    def _prepare(self, train: Any, held_out: list[tuple[Any, Any]] | None, settings: TrainingOptions) -> Task:
         """A new model and its training task."""
         encoded = self._encoded(train)
         inputs, targets = encoded.columns["inputs"], encoded.columns["targets"]

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -19,6 +20,7 @@ from stepscan.estimators.base import Estimator
 from stepscan.estimators.files import build_on, fit_on, make_estimator, read_data
 from stepscan.estimators.forecaster import Forecaster
 from stepscan.estimators.learning_curves import check_matplotlib, plot_learning_curves
+from stepscan.estimators.running_cost import RunningCost, running_cost
 from stepscan.json_text import json_text
 from stepscan.storage.atomic import write_lock
 from stepscan.storage.lock import TRAINING
@@ -66,7 +68,8 @@ def compare(
 
     Returns:
         For each cell: `cell`, `hidden_size`, `parameters`, `seconds`, `epochs`, `metric`, `score` (the best on the
-        validation data), `tokens_per_second` (the median) and `curve` (one row per evaluation).
+        validation data), `tokens_per_second` (the median), `state_bytes` and `step_microseconds` (see `RunningCost`),
+        and `curve` (one row per evaluation).
 
     Raises:
         SettingsError: an unknown cell, one that the task cannot use, or settings that contradict each other.
@@ -96,7 +99,7 @@ def compare(
                 fit_on(estimator, examples, validation, train_files)
                 folder.mkdir(exist_ok=True)
                 estimator.save(folder / candidate.cell)
-                rows.append(_row(candidate, estimator.history_))
+                rows.append(_row(candidate, estimator.history_, running_cost(folder / candidate.cell)))
                 write_lines(folder / "comparison.json", json_text(rows, indent=1).split("\n"))
                 plot_learning_curves(rows, folder / "curves.png", f"{task}, equal {equal}")
         except (KeyboardInterrupt, SystemExit) as stop:
@@ -112,9 +115,19 @@ def compare(
 def show(rows: Sequence[Mapping[str, Any]], console: Console) -> None:
     """Print the rows of `compare` as a table."""
     metric = rows[0]["metric"]
-    table = Table(caption=f"best {metric}; tokens/s: the median over evaluations")
+    caption = f"best {metric}; tokens/s: the median over evaluations; state: of a sequence of 256 items"
+    table = Table(caption=caption, box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     table.add_column("cell", no_wrap=True)
-    for heading in ("hidden", "parameters", "epochs", "seconds", metric.removeprefix("validation "), "tokens/s"):
+    for heading in (
+        "hidden",
+        "parameters",
+        "epochs",
+        "seconds",
+        metric.removeprefix("validation "),
+        "tokens\n/s",
+        "state,\nbytes",
+        "step,\nµs",
+    ):
         table.add_column(heading, justify="right")
     for row in rows:
         table.add_row(
@@ -125,6 +138,8 @@ def show(rows: Sequence[Mapping[str, Any]], console: Console) -> None:
             f"{row['seconds']:.1f}",
             f"{row['score']:.4f}",
             f"{row['tokens_per_second']:,.0f}",
+            "–" if row["state_bytes"] is None else f"{row['state_bytes']:,}",
+            "–" if row["step_microseconds"] is None else f"{row['step_microseconds']:.1f}",
         )
     console.print(table)
 
@@ -208,7 +223,7 @@ def _size_unit(template: Estimator, cell: str) -> int:
     raise reason
 
 
-def _row(candidate: Candidate, history: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _row(candidate: Candidate, history: Sequence[Mapping[str, Any]], cost: RunningCost) -> dict[str, Any]:
     metric = next(name for name in history[0] if name.startswith("valid_"))
     best = [row for row in history if row["best"]][-1]
     return {
@@ -218,5 +233,6 @@ def _row(candidate: Candidate, history: Sequence[Mapping[str, Any]]) -> dict[str
         "metric": metric.replace("_", " ", 1).replace("valid", "validation"),
         "score": best[metric],
         "tokens_per_second": statistics.median(row["tokens_per_second"] for row in history),
+        **cost._asdict(),
         "curve": [{name: row[name] for name in ("epoch", "seconds", "train_loss", metric)} for row in history],
     }

@@ -15,7 +15,7 @@ from stepscan.data.bad_lines import BadLines
 from stepscan.data.byte_streams import is_stream
 from stepscan.data.ragged_rows import RaggedRows
 from stepscan.data.read_options import Files, ReadOptions
-from stepscan.data.task_data import check_text_files, options_for, read_examples, stream_examples
+from stepscan.data.task_data import check_text_files, check_validation, options_for, read_examples, stream_examples
 from stepscan.data.tokenizers import TextTokenizer
 from stepscan.errors import DataError, SettingsError, display_path
 from stepscan.estimators.cache_sources import ExampleSource, TextSource
@@ -37,6 +37,7 @@ def fit_from_cache(estimator: Any, train_files: Files, valid_files: Files, readi
         SettingsError: a setting is not one for a cache.
         DataError: a file is broken.
     """
+    check_validation(valid_files, reading)
     examples = open_cache(estimator, train_files, reading, holds_out=not valid_files)
     validation = examples.held_out
     if valid_files:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -21,6 +22,13 @@ if TYPE_CHECKING:
     from stepscan.estimators.base import Estimator
 
 _UNLIMITED = 2**31 - 1
+
+
+class Stage(NamedTuple):
+    """One training of a `fit`, before it begins."""
+
+    task: Task
+    settings: TrainingOptions  # with the maximum number of updates, where the user's settings do not limit it
 
 
 class TrainStage(Protocol):
@@ -70,11 +78,13 @@ class FitRun:
         if self._refits(data):
             self._train_on_all(data, results[-1]["plans"][best])
 
-    def prepare(self, data: TrainingData) -> None:
-        """Leave the estimator with a model as it is before training, and nothing of an earlier training."""
+    def prepare(self, data: TrainingData) -> Stage:
+        """Leave the estimator with a model as it is before training, and nothing of an earlier training; returns the
+        first stage."""
         self.estimator.history_, self.estimator.wide_ = [], None
-        self._prepare(*data.parts[0])
+        task = self._prepare(*data.parts[0])
         self.estimator.model_.eval()
+        return Stage(task, dataclasses.replace(self.settings, **self._budget(data, task)))
 
     def _search(self, number: int, data: TrainingData) -> dict[str, Any]:
         """Train on one part, and return for how long is best."""

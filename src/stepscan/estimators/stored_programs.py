@@ -13,14 +13,18 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from stepscan.backends.execution import Options
+from stepscan.backends.weights import Weights
 from stepscan.contract import Recurrence
-from stepscan.definitions.definition import is_built_in
+from stepscan.definitions.definition import is_built_in, specify
+from stepscan.definitions.program_cell import with_programs
 from stepscan.programs.stored import Fill, StoredProgram
 from stepscan.programs.tracing.traced import traced
 from stepscan.programs.tracing.tracer import Trace
+from stepscan.registry import describe
 from stepscan.state import leaves
 
-__all__ = ["StoredPrograms", "store_programs"]
+__all__ = ["StoredPrograms", "on_arrays", "store_programs"]
 
 logger = logging.getLogger(__name__)
 _ROWS = 3
@@ -54,6 +58,22 @@ def store_programs(model: nn.Module) -> StoredPrograms:
         if stored is not None:
             constants |= {f"{position}.{index}": array for index, array in enumerate(stored[1])}
     return StoredPrograms(entries if any(entries) else [], constants)
+
+
+def on_arrays(model: nn.Module, options: Options | None = None) -> Any:
+    """A pattern or layer without PyTorch, as it would be loaded from a folder: it shares the tensors of `model`.
+
+    Raises:
+        UnsupportedLayer: a layer that is not built in is no program.
+    """
+    stored = store_programs(model)
+    programs = {
+        position: (entry, [stored.constants[f"{position}.{index}"] for index in range(len(entry.constants))])
+        for position, entry in enumerate(stored.entries)
+        if entry is not None
+    }
+    tensors = {name: tensor.detach().cpu().numpy() for name, tensor in model.state_dict().items()}
+    return specify(with_programs(describe(model), programs)).bind(Weights(tensors, options or Options()))
 
 
 def _own_layers(value: Any) -> Iterator[Any]:

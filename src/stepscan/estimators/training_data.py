@@ -45,11 +45,11 @@ class Buckets:
     scratch: Path | None = None
 
     def __call__(self, epoch: int) -> Iterator[TrainingBatch]:
-        yield from map(self.collate, self._indices(epoch))
+        yield from map(self.collate, self.indices(epoch))
 
     def share(self, epoch: int, team: Team) -> Iterator[TrainingBatch]:
         """The same batches, of each the rows that are dealt to this process; it may have none."""
-        for indices in self._indices(epoch):
+        for indices in self.indices(epoch):
             mine = indices[deal(self.item_counts[indices].tolist(), team.size)[team.rank]]
             yield self.collate(mine) if len(mine) else NO_ROWS
 
@@ -58,7 +58,7 @@ class Buckets:
         """The items that each example has in a batch."""
         return self.lengths if self.sizes is None else self.sizes
 
-    def _indices(self, epoch: int) -> Iterator[np.ndarray]:
+    def indices(self, epoch: int) -> Iterator[np.ndarray]:
         """The indices of the examples of each batch."""
         size, seed = self.settings.batch_size, self.settings.seed
         return bucket_by_length(self.lengths, size, seed=seed, epoch=epoch, scratch=self.scratch)

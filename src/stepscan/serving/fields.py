@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema
 
 from stepscan.errors import nearest, shown
 from stepscan.serving.errors import ApiError, invalid
@@ -13,6 +13,16 @@ _MOST = 2**53  # whole numbers that every JSON parser reads exactly
 Whole = Annotated[int, Field(ge=0, le=_MOST)]
 Number = Annotated[float, Field(allow_inf_nan=False)]
 Texts = Annotated[str | list[str], Field(union_mode="left_to_right")]
+_TEXT, _TOKENS = {"type": "string"}, {"type": "array", "items": {"type": "string"}}
+_STEP = {"type": "array", "items": {"type": "number"}}
+_ONE = {"anyOf": [_TEXT, _TOKENS, _STEP, {"type": "array", "items": _STEP}]}
+_PIECE = {"anyOf": [{"type": "number"}, *_ONE["anyOf"]]}
+_SOME = Field(json_schema_extra={"minItems": 1})  # checked with the model, which knows what it reads
+# Which of these it must be depends on the model, which checks it:
+Input = Annotated[Any, WithJsonSchema(_ONE | {"description": "a text; a list of tokens; or a series [T] or [T, D]"})]
+Piece = Annotated[
+    Any, WithJsonSchema(_PIECE | {"description": "a text; a token or a list of them; or a step, or steps [T, D]"})
+]
 
 
 class Fields(BaseModel):
@@ -24,14 +34,14 @@ class Fields(BaseModel):
 class PredictFields(Fields):
     """A batch to predict."""
 
-    inputs: list[Any] = Field(description="texts; lists of tokens; or series [T] or [T, D]")
+    inputs: Annotated[list[Input], _SOME]
     probabilities: bool = False
 
 
 class TranslateFields(Fields):
     """A batch to translate."""
 
-    inputs: list[str]
+    inputs: Annotated[list[str], _SOME]
     n_best: Annotated[int, Field(ge=1, le=100)] = 1
     minimum_length: Whole = 0
     maximum_length: Annotated[int, Field(ge=1, le=_MOST)] | None = None
@@ -51,7 +61,7 @@ class LookAheadFields(Fields):
 class ForecastFields(LookAheadFields):
     """A batch of series to forecast."""
 
-    inputs: list[Any] = Field(description="series [T] or [T, D]")
+    inputs: Annotated[list[Input], _SOME]
 
 
 class SamplingFields(Fields):
@@ -89,7 +99,7 @@ class OpenFields(Fields):
 class PushFields(Fields):
     """What a session reads."""
 
-    items: Any
+    items: Piece
     position: Whole | None = None
     probabilities: bool = False
 
@@ -98,7 +108,7 @@ class PushAllFields(Fields):
     """What several sessions read."""
 
     sessions: list[str]
-    items: list[Any]
+    items: list[Piece]
     probabilities: bool = False
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from stepscan.serving.channel import Channel
 from stepscan.serving.record import Record
 from stepscan.serving.session_tasks import SessionTask
-from stepscan.serving.text_task import TextRequest, TextTask, default_length_of
+from stepscan.serving.text_task import TextRequest, TextTask
 
 
 class SessionText(TextTask):
@@ -30,7 +30,7 @@ class SessionText(TextTask):
         model, request = self.model, self.request
         excluded = model.excluded_ids(request.forbidden, request.allowed) if model.task == "generate" else ()
         self.text = self.record.session.text(self._writing(excluded))
-        self.length = default_length_of(self.text) if request.length is None else request.length
+        self.length = self._asked_length()
         yield
 
     def commit(self) -> None:

@@ -25,7 +25,7 @@ class TextRequest(NamedTuple):
     """What is written, and how."""
 
     sampler: Sampler
-    length: int | None  # symbols, at most; None: by the source's length
+    length: int | None  # symbols, at most; None: 500, or by the source's length
     prompt: str = ""
     source: str = ""  # of a translation
     seed: int | None = None
@@ -116,7 +116,7 @@ class TextTask:
     def _prepare_text(self, prefixes: PrefixTree) -> Iterator[None]:
         model, request = self.model, self.request
         writing = self._writing(model.excluded_ids(request.forbidden, request.allowed))
-        self.length = model.check_length(_LENGTH if request.length is None else request.length)
+        self.length = self._asked_length()
         if model._keeps_lines and request.prompt[-1:].strip():
             self._lead = " "
         ids = [model.begin_id, *model.encode(request.prompt)]
@@ -149,12 +149,14 @@ class TextTask:
             yield
         self._prompt_symbols = len(self._tokenizer.encode(request.prompt))
         self.text = session.text(self._writing(()))
-        self.length = default_length_of(self.text) if request.length is None else request.length
+        self.length = self._asked_length()
 
-
-def default_length_of(translation: Any) -> int:
-    """The length of a translation, in symbols, at most, by that of its source."""
-    return default_length(translation.state.source)
+    def _asked_length(self) -> int:
+        """How many symbols are written, at most; by default, those of a translation by its source, which was read."""
+        length = self.request.length
+        if self.model.task == "translate":
+            return default_length(self.text.state.source) if length is None else length
+        return self.model.check_length(_LENGTH if length is None else length)
 
 
 def read_ids(model: Any, stream: Any, ids: Sequence[int]) -> np.ndarray:

@@ -135,7 +135,7 @@ class Trainer:
                 self.checkpointer.restore(self)
                 self.team.share_weights(self.task.model.state_dict().values())
                 while not self._is_over:
-                    self._run_epoch()
+                    self.run_epoch()
             if self.settings.time_budget and self.clock.seconds >= self.settings.time_budget:
                 self.reporter.note("the time budget is used up")
         except PeerLost as lost:
@@ -180,8 +180,8 @@ class Trainer:
         self.carried_state: State | None = None  # of truncated back-propagation through time
         self.items = 0.0  # that the accumulated gradients are summed over
 
-    def _run_epoch(self) -> None:
-        """Train to the end of the epoch or of the training."""
+    def run_epoch(self) -> None:
+        """Train to the end of the epoch or of the training, and begin the next epoch; `run` calls it."""
         for batch in itertools.islice(self._batches(self.epoch), self.batch_index, None):
             self.task.model.train()
             size = f"a batch of {batch.sequences:,} sequences, {batch.padded_tokens:,} items with padding"

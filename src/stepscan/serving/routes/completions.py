@@ -17,7 +17,7 @@ from stepscan.serving.errors import as_api_error, internal, invalid, too_large
 from stepscan.serving.fields import CompletionFields
 from stepscan.serving.inputs import check_length, check_task, check_texts
 from stepscan.serving.logs import log_unexpected
-from stepscan.serving.routes.route import Route
+from stepscan.serving.routes.route import WRITTEN, Route
 from stepscan.serving.text_task import TextRequest
 from stepscan.serving.writing import all_of, written
 
@@ -160,4 +160,4 @@ def _log_probabilities(symbols: list[Symbol], most: int) -> dict[str, Any]:
     }
 
 
-ROUTES = (Route("POST", "/v1/completions", completions, "OpenAI's completions", CompletionFields, "text/event-stream"),)
+ROUTES = (Route("POST", "/v1/completions", completions, "OpenAI's completions", CompletionFields, WRITTEN),)

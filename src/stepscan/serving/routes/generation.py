@@ -5,7 +5,7 @@ from __future__ import annotations
 from stepscan.serving.call import Call
 from stepscan.serving.fields import GenerateFields
 from stepscan.serving.inputs import check_task, text_request
-from stepscan.serving.routes.route import Route
+from stepscan.serving.routes.route import WRITTEN, Route
 from stepscan.serving.writing import send_text
 
 
@@ -20,7 +20,7 @@ async def generate(call: Call) -> None:
 ROUTES = (
     Route(
         *("POST", "/v1/models/{model}/generate", generate, "Write a text, as server-sent events or at once"),
-        *(GenerateFields, "text/event-stream"),
+        *(GenerateFields, WRITTEN),
         gate="texts",
     ),
 )

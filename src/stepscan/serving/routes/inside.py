@@ -10,7 +10,7 @@ from pydantic import Field
 from stepscan.json_text import json_text
 from stepscan.serving.call import Call
 from stepscan.serving.engine import Engine
-from stepscan.serving.fields import Fields
+from stepscan.serving.fields import Fields, Input
 from stepscan.serving.inputs import checked_inputs
 from stepscan.serving.inside.answers import MOST_STEPS, MOST_UNITS, inside_answer
 from stepscan.serving.inside.word_effects import Answer, answers, effects, leave_out_words
@@ -23,7 +23,7 @@ from stepscan.serving.worker import Operation
 class InsideFields(Fields):
     """An input whose inside is shown."""
 
-    input: Any = Field(description="a text; a list of tokens; or a series [T] or [T, D]")
+    input: Input
     last_steps: Annotated[int, Field(ge=1, le=MOST_STEPS)] = 64
     units: Annotated[int, Field(ge=1, le=MOST_UNITS)] = 64
 

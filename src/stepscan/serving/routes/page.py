@@ -15,6 +15,6 @@ async def page(call: Call) -> None:
 
 
 ROUTES = tuple(
-    Route("GET", path, page, "The page" if path == "/" else "A file of the page", answer=file.content_type)
+    Route("GET", path, page, "The page" if path == "/" else "A file of the page", answers=(file.content_type,))
     for path, file in sorted(page_files().items())
 )

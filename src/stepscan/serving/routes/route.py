@@ -8,6 +8,8 @@ from typing import NamedTuple
 from stepscan.serving.call import Call
 from stepscan.serving.fields import Fields
 
+WRITTEN = "text/event-stream", "application/json"  # content types of a text: streamed, or at once
+
 
 class Route(NamedTuple):
     """A route: requests of a method and a path, and what they do."""
@@ -17,6 +19,7 @@ class Route(NamedTuple):
     handle: Callable[[Call], Awaitable[None]]
     summary: str
     fields: type[Fields] | None = None  # of the body
-    answer: str = "application/json"  # the content type
+    answers: tuple[str, ...] = ("application/json",)  # content types
     status: int = 200
+    takes_state: bool = False  # whether the body may be a saved state of a session
     gate: str = ""  # of the engine, `predictions`, `texts` or `pushes`: requests are refused before their body is read

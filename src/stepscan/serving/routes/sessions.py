@@ -20,7 +20,7 @@ from stepscan.serving.inputs import check_pushed, check_source, check_task, text
 from stepscan.serving.push_all import all_pushed
 from stepscan.serving.record import Record
 from stepscan.serving.routes.predictions import check_paths
-from stepscan.serving.routes.route import Route
+from stepscan.serving.routes.route import WRITTEN, Route
 from stepscan.serving.session_tasks import Close, Fork, LookAhead, Push, Restore, Rollback, Save, SessionTask
 from stepscan.serving.writing import send_text
 
@@ -193,15 +193,17 @@ def _reply(record: Record) -> Reply:
 
 _ONE = "/v1/sessions/{session}"
 ROUTES = (
-    Route("POST", "/v1/models/{model}/sessions", open_session, "Open a session", OpenFields, status=201),
+    Route(
+        "POST", "/v1/models/{model}/sessions", open_session, "Open a session", OpenFields, status=201, takes_state=True
+    ),
     Route("GET", _ONE, describe, "Describe a session"),
     Route("DELETE", _ONE, close, "Close a session", status=204),
     Route("POST", f"{_ONE}/push", push, "Read more", PushFields, gate="pushes"),
-    Route("POST", f"{_ONE}/generate", generate, "Write on", SamplingFields, "text/event-stream", gate="texts"),
+    Route("POST", f"{_ONE}/generate", generate, "Write on", SamplingFields, WRITTEN, gate="texts"),
     Route("POST", f"{_ONE}/forecast", forecast, "Look ahead", LookAheadFields, gate="pushes"),
     Route("POST", f"{_ONE}/fork", fork, "Open a second session in the same state", status=201),
     Route("POST", f"{_ONE}/rollback", rollback, "Go back to an earlier state", RollbackFields),
-    Route("GET", f"{_ONE}/state", save, "Save the state", answer="application/octet-stream"),
-    Route("PUT", f"{_ONE}/state", restore, "Restore a saved state"),
+    Route("GET", f"{_ONE}/state", save, "Save the state", answers=("application/octet-stream",)),
+    Route("PUT", f"{_ONE}/state", restore, "Restore a saved state", takes_state=True),
     Route("POST", "/v1/push", push_all, "Read one piece in each of many sessions", PushAllFields),
 )

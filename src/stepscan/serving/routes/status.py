@@ -29,5 +29,5 @@ async def metrics(call: Call) -> None:
 ROUTES = (
     Route("GET", "/healthz", healthz, "Whether the process runs"),
     Route("GET", "/readyz", readyz, "Whether the server takes requests"),
-    Route("GET", "/metrics", metrics, "Figures for Prometheus", answer="text/plain"),
+    Route("GET", "/metrics", metrics, "Figures for Prometheus", answers=("text/plain",)),
 )
