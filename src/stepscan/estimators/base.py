@@ -22,6 +22,7 @@ from stepscan.estimators.encoded_fit import EncodedFit
 from stepscan.estimators.fit_run import FitRun, FitSteps, Stage
 from stepscan.estimators.folder import ModelFolder, check_savable, read_folder, write_folder
 from stepscan.estimators.notebook import as_html
+from stepscan.estimators.stored_programs import stepping_pattern
 from stepscan.estimators.training_data import Buckets, TrainingData
 from stepscan.memory import enough_memory
 from stepscan.models.model import FittedModel, check_inputs
@@ -54,6 +55,7 @@ class Estimator(EncodedFit, FittedModel, ModelOptions, BaseEstimator):
     labels_: list[Any] | None  # strings, or whole numbers
     history_: list[dict[str, Any]]
     chosen_: dict[str, Any]  # settings that were not set, chosen by the size of the data
+    threads = 1
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -163,6 +165,11 @@ class Estimator(EncodedFit, FittedModel, ModelOptions, BaseEstimator):
         """What predicts: `model_`, whose pattern has the methods of that of a runtime model."""
         self.check_fitted()
         return self.model_
+
+    @property
+    def stepping_network(self) -> Any:
+        network = self.network_
+        return stepping_pattern(network) if isinstance(network, torch.nn.Module) else network
 
     def with_network(self, network: Any) -> Self:
         joined = copy.copy(self)
