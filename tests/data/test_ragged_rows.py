@@ -80,7 +80,9 @@ def test_windows_of_few_bits_are_windows_of_many():
     small, large = (bptt_windows(ids.astype(dtype), 4, 7) for dtype in (np.uint8, np.int64))
     assert len(small) == len(large) == 4
     for one, other in zip(small, large, strict=True):
-        assert all(part.dtype.is_signed and part.tolist() == like.tolist() for part, like in zip(one, other, strict=True))
+        assert all(
+            part.dtype.is_signed and part.tolist() == like.tolist() for part, like in zip(one, other, strict=True)
+        )
     assert small[-1][0].tolist() == large[3][0].tolist()
     with pytest.raises(IndexError):
         small[4]
