@@ -1,5 +1,5 @@
-"""Models whose cells are programs, loaded from their folders, beside the LSTM that is written by hand: steps in sessions,
-and generation. Medians of the main thread's own processor time, by turns.
+"""Models whose cells are programs, loaded from their folders, beside the LSTM that is written by hand: steps in
+sessions, and generation. Medians of the main thread's own processor time, by turns.
 
     python benchmarks/program_layers.py [--size 128] [--rounds 11]
 """
