@@ -3,6 +3,10 @@
     python benchmarks/programs.py hand [--threads 1] [--sizes 128 256 512] [--rounds 21]
     python benchmarks/programs.py step
     python benchmarks/programs.py loop [--sizes 64 128 256]
+    python benchmarks/programs.py peers [--sizes 64 128 256] [--cells leaky gru ...] [--no-compile]
+
+`peers` is for torch.compile of the loop over `step`, whose compilation is long, and for JAX (`pip install jax`; without
+it, a line says so). They run on one core, XLA's threads included, and times are the whole process' processor time.
 
 All by turns in one run: medians, and the median of each round's ratio. With one thread, times are that thread's own
 processor time, which other work on the machine does not add to.
@@ -16,6 +20,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import program_peers
 import torch
 
 import stepscan as ss
@@ -27,9 +32,8 @@ HAND = ("elman", "gru", "lstm", "layer_norm_lstm")
 Runs = dict[str, Callable[[], Any]]
 
 
-def race(runs: Runs, rounds: int, alone: bool, inner: int = 1) -> dict[str, tuple[float, float]]:
-    """Seconds of each, and the median of its ratios to the first."""
-    clock = time.thread_time if alone else time.perf_counter
+def race(runs: Runs, rounds: int, clock: Callable[[], float], inner: int = 1) -> dict[str, tuple[float, float]]:
+    """Seconds of each by this clock, and the median of its ratios to the first."""
     times: dict[str, list[float]] = {name: [] for name in runs}
     for run in runs.values():
         run()
@@ -44,6 +48,11 @@ def race(runs: Runs, rounds: int, alone: bool, inner: int = 1) -> dict[str, tupl
         name: (statistics.median(t), statistics.median(a / b for a, b in zip(t, first, strict=True)))
         for name, t in times.items()
     }
+
+
+def clock_of(threads: int) -> Callable[[], float]:
+    """The clock for this number of threads."""
+    return time.thread_time if threads == 1 else time.perf_counter
 
 
 def show(name: str, found: dict[str, tuple[float, float]], scale: float = 1e3, unit: str = "ms") -> None:
@@ -102,7 +111,7 @@ def hand(sizes: list[int], rounds: int, threads: int) -> None:
             run = programs.prepare(cell, inputs.lengths)
             second = kernels_alone(run, inputs, [*start, *(w.detach() for w in run.weights())], len(start))
             for kind in first:
-                found = race({"hand": first[kind], "program": second[kind]}, rounds, threads == 1)
+                found = race({"hand": first[kind], "program": second[kind]}, rounds, clock_of(threads))
                 show(f"{name} {size}, {kind}, {threads} thr.", found)
 
 
@@ -117,7 +126,7 @@ def step(sizes: list[int], rounds: int) -> None:
                 "hand": without_gradients(lambda: cell.scan(inputs, start)),  # noqa: B023
                 "program": without_gradients(lambda: programs.scan(cell, inputs, start)),  # noqa: B023
             }
-            show(f"{name} {size}, a step of a row", race(runs, rounds, True), 1e6 / steps, "us")
+            show(f"{name} {size}, a step of a row", race(runs, rounds, time.thread_time), 1e6 / steps, "us")
 
 
 def loop(sizes: list[int], rounds: int, threads: int) -> None:
@@ -136,16 +145,32 @@ def loop(sizes: list[int], rounds: int, threads: int) -> None:
                 "program": both_ways(lambda: cell.scan(inputs), cell, inputs),  # noqa: B023
                 "loop": both_ways(eager, cell, inputs),
             }
-            show(f"{name} {size}, both", race(runs, rounds, threads == 1))
+            show(f"{name} {size}, both", race(runs, rounds, clock_of(threads)))
+
+
+def peers(names: list[str], sizes: list[int], rounds: int, compiles: bool) -> None:
+    """Cells as programs beside the eager loop, torch.compile of it, and JAX; outputs and gradients are compared."""
+    for name in names:
+        for size in sizes:
+            cell = program_peers.Leaky(size, size) if name == "leaky" else cell_classes()[name](size, size)
+            inputs = ragged(size)
+            case = program_peers.Case(cell, inputs, torch.randn(len(inputs), inputs.steps, size))
+            runs, first = program_peers.all_of(name, case, compiles)
+            show(f"{name} {size}, both", race(runs, rounds, time.process_time))
+            if first:
+                seconds = ", ".join(f"{key} {value:.1f} s" for key, value in first.items())
+                print(f"{'':28} first run, processor time: {seconds}", flush=True)
 
 
 def main() -> None:
     """Read the command line and measure."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("hand", "step", "loop"))
+    parser.add_argument("what", choices=("hand", "step", "loop", "peers"))
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--sizes", type=int, nargs="+", default=[128, 256])
     parser.add_argument("--rounds", type=int, default=11)
+    parser.add_argument("--cells", nargs="+", default=program_peers.CELLS, help="of peers")
+    parser.add_argument("--no-compile", dest="compiles", action="store_false", help="of peers, without torch.compile")
     arguments = parser.parse_args()
     torch.manual_seed(0)
     torch.set_num_threads(arguments.threads)
@@ -153,6 +178,10 @@ def main() -> None:
         hand(arguments.sizes, arguments.rounds, arguments.threads)
     elif arguments.what == "step":
         step(arguments.sizes, arguments.rounds)
+    elif arguments.what == "peers":
+        program_peers.one_core()
+        torch.set_num_threads(1)
+        peers(arguments.cells, arguments.sizes, arguments.rounds, arguments.compiles)
     else:
         loop(arguments.sizes, arguments.rounds, arguments.threads)
 

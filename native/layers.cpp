@@ -18,6 +18,11 @@ class Cell : public Layer {
   void scan(const RaggedBatch& batch, const float* x, const States& states, float* y, long y_stride, int threads) const override {
     run({this}, batch, x, states, y, y_stride, threads);
   }
+  bool scan_both(const Layer& other, const RaggedBatch& batch, const float* x, const States& states, float* y, long y_stride, int threads) const override {
+    const auto* back = dynamic_cast<const Cell*>(&other);
+    if (back) run({this, back}, batch, x, states, y, y_stride, threads);
+    return back;
+  }
   // One or two cells over the same inputs, the second in reverse.
   static void run(const std::vector<const Cell*>& cells, const RaggedBatch& batch, const float* x, const States& states, float* y,
                   long y_stride, int threads) {
@@ -201,6 +206,9 @@ class Stack : public Layer {
     }
     copy(vector.data(), y, output);
   }
+  void set_initial(float* to) const override {
+    for (const LayerPointer& layer : layers_) layer->set_initial(to), to += layer->state;
+  }
   long condition() const override {
     long sum = 0;
     for (const LayerPointer& layer : layers_) sum += layer->condition();
@@ -252,6 +260,7 @@ class Residual : public Layer {
     layer_->readout(state, y);
     for (long i = 0; i < output; i++) y[i] = state[layer_->state + i] + y[i];
   }
+  void set_initial(float* to) const override { layer_->set_initial(to); }
   long condition() const override { return layer_->condition(); }
   void set_condition(const float* vector, const States& to) const override { layer_->set_condition(vector, to); }
   long items_read(const float* state) const override { return layer_->items_read(state); }
@@ -283,6 +292,7 @@ class Zoneout : public Layer {
   }
   size_t step_floats(long n) const override { return (size_t)(n * state) + layer_->step_floats(n); }
   void readout(const float* state, float* y) const override { layer_->readout(state, y); }
+  void set_initial(float* to) const override { layer_->set_initial(to); }
   long condition() const override { return layer_->condition(); }
   void set_condition(const float* vector, const States& to) const override { layer_->set_condition(vector, to); }
 
@@ -298,8 +308,7 @@ class Bidirectional : public Layer {
               joined({forward, backward})),
         forward_(std::move(forward)), backward_(std::move(backward)) {}
   void scan(const RaggedBatch& batch, const float* x, const States& states, float* y, long y_stride, int threads) const override {
-    auto *ahead = dynamic_cast<const Cell*>(forward_.get()), *back = dynamic_cast<const Cell*>(backward_.get());
-    if (ahead && back) return Cell::run({ahead, back}, batch, x, states, y, y_stride, threads);
+    if (forward_->scan_both(*backward_, batch, x, states, y, y_stride, threads)) return;
     forward_->scan(batch, x, states, y, y_stride, threads);
     long items = batch.rows * batch.steps;
     Buffer reversed(items * input), outputs(items * backward_->output);
@@ -313,6 +322,7 @@ class Bidirectional : public Layer {
   void readout(const float* state, float* y) const override {
     forward_->readout(state, y), backward_->readout(state + forward_->state, y + forward_->output);
   }
+  void set_initial(float* to) const override { forward_->set_initial(to), backward_->set_initial(to + forward_->state); }
   long items_read(const float* state) const override {
     return items_of(forward_->items_read(state), backward_->items_read(state + forward_->state));
   }

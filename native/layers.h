@@ -39,6 +39,10 @@ class Layer {
   // y [B, T, `y_stride`] with zeros in the padding.
   virtual void scan(const RaggedBatch&, const float* x, const States& states, float* y, long y_stride, int threads) const;
 
+  // The same as the forward one of two directions, with `back` as the other one, in reverse: the states of both, one after the
+  // other, and outputs side by side. False, without changes, if the two cannot be run together.
+  virtual bool scan_both(const Layer&, const RaggedBatch&, const float*, const States&, float*, long, int) const { return false; }
+
   // One step of n rows, by all threads of a group together. When it returns, every thread may read y; the states may be read
   // after the group's next barrier. `scratch` holds step_floats(n) floats, shared by all threads.
   virtual void step(long n, Input x, const States& states, RowView y, float* scratch, const Group& group) const = 0;
@@ -47,7 +51,10 @@ class Layer {
   // The readout of a state: [output]
   virtual void readout(const float* state, float* y) const = 0;
 
-  // The size of the vector that an initial state can be made of; and one row of it, [condition], into a state of zeros, of one
+  // The state before the first item, into one of zeros, [state]
+  virtual void set_initial(float*) const {}
+
+  // The size of the vector that an initial state can be made of; and one row of it, [condition], into an initial state, of one
   // row with room for one item.
   virtual long condition() const { return 0; }
   virtual void set_condition(const float*, const States&) const {}

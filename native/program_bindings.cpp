@@ -7,6 +7,7 @@
 
 #include "engine.h"
 #include "program_engine.h"
+#include "program_layer.h"
 
 namespace nb = nanobind;
 
@@ -44,10 +45,13 @@ void backward(ProgramScan& scan, Address x, Address y, Address dy, const std::ve
   nb::gil_scoped_release release;
   scan.backward((const float*)x, (const float*)y, {(const float*)dy, pointers<const float>(d_end), pointers(d_start), (float*)dx, pointers(weights)}, threads);
 }
-void step(const std::shared_ptr<const ProgramWeights>& weights, Address x, const std::vector<Address>& state, long batch, Address y, const std::vector<Address>& next, int threads) {
-  check_count(state, weights->program->data.leaves, "leaves"), check_count(next, weights->program->data.leaves, "leaves");
-  nb::gil_scoped_release release;
-  step_rows(weights, (const float*)x, pointers<const float>(state), batch, (float*)y, pointers(next), threads);
+// Addresses of states [state]: the initial one, and one with what a vector does not set
+LayerPointer layer(std::shared_ptr<const ProgramWeights> weights, Address initial, Address conditioned, const std::vector<long>& slices, int readout) {
+  const ProgramData& data = weights->program->data;
+  long size = 0;
+  for (int k = 0; k < data.leaves; k++) size += data.leaf_width[k];
+  auto numbers = [&](Address from) { return std::vector<float>((const float*)from, (const float*)from + size); };
+  return make_program_layer(std::move(weights), {numbers(initial), numbers(conditioned), slices, readout});
 }
 
 }  // namespace
@@ -67,7 +71,7 @@ void bind_programs(nb::module_& m) {
   m.def("program_forward", &forward);
   // those of weights' gradients may be 0, or none at all be given
   m.def("program_backward", &backward);
-  m.def("program_step", &step);
+  m.def("make_program_layer", &layer);
   m.def("program_operations", [] {
 #define STEPSCAN_NAME(name, arity) #name,
     return std::vector<std::string>{STEPSCAN_OPERATIONS(STEPSCAN_NAME)};

@@ -9,7 +9,8 @@
 namespace stepscan {
 namespace {
 
-constexpr long MOST_NUMBERS = 1L << 26;  // of a row in all arrays, and of packed matrices
+constexpr long MOST_NUMBERS = 1L << 26;   // of a row in all arrays, and of packed matrices
+constexpr long MOST_TEMPORARY = 1L << 14;  // values of a tile in all arrays: a thread has memory for all of them
 
 #define STEPSCAN_ARITY(name, arity) arity,
 constexpr int ARITY[] = {STEPSCAN_OPERATIONS(STEPSCAN_ARITY)};
@@ -44,8 +45,8 @@ class Checker {
     const bool rows = a.kind == KEPT || a.kind == STATE || a.kind == ROWS;
     expect(!a.row_major || (rows && a.slots == 1), "rows of one value only in arrays of items, states or rows");
     expect(a.kind == TEMPORARY || a.kind == KEPT || a.kind == GRADIENT || (a.kind == ROWS && a.width == 1) || a.slots == 1, "one slot");
-    numbers_ += a.width * a.slots;
-    expect(numbers_ <= MOST_NUMBERS, "fewer numbers in all arrays");
+    numbers_ += a.width * a.slots, temporary_ += a.kind == TEMPORARY ? a.slots : 0;
+    expect(numbers_ <= MOST_NUMBERS && temporary_ <= MOST_TEMPORARY, "fewer numbers in all arrays");
     if (a.kind == STATE || a.kind == CARRY) {
       expect(a.of >= 0 && a.of < d_.leaves, "a leaf of the state");
       expect(a.offset + a.width <= d_.leaf_width[a.of], "a part of its leaf");
@@ -258,7 +259,7 @@ class Checker {
   const ProgramData& d_;
   std::string where_;
   int program_ = 0;
-  long numbers_ = 0, packed_ = 0;
+  long numbers_ = 0, temporary_ = 0, packed_ = 0;
   std::set<Slot> written_, before_, later_;
   std::map<int, std::set<int>> stored_, carried_;
 };

@@ -89,42 +89,13 @@ class ProgramScan {
   class Threads;
   void steps_back(Threads& scratch, std::vector<long>& first, std::vector<long>& last);
   void items_back(Threads& scratch, const std::vector<long>& first, const std::vector<long>& last, bool x);
-  void weights_back(const std::vector<long>& first, const std::vector<long>& last, std::vector<GradientWork>& works, float* const* to, int threads);
   int team(int threads) const { return parallel_ ? threads : 1; }
   std::shared_ptr<const ProgramWeights> weights_;
   bool parallel_, split_ = false, save_;
-  long steps_;
+  long batch_, steps_;
   std::vector<Part> parts_;
   ProgramCall call_{};
   std::mutex mutex_;  // of a backward pass, which writes to the parts
 };
-
-// Rows that take one step at a time, of one item each; its memory is reused from step to step.
-class ProgramStep {
- public:
-  ProgramStep(std::shared_ptr<const ProgramWeights> weights, long rows);
-  ProgramStep(const ProgramStep&) = delete;
-  float* x(long row) const { return items_.data() + row * weights->program->data.input; }
-  float* y(long row) const { return items_.data() + rows * weights->program->data.input + row * weights->program->data.output; }
-  // A row's state, before the step and after it: leaves side by side, or each at its own address.
-  void read_state(long row, const float* state) { weights->kernels.read_state(&shard_, row, state); }
-  void write_state(long row, float* state) { weights->kernels.write_state(&shard_, row, state); }
-  void run(const Group& group);  // y from x and the state
-  const std::shared_ptr<const ProgramWeights> weights;
-  const long rows;
-
- private:
-  ScheduledShard scheduled_;
-  std::vector<Place> places_;
-  std::vector<float*> temporary_;
-  std::vector<const float*> none_;
-  Buffer memory_, items_;
-  ProgramShard shard_{};
-  ProgramCall call_{};
-};
-
-// One step of a batch: x [B, input], leaves [B, width] → y [B, output] and the next state, with the same bits as a scan.
-void step_rows(const std::shared_ptr<const ProgramWeights>& weights, const float* x, const std::vector<const float*>& state, long batch, float* y,
-               const std::vector<float*>& next, int threads);
 
 }  // namespace stepscan

@@ -29,6 +29,7 @@ void for_places(long from, long to, long context, F f) {
 
 Stream::Stream(LayerPointer tree) : layer(std::move(tree)), state_(layer->state), scratch_(layer->step_floats(1)), number_(++streams) {
   if (bytes()) std::memset(state(), 0, bytes());
+  layer->set_initial(state());
 }
 
 void Stream::reserve(long items) {

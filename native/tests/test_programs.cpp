@@ -2,8 +2,8 @@
 // Run as is and under the sanitizers (`make sanitize`). Values are tested from Python, against PyTorch.
 #include <random>
 
-#include "../program_engine.h"
-#include "guarded.h"
+#include "../program_layer.h"
+#include "layer_checks.h"
 #include "programs.h"
 
 static std::mt19937_64 random_numbers(11);
@@ -17,6 +17,37 @@ struct Memory {
     return all.back()->get();
   }
 };
+
+// A layer whose initial state and readout are made up; null if no leaf is as wide as the output.
+static LayerPointer layer_of(const std::shared_ptr<const ProgramWeights>& weights, int readout) {
+  const ProgramData& data = weights->program->data;
+  long state = 0;
+  std::vector<long> slice;
+  for (int k = 0; k < data.leaves; k++) slice.push_back(k ? state : -1), state += data.leaf_width[k];
+  if (data.leaf_width[readout] != data.output) return nullptr;
+  std::vector<float> initial((size_t)state, 0.5f);
+  return make_program_layer(weights, {initial, initial, slice, readout});
+}
+
+// Steps of one row and of several, evenly spaced and not.
+static void step_through_layer(const std::shared_ptr<const ProgramWeights>& weights, const float* x, float* y, int threads) {
+  for (int k = 0; k < weights->program->data.leaves; k++) {
+    LayerPointer layer = layer_of(weights, k);
+    if (!layer) continue;
+    Stream first(layer), second(layer), third(layer);
+    first.push(x, 3, y, threads);
+    push_many({&third, &second, &first}, x, y, threads);
+    Memory memory;
+    Input rows{{nullptr, const_cast<float*>(x), layer->input, 0}, false};
+    std::vector<float*> places = {y + 2 * layer->output, y, y + layer->output}, inputs = {rows.rows.at(1), rows.rows.at(0), rows.rows.at(2)};
+    float *states = memory(3 * layer->state), *scratch = memory((long)layer->step_floats(3));
+    Barrier barrier;
+    on_team(threads, [&](int thread, int team) {
+      layer->step(3, {{inputs.data(), nullptr, 0, 0}, false}, states_of(*layer, states, 0), {places.data(), nullptr, 0, 0}, scratch, {&barrier, thread, team});
+    });
+    return;
+  }
+}
 
 static void run(const std::shared_ptr<const Program>& program, Format format, int threads, bool reverse) {
   const ProgramData& data = program->data;
@@ -35,7 +66,7 @@ static void run(const std::shared_ptr<const Program>& program, Format format, in
   auto packed = std::make_shared<const ProgramWeights>(program, weights, format, threads);
   ProgramScan inference(packed, lengths.data(), B, T, reverse, false, threads);
   inference.forward(x, start, y, data.output, end, threads);
-  step_rows(packed, x, start, B, y, end, threads);
+  step_through_layer(packed, x, y, threads);
   if (!data.trains || format != FLOAT32) return;
   ProgramScan scan(packed, lengths.data(), B, T, reverse, true, threads);
   scan.forward(x, start, y, data.output, end, threads);
@@ -50,11 +81,63 @@ static bool small(const ProgramData& data) {  // enough to run it thousands of t
   return numbers < 50000;
 }
 
+// The leaf that holds the last output
+static int readout_of(const std::shared_ptr<const ProgramWeights>& weights) {
+  const ProgramData& data = weights->program->data;
+  Floats x(3 * data.input, 1), y(3 * data.output), read(data.output);
+  for (int k = 0; k < data.leaves; k++)
+    if (LayerPointer layer = layer_of(weights, k)) {
+      Stream stream(layer);
+      stream.push(x.get(), 3, y.get(), 1), layer->readout(stream.state(), read.get());
+      if (!std::memcmp(read.get(), y.get() + 2 * data.output, (size_t)data.output * 4)) return k;
+    }
+  CHECK(false, "no leaf holds the output");
+  return 0;
+}
+
+// Steps of rows by a team that stays together have the bits of one thread: layers of a stack share their scratch memory.
+static void check_team(const LayerPointer& layer) {
+  const long n = 3, T = 40;
+  Floats x(T * n * layer->input, 2), one(T * n * layer->output), two(T * n * layer->output), scratch((size_t)layer->step_floats(n));
+  for (int threads : {1, 2}) {
+    Floats states(n * layer->state);
+    Floats& y = threads == 1 ? one : two;
+    Barrier barrier;
+    on_team(threads, [&](int thread, int team) {
+      Group group{&barrier, thread, team};
+      for (long t = 0; t < T; t++) {
+        layer->step(n, {RowView::strided(x.get() + t * n * layer->input, layer->input), false}, states_of(*layer, states.get(), 0),
+                    RowView::strided(y.get() + t * n * layer->output, layer->output), scratch.get(), group);
+        group.wait();
+      }
+    });
+  }
+  CHECK(one == two, "the bits of a step depend on the number of threads");
+}
+
+static void check_layers(const std::shared_ptr<const Program>& program, Format format) {
+  Memory memory;
+  std::vector<const float*> weights;
+  for (int w = 0; w < program->data.weights; w++) weights.push_back(memory(program->data.weight_size[w]));
+  auto packed = std::make_shared<const ProgramWeights>(program, weights, format, 1);
+  LayerPointer layer = layer_of(packed, readout_of(packed));
+  const long I = layer->input, H = layer->output;
+  auto map = [&](long from, long to) { return make_linear(std::make_shared<Linear>(memory(from * to), memory(to), from, to, format), false); };
+  check_layer("program", layer, format);
+  check_layer("stack of programs", make_stack({layer, map(H, I), layer, make_identity(H, false)}), format);
+  check_team(make_stack({layer, map(H, I), layer, map(H, I), layer}));
+  check_layer("residual program", make_residual(make_stack({layer, map(H, I)})), format);
+  check_layer("zoneout of a program", make_zoneout(layer, 0.3), format);
+  check_layer("bidirectional programs", make_bidirectional(layer, layer), format);
+  check_layer("bidirectional program and stack", make_bidirectional(layer, make_stack({layer})), format);
+}
+
 static void unchanged() {
   for (const auto& numbers : PROGRAMS_OF_CELLS) {
     auto program = std::make_shared<const Program>(numbers.data(), numbers.size());
     for (int threads : {1, 2})
       for (Format format : {FLOAT32, BFLOAT16, INT8}) run(program, format, threads, threads == 2);
+    for (Format format : {FLOAT32, BFLOAT16, INT8}) check_layers(program, format);
   }
 }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import math
+import re
 
 import numpy as np
 import pytest
@@ -12,10 +13,12 @@ import torch
 from rich.console import Console
 
 import stepscan as ss
+from stepscan.cells.catalogue import cell_names
 from stepscan.data.synthetic.adding import adding
 from stepscan.data.synthetic.counting import counting
 from stepscan.data.synthetic.parity import parity
 from stepscan.data.synthetic.reverse import reverse
+from stepscan.errors import SettingsError
 from stepscan.experiments import chomsky, copying
 from stepscan.experiments.adding import experiment as adding_experiment
 from stepscan.experiments.catalogue import experiment_names, find_experiments, list_experiments
@@ -190,6 +193,56 @@ def test_counting_unit():
         assert counting_unit(layer, embedding) == {"unit": 1, "slope_a": slope, "slope_b": -slope}
         layer.weight_ih[5] = 0.0
         assert counting_unit(layer, embedding)["slope_b"] > 0, "both halves rise: nothing counts"
+
+
+def test_the_rnn_of_chomsky_is_that_of_the_paper():
+    """Relu and 256 units, as in the paper's code: with tanh it does not learn cycle navigation, with 64 units not
+    modular arithmetic."""
+    elman, lstm = chomsky.experiment("modular-arithmetic").models
+    assert (elman.name, elman.expected, lstm.name) == ("RNN (Elman, relu)", "paper 100 (≥ 90)", "LSTM")
+    layer = elman.make().layer
+    assert (layer.nonlinearity, layer.hidden_size) == ("relu", 256)
+    assert (elman.as_expected({elman.name: 90.0}), elman.as_expected({elman.name: 89.9})) == (True, False)
+
+
+def test_chomsky_with_other_cells():
+    cells = ("mingru", "bidirectional_transformer", "transformer")
+    experiment = chomsky.experiment("parity", cells)
+    assert [(setup.name, setup.expected) for setup in experiment.models] == [
+        ("mingru", ""),
+        ("bidirectional_transformer", "paper 52"),
+        ("transformer", ""),
+    ]
+    assert experiment.options == ("--cells", "mingru,bidirectional_transformer,transformer")
+    assert experiment.seconds == 3 * 75
+    causal = chomsky.experiment("reverse", cells).models[2].make().layer
+    assert causal.context == 1000, "it sees the longest test: 500 letters and 500 blanks"
+    brief = experiment._replace(models=experiment.models[:1], updates=1, updates_per_evaluation=1)
+    (row,) = run(brief)["rows"]
+    assert 0 <= row["figures"]["lengths_to_40"] <= 100
+
+
+def test_chomsky_with_all_cells():
+    experiment = chomsky.experiment("parity", ("all",))
+    assert len(experiment.models) == len(cell_names())
+    assert {setup.name for setup in experiment.models} >= {"RNN (Elman, relu)", "LSTM", "rglru", "slstm"}
+    assert experiment.options == ("--cells", "all")
+    for setup in experiment.models:
+        assert setup.make()(as_batch(parity(0, 2, 3)).inputs).shape == (2, 2), setup.name
+
+
+@pytest.mark.parametrize(
+    ("name", "cells", "message"),
+    [
+        ("chomsky", ["gruu"], "cells: unknown cell 'gruu'. Did you mean 'gru'?"),
+        ("chomsky-parity", ["gru", "gru"], "cells: expected one or more, each once, got gru, gru"),
+        ("chomsky-parity", [], "cells: expected one or more, each once, got none"),
+        ("counter", ["gru"], "cells: only chomsky and its tasks take cells, not counter; omit --cells"),
+    ],
+)
+def test_refused_cells(name, cells, message):
+    with pytest.raises(SettingsError, match=re.escape(message)):
+        find_experiments(name, cells)
 
 
 def test_lengths_grow():

@@ -51,6 +51,15 @@ def test_all_of_chomsky(run, monkeypatch):
     }
 
 
+def test_cells_of_chomsky(run, monkeypatch):
+    make = catalogue._EXPERIMENTS["chomsky-parity"]
+    shorter = lambda **chosen: make(**chosen)._replace(updates=1, updates_per_evaluation=1)  # noqa: E731
+    monkeypatch.setitem(catalogue._EXPERIMENTS, "chomsky-parity", shorter)
+    result = json.loads(run("reproduce", "chomsky-parity", "--cells", "mgu, elman", "--json", "--quiet").out)
+    assert result["command"] == "stepscan reproduce chomsky-parity --cells mgu,elman --seed 0"
+    assert [row["cell"] for row in result["rows"]] == ["mgu", "RNN (Elman, relu)"]
+
+
 def test_listed(run):
     assert all(name in run("reproduce").out for name in ("g2p-dutch", "adding-200", "chomsky-reverse", "counter"))
     rows = {(row := json.loads(line))["name"]: row for line in run("reproduce", "--json").out.splitlines()}
@@ -69,6 +78,9 @@ def test_listed(run):
         ("adding-20", "unknown recipe 'adding-20'. Did you mean 'adding-200'?"),
         ("counter --data here", "counter is an experiment, which generates its data and keeps no model; omit --data"),
         ("counter --out here", "omit --out"),
+        ("counter --cells gru", "only chomsky and its tasks take cells, not counter; omit --cells"),
+        ("g2p-dutch --cells gru", "only chomsky and its tasks take cells, not g2p-dutch; omit --cells"),
+        ("chomsky --cells gruu", "unknown cell 'gruu'. Did you mean 'gru'?"),
         ("counter --time-budget soon", "time_budget: expected a duration such as 90s, 10m or 1h30m, got 'soon'"),
     ],
 )

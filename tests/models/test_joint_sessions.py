@@ -159,11 +159,15 @@ def test_translations_together_are_translations_alone(session_models: Path) -> N
         assert sessions[number].state() == twin.state()
 
 
-def test_texts_of_layers_that_run_in_python(tmp_path: Path) -> None:
+@pytest.mark.parametrize("in_python", [False, True])
+def test_texts_of_cells_that_are_programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, in_python: bool) -> None:
+    """On the native library, and in Python where it cannot run the program."""
+    if in_python:
+        monkeypatch.setattr("stepscan.definitions.program_cell.lower", lambda program: None)
     quick: dict[str, Any] = {"hidden_size": 6, "epochs": 1, "bptt": 16, "batch_size": 4}
     ss.LanguageModel(cell="mingru", **quick).fit("one two three. " * 40).save(tmp_path / "model")
     model = runtime.load(tmp_path / "model")
-    assert model.writer is None
+    assert (model.writer is None) == in_python
     sessions, twins = ([model.session() for _ in range(3)] for _ in range(2))
     for number, (one, twin) in enumerate(zip(sessions, twins, strict=True)):
         one.push("one"[:number]), twin.push("one"[:number])

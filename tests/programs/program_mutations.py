@@ -13,9 +13,11 @@ import sys
 
 import numpy as np
 
-from stepscan.backends.native_programs import native_program
+from stepscan.backends.native_arrays import address, addresses, contiguous
 from stepscan.errors import ProgramError
+from stepscan.kernels.native import library
 from stepscan.programs.derivative import differentiate
+from stepscan.programs.lowering import lower
 from stepscan.programs.program import Program
 from stepscan.programs.reference import Scan
 from stepscan.programs.stored import StoredProgram
@@ -111,10 +113,17 @@ def run(program):
 
 def run_natively(program, weights, x, state, scan):
     """The same step on the native library, if it runs the program; compared where float32 can hold the numbers."""
-    native = native_program(program, weights)
-    if native is None:
+    try:
+        lowered = library and library.Program(list(lower(program).numbers))
+    except Exception:  # no step of ours is like it
+        lowered = None
+    if lowered is None:
         return
-    y, _ = native.scan(x, np.array([1, 1]), state)
+    weights, state, x = [contiguous(w) for w in weights], [contiguous(leaf) for leaf in state], contiguous(x)
+    packed = library.ProgramWeights(lowered, addresses(*weights))
+    lengths, y, ends = np.array([1, 1]), np.empty(scan.y.shape, np.float32), [np.empty_like(leaf) for leaf in state]
+    items = address(x), address(lengths), 2, 1, False
+    library.program_forward(packed, *items, addresses(*state), address(y), addresses(*ends), False, 1)
     largest = max((float(np.abs(value).max()) for value in scan.known(0)), default=0.0)
     if largest < LARGE:
         np.testing.assert_allclose(y, scan.y, rtol=0, atol=1e-3 * max(1.0, largest))

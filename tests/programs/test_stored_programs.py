@@ -21,7 +21,9 @@ from torch import nn
 import stepscan as ss
 from stepscan import kernels, registry, runtime
 from stepscan.backends.batches import Batch
-from stepscan.backends.python_layers import new_stream
+from stepscan.backends.layers import NativeLayer
+from stepscan.backends.native_arrays import address
+from stepscan.backends.python_layers import PythonLayer, new_stream, streaming
 from stepscan.backends.weights import Weights
 from stepscan.cells.catalogue import cell_classes
 from stepscan.combinators.causal_convolution import CausalConvolution
@@ -30,7 +32,6 @@ from stepscan.definitions.program_cell import ProgramCell
 from stepscan.definitions.wrappers import Zoneout as ZoneoutDefinition
 from stepscan.errors import ModelFormatError, ProgramError
 from stepscan.estimators.stored_programs import store_programs
-from stepscan.kernels.native import library
 from stepscan.programs.stored import StoredProgram
 from stepscan.registry import registered
 from stepscan.state import leaves
@@ -59,82 +60,44 @@ def registered_cells():
         del registry._classes[name]
 
 
-def flat(tensor):
-    return tensor.detach().reshape(len(tensor), -1).numpy()
+def joined(state):
+    """The leaves of a state of PyTorch, side by side."""
+    return np.concatenate([leaf.detach().reshape(len(leaf), -1).numpy() for leaf in leaves(state)], axis=1)
 
 
-def without_class(cell):
-    """The cell as its stored program, through JSON."""
+def without_class(cell, in_numpy=False):
+    """The cell as its stored program, through JSON; and its tensors."""
     stored = store_programs(cell)
     [entry] = stored.entries
     entry = StoredProgram.from_json(json.loads(json.dumps(entry.to_json())))
     constants = [stored.constants[f"0.{index}"] for index in range(len(entry.constants))]
     tensors = {name: tensor.numpy() for name, tensor in cell.state_dict().items()}
-    bound = ProgramCell(entry, constants).bind(Weights(tensors))
-    bound.arrays = tensors
-    return bound
+    definition = ProgramCell(entry, constants)
+    assert definition.tensor_specs.keys() == tensors.keys()
+    if in_numpy:
+        definition._lowered = None
+    return streaming(definition.bind(Weights(tensors)))
 
 
-def on_each_backend(found):
-    """A bound `ProgramCell` in NumPy and, if the library runs it, natively."""
-    yield "native", found
-    if found._native is not None:
-        found._native = None
-        yield "numpy", found
-
-
+@pytest.mark.parametrize("in_numpy", [False, True])
 @pytest.mark.parametrize("name", CELLS)
-def test_gives_what_the_cell_gives(name):
-    for _, found in on_each_backend(without_class(CELLS[name]().eval())):
-        check_that_it_gives_what_the_cell_gives(name, found)
-
-
-def check_that_it_gives_what_the_cell_gives(name, found):
+def test_gives_what_the_cell_gives(name, in_numpy):
     torch.manual_seed(0)
     cell = CELLS[name]().eval()
-    cell.load_state_dict({key: torch.from_numpy(array) for key, array in found.arrays.items()})
-    assert (found.signature, found.condition_size) == (
-        f"{name}({cell.input_size} → {cell.output_size})",
-        cell.condition_size,
-    )
-    assert found.tensor_specs.keys() == cell.state_dict().keys()
+    found = without_class(cell, in_numpy)
+    assert isinstance(found, PythonLayer if in_numpy else NativeLayer)
+    signature = f"{name}({cell.input_size} → {cell.output_size})"
+    assert (found.signature, found.condition_size) == (signature, cell.condition_size)
     x, vector = torch.randn(4, 5, cell.input_size), torch.randn(4, cell.condition_size)
     with torch.no_grad():
-        for a, b in (
-            (found.initial_state(4), cell.initial_state(4)),
-            (found.condition(vector.numpy()), cell.condition(vector)),
-        ):
-            assert all(np.array_equal(mine, flat(its)) for mine, its in zip(a, leaves(b), strict=True))
+        np.testing.assert_array_equal(found.initial_state(4), joined(cell.initial_state(4)))
+        np.testing.assert_array_equal(found.condition(vector.numpy()), joined(cell.condition(vector)))
         with kernels.use("reference"):
             expected, final = cell.scan(ss.Sequences(x, torch.from_numpy(LENGTHS)))
         outputs, state = found.scan(Batch(x.numpy(), LENGTHS))
         np.testing.assert_allclose(outputs.data, expected.data.numpy(), rtol=0, atol=2e-5)
-        for mine, its in zip(state, leaves(final), strict=True):
-            np.testing.assert_allclose(mine, flat(its), rtol=2e-5, atol=2e-5)
-        np.testing.assert_array_equal(found.readout(state), state[found.stored.readout])
+        np.testing.assert_allclose(state, joined(final), rtol=2e-5, atol=2e-5)
         np.testing.assert_allclose(found.readout(state), cell.readout(final), rtol=2e-5, atol=2e-5)
-
-
-@pytest.mark.skipif(not hasattr(library, "Program"), reason="the native library has no programs")
-@pytest.mark.parametrize(
-    "name", ["users_leaky", "users_heads", "users_normedlstm", "slstm", "rglru", "causal_convolution"]
-)
-def test_steps_and_rows_alone_have_the_bits_of_a_scan(name):
-    torch.manual_seed(0)
-    found = without_class(CELLS[name]().eval())
-    assert found._native is not None
-    x = np.random.default_rng(0).normal(size=(4, 5, found.input_size)).astype(np.float32)
-    outputs, final = found.scan(Batch(x, LENGTHS))
-    for row, length in enumerate(LENGTHS):
-        alone, state = found.scan(Batch(x[row : row + 1], LENGTHS[row : row + 1]))
-        np.testing.assert_array_equal(alone.data[0], outputs.data[row])
-        stepped = found.initial_state(1)
-        for t in range(length):
-            y, stepped = found.step(x[row : row + 1, t], stepped)
-            np.testing.assert_array_equal(y[0], outputs.data[row, t])
-        for leaf, other, whole in zip(state, stepped, final, strict=True):
-            np.testing.assert_array_equal(leaf[0], whole[row])
-            np.testing.assert_array_equal(other[0], whole[row])
 
 
 TEXTS, LABELS = ["a good film", "a bad film", "good", "bad"] * 6, ["p", "n"] * 12
@@ -239,11 +202,18 @@ def test_a_tagger_pushes_blocks(tmp_path):
 
 
 def test_a_state_that_overflows_leaves_the_session_as_it_was(streamed):
-    stream = new_stream(streamed.network_.layer)
-    before = stream._state.copy()
+    session = streamed.session()
+    session.push("a good")
+    before = session.state()
     vectors = np.full((1, streamed.network_.layer.input_size), np.inf, np.float32)
-    assert not stream.push(vectors, np.empty((1, streamed.network_.layer.output_size), np.float32), 1)
-    np.testing.assert_array_equal(stream._state, before)
+    with pytest.raises(ss.StepscanError, match="would not be finite"):
+        session._advance(session._state, vectors, session._spare_stream)
+    assert session.state() == before
+    layer = without_class(Leaky(3, 4), in_numpy=True)
+    stream, state = new_stream(layer), np.empty((1, 4), np.float32)
+    assert not stream.push(np.full((1, 3), np.inf, np.float32), np.empty((1, 4), np.float32), 1)
+    stream.read(address(state), 0)
+    np.testing.assert_array_equal(state, layer.initial_state(1))
 
 
 def test_zoneout_mixes_states_of_programs(tmp_path):
@@ -253,7 +223,7 @@ def test_zoneout_mixes_states_of_programs(tmp_path):
     state = torch.randn(2, 4)
     with torch.no_grad():
         expected, _ = layer.step(x, state)
-    mixed = ZoneoutDefinition(without_class(layer.layer), 0.25)
+    mixed = ZoneoutDefinition(without_class(layer.layer, in_numpy=True).layer, 0.25)
     y, _ = mixed.step(x.numpy(), (state.numpy(),))
     np.testing.assert_allclose(y, expected.numpy(), rtol=0, atol=1e-6)
 
@@ -300,7 +270,7 @@ def test_a_learned_initial_state_is_a_constant():
             return h, h
 
     found = without_class(LearnedStart(3, 4))
-    np.testing.assert_allclose(found.initial_state(2)[0], np.tile(np.linspace(0, 1, 4, dtype=np.float32), (2, 1)))
+    np.testing.assert_allclose(found.initial_state(2), np.tile(np.linspace(0, 1, 4, dtype=np.float32), (2, 1)))
 
 
 def stored_json():

@@ -43,7 +43,7 @@ class NativeLayer:
     def initial_state(self, batch_size: int, *, device: Any = None, dtype: Any = None) -> Array:
         """The state before any input, `[batch_size, S]` of float32, with an empty cache; device and dtype, which the
         layers of PyTorch need, are ignored."""
-        return np.zeros((batch_size, self.state_size), np.float32)
+        return self._initial_states(batch_size, 0)
 
     def scan(self, inputs: Batch, state: Array | None = None) -> tuple[Batch, Array]:
         """Run whole sequences.
@@ -103,7 +103,7 @@ class NativeLayer:
             raise ValueError(
                 f"{self.signature}: expected a vector [N, {self.condition_size}], got {list(vector.shape)}"
             )
-        state = np.zeros((len(vector), self.state_size + self.cache_size), np.float32)
+        state = self._initial_states(len(vector), 1)
         self.native.condition(*addresses(vector), len(vector), *addresses(state))
         return state
 
@@ -144,6 +144,12 @@ class NativeLayer:
         ends = *addresses(state), self.capacity(state), len(state), *addresses(resized), capacity
         self.native.copy_states(*ends)
         return resized
+
+    def _initial_states(self, rows: int, capacity: int) -> Array:
+        """Initial states with room for so many items."""
+        states = np.zeros((rows, self.state_size + capacity * self.cache_size), np.float32)
+        self.native.initial_states(*addresses(states), rows, capacity)
+        return states
 
     def _check_width(self, width: int) -> None:
         if width != self.input_size:

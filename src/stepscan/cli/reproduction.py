@@ -21,7 +21,9 @@ stepscan reproduce g2p-dutch --data ../shared/data --seed 0
 
 stepscan reproduce adding-200
 
-stepscan reproduce chomsky --json """
+stepscan reproduce chomsky --json
+
+stepscan reproduce chomsky-parity --cells gru,mingru"""
 )
 def reproduce(
     name: Annotated[
@@ -37,6 +39,10 @@ def reproduce(
     time_budget: Annotated[
         str | None, typer.Option(help="Time to train, such as 90s, 10m, 1h30m.", show_default="the recipe's")
     ] = None,
+    cells: Annotated[
+        str | None,
+        typer.Option(help="For chomsky and its tasks: cells, separated by commas, or all.", show_default="elman,lstm"),
+    ] = None,
     overwrite: OVERWRITE = False,
     quiet: QUIET = False,
     as_json: JSON = False,
@@ -46,9 +52,10 @@ def reproduce(
     from stepscan.experiments.catalogue import experiment_names, find_experiments
 
     budget = None if time_budget is None else parse_value(settings_of(TrainingOptions)["time_budget"], time_budget)
+    names = None if cells is None else [cell.strip() for cell in cells.split(",")]
     if name is None:
         _list(as_json)
-    elif experiments := find_experiments(name):
+    elif experiments := find_experiments(name, names):
         _check_alone(name, data, out)
         _experiment(experiments, seed, budget, quiet, as_json)
     elif not name.endswith(".toml") and name not in recipe.recipe_names():

@@ -12,6 +12,7 @@ from pathlib import Path
 from stepscan.data.delimited import DIALECTS, split_sample
 from stepscan.data.file_formats import TABLE_SUFFIXES, choose_format
 from stepscan.data.headers import Column, find_columns
+from stepscan.data.labelled_trees import TREE_FORMATS, TREES, is_tree
 from stepscan.data.lines import Line
 from stepscan.errors import display_path
 
@@ -22,12 +23,12 @@ _ARRAY_START = re.compile(r'\s*\[\s*\{\s*("|$)')  # the objects may span several
 
 
 def labelled_format(path: str | Path, format: str | None = None) -> str:
-    """The format in which `read_labelled` reads a file: "csv", "tsv", "jsonl", "arrow" or "lines".
+    """The format in which `read_labelled` reads a file: "csv", "tsv", "jsonl", "arrow", "trees", "subtrees" or "lines".
 
     Raises:
         SettingsError: `format` is none of these.
     """
-    return choose_format(path, format, TABLE_SUFFIXES, otherwise="lines")
+    return format if format in TREE_FORMATS else choose_format(path, format, TABLE_SUFFIXES, otherwise="lines")
 
 
 def detect_format(
@@ -43,7 +44,7 @@ def detect_format(
         optional: see `columns`.
 
     Returns:
-        "jsonl", "table" or "lines"; and all lines of the file, the first ones too.
+        "jsonl", "table", "trees" or "lines"; and all lines of the file, the first ones too.
     """
     head = [line for line in (next(lines, None),) if line is not None]
     if head and head[0].text.strip() == "[":
@@ -51,6 +52,8 @@ def detect_format(
     format = format_of_head([line.text for line in head], columns, optional)
     if format == "jsonl":
         logger.info("%s: read as JSON (if not: --format lines)", display_path(path))
+    elif format == TREES:
+        logger.info("%s: read as labelled trees (if not: --format lines)", display_path(path))
     elif head and _json_keys(head[0].text):
         message = "the first line is a JSON object, read as a text; if a key holds the text, add --format jsonl"
         logger.warning("%s: %s", display_path(path), message)
@@ -67,7 +70,9 @@ def format_of_head(head: Sequence[str], columns: Sequence[Column], optional: Seq
         return "jsonl"
     if keys and (is_labelled or all(len(column.matches(keys)) == 1 for column in columns)):
         return "jsonl"
-    return "table" if any(_is_header(row, columns, optional) for row in first_rows(head[0])) else "lines"
+    if any(_is_header(row, columns, optional) for row in first_rows(head[0])):
+        return "table"
+    return TREES if columns[0].role == "text" and is_tree(head[0]) else "lines"
 
 
 def first_rows(text: str, format: str = "table") -> list[list[str]]:

@@ -8,6 +8,7 @@ from typing import NamedTuple, TypedDict
 
 from stepscan.data.bad_lines import BadLines
 from stepscan.data.format_detection import labelled_format
+from stepscan.data.labelled_trees import SUBTREES, TREES
 from stepscan.data.series.time_options import TimeOptions
 from stepscan.errors import SettingsError
 from stepscan.options import TASKS, ReadingOptions, settings_of
@@ -126,7 +127,10 @@ def table_options(options: ReadOptions) -> TableOptions:
 
 
 def options_for(files: Files, options: ReadOptions) -> ReadOptions:
-    """The options for other files of the same data: a file of `label text` lines has no columns to name."""
+    """The options for other files of the same data: a file of `label text` lines has no columns to name, and whole
+    trees are predicted, whether or not a model learns from their parts."""
+    if options.format == SUBTREES:
+        return options._replace(format=TREES)
     if (options.text_column or options.label_column) and labelled_format(files[0], options.format) == "lines":
         return options._replace(text_column=None, label_column=None, delimiter=None, header=None)
     return options

@@ -14,17 +14,18 @@ from typing import Any
 
 from stepscan.data import input_columns
 from stepscan.data.bad_lines import BadLines, convert, require_some
-from stepscan.data.conll.readers import read_sentences, read_tagged, stream_sentences
+from stepscan.data.conll.readers import read_sentences, read_tagged, stream_sentences, stream_tagged
 from stepscan.data.delimited import DIALECTS
 from stepscan.data.example_lines import require_string, require_text
 from stepscan.data.example_types import LabelledText, Pair, TaggedSentence
 from stepscan.data.format_detection import detect_format, first_rows, labelled_format
 from stepscan.data.headers import Column
 from stepscan.data.labelled_lines import labelled_lines
+from stepscan.data.labelled_trees import SUBTREES, TREE_FORMATS, TREES, labelled_trees, tree_texts
 from stepscan.data.labels import COLUMN_NAMES, PARSERS
 from stepscan.data.line_writer import write_lines
 from stepscan.data.lines import Line, checked_lines, valid_lines
-from stepscan.data.parallel_texts import TARGET_NAMES, read_parallel
+from stepscan.data.parallel_texts import TARGET_NAMES, read_parallel, stream_parallel
 from stepscan.data.series.number_cells import with_decimal_points
 from stepscan.data.tables import Table
 from stepscan.data.whole_files import as_list
@@ -44,8 +45,10 @@ __all__ = [
     "read_tagged",
     "read_texts",
     "stream_labelled",
+    "stream_parallel",
     "stream_sentences",
     "stream_sources",
+    "stream_tagged",
     "stream_texts",
     "write_lines",
 ]
@@ -71,10 +74,11 @@ def stream_labelled(
 
     Args:
         path: the file.
-        format: "csv", "tsv" (without quoting), "jsonl" (one object per line, or one array of them), or "lines" (the
-            label, a space, the text; also fastText's `__label__x text`). None: by the file's name (`.csv`, `.tsv`,
-            `.jsonl`, `.json`, `.ndjson`); any other file is CSV or TSV if columns are named or its first line has both
-            of their names, and else "lines".
+        format: "csv", "tsv" (without quoting), "jsonl" (one object per line, or one array of them), "trees" (bracketed
+            trees of labelled spans, see `stepscan.data.labelled_trees`; "subtrees": each of their spans is an example),
+            or "lines" (the label, a space, the text; also fastText's `__label__x text`). None: by the file's name
+            (`.csv`, `.tsv`, `.jsonl`, `.json`, `.ndjson`); any other file is CSV or TSV if columns are named or its
+            first line has both of their names, "trees" if its first line is one, and else "lines".
         text_column, label_column: columns (or JSON keys, `outer.inner` for nested ones), by name in any case, or by
             position from 1. None: `text`, or else the only one of `sentence`, `review`, `content`; and `label`, or else
             the only one of `class`, `sentiment`, `category`, `target`.
@@ -93,6 +97,8 @@ def stream_labelled(
     format, lines = _open(path, format, columns, delimiter, header)
     if format == "lines":
         return labelled_lines(lines, problem_type, path, bad_lines)
+    if format in TREE_FORMATS:
+        return labelled_trees(lines, problem_type, path, bad_lines, every_span=format == SUBTREES)
     table = Table(path, format, columns, _COLUMNS_HINT, bad_lines, delimiter, header)
     rows: Iterator[tuple[int, list[Any]]] = table.rows(lines)
     if problem_type == "regression":
@@ -125,14 +131,12 @@ def _open(
     """The format of a file of texts, by its first lines if the name does not tell it; and all its lines."""
     by_name, lines = labelled_format(path, format), checked_lines(path)
     is_table = delimiter is not None or header is not None or any(column.selector is not None for column in columns)
-    if by_name != "lines":
-        return by_name, lines
-    if format == "lines" and is_table:
-        raise SettingsError("a file of lines has no columns to name; expected format 'csv', 'tsv' or 'jsonl'.")
-    if format == "lines":
+    if format in ("lines", *TREE_FORMATS) and is_table:
+        raise SettingsError(f"a file of {format} has no columns to name; expected format 'csv', 'tsv' or 'jsonl'.")
+    if by_name != "lines" or format == "lines":
         return by_name, lines
     detected, lines = detect_format(lines, path, columns, optional)
-    return "table" if is_table and detected == "lines" else detected, lines
+    return "table" if is_table and detected in ("lines", TREES) else detected, lines
 
 
 def read_texts(
@@ -201,7 +205,9 @@ def _is_pair(first: str, format: str, source: Column) -> bool:
 
 
 def _texts(lines: Iterator[Line], table: Table) -> Iterator[str]:
-    """The lines, or the first column of a table."""
+    """The lines, the words of trees, or the first column of a table."""
+    if table.format in TREE_FORMATS:
+        return tree_texts(lines, table.path, table.bad_lines)
     if table.format == "lines":
         return require_some((row for _, row in valid_lines(lines, table.bad_lines)), table.path, table.bad_lines)
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from stepscan.backends.native_arrays import Array
-from stepscan.backends.native_programs import native_program
+from stepscan.backends.native_arrays import Array, addresses, contiguous
 from stepscan.definitions.definition import Part, Tensor, Tensors, Weight, is_built_in
-from stepscan.definitions.layer import LayerDefinition, scan_by_steps, start
+from stepscan.definitions.layer import LayerDefinition, scan_by_steps
 from stepscan.errors import shown
+from stepscan.kernels.native import library
+from stepscan.programs.lowering import lower
 from stepscan.programs.reference import step
 from stepscan.programs.stored import StoredProgram
 from stepscan.state import State
@@ -22,10 +25,15 @@ if TYPE_CHECKING:
 
 __all__ = ["ProgramCell", "with_programs"]
 
+logger = logging.getLogger(__name__)
+
 
 @dataclass(eq=False, repr=False)
 class ProgramCell(LayerDefinition):
     """A recurrence whose step is a program. It is in no registry: `with_programs` puts it in place of a description.
+
+    It is bound to a native layer; where the library cannot run the program, which a line of the log says, it runs in
+    NumPy, an operation after the other.
 
     Args:
         stored: the cell as data.
@@ -34,8 +42,6 @@ class ProgramCell(LayerDefinition):
 
     stored: Any
     constants: Any = ()
-
-    has_kernel = False
 
     def derive(self) -> None:
         if not isinstance(self.stored, StoredProgram):
@@ -62,15 +68,42 @@ class ProgramCell(LayerDefinition):
     def parts(self) -> dict[str, Part | None]:
         return {name: Weight(shape) for name, _, shape in self.stored.tensors}
 
-    def bind(self, weights: Weights) -> ProgramCell:
-        self._weights = [
-            np.ascontiguousarray(self._source(weights, source)).reshape(shape)
+    @cached_property
+    def _lowered(self) -> Any:
+        """The library's program; None if it cannot run it."""
+        if library is None:
+            return None
+        try:
+            return library.Program(list(lower(self.stored.program).numbers))
+        except Exception as error:  # not supported; or a program of a file that no step of ours is like
+            logger.warning("%s runs in NumPy: %s", self.stored.layer, error)
+            return None
+
+    @property
+    def has_kernel(self) -> bool:
+        return self._lowered is not None
+
+    def bind(self, weights: Weights) -> Any:
+        if self.has_kernel:
+            return super().bind(weights)
+        self._weights = self._bound(weights)
+        return self
+
+    def native(self, weights: Weights) -> Any:
+        arrays, options = self._bound(weights), weights.options
+        packed = library.ProgramWeights(self._lowered, addresses(*arrays), options.format, options.threads)
+        no_vector = np.zeros((1, self.condition_size), np.float32)
+        states = [np.concatenate(state, axis=1) for state in (self.initial_state(1), self.condition(no_vector))]
+        fills = self.stored.condition or self.stored.initial
+        slices = [value if kind == "slice" else -1 for kind, value in fills]
+        return library.make_program_layer(packed, *addresses(*states), slices, self.stored.readout)
+
+    def _bound(self, weights: Weights) -> list[Array]:
+        """The program's weights, of float32 and in its order."""
+        return [
+            contiguous(self._source(weights, source)).reshape(shape)
             for source, (_, shape) in zip(self.stored.weights, self.stored.program.weights, strict=True)
         ]
-        self._native = native_program(
-            self.stored.program, self._weights, weights.options.format, weights.options.threads
-        )
-        return self
 
     def _source(self, weights: Weights, source: str | int) -> Array:
         if isinstance(source, int):
@@ -102,19 +135,12 @@ class ProgramCell(LayerDefinition):
 
     def step(self, x: Array, state: State) -> tuple[Array, State]:
         """See `stepscan.Recurrence.step`."""
-        if self._native is not None:
-            y, leaves = self._native.step(x, list(state))
-            return y, tuple(leaves)
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             y, leaves = step(self.stored.program, self._weights, x, list(state))
         return y, tuple(leaves)
 
     def scan(self, inputs: Any, state: State | None = None) -> tuple[Any, State]:
-        if self._native is None:
-            return scan_by_steps(self, inputs, state)
-        self.check_shape(inputs)
-        y, leaves = self._native.scan(inputs.data, inputs.lengths, list(start(self, inputs, state)))
-        return inputs.replace(y, zeroed=True), tuple(leaves)
+        return scan_by_steps(self, inputs, state)
 
     def readout(self, state: State) -> Any:
         return state[self.stored.readout]

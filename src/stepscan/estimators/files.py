@@ -9,12 +9,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from stepscan.data.task_data import Files, ReadOptions, read_examples, read_validation
+from stepscan.data.task_data import Files, ReadOptions, check_validation, read_examples, read_validation
 from stepscan.errors import DataError, Interrupted, SettingsError, StepscanError, nearest, signal_number
 from stepscan.estimators.average import average
 from stepscan.estimators.base import ESTIMATORS, Estimator
-from stepscan.estimators.cached_classifier import fit_from_cache
 from stepscan.estimators.classifier import Classifier
+from stepscan.estimators.example_cache import fit_from_cache
 from stepscan.estimators.forecaster import Forecaster
 from stepscan.estimators.language_model import LanguageModel
 from stepscan.estimators.loader import load
@@ -164,6 +164,7 @@ def make_estimator(task: str, settings: Mapping[str, Any]) -> Estimator:
     check_settings(TASKS[task], settings)
     estimator = ESTIMATORS[task](**settings)
     estimator.training_options()
+    estimator.check_architecture()
     return estimator
 
 
@@ -182,7 +183,12 @@ def read_data(
     estimator: Any, train_files: Files, valid_files: Files, reading: ReadOptions
 ) -> tuple[tuple[Any, ...], tuple[Any, ...] | None]:
     """Training examples and, if there are files of them, validation examples. A time step that the reader finds in
-    series becomes the estimator's `step`."""
+    series becomes the estimator's `step`.
+
+    Raises:
+        SettingsError, DataError: see `read_examples`; or spans of texts without validation data.
+    """
+    check_validation(valid_files, reading)
     examples = read_examples(estimator.task, train_files, reading_for(estimator, reading))
     step = getattr(examples[0], "step", None)
     if step is not None:

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from types import ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 
-from stepscan.cells.elman import Elman
-from stepscan.cells.lstm import LSTM
+from stepscan.cells.catalogue import cell_classes
+from stepscan.contract import Layer
 from stepscan.data.synthetic import bucket_sort, cycle_navigation, even_pairs, modular_arithmetic, parity, reverse
 from stepscan.data.synthetic.generated_examples import GeneratedExamples
+from stepscan.errors import SettingsError, nearest
 from stepscan.experiments.experiment import Experiment, ModelSetup, as_input
 from stepscan.experiments.models import classifier, transducer
 
 TRAINED, TESTED = 40, range(41, 501, 9)  # maximum length in training; lengths in the test
 SOLVED = 90.0  # per cent, the paper's criterion
-_HIDDEN, _EMBEDDING, _BATCH = 64, 8, 64
+DEFAULT_CELLS = ("elman", "lstm")
+ALL_CELLS = "all"
+_EMBEDDING, _BATCH = 8, 64
 
 
 class _Language(NamedTuple):
@@ -25,63 +29,68 @@ class _Language(NamedTuple):
     draw: Callable[[Any, int, int], GeneratedExamples]
     symbols: int
     classes: int
-    rnn: float  # the paper's table 2, per cent
-    lstm: float
-    updates: int = 10_000
+    published: dict[str, float]  # the paper's table 2, per cent, by cell
+    updates: int
     answers: bool = False  # whether the answer is a sequence after the input, instead of one class
 
 
+class _Network(NamedTuple):
+    title: str = ""  # in tables; the cell's name if it is empty
+    hidden_size: int = 64
+    learning_rate: float = 0.005
+    arguments: dict[str, Any] = {}  # noqa: RUF012  never changed
+
+
+def _language(module: ModuleType, title: str, paper: Sequence[float], updates: int, answers: bool = False) -> _Language:
+    draw = getattr(module, module.__name__.rpartition(".")[2])
+    published = dict(zip(("elman", "lstm", "bidirectional_transformer"), paper, strict=True))
+    return _Language(title, draw, module.SYMBOLS, module.CLASSES, published, updates, answers)
+
+
 _LANGUAGES = {
-    "parity": _Language("Parity", parity.parity, parity.SYMBOLS, parity.CLASSES, 100, 100, updates=3000),
-    "even-pairs": _Language(
-        "Even pairs", even_pairs.even_pairs, even_pairs.SYMBOLS, even_pairs.CLASSES, 100, 100, updates=3000
-    ),
-    "modular-arithmetic": _Language(
-        "Modular arithmetic",
-        modular_arithmetic.modular_arithmetic,
-        modular_arithmetic.SYMBOLS,
-        modular_arithmetic.CLASSES,
-        100,
-        100,
-        updates=15_000,
-    ),
-    "cycle-navigation": _Language(
-        "Cycle navigation",
-        cycle_navigation.cycle_navigation,
-        cycle_navigation.SYMBOLS,
-        cycle_navigation.CLASSES,
-        100,
-        100,
-    ),
-    "bucket-sort": _Language(
-        "Bucket sort", bucket_sort.bucket_sort, bucket_sort.SYMBOLS, bucket_sort.CLASSES, 27.9, 99.3, 6000, answers=True
-    ),
-    "reverse": _Language("Reverse", reverse.reverse, reverse.SYMBOLS, reverse.CLASSES, 62.0, 60.9, 6000, answers=True),
+    "parity": _language(parity, "Parity", (100, 100, 52), 3000),
+    "even-pairs": _language(even_pairs, "Even pairs", (100, 100, 96.4), 3000),
+    "modular-arithmetic": _language(modular_arithmetic, "Modular arithmetic", (100, 100, 24.2), 10_000),
+    "cycle-navigation": _language(cycle_navigation, "Cycle navigation", (100, 100, 61.9), 6000),
+    "bucket-sort": _language(bucket_sort, "Bucket sort", (27.9, 99.3, 91.9), 6000, answers=True),
+    "reverse": _language(reverse, "Reverse", (62.0, 60.9, 62.3), 6000, answers=True),
 }
 TASKS = tuple(_LANGUAGES)
+_NETWORKS = {
+    "elman": _Network("RNN (Elman, relu)", 256, 0.001, {"nonlinearity": "relu"}),
+    "lstm": _Network("LSTM"),
+    "transformer": _Network(learning_rate=0.001, arguments={"context": 2 * TESTED[-1]}),
+    "bidirectional_transformer": _Network(learning_rate=0.001),
+}
 
 
-def experiment(task: str) -> Experiment:
-    """The experiment of a task in `TASKS`."""
-    language = _LANGUAGES[task]
+def experiment(task: str, cells: Sequence[str] = DEFAULT_CELLS) -> Experiment:
+    """The experiment of a task in `TASKS`.
+
+    Args:
+        task: its name.
+        cells: registered cells, or `("all",)`.
+
+    Raises:
+        SettingsError: an unknown cell, one twice, or none.
+    """
+    language, names = _LANGUAGES[task], _check_cells(cells)
     return Experiment(
         name=f"chomsky-{task}",
         title=f"{language.title}, lengths ≤ {TRAINED} → {TESTED[0]} to 500",
         metric="accuracy, %",
         greater_is_better=True,
         source="Delétang et al. 2023, table 2 (from memory)",
-        models=(
-            _setup("RNN (Elman, tanh)", Elman, 0.002, language, language.rnn),
-            _setup("LSTM", LSTM, 0.005, language, language.lstm),
-        ),
+        models=tuple(_setup(name, language) for name in names),
         updates=language.updates,
-        seconds=150,
+        seconds=75.0 * len(names),
         batch_size=_BATCH,
         draw=lambda seed, done: language.draw([*seed, 1], _BATCH, _length(seed, done)),
         validate=lambda model: _validation(model, language),
-        test=lambda model: {"accuracy": accuracy(model, language, TESTED, 3)},
+        test=lambda model: {"accuracy": accuracy(model, language, TESTED, 3), **_validation(model, language)},
         baselines=(("chance", 100 / (language.classes - language.answers)),),
         remarks=_REMARKS,
+        options=() if tuple(cells) == DEFAULT_CELLS else ("--cells", ",".join(cells)),
     )
 
 
@@ -93,16 +102,35 @@ _REMARKS = (
 )
 
 
-def _setup(name: str, cell: Any, learning_rate: float, language: _Language, published: float) -> ModelSetup:
-    make = transducer if language.answers else classifier
-    solved = (lambda values: values[name] >= SOLVED) if published >= SOLVED else None
+def _check_cells(cells: Sequence[str]) -> list[str]:
+    known = cell_classes()
+    names = sorted(known) if tuple(cells) == (ALL_CELLS,) else list(cells)
+    for name in names:
+        if name not in known:
+            raise SettingsError(f"cells: unknown cell {name!r}.{nearest(name, [*known, ALL_CELLS])}")
+    if not names or len(set(names)) < len(names):
+        raise SettingsError(f"cells: expected one or more, each once, got {', '.join(names) or 'none'}")
+    return names
+
+
+def _setup(cell: str, language: _Language) -> ModelSetup:
+    network = _NETWORKS.get(cell, _Network())
+    name = network.title or cell
+    published = language.published.get(cell)
+    is_solved = published is not None and published >= SOLVED
     return ModelSetup(
         name,
-        lambda: make(cell(_EMBEDDING, _HIDDEN), language.symbols, language.classes),
-        learning_rate,
-        f"paper {published:g}" + (f" (≥ {SOLVED:g})" if solved else ""),
-        solved,
+        lambda: _model(cell, network, language),
+        network.learning_rate,
+        "" if published is None else f"paper {published:g}" + (f" (≥ {SOLVED:g})" if is_solved else ""),
+        (lambda values: values[name] >= SOLVED) if is_solved else None,
     )
+
+
+def _model(cell: str, network: _Network, language: _Language) -> Any:
+    layer: Layer = cell_classes()[cell](_EMBEDDING, network.hidden_size, **network.arguments)
+    make = transducer if language.answers else classifier
+    return make(layer, language.symbols, language.classes)
 
 
 def _length(seed: list[int], done: float) -> int:
@@ -112,8 +140,8 @@ def _length(seed: list[int], done: float) -> int:
 
 
 def _validation(model: Any, language: _Language) -> dict[str, float]:
-    """Accuracy on lengths of training."""
-    return {"accuracy": accuracy(model, language, range(4, TRAINED + 1, 4), 2)}
+    """Accuracy on lengths of training, with other examples."""
+    return {f"lengths_to_{TRAINED}": accuracy(model, language, range(4, TRAINED + 1, 4), 2)}
 
 
 def accuracy(model: Any, language: _Language, lengths: range, seed: int) -> float:

@@ -46,6 +46,7 @@ class Experiment(NamedTuple):
     before: Callable[[Any], Mapping[str, float]] = lambda model: {}  # figures of a model before training
     max_grad_norm: float = 1.0
     updates_per_evaluation: int = 100
+    options: tuple[str, ...] = ()  # of the command line, besides seed and time budget, that choose its models
 
 
 def as_batch(examples: GeneratedExamples) -> TrainingBatch:

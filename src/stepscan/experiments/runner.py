@@ -47,7 +47,7 @@ def run(
     values = {row["cell"]: row["value"] for row in rows}
     for row, setup in zip(rows, experiment.models, strict=True):
         row["as_expected"] = None if setup.as_expected is None else setup.as_expected(values)
-    command = ["stepscan", "reproduce", experiment.name, "--seed", str(seed)]
+    command = ["stepscan", "reproduce", experiment.name, *experiment.options, "--seed", str(seed)]
     command += [] if time_budget is None else ["--time-budget", f"{time_budget:g}s"]
     run_info = {"seed": seed, "budget": budget, "command": shlex.join(command)}
     return _summary(experiment, rows) | run_info | environment()

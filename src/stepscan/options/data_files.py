@@ -19,7 +19,8 @@ class ReadingOptions:
         str | None,
         Option(
             Text(),
-            "File format: csv, tsv, jsonl, lines, conllu, columns; of series: ts, npy, ucr, numbers (CSV).",
+            "File format: csv, tsv, jsonl, lines, trees, subtrees, conllu, columns; of series: ts, npy, ucr, numbers "
+            "(CSV).",
             DATA,
             unset="by file name and content",
         ),

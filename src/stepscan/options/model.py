@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 from stepscan.fields import PROBABILITY, Choice, FilePath, Flag, Integer, NameOrPath, Real, Text
-from stepscan.options.option import BY_SIZE, REGULARISATION, TRAINING, Option
+from stepscan.options.option import BY_SIZE, DATA, REGULARISATION, TRAINING, Option
 from stepscan.options.training import BatchSize, DecayRatio, EMADecay, LearningRate, TrainingOptions
 
 SIZE = Integer(1, 2**20)  # of a vector
@@ -151,3 +151,13 @@ class SymbolOptions(ModelOptions):
     ] = 0.0
     label_smoothing: LabelSmoothing = 0.0
     vocabulary_size: VocabularySize = None
+    cache_dir: Annotated[
+        str | Path | None,
+        Option(
+            FilePath(),
+            "Folder where training texts are kept tokenised and read from, for data that are larger than memory.",
+            DATA,
+            unset="none: data are in memory",
+            recorded=False,
+        ),
+    ] = None
