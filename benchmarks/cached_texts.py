@@ -85,7 +85,7 @@ def compare_speed(corpus: Path, cache: Path, turns: int) -> tuple[float, float, 
         else np.array(column)
         for name, column in cached.columns.items()
     }
-    ways = {"cache": cached, "memory": EncodedExamples(columns, cached.vocabulary)}
+    ways = {"cache": cached, "memory": EncodedExamples(columns, cached.vocabulary, encoded_with=cached.encoded_with)}
     sources = {}
     for name, examples in ways.items():
         task = estimator._prepare(examples, None, settings)
