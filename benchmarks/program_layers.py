@@ -1,5 +1,5 @@
-"""Models whose cells are programs, loaded from their folders, beside the LSTM that is written by hand: steps in sessions,
-and generation. Medians of the main thread's own processor time, by turns.
+"""Models whose cells are programs, loaded from their folders, beside the LSTM that is written by hand: steps in
+sessions, and generation. Medians of the main thread's own processor time, by turns.
 
     python benchmarks/program_layers.py [--size 128] [--rounds 11]
 """
@@ -46,9 +46,9 @@ def tasks(cell: str, size: int, folder: Path) -> dict[str, Task]:
     """What is timed of one cell."""
     torch.manual_seed(0)
     generator = np.random.default_rng(0)
-    series = [generator.normal(size=(20, size)) for _ in range(8)]
+    series: list[Any] = [generator.normal(size=(20, size)) for _ in range(8)]
     tags = [["up" if row[0] > 0 else "down" for row in one] for one in series]
-    settings = {"cell": cell, "hidden_size": size, "epochs": 1, "batch_size": 4, "verbose": False}
+    settings: dict[str, Any] = {"cell": cell, "hidden_size": size, "epochs": 1, "batch_size": 4, "verbose": False}
     ss.Tagger(bidirectional=False, **settings).fit(series, tags).save(folder / f"{cell} tagger")
     text = "".join(chr(33 + symbol) for symbol in generator.integers(0, SYMBOLS, 2000))
     ss.LanguageModel(embedding_size=size, bptt=16, **settings).fit(text).save(folder / f"{cell} writer")

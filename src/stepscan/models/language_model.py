@@ -303,6 +303,6 @@ class LanguageModel(GenerationMixin, RuntimeModel):
     """Predicts the next symbol of a text, and continues it."""
 
     @cached_property
-    def writer(self) -> TokenWriter | None:  # type: ignore[override]
+    def writer(self) -> TokenWriter | None:
         """See `GenerationMixin.writer`."""
         return super().writer

@@ -135,8 +135,7 @@ class SymbolOptions(ModelOptions):
         Option(
             NameOrPath(),
             "Pretrained word vectors: glove, wordllama (installed packages) or a file in the text format of GloVe or "
-            "word2vec, gzip too; several with commas between, side by side. classify and tag add them, frozen, to "
-            "learned embeddings; the others start from them.",
+            "word2vec, gzip too. classify and tag add them, frozen, to learned embeddings; the others start from them.",
             unset="none",
             recorded=False,
         ),
