@@ -155,10 +155,10 @@ def all_of(name: str, case: Case, compiles: bool) -> tuple[dict[str, Run], dict[
     runs["loop"] = ours(case, eager)
     made = {"compile": compiled(case)} if compiles else {}
     for key, hoisted in (("jax", False), ("jax, hoisted", True)):
-        if (run := jax_run(name, case, hoisted)) is None:
+        if (found := jax_run(name, case, hoisted)) is None:
             print("JAX is not installed: left out (pip install jax)")
             break
-        made[key] = run
+        made[key] = found
     runs |= {key: run for key, (run, _) in made.items()}
     expected = runs["program"]()
     for key, run in runs.items():

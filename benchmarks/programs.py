@@ -158,7 +158,8 @@ def peers(names: list[str], sizes: list[int], rounds: int, compiles: bool) -> No
             runs, first = program_peers.all_of(name, case, compiles)
             show(f"{name} {size}, both", race(runs, rounds, time.process_time))
             if first:
-                print(f"{'':28}", "first run, processor time:", ", ".join(f"{key} {seconds:.1f} s" for key, seconds in first.items()))
+                seconds = ", ".join(f"{key} {value:.1f} s" for key, value in first.items())
+                print(f"{'':28} first run, processor time: {seconds}", flush=True)
 
 
 def main() -> None:

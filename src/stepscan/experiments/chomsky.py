@@ -87,7 +87,7 @@ def experiment(task: str, cells: Sequence[str] = DEFAULT_CELLS) -> Experiment:
         batch_size=_BATCH,
         draw=lambda seed, done: language.draw([*seed, 1], _BATCH, _length(seed, done)),
         validate=lambda model: _validation(model, language),
-        test=lambda model: {"accuracy": accuracy(model, language, TESTED, 3)},
+        test=lambda model: {"accuracy": accuracy(model, language, TESTED, 3), **_validation(model, language)},
         baselines=(("chance", 100 / (language.classes - language.answers)),),
         remarks=_REMARKS,
         options=() if tuple(cells) == DEFAULT_CELLS else ("--cells", ",".join(cells)),
@@ -140,8 +140,8 @@ def _length(seed: list[int], done: float) -> int:
 
 
 def _validation(model: Any, language: _Language) -> dict[str, float]:
-    """Accuracy on lengths of training."""
-    return {"accuracy": accuracy(model, language, range(4, TRAINED + 1, 4), 2)}
+    """Accuracy on lengths of training, with other examples."""
+    return {f"lengths_to_{TRAINED}": accuracy(model, language, range(4, TRAINED + 1, 4), 2)}
 
 
 def accuracy(model: Any, language: _Language, lengths: range, seed: int) -> float:
