@@ -1,7 +1,7 @@
 """Requests that schemathesis makes out of the server's own description: right and wrong ones of every route.
 
 pip install 'stepscan[dev]'
-python benchmarks/serving_schema.py [--count 100000] [--seed 0]
+python benchmarks/serving_schema.py [--count 100000] [--clients 4] [--seed 0]
 
 Each request is sent as it is, and to real models or sessions, so that it comes further than to 404. A fault is a
 status of 500 or above, an answer that the description does not have, or a wrong request that is taken.
@@ -17,6 +17,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterable
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -120,6 +121,11 @@ class Requests:
             if answer.status_code == 201:
                 self._keep(answer.json()["id"])
 
+    def close(self) -> None:
+        """Close the sessions that are open."""
+        for id in self._ids:
+            self._http.delete(f"{self._url}/v1/sessions/{id}")
+
     def _keep(self, id: str) -> None:
         self._ids.append(id)
         if len(self._ids) > _MOST_SESSIONS:
@@ -149,21 +155,35 @@ def main() -> None:
     """Send requests to a server in a process of its own, and watch its memory."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--count", type=int, default=100_000)
+    parser.add_argument("--clients", type=int, default=4, help="processes that send")
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         names = make_models(Path(name))
         folders = [str(Path(name) / one) for one in names]
         command = [sys.executable, "-m", "stepscan", "serve", *folders, "--port", "8251", "--max-items", "2000"]
-        with server(command, 8251) as process:
-            sender, started = Requests("http://127.0.0.1:8251", given.seed), time.monotonic()
+        statuses, faults, started = Counter[int](), dict[str, str](), time.monotonic()
+        with server(command, 8251) as process, ProcessPoolExecutor(given.clients) as pool:
             for part in range(10):
-                sender.send(given.count // 10)
-                sent, seconds = sender.statuses.total(), time.monotonic() - started
-                print(f"{sent:,} requests, {seconds:.0f} s: {resident(process):.1f} MB resident", flush=True)
+                seeds = [given.seed + 1000 * (part * given.clients + number) for number in range(given.clients)]
+                for more, found in pool.map(sent, seeds, [given.count // (10 * given.clients)] * given.clients):
+                    statuses += more
+                    faults = found | faults
+                seconds = time.monotonic() - started
+                print(
+                    f"{statuses.total():,} requests, {seconds:.0f} s: {resident(process):.1f} MB resident", flush=True
+                )
                 if process.poll() is not None:
                     raise SystemExit(f"the server ended with {process.returncode} in part {part + 1}")
-        report(sender.statuses, sender.faults.items())
+        report(statuses, faults.items())
+
+
+def sent(seed: int, count: int) -> tuple[Counter[int], dict[str, str]]:
+    """The statuses and the faults of so many requests; in a process of its own."""
+    requests = Requests("http://127.0.0.1:8251", seed, each=5)
+    requests.send(count)
+    requests.close()
+    return requests.statuses, requests.faults
 
 
 def report(statuses: Counter[int], faults: Iterable[tuple[str, str]]) -> None:

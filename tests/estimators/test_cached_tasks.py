@@ -116,6 +116,25 @@ def test_a_model_folder_from_a_cache(task, tmp_path):
     assert not list(folder.glob("tmp*"))
 
 
+def test_several_labels_are_read_as_such(tmp_path):
+    file = write(tmp_path / "train", "classify", 150, 0)
+    settings = {**SMALL, "cache_dir": tmp_path / "cache", "problem_type": "multilabel"}
+    summary = files.train("classify", [file], tmp_path / "model", settings=settings, valid_files=[file])
+    assert load(tmp_path / "model").labels_ == ["a", "b", "c"]
+    assert summary["yardstick"]["name"] == "most frequent labels"
+
+
+def test_the_cache_is_mentioned_where_data_are_large(tmp_path, monkeypatch, capsys):
+    file = write(tmp_path / "train", "classify", 60, 0)
+    monkeypatch.setattr(files, "_LARGE", file.stat().st_size + 1)
+    settings = {**SMALL, "wide": False, "refit": False, "verbose": True}
+    files.train("classify", [file], tmp_path / "one", settings=settings)
+    assert "--cache-dir" not in capsys.readouterr().err
+    monkeypatch.setattr(files, "_LARGE", file.stat().st_size)
+    files.train("classify", [file], tmp_path / "two", settings=settings)
+    assert "of data are read into memory; --cache-dir FOLDER reads them from disk" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("task", ["tag", "translate", "generate"])
 def test_an_interrupted_training_is_resumed_to_the_same_bits(task, tmp_path, monkeypatch):
     file = write(tmp_path / "train", task, 150, 0)

@@ -22,6 +22,7 @@ from stepscan.estimators.cache_sources import ExampleSource, TextSource
 from stepscan.estimators.encoded_fit import tokenizers_hash
 from stepscan.estimators.encoding import EncodedExamples, Vocabulary
 from stepscan.json_text import json_text
+from stepscan.models.files import reading_for
 from stepscan.storage.array_cache import VERSION, ArrayWriter, CachedArrays, cached_arrays
 from stepscan.training.progress import ProgressBar
 
@@ -38,6 +39,7 @@ def fit_from_cache(estimator: Any, train_files: Files, valid_files: Files, readi
         DataError: a file is broken.
     """
     check_validation(valid_files, reading)
+    reading = reading_for(estimator, reading)
     examples = open_cache(estimator, train_files, reading, holds_out=not valid_files)
     validation = examples.held_out
     if valid_files:
