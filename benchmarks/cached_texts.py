@@ -4,7 +4,7 @@ python benchmarks/cached_texts.py [--rows 100000 1000000]
 
 Memory is the largest anonymous memory (RssAnon) of `stepscan train classify --cache-dir`, seen every 50 ms, once while
 the cache is made and once when it is there; pages of mapped files belong to the kernel's cache. Speed: of updates
-on batches of the same texts out of the cache and of lists, 25 by 25; a ratio is the median of the turns.
+on batches of the same texts out of the cache and of memory, 25 by 25; a ratio is the median of the turns.
 """
 
 from __future__ import annotations
@@ -27,11 +27,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
-from stepscan.data.batching import TrainingBatch, pad
+from stepscan.data.batching import TrainingBatch
+from stepscan.data.ragged_rows import RaggedRows
 from stepscan.data.task_data import ReadOptions
-from stepscan.estimators.cached_classifier import CachedBuckets, open_cache
 from stepscan.estimators.classifier import Classifier
-from stepscan.estimators.training_data import Buckets
+from stepscan.estimators.encoding import EncodedExamples
+from stepscan.estimators.example_cache import open_cache
 from stepscan.hardware import processor
 
 SEED, PORTION, TURN = 0, 100_000, 25
@@ -72,23 +73,25 @@ def endless(batches: Any) -> Iterator[TrainingBatch]:
 
 
 def compare_speed(corpus: Path, cache: Path, turns: int) -> tuple[float, float, float]:
-    """Tokens a second out of the cache and out of lists, and the ratio."""
+    """Tokens a second out of the cache and out of memory, and the ratio."""
     estimator = Classifier(cache_dir=str(cache), **SETTINGS)
-    texts = open_cache(estimator, [corpus], ReadOptions(), holds_out=True)
-    settings, labels = estimator.training_options(), texts.labels.tolist()
-    lists = [row.tolist() for row in np.split(texts.ids.astype(np.int64), texts.ends[:-1])]
-    cached = CachedBuckets(texts, settings)
-
-    def collate(indices: np.ndarray) -> TrainingBatch:
-        inputs, targets = pad([lists[i] for i in indices]), torch.tensor([labels[i] for i in indices])
-        return TrainingBatch(inputs, targets, len(indices), int(inputs.lengths.sum()), inputs.mask.numel())
-
-    in_memory = Buckets([len(row) for row in lists], settings, collate)
-    model = estimator.build(["even w1", "odd w2"] * 50, ["even", "odd"] * 50).model_.train()
-    vocabulary = 1 + int(max(map(max, lists)))
-    model.embedding.weight = torch.nn.Parameter(torch.randn(vocabulary, SETTINGS["embedding_size"]) * 0.1)
-    speeds: dict[str, list[float]] = {"cache": [], "memory": []}
-    sources = {"cache": endless(cached), "memory": endless(in_memory)}
+    cached = open_cache(estimator, [corpus], ReadOptions(), holds_out=True)
+    settings = estimator.training_options()
+    estimator._vectors, estimator._vector_arguments = None, {}
+    estimator._cached_data(cached, cached.held_out)  # chooses settings
+    columns = {
+        name: RaggedRows(np.array(column.values), np.array(column.ends))
+        if isinstance(column, RaggedRows)
+        else np.array(column)
+        for name, column in cached.columns.items()
+    }
+    ways = {"cache": cached, "memory": EncodedExamples(columns, cached.vocabulary, encoded_with=cached.encoded_with)}
+    sources = {}
+    for name, examples in ways.items():
+        task = estimator._prepare(examples, None, settings)
+        sources[name] = endless(task.batches)
+    model = estimator.model_.train()
+    speeds: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(turns):
         for name, source in sources.items():
             started, tokens = time.perf_counter(), 0
@@ -125,7 +128,7 @@ def main() -> None:
             )
             if number == 0:
                 cache, memory, ratio = compare_speed(corpus, folder / "cache", arguments.turns)
-                print(f"  {cache:,.0f} tokens/s out of the cache, {memory:,.0f} out of lists: {ratio:.3f} ×")
+                print(f"  {cache:,.0f} tokens/s out of the cache, {memory:,.0f} out of memory: {ratio:.3f} ×")
 
 
 if __name__ == "__main__":

@@ -7,6 +7,8 @@ import json
 import time
 from typing import Any, NamedTuple
 
+_IDLE = 60  # seconds after which a connection is not used again
+
 
 class Answer(NamedTuple):
     """What a request got."""
@@ -30,12 +32,15 @@ class Connection:
         self._port = port
         self._reader: asyncio.StreamReader | None = None
         self._writer: asyncio.StreamWriter | None = None
+        self._used = float("-inf")
 
     async def post(self, path: str, fields: Any) -> Answer:
         """Send a request, and read the answer: events, or a body of known length."""
-        if self._writer is None:
+        if time.perf_counter() - self._used > _IDLE:  # the server may close it at the same moment
+            self.close()
             self._reader, self._writer = await asyncio.open_connection("127.0.0.1", self._port, limit=2**24)
         assert self._reader is not None
+        assert self._writer is not None
         body = json.dumps(fields).encode()
         head = f"POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
         started = time.perf_counter()
@@ -46,7 +51,8 @@ class Connection:
             return await self._events(status, started)
         length = int(head_lines.partition(b"content-length: ")[2].partition(b"\r")[0] or 0)
         content = await self._reader.readexactly(length)
-        seconds = time.perf_counter() - started
+        self._used = time.perf_counter()
+        seconds = self._used - started
         return Answer(status, seconds, seconds, [], 0, content)
 
     async def _events(self, status: int, started: float) -> Answer:
@@ -62,6 +68,7 @@ class Connection:
             last = now
             letters += sum(len(json.loads(line[6:]).get("text", "")) for line in chunk.split(b"\n\n") if line)
         await self._reader.readexactly(2)
+        self._used = time.perf_counter()
         return Answer(status, last - started, first, gaps, letters, b"")
 
     def close(self) -> None:

@@ -13,6 +13,7 @@
 #include "team.h"
 #include "session_lock.h"
 #include "generation.h"
+#include "output_loss.h"
 #include "stream.h"
 #include "transformer.h"
 
@@ -188,9 +189,11 @@ NB_MODULE(_native, m) {
     attend_back({at(a[0]), at(a[1]), at(a[2]), at<const int64_t>(a[3]), at(a[4]), at(a[5]), at(a[6]), at(a[7]), size[1], size[2], size[3],
                  size[4], at(to[0]), at(to[1]), at(to[2]), at(to[3]), at(to[4])}, size[0], threads);
   });
-  m.def("cross_entropy", [](Address scores, Address target, long rows, long size, float smoothing, Address rest, Address sum, int threads) {
+  // addresses: x, weight, bias, targets, and of the results dx, dweight, dbias, rest, sum; sizes: rows, inputs, outputs
+  m.def("output_loss", [](const std::vector<Address>& a, const std::vector<long>& size, float smoothing, int threads) {
     nb::gil_scoped_release release;
-    return cross_entropy(at(scores), at<const int64_t>(target), rows, size, smoothing, at(rest), at(sum), threads);
+    return output_loss({at(a[0]), at(a[1]), at(a[2]), at<const int64_t>(a[3]), size[0], size[1], size[2], smoothing,
+                        at(a[4]), at(a[5]), at(a[6]), at(a[7]), at(a[8])}, threads);
   });
   m.def("dropout", [](Address x, long size, uint64_t seed, double p, Address y, int threads) {
     nb::gil_scoped_release release;

@@ -3,6 +3,7 @@
 #include <pthread.h>
 #include <sys/mman.h>
 
+#include <cstdint>
 #include <cstdlib>
 #include <iterator>
 #include <map>
@@ -65,6 +66,13 @@ Buffer::~Buffer() {
     c.bytes -= largest->first, std::free(largest->second), c.free.erase(largest);
   }
   c.free.emplace(bytes_, data_), c.bytes += bytes_;
+}
+
+void use_large_pages(void* memory, size_t bytes) {
+#ifdef MADV_HUGEPAGE
+  const uintptr_t from = ((uintptr_t)memory + HUGE - 1) / HUGE * HUGE, to = ((uintptr_t)memory + bytes) / HUGE * HUGE;
+  if (bytes >= 2 * HUGE && from < to) madvise((void*)from, to - from, MADV_HUGEPAGE);
+#endif
 }
 
 Buffer::Buffer(Buffer&& other) noexcept : data_(other.data_), bytes_(other.bytes_) { other.data_ = nullptr; }

@@ -22,6 +22,10 @@ class Buffer {
   size_t bytes_ = 0;
 };
 
+// Asks for large pages where memory of several megabytes, which is about to be written, has none yet: each first touch of a small
+// one costs more than the writing.
+void use_large_pages(void* memory, size_t bytes);
+
 // A bump allocator over one buffer; each allocation starts on a cache line. The layout code runs twice: with `base` null to
 // compute the total size (`used`), then with the memory itself.
 struct ArenaLayout {

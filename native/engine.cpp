@@ -222,15 +222,6 @@ void attend_back(const AttendBackwardArgs& args, long batch, int threads) {
   parallel_for(batch * args.queries * args.items * args.width < 10000 ? 1 : threads, batch,
                [&](long i, int) { kernels().attend_back(args, i, i + 1); });
 }
-bool cross_entropy(float* scores, const int64_t* target, long rows, long size, float smoothing, float* rest, float* sum, int threads) {
-  for (long r = 0; r < rows; r++)
-    if (target[r] < 0 || target[r] >= size) return false;
-  const long chunk = 16, chunks = (rows + chunk - 1) / chunk;
-  parallel_for(rows * size < 20000 ? 1 : threads, chunks, [&](long i, int) {
-    kernels().cross_entropy(scores, target, i * chunk, std::min(rows, (i + 1) * chunk), size, smoothing, rest, sum);
-  });
-  return true;
-}
 void dropout(const float* x, long size, uint64_t seed, double p, float* y, int threads) {
   const long chunk = 4096, chunks = (size + chunk - 1) / chunk;
   const uint32_t threshold = (uint32_t)std::min(p * 4294967296.0 + 0.5, 4294967295.0);

@@ -73,8 +73,6 @@ void softmax(const float* x, long rows, long size, float* y, int threads);
 void attend(const float* query, const float* keys, const float* memory, const int64_t* length, const float* score, long batch,
             long queries, long items, long width, long memory_width, float* context, float* weights, int threads);
 void attend_back(const AttendBackwardArgs& args, long batch, int threads);
-bool cross_entropy(float* scores, const int64_t* target, long rows, long size, float smoothing, float* rest, float* sum,
-                   int threads);  // false, without changes, if a target is not in 0 … size − 1
 void dropout(const float* x, long size, uint64_t seed, double p, float* y, int threads);
 
 double peak_flops(int threads);       // floating-point operations per second

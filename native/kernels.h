@@ -102,6 +102,14 @@ struct AttendBackwardArgs {
   float* scratch;                            // [B, items]
 };
 
+// The gradients of a linear map, or of some of its rows; see linear_back.h.
+struct LinearBackArgs {
+  const float* dy;  // [rows, outputs], `dy_stride` floats apart
+  long dy_stride, rows, inputs, outputs;
+  const float *weights, *x;  // packed columns of W [outputs, inputs] and of x [rows, inputs]
+  float *dx, *dW, *db;       // [rows, inputs], [outputs, inputs], [outputs]; the last two are added to
+};
+
 // Self-attention of one head of one row, over queries at consecutive positions; see attention.h.
 struct HeadAttention {
   long size, context;   // numbers of a head; items that a query sees, itself included, or 0: all items, later ones too
@@ -168,6 +176,12 @@ struct Kernels {
   // replaces scores [rows, size] by the gradient of their loss, which is Σ rest + log(sum)
   void (*cross_entropy)(float* scores, const int64_t* target, long from, long to, long size, float smoothing, float* rest, float* sum);
   void (*dropout)(const float* x, long size, uint64_t seed, uint32_t threshold, float scale, float* y);  // of one chunk
+  // gradients of linear maps: packing rows `from … to` of a matrix by columns, and the floats that it takes; then dx of rows
+  // `from … to`, and dW and db of outputs `from … to`
+  size_t (*column_floats)(long rows, long columns);
+  void (*pack_columns)(const float* matrix, long rows, long columns, long from, long to, float* out);
+  void (*linear_back_inputs)(const LinearBackArgs& a, long from, long to);
+  void (*linear_back_weights)(const LinearBackArgs& a, long from, long to);
   const ProgramKernels* programs;
   double (*peak)(long rounds);  // runs multiply-adds in registers; returns the number of floating-point operations
 };

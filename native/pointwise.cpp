@@ -5,6 +5,7 @@
 #include "cells/gru.h"
 #include "cells/layer_norm_lstm.h"
 #include "cells/lstm.h"
+#include "linear_back.h"
 #include "program_run.h"
 #include "training.h"
 
@@ -218,7 +219,8 @@ constexpr const CellKernels* CELLS[] = {&ELMAN_TANH, &ELMAN_RELU, &LSTM_KERNELS,
 extern const Kernels KERNELS;
 constexpr Kernels KERNELS = {STRING(ISA), LANES,   CELLS,  sizeof CELLS / sizeof *CELLS, linear_floats, linear_pack,
                          linear,      layer_norm, tanh_of, softmax_numerators, softmax, attend, attend_back,
-                         head_floats, head_scan, heads_step, rotate, gelu_of, cross_entropy, dropout, &PROGRAM_KERNELS, peak};
+                         head_floats, head_scan, heads_step, rotate, gelu_of, cross_entropy, dropout,
+                         column_floats, pack_columns, linear_back_inputs, linear_back_weights, &PROGRAM_KERNELS, peak};
 
 }  // namespace ISA
 }  // namespace stepscan

@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "engine.h"
+#include "weight_sums.h"
 
 namespace stepscan {
 namespace {
@@ -15,7 +16,6 @@ constexpr size_t MIN_PARALLEL_PACK_FLOATS = 100000;
 constexpr double FLOPS_OF_NUMBER = 20;  // about, of the element-wise part
 // Items whose gradients are in memory at a time: so many, or one step's
 constexpr long GRADIENT_ITEMS = 2048;
-constexpr long ITEMS_OF_WORK = 96;
 
 }  // namespace
 
@@ -74,7 +74,7 @@ class ProgramScan::Threads {
 // ---------------------------------------------------------------------------------------------------------------- scan
 
 ProgramScan::ProgramScan(std::shared_ptr<const ProgramWeights> weights, const int64_t* lengths, long batch, long steps, bool reverse, bool save, int threads)
-    : weights_(std::move(weights)), save_(save), steps_(steps) {
+    : weights_(std::move(weights)), save_(save), batch_(batch), steps_(steps) {
   const ProgramData& data = weights_->program->data;
   double items = 0;
   for (long r = 0; r < batch; r++) items += (double)lengths[r];
@@ -87,6 +87,7 @@ ProgramScan::ProgramScan(std::shared_ptr<const ProgramWeights> weights, const in
 
 void ProgramScan::forward(const float* x, const std::vector<const float*>& start, float* y, long y_stride, const std::vector<float*>& end, int threads) {
   const ProgramKernels& kernels = weights_->kernels;
+  if (batch_ > 0 && steps_ > 0) use_large_pages(y, (size_t)((batch_ * steps_ - 1) * y_stride + output()) * sizeof(float));
   call_ = {&weights_->packed, x, y, nullptr, nullptr, weights_->program->data.input, y_stride, steps_, start.data(), nullptr, end.data(), nullptr};
   for (Part& part : parts_) {
     part.shard = {&call_, &part.scheduled.shard, part.places.data(), save_, 0};
@@ -108,12 +109,15 @@ void ProgramScan::backward(const float* x, const float* y, const ProgramGradient
   const ProgramKernels& kernels = weights_->kernels;
   if (!save_ || !data.trains) throw ProgramFault("expected a scan that kept what the backward pass needs");
   std::lock_guard<std::mutex> lock(mutex_);
+  if (gradients.dx) use_large_pages(gradients.dx, (size_t)(batch_ * steps_ * data.input) * sizeof(float));
   call_ = {&weights_->packed, x, const_cast<float*>(y), gradients.dy, gradients.dx, data.input, data.output, steps_, nullptr, gradients.d_end.data(), nullptr, gradients.d_start.data()};
   std::vector<Buffer> memory;
+  std::vector<long> most_items;
   for (Part& part : parts_) {
     long most = 1;
     for (long t = 0; t < part.scheduled.shard.steps; t++) most = std::max<long>(most, part.scheduled.shard.active[t]);
     const long items = std::max(most, std::min<long>(GRADIENT_ITEMS, part.scheduled.shard.tokens));
+    most_items.push_back(items);
     ArenaLayout size{nullptr};
     kernels.lay_out_backward(&part.shard, items, &size);
     memory.emplace_back(size.used);
@@ -122,14 +126,15 @@ void ProgramScan::backward(const float* x, const float* y, const ProgramGradient
   }
   Threads scratch(*weights_, team(threads));
   for (int i = 0; i < scratch.count(); i++) kernels.clear_sums(&data, scratch[i]);
-  std::vector<GradientWork> works(gradients.weights.empty() ? 0 : kernels.gradient_works(&data, nullptr));
-  if (!works.empty()) kernels.gradient_works(&data, works.data());
-  for (GradientWork& work : works) work.clear = true;
+  std::vector<ProgramShard> shards;
+  for (Part& part : parts_) shards.push_back(part.shard);
+  std::unique_ptr<WeightSums> sums;
+  if (!gradients.weights.empty()) sums = std::make_unique<WeightSums>(kernels, data, std::move(shards), most_items, gradients.weights.data());
   for (size_t w = 0; w < gradients.weights.size(); w++)
     if (gradients.weights[w] && !data.covered[w]) std::memset(gradients.weights[w], 0, (size_t)data.weight_size[w] * 4);
   std::vector<long> first(parts_.size()), last(parts_.size());
   for (size_t i = 0; i < parts_.size(); i++) first[i] = parts_[i].scheduled.shard.steps;
-  for (bool begun = false, more = true; more; begun = true) {
+  for (bool more = true; more;) {
     more = false;
     for (size_t i = 0; i < parts_.size(); i++) {
       const Shard& shard = parts_[i].scheduled.shard;
@@ -137,10 +142,9 @@ void ProgramScan::backward(const float* x, const float* y, const ProgramGradient
       while (first[i] > 0 && (first[i] == last[i] || shard.offset[last[i]] - shard.offset[first[i] - 1] <= GRADIENT_ITEMS)) first[i]--;
       more = more || first[i] > 0;
     }
-    (void)begun;
     steps_back(scratch, first, last);
-    if (gradients.dx || !works.empty()) items_back(scratch, first, last, gradients.dx != nullptr);
-    weights_back(first, last, works, gradients.weights.data(), scratch.count());
+    if (gradients.dx || !gradients.weights.empty()) items_back(scratch, first, last, gradients.dx != nullptr);
+    if (sums) sums->add(first, last, scratch.count());
   }
   for (int i = 0; i < scratch.count() && !gradients.weights.empty(); i++) kernels.add_sums(&data, scratch[i], gradients.weights.data());
 }
@@ -170,19 +174,6 @@ void ProgramScan::items_back(Threads& scratch, const std::vector<long>& first, c
     for (long k = count * thread / team; k < count * (thread + 1) / team; k++)
       weights_->kernels.items_back(&parts_[works[k].shard].shard, scratch[thread], first[works[k].shard], works[k].from, works[k].to, x);
   });
-}
-
-void ProgramScan::weights_back(const std::vector<long>& first, const std::vector<long>& last, std::vector<GradientWork>& works, float* const* to, int threads) {
-  std::vector<ProgramShard> shards;
-  for (Part& part : parts_) shards.push_back(part.shard);
-  for (size_t from = 0, end; from < works.size(); from = end) {
-    for (end = from; end < works.size() && works[end].of->round == works[from].of->round; end++) {}
-    parallel_for(threads, (long)(end - from), [&](long i, int) {
-      GradientWork& work = works[from + i];
-      weights_->kernels.gradient(shards.data(), (long)shards.size(), first.data(), last.data(), &work, to);
-      work.clear = false;
-    });
-  }
 }
 
 }  // namespace stepscan

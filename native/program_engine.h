@@ -89,11 +89,10 @@ class ProgramScan {
   class Threads;
   void steps_back(Threads& scratch, std::vector<long>& first, std::vector<long>& last);
   void items_back(Threads& scratch, const std::vector<long>& first, const std::vector<long>& last, bool x);
-  void weights_back(const std::vector<long>& first, const std::vector<long>& last, std::vector<GradientWork>& works, float* const* to, int threads);
   int team(int threads) const { return parallel_ ? threads : 1; }
   std::shared_ptr<const ProgramWeights> weights_;
   bool parallel_, split_ = false, save_;
-  long steps_;
+  long batch_, steps_;
   std::vector<Part> parts_;
   ProgramCall call_{};
   std::mutex mutex_;  // of a backward pass, which writes to the parts

@@ -32,31 +32,37 @@ struct GradientRun {
   const ProgramShard& shard;
   const GradientWork& work;
   const ProgramData& data;
+  const GradientInputs& inputs;
   float* const* to;
-  long first_step;
 };
 
-// Rows of the input, [depth][width][LANES], from item `n` on
-static void gather_inputs(const GradientRun& g, long n, long depth, long first, int here, long* step, float* block) {
-  const WeightGradient& of = *g.work.of;
-  const Shard& shard = *g.shard.shard;
-  const ProgramArray& a = g.data.array[of.in.array];
-  const Place& p = g.shard.place[of.in.array];
-  for (long k = n; k < n + depth; k++) {
-    while (k >= shard.offset[*step + 1]) ++*step;
+static void shape_inputs(GradientInputs* inputs) {
+  inputs->width = best_width(blocks_of(inputs->of->inputs)), inputs->line = inputs->width * LANES;
+  inputs->panels = (blocks_of(inputs->of->inputs) + inputs->width - 1) / inputs->width;
+}
+static void gather_inputs(const ProgramShard* s, const GradientInputs* inputs, long first, long from, long to) {
+  const WeightGradient& of = *inputs->of;
+  const Shard& shard = *s->shard;
+  const ProgramArray& a = s->call->packed->data->array[of.in.array];
+  const Place& p = s->place[of.in.array];
+  const long begin = shard.offset[first], next = inputs->items * inputs->line;
+  long step = first;
+  for (long n = from; n < to; n++) {
+    const long k = begin + n;
+    while (k >= shard.offset[step + 1]) step++;
     long row = k;
     if (a.kind == ITEMS) row = shard.item[k];
-    if (a.kind == STATE) row = of.in.shift ? (*step ? shard.rows + shard.offset[*step - 1] : 0) + k - shard.offset[*step] : shard.rows + k;
-    const float* from = p.base + row * p.row + first;
-    float* line = block + (k - n) * g.work.width * LANES;
-    for (int v = 0; v < g.work.width; v++) {
-      const int left = here - v * LANES;
-      store(line + v * LANES, left >= LANES ? load(from + v * LANES) : left > 0 ? load_part(from + v * LANES, left) : zero());
-    }
+    if (a.kind == STATE) row = of.in.shift ? (step ? shard.rows + shard.offset[step - 1] : 0) + k - shard.offset[step] : shard.rows + k;
+    const float* in = p.base + row * p.row;
+    float* out = inputs->memory + n * inputs->line;
+    for (long q = 0, left = of.inputs; q < inputs->panels; q++, out += next)
+      for (int v = 0; v < inputs->width; v++, in += LANES, left -= LANES)
+        store(out + v * LANES, left >= LANES ? load(in) : left > 0 ? load_part(in, (int)left) : zero());
   }
 }
 
 // Adds what items from `n` on give for a part, from row `row` (in block `j`) and for columns `first … first + here`
+// (a head's columns may begin later than the panel's, and then so does what is read)
 static void add_outer(const GradientRun& g, const WeightPart& part, const float* d, long d_row, long j, long depth, const float* block,
                       long first, int here) {
   const WeightGradient& of = *g.work.of;
@@ -90,16 +96,14 @@ static void clear_part(const GradientRun& g, const WeightPart& part, long first,
   for (long r = g.work.from * LANES; r < to; r++) __builtin_memset(g.to[part.weight] + part.offset + r * part.ld + first, 0, (size_t)here * 4);
 }
 
-static void gradient_of_shard(const GradientRun& g, long items, long first, int here) {
-  alignas(64) float block[(GRADIENT_DEPTH + 1) * MAX_WIDTH * LANES];  // one more: a head's columns may begin later than the block's
+static void gradient_of_shard(const GradientRun& g, long first, int here) {
   const WeightGradient& of = *g.work.of;
   const ProgramShard& s = g.shard;
   const Place& d = s.place[of.gradient];
-  const long begin = s.shard->offset[g.first_step];
-  long step = g.first_step;
+  const long items = g.inputs.items;
   for (long n = 0; n < items; n += GRADIENT_DEPTH) {
     const long depth = items - n < GRADIENT_DEPTH ? items - n : GRADIENT_DEPTH;
-    gather_inputs(g, begin + n, depth, first, here, &step, block);
+    const float* block = g.inputs.memory + (g.work.panel * items + n) * g.inputs.line;
     for (long j = g.work.from; j < g.work.to; j++)
       for (int k = 0; k < of.parts; k++) {
         const float* from = d.base + (s.shard->rows + n) * d.row + j * d.block + (of.slot + k) * LANES;
@@ -109,18 +113,15 @@ static void gradient_of_shard(const GradientRun& g, long items, long first, int 
   }
 }
 
-// What the items of steps `first … last` of each shard add
-static void gradient(const ProgramShard* shards, long count, const long* first, const long* last, const GradientWork* work, float* const* to) {
+// What the items of each shard add, whose inputs are packed
+static void gradient(const ProgramShard* shards, long count, const GradientWork* work, const GradientInputs* inputs, float* const* to) {
   const WeightGradient& of = *work->of;
   const ProgramData& data = *shards->call->packed->data;
   const long column = work->panel * work->width * LANES, left = of.inputs - column;
   const int here = (int)(left < work->width * LANES ? left : work->width * LANES);
   for (int k = 0; work->clear && k < of.parts; k++)
-    if (data.covered[of.part[k].weight] && to[of.part[k].weight]) clear_part({shards[0], *work, data, to, 0}, of.part[k], column, here);
-  for (long i = 0; i < count; i++) {
-    const Shard& shard = *shards[i].shard;
-    gradient_of_shard({shards[i], *work, data, to, first[i]}, shard.offset[last[i]] - shard.offset[first[i]], column, here);
-  }
+    if (data.covered[of.part[k].weight] && to[of.part[k].weight]) clear_part({shards[0], *work, data, inputs[0], to}, of.part[k], column, here);
+  for (long i = 0; i < count; i++) gradient_of_shard({shards[i], *work, data, inputs[i], to}, column, here);
 }
 
 // --------------------------------------------------------------------------------------------------- of vectors

@@ -126,7 +126,7 @@ class ProgramLayer : public Layer {
       kernels.write_state(&memory.shard, r, states.at(r));
       if (memory.y) copy(memory.y + r * output, y.at(r), output);
     }
-    if (memory.y) group.wait();
+    group.wait();  // the scratch memory is the next layer's, and so may y be
   }
   size_t step_floats(long n) const override {
     ArenaLayout arena{nullptr};

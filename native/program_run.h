@@ -64,6 +64,12 @@ struct Moment {
   long index[ARRAY_KINDS][2];  // row of each kind of array, by shift
 };
 
+struct GradientInputs {  // of the gradient of weights, for a part of a shard's items: [panels][items][width][LANES]
+  const WeightGradient* of;
+  long shard, items, panels, line;  // line: floats of an item in a panel
+  int width;                        // its vectors
+  float* memory;
+};
 struct GradientWork {  // one work item of the gradient of weights
   const WeightGradient* of;
   long panel, from, to;  // of the inputs' blocks; blocks of its outputs
@@ -84,7 +90,11 @@ struct ProgramKernels {
   // items `from` … `to` of the steps from `first` on, all stages; `x` says whether the gradient of x is wanted
   void (*items_back)(const ProgramShard*, const ProgramScratch&, long first, long from, long to, bool x);
   long (*gradient_works)(const ProgramData*, GradientWork*);  // their number; written where not null
-  void (*gradient)(const ProgramShard*, long shards, const long* first, const long* last, const GradientWork*, float* const* to);
+  void (*shape_inputs)(GradientInputs*);  // sets panels and width
+  // packs those of items `from` … `to` of the steps from `first` on
+  void (*gather_inputs)(const ProgramShard*, const GradientInputs*, long first, long from, long to);
+  // `inputs` of each shard
+  void (*gradient)(const ProgramShard*, long shards, const GradientWork*, const GradientInputs* inputs, float* const* to);
   void (*add_sums)(const ProgramData*, const ProgramScratch&, float* const* to);
   void (*clear_sums)(const ProgramData*, const ProgramScratch&);
   void (*step)(const ProgramShard*, const ProgramScratch&, const Group&);  // one step of rows of length 1

@@ -245,7 +245,7 @@ void items_back(const ProgramShard* s, const ProgramScratch& scratch, long first
 
 extern const ProgramKernels PROGRAM_KERNELS;
 constexpr ProgramKernels PROGRAM_KERNELS = {lay_out_weights, pack, lay_out_forward, lay_out_backward, lay_out_scratch, forward, backward,
-                                            items_back, gradient_works, gradient, add_sums, clear_sums, step, read_state, write_state};
+                                            items_back, gradient_works, shape_inputs, gather_inputs, gradient, add_sums, clear_sums, step, read_state, write_state};
 
 }  // namespace ISA
 }  // namespace stepscan

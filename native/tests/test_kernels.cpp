@@ -2,6 +2,7 @@
 // undefined-behaviour and thread sanitizers (`make sanitize`). Values are tested from Python, against PyTorch.
 #include <thread>
 
+#include "../output_loss.h"
 #include "guarded.h"
 
 // Forward and backward in one or two directions, and all outputs.
@@ -100,20 +101,24 @@ static void training() {
                      T, items, width, M, dq.get(), dk.get(), dm.get(), additive ? dv.get() : nullptr, scratch.get()}, B, 2);
         for (long i = 0; i < items * M; i++) CHECK(dm.get()[items * M + i] == 0, "the gradient of an empty memory is not zero");
       }
-  for (long rows : {0, 1, 40})
-    for (long size : {1, 16, 1001}) {
-      Guarded<int64_t> target(rows);
-      for (long r = 0; r < rows; r++) target.get()[r] = (r * 7) % size;
-      Floats x(rows * size, 1), rest(rows), sum(rows);
-      CHECK(cross_entropy(x.get(), target.get(), rows, size, 0.1f, rest.get(), sum.get(), 2), "valid targets are refused");
-      for (long r = 0; r < rows; r++) {
+  for (long rows : {0, 1, 5, 600})
+    for (long size : {1, 16, 1001})
+      for (long inputs : {1, 17, 70}) {
+        Guarded<int64_t> target(rows);
+        for (long r = 0; r < rows; r++) target.get()[r] = (r * 7) % size;
+        Floats x(rows * inputs, 1), weight(size * inputs, 1), bias(size, 1), rest(rows), sum(rows);
+        Floats dx(rows * inputs), dweight(size * inputs), dbias(size), dx2(rows * inputs), dweight2(size * inputs), dbias2(size);
+        OutputLossArgs args{x.get(), weight.get(), bias.get(), target.get(), rows, inputs, size, 0.1f, dx.get(), dweight.get(), dbias.get(), rest.get(), sum.get()};
+        CHECK(output_loss(args, 1), "valid targets are refused");
         double total = 0;
-        for (long i = 0; i < size; i++) total += x.get()[r * size + i];
-        CHECK(std::fabs(total) < 1e-4, "a gradient of scores does not sum to zero");
+        for (long i = 0; i < size; i++) total += dbias.get()[i];
+        CHECK(std::fabs(total) < 1e-3, "the gradients of biases do not sum to zero");
+        args.dx = dx2.get(), args.dweight = dweight2.get(), args.dbias = dbias2.get();
+        CHECK(output_loss(args, 3), "valid targets are refused");
+        CHECK(dx == dx2 && dweight == dweight2 && dbias == dbias2, "the bits of an output layer's gradients depend on the threads");
+        if (rows) target.get()[rows - 1] = size;
+        CHECK(!rows || !output_loss(args, 2), "an invalid target is accepted");
       }
-      if (rows) target.get()[rows - 1] = size;
-      CHECK(!rows || !cross_entropy(x.get(), target.get(), rows, size, 0, rest.get(), sum.get(), 2), "an invalid target is accepted");
-    }
   for (long size : {0, 1, 4097, 60000}) {
     Floats x(size, 1), one(size), two(size);
     dropout(x.get(), size, 7, 0.5, one.get(), 1), dropout(x.get(), size, 7, 0.5, two.get(), 3);

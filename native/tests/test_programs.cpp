@@ -95,6 +95,26 @@ static int readout_of(const std::shared_ptr<const ProgramWeights>& weights) {
   return 0;
 }
 
+// Steps of rows by a team that stays together have the bits of one thread: layers of a stack share their scratch memory.
+static void check_team(const LayerPointer& layer) {
+  const long n = 3, T = 40;
+  Floats x(T * n * layer->input, 2), one(T * n * layer->output), two(T * n * layer->output), scratch((size_t)layer->step_floats(n));
+  for (int threads : {1, 2}) {
+    Floats states(n * layer->state);
+    Floats& y = threads == 1 ? one : two;
+    Barrier barrier;
+    on_team(threads, [&](int thread, int team) {
+      Group group{&barrier, thread, team};
+      for (long t = 0; t < T; t++) {
+        layer->step(n, {RowView::strided(x.get() + t * n * layer->input, layer->input), false}, states_of(*layer, states.get(), 0),
+                    RowView::strided(y.get() + t * n * layer->output, layer->output), scratch.get(), group);
+        group.wait();
+      }
+    });
+  }
+  CHECK(one == two, "the bits of a step depend on the number of threads");
+}
+
 static void check_layers(const std::shared_ptr<const Program>& program, Format format) {
   Memory memory;
   std::vector<const float*> weights;
@@ -105,6 +125,7 @@ static void check_layers(const std::shared_ptr<const Program>& program, Format f
   auto map = [&](long from, long to) { return make_linear(std::make_shared<Linear>(memory(from * to), memory(to), from, to, format), false); };
   check_layer("program", layer, format);
   check_layer("stack of programs", make_stack({layer, map(H, I), layer, make_identity(H, false)}), format);
+  check_team(make_stack({layer, map(H, I), layer, map(H, I), layer}));
   check_layer("residual program", make_residual(make_stack({layer, map(H, I)})), format);
   check_layer("zoneout of a program", make_zoneout(layer, 0.3), format);
   check_layer("bidirectional programs", make_bidirectional(layer, layer), format);

@@ -14,7 +14,7 @@ from parquet_files import contents, pa, pq, rows_of, write
 
 import stepscan as ss
 from stepscan.distributed import RowPredictor, predict, predict_files
-from stepscan.distributed.cluster import check_reachable
+from stepscan.distributed.cluster import check_reachable, keep_little
 from stepscan.distributed.datasets import TableWorker
 from stepscan.errors import DataError, SettingsError, StepscanError
 from stepscan.kernels import native
@@ -175,3 +175,30 @@ def test_no_cluster(address):
         StepscanError, match=rf"--ray {address}: expected the address of a Ray cluster, such as auto or"
     ):
         check_reachable(address)
+
+
+def test_a_worker_lets_arrow_give_memory_back():
+    before = pa.default_memory_pool()
+    try:
+        keep_little()
+        assert pa.default_memory_pool().backend_name == "system"
+    finally:
+        pa.set_memory_pool(before)
+
+
+def test_the_largest_parts_come_first(models, files, tmp_path):
+    """Whatever their order in the input, so that workers end at about the same time."""
+
+    class Telling(RowPredictor):
+        def predict(self, values, name, path, first):
+            with open(f"{self.folder}/order", "a") as order:
+                order.write(f"{len(values)} ")
+            return super().predict(values, name, path, first)
+
+    source = tmp_path / "in"
+    for name, rows in (("a", 3), ("b", 40), ("c", 20)):
+        write(source / f"{name}.parquet", {"text": ["a good film"] * rows})
+    predictor = Telling(ss.runtime.load(models["classify"]))
+    predictor.folder = str(tmp_path)
+    predict_files(predictor, str(source), str(tmp_path / "out"), ray="local", workers=1)
+    assert (tmp_path / "order").read_text() == "40 20 3 "

@@ -10,7 +10,7 @@ import pytest
 from datasets import ClassLabel, Dataset, DatasetDict, Features, List, Value
 
 import stepscan as ss
-from stepscan.data.readers import read_labelled, read_parallel, read_sentences, read_tagged, read_texts
+from stepscan.data.readers import read_labelled, read_parallel, read_sentences, read_tagged, read_texts, stream_labelled
 from stepscan.data.task_data import ReadOptions, read_examples
 
 REVIEWS = {"text": ["a good film", "a bad film"], "label": ["pos", "neg"]}
@@ -51,6 +51,20 @@ def test_parquet(parquet):
     path = parquet({"text": ["a", "b"], "labels": [["x", "y"], []]})
     assert read_labelled(path, problem_type="multilabel") == [("a", ["x", "y"]), ("b", [])]
     assert read_examples("generate", [path], ReadOptions()) == ("a\nb",)
+
+
+def test_row_groups_are_read_one_after_the_other(tmp_path):
+    """Memory does not grow with their number."""
+    peaks = []
+    for groups in (3, 30):
+        texts = [f"{number} " + "x" * 2000 for number in range(100 * groups)]
+        path = tmp_path / f"{groups}.parquet"
+        pq.write_table(pa.table({"text": texts, "label": texts}), path, row_group_size=100, compression="none")
+        rows, before = stream_labelled(path), pa.total_allocated_bytes()
+        read = [(row.text, pa.total_allocated_bytes() - before) for row in rows]
+        assert [text for text, _ in read] == texts
+        peaks.append(max(size for _, size in read))
+    assert 0 < peaks[1] <= 1.2 * peaks[0]
 
 
 def test_data_set(sets):

@@ -59,7 +59,9 @@ def test_spans_need_validation_data(trees):
         train("classify", [trees], trees.parent / "out", settings={}, reading=ReadOptions(format="subtrees"))
 
 
-@pytest.mark.parametrize("line", ["(very funny)", "(see Smith) and laugh", "3 (2 a) film", "( a b c )", "text", "(see (a 2) for it)"])
+@pytest.mark.parametrize(
+    "line", ["(very funny)", "(see Smith) and laugh", "3 (2 a) film", "( a b c )", "text", "(see (a 2) for it)"]
+)
 def test_what_is_no_tree_is_a_line(tmp_path, line):
     path = tmp_path / "a.txt"
     path.write_text(f"{line}\n")

@@ -91,32 +91,3 @@ def test_the_published_wordllama():
     assert (size, set(found)) == (256, {"good", "great", "zebra"})
     good, great, zebra = (vector / np.linalg.norm(vector) for vector in map(found.get, ("good", "great", "zebra")))
     assert good @ great > 0.4 > good @ zebra
-
-
-def test_two_sources_side_by_side(tmp_path):
-    """A word that one of them lacks has zeros there; further words are the first one's."""
-    first, second = tmp_path / "a,b.txt", tmp_path / "second.txt"
-    first.write_text("the 1 2\ncat 3 4\nof 5 6\nto 7 8\n")
-    second.write_text("dog 10\ncat 20\nof 30\nhen 40\n")
-    found, size = read_vectors(first, {"cat"}, 0)
-    assert (list(found), size) == (["cat"], 2)
-    first = first.rename(tmp_path / "first.txt")
-    check_vectors(f"{first},{second}")
-    found, size = read_vectors(f"{first}, {second}", {"cat", "dog", "cow"}, 2)
-    assert size == 3
-    assert {word: vector.tolist() for word, vector in found.items()} == {
-        "the": [1, 2, 0],
-        "cat": [3, 4, 20],
-        "of": [5, 6, 30],
-        "dog": [0, 0, 10],
-    }
-
-
-@pytest.mark.parametrize(
-    ("source", "words"),
-    [("{a},{a}", "expected different sources"), ("{a},glov", "got 'glov'.*glove"), ("{a},", "got ''")],
-)
-def test_sources_that_are_none(tmp_path, source, words):
-    (tmp_path / "a.txt").write_text("the 1 2\n")
-    with pytest.raises(SettingsError, match=words):
-        check_vectors(source.format(a=tmp_path / "a.txt"))

@@ -13,6 +13,7 @@ from sklearn.preprocessing import MultiLabelBinarizer
 from toy_tasks import NETWORK
 
 import stepscan as ss
+from stepscan.data.batching import pad
 from stepscan.data.task_data import ReadOptions, read_examples
 from stepscan.estimators.data_split import hold_out, same_input
 from stepscan.estimators.files import train
@@ -55,9 +56,7 @@ def test_labels(multilabel_model):
     assert multilabel_model.classes_.tolist() == ["a", "e", "o"]
     np.testing.assert_allclose(
         multilabel_model.predict_proba(["a x"]),
-        multilabel_model.model_(multilabel_model._rows(["a x"])[1](multilabel_model._rows(["a x"])[0]))
-        .sigmoid()
-        .detach(),
+        multilabel_model.model_(pad(multilabel_model.network_inputs(["a x"]))).sigmoid().detach(),
         rtol=1e-5,
     )
     assert multilabel_model.history_[-1].keys() >= {"valid_nats", "valid_micro_f1", "valid_exact"}
@@ -307,7 +306,7 @@ def test_scores_of_all_texts_are_never_kept_together(problem_type, monkeypatch):
     assert sizes == [128] * 7 + [104] + [128] * 3 + [116]
     result, logs = model.predict_proba(texts), model.log_probabilities(texts, answers)
     monkeypatch.undo()
-    whole = model.model_(model._rows(texts)[1](model._rows(texts)[0])).detach()
+    whole = model.model_(pad(model.network_inputs(texts))).detach()
     expected = whole.softmax(1) if problem_type == "classification" else whole.sigmoid()
     np.testing.assert_allclose(result, expected, rtol=1e-4, atol=1e-7)
     if problem_type == "classification":

@@ -13,7 +13,7 @@ from fake_task import SETTINGS, Line, Log, batches
 import stepscan as ss
 from stepscan.data.read_options import ReadOptions
 from stepscan.errors import SettingsError, StepscanError
-from stepscan.estimators.cached_classifier import open_cache
+from stepscan.estimators.example_cache import open_cache
 from stepscan.options import TrainingOptions
 from stepscan.processes.team import ALONE
 from stepscan.training import checkpointing, identity
@@ -235,7 +235,8 @@ def test_other_validation_data_are_refused(tmp_path, cached):
 def fit_cached(model, folder, validation):
     file = folder / "rows.csv"
     file.write_text("text,label\n" + "".join(f"{text},{label}\n" for text, label in zip(*ROWS, strict=True)))
-    model.fit_cached(open_cache(model, [file], ReadOptions(), holds_out=False), validation)
+    pairs = list(zip(*validation, strict=True))
+    model.fit_cached(open_cache(model, [file], ReadOptions(), holds_out=False), pairs)
 
 
 def test_checkpoints_that_do_not_record_their_validation_data_are_gone_on_with(tmp_path, monkeypatch):

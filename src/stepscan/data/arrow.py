@@ -53,11 +53,17 @@ def _parquet_records(path: str | Path) -> Iterator[dict[str, Any]]:
     try:
         with ParquetFile(_seekable(path)) as file:
             class_names = _parquet_class_names((file.schema_arrow.metadata or {}).get(b"huggingface"))
-            for batch in file.iter_batches(batch_size=_ROWS_AT_ONCE):
+            for batch in _batches(file):
                 for row in batch.to_pylist():
                     yield {column: _replace_classes(value, class_names.get(column)) for column, value in row.items()}
     except (OSError, ArrowException) as error:
         raise DataError(f"expected a Parquet file, got an error: {_first_line(error)}.", path=path) from error
+
+
+def _batches(file: Any) -> Iterator[Any]:
+    """The rows of a Parquet file, one row group after the other: of all together, PyArrow keeps what it has read."""
+    for group in range(file.num_row_groups):
+        yield from file.iter_batches(batch_size=_ROWS_AT_ONCE, row_groups=[group])
 
 
 def _seekable(path: str | Path) -> Any:

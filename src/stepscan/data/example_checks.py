@@ -178,11 +178,11 @@ def check_known(labels: Sequence[Any], known: Sequence[Any] | None) -> None:
         )
 
 
-def warn_of_imbalance(labels: Iterable[Any], what: str, advice: str = "") -> None:
+def warn_of_imbalance(labels: Iterable[Any] | Mapping[Any, int], what: str, advice: str = "") -> None:
     """Log a warning if the most frequent class has at least 9 times as many examples as the rarest.
 
     Args:
-        labels: the label of each example.
+        labels: the label of each example, or the number of examples of each label.
         what: the name of the data, for the message.
         advice: the end of the message.
     """

@@ -66,6 +66,11 @@ def read_text(path: str | Path, bad_lines: BadLines | None = None) -> str:
 
     Arguments and errors are those of `read_lines`, but a line may be as long as 1 GiB.
     """
+    return "".join(stream_lines(path, bad_lines))
+
+
+def stream_lines(path: str | Path, bad_lines: BadLines | None = None) -> Iterator[str]:
+    """Yield the lines of `read_text`, with their ends."""
 
     def line_text(line: Line) -> str:
         if line.error:
@@ -73,7 +78,7 @@ def read_text(path: str | Path, bad_lines: BadLines | None = None) -> str:
         return line.text
 
     lines = convert(checked_lines(path, longest=LONGEST_TEXT), line_text, bad_lines)
-    return "".join(require_some(lines, path, bad_lines))
+    return require_some(lines, path, bad_lines)
 
 
 def split_lines(text: str) -> list[str]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import zip_longest
 from pathlib import Path
 
 from stepscan.data.bad_lines import BadLines, convert, require_some
@@ -12,6 +13,7 @@ from stepscan.data.file_formats import TABLE_SUFFIXES, choose_format
 from stepscan.data.headers import Column
 from stepscan.data.lines import Line, checked_lines
 from stepscan.data.tables import Table
+from stepscan.data.whole_files import as_list
 from stepscan.errors import DataError, SettingsError
 
 SOURCE_NAMES, TARGET_NAMES = ("source", "src", "input", "text"), ("target", "tgt", "trg", "output", "translation")
@@ -20,7 +22,7 @@ _PAIR_HINT = (
 )
 
 
-def read_parallel(
+def stream_parallel(
     paths: str | Path | Sequence[str | Path],
     *,
     format: str | None = None,
@@ -29,8 +31,8 @@ def read_parallel(
     bad_lines: BadLines | None = None,
     delimiter: str | None = None,
     header: bool | None = None,
-) -> list[Pair]:
-    """Read pairs of source and target from one file of pairs, or from two files with the same number of lines.
+) -> Iterator[Pair]:
+    """Yield pairs of source and target from one file of pairs, or from two files with the same number of lines.
 
     Args:
         paths: one table; or two files, source and target, with one text per line.
@@ -66,18 +68,13 @@ def read_parallel(
         line, (source, target) = row
         return Pair(require_text(source, "source", files[0], line), require_text(target, "target", files[0], line))
 
-    return list(require_some(convert(rows, pair, bad_lines), files[0], bad_lines))
+    return require_some(convert(rows, pair, bad_lines), files[0], bad_lines)
 
 
-def _pairs_of_lines(source: str | Path, target: str | Path, bad_lines: BadLines | None) -> list[Pair]:
-    sources, targets = (list(checked_lines(path)) for path in (source, target))
-    if bad_lines is None:
-        for error in (line.error for lines in (sources, targets) for line in lines if line.error):
-            raise error
-    if len(sources) != len(targets):
-        reason = f"expected {len(targets)} lines, as in {target}, got {len(sources)}."
-        raise DataError(reason, path=source)
+read_parallel = as_list(stream_parallel)
 
+
+def _pairs_of_lines(source: str | Path, target: str | Path, bad_lines: BadLines | None) -> Iterator[Pair]:
     def side(line: Line, role: str, path: str | Path) -> str:
         if line.error:
             raise line.error
@@ -86,7 +83,21 @@ def _pairs_of_lines(source: str | Path, target: str | Path, bad_lines: BadLines 
     def pair(lines: tuple[Line, Line]) -> Pair:
         return Pair(side(lines[0], "source", source), side(lines[1], "target", target))
 
-    pairs = list(convert(zip(sources, targets, strict=True), pair, bad_lines, unit="pair"))
-    if not pairs:
+    empty = True
+    for each in convert(_lines_of_both(source, target), pair, bad_lines, unit="pair"):
+        empty = False
+        yield each
+    if empty:
         raise DataError(f"no pair is left of this file and {target}: every pair has a bad line.", path=source)
-    return pairs
+
+
+def _lines_of_both(source: str | Path, target: str | Path) -> Iterator[tuple[Line, Line]]:
+    """The lines of two files together."""
+    counts = [0, 0]
+    for lines in zip_longest(checked_lines(source), checked_lines(target)):
+        counts = [count + (line is not None) for count, line in zip(counts, lines, strict=True)]
+        first, second = lines
+        if first is not None and second is not None:
+            yield first, second
+    if counts[0] != counts[1]:
+        raise DataError(f"expected {counts[1]} lines, as in {target}, got {counts[0]}.", path=source)

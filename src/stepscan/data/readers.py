@@ -14,7 +14,7 @@ from typing import Any
 
 from stepscan.data import input_columns
 from stepscan.data.bad_lines import BadLines, convert, require_some
-from stepscan.data.conll.readers import read_sentences, read_tagged, stream_sentences
+from stepscan.data.conll.readers import read_sentences, read_tagged, stream_sentences, stream_tagged
 from stepscan.data.delimited import DIALECTS
 from stepscan.data.example_lines import require_string, require_text
 from stepscan.data.example_types import LabelledText, Pair, TaggedSentence
@@ -25,7 +25,7 @@ from stepscan.data.labelled_trees import SUBTREES, TREE_FORMATS, TREES, labelled
 from stepscan.data.labels import COLUMN_NAMES, PARSERS
 from stepscan.data.line_writer import write_lines
 from stepscan.data.lines import Line, checked_lines, valid_lines
-from stepscan.data.parallel_texts import TARGET_NAMES, read_parallel
+from stepscan.data.parallel_texts import TARGET_NAMES, read_parallel, stream_parallel
 from stepscan.data.series.number_cells import with_decimal_points
 from stepscan.data.tables import Table
 from stepscan.data.whole_files import as_list
@@ -45,8 +45,10 @@ __all__ = [
     "read_tagged",
     "read_texts",
     "stream_labelled",
+    "stream_parallel",
     "stream_sentences",
     "stream_sources",
+    "stream_tagged",
     "stream_texts",
     "write_lines",
 ]

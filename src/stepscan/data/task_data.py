@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from stepscan.data.corpus import read_corpus, read_each_text
+from stepscan.data.corpus import read_corpus, read_each_text, stream_corpus
 from stepscan.data.label_checks import check_labels, match_spelling
+from stepscan.data.labelled_trees import SUBTREES
 from stepscan.data.labels import PARSERS, flatten_labels
 from stepscan.data.read_options import (
     Files,
@@ -18,7 +19,7 @@ from stepscan.data.read_options import (
     options_for,
     table_options,
 )
-from stepscan.data.readers import read_labelled, read_parallel, read_tagged
+from stepscan.data.readers import stream_labelled, stream_parallel, stream_tagged
 from stepscan.data.series.readers import (
     LabelledSeries,
     read_labelled_series,
@@ -30,7 +31,7 @@ from stepscan.errors import DataError, SettingsError, display_path
 
 __all__ = ["Files", "ReadOptions", "options_for", "read_examples", "read_validation"]
 
-Pairs = Sequence[tuple[Any, Any]]
+Pairs = Iterable[tuple[Any, Any]]
 
 
 def read_examples(
@@ -72,14 +73,56 @@ def read_examples(
     if task == "generate":
         return ((read_each_text if each else read_corpus)(files[0], options),)
     read = _SERIES_READERS.get(task) if is_numeric else None
-    pairs = (read or _TEXT_READERS[task])(files, options)
-    inputs, targets = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
+    inputs, targets = [], []
+    for one, target in (read or _TEXT_READERS[task])(files, options):
+        inputs.append(one)
+        targets.append(target)
     if task == "classify" and options.problem_type != "regression":
         if known is None:
             check_labels(targets, files[0])
         else:
             targets = match_spelling(targets, known, files[0])
     return inputs, targets
+
+
+def stream_examples(task: str, files: Files, options: ReadOptions) -> Iterator[Any]:
+    """Yield the examples of texts one at a time: pairs, as `read_examples` returns lists of; of "generate", pieces of
+    one text, which end at ends of lines.
+
+    Raises:
+        SettingsError: an option or a number of files that does not fit the task, or numbers in place of texts.
+        DataError: a file cannot be read, or holds a bad line.
+    """
+    check_text_files(task, files, options)
+    if task == "generate":
+        return stream_corpus(files[0], options)
+    return iter(_TEXT_READERS[task](files, options))
+
+
+def check_text_files(task: str, files: Files, options: ReadOptions) -> None:
+    """Check, without reading them to their ends, that files are texts for a task.
+
+    Raises:
+        SettingsError: as `stream_examples`.
+    """
+    check_task_options(task, options)
+    _check_number_of_files(task, files)
+    if task == "forecast" or series_format(files[0], options.format) is not None:
+        raise SettingsError(f"expected texts, got numbers in {display_path(files[0])}")
+    check_text_options(files[0], options)
+
+
+def check_validation(files: Files, options: ReadOptions) -> None:
+    """Check that there are files of validation data where a part of the training data cannot be held out.
+
+    Raises:
+        SettingsError: the examples are spans of texts, and there are none.
+    """
+    if options.format == SUBTREES and not files:
+        raise SettingsError(
+            f"format {SUBTREES}: expected validation data, got none; spans of one text would lie on both sides of a "
+            "split of the training data: add --valid"
+        )
 
 
 def read_validation(task: str, files: Files, options: ReadOptions, examples: tuple[Any, ...]) -> tuple[Any, ...] | None:
@@ -97,7 +140,7 @@ def _check_number_of_files(task: str, files: Files) -> None:
 
 
 def _labelled_texts(files: Files, options: ReadOptions) -> Pairs:
-    return read_labelled(
+    return stream_labelled(
         files[0],
         text_column=options.text_column,
         label_column=options.label_column,
@@ -129,7 +172,7 @@ def _parse_label(number: int, example: LabelledSeries, problem_type: str, path: 
 def _tagged_sentences(files: Files, options: ReadOptions) -> Pairs:
     if options.label_column is not None:
         raise SettingsError("--label-column is for tagging numbers (--format numbers); for words use --tag-column")
-    return read_tagged(
+    return stream_tagged(
         files[0],
         format=options.format,
         field=options.field,
@@ -144,7 +187,7 @@ def _tagged_series(files: Files, options: ReadOptions) -> Pairs:
 
 
 def _pairs_of_texts(files: Files, options: ReadOptions) -> Pairs:
-    return read_parallel(
+    return stream_parallel(
         files,
         source_column=options.source_column,
         target_column=options.target_column,

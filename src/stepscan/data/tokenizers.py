@@ -26,6 +26,7 @@ def _panics_as_errors() -> Iterator[None]:
 
 
 _TAIL = 64  # characters at the end of a text that are searched first for its last tokens
+_ENCODED_AT_ONCE = 2048  # texts: the library takes some kilobytes for each
 
 
 class TextTokenizer:
@@ -150,7 +151,13 @@ class TextTokenizer:
             return [self._look_up(self._normalise(text)) for text in texts]
         if self.kind == "byte":
             return [[byte + len(SPECIAL) for byte in self._normalise(text).encode()] for text in texts]
-        return [encoding.ids for encoding in self._tokenizer.encode_batch_fast(texts, add_special_tokens=False)]
+        return [
+            encoding.ids
+            for start in range(0, len(texts), _ENCODED_AT_ONCE)
+            for encoding in self._tokenizer.encode_batch_fast(
+                texts[start : start + _ENCODED_AT_ONCE], add_special_tokens=False
+            )
+        ]
 
     def split_settled(self, text: str) -> tuple[str, str]:
         """Split a text that may continue into the beginning whose ids are final, and the rest, which is short.

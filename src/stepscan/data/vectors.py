@@ -18,23 +18,20 @@ _PACKAGES: dict[str, Callable[[Collection[str], int], Vectors]] = {"glove": read
 
 
 def check_vectors(source: str | Path) -> None:
-    """Check that `source` names an installed package of vectors, or a file, or several of these with commas between.
+    """Check that `source` names an installed package of vectors, or a file.
 
     Raises:
-        SettingsError: one of them is neither, or stands there twice.
+        SettingsError: it is neither.
         StepscanError: the package is not installed; names the command that installs it.
     """
-    names = _sources(source)
-    for name in names:
-        if name in _PACKAGES:
-            _PACKAGES[name]((), 0)
-        elif not name or not Path(name).exists():
-            raise SettingsError(
-                f"embeddings: expected {' or '.join(_PACKAGES)}, or a file of word vectors, got {name!r}, which is not "
-                f"a file.{nearest(name, _PACKAGES)}"
-            )
-    if len(set(names)) < len(names):
-        raise SettingsError(f"embeddings: expected different sources, got {source}; name each once")
+    name = str(source)
+    if name in _PACKAGES:
+        _PACKAGES[name]((), 0)
+    elif not Path(source).exists():
+        raise SettingsError(
+            f"embeddings: expected {' or '.join(_PACKAGES)}, or a file of word vectors, got {name!r}, which is not a "
+            f"file.{nearest(name, _PACKAGES)}"
+        )
 
 
 def read_vectors(source: str | Path, words: Collection[str], others: int = 0) -> Vectors:
@@ -43,11 +40,9 @@ def read_vectors(source: str | Path, words: Collection[str], others: int = 0) ->
     Args:
         source: a text file, gzip or plain, whose words may contain spaces (as some of GloVe's do); or the name of
             vectors: `glove` (GloVe 6B, 50 dimensions, lower-cased) or `wordllama` (256 dimensions; the vector of a word
-            is the mean of those of its parts, so that every word has one). Several with commas between: a word's
-            vectors side by side, with zeros for one that it lacks.
+            is the mean of those of its parts, so that every word has one).
         words: the words.
-        others: the number of other words to add, in the order of the first source: the most frequent, in published
-            vectors.
+        others: the number of other words to add, in the order of the source: the most frequent, in published vectors.
 
     Returns:
         the vector of each word that has one, and the number of dimensions.
@@ -56,27 +51,7 @@ def read_vectors(source: str | Path, words: Collection[str], others: int = 0) ->
         DataError: a line is not a vector of the size of the first one, or the file has none.
         StepscanError: the package of these vectors is not installed.
     """
-    first, *rest = _sources(source)
-    vectors, size = _read(first, words, others)
-    for name in rest:
-        wanted = {*words, *vectors}
-        more, added = _read(name, wanted, 0)
-        nothing, nothing_more = np.zeros(size, np.float32), np.zeros(added, np.float32)
-        vectors = {
-            word: np.concatenate([vectors.get(word, nothing), more.get(word, nothing_more)])
-            for word in [*vectors, *(word for word in more if word not in vectors)]
-        }
-        size += added
-    return vectors, size
-
-
-def _sources(source: str | Path) -> list[str]:
-    """The names of several sources; a file's name may have commas."""
-    return [str(source)] if Path(source).exists() else [name.strip() for name in str(source).split(",")]
-
-
-def _read(source: str, words: Collection[str], others: int) -> Vectors:
-    read = _PACKAGES.get(source)
+    read = _PACKAGES.get(str(source))
     return _read_file(source, words, others) if read is None else read(words, others)
 
 

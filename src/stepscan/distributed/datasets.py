@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import pyarrow as pa
 
 from stepscan.data.read_options import ReadOptions
+from stepscan.distributed.cluster import keep_little, processors
 from stepscan.distributed.record_columns import record_columns
 from stepscan.distributed.rows import PORTION, RowPredictor
 from stepscan.errors import DataError, SettingsError
@@ -59,8 +60,6 @@ def predict(
     """
     import ray
 
-    from stepscan.distributed.cluster import processors
-
     if bad_rows not in _BAD_ROWS:
         raise SettingsError(f"bad_rows: expected 'error' or 'column', got {bad_rows!r}")
     if isinstance(model, str | Path):
@@ -95,6 +94,7 @@ class TableWorker:
     """
 
     def __init__(self, predictor: RowPredictor, column: str, prefix: str, bad_rows: BadRows) -> None:
+        keep_little()
         predictor.check_version()
         self.predictor, self.column, self.prefix, self.bad_rows = predictor, column, prefix, bad_rows
 

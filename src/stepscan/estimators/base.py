@@ -18,17 +18,18 @@ from sklearn.base import BaseEstimator
 from stepscan.data.tokenizers import TextTokenizer
 from stepscan.data.vectors import check_vectors
 from stepscan.errors import ModelFormatError, NotFittedError, SettingsError, nearest
+from stepscan.estimators.encoded_fit import EncodedFit
 from stepscan.estimators.fit_run import FitRun, FitSteps, Stage
 from stepscan.estimators.folder import ModelFolder, check_savable, read_folder, write_folder
-from stepscan.estimators.model_builder import ModelBuilder
 from stepscan.estimators.notebook import as_html
+from stepscan.estimators.stored_programs import stepping_pattern
 from stepscan.estimators.training_data import Buckets, TrainingData
 from stepscan.memory import enough_memory
 from stepscan.models.model import FittedModel, check_inputs
 from stepscan.options import ModelOptions, TrainingOptions, check_settings, described_options, settings_of
 from stepscan.processes.joining import join
 from stepscan.registry import describe
-from stepscan.training.defaults import DataFacts, default_settings, is_cross_validated, listed_settings
+from stepscan.training.defaults import DataFacts, is_cross_validated, listed_settings
 from stepscan.training.loop import Task, Trainer
 from stepscan.training.memory import check_memory
 from stepscan.training.progress import ProgressBar
@@ -40,7 +41,7 @@ ESTIMATORS: dict[str, type[Estimator]] = {}  # task → class; filled by `Estima
 os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
 
 
-class Estimator(ModelBuilder, FittedModel, ModelOptions, BaseEstimator):
+class Estimator(EncodedFit, FittedModel, ModelOptions, BaseEstimator):
     """Base of `Classifier`, `Tagger`, `LanguageModel`, `Forecaster` and `Translator`.
 
     The constructor, which each inherits from its task's class of `stepscan.options`, only stores its settings; `fit`
@@ -54,6 +55,7 @@ class Estimator(ModelBuilder, FittedModel, ModelOptions, BaseEstimator):
     labels_: list[Any] | None  # strings, or whole numbers
     history_: list[dict[str, Any]]
     chosen_: dict[str, Any]  # settings that were not set, chosen by the size of the data
+    threads = 1
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -164,6 +166,11 @@ class Estimator(ModelBuilder, FittedModel, ModelOptions, BaseEstimator):
         self.check_fitted()
         return self.model_
 
+    @property
+    def stepping_network(self) -> Any:
+        network = self.network_
+        return stepping_pattern(network) if isinstance(network, torch.nn.Module) else network
+
     def with_network(self, network: Any) -> Self:
         joined = copy.copy(self)
         joined.model_ = network
@@ -223,12 +230,7 @@ class Estimator(ModelBuilder, FittedModel, ModelOptions, BaseEstimator):
             items: of all sequences together.
             symbols: distinct ones, of a text to generate.
         """
-        self.chosen_ = {}
-        facts = DataFacts(self.task, kind, examples, items / max(examples, 1), symbols)
-        defaults = default_settings(facts, self.size)
-        if "," in self.effective_settings.cell:  # one cell per layer: as many layers as names
-            defaults.pop("layers", None)
-        self.chosen_ = {n: value for n, value in defaults.items() if getattr(self, n, value) is None}
+        self.chosen_ = self._chosen_for(DataFacts(self.task, kind, examples, items / max(examples, 1), symbols))
         if self.verbose and self.chosen_:
             ProgressBar().note(f"chosen by the size of the data: {listed_settings(self.chosen_)}")
         self.training_options()
@@ -250,6 +252,7 @@ class Estimator(ModelBuilder, FittedModel, ModelOptions, BaseEstimator):
                 "precision: expected 'float32' on a CPU, got 'bf16'; train with device='cuda', or omit it"
             )
         join(settings)
+        self.check_architecture()
         devices = [torch.cuda.current_device()] if settings.device == "cuda" else []
         try:
             self._vectors, self._vector_arguments, self.members_ = None, {}, ()

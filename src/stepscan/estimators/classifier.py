@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import dataclasses
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -12,14 +14,19 @@ import torch
 from sklearn.base import ClassifierMixin, TransformerMixin
 from sklearn.utils import RegressorTags
 
-from stepscan.data.batching import TrainingBatch, pad, pad_numbers
+from stepscan.backends.tensors import to_sequences
+from stepscan.data.batching import TrainingBatch
 from stepscan.data.example_checks import as_list, checked_texts, make_pairs, validation_pair, warn_of_imbalance
+from stepscan.data.ragged_rows import RaggedRows, SeriesRows, largest, occurrences, smallest_dtype, total
 from stepscan.data.series.checks import are_numbers, checked_series
 from stepscan.data.tokenizers import TextTokenizer
 from stepscan.errors import SettingsError
 from stepscan.estimators.base import Estimator
 from stepscan.estimators.data_split import same_input, split_data
+from stepscan.estimators.encoded_fit import cached_parts
+from stepscan.estimators.encoding import Column, EncodedExamples, Vocabulary, in_portions
 from stepscan.estimators.score_mixture import best_mixture
+from stepscan.estimators.target_columns import batch_targets, encoded_targets, typical_targets
 from stepscan.estimators.training_data import Buckets, TrainingData, make_task
 from stepscan.estimators.wide_model import fit_wide
 from stepscan.evaluation.yardstick import Yardstick, best_constant, guess
@@ -29,8 +36,6 @@ from stepscan.patterns.embedding import Embedding
 from stepscan.patterns.encoder import Encoder
 from stepscan.patterns.numeric_embedding import NumericEmbedding
 from stepscan.processes.joining import join
-from stepscan.sequences import Sequences
-from stepscan.storage.token_cache import CachedTexts
 from stepscan.training.loop import Task
 from stepscan.wide.model import WideModel
 
@@ -47,6 +52,8 @@ class Classifier(ClassificationMixin, ClassifierMixin, TransformerMixin, Classif
     """
 
     pattern: ClassVar[type] = Encoder
+    cached_settings: ClassVar[tuple[str, ...]] = ("tokenizer", "vocabulary_size", "lowercase", "problem_type")
+    has_fixed_vectors: ClassVar[bool] = True
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -72,31 +79,8 @@ class Classifier(ClassificationMixin, ClassifierMixin, TransformerMixin, Classif
         """
         return self._fit(X, y, validation)
 
-    def fit_cached(self, texts: CachedTexts, validation: tuple[Sequence[str], Sequence[Any]] | None = None) -> Self:
-        """Train on texts in a cache (see `stepscan.estimators.cached_classifier.open_cache`), which are read from disk
-        batch by batch.
-
-        Args:
-            texts: the cache.
-            validation: `(X, y)`; without it, the texts that the cache holds out.
-
-        Raises:
-            SettingsError: a setting is wrong, or not one for texts in a cache.
-        """
-        from stepscan.estimators.cached_classifier import CachedFit
-
-        with self._fitting():
-            CachedFit(self, texts).run(validation)
-        return self
-
     def _data(self, X: Sequence[Any], y: Sequence[Any], validation: Any) -> TrainingData:
         problem = self.problem
-        if self.problem_type == "regression" and self.label_smoothing:
-            raise SettingsError(f"label_smoothing: expected 0 for regression, got {self.label_smoothing}; omit it")
-        if self.problem_type != "classification" and self.class_weights != "none":
-            raise SettingsError(
-                f"class_weights: expected 'none' for {self.problem_type}, got {self.class_weights!r}; omit it"
-            )
         if y is None:
             raise SettingsError("Classifier requires y to be passed, but the target y is None")
         examples = make_pairs(self._checked(as_list(X)), problem.validated(y), ("texts", "classes"))
@@ -107,12 +91,12 @@ class Classifier(ClassificationMixin, ClassifierMixin, TransformerMixin, Classif
             valid = make_pairs(checked, problem.validated(targets), ("validation texts", "classes"))
         items = sum(self._length(text) for text, _ in examples)
         parts = self._split(examples, valid, cross_validate=self._is_cross_validated(len(examples), items))
-        self.labels_ = self._labels(*parts[0])
+        train_targets, held_out_targets = ([target for _, target in part] for part in parts[0])
+        self.labels_ = problem.labels(train_targets, held_out_targets)
         is_text = isinstance(examples[0][0], str)
         self._choose_settings("text" if is_text else "series", len(examples), items)
         if self.problem_type == "classification":
-            advice = "; --class-weights balanced learns the rare ones too" if self.class_weights == "none" else ""
-            warn_of_imbalance([target for _, target in examples], "training data", advice)
+            warn_of_imbalance((target for _, target in examples), "training data", self._balance_advice)
         together = [*examples, *(valid or ())]
         return TrainingData(parts, valid is not None, len(together), lambda: together)
 
@@ -133,26 +117,81 @@ class Classifier(ClassificationMixin, ClassifierMixin, TransformerMixin, Classif
         has_word_tokens = isinstance(text, str) and self.tokenizer not in ("character", "byte")
         return text.count(" ") + 1 if has_word_tokens else len(text)
 
-    def _labels(self, train: list[tuple[Any, Any]], held_out: list[tuple[Any, Any]] | None) -> list[Any] | None:
-        train_targets, others = ([target for _, target in part or ()] for part in (train, held_out))
-        return self.problem.labels(train_targets, others)
+    @property
+    def _balance_advice(self) -> str:
+        return "; --class-weights balanced learns the rare ones too" if self.class_weights == "none" else ""
 
-    def _prepare(
-        self, train: list[tuple[Any, Any]], held_out: list[tuple[Any, Any]] | None, settings: TrainingOptions
-    ) -> Task:
+    def _prepare(self, train: Any, held_out: list[tuple[Any, Any]] | None, settings: TrainingOptions) -> Task:
         """A new model and its training task."""
-        problem, inputs = self.problem, [text for text, _ in train]
-        targets = [target for _, target in train]
-        self.labels_ = self._labels(train, held_out)
+        encoded = self._encoded(train)
+        inputs, targets = encoded.columns["inputs"], encoded.columns["targets"]
         embedding = self._embedding(inputs)
-        self.model_ = self._build_model(embedding, max_length=lambda: self._max_steps(inputs)).to(settings.device)
+        self.model_ = self._build_model(embedding, max_length=lambda: largest(inputs.lengths)).to(settings.device)
         if self.problem_type == "regression":
-            self.model_.standardise(torch.from_numpy(problem.targets(targets, None)))
+            self.model_.standardise(torch.from_numpy(targets))
         if self.class_weights == "balanced":
-            self.model_.balance(torch.from_numpy(problem.targets(targets, self.labels_)))
-        batches = self._batches(inputs, targets, settings)
+            self.model_.balance_counts(torch.from_numpy(occurrences(targets, len(self.labels_ or ()))))
+        batches = Buckets(inputs.lengths, settings, self._collate(inputs, targets), scratch=encoded.scratch)
         evaluate = None if held_out is None else lambda: self._evaluate(held_out)
-        return make_task(self.model_, batches, evaluate, len(held_out or ()), problem.greater_is_better)
+        return make_task(
+            *(self.model_, batches, evaluate, len(held_out or ()), self.problem.greater_is_better, encoded.fingerprint)
+        )
+
+    def _learn(self, examples: Iterable[tuple[Any, Any]]) -> Vocabulary:
+        labels: Counter[Any] = Counter()
+        example_count = 0
+
+        def inputs() -> Iterator[Any]:
+            nonlocal example_count
+            for one, target in examples:
+                labels.update(self.problem.flat_labels([target]))
+                example_count += 1
+                yield one
+
+        rest = inputs()
+        first = next(rest)
+        texts = chain([first], rest)
+        tokenizers = {"tokenizer": self._train_tokenizer(texts)} if isinstance(first, str) else {}
+        deque(texts, maxlen=0)  # of a tokenizer that needs none
+        known = sorted(labels)
+        facts = {"counts": [labels[label] for label in known], "examples": example_count}
+        return Vocabulary(tokenizers, None if self.problem_type == "regression" else known, facts)
+
+    def _encode_examples(
+        self, examples: Iterable[tuple[Any, Any]], vocabulary: Vocabulary
+    ) -> Iterator[dict[str, Column]]:
+        for portion in in_portions(examples):
+            inputs, answers = zip(*portion, strict=True)
+            column: Column = SeriesRows(inputs)
+            if self.tokenizers_:
+                tokenizer = self.tokenizers_["tokenizer"]
+                column = RaggedRows.of(tokenizer.encode_batch(inputs), smallest_dtype(len(tokenizer)))
+            yield {"inputs": column, "targets": encoded_targets(self.problem_type, answers, self.labels_)}
+
+    def _collate(self, inputs: Any, targets: Any) -> Callable[[np.ndarray], TrainingBatch]:
+        outputs = len(self.labels_ or (None,))
+
+        def collate(indices: np.ndarray) -> TrainingBatch:
+            rows = to_sequences(inputs.padded(indices))
+            answers = torch.from_numpy(batch_targets(targets, indices, outputs))
+            return TrainingBatch(rows, answers, len(indices), int(rows.lengths.sum()), rows.mask.numel())
+
+        return collate
+
+    def _cached_data(self, examples: EncodedExamples, held_out: list[tuple[Any, Any]]) -> TrainingData:
+        facts, known = examples.vocabulary.facts, examples.vocabulary.labels or []
+        is_multilabel = self.problem_type == "multilabel"
+        self.problem.labels([known] if is_multilabel else known, [target for _, target in held_out])
+        self.labels_ = examples.vocabulary.labels
+        self._choose_settings("text", facts["examples"], total(examples.columns["inputs"].lengths))
+        if self.problem_type == "classification":
+            warn_of_imbalance(dict(zip(known, facts["counts"], strict=True)), "training data", self._balance_advice)
+        return cached_parts(examples, held_out, facts["examples"])
+
+    def _cached_yardstick(self, examples: EncodedExamples, held_out: list[tuple[Any, Any]]) -> None:
+        facts, known = examples.vocabulary.facts, examples.vocabulary.labels or []
+        train = typical_targets(examples.columns["targets"], known, facts["counts"])
+        self.yardstick_, self.wide_ = self._yardstick(train, [target for _, target in held_out]).to_dict(), None
 
     def _held_out_results(self, held_out: list[tuple[Any, Any]]) -> str:
         """The network's scores of held-out examples: float32 `[N, outputs]`, in base64."""
@@ -212,33 +251,28 @@ class Classifier(ClassificationMixin, ClassifierMixin, TransformerMixin, Classif
             return guess(held_out)
         return best_constant(self.problem_type, targets, held_out)
 
-    def _embedding(self, X: Sequence[Any]) -> Any:
-        """The input map for texts or series, with its vocabulary or its mean and deviation learned from them."""
+    def _embedding(self, inputs: Any) -> Any:
+        """The input map for a column of texts or of series, whose mean and deviation are learned."""
         settings = self.effective_settings
-        if are_numbers(X):
-            self.tokenizers_ = {}
-            if self.embedding_dropout:
-                raise SettingsError(
-                    f"embedding_dropout: expected 0 for series of numbers, got {self.embedding_dropout}"
-                )
-            return NumericEmbedding(
-                X[0].shape[1], settings.embedding_size, self._input_dropout, settings.input_noise
-            ).standardise(X)
-        if self.input_noise:
-            raise SettingsError(f"input_noise: expected 0 for texts, got {self.input_noise}")
-        return self._text_embedding(self._train_tokenizer(X))
+        if self.tokenizers_:
+            if self.input_noise:
+                raise SettingsError(f"input_noise: expected 0 for texts, got {self.input_noise}")
+            return self._text_embedding()
+        if self.embedding_dropout:
+            raise SettingsError(f"embedding_dropout: expected 0 for series of numbers, got {self.embedding_dropout}")
+        return NumericEmbedding(
+            inputs.series[0].shape[1], settings.embedding_size, self._input_dropout, settings.input_noise
+        ).standardise(inputs.series)
 
     def _train_tokenizer(self, texts: Iterable[str]) -> TextTokenizer:
         return TextTokenizer.train(
             self.tokenizer, texts, vocabulary_size=self.vocabulary_size, lowercase=self.lowercase
         )
 
-    def _text_embedding(self, tokenizer: TextTokenizer) -> Embedding:
-        """The input map for texts, with the words of a tokenizer."""
-        settings = self.effective_settings
-        self.tokenizers_ = self._with_word_vectors({"tokenizer": tokenizer}, fixed=True)
+    def _text_embedding(self) -> Embedding:
+        settings, tokenizer = self.effective_settings, self.tokenizers_["tokenizer"]
         return Embedding(
-            len(self.tokenizers_["tokenizer"]),
+            len(tokenizer),
             settings.embedding_size,
             self._input_dropout,
             settings.word_dropout,
@@ -247,10 +281,6 @@ class Classifier(ClassificationMixin, ClassifierMixin, TransformerMixin, Classif
             **self._vector_arguments,
         )
 
-    def _max_steps(self, X: Sequence[Any]) -> int:
-        """Steps of the longest text or series."""
-        return max(map(len, self.network_inputs(X) if self.tokenizers_ else X))
-
     def _checked(self, X: Sequence[Any], like: Any = None) -> list[Any]:
         """Texts or series, checked; of the same kind as `like`, if given."""
         is_numeric = are_numbers(X) if like is None else not isinstance(like, str)
@@ -258,13 +288,19 @@ class Classifier(ClassificationMixin, ClassifierMixin, TransformerMixin, Classif
             return checked_texts(X)
         return checked_series(X, None if like is None else like.shape[1])
 
-    def _rows(self, X: Sequence[Any]) -> tuple[list[Any], Callable[[list[Any]], Sequences]]:
-        """The model's input for each text (ids) or series (values), and the function that batches such rows."""
-        return self.network_inputs(X), pad if self.tokenizers_ else pad_numbers
+    def _make_layers(self, input_size: int = 8) -> Any:
+        settings = self.effective_settings
+        if self.problem_type == "regression" and self.label_smoothing:
+            raise SettingsError(f"label_smoothing: expected 0 for regression, got {self.label_smoothing}; omit it")
+        if self.problem_type != "classification" and self.class_weights != "none":
+            raise SettingsError(
+                f"class_weights: expected 'none' for {self.problem_type}, got {self.class_weights!r}; omit it"
+            )
+        return self._layer(input_size, settings.hidden_size, bidirectional=settings.bidirectional)
 
     def _make_model(self, embedding: Any) -> Encoder:
         settings = self.effective_settings
-        layer = self._layer(embedding.output_size, settings.hidden_size, bidirectional=settings.bidirectional)
+        layer = self._make_layers(embedding.output_size)
         return Encoder(
             embedding,
             layer,
@@ -274,17 +310,6 @@ class Classifier(ClassificationMixin, ClassifierMixin, TransformerMixin, Classif
             dropout=settings.dropout,
             label_smoothing=self.label_smoothing,
         )
-
-    def _batches(self, X: Sequence[Any], answers: Sequence[Any], settings: TrainingOptions) -> Buckets:
-        rows, pad_rows = self._rows(X)
-        problem, labels = self.problem, self.labels_
-
-        def collate(indices: np.ndarray) -> TrainingBatch:
-            inputs = pad_rows([rows[i] for i in indices])
-            targets = torch.from_numpy(problem.targets([answers[i] for i in indices], labels))
-            return TrainingBatch(inputs, targets, len(indices), int(inputs.lengths.sum()), inputs.mask.numel())
-
-        return Buckets([len(row) for row in rows], settings, collate)
 
     def _evaluate(self, examples: Sequence[tuple[Any, Any]]) -> dict[str, float]:
         """Validation scores of the network alone."""

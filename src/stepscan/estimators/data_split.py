@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
@@ -128,7 +128,7 @@ class _Split:
         """Indices of one group out of each ten; if all are large, of one of the smallest."""
         remaining, max_size = Counter(self.label_counts), max(1, len(self.examples) // 10)
         held_out: set[int] = set()
-        for chunk in np.array_split(self.order, max(1, len(self.order) // 10)):
+        for chunk in _sections(self.order, max(1, len(self.order) // 10)):
             candidates = (group for group in self.random.permutation(chunk) if self._size(group) <= max_size)
             held_out |= self._first_removable(candidates, remaining)
         return held_out or self._first_removable(sorted(self.order, key=self._size), remaining)
@@ -172,15 +172,14 @@ class _Split:
 
     def _order_groups(self, groups: Callable[[Any], Hashable] | None) -> None:
         """Number the groups, and put them into the order in which they are drawn."""
-        number: dict[Hashable, int] = {}
-        keys = range(len(self.examples)) if groups is None else map(groups, self.examples)
-        numbers = np.array([number.setdefault(key, len(number)) for key in keys])
+        numbers = np.arange(len(self.examples)) if groups is None else _numbered(_hashes(self.examples, groups))
         self.by_group = np.argsort(numbers, kind="stable")  # indices of examples
         self.starts = np.concatenate([[0], np.bincount(numbers).cumsum()])  # of each group in `by_group`
         self.random = np.random.default_rng(0)
-        self.order = self.random.permutation(len(number)).tolist()
-        if (stratified := self.stratified) is not None:
-            self.order.sort(key=lambda group: stratified(self.examples[self.by_group[self.starts[group]]]))
+        self.order = self.random.permutation(len(self.starts) - 1)
+        if self.stratified is not None:
+            firsts = self.by_group[self.starts[:-1]][self.order]
+            self.order = self.order[_ranks(self.stratified(self.examples[i]) for i in firsts).argsort(kind="stable")]
 
     def _indices(self, group: int) -> list[int]:
         return self.by_group[self.starts[group] : self.starts[group + 1]].tolist()
@@ -215,9 +214,42 @@ def _warn_of_overlap(
 ) -> None:
     if groups is None:
         return
-    keys = set(map(groups, examples))
-    if overlap := sum(groups(example) in keys for example in validation):
+    if overlap := int(np.isin(_hashes(validation, groups), _hashes(examples, groups)).sum()):
         logger.warning(
             f"{overlap:,} of the {len(validation):,} validation examples are in the training data, too: for them the "
             "validation scores measure memorisation, not generalisation"
         )
+
+
+# Of millions of examples, a dictionary of texts would take more memory than the texts; arrays of numbers take 8 bytes
+# each. Two of 5 million texts have the same hash of 64 bits with a probability of 10⁻⁶, and are then on the same side.
+
+
+def _hashes(examples: Sequence[Item], groups: Callable[[Item], Hashable]) -> np.ndarray:
+    """A hash of the group of each example."""
+    return np.fromiter((hash(groups(example)) for example in examples), dtype=np.int64, count=len(examples))
+
+
+def _numbered(keys: np.ndarray) -> np.ndarray:
+    """For each of the keys `[N]`, the number of distinct ones that occur before its first occurrence."""
+    _, firsts, inverse = np.unique(keys, return_index=True, return_inverse=True)
+    numbers = np.empty(len(firsts), dtype=np.int64)
+    numbers[firsts.argsort()] = np.arange(len(firsts))
+    return numbers[inverse]
+
+
+def _ranks(values: Iterable[Any]) -> np.ndarray:
+    """The place of each value among the distinct ones, in order."""
+    number: dict[Any, int] = {}
+    numbers = np.fromiter((number.setdefault(value, len(number)) for value in values), dtype=np.int64)
+    places = np.empty(len(number), dtype=np.int64)
+    places[[number[value] for value in sorted(number)]] = np.arange(len(number))
+    return places[numbers]
+
+
+def _sections(order: np.ndarray, count: int) -> Iterator[np.ndarray]:
+    """The array in `count` sections of equal length; the first ones may have one more."""
+    length, longer = divmod(len(order), count)
+    for start in range(count):
+        first = start * length + min(start, longer)
+        yield order[first : first + length + (start < longer)]

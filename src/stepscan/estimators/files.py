@@ -9,18 +9,18 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from stepscan.data.labelled_trees import SUBTREES
-from stepscan.data.task_data import Files, ReadOptions, read_examples, read_validation
+from stepscan.data.task_data import Files, ReadOptions, check_validation, read_examples, read_validation
 from stepscan.errors import DataError, Interrupted, SettingsError, StepscanError, nearest, signal_number
 from stepscan.estimators.average import average
 from stepscan.estimators.base import ESTIMATORS, Estimator
-from stepscan.estimators.cached_classifier import fit_from_cache
 from stepscan.estimators.classifier import Classifier
+from stepscan.estimators.example_cache import fit_from_cache
 from stepscan.estimators.forecaster import Forecaster
 from stepscan.estimators.language_model import LanguageModel
 from stepscan.estimators.loader import load
 from stepscan.estimators.training_history import TrainingHistory
 from stepscan.estimators.yardsticks import best_scores
+from stepscan.memory import format_bytes
 from stepscan.models.ensemble import ensemble
 from stepscan.models.files import reading_for, skipped
 from stepscan.options import TASKS, check_settings
@@ -31,6 +31,9 @@ from stepscan.storage.atomic import check_writable, identity, write_lock
 from stepscan.storage.lock import TRAINING
 from stepscan.storage.ownership import CHECKPOINTS
 from stepscan.training.checkpoints import Checkpoints
+from stepscan.training.progress import ProgressBar
+
+_LARGE = 100_000_000  # bytes of training data, which take about ten times as much in memory
 
 
 def train(
@@ -77,6 +80,7 @@ def train(
             _prepare_folder(Path(out), checkpoints, overwrite=overwrite, resume=resume)
         replaced = identity(out)
         if getattr(estimator, "cache_dir", None) is None:
+            _mention_cache(estimator, train_files)
             examples, validation = read_data(estimator, train_files, valid_files, reading)
             fit_on(estimator, examples, validation, train_files)
         else:
@@ -97,6 +101,14 @@ def train(
         **{f"valid_{name}": value for name, value in best_scores(estimator.history_).items()},
         **_yardstick_entry(estimator.yardstick_),
     }
+
+
+def _mention_cache(estimator: Any, files: Files) -> None:
+    """Of large files, say how they need less memory."""
+    size = sum(Path(file).stat().st_size for file in files if Path(file).is_file())
+    if estimator.verbose and size >= _LARGE and hasattr(estimator, "cache_dir"):
+        text = f"{format_bytes(size)} of data are read into memory; --cache-dir FOLDER reads them from disk"
+        ProgressBar().note(text)
 
 
 def _is_restart(team: Team) -> bool:
@@ -165,6 +177,7 @@ def make_estimator(task: str, settings: Mapping[str, Any]) -> Estimator:
     check_settings(TASKS[task], settings)
     estimator = ESTIMATORS[task](**settings)
     estimator.training_options()
+    estimator.check_architecture()
     return estimator
 
 
@@ -188,11 +201,7 @@ def read_data(
     Raises:
         SettingsError, DataError: see `read_examples`; or spans of texts without validation data.
     """
-    if reading.format == SUBTREES and not valid_files:
-        raise SettingsError(
-            f"format {SUBTREES}: expected validation data, got none; spans of one text would lie on both sides of a "
-            "split of the training data: add --valid"
-        )
+    check_validation(valid_files, reading)
     examples = read_examples(estimator.task, train_files, reading_for(estimator, reading))
     step = getattr(examples[0], "step", None)
     if step is not None:

@@ -91,12 +91,16 @@ class Forecaster(ForecastingMixin, ForecastOptions, Estimator):
         evaluate = None if held_out is None else lambda: self._evaluate(held_out)
         return make_task(self.model_, batches, evaluate, len(held_out or ()), greater_is_better=False)
 
+    def _make_layers(self) -> Any:
+        settings = self.effective_settings
+        return self._layer(settings.embedding_size, settings.hidden_size, causal=True)
+
     def _make_model(self, inputs: Sequence[Values]) -> NumericGenerator:
         settings = self.effective_settings
         embedding = NumericEmbedding(
             inputs[0].shape[1], settings.embedding_size, self._input_dropout, settings.input_noise
         )
-        layer = self._layer(settings.embedding_size, settings.hidden_size, causal=True)
+        layer = self._make_layers()
         try:
             return NumericGenerator(embedding.standardise(inputs), layer, self.head, settings.dropout)
         except ValueError as error:
@@ -116,7 +120,7 @@ class Forecaster(ForecastingMixin, ForecastOptions, Estimator):
             x, targets = (pad_numbers([windows[i][a:b] for i in indices]) for a, b in ((None, -1), (1, None)))
             return TrainingBatch(x, targets, len(indices), int(x.lengths.sum()), x.mask.numel())
 
-        return Buckets([len(window) - 1 for window in windows], settings, collate)
+        return Buckets(np.array([len(window) - 1 for window in windows]), settings, collate)
 
     def _evaluate(self, held_out: Sequence[tuple[Values, int]]) -> dict[str, float]:
         """The loss, and the mean absolute error one step ahead, which may be huge at first but stays finite."""

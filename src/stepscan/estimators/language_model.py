@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import reprlib
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
 
-from stepscan.data.batching import NO_ROWS, TrainingBatch, bptt_windows, pad
+from stepscan.data.batching import NO_ROWS, TrainingBatch, Windows, bptt_windows, pad
 from stepscan.data.lines import split_lines
+from stepscan.data.ragged_rows import occurrences, smallest_dtype
 from stepscan.data.tokenizers import TextTokenizer
 from stepscan.errors import SettingsError
 from stepscan.estimators.base import Estimator
 from stepscan.estimators.dynamic_evaluation import dynamic_nats
+from stepscan.estimators.encoded_fit import cached_parts
+from stepscan.estimators.encoding import Column, EncodedExamples, Vocabulary
 from stepscan.estimators.training_data import TrainingData, evaluation_cost
 from stepscan.estimators.yardsticks import symbol_frequencies
 from stepscan.models.language_model import GenerationMixin
@@ -31,6 +35,8 @@ from stepscan.training.flops import training_flops
 from stepscan.training.loop import Task
 from stepscan.training.progress import ProgressBar
 
+_BLOCK = 2**16  # characters that are encoded together
+
 
 class LanguageModel(GenerationMixin, GenerateOptions, Estimator):
     """Predicts the next symbol of a text, and generates text.
@@ -40,6 +46,7 @@ class LanguageModel(GenerationMixin, GenerateOptions, Estimator):
     """
 
     pattern: ClassVar[Any] = Generator
+    cached_settings: ClassVar[tuple[str, ...]] = ("tokenizer", "vocabulary_size")
 
     def fit(self, text: Any, y: None = None, validation: Any = None) -> Self:
         """Train on a text.
@@ -56,15 +63,16 @@ class LanguageModel(GenerationMixin, GenerateOptions, Estimator):
 
     def _data(self, text: Any, validation: Any) -> TrainingData:
         train, valid = self._split(text, validation)
-        count, symbols = self._count_symbols(train)
-        self._choose_settings("text", count, count, symbols)
+        facts = _Symbols(self.tokenizer)
+        facts.add(train)
+        self._choose_settings_for(facts.to_dict())
         return TrainingData([(train, valid)], validation is not None, len(train) + len(valid), lambda: train + valid)
 
     def _prepare(self, train: Any, held_out: Any, settings: TrainingOptions) -> Task:
         """A new model and its training task."""
         window = self.effective_settings.bptt
-        self.tokenizers_, self.labels_ = self._with_word_vectors({"tokenizer": self._train_tokenizer(train)}), None
-        ids = np.array([self.begin_id, *self.encode(train)])
+        encoded = self._encoded(train)
+        ids = encoded.columns["ids"]
         if len(ids) < 2 * settings.batch_size:
             raise SettingsError(
                 f"the text has {len(ids) - 1} symbols, too few for {settings.batch_size} parallel streams; "
@@ -73,7 +81,7 @@ class LanguageModel(GenerationMixin, GenerateOptions, Estimator):
         self.model_ = self._build_model(max_length=lambda: window).to(settings.device)
         self._sample_softmax(ids)
 
-        def windows(epoch: int) -> list[tuple[torch.Tensor, torch.Tensor]]:
+        def windows(epoch: int) -> Windows:
             random = np.random.default_rng([settings.seed, epoch]) if self.vary_bptt else None
             return bptt_windows(ids, settings.batch_size, window, random)
 
@@ -95,7 +103,42 @@ class LanguageModel(GenerationMixin, GenerateOptions, Estimator):
             items,
             cost,
             lambda epoch, team: _batches(windows(epoch), team),
+            encoded.fingerprint,
         )
+
+    def _choose_settings_for(self, facts: Mapping[str, int]) -> None:
+        count, distinct = facts["symbols"], facts["distinct"]
+        self._choose_settings("text", count, count, min(distinct, self.vocabulary_size or count))
+
+    def _learn(self, examples: Any) -> Vocabulary:
+        """The vocabulary of a text, or of the pieces of one, which end at ends of lines."""
+        facts, is_whole = _Symbols(self.tokenizer), isinstance(examples, str)
+
+        def lines() -> Iterator[str]:
+            for piece in [examples] if is_whole else examples:
+                if not is_whole:  # of a whole text, the settings are chosen
+                    facts.add(piece)
+                yield from split_lines(piece)
+
+        texts = lines()
+        tokenizer = TextTokenizer.train(self.tokenizer, texts, vocabulary_size=self.vocabulary_size)
+        deque(texts, maxlen=0)  # of a tokenizer that needs none
+        return Vocabulary({"tokenizer": tokenizer}, None, facts.to_dict())
+
+    def _encode_examples(self, examples: Any, vocabulary: Vocabulary) -> Iterator[dict[str, Column]]:
+        dtype = smallest_dtype(len(self.tokenizers_["tokenizer"]))
+        yield {"ids": np.array([self.begin_id], dtype=dtype)}
+        rest = ""
+        for piece in _in_blocks(examples):
+            settled, rest = self.split_settled(rest + piece)
+            yield {"ids": np.array(self.encode(settled), dtype=dtype)}
+        yield {"ids": np.array(self.encode(rest), dtype=dtype)}
+
+    def _cached_data(self, examples: EncodedExamples, held_out: str) -> TrainingData:
+        if not held_out:
+            raise SettingsError("validation: expected a text, got an empty one; give more text, or validation text")
+        self._choose_settings_for(examples.vocabulary.facts)
+        return cached_parts(examples, held_out, len(examples.columns["ids"]) - 1)
 
     def _shared_loss(self, text: str, team: Team) -> float:
         """Minus `score(text)`; each process computes some of its rows."""
@@ -118,17 +161,12 @@ class LanguageModel(GenerationMixin, GenerateOptions, Estimator):
         ids = np.array([self.begin_id, *self.encode(text)])
         return dynamic_nats(self.model_, ids, learning_rate=learning_rate, window=self.effective_settings.bptt)
 
-    def _count_symbols(self, text: str) -> tuple[int, int]:
-        """The number of symbols and of distinct ones, approximately, before there is a tokenizer."""
-        symbols: Sequence[str] = text if self.tokenizer in ("character", "byte") else text.split()
-        return len(symbols), min(len(set(symbols)), self.vocabulary_size or len(symbols))
-
-    def _train_tokenizer(self, text: str) -> TextTokenizer:
-        return TextTokenizer.train(self.tokenizer, split_lines(text), vocabulary_size=self.vocabulary_size)
+    def _make_layers(self, input_size: int = 8) -> Any:
+        return self._layer(input_size, self.effective_settings.hidden_size, causal=True)
 
     def _make_model(self) -> Generator:
         settings, embedding = self.effective_settings, self._embedding(self.tokenizers_["tokenizer"])
-        layer = self._layer(embedding.output_size, settings.hidden_size, causal=True)
+        layer = self._make_layers(embedding.output_size)
         return Generator(
             embedding,
             layer,
@@ -143,8 +181,7 @@ class LanguageModel(GenerationMixin, GenerateOptions, Estimator):
         """Train with a sampled softmax, if `softmax_samples` is set and smaller than the vocabulary."""
         samples, symbols = self.effective_settings.softmax_samples, self.model_.embedding.vocabulary_size
         if samples and samples < symbols:
-            counts = torch.from_numpy(np.bincount(ids, minlength=symbols))
-            self.model_.samples = SoftmaxSamples(counts, samples)
+            self.model_.samples = SoftmaxSamples(torch.from_numpy(occurrences(ids, symbols)), samples)
 
     def _embedding(self, tokenizer: TextTokenizer) -> Embedding:
         """The input map. Vectors of characters, each of which is frequent, are initialised with a standard deviation of
@@ -186,3 +223,40 @@ def _batches(windows: Sequence[tuple[torch.Tensor, torch.Tensor]], team: Team = 
         lengths = [inputs.shape[1]] * len(inputs)
         count = inputs.numel()
         yield TrainingBatch(Sequences(inputs, lengths), Sequences(targets, lengths), len(inputs), count, count)
+
+
+class _Symbols:
+    """The number of symbols of a text and of distinct ones, approximately, before there is a tokenizer.
+
+    Args:
+        tokenizer: its kind.
+    """
+
+    def __init__(self, tokenizer: str) -> None:
+        self.has_letters = tokenizer in ("character", "byte")
+        self.count, self.distinct = 0, set[str]()
+
+    def add(self, text: str) -> None:
+        """Count the symbols of a piece, which begins and ends between words."""
+        symbols: Sequence[str] = text if self.has_letters else text.split()
+        self.count += len(symbols)
+        self.distinct.update(symbols)
+
+    def to_dict(self) -> dict[str, int]:
+        """The two numbers."""
+        return {"symbols": self.count, "distinct": len(self.distinct)}
+
+
+def _in_blocks(text: Any) -> Iterator[str]:
+    """A text, or pieces of one, in blocks of at least 2^16 characters; the last may be shorter."""
+    if isinstance(text, str):
+        yield from (text[start : start + _BLOCK] for start in range(0, len(text), _BLOCK))
+        return
+    pieces, size = [], 0
+    for piece in text:
+        pieces.append(piece)
+        size += len(piece)
+        if size >= _BLOCK:
+            yield "".join(pieces)
+            pieces, size = [], 0
+    yield "".join(pieces)

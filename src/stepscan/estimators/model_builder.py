@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +19,7 @@ from stepscan.estimators.pretrained import load_weights, load_word_vectors
 from stepscan.estimators.word_vectors import WordVectors
 from stepscan.memory import enough_memory
 from stepscan.options import ModelOptions
+from stepscan.training.defaults import DataFacts, default_settings
 from stepscan.training.memory import check_memory
 from stepscan.training.progress import ProgressBar
 
@@ -43,6 +45,33 @@ class ModelBuilder(ModelOptions):
     def _make_model(self, *arguments: Any) -> Any:
         """A new pattern with initial weights."""
         raise NotImplementedError
+
+    def _make_layers(self) -> Any:
+        """The layers of a model for any data; errors are those of settings that no data make good."""
+        raise NotImplementedError
+
+    def check_architecture(self) -> None:
+        """Check, without data, the settings of which the layers are made.
+
+        Raises:
+            SettingsError: no data could make a model of them, as of an unknown cell.
+        """
+        before = dict(vars(self))
+        self.chosen_ = self._chosen_for(DataFacts(self.task, "text", 1, 1.0))
+        self._max_length = 3 if self.initialisation == "chrono" and self.t_max is None else None
+        try:
+            with torch.device("meta"), contextlib.suppress(NotImplementedError, RuntimeError):  # see `_build_model`
+                self._make_layers()
+        finally:
+            vars(self).clear()
+            vars(self).update(before)
+
+    def _chosen_for(self, facts: DataFacts) -> dict[str, Any]:
+        """The settings that are not set, chosen by rule."""
+        defaults = default_settings(facts, self.size)
+        if "," in self.cell:  # one cell per layer: as many layers as names
+            defaults.pop("layers", None)
+        return {name: value for name, value in defaults.items() if getattr(self, name, value) is None}
 
     def _layer(
         self,

@@ -78,9 +78,7 @@ class Recipe(_Table):
     test: DataPart
     reading: dict[str, str] = {}
     settings: dict[str, Any] = {}
-    vectors: Literal["glove", "wordllama", "glove,wordllama"] | None = (
-        None  # published word vectors, by name only: see `read_vectors`
-    )
+    vectors: Literal["glove", "wordllama"] | None = None  # published word vectors, by name only: see `read_vectors`
     published: list[Published] = []
 
     def read_options(self) -> ReadOptions:

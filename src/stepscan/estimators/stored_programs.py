@@ -3,6 +3,7 @@ PyTorch."""
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import dataclasses
 import logging
@@ -13,18 +14,21 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from stepscan import kernels
 from stepscan.backends.execution import Options
 from stepscan.backends.weights import Weights
 from stepscan.contract import Recurrence
 from stepscan.definitions.definition import is_built_in, specify
 from stepscan.definitions.program_cell import with_programs
+from stepscan.errors import ModelFormatError, UnsupportedLayer
+from stepscan.kernels import native
 from stepscan.programs.stored import Fill, StoredProgram
 from stepscan.programs.tracing.traced import traced
 from stepscan.programs.tracing.tracer import Trace
 from stepscan.registry import describe
 from stepscan.state import leaves
 
-__all__ = ["StoredPrograms", "on_arrays", "store_programs"]
+__all__ = ["StoredPrograms", "on_arrays", "stepping_pattern", "store_programs"]
 
 logger = logging.getLogger(__name__)
 _ROWS = 3
@@ -76,6 +80,20 @@ def on_arrays(model: nn.Module, options: Options | None = None) -> Any:
     return specify(with_programs(describe(model), programs)).bind(Weights(tensors, options or Options()))
 
 
+def stepping_pattern(model: nn.Module) -> Any:
+    """What decodes for a pattern, a step at a time: what its folder would be loaded as, if it has cells that are
+    programs, which take a step natively there; otherwise itself."""
+    tensors = model.state_dict().values()
+    if native.library is None or kernels.get_backend() not in (None, "native") or not any(_own_layers(model)):
+        return model
+    if not all(tensor.is_cpu for tensor in tensors) or any(module._forward_hooks for module in model.modules()):
+        return model
+    try:
+        return on_arrays(model)
+    except (UnsupportedLayer, ModelFormatError):  # a cell that is no program; numbers that are not float32
+        return model
+
+
 def _own_layers(value: Any) -> Iterator[Any]:
     """The objects in a description, outermost first, that are not built in."""
     if isinstance(value, list | tuple):
@@ -89,18 +107,30 @@ def _own_layers(value: Any) -> Iterator[Any]:
 
 
 def _store(layer: Recurrence) -> tuple[StoredProgram, list[np.ndarray]] | None:
-    cell = copy.deepcopy(layer).cpu().eval()
-    if any(tensor.is_floating_point() and tensor.dtype != torch.float32 for tensor in cell.state_dict().values()):
-        return None
-    found = traced(cell)
-    if found is None:
-        return None
+    on_cpu = all(tensor.is_cpu for tensor in layer.state_dict().values())
+    with _evaluating(layer if on_cpu else copy.deepcopy(layer).cpu()) as cell:  # itself: it knows its trace
+        if any(tensor.is_floating_point() and tensor.dtype != torch.float32 for tensor in cell.state_dict().values()):
+            return None
+        found = traced(cell)
+        if found is None:
+            return None
+        try:
+            with torch.no_grad():
+                return _Storing(cell, found.trace).run()
+        except _NotStored as reason:
+            logger.warning("%s cannot run without PyTorch: %s", layer.registered_name, reason)
+            return None
+
+
+@contextlib.contextmanager
+def _evaluating(layer: Recurrence) -> Iterator[Recurrence]:
+    """The layer as it predicts, and afterwards as it was."""
+    modes = [(module, module.training) for module in layer.modules()]
     try:
-        with torch.no_grad():
-            return _Storing(cell, found.trace).run()
-    except _NotStored as reason:
-        logger.warning("%s cannot run without PyTorch: %s", layer.registered_name, reason)
-        return None
+        yield layer.eval()
+    finally:
+        for module, mode in modes:
+            module.training = mode
 
 
 class _NotStored(Exception):
@@ -142,7 +172,7 @@ class _Storing:
         return StoredProgram.from_json(stored.to_json()), self._constants  # checked, as a reader will
 
     def _constant(self, tensor: Tensor) -> int:
-        self._constants.append(np.ascontiguousarray(tensor.detach().float().numpy()))
+        self._constants.append(np.array(tensor.detach().float().numpy(), order="C"))
         return len(self._constants) - 1
 
     def _initial(self) -> Iterator[Fill]:

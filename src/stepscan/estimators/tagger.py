@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from stepscan.backends.tensors import as_tensors
-from stepscan.data.batching import TrainingBatch, pad
+from stepscan.backends.batches import Batch, make_words
+from stepscan.backends.tensors import as_tensors, to_sequences
+from stepscan.data.batching import TrainingBatch
 from stepscan.data.example_checks import validation_pair
+from stepscan.data.ragged_rows import RaggedRows, SeriesRows, largest, smallest_dtype
 from stepscan.data.series.checks import are_numbers
 from stepscan.data.tokenizers import TextTokenizer
 from stepscan.errors import SettingsError
@@ -19,6 +23,9 @@ from stepscan.estimators import crf_mixture, linear_chain_crf
 from stepscan.estimators.architecture import build_layer
 from stepscan.estimators.base import Estimator
 from stepscan.estimators.data_split import same_input, split_data
+from stepscan.estimators.encoded_fit import cached_parts
+from stepscan.estimators.encoding import Column, EncodedExamples, Vocabulary, in_portions
+from stepscan.estimators.tag_facts import TagFacts, TypicalTags
 from stepscan.estimators.training_data import Buckets, TrainingData, make_task
 from stepscan.estimators.yardsticks import frequent_tags
 from stepscan.evaluation.schemes import near_miss, recognise
@@ -50,6 +57,8 @@ class Tagger(TaggingMixin, TagOptions, Estimator):
     """
 
     pattern: ClassVar[type] = Transducer
+    cached_settings: ClassVar[tuple[str, ...]] = ("vocabulary_size", "lowercase", "char_embedding_size")
+    has_fixed_vectors: ClassVar[bool] = True
 
     def fit(
         self,
@@ -83,13 +92,7 @@ class Tagger(TaggingMixin, TagOptions, Estimator):
         cross_validate = self._is_cross_validated(len(examples), sum(len(tags) for _, tags in examples))
         parts = split_data(examples, valid, cross_validate=cross_validate, verbose=self.verbose, **rules)
         train = parts[0][0]
-        self.labels_ = _distinct_tags(train)
-        self._check_crf_memory()
-        if len(self.labels_) == 1:
-            logger.warning(
-                f"every token of the training data has the same tag, {self.labels_[0]!r}: there is nothing to learn; "
-                "is it the right column or field?"
-            )
+        self._check_tags(_distinct_tags(train))
         self._has_valid_scheme = self._read_scheme(all_tags, [tags for _, tags in valid or ()])
         self._check_held_out_spans([tags for _, held_out in parts for _, tags in held_out])
         kind = "series" if are_numbers([tokens for tokens, _ in train]) else "text"
@@ -97,17 +100,96 @@ class Tagger(TaggingMixin, TagOptions, Estimator):
         together = [*examples, *(valid or ())]
         return TrainingData(parts, valid is not None, len(together), lambda: together)
 
-    def _prepare(self, train: list[Example], held_out: list[Example] | None, settings: TrainingOptions) -> Task:
+    def _check_tags(self, labels: list[str]) -> None:
+        """Check the distinct tags of the training data."""
+        self.labels_ = labels
+        self._check_crf_memory()
+        if len(labels) == 1:
+            logger.warning(
+                f"every token of the training data has the same tag, {labels[0]!r}: there is nothing to learn; "
+                "is it the right column or field?"
+            )
+
+    def _prepare(self, train: Any, held_out: list[Example] | None, settings: TrainingOptions) -> Task:
         """A new model and its training task."""
-        sentences = [tokens for tokens, _ in train]
-        self.labels_ = _distinct_tags(train)
-        self.tokenizers_ = self._with_word_vectors(self._tokenizers(sentences), fixed=True)
-        forbidden = self.scheme_.forbidden(self.labels_) if self.scheme_ and self._has_valid_scheme else []
-        model = self._build_model(sentences, forbidden, max_length=lambda: max(map(len, sentences)))
+        encoded = self._encoded(train)
+        tokens, tags = encoded.columns["tokens"], encoded.columns["tags"]
+        forbidden = self.scheme_.forbidden(self.labels_ or ()) if self.scheme_ and self._has_valid_scheme else []
+        model = self._build_model(tokens, forbidden, max_length=lambda: largest(tags.lengths))
         self.model_ = model.to(settings.device)
-        batches = self._batches(train, settings)
+        batches = Buckets(tags.lengths, settings, self._collate(encoded.columns), scratch=encoded.scratch)
         evaluate = None if held_out is None else lambda: self._evaluate(held_out)
-        return make_task(self.model_, batches, evaluate, len(held_out or ()), greater_is_better=True)
+        return make_task(self.model_, batches, evaluate, len(held_out or ()), True, encoded.fingerprint)
+
+    def _learn(self, examples: Iterable[Example]) -> Vocabulary:
+        tags, words, facts = set[str](), set[str](), TagFacts()
+
+        def sentences() -> Iterator[Any]:
+            for tokens, row in examples:
+                tags.update(row)
+                yield tokens
+                if not isinstance(tokens, np.ndarray):
+                    words.update(tokens)
+                    facts.add(tokens, row)
+
+        rest = sentences()
+        first = next(rest)
+        all_tokens, tokenizers = chain([first], rest), {}
+        if not isinstance(first, np.ndarray):
+            tokenizers = self._train_tokenizers(all_tokens, words)
+        deque(all_tokens, maxlen=0)  # of series
+        return Vocabulary(tokenizers, sorted(tags), facts.to_dict(), sorted(words))
+
+    def _train_tokenizers(self, sentences: Iterable[Sentence], words: set[str]) -> dict[str, TextTokenizer]:
+        """Tokenizers of words, and of the characters of distinct `words`, which are complete when all sentences are
+        read."""
+        if self.input_noise:
+            raise SettingsError(f"input_noise: expected 0 for sentences, got {self.input_noise}")
+        tokenizer = TextTokenizer.train(
+            "whitespace", map(list, sentences), vocabulary_size=self.vocabulary_size, lowercase=self.lowercase
+        )
+        if self.char_embedding_size == 0:
+            return {"tokenizer": tokenizer}
+        return {"tokenizer": tokenizer, "characters": TextTokenizer.train("character", sorted(words))}
+
+    def _encode_examples(self, examples: Iterable[Example], vocabulary: Vocabulary) -> Iterator[dict[str, Column]]:
+        tag_ids = {tag: index for index, tag in enumerate(self.labels_ or ())}
+        word_ids = {word: index for index, word in enumerate(vocabulary.words)}
+        for words in in_portions(vocabulary.words):
+            yield self._encode_words(words)
+        for portion in in_portions(examples):
+            sentences, tag_rows = zip(*portion, strict=True)
+            tokens: Column = SeriesRows(sentences)
+            if self.tokenizers_:
+                rows = [[word_ids[token] for token in sentence] for sentence in sentences]
+                tokens = RaggedRows.of(rows, smallest_dtype(len(word_ids)))
+            tags = [[tag_ids[tag] for tag in row] for row in tag_rows]
+            yield {"tokens": tokens, "tags": RaggedRows.of(tags, smallest_dtype(len(tag_ids)))}
+
+    def _encode_words(self, words: Sequence[str]) -> dict[str, Column]:
+        """Of distinct words, their ids and those of their characters."""
+        tokenizer, characters = (self.tokenizers_.get(name) for name in ("tokenizer", "characters"))
+        assert tokenizer is not None
+        columns: dict[str, Column] = {
+            "words": np.array(tokenizer.encode_tokens(words), dtype=smallest_dtype(len(tokenizer)))
+        }
+        if characters is not None:
+            columns["spellings"] = RaggedRows.of(characters.encode_batch(words), smallest_dtype(len(characters)))
+        return columns
+
+    def _cached_data(self, examples: EncodedExamples, held_out: list[Example]) -> TrainingData:
+        facts = examples.vocabulary.facts
+        held_out = [example for example in held_out if example[1]]
+        self._check_tags(examples.vocabulary.labels or [])
+        typical = TypicalTags(facts)
+        self._has_valid_scheme = self._read_scheme(typical, [tags for _, tags in held_out])
+        self._check_held_out_spans([tags for _, tags in held_out])
+        self._choose_settings("text", facts["sentences"], facts["tokens"])
+        return cached_parts(examples, held_out, facts["sentences"])
+
+    def _cached_yardstick(self, examples: EncodedExamples, held_out: list[Example]) -> None:
+        parts = [(examples.vocabulary.facts["sample"], held_out)]
+        self.yardstick_, self.wide_ = frequent_tags(parts, self.scheme_).to_dict(), None
 
     def _held_out_results(self, held_out: list[Example]) -> dict[str, Any]:
         """The network's scores of held-out tokens `[T, K]`, and the transitions of its CRF."""
@@ -183,20 +265,7 @@ class Tagger(TaggingMixin, TagOptions, Estimator):
         ids = [[tag_ids[tag] for tag in tags] for tags in tag_lists]
         return linear_chain_crf.fit_wide_crf(sentences, ids, len(tag_ids))
 
-    def _tokenizers(self, sentences: list[Sentence]) -> dict[str, TextTokenizer]:
-        if are_numbers(sentences):
-            return {}
-        if self.input_noise:
-            raise SettingsError(f"input_noise: expected 0 for sentences, got {self.input_noise}")
-        words = TextTokenizer.train(
-            "whitespace", map(list, sentences), vocabulary_size=self.vocabulary_size, lowercase=self.lowercase
-        )
-        if not self.effective_settings.char_embedding_size:
-            return {"tokenizer": words}
-        distinct = sorted({token for sentence in sentences for token in sentence})
-        return {"tokenizer": words, "characters": TextTokenizer.train("character", distinct)}
-
-    def _embedding(self, X: list[Any]) -> Any:
+    def _embedding(self, tokens: Any) -> Any:
         settings = self.effective_settings
         if not self.tokenizers_:
             if self.embedding_dropout:
@@ -204,8 +273,8 @@ class Tagger(TaggingMixin, TagOptions, Estimator):
                     f"embedding_dropout: expected 0 for series of numbers, got {self.embedding_dropout}"
                 )
             return NumericEmbedding(
-                X[0].shape[1], settings.embedding_size, self._input_dropout, settings.input_noise
-            ).standardise(X)
+                tokens.series[0].shape[1], settings.embedding_size, self._input_dropout, settings.input_noise
+            ).standardise(tokens.series)
         words = Embedding(
             len(self.tokenizers_["tokenizer"]),
             settings.embedding_size,
@@ -240,7 +309,7 @@ class Tagger(TaggingMixin, TagOptions, Estimator):
                     f"{count:,} spans"
                 )
 
-    def _read_scheme(self, y: Sequence[Sentence], valid: Sequence[Sentence]) -> bool:
+    def _read_scheme(self, y: Iterable[Sentence], valid: Sequence[Sentence]) -> bool:
         """Detect the scheme of the tags, and return whether a CRF can forbid the transitions that it forbids."""
         self.scheme_, broken = recognise(y)
         if self.scheme_ is None:
@@ -254,27 +323,34 @@ class Tagger(TaggingMixin, TagOptions, Estimator):
             self._warn_of_other_scheme(valid, "of the validation data")
         return self.crf and not broken
 
-    def _make_model(self, X: list[Any], forbidden: list[list[int]]) -> Transducer:
-        settings, embedding = self.effective_settings, self._embedding(X)
-        layer = self._layer(embedding.output_size, settings.hidden_size, bidirectional=settings.bidirectional)
+    def _make_layers(self, input_size: int = 8) -> Any:
+        settings = self.effective_settings
+        if self.crf and self.label_smoothing:
+            raise SettingsError(f"label_smoothing: expected 0 with crf, got {self.label_smoothing}; omit one")
+        return self._layer(input_size, settings.hidden_size, bidirectional=settings.bidirectional)
+
+    def _make_model(self, tokens: Any, forbidden: list[list[int]]) -> Transducer:
+        settings, embedding = self.effective_settings, self._embedding(tokens)
+        layer = self._make_layers(embedding.output_size)
         if self.crf:
-            if self.label_smoothing:
-                raise SettingsError(f"label_smoothing: expected 0 with crf, got {self.label_smoothing}; omit one")
             return CRFTransducer(embedding, layer, len(self.classes_), dropout=settings.dropout, forbidden=forbidden)
         return Transducer(
             embedding, layer, len(self.classes_), dropout=settings.dropout, label_smoothing=self.label_smoothing
         )
 
-    def _batches(self, examples: Sequence[Example], settings: TrainingOptions) -> Buckets:
-        read, as_batch = self._reader([tokens for tokens, _ in examples]), self.model_.array_batch
-        tag_ids = {tag: index for index, tag in enumerate(self.classes_.tolist())}
-        ids = [[tag_ids[tag] for tag in tags] for _, tags in examples]  # training data has no tag without an id
+    def _collate(self, columns: Mapping[str, Any]) -> Callable[[np.ndarray], TrainingBatch]:
+        tokens, words, spellings = columns["tokens"], columns.get("words"), columns.get("spellings")
 
         def collate(indices: np.ndarray) -> TrainingBatch:
-            inputs, targets = as_tensors(as_batch(read(indices))), pad([ids[i] for i in indices])
-            return TrainingBatch(inputs, targets, len(indices), int(targets.lengths.sum()), targets.data.numel())
+            rows, targets = tokens.padded(indices), to_sequences(columns["tags"].padded(indices))
+            inputs = rows if words is None else Batch(words[rows.data].astype(np.int64) * rows.mask, rows.lengths)
+            if spellings is not None:
+                inputs = make_words(inputs, rows.data, spellings)
+            return TrainingBatch(
+                as_tensors(inputs), targets, len(indices), int(targets.lengths.sum()), targets.data.numel()
+            )
 
-        return Buckets([len(row) for row in ids], settings, collate)
+        return collate
 
     def _evaluate(self, examples: Sequence[Example]) -> dict[str, float]:
         """Validation scores of the network alone."""

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from stepscan.data.batching import NO_ROWS, TrainingBatch, bucket_by_length
+from stepscan.data.ragged_rows import Lengths, largest, total
 from stepscan.options import TrainingOptions
 from stepscan.processes.dealing import deal
 from stepscan.processes.team import Team
@@ -33,12 +35,14 @@ class Buckets:
         settings: batch size and seed.
         collate: indices of examples → batch.
         sizes: items that each example has in a batch, if that is not its length.
+        scratch: a folder for what is as large as the data; None: it is in memory.
     """
 
-    lengths: Sequence[int]
+    lengths: Lengths
     settings: TrainingOptions
     collate: Callable[[np.ndarray], TrainingBatch]
-    sizes: Sequence[int] = ()
+    sizes: Lengths | None = None
+    scratch: Path | None = None
 
     def __call__(self, epoch: int) -> Iterator[TrainingBatch]:
         yield from map(self.collate, self.indices(epoch))
@@ -46,16 +50,18 @@ class Buckets:
     def share(self, epoch: int, team: Team) -> Iterator[TrainingBatch]:
         """The same batches, of each the rows that are dealt to this process; it may have none."""
         for indices in self.indices(epoch):
-            mine = indices[deal(self._sizes(indices), team.size)[team.rank]]
+            mine = indices[deal(self.item_counts[indices].tolist(), team.size)[team.rank]]
             yield self.collate(mine) if len(mine) else NO_ROWS
 
-    def _sizes(self, indices: np.ndarray) -> Sequence[int]:
-        sizes = self.sizes or self.lengths
-        return [sizes[i] for i in indices]
+    @property
+    def item_counts(self) -> Lengths:
+        """The items that each example has in a batch."""
+        return self.lengths if self.sizes is None else self.sizes
 
-    def indices(self, epoch: int) -> Iterable[np.ndarray]:
+    def indices(self, epoch: int) -> Iterator[np.ndarray]:
         """The indices of the examples of each batch."""
-        return bucket_by_length(self.lengths, self.settings.batch_size, seed=self.settings.seed, epoch=epoch)
+        size, seed = self.settings.batch_size, self.settings.seed
+        return bucket_by_length(self.lengths, size, seed=seed, epoch=epoch, scratch=self.scratch)
 
     def __len__(self) -> int:
         """Batches per epoch."""
@@ -64,13 +70,12 @@ class Buckets:
     @property
     def items(self) -> float:
         """Mean items per batch, without padding."""
-        return sum(self.sizes or self.lengths) / max(1, len(self))
+        return total(self.item_counts) / max(1, len(self))
 
     @property
     def max_padded_items(self) -> int:
         """Upper bound of the items of a batch, padding included: where the longest examples meet."""
-        longest = sorted(self.sizes or self.lengths)[-self.settings.batch_size :]
-        return max(longest, default=0) * len(longest)
+        return largest(self.item_counts) * min(len(self.lengths), self.settings.batch_size)
 
 
 def make_task(
@@ -79,10 +84,13 @@ def make_task(
     evaluate: Callable[[], dict[str, float]] | None,
     held_out: int,
     greater_is_better: bool,
+    fingerprint: str = "",
 ) -> Task:
-    """A training task on batches; an evaluation is of `held_out` examples."""
+    """A training task on batches; an evaluation is of `held_out` examples, `fingerprint` is as in `Task`."""
     cost = evaluation_cost(held_out, batches.settings.batch_size)
-    return Task(model, batches, len(batches), evaluate, greater_is_better, batches.items, cost, batches.share)
+    return Task(
+        *(model, batches, len(batches), evaluate, greater_is_better, batches.items, cost, batches.share, fingerprint)
+    )
 
 
 def evaluation_cost(held_out: float, batch: float) -> int:

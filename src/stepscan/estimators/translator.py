@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from stepscan.backends.batches import PLACES, SCORES, by_length
-from stepscan.data.batching import TrainingBatch, pad
+from stepscan.backends.batches import PLACES, SCORES, Batch, by_length
+from stepscan.backends.tensors import to_sequences
+from stepscan.data.batching import TrainingBatch
 from stepscan.data.example_checks import validation_pair
+from stepscan.data.ragged_rows import Lengths, RaggedRows, largest, smallest_dtype
 from stepscan.data.tokenizers import TextTokenizer
 from stepscan.errors import SettingsError
 from stepscan.estimators.base import Estimator
 from stepscan.estimators.data_split import hold_out, same_input
+from stepscan.estimators.encoded_fit import cached_parts
+from stepscan.estimators.encoding import Column, EncodedExamples, Vocabulary, in_memory, in_portions
 from stepscan.estimators.training_data import Buckets, TrainingData, make_task
 from stepscan.estimators.yardsticks import sample, symbol_frequencies
 from stepscan.evaluation.yardstick import Yardstick
@@ -24,6 +30,7 @@ from stepscan.patterns.conditioned_generator import ConditionedGenerator
 from stepscan.patterns.embedding import Embedding
 from stepscan.patterns.generator import Generator
 from stepscan.processes.joining import join
+from stepscan.training.defaults import DataFacts
 from stepscan.training.loop import Task
 
 
@@ -31,6 +38,7 @@ class Translator(TranslationMixin, TranslateOptions, Estimator):
     """Translates texts: an encoder reads the source, and a decoder with attention generates the target."""
 
     pattern: ClassVar[type] = ConditionedGenerator
+    cached_settings: ClassVar[tuple[str, ...]] = ("tokenizer", "source_tokenizer", "vocabulary_size")
 
     def fit(
         self,
@@ -58,44 +66,66 @@ class Translator(TranslationMixin, TranslateOptions, Estimator):
         together = [*train, *held_out]
         return TrainingData([(train, held_out)], valid is not None, len(together), lambda: together)
 
-    def _prepare(
-        self, train: list[tuple[str, str]], held_out: list[tuple[str, str]] | None, settings: TrainingOptions
-    ) -> Task:
+    def _prepare(self, train: Any, held_out: list[tuple[str, str]] | None, settings: TrainingOptions) -> Task:
         """A new model and its training task."""
-        self.tokenizers_, self.labels_ = self._with_word_vectors(self._tokenizers(train)), None
-        self.model_ = self._build_model(max_length=lambda: self._max_steps(train)).to(settings.device)
-        batches = self._batches(train, settings)
+        encoded = self._encoded(train)
+        sources, targets = encoded.columns["sources"], encoded.columns["targets"]
+        longest = [largest(rows.lengths) for rows in (sources, targets)]
+        self.model_ = self._build_model(max_length=lambda: max(longest)).to(settings.device)
+        batches = self._batches(encoded, settings)
         if held_out is not None:
-            self.yardstick_ = self._yardstick(train, held_out).to_dict()
+            self.yardstick_ = self._yardstick(targets, held_out).to_dict()
         evaluate = None if held_out is None else lambda: self._evaluate(held_out)
-        return make_task(self.model_, batches, evaluate, len(held_out or ()), greater_is_better=False)
+        return make_task(self.model_, batches, evaluate, len(held_out or ()), False, encoded.fingerprint)
 
-    def _yardstick(self, train: Sequence[tuple[str, str]], held_out: Sequence[tuple[str, str]]) -> Yardstick:
+    def _yardstick(self, targets: RaggedRows, held_out: Sequence[tuple[str, str]]) -> Yardstick:
         """The frequency of each symbol of the targets."""
         tokenizer = self.tokenizers_["tokenizer"]
-        rows = (self._encode([target for _, target in sample(pairs)], tokenizer) for pairs in (train, held_out))
-        train_ids, held_out_ids = (np.concatenate(ids) for ids in rows)
+        train_ids = np.concatenate([targets[i] for i in sample(range(len(targets)))])
+        held_out_ids = np.concatenate(self._encode([target for _, target in sample(held_out)], tokenizer))
         return symbol_frequencies(train_ids, held_out_ids, len(tokenizer))
 
-    def _max_steps(self, pairs: Sequence[tuple[str, str]]) -> int:
-        """Symbols of the longest source or target."""
-        sources, targets = zip(*pairs, strict=True)
-        rows = self._encode(sources, self._source_tokenizer) + self._encode(targets, self.tokenizers_["tokenizer"])
-        return max(map(len, rows))
+    def _learn(self, examples: Iterable[tuple[str, str]]) -> Vocabulary:
+        rule = self._chosen_for(DataFacts(self.task, "text", 1, 1.0)).get("vocabulary_size")  # for data of any size
+        size = self.vocabulary_size or rule
+        facts = {"examples": 0, "words": 0}
 
-    def _tokenizers(self, pairs: Sequence[tuple[str, str]]) -> dict[str, TextTokenizer]:
-        sources, targets = zip(*pairs, strict=True)
-        size = self.effective_settings.vocabulary_size
+        def targets() -> Iterator[str]:
+            for _, target in examples:
+                facts["examples"] += 1
+                facts["words"] += target.count(" ") + 1
+                yield target
+
+        sources, counted = (source for source, _ in examples), targets()
         if self.source_tokenizer is None:
-            return {"tokenizer": TextTokenizer.train(self.tokenizer, sources + targets, vocabulary_size=size)}
-        return {
-            "tokenizer": TextTokenizer.train(self.tokenizer, targets, vocabulary_size=size),
-            "source_tokenizer": TextTokenizer.train(self.source_tokenizer, sources, vocabulary_size=size),
-        }
+            tokenizers = {"tokenizer": _trained(self.tokenizer, chain(sources, counted), size)}
+        else:
+            tokenizers = {
+                "tokenizer": _trained(self.tokenizer, counted, size),
+                "source_tokenizer": _trained(self.source_tokenizer, sources, size),
+            }
+        deque(counted, maxlen=0)  # of a tokenizer that needs no texts
+        return Vocabulary(tokenizers, None, facts)
 
-    def _make_model(self) -> ConditionedGenerator:
-        settings = self.effective_settings
-        size, hidden_size = settings.embedding_size, settings.hidden_size
+    def _encode_examples(
+        self, examples: Iterable[tuple[str, str]], vocabulary: Vocabulary
+    ) -> Iterator[dict[str, Column]]:
+        tokenizers = {"sources": self._source_tokenizer, "targets": self.tokenizers_["tokenizer"]}
+        for portion in in_portions(examples):
+            texts = zip(*portion, strict=True)
+            yield {
+                name: RaggedRows.of(self._encode(side, tokenizer), smallest_dtype(len(tokenizer)))
+                for side, (name, tokenizer) in zip(texts, tokenizers.items(), strict=True)
+            }
+
+    def _cached_data(self, examples: EncodedExamples, held_out: list[tuple[str, str]]) -> TrainingData:
+        facts = examples.vocabulary.facts
+        self._choose_settings("text", facts["examples"], facts["words"])
+        return cached_parts(examples, held_out, facts["examples"])
+
+    def _make_layers(self) -> tuple[Any, Any]:
+        """The encoder, and the decoder's layer with its attention."""
+        size, hidden_size = self.effective_settings.embedding_size, self.effective_settings.hidden_size
         self._check_input_feeding()
         encoder = self._layer(size, max(1, hidden_size // 2), bidirectional=True)
         input_size = size + hidden_size if self.input_feeding else size
@@ -108,7 +138,11 @@ class Translator(TranslationMixin, TranslateOptions, Estimator):
                 )
             except ValueError as error:
                 raise SettingsError(f"attention={self.attention!r}: {error}") from None
-        source_tokenizer = self.tokenizers_.get("source_tokenizer")
+        return encoder, layer
+
+    def _make_model(self) -> ConditionedGenerator:
+        settings, (encoder, layer) = self.effective_settings, self._make_layers()
+        size, source_tokenizer = settings.embedding_size, self.tokenizers_.get("source_tokenizer")
         noise: dict[str, Any] = {"dropout": self._input_dropout, "embedding_dropout": self.embedding_dropout}
         source_embedding = None if source_tokenizer is None else Embedding(len(source_tokenizer), size, **noise)
         generator = Generator(
@@ -131,28 +165,26 @@ class Translator(TranslationMixin, TranslateOptions, Estimator):
                 "feeding goes step by step"
             )
 
-    def _batches(self, pairs: Sequence[tuple[str, str]], settings: TrainingOptions) -> Buckets:
-        tokenizer = self.tokenizers_["tokenizer"]
-        sources = self._encode([source for source, _ in pairs], self._source_tokenizer)
-        targets = self._encode([target for _, target in pairs], tokenizer)
+    def _batches(self, encoded: EncodedExamples, settings: TrainingOptions) -> Buckets:
+        sources, targets = encoded.columns["sources"], encoded.columns["targets"]
+        begin = self.tokenizers_["tokenizer"].begin
 
         def collate(indices: np.ndarray) -> TrainingBatch:
-            source, target = pad([sources[i] for i in indices]), pad([targets[i] for i in indices])
-            previous = pad([[tokenizer.begin, *targets[i][:-1]] for i in indices])
+            ids = targets.padded(indices)
+            source, target, previous = map(to_sequences, (sources.padded(indices), ids, _delayed(ids, begin)))
             tokens = int(source.lengths.sum() + target.lengths.sum())
             return TrainingBatch(
                 (source, previous), target, len(indices), tokens, source.data.numel() + target.data.numel()
             )
 
         # Sorted by the target's length first: the decoder costs more than the encoder.
-        lengths = [len(t) * 1000 + min(len(s), 999) for s, t in zip(sources, targets, strict=True)]
-        sizes = [len(s) + len(t) for s, t in zip(sources, targets, strict=True)]
-        return Buckets(lengths, settings, collate, sizes)
+        order = _PairLengths(targets.lengths, sources.lengths, target_weight=1000, most=999)
+        return Buckets(order, settings, collate, _PairLengths(targets.lengths, sources.lengths), encoded.scratch)
 
     def _evaluate(self, pairs: Sequence[tuple[str, str]]) -> dict[str, float]:
         """The validation loss in nats per target symbol."""
         settings = self.training_options()
-        batches = self._batches(pairs, settings)
+        batches = self._batches(in_memory(self._encode_examples(pairs, Vocabulary({})), Vocabulary({})), settings)
         max_items = min(PLACES, SCORES // len(self.tokenizers_["tokenizer"]))
 
         def losses(groups: list[Any]) -> list[tuple[float, int]]:
@@ -160,6 +192,40 @@ class Translator(TranslationMixin, TranslateOptions, Estimator):
             results = (self.model_.loss(batch.inputs, batch.targets) for batch in moved)
             return [(loss.total.item(), loss.items) for loss in results]
 
-        groups = list(by_length(batches.sizes, settings.batch_size, max_items))
+        sizes = batches.item_counts[np.arange(len(pairs))].tolist()
+        groups = list(by_length(sizes, settings.batch_size, max_items))
         totals, counts = zip(*join(settings).map(losses, groups), strict=True)
         return {"nats": sum(totals) / sum(counts)}
+
+
+class _PairLengths:
+    """Lengths of pairs.
+
+    Args:
+        targets, sources: the lengths of the two sides.
+        target_weight: what a symbol of a target counts.
+        most: what the length of a source counts at most; None: all of it.
+    """
+
+    def __init__(self, targets: Lengths, sources: Lengths, target_weight: int = 1, most: int | None = None) -> None:
+        self.targets, self.sources, self.target_weight, self.most = targets, sources, target_weight, most
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def __getitem__(self, indices: np.ndarray) -> np.ndarray:
+        sources = self.sources[indices]
+        if self.most is not None:
+            sources = np.minimum(sources, self.most)
+        return self.targets[indices] * self.target_weight + sources
+
+
+def _delayed(targets: Batch, begin: int) -> Batch:
+    """What precedes each symbol of targets, which have at least one each."""
+    previous = np.zeros_like(targets.data)
+    previous[:, 0], previous[:, 1:] = begin, targets.data[:, :-1]
+    return Batch(previous * targets.mask, targets.lengths, zeroed=True)
+
+
+def _trained(kind: str, texts: Iterable[str], size: int | None) -> TextTokenizer:
+    return TextTokenizer.train(kind, texts, vocabulary_size=size)

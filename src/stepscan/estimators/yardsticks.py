@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from stepscan.data.ragged_rows import occurrences
 from stepscan.data.series.values import Values
 from stepscan.evaluation.schemes import Scheme
 from stepscan.evaluation.yardstick import Yardstick, mean_error, share_error, verdict
@@ -64,8 +65,8 @@ def symbol_frequencies(train: np.ndarray, held_out: np.ndarray, symbols: int) ->
         train, held_out: ids `[N]`.
         symbols: size of the vocabulary.
     """
-    counts = np.bincount(train, minlength=symbols) + 1
-    nats = -np.log(counts / counts.sum())[held_out]
+    smoothed = occurrences(train, symbols) + 1
+    nats = -np.log(smoothed / smoothed.sum())[held_out]
     return Yardstick("frequency of each symbol", {"nats": float(nats.mean()) if nats.size else 0.0}, mean_error(nats))
 
 

@@ -197,7 +197,7 @@ def _mark_spans(roles: set[str], typed: bool) -> bool:
     return bool("O" in roles and roles & {"B", "I"}) or {"B", "I"} <= roles or {"B", "E"} <= roles
 
 
-def recognise(sentences: Sequence[Sequence[str]]) -> tuple[Scheme | None, Break | None]:
+def recognise(sentences: Iterable[Sequence[str]]) -> tuple[Scheme | None, Break | None]:
     """The scheme of tagged sentences, and where they break it; no scheme if they do not mark spans.
 
     IOB2 and IOB1 (IOE2 and IOE1) have the same tags, and differ in their order; if the tags break both, it is IOB2
@@ -232,7 +232,7 @@ def legacy_scheme(labels: Iterable[Any]) -> Scheme | None:
     return Scheme() if fits else None
 
 
-def near_miss(sentences: Sequence[Sequence[str]]) -> str:
+def near_miss(sentences: Iterable[Sequence[str]]) -> str:
     """Why tags that look like spans do not mark spans, naming the first other tag; empty if they do not look so."""
     kinds = {tag for row in sentences for tag in row} - {"O"}
     for notation in _NOTATIONS[1:]:

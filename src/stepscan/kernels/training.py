@@ -18,8 +18,6 @@ from stepscan.kernels.pointwise import attend
 
 __all__ = ["Attend", "Dropout", "OutputLoss"]
 
-_MAX_SCORES = 1 << 20  # scores in memory at a time
-
 
 class Dropout(Function):
     """Zeroes each element of `x` with probability `p` and scales the others by 1/(1−p).
@@ -77,30 +75,19 @@ class Attend(Function):
 class OutputLoss(Function):
     """`Σ_n −log softmax(W x_n + b)[target_n]`, the cross-entropy of a linear layer with V outputs, and its gradient.
 
-    The scores are computed a few rows at a time and replaced by their gradient, so that the whole `[N, V]` matrix is
-    never in memory.
+    The scores are computed a few rows at a time and replaced by their gradient, which is multiplied out while a cache
+    holds it, so that the whole `[N, V]` matrix is never in memory.
     """
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, targets: Tensor, smoothing: float) -> Tensor:
-        rows, symbols = len(x), len(weight)
-        targets = targets.long().contiguous()
+        x, weight, bias, targets = x.contiguous(), weight.contiguous(), bias.contiguous(), targets.long().contiguous()
+        (rows, size), symbols = x.shape, len(weight)
         rest, sums = x.new_empty(2, rows)
         dx, dweight, dbias = torch.empty_like(x), torch.zeros_like(weight), torch.zeros_like(bias)
-        chunk = max(1, _MAX_SCORES // symbols)
-        buffer = x.new_empty(min(chunk, rows), symbols)
-        for first in range(0, rows, chunk):
-            x_rows = x[first : first + chunk]
-            scores = torch.addmm(bias, x_rows, weight.t(), out=buffer[: len(x_rows)])
-            addresses = (targets[first:].data_ptr(), len(x_rows), symbols, smoothing)
-            outputs = (rest[first:].data_ptr(), sums[first:].data_ptr())
-            if not library.cross_entropy(scores.data_ptr(), *addresses, *outputs, torch.get_num_threads()):
-                raise IndexError(
-                    f"expected targets in 0 … {symbols - 1}, got {int(targets.min())} … {int(targets.max())}"
-                )
-            torch.mm(scores, weight, out=dx[first : first + chunk])
-            dweight.addmm_(scores.t(), x_rows)
-            dbias += scores.sum(dim=0)
+        addresses = tensors.addresses((x, weight, bias, targets, dx, dweight, dbias, rest, sums))
+        if not library.output_loss(addresses, [rows, size, symbols], smoothing, torch.get_num_threads()):
+            raise IndexError(f"expected targets in 0 … {symbols - 1}, got {int(targets.min())} … {int(targets.max())}")
         ctx.save_for_backward(dx, dweight, dbias)
         return (rest + sums.log()).sum()
 

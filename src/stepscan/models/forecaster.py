@@ -78,10 +78,13 @@ class ForecastingMixin(SeriesOptions, FittedModel):
         request = ForecastRequest.checked(length, level, num_samples, seed)
         [series] = checked_series([context], self.network_.embedding.size, "context")
         z, w = self._checked_input(series, "context")
-        outputs, _, state = self.network_.scan_rows([w])
-        return self.continue_series(z[len(z) - self.seasonal_period :], outputs[:, -1], state, request)
+        network = self.stepping_network
+        outputs, _, state = network.scan_rows([w])
+        return self.continue_series(z[len(z) - self.seasonal_period :], outputs[:, -1], state, request, network)
 
-    def continue_series(self, season: Values, output: Values, state: State, request: ForecastRequest) -> Forecast:
+    def continue_series(
+        self, season: Values, output: Values, state: State, request: ForecastRequest, network: Any = None
+    ) -> Forecast:
         """A forecast after any number of steps.
 
         Args:
@@ -90,11 +93,12 @@ class ForecastingMixin(SeriesOptions, FittedModel):
             output: parameters of the distribution of the network's next input, `[1, D, P]`.
             state: the network's state after the steps, of one row.
             request: what to forecast.
+            network: whose state it is; None is `network_`.
 
         Raises:
             SettingsError: the sample paths do not fit into memory.
         """
-        network, (length, level, samples, seed) = self.network_, request
+        network, (length, level, samples, seed) = network or self.network_, request
         dimensions, lag, random = season.shape[1], self.seasonal_period, np.random.default_rng(seed)
         size = 16 * length * samples * dimensions
         check_fits(size, f"{samples:,} sample paths of {length:,} steps", "use a smaller length or num_samples")

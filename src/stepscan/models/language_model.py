@@ -182,8 +182,21 @@ class GenerationMixin(FittedModel):
         return [[self.begin_id, *self.encode(text)] for text in X]
 
     def _generate_ids(self, prompt_ids: Sequence[int], request: GenerationRequest) -> Iterator[list[int]]:
-        """Generate the continuation of `prompt_ids`, at least one, in chunks."""
-        network, state, steps = self.network_, None, self._steps_at_once(1)
+        """Generate the continuation of `prompt_ids`, at least one, in chunks: in the native library if it has all
+        layers; it has no repetition penalty."""
+        writer = self.writer if request.repetition_penalty == 1 else None
+        if writer is None:
+            yield from self._generate_in_steps(prompt_ids, request)
+            return
+        [random] = row_generators(request.seed, 1)
+        state, y = writer.read(prompt_ids)
+        for start in range(0, request.length, request.chunk):
+            draws = random.random(min(request.chunk, request.length - start))
+            state = writer.network.layer.with_room(state, len(draws))
+            yield writer.write(state, y, draws, request.sampler, request.excluded, self.threads)
+
+    def _generate_in_steps(self, prompt_ids: Sequence[int], request: GenerationRequest) -> Iterator[list[int]]:
+        network, state, steps = self.stepping_network, None, self._steps_at_once(1)
         for t in range(0, max(1, len(prompt_ids) - 1), steps):
             state = network.scan_rows([prompt_ids[:-1][t : t + steps]], state)[2]
         step = without_tokens(network.array_step, request.excluded)
@@ -196,6 +209,13 @@ class GenerationMixin(FittedModel):
         )
         for tokens, _ in islice(generated, request.length):
             yield tokens.tolist()
+
+    @property
+    def writer(self) -> TokenWriter | None:
+        """What generates in the native library; None for an ensemble, or layers that do not all run in it."""
+        network = self.stepping_network
+        is_native = isinstance(network, Generator) and isinstance(network.layer, NativeLayer)
+        return TokenWriter(network) if is_native else None
 
     def _nats(self, inputs: Sequence[Any], targets: Sequence[Any], state: State | None) -> tuple[float, State]:
         """The total negative log-likelihood of `targets` in nats, and the final state; see `total_nats`."""
@@ -282,21 +302,7 @@ class GenerationMixin(FittedModel):
 class LanguageModel(GenerationMixin, RuntimeModel):
     """Predicts the next symbol of a text, and continues it."""
 
-    def _generate_ids(self, prompt_ids: Sequence[int], request: GenerationRequest) -> Iterator[list[int]]:
-        """Generate in the native library, which has no repetition penalty, and no ensembles."""
-        writer = self.writer
-        if request.repetition_penalty != 1 or writer is None:
-            yield from super()._generate_ids(prompt_ids, request)
-            return
-        [random] = row_generators(request.seed, 1)
-        state, y = writer.read(prompt_ids)
-        for start in range(0, request.length, request.chunk):
-            draws = random.random(min(request.chunk, request.length - start))
-            state = self.network_.layer.with_room(state, len(draws))
-            yield writer.write(state, y, draws, request.sampler, request.excluded, self.threads)
-
     @cached_property
     def writer(self) -> TokenWriter | None:
-        """What generates in the native library; None for an ensemble, or a layer that goes step by step in Python."""
-        is_native = isinstance(self.network_, Generator) and isinstance(self.network_.layer, NativeLayer)
-        return TokenWriter(self.network_) if is_native else None
+        """See `GenerationMixin.writer`."""
+        return super().writer

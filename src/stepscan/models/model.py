@@ -50,6 +50,7 @@ class FittedModel:
 
     task: ClassVar[str]
     network_: Any
+    threads: int  # of the native library, at most
     tokenizers_: dict[str, TextTokenizer]
     labels_: list[Any] | None  # strings, or whole numbers
     scheme_: Scheme | None = None  # of tags that mark spans, else None
@@ -61,6 +62,11 @@ class FittedModel:
         return None
 
     members_: Sequence[Any] = ()  # the models of an ensemble
+
+    @property
+    def stepping_network(self) -> Any:
+        """What decodes, a step at a time."""
+        return self.network_
 
     def with_network(self, network: Any) -> Self:
         """A copy of the model that predicts with another network."""

@@ -234,7 +234,7 @@ class TranslationMixin(SearchOptions, FittedModel):
         minimum, maximum = limits.minimum, limits.maximum
         if maximum is not None and maximum < minimum:
             raise SettingsError(f"maximum_length: expected at least the minimum, {minimum}, got {maximum}")
-        tokenizer, network = self.tokenizers_["tokenizer"], self.network_
+        tokenizer, network = self.tokenizers_["tokenizer"], self.stepping_network
         step: StepFunction = network.generator.array_step
         state, bonus = network.encode_rows(rows), None
         attention = _attention_function(network)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 from stepscan.fields import PROBABILITY, Choice, FilePath, Flag, Integer, NameOrPath, Real, Text
-from stepscan.options.option import BY_SIZE, REGULARISATION, TRAINING, Option
+from stepscan.options.option import BY_SIZE, DATA, REGULARISATION, TRAINING, Option
 from stepscan.options.training import BatchSize, DecayRatio, EMADecay, LearningRate, TrainingOptions
 
 SIZE = Integer(1, 2**20)  # of a vector
@@ -135,8 +135,7 @@ class SymbolOptions(ModelOptions):
         Option(
             NameOrPath(),
             "Pretrained word vectors: glove, wordllama (installed packages) or a file in the text format of GloVe or "
-            "word2vec, gzip too; several with commas between, side by side. classify and tag add them, frozen, to "
-            "learned embeddings; the others start from them.",
+            "word2vec, gzip too. classify and tag add them, frozen, to learned embeddings; the others start from them.",
             unset="none",
             recorded=False,
         ),
@@ -152,3 +151,13 @@ class SymbolOptions(ModelOptions):
     ] = 0.0
     label_smoothing: LabelSmoothing = 0.0
     vocabulary_size: VocabularySize = None
+    cache_dir: Annotated[
+        str | Path | None,
+        Option(
+            FilePath(),
+            "Folder where training texts are kept tokenised and read from, for data that are larger than memory.",
+            DATA,
+            unset="none: data are in memory",
+            recorded=False,
+        ),
+    ] = None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated
 
 from stepscan.fields import (
@@ -14,14 +13,13 @@ from stepscan.fields import (
     PROBABILITY,
     PROBLEM_TYPE,
     Choice,
-    FilePath,
     Flag,
     Integer,
     Real,
     Text,
 )
 from stepscan.options.model import SIZE, LabelSmoothing, Layers, ModelOptions, SymbolOptions, VocabularySize
-from stepscan.options.option import BY_SIZE, DATA, REGULARISATION, TRAINING, Option
+from stepscan.options.option import BY_SIZE, REGULARISATION, TRAINING, Option
 from stepscan.options.training import COUNT
 
 TOKENIZERS = Choice(("word", "whitespace", "character", "byte", "bpe"))
@@ -98,16 +96,6 @@ class ClassifyOptions(ProblemOptions, SymbolOptions):
     lowercase: Lowercase = True
     word_dropout: WordDropout = BY_SIZE
     input_noise: InputNoise = BY_SIZE
-    cache_dir: Annotated[
-        str | Path | None,
-        Option(
-            FilePath(),
-            "Folder where training texts are kept tokenised and read from, for data that are larger than memory.",
-            DATA,
-            unset="none: data are in memory",
-            recorded=False,
-        ),
-    ] = None
 
 
 @dataclass(kw_only=True, eq=False, repr=False)

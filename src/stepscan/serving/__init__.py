@@ -4,7 +4,7 @@
 |---|---|
 | `serve`, `names`, `access` | starting and ending a server; names of models; tokens |
 | `http_protocol`, `app`, `router`, `openapi`, `call`, `errors`, `fields`, `inputs` | the way of a request |
-| `routes/`, `writing`, `push_all`, `sockets`, `socket_session` | what requests and WebSockets do |
+| `routes/`, `writing`, `push_all`, `socket_protocol`, `sockets`, `socket_session` | what requests and WebSockets do |
 | `served`, `engine`, `gate` | all that is served; a model with its threads; how many requests are let in |
 | `stepper`, `text_group`, `text_task`, `session_group`, `session_tasks` … | the thread that steps |
 | `worker`, `predictions` | the thread that predicts |

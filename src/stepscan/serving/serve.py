@@ -8,7 +8,7 @@ import logging
 import signal
 import socket
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from stepscan.serving.app import Application
 from stepscan.serving.http_protocol import make_protocol
 from stepscan.serving.logs import JsonLines, log
 from stepscan.serving.served import Served
+from stepscan.serving.socket_protocol import make_socket_protocol
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _KEEP_ALIVE = 75  # seconds that a connection without a request is kept
@@ -122,11 +123,11 @@ class _Uvicorn(uvicorn.Server):
         yield
 
 
-def _config(app: Callable[..., Any], options: ServeOptions) -> uvicorn.Config:
+def _config(app: Application, options: ServeOptions) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         http=make_protocol(options.connections, options.client_timeout),
-        ws="websockets-sansio",
+        ws=make_socket_protocol(app.served.bodies),
         ws_max_size=options.max_body * 2**20,
         ws_per_message_deflate=False,
         ws_max_queue=16,

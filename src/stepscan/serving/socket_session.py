@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,7 @@ from stepscan.json_text import json_text
 from stepscan.serving.call import ClientGone, read_json
 from stepscan.serving.channel import Channel
 from stepscan.serving.deliveries import Reply
-from stepscan.serving.errors import ApiError, as_api_error, busy, internal, invalid
+from stepscan.serving.errors import ApiError, as_api_error, internal, invalid
 from stepscan.serving.fields import LookAheadFields, PushFields, RollbackFields, SamplingFields, checked
 from stepscan.serving.inputs import text_request
 from stepscan.serving.logs import log_unexpected
@@ -23,7 +22,6 @@ from stepscan.serving.session_tasks import SessionTask, Steps
 from stepscan.serving.writing import all_of, events_of, whole_answer, written
 
 _STEPS = 1024  # of a block that are read at once
-_MOST_WAITING = 64  # messages, while a text is written
 _LONGEST_STOP = 100  # letters of a message that may be `stop`
 _OPERATIONS = ("push", "generate", "forecast", "rollback", "session", "stop")
 
@@ -75,15 +73,11 @@ class SocketSession:
     """
 
     def __init__(self, socket: Any, record: Record) -> None:
-        self.socket, self.record, self._waiting = socket, record, deque[Any]()
-
-    @property
-    def _waiting_size(self) -> int:
-        return sum(len(message) for message in self._waiting)
+        self.socket, self.record = socket, record
 
     async def answer_all(self) -> None:
         """Answer messages until the connection ends."""
-        while (message := self._waiting.popleft() if self._waiting else await self.socket.receive()) is not None:
+        while (message := await self.socket.next()) is not None:
             try:
                 await self._answer(message)
             except ClientGone:
@@ -160,18 +154,13 @@ class SocketSession:
                 continue
             message = receiving.result()
             if message is None:
-                self._waiting.append(None)
                 return False
             if _is_stop(message):
                 return not sending.done()
-            if (
-                len(self._waiting) < _MOST_WAITING
-                and self._waiting_size + len(message) <= self.socket.options.max_body * 2**20
-            ):
-                self._waiting.append(message)
-            else:
-                most = f"{_MOST_WAITING} messages of {self.socket.options.max_body} MB together"
-                await self.socket.send(busy(f"expected at most {most} to wait, got more").content)
+            try:
+                self.socket.keep(message)
+            except ApiError as error:
+                await self.socket.send(error.content)
         await sending
         return False
 

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Any
 from urllib.parse import parse_qs
 
 from stepscan.serving.call import ClientGone, parsed
-from stepscan.serving.errors import as_api_error, internal, not_found
+from stepscan.serving.errors import ApiError, as_api_error, busy, internal, not_found
 from stepscan.serving.fields import PushAllFields
 from stepscan.serving.inputs import check_source
 from stepscan.serving.logs import log_unexpected
 from stepscan.serving.push_all import all_pushed
 from stepscan.serving.record import Record
 from stepscan.serving.routes.sessions import opened
+from stepscan.serving.socket_protocol import FULL, size_of
 from stepscan.serving.socket_session import SocketSession
 
 _WAITING = 16  # messages that are read before they are answered
+_MOST_KEPT = 64  # messages, while a text is written
 _REFUSED, _LEAVING, _FAILED = 1008, 1001, 1011  # close codes
 
 
@@ -35,11 +38,51 @@ class Socket:
         self._receive, self._send = receive, send
         self.served, self.options, self.client = served, served.options, client
         self._messages: asyncio.Queue[str | bytes | None] = asyncio.Queue(_WAITING)
+        self._kept: deque[str | bytes] = deque()
+        self._share, self._kept_bytes = served.bodies.share(client), 0
+        self._refusal: ApiError | None = None  # of what arrived
+        self._has_ended = False  # whether no message follows
         self._reader = asyncio.ensure_future(self._read())
 
+    async def next(self) -> str | bytes | None:
+        """The next message: one that was kept, or else as `receive`."""
+        if not self._kept:
+            return await self.receive()
+        message = self._kept.popleft()
+        self._kept_bytes -= len(message)
+        self._share.release(size_of(message))
+        return message
+
     async def receive(self) -> str | bytes | None:
-        """The next message; None at the end."""
-        return await self._messages.get()
+        """The next message that arrives; None at the end."""
+        message = None if self._has_ended else await self._messages.get()
+        if message is None:
+            self._has_ended = True
+        else:
+            self._share.release(size_of(message))
+        return message
+
+    def check(self) -> None:
+        """Check, at the end, that there was room for all that arrived.
+
+        Raises:
+            ApiError: there was not.
+        """
+        if self._refusal is not None:
+            raise self._refusal
+
+    def keep(self, message: str | bytes) -> None:
+        """Keep a message for `next`.
+
+        Raises:
+            ApiError: there is no room for it.
+        """
+        if len(self._kept) >= _MOST_KEPT or self._kept_bytes + len(message) > self.options.max_body * 2**20:
+            most = f"{_MOST_KEPT} messages of {self.options.max_body} MB together"
+            raise busy(f"expected at most {most} to wait, got more")
+        self._share.hold(size_of(message))
+        self._kept_bytes += len(message)
+        self._kept.append(message)
 
     async def send(self, content: bytes) -> None:
         """Send JSON as a text message; errors are those of `send_bytes`."""
@@ -64,6 +107,7 @@ class Socket:
     async def close(self, code: int) -> None:
         """Close the connection."""
         self._reader.cancel()
+        self._share.end()
         await self._send({"type": "websocket.close", "code": code})
 
     def stop(self) -> None:
@@ -81,7 +125,11 @@ class Socket:
         try:
             while (message := await self._receive())["type"] == "websocket.receive":
                 text = message.get("text")
-                await self._messages.put(message["bytes"] if text is None else text)
+                content = message["bytes"] if text is None else text
+                self._share.hold(size_of(content))
+                await self._messages.put(content)
+        except ApiError as error:
+            self._refusal = error
         finally:
             await self._messages.put(None)
 
@@ -117,13 +165,15 @@ class Sockets:
         code = _LEAVING
         try:
             await self._route(scope)(socket)
+            socket.check()
         except ClientGone:
             code = _REFUSED
         except Exception as error:
             log_unexpected(error)
             with suppress(ClientGone):
                 await socket.send((as_api_error(error) or internal()).content)
-            code = _REFUSED if as_api_error(error) else _FAILED
+            refused = as_api_error(error)
+            code = _FAILED if refused is None else FULL if refused.status == 429 else _REFUSED
         finally:
             self._open.discard(socket)
             await _closed(socket, code)
@@ -145,7 +195,7 @@ class Sockets:
 
 async def _push(socket: Socket) -> None:
     """Push pieces into many sessions with each message."""
-    while (message := await socket.receive()) is not None:
+    while (message := await socket.next()) is not None:
         try:
             content = await all_pushed(socket, parsed(message, PushAllFields))
         except ClientGone:

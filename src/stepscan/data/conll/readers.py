@@ -19,6 +19,7 @@ from stepscan.data.input_columns import LISTS_HINT, require_strings
 from stepscan.data.input_columns import token_column as input_column
 from stepscan.data.lines import Line, read_lines
 from stepscan.data.tables import Table
+from stepscan.data.whole_files import as_list
 from stepscan.errors import DataError, SettingsError, nearest
 
 _FIELDS = {"form": 1, "lemma": 2, "upos": 3, "xpos": 4, "feats": 5, "deprel": 7}
@@ -28,7 +29,7 @@ _LIST_FORMATS = {"jsonl", "arrow"}  # whose rows hold lists
 _KNOWN_SUFFIXES = {*_SUFFIXES, ".conllup", ".conll", ".iob", ".iob2", ".bio", ".tsv", ".txt"}
 
 
-def read_tagged(
+def stream_tagged(
     path: str | Path,
     *,
     format: str | None = None,
@@ -36,8 +37,8 @@ def read_tagged(
     token_column: str | int | None = None,
     tag_column: str | int | None = None,
     bad_lines: BadLines | None = None,
-) -> list[TaggedSentence]:
-    """Read sentences with one tag per token.
+) -> Iterator[TaggedSentence]:
+    """Yield sentences with one tag per token.
 
     Args:
         path: the file.
@@ -62,18 +63,21 @@ def read_tagged(
         format = "jsonl"
     format = choose_format(path, format, _SUFFIXES, otherwise="columns")
     if format in _LIST_FORMATS:
-        return list(_read_lists(path, format, token_column, _tag_list(tag_column, field), bad_lines))
+        return _read_lists(path, format, token_column, _tag_list(tag_column, field), bad_lines)
     if field not in _FIELDS:
         raise SettingsError(f"unknown CoNLL-U field {field!r}.{nearest(field, _FIELDS)}")
     if format == "conllu":
         _refuse_columns(path, token_column, tag_column)
-        return list(_read_conllu(path, field, bad_lines))
+        return _read_conllu(path, field, bad_lines)
     if field != "upos":
         raise SettingsError(
             f"--field {field}: expected CoNLL-U, got columns in {path}, where the last column is the tag; choose "
             "another with --tag-column."
         )
-    return list(read_columns(path, ColumnChoice(token_column, tag_column), bad_lines))
+    return read_columns(path, ColumnChoice(token_column, tag_column), bad_lines)
+
+
+read_tagged = as_list(stream_tagged)
 
 
 def read_sentences(

@@ -1,4 +1,4 @@
-"""Texts in a cache: tokenised once, read by index, trained on as texts in memory are."""
+"""Examples in a cache: encoded once, read by index, trained on as those in memory are."""
 
 from __future__ import annotations
 
@@ -13,11 +13,13 @@ from stepscan.cli import app
 from stepscan.data.bad_lines import BadLines
 from stepscan.data.task_data import ReadOptions
 from stepscan.errors import DataError, SettingsError, StepscanError
-from stepscan.estimators import cached_classifier, files
-from stepscan.estimators.cached_classifier import CachedBuckets, open_cache
+from stepscan.estimators import files
+from stepscan.estimators.cache_sources import HeldOut, TextSource
 from stepscan.estimators.classifier import Classifier
+from stepscan.estimators.example_cache import open_cache
+from stepscan.options import TASKS as ALL_TASKS
 from stepscan.runtime import load
-from stepscan.storage import token_cache
+from stepscan.storage import array_cache
 
 GOOD, BAD = ["good", "fine", "great", "lovely"], ["bad", "poor", "awful", "dull"]
 SMALL = {"hidden_size": 6, "embedding_size": 6, "seed": 1}
@@ -51,38 +53,41 @@ def caches(tmp_path):
     return sorted(path.name for path in (tmp_path / "cache").iterdir() if not path.name.startswith("."))
 
 
+def size(examples):
+    return len(examples.columns["targets"])
+
+
 def test_it_holds_what_the_file_holds(corpus, tmp_path):
-    texts = opened(corpus, tmp_path)
-    held_out = {text for text, _ in texts.held_out}
+    cached = opened(corpus, tmp_path)
+    held_out = {text for text, _ in cached.held_out}
     kept = [(text, label) for text, label in examples(300) if text not in held_out]
-    assert (len(texts), len(texts.held_out)) == (270, 30)
-    assert texts.classes == ["neg", "pos"]
-    assert texts.counts == [sum(label == name for _, label in kept) for name in texts.classes]
-    tokenizer = cached_classifier.TextTokenizer.parse(texts.tokenizer, "")
-    data, lengths = texts.padded(np.arange(len(texts)))
-    for row, length, label, (text, name) in zip(data, lengths, texts.labels, kept, strict=True):
+    inputs, targets = cached.columns["inputs"], cached.columns["targets"]
+    assert (len(inputs), len(targets), len(cached.held_out)) == (270, 270, 30)
+    classes, tokenizer = cached.vocabulary.labels, cached.vocabulary.tokenizers["tokenizer"]
+    assert classes == ["neg", "pos"]
+    counts = [sum(label == name for _, label in kept) for name in classes]
+    assert cached.vocabulary.facts == {"counts": counts, "examples": 270}
+    rows = inputs.padded(np.arange(270))
+    for row, length, label, (text, name) in zip(*rows, targets, kept, strict=True):
         assert row[:length].tolist() == tokenizer.encode(text)
         assert not row[length:].any()
-        assert texts.classes[label] == name
-    assert texts.longest == lengths.max()
-    assert texts.tokens == lengths.sum()
-    assert isinstance(texts.ids.base, np.memmap)
-    some = np.array([5, 0, 269, 5])
-    assert np.array_equal(texts.lengths(some), lengths[some])
+        assert classes[label] == name
+    assert isinstance(inputs.values.base, np.memmap)
+    assert inputs.values.dtype == np.uint16
 
 
 def test_its_vocabulary_is_that_of_the_training_texts(corpus, tmp_path):
-    texts = opened(corpus, tmp_path)
-    held_out = {text for text, _ in texts.held_out}
-    estimator = Classifier(**SMALL)
-    tokenizer = estimator._train_tokenizer([text for text, _ in examples(300) if text not in held_out])
-    assert texts.tokenizer == tokenizer.to_json()
+    cached = opened(corpus, tmp_path)
+    held_out = {text for text, _ in cached.held_out}
+    texts, labels = zip(*[example for example in examples(300) if example[0] not in held_out], strict=True)
+    in_memory = Classifier(**SMALL).build(texts, labels, validation=(texts[:9], labels[:9])).tokenizers_["tokenizer"]
+    assert cached.vocabulary.tokenizers["tokenizer"].to_json() == in_memory.to_json()
 
 
 def test_it_is_made_once(corpus, tmp_path, monkeypatch):
     opened(corpus, tmp_path)
-    monkeypatch.setattr(token_cache, "_make", lambda *_, **__: pytest.fail("made again"))
-    assert len(opened(corpus, tmp_path)) == 270
+    monkeypatch.setattr(array_cache, "_make", lambda *_, **__: pytest.fail("made again"))
+    assert size(opened(corpus, tmp_path)) == 270
     assert len(caches(tmp_path)) == 1
 
 
@@ -94,7 +99,7 @@ def test_another_file_tokenizer_or_option_has_another(corpus, tmp_path):
     opened(corpus, tmp_path, holds_out=False)
     opened(corpus, tmp_path, ReadOptions(text_column="text"))
     corpus.write_text(corpus.read_text() + "one more,pos\n")
-    assert len(opened(corpus, tmp_path, holds_out=False)) == 301
+    assert size(opened(corpus, tmp_path, holds_out=False)) == 301
     assert len(caches(tmp_path)) == 7
 
 
@@ -104,25 +109,25 @@ def test_copies_of_a_text_are_on_one_side(tmp_path):
     path.write_text("text,label\n" + "".join(f"{text},{label}\n" for text, label in rows))
     texts = opened(path, tmp_path)
     assert len(texts.held_out) == 5 * 20  # a tenth of the different ones
-    assert len(texts) == 900
+    assert size(texts) == 900
 
 
 def test_what_is_held_out_has_a_largest_number(monkeypatch):
-    monkeypatch.setattr(token_cache.HeldOut, "MOST", 100)
+    monkeypatch.setattr(HeldOut, "MOST", 100)
     for count in (150, 999, 5000):
         texts = [f"text {n}" for n in range(count)]
-        held_out = token_cache.HeldOut(texts + texts)
+        held_out = HeldOut(texts + texts)
         share = sum(map(held_out, texts))
         assert share == pytest.approx(min(100, count // 10), rel=0.25 if count > 200 else 0)
     with pytest.raises(StepscanError, match="one text cannot be split"):
-        token_cache.HeldOut(["the same"] * 10)
+        HeldOut(["the same"] * 10)
 
 
 def test_two_that_need_it_at_once_make_it_once(corpus, tmp_path, monkeypatch):
-    made, make = [], token_cache._make
-    monkeypatch.setattr(token_cache, "_make", lambda *arguments, **more: (made.append(1), make(*arguments, **more)))
+    made, make = [], array_cache._make
+    monkeypatch.setattr(array_cache, "_make", lambda *arguments, **more: (made.append(1), make(*arguments, **more)))
     sizes = []
-    threads = [threading.Thread(target=lambda: sizes.append(len(opened(corpus, tmp_path)))) for _ in range(4)]
+    threads = [threading.Thread(target=lambda: sizes.append(size(opened(corpus, tmp_path)))) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -142,12 +147,12 @@ def test_a_writer_that_was_killed_is_followed_by_another(corpus, tmp_path, monke
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(token_cache, "_write_ids", killed)
-        patch.setattr(token_cache.shutil, "rmtree", lambda *_, **__: None)  # nothing is cleared up after kill -9
+        patch.setattr(array_cache, "json_text", killed)
+        patch.setattr(array_cache.shutil, "rmtree", lambda *_, **__: None)  # nothing is cleared up after kill -9
         with pytest.raises(KeyboardInterrupt):
             opened(corpus, tmp_path)
     assert [path for path in (tmp_path / "cache").iterdir() if path.suffix == ".tmp"]
-    assert len(opened(corpus, tmp_path)) == 270
+    assert size(opened(corpus, tmp_path)) == 270
     assert not [path for path in (tmp_path / "cache").iterdir() if path.suffix == ".tmp"]
 
 
@@ -159,7 +164,7 @@ def test_another_version_has_another(corpus, tmp_path, monkeypatch):
     assert len(caches(tmp_path)) == 2
 
 
-@pytest.mark.parametrize("name", ["ids.bin", "ends.bin", "labels.bin", "tokenizer.json", "held_out.json"])
+@pytest.mark.parametrize("name", ["inputs.bin", "inputs.ends.bin", "targets.bin", "facts.json"])
 def test_a_byte_that_has_changed_is_an_error(corpus, tmp_path, name):
     opened(corpus, tmp_path)
     path = tmp_path / "cache" / caches(tmp_path)[0] / name
@@ -170,14 +175,16 @@ def test_a_byte_that_has_changed_is_an_error(corpus, tmp_path, name):
         opened(corpus, tmp_path)
 
 
-@pytest.mark.parametrize("damage", ["cut ids", "no labels", "manifest"])
+@pytest.mark.parametrize("damage", ["cut ids", "no labels", "manifest", "no manifest"])
 def test_a_damaged_one_is_an_error(corpus, tmp_path, damage):
     opened(corpus, tmp_path)
     folder = tmp_path / "cache" / caches(tmp_path)[0]
     if damage == "cut ids":
-        (folder / "ids.bin").write_bytes((folder / "ids.bin").read_bytes()[:-2])
+        (folder / "inputs.bin").write_bytes((folder / "inputs.bin").read_bytes()[:-2])
     elif damage == "no labels":
-        (folder / "labels.bin").unlink()
+        (folder / "targets.bin").unlink()
+    elif damage == "no manifest":
+        (folder / "manifest.json").unlink()
     else:
         (folder / "manifest.json").write_text("[1, 2]")
     with pytest.raises(DataError, match=r"the cache is damaged: .* Remove it; it is made anew"):
@@ -194,16 +201,11 @@ def test_skipped_lines_are_reported_each_time(corpus, tmp_path, caplog):
     assert "when the cache was made: skipped 1 line of" in caplog.text
 
 
-def test_batches_are_all_texts_once_and_differ_from_epoch_to_epoch(corpus, tmp_path):
-    texts = opened(corpus, tmp_path)
-    batches = CachedBuckets(texts, Classifier(batch_size=8, **SMALL).training_options())
-    assert len(batches) == len(list(batches(0))) == 34
-    orders = [[index for batch in batches.indices(epoch) for index in batch.tolist()] for epoch in (0, 0, 1)]
-    assert sorted(orders[0]) == list(range(270))
-    assert orders[0] == orders[1] != orders[2]
-    assert sum(batch.tokens for batch in batches(0)) == texts.tokens
-    assert batches.items * 34 == pytest.approx(texts.tokens)
-    assert max(batch.padded_tokens for batch in batches(0)) <= batches.max_padded_items
+def test_other_facts_than_were_written_are_an_error(corpus, tmp_path, monkeypatch):
+    make = array_cache._make
+    monkeypatch.setattr(array_cache, "_make", lambda target, _: make(target, lambda writer: {"tokenizers": 1}))
+    with pytest.raises(DataError, match=r"the cache is damaged: .* Remove it; it is made anew"):
+        opened(corpus, tmp_path)
 
 
 @pytest.mark.parametrize("ending", ["csv", "jsonl", "parquet"])
@@ -232,7 +234,7 @@ def test_validation_data_of_your_own(corpus, tmp_path):
     summary = files.train("classify", [corpus], tmp_path / "model", valid_files=[valid], settings=settings)
     assert 0 <= summary["valid_macro_f1"] <= 1
     texts = opened(corpus, tmp_path, holds_out=False)
-    assert (len(texts), texts.held_out) == (300, [])
+    assert (size(texts), texts.held_out) == (300, [])
     assert len(caches(tmp_path)) == 1
 
 
@@ -241,7 +243,7 @@ def test_validation_data_of_your_own(corpus, tmp_path):
     [
         ({"wide": True}, "wide: expected off with cache_dir, got True"),
         ({"refit": True}, "refit: expected off with cache_dir, got True"),
-        ({"problem_type": "multilabel"}, "problem_type: expected 'classification' with cache_dir, got 'multilabel'"),
+        ({"problem_type": "regression"}, "problem_type: expected 'classification' or 'multilabel' with cache_dir, got"),
     ],
 )
 def test_what_it_cannot_do_is_refused(corpus, tmp_path, settings, message):
@@ -250,7 +252,7 @@ def test_what_it_cannot_do_is_refused(corpus, tmp_path, settings, message):
 
 
 def test_standard_input_and_numbers_are_refused(tmp_path):
-    with pytest.raises(SettingsError, match="one file that can be read several times, got standard input"):
+    with pytest.raises(SettingsError, match="files that can be read several times, got standard input"):
         opened("-", tmp_path)
     series = tmp_path / "numbers.npy"
     np.save(series, np.zeros((4, 5)))
@@ -265,9 +267,25 @@ def test_one_class_is_an_error(tmp_path):
         opened(path, tmp_path)
 
 
-def test_only_classify_has_the_option():
+def test_tasks_of_texts_have_the_option():
     from typer.testing import CliRunner
 
-    helps = {task: CliRunner().invoke(app, ["train", task, "--help"]).output for task in ("classify", "tag")}
-    assert "--cache-dir" in helps["classify"]
-    assert "--cache-dir" not in helps["tag"]
+    helps = {task: CliRunner().invoke(app, ["train", task, "--help"]).output for task in ALL_TASKS}
+    assert {task for task, text in helps.items() if "--cache-dir" in text} == {
+        "classify",
+        "tag",
+        "translate",
+        "generate",
+    }
+
+
+def test_the_tail_of_a_text_is_held_out(monkeypatch):
+    pieces = ["abc\n", "de\n", "fghi\n", "jklmnopqr\n", "st"]
+    source = TextSource(lambda: iter(pieces), holds_out=True)
+    assert ("".join(source), source.held_out) == ("abc\nde\nfghi\njklmnopqr\n", "st")
+    monkeypatch.setattr("stepscan.estimators.cache_sources._MOST_CHARACTERS", 1)
+    source = TextSource(lambda: iter(pieces), holds_out=True)
+    assert ["".join(source) for _ in range(2)] == ["abc\nde\nfghi\njklmnopqr\ns"] * 2
+    assert source.held_out == "t"
+    everything = TextSource(lambda: iter(pieces), holds_out=False)
+    assert ("".join(everything), everything.held_out) == ("".join(pieces), "")
