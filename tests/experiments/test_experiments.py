@@ -198,8 +198,11 @@ def test_counting_unit():
 def test_the_rnn_of_chomsky_is_that_of_the_paper():
     """Relu and 256 units, as in the paper's code: with tanh it does not learn cycle navigation, with 64 units not
     modular arithmetic."""
-    elman, lstm = chomsky.experiment("modular-arithmetic").models
-    assert (elman.name, elman.expected, lstm.name) == ("RNN (Elman, relu)", "paper 100 (≥ 90)", "LSTM")
+    elman, tanh, lstm = chomsky.experiment("modular-arithmetic").models
+    assert (elman.name, tanh.name, lstm.name) == ("RNN (Elman, relu)", "RNN (Elman, tanh)", "LSTM")
+    assert (elman.expected, tanh.expected, lstm.expected) == ("paper 100 (≥ 90)", "", "paper 100 (≥ 90)")
+    assert tanh.as_expected is None
+    assert (tanh.make().layer.nonlinearity, tanh.make().layer.hidden_size) == ("tanh", 64)
     layer = elman.make().layer
     assert (layer.nonlinearity, layer.hidden_size) == ("relu", 256)
     assert (elman.as_expected({elman.name: 90.0}), elman.as_expected({elman.name: 89.9})) == (True, False)
@@ -224,7 +227,7 @@ def test_chomsky_with_other_cells():
 
 def test_chomsky_with_all_cells():
     experiment = chomsky.experiment("parity", ("all",))
-    assert len(experiment.models) == len(cell_names())
+    assert len(experiment.models) == len(cell_names()) + 1
     assert {setup.name for setup in experiment.models} >= {"RNN (Elman, relu)", "LSTM", "rglru", "slstm"}
     assert experiment.options == ("--cells", "all")
     for setup in experiment.models:
