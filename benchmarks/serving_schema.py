@@ -87,7 +87,8 @@ class Requests:
         body = case.body if isinstance(case.body, dict) else {}
         if isinstance(body.get("model"), str) and self._draw.random() < _REAL:
             body["model"] = self._draw.choice(self._models)
-        if isinstance(ids := body.get("sessions"), list) and self._draw.random() < _REAL:
+        ids = body.get("sessions")
+        if isinstance(ids, list) and all(isinstance(id, str) for id in ids) and self._draw.random() < _REAL:
             body["sessions"] = self._draw.sample(self._ids, min(len(ids), len(self._ids)))
         self._send_one(case)
         if "model" in case.path_parameters:

@@ -64,11 +64,11 @@ INLINE void run_tile(int width, int count, const float* const* rows, long K, con
 }
 
 // out = bias + W · row for rows `first … last` and panels `from … to`.
-//   row(r) -> const float* [K];  before(p, r, count) is called before the tile of panel p and rows r … r + count, so that it
-//   can prefetch;  use(p, r, count, out [count][width][LANES]) receives the tile
-template <class Row, class Before, class Use>
-INLINE void multiply(const Matrix& m, long first, long last, long from, long to, Row row, Before before, Use use) {
-  alignas(64) float out[TILE_FLOATS];
+//   row(r) -> const float* [K];  place(p, r, count) is called before the tile of panel p and rows r … r + count, so that it
+//   can prefetch, and says where the tile goes, or null;  use(p, r, count, out [count][width][LANES]) receives one of null
+template <class Row, class PlaceOf, class Use>
+INLINE void multiply_into(const Matrix& m, long first, long last, long from, long to, Row row, PlaceOf place, Use use) {
+  alignas(64) float some[TILE_FLOATS];
   const long stride = m.width * LANES;
   auto floats = [&](auto* B) {
     for (long p = from; p < to; p++) {
@@ -76,9 +76,9 @@ INLINE void multiply(const Matrix& m, long first, long last, long from, long to,
       for_tiles(first, last, m.width, [&](long r, int count, int tile) {
         const float* rows[MAX_ROWS];
         for (int i = 0; i < count; i++) rows[i] = row(r + i);
-        before(p, r, count);
+        float *there = place(p, r, count), *out = there ? there : some;
         run_tile(m.width, count, rows, m.K, panel, m.bias + p * stride, out, fetch_ahead(panel, m.K, m.width, p, to, tile));
-        use(p, r, count, out);
+        if (!there) use(p, r, count, out);
       });
     }
   };
@@ -91,12 +91,17 @@ INLINE void multiply(const Matrix& m, long first, long last, long from, long to,
     int count = (int)(last - r < most ? last - r : most);
     for (int i = 0; i < count; i++) code_scale[i] = encode(row(r + i), m.K, codes + i * four * 8);
     for (long p = from; p < to; p++) {
-      before(p, r, count);
+      float *there = place(p, r, count), *out = there ? there : some;
       dot_of(m.width, count)(codes, four * 8, code_scale, four, (const int8_t*)m.B + p * four * stride * 4, m.start + p * stride,
                              m.scale + p * stride, m.bias + p * stride, out);
-      use(p, r, count, out);
+      if (!there) use(p, r, count, out);
     }
   }
+}
+template <class Row, class Before, class Use>
+INLINE void multiply(const Matrix& m, long first, long last, long from, long to, Row row, Before before, Use use) {
+  auto nowhere = [&](long p, long r, int count) -> float* { return before(p, r, count), nullptr; };
+  multiply_into(m, first, last, from, to, row, nowhere, use);
 }
 
 }  // namespace ISA

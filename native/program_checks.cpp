@@ -44,7 +44,7 @@ class Checker {
     where_ = "program, array " + std::to_string(index);
     const bool rows = a.kind == KEPT || a.kind == STATE || a.kind == ROWS;
     expect(!a.row_major || (rows && a.slots == 1), "rows of one value only in arrays of items, states or rows");
-    expect(a.kind == TEMPORARY || a.kind == KEPT || a.kind == GRADIENT || (a.kind == ROWS && a.width == 1) || a.slots == 1, "one slot");
+    expect(a.kind == TEMPORARY || a.kind == KEPT || a.kind == GRADIENT || a.kind == ROWS || a.slots == 1, "one slot");
     numbers_ += a.width * a.slots, temporary_ += a.kind == TEMPORARY ? a.slots : 0;
     expect(numbers_ <= MOST_NUMBERS && temporary_ <= MOST_TEMPORARY, "fewer numbers in all arrays");
     if (a.kind == STATE || a.kind == CARRY) {

@@ -107,12 +107,15 @@ INLINE Vec first_lanes_of(Vec v, int count) {  // zeros from lane `count` on
 }
 
 // Adds rows' numbers to what `to` holds in its lanes; `tail` lanes are in the last block, if it is one of these
-template <int code>
-INLINE void reduce(const View& to, const View& a, const View& b, long rows, long blocks, int tail) {
-  for (long r = 0; r < rows; r++) {
-    float* out = to.at + r * to.row;
-    Vec total = load(out);
-    for (long j = 0; j < blocks; j++) {
+template <int code, int many>
+INLINE void reduce_rows(const View& to, const View& a, const View& b, long row, long blocks, int tail) {
+  Vec total[many];
+#pragma GCC unroll 4
+  for (int i = 0; i < many; i++) total[i] = load(to.at + (row + i) * to.row);
+  for (long j = 0; j < blocks; j++)
+#pragma GCC unroll 4
+    for (int i = 0; i < many; i++) {
+      const long r = row + i;
       Vec v = load(a.at + r * a.row + j * a.block);
       if (code == CODE_dot) v = v * load(b.at + r * b.row + j * b.block);
       if (code == CODE_squares) v = v - load(b.at + r * b.row), v = v * v;
@@ -120,14 +123,20 @@ INLINE void reduce(const View& to, const View& a, const View& b, long rows, long
         if (code == CODE_largest) {
           alignas(64) float lane[LANES];
           store(lane, v);
-          for (int i = tail; i < LANES; i++) lane[i] = lane[0];
+          for (int k = tail; k < LANES; k++) lane[k] = lane[0];
           v = load(lane);
         } else v = first_lanes_of(v, tail);
       }
-      total = code == CODE_largest ? maximum(total, v) : total + v;
+      total[i] = code == CODE_largest ? maximum(total[i], v) : total[i] + v;
     }
-    store(out, total);
-  }
+#pragma GCC unroll 4
+  for (int i = 0; i < many; i++) store(to.at + (row + i) * to.row, total[i]);
+}
+template <int code>
+INLINE void reduce(const View& to, const View& a, const View& b, long rows, long blocks, int tail) {
+  long r = 0;
+  for (; r + 4 <= rows; r += 4) reduce_rows<code, 4>(to, a, b, r, blocks, tail);  // four chains of additions side by side
+  for (; r < rows; r++) reduce_rows<code, 1>(to, a, b, r, blocks, tail);
 }
 static void reduce(const Operation& o, const View* v, long rows, long blocks, int tail) {
   const View &to = v[o.to], &a = v[o.a], &b = v[o.b < 0 ? o.a : o.b];

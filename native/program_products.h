@@ -109,6 +109,17 @@ static void multiply_back(StageRun& s, const Product& p, const PackedMatrix& w, 
   }
 }
 
+// Whether a product's results, slots side by side, lie in memory as its tiles do: [rows][parts][LANES], a block to a panel
+INLINE bool lies_as_tiles(const StageRun& s, const Product& p, const PackedMatrix& w) {
+  const View& first = s.view[p.output[0]];
+  bool same = w.unit == 1 && s.stage.width > 1 && first.row == p.outputs * LANES;
+  for (int k = 1; k < p.outputs; k++) {
+    const View& v = s.view[p.output[k]];
+    same = same && v.at == first.at + k * LANES && v.row == first.row && v.block == first.block;
+  }
+  return same;
+}
+
 static void multiply_forward(StageRun& s, const Product& p, const PackedMatrix& w, long row, long rows, long block, long blocks) {
   const int parts = s.data().matrix[p.matrix].parts;
   const InputRows in = input_rows(s, p);
@@ -122,16 +133,19 @@ static void multiply_forward(StageRun& s, const Product& p, const PackedMatrix& 
         else for (int i = 0; i < count; i++) store(at + i * to.row, load(from + i * w.panels.width * LANES));
       }
   };
-  auto fetch = [&](long q, long r, int count) {
+  const View& first = s.view[p.output[0]];
+  const bool direct = lies_as_tiles(s, p, w);
+  auto place = [&](long q, long r, int count) -> float* {
     for (int k = 0; k < s.packed.kept; k++) {
       const View& v = s.view[s.packed.keep[k]];
       for (int i = 0; i < count; i++) __builtin_prefetch(v.at + (r - row + i) * v.row + (q * w.unit - block) * v.block, 1);
     }
+    return direct ? first.at + (r - row) * first.row + (q - block) * first.block : nullptr;
   };
   const long from = block / w.unit, to = (block + blocks + w.unit - 1) / w.unit;
-  if (!w.first) return multiply(w.panels, row, row + rows, from, to, [&](long r) { return in.at(r); }, fetch, use);
+  if (!w.first) return multiply_into(w.panels, row, row + rows, from, to, [&](long r) { return in.at(r); }, place, use);
   for (long q = from; q < to; q++)
-    multiply(w.panels, row, row + rows, q, q + 1, [&](long r) { return in.at(r) + w.first[q]; }, fetch, use);
+    multiply_into(w.panels, row, row + rows, q, q + 1, [&](long r) { return in.at(r) + w.first[q]; }, place, use);
 }
 
 static void run_products(StageRun& s, long row, long rows, long block, long blocks) {

@@ -68,6 +68,17 @@ def test_an_order_in_a_file_is_that_in_memory(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_an_order_is_in_memory_where_the_disk_is_full(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    lengths = np.arange(100)
+    orders = [[batch.tolist() for batch in bucket_by_length(lengths, 8, seed=3, epoch=2, scratch=tmp_path)]]
+    monkeypatch.setattr("os.posix_fallocate", full)
+    orders.append([batch.tolist() for batch in bucket_by_length(lengths, 8, seed=3, epoch=2, scratch=tmp_path)])
+    assert orders[0] == orders[1]
+
+
 def test_an_order_is_the_shuffle_of_all_numbers():
     """As `Generator.permutation` makes it, of half the size: numbers of 32 bits."""
     [batch] = bucket_by_length(np.zeros(1000, dtype=int), 1000, seed=5, epoch=1)

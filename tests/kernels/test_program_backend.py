@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 import torch
@@ -127,3 +128,15 @@ def test_threads_take_turns_at_one_graph() -> None:
     expected = gradient()
     with ThreadPoolExecutor(4) as pool:
         assert all(torch.equal(found, expected) for found in pool.map(lambda _: gradient(), range(64)))
+
+
+@pytest.mark.parametrize("cell", [ss.LSTM(3, 4), ss.MinGRU(3, 4)], ids=["kernels", "program"])
+def test_what_a_scan_keeps_is_freed_by_the_last_backward_pass(cell: ss.Layer) -> None:
+    y = cell.scan(ss.Sequences(torch.randn(2, 3, 3), torch.tensor([3, 2])))[0].data
+    node: Any = y.grad_fn
+    y.sum().backward(retain_graph=True)
+    assert node.saved is not None
+    y.sum().backward()
+    assert node.saved is None
+    with pytest.raises(RuntimeError, match="retain_graph=True"):
+        y.sum().backward()

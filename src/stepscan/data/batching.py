@@ -5,6 +5,7 @@ Dimension letters: B batch, T time, D dimensions of a time step.
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -81,12 +82,16 @@ def bucket_by_length(
 
 
 def _numbers(count: int, scratch: str | Path | None) -> np.ndarray:
-    """The numbers 0 … count − 1; in a file, 4 MB at a time."""
-    dtype = np.int32 if count < 2**31 else np.int64
+    """The numbers 0 … count − 1; in a file, 4 MB at a time. They are in memory if the folder cannot be written to."""
+    dtype = np.dtype(np.int32 if count < 2**31 else np.int64)
     if scratch is None or not count:
         return np.arange(count, dtype=dtype)
-    with tempfile.TemporaryFile(dir=scratch) as file:
-        numbers = np.memmap(file, dtype, "w+", shape=(count,)).view(np.ndarray)
+    try:
+        with tempfile.TemporaryFile(dir=scratch) as file:
+            os.posix_fallocate(file.fileno(), 0, count * dtype.itemsize)  # a full disk now is an error, later a signal
+            numbers = np.memmap(file, dtype, "r+", shape=(count,)).view(np.ndarray)
+    except OSError:
+        return np.arange(count, dtype=dtype)
     for start in range(0, count, 2**20):
         end = min(start + 2**20, count)
         numbers[start:end] = np.arange(start, end)

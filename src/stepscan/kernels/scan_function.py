@@ -44,6 +44,15 @@ class ScanFunction(Function):
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
         x, y, *flat = ctx.saved_tensors
         needed = ctx.needs_input_grad[1:]
+        saved = ctx.saved
+        if not _keeps_graph():  # what forward kept is needed no more: it need not wait for the graph's end
+            ctx.saved = None
         if torch.is_grad_enabled():  # create_graph=True: by the equations, which can be differentiated again
             return None, *equation_gradients(ctx.run.equations, (x, *flat), gradients, needed)
-        return None, *ctx.run.backward(ctx.saved, x, y, flat, gradients, needed)
+        if saved is None:
+            raise RuntimeError("expected retain_graph=True in the first of two backward passes through one graph")
+        return None, *ctx.run.backward(saved, x, y, flat, gradients, needed)
+
+
+# PyTorch's own: `torch.compile` asks it whether buffers may be used again. Without it, the graph counts as kept.
+_keeps_graph = getattr(torch._C._autograd, "_get_current_graph_task_keep_graph", lambda: True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from stepscan.programs.lowering import codes
@@ -54,6 +55,16 @@ class Arrays:
         if array not in self._known:
             self._known[array] = self.add(kind, 1, width, of=of, offset=offset)
         return self._known[array]
+
+    def side_by_side(self, kind: int, groups: Iterable[Iterable[int]]) -> dict[int, Home]:
+        """New homes of the results of products, those of one input as the library makes them together."""
+        found: dict[int, Home] = {}
+        for members in map(sorted, groups):
+            for at in range(0, len(members), codes.MOST_PARTS):
+                few = members[at : at + codes.MOST_PARTS]
+                array = self.add(kind, len(few), self.definitions[few[0]].width)
+                found.update({value: Home(array, slot) for slot, value in enumerate(few)})
+        return found
 
     def constant(self, number: float) -> Home:
         """The home of a constant."""

@@ -68,11 +68,7 @@ class KeptHomes:
                 slots = len(made.attribute) if made.is_reduction else 1
                 array = self.arrays.add(codes.KEPT, slots, definition.width, flat and slots == 1)
                 self.homes.setdefault(value, Home(array))
-        for members in groups.values():
-            for at in range(0, len(members), codes.MOST_PARTS):
-                few = members[at : at + codes.MOST_PARTS]
-                array = self.arrays.add(codes.KEPT, len(few), self.definitions[few[0]].width)
-                self.homes.update({value: Home(array, slot) for slot, value in enumerate(few)})
+        self.homes.update(self.arrays.side_by_side(codes.KEPT, groups.values()))
         self._overlay(kept, read)
         return self.homes
 

@@ -199,6 +199,7 @@ class _Lowering:
     ) -> dict[int, Home]:
         """Places between the stages of a program, of one row of a step each; and sinks that no one else reads."""
         local: dict[int, Home] = {}
+        products: dict[tuple[int, ...], set[int]] = {}
         readers: dict[int, int] = {}
         for definition in code.values():
             for arg in definition.args:
@@ -219,12 +220,14 @@ class _Lowering:
                 if arg not in code or arg in local or arg in gradients or arg in self.homes:
                     continue
                 apart = where[arg] != where[value] or (definition.op in PRODUCTS and arg != value)
-                if code[arg].is_reduction or apart:
+                if code[arg].op in ("product", "blocks") and apart and arg not in self.plan.inputs:
+                    products.setdefault((code[arg].args[0], *self.matrices.shape(code[arg])), set()).add(arg)
+                elif code[arg].is_reduction or apart:
                     slots = len(code[arg].attribute) if code[arg].is_reduction else 1
                     local[arg] = Home(
                         self.arrays.add(codes.ROWS, slots, code[arg].width, arg in self.plan.inputs and slots == 1)
                     )
-        return local
+        return local | self.arrays.side_by_side(codes.ROWS, products.values())
 
     def _region_of(self, sink: Sink, code: Code, where: dict[int, Region], only_x: Callable[[int], bool]) -> Region:
         width = self.arrays.all[sink.to.array].width
