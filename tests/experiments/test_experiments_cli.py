@@ -37,7 +37,7 @@ def test_shown(short, run):
 
 def test_all_of_chomsky(run, monkeypatch):
     for name, make in list(catalogue._EXPERIMENTS.items()):
-        shorter = lambda make=make: make()._replace(updates=1, updates_per_evaluation=1)  # noqa: E731
+        shorter = lambda make=make: make()._replace(updates=1, updates_per_evaluation=1, seconds=1e6)  # noqa: E731
         monkeypatch.setitem(catalogue._EXPERIMENTS, name, shorter)
     lines = run("reproduce", "chomsky", "--json", "--quiet").out.splitlines()
     expected = {(run := json.loads(line))["experiment"]: [row["expected"] for row in run["rows"]] for line in lines}
@@ -53,7 +53,7 @@ def test_all_of_chomsky(run, monkeypatch):
 
 def test_cells_of_chomsky(run, monkeypatch):
     make = catalogue._EXPERIMENTS["chomsky-parity"]
-    shorter = lambda **chosen: make(**chosen)._replace(updates=1, updates_per_evaluation=1)  # noqa: E731
+    shorter = lambda **chosen: make(**chosen)._replace(updates=1, updates_per_evaluation=1, seconds=1e6)  # noqa: E731
     monkeypatch.setitem(catalogue._EXPERIMENTS, "chomsky-parity", shorter)
     result = json.loads(run("reproduce", "chomsky-parity", "--cells", "mgu, elman", "--json", "--quiet").out)
     assert result["command"] == "stepscan reproduce chomsky-parity --cells mgu,elman --seed 0"
