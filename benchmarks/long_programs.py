@@ -22,7 +22,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 import stepscan as ss
-from programs import race, show
+from programs import clock_of, race, show
 
 Pair = tuple[Tensor, Tensor]
 
@@ -139,7 +139,7 @@ def main() -> None:
         runs = {"program": gradients(lambda: cell.scan(inputs)[0].data, sources)}  # noqa: B023
         for scan in (by_loop, by_doubling, in_logarithms):
             runs[scan.__name__] = gradients(functools.partial(scanned, scan, gates, cell, x), sources)
-        found = race(runs, given.rounds, given.threads == 1)
+        found = race(runs, given.rounds, clock_of(given.threads))
         show(f"{type(cell).__name__} {given.size}, T = {given.steps}", found)
     bandwidth(given.rows, given.steps, given.size, given.rounds)
 

@@ -86,6 +86,22 @@ def test_loops_runs_a_batch(monkeypatch, capsys, tmp_path, task):
     assert rows == ["stepscan", *(["plain, every word", "plain, distinct words"] if task == "tag" else ["plain"])]
 
 
+@pytest.mark.parametrize(
+    ("name", "arguments", "lines"),
+    [
+        ("programs.py", ["step", "--sizes=8", "--rounds=1"], 4),
+        ("programs.py", ["hand", "--sizes=8", "--rounds=1"], 8),
+        ("long_programs.py", ["--steps=16", "--rows=2", "--size=8", "--rounds=1"], 3),
+    ],
+)
+def test_programs_beside_their_rivals(monkeypatch, capsys, name, arguments, lines):
+    threads = torch.get_num_threads()
+    try:
+        assert len(run_script(monkeypatch, capsys, name, *arguments).splitlines()) == lines
+    finally:
+        torch.set_num_threads(threads)
+
+
 @pytest.mark.parametrize(("task", "settings"), [*((task, {}) for task in TASKS), ("generate", {"layers": 2})])
 def test_the_plain_model_is_ours(task, settings):
     comparison = compare(task, **settings)
