@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from stepscan import registry
+
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 sys.path.append(str(BENCHMARKS))
 
@@ -17,6 +19,13 @@ import time_to_score  # noqa: E402
 from comparisons import TASKS  # noqa: E402
 from runs import OURS, Run  # noqa: E402
 from time_to_score import PLAIN, Course, Goal, Reached, Stopwatch  # noqa: E402
+
+
+@pytest.fixture(autouse=True)
+def registered(monkeypatch):
+    """Scripts register cells; the registry is then as it was."""
+    monkeypatch.setattr(registry, "_classes", dict(registry._classes))
+
 
 SMALL = {"embedding_size": 16, "hidden_size": 16, "refit": False}
 

@@ -132,7 +132,7 @@ def test_the_cache_is_mentioned_where_data_are_large(tmp_path, monkeypatch, caps
     assert "--cache-dir" not in capsys.readouterr().err
     monkeypatch.setattr(files, "_LARGE", file.stat().st_size)
     files.train("classify", [file], tmp_path / "two", settings=settings)
-    assert "of data are read into memory; --cache-dir FOLDER reads them from disk" in capsys.readouterr().err
+    assert "of data are in memory; --cache-dir FOLDER reads them from disk" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("task", ["tag", "translate", "generate"])

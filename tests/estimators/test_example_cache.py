@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import random
 import threading
@@ -13,7 +14,7 @@ from stepscan.cli import app
 from stepscan.data.bad_lines import BadLines
 from stepscan.data.task_data import ReadOptions
 from stepscan.errors import DataError, SettingsError, StepscanError
-from stepscan.estimators import files
+from stepscan.estimators import example_cache, files
 from stepscan.estimators.cache_sources import HeldOut, TextSource
 from stepscan.estimators.classifier import Classifier
 from stepscan.estimators.example_cache import open_cache
@@ -66,7 +67,7 @@ def test_it_holds_what_the_file_holds(corpus, tmp_path):
     classes, tokenizer = cached.vocabulary.labels, cached.vocabulary.tokenizers["tokenizer"]
     assert classes == ["neg", "pos"]
     counts = [sum(label == name for _, label in kept) for name in classes]
-    assert cached.vocabulary.facts == {"counts": counts, "examples": 270}
+    assert cached.vocabulary.facts == {"counts": counts, "examples": 270, "first": kept[0][1]}
     rows = inputs.padded(np.arange(270))
     for row, length, label, (text, name) in zip(*rows, targets, kept, strict=True):
         assert row[:length].tolist() == tokenizer.encode(text)
@@ -82,6 +83,38 @@ def test_its_vocabulary_is_that_of_the_training_texts(corpus, tmp_path):
     texts, labels = zip(*[example for example in examples(300) if example[0] not in held_out], strict=True)
     in_memory = Classifier(**SMALL).build(texts, labels, validation=(texts[:9], labels[:9])).tokenizers_["tokenizer"]
     assert cached.vocabulary.tokenizers["tokenizer"].to_json() == in_memory.to_json()
+
+
+def test_data_in_memory_take_no_cache(tmp_path):
+    with pytest.raises(SettingsError, match="cache_dir: expected None where the data are in memory already"):
+        Classifier(cache_dir=tmp_path, **SMALL).fit(["a b", "c d"] * 9, ["x", "y"] * 9)
+
+
+def test_the_format_in_a_name_is_of_the_fingerprint(tmp_path):
+    """The same bytes, read as a table and as lines of labels and texts."""
+    content = gzip.compress(b"text,label\na good film,pos\na bad film,neg\na film,neg\n")
+    names = ["a.csv.gz", "a.txt.gz"]
+    for name in names:
+        (tmp_path / name).write_bytes(content)
+    found = {example_cache._digest(tmp_path / name) for name in names}
+    assert len(found) == 2
+
+
+def test_labels_are_checked_as_in_memory(tmp_path):
+    path = tmp_path / "ids.csv"
+    path.write_text("text,label\n" + "".join(f"{text},id{n}\n" for n, (text, _) in enumerate(examples(40))))
+    with pytest.raises(DataError, match="expected classes that several texts share, got 40 different labels"):
+        opened(path, tmp_path, holds_out=False)
+
+
+def test_a_label_that_is_only_held_out(tmp_path):
+    rows = examples(300)
+    kept_out = HeldOut(text for text, _ in rows)
+    alone = next(text for text, _ in rows if kept_out(text))
+    path = tmp_path / "rare.csv"
+    path.write_text("text,label\n" + "".join(f"{t},{'rare' if t == alone else label}\n" for t, label in rows))
+    with pytest.raises(DataError, match=r"got 'rare' in examples held out for validation alone.*--valid"):
+        opened(path, tmp_path)
 
 
 def test_it_is_made_once(corpus, tmp_path, monkeypatch):

@@ -130,3 +130,17 @@ def test_dropout_depends_on_the_seed_alone(isa: str) -> None:
         assert abs((one == two).float().mean() - 0.5) < 0.01
     assert dropout(torch.full((99,), torch.nan), 0.5).isnan().all()
     assert dropout(torch.zeros(0, 3), 0.5).shape == (0, 3)
+
+
+@pytest.mark.parametrize("wrong", ["weight", "bias", "targets", "dtype"])
+def test_output_loss_takes_no_other_shapes(wrong):
+    """Addresses are given to the library, which cannot see where a tensor ends."""
+    x, weight, bias, targets = torch.zeros(2, 4), torch.zeros(3, 4), torch.zeros(3), torch.zeros(2, dtype=torch.long)
+    given = {
+        "weight": (x, weight[:, :3], bias, targets),
+        "bias": (x, weight, bias[:2], targets),
+        "targets": (x, weight, bias, targets[:1]),
+        "dtype": (x, weight, bias.double(), targets),
+    }[wrong]
+    with pytest.raises(ValueError, match=r"expected a weight \[V, 4\], a bias \[V\] of float32 and 2 targets, got"):
+        OutputLoss.apply(*given, 0.0)

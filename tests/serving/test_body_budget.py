@@ -26,6 +26,7 @@ def test_a_client_leaves_room_for_others() -> None:
         ) as raised:
             hold(1)
         assert (raised.value.status, raised.value.retry_after) == (429, 1)
+        hold(0)  # takes no room
         other(10)
         assert budget.held == 90
     assert budget.held == 0

@@ -14,6 +14,7 @@ import pytest
 from servers import Client, started
 from uvicorn.protocols.utils import ClientDisconnected
 
+from stepscan.serving.body_budget import BodyBudget
 from stepscan.serving.call import ClientGone
 from stepscan.serving.sockets import Socket, Sockets
 
@@ -55,6 +56,7 @@ def test_what_uvicorn_raises_says_that_the_client_has_gone(
 
     class Served:
         options = Options()
+        bodies = BodyBudget(2**20)
 
     async def receive() -> dict[str, Any]:
         return {"type": "websocket.disconnect"}

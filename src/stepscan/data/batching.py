@@ -90,7 +90,7 @@ def _numbers(count: int, scratch: str | Path | None) -> np.ndarray:
         with tempfile.TemporaryFile(dir=scratch) as file:
             os.posix_fallocate(file.fileno(), 0, count * dtype.itemsize)  # a full disk now is an error, later a signal
             numbers = np.memmap(file, dtype, "r+", shape=(count,)).view(np.ndarray)
-    except OSError:
+    except (OSError, AttributeError):  # no such call on macOS
         return np.arange(count, dtype=dtype)
     for start in range(0, count, 2**20):
         end = min(start + 2**20, count)

@@ -65,17 +65,29 @@ def check_labels(labels: Sequence[Any], path: str | Path) -> None:
     Raises:
         DataError: no two of ten or more texts have the same class.
     """
-    counts = Counter(flatten_labels(labels))
+    first = None if not labels or isinstance(labels[0], list) else labels[0]
+    check_label_counts(Counter(flatten_labels(labels)), len(labels), first, path)
+
+
+def check_label_counts(counts: Counter[str], examples: int, first: str | None, path: str | Path) -> None:
+    """As `check_labels`, of counted labels.
+
+    Args:
+        counts: the number of examples with each label.
+        examples: the number of examples.
+        first: the label of the first one; None if examples have several labels.
+        path: for messages.
+    """
     if missing := sorted(_PERHAPS_MISSING & set(counts)):
         message = "%s: %r is read as a label; if it marks missing labels, remove these rows"
         logger.warning(message, path, missing[0])
     _warn_of_spelling(counts, path)
-    if len(labels) < 10 or isinstance(labels[0], list):
+    if examples < 10 or first is None:
         return
-    if len(counts) > len(labels) / 2:
-        _check_column(labels, counts, path)
-    elif [label for label, count in counts.items() if count == 1] == [labels[0]] and len(counts) > 2:
-        message = f"only the first row has the label {labels[0]!r}; if it is a header, name the columns or add --header"
+    if len(counts) > examples / 2:
+        _check_column(first, counts, examples, path)
+    elif [label for label, count in counts.items() if count == 1] == [first] and len(counts) > 2:
+        message = f"only the first row has the label {first!r}; if it is a header, name the columns or add --header"
         logger.warning("%s: %s", path, message)
     parts = Counter(part.strip() for label in counts for part in SEPARATORS.split(label))
     several = [label for label in counts if SEPARATORS.search(label)]
@@ -84,10 +96,10 @@ def check_labels(labels: Sequence[Any], path: str | Path) -> None:
         logger.warning(message, path, several[0])
 
 
-def _check_column(labels: Sequence[str], counts: Counter[str], path: str | Path) -> None:
-    amounts = f"{len(counts)} different labels in {len(labels)} examples, such as {labels[0]!r}"
+def _check_column(first: str, counts: Counter[str], examples: int, path: str | Path) -> None:
+    amounts = f"{len(counts)} different labels in {examples} examples, such as {first!r}"
     hint = "Is it the right column? Name it with --label-column; to predict numbers, add --problem-type regression."
-    if len(counts) == len(labels):
+    if len(counts) == examples:
         raise DataError(f"expected classes that several texts share, got {amounts}.", path=path, hint=hint)
     logger.warning("%s: %s. %s", path, amounts, hint)
 

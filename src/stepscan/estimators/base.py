@@ -90,6 +90,11 @@ class Estimator(EncodedFit, FittedModel, ModelOptions, BaseEstimator):
 
     def _fit(self, *arguments: Any) -> Self:
         """Train on the data that `_data` returns for the arguments of `fit`."""
+        if getattr(self, "cache_dir", None) is not None:
+            raise SettingsError(
+                f"cache_dir: expected None where the data are in memory already, got {str(self.cache_dir)!r}; it is "
+                "for training on files (stepscan train, stepscan.estimators.files.train)"
+            )
         with self._fitting():
             data = self._data(*arguments)
             self._fit_run().run(data)

@@ -48,7 +48,7 @@ class HeldOut:
 
 
 class ExampleSource:
-    """Examples: pairs of an input and a target. Those with an empty target are left out.
+    """Examples: pairs of an input and a target. Sentences without tags are left out.
 
     Args:
         read: the examples of the file, from the beginning.

@@ -139,11 +139,12 @@ class Classifier(ClassificationMixin, ClassifierMixin, TransformerMixin, Classif
 
     def _learn(self, examples: Iterable[tuple[Any, Any]]) -> Vocabulary:
         labels: Counter[Any] = Counter()
-        example_count = 0
+        example_count, first_target = 0, None
 
         def inputs() -> Iterator[Any]:
-            nonlocal example_count
+            nonlocal example_count, first_target
             for one, target in examples:
+                first_target = first_target if example_count else target
                 labels.update(self.problem.flat_labels([target]))
                 example_count += 1
                 yield one
@@ -154,7 +155,8 @@ class Classifier(ClassificationMixin, ClassifierMixin, TransformerMixin, Classif
         tokenizers = {"tokenizer": self._train_tokenizer(texts)} if isinstance(first, str) else {}
         deque(texts, maxlen=0)  # of a tokenizer that needs none
         known = sorted(labels)
-        facts = {"counts": [labels[label] for label in known], "examples": example_count}
+        first_label = first_target if isinstance(first_target, str) else None
+        facts = {"counts": [labels[label] for label in known], "examples": example_count, "first": first_label}
         return Vocabulary(tokenizers, None if self.problem_type == "regression" else known, facts)
 
     def _encode_examples(

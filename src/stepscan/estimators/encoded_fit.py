@@ -56,7 +56,8 @@ class EncodedFit(ModelBuilder):
 
         Args:
             examples: the cache.
-            validation: as in `fit`; without it, the examples that the cache holds out.
+            validation: pairs of an input and a target, or a text to generate; None: the examples that the cache holds
+                out.
 
         Raises:
             SettingsError: a setting is wrong, or not one for a cache.
@@ -68,7 +69,7 @@ class EncodedFit(ModelBuilder):
 
         estimator: Any = self
         with self._fitting():
-            data = self._cached_data(examples, validation)
+            data = self._cached_data(examples, examples.held_out if validation is None else validation)
             steps = FitSteps(self._prepare, self._train, lambda held_out: None, only_yardstick)
             FitRun(estimator, steps, self.training_options()).run(data)
         return self

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import logging
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ import stepscan
 from stepscan.data.arrow import is_hub
 from stepscan.data.bad_lines import BadLines
 from stepscan.data.byte_streams import is_stream
+from stepscan.data.label_checks import check_label_counts
+from stepscan.data.labels import flatten_labels
 from stepscan.data.ragged_rows import RaggedRows
 from stepscan.data.read_options import Files, ReadOptions
 from stepscan.data.task_data import check_text_files, check_validation, options_for, read_examples, stream_examples
@@ -76,10 +79,10 @@ def open_cache(estimator: Any, files: Files, reading: ReadOptions, *, holds_out:
 
     def make(writer: ArrayWriter) -> Mapping[str, Any]:
         source_class = TextSource if estimator.task == "generate" else ExampleSource
-        facts = _write(copy.copy(estimator), source_class(read, holds_out=holds_out), writer)
-        labels = facts["labels"]
-        if estimator.task == "classify" and len(labels) < 2:
-            raise DataError(f"expected at least two classes, got only {labels}.", path=files[0])
+        source = source_class(read, holds_out=holds_out)
+        facts = _write(copy.copy(estimator), source, writer)
+        if estimator.task == "classify":
+            _check_labels(facts, source.held_out, files[0])
         return {**facts, "skipped": reading.bad_lines.report() if reading.bad_lines else ""}
 
     if estimator.verbose:
@@ -91,6 +94,20 @@ def open_cache(estimator: Any, files: Files, reading: ReadOptions, *, holds_out:
     if examples.skipped and not passes:
         logger.warning(f"when the cache was made: {examples.skipped}")
     return examples
+
+
+def _check_labels(facts: Mapping[str, Any], held_out: Any, path: str | Path) -> None:
+    """As the labels of data in memory are checked; and that training has each one that is held out."""
+    labels, counted = facts["labels"], facts["facts"]
+    check_label_counts(
+        Counter(dict(zip(labels, counted["counts"], strict=True))), counted["examples"], counted["first"], path
+    )
+    if lacking := sorted(set(flatten_labels([target for _, target in held_out])) - set(labels)):
+        hint = "Give validation data (--valid), then nothing is held out; or more examples of these labels."
+        reason = f"expected each label in training, got {lacking[0]!r} in examples held out for validation alone."
+        raise DataError(reason, path=path, hint=hint)
+    if len(labels) < 2:
+        raise DataError(f"expected at least two classes, got only {labels}.", path=path)
 
 
 def _check_settings(estimator: Any, files: Files, reading: ReadOptions) -> None:
@@ -185,7 +202,7 @@ def _digest(file: str | Path) -> str:
         from stepscan.data.arrow import hub_fingerprint
 
         return hub_fingerprint(str(file))
-    digest = hashlib.sha256(Path(file).suffix.encode())
+    digest = hashlib.sha256("".join(Path(file).suffixes[-2:]).lower().encode())  # which tell the format, gzip or not
     try:
         with open(file, "rb") as content:
             while block := content.read(_READ_AT_ONCE):

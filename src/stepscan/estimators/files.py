@@ -80,8 +80,8 @@ def train(
             _prepare_folder(Path(out), checkpoints, overwrite=overwrite, resume=resume)
         replaced = identity(out)
         if getattr(estimator, "cache_dir", None) is None:
-            _mention_cache(estimator, train_files)
             examples, validation = read_data(estimator, train_files, valid_files, reading)
+            _mention_cache(estimator, train_files)
             fit_on(estimator, examples, validation, train_files)
         else:
             fit_from_cache(estimator, train_files, valid_files, reading)
@@ -107,7 +107,7 @@ def _mention_cache(estimator: Any, files: Files) -> None:
     """Of large files, say how they need less memory."""
     size = sum(Path(file).stat().st_size for file in files if Path(file).is_file())
     if estimator.verbose and size >= _LARGE and hasattr(estimator, "cache_dir"):
-        text = f"{format_bytes(size)} of data are read into memory; --cache-dir FOLDER reads them from disk"
+        text = f"{format_bytes(size)} of data are in memory; --cache-dir FOLDER reads them from disk"
         ProgressBar().note(text)
 
 

@@ -83,6 +83,11 @@ class OutputLoss(Function):
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, targets: Tensor, smoothing: float) -> Tensor:
         x, weight, bias, targets = x.contiguous(), weight.contiguous(), bias.contiguous(), targets.long().contiguous()
         (rows, size), symbols = x.shape, len(weight)
+        shapes = tuple(weight.shape), tuple(bias.shape), tuple(targets.shape)
+        if shapes != ((symbols, size), (symbols,), (rows,)) or bias.dtype != torch.float32:
+            raise ValueError(
+                f"expected a weight [V, {size}], a bias [V] of float32 and {rows} targets, got {shapes}, {bias.dtype}"
+            )
         rest, sums = x.new_empty(2, rows)
         dx, dweight, dbias = torch.empty_like(x), torch.zeros_like(weight), torch.zeros_like(bias)
         addresses = tensors.addresses((x, weight, bias, targets, dx, dweight, dbias, rest, sums))

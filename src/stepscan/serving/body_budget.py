@@ -73,7 +73,8 @@ class Share:
         Raises:
             ApiError: there is no room for them.
         """
-        self._budget.check(self._client, count)
+        if count:  # what takes no room is never refused
+            self._budget.check(self._client, count)
         self._add(count)
 
     def release(self, count: int) -> None:
