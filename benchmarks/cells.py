@@ -97,15 +97,19 @@ def table(found: dict[tuple[str, str], Rows]) -> str:
 
 
 def plot(found: dict[tuple[str, str], Rows], target: Path) -> None:
-    """For each set, the scores at equal parameters against those in equal time."""
-    figure, plots = plt.subplots(1, len(SETS), figsize=(15, 5), layout="constrained")
+    """For each set, the scores of all cells at equal parameters and in equal time."""
+    names = cells()[::-1]
+    figure, plots = plt.subplots(1, len(SETS), figsize=(12, 5.5), sharey=True, layout="constrained")
     for axes, one in zip(plots, SETS, strict=True):
-        first, second = (found[one.name, way] for way in WAYS)
-        for name in cells():
-            point = first[name]["score"] * one.factor, second[name]["score"] * one.factor
-            axes.plot(*point, "o", color="C0")
-            axes.annotate(name, point, xytext=(3, 3), textcoords="offset points", fontsize=7)
-        axes.set(xlabel=f"{one.name}, equal parameters", ylabel="equal time")
+        for way, marker in zip(WAYS, "os", strict=True):
+            rows = found[one.name, way]
+            scores = [rows[name]["score"] * one.factor for name in names]
+            axes.plot(
+                scores, range(len(names)), marker, fillstyle="none" if way == "time" else "full", label=f"equal {way}"
+            )
+        axes.set(xlabel=one.name, yticks=range(len(names)), yticklabels=names)
+        axes.grid(axis="y", linewidth=0.3)
+    figure.legend(*plots[0].get_legend_handles_labels(), loc="outside upper center", ncols=len(WAYS))
     figure.savefig(target, dpi=110)
 
 
