@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from program_peers import Leaky
 
 import stepscan as ss
 from stepscan import runtime
@@ -25,21 +25,7 @@ SYMBOLS, BLOCK, ROWS, LENGTH = 64, 64, 64, 500
 Task = tuple[Callable[[], Any], int]  # what is timed, and how many steps or symbols it is
 
 
-@ss.register("leaky")
-class Leaky(ss.Recurrence):
-    """A user's cell: that of the README."""
-
-    def __init__(self, input_size: int, hidden_size: int) -> None:
-        super().__init__()
-        self.input_size, self.output_size = input_size, hidden_size
-        self.into = nn.Linear(input_size + hidden_size, hidden_size)
-
-    def initial_state(self, batch_size: int, *, device: Any = None, dtype: Any = None) -> torch.Tensor:
-        return self.zeros(batch_size, self.output_size, device, dtype)
-
-    def step(self, x: torch.Tensor, h: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        h = 0.9 * h + 0.1 * torch.tanh(self.into(torch.cat([x, h], dim=1)))
-        return h, h
+ss.register("leaky")(Leaky)
 
 
 def tasks(cell: str, size: int, folder: Path) -> dict[str, Task]:

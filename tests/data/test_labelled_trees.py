@@ -90,6 +90,14 @@ def test_bad_lines(tmp_path, line, words):
     assert skipped.counts[str(path)] == 1
 
 
+def test_no_label_is_a_number(tmp_path):
+    """All lines skipped is an error, as of other formats."""
+    path = tmp_path / "a.txt"
+    path.write_text("(good (x a) (y film))\n")
+    with pytest.raises(DataError, match="no example is left"):
+        read_labelled(path, problem_type="regression", bad_lines=BadLines())
+
+
 def test_columns_have_no_place_in_trees(trees):
     with pytest.raises(SettingsError, match="a file of trees has no columns"):
         read_labelled(trees, format="trees", text_column="text")

@@ -4,7 +4,8 @@ has them: `(3 (2 a) (4 (2 good) (2 film)))`."""
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -77,7 +78,8 @@ def _no_tree(problem: str, path: str | Path, number: int) -> DataError:
 
 def tree_texts(lines: Iterator[Line], path: str | Path, bad_lines: BadLines | None) -> Iterator[str]:
     """The words of each tree, with spaces between them."""
-    return (" ".join(spans[-1].words) for _, spans in _trees(lines, path, bad_lines))
+    texts = (" ".join(spans[-1].words) for _, spans in _trees(lines, path, bad_lines))
+    return require_some(texts, path, bad_lines)
 
 
 def labelled_trees(
@@ -100,16 +102,20 @@ def labelled_trees(
         chosen = spans if every_span else spans[-1:]
         return [LabelledText(" ".join(span.words), parse(span.label, path, number)) for span in chosen]
 
+    found = chain.from_iterable(convert(_trees(lines, path, bad_lines), examples, bad_lines))
+    return require_some(_once(found) if every_span else found, path, bad_lines)
+
+
+def _once(examples: Iterable[LabelledText]) -> Iterator[LabelledText]:
+    """Each text with each of its labels once."""
     seen: set[tuple[str, str]] = set()
-    for group in convert(_trees(lines, path, bad_lines), examples, bad_lines):
-        for example in group:
-            key = (example.text, repr(example.label))
-            if not (every_span and key in seen):
-                yield example
-            if every_span:
-                seen.add(key)
+    for example in examples:
+        key = (example.text, repr(example.label))
+        if key not in seen:
+            seen.add(key)
+            yield example
 
 
 def _trees(lines: Iterator[Line], path: str | Path, bad_lines: BadLines | None) -> Iterator[tuple[int, list[Span]]]:
     rows = without_blank_end(valid_lines(lines, bad_lines), path, bad_lines)
-    return require_some(convert(rows, lambda row: (row[0], spans_of(row[1], path, row[0])), bad_lines), path, bad_lines)
+    return convert(rows, lambda row: (row[0], spans_of(row[1], path, row[0])), bad_lines)
