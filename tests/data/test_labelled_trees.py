@@ -71,7 +71,7 @@ def test_what_is_no_tree_is_a_line(tmp_path, line):
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        ("(3 (2 a) (2 b)", "as many closing brackets as opening ones, 1 more"),
+        ("(3 (2 a) (2 b)", "as many closing brackets as opening ones, got 1 fewer"),
         ("(3 (2 a)) (2 b)", r"one pair of brackets, got '\(' outside"),
         ("(3 (2 a)))", r"one pair of brackets, got '\)' outside"),
         ("3 text", "one pair of brackets, got '3' outside"),

@@ -59,7 +59,7 @@ def spans_of(line: str, path: str | Path, number: int) -> list[Span]:
         else:
             opened[-1].words.append(piece)
     if opened or not spans:
-        raise _no_tree(f"as many closing brackets as opening ones, {len(opened)} more", path, number)
+        raise _no_tree(f"as many closing brackets as opening ones, got {len(opened)} fewer", path, number)
     return spans
 
 
