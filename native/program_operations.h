@@ -115,7 +115,7 @@ INLINE Vec first_lanes_of(Vec v, int count) {  // zeros from lane `count` on
   return load_part(lane, count);
 }
 
-// Rows that are reduced side by side: numbers of `a` are added to what `to` holds in its lanes, if `code` needs it with those of `b`
+// Rows that are reduced side by side: what an operation makes of `a` and `b` is added to what `to` holds in its lanes
 constexpr int CHAINS = 4;
 struct Chains {
   float* to[CHAINS];
@@ -148,8 +148,9 @@ static void reduce_chains(const Chains& c, long blocks, int tail) {
   for (long j = 0; j < full; j++)
 #pragma GCC unroll 4
     for (int i = 0; i < many; i++) add(i, addend<code>(c.a[i] + j * c.a_block, c.b[i] + j * c.b_block));
-  for (int i = 0; i < many && full < blocks; i++)
-    add(i, first_addends<code>(addend<code>(c.a[i] + full * c.a_block, c.b[i] + full * c.b_block), tail));
+  if (full < blocks)
+#pragma GCC unroll 4
+    for (int i = 0; i < many; i++) add(i, first_addends<code>(addend<code>(c.a[i] + full * c.a_block, c.b[i] + full * c.b_block), tail));
 #pragma GCC unroll 4
   for (int i = 0; i < many; i++) store(c.to[i], total[i]);
 }

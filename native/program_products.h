@@ -160,9 +160,10 @@ static void multiply_forward(StageRun& s, const Product& p, const PackedProduct&
       }
   };
   const View& first = s.view[p.output[0]];
+  const bool direct = packed.as_tiles || (packed.row_as_tiles && rows == 1);
   auto place = [&](long q, long r, int count) -> float* {
     fetch_kept(s, r - row, count, q * w.unit - block);
-    return packed.as_tiles ? first.at + (r - row) * first.row + (q - block) * first.block : nullptr;
+    return direct ? first.at + (r - row) * first.row + (q * w.unit - block) * first.block : nullptr;
   };
   const long from = block / w.unit, to = (block + blocks + w.unit - 1) / w.unit;
   if (!w.first) return multiply_into(w.panels, row, row + rows, from, to, s.now.reverse, [&](long r) { return in.at(r); }, place, use);

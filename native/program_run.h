@@ -33,8 +33,9 @@ struct PackedOperand {
 };
 struct PackedProduct {
   PackedOperand in;
-  bool in_items;   // the input is in the caller's memory
-  bool as_tiles;   // results lie as they are made, slots side by side: [rows][parts][LANES], a block to a panel
+  bool in_items;      // the input is in the caller's memory
+  // results lie as they are made, slots side by side: [rows][parts][LANES], a block to a panel; or those of one row do
+  bool as_tiles, row_as_tiles;
 };
 struct PackedSum {  // a row's total
   int operand, first;  // first: the sum of the first slot, which this one is added to; −1 for none

@@ -70,19 +70,47 @@ INLINE float largest_lane(Vec v) {  // NaN if there is one
   for (int k = 1; k < LANES; k++) total = lane[k] > total || lane[k] != lane[k] ? lane[k] : total;
   return total;
 }
+// Of some rows, [rows][sums]; many are turned, so that one addition serves all: the order of each is that of its lanes in either case
+static void find_totals(const StageRun& s, long row, long rows, float* total) {
+  const int sums = s.packed.sums;
+  bool turned = rows * sums >= LANES / 2 && rows * sums <= LANES;
+  for (int i = 0; i < sums; i++) turned = turned && !s.packed.sum[i].largest;
+  if (!turned) {
+    for (long r = 0, n = 0; r < rows; r++)
+      for (int i = 0; i < sums; i++, n++) {
+        const View& v = s.whole[s.packed.sum[i].operand];
+        total[n] = s.packed.sum[i].largest ? largest_lane(load(v.at + (row + r) * v.row)) : sum_of_lanes(load(v.at + (row + r) * v.row));
+      }
+    return;
+  }
+  Vec lanes[LANES];
+  for (Vec& v : lanes) v = zero();
+  for (long r = 0, n = 0; r < rows; r++)
+    for (int i = 0; i < sums; i++, n++) {
+      const View& v = s.whole[s.packed.sum[i].operand];
+      lanes[n] = load(v.at + (row + r) * v.row);
+    }
+  transpose(lanes);
+  Vec sum = lanes[0];
+  for (int k = 1; k < LANES; k++) sum = sum + lanes[k];
+  store(total, sum);
+}
 // A row's total, over its lanes and then over the slots of its array: an order that no cut of blocks changes
 static void end_reductions(StageRun& s, long row, long rows) {
-  float total[MAX_STAGE_OPERANDS];
-  for (long r = row; r < row + rows; r++) {
-    for (int i = 0; i < s.packed.sums; i++) {
-      const View& v = s.whole[s.packed.sum[i].operand];
-      total[i] = s.packed.sum[i].largest ? largest_lane(load(v.at + r * v.row)) : sum_of_lanes(load(v.at + r * v.row));
-    }
-    for (int i = 0; i < s.packed.sums; i++)
-      if (s.packed.sum[i].first >= 0) total[s.packed.sum[i].first] += total[i];
-    for (int i = 0; i < s.packed.sums; i++) {
-      const View& v = s.whole[s.packed.sum[i].operand];
-      store(v.at + r * v.row, set1(total[i]));
+  const int sums = s.packed.sums;
+  const long few = sums < LANES ? LANES / sums : 1;
+  float total[MAX_STAGE_OPERANDS + LANES];
+  for (long first = row; first < row + rows; first += few) {
+    const long count = row + rows - first < few ? row + rows - first : few;
+    find_totals(s, first, count, total);
+    float* of_row = total;
+    for (long r = first; r < first + count; r++, of_row += sums) {
+      for (int i = 0; i < sums; i++)
+        if (s.packed.sum[i].first >= 0) of_row[s.packed.sum[i].first] += of_row[i];
+      for (int i = 0; i < sums; i++) {
+        const View& v = s.whole[s.packed.sum[i].operand];
+        store(v.at + r * v.row, set1(of_row[i]));
+      }
     }
   }
 }
