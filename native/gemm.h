@@ -132,13 +132,13 @@ struct Tiles {
 static const Outer OUTERS[MAX_WIDTH][MAX_ROWS] = STEPSCAN_BY_SIZE(outer);
 static constexpr auto& TILES = Tiles<float>::of;
 
-// What the `tile`-th tile of a panel prefetches: K · LANES values of the next panel, if the matrix is larger than what a core's
-// L2 cache retains beside everything else; the smallest L2 caches have 512 KB.
+// What the `tile`-th tile of a panel prefetches: K · LANES values of the `next` panel, if there is one and the matrix is larger
+// than what a core's L2 cache retains beside everything else; the smallest L2 caches have 512 KB.
 constexpr size_t L2_BYTES = 1 << 18;
 template <class W>
-INLINE const W* fetch_ahead(const W* B, long K, int N, long panel, long panels, int tile) {
-  bool none = panel + 1 >= panels || tile >= N || panels * K * N * LANES * sizeof(W) <= L2_BYTES;
-  return none ? B : B + (N + tile) * K * LANES;
+INLINE const W* fetch_ahead(const W* B, long K, int N, long panel, long next, long panels, int tile) {
+  bool none = next < 0 || next >= panels || tile >= N || panels * K * N * LANES * sizeof(W) <= L2_BYTES;
+  return none ? B : B + ((next - panel) * N + tile) * K * LANES;
 }
 
 // Calls f(first, count, index) for tiles of rows `from` … `to`, of even height, that fit next to `width` vectors.
@@ -146,6 +146,7 @@ template <class F>
 INLINE void for_tiles(long from, long to, int width, F f) {
   long total = to - from;
   if (total <= 0) return;
+  if (total <= max_rows(width)) return f(from, (int)total, 0);  // without divisions: steps of a row have many panels
   long tiles = (total + max_rows(width) - 1) / max_rows(width);
   for (long i = 0, row = from; i < tiles; i++) {
     int count = (int)((total * (i + 1)) / tiles - (total * i) / tiles);

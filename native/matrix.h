@@ -63,21 +63,22 @@ INLINE void run_tile(int width, int count, const float* const* rows, long K, con
   Tiles<W>::of[width - 1][count - 1](rows, 1, K, 0, B, bias, out, ahead);
 }
 
-// out = bias + W · row for rows `first … last` and panels `from … to`.
+// out = bias + W · row for rows `first … last` and panels `from … to`, if `reverse` from the last one to the first.
 //   row(r) -> const float* [K];  place(p, r, count) is called before the tile of panel p and rows r … r + count, so that it
 //   can prefetch, and says where the tile goes, or null;  use(p, r, count, out [count][width][LANES]) receives one of null
 template <class Row, class PlaceOf, class Use>
-INLINE void multiply_into(const Matrix& m, long first, long last, long from, long to, Row row, PlaceOf place, Use use) {
+INLINE void multiply_into(const Matrix& m, long first, long last, long from, long to, bool reverse, Row row, PlaceOf place, Use use) {
   alignas(64) float some[TILE_FLOATS];
   const long stride = m.width * LANES;
   auto floats = [&](auto* B) {
-    for (long p = from; p < to; p++) {
+    for (long k = from; k < to; k++) {
+      const long p = reverse ? to - 1 - (k - from) : k, next = reverse ? p - 1 : p + 1;
       auto* panel = B + p * m.K * stride;
       for_tiles(first, last, m.width, [&](long r, int count, int tile) {
         const float* rows[MAX_ROWS];
         for (int i = 0; i < count; i++) rows[i] = row(r + i);
         float *there = place(p, r, count), *out = there ? there : some;
-        run_tile(m.width, count, rows, m.K, panel, m.bias + p * stride, out, fetch_ahead(panel, m.K, m.width, p, to, tile));
+        run_tile(m.width, count, rows, m.K, panel, m.bias + p * stride, out, fetch_ahead(panel, m.K, m.width, p, next, m.panels, tile));
         if (!there) use(p, r, count, out);
       });
     }
@@ -90,7 +91,8 @@ INLINE void multiply_into(const Matrix& m, long first, long last, long from, lon
   for (long r = first; r < last; r += most) {
     int count = (int)(last - r < most ? last - r : most);
     for (int i = 0; i < count; i++) code_scale[i] = encode(row(r + i), m.K, codes + i * four * 8);
-    for (long p = from; p < to; p++) {
+    for (long k = from; k < to; k++) {
+      const long p = reverse ? to - 1 - (k - from) : k;
       float *there = place(p, r, count), *out = there ? there : some;
       dot_of(m.width, count)(codes, four * 8, code_scale, four, (const int8_t*)m.B + p * four * stride * 4, m.start + p * stride,
                              m.scale + p * stride, m.bias + p * stride, out);
@@ -101,7 +103,7 @@ INLINE void multiply_into(const Matrix& m, long first, long last, long from, lon
 template <class Row, class Before, class Use>
 INLINE void multiply(const Matrix& m, long first, long last, long from, long to, Row row, Before before, Use use) {
   auto nowhere = [&](long p, long r, int count) -> float* { return before(p, r, count), nullptr; };
-  multiply_into(m, first, last, from, to, row, nowhere, use);
+  multiply_into(m, first, last, from, to, false, row, nowhere, use);
 }
 
 }  // namespace ISA

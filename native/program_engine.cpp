@@ -22,10 +22,10 @@ constexpr long GRADIENT_ITEMS = 2048;
 // ------------------------------------------------------------------------------------------------------------- weights
 
 ProgramWeights::ProgramWeights(std::shared_ptr<const Program> of, const std::vector<const float*>& weights, Format format, int threads)
-    : program(std::move(of)), kernels(*stepscan::kernels().programs), matrices_(program->data.matrices), fixed_(program->data.arrays) {
+    : program(std::move(of)), kernels(*stepscan::kernels().programs), matrices_(program->data.matrices), places_(program->data.arrays) {
   const ProgramData& data = program->data;
   if ((int)weights.size() != data.weights) throw ProgramFault("expected " + std::to_string(data.weights) + " weights, got " + std::to_string(weights.size()));
-  packed.data = &data, packed.matrix = matrices_.data(), packed.fixed = fixed_.data();
+  packed.data = &data, packed.matrix = matrices_.data(), packed.place = places_.data();
   for (int k = 0; k < PROGRAMS; k++) stages_[k].resize(data.program[k].count), packed.stage[k] = stages_[k].data();
   ArenaLayout size{nullptr};
   kernels.lay_out_weights(&packed, format, &size);
@@ -46,31 +46,6 @@ ProgramWeights::ProgramWeights(std::shared_ptr<const Program> of, const std::vec
     }
 }
 
-// ---------------------------------------------------------------------------------------------------------- scratch memory
-
-// Temporaries of each thread of a team, allocated before it begins
-class ProgramScan::Threads {
- public:
-  Threads(const ProgramWeights& weights, int count) : kernels_(weights.kernels), data_(weights.program->data) {
-    for (int i = 0; i < count; i++) {
-      ArenaLayout size{nullptr};
-      kernels_.lay_out_scratch(&weights.packed, nullptr, &size);
-      memory_.emplace_back(size.used);
-      temporary_.emplace_back((size_t)data_.arrays, nullptr);
-      ArenaLayout arena{memory_.back().data()};
-      kernels_.lay_out_scratch(&weights.packed, temporary_.back().data(), &arena);
-    }
-  }
-  ProgramScratch operator[](int thread) const { return {temporary_[thread].data()}; }
-  int count() const { return (int)memory_.size(); }
-
- private:
-  const ProgramKernels& kernels_;
-  const ProgramData& data_;
-  std::vector<Buffer> memory_;
-  std::vector<std::vector<float*>> temporary_;
-};
-
 // ---------------------------------------------------------------------------------------------------------------- scan
 
 ProgramScan::ProgramScan(std::shared_ptr<const ProgramWeights> weights, const int64_t* lengths, long batch, long steps, bool reverse, bool save, int threads)
@@ -90,16 +65,13 @@ void ProgramScan::forward(const float* x, const std::vector<const float*>& start
   if (batch_ > 0 && steps_ > 0) use_large_pages(y, (size_t)((batch_ * steps_ - 1) * y_stride + output()) * sizeof(float));
   call_ = {&weights_->packed, x, y, nullptr, nullptr, weights_->program->data.input, y_stride, steps_, start.data(), nullptr, end.data(), nullptr};
   for (Part& part : parts_) {
-    part.shard = {&call_, &part.scheduled.shard, part.places.data(), save_, 0};
-    ArenaLayout size{nullptr};
-    kernels.lay_out_forward(&part.shard, &size);
-    part.memory = Buffer(size.used);
-    ArenaLayout arena{part.memory.data()};
-    kernels.lay_out_forward(&part.shard, &arena);
+    part.shard = {&call_, &part.scheduled.shard, nullptr, save_, 0, nullptr, nullptr};
+    part.memory = Buffer(kernels.lay_out_forward(&part.shard, part.places.data()));
+    part.shard.memory = part.memory.data();
   }
-  Threads scratch(*weights_, team(threads));
+  const std::vector<Buffer> tiles = tiles_of(team(threads));
   run_shards(team(threads), (long)parts_.size(), split_, [&](long i, const Group& group, int thread) {
-    kernels.forward(&parts_[i].shard, scratch[thread], group);
+    kernels.forward(&parts_[i].shard, tiles[thread].data(), group);
   });
   if (!save_) for (Part& part : parts_) part.memory = Buffer();
 }
@@ -118,14 +90,11 @@ void ProgramScan::backward(const float* x, const float* y, const ProgramGradient
     for (long t = 0; t < part.scheduled.shard.steps; t++) most = std::max<long>(most, part.scheduled.shard.active[t]);
     const long items = std::max(most, std::min<long>(GRADIENT_ITEMS, part.scheduled.shard.tokens));
     most_items.push_back(items);
-    ArenaLayout size{nullptr};
-    kernels.lay_out_backward(&part.shard, items, &size);
-    memory.emplace_back(size.used);
-    ArenaLayout arena{memory.back().data()};
-    kernels.lay_out_backward(&part.shard, items, &arena);
+    memory.emplace_back(kernels.lay_out_backward(&part.shard, part.places.data(), items));
+    part.shard.back_memory = memory.back().data();
   }
-  Threads scratch(*weights_, team(threads));
-  for (int i = 0; i < scratch.count(); i++) kernels.clear_sums(&data, scratch[i]);
+  const std::vector<Buffer> tiles = tiles_of(team(threads));
+  for (const Buffer& of_thread : tiles) kernels.clear_sums(&weights_->packed, of_thread.data());
   std::vector<ProgramShard> shards;
   for (Part& part : parts_) shards.push_back(part.shard);
   std::unique_ptr<WeightSums> sums;
@@ -142,22 +111,29 @@ void ProgramScan::backward(const float* x, const float* y, const ProgramGradient
       while (first[i] > 0 && (first[i] == last[i] || shard.offset[last[i]] - shard.offset[first[i] - 1] <= GRADIENT_ITEMS)) first[i]--;
       more = more || first[i] > 0;
     }
-    steps_back(scratch, first, last);
-    if (gradients.dx || !gradients.weights.empty()) items_back(scratch, first, last, gradients.dx != nullptr);
-    if (sums) sums->add(first, last, scratch.count());
+    steps_back(tiles, first, last);
+    if (gradients.dx || !gradients.weights.empty()) items_back(tiles, first, last, gradients.dx != nullptr);
+    if (sums) sums->add(first, last, (int)tiles.size());
   }
-  for (int i = 0; i < scratch.count() && !gradients.weights.empty(); i++) kernels.add_sums(&data, scratch[i], gradients.weights.data());
+  if (gradients.weights.empty()) return;
+  for (const Buffer& of_thread : tiles) kernels.add_sums(&weights_->packed, of_thread.data(), gradients.weights.data());
 }
 
-void ProgramScan::steps_back(Threads& scratch, std::vector<long>& first, std::vector<long>& last) {
-  run_shards(scratch.count(), (long)parts_.size(), split_, [&](long i, const Group& group, int thread) {
+std::vector<Buffer> ProgramScan::tiles_of(int threads) const {
+  std::vector<Buffer> tiles;
+  for (int i = 0; i < threads; i++) tiles.emplace_back(weights_->packed.tile_floats);
+  return tiles;
+}
+
+void ProgramScan::steps_back(const std::vector<Buffer>& tiles, const std::vector<long>& first, const std::vector<long>& last) {
+  run_shards((int)tiles.size(), (long)parts_.size(), split_, [&](long i, const Group& group, int thread) {
     const bool begins = last[i] == parts_[i].scheduled.shard.steps;
-    if (first[i] < last[i] || (begins && !last[i])) weights_->kernels.backward(&parts_[i].shard, scratch[thread], first[i], last[i], group);
+    if (first[i] < last[i] || (begins && !last[i])) weights_->kernels.backward(&parts_[i].shard, tiles[thread].data(), first[i], last[i], group);
   });
 }
 
 // In an order that does not depend on which thread is free, so that the sums of each thread have the same bits in every run
-void ProgramScan::items_back(Threads& scratch, const std::vector<long>& first, const std::vector<long>& last, bool x) {
+void ProgramScan::items_back(const std::vector<Buffer>& tiles, const std::vector<long>& first, const std::vector<long>& last, bool x) {
   struct Work {
     long shard, from, to;
   };
@@ -169,10 +145,10 @@ void ProgramScan::items_back(Threads& scratch, const std::vector<long>& first, c
     for (long n = from; n < to; n += size) works.push_back({(long)i, n, std::min(to, n + size)});
   }
   const long count = (long)works.size();
-  on_team((int)std::min<long>(scratch.count(), count), [&](int thread, int team) {
+  on_team((int)std::min<long>((long)tiles.size(), count), [&](int thread, int team) {
     NoDenormals quiet;
     for (long k = count * thread / team; k < count * (thread + 1) / team; k++)
-      weights_->kernels.items_back(&parts_[works[k].shard].shard, scratch[thread], first[works[k].shard], works[k].from, works[k].to, x);
+      weights_->kernels.items_back(&parts_[works[k].shard].shard, tiles[thread].data(), first[works[k].shard], works[k].from, works[k].to, x);
   });
 }
 

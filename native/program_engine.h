@@ -52,7 +52,7 @@ class ProgramWeights {
 
  private:
   std::vector<PackedMatrix> matrices_;
-  std::vector<Place> fixed_;
+  std::vector<Place> places_;
   std::vector<PackedStage> stages_[PROGRAMS];
   Buffer memory_;
   double flops_ = 0;
@@ -86,9 +86,9 @@ class ProgramScan {
     Buffer memory;
     ProgramShard shard;
   };
-  class Threads;
-  void steps_back(Threads& scratch, std::vector<long>& first, std::vector<long>& last);
-  void items_back(Threads& scratch, const std::vector<long>& first, const std::vector<long>& last, bool x);
+  std::vector<Buffer> tiles_of(int threads) const;  // the temporaries of each thread, allocated before it begins
+  void steps_back(const std::vector<Buffer>& tiles, const std::vector<long>& first, const std::vector<long>& last);
+  void items_back(const std::vector<Buffer>& tiles, const std::vector<long>& first, const std::vector<long>& last, bool x);
   int team(int threads) const { return parallel_ ? threads : 1; }
   std::shared_ptr<const ProgramWeights> weights_;
   bool parallel_, split_ = false, save_;

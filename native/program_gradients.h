@@ -43,8 +43,8 @@ static void shape_inputs(GradientInputs* inputs) {
 static void gather_inputs(const ProgramShard* s, const GradientInputs* inputs, long first, long from, long to) {
   const WeightGradient& of = *inputs->of;
   const Shard& shard = *s->shard;
-  const ProgramArray& a = s->call->packed->data->array[of.in.array];
-  const Place& p = s->place[of.in.array];
+  const ThreadMemory memory(*s, nullptr);
+  const ProgramArray& a = memory.data().array[of.in.array];
   const long begin = shard.offset[first], next = inputs->items * inputs->line;
   long step = first;
   for (long n = from; n < to; n++) {
@@ -53,7 +53,7 @@ static void gather_inputs(const ProgramShard* s, const GradientInputs* inputs, l
     long row = k;
     if (a.kind == ITEMS) row = shard.item[k];
     if (a.kind == STATE) row = of.in.shift ? (step ? shard.rows + shard.offset[step - 1] : 0) + k - shard.offset[step] : shard.rows + k;
-    const float* in = p.base + row * p.row;
+    const float* in = memory.at(of.in.array, row, 0);
     float* out = inputs->memory + n * inputs->line;
     for (long q = 0, left = of.inputs; q < inputs->panels; q++, out += next)
       for (int v = 0; v < inputs->width; v++, in += LANES, left -= LANES)
@@ -98,17 +98,16 @@ static void clear_part(const GradientRun& g, const WeightPart& part, long first,
 
 static void gradient_of_shard(const GradientRun& g, long first, int here) {
   const WeightGradient& of = *g.work.of;
-  const ProgramShard& s = g.shard;
-  const Place& d = s.place[of.gradient];
-  const long items = g.inputs.items;
+  const ThreadMemory memory(g.shard, nullptr);
+  const long items = g.inputs.items, d_row = g.shard.place[of.gradient].row;
   for (long n = 0; n < items; n += GRADIENT_DEPTH) {
     const long depth = items - n < GRADIENT_DEPTH ? items - n : GRADIENT_DEPTH;
     const float* block = g.inputs.memory + (g.work.panel * items + n) * g.inputs.line;
     for (long j = g.work.from; j < g.work.to; j++)
       for (int k = 0; k < of.parts; k++) {
-        const float* from = d.base + (s.shard->rows + n) * d.row + j * d.block + (of.slot + k) * LANES;
-        if (g.to[of.part[k].weight]) add_outer(g, of.part[k], from, d.row, j, depth, block, first, here);
-        if (!g.work.panel && of.part[k].bias >= 0 && g.to[of.part[k].bias]) add_bias(g, of.part[k], from, d.row, j, depth);
+        const float* from = memory.at(of.gradient, g.shard.shard->rows + n, j) + (of.slot + k) * LANES;
+        if (g.to[of.part[k].weight]) add_outer(g, of.part[k], from, d_row, j, depth, block, first, here);
+        if (!g.work.panel && of.part[k].bias >= 0 && g.to[of.part[k].bias]) add_bias(g, of.part[k], from, d_row, j, depth);
       }
   }
 }
@@ -126,15 +125,17 @@ static void gradient(const ProgramShard* shards, long count, const GradientWork*
 
 // --------------------------------------------------------------------------------------------------- of vectors
 
-static void clear_sums(const ProgramData* data, const ProgramScratch& scratch) {
-  for (int i = 0; i < data->arrays; i++)
-    if (data->array[i].kind == SUM) __builtin_memset(scratch.temporary[i], 0, (size_t)(blocks_of(data->array[i].width) * LANES * 4));
+static void clear_sums(const PackedProgram* p, float* tiles) {
+  for (int i = 0; i < p->data->arrays; i++) {
+    const ProgramArray& a = p->data->array[i];
+    if (a.kind == SUM) __builtin_memset(tiles + p->place[i].first, 0, (size_t)(blocks_of(a.width) * LANES * 4));
+  }
 }
-static void add_sums(const ProgramData* data, const ProgramScratch& scratch, float* const* to) {
-  for (int i = 0; i < data->arrays; i++) {
-    const ProgramArray& a = data->array[i];
+static void add_sums(const PackedProgram* p, const float* tiles, float* const* to) {
+  for (int i = 0; i < p->data->arrays; i++) {
+    const ProgramArray& a = p->data->array[i];
     if (a.kind != SUM || !to[a.of]) continue;
-    for (long k = 0; k < a.width; k++) to[a.of][a.offset + k] += scratch.temporary[i][k];
+    for (long k = 0; k < a.width; k++) to[a.of][a.offset + k] += tiles[p->place[i].first + k];
   }
 }
 

@@ -21,14 +21,10 @@ long condition_size(const ProgramData& data, const ProgramStates& states) {
 }
 
 // A thread's tiles, kept from step to step
-ProgramScratch thread_tiles(const ProgramWeights& weights, size_t floats) {
+float* thread_tiles(size_t floats) {
   static thread_local Buffer memory;
-  static thread_local std::vector<float*> temporary;
   if (memory.floats() < floats) memory = Buffer(floats);
-  if (temporary.size() < (size_t)weights.program->data.arrays) temporary.resize((size_t)weights.program->data.arrays);
-  ArenaLayout arena{memory.data()};
-  weights.kernels.lay_out_scratch(&weights.packed, temporary.data(), &arena);
-  return {temporary.data()};
+  return memory.data();
 }
 
 // A scan of a batch in one direction, and its states as leaves [B, width]
@@ -60,22 +56,30 @@ class LeafScan {
   std::vector<float*> start_, end_;
 };
 
-// What the threads of a step share, at the beginning of its scratch memory
+// What a step knows of its rows: a thread's own for one row; for several shared, at the beginning of the scratch memory
 struct StepMemory {
   ProgramCall call;
   ProgramShard shard;
   Shard rows;
-  float *x, *y;  // where the caller's rows are not evenly spaced; else null
+  float *x = nullptr, *y = nullptr;  // where the caller's rows are not evenly spaced; else null
 };
+// The indices of rows that have one item each: [indices_of(n)]
+long indices_of(long n) { return 4 + 2 * n; }
+Shard rows_of(long n, int64_t* index) {
+  index[0] = index[3] = n, index[1] = index[2] = 0;
+  for (long r = 0; r < n; r++) index[4 + r] = r, index[4 + n + r] = 1;
+  return {n, 1, n, index + 4, index + 4 + n, index, index + 2, index + 4};
+}
 
 class ProgramLayer : public Layer {
  public:
   ProgramLayer(std::shared_ptr<const ProgramWeights> weights, ProgramStates states)
       : Layer(weights->program->data.input, weights->program->data.output, state_width(weights->program->data), true, false),
-        weights_(std::move(weights)), states_(std::move(states)), condition_(condition_size(data(), states_)) {
-    ArenaLayout size{nullptr};
-    weights_->kernels.lay_out_scratch(&weights_->packed, nullptr, &size);
-    tile_floats_ = size.used;
+        weights_(std::move(weights)), states_(std::move(states)), condition_(condition_size(data(), states_)), places_of_one_((size_t)data().arrays) {
+    one_row_ = rows_of(1, indices_of_one_);
+    const ProgramCall call = call_of(nullptr, input, nullptr, output);
+    ProgramShard shard{&call, &one_row_, nullptr, false, 0, nullptr, nullptr};
+    floats_of_one_ = weights_->kernels.lay_out_forward(&shard, places_of_one_.data());
     for (int k = 0; k < states_.readout; k++) read_ += data().leaf_width[k];
   }
 
@@ -108,17 +112,20 @@ class ProgramLayer : public Layer {
   }
 
   void step(long n, Input x, const States& states, RowView y, float* scratch, const Group& group) const override {
-    StepMemory& memory = *(StepMemory*)(((uintptr_t)scratch + LINE - 1) / LINE * LINE);
+    float* aligned = (float*)(((uintptr_t)scratch + LINE - 1) / LINE * LINE);
+    StepMemory own;
+    StepMemory& memory = n == 1 ? own : *(StepMemory*)aligned;
+    if (n == 1) begin_one(x.rows, y, aligned, own);
+    else if (!group.member) begin(n, x.rows, y, aligned, memory);
+    if (n > 1) group.wait();
     const ProgramKernels& kernels = weights_->kernels;
-    ThreadRange range(n, group);
-    if (!group.member) begin(n, x.rows, y, memory);
-    const ProgramScratch tiles = thread_tiles(*weights_, tile_floats_);
-    group.wait();
+    const ThreadRange range(n, group);
     for (long r = range.from; r < range.to; r++) {
       kernels.read_state(&memory.shard, r, states.at(r));
       if (memory.x) copy(x.rows.at(r), memory.x + r * input, input);
     }
     group.wait();
+    float* tiles = thread_tiles(weights_->packed.tile_floats);
     if (!data().whole_rows) kernels.step(&memory.shard, tiles, group);
     else if (!group.member) kernels.step(&memory.shard, tiles, Group{group.barrier, 0, 1});
     group.wait();
@@ -129,12 +136,16 @@ class ProgramLayer : public Layer {
     group.wait();  // the scratch memory is the next layer's, and so may y be
   }
   size_t step_floats(long n) const override {
+    if (n == 1) return floats_of_one_ + LINE / sizeof(float);
     ArenaLayout arena{nullptr};
-    StepMemory memory{};
+    StepMemory memory;
     std::vector<Place> places((size_t)data().arrays);
-    const int64_t one_step[] = {n, 0, 0, n};
-    lay_out(n, memory, places.data(), one_step, arena);
-    return arena.used + LINE / sizeof(float);
+    std::vector<int64_t> indices((size_t)indices_of(n));
+    reserve(n, memory, arena);
+    memory.rows = rows_of(n, indices.data());
+    memory.call = call_of(nullptr, input, nullptr, output);
+    memory.shard = {&memory.call, &memory.rows, nullptr, false, 0, nullptr, nullptr};
+    return arena.used + weights_->kernels.lay_out_forward(&memory.shard, places.data()) + LINE / sizeof(float);
   }
 
   void readout(const float* state, float* y) const override { copy(state + read_, y, output); }
@@ -150,36 +161,44 @@ class ProgramLayer : public Layer {
  private:
   const ProgramData& data() const { return weights_->program->data; }
 
-  // Memory of a step of n rows after `memory` itself. Without an arena's memory, `places` [arrays] are written and `one_step` [4],
-  // the active rows and offsets of the step, is read, to find its size.
-  void lay_out(long n, StepMemory& memory, Place* places, const int64_t* one_step, ArenaLayout& arena) const {
+  ProgramCall call_of(const float* x, long x_stride, float* y, long y_stride) const {
+    return {&weights_->packed, x, y, nullptr, nullptr, x_stride, y_stride, 1, nullptr, nullptr, nullptr, nullptr};
+  }
+  void begin_one(const RowView& x, const RowView& y, float* scratch, StepMemory& memory) const {
+    memory.call = call_of(x.at(0), 0, y.at(0), 0);
+    memory.shard = {&memory.call, &one_row_, places_of_one_.data(), false, 1, scratch, nullptr};
+  }
+  // Scratch memory of a step of n rows before its arrays
+  struct Reserved {
+    Place* places;
+    int64_t* indices;
+  };
+  Reserved reserve(long n, StepMemory& memory, ArenaLayout& arena) const {
     arena.allocate(sizeof(StepMemory) / sizeof(float));
-    float *own_places = arena.allocate((long)(sizeof(Place) / sizeof(float)) * data().arrays), *indices = arena.allocate(2 * (4 + 2 * n));
+    float *places = arena.allocate((long)(sizeof(Place) / sizeof(float)) * data().arrays), *indices = arena.allocate(2 * indices_of(n));
     memory.x = arena.allocate(n * input), memory.y = arena.allocate(n * output);
-    if (arena.base) {
-      int64_t* index = (int64_t*)indices;
-      index[0] = n, index[1] = index[2] = 0, index[3] = n;
-      for (long r = 0; r < n; r++) index[4 + r] = r, index[4 + n + r] = 1;
-      places = (Place*)own_places, one_step = index;
-    }
-    memory.rows = {n, 1, n, one_step + 4, one_step + 4 + n, one_step, one_step + 2, one_step + 4};
-    memory.call = {&weights_->packed, nullptr, nullptr, nullptr, nullptr, input, output, 1, nullptr, nullptr, nullptr, nullptr};
-    memory.shard = {&memory.call, &memory.rows, places, false, 0};
-    weights_->kernels.lay_out_forward(&memory.shard, &arena);
+    return {(Place*)places, (int64_t*)indices};
   }
   // Rows that are evenly spaced are read and written where they lie.
-  void begin(long n, const RowView& x, const RowView& y, StepMemory& memory) const {
-    ArenaLayout arena{(float*)&memory};
-    lay_out(n, memory, nullptr, nullptr, arena);
-    memory.call.x = memory.x, memory.call.y = memory.y;
-    if (n == 1 || !x.base) memory.call.x = x.at(0), memory.call.x_stride = x.stride, memory.x = nullptr;
-    if (n == 1 || !y.base) memory.call.y = y.at(0), memory.call.y_stride = y.stride, memory.y = nullptr;
+  void begin(long n, const RowView& x, const RowView& y, float* scratch, StepMemory& memory) const {
+    ArenaLayout arena{scratch};
+    const Reserved reserved = reserve(n, memory, arena);
+    memory.rows = rows_of(n, reserved.indices);
+    memory.call = call_of(memory.x, input, memory.y, output);
+    if (!x.base) memory.call.x = x.at(0), memory.call.x_stride = x.stride, memory.x = nullptr;
+    if (!y.base) memory.call.y = y.at(0), memory.call.y_stride = y.stride, memory.y = nullptr;
+    memory.shard = {&memory.call, &memory.rows, nullptr, false, 0, scratch + arena.used, nullptr};
+    weights_->kernels.lay_out_forward(&memory.shard, reserved.places);
   }
 
   const std::shared_ptr<const ProgramWeights> weights_;
   const ProgramStates states_;
   const long condition_;
-  size_t tile_floats_ = 0;  // of a thread
+  // how the memory of a step of one row is laid out
+  std::vector<Place> places_of_one_;
+  int64_t indices_of_one_[6];
+  Shard one_row_;
+  size_t floats_of_one_ = 0;
   long read_ = 0;           // the first number of the readout's leaf
 };
 

@@ -68,29 +68,38 @@ INLINE Extent extent(long rows, long blocks) {
   return rows >= blocks ? Extent{blocks, rows, true} : Extent{rows, blocks, false};
 }
 
+// `count` vectors, each `by` floats after the one before
 template <int code>
-static void loop(const View* v, const Operation& o, Extent e) {
+INLINE void line(long count, float* out, long by, const float* a, long a_by, const float* b, long b_by, const float* c, long c_by, const float* d, long d_by) {
   constexpr int n = ARITY[code];
-  const View &to = v[o.to], &a = v[o.a], &b = v[n > 1 ? o.b : o.a], &c = v[n > 2 ? o.c : o.a], &d = v[n > 3 ? o.d : o.a];
-  auto inside = [&](const View& view) { return e.rows_inside ? view.row : view.block; };
-  auto outside = [&](const View& view) { return e.rows_inside ? view.block : view.row; };
-  const long to_by = inside(to), a_by = inside(a), b_by = inside(b), c_by = inside(c), d_by = inside(d);
-  for (long k = 0; k < e.outer; k++) {
-    float* out = to.at + k * outside(to);
-    const float *pa = a.at + k * outside(a), *pb = b.at + k * outside(b), *pc = c.at + k * outside(c), *pd = d.at + k * outside(d);
 #pragma GCC unroll 2
-    for (long i = 0; i < e.inner; i++) {
-      Vec first = load(pa), second = zero(), third = zero(), fourth = zero();
-      pa += a_by;
-      if (n > 1) second = load(pb), pb += b_by;
-      if (n > 2) third = load(pc), pc += c_by;
-      if (n > 3) fourth = load(pd), pd += d_by;
-      store(out, apply<code>(first, second, third, fourth));
-      out += to_by;
-    }
+  for (long i = 0; i < count; i++) {
+    Vec first = load(a), second = zero(), third = zero(), fourth = zero();
+    a += a_by;
+    if (n > 1) second = load(b), b += b_by;
+    if (n > 2) third = load(c), c += c_by;
+    if (n > 3) fourth = load(d), d += d_by;
+    store(out, apply<code>(first, second, third, fourth));
+    out += by;
   }
 }
-typedef void (*Loop)(const View*, const Operation&, Extent);
+template <int code>
+static __attribute__((noinline)) void lines(const View* v, const Operation& o, const Extent& e) {
+  constexpr int n = ARITY[code];
+  const View &to = v[o.to], &a = v[o.a], &b = v[n > 1 ? o.b : o.a], &c = v[n > 2 ? o.c : o.a], &d = v[n > 3 ? o.d : o.a];
+  for (long k = 0; k < e.outer; k++) {
+    if (e.rows_inside) line<code>(e.inner, to.at + k * to.block, to.row, a.at + k * a.block, a.row, b.at + k * b.block, b.row, c.at + k * c.block, c.row, d.at + k * d.block, d.row);
+    else line<code>(e.inner, to.at + k * to.row, to.block, a.at + k * a.row, a.block, b.at + k * b.row, b.block, c.at + k * c.row, c.block, d.at + k * d.row, d.block);
+  }
+}
+template <int code>
+static void loop(const View* v, const Operation& o, const Extent& e) {
+  constexpr int n = ARITY[code];
+  if (e.outer > 1 || e.rows_inside) return lines<code>(v, o, e);
+  const View &to = v[o.to], &a = v[o.a], &b = v[n > 1 ? o.b : o.a], &c = v[n > 2 ? o.c : o.a], &d = v[n > 3 ? o.d : o.a];
+  line<code>(e.inner, to.at, to.block, a.at, a.block, b.at, b.block, c.at, c.block, d.at, d.block);  // a row of a step: nothing to choose
+}
+typedef void (*Loop)(const View*, const Operation&, const Extent&);
 template <int code>
 constexpr Loop loop_of() {
   if constexpr (is_elementwise(code)) return loop<code>;
@@ -106,44 +115,79 @@ INLINE Vec first_lanes_of(Vec v, int count) {  // zeros from lane `count` on
   return load_part(lane, count);
 }
 
-// Adds rows' numbers to what `to` holds in its lanes; `tail` lanes are in the last block, if it is one of these
-template <int code, int many>
-INLINE void reduce_rows(const View& to, const View& a, const View& b, long row, long blocks, int tail) {
-  Vec total[many];
-#pragma GCC unroll 4
-  for (int i = 0; i < many; i++) total[i] = load(to.at + (row + i) * to.row);
-  for (long j = 0; j < blocks; j++)
-#pragma GCC unroll 4
-    for (int i = 0; i < many; i++) {
-      const long r = row + i;
-      Vec v = load(a.at + r * a.row + j * a.block);
-      if (code == CODE_dot) v = v * load(b.at + r * b.row + j * b.block);
-      if (code == CODE_squares) v = v - load(b.at + r * b.row), v = v * v;
-      if (j == blocks - 1 && tail < LANES) {
-        if (code == CODE_largest) {
-          alignas(64) float lane[LANES];
-          store(lane, v);
-          for (int k = tail; k < LANES; k++) lane[k] = lane[0];
-          v = load(lane);
-        } else v = first_lanes_of(v, tail);
-      }
-      total[i] = code == CODE_largest ? maximum(total[i], v) : total[i] + v;
-    }
-#pragma GCC unroll 4
-  for (int i = 0; i < many; i++) store(to.at + (row + i) * to.row, total[i]);
+// Rows that are reduced side by side: what an operation makes of `a` and `b` is added to what `to` holds in its lanes
+constexpr int CHAINS = 4;
+struct Chains {
+  float* to[CHAINS];
+  const float *a[CHAINS], *b[CHAINS];
+  long a_block, b_block;  // floats from block to block
+};
+template <int code>
+INLINE Vec addend(const float* a, const float* b) {
+  if (code == CODE_dot) return load(a) * load(b);
+  if (code != CODE_squares) return load(a);
+  Vec off = load(a) - load(b);
+  return off * off;
 }
 template <int code>
-INLINE void reduce(const View& to, const View& a, const View& b, long rows, long blocks, int tail) {
-  long r = 0;
-  for (; r + 4 <= rows; r += 4) reduce_rows<code, 4>(to, a, b, r, blocks, tail);  // four chains of additions side by side
-  for (; r < rows; r++) reduce_rows<code, 1>(to, a, b, r, blocks, tail);
+INLINE Vec first_addends(Vec v, int tail) {  // without effect from lane `tail` on
+  if (code != CODE_largest) return first_lanes_of(v, tail);
+  alignas(64) float lane[LANES];
+  store(lane, v);
+  for (int k = tail; k < LANES; k++) lane[k] = lane[0];
+  return load(lane);
 }
-static void reduce(const Operation& o, const View* v, long rows, long blocks, int tail) {
-  const View &to = v[o.to], &a = v[o.a], &b = v[o.b < 0 ? o.a : o.b];
-  if (o.code == CODE_sum) reduce<CODE_sum>(to, a, b, rows, blocks, tail);
-  else if (o.code == CODE_dot) reduce<CODE_dot>(to, a, b, rows, blocks, tail);
-  else if (o.code == CODE_squares) reduce<CODE_squares>(to, a, b, rows, blocks, tail);
-  else reduce<CODE_largest>(to, a, b, rows, blocks, tail);
+// `tail` lanes are in the last block
+template <int code, int many>
+static void reduce_chains(const Chains& c, long blocks, int tail) {
+  Vec total[many];
+  auto add = [&](int i, Vec v) { total[i] = code == CODE_largest ? maximum(total[i], v) : total[i] + v; };
+#pragma GCC unroll 4
+  for (int i = 0; i < many; i++) total[i] = load(c.to[i]);
+  const long full = tail < LANES ? blocks - 1 : blocks;
+  for (long j = 0; j < full; j++)
+#pragma GCC unroll 4
+    for (int i = 0; i < many; i++) add(i, addend<code>(c.a[i] + j * c.a_block, c.b[i] + j * c.b_block));
+  if (full < blocks)
+#pragma GCC unroll 4
+    for (int i = 0; i < many; i++) add(i, first_addends<code>(addend<code>(c.a[i] + full * c.a_block, c.b[i] + full * c.b_block), tail));
+#pragma GCC unroll 4
+  for (int i = 0; i < many; i++) store(c.to[i], total[i]);
+}
+template <int code>
+INLINE void reduce_rows(const Operation* operations, int count, const View* v, long rows, long blocks, int tail) {
+  Chains c;
+  c.a_block = v[operations->a].block, c.b_block = v[operations->b < 0 ? operations->a : operations->b].block;
+  int chains = 0;
+  for (int k = 0; k < count; k++) {
+    const Operation& o = operations[k];
+    const View &to = v[o.to], &a = v[o.a], &b = v[o.b < 0 ? o.a : o.b];
+    for (long r = 0; r < rows; r++) {
+      c.to[chains] = to.at + r * to.row, c.a[chains] = a.at + r * a.row, c.b[chains] = b.at + r * b.row;
+      if (++chains < CHAINS) continue;
+      reduce_chains<code, CHAINS>(c, blocks, tail);
+      chains = 0;
+    }
+  }
+  if (chains == 3) reduce_chains<code, 3>(c, blocks, tail);
+  else if (chains == 2) reduce_chains<code, 2>(c, blocks, tail);
+  else if (chains == 1) reduce_chains<code, 1>(c, blocks, tail);
+}
+// Whether an operation can be reduced beside those before it: like them, and into a place of its own
+INLINE bool is_beside(const Operation* first, const Operation* o, const View* v) {
+  bool beside = o->code == first->code && v[o->a].block == v[first->a].block && (o->b < 0 || v[o->b].block == v[first->b].block);
+  for (const Operation* other = first; other < o; other++) beside = beside && other->to != o->to;
+  return beside;
+}
+// The first of `most` operations and those beside it; returns how many
+static __attribute__((noinline)) int reduce(const Operation* first, int most, const View* v, long rows, long blocks, int tail) {
+  int count = 1;
+  while (count < most && count < CHAINS && is_beside(first, first + count, v)) count++;
+  if (first->code == CODE_sum) reduce_rows<CODE_sum>(first, count, v, rows, blocks, tail);
+  else if (first->code == CODE_dot) reduce_rows<CODE_dot>(first, count, v, rows, blocks, tail);
+  else if (first->code == CODE_squares) reduce_rows<CODE_squares>(first, count, v, rows, blocks, tail);
+  else reduce_rows<CODE_largest>(first, count, v, rows, blocks, tail);
+  return count;
 }
 
 // Adds all rows to a vector.

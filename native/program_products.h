@@ -7,41 +7,72 @@
 namespace stepscan {
 namespace ISA {
 
-struct StageRun {
+// A shard's memory and a thread's own
+struct ThreadMemory {
   const ProgramShard& shard;
-  const ProgramScratch& scratch;
+  float* region[REGIONS];
+  ThreadMemory(const ProgramShard& s, float* tiles) : shard(s) {
+    const ProgramCall& call = *s.call;
+    region[SCAN_MEMORY] = s.memory, region[BACK_MEMORY] = s.back_memory, region[TILE_MEMORY] = tiles, region[WEIGHT_MEMORY] = call.packed->memory;
+    region[CALLERS_MEMORY + X] = const_cast<float*>(call.x), region[CALLERS_MEMORY + Y] = call.y;
+    region[CALLERS_MEMORY + Y_GRADIENT] = const_cast<float*>(call.dy), region[CALLERS_MEMORY + X_GRADIENT] = call.dx;
+  }
+  const ProgramData& data() const { return *shard.call->packed->data; }
+  View* views() const { return (View*)region[TILE_MEMORY]; }
+  float* at(int array, long row, long block) const {
+    const Place& p = shard.place[array];
+    return region[p.region] + p.first + row * p.row + block * p.block;
+  }
+};
+
+struct StageRun {
+  const ThreadMemory& memory;
+  const ProgramShard& shard;
   const Stage& stage;
   const PackedStage& packed;
   const Moment& now;
-  View first[MAX_STAGE_OPERANDS], view[MAX_STAGE_OPERANDS];  // of the whole stage, and of a tile
-  StageRun(const ProgramShard& memory, const ProgramScratch& of_thread, const Stage& what, const PackedStage& sizes, const Moment& when)
-      : shard(memory), scratch(of_thread), stage(what), packed(sizes), now(when) {}
-  const ProgramData& data() const { return *shard.call->packed->data; }
-  const ProgramArray& array(int operand) const { return data().array[stage.operand[operand].array]; }
+  View* whole;       // of the stage, kept from moment to moment
+  const View* view;  // of a tile: these, or those of a part of the stage
+  View part[MAX_STAGE_OPERANDS];
+  StageRun(const ThreadMemory& of, const Stage& what, const PackedStage& found, const Moment& when)
+      : memory(of), shard(of.shard), stage(what), packed(found), now(when), whole(of.views() + found.views), view(whole) {}
+  const ProgramData& data() const { return memory.data(); }
 };
 
 // The view of an operand from row 0 and block 0 on; of a temporary, without the distance of its blocks
-INLINE View whole_view(const ProgramShard& shard, const ProgramScratch& scratch, const Operand& o, const Moment& now) {
-  const ProgramArray& a = shard.call->packed->data->array[o.array];
-  const long slot = (long)o.slot * LANES;
-  if (a.kind == TEMPORARY) return {scratch.temporary[o.array] + slot, a.slots * LANES, 0};
-  if (a.kind == SUM) return {scratch.temporary[o.array], 0, LANES};
-  const Place& p = a.kind == VECTOR || a.kind == CONSTANT ? shard.call->packed->fixed[o.array] : shard.place[o.array];
-  return {p.base + now.index[a.kind][o.shift] * p.row + slot, p.row, p.block};
+INLINE View whole_view(const ThreadMemory& memory, const PackedOperand& o, const Moment& now) {
+  const Place& p = memory.shard.place[o.array];
+  return {memory.region[p.region] + p.first + o.slot + now.index[o.kind][o.shift] * p.row, p.row, p.block};
 }
 
-INLINE void find_views(StageRun& s) {
-  for (int i = 0; i < s.stage.operands; i++) s.first[i] = whole_view(s.shard, s.scratch, s.stage.operand[i], s.now);
-}
-
-INLINE void place_tile(StageRun& s, long row, long block, long rows) {
-  const ProgramArray* arrays = s.data().array;
-  for (int i = 0; i < s.stage.operands; i++) {
-    const View& f = s.first[i];
-    const ProgramArray& a = arrays[s.stage.operand[i].array];
-    if (a.kind == TEMPORARY) s.view[i] = {f.at, f.row, a.width == 1 ? 0 : rows * f.row};
-    else s.view[i] = {f.at + row * f.row + block * f.block, f.row, f.block};
+// Views of a program's stages that are the same at all moments
+static void find_views(const ThreadMemory& memory, int program) {
+  const PackedProgram& packed = *memory.shard.call->packed;
+  const Moment none{};
+  for (int k = 0; k < packed.data->program[program].count; k++) {
+    const PackedStage& stage = packed.stage[program][k];
+    for (int i = 0; i < packed.data->program[program].stage[k].operands; i++) memory.views()[stage.views + i] = whole_view(memory, stage.operand[i], none);
   }
+}
+// The others, at this moment, and those of temporaries of a tile of so many rows
+INLINE void move_views(StageRun& s, long rows) {
+  for (int i = 0; i < s.packed.moving; i++) s.whole[s.packed.move[i]] = whole_view(s.memory, s.packed.operand[s.packed.move[i]], s.now);
+  for (int i = 0; i < s.packed.temporaries; i++) {
+    View& v = s.whole[s.packed.temporary[i]];
+    v.block = rows * v.row;
+  }
+}
+// Views of one of several tiles
+INLINE void place_tile(StageRun& s, long row, long block, long rows) {
+  for (int i = 0; i < s.stage.operands; i++) {
+    const View& v = s.whole[i];
+    s.part[i] = {v.at + row * v.row + block * v.block, v.row, v.block};
+  }
+  for (int i = 0; i < s.packed.temporaries; i++) {
+    const View& v = s.whole[s.packed.temporary[i]];
+    s.part[s.packed.temporary[i]] = {v.at, v.row, rows * v.row};
+  }
+  s.view = s.part;
 }
 
 INLINE void put(const StageRun& s, int operand, long row, long block, Vec v) {  // row and block of the tile
@@ -77,29 +108,35 @@ struct InputRows {
   const int64_t* item;
   const float* at(long row) const { return base + (item ? item[row] : row) * stride; }
 };
-INLINE InputRows input_rows(const StageRun& s, const Product& p) {
-  const ProgramArray& a = s.data().array[p.in.array];
-  const View v = whole_view(s.shard, s.scratch, p.in, s.now);
-  return {v.at, v.row, a.kind == ITEMS ? s.shard.shard->item + s.now.item : nullptr};
+INLINE InputRows input_rows(const StageRun& s, const PackedProduct& p) {
+  const View v = whole_view(s.memory, p.in, s.now);
+  return {v.at, v.row, p.in_items ? s.shard.shard->item + s.now.item : nullptr};
 }
 
-static void multiply_back(StageRun& s, const Product& p, const PackedMatrix& w, long row, long rows, long block, long blocks) {
+// What operations after a product read of a block was kept long ago
+INLINE void fetch_kept(const StageRun& s, long row, int rows, long block) {
+  for (int k = 0; k < s.packed.kept; k++) {
+    const View& v = s.view[s.packed.keep[k]];
+    for (int i = 0; i < rows; i++) __builtin_prefetch(v.at + (row + i) * v.row + block * v.block, 1);
+  }
+}
+
+static void multiply_back(StageRun& s, const Product& p, const PackedProduct& packed, const PackedMatrix& w, long row, long rows, long block, long blocks) {
   const ProgramMatrix& m = s.data().matrix[p.matrix];
-  const View in = whole_view(s.shard, s.scratch, p.in, s.now);
+  const View in = whole_view(s.memory, packed.in, s.now);
   const int width = (int)w.unit;
   const long K = w.chunks * m.parts * LANES;
-  for (long q = block / w.unit; q * w.unit < block + blocks; q++) {
+  const long first = block / w.unit, end = (block + blocks + w.unit - 1) / w.unit;
+  for (long k = first; k < end; k++) {
+    const long q = s.now.reverse ? end - 1 - (k - first) : k, next = s.now.reverse ? q - 1 : q + 1;
     const float* B = w.back + q * K * width * LANES;
     const float* from = in.at + (w.first ? w.first[q] * in.block : 0);
     for_tiles(row, row + rows, width, [&](long r, int count, int tile) {
       const float* input[MAX_ROWS];
       alignas(64) float out[TILE_FLOATS];
       for (int i = 0; i < count; i++) input[i] = from + (r + i) * in.row;
-      for (int k = 0; k < s.packed.kept; k++) {
-        const View& v = s.view[s.packed.keep[k]];
-        for (int i = 0; i < count; i++) __builtin_prefetch(v.at + (r - row + i) * v.row + (q * w.unit - block) * v.block, 1);
-      }
-      TILES[width - 1][count - 1](input, w.chunks, m.parts * LANES, in.block, B, nullptr, out, fetch_ahead(B, K, width, q, w.count, tile));
+      fetch_kept(s, r - row, count, q * w.unit - block);
+      TILES[width - 1][count - 1](input, w.chunks, m.parts * LANES, in.block, B, nullptr, out, fetch_ahead(B, K, width, q, next, w.count, tile));
       for (int i = 0; i < count; i++)
         for (int u = 0; u < width && q * w.unit + u < s.packed.blocks; u++) {
           Vec v = load(out + (i * width + u) * LANES);
@@ -109,20 +146,9 @@ static void multiply_back(StageRun& s, const Product& p, const PackedMatrix& w, 
   }
 }
 
-// Whether a product's results, slots side by side, lie in memory as its tiles do: [rows][parts][LANES], a block to a panel
-INLINE bool lies_as_tiles(const StageRun& s, const Product& p, const PackedMatrix& w) {
-  const View& first = s.view[p.output[0]];
-  bool same = w.unit == 1 && s.stage.width > 1 && first.row == p.outputs * LANES;
-  for (int k = 1; k < p.outputs; k++) {
-    const View& v = s.view[p.output[k]];
-    same = same && v.at == first.at + k * LANES && v.row == first.row && v.block == first.block;
-  }
-  return same;
-}
-
-static void multiply_forward(StageRun& s, const Product& p, const PackedMatrix& w, long row, long rows, long block, long blocks) {
+static void multiply_forward(StageRun& s, const Product& p, const PackedProduct& packed, const PackedMatrix& w, long row, long rows, long block, long blocks) {
   const int parts = s.data().matrix[p.matrix].parts;
-  const InputRows in = input_rows(s, p);
+  const InputRows in = input_rows(s, packed);
   auto use = [&](long q, long r, int count, const float* out) {
     for (long u = 0; u < w.unit && q * w.unit + u < s.packed.blocks; u++)
       for (int part = 0; part < parts; part++) {
@@ -134,31 +160,28 @@ static void multiply_forward(StageRun& s, const Product& p, const PackedMatrix& 
       }
   };
   const View& first = s.view[p.output[0]];
-  const bool direct = lies_as_tiles(s, p, w);
+  const bool direct = packed.as_tiles || (packed.row_as_tiles && rows == 1);
   auto place = [&](long q, long r, int count) -> float* {
-    for (int k = 0; k < s.packed.kept; k++) {
-      const View& v = s.view[s.packed.keep[k]];
-      for (int i = 0; i < count; i++) __builtin_prefetch(v.at + (r - row + i) * v.row + (q * w.unit - block) * v.block, 1);
-    }
-    return direct ? first.at + (r - row) * first.row + (q - block) * first.block : nullptr;
+    fetch_kept(s, r - row, count, q * w.unit - block);
+    return direct ? first.at + (r - row) * first.row + (q * w.unit - block) * first.block : nullptr;
   };
   const long from = block / w.unit, to = (block + blocks + w.unit - 1) / w.unit;
-  if (!w.first) return multiply_into(w.panels, row, row + rows, from, to, [&](long r) { return in.at(r); }, place, use);
+  if (!w.first) return multiply_into(w.panels, row, row + rows, from, to, s.now.reverse, [&](long r) { return in.at(r); }, place, use);
   for (long q = from; q < to; q++)
-    multiply_into(w.panels, row, row + rows, q, q + 1, [&](long r) { return in.at(r) + w.first[q]; }, place, use);
+    multiply_into(w.panels, row, row + rows, q, q + 1, false, [&](long r) { return in.at(r) + w.first[q]; }, place, use);
 }
 
 static void run_products(StageRun& s, long row, long rows, long block, long blocks) {
   for (int i = 0; i < s.stage.products; i++) {
     const Product& p = s.stage.product[i];
+    const PackedProduct& packed = s.packed.product[i];
     const PackedMatrix& w = s.shard.call->packed->matrix[p.matrix];
-    const bool back = s.data().matrix[p.matrix].back;
-    if (!back) {
-      multiply_forward(s, p, w, row, rows, block, blocks);
+    if (!s.data().matrix[p.matrix].back) {
+      multiply_forward(s, p, packed, w, row, rows, block, blocks);
       continue;
     }
     long count = !p.late ? rows : s.now.fresh - row < 0 ? 0 : s.now.fresh - row < rows ? s.now.fresh - row : rows;
-    if (count) multiply_back(s, p, w, row, count, block, blocks);
+    if (count) multiply_back(s, p, packed, w, row, count, block, blocks);
     if (count < rows) end_gradients(s, p, row, count, rows, block, blocks);
   }
 }

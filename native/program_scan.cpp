@@ -10,71 +10,66 @@ constexpr long ITEMS_AT_ONCE = 256;  // that `items` makes before the steps that
 
 // --------------------------------------------------------------------------------------------------------------- memory
 
-void lay_out_array(const ProgramArray& a, long count, Place* place, ArenaLayout* arena) {
-  if (a.width == 1) *place = {nullptr, (long)a.slots * LANES, 0};
-  else if (a.row_major) *place = {nullptr, blocks_of(a.width) * LANES + 16, LANES};  // 16: rows do not all map to one cache set
-  else *place = {nullptr, (long)a.slots * LANES, count * a.slots * LANES};
-  place->base = arena->allocate(a.width == 1 ? count * a.slots * LANES : a.row_major ? count * place->row : blocks_of(a.width) * place->block);
+Place place_of(const ProgramArray& a, long count, Region region, ArenaLayout* memory) {
+  const long first = (long)memory->used, values = a.slots * (long)LANES;
+  Place place{region, first, values, count * values};
+  if (a.width == 1) place.block = 0;
+  else if (a.row_major) place.row = blocks_of(a.width) * LANES + 16, place.block = LANES;  // 16: rows do not all map to one cache set
+  memory->allocate(a.row_major || a.width == 1 ? count * place.row : blocks_of(a.width) * place.block);
+  return place;
 }
-void lay_out_forward(ProgramShard* s, ArenaLayout* arena) {
-  const ProgramData& data = *s->call->packed->data;
+void place_items(const ProgramCall& call, Place* place) {
+  const ProgramData& data = *call.packed->data;
+  for (int i = 0; i < data.arrays; i++) {
+    const ProgramArray& a = data.array[i];
+    if (a.kind == ITEMS) place[i] = {CALLERS_MEMORY + (int)a.of, a.offset, a.of == X || a.of == X_GRADIENT ? call.x_stride : call.y_stride, LANES};
+  }
+}
+size_t lay_out_forward(ProgramShard* s, Place* place) {
+  const PackedProgram& packed = *s->call->packed;
+  const ProgramData& data = *packed.data;
   const Shard& shard = *s->shard;
   s->chunk = ITEMS_AT_ONCE;
   for (long t = 0; t < shard.steps; t++)
     if (shard.active[t] > s->chunk) s->chunk = shard.active[t];
   if (shard.tokens < s->chunk) s->chunk = shard.tokens;
+  ArenaLayout memory{nullptr};
   for (int i = 0; i < data.arrays; i++) {
     const ProgramArray& a = data.array[i];
-    if (a.kind == KEPT) lay_out_array(a, s->save ? shard.tokens : s->chunk, s->place + i, arena);
-    if (a.kind == STATE) lay_out_array(a, shard.rows + (s->save ? shard.tokens : shard.rows), s->place + i, arena);
-    if (a.kind == ROWS) lay_out_array(a, s->chunk > shard.rows ? s->chunk : shard.rows, s->place + i, arena);
+    place[i] = packed.place[i];
+    if (a.kind == KEPT) place[i] = place_of(a, s->save ? shard.tokens : s->chunk, SCAN_MEMORY, &memory);
+    if (a.kind == STATE) place[i] = place_of(a, shard.rows + (s->save ? shard.tokens : shard.rows), SCAN_MEMORY, &memory);
+    if (a.kind == ROWS) place[i] = place_of(a, s->chunk > shard.rows ? s->chunk : shard.rows, SCAN_MEMORY, &memory);
   }
+  place_items(*s->call, place);
+  s->place = place;
+  return memory.used;
 }
-void lay_out_backward(ProgramShard* s, long items, ArenaLayout* arena) {
+size_t lay_out_backward(ProgramShard* s, Place* place, long items) {
   const ProgramData& data = *s->call->packed->data;
   const Shard& shard = *s->shard;
+  ArenaLayout memory{nullptr};
   for (int i = 0; i < data.arrays; i++) {
     const ProgramArray& a = data.array[i];
-    if (a.kind == GRADIENT) lay_out_array(a, shard.rows + items, s->place + i, arena);
-    if (a.kind == CARRY) lay_out_array(a, 2 * shard.rows, s->place + i, arena);
-    if (a.kind == ROWS) lay_out_array(a, shard.rows > BACK_ITEMS ? shard.rows : BACK_ITEMS, s->place + i, arena);
+    if (a.kind == GRADIENT) place[i] = place_of(a, shard.rows + items, BACK_MEMORY, &memory);
+    if (a.kind == CARRY) place[i] = place_of(a, 2 * shard.rows, BACK_MEMORY, &memory);
+    if (a.kind == ROWS) place[i] = place_of(a, shard.rows > BACK_ITEMS ? shard.rows : BACK_ITEMS, BACK_MEMORY, &memory);
   }
-}
-void lay_out_scratch(const PackedProgram* p, float** temporary, ArenaLayout* arena) {
-  long most = TILE_VECTORS;
-  for (int k = 0; k < PROGRAMS; k++)
-    for (int i = 0; i < p->data->program[k].count; i++)
-      if (tile_capacity(p->stage[k][i].unit) > most) most = tile_capacity(p->stage[k][i].unit);
-  for (int i = 0; i < p->data->arrays; i++) {
-    const ProgramArray& a = p->data->array[i];
-    float* memory = a.kind == TEMPORARY ? arena->allocate(most * a.slots * LANES) : a.kind == SUM ? arena->allocate(blocks_of(a.width) * LANES) : nullptr;
-    if (arena->base) temporary[i] = memory;
-  }
-}
-
-// The caller's memory, where arrays of ITEMS lie
-void place_items(const ProgramShard& s) {
-  const ProgramCall& call = *s.call;
-  const ProgramData& data = *call.packed->data;
-  for (int i = 0; i < data.arrays; i++) {
-    const ProgramArray& a = data.array[i];
-    if (a.kind != ITEMS) continue;
-    const float* base[] = {call.x, call.y, call.dy, call.dx};
-    const long stride = a.of == X || a.of == X_GRADIENT ? call.x_stride : call.y_stride;
-    s.place[i] = {const_cast<float*>(base[a.of]) + a.offset, stride, LANES};
-  }
+  place_items(*s->call, place);
+  s->place = place;
+  return memory.used;
 }
 
 // -------------------------------------------------------------------------------------------------------------- moments
 
 Moment moment_of_items(long item, long index, long count) {
-  Moment m{count, 0, item, {}};
+  Moment m{count, 0, item, false, {}};
   m.index[KEPT][0] = index;
   return m;
 }
 Moment moment_of_step(const ProgramShard& s, long t, long first_kept) {
   const Shard& shard = *s.shard;
-  Moment m{shard.active[t], shard.active[t + 1], shard.offset[t], {}};
+  Moment m{shard.active[t], shard.active[t + 1], shard.offset[t], (t & 1) != 0, {}};
   m.index[KEPT][0] = shard.offset[t] - first_kept;
   if (s.save) m.index[STATE][0] = shard.rows + shard.offset[t], m.index[STATE][1] = t ? shard.rows + shard.offset[t - 1] : 0;
   else m.index[STATE][0] = (t & 1) ? 0 : shard.rows, m.index[STATE][1] = (t & 1) ? shard.rows : 0;
@@ -97,87 +92,84 @@ Vec part_of(const float* from, const ProgramArray& a, long j) {
 }
 void store_part_of(float* to, const ProgramArray& a, long j, Vec v) { store_part(to + j * LANES, in_block(a.width, j), v); }
 
-void start(const ProgramShard& s, const Group& group) {
-  const ProgramData& data = *s.call->packed->data;
-  for (int i = 0; i < data.arrays; i++) {
-    const ProgramArray& a = data.array[i];
-    const float* from = a.kind == STATE ? s.call->start[a.of] : nullptr;
-    for (long r = group.member; a.kind == STATE && r < s.shard->rows; r += group.members)
+void start(const ThreadMemory& memory, const Group& group) {
+  const ProgramShard& s = memory.shard;
+  const PackedProgram& packed = *s.call->packed;
+  for (int i = 0; i < packed.states; i++) {
+    const int array = packed.state[i].array;
+    const ProgramArray& a = packed.data->array[array];
+    const float* from = s.call->start[a.of];
+    for (long r = group.member; r < s.shard->rows; r += group.members)
       for (long j = 0; j < blocks_of(a.width); j++)
-        store(s.place[i].base + r * s.place[i].row + j * s.place[i].block,
-              from ? part_of(from + s.shard->row[r] * data.leaf_width[a.of] + a.offset, a, j) : zero());
+        store(memory.at(array, r, j), from ? part_of(from + s.shard->row[r] * packed.data->leaf_width[a.of] + a.offset, a, j) : zero());
   }
 }
-void finish(const ProgramShard& s, const Group& group) {
-  const ProgramData& data = *s.call->packed->data;
+void finish(const ThreadMemory& memory, const Group& group) {
+  const ProgramShard& s = memory.shard;
+  const PackedProgram& packed = *s.call->packed;
   const Shard& shard = *s.shard;
-  for (int i = 0; i < data.arrays; i++) {
-    const ProgramArray& a = data.array[i];
-    float* to = a.kind == STATE ? s.call->end[a.of] : nullptr;
+  for (int i = 0; i < packed.states; i++) {
+    const int array = packed.state[i].array;
+    const ProgramArray& a = packed.data->array[array];
+    float* to = s.call->end[a.of];
     for (long r = group.member; to && r < shard.rows; r += group.members) {
       const long length = shard.length[r], index = s.save ? (length ? shard.rows + shard.offset[length - 1] + r : r) : (length & 1) * shard.rows + r;
       for (long j = 0; j < blocks_of(a.width); j++)
-        store_part_of(to + shard.row[r] * data.leaf_width[a.of] + a.offset, a, j, load(s.place[i].base + index * s.place[i].row + j * s.place[i].block));
+        store_part_of(to + shard.row[r] * packed.data->leaf_width[a.of] + a.offset, a, j, load(memory.at(array, index, j)));
     }
   }
   for (long r = group.member; r < shard.rows; r += group.members)
     for (long t = shard.length[r]; t < s.call->steps; t++)
-      __builtin_memset(s.call->y + (shard.row[r] * s.call->steps + t) * s.call->y_stride, 0, (size_t)data.output * 4);
+      __builtin_memset(s.call->y + (shard.row[r] * s.call->steps + t) * s.call->y_stride, 0, (size_t)packed.data->output * 4);
 }
 
-void forward(const ProgramShard* shard_memory, const ProgramScratch& scratch, const Group& group) {
+void forward(const ProgramShard* shard_memory, float* tiles, const Group& group) {
   const ProgramShard& s = *shard_memory;
   const Shard& shard = *s.shard;
-  if (!group.member) place_items(s);
-  start(s, group);
+  const ThreadMemory memory(s, tiles);
+  find_views(memory, ITEMS_FORWARD), find_views(memory, STEP);
+  start(memory, group);
   group.wait();
   for (long t0 = 0, t1; t0 < shard.steps; t0 = t1) {
     for (t1 = t0 + 1; t1 < shard.steps && shard.offset[t1 + 1] - shard.offset[t0] <= ITEMS_AT_ONCE; t1++) {}
     const long first_kept = s.save ? 0 : shard.offset[t0];
-    run_program(s, scratch, ITEMS_FORWARD, moment_of_items(shard.offset[t0], shard.offset[t0] - first_kept, shard.offset[t1] - shard.offset[t0]), group);
-    for (long t = t0; t < t1; t++) run_program(s, scratch, STEP, moment_of_step(s, t, first_kept), group);
+    run_program(memory, ITEMS_FORWARD, moment_of_items(shard.offset[t0], shard.offset[t0] - first_kept, shard.offset[t1] - shard.offset[t0]), group);
+    for (long t = t0; t < t1; t++) run_program(memory, STEP, moment_of_step(s, t, first_kept), group);
   }
-  finish(s, group);
+  finish(memory, group);
 }
 
 // One step of rows that all have one item; the state is in the array before, and goes to the one after
-void step(const ProgramShard* s, const ProgramScratch& scratch, const Group& group) {
-  if (!group.member) place_items(*s);
-  group.wait();
-  run_program(*s, scratch, ITEMS_FORWARD, moment_of_items(0, 0, s->shard->rows), group);
-  run_program(*s, scratch, STEP, moment_of_step(*s, 0, 0), group);
+void step(const ProgramShard* s, float* tiles, const Group& group) {
+  const ThreadMemory memory(*s, tiles);
+  find_views(memory, ITEMS_FORWARD), find_views(memory, STEP);
+  run_program(memory, ITEMS_FORWARD, moment_of_items(0, 0, s->shard->rows), group);
+  run_program(memory, STEP, moment_of_step(*s, 0, 0), group);
 }
 
-long first_of_leaf(const ProgramData& data, int leaf) {
-  long first = 0;
-  for (int k = 0; k < leaf; k++) first += data.leaf_width[k];
-  return first;
-}
 void read_state(const ProgramShard* s, long row, const float* state) {
-  const ProgramData& data = *s->call->packed->data;
-  for (int i = 0; i < data.arrays; i++) {
-    const ProgramArray& a = data.array[i];
-    if (a.kind != STATE) continue;
-    const Place& p = s->place[i];
-    const float* from = state + first_of_leaf(data, (int)a.of) + a.offset;
-    for (long j = 0; j < blocks_of(a.width); j++) store(p.base + row * p.row + j * p.block, part_of(from, a, j));
+  const ThreadMemory memory(*s, nullptr);
+  const PackedProgram& packed = *s->call->packed;
+  for (int i = 0; i < packed.states; i++) {
+    const ProgramArray& a = packed.data->array[packed.state[i].array];
+    for (long j = 0; j < blocks_of(a.width); j++) store(memory.at(packed.state[i].array, row, j), part_of(state + packed.state[i].first, a, j));
   }
 }
 void write_state(const ProgramShard* s, long row, float* state) {
-  const ProgramData& data = *s->call->packed->data;
-  for (int i = 0; i < data.arrays; i++) {
-    const ProgramArray& a = data.array[i];
-    if (a.kind != STATE) continue;
-    const Place& p = s->place[i];
-    float* to = state + first_of_leaf(data, (int)a.of) + a.offset;
-    for (long j = 0; j < blocks_of(a.width); j++) store_part_of(to, a, j, load(p.base + (s->shard->rows + row) * p.row + j * p.block));
+  const ThreadMemory memory(*s, nullptr);
+  const PackedProgram& packed = *s->call->packed;
+  for (int i = 0; i < packed.states; i++) {
+    const ProgramArray& a = packed.data->array[packed.state[i].array];
+    for (long j = 0; j < blocks_of(a.width); j++)
+      store_part_of(state + packed.state[i].first, a, j, load(memory.at(packed.state[i].array, s->shard->rows + row, j)));
   }
 }
 
 // ----------------------------------------------------------------------------------------------------------------- back
 
-void begin_back(const ProgramShard& s, const Group& group) {
-  const ProgramData& data = *s.call->packed->data;
+void begin_back(const ThreadMemory& memory, const Group& group) {
+  const ProgramShard& s = memory.shard;
+  const ProgramData& data = memory.data();
   const long rows = s.shard->rows;
   for (int i = 0; i < data.arrays; i++) {
     const ProgramArray& a = data.array[i];
@@ -185,66 +177,67 @@ void begin_back(const ProgramShard& s, const Group& group) {
     const float* from = a.from_end ? s.call->d_end[a.of] : nullptr;
     for (long r = group.member; r < 2 * rows; r += group.members)
       for (long j = 0; j < blocks_of(a.width); j++)
-        store(s.place[i].base + r * s.place[i].row + j * s.place[i].block,
-              from ? part_of(from + s.shard->row[r % rows] * data.leaf_width[a.of] + a.offset, a, j) : zero());
+        store(memory.at(i, r, j), from ? part_of(from + s.shard->row[r % rows] * data.leaf_width[a.of] + a.offset, a, j) : zero());
   }
 }
 
 // The gradients of the step after those that follow move to the place that is kept for them
-void keep_later_gradients(const ProgramShard& s, long first, const Group& group) {
-  const ProgramData& data = *s.call->packed->data;
+void keep_later_gradients(const ThreadMemory& memory, long first, const Group& group) {
+  const ProgramData& data = memory.data();
+  const Shard& shard = *memory.shard.shard;
   for (int i = 0; i < data.arrays; i++) {
     const ProgramArray& a = data.array[i];
-    const Place& p = s.place[i];
     for (long j = group.member; a.kind == GRADIENT && j < blocks_of(a.width); j += group.members)
-      __builtin_memmove(p.base + j * p.block, p.base + j * p.block + s.shard->rows * p.row, (size_t)(s.shard->active[first] * p.row * 4));
+      __builtin_memmove(memory.at(i, 0, j), memory.at(i, shard.rows, j), (size_t)(shard.active[first] * memory.shard.place[i].row * 4));
   }
 }
 
-void end_back(const ProgramShard& s, const ProgramScratch& scratch, const Group& group) {
-  const ProgramData& data = *s.call->packed->data;
+void end_back(const ThreadMemory& memory, const Group& group) {
+  const ProgramShard& s = memory.shard;
+  const ProgramData& data = memory.data();
   const Shard& shard = *s.shard;
-  Moment m{shard.rows, shard.steps ? shard.active[0] : 0, 0, {}};
+  Moment m{shard.rows, shard.steps ? shard.active[0] : 0, 0, false, {}};
   m.index[GRADIENT][1] = shard.rows;
   m.index[CARRY][0] = shard.rows;  // as if before step −1
-  run_program(s, scratch, LAST_BACK, m, group);
+  run_program(memory, LAST_BACK, m, group);
   for (int i = 0; i < data.arrays; i++) {
     const ProgramArray& a = data.array[i];
     float* to = a.kind == CARRY ? s.call->d_start[a.of] : nullptr;
     for (long r = group.member; to && r < shard.rows; r += group.members)
       for (long j = 0; j < blocks_of(a.width); j++)
-        store_part_of(to + shard.row[r] * data.leaf_width[a.of] + a.offset, a, j, load(s.place[i].base + r * s.place[i].row + j * s.place[i].block));
+        store_part_of(to + shard.row[r] * data.leaf_width[a.of] + a.offset, a, j, load(memory.at(i, r, j)));
   }
   for (long r = group.member; s.call->dx && r < shard.rows; r += group.members)
     for (long t = shard.length[r]; t < s.call->steps; t++)
       __builtin_memset(s.call->dx + (shard.row[r] * s.call->steps + t) * s.call->x_stride, 0, (size_t)data.input * 4);
 }
 
-void backward(const ProgramShard* shard_memory, const ProgramScratch& scratch, long first, long last, const Group& group) {
+void backward(const ProgramShard* shard_memory, float* tiles, long first, long last, const Group& group) {
   const ProgramShard& s = *shard_memory;
-  const Shard& shard = *s.shard;
-  if (last == shard.steps) {
-    if (!group.member) place_items(s);
-    begin_back(s, group);
-  } else keep_later_gradients(s, last, group);
+  const ThreadMemory memory(s, tiles);
+  find_views(memory, STEP_BACK), find_views(memory, LAST_BACK);
+  if (last == s.shard->steps) begin_back(memory, group);
+  else keep_later_gradients(memory, last, group);
   group.wait();
-  for (long t = last - 1; t >= first; t--) run_program(s, scratch, STEP_BACK, moment_back(s, t, first, last), group);
-  if (!first) end_back(s, scratch, group);
+  for (long t = last - 1; t >= first; t--) run_program(memory, STEP_BACK, moment_back(s, t, first, last), group);
+  if (!first) end_back(memory, group);
 }
 
-void items_back(const ProgramShard* s, const ProgramScratch& scratch, long first, long from, long to, bool x) {
+void items_back(const ProgramShard* s, float* tiles, long first, long from, long to, bool x) {
+  const ThreadMemory memory(*s, tiles);
+  find_views(memory, ITEMS_BACK);
   Barrier* none = nullptr;
   for (long n = from; n < to; n += BACK_ITEMS) {
     Moment m = moment_of_items(n, n, to - n < BACK_ITEMS ? to - n : BACK_ITEMS);
     m.index[GRADIENT][0] = s->shard->rows + n - s->shard->offset[first];
-    run_program(*s, scratch, ITEMS_BACK, m, Group{none, 0, 1}, x);
+    run_program(memory, ITEMS_BACK, m, Group{none, 0, 1}, x);
   }
 }
 
 }  // namespace
 
 extern const ProgramKernels PROGRAM_KERNELS;
-constexpr ProgramKernels PROGRAM_KERNELS = {lay_out_weights, pack, lay_out_forward, lay_out_backward, lay_out_scratch, forward, backward,
+constexpr ProgramKernels PROGRAM_KERNELS = {lay_out_weights, pack, lay_out_forward, lay_out_backward, forward, backward,
                                             items_back, gradient_works, shape_inputs, gather_inputs, gradient, add_sums, clear_sums, step, read_state, write_state};
 
 }  // namespace ISA

@@ -10,7 +10,7 @@ constexpr long TILE_ROWS = 48, TILE_ROWS_WIDE = 24;  // multiples of what one pr
 
 INLINE long tile_rows(long unit) { return unit == 1 ? TILE_ROWS : TILE_ROWS_WIDE; }
 INLINE long tile_blocks(long unit, long rows) {
-  long many = TILE_VECTORS / (rows * unit);
+  long many = (unsigned)TILE_VECTORS / (unsigned)(rows * unit);  // a short division, at every step
   return unit * (many > 1 ? many : 1);
 }
 INLINE long tile_capacity(long unit) {  // the most vectors of a tile
@@ -18,91 +18,123 @@ INLINE long tile_capacity(long unit) {  // the most vectors of a tile
   return tall > TILE_VECTORS ? tall : TILE_VECTORS;
 }
 
+static void load_or_store(const StageRun& s, const Operation& o, long row, long rows, long block, long blocks, int tail) {
+  const int64_t* item = s.shard.shard->item + s.now.item + row;
+  if (o.code == CODE_load) {
+    const View& from = s.whole[o.a];
+    load_items(s.view[o.to], from.at + block * LANES, from.row, item, rows, blocks, tail, s.stage.width == 1);
+  } else {
+    const View& to = s.whole[o.to];
+    store_items(to.at + block * LANES, to.row, s.view[o.a], item, rows, blocks, tail);
+  }
+}
+static void clear_tail(const StageRun& s, long rows, long blocks, int tail) {
+  for (int i = 0; i < s.packed.cleared; i++)
+    for (long r = 0; r < rows; r++) {
+      const View& v = s.view[s.packed.clear[i]];
+      float* at = v.at + r * v.row + (blocks - 1) * v.block;
+      store(at, first_lanes_of(load(at), tail));
+    }
+}
 static void run_operations(StageRun& s, long row, long rows, long block, long blocks) {
   const Extent e = extent(rows, blocks);
-  const bool last = block + blocks == s.packed.blocks;
-  const int tail = last ? in_block(s.stage.width, s.packed.blocks - 1) : LANES;
-  const int64_t* item = s.shard.shard->item + s.now.item + row;
+  const int tail = block + blocks == s.packed.blocks ? in_block(s.stage.width, s.packed.blocks - 1) : LANES;
   for (int i = 0; i < s.stage.operations; i++) {
     const Operation& o = s.stage.operation[i];
     if (is_elementwise(o.code)) LOOPS[o.code](s.view, o, e);
-    else if (is_reduction(o.code)) reduce(o, s.view, rows, blocks, tail);
+    else if (is_reduction(o.code)) i += reduce(&o, s.stage.operations - i, s.view, rows, blocks, tail) - 1;
     else if (o.code == CODE_accumulate) accumulate(s.view[o.to], s.view[o.a], rows, blocks);
-    else if (o.code == CODE_load) {
-      const View& from = s.first[o.a];
-      load_items(s.view[o.to], from.at + block * LANES, from.row, item, rows, blocks, tail, s.stage.width == 1);
-    } else {
-      const View& to = s.first[o.to];
-      store_items(to.at + block * LANES, to.row, s.view[o.a], item, rows, blocks, tail);
-    }
+    else load_or_store(s, o, row, rows, block, blocks, tail);
   }
-  if (tail < LANES && s.stage.width > 1)
-    for (int i = 0; i < s.packed.cleared; i++)
-      for (long r = 0; r < rows; r++) {
-        const View& v = s.view[s.packed.clear[i]];
-        float* at = v.at + r * v.row + (blocks - 1) * v.block;
-        store(at, first_lanes_of(load(at), tail));
-      }
+  if (tail < LANES && s.stage.width > 1) clear_tail(s, rows, blocks, tail);
 }
 
-INLINE bool is_largest(const StageRun& s, int operand) {
-  for (int k = 0; k < s.stage.operations; k++)
-    if (s.stage.operation[k].to == operand) return s.stage.operation[k].code == CODE_largest;
-  return false;
-}
 static void begin_reductions(StageRun& s, long row, long rows) {
   for (int i = 0; i < s.packed.sums; i++) {
-    const View& v = s.first[s.packed.sum[i]];
-    const Vec none = is_largest(s, s.packed.sum[i]) ? zero() - infinity() : zero();
+    const View& v = s.whole[s.packed.sum[i].operand];
+    const Vec none = s.packed.sum[i].largest ? zero() - infinity() : zero();
     for (long r = row; r < row + rows; r++) store(v.at + r * v.row, none);
   }
 }
+INLINE float sum_of_lanes(Vec v) {
+  alignas(64) float lane[LANES];
+  store(lane, v);
+  float total = lane[0];
+  for (int k = 1; k < LANES; k++) total = total + lane[k];
+  return total;
+}
+INLINE float largest_lane(Vec v) {  // NaN if there is one
+  alignas(64) float lane[LANES];
+  store(lane, v);
+  float total = lane[0];
+  for (int k = 1; k < LANES; k++) total = lane[k] > total || lane[k] != lane[k] ? lane[k] : total;
+  return total;
+}
+// Of some rows, [rows][sums]; many are turned, so that one addition serves all: the order of each is that of its lanes in either case
+static void find_totals(const StageRun& s, long row, long rows, float* total) {
+  const int sums = s.packed.sums;
+  bool turned = rows * sums >= LANES / 2 && rows * sums <= LANES;
+  for (int i = 0; i < sums; i++) turned = turned && !s.packed.sum[i].largest;
+  if (!turned) {
+    for (long r = 0, n = 0; r < rows; r++)
+      for (int i = 0; i < sums; i++, n++) {
+        const View& v = s.whole[s.packed.sum[i].operand];
+        total[n] = s.packed.sum[i].largest ? largest_lane(load(v.at + (row + r) * v.row)) : sum_of_lanes(load(v.at + (row + r) * v.row));
+      }
+    return;
+  }
+  Vec lanes[LANES];
+  for (Vec& v : lanes) v = zero();
+  for (long r = 0, n = 0; r < rows; r++)
+    for (int i = 0; i < sums; i++, n++) {
+      const View& v = s.whole[s.packed.sum[i].operand];
+      lanes[n] = load(v.at + (row + r) * v.row);
+    }
+  transpose(lanes);
+  Vec sum = lanes[0];
+  for (int k = 1; k < LANES; k++) sum = sum + lanes[k];
+  store(total, sum);
+}
 // A row's total, over its lanes and then over the slots of its array: an order that no cut of blocks changes
 static void end_reductions(StageRun& s, long row, long rows) {
-  for (int i = 0; i < s.packed.sums; i++) {
-    const View& v = s.first[s.packed.sum[i]];
-    const bool largest = is_largest(s, s.packed.sum[i]);
-    for (long r = row; r < row + rows; r++) {
-      alignas(64) float lane[LANES];
-      store(lane, load(v.at + r * v.row));
-      float total = lane[0];
-      for (int k = 1; k < LANES; k++) total = !largest ? total + lane[k] : lane[k] > total || lane[k] != lane[k] ? lane[k] : total;
-      store(v.at + r * v.row, set1(total));
+  const int sums = s.packed.sums;
+  const long few = sums < LANES ? LANES / sums : 1;
+  float total[MAX_STAGE_OPERANDS + LANES];
+  for (long first = row; first < row + rows; first += few) {
+    const long count = row + rows - first < few ? row + rows - first : few;
+    find_totals(s, first, count, total);
+    float* of_row = total;
+    for (long r = first; r < first + count; r++, of_row += sums) {
+      for (int i = 0; i < sums; i++)
+        if (s.packed.sum[i].first >= 0) of_row[s.packed.sum[i].first] += of_row[i];
+      for (int i = 0; i < sums; i++) {
+        const View& v = s.whole[s.packed.sum[i].operand];
+        store(v.at + r * v.row, set1(of_row[i]));
+      }
     }
   }
-  for (int i = 0; i < s.packed.sums; i++)
-    for (int k = 0; k < s.packed.sums; k++) {
-      const Operand &to = s.stage.operand[s.packed.sum[i]], &from = s.stage.operand[s.packed.sum[k]];
-      if (to.slot || !from.slot || to.array != from.array) continue;
-      const View &a = s.first[s.packed.sum[i]], &b = s.first[s.packed.sum[k]];
-      for (long r = row; r < row + rows; r++) store(a.at + r * a.row, load(a.at + r * a.row) + load(b.at + r * b.row));
-    }
 }
 
 // Blocks `from … to` of rows `row … row + rows`; the whole row where the stage reduces rows
-static void run_stage(const ProgramShard& shard, const ProgramScratch& scratch, const Stage& stage, const PackedStage& packed,
-                      const Moment& now, long from, long to, long row, long rows) {
+static void run_stage(const ThreadMemory& memory, const Stage& stage, const PackedStage& packed, const Moment& now, long from, long to,
+                      long row, long rows) {
   if (rows <= 0 || from >= to) return;
-  StageRun s(shard, scratch, stage, packed, now);
-  find_views(s);
-  if (packed.sums) begin_reductions(s, row, rows);
+  StageRun s(memory, stage, packed, now);
   const long tall = packed.bare ? rows : tile_rows(packed.unit), height = rows < tall ? rows : tall, wide = tile_blocks(packed.unit, height);
-  for (long j = from; j < to; j += wide)
+  const bool one_tile = !row && !from && rows <= tall && to <= wide, reverse = now.reverse && !packed.sums;  // sums have one order
+  move_views(s, height);
+  if (packed.sums) begin_reductions(s, row, rows);
+  const long last = one_tile || !reverse ? from : from + (to - from - 1) / wide * wide;
+  for (long k = from; k < to; k += wide) {
+    const long j = reverse ? last - (k - from) : k, blocks = to - j < wide ? to - j : wide;
     for (long r = row; r < row + rows; r += tall) {
-      const long R = row + rows - r < tall ? row + rows - r : tall, blocks = to - j < wide ? to - j : wide;
-      place_tile(s, r, j, R);
+      const long R = row + rows - r < tall ? row + rows - r : tall;
+      if (!one_tile) place_tile(s, r, j, R);
       run_products(s, r, R, j, blocks);
       run_operations(s, r, R, j, blocks);
     }
+  }
   if (packed.sums) end_reductions(s, row, rows);
-}
-
-// Consecutive stages without products take a few rows through all of them, which stay near.
-static int stages_together(const StageList& list, int first, const PackedStage* packed, long* widest) {
-  int end = first;
-  for (*widest = 1; end < list.count && !list.stage[end].products; end++)
-    if (packed[end].blocks > *widest) *widest = packed[end].blocks;
-  return end;
 }
 
 INLINE void thread_blocks(const PackedStage& stage, const Group& group, long* from, long* to) {
@@ -111,9 +143,8 @@ INLINE void thread_blocks(const PackedStage& stage, const Group& group, long* fr
   *to = last < stage.blocks ? last : stage.blocks;
 }
 
-static void run_program(const ProgramShard& shard, const ProgramScratch& scratch, int program, const Moment& now, const Group& group,
-                        bool x = true) {
-  const PackedProgram& packed = *shard.call->packed;
+static void run_program(const ThreadMemory& memory, int program, const Moment& now, const Group& group, bool x = true) {
+  const PackedProgram& packed = *memory.shard.call->packed;
   const StageList& list = packed.data->program[program];
   const PackedStage* stages = packed.stage[program];
   for (int i = 0; i < list.count;) {
@@ -122,23 +153,18 @@ static void run_program(const ProgramShard& shard, const ProgramScratch& scratch
       continue;
     }
     if (list.stage[i].products || group.members > 1) {
-      long from, to;
-      thread_blocks(stages[i], group, &from, &to);
-      run_stage(shard, scratch, list.stage[i], stages[i], now, from, to, 0, now.rows);
+      long from = 0, to = stages[i].blocks;
+      if (group.members > 1) thread_blocks(stages[i], group, &from, &to);
+      run_stage(memory, list.stage[i], stages[i], now, from, to, 0, now.rows);
       group.wait();
       i++;
       continue;
     }
-    long widest;
-    const int end = stages_together(list, i, stages, &widest);
-    long few = end == i + 1 ? now.rows : TILE_VECTORS / widest;
-    few = few < 1 ? 1 : few > TILE_ROWS ? TILE_ROWS : few;
-    if (end == i + 1) few = now.rows;
+    const long few = stages[i].together ? stages[i].together : now.rows;
     for (long r = 0; r < now.rows; r += few)
-      for (int k = i; k < end; k++)
-        if (x || !list.stage[k].only_x)
-          run_stage(shard, scratch, list.stage[k], stages[k], now, 0, stages[k].blocks, r, now.rows - r < few ? now.rows - r : few);
-    i = end;
+      for (int k = i; k < stages[i].end; k++)
+        if (x || !list.stage[k].only_x) run_stage(memory, list.stage[k], stages[k], now, 0, stages[k].blocks, r, now.rows - r < few ? now.rows - r : few);
+    i = stages[i].end;
   }
 }
 

@@ -1,6 +1,6 @@
-// A program's weights, packed for the products, its vectors and constants, and what is known of its stages.
+// A program's weights, packed for the products, and its vectors and constants.
 #pragma once
-#include "program_stage.h"
+#include "program_layout.h"
 
 namespace stepscan {
 namespace ISA {
@@ -53,53 +53,16 @@ static void lay_out_matrix(const ProgramMatrix& m, PackedMatrix* w, Format forma
   }
 }
 
-INLINE long common_multiple(long a, long b) {
-  long x = a, y = b;
-  while (y) {
-    long rest = x % y;
-    x = y, y = rest;
-  }
-  return a / x * b;
-}
-
-static void lay_out_stage(const ProgramData& data, const PackedMatrix* matrices, const Stage& s, PackedStage* to, ArenaLayout* arena) {
-  int* lists = (int*)arena->allocate(3 * s.operands + 1);
-  to->blocks = blocks_of(s.width), to->unit = 1, to->sums = to->kept = to->cleared = 0, to->bare = !s.operations && s.products;
-  for (int i = 0; i < s.products; i++) {
-    to->unit = common_multiple(to->unit, matrices[s.product[i].matrix].unit);
-    for (int k = 0; k < s.product[i].outputs; k++)
-      if (data.array[s.operand[s.product[i].output[k]].array].kind == TEMPORARY) to->bare = false;
-  }
-  if (!arena->base) return;
-  int *sum = lists, *keep = lists + s.operands, *clear = lists + 2 * s.operands;
-  for (int i = 0; i < s.operands; i++) {
-    const int kind = data.array[s.operand[i].array].kind;
-    bool written = false, reduced = false, read = false;
-    for (int k = 0; k < s.operations; k++) {
-      const Operation& o = s.operation[k];
-      if (o.to == i) written = true, reduced = reduced || is_reduction(o.code);
-      read = read || o.a == i || o.b == i || o.c == i || o.d == i;
-    }
-    for (int k = 0; k < s.products; k++)
-      for (int q = 0; q < s.product[k].outputs; q++) written = written || s.product[k].output[q] == i;
-    if (reduced) sum[to->sums++] = i;
-    if (kind == KEPT && read && s.products && s.width > 1) keep[to->kept++] = i;
-    if (kind == GRADIENT && written && !reduced) clear[to->cleared++] = i;
-  }
-  to->sum = sum, to->keep = keep, to->clear = clear;
-}
-
 static void lay_out_weights(PackedProgram* p, Format format, ArenaLayout* arena) {
   const ProgramData& data = *p->data;
+  p->memory = arena->base;
   for (int i = 0; i < data.matrices; i++) lay_out_matrix(data.matrix[i], p->matrix + i, format, arena);
-  for (int i = 0; i < data.arrays; i++) {
-    const ProgramArray& a = data.array[i];
-    if (a.kind != VECTOR && a.kind != CONSTANT) continue;
-    const bool single = a.kind == CONSTANT || a.width == 1;
-    p->fixed[i] = {arena->allocate(single ? LANES : blocks_of(a.width) * LANES), 0, single ? 0 : LANES};
-  }
-  for (int k = 0; k < PROGRAMS; k++)
+  for (int k = 0; k < PROGRAMS; k++) {
     for (int i = 0; i < data.program[k].count; i++) lay_out_stage(data, p->matrix, data.program[k].stage[i], p->stage[k] + i, arena);
+    join_stages(data.program[k], p->stage[k]);
+  }
+  lay_out_arrays(p, arena);
+  find_states(p, arena);
 }
 
 // Up to LANES rows of a part, [LANES][K] with zeros where there is nothing: rows `row …` and inputs `first … first + K`
@@ -158,7 +121,7 @@ static void pack(const PackedProgram* p, const float* const* weights, const Grou
   }
   for (int i = 0; i < data.arrays && !group.member; i++) {
     const ProgramArray& a = data.array[i];
-    float* to = p->fixed[i].base;
+    float* to = p->memory + p->place[i].first;
     if (a.kind == CONSTANT) {
       const int32_t bits = (int32_t)a.of;
       float value;

@@ -410,7 +410,7 @@ struct Recurrent {
         for (int m = 0; m < count; m++) rows[m] = b.d + (shard.offset[t] + r + m) * wide_back + Cell::rec_slot * LANES;
         const float* B = w.rec_back + q * K * w.hidden_width * LANES;
         TILES[w.hidden_width - 1][count - 1](rows, w.panels, b.vectors * LANES, shard.tokens * wide_back, B, nullptr, out,
-                                             fetch_ahead(B, K, w.hidden_width, q, to, tile));
+                                             fetch_ahead(B, K, w.hidden_width, q, q + 1, to, tile));
         for (int m = 0; m < count; m++)
           for (int u = 0; u < w.hidden_width && q * w.hidden_width + u < b.blocks; u++)
             f(r + m, q * w.hidden_width + u, load(out + (m * w.hidden_width + u) * LANES));
