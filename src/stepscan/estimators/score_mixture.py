@@ -18,8 +18,8 @@ def best_mixture(deep: Array, wide: Array, targets: Array, problem_type: str) ->
 
     Chosen from a grid by the mean cross-entropy (in regression by the squared error, with shares that sum to 1). Where
     the wide part alone is not worse than the best by more than a standard error of the difference, (0, 1): it is the
-    simpler model, and few examples cannot tell them apart (Breiman et al. 1984, §3.4.3). Else (1, 0) where the network
-    alone is as good as any mixture.
+    simpler model, and few examples cannot tell them apart (Breiman et al. 1984, §3.4.3). Else (1, 0) where no mixture is
+    better than the network alone.
 
     Args:
         deep, wide: scores `[N, outputs]` of held-out examples.
@@ -33,7 +33,7 @@ def best_mixture(deep: Array, wide: Array, targets: Array, problem_type: str) ->
 
     sum_to_one = problem_type == "regression"
     scales = (1.0,) if sum_to_one else _SHARES
-    shares = best_shares(lambda a, b: float(losses(a, b).mean()), sum_to_one=sum_to_one)
+    shares = best_shares(lambda a, b: float(losses(a, b).mean()), sum_to_one=sum_to_one, deep_tie=0.0)
     alone = shares == (1.0, 0.0)  # and then compared at its best scale, as the wide part is
     best_losses = min((losses(scale, 0) for scale in scales), key=np.mean) if alone else losses(*shares)
     differences = min((losses(0, scale) for scale in scales), key=np.mean) - best_losses
@@ -46,6 +46,7 @@ def best_shares(
     shares: Sequence[float] = _SHARES,
     *,
     sum_to_one: bool = False,
+    deep_tie: float = _TIE,
     tie: float = _TIE,
 ) -> tuple[float, float]:
     """The shares of network and wide part with the least `loss`; see `best_mixture`.
@@ -54,7 +55,8 @@ def best_shares(
         loss: share of the network, share of the wide part → loss.
         shares: the candidates of each.
         sum_to_one: whether both must sum to 1; then `shares` is not used.
-        tie: relative difference up to which the wide part alone is preferred to a mixture.
+        deep_tie: relative difference up to which the network alone is preferred to a mixture.
+        tie: that up to which the wide part alone is.
     """
 
     def least(pairs: Iterable[tuple[float, float]]) -> tuple[float, tuple[float, float]]:
@@ -67,7 +69,7 @@ def best_shares(
     deep_loss, wide_loss = least((a, 0) for a in alone)[0], least((0, b) for b in alone)[0]
     mixed_loss, mixture = least(mixed)
     least_loss = min(deep_loss, wide_loss, mixed_loss)
-    if deep_loss <= least_loss * (1 + _TIE):
+    if deep_loss <= least_loss * (1 + deep_tie):
         return 1.0, 0.0
     return (0.0, 1.0) if wide_loss <= least_loss * (1 + tie) else mixture
 
