@@ -201,6 +201,16 @@ def test_few_examples_cannot_tell_them_apart():
     assert best_mixture(*many, np.zeros(800, int), "classification") == (0.75, 0.25)
 
 
+def test_an_overconfident_network_is_compared_at_its_best_scale():
+    """As after many passes: four times too sure, so that its own probabilities are worse than the wide part's."""
+    random = np.random.default_rng(0)
+    true = random.integers(0, 2, 2000)
+    right, noise = np.eye(2)[true], random.standard_normal((2, 2000, 2))
+    deep, wide = 1.2 * right + noise[0], 0.2 * right + 0.2 * noise[0] + 0.3 * noise[1]
+    assert best_mixture(deep, wide, true, "classification") == (1, 0)
+    assert best_mixture(4 * deep, wide, true, "classification") == (1, 0)
+
+
 def test_shares():
     random = np.random.default_rng(0)
     true = random.integers(0, 3, 200)

@@ -32,9 +32,11 @@ def best_mixture(deep: Array, wide: Array, targets: Array, problem_type: str) ->
         return _LOSSES[problem_type](deep_share * deep + wide_share * wide, targets)
 
     sum_to_one = problem_type == "regression"
+    scales = (1.0,) if sum_to_one else _SHARES
     shares = best_shares(lambda a, b: float(losses(a, b).mean()), sum_to_one=sum_to_one)
-    wide_losses = min((losses(0, share) for share in ((1.0,) if sum_to_one else _SHARES)), key=np.mean)
-    differences = wide_losses - losses(*shares)
+    alone = shares == (1.0, 0.0)  # and then compared at its best scale, as the wide part is
+    best_losses = min((losses(scale, 0) for scale in scales), key=np.mean) if alone else losses(*shares)
+    differences = min((losses(0, scale) for scale in scales), key=np.mean) - best_losses
     standard_error = differences.std() / np.sqrt(max(1, len(differences)))
     return (0.0, 1.0) if differences.mean() <= standard_error else shares
 
