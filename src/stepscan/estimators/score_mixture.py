@@ -18,8 +18,8 @@ def best_mixture(deep: Array, wide: Array, targets: Array, problem_type: str) ->
 
     Chosen from a grid by the mean cross-entropy (in regression by the squared error, with shares that sum to 1). Where
     the wide part alone is not worse than the best by more than a standard error of the difference, (0, 1): it is the
-    simpler model, and few examples cannot tell them apart (Breiman et al. 1984, §3.4.3). Else (1, 0) where no mixture is
-    better than the network alone.
+    simpler model, and few examples cannot tell them apart (Breiman et al. 1984, §3.4.3). Else (1, 0) where no mixture
+    is better than the network alone.
 
     Args:
         deep, wide: scores `[N, outputs]` of held-out examples.
