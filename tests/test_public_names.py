@@ -55,7 +55,7 @@ OPTIONS = {
         --overwrite --prefix --ray --rows-per-part --series-column --skip-bad-lines --sort --source-column
         --text-column --time-column --token-column --workers model texts
     """,
-    "reproduce": "--cells --data --json --out --overwrite --quiet --seed --time-budget name",
+    "reproduce": "--cells --data --json --out --overwrite --quiet --seed --seeds --time-budget name",
     "forecast": """
         --context --day-first --fill --format --ignore-time --json --length --level --month-first --num-samples --output
         --overwrite --ray --rows-per-part --seed --series-column --sort --time-column --workers model
