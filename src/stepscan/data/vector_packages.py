@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from stepscan.data.vocabulary import SPECIAL
-from stepscan.errors import StepscanError
+from stepscan.errors import DataError, StepscanError
 
 Vectors = tuple[dict[str, np.ndarray], int]  # the vector of each word, and the number of dimensions
 _SPACE = "\u2581"  # begins the sub-words that begin a word
@@ -48,16 +48,23 @@ def read_glove_100d(words: Collection[str], others: int) -> Vectors:
     file = _node_folder("glove-100d", package, f"npm install {package}") / f"{package}.json"
     with file.open("rb") as opened, mmap(opened.fileno(), 0, access=ACCESS_READ) as text:
         start = text.find(b'"vectors":{')
-        header = json.loads(text[:start].rstrip(b" ,") + b"}")
-        available, size = header["words"], header["dimensions"]
+        try:
+            header = json.loads(text[:start].rstrip(b" ,") + b"}")
+            available, size = header["words"], header["dimensions"]
+        except (ValueError, KeyError):
+            reason = "expected a JSON object of dimensions, words and vectors, in this order; install the package anew."
+            raise DataError(reason, path=file) from None
         if not (words or others):
             return {}, size
         chosen = set(_choose(available, words, others))
         vectors = {  # after the vectors' numbers stand their norm and index
             word: np.array(entry[2].split(b",")[:size], np.float32)
-            for word, entry in zip(available, _ENTRY.finditer(text, start + len(b'"vectors":{')), strict=False)
-            if word in chosen
+            for entry in _ENTRY.finditer(text, start + len(b'"vectors":{'))
+            if (word := json.loads(entry[1])) in chosen
         }
+    if missing := chosen.difference(vectors):
+        reason = f"expected a vector of each of its words, got none of {min(missing)!r}; install the package anew."
+        raise DataError(reason, path=file)
     return vectors, size
 
 
@@ -96,14 +103,16 @@ def _node_folder(name: str, package: str, command: str) -> Path:
     for folder in (here, *here.parents):
         if (found := folder / "node_modules" / package).is_dir():
             return found
-    raise StepscanError(
-        f"embeddings {name}: the package of these vectors is not installed in {here} or above it: {command}"
-    )
+    raise _not_installed(name, command, f" in {here} or above it")
 
 
 def _folder(name: str, package: str, command: str) -> Path:
     """The folder of an installed package."""
     spec = find_spec(package)
     if spec is None or not spec.submodule_search_locations:
-        raise StepscanError(f"embeddings {name}: the package of these vectors is not installed: {command}")
+        raise _not_installed(name, command)
     return Path(spec.submodule_search_locations[0])
+
+
+def _not_installed(name: str, command: str, where: str = "") -> StepscanError:
+    return StepscanError(f"embeddings {name}: the package of these vectors is not installed{where}: {command}")
