@@ -107,6 +107,9 @@ def test_several_seeds_and_their_ensemble(recipe, tmp_path, run, monkeypatch):
     assert "by the mean of" in shown
     assert "ensemble of 2" in shown
     assert "seed 0 to 1" in shown
+    for seed, seeds in ((0, 0), (2**63 - 1, 2)):
+        with pytest.raises(ss.SettingsError, match=f"seeds: expected 1 or more, .* got {seeds} from {seed} on"):
+            reproduce(recipe, data="data", seed=seed, seeds=seeds)
     refused = run("reproduce", recipe, "--data", "data", "--seeds", "2", "--out", "model5")
     assert "out: expected none with 2 trainings, of which no model is kept, got 'model5'" in refused.words
 

@@ -24,6 +24,7 @@ from stepscan.estimators.recipe import DataPart, Metric, Recipe, check_data, dat
 from stepscan.hardware import cores, processor
 from stepscan.models.ensemble import ensemble
 from stepscan.models.files import evaluate
+from stepscan.options import MOST_SEED
 from stepscan.storage.atomic import check_writable
 
 
@@ -58,11 +59,14 @@ def reproduce(
         the sum of their seconds, and the mean of their epochs.
 
     Raises:
-        SettingsError: there is no such recipe, it is wrong, or `out` is given with several trainings.
+        SettingsError: there is no such recipe, it is wrong, `seeds` is out of range, or `out` is given with several
+            trainings.
         DataError: data files are missing, or broken.
     """
     recipe, folder = read_recipe(name), data_folder(data)
     check_data(recipe, folder)
+    if not 1 <= seeds <= MOST_SEED - seed + 1:
+        raise SettingsError(f"seeds: expected 1 or more, the last one at most {MOST_SEED}, got {seeds} from {seed} on")
     if out is not None and seeds > 1:
         raise SettingsError(f"out: expected none with {seeds} trainings, of which no model is kept, got {str(out)!r}")
     if out is not None:
