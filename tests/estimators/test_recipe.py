@@ -113,6 +113,11 @@ def test_every_file_ships_with_the_package():
             'settings = {checkpoints = "/home"}\ntitle',
             "mine: .* got checkpoints: '/home', .* and a recipe must",
         ),
+        (
+            "title",
+            'vectors = "glov"\ntitle',
+            "mine: vectors: expected one of glove, .*, got 'glov'. Did you mean 'glove'",
+        ),
         ("title", "settings = {resume = true}\ntitle", "mine: .* got resume: True, .* and a recipe must"),
         ("title", 'settings = {init_from = "/home"}\ntitle', "mine: .* got init_from: '/home'"),
         ("title", 'reading = {feild = "xpos"}\ntitle', "mine: unknown reading option 'feild'. Did you mean 'field'"),

@@ -99,9 +99,12 @@ class Recipe(_Table):
         """Raise a `SettingsError` unless the task exists and has these settings, with valid values. Word vectors are
         only looked for when they are read."""
         self.read_options()
-        if self.vectors not in (None, *VECTOR_NAMES):
+        if self.vectors is not None and self.vectors not in VECTOR_NAMES:
             names = ", ".join(VECTOR_NAMES)
-            raise SettingsError(f"recipe {self.name}: vectors: expected one of {names}, got {self.vectors!r}")
+            raise SettingsError(
+                f"recipe {self.name}: vectors: expected one of {names}, got {self.vectors!r}."
+                f"{nearest(self.vectors, VECTOR_NAMES)}"
+            )
         try:
             check_no_run_settings(self.settings, self.task, "a recipe")
             make_estimator(self.task, self.settings)
