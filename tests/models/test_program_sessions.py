@@ -32,16 +32,16 @@ def loaded(estimator: Any, path: Path, **options: Any) -> Any:
 
 @pytest.fixture(scope="module")
 def writers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Any, Any]]:
-    """Language models of one program and of layers of both kinds: as trained, and loaded."""
+    """Language models of one program, of a built-in cell and of layers of both kinds: as trained, and loaded."""
     found = {}
-    of_each = {"mingru": {"tie_weights": True}, MIXED: {"layers": 3, "residual": True}, "slstm": {}}
+    of_each = {"mingru": {"tie_weights": True}, MIXED: {"layers": 3, "residual": True}, "slstm": {}, "lstm": {}}
     for cell, settings in of_each.items():
         trained = ss.LanguageModel(cell=cell, bptt=16, **QUICK, **settings).fit(TEXT)
         found[cell] = trained, loaded(trained, tmp_path_factory.mktemp("writers") / "model")
     return found
 
 
-@pytest.mark.parametrize("cell", ["mingru", MIXED, "slstm"])
+@pytest.mark.parametrize("cell", ["mingru", MIXED, "slstm", "lstm"])
 def test_generation(writers: dict[str, tuple[Any, Any]], cell: str) -> None:
     trained, model = writers[cell]
     assert model.writer is not None

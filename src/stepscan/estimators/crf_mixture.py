@@ -32,7 +32,7 @@ def best_mixture(
             gets wrong. None: the likelihood chooses both.
     """
     if f1 is None or not any(len(part.ids) for part in parts):
-        return best_shares(lambda deep, wide: loss(parts, deep, wide), _SHARES, tie=0.0)
+        return best_shares(lambda deep, wide: loss(parts, deep, wide), _SHARES, wide_tie=0.0)
 
     def loss_with(shares: tuple[float, float]) -> float:
         return loss(parts, *shares)

@@ -47,7 +47,7 @@ def best_shares(
     *,
     sum_to_one: bool = False,
     deep_tie: float = _TIE,
-    tie: float = _TIE,
+    wide_tie: float = _TIE,
 ) -> tuple[float, float]:
     """The shares of network and wide part with the least `loss`; see `best_mixture`.
 
@@ -56,7 +56,7 @@ def best_shares(
         shares: the candidates of each.
         sum_to_one: whether both must sum to 1; then `shares` is not used.
         deep_tie: relative difference up to which the network alone is preferred to a mixture.
-        tie: that up to which the wide part alone is.
+        wide_tie: that up to which the wide part alone is.
     """
 
     def least(pairs: Iterable[tuple[float, float]]) -> tuple[float, tuple[float, float]]:
@@ -71,7 +71,7 @@ def best_shares(
     least_loss = min(deep_loss, wide_loss, mixed_loss)
     if deep_loss <= least_loss * (1 + deep_tie):
         return 1.0, 0.0
-    return (0.0, 1.0) if wide_loss <= least_loss * (1 + tie) else mixture
+    return (0.0, 1.0) if wide_loss <= least_loss * (1 + wide_tie) else mixture
 
 
 _LOSSES: dict[str, Callable[[Array, Array], Array]] = {  # scores and targets → the loss of each example [N]
