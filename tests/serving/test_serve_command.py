@@ -53,6 +53,29 @@ def test_a_server_without_pytorch(folders: dict[str, Path]) -> None:
     assert "secret" not in rest
 
 
+ENDED_AT_ONCE = """
+import os, signal
+from stepscan.serving import serve
+
+listen = serve._Uvicorn.serve
+
+async def told_to_end(self, sockets):
+    os.kill(os.getpid(), signal.SIGTERM)  # as by a client that had the first answer
+    await listen(self, sockets)
+
+serve._Uvicorn.serve = told_to_end
+from stepscan.__main__ import main
+main()
+"""
+
+
+def test_a_signal_as_soon_as_it_listens_ends_it_in_order(folders: dict[str, Path]) -> None:
+    command = [sys.executable, "-c", ENDED_AT_ONCE, "serve", f"film={folders['judge']}", "--port", "0"]
+    done = subprocess.run(command, capture_output=True, timeout=60, text=True)
+    messages = [json.loads(line)["message"] for line in done.stderr.splitlines()]
+    assert (done.returncode, messages) == (0, ["ready", "ending", "ended"])
+
+
 def test_names_of_models(tmp_path: Path) -> None:
     assert named_folders(["a/b", "x=c/d", "e=f=g"]) == {"b": Path("a/b"), "x": Path("c/d"), "e": Path("f=g")}
     for models, message in (

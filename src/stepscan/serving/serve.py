@@ -44,8 +44,8 @@ def serve(models: Mapping[str, Path], options: ServeOptions) -> None:
 
 
 async def _serve(models: Mapping[str, Path], options: ServeOptions) -> None:
-    async with running(models, options) as server:
-        await server.until_signal()
+    async with running(models, options, obeys_signals=True) as server:
+        await server.until_told_to_end()
 
 
 class Server:
@@ -65,13 +65,16 @@ class Server:
         """End soon."""
         self._told_to_end.set()
 
-    async def until_signal(self) -> None:
-        """Run until told to end, by SIGTERM or SIGINT; SIGHUP reads the models again."""
+    async def until_told_to_end(self) -> None:
+        """Run until told to end."""
+        await self._told_to_end.wait()
+
+    def obey_signals(self) -> None:
+        """From now on SIGTERM and SIGINT tell it to end, and SIGHUP reads the models again."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.tell_to_end)
         loop.add_signal_handler(signal.SIGHUP, lambda: asyncio.ensure_future(self._reload_all()))
-        await self._told_to_end.wait()
 
     async def _reload_all(self) -> None:
         for name in list(self.app.served.engines):
@@ -82,8 +85,9 @@ class Server:
 
 
 @contextlib.asynccontextmanager
-async def running(models: Mapping[str, Path], options: ServeOptions) -> Any:
-    """A context in which a server runs; its address is known when it is entered.
+async def running(models: Mapping[str, Path], options: ServeOptions, *, obeys_signals: bool = False) -> Any:
+    """A context in which a server runs; its address is known when it is entered. Signals are obeyed, if so, before the
+    first request is answered: who has had an answer may end the server.
 
     Raises:
         StepscanError: a model cannot be loaded, or the address cannot be used.
@@ -96,18 +100,19 @@ async def running(models: Mapping[str, Path], options: ServeOptions) -> Any:
     try:
         await served.start()
         app = Application(served, access)
-        server = _Uvicorn(_config(app, options))
-        task = asyncio.ensure_future(server.serve(sockets=[listening]))
-        while not server.started and not task.done():
+        server = Server(app, _Uvicorn(_config(app, options)), address := listening.getsockname()[:2])
+        if obeys_signals:
+            server.obey_signals()
+        task = asyncio.ensure_future(server.uvicorn.serve(sockets=[listening]))
+        while not server.uvicorn.started and not task.done():
             await asyncio.sleep(0.005)
-        address = listening.getsockname()[:2]
         if options.host not in _LOOPBACK and not access.has_tokens:
             log("anybody who reaches this address can use the models; --token-file asks for a token", level=30)
         log("ready", address=f"http://{_shown(address)}", models=list(models))
-        yield Server(app, server, address)
+        yield server
         log("ending")
         await app.end(options.shutdown_timeout)
-        server.should_exit = True
+        server.uvicorn.should_exit = True
         await task
     finally:
         await served.end()
