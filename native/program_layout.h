@@ -46,17 +46,32 @@ static OperandUse use_of(const Stage& s, int operand) {
 
 INLINE bool moves(int kind) { return kind == KEPT || kind == GRADIENT || kind == STATE || kind == CARRY; }
 
-// Sums of the other slots of an array are added to that of the first one
-static void join_sums(const Stage& s, PackedSum* sums, int count) {
-  for (int i = 0; i < count; i++)
-    for (int k = 0; k < count; k++) {
-      const Operand &from = s.operand[sums[i].operand], &to = s.operand[sums[k].operand];
-      if (from.slot && !to.slot && to.array == from.array) sums[i].first = k;
-    }
+// Sums of the other slots of an array, which are added to that of its first one, go behind those that stand for an array; returns
+// how many these are
+static int order_sums(const Stage& s, PackedSum* sums, int count) {
+  auto is_part = [&](const PackedSum& sum, const PackedSum& of) {
+    const Operand &a = s.operand[sum.operand], &b = s.operand[of.operand];
+    return a.slot && !b.slot && a.array == b.array;
+  };
+  auto has_first = [&](const PackedSum& sum) {
+    bool found = false;
+    for (int k = 0; k < count; k++) found = found || is_part(sum, sums[k]);
+    return found;
+  };
+  int totals = 0;
+  for (int i = 0; i < count; i++) {
+    if (has_first(sums[i])) continue;
+    const PackedSum sum = sums[i];
+    sums[i] = sums[totals], sums[totals++] = sum;
+  }
+  for (int i = totals; i < count; i++)
+    for (int k = 0; k < totals; k++)
+      if (is_part(sums[i], sums[k])) sums[i].first = k;
+  return totals;
 }
 
 static void lay_out_stage(const ProgramData& data, const PackedMatrix* matrices, const Stage& s, PackedStage* to, ArenaLayout* arena) {
-  *to = {blocks_of(s.width), 1, !s.operations && s.products, 0, 0, nullptr, nullptr, 0, 0, 0, 0, 0, 0, nullptr, nullptr, nullptr, nullptr, nullptr};
+  *to = {blocks_of(s.width), 1, !s.operations && s.products, 0, 0, nullptr, nullptr, 0, 0, 0, 0, 0, 0, 0, nullptr, nullptr, nullptr, nullptr, nullptr};
   auto* operands = (PackedOperand*)arena->allocate(s.operands * (long)(sizeof(PackedOperand) / sizeof(float)));
   auto* products = (PackedProduct*)arena->allocate(s.products * (long)(sizeof(PackedProduct) / sizeof(float)));
   auto* sums = (PackedSum*)arena->allocate(s.operands * (long)(sizeof(PackedSum) / sizeof(float)));
@@ -80,7 +95,7 @@ static void lay_out_stage(const ProgramData& data, const PackedMatrix* matrices,
     if (operands[i].kind == KEPT && use.read && s.products && s.width > 1) keep[to->kept++] = i;
     if (operands[i].kind == GRADIENT && use.written && !use.reduced) clear[to->cleared++] = i;
   }
-  join_sums(s, sums, to->sums);
+  to->totals = order_sums(s, sums, to->sums);
   to->operand = operands, to->product = products, to->sum = sums;
   to->move = move, to->temporary = temporary, to->keep = keep, to->clear = clear;
 }
