@@ -146,5 +146,33 @@ static void find_states(PackedProgram* p, ArenaLayout* arena) {
   }
 }
 
+INLINE long numbers_of(const ProgramArray& a) { return (a.width == 1 ? 1 : blocks_of(a.width)) * a.slots * LANES; }  // of one item
+
+static bool reads_x(const ProgramData& data, const StageList& list) {
+  auto is_x = [&](const Operand& o) { return data.array[o.array].kind == ITEMS && data.array[o.array].of == X; };
+  bool found = false;
+  for (int i = 0; i < list.count; i++) {
+    const Stage& s = list.stage[i];
+    for (int k = 0; k < s.operands; k++) found = found || is_x(s.operand[k]);
+    for (int k = 0; k < s.products; k++) found = found || is_x(s.product[k].in);
+  }
+  return found;
+}
+// What a table of items has: all that ITEMS_FORWARD keeps
+static void find_table(PackedProgram* p, ArenaLayout* arena) {
+  const ProgramData& data = *p->data;
+  int* table = (int*)arena->allocate(data.arrays);
+  p->table = table, p->tabulated = 0, p->table_floats = 0;
+  if (!arena->base || reads_x(data, data.program[STEP])) return;
+  for (int i = 0; i < data.arrays; i++) {
+    bool written = false;
+    for (int k = 0; k < data.program[ITEMS_FORWARD].count; k++) {
+      const Stage& s = data.program[ITEMS_FORWARD].stage[k];
+      for (int n = 0; n < s.operands; n++) written = written || (s.operand[n].array == i && use_of(s, n).written);
+    }
+    if (written && data.array[i].kind == KEPT) table[p->tabulated++] = i, p->table_floats += numbers_of(data.array[i]);
+  }
+}
+
 }  // namespace ISA
 }  // namespace stepscan

@@ -64,8 +64,10 @@ struct PackedProgram {
   PackedMatrix* matrix;
   Place* place;  // of each array in TILE_MEMORY and WEIGHT_MEMORY
   PackedStage* stage[PROGRAMS];
-  int states;
+  int states, tabulated;
   const PackedState* state;
+  const int* table;    // the arrays that steps read of what x alone makes …
+  long table_floats;   // … and their numbers for one item; 0 if steps read x, too
   float* memory;       // of weights
   size_t tile_floats;  // of a thread's TILE_MEMORY, which begins with the views of all stages
 };
@@ -131,7 +133,11 @@ struct ProgramKernels {
   void (*gradient)(const ProgramShard*, long shards, const GradientWork*, const GradientInputs* inputs, float* const* to);
   void (*add_sums)(const PackedProgram*, const float* tiles, float* const* to);
   void (*clear_sums)(const PackedProgram*, float* tiles);
-  void (*step)(const ProgramShard*, float* tiles, const Group&);          // one step of rows of length 1
+  // one step of rows of length 1; `given`: whether their tables (see `read_table`) have been read, so that x is not
+  void (*step)(const ProgramShard*, bool given, float* tiles, const Group&);
+  void (*items)(const ProgramShard*, float* tiles, const Group&);  // what such a step makes of x alone
+  void (*read_table)(const ProgramShard*, long row, const float* table);  // that of a row, as numbers side by side
+  void (*write_table)(const ProgramShard*, long row, float* table);
   void (*read_state)(const ProgramShard*, long row, const float* state);  // leaves side by side, before a step
   void (*write_state)(const ProgramShard*, long row, float* state);       // after it
 };

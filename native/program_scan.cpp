@@ -144,11 +144,34 @@ void forward(const ProgramShard* shard_memory, float* tiles, const Group& group)
 }
 
 // One step of rows that all have one item; the state is in the array before, and goes to the one after
-void step(const ProgramShard* s, float* tiles, const Group& group) {
+void items(const ProgramShard* s, float* tiles, const Group& group) {
   const ThreadMemory memory(*s, tiles);
-  find_views(memory, ITEMS_FORWARD), find_views(memory, STEP);
+  find_views(memory, ITEMS_FORWARD);
   run_program(memory, ITEMS_FORWARD, moment_of_items(0, 0, s->shard->rows), group);
+}
+void step(const ProgramShard* s, bool given, float* tiles, const Group& group) {
+  const ThreadMemory memory(*s, tiles);
+  if (!given) items(s, tiles, group);
+  find_views(memory, STEP);
   run_program(memory, STEP, moment_of_step(*s, 0, 0), group);
+}
+void read_table(const ProgramShard* s, long row, const float* table) {
+  const ThreadMemory memory(*s, nullptr);
+  const PackedProgram& packed = *s->call->packed;
+  for (int i = 0; i < packed.tabulated; i++) {
+    const ProgramArray& a = packed.data->array[packed.table[i]];
+    const long size = a.slots * LANES, blocks = numbers_of(a) / size;
+    for (long j = 0; j < blocks; j++, table += size) __builtin_memcpy(memory.at(packed.table[i], row, j), table, (size_t)size * 4);
+  }
+}
+void write_table(const ProgramShard* s, long row, float* table) {
+  const ThreadMemory memory(*s, nullptr);
+  const PackedProgram& packed = *s->call->packed;
+  for (int i = 0; i < packed.tabulated; i++) {
+    const ProgramArray& a = packed.data->array[packed.table[i]];
+    const long size = a.slots * LANES, blocks = numbers_of(a) / size;
+    for (long j = 0; j < blocks; j++, table += size) __builtin_memcpy(table, memory.at(packed.table[i], row, j), (size_t)size * 4);
+  }
 }
 
 void read_state(const ProgramShard* s, long row, const float* state) {
@@ -242,7 +265,7 @@ void items_back(const ProgramShard* s, float* tiles, long first, long from, long
 
 extern const ProgramKernels PROGRAM_KERNELS;
 constexpr ProgramKernels PROGRAM_KERNELS = {lay_out_weights, pack, lay_out_forward, lay_out_backward, forward, backward,
-                                            items_back, gradient_works, shape_inputs, gather_inputs, gradient, add_sums, clear_sums, step, read_state, write_state};
+                                            items_back, gradient_works, shape_inputs, gather_inputs, gradient, add_sums, clear_sums, step, items, read_table, write_table, read_state, write_state};
 
 }  // namespace ISA
 }  // namespace stepscan

@@ -1,6 +1,6 @@
 """The scan of a cell as an operator of PyTorch, for graphs of `torch.compile` and `torch.export`.
 
-Outside a graph, `stepscan.kernels.scans` calls the library itself, because a call of an operator costs some tens of
+Outside a graph, `stepscan.kernels.programs` calls the library itself, because a call of an operator costs some tens of
 microseconds. Nothing may be saved for backward but tensors, so that the operator's backward scans once more.
 """
 
@@ -16,7 +16,7 @@ from torch import Tensor
 from stepscan.definitions.definition import specify
 from stepscan.json_text import json_text
 from stepscan.kernels.native import library
-from stepscan.kernels.scans import ScanRun
+from stepscan.kernels.programs import Compiled, Part, RecordedSource, ScanRun
 from stepscan.registry import describe
 from stepscan.sequences import Sequences
 from stepscan.state import State
@@ -24,9 +24,9 @@ from stepscan.state import State
 __all__ = ["is_supported", "scan"]
 
 
-def is_supported(weight: Tensor, data: Tensor) -> bool:
+def is_supported(cell: Any, data: Tensor) -> bool:
     """Whether a graph is being made, and the native kernels support these: float32 on a CPU."""
-    tensors = (weight, data)
+    tensors = (cell.weight_ih, data)
     return (
         torch.compiler.is_compiling()
         and library is not None
@@ -36,9 +36,15 @@ def is_supported(weight: Tensor, data: Tensor) -> bool:
 
 def scan(cell: Any, inputs: Sequences, state: Any) -> tuple[Tensor, State]:
     """Outputs `[B, T, H]` of a cell, zero in the padding, and the state after the last item of each row."""
-    weights = [weight for weight in cell.kernel_weights if weight is not None]
+    weights = [getattr(cell, name) for name in _names(cell)]
     y, *final = _scan(inputs.data, inputs.lengths, list(state), weights, _description(cell))
     return y, type(state)(*final)
+
+
+@torch.compiler.assume_constant_result
+def _names(cell: Any) -> tuple[str, ...]:
+    """Those of its weights, in the order of its program."""
+    return tuple(name for name, _ in cell.stored_program().program.weights)
 
 
 @torch.compiler.assume_constant_result
@@ -48,12 +54,11 @@ def _description(cell: Any) -> str:
 
 @torch.library.custom_op("stepscan::scan", mutates_args=())
 def _scan(x: Tensor, lengths: Tensor, state: list[Tensor], weights: list[Tensor], cell: str) -> list[Tensor]:
-    """The outputs and the leaves of the final state; `cell` is a description in JSON."""
+    """The outputs and the leaves of the final state; `cell`: a description in JSON; weights as in its program."""
     longest = int(lengths.max()) if len(lengths) else 0
     if longest > x.shape[1] or (len(lengths) and int(lengths.min()) < 0):
         raise ValueError(f"lengths: expected 0 … {x.shape[1]}, got {int(lengths.min())} … {longest}")
-    run, flat = _run(x, lengths, state, weights, cell)
-    y, ends, _ = run.forward(x, flat, save=False)
+    y, ends, _ = _run(lengths, weights, cell).forward(x, [*state, *weights], save=False)
     return [y, *ends]
 
 
@@ -71,11 +76,11 @@ def _scan_backward(
     cell: str,
     gradients: list[Tensor | None],
 ) -> list[Tensor]:
-    """The gradients of x, of the leaves of the state and of the weights that there are."""
-    run, flat = _run(x, lengths, state, weights, cell)
+    """The gradients of x, of the leaves of the state and of the weights."""
+    run, flat = _run(lengths, weights, cell), [*state, *weights]
     y, _, saved = run.forward(x, flat, save=True)
-    needed = [True, *(tensor is not None for tensor in flat)]
-    return [gradient for gradient in run.backward(saved, x, y, flat, gradients, needed) if gradient is not None]
+    found = run.backward(saved, x, y, flat, gradients, [True] * (1 + len(flat)))
+    return [gradient for gradient in found if gradient is not None]
 
 
 @_scan_backward.register_fake
@@ -87,7 +92,7 @@ def _scan_backward_shapes(
     cell: str,
     gradients: list[Tensor | None],
 ) -> list[Tensor]:
-    return [torch.empty_like(tensor) for tensor in (x, *state, *weights) if tensor is not None]
+    return [torch.empty_like(tensor) for tensor in (x, *state, *weights)]
 
 
 def _save_inputs(ctx: Any, inputs: tuple[Any, ...], output: list[Tensor]) -> None:
@@ -106,17 +111,13 @@ def _backward(ctx: Any, gradients: list[Tensor | None]) -> tuple[Any, ...]:
 _scan.register_autograd(_backward, setup_context=_save_inputs)
 
 
-def _run(
-    x: Tensor, lengths: Tensor, state: list[Tensor], weights: list[Tensor], cell: str
-) -> tuple[ScanRun, list[Tensor | None]]:
-    """The scan, and its state and weights with None for biases that the cell does not have."""
-    definition = _definition(cell, tuple(weight.data_ptr() for weight in weights))
-    parts, there = definition.parts(), iter(weights)
-    flat = [*state, *(next(there) if parts.get(name) is not None else None for name in definition.weight_names)]
-    return ScanRun(lengths, x.shape[1], [(definition, False)]), flat
+def _run(lengths: Tensor, weights: list[Tensor], cell: str) -> ScanRun:
+    compiled = _compiled(cell, tuple(weight.data_ptr() for weight in weights))
+    return ScanRun(lengths, [Part(compiled, tuple(weights), False)])
 
 
 @functools.lru_cache(maxsize=64)
-def _definition(cell: str, addresses: tuple[int, ...]) -> Any:
-    """The definition of a cell, which holds the packed weights of these addresses."""
-    return specify(json.loads(cell))
+def _compiled(cell: str, addresses: tuple[int, ...]) -> Compiled:
+    """The program of a cell, which holds the packed weights of these addresses."""
+    definition = specify(json.loads(cell))
+    return Compiled(RecordedSource(definition.signature, definition.stored_program()))
