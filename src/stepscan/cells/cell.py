@@ -69,7 +69,7 @@ class Cell(Recurrence):
             outputs, final = scan_operator.scan(self, inputs, state)
             return inputs.replace(outputs, zeroed=True), final
         inputs = inputs.zeroed()
-        by_steps = kernels.get_backend() == "reference" or in_functorch() or not is_as_defined(type(self))
+        by_steps = kernels.get_backend() == "reference" or in_functorch() or self.recorded() is None
         return scan_by_steps(self, inputs, state) if by_steps or inputs.is_all_empty else self.fused_scan(inputs, state)
 
     def step(self, x: Tensor, state: Any) -> tuple[Tensor, State]:
@@ -78,7 +78,8 @@ class Cell(Recurrence):
 
     def recorded(self) -> StoredProgram | None:
         """The cell as data; None for a class that has other equations than the cell of that name."""
-        return self.stored_program() if is_as_defined(type(self)) else None
+        cls: Any = type(self)
+        return self.stored_program() if is_as_defined(cls) else None
 
     def fused_scan(self, inputs: Sequences, state: Any) -> tuple[Sequences, State]:
         """`scan` with one of PyTorch's fused kernels; `inputs [B, T, I]` are zeroed and have at least one item."""
@@ -95,11 +96,11 @@ class Cell(Recurrence):
 
 
 @functools.cache
-def is_as_defined(cls: type) -> bool:
+def is_as_defined(cls: Any) -> bool:
     """Whether a class of cells has the step and the equations of the cell that its name stands for."""
-    own = built_in(cls.registered_name)  # type: ignore[attr-defined]
+    own = built_in(cls.registered_name)
     names = ("named_gates", "equations", "preactivations", "exposed")
-    return cls.step is Cell.step and all(getattr(cls, n, None) is getattr(own, n, None) for n in names)  # type: ignore[attr-defined]
+    return cls.step is Cell.step and all(getattr(cls, name, None) is getattr(own, name, None) for name in names)
 
 
 def scan_packed(

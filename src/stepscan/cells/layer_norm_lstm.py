@@ -14,8 +14,9 @@ import torch
 from torch import nn
 
 from stepscan.cells.cell import Cell
-from stepscan.definitions import cells as definitions
 from stepscan.cells.lstm import set_gate_biases
+from stepscan.definitions import cells as definitions
+from stepscan.definitions.cell_states import LSTMState
 from stepscan.definitions.layer import scan_by_steps
 from stepscan.registry import register
 from stepscan.sequences import Sequences

@@ -95,11 +95,35 @@ def step(cell: Any, x: Tensor, state: State) -> tuple[Tensor, State] | None:
         return None
     if len(x.shape) != 2 or x.shape[1] != cell.input_size:
         raise ValueError(f"{cell.signature} expected x [B, {cell.input_size}], got {list(x.shape)}")
-    found = _scan(x[:, None], _ones(len(x)), [Direction(cell, state)])
-    if found is None:
+    if torch.is_grad_enabled():
+        found = _scan(x[:, None], _ones(len(x)), [Direction(cell, state)])
+        return found and (found[0][:, 0], found[1][0])
+    return _step(cell, x, state)
+
+
+def _step(cell: Any, x: Tensor, state: State) -> tuple[Tensor, State] | None:
+    """A step without gradients: what a scan of one item does, without what costs several times the step itself."""
+    compiled, rows, given = compile_cell(cell, x), x.shape[0], list(leaves(state))
+    if compiled is None or not compiled.source.accepts(given, rows):
         return None
-    y, (final,) = found
-    return y[:, 0], final
+    start = [leaf.contiguous() for leaf in given]
+    end = [torch.empty_like(leaf) for leaf in start]
+    x, y = x.contiguous(), x.new_empty(rows, compiled.output_size)
+    library.program_forward(
+        [compiled.packed(compiled.tensors_of(cell), False)],
+        [False],
+        x.data_ptr(),
+        _ones(rows).data_ptr(),
+        rows,
+        1,
+        [tensors.addresses(start)],
+        y.data_ptr(),
+        [tensors.addresses(end)],
+        False,
+        torch.get_num_threads(),
+    )
+    ends = iter(end)
+    return y, map_state(lambda _: next(ends), state)
 
 
 @functools.lru_cache(maxsize=64)
@@ -108,20 +132,18 @@ def _ones(batch: int) -> Tensor:
 
 
 def _scan(x: Tensor, lengths: Tensor, directions: Sequence[Direction]) -> tuple[Tensor, list[State]] | None:
-    parts, flat = [], []
+    parts, flat, rows = [], [], x.shape[0]
     for cell, state, reverse in directions:
-        compiled = compile_cell(cell, x)
-        if compiled is None or not compiled.source.accepts(state, len(x)):
+        compiled, given = compile_cell(cell, x), list(leaves(state))
+        if compiled is None or not compiled.source.accepts(given, rows):
             return None
         parts.append(Part(compiled, compiled.tensors_of(cell), reverse))
-        flat.append(
-            [leaf if leaf.dim() == 2 else leaf.reshape(len(x), math.prod(leaf.shape[1:])) for leaf in leaves(state)]
-        )
+        flat.append([leaf if leaf.dim() == 2 else leaf.reshape(rows, math.prod(leaf.shape[1:])) for leaf in given])
     if any(x.shape[2] != part.compiled.program.input_size for part in parts):
         return None
     y, ends = _run(ScanRun(lengths, parts), x, flat)
-    given = iter(ends)
-    return y, [map_state(lambda leaf: next(given).reshape(leaf.shape), state) for _, state, _ in directions]
+    found = iter(ends)
+    return y, [map_state(lambda leaf: next(found).reshape(leaf.shape), state) for _, state, _ in directions]
 
 
 # Programs of cells ----------------------------------------------------------------------------------------------------
@@ -144,8 +166,8 @@ class Source(Protocol):
     def weights_of(self, tensors: dict[str, Tensor]) -> list[Tensor]:
         """The program's weights, made of parameters and buffers by name."""
 
-    def accepts(self, state: State, rows: int) -> bool:
-        """Whether a state is one that the library can start from; raises errors for those of classic cells."""
+    def accepts(self, state: list[Any], rows: int) -> bool:
+        """Whether the library can start from the leaves of a state; those of classic cells raise errors."""
 
 
 class TracedSource(NamedTuple):
@@ -167,15 +189,14 @@ class TracedSource(NamedTuple):
             raise TypeError(f"expected weights of float32, got {other}; make them so in the step, or call it in a loop")
         return weights
 
-    def accepts(self, state: State, rows: int) -> bool:
-        found = list(leaves(state))
+    def accepts(self, state: list[Any], rows: int) -> bool:
         return all(
             type(leaf) in (Tensor, torch.nn.Parameter)
             and leaf.dtype is torch.float32
             and leaf.is_cpu
-            and len(leaf) == rows
-            for leaf in found
-        ) and self.trace.leaf_shapes == tuple(tuple(leaf.shape[1:]) for leaf in found)
+            and leaf.shape[0] == rows
+            for leaf in state
+        ) and self.trace.leaf_shapes == tuple(tuple(leaf.shape[1:]) for leaf in state)
 
 
 class RecordedSource(NamedTuple):
@@ -204,13 +225,11 @@ class RecordedSource(NamedTuple):
             weights.append(weight)
         return weights
 
-    def accepts(self, state: State, rows: int) -> bool:
-        found = list(leaves(state))
-        for leaf, width in itertools.zip_longest(found, self.stored.program.state):
-            if leaf is None or width is None:
-                raise ValueError(
-                    f"{self.signature} expected a state of {len(self.stored.program.state)} leaves, got {len(found)}"
-                )
+    def accepts(self, state: list[Any], rows: int) -> bool:
+        widths = self.stored.program.state
+        if len(state) != len(widths):
+            raise ValueError(f"{self.signature} expected a state of {len(widths)} leaves, got {len(state)}")
+        for leaf, width in zip(state, widths, strict=True):
             if leaf.shape != (rows, width):
                 raise ValueError(f"{self.signature} expected a state of [{rows}, {width}], got {list(leaf.shape)}")
             if leaf.dtype is not torch.float32:
@@ -224,12 +243,13 @@ class Compiled:
 
     def __init__(self, source: Source) -> None:
         self.source, self.program, self.names = source, source.program, source.names
-        self._tensors = operator.attrgetter(*self.names) if self.names else lambda cell: ()
+        self.output_size = source.program.output_size
+        self._getters = [(name, operator.attrgetter(name)) for name in self.names]
 
     def tensors_of(self, cell: Any) -> tuple[Tensor, ...]:
         """The parameters and buffers that the program's weights are made of."""
-        found = self._tensors(cell)
-        return (found,) if len(self.names) == 1 else found
+        parameters = cell._parameters  # the dictionary is faster than attributes
+        return tuple([parameters[name] if name in parameters else get(cell) for name, get in self._getters])
 
     def weights(self, own: Sequence[Tensor]) -> list[Tensor]:
         """The program's weights, made of these parameters and buffers; see `Source.weights_of`."""
@@ -335,7 +355,7 @@ class ScanRun(NamedTuple):
         x, lengths = x.contiguous(), self.lengths.contiguous()
         starts = [[leaf.contiguous() for leaf in state] for state, _ in self.split(flat)]
         ends = [[torch.empty_like(leaf) for leaf in start] for start in starts]
-        y = x.new_empty(*x.shape[:2], sum(part.compiled.program.output_size for part in self.parts))
+        y = x.new_empty(*x.shape[:2], sum(part.compiled.output_size for part in self.parts))
         saved = library.program_forward(
             [part.compiled.packed(part.own, save) for part in self.parts],
             [part.reverse for part in self.parts],
