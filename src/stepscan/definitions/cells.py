@@ -29,6 +29,7 @@ class CellDefinition(LayerDefinition):
     Attributes:
         gates: blocks of H rows in its weights.
         state_class: a NamedTuple of leaves `[B, H]`, the first of which is h.
+        retaining_gate: the gate by which the state is multiplied from step to step; empty for none.
         equation_settings: the fields that the equations depend on.
         initialisations: that the cell supports.
         scheme: how the weights are initialised.
@@ -37,6 +38,7 @@ class CellDefinition(LayerDefinition):
     hidden_size: int
     gates: ClassVar[int]
     state_class: ClassVar[Any] = HiddenState
+    retaining_gate: ClassVar[str] = ""
     equation_settings: ClassVar[tuple[str, ...]] = ("input_size", "hidden_size", "bias")
     initialisations: ClassVar[tuple[str, ...]] = ("orthogonal", "chrono")
     scheme: Initialisation
@@ -122,6 +124,7 @@ class GRU(CellDefinition):
     t_max: int | None = None
 
     gates = 3
+    retaining_gate = "update"
 
     def named_gates(self, x: Any, state: HiddenState) -> dict[str, Any]:
         ops = self.ops
@@ -151,6 +154,7 @@ class LSTM(CellDefinition):
 
     gates = 4
     state_class = LSTMState
+    retaining_gate = "forget"
 
     def preactivations(self, x: Any, state: LSTMState) -> Any:
         """`[B, 4 H]`, in the order i, f, g, o."""
@@ -186,6 +190,7 @@ class LayerNormLSTM(CellDefinition):
 
     gates = 4
     state_class = LSTMState
+    retaining_gate = "forget"
     equation_settings = ("input_size", "hidden_size")
     named_gates, equations = LSTM.named_gates, LSTM.equations
 
