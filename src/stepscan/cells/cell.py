@@ -11,13 +11,12 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from stepscan import kernels
-from stepscan.cells import scan_operator
 from stepscan.cells.initialisation import initialise_gates
 from stepscan.contract import Recurrence
 from stepscan.definitions.definition import built_in
 from stepscan.definitions.initialisation import Initialisation
 from stepscan.definitions.layer import scan_by_steps, start
-from stepscan.kernels import programs
+from stepscan.kernels import programs, scan_operator
 from stepscan.kernels.tensors import in_functorch
 from stepscan.programs.stored import StoredProgram
 from stepscan.sequences import Sequences
@@ -63,11 +62,9 @@ class Cell(Recurrence):
     def scan(self, inputs: Sequences, state: State | None = None) -> tuple[Sequences, State]:
         self.check_shape(inputs)
         state = start(self, inputs, state)
-        if (found := programs.scan(self, inputs, state)) is not None:
+        found = programs.scan(self, inputs, state) or scan_operator.scan(self, inputs, state)
+        if found is not None:
             return found
-        if scan_operator.is_supported(self, inputs.data):
-            outputs, final = scan_operator.scan(self, inputs, state)
-            return inputs.replace(outputs, zeroed=True), final
         inputs = inputs.zeroed()
         by_steps = kernels.get_backend() == "reference" or in_functorch() or self.recorded() is None
         return scan_by_steps(self, inputs, state) if by_steps or inputs.is_all_empty else self.fused_scan(inputs, state)

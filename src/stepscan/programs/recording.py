@@ -20,16 +20,27 @@ _EPSILON = 1e-5  # of layer normalisation, as in PyTorch
 
 
 @dataclass(frozen=True)
+class _Weight:
+    """A weight; a vector is a value, too."""
+
+    graph: RowGraph
+    ref: WeightRef
+
+    @property
+    def index(self) -> int:
+        (size,) = self.ref.shape
+        return self.graph("vector", width=size, attribute=(self.ref, 0, size))
+
+
+@dataclass(frozen=True)
 class _Value:
-    """A value `[B, width]` of the graph, with arithmetic. A matrix has no index, for it is no row."""
+    """A value `[B, width]` of the graph, with arithmetic."""
 
     graph: RowGraph
     index: int
-    weight: WeightRef | None = None
 
     def _made(self, op: str, *args: Any) -> _Value:
-        indices = [arg.index if isinstance(arg, _Value) else float(arg) for arg in args]
-        return _Value(self.graph, self.graph(op, *indices))
+        return _Value(self.graph, self.graph(op, *(float(a) if isinstance(a, int | float) else a.index for a in args)))
 
     def __add__(self, other: Any) -> _Value:
         return self._made("add", self, other)
@@ -47,11 +58,10 @@ class _Value:
 class Recorder:
     """The operations of equations, on values that record them."""
 
-    def linear(self, x: _Value, weight: _Value, bias: _Value | None = None) -> _Value:
+    def linear(self, x: _Value, weight: _Weight, bias: _Weight | None = None) -> _Value:
         """`x Wᵀ + b`."""
-        assert weight.weight is not None
-        rows, columns = weight.weight.shape
-        where = (weight.weight, 0, rows, 0, columns, -1 if bias is None else bias.weight)
+        rows, columns = weight.ref.shape
+        where = (weight.ref, 0, rows, 0, columns, -1 if bias is None else bias.ref)
         return _Value(x.graph, x.graph("product", x.index, width=rows, attribute=where))
 
     def chunk(self, x: _Value, count: int) -> list[_Value]:
@@ -71,7 +81,7 @@ class Recorder:
         """max(x, 0)."""
         return x._made("relu", x)
 
-    def layer_norm(self, x: _Value, gain: _Value, bias: _Value | None = None) -> _Value:
+    def layer_norm(self, x: _Value, gain: _Weight, bias: _Weight | None = None) -> _Value:
         """Layer normalisation (Ba et al. 2016)."""
         size = x.graph.width(x.index)
         mean = x._made("sum", x) * (1.0 / size)
@@ -92,10 +102,7 @@ def record(definition: Any) -> StoredProgram:
     for name in definition.parts():
         setattr(cell, name, None)
     for number, (name, shape) in enumerate(shapes.items()):
-        ref = WeightRef(number, shape)
-        is_vector = len(shape) == 1
-        index = graph("vector", width=shape[0], attribute=(ref, 0, shape[0])) if is_vector else -1
-        setattr(cell, name, _Value(graph, index, ref))
+        setattr(cell, name, _Weight(graph, WeightRef(number, shape)))
     size = definition.hidden_size
     widths = [size] * len(definition.state_class._fields)
     x = _Value(graph, graph("x", width=definition.input_size, attribute=(0, definition.input_size)))
