@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import functools
 import json
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from stepscan.json_text import json_text
 from stepscan.kernels.native import library
-from stepscan.kernels.programs import Compiled, Part, ScanRun
+from stepscan.kernels.program_sources import Compiled, GivenSource
+from stepscan.kernels.programs import Part, ScanRun
 from stepscan.programs.program import Program
 from stepscan.sequences import Sequences
 from stepscan.state import State, leaves, map_state
@@ -118,22 +119,6 @@ def _backward(ctx: Any, gradients: list[Tensor | None]) -> tuple[Any, ...]:
 _scan.register_autograd(_backward, setup_context=_save_inputs)
 
 
-class _GivenSource(NamedTuple):
-    """A program whose weights are given in its order."""
-
-    program: Program
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        return tuple(name for name, _ in self.program.weights)
-
-    def weights_of(self, tensors: dict[str, Tensor]) -> list[Tensor]:
-        return [tensors[name].reshape(shape) for name, shape in self.program.weights]
-
-    def accepts(self, state: list[Any], rows: int) -> bool:
-        return True
-
-
 @functools.lru_cache(maxsize=64)
 def _read(program: str) -> Program:
     return Program.from_json(json.loads(program))
@@ -147,4 +132,4 @@ def _run(lengths: Tensor, weights: list[Tensor], program: str) -> ScanRun:
 @functools.lru_cache(maxsize=64)
 def _compiled(program: str, addresses: tuple[int, ...]) -> Compiled:
     """A program, which holds the packed weights of these addresses."""
-    return Compiled(_GivenSource(_read(program)))
+    return Compiled(GivenSource(_read(program)))
