@@ -8,7 +8,7 @@ from sklearn.linear_model import Ridge as Reference
 from sklearn.linear_model import RidgeClassifierCV, RidgeCV
 
 from stepscan.backends.batches import Array
-from stepscan.estimators.ridge import RidgeFit, fit_ridge, fit_temperature
+from stepscan.estimators.ridge import RidgeFit, fit_ridge
 
 ALPHAS = np.logspace(-3, 3, 10)
 
@@ -126,28 +126,3 @@ def test_too_few_examples_are_said() -> None:
         fit_ridge(np.ones((1, 3)), np.ones((1, 1)))
     with pytest.raises(ValueError, match="got 2, 3"):
         fit_ridge(np.ones((3, 3)), np.ones((2, 1)))
-
-
-def _nats(scores: Array, classes: Array, temperature: float) -> float:
-    logs = scores / temperature - np.log(np.exp(scores / temperature).sum(axis=1, keepdims=True))
-    return float(-logs[np.arange(len(classes)), classes].mean())
-
-
-def test_the_temperature_has_the_least_cross_entropy() -> None:
-    random = np.random.default_rng(0)
-    log_odds = 2 * random.standard_normal((20_000, 3))
-    shares = np.exp(log_odds) / np.exp(log_odds).sum(axis=1, keepdims=True)
-    classes = (random.random((20_000, 1)) > shares.cumsum(axis=1)).sum(axis=1).clip(0, 2)
-    temperature = fit_temperature(log_odds * 0.25, classes)
-    assert temperature == pytest.approx(0.25, rel=0.05)
-    assert all(
-        _nats(log_odds * 0.25, classes, temperature) <= _nats(log_odds * 0.25, classes, other) for other in (0.2, 0.3)
-    )
-
-
-def test_scores_without_an_error_do_not_make_certain() -> None:
-    """Of 9 examples without an error, 1 of 20 is left to both classes together: 1 of 40 to the wrong one."""
-    scores = np.array([[1.0, -1.0], [-1.0, 1.0], [1.0, -1.0]] * 3)
-    temperature = fit_temperature(scores, scores.argmax(axis=1))
-    assert 2 / temperature == pytest.approx(np.log(39), rel=1e-3)
-    assert fit_temperature(-scores, scores.argmax(axis=1)) == pytest.approx(1e4, rel=0.01)  # wrong ones say nothing

@@ -222,7 +222,7 @@ class Classifier(ClassificationMixin, ClassifierMixin, TransformerMixin, Classif
             inputs = [[text for text, _ in sample] for sample in samples]
             wide = np.concatenate([part.scores(X) for part, X in zip(wide_parts, inputs, strict=True)])
             encoded_targets = problem.targets(targets, labels)
-            shares = [best_mixture(d, wide, encoded_targets, self.problem_type) for d in deep]
+            shares = [best_mixture(d, wide, encoded_targets, self.problem_type, data.size) for d in deep]
             mixed = [np.float32(a) * d + np.float32(b) * wide for d, (a, b) in zip(deep, shares, strict=True)]
         mixed_loss, deep_loss = (
             [problem.nats(scores, targets, labels).mean() for scores in evaluations] for evaluations in (mixed, deep)

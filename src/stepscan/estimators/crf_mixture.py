@@ -5,25 +5,24 @@ Dimension letters: N items of all sequences together, K tags.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from stepscan.backends.batches import Array, Batch
 from stepscan.estimators.linear_chain_crf import PackedSequences
-from stepscan.estimators.score_mixture import best_shares
 from stepscan.wide.crf import TRANSITIONS, WideCRF, build_crf
 
 _SHARES = (0.1, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0)  # a network trained on few sentences is overconfident
+_TIE = 0.005  # relative difference of losses up to which the network alone is preferred to a mixture
 _RATIOS = (0.25, 0.5, 1.0, 2.0, 4.0)  # of the network's share to the wide part's
 
 
 def best_mixture(
     parts: Sequence[HeldOutScores], f1: Callable[[tuple[float, float]], float] | None = None
 ) -> tuple[float, float]:
-    """The shares: factors of the scores of network and wide part before they are added; see
-    `stepscan.estimators.score_mixture.best_mixture`.
+    """The shares: factors of the scores of network and wide part before they are added; (1, 0): no wide part.
 
     Args:
         parts: scores of the held-out sentences of each fold.
@@ -32,13 +31,28 @@ def best_mixture(
             gets wrong. None: the likelihood chooses both.
     """
     if f1 is None or not any(len(part.ids) for part in parts):
-        return best_shares(lambda deep, wide: loss(parts, deep, wide), _SHARES, wide_tie=0.0)
+        return _most_likely(parts)
 
     def loss_with(shares: tuple[float, float]) -> float:
         return loss(parts, *shares)
 
     mixtures = [min(((ratio * share, share) for share in _SHARES), key=loss_with) for ratio in _RATIOS]
     return max([(1.0, 0.0), (0.0, 1.0), *mixtures], key=lambda shares: (f1(shares), -loss_with(shares)))
+
+
+def _most_likely(parts: Sequence[HeldOutScores]) -> tuple[float, float]:
+    """The shares of a grid with the greatest likelihood. Each part alone may be rescaled too, so that a wrong scale is
+    no reason to mix."""
+
+    def least(pairs: Iterable[tuple[float, float]]) -> tuple[float, tuple[float, float]]:
+        return min((loss(parts, *shares), shares) for shares in pairs)
+
+    deep_loss, wide_loss = least((a, 0.0) for a in _SHARES)[0], least((0.0, b) for b in _SHARES)[0]
+    mixed_loss, mixture = least((a, b) for a in _SHARES for b in _SHARES)
+    least_loss = min(deep_loss, wide_loss, mixed_loss)
+    if deep_loss <= least_loss * (1 + _TIE):
+        return 1.0, 0.0
+    return (0.0, 1.0) if wide_loss <= least_loss else mixture
 
 
 def loss(parts: Sequence[HeldOutScores], deep_share: float = 1.0, wide_share: float = 0.0) -> float:

@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from scipy import linalg, optimize, special
+from scipy import linalg
 
 from stepscan.backends.batches import Array
 
@@ -22,7 +22,6 @@ _MAX_EXAMPLES = 10_000
 _MAX_DECOMPOSED = 2000  # rows of the matrix that is decomposed
 _CONSTANT = 1e-6  # standard deviation, relative to the mean, below which a feature only differs by rounding
 _MIN_RESIDUAL_SHARE = 1e-12  # of 1 − leverage
-_MAX_SCALE = 1e4  # of scores, the inverse of the temperature
 
 
 class RidgeFit(NamedTuple):
@@ -131,26 +130,3 @@ def _fit_by_cholesky(standardised: Array, targets: Array, alpha: float) -> tuple
     residual_share = alpha * np.diagonal(inverse) - 1 / examples
     errors = alpha * coefficients / np.maximum(residual_share, _MIN_RESIDUAL_SHARE)[:, None]
     return errors, standardised.T @ coefficients
-
-
-def fit_temperature(scores: Array, classes: Array) -> float:
-    """Temperature scaling (Guo et al. 2017): the divisor of scores with the least cross-entropy.
-
-    The targets are smoothed by half an example of a uniform class, so that scores without an error do not give
-    certainty.
-
-    Args:
-        scores: `[N, C]`, of examples that the model was not fitted on.
-        classes: `[N]`, ids of the correct classes.
-    """
-    scores = np.asarray(scores, np.float64)
-    smoothing = 1 / (2 * (len(classes) + 1))
-    targets = np.full(scores.shape, smoothing / scores.shape[1])
-    targets[np.arange(len(classes)), classes] += 1 - smoothing
-
-    def cross_entropy(log_scale: float) -> float:
-        return -float((targets * special.log_softmax(np.exp(log_scale) * scores, axis=1)).sum())
-
-    bounds = (-np.log(_MAX_SCALE), np.log(_MAX_SCALE))
-    best = optimize.minimize_scalar(cross_entropy, bounds=bounds, method="bounded")
-    return float(np.exp(-best.x))

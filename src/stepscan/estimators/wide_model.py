@@ -17,7 +17,8 @@ from stepscan.backends.batches import Array
 from stepscan.data.series.checks import are_numbers
 from stepscan.errors import SettingsError
 from stepscan.estimators import linear_model
-from stepscan.estimators.ridge import RidgeFit, fit_ridge, fit_temperature
+from stepscan.estimators.ridge import RidgeFit, fit_ridge
+from stepscan.estimators.temperature import fit_temperature
 from stepscan.wide.convolutions import ConvolutionFeatures
 from stepscan.wide.model import WideModel
 from stepscan.wide.ngrams import NGramFeatures
