@@ -201,7 +201,7 @@ def test_what_the_library_cannot_run_runs_in_numpy(caplog: pytest.LogCaptureFixt
     def refuse(program: Any) -> Any:
         raise ValueError("no such operation")
 
-    monkeypatch.setattr("stepscan.definitions.program_cell.lower", refuse)
+    monkeypatch.setattr("stepscan.definitions.program_cell.inference_program", refuse)
     stack = on_arrays(model)
     first, second = stack.layers
     assert isinstance(first, ProgramCell)
