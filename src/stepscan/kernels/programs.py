@@ -119,7 +119,12 @@ def _scan(x: Tensor, lengths: Tensor, directions: Sequence[Direction]) -> tuple[
         return None
     y, ends = _run(ScanRun(lengths, parts), x, flat)
     found = iter(ends)
-    return y, [map_state(lambda leaf: next(found).reshape(leaf.shape), state) for _, state, _ in directions]
+
+    def shaped(leaf: Tensor) -> Tensor:
+        end = next(found)
+        return end if leaf.dim() == 2 else end.reshape(leaf.shape)  # a view would be one more node of the graph
+
+    return y, [map_state(shaped, state) for _, state, _ in directions]
 
 
 class Part(NamedTuple):
