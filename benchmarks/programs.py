@@ -1,8 +1,6 @@
-"""Cells as programs beside the kernels written by hand, and beside the loop in PyTorch.
+"""Cells as programs beside the loop in PyTorch, and beside other engines.
 
-    python benchmarks/programs.py hand [--threads 1] [--sizes 128 256 512] [--rounds 21]
-    python benchmarks/programs.py step
-    python benchmarks/programs.py loop [--sizes 64 128 256]
+    python benchmarks/programs.py loop [--sizes 64 128 256] [--threads 1] [--rounds 11]
     python benchmarks/programs.py peers [--sizes 64 128 256] [--cells leaky gru ...] [--no-compile]
 
 `peers` is for torch.compile of the loop over `step`, whose compilation is long, and for JAX (`pip install jax`; without
@@ -25,10 +23,7 @@ import torch
 
 import stepscan as ss
 from stepscan.cells.catalogue import cell_classes
-from stepscan.kernels import programs
-from stepscan.kernels.scans import ScanRun
 
-HAND = ("elman", "gru", "lstm", "layer_norm_lstm")
 Runs = dict[str, Callable[[], Any]]
 
 
@@ -79,60 +74,10 @@ def both_ways(scan: Callable[[], Any], cell: Any, inputs: ss.Sequences) -> Calla
     return run
 
 
-def without_gradients(scan: Callable[[], Any]) -> Callable[[], Any]:
-    """Forward in inference."""
-
-    def run() -> None:
-        with torch.no_grad():
-            scan()
-
-    return run
-
-
-def kernels_alone(run: Any, inputs: ss.Sequences, flat: list[torch.Tensor], leaves: int) -> Runs:
-    """Inference, and forward and backward, without autograd."""
-    x, dy = inputs.data.detach(), torch.randn(*inputs.data.shape[:2], flat[0].shape[1])
-
-    def both() -> None:
-        y, _, saved = run.forward(x, flat, save=True)
-        run.backward(saved, x, y, flat, [dy, *[None] * leaves], [True] * (1 + len(flat)))
-
-    return {"inference": lambda: run.forward(x, flat, save=False), "both": both}
-
-
-def hand(sizes: list[int], rounds: int, threads: int) -> None:
-    """Scans by hand and as programs."""
-    for name in HAND:
-        for size in sizes:
-            cell, inputs = cell_classes()[name](size, size), ragged(size)
-            start = list(cell.initial_state(len(inputs)))
-            by_hand = ScanRun(inputs.lengths, inputs.steps, [(cell, False)])
-            first = kernels_alone(by_hand, inputs, [*start, *cell.kernel_weights], len(start))
-            run = programs.prepare(cell, inputs.lengths)
-            second = kernels_alone(run, inputs, [*start, *(w.detach() for w in run.weights())], len(start))
-            for kind in first:
-                found = race({"hand": first[kind], "program": second[kind]}, rounds, clock_of(threads))
-                show(f"{name} {size}, {kind}, {threads} thr.", found)
-
-
-def step(sizes: list[int], rounds: int) -> None:
-    """Sequences of one row: microseconds a step."""
-    for name in HAND:
-        for size in sizes:
-            cell, steps = cell_classes()[name](size, size), 200
-            inputs = ss.Sequences(torch.randn(1, steps, size), torch.tensor([steps]))
-            start = cell.initial_state(1)
-            runs: Runs = {
-                "hand": without_gradients(lambda: cell.scan(inputs, start)),  # noqa: B023
-                "program": without_gradients(lambda: programs.scan(cell, inputs, start)),  # noqa: B023
-            }
-            show(f"{name} {size}, a step of a row", race(runs, rounds, time.thread_time), 1e6 / steps, "us")
-
-
 def loop(sizes: list[int], rounds: int, threads: int) -> None:
-    """Step cells in PyTorch's loop and as programs, forward and backward."""
+    """Cells in PyTorch's loop and as programs, forward and backward."""
     for name, cls in cell_classes().items():
-        if name in HAND or "transformer" in name:
+        if "transformer" in name:
             continue
         for size in sizes:
             cell, inputs = cls(size, size), ragged(size)
@@ -165,7 +110,7 @@ def peers(names: list[str], sizes: list[int], rounds: int, compiles: bool) -> No
 def main() -> None:
     """Read the command line and measure."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("hand", "step", "loop", "peers"))
+    parser.add_argument("what", choices=("loop", "peers"))
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--sizes", type=int, nargs="+", default=[128, 256])
     parser.add_argument("--rounds", type=int, default=11)
@@ -174,11 +119,7 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.manual_seed(0)
     torch.set_num_threads(arguments.threads)
-    if arguments.what == "hand":
-        hand(arguments.sizes, arguments.rounds, arguments.threads)
-    elif arguments.what == "step":
-        step(arguments.sizes, arguments.rounds)
-    elif arguments.what == "peers":
+    if arguments.what == "peers":
         program_peers.one_core()
         torch.set_num_threads(1)
         peers(arguments.cells, arguments.sizes, arguments.rounds, arguments.compiles)

@@ -37,12 +37,6 @@ uint64_t fingerprint(const std::vector<Address>& addresses, const std::vector<lo
   return hash;
 }
 
-Direction direction(const Weights* w, bool reverse, Address x, long steps, const std::vector<Address>& a) {
-  Direction d{w, reverse, {}, {}};
-  d.scan = {&w->packed, at(x), at(a[0]), at(a[1]), at(a[2]), (long)a[3], steps, at(a[4]), at(a[5])};
-  return d;
-}
-
 template <class T>
 using Table = nb::ndarray<T, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
 
@@ -86,66 +80,12 @@ struct LockContext {
   SessionLocks locks;
 };
 
-// What autograd's backward needs of a forward scan.
-class ScanContext {
- public:
-  std::vector<Direction> directions;
-  std::unique_ptr<BatchScan> saved;
-};
-
 }  // namespace
 
 namespace stepscan { void bind_programs(nb::module_& m); }  // program_bindings.cpp
 
 NB_MODULE(_native, m) {
   nb::set_leak_warnings(false);  // packed weights stay alive until the process exits
-  nb::class_<Weights>(m, "Weights").def("__init__", [](Weights* self, const std::string& cell, long input, long hidden, const std::vector<Address>& a, bool backward, int format, int threads) {
-    Parameters p{at(a[0]), at(a[1]), at(a[2]), at(a[3]), {}};
-    for (size_t i = 4; i < a.size() && i < 4 + MAX_EXTRAS; i++) p.extra[i - 4] = at(a[i]);
-    nb::gil_scoped_release release;
-    new (self) Weights(cell, input, hidden, p, backward, (Format)format, threads);
-  }, nb::arg("cell"), nb::arg("input_size"), nb::arg("hidden_size"), nb::arg("addresses"), nb::arg("backward"), nb::arg("format") = 0, nb::arg("threads") = 1);
-
-  nb::class_<ScanContext>(m, "ScanContext");
-
-  // addresses per direction: h0, c0, y, y's stride in floats, h_end, c_end
-  m.def("forward", [](const std::vector<const Weights*>& weights, const std::vector<bool>& reverse, Address x, Address lengths, long batch,
-                      long steps, const std::vector<std::vector<Address>>& addresses, bool save, int threads) -> std::unique_ptr<ScanContext> {
-    auto context = std::make_unique<ScanContext>();
-    for (size_t i = 0; i < weights.size(); i++) context->directions.push_back(direction(weights[i], reverse[i], x, steps, addresses[i]));
-    nb::gil_scoped_release release;
-    context->saved = std::make_unique<BatchScan>(context->directions, at<const int64_t>(lengths), batch, steps, threads);
-    context->saved->forward(context->directions, threads, save);
-    if (!save) context->saved.reset();
-    return context;
-  });
-
-  // addresses per direction: h0, c0, y; dy, dh_end, dc_end, dh0, dc0; and the gradients of its weights
-  m.def("backward", [](const ScanContext& context, Address x, Address dx, const std::vector<const Weights*>& weights, const std::vector<std::vector<Address>>& addresses, int threads) {
-    std::vector<Direction> directions = context.directions;
-    for (size_t i = 0; i < directions.size(); i++) {
-      const std::vector<Address>& a = addresses[i];
-      Direction& d = directions[i];
-      d.weights = weights[i];
-      d.scan.weights = &weights[i]->packed, d.scan.x = at(x), d.scan.h0 = at(a[0]), d.scan.c0 = at(a[1]), d.scan.y = at(a[2]);
-      d.back = {at(a[3]), at(a[4]), at(a[5]), at(dx), i > 0, at(a[6]), at(a[7]), {}};
-      if (a.size() > 8) {
-        d.back.to.in = at(a[8]), d.back.to.rec = at(a[9]), d.back.to.bias_in = at(a[10]), d.back.to.bias_rec = at(a[11]);
-        for (size_t e = 12; e < a.size(); e++) d.back.to.extra[e - 12] = at(a[e]);
-      }
-    }
-    nb::gil_scoped_release release;
-    context.saved->backward(directions, threads);
-  });
-
-  // one step of each row; the address of c is 0 for cells without one; the new h is the output
-  m.def("step", [](const Weights& weights, Address x, Address h, Address c, long batch, Address h_end, Address c_end, int threads) {
-    nb::gil_scoped_release release;
-    const long I = weights.packed.input, H = weights.packed.hidden;
-    auto rows = [](Address first, long size) { return RowView::strided(at(first), size); };
-    weights.step({batch, rows(x, I), rows(h, H), rows(c, H), rows(h_end, H), rows(c_end, H), false}, threads);
-  });
-
   m.def("fingerprint", &fingerprint);
   bind_programs(m);
 
@@ -244,7 +184,7 @@ NB_MODULE(_native, m) {
         for (long r = 0; r < rows; r++)
           layer.set_condition(at(vectors) + r * layer.condition(), states_of(layer, at(states) + r * state_floats(layer, 1), 1));
       });
-  m.def("make_cell", &make_cell), m.def("make_linear", &make_linear), m.def("make_identity", &make_identity), m.def("make_stack", &make_stack);
+  m.def("make_linear", &make_linear), m.def("make_identity", &make_identity), m.def("make_stack", &make_stack);
   m.def("make_layer_norm", [](long size, Address gain, Address bias, bool keeps) { return make_layer_norm(size, at(gain), at(bias), keeps); });
   m.def("make_residual", &make_residual), m.def("make_zoneout", &make_zoneout), m.def("make_bidirectional", &make_bidirectional);
   // maps: input (or None), projection, output, up, down; norms: addresses of gain and bias, of attention and of the feed-forward;

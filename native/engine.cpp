@@ -7,7 +7,6 @@
 #include <numeric>
 #include <stdexcept>
 
-#include "schedule.h"
 #include "team.h"
 
 namespace stepscan {
@@ -51,23 +50,6 @@ const Kernels& find_kernels(const std::string& name) {
 
 std::atomic<const Kernels*> chosen{nullptr};
 
-// Floating-point operations from which a second thread pays off: about ten times the cost of waking it. For a single step,
-// between which threads may go to sleep: from the size at which the weights exceed one core's caches (an LSTM of 256 units).
-constexpr double MIN_TEAM_FLOPS = 1e6, MIN_STEP_TEAM_FLOPS = 7e5;
-constexpr size_t MIN_PARALLEL_PACK_FLOATS = 100000;  // packing by all threads is measured in docs/performance.md
-// Up to the first hidden size, threads split rows; above it, the hidden units of all rows. A single row is split by hidden
-// units from the second size on. Both are measured in docs/performance.md ("What was tried"): splitting rows is 1.05 to 1.2
-// times as fast up to 64 units and equal at 128 and 256; splitting a single row reduced a step of an LSTM of 64 units from
-// 1.19 to 0.83 µs.
-constexpr long MAX_ROW_PARALLEL_HIDDEN = 192, MIN_UNIT_PARALLEL_HIDDEN = 48;
-
-const CellKernels& cell_named(const std::string& name) {
-  const Kernels& k = kernels();
-  for (int i = 0; i < k.cell_count; i++)
-    if (name == k.cells[i]->name) return *k.cells[i];
-  throw std::invalid_argument("no kernel for a cell named '" + name + "'");
-}
-
 }  // namespace
 
 const Kernels& kernels() {
@@ -85,103 +67,6 @@ std::vector<std::string> instruction_sets() {
   return names;
 }
 void use_instruction_set(const std::string& name) { chosen = &find_kernels(name); }
-
-Weights::Weights(const std::string& name, long input, long hidden, const Parameters& parameters, bool backward, Format format, int threads)
-    : cell(cell_named(name)) {
-  packed.input = input, packed.hidden = hidden, packed.format = format;
-  cell.shape(&packed);
-  buffer_ = Buffer(cell.weight_floats(&packed, backward));
-  cell.lay_out(&packed, buffer_.data(), backward);
-  Barrier unused;
-  on_team(buffer_.floats() > MIN_PARALLEL_PACK_FLOATS ? threads : 1, [&](int thread, int team) { cell.pack(&packed, &parameters, Group{&unused, thread, team}); });
-}
-
-BatchScan::BatchScan(const std::vector<Direction>& directions, const int64_t* lengths, long batch, long steps, int threads) {
-  double operations = 0;
-  for (const Direction& d : directions) {
-    const PackedWeights& w = d.weights->packed;
-    for (long r = 0; r < batch; r++) operations += 2.0 * lengths[r] * d.weights->cell.gates * w.hidden * (w.input + w.hidden);
-  }
-  parallel_ = operations > MIN_TEAM_FLOPS;
-  threads = parallel_ ? threads : 1;
-  int count = (int)directions.size();
-  for (int d = 0; d < count; d++) {
-    const Weights& weights = *directions[d].weights;
-    long shards = 1;
-    if (weights.cell.whole_rows || weights.packed.hidden <= MAX_ROW_PARALLEL_HIDDEN) shards = std::max(1L, std::min<long>(batch, threads / count));
-    split_units_ = split_units_ || (shards == 1 && !weights.cell.whole_rows && weights.packed.hidden >= MIN_UNIT_PARALLEL_HIDDEN);
-    for (ScheduledShard& shard : schedule(lengths, batch, steps, shards, directions[d].reverse)) shards_.push_back({d, std::move(shard), Buffer()});
-  }
-}
-
-void BatchScan::forward(const std::vector<Direction>& directions, int threads, bool save) {
-  threads = parallel_ ? threads : 1;
-  std::vector<Buffer> scratch;
-  for (DirectionShard& part : shards_) {
-    const Weights& w = *directions[part.direction].weights;
-    if (save) part.saved = Buffer(w.cell.saved_floats(&w.packed, &part.scheduled.shard));
-    scratch.emplace_back(w.cell.scratch_floats(&w.packed, &part.scheduled.shard, save));
-  }
-  run_shards(threads, (long)shards_.size(), split_units_, [&](long i, const Group& group, int) {
-    DirectionShard& part = shards_[i];
-    const Direction& d = directions[part.direction];
-    d.weights->cell.forward(&d.scan, &part.scheduled.shard, save ? part.saved.data() : nullptr, scratch[i].data(), group);
-  });
-}
-
-void BatchScan::backward(const std::vector<Direction>& directions, int threads) const {
-  threads = parallel_ ? threads : 1;
-  std::vector<Buffer> memory;
-  for (const DirectionShard& part : shards_) {
-    const Weights& w = *directions[part.direction].weights;
-    memory.emplace_back(w.cell.back_floats(&w.packed, &part.scheduled.shard));
-  }
-  run_shards(threads, (long)shards_.size(), split_units_, [&](long i, const Group& group, int) {
-    const DirectionShard& part = shards_[i];
-    const Direction& d = directions[part.direction];
-    d.weights->cell.backward(&d.scan, &d.back, &part.scheduled.shard, part.saved.data(), memory[i].data(), group);
-  });
-  struct Work {
-    const Direction* direction;
-    std::vector<Shard> shards;
-    std::vector<const float*> saved;
-    std::vector<float*> memory;
-    long items;
-  };
-  std::vector<Work> works(directions.size());
-  for (size_t i = 0; i < shards_.size(); i++) {
-    Work& work = works[shards_[i].direction];
-    work.direction = &directions[shards_[i].direction];
-    work.shards.push_back(shards_[i].scheduled.shard), work.saved.push_back(shards_[i].saved.data()), work.memory.push_back(memory[i].data());
-  }
-  auto run = [&](Work& work, int phase, long index) {
-    const Direction& d = *work.direction;
-    d.weights->cell.item(&d.scan, &d.back, work.shards.data(), (long)work.shards.size(), work.saved.data(), work.memory.data(), phase, index);
-  };
-  long total = 0;
-  for (Work& work : works) {
-    const Weights& w = *work.direction->weights;
-    if (work.direction->back.dx)  // one direction after the other: the second one adds to dx
-      parallel_for(threads, w.cell.items(&w.packed, work.shards.data(), (long)work.shards.size(), 0), [&](long i, int) { run(work, 0, i); });
-    total += work.items = work.direction->back.to.in ? w.cell.items(&w.packed, work.shards.data(), (long)work.shards.size(), 1) : 0;
-  }
-  parallel_for(threads, total, [&](long i, int) {
-    for (Work& work : works) {
-      if (i < work.items) return run(work, 1, i);
-      i -= work.items;
-    }
-  });
-}
-
-void Weights::step(const StepArgs& rows, int threads) const {
-  double operations = 2.0 * (double)rows.count * cell.gates * packed.hidden * (packed.input + packed.hidden);
-  Buffer scratch(cell.step_floats(&packed, rows.count));
-  Barrier barrier;
-  on_team(operations > MIN_STEP_TEAM_FLOPS ? threads : 1, [&](int thread, int team) {
-    NoDenormals quiet;
-    cell.step(&packed, &rows, scratch.data(), Group{&barrier, thread, team});
-  });
-}
 
 Linear::Linear(const float* W, const float* bias, long in, long out, Format format)
     : inputs(in), outputs(out), kernels_(kernels()), packed_(kernels_.linear_floats(format, in, out)) {

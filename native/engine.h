@@ -6,7 +6,6 @@
 
 #include "buffer.h"
 #include "kernels.h"
-#include "schedule.h"
 #include "team.h"
 
 namespace stepscan {
@@ -15,43 +14,6 @@ namespace stepscan {
 const Kernels& kernels();
 std::vector<std::string> instruction_sets();  // those of this processor, best first
 void use_instruction_set(const std::string& name);
-
-// One cell's weights, packed for one instruction set; immutable.
-class Weights {
- public:
-  Weights(const std::string& cell, long input, long hidden, const Parameters& parameters, bool backward, Format format = FLOAT32, int threads = 1);
-  void step(const StepArgs& rows, int threads) const;
-  const CellKernels& cell;
-  PackedWeights packed{};
-
- private:
-  Buffer buffer_;
-};
-
-struct Direction {
-  const Weights* weights;
-  bool reverse;  // whether rows are read from the last item to the first
-  ScanArgs scan;
-  ScanGradients back;
-};
-
-// The schedule of a batch's scan in one or two directions, and what the forward pass saves for the backward pass.
-class BatchScan {
- public:
-  // `lengths` [B], each 0 … steps
-  BatchScan(const std::vector<Direction>& directions, const int64_t* lengths, long batch, long steps, int threads);
-  void forward(const std::vector<Direction>& directions, int threads, bool save);
-  void backward(const std::vector<Direction>& directions, int threads) const;
-
- private:
-  struct DirectionShard {
-    int direction;
-    ScheduledShard scheduled;
-    Buffer saved;
-  };
-  bool parallel_, split_units_ = false;  // whether threads split the hidden units of a shard
-  std::vector<DirectionShard> shards_;   // grouped by direction
-};
 
 class Linear {
  public:

@@ -10,7 +10,7 @@
 namespace stepscan {
 namespace {
 
-constexpr long MAX_PRODUCT_FLOATS = 4l << 20;  // of the table of input products
+constexpr long MAX_TABLE_FLOATS = 4l << 20;
 
 // Samples symbols, with scratch memory for one text.
 struct TokenSampler {
@@ -75,20 +75,19 @@ void sample_next(TokenSampler& sampler, float* scores, NextSymbol& text, std::ve
 TokenGenerator::TokenGenerator(const float* embedding, long V, LayerPointer layer, std::shared_ptr<const Linear> projection, std::shared_ptr<const Linear> head)
     : symbols(V), layer_(std::move(layer)), projection_(std::move(projection)), head_(std::move(head)) {
   const long E = layer_->input;
-  const Weights* first = layer_->first_cell();
-  product_floats_ = first ? (long)first->cell.product_floats(&first->packed) : 0;
-  if (!first || V * product_floats_ > MAX_PRODUCT_FLOATS) {
-    product_floats_ = 0;
+  table_floats_ = layer_->table_floats();
+  if (!table_floats_ || V * table_floats_ > MAX_TABLE_FLOATS) {
+    table_floats_ = 0;
     embedding_.assign(embedding, embedding + V * E);
     return;
   }
-  products_ = Buffer(V * product_floats_);
+  table_ = Buffer(V * table_floats_);
   NoDenormals quiet;
-  for (long v = 0; v < V; v++) first->cell.products(&first->packed, embedding + v * E, products_.data() + v * product_floats_);
+  for (long v = 0; v < V; v++) layer_->tabulate(embedding + v * E, table_.data() + v * table_floats_);
 }
 
 Input TokenGenerator::embed(int64_t symbol) const {
-  if (product_floats_) return {RowView::strided(products_.data() + symbol * product_floats_, 0), true};
+  if (table_floats_) return {RowView::strided(table_.data() + symbol * table_floats_, 0), true};
   return {RowView::strided(embedding_.data() + symbol * layer_->input, 0), false};
 }
 
@@ -149,7 +148,7 @@ void TokenGenerator::generate_each(std::vector<NextSymbol>& texts, float* y, int
       inputs[r] = embed(std::max<int64_t>(texts[r].symbol, 0)).rows.at(0);
     }
     group.wait();
-    layer_->step(n, {{inputs.data(), nullptr, 0, 0}, product_floats_ > 0}, states, from, scratch.data(), group);
+    layer_->step(n, {{inputs.data(), nullptr, 0, 0}, table_floats_ > 0}, states, from, scratch.data(), group);
   });
 }
 

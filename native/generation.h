@@ -40,8 +40,8 @@ class TokenGenerator {
  private:
   Input embed(int64_t symbol) const;
   std::vector<float> embedding_;
-  Buffer products_;  // [V][product_floats]: the first cell's input products of each symbol, if they are few
-  long product_floats_ = 0;
+  Buffer table_;  // [V][table_floats]: what the layer's steps make of each symbol alone, if it is little
+  long table_floats_ = 0;
   LayerPointer layer_;
   std::shared_ptr<const Linear> projection_, head_;
 };

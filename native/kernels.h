@@ -5,19 +5,6 @@
 
 namespace stepscan {
 
-constexpr int MAX_EXTRAS = 5;  // parameters that a cell has in addition to its weights and biases
-
-// A cell's weights as PyTorch lays them out. Null biases are zeros.
-struct Parameters {
-  const float *in, *rec;            // [gates · H, I], [gates · H, H]
-  const float *bias_in, *bias_rec;  // [gates · H]
-  const float* extra[MAX_EXTRAS];   // see the cell's header
-};
-struct Gradients {  // of the same shapes, overwritten; `bias_in` and `bias_rec` may be null
-  float *in, *rec, *bias_in, *bias_rec;
-  float* extra[MAX_EXTRAS];
-};
-
 // Storage format of weights. Activations and sums are float32 in all formats; see matrix.h.
 enum Format { FLOAT32, BFLOAT16, INT8 };
 
@@ -32,18 +19,6 @@ struct Matrix {
   int32_t* start;  // int8: [panels][width][LANES], −128 · Σ codes
 };
 
-// A cell's weights in panels: each holds `units` blocks of LANES hidden units, each block with all its gates.
-struct PackedWeights {
-  long input, hidden;
-  Format format;
-  int units, in_width, hidden_width;  // blocks per panel; panel widths of the transposed weights
-  long panels, in_panels, hidden_panels;
-  Matrix in, rec;
-  // transposed, for backward: [in_panels or hidden_panels][panels · units · gates · LANES][width][LANES], or null
-  float *in_back, *rec_back;
-  float* extra[MAX_EXTRAS];  // see the cell's header
-};
-
 // Rows of a batch that one thread, or a group of threads that split the hidden units, processes over time.
 struct Shard {
   long rows, steps, tokens;
@@ -52,24 +27,6 @@ struct Shard {
   const int64_t* active;  // [steps + 1] number of rows that have an item at this step; 0 at the end
   const int64_t* offset;  // [steps + 1] number of items in all earlier steps
   const int64_t* item;    // [tokens] index in [B · T] of item offset[t] + r
-};
-
-// A scan of a batch in one direction. Outputs of consecutive steps are `y_stride` floats apart; null states are zeros.
-struct ScanArgs {
-  const PackedWeights* weights;
-  const float* x;        // [B, T, I]
-  const float *h0, *c0;  // [B, H]
-  float* y;              // [B, T, y_stride]; padding is set to zero
-  long y_stride, steps;  // T
-  float *h_end, *c_end;  // [B, H], or null
-};
-struct ScanGradients {
-  const float* dy;               // [B, T, y_stride]
-  const float *dh_end, *dc_end;  // [B, H], or null for zeros
-  float* dx;                     // [B, T, I], or null
-  bool add;                      // adds to dx instead of overwriting it
-  float *dh0, *dc0;              // [B, H], or null
-  Gradients to;
 };
 
 struct Group;  // team.h
@@ -83,14 +40,6 @@ struct RowView {
   RowView offset_by(long floats) const { return {base, first, stride, offset + floats}; }
   static RowView strided(const float* first, long stride) { return {nullptr, const_cast<float*>(first), stride, 0}; }
 };
-// One step of each of `count` rows.
-struct StepArgs {
-  long count;
-  RowView x, h, c;         // [I], [H], [H]
-  RowView h_next, c_next;  // [H]; h_next must not alias h, c_next may alias c
-  bool multiplied;         // whether x holds input products, computed by `products`, instead of inputs
-};
-
 // The backward pass of attention, from gradients of the context and of the weights; the latter may be null, and so may `score`.
 struct AttendBackwardArgs {
   const float *query, *keys, *memory;  // [B, queries, width], [B, items, width], [B, items, memory_width]
@@ -122,37 +71,11 @@ struct HeadAttention {
   long out_stride;
 };
 
-// The kernels of one cell, for one instruction set.
-struct CellKernels {
-  const char* name;
-  int gates, leaves, extras;
-  bool whole_rows;  // a step needs all hidden units of a row at once, so that threads split rows, never units
-  void (*shape)(PackedWeights*);  // computes the sizes from input and hidden
-  size_t (*weight_floats)(const PackedWeights*, bool backward);
-  void (*lay_out)(PackedWeights*, float* memory, bool backward);  // sets the pointers
-  void (*pack)(const PackedWeights*, const Parameters*, const Group&);  // each thread packs its panels
-  void (*step)(const PackedWeights*, const StepArgs*, float* scratch, const Group&);
-  size_t (*step_floats)(const PackedWeights*, long rows);  // scratch of `step`
-  size_t (*product_floats)(const PackedWeights*);          // one row's input products
-  void (*products)(const PackedWeights*, const float* x, float* to);  // input products of one row
-  size_t (*saved_floats)(const PackedWeights*, const Shard*);               // saved for the backward pass
-  size_t (*scratch_floats)(const PackedWeights*, const Shard*, bool save);  // scratch of `forward`
-  size_t (*back_floats)(const PackedWeights*, const Shard*);                // scratch of `backward`
-  void (*forward)(const ScanArgs*, const Shard*, float* saved, float* scratch, const Group&);
-  void (*backward)(const ScanArgs*, const ScanGradients*, const Shard*, const float* saved, float* back, const Group&);
-  // Independent work items after the recurrence's backward pass; phase 0: dx; phase 1: gradients of weights
-  long (*items)(const PackedWeights*, const Shard*, long shards, int phase);
-  void (*item)(const ScanArgs*, const ScanGradients*, const Shard*, long shards, const float* const* saved, float* const* back,
-               int phase, long index);
-};
-
 struct ProgramKernels;  // program_run.h
 
 struct Kernels {
   const char* isa;
   int lanes;
-  const CellKernels* const* cells;
-  int cell_count;
   size_t (*linear_floats)(Format format, long inputs, long outputs);
   void (*linear_pack)(Matrix* to, Format format, const float* W, const float* bias, long inputs, long outputs, float* memory);
   // rows `from … to`; each thread of the group computes its panels of outputs

@@ -9,69 +9,6 @@
 namespace stepscan {
 namespace {
 
-class Cell : public Layer {
- public:
-  explicit Cell(std::shared_ptr<const Weights> weights)
-      : Layer(weights->packed.input, weights->packed.hidden, weights->cell.leaves * weights->packed.hidden, true, false), weights_(std::move(weights)) {}
-  const Weights& weights() const { return *weights_; }
-
-  void scan(const RaggedBatch& batch, const float* x, const States& states, float* y, long y_stride, int threads) const override {
-    run({this}, batch, x, states, y, y_stride, threads);
-  }
-  bool scan_both(const Layer& other, const RaggedBatch& batch, const float* x, const States& states, float* y, long y_stride, int threads) const override {
-    const auto* back = dynamic_cast<const Cell*>(&other);
-    if (back) run({this, back}, batch, x, states, y, y_stride, threads);
-    return back;
-  }
-  // One or two cells over the same inputs, the second in reverse.
-  static void run(const std::vector<const Cell*>& cells, const RaggedBatch& batch, const float* x, const States& states, float* y,
-                  long y_stride, int threads) {
-    std::vector<Direction> directions;
-    std::vector<Buffer> leaves;
-    long offset = 0, column = 0;
-    for (const Cell* cell : cells) {
-      long H = cell->output, size = batch.rows * H;
-      leaves.emplace_back(2 * size), leaves.emplace_back(2 * size);
-      float *h = leaves[leaves.size() - 2].data(), *c = leaves.back().data();
-      bool two = cell->weights().cell.leaves == 2;
-      for (long b = 0; b < batch.rows; b++) {
-        copy(states.at(b) + offset, h + b * H, H);
-        if (two) copy(states.at(b) + offset + H, c + b * H, H);
-      }
-      directions.push_back({&cell->weights(), column > 0, ScanArgs{&cell->weights().packed, x, h, two ? c : nullptr, y + column, y_stride,
-                            batch.steps, h + size, two ? c + size : nullptr}, {}});
-      offset += cell->state, column += H;
-    }
-    BatchScan(directions, batch.lengths, batch.rows, batch.steps, threads).forward(directions, threads, false);
-    offset = 0;
-    for (size_t i = 0; i < cells.size(); i++) {
-      long H = cells[i]->output;
-      const ScanArgs& scan = directions[i].scan;
-      for (long b = 0; b < batch.rows; b++) {
-        copy(scan.h_end + b * H, states.at(b) + offset, H);
-        if (scan.c_end) copy(scan.c_end + b * H, states.at(b) + offset + H, H);
-      }
-      offset += cells[i]->state;
-    }
-  }
-  void step(long n, Input x, const States& states, RowView y, float* scratch, const Group& group) const override {
-    const long H = output;
-    StepArgs rows{n, x.rows, states.rows, states.rows.offset_by(H), y, states.rows.offset_by(H), x.multiplied};
-    weights_->cell.step(&weights_->packed, &rows, scratch, group);
-    group.wait();
-    ThreadRange range(n, group);
-    for (long r = range.from; r < range.to; r++) copy(y.at(r), states.at(r), H);
-  }
-  size_t step_floats(long n) const override { return weights_->cell.step_floats(&weights_->packed, n); }
-  void readout(const float* state, float* y) const override { copy(state, y, output); }
-  long condition() const override { return state; }
-  void set_condition(const float* vector, const States& to) const override { copy(vector, to.at(0), state); }
-  const Weights* first_cell() const override { return weights_.get(); }
-
- private:
-  std::shared_ptr<const Weights> weights_;
-};
-
 class PointwiseLayer : public Layer {
  public:
   void scan(const RaggedBatch& batch, const float* x, const States& states, float* y, long y_stride, int threads) const override {
@@ -223,7 +160,8 @@ class Stack : public Layer {
     for (const LayerPointer& layer : layers_) most = items_of(most, layer->items_read(state)), state += layer->state;
     return most;
   }
-  const Weights* first_cell() const override { return layers_.front()->first_cell(); }
+  long table_floats() const override { return layers_.front()->table_floats(); }
+  void tabulate(const float* x, float* to) const override { layers_.front()->tabulate(x, to); }
 
  private:
   std::vector<LayerPointer> layers_;
@@ -360,7 +298,6 @@ void Layer::scan(const RaggedBatch& batch, const float* x, const States& states,
   clear_padding(batch, y, y_stride, output);
 }
 
-LayerPointer make_cell(std::shared_ptr<const Weights> weights) { return std::make_shared<Cell>(std::move(weights)); }
 LayerPointer make_linear(std::shared_ptr<const Linear> map, bool keeps) { return std::make_shared<Projection>(std::move(map), keeps); }
 LayerPointer make_layer_norm(long size, const float* gain, const float* bias, bool keeps) { return std::make_shared<Norm>(size, gain, bias, keeps); }
 LayerPointer make_identity(long size, bool keeps) { return std::make_shared<Identity>(size, keeps); }

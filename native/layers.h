@@ -18,10 +18,10 @@ struct RaggedBatch {
   long rows, steps;
 };
 
-// What a step reads: the rows' inputs; or, for a first cell, precomputed input products (CellKernels::products).
+// What a step reads: the rows' inputs, or their tables (see `tabulate`).
 struct Input {
   RowView rows;
-  bool multiplied;
+  bool tabulated;
 };
 
 class Layer {
@@ -62,8 +62,10 @@ class Layer {
   // The items that a state [state] has read, the most of any part that counts them; -1 if a count is not one.
   virtual long items_read(const float*) const { return 0; }
 
-  // The first cell, if it reads the inputs unchanged: its input products can then be tabulated. Null otherwise.
-  virtual const Weights* first_cell() const { return nullptr; }
+  // What steps make of an item alone can be tabulated, if items are few, as symbols are: the numbers of one, 0 if it cannot be; and
+  // that of x [input].
+  virtual long table_floats() const { return 0; }
+  virtual void tabulate(const float*, float*) const {}
 
  protected:
   Layer(long in, long out, long size, bool is_causal, bool is_pointwise, std::vector<CacheArray> arrays = {})
@@ -72,7 +74,6 @@ class Layer {
 };
 typedef std::shared_ptr<const Layer> LayerPointer;
 
-LayerPointer make_cell(std::shared_ptr<const Weights> weights);
 LayerPointer make_linear(std::shared_ptr<const Linear> map, bool keeps);  // keeps: whether the state holds the last output
 LayerPointer make_layer_norm(long size, const float* gain, const float* bias, bool keeps);
 LayerPointer make_identity(long size, bool keeps);

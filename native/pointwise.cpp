@@ -1,18 +1,18 @@
 // Kernels of inference, other than recurrences: linear maps, normalisation, tanh, softmax, attention. Forward only.
 #include "kernels.h"
 #include "attention.h"
-#include "cells/elman.h"
-#include "cells/gru.h"
-#include "cells/layer_norm_lstm.h"
-#include "cells/lstm.h"
 #include "linear_back.h"
+#include "matrix.h"
 #include "program_run.h"
+#include "team.h"
 #include "training.h"
 
 namespace stepscan {
 namespace ISA {
 extern const ProgramKernels PROGRAM_KERNELS;
 namespace {
+
+constexpr long ROWS_AT_ONCE = 256;  // of a linear map, while its weights are in the cache
 
 // ------------------------------------------------------------------------------------------------------------- linear
 
@@ -41,10 +41,9 @@ void linear_pack(Matrix* to, Format format, const float* W, const float* bias, l
 // y [rows, outputs] = x [rows, inputs] Wᵀ + b for rows `from … to`
 void linear(const Matrix* weights, RowView x, long from, long to, long outputs, RowView y, const Group& group) {
   const Matrix& w = *weights;
-  long from_panel, to_panel;
-  thread_range(w.panels, group.member, group.members, &from_panel, &to_panel);
-  for (long first = from; first < to; first += CHUNK)
-    multiply(w, first, first + CHUNK < to ? first + CHUNK : to, from_panel, to_panel, [&](long r) { return x.at(r); },
+  const long from_panel = w.panels * group.member / group.members, to_panel = w.panels * (group.member + 1) / group.members;
+  for (long first = from; first < to; first += ROWS_AT_ONCE)
+    multiply(w, first, first + ROWS_AT_ONCE < to ? first + ROWS_AT_ONCE : to, from_panel, to_panel, [&](long r) { return x.at(r); },
              [](long, long, int) {}, [&](long p, long r, int count, const float* out) {
                for (int m = 0; m < count; m++)
                  for (int v = 0; v < w.width; v++) {
@@ -209,15 +208,12 @@ double peak(long rounds) {
   return (double)rounds * CHAINS * LANES * 2;
 }
 
-// The registry of cells.
-constexpr const CellKernels* CELLS[] = {&ELMAN_TANH, &ELMAN_RELU, &LSTM_KERNELS, &GRU_KERNELS, &LAYER_NORM_LSTM};
-
 }  // namespace
 
 #define STRING_(x) #x
 #define STRING(x) STRING_(x)
 extern const Kernels KERNELS;
-constexpr Kernels KERNELS = {STRING(ISA), LANES,   CELLS,  sizeof CELLS / sizeof *CELLS, linear_floats, linear_pack,
+constexpr Kernels KERNELS = {STRING(ISA), LANES, linear_floats, linear_pack,
                          linear,      layer_norm, tanh_of, softmax_numerators, softmax, attend, attend_back,
                          head_floats, head_scan, heads_step, rotate, gelu_of, cross_entropy, dropout,
                          column_floats, pack_columns, linear_back_inputs, linear_back_weights, &PROGRAM_KERNELS, peak};

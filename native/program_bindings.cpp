@@ -28,22 +28,40 @@ void check_count(const std::vector<Address>& given, size_t expected, const char*
   if (given.size() != expected) throw nb::value_error((std::string("expected ") + std::to_string(expected) + " " + what + ", got " + std::to_string(given.size())).c_str());
 }
 
-std::unique_ptr<ProgramScan> forward(std::shared_ptr<const ProgramWeights> weights, Address x, Address lengths, long batch, long steps, bool reverse,
-                                     const std::vector<Address>& start, Address y, const std::vector<Address>& end, bool save, int threads) {
-  check_count(start, weights->program->data.leaves, "leaves"), check_count(end, weights->program->data.leaves, "leaves");
-  if (save && !weights->program->data.trains) throw nb::value_error("expected a program for training");
+typedef std::vector<std::vector<Address>> AddressLists;  // of each direction
+
+std::unique_ptr<ProgramScans> forward(const std::vector<std::shared_ptr<const ProgramWeights>>& weights, const std::vector<bool>& reverse, Address x, Address lengths,
+                                      long batch, long steps, const AddressLists& start, Address y, const AddressLists& end, bool save, int threads) {
+  if (weights.empty() || reverse.size() != weights.size() || start.size() != weights.size() || end.size() != weights.size())
+    throw nb::value_error("expected as many directions, states and final states as programs, at least one");
+  std::vector<ProgramScans::Direction> directions;
+  std::vector<std::vector<const float*>> starts;
+  std::vector<std::vector<float*>> ends;
+  long width = 0;
+  for (size_t i = 0; i < weights.size(); i++) {
+    const ProgramData& data = weights[i]->program->data;
+    check_count(start[i], data.leaves, "leaves"), check_count(end[i], data.leaves, "leaves");
+    if (save && !data.trains) throw nb::value_error("expected a program for training");
+    directions.push_back({weights[i], reverse[i]}), starts.push_back(pointers<const float>(start[i])), ends.push_back(pointers(end[i]));
+    width += data.output;
+  }
   nb::gil_scoped_release release;
-  auto scan = std::make_unique<ProgramScan>(std::move(weights), (const int64_t*)lengths, batch, steps, reverse, save, threads);
-  scan->forward((const float*)x, pointers<const float>(start), (float*)y, scan->output(), pointers(end), threads);
-  return scan;
+  auto scans = std::make_unique<ProgramScans>(directions, (const int64_t*)lengths, batch, steps, save, threads);
+  scans->forward((const float*)x, starts, (float*)y, width, ends);
+  return scans;
 }
-void backward(ProgramScan& scan, Address x, Address y, Address dy, const std::vector<Address>& d_end, const std::vector<Address>& d_start, Address dx,
-              const std::vector<Address>& weights, int threads) {
-  const ProgramData& data = scan.data();
-  check_count(d_end, data.leaves, "leaves"), check_count(d_start, data.leaves, "leaves");
-  if (!weights.empty()) check_count(weights, data.weights, "weights");
+void backward(ProgramScans& scans, Address x, Address y, Address dy, const AddressLists& d_end, const AddressLists& d_start, Address dx, const AddressLists& weights,
+              int threads) {
+  if (d_end.size() != scans.size() || d_start.size() != scans.size() || weights.size() != scans.size()) throw nb::value_error("expected gradients of each direction");
+  std::vector<ProgramGradients> gradients;
+  for (size_t i = 0; i < scans.size(); i++) {
+    const ProgramData& data = scans[i].data();
+    check_count(d_end[i], data.leaves, "leaves"), check_count(d_start[i], data.leaves, "leaves");
+    if (!weights[i].empty()) check_count(weights[i], data.weights, "weights");
+    gradients.push_back({(const float*)dy, pointers<const float>(d_end[i]), pointers(d_start[i]), i ? nullptr : (float*)dx, pointers(weights[i])});
+  }
   nb::gil_scoped_release release;
-  scan.backward((const float*)x, (const float*)y, {(const float*)dy, pointers<const float>(d_end), pointers(d_start), (float*)dx, pointers(weights)}, threads);
+  scans.backward((const float*)x, (const float*)y, std::move(gradients), threads);
 }
 // Addresses of states [state]: the initial one, and one with what a vector does not set
 LayerPointer layer(std::shared_ptr<const ProgramWeights> weights, Address initial, Address conditioned, const std::vector<long>& slices, int readout) {
@@ -66,8 +84,8 @@ void bind_programs(nb::module_& m) {
         nb::gil_scoped_release release;
         new (self) ProgramWeights(std::move(program), pointers<const float>(addresses), (Format)format, threads);
       }, nb::arg("program"), nb::arg("addresses"), nb::arg("format") = 0, nb::arg("threads") = 1);
-  nb::class_<ProgramScan>(m, "ProgramScan");
-  // addresses of leaves [B, width] may be 0: a state of zeros, and none wanted
+  nb::class_<ProgramScans>(m, "ProgramScans");
+  // lists have an element for each direction; addresses of leaves [B, width] may be 0: a state of zeros, and none wanted
   m.def("program_forward", &forward);
   // those of weights' gradients may be 0, or none at all be given
   m.def("program_backward", &backward);

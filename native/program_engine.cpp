@@ -1,6 +1,7 @@
 #include "program_engine.h"
 
 #include <cstring>
+#include <exception>
 
 #include "engine.h"
 #include "weight_sums.h"
@@ -8,14 +9,16 @@
 namespace stepscan {
 namespace {
 
-// As for the cells of engine.cpp: operations from which a second thread pays off; the leaf's width up to which threads split
-// rows; and from which on a single row is split.
+// Floating-point operations from which a second thread pays off: about ten times the cost of waking it. Up to the first width of a
+// leaf, threads split rows; above it, the units of all rows. A single row is split by units from the second width on. Both are
+// measured in docs/performance.md ("What was tried").
 constexpr double MIN_TEAM_FLOPS = 1e6;
 constexpr long MAX_ROW_PARALLEL_WIDTH = 192, MIN_UNIT_PARALLEL_WIDTH = 48;
 constexpr size_t MIN_PARALLEL_PACK_FLOATS = 100000;
 constexpr double FLOPS_OF_NUMBER = 20;  // about, of the element-wise part
 // Items whose gradients are in memory at a time: so many, or one step's
 constexpr long GRADIENT_ITEMS = 2048;
+constexpr double MIN_DIRECTIONS_FLOPS = 1e6;  // operations from which two directions on two threads pay off
 
 }  // namespace
 
@@ -62,6 +65,7 @@ ProgramScan::ProgramScan(std::shared_ptr<const ProgramWeights> weights, const in
 
 void ProgramScan::forward(const float* x, const std::vector<const float*>& start, float* y, long y_stride, const std::vector<float*>& end, int threads) {
   const ProgramKernels& kernels = weights_->kernels;
+  y_stride_ = y_stride;
   if (batch_ > 0 && steps_ > 0) use_large_pages(y, (size_t)((batch_ * steps_ - 1) * y_stride + output()) * sizeof(float));
   call_ = {&weights_->packed, x, y, nullptr, nullptr, weights_->program->data.input, y_stride, steps_, start.data(), nullptr, end.data(), nullptr};
   for (Part& part : parts_) {
@@ -82,7 +86,7 @@ void ProgramScan::backward(const float* x, const float* y, const ProgramGradient
   if (!save_ || !data.trains) throw ProgramFault("expected a scan that kept what the backward pass needs");
   std::lock_guard<std::mutex> lock(mutex_);
   if (gradients.dx) use_large_pages(gradients.dx, (size_t)(batch_ * steps_ * data.input) * sizeof(float));
-  call_ = {&weights_->packed, x, const_cast<float*>(y), gradients.dy, gradients.dx, data.input, data.output, steps_, nullptr, gradients.d_end.data(), nullptr, gradients.d_start.data()};
+  call_ = {&weights_->packed, x, const_cast<float*>(y), gradients.dy, gradients.dx, data.input, y_stride_, steps_, nullptr, gradients.d_end.data(), nullptr, gradients.d_start.data()};
   std::vector<Buffer> memory;
   std::vector<long> most_items;
   for (Part& part : parts_) {
@@ -150,6 +154,53 @@ void ProgramScan::items_back(const std::vector<Buffer>& tiles, const std::vector
     for (long k = count * thread / team; k < count * (thread + 1) / team; k++)
       weights_->kernels.items_back(&parts_[works[k].shard].shard, tiles[thread].data(), first[works[k].shard], works[k].from, works[k].to, x);
   });
+}
+
+// ---------------------------------------------------------------------------------------------------------- directions
+
+ProgramScans::ProgramScans(const std::vector<Direction>& directions, const int64_t* lengths, long batch, long steps, bool save, int threads)
+    : batch_(batch), steps_(steps), threads_(threads) {
+  double flops = 0;
+  for (const Direction& d : directions)
+    for (long b = 0; b < batch; b++) flops += (double)lengths[b] * d.weights->flops();
+  at_once_ = directions.size() > 1 && flops > MIN_DIRECTIONS_FLOPS && threads > 1 && (threads < 4 || batch < threads);
+  for (const Direction& d : directions)
+    scans_.push_back(std::make_unique<ProgramScan>(d.weights, lengths, batch, steps, d.reverse, save, at_once_ ? 1 : threads));
+}
+
+template <class Run>
+void ProgramScans::run(int threads, Run run) const {
+  std::vector<std::exception_ptr> failures(scans_.size());  // none may leave a thread of a team
+  parallel_for(at_once_ ? std::min<int>(threads, (int)scans_.size()) : 1, (long)scans_.size(), [&](long i, int) {
+    try {
+      run((size_t)i, at_once_ ? 1 : threads);
+    } catch (...) {
+      failures[i] = std::current_exception();
+    }
+  });
+  for (const std::exception_ptr& failure : failures)
+    if (failure) std::rethrow_exception(failure);
+}
+
+void ProgramScans::forward(const float* x, const std::vector<std::vector<const float*>>& start, float* y, long y_stride, const std::vector<std::vector<float*>>& end) {
+  std::vector<long> column(scans_.size(), 0);
+  for (size_t i = 1; i < scans_.size(); i++) column[i] = column[i - 1] + scans_[i - 1]->output();
+  run(threads_, [&](size_t i, int threads) { scans_[i]->forward(x, start[i], y + column[i], y_stride, end[i], threads); });
+}
+
+void ProgramScans::backward(const float* x, const float* y, std::vector<ProgramGradients> gradients, int threads) {
+  float* dx = gradients[0].dx;
+  const long floats = batch_ * steps_ * scans_[0]->data().input;
+  std::vector<Buffer> more;
+  std::vector<long> column(scans_.size(), 0);
+  for (size_t i = 1; i < scans_.size(); i++) {
+    column[i] = column[i - 1] + scans_[i - 1]->output();
+    gradients[i].dy += column[i];
+    if (dx) more.emplace_back((size_t)floats), gradients[i].dx = more.back().data();
+  }
+  run(threads, [&](size_t i, int share) { scans_[i]->backward(x, y + column[i], gradients[i], share); });
+  for (const Buffer& of_one : more)
+    for (long k = 0; k < floats; k++) dx[k] += of_one.data()[k];
 }
 
 }  // namespace stepscan

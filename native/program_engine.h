@@ -59,7 +59,7 @@ class ProgramWeights {
 };
 
 struct ProgramGradients {
-  const float* dy;  // [B, T, output]
+  const float* dy;  // [B, T, `y_stride` of the forward pass]
   std::vector<const float*> d_end;  // of each leaf, or null for zeros
   std::vector<float*> d_start;      // or null
   float* dx;                        // or null
@@ -74,7 +74,7 @@ class ProgramScan {
   ProgramScan(const ProgramScan&) = delete;
   // x [B, T, input]; y [B, T, `y_stride`]; states [B, width] of each leaf, null for zeros, and null for none wanted
   void forward(const float* x, const std::vector<const float*>& start, float* y, long y_stride, const std::vector<float*>& end, int threads);
-  // may be called by several threads, which take turns
+  // y as forward wrote it; may be called by several threads, which take turns
   void backward(const float* x, const float* y, const ProgramGradients& gradients, int threads);
   const ProgramData& data() const { return weights_->program->data; }
   long output() const { return data().output; }
@@ -92,10 +92,36 @@ class ProgramScan {
   int team(int threads) const { return parallel_ ? threads : 1; }
   std::shared_ptr<const ProgramWeights> weights_;
   bool parallel_, split_ = false, save_;
-  long batch_, steps_;
+  long batch_, steps_, y_stride_ = 0;
   std::vector<Part> parts_;
   ProgramCall call_{};
   std::mutex mutex_;  // of a backward pass, which writes to the parts
+};
+
+// Scans of one batch by several programs, one of two directions each: two at once on two or three threads, a thread each; on more,
+// and one alone, each on all of them. The bits do not depend on it.
+class ProgramScans {
+ public:
+  struct Direction {
+    std::shared_ptr<const ProgramWeights> weights;
+    bool reverse;
+  };
+  ProgramScans(const std::vector<Direction>& directions, const int64_t* lengths, long batch, long steps, bool save, int threads);
+  ProgramScans(const ProgramScans&) = delete;
+  // for each direction, states of each leaf; the outputs of all lie side by side in y [B, T, `y_stride`]
+  void forward(const float* x, const std::vector<std::vector<const float*>>& start, float* y, long y_stride, const std::vector<std::vector<float*>>& end);
+  // for each direction; `dy` is that of all, and so is `dx` (of the first one; null for none)
+  void backward(const float* x, const float* y, std::vector<ProgramGradients> gradients, int threads);
+  const ProgramScan& operator[](size_t i) const { return *scans_[i]; }
+  size_t size() const { return scans_.size(); }
+
+ private:
+  template <class Run>
+  void run(int threads, Run run) const;  // run(i) for each direction
+  std::vector<std::unique_ptr<ProgramScan>> scans_;
+  const long batch_, steps_;
+  const int threads_;
+  bool at_once_ = false;
 };
 
 }  // namespace stepscan

@@ -11,6 +11,10 @@ constexpr long GRADIENT_GROUP = 128;  // rows of a weight's gradient per work it
 
 // ------------------------------------------------------------------------------------------------------- work items
 
+INLINE long blocks_of_work(const WeightGradient& g) {
+  const long group = GRADIENT_GROUP / (g.parts * LANES);
+  return group < 1 ? 1 : group;
+}
 static long gradient_works(const ProgramData* data, GradientWork* works) {
   long count = 0;
   for (int round = 0; round < data->rounds; round++)
@@ -19,8 +23,7 @@ static long gradient_works(const ProgramData* data, GradientWork* works) {
       if (g.round != round) continue;
       const int width = best_width(blocks_of(g.inputs));
       const long blocks = blocks_of(g.width), panels = (blocks_of(g.inputs) + width - 1) / width;
-      long group = GRADIENT_GROUP / (g.parts * LANES);
-      if (group < 1) group = 1;
+      const long group = blocks_of_work(g);
       for (long from = 0; from < blocks; from += group)
         for (long q = 0; q < panels; q++, count++)
           if (works) works[count] = {&g, q, from, from + group < blocks ? from + group : blocks, width, false};
@@ -39,26 +42,30 @@ struct GradientRun {
 static void shape_inputs(GradientInputs* inputs) {
   inputs->width = best_width(blocks_of(inputs->of->inputs)), inputs->line = inputs->width * LANES;
   inputs->panels = (blocks_of(inputs->of->inputs) + inputs->width - 1) / inputs->width;
+  inputs->shared = blocks_of_work(*inputs->of) < blocks_of(inputs->of->width);
 }
-static void gather_inputs(const ProgramShard* s, const GradientInputs* inputs, long first, long from, long to) {
-  const WeightGradient& of = *inputs->of;
-  const Shard& shard = *s->shard;
-  const ThreadMemory memory(*s, nullptr);
+// Panel `q` of items `from` … `to` → [to − from][line]
+static void gather_panel(const ProgramShard& s, const GradientInputs& inputs, long q, long from, long to, float* out) {
+  const WeightGradient& of = *inputs.of;
+  const Shard& shard = *s.shard;
+  const ThreadMemory memory(s, nullptr);
   const ProgramArray& a = memory.data().array[of.in.array];
-  const long begin = shard.offset[first], next = inputs->items * inputs->line;
-  long step = first;
-  for (long n = from; n < to; n++) {
+  const long begin = shard.offset[inputs.first], column = q * inputs.line, columns = of.inputs - column;
+  long step = inputs.first;
+  for (long n = from; n < to; n++, out += inputs.line) {
     const long k = begin + n;
     while (k >= shard.offset[step + 1]) step++;
     long row = k;
     if (a.kind == ITEMS) row = shard.item[k];
     if (a.kind == STATE) row = of.in.shift ? (step ? shard.rows + shard.offset[step - 1] : 0) + k - shard.offset[step] : shard.rows + k;
-    const float* in = memory.at(of.in.array, row, 0);
-    float* out = inputs->memory + n * inputs->line;
-    for (long q = 0, left = of.inputs; q < inputs->panels; q++, out += next)
-      for (int v = 0; v < inputs->width; v++, in += LANES, left -= LANES)
-        store(out + v * LANES, left >= LANES ? load(in) : left > 0 ? load_part(in, (int)left) : zero());
+    const float* in = memory.at(of.in.array, row, 0) + column;
+    long left = columns;
+    for (int v = 0; v < inputs.width; v++, in += LANES, left -= LANES)
+      store(out + v * LANES, left >= LANES ? load(in) : left > 0 ? load_part(in, (int)left) : zero());
   }
+}
+static void gather_inputs(const ProgramShard* s, const GradientInputs* inputs, long from, long to) {
+  for (long q = 0; q < inputs->panels; q++) gather_panel(*s, *inputs, q, from, to, inputs->memory + (q * inputs->items + from) * inputs->line);
 }
 
 // Adds what items from `n` on give for a part, from row `row` (in block `j`) and for columns `first … first + here`
@@ -102,7 +109,8 @@ static void gradient_of_shard(const GradientRun& g, long first, int here) {
   const long items = g.inputs.items, d_row = g.shard.place[of.gradient].row;
   for (long n = 0; n < items; n += GRADIENT_DEPTH) {
     const long depth = items - n < GRADIENT_DEPTH ? items - n : GRADIENT_DEPTH;
-    const float* block = g.inputs.memory + (g.work.panel * items + n) * g.inputs.line;
+    float* block = g.inputs.memory + (g.work.panel * items + (g.inputs.shared ? n : 0)) * g.inputs.line;
+    if (!g.inputs.shared) gather_panel(g.shard, g.inputs, g.work.panel, n, n + depth, block);
     for (long j = g.work.from; j < g.work.to; j++)
       for (int k = 0; k < of.parts; k++) {
         const float* from = memory.at(of.gradient, g.shard.shard->rows + n, j) + (of.slot + k) * LANES;

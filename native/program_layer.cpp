@@ -1,6 +1,5 @@
 #include "program_layer.h"
 
-#include <exception>
 #include <numeric>
 
 #include "layer_rows.h"
@@ -8,7 +7,6 @@
 namespace stepscan {
 namespace {
 
-constexpr double MIN_DIRECTIONS_FLOPS = 1e6;  // operations from which two directions on two threads pay off
 constexpr size_t LINE = 64;                   // bytes of a cache line
 
 long state_width(const ProgramData& data) { return std::accumulate(data.leaf_width, data.leaf_width + data.leaves, 0L); }
@@ -27,19 +25,18 @@ float* thread_tiles(size_t floats) {
   return memory.data();
 }
 
-// A scan of a batch in one direction, and its states as leaves [B, width]
-class LeafScan {
+// States of a batch as leaves [B, width], before and after a scan
+class LeafStates {
  public:
-  LeafScan(const std::shared_ptr<const ProgramWeights>& weights, const RaggedBatch& batch, bool reverse, int threads)
-      : data_(weights->program->data), scan_(weights, batch.lengths, batch.rows, batch.steps, reverse, false, threads), rows_(batch.rows),
-        threads_(threads), memory_((size_t)(2 * batch.rows * state_width(data_))) {
+  LeafStates(const ProgramData& data, long rows) : data_(data), rows_(rows), memory_((size_t)(2 * rows * state_width(data))) {
     float* at = memory_.data();
-    for (auto* leaves : {&start_, &end_})
-      for (int k = 0; k < data_.leaves; k++) leaves->push_back(at), at += rows_ * data_.leaf_width[k];
+    for (auto* leaves : {&start, &end})
+      for (int k = 0; k < data.leaves; k++) leaves->push_back(at), at += rows * data.leaf_width[k];
   }
-  void read(const States& states) { for_leaves(states, start_, [](float* row, float* leaf, long size) { copy(row, leaf, size); }); }
-  void write(const States& states) { for_leaves(states, end_, [](float* row, float* leaf, long size) { copy(leaf, row, size); }); }
-  void forward(const float* x, float* y, long y_stride) { scan_.forward(x, {start_.begin(), start_.end()}, y, y_stride, end_, threads_); }
+  void read(const States& states) { for_leaves(states, start, [](float* row, float* leaf, long size) { copy(row, leaf, size); }); }
+  void write(const States& states) { for_leaves(states, end, [](float* row, float* leaf, long size) { copy(leaf, row, size); }); }
+  std::vector<const float*> starts() const { return {start.begin(), start.end()}; }
+  std::vector<float*> start, end;
 
  private:
   template <class F>
@@ -49,11 +46,8 @@ class LeafScan {
       for (long b = 0; b < rows_; b++) f(states.at(b) + first, leaves[k] + b * data_.leaf_width[k], data_.leaf_width[k]);
   }
   const ProgramData& data_;
-  ProgramScan scan_;
   const long rows_;
-  const int threads_;
   Buffer memory_;
-  std::vector<float*> start_, end_;
 };
 
 // What a step knows of its rows: a thread's own for one row; for several shared, at the beginning of the scratch memory
@@ -84,31 +78,30 @@ class ProgramLayer : public Layer {
   }
 
   void scan(const RaggedBatch& batch, const float* x, const States& states, float* y, long y_stride, int threads) const override {
-    LeafScan scan(weights_, batch, false, threads);
-    scan.read(states);
-    scan.forward(x, y, y_stride);
-    scan.write(states);
+    run({this}, batch, x, states, y, y_stride, threads);
   }
   bool scan_both(const Layer& other, const RaggedBatch& batch, const float* x, const States& states, float* y, long y_stride, int threads) const override {
     const auto* back = dynamic_cast<const ProgramLayer*>(&other);
-    if (!back) return false;
-    double flops = 0;
-    for (long b = 0; b < batch.rows; b++) flops += (double)batch.lengths[b] * (weights_->flops() + back->weights_->flops());
-    const bool at_once = flops > MIN_DIRECTIONS_FLOPS && threads > 1 && (threads < 4 || batch.rows < threads);
-    LeafScan scans[] = {{weights_, batch, false, at_once ? 1 : threads}, {back->weights_, batch, true, at_once ? 1 : threads}};
-    scans[0].read(states), scans[1].read(after(states, *this));
-    std::exception_ptr failure[2];  // none may leave a thread of a team
-    parallel_for(at_once ? 2 : 1, 2, [&](long i, int) {
-      try {
-        scans[i].forward(x, y + i * output, y_stride);
-      } catch (...) {
-        failure[i] = std::current_exception();
-      }
-    });
-    for (const std::exception_ptr& one : failure)
-      if (one) std::rethrow_exception(one);
-    scans[0].write(states), scans[1].write(after(states, *this));
-    return true;
+    if (back) run({this, back}, batch, x, states, y, y_stride, threads);
+    return back;
+  }
+  // One or two cells over the same inputs, the second in reverse, whose states are one after the other.
+  static void run(const std::vector<const ProgramLayer*>& cells, const RaggedBatch& batch, const float* x, const States& states, float* y, long y_stride, int threads) {
+    std::vector<ProgramScans::Direction> directions;
+    std::vector<LeafStates> leaves;
+    std::vector<std::vector<const float*>> start;
+    std::vector<std::vector<float*>> end;
+    States of_one = states;
+    for (const ProgramLayer* cell : cells) {
+      directions.push_back({cell->weights_, !directions.empty()});
+      leaves.emplace_back(cell->data(), batch.rows);
+      leaves.back().read(of_one);
+      start.push_back(leaves.back().starts()), end.push_back(leaves.back().end);
+      of_one = after(of_one, *cell);
+    }
+    ProgramScans(directions, batch.lengths, batch.rows, batch.steps, false, threads).forward(x, start, y, y_stride, end);
+    of_one = states;
+    for (size_t i = 0; i < cells.size(); i++) leaves[i].write(of_one), of_one = after(of_one, *cells[i]);
   }
 
   void step(long n, Input x, const States& states, RowView y, float* scratch, const Group& group) const override {
@@ -122,12 +115,13 @@ class ProgramLayer : public Layer {
     const ThreadRange range(n, group);
     for (long r = range.from; r < range.to; r++) {
       kernels.read_state(&memory.shard, r, states.at(r));
-      if (memory.x) copy(x.rows.at(r), memory.x + r * input, input);
+      if (x.tabulated) kernels.read_table(&memory.shard, r, x.rows.at(r));
+      else if (memory.x) copy(x.rows.at(r), memory.x + r * input, input);
     }
     group.wait();
     float* tiles = thread_tiles(weights_->packed.tile_floats);
-    if (!data().whole_rows) kernels.step(&memory.shard, tiles, group);
-    else if (!group.member) kernels.step(&memory.shard, tiles, Group{group.barrier, 0, 1});
+    if (!data().whole_rows) kernels.step(&memory.shard, x.tabulated, tiles, group);
+    else if (!group.member) kernels.step(&memory.shard, x.tabulated, tiles, Group{group.barrier, 0, 1});
     group.wait();
     for (long r = range.from; r < range.to; r++) {
       kernels.write_state(&memory.shard, r, states.at(r));
@@ -146,6 +140,16 @@ class ProgramLayer : public Layer {
     memory.call = call_of(nullptr, input, nullptr, output);
     memory.shard = {&memory.call, &memory.rows, nullptr, false, 0, nullptr, nullptr};
     return arena.used + weights_->kernels.lay_out_forward(&memory.shard, places.data()) + LINE / sizeof(float);
+  }
+
+  long table_floats() const override { return weights_->packed.table_floats; }
+  void tabulate(const float* x, float* to) const override {
+    Buffer scratch(floats_of_one_);
+    Barrier alone;
+    StepMemory memory;
+    begin_one(RowView::strided(x, 0), RowView::strided(x, 0), scratch.data(), memory);  // writes no output
+    weights_->kernels.items(&memory.shard, thread_tiles(weights_->packed.tile_floats), Group{&alone, 0, 1});
+    weights_->kernels.write_table(&memory.shard, 0, to);
   }
 
   void readout(const float* state, float* y) const override { copy(state + read_, y, output); }

@@ -46,17 +46,32 @@ static OperandUse use_of(const Stage& s, int operand) {
 
 INLINE bool moves(int kind) { return kind == KEPT || kind == GRADIENT || kind == STATE || kind == CARRY; }
 
-// Sums of the other slots of an array are added to that of the first one
-static void join_sums(const Stage& s, PackedSum* sums, int count) {
-  for (int i = 0; i < count; i++)
-    for (int k = 0; k < count; k++) {
-      const Operand &from = s.operand[sums[i].operand], &to = s.operand[sums[k].operand];
-      if (from.slot && !to.slot && to.array == from.array) sums[i].first = k;
-    }
+// Sums of the other slots of an array, which are added to that of its first one, go behind those that stand for an array; returns
+// how many these are
+static int order_sums(const Stage& s, PackedSum* sums, int count) {
+  auto is_part = [&](const PackedSum& sum, const PackedSum& of) {
+    const Operand &a = s.operand[sum.operand], &b = s.operand[of.operand];
+    return a.slot && !b.slot && a.array == b.array;
+  };
+  auto has_first = [&](const PackedSum& sum) {
+    bool found = false;
+    for (int k = 0; k < count; k++) found = found || is_part(sum, sums[k]);
+    return found;
+  };
+  int totals = 0;
+  for (int i = 0; i < count; i++) {
+    if (has_first(sums[i])) continue;
+    const PackedSum sum = sums[i];
+    sums[i] = sums[totals], sums[totals++] = sum;
+  }
+  for (int i = totals; i < count; i++)
+    for (int k = 0; k < totals; k++)
+      if (is_part(sums[i], sums[k])) sums[i].first = k;
+  return totals;
 }
 
 static void lay_out_stage(const ProgramData& data, const PackedMatrix* matrices, const Stage& s, PackedStage* to, ArenaLayout* arena) {
-  *to = {blocks_of(s.width), 1, !s.operations && s.products, 0, 0, nullptr, nullptr, 0, 0, 0, 0, 0, 0, nullptr, nullptr, nullptr, nullptr, nullptr};
+  *to = {blocks_of(s.width), 1, !s.operations && s.products, 0, 0, nullptr, nullptr, 0, 0, 0, 0, 0, 0, 0, nullptr, nullptr, nullptr, nullptr, nullptr};
   auto* operands = (PackedOperand*)arena->allocate(s.operands * (long)(sizeof(PackedOperand) / sizeof(float)));
   auto* products = (PackedProduct*)arena->allocate(s.products * (long)(sizeof(PackedProduct) / sizeof(float)));
   auto* sums = (PackedSum*)arena->allocate(s.operands * (long)(sizeof(PackedSum) / sizeof(float)));
@@ -80,7 +95,7 @@ static void lay_out_stage(const ProgramData& data, const PackedMatrix* matrices,
     if (operands[i].kind == KEPT && use.read && s.products && s.width > 1) keep[to->kept++] = i;
     if (operands[i].kind == GRADIENT && use.written && !use.reduced) clear[to->cleared++] = i;
   }
-  join_sums(s, sums, to->sums);
+  to->totals = order_sums(s, sums, to->sums);
   to->operand = operands, to->product = products, to->sum = sums;
   to->move = move, to->temporary = temporary, to->keep = keep, to->clear = clear;
 }
@@ -128,6 +143,34 @@ static void find_states(PackedProgram* p, ArenaLayout* arena) {
     long first = data.array[i].offset;
     for (int k = 0; k < data.array[i].of; k++) first += data.leaf_width[k];
     states[p->states++] = {i, first};
+  }
+}
+
+INLINE long numbers_of(const ProgramArray& a) { return (a.width == 1 ? 1 : blocks_of(a.width)) * a.slots * LANES; }  // of one item
+
+static bool reads_x(const ProgramData& data, const StageList& list) {
+  auto is_x = [&](const Operand& o) { return data.array[o.array].kind == ITEMS && data.array[o.array].of == X; };
+  bool found = false;
+  for (int i = 0; i < list.count; i++) {
+    const Stage& s = list.stage[i];
+    for (int k = 0; k < s.operands; k++) found = found || is_x(s.operand[k]);
+    for (int k = 0; k < s.products; k++) found = found || is_x(s.product[k].in);
+  }
+  return found;
+}
+// What a table of items has: all that ITEMS_FORWARD keeps
+static void find_table(PackedProgram* p, ArenaLayout* arena) {
+  const ProgramData& data = *p->data;
+  int* table = (int*)arena->allocate(data.arrays);
+  p->table = table, p->tabulated = 0, p->table_floats = 0;
+  if (!arena->base || reads_x(data, data.program[STEP])) return;
+  for (int i = 0; i < data.arrays; i++) {
+    bool written = false;
+    for (int k = 0; k < data.program[ITEMS_FORWARD].count; k++) {
+      const Stage& s = data.program[ITEMS_FORWARD].stage[k];
+      for (int n = 0; n < s.operands; n++) written = written || (s.operand[n].array == i && use_of(s, n).written);
+    }
+    if (written && data.array[i].kind == KEPT) table[p->tabulated++] = i, p->table_floats += numbers_of(data.array[i]);
   }
 }
 

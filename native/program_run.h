@@ -38,7 +38,7 @@ struct PackedProduct {
   bool as_tiles, row_as_tiles;
 };
 struct PackedSum {  // a row's total
-  int operand, first;  // first: the sum of the first slot, which this one is added to; −1 for none
+  int operand, first;  // first: the sum of the first slot, which this one is added to; −1 for itself
   bool largest;
 };
 struct PackedStage {
@@ -49,8 +49,9 @@ struct PackedStage {
   const PackedOperand* operand;
   const PackedProduct* product;
   long views;         // its first in a thread's memory
-  // operands: reduced into; that lie elsewhere at another moment; of the tile; KEPT, fetched early; with zeros past the width
-  int sums, moving, temporaries, kept, cleared;
+  // operands: reduced into, first those that stand for an array; that lie elsewhere at another moment; of the tile; KEPT, fetched early;
+  // with zeros past the width
+  int sums, totals, moving, temporaries, kept, cleared;
   const PackedSum* sum;
   const int *move, *temporary, *keep, *clear;
 };
@@ -63,8 +64,10 @@ struct PackedProgram {
   PackedMatrix* matrix;
   Place* place;  // of each array in TILE_MEMORY and WEIGHT_MEMORY
   PackedStage* stage[PROGRAMS];
-  int states;
+  int states, tabulated;
   const PackedState* state;
+  const int* table;    // the arrays that steps read of what x alone makes …
+  long table_floats;   // … and their numbers for one item; 0 if steps read x, too
   float* memory;       // of weights
   size_t tile_floats;  // of a thread's TILE_MEMORY, which begins with the views of all stages
 };
@@ -97,8 +100,9 @@ struct Moment {
 
 struct GradientInputs {  // of the gradient of weights, for a part of a shard's items: [panels][items][width][LANES]
   const WeightGradient* of;
-  long shard, items, panels, line;  // line: floats of an item in a panel
-  int width;                        // its vectors
+  long shard, first, items, panels, line;  // first: the step that the part begins with; line: floats of an item in a panel
+  int width;                               // its vectors
+  bool shared;  // whether several works read a panel, so that all of it is packed before; else the work packs it, as it goes
   float* memory;
 };
 struct GradientWork {  // one work item of the gradient of weights
@@ -122,14 +126,18 @@ struct ProgramKernels {
   // items `from` … `to` of the steps from `first` on, all stages; `x` says whether the gradient of x is wanted
   void (*items_back)(const ProgramShard*, float* tiles, long first, long from, long to, bool x);
   long (*gradient_works)(const ProgramData*, GradientWork*);  // their number; written where not null
-  void (*shape_inputs)(GradientInputs*);  // sets panels and width
-  // packs those of items `from` … `to` of the steps from `first` on
-  void (*gather_inputs)(const ProgramShard*, const GradientInputs*, long first, long from, long to);
+  void (*shape_inputs)(GradientInputs*);  // sets panels, width and `shared`
+  // packs all panels of items `from` … `to`
+  void (*gather_inputs)(const ProgramShard*, const GradientInputs*, long from, long to);
   // `inputs` of each shard
   void (*gradient)(const ProgramShard*, long shards, const GradientWork*, const GradientInputs* inputs, float* const* to);
   void (*add_sums)(const PackedProgram*, const float* tiles, float* const* to);
   void (*clear_sums)(const PackedProgram*, float* tiles);
-  void (*step)(const ProgramShard*, float* tiles, const Group&);          // one step of rows of length 1
+  // one step of rows of length 1; `given`: whether their tables (see `read_table`) have been read, so that x is not
+  void (*step)(const ProgramShard*, bool given, float* tiles, const Group&);
+  void (*items)(const ProgramShard*, float* tiles, const Group&);  // what such a step makes of x alone
+  void (*read_table)(const ProgramShard*, long row, const float* table);  // that of a row, as numbers side by side
+  void (*write_table)(const ProgramShard*, long row, float* table);
   void (*read_state)(const ProgramShard*, long row, const float* state);  // leaves side by side, before a step
   void (*write_state)(const ProgramShard*, long row, float* state);       // after it
 };

@@ -6,7 +6,10 @@ namespace stepscan {
 namespace ISA {
 namespace {
 
-constexpr long ITEMS_AT_ONCE = 256;  // that `items` makes before the steps that read them
+// Items that `items` makes before the steps that read them: where stages reduce rows, few enough that the next stage finds them in
+// the second cache
+constexpr long ITEMS_AT_ONCE = 256, ITEMS_OF_ROWS = 48;
+INLINE long items_at_once(const ProgramData& data) { return data.whole_rows ? ITEMS_OF_ROWS : ITEMS_AT_ONCE; }
 
 // --------------------------------------------------------------------------------------------------------------- memory
 
@@ -29,7 +32,7 @@ size_t lay_out_forward(ProgramShard* s, Place* place) {
   const PackedProgram& packed = *s->call->packed;
   const ProgramData& data = *packed.data;
   const Shard& shard = *s->shard;
-  s->chunk = ITEMS_AT_ONCE;
+  s->chunk = items_at_once(data);
   for (long t = 0; t < shard.steps; t++)
     if (shard.active[t] > s->chunk) s->chunk = shard.active[t];
   if (shard.tokens < s->chunk) s->chunk = shard.tokens;
@@ -127,11 +130,12 @@ void forward(const ProgramShard* shard_memory, float* tiles, const Group& group)
   const ProgramShard& s = *shard_memory;
   const Shard& shard = *s.shard;
   const ThreadMemory memory(s, tiles);
+  const long most = items_at_once(memory.data());
   find_views(memory, ITEMS_FORWARD), find_views(memory, STEP);
   start(memory, group);
   group.wait();
   for (long t0 = 0, t1; t0 < shard.steps; t0 = t1) {
-    for (t1 = t0 + 1; t1 < shard.steps && shard.offset[t1 + 1] - shard.offset[t0] <= ITEMS_AT_ONCE; t1++) {}
+    for (t1 = t0 + 1; t1 < shard.steps && shard.offset[t1 + 1] - shard.offset[t0] <= most; t1++) {}
     const long first_kept = s.save ? 0 : shard.offset[t0];
     run_program(memory, ITEMS_FORWARD, moment_of_items(shard.offset[t0], shard.offset[t0] - first_kept, shard.offset[t1] - shard.offset[t0]), group);
     for (long t = t0; t < t1; t++) run_program(memory, STEP, moment_of_step(s, t, first_kept), group);
@@ -140,11 +144,34 @@ void forward(const ProgramShard* shard_memory, float* tiles, const Group& group)
 }
 
 // One step of rows that all have one item; the state is in the array before, and goes to the one after
-void step(const ProgramShard* s, float* tiles, const Group& group) {
+void items(const ProgramShard* s, float* tiles, const Group& group) {
   const ThreadMemory memory(*s, tiles);
-  find_views(memory, ITEMS_FORWARD), find_views(memory, STEP);
+  find_views(memory, ITEMS_FORWARD);
   run_program(memory, ITEMS_FORWARD, moment_of_items(0, 0, s->shard->rows), group);
+}
+void step(const ProgramShard* s, bool given, float* tiles, const Group& group) {
+  const ThreadMemory memory(*s, tiles);
+  if (!given) items(s, tiles, group);
+  find_views(memory, STEP);
   run_program(memory, STEP, moment_of_step(*s, 0, 0), group);
+}
+void read_table(const ProgramShard* s, long row, const float* table) {
+  const ThreadMemory memory(*s, nullptr);
+  const PackedProgram& packed = *s->call->packed;
+  for (int i = 0; i < packed.tabulated; i++) {
+    const ProgramArray& a = packed.data->array[packed.table[i]];
+    const long size = a.slots * LANES, blocks = numbers_of(a) / size;
+    for (long j = 0; j < blocks; j++, table += size) __builtin_memcpy(memory.at(packed.table[i], row, j), table, (size_t)size * 4);
+  }
+}
+void write_table(const ProgramShard* s, long row, float* table) {
+  const ThreadMemory memory(*s, nullptr);
+  const PackedProgram& packed = *s->call->packed;
+  for (int i = 0; i < packed.tabulated; i++) {
+    const ProgramArray& a = packed.data->array[packed.table[i]];
+    const long size = a.slots * LANES, blocks = numbers_of(a) / size;
+    for (long j = 0; j < blocks; j++, table += size) __builtin_memcpy(table, memory.at(packed.table[i], row, j), (size_t)size * 4);
+  }
 }
 
 void read_state(const ProgramShard* s, long row, const float* state) {
@@ -238,7 +265,7 @@ void items_back(const ProgramShard* s, float* tiles, long first, long from, long
 
 extern const ProgramKernels PROGRAM_KERNELS;
 constexpr ProgramKernels PROGRAM_KERNELS = {lay_out_weights, pack, lay_out_forward, lay_out_backward, forward, backward,
-                                            items_back, gradient_works, shape_inputs, gather_inputs, gradient, add_sums, clear_sums, step, read_state, write_state};
+                                            items_back, gradient_works, shape_inputs, gather_inputs, gradient, add_sums, clear_sums, step, items, read_table, write_table, read_state, write_state};
 
 }  // namespace ISA
 }  // namespace stepscan

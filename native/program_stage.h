@@ -56,12 +56,11 @@ static void begin_reductions(StageRun& s, long row, long rows) {
     for (long r = row; r < row + rows; r++) store(v.at + r * v.row, none);
   }
 }
-INLINE float sum_of_lanes(Vec v) {
-  alignas(64) float lane[LANES];
-  store(lane, v);
-  float total = lane[0];
-  for (int k = 1; k < LANES; k++) total = total + lane[k];
-  return total;
+// The sum of LANES numbers or vectors, by halves, which is a short chain of additions; it is left in the first one
+template <class Number>
+INLINE void add_halves(Number* lane) {
+  for (int half = LANES / 2; half; half /= 2)
+    for (int k = 0; k < half; k++) lane[k] = lane[k] + lane[k + half];
 }
 INLINE float largest_lane(Vec v) {  // NaN if there is one
   alignas(64) float lane[LANES];
@@ -70,48 +69,53 @@ INLINE float largest_lane(Vec v) {  // NaN if there is one
   for (int k = 1; k < LANES; k++) total = lane[k] > total || lane[k] != lane[k] ? lane[k] : total;
   return total;
 }
-// Of some rows, [rows][sums]; many are turned, so that one addition serves all: the order of each is that of its lanes in either case
+INLINE const float* sum_at(const StageRun& s, int sum, long row) {
+  const View& v = s.whole[s.packed.sum[sum].operand];
+  return v.at + row * v.row;
+}
+// The sums of a row, each over the slots of its array
+INLINE void add_slots(const StageRun& s, long row, Vec* sum) {
+  for (int i = 0; i < s.packed.totals; i++) sum[i] = load(sum_at(s, i, row));
+  for (int i = s.packed.totals; i < s.packed.sums; i++) sum[s.packed.sum[i].first] = sum[s.packed.sum[i].first] + load(sum_at(s, i, row));
+}
+// Of some rows, [rows][totals]; many are turned, so that one addition serves all: the order of each is that of its lanes in either case
 static void find_totals(const StageRun& s, long row, long rows, float* total) {
-  const int sums = s.packed.sums;
-  bool turned = rows * sums >= LANES / 2 && rows * sums <= LANES;
-  for (int i = 0; i < sums; i++) turned = turned && !s.packed.sum[i].largest;
-  if (!turned) {
-    for (long r = 0, n = 0; r < rows; r++)
-      for (int i = 0; i < sums; i++, n++) {
-        const View& v = s.whole[s.packed.sum[i].operand];
-        total[n] = s.packed.sum[i].largest ? largest_lane(load(v.at + (row + r) * v.row)) : sum_of_lanes(load(v.at + (row + r) * v.row));
-      }
+  const int totals = s.packed.totals;
+  bool turned = rows * totals >= LANES / 4 && rows * totals <= LANES;
+  for (int i = 0; i < totals; i++) turned = turned && !s.packed.sum[i].largest;
+  Vec sum[MAX_STAGE_OPERANDS < LANES ? LANES : MAX_STAGE_OPERANDS];
+  if (turned) {
+    for (int k = 0; k < LANES; k++) sum[k] = zero();
+    for (long r = 0; r < rows; r++) add_slots(s, row + r, sum + r * totals);
+    transpose(*(Vec(*)[LANES])sum);
+    add_halves(sum);
+    store(total, sum[0]);
     return;
   }
-  Vec lanes[LANES];
-  for (Vec& v : lanes) v = zero();
-  for (long r = 0, n = 0; r < rows; r++)
-    for (int i = 0; i < sums; i++, n++) {
-      const View& v = s.whole[s.packed.sum[i].operand];
-      lanes[n] = load(v.at + (row + r) * v.row);
+  for (long r = 0; r < rows; r++, total += totals) {
+    add_slots(s, row + r, sum);
+    for (int i = 0; i < totals; i++) {
+      alignas(64) float lane[LANES];
+      store(lane, sum[i]);
+      if (!s.packed.sum[i].largest) add_halves(lane);
+      total[i] = s.packed.sum[i].largest ? largest_lane(sum[i]) : lane[0];
     }
-  transpose(lanes);
-  Vec sum = lanes[0];
-  for (int k = 1; k < LANES; k++) sum = sum + lanes[k];
-  store(total, sum);
+  }
 }
-// A row's total, over its lanes and then over the slots of its array: an order that no cut of blocks changes
+// A row's total, over the slots of its array and then over its lanes: an order that no cut of blocks changes
 static void end_reductions(StageRun& s, long row, long rows) {
-  const int sums = s.packed.sums;
-  const long few = sums < LANES ? LANES / sums : 1;
+  const int totals = s.packed.totals;
+  const long few = totals < LANES ? LANES / totals : 1;
   float total[MAX_STAGE_OPERANDS + LANES];
   for (long first = row; first < row + rows; first += few) {
     const long count = row + rows - first < few ? row + rows - first : few;
     find_totals(s, first, count, total);
-    float* of_row = total;
-    for (long r = first; r < first + count; r++, of_row += sums) {
-      for (int i = 0; i < sums; i++)
-        if (s.packed.sum[i].first >= 0) of_row[s.packed.sum[i].first] += of_row[i];
-      for (int i = 0; i < sums; i++) {
+    const float* of_row = total;
+    for (long r = first; r < first + count; r++, of_row += totals)
+      for (int i = 0; i < totals; i++) {
         const View& v = s.whole[s.packed.sum[i].operand];
         store(v.at + r * v.row, set1(of_row[i]));
       }
-    }
   }
 }
 

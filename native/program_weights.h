@@ -63,6 +63,7 @@ static void lay_out_weights(PackedProgram* p, Format format, ArenaLayout* arena)
   }
   lay_out_arrays(p, arena);
   find_states(p, arena);
+  find_table(p, arena);
 }
 
 // Up to LANES rows of a part, [LANES][K] with zeros where there is nothing: rows `row …` and inputs `first … first + K`

@@ -12,7 +12,7 @@ WeightSums::WeightSums(const ProgramKernels& kernels, const ProgramData& data, s
   for (GradientWork& work : works_) work.clear = true;
   for (int g = 0; g < data_.gradients; g++)
     for (size_t i = 0; i < shards_.size(); i++) {
-      inputs_.push_back({data_.gradient + g, (long)i, 0, 0, 0, 0, nullptr});
+      inputs_.push_back({data_.gradient + g, (long)i, 0, 0, 0, 0, 0, false, nullptr});
       kernels_.shape_inputs(&inputs_.back());
     }
   for (int lay = 0; lay < 2; lay++) {
@@ -46,12 +46,12 @@ void WeightSums::gather(const std::vector<long>& first, const std::vector<long>&
   for (GradientInputs& inputs : inputs_) {
     if (inputs.of->round != round) continue;
     const Shard& shard = *shards_[inputs.shard].shard;
-    inputs.items = shard.offset[last[inputs.shard]] - shard.offset[first[inputs.shard]];
-    for (long n = 0; n < inputs.items; n += ITEMS_OF_WORK) works.push_back({&inputs, n, std::min(inputs.items, n + ITEMS_OF_WORK)});
+    inputs.first = first[inputs.shard], inputs.items = shard.offset[last[inputs.shard]] - shard.offset[inputs.first];
+    for (long n = 0; inputs.shared && n < inputs.items; n += ITEMS_OF_WORK) works.push_back({&inputs, n, std::min(inputs.items, n + ITEMS_OF_WORK)});
   }
   parallel_for(threads, (long)works.size(), [&](long i, int) {
     const Work& work = works[i];
-    kernels_.gather_inputs(&shards_[work.inputs->shard], work.inputs, first[work.inputs->shard], work.from, work.to);
+    kernels_.gather_inputs(&shards_[work.inputs->shard], work.inputs, work.from, work.to);
   });
 }
 

@@ -8,7 +8,8 @@ namespace stepscan {
 
 constexpr long ITEMS_OF_WORK = 96;  // that a thread takes at a time
 
-// What products read is packed once for all works that read it: each makes 128 rows of a gradient.
+// What products read is packed once for all works that read it: each makes 128 rows of a gradient. Where one work reads it, that packs
+// it as it goes, while it is in the cache.
 class WeightSums {
  public:
   // `most`: items of each shard that come at a time; `to`: the gradients, null for those that are not wanted. The first numbers

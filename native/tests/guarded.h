@@ -1,4 +1,4 @@
-// Shared by the kernels' tests: arrays next to protected pages, checks that count failures, the table of cells.
+// Shared by the kernels' tests: arrays next to protected pages, checks that count failures.
 #pragma once
 #include <sys/mman.h>
 #include <unistd.h>
@@ -42,10 +42,4 @@ typedef Guarded<float> Floats;
 static int failures = 0;
 #define CHECK(what, ...) \
   if (!(what)) failures++, std::printf("FAILED %s: ", #what), std::printf(__VA_ARGS__), std::printf("\n")
-
-struct Cell {
-  const char* name;
-  int gates, leaves, extras;
-};
-static const Cell CELLS[] = {{"elman_tanh", 1, 1, 0}, {"elman_relu", 1, 1, 0}, {"lstm", 4, 2, 0}, {"gru", 3, 1, 0}, {"layer_norm_lstm", 4, 2, 5}};
 

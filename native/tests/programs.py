@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -21,6 +22,13 @@ CELLS = {
     "RG-LRU 8 → 8, 2 heads": lambda: ss.RGLRU(8, 8, heads=2),
     "SRU 1 → 1": lambda: ss.SRU(1, 1),
 }
+# for layers in inference: by the names of constants
+LAYERS = {
+    "SMALL": [(cell, 17, size) for cell in (ss.Elman, ss.GRU, ss.LSTM, ss.LayerNormLSTM) for size in (1, 16, 33)],
+    "NARROW": [(ss.LSTM, 9, 9), (ss.GRU, 9, 9)],
+    "WIDE": [(ss.LSTM, 9, 20), (ss.GRU, 9, 20)],
+    "OF_GENERATORS": [(ss.LSTM, 20, 65), (ss.GRU, 65, 65)],
+}
 
 
 def main() -> None:
@@ -36,6 +44,12 @@ def main() -> None:
         program = trace(make()).program
         for of in (differentiate(program), program)[: 2 if number == 0 else 1]:
             lines += [f"    // {name}", f"    {{{', '.join(map(str, lower(of).numbers))}}},"]
+    for name, cells in LAYERS.items():
+        lines += ["};", f"static const std::vector<std::vector<int64_t>> {name} = {{"]
+        for make, inputs, size in cells:
+            cell: Any = make(inputs, size)
+            numbers = lower(cell.stored_program().program).numbers
+            lines += [f"    // {cell.signature}", f"    {{{', '.join(map(str, numbers))}}},"]
     Path(__file__).with_name("programs.h").write_text("\n".join([*lines, "};", ""]), "utf-8")
 
 

@@ -5,67 +5,6 @@
 #include "../output_loss.h"
 #include "guarded.h"
 
-// Forward and backward in one or two directions, and all outputs.
-struct Run {
-  std::vector<std::unique_ptr<Floats>> out;
-  Run(const Cell& cell, long I, long H, const std::vector<int64_t>& lengths, long T, int ways, int threads) {
-    std::srand(7);
-    long B = (long)lengths.size(), G = cell.gates * H;
-    Guarded<int64_t> length(B);
-    for (long b = 0; b < B; b++) length.get()[b] = lengths[b];
-    Floats x(B * T * I, 2), dy(B * T * H * ways, 1);
-    keep(B * T * I), keep(B * T * H * ways);
-    float *dx = out[0]->get(), *y = out[1]->get();
-    std::vector<std::unique_ptr<Floats>> arrays;
-    std::vector<std::unique_ptr<Weights>> weights;
-    std::vector<Direction> directions;
-    auto make = [&](long count) { arrays.push_back(std::make_unique<Floats>(count, 1)); return arrays.back()->get(); };
-    for (int way = 0; way < ways; way++) {
-      bool extras = cell.extras > 0;
-      Parameters p{make(G * I), make(G * H), extras ? nullptr : make(G), extras ? nullptr : make(G), {}};
-      for (int e = 0; e < cell.extras; e++) p.extra[e] = make(e < 3 ? 4 * H : H);
-      weights.push_back(std::make_unique<Weights>(cell.name, I, H, p, true));
-      Direction d{weights.back().get(), way == 1, {}, {}};
-      bool two = cell.leaves == 2;
-      d.scan = {&d.weights->packed, x.get(), make(B * H), two ? make(B * H) : nullptr, y + way * H, H * ways, T, keep(B * H), two ? keep(B * H) : nullptr};
-      d.back = {dy.get() + way * H, make(B * H), two ? make(B * H) : nullptr, dx, way > 0, keep(B * H), two ? keep(B * H) : nullptr, {}};
-      d.back.to = {keep(G * I), keep(G * H), extras ? nullptr : keep(G), extras ? nullptr : keep(G), {}};
-      for (int e = 0; e < cell.extras; e++) d.back.to.extra[e] = keep(e < 3 ? 4 * H : H);
-      directions.push_back(d);
-    }
-    BatchScan scan(directions, length.get(), B, T, threads);
-    scan.forward(directions, threads, true);
-    scan.backward(directions, threads);
-    Floats first(B * T * H * ways);
-    std::memcpy(first.get(), y, B * T * H * ways * 4);
-    BatchScan(directions, length.get(), B, T, threads).forward(directions, threads, false);
-    CHECK(first == *out[1], "%s %ld → %ld: the bits of inference and training differ", cell.name, I, H);
-    for (long b = 0; b < B; b++)
-      for (long n = (b * T + lengths[b]) * H * ways; n < (b + 1) * T * H * ways; n++) CHECK(y[n] == 0, "padding is not zero");
-  }
-  float* keep(long count) {
-    out.push_back(std::make_unique<Floats>(count, 1));
-    return out.back()->get();
-  }
-};
-
-static void cells() {
-  const long sizes[] = {1, 15, 16, 17, 63, 64, 65};
-  const std::vector<std::vector<int64_t>> batches = {{}, {0}, {3}, {0, 5, 2, 0, 5, 1, 4, 4, 3}};
-  for (const Cell& cell : CELLS)
-    for (long I : sizes)
-      for (long H : sizes)
-        for (const auto& lengths : batches)
-          for (int ways = 1; ways <= 2; ways++) {
-            Run one(cell, I, H, lengths, 5, ways, 1), two(cell, I, H, lengths, 5, ways, 2);
-            CHECK(*one.out[1] == *two.out[1], "%s %ld → %ld: bits depend on the number of threads", cell.name, I, H);
-          }
-  for (const Cell& cell : CELLS) {  // large enough that threads split the hidden units
-    Run one(cell, 20, 250, {9, 3, 0, 7}, 9, 1, 1), two(cell, 20, 250, {9, 3, 0, 7}, 9, 1, 2), three(cell, 20, 250, {9, 3, 0, 7}, 9, 1, 3);
-    CHECK(*one.out[1] == *two.out[1] && *one.out[1] == *three.out[1], "%s: bits depend on the number of threads", cell.name);
-  }
-}
-
 static void pointwise() {
   for (long rows : {0, 1, 7, 130})
     for (long in : {1, 16, 65})
@@ -127,7 +66,6 @@ static void training() {
 }
 
 static void callers() {
-  Run expected(CELLS[2], 17, 250, {9, 3, 0, 7}, 9, 1, 2);
   std::vector<std::thread> threads;
   for (int i = 0; i < 4; i++)
     threads.emplace_back([] {
@@ -142,7 +80,7 @@ static void callers() {
 int main() {
   for (const std::string& isa : instruction_sets()) {
     use_instruction_set(isa);
-    cells(), pointwise(), training(), callers();
+    pointwise(), training(), callers();
     std::printf("%s: %d failures\n", isa.c_str(), failures);
   }
   return failures != 0;

@@ -3,20 +3,23 @@
 #include <cmath>
 
 #include "../generation.h"
+#include "../program_layer.h"
 #include "layer_checks.h"
+#include "programs.h"
 
 typedef std::unique_ptr<Floats> Array;
 
-static std::shared_ptr<const Weights> weights_of(const Cell& cell, long I, long H, Format format) {
-  long G = cell.gates * H;
-  Floats in(G * I, 1), rec(G * H, 1), bias_in(G, 1), bias_rec(G, 1);
-  std::vector<Array> extras;
-  Parameters p{in.get(), rec.get(), cell.extras ? nullptr : bias_in.get(), cell.extras ? nullptr : bias_rec.get(), {}};
-  for (int e = 0; e < cell.extras; e++) {
-    extras.push_back(std::make_unique<Floats>(e < 3 ? 4 * H : H, 1));
-    p.extra[e] = extras.back()->get();
-  }
-  return std::make_shared<Weights>(cell.name, I, H, p, false, format);
+static LayerPointer cell_of(const std::vector<int64_t>& numbers, Format format) {
+  auto program = std::make_shared<const Program>(numbers.data(), numbers.size());
+  const ProgramData& data = program->data;
+  std::vector<Array> arrays;
+  std::vector<const float*> weights;
+  for (int w = 0; w < data.weights; w++) arrays.push_back(std::make_unique<Floats>(data.weight_size[w], 1)), weights.push_back(arrays.back()->get());
+  std::vector<long> slice;
+  long state = 0;
+  for (int k = 0; k < data.leaves; k++) slice.push_back(state), state += data.leaf_width[k];
+  const std::vector<float> zeros((size_t)state, 0.f);
+  return make_program_layer(std::make_shared<const ProgramWeights>(program, weights, format, 1), {zeros, zeros, slice, 0});
 }
 static std::shared_ptr<const Linear> linear_of(long I, long O, Format format) {
   Floats W(O * I, 1), bias(O, 1);
@@ -24,10 +27,9 @@ static std::shared_ptr<const Linear> linear_of(long I, long O, Format format) {
 }
 
 static void layers(Format format) {
-  for (const Cell& cell : CELLS) {
-    for (long I : {1, 17})
-      for (long H : {1, 15, 16, 33, 65}) check_layer(cell.name, make_cell(weights_of(cell, I, H, format)), format);
-    LayerPointer narrow = make_cell(weights_of(cell, 9, 9, format)), wide = make_cell(weights_of(cell, 9, 20, format));
+  for (const auto& cell : SMALL) check_layer("cell", cell_of(cell, format), format);
+  for (size_t k = 0; k < NARROW.size(); k++) {
+    LayerPointer narrow = cell_of(NARROW[k], format), wide = cell_of(WIDE[k], format);
     Floats gain(20, 1), bias(20, 1);
     check_layer("stack", make_stack({narrow, wide, make_layer_norm(20, gain.get(), bias.get(), false), make_linear(linear_of(20, 3, format), false)}), format);
     check_layer("residual", make_residual(make_stack({narrow, make_identity(9, false)})), format);
@@ -41,7 +43,7 @@ static void layers(Format format) {
 // One and two threads generate the same text; excluded symbols do not occur; generation resumes from a saved state.
 static void generation(Format format) {
   const long V = 37, E = 20, H = 65, length = 50;
-  LayerPointer layer = make_stack({make_cell(weights_of(CELLS[2], E, H, format)), make_cell(weights_of(CELLS[3], H, H, format))});
+  LayerPointer layer = make_stack({cell_of(OF_GENERATORS[0], format), cell_of(OF_GENERATORS[1], format)});
   Floats table(V * E, 2);
   for (bool tied : {false, true}) {
     auto projection = tied ? linear_of(H, E, format) : nullptr;
@@ -70,7 +72,7 @@ static void generation(Format format) {
 // Several texts together get the symbols that each gets alone, on one and two threads; one without a symbol harms no other.
 static void generation_together(Format format) {
   const long V = 37, E = 20, H = 65, length = 30, texts = 4;
-  LayerPointer layer = make_stack({make_cell(weights_of(CELLS[2], E, H, format)), make_cell(weights_of(CELLS[3], H, H, format))});
+  LayerPointer layer = make_stack({cell_of(OF_GENERATORS[0], format), cell_of(OF_GENERATORS[1], format)});
   Floats table(V * E, 2);
   TokenGenerator generator(table.get(), V, layer, linear_of(H, E, format), linear_of(E, V, format));
   const SamplingOptions options[] = {{1, 0, 1, 0}, {0, 0, 1, 0}, {0.7, 5, 0.9, 0.01}, {2, 0, 0.5, 0}};

@@ -73,6 +73,37 @@ static void run(const std::shared_ptr<const Program>& program, Format format, in
   scan.backward(x, y, {dy, d_end, d_start, dx, gradients}, threads);
 }
 
+// Forward and back in two directions at once: the outputs on each number of threads
+static void both_directions(const std::shared_ptr<const Program>& program) {
+  const ProgramData& data = program->data;
+  const std::vector<int64_t> lengths = {9, 0, 30, 1, 4};
+  const long B = (long)lengths.size(), T = 30, width = 2 * data.output;
+  Floats x(B * T * data.input, 1), dy(B * T * width, 1), one(B * T * width), dx_of_one(B * T * data.input);
+  Memory weight_memory;
+  std::vector<const float*> weights;
+  for (int w = 0; w < data.weights; w++) weights.push_back(weight_memory(data.weight_size[w]));
+  auto packed = std::make_shared<const ProgramWeights>(program, weights, FLOAT32, 1);
+  for (int threads : {1, 2, 3}) {
+    Memory memory;
+    Floats y(B * T * width), dx(B * T * data.input);
+    std::vector<std::vector<const float*>> start(2), d_end(2);
+    std::vector<std::vector<float*>> end(2), d_start(2), gradients(2);
+    for (int way = 0; way < 2; way++) {
+      for (int w = 0; w < data.weights; w++) gradients[way].push_back(memory(data.weight_size[w]));
+      for (int k = 0; k < data.leaves; k++) {
+        start[way].push_back(nullptr), d_end[way].push_back(nullptr);
+        end[way].push_back(memory(B * data.leaf_width[k])), d_start[way].push_back(memory(B * data.leaf_width[k]));
+      }
+    }
+    ProgramScans scans({{packed, false}, {packed, true}}, lengths.data(), B, T, true, threads);
+    scans.forward(x.get(), start, y.get(), width, end);
+    scans.backward(x.get(), y.get(), {{dy.get(), d_end[0], d_start[0], dx.get(), gradients[0]}, {dy.get(), d_end[1], d_start[1], nullptr, gradients[1]}}, threads);
+    if (threads == 1) std::memcpy(one.get(), y.get(), (size_t)(B * T * width) * 4), std::memcpy(dx_of_one.get(), dx.get(), (size_t)(B * T * data.input) * 4);
+    CHECK(one == y, "the bits of two directions depend on the number of threads");
+    for (long i = 0; i < B * T * data.input; i++) CHECK(std::fabs(dx.get()[i] - dx_of_one.get()[i]) <= 1e-4 * (1 + std::fabs(dx_of_one.get()[i])), "gradients of x differ");
+  }
+}
+
 static bool small(const ProgramData& data) {  // enough to run it thousands of times
   long numbers = data.input + data.output;
   for (int k = 0; k < data.leaves; k++) numbers += data.leaf_width[k];
@@ -115,6 +146,21 @@ static void check_team(const LayerPointer& layer) {
   CHECK(one == two, "the bits of a step depend on the number of threads");
 }
 
+// A step of tables has the bits of one of the items that they were made of.
+static void check_table(const LayerPointer& layer) {
+  const long n = 3, size = layer->table_floats();
+  if (!size) return;
+  Floats x(n * layer->input, 2), tables(n * size), y(n * layer->output), z(n * layer->output), scratch((size_t)layer->step_floats(n));
+  Floats states(n * layer->state), others(n * layer->state);
+  for (long r = 0; r < n; r++) layer->tabulate(x.get() + r * layer->input, tables.get() + r * size);
+  Barrier barrier;
+  for (long rows : {n, 1L}) {
+    layer->step(rows, {RowView::strided(x.get(), layer->input), false}, states_of(*layer, states.get(), 0), RowView::strided(y.get(), layer->output), scratch.get(), {&barrier, 0, 1});
+    layer->step(rows, {RowView::strided(tables.get(), size), true}, states_of(*layer, others.get(), 0), RowView::strided(z.get(), layer->output), scratch.get(), {&barrier, 0, 1});
+    CHECK(y == z && states == others, "a step of a table has other bits");
+  }
+}
+
 static void check_layers(const std::shared_ptr<const Program>& program, Format format) {
   Memory memory;
   std::vector<const float*> weights;
@@ -124,6 +170,7 @@ static void check_layers(const std::shared_ptr<const Program>& program, Format f
   const long I = layer->input, H = layer->output;
   auto map = [&](long from, long to) { return make_linear(std::make_shared<Linear>(memory(from * to), memory(to), from, to, format), false); };
   check_layer("program", layer, format);
+  check_table(layer), check_table(make_stack({layer, map(H, I)}));
   check_layer("stack of programs", make_stack({layer, map(H, I), layer, make_identity(H, false)}), format);
   check_team(make_stack({layer, map(H, I), layer, map(H, I), layer}));
   check_layer("residual program", make_residual(make_stack({layer, map(H, I)})), format);
@@ -138,6 +185,7 @@ static void unchanged() {
     for (int threads : {1, 2})
       for (Format format : {FLOAT32, BFLOAT16, INT8}) run(program, format, threads, threads == 2);
     for (Format format : {FLOAT32, BFLOAT16, INT8}) check_layers(program, format);
+    if (program->data.trains) both_directions(program);
   }
 }
 

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from stepscan.definitions.layer import LayerDefinition, scan_by_steps, start
-from stepscan.kernels import programs
+from stepscan.kernels import programs, scan_operator
 from stepscan.modules import Module
 from stepscan.sequences import Sequences
 from stepscan.state import State, leaves, map_state
@@ -121,7 +121,7 @@ class Recurrence(Layer):
         if `step` can be written down as a program (see `stepscan.programs`), else in PyTorch."""
         self.check_shape(inputs)
         state = start(self, inputs, state)
-        found = programs.scan(self, inputs, state)
+        found = programs.scan(self, inputs, state) or scan_operator.scan(self, inputs, state)
         return scan_by_steps(self, inputs, state) if found is None else found
 
     @property

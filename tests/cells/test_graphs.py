@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from tests.programs.program_cells import Leaky
 from torch import Tensor, nn
 from torch.export import Dim
 
@@ -18,6 +19,9 @@ LAYERS: dict[str, Callable[[], Any]] = {
     "GRU": lambda: ss.GRU(4, 8),
     "Elman without biases": lambda: ss.Elman(4, 8, bias=False),
     "layer-norm LSTM": lambda: ss.LayerNormLSTM(4, 8),
+    "own cell": lambda: Leaky(4, 8),
+    "MGU": lambda: ss.MGU(4, 8),
+    "sLSTM": lambda: ss.SLSTM(4, 8, heads=2),
     "transformer": lambda: ss.Transformer(4, 8, heads=2),
     "deep": lambda: ss.Stack(
         [
@@ -84,6 +88,7 @@ def test_gradients_are_in_the_graph_too():
 
 
 def test_exported_with_batch_and_steps_free(model):
+    model(*batch(3, 5))  # a cell that is traced is traced here: while a graph is exported, its weights have no numbers
     shapes = ({0: Dim.DYNAMIC, 1: Dim.DYNAMIC}, {0: Dim.DYNAMIC})
     exported = torch.export.export(model, batch(3, 5), dynamic_shapes=shapes).module()
     for rows, steps in ((2, 9), (5, 3)):

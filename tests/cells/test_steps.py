@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import stepscan as ss
-from stepscan.cells.hidden_state import HiddenState
+from stepscan.definitions.cell_states import HiddenState
 from stepscan.registry import build, describe
 from zoo import STEPS
 

@@ -59,9 +59,9 @@ class NativeProgram:
         """Outputs and the leaves of the final state; and what backward needs."""
         y = torch.full_like(batch.dy, float("nan"))
         ends = [torch.full_like(leaf, float("nan")) for leaf in batch.state]
-        sizes = batch.lengths.data_ptr(), *batch.x.shape[:2], reverse
-        places = addresses(batch.state), y.data_ptr(), addresses(ends)
-        saved = library.program_forward(self.packed[trains], batch.x.data_ptr(), *sizes, *places, trains, threads)
+        inputs = batch.x.data_ptr(), batch.lengths.data_ptr(), *batch.x.shape[:2]
+        places = [addresses(batch.state)], y.data_ptr(), [addresses(ends)]
+        saved = library.program_forward([self.packed[trains]], [reverse], *inputs, *places, trains, threads)
         return [y, *ends], saved
 
     def backward(self, batch: Batch, saved: Any, y: Tensor, threads: int = 1) -> list[Tensor]:
@@ -69,8 +69,8 @@ class NativeProgram:
         results = [torch.full_like(tensor, float("nan")) for tensor in (batch.x, *batch.state, *self.weights)]
         d_start, d_weights = results[1 : 1 + len(batch.state)], results[1 + len(batch.state) :]
         items = batch.x.data_ptr(), y.data_ptr(), batch.dy.data_ptr()
-        ends = addresses(batch.d_end), addresses(d_start)
-        library.program_backward(saved, *items, *ends, results[0].data_ptr(), addresses(d_weights), threads)
+        ends = [addresses(batch.d_end)], [addresses(d_start)]
+        library.program_backward(saved, *items, *ends, results[0].data_ptr(), [addresses(d_weights)], threads)
         return results
 
     def expected(self, batch: Batch, reverse: bool = False) -> tuple[list[Tensor], list[Tensor]]:

@@ -156,7 +156,7 @@ def test_large_cells_have_the_same_bits_on_two_threads(hidden_size: int) -> None
 
 
 @pytest.mark.parametrize("name", ["elman", "lstm", "gru"])
-def test_the_bits_of_the_cells_written_by_hand(name: str, isa: str) -> None:
+def test_cells_have_the_bits_of_their_traced_programs(name: str, isa: str) -> None:
     for input_size, hidden_size in ((24, 40), (64, 128), (5, 17)):
         cell = make(name, input_size, hidden_size)
         program = NativeProgram(cell)

@@ -163,7 +163,7 @@ def test_translations_together_are_translations_alone(session_models: Path) -> N
 def test_texts_of_cells_that_are_programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, in_python: bool) -> None:
     """On the native library, and in Python where it cannot run the program."""
     if in_python:
-        monkeypatch.setattr("stepscan.definitions.program_cell.lower", lambda program: None)
+        monkeypatch.setattr("stepscan.definitions.program_cell.inference_program", lambda program: None)
     quick: dict[str, Any] = {"hidden_size": 6, "epochs": 1, "bptt": 16, "batch_size": 4}
     ss.LanguageModel(cell="mingru", **quick).fit("one two three. " * 40).save(tmp_path / "model")
     model = runtime.load(tmp_path / "model")

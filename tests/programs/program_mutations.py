@@ -122,8 +122,8 @@ def run_natively(program, weights, x, state, scan):
     weights, state, x = [contiguous(w) for w in weights], [contiguous(leaf) for leaf in state], contiguous(x)
     packed = library.ProgramWeights(lowered, addresses(*weights))
     lengths, y, ends = np.array([1, 1]), np.empty(scan.y.shape, np.float32), [np.empty_like(leaf) for leaf in state]
-    items = address(x), address(lengths), 2, 1, False
-    library.program_forward(packed, *items, addresses(*state), address(y), addresses(*ends), False, 1)
+    places = address(x), address(lengths), 2, 1, [addresses(*state)], address(y), [addresses(*ends)]
+    library.program_forward([packed], [False], *places, False, 1)
     largest = max((float(np.abs(value).max()) for value in scan.known(0)), default=0.0)
     if largest < LARGE:
         np.testing.assert_allclose(y, scan.y, rtol=0, atol=1e-3 * max(1.0, largest))

@@ -13,7 +13,8 @@ import torch
 
 import stepscan as ss
 from stepscan import kernels, runtime
-from stepscan.dynamics.gates import _GATES
+from stepscan.definitions.definition import specify
+from stepscan.registry import describe
 from stepscan.serving.inside import trace, traces
 from stepscan.serving.inside.gates import gates
 
@@ -63,13 +64,13 @@ def test_gates_are_those_of_the_equations(cell):
             parameter.add_(0.3 * torch.randn_like(parameter))
         outputs = layer(ss.Sequences(inputs[None], [6]))[0].data[0]
         for x in inputs:
-            step = _GATES[type(layer)](layer, x[None], state)
+            step = layer.named_gates(x[None], state)
             state = layer.step(x[None], state)[1]
             expected.append({**step, **({} if cell == "gru" else {"cell": state.c})})
     weights = {name: tensor.detach().numpy() for name, tensor in layer.named_parameters()}
     start = np.zeros(4 * (1 if cell == "gru" else 2), np.float32)
-    found = gates(cell, weights, inputs.numpy(), outputs.numpy(), start)
-    assert set(found) == set(expected[0]) - {"log_retention"}
+    found = gates(specify(describe(layer)), weights, inputs.numpy(), outputs.numpy(), start)
+    assert set(found) == set(expected[0])
     for name, values in found.items():
         np.testing.assert_allclose(values, torch.cat([step[name] for step in expected]), rtol=1e-5, atol=1e-6)
 

@@ -118,6 +118,34 @@ def max_over_time(data: Array, mask: Array) -> Array:
     return np.where(mask.any(axis=1, keepdims=True), maximum, np.float32(0))
 
 
+def linear(x: Array, weight: Array, bias: Array | None = None) -> Array:
+    """`x Wᵀ + b` of weights that are not packed, as in equations of cells."""
+    product = x @ weight.T
+    return product if bias is None else product + bias
+
+
+def sigmoid(x: Array) -> Array:
+    """1 / (1 + exp(−x)), elementwise; it does not overflow."""
+    return 0.5 * (1 + np.tanh(0.5 * x))
+
+
+def relu(x: Array) -> Array:
+    """max(x, 0), elementwise."""
+    return np.maximum(x, 0)
+
+
+def chunk(x: Array, count: int) -> list[Array]:
+    """Parts of `[B, W]` of equal width."""
+    return np.split(x, count, axis=1)
+
+
+def layer_norm(x: Array, gain: Array, bias: Array | None = None) -> Array:
+    """Layer normalisation of each row of `[B, W]` (Ba et al. 2016), with ε = 10⁻⁵."""
+    centred = x - x.mean(axis=1, keepdims=True)
+    scaled = centred / np.sqrt(centred.var(axis=1, keepdims=True) + 1e-5) * gain
+    return scaled if bias is None else scaled + bias
+
+
 def softplus(x: Array) -> Array:
     """`log(1 + exp x)`, elementwise, computed in float64."""
     return np.logaddexp(0, x.astype(np.float64)).astype(np.float32)

@@ -22,6 +22,7 @@ from stepscan.kernels.training import Attend
 from stepscan.sequences import Sequences, WordsWithCharacters
 
 log, maximum, stack, tanh = torch.log, torch.maximum, torch.stack, pointwise.tanh
+linear, relu, sigmoid = F.linear, torch.relu, torch.sigmoid
 without_gradients = torch.inference_mode
 
 
@@ -71,6 +72,16 @@ def softplus(x: Tensor) -> Tensor:
     if torch.is_grad_enabled() or not is_supported(x, x):
         return F.softplus(x)
     return torch.from_numpy(arrays.softplus(x.numpy()))
+
+
+def chunk(x: Tensor, count: int) -> Sequence[Tensor]:
+    """See `stepscan.backends.arrays.chunk`."""
+    return x.chunk(count, dim=1)
+
+
+def layer_norm(x: Tensor, gain: Tensor, bias: Tensor | None = None) -> Tensor:
+    """See `stepscan.backends.arrays.layer_norm`."""
+    return F.layer_norm(x, x.shape[1:], gain, bias)
 
 
 def embed(weight: Tensor, ids: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ import torch
 from stepscan.cells.cell import Cell
 from stepscan.sequences import Sequences
 
-_OPERATORS = {"lstm": "LSTM", "gru": "GRU", "elman_tanh": "RNN"}
+_OPERATORS = {"lstm": "LSTM", "gru": "GRU", "elman": "RNN"}
 _GATES = {"LSTM": [0, 3, 1, 2], "GRU": [1, 0, 2], "RNN": [0]}  # in ONNX's order: i o f c; z r h
 
 
@@ -38,7 +38,7 @@ class Graph:
 
     def cell(self, cell: Cell, name: str, inputs: Sequence[str], outputs: Sequence[str]) -> str:
         """Add a recurrent layer; `inputs` and `outputs` are those of ONNX's operator, without W, R and B."""
-        operator, hidden = _OPERATORS[cell.kernel], cell.hidden_size
+        operator, hidden = _OPERATORS[cell.registered_name], cell.hidden_size
         order = _GATES[operator]
 
         def reordered(weight: torch.Tensor) -> np.ndarray:
@@ -83,9 +83,13 @@ def is_available() -> bool:
     return True
 
 
+def _has_operator(cell: Cell) -> bool:
+    return cell.registered_name in _OPERATORS and getattr(cell, "nonlinearity", "tanh") == "tanh"
+
+
 def scanner(cell: Cell, inputs: Sequences, threads: int) -> Callable[[], Any] | None:
     """A function that scans `inputs` from a zero state; None without ONNX Runtime or an operator for the cell."""
-    if not is_available() or cell.kernel not in _OPERATORS:
+    if not is_available() or not _has_operator(cell):
         return None
     from onnx import TensorProto
 
@@ -105,12 +109,12 @@ def scanner(cell: Cell, inputs: Sequences, threads: int) -> Callable[[], Any] | 
 
 def stepper(cell: Cell, threads: int) -> Callable[[], Any] | None:
     """A function that runs one step of one row and keeps the state; None without ONNX Runtime or an operator."""
-    if not is_available() or cell.kernel not in _OPERATORS:
+    if not is_available() or not _has_operator(cell):
         return None
     from onnx import TensorProto
 
     graph, hidden = Graph(), cell.hidden_size
-    states = ["h", "c"] if cell.kernel == "lstm" else ["h"]
+    states = ["h", "c"] if cell.registered_name == "lstm" else ["h"]
     graph.cell(cell, "cell", ["x", "", *states], ["", *(f"{name}_next" for name in states)])
     shape = (TensorProto.FLOAT, [1, 1, hidden])
     session = graph.session(

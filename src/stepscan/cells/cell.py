@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -10,13 +11,14 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from stepscan import kernels
-from stepscan.cells import scan_operator
 from stepscan.cells.initialisation import initialise_gates
 from stepscan.contract import Recurrence
+from stepscan.definitions.definition import built_in
 from stepscan.definitions.initialisation import Initialisation
-from stepscan.definitions.layer import start
-from stepscan.kernels import scans
+from stepscan.definitions.layer import scan_by_steps, start
+from stepscan.kernels import programs, scan_operator
 from stepscan.kernels.tensors import in_functorch
+from stepscan.programs.stored import StoredProgram
 from stepscan.sequences import Sequences
 from stepscan.state import State
 
@@ -31,12 +33,13 @@ class Cell(Recurrence):
     Attributes:
         hidden_size: H.
         scheme: how weights are initialised.
-        gates: see `stepscan.definitions.cells.CellDefinition`.
+        gates, state_class: see `stepscan.definitions.cells.CellDefinition`.
     """
 
     hidden_size: int
     scheme: Initialisation
     gates: ClassVar[int]
+    state_class: ClassVar[Any]
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -50,33 +53,30 @@ class Cell(Recurrence):
             if bias is not None:
                 nn.init.zeros_(bias)
 
+    def initial_state(
+        self, batch_size: int, *, device: torch.device | None = None, dtype: torch.dtype | None = None
+    ) -> Any:
+        fields = self.state_class._fields
+        return self.state_class(*(self.zeros(batch_size, self.hidden_size, device, dtype) for _ in fields))
+
     def scan(self, inputs: Sequences, state: State | None = None) -> tuple[Sequences, State]:
         self.check_shape(inputs)
         state = start(self, inputs, state)
-        if scans.is_supported(self, inputs.data):
-            outputs, (final,) = scans.scan(inputs, [scans.Direction(self, False, state)])
-            return inputs.replace(outputs, zeroed=True), final
-        if scan_operator.is_supported(self.weight_ih, inputs.data):
-            outputs, final = scan_operator.scan(self, inputs, state)
-            return inputs.replace(outputs, zeroed=True), final
+        found = programs.scan(self, inputs, state) or scan_operator.scan(self, inputs, state)
+        if found is not None:
+            return found
         inputs = inputs.zeroed()
-        if inputs.is_all_empty or kernels.get_backend() == "reference" or in_functorch():
-            return super().scan(inputs, state)
-        return self.fused_scan(inputs, state)
-
-    def runs_natively(self, inputs: Sequences) -> bool:
-        """Whether the native kernels run this cell on these inputs, and no hook expects a call of the module."""
-        hooks = (self._forward_hooks, self._forward_pre_hooks, self._backward_hooks, self._backward_pre_hooks)
-        return scans.is_supported(self, inputs.data) and not any(hooks)
+        by_steps = kernels.get_backend() == "reference" or in_functorch() or self.recorded() is None
+        return scan_by_steps(self, inputs, state) if by_steps or inputs.is_all_empty else self.fused_scan(inputs, state)
 
     def step(self, x: Tensor, state: Any) -> tuple[Tensor, State]:
-        if scans.is_supported(self, x):
-            return scans.step(self, x, state)
-        return self.equations(x, state)
+        found = programs.step(self, x, state)
+        return self.equations(x, state) if found is None else found
 
-    def equations(self, x: Tensor, state: Any) -> tuple[Tensor, State]:
-        """One step in PyTorch, the reference for all kernels: `x [B, I]` and a state → `[B, H]` and the next state."""
-        raise NotImplementedError(f"{type(self).__name__}: expected equations(x, state); define them")
+    def recorded(self) -> StoredProgram | None:
+        """The cell as data; None for a class that has other equations than the cell of that name."""
+        cls: Any = type(self)
+        return self.stored_program() if is_as_defined(cls) else None
 
     def fused_scan(self, inputs: Sequences, state: Any) -> tuple[Sequences, State]:
         """`scan` with one of PyTorch's fused kernels; `inputs [B, T, I]` are zeroed and have at least one item."""
@@ -84,19 +84,20 @@ class Cell(Recurrence):
 
     @property
     def weights(self) -> list[Tensor]:
-        """The weights in PyTorch's order: `weight_ih`, `weight_hh` and, if there are biases, `bias_ih`, `bias_hh`."""
-        weights = (self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh)
+        """The weights that there are, in PyTorch's order: `weight_ih`, `weight_hh`, `bias_ih`, `bias_hh`, others."""
+        weights = (getattr(self, name) for name in self.parts())
         return [weight for weight in weights if weight is not None]
-
-    @property
-    def kernel_weights(self) -> list[Tensor | None]:
-        """The weights in the native kernel's order; None for a missing bias."""
-        # the dictionary is faster than attributes; inside functional_call, weights may be attributes only
-        parameters = self._parameters
-        return [parameters[n] if n in parameters else getattr(self, n) for n in self.weight_names]
 
     def extra_repr(self) -> str:
         return f"{self.input_size}, {self.hidden_size}" + ("" if self.bias_ih is not None else ", bias=False")
+
+
+@functools.cache
+def is_as_defined(cls: Any) -> bool:
+    """Whether a class of cells has the step and the equations of the cell that its name stands for."""
+    own = built_in(cls.registered_name)
+    names = ("named_gates", "equations", "preactivations", "exposed")
+    return cls.step is Cell.step and all(getattr(cls, name, None) is getattr(own, name, None) for name in names)
 
 
 def scan_packed(

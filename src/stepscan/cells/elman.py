@@ -5,22 +5,16 @@ h_t = φ(W_ih x_t + b_ih + W_hh h_{t-1} + b_hh)        y_t = h_t        φ = tan
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
+from torch import nn
 
 from stepscan.cells.cell import Cell, scan_packed
 from stepscan.definitions import cells as definitions
+from stepscan.definitions.cell_states import HiddenState
 from stepscan.registry import register
 from stepscan.sequences import Sequences
 
 _FUSED = {"tanh": torch.rnn_tanh, "relu": torch.rnn_relu}
-
-
-class ElmanState(NamedTuple):
-    h: Tensor  # [B, H]
 
 
 @register("elman")
@@ -42,16 +36,6 @@ class Elman(definitions.Elman, Cell):
             nn.init.normal_(self.weight_ih, std=0.001)
             nn.init.eye_(self.weight_hh)
 
-    def initial_state(
-        self, batch_size: int, *, device: torch.device | None = None, dtype: torch.dtype | None = None
-    ) -> ElmanState:
-        return ElmanState(self.zeros(batch_size, self.hidden_size, device, dtype))
-
-    def equations(self, x: Tensor, state: ElmanState) -> tuple[Tensor, ElmanState]:
-        preactivation = F.linear(x, self.weight_ih, self.bias_ih) + F.linear(state.h, self.weight_hh, self.bias_hh)
-        h = torch.tanh(preactivation) if self.nonlinearity == "tanh" else torch.relu(preactivation)
-        return h, ElmanState(h)
-
-    def fused_scan(self, inputs: Sequences, state: ElmanState) -> tuple[Sequences, ElmanState]:
+    def fused_scan(self, inputs: Sequences, state: HiddenState) -> tuple[Sequences, HiddenState]:
         outputs, (h,) = scan_packed(_FUSED[self.nonlinearity], inputs, state, self.weights)
-        return outputs, ElmanState(h)
+        return outputs, HiddenState(h)

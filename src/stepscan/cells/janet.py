@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from stepscan.cells.hidden_state import HiddenState
 from stepscan.cells.initialisation import forget_biases
 from stepscan.cells.step_cell import GatedCell
+from stepscan.definitions.cell_states import HiddenState
 from stepscan.definitions.initialisation import Initialisation
 from stepscan.fields import Integer
 from stepscan.registry import register

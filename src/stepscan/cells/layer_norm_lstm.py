@@ -11,13 +11,13 @@ norm(v) = (v − mean(v)) / √(variance(v) + 10⁻⁵)
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
+from torch import nn
 
 from stepscan.cells.cell import Cell
-from stepscan.cells.lstm import LSTMState, set_gate_biases
-from stepscan.contract import Recurrence
+from stepscan.cells.lstm import set_gate_biases
 from stepscan.definitions import cells as definitions
+from stepscan.definitions.cell_states import LSTMState
+from stepscan.definitions.layer import scan_by_steps
 from stepscan.registry import register
 from stepscan.sequences import Sequences
 
@@ -46,27 +46,8 @@ class LayerNormLSTM(definitions.LayerNormLSTM, Cell):
             nn.init.zeros_(bias)
         set_gate_biases(self.bias, self.scheme)
 
-    @property
-    def weights(self) -> list[Tensor]:
-        return [weight for weight in self.kernel_weights if weight is not None]
-
-    def initial_state(
-        self, batch_size: int, *, device: torch.device | None = None, dtype: torch.dtype | None = None
-    ) -> LSTMState:
-        zeros = self.zeros(batch_size, self.hidden_size, device, dtype)
-        return LSTMState(zeros, zeros.clone())
-
-    def equations(self, x: Tensor, state: LSTMState) -> tuple[Tensor, LSTMState]:
-        x_gates, h_gates = F.linear(x, self.weight_ih), F.linear(state.h, self.weight_hh)
-        gates, size = [4 * self.hidden_size], [self.hidden_size]
-        total = F.layer_norm(x_gates, gates, self.gain_ih) + F.layer_norm(h_gates, gates, self.gain_hh) + self.bias
-        i, f, g, o = total.chunk(4, dim=1)
-        c = torch.sigmoid(f) * state.c + torch.sigmoid(i) * torch.tanh(g)
-        h = torch.sigmoid(o) * torch.tanh(F.layer_norm(c, size, self.gain_c, self.bias_c))
-        return h, LSTMState(h, c)
-
     def fused_scan(self, inputs: Sequences, state: LSTMState) -> tuple[Sequences, LSTMState]:
-        return Recurrence.scan(self, inputs, state)  # PyTorch has no fused kernel for it
+        return scan_by_steps(self, inputs, state)  # PyTorch has no fused kernel for it
 
     def extra_repr(self) -> str:
         return f"{self.input_size}, {self.hidden_size}"

@@ -10,23 +10,16 @@ h_t = o_t ⊙ tanh(c_t)        y_t = h_t
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from stepscan.cells.cell import Cell, scan_packed, scan_padded_lstm
 from stepscan.cells.initialisation import forget_biases
 from stepscan.definitions import cells as definitions
+from stepscan.definitions.cell_states import LSTMState
 from stepscan.definitions.initialisation import Initialisation
 from stepscan.registry import register
 from stepscan.sequences import Sequences
-
-
-class LSTMState(NamedTuple):
-    h: Tensor  # [B, H]
-    c: Tensor  # [B, H]
 
 
 @register("lstm")
@@ -47,19 +40,6 @@ class LSTM(definitions.LSTM, Cell):
         super().reset_parameters()
         if self.bias_ih is not None:
             set_gate_biases(self.bias_ih, self.scheme)
-
-    def initial_state(
-        self, batch_size: int, *, device: torch.device | None = None, dtype: torch.dtype | None = None
-    ) -> LSTMState:
-        zeros = self.zeros(batch_size, self.hidden_size, device, dtype)
-        return LSTMState(zeros, zeros.clone())
-
-    def equations(self, x: Tensor, state: LSTMState) -> tuple[Tensor, LSTMState]:
-        gates = F.linear(x, self.weight_ih, self.bias_ih) + F.linear(state.h, self.weight_hh, self.bias_hh)
-        i, f, g, o = gates.chunk(4, dim=1)
-        c = torch.sigmoid(f) * state.c + torch.sigmoid(i) * torch.tanh(g)
-        h = torch.sigmoid(o) * torch.tanh(c)
-        return h, LSTMState(h, c)
 
     def fused_scan(self, inputs: Sequences, state: LSTMState) -> tuple[Sequences, LSTMState]:
         if inputs.data.is_cuda:  # cuDNN supports packed sequences

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from stepscan.cells.hidden_state import HiddenState
 from stepscan.cells.step_cell import DiagonalCell
+from stepscan.definitions.cell_states import HiddenState
 from stepscan.registry import register
 
 

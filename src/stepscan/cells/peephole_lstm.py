@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from stepscan.cells.lstm import LSTMState
 from stepscan.cells.step_cell import GatedCell
+from stepscan.definitions.cell_states import LSTMState
 from stepscan.definitions.definition import Part, Weight
 from stepscan.registry import register
 

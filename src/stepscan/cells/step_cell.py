@@ -8,9 +8,9 @@ from typing import Any, ClassVar
 import torch
 from torch import nn
 
-from stepscan.cells.hidden_state import HiddenState
 from stepscan.cells.initialisation import initialise_gates, initialise_linear
 from stepscan.contract import Recurrence
+from stepscan.definitions.cell_states import HiddenState
 from stepscan.definitions.definition import Part, Weight
 from stepscan.definitions.kinds import Size
 

@@ -22,7 +22,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from stepscan.contract import Layer, Recurrence
-from stepscan.definitions import cells as definitions
+from stepscan.definitions import transformer as definitions
 from stepscan.definitions.layer import start
 from stepscan.kernels import attention
 from stepscan.registry import register

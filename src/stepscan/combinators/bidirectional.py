@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from stepscan.cells.cell import Cell
-from stepscan.contract import Layer
+from stepscan.contract import Layer, Recurrence
 from stepscan.definitions import bidirectional as definitions
 from stepscan.definitions.bidirectional import BidirectionalState
 from stepscan.definitions.layer import start
-from stepscan.kernels import scans
+from stepscan.kernels import programs
 from stepscan.registry import register
 from stepscan.sequences import Sequences
 from stepscan.state import State
@@ -27,21 +27,17 @@ class Bidirectional(definitions.Bidirectional, Layer):
     """
 
     def scan(self, inputs: Sequences, state: State | None = None) -> tuple[Sequences, State]:
-        forward_state, backward_state = (None, None) if state is None else state
-        layers = self.forward_layer, self.backward_layer
-        if all(isinstance(layer, Cell) and layer.runs_natively(inputs) for layer in layers):
-            return self._native_scan(inputs, forward_state, backward_state)
+        layers, states = (self.forward_layer, self.backward_layer), (None, None) if state is None else state
+        if all(map(_scans_by_steps, layers)):
+            self.check_shape(inputs)
+            starts = [start(layer, inputs, state) for layer, state in zip(layers, states, strict=True)]
+            directions = map(programs.Direction, layers, starts, (False, True))
+            if (found := programs.scan_directions(inputs, list(directions))) is not None:  # at once, nothing reversed
+                return inputs.replace(found[0], zeroed=True), BidirectionalState(*found[1])
         return super().scan(inputs, state)
 
-    def _native_scan(self, inputs: Sequences, forward_state: State, backward_state: State) -> tuple[Sequences, State]:
-        """Both directions in one call of the kernel, which runs them in parallel; it needs no reversed inputs."""
-        self.check_shape(inputs)
-        directions = [
-            scans.Direction(layer, reverse, start(layer, inputs, state))
-            for layer, reverse, state in (
-                (self.forward_layer, False, forward_state),
-                (self.backward_layer, True, backward_state),
-            )
-        ]
-        outputs, finals = scans.scan(inputs, directions)
-        return inputs.replace(outputs, zeroed=True), BidirectionalState(*finals)
+
+def _scans_by_steps(layer: Layer) -> bool:
+    """Whether a layer's scan is that of a recurrence or of a classic cell, and no hook expects that it is called."""
+    hooks = (layer._forward_hooks, layer._forward_pre_hooks, layer._backward_hooks, layer._backward_pre_hooks)
+    return type(layer).scan in (Recurrence.scan, Cell.scan) and not any(hooks)

@@ -1,23 +1,26 @@
-"""Definitions of the cells; their equations are in `stepscan.cells`."""
+"""Definitions of the classic cells: their settings, weights and equations.
+
+The equations are written over `ops`, as everything in definitions: PyTorch runs them, and run on values that record
+(`stepscan.programs.recording`) they are the program that the native library runs, with and without PyTorch.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from stepscan.backends.native_arrays import address, addresses, contiguous
-from stepscan.definitions.definition import Linear, Norm, Part, Weight, definition
+from stepscan.definitions.cell_states import HiddenState, LSTMState
+from stepscan.definitions.definition import Part, Weight, definition
 from stepscan.definitions.initialisation import Initialisation, check_elman
-from stepscan.definitions.kinds import Flag, Probability, Size
+from stepscan.definitions.kinds import Flag, Size
 from stepscan.definitions.layer import LayerDefinition
-from stepscan.fields import choose_heads
-from stepscan.kernels.native import library
+from stepscan.definitions.program_cell import ProgramCell
+from stepscan.programs.recording import record
+from stepscan.programs.stored import StoredProgram
 
 if TYPE_CHECKING:
     from stepscan.backends.weights import Weights
-
-_WEIGHTS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 
 
 class CellDefinition(LayerDefinition):
@@ -25,16 +28,18 @@ class CellDefinition(LayerDefinition):
 
     Attributes:
         gates: blocks of H rows in its weights.
-        state_leaves: leaves `[B, H]` of its state.
-        weight_names: in the order of the native kernel; a name that has no part is a missing bias.
+        state_class: a NamedTuple of leaves `[B, H]`, the first of which is h.
+        retaining_gate: the gate by which the state is multiplied from step to step; empty for none.
+        equation_settings: the fields that the equations depend on.
         initialisations: that the cell supports.
         scheme: how the weights are initialised.
     """
 
     hidden_size: int
     gates: ClassVar[int]
-    state_leaves: ClassVar[int] = 1
-    weight_names: ClassVar[tuple[str, ...]] = _WEIGHTS
+    state_class: ClassVar[Any] = HiddenState
+    retaining_gate: ClassVar[str] = ""
+    equation_settings: ClassVar[tuple[str, ...]] = ("input_size", "hidden_size", "bias")
     initialisations: ClassVar[tuple[str, ...]] = ("orthogonal", "chrono")
     scheme: Initialisation
 
@@ -47,25 +52,35 @@ class CellDefinition(LayerDefinition):
 
     def parts(self) -> dict[str, Part | None]:
         rows, has_bias = self.gates * self.hidden_size, getattr(self, "bias", True)
-        shapes = [(rows, self.input_size), (rows, self.hidden_size), *[(rows,) if has_bias else None] * 2]
-        return _weights(_WEIGHTS, shapes)
+        bias = Weight((rows,)) if has_bias else None
+        matrices = {"weight_ih": Weight((rows, self.input_size)), "weight_hh": Weight((rows, self.hidden_size))}
+        return {**matrices, "bias_ih": bias, "bias_hh": bias}
 
     @property
     def condition_size(self) -> int:
-        return self.state_leaves * self.hidden_size
+        return len(self.state_class._fields) * self.hidden_size
 
-    @property
-    def kernel(self) -> str:
-        """The name of its native kernel."""
-        return self.registered_name
+    def named_gates(self, x: Any, state: Any) -> dict[str, Any]:
+        """Gates (0 … 1), and what stands for the candidate or activation, by name: `x [B, I]` and a state → `[B, H]`
+        each."""
+        raise NotImplementedError(f"{type(self).__name__}: expected named_gates(x, state); define them")
+
+    def equations(self, x: Any, state: Any) -> tuple[Any, Any]:
+        """One step: `x [B, I]` and a state → output `[B, H]` and the next state."""
+        raise NotImplementedError(f"{type(self).__name__}: expected equations(x, state); define them")
+
+    def stored_program(self) -> StoredProgram:
+        """The cell as data, made of its equations."""
+        return _recorded(self.registered_name, tuple(getattr(self, name) for name in self.equation_settings))
 
     def native(self, weights: Weights) -> Any:
-        parts: dict[str, Any] = dict(self.parts())
-        bound = [parts[name] and parts[name].bind(weights, name) for name in self.weight_names]
-        arrays = [None if array is None else contiguous(array) for array in bound]
-        sources = [0 if array is None else address(array) for array in arrays]
-        sizes = self.input_size, self.hidden_size
-        return library.make_cell(library.Weights(self.kernel, *sizes, sources, False, weights.options.format))
+        return ProgramCell(self.stored_program()).native(weights)
+
+
+@functools.lru_cache(maxsize=256)
+def _recorded(name: str, settings: tuple[Any, ...]) -> StoredProgram:
+    cls = _CELLS[name]
+    return record(cls(**dict(zip(cls.equation_settings, settings, strict=True))))
 
 
 @definition("elman")
@@ -80,15 +95,21 @@ class Elman(CellDefinition):
     initialisation: str = "orthogonal"
 
     gates = 1
+    equation_settings = ("input_size", "hidden_size", "nonlinearity", "bias")
     initialisations = ("orthogonal", "identity")
 
     def derive(self) -> None:
         super().derive()
         check_elman(self.nonlinearity, self.scheme)
 
-    @property
-    def kernel(self) -> str:
-        return f"elman_{self.nonlinearity}"
+    def named_gates(self, x: Any, state: HiddenState) -> dict[str, Any]:
+        ops = self.ops
+        total = ops.linear(x, self.weight_ih, self.bias_ih) + ops.linear(state.h, self.weight_hh, self.bias_hh)
+        return {"activation": ops.tanh(total) if self.nonlinearity == "tanh" else ops.relu(total)}
+
+    def equations(self, x: Any, state: HiddenState) -> tuple[Any, HiddenState]:
+        h = self.named_gates(x, state)["activation"]
+        return h, HiddenState(h)
 
 
 @definition("gru")
@@ -103,6 +124,20 @@ class GRU(CellDefinition):
     t_max: int | None = None
 
     gates = 3
+    retaining_gate = "update"
+
+    def named_gates(self, x: Any, state: HiddenState) -> dict[str, Any]:
+        ops = self.ops
+        x_r, x_z, x_n = ops.chunk(ops.linear(x, self.weight_ih, self.bias_ih), 3)
+        h_r, h_z, h_n = ops.chunk(ops.linear(state.h, self.weight_hh, self.bias_hh), 3)
+        reset = ops.sigmoid(x_r + h_r)
+        return {"reset": reset, "update": ops.sigmoid(x_z + h_z), "candidate": ops.tanh(x_n + reset * h_n)}
+
+    def equations(self, x: Any, state: HiddenState) -> tuple[Any, HiddenState]:
+        gates = self.named_gates(x, state)
+        update = gates["update"]
+        h = (1 - update) * gates["candidate"] + update * state.h
+        return h, HiddenState(h)
 
 
 @definition("lstm")
@@ -118,7 +153,28 @@ class LSTM(CellDefinition):
     forget_bias: float | None = None
 
     gates = 4
-    state_leaves = 2
+    state_class = LSTMState
+    retaining_gate = "forget"
+
+    def preactivations(self, x: Any, state: LSTMState) -> Any:
+        """`[B, 4 H]`, in the order i, f, g, o."""
+        ops = self.ops
+        return ops.linear(x, self.weight_ih, self.bias_ih) + ops.linear(state.h, self.weight_hh, self.bias_hh)
+
+    def named_gates(self, x: Any, state: LSTMState) -> dict[str, Any]:
+        ops = self.ops
+        i, f, g, o = ops.chunk(self.preactivations(x, state), 4)
+        return {"input": ops.sigmoid(i), "forget": ops.sigmoid(f), "candidate": ops.tanh(g), "output": ops.sigmoid(o)}
+
+    def exposed(self, c: Any) -> Any:
+        """What the output gate lets through."""
+        return self.ops.tanh(c)
+
+    def equations(self, x: Any, state: LSTMState) -> tuple[Any, LSTMState]:
+        gates = self.named_gates(x, state)
+        c = gates["forget"] * state.c + gates["input"] * gates["candidate"]
+        h = gates["output"] * self.exposed(c)
+        return h, LSTMState(h, c)
 
 
 @definition("layer_norm_lstm")
@@ -133,75 +189,33 @@ class LayerNormLSTM(CellDefinition):
     forget_bias: float | None = None
 
     gates = 4
-    state_leaves = 2
-    weight_names = (*_WEIGHTS, "gain_ih", "gain_hh", "bias", "gain_c", "bias_c")
+    state_class = LSTMState
+    retaining_gate = "forget"
+    equation_settings = ("input_size", "hidden_size")
+    named_gates, equations = LSTM.named_gates, LSTM.equations
 
     def parts(self) -> dict[str, Part | None]:
         rows, size = 4 * self.hidden_size, self.hidden_size
-        shapes = [(rows, self.input_size), (rows, size), None, None, *[(rows,)] * 3, *[(size,)] * 2]
-        return _weights(self.weight_names, shapes)
-
-
-def _weights(names: Sequence[str], shapes: Sequence[tuple[int, ...] | None]) -> dict[str, Part | None]:
-    return {n: None if shape is None else Weight(shape) for n, shape in zip(names, shapes, strict=True)}
-
-
-class TransformerDefinition(LayerDefinition):
-    """Base of the causal and the bidirectional transformer block."""
-
-    hidden_size: int
-    heads: int
-
-    def derive(self) -> None:
-        self.output_size, self.heads = self.hidden_size, choose_heads(self.hidden_size, self.heads)
-
-    def parts(self) -> dict[str, Part | None]:
-        size = self.hidden_size
+        matrices = {"weight_ih": Weight((rows, self.input_size)), "weight_hh": Weight((rows, size))}
+        gains = {"gain_ih": Weight((rows,)), "gain_hh": Weight((rows,)), "bias": Weight((rows,))}
         return {
-            "into": Linear(self.input_size, size) if self.input_size != size else None,
-            "attention_norm": Norm(size),
-            "forward_norm": Norm(size),
-            "projection": Linear(size, 3 * size),
-            "output": Linear(size, size),
-            "up": Linear(size, 4 * size),
-            "down": Linear(4 * size, size),
+            **matrices,
+            "bias_ih": None,
+            "bias_hh": None,
+            **gains,
+            "gain_c": Weight((size,)),
+            "bias_c": Weight((size,)),
         }
 
-    def native(self, weights: Weights) -> Any:
-        bound: dict[str, Any] = {name: part and part.bind(weights, name) for name, part in self.parts().items()}
-        maps = [bound[name] for name in ("into", "projection", "output", "up", "down")]
-        norms = [bound[name] for name in ("attention_norm", "forward_norm")]
-        arrays = [array for norm in norms for array in (norm.gain, norm.bias)]
-        natives = [linear and linear.native for linear in maps]
-        return library.make_transformer(natives, addresses(*arrays), self.heads, getattr(self, "context", 0))
+    def preactivations(self, x: Any, state: LSTMState) -> Any:
+        """`[B, 4 H]`, in the order i, f, g, o."""
+        ops = self.ops
+        of_x = ops.layer_norm(ops.linear(x, self.weight_ih), self.gain_ih)
+        return of_x + ops.layer_norm(ops.linear(state.h, self.weight_hh), self.gain_hh) + self.bias
+
+    def exposed(self, c: Any) -> Any:
+        """What the output gate lets through."""
+        return self.ops.tanh(self.ops.layer_norm(c, self.gain_c, self.bias_c))
 
 
-@definition("bidirectional_transformer")
-@dataclass(eq=False, repr=False)
-class BidirectionalTransformer(TransformerDefinition):
-    """See `stepscan.BidirectionalTransformer`."""
-
-    input_size: Size
-    hidden_size: Size
-    heads: int = 0
-    dropout: Probability = 0.0
-
-    causal = False
-
-
-@definition("transformer")
-@dataclass(eq=False, repr=False)
-class Transformer(TransformerDefinition):
-    """See `stepscan.Transformer`."""
-
-    input_size: Size
-    hidden_size: Size
-    heads: int = 0
-    context: Size = 512
-    dropout: Probability = 0.0
-
-    caches = True
-
-    @property
-    def condition_size(self) -> int:
-        return self.input_size
+_CELLS: dict[str, Any] = {cls.registered_name: cls for cls in (Elman, GRU, LSTM, LayerNormLSTM)}

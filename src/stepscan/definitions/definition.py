@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     *("Buffer", "Definition", "Linear", "Norm", "Part", "Tensor", "Tensors", "Weight"),
-    *("definition", "is_built_in", "parameter_count", "specify"),
+    *("built_in", "definition", "is_built_in", "parameter_count", "specify"),
 ]
 
 
@@ -258,6 +258,12 @@ def is_built_in(name: str) -> bool:
     """Whether a layer or model of that name is built in, so that it runs without PyTorch."""
     _import_built_in()
     return name in _classes
+
+
+def built_in(name: str) -> type[Definition] | None:
+    """The definition of that name; None if there is none."""
+    _import_built_in()
+    return _classes.get(name)
 
 
 def _defined(name: str) -> type[Definition]:

@@ -14,8 +14,8 @@ from stepscan.backends.native_arrays import Array, addresses, contiguous
 from stepscan.definitions.definition import Part, Tensor, Tensors, Weight, is_built_in
 from stepscan.definitions.layer import LayerDefinition, scan_by_steps
 from stepscan.errors import shown
+from stepscan.kernels.library_programs import inference_program
 from stepscan.kernels.native import library
-from stepscan.programs.lowering import lower
 from stepscan.programs.reference import step
 from stepscan.programs.stored import StoredProgram
 from stepscan.state import State
@@ -74,7 +74,7 @@ class ProgramCell(LayerDefinition):
         if library is None:
             return None
         try:
-            return library.Program(list(lower(self.stored.program).numbers))
+            return inference_program(self.stored.program)
         except Exception as error:  # not supported; or a program of a file that no step of ours is like
             logger.warning("%s runs in NumPy: %s", self.stored.layer, error)
             return None

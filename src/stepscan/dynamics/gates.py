@@ -7,24 +7,18 @@ Tallec & Ollivier 2018 (Can recurrent neural networks warp time?), §2.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from stepscan import kernels
 from stepscan.cells.cell import Cell
-from stepscan.cells.elman import Elman
-from stepscan.cells.gru import GRU
-from stepscan.cells.layer_norm_lstm import LayerNormLSTM
-from stepscan.cells.lstm import LSTM
 from stepscan.contract import Layer
 from stepscan.dynamics.recurrences import field_path
 from stepscan.sequences import Sequences
-from stepscan.state import State
+from stepscan.state import State, map_state
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 _BINS = 20
@@ -64,7 +58,7 @@ def gate_statistics(layer: Layer, inputs: Sequences, *, state: State | None = No
     | Elman | `activation`: φ itself | none |
 
     Args:
-        layer: any Layer; a copy of it runs once, by the cells' equations and in evaluation mode.
+        layer: any Layer; a copy of it runs once, by the cells' equations, in double precision and in evaluation mode.
         inputs: `[B, T, I]`; padding does not count.
         state: the initial state; None for the layer's default.
 
@@ -77,81 +71,47 @@ def gate_statistics(layer: Layer, inputs: Sequences, *, state: State | None = No
     """
     if inputs.is_all_empty:
         raise ValueError(f"expected at least one item to compute gates for, got {len(inputs)} rows of length 0")
-    copied = copy.deepcopy(layer).eval()
-    recorded: dict[str, list[dict[str, Tensor]]] = {}
+    copied = copy.deepcopy(layer).eval().double()  # so that the logarithm of a gate near 1 is not 0
+    recorded: dict[str, tuple[Cell, list[dict[str, Tensor]]]] = {}
     for name, cell in copied.named_modules():
-        if isinstance(cell, Cell) and type(cell) in _GATES:
-            recorded[field_path(name) or cell.registered_name] = _record(cell)
+        if isinstance(cell, Cell):
+            recorded[field_path(name) or cell.registered_name] = cell, _record(cell)
     with kernels.use("reference"), torch.no_grad():
-        copied(inputs, state)
+        copied(inputs.replace(inputs.data.double()), state if state is None else map_state(_double, state))
     mask = inputs.mask[:, : int(inputs.lengths.max())].cpu().numpy()
-    return {name: _cell_statistics(steps, mask) for name, steps in recorded.items() if steps}
+    return {name: _cell_statistics(cell, steps, mask) for name, (cell, steps) in recorded.items() if steps}
+
+
+def _double(leaf: Tensor) -> Tensor:
+    return leaf.double() if leaf.is_floating_point() else leaf
 
 
 def _record(cell: Any) -> list[dict[str, Tensor]]:
-    """A list to which every step of the cell appends its gates, its `h`, and `log_retention`, the logarithm of the gate
-    that retains the state."""
+    """A list to which every step of the cell appends its gates, and its `h`."""
     steps: list[dict[str, Tensor]] = []
-    equations, gates = cell.equations, _GATES[type(cell)]
+    equations = cell.equations
 
     def recording(x: Tensor, state: Any) -> tuple[Tensor, State]:
         y, new = equations(x, state)
-        steps.append({**gates(cell, x, state), "h": new.h})
+        steps.append({**cell.named_gates(x, state), "h": new.h})
         return y, new
 
     cell.equations = recording
     return steps
 
 
-def _lstm_gates(cell: LSTM, x: Tensor, state: Any) -> dict[str, Tensor]:
-    return _activated(F.linear(x, cell.weight_ih, cell.bias_ih) + F.linear(state.h, cell.weight_hh, cell.bias_hh))
-
-
-def _layer_norm_lstm_gates(cell: LayerNormLSTM, x: Tensor, state: Any) -> dict[str, Tensor]:
-    shape = [4 * cell.hidden_size]
-    x_gates = F.layer_norm(F.linear(x, cell.weight_ih), shape, cell.gain_ih)
-    return _activated(x_gates + F.layer_norm(F.linear(state.h, cell.weight_hh), shape, cell.gain_hh) + cell.bias)
-
-
-def _activated(preactivations: Tensor) -> dict[str, Tensor]:
-    """The gates of an LSTM from their preactivations `[B, 4 H]`, in the order i f g o."""
-    i, f, g, o = preactivations.chunk(4, dim=1)
-    gates = {"input": i.sigmoid(), "forget": f.sigmoid(), "candidate": g.tanh(), "output": o.sigmoid()}
-    return {**gates, "log_retention": F.logsigmoid(f)}
-
-
-def _gru_gates(cell: GRU, x: Tensor, state: Any) -> dict[str, Tensor]:
-    x_r, x_z, x_n = F.linear(x, cell.weight_ih, cell.bias_ih).chunk(3, dim=1)
-    h_r, h_z, h_n = F.linear(state.h, cell.weight_hh, cell.bias_hh).chunk(3, dim=1)
-    r, z = torch.sigmoid(x_r + h_r), torch.sigmoid(x_z + h_z)
-    n = torch.tanh(x_n + r * h_n)
-    return {"reset": r, "update": z, "candidate": n, "log_retention": F.logsigmoid(x_z + h_z)}
-
-
-def _elman_gates(cell: Elman, x: Tensor, state: Any) -> dict[str, Tensor]:
-    total = F.linear(x, cell.weight_ih, cell.bias_ih) + F.linear(state.h, cell.weight_hh, cell.bias_hh)
-    return {"activation" if cell.nonlinearity == "tanh" else "relu": getattr(torch, cell.nonlinearity)(total)}
-
-
-_GATES: dict[type, Callable[[Any, Tensor, Any], dict[str, Tensor]]] = {
-    Elman: _elman_gates,
-    GRU: _gru_gates,
-    LayerNormLSTM: _layer_norm_lstm_gates,
-    LSTM: _lstm_gates,
-}
-
-
-def _cell_statistics(steps: list[dict[str, Tensor]], mask: np.ndarray) -> CellStatistics:
+def _cell_statistics(cell: Any, steps: list[dict[str, Tensor]], mask: np.ndarray) -> CellStatistics:
     """The statistics of one cell: its recorded steps, each value `[B, H]`, and which items count, `[B, T]`."""
-    stacked = {name: torch.stack([step[name] for step in steps], dim=1).double().cpu().numpy() for name in steps[0]}
+    stacked = {name: torch.stack([step[name] for step in steps], dim=1).cpu().numpy() for name in steps[0]}
     items = {name: values[:, : mask.shape[1]][mask] for name, values in stacked.items()}
-    h, log_retention = items.pop("h"), items.pop("log_retention", None)
+    h = items.pop("h")
     dead = np.flatnonzero(h.max(axis=0) - h.min(axis=0) < _DEAD_RANGE)
     time_constants = np.zeros(0)
-    if log_retention is not None:
+    if cell.retaining_gate:
         with np.errstate(divide="ignore"):
-            time_constants = 1 / np.abs(log_retention.mean(axis=0))  # ln f ≤ 0
-    gates = {"activation" if name == "relu" else name: _statistics(name, values) for name, values in items.items()}
+            time_constants = 1 / np.abs(np.log(items[cell.retaining_gate]).mean(axis=0))  # ln f ≤ 0
+    is_relu = getattr(cell, "nonlinearity", "") == "relu"
+    gates = {name: _statistics("relu" if is_relu else name, values) for name, values in items.items()}
     return CellStatistics(gates, time_constants, dead)
 
 

@@ -1,34 +1,36 @@
-"""Scans of cells that are programs (see `stepscan.programs`) on the native kernels, with gradients."""
+"""Scans and steps of cells that are programs (see `stepscan.programs`) on the native kernels, with gradients."""
 
 from __future__ import annotations
 
-import logging
-import operator
-import weakref
+import functools
+import itertools
+import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from stepscan.kernels import program_equations, tensors
 from stepscan.kernels.native import library
+from stepscan.kernels.program_sources import Compiled, compile_cell
 from stepscan.kernels.scan_function import ScanFunction
-from stepscan.programs.lowering import Lowered, lower
 from stepscan.sequences import Sequences
 from stepscan.state import State, leaves, map_state
 
-if TYPE_CHECKING:
-    from stepscan.programs.tracing.traced import Traced
-    from stepscan.programs.tracing.tracer import Trace
+__all__ = ["Direction", "Part", "ScanRun", "scan", "scan_directions", "step"]
 
-__all__ = ["prepare", "scan"]
 
-logger = logging.getLogger(__name__)
+class Direction(NamedTuple):
+    """A recurrence, the state that it starts from, and the direction in which it reads."""
+
+    cell: Any
+    state: State
+    reverse: bool = False
 
 
 def scan(cell: Any, inputs: Sequences, state: State) -> tuple[Sequences, State] | None:
-    """Whole sequences, if a cell's step is a program that the native kernels can run on these inputs; otherwise None.
+    """Whole sequences, if a cell is a program that the native kernels can run on these inputs; otherwise None.
 
     Args:
         cell: a recurrence that defines `step`.
@@ -37,148 +39,152 @@ def scan(cell: Any, inputs: Sequences, state: State) -> tuple[Sequences, State] 
 
     Returns:
         Outputs `[B, T, H]`, zero in the padding, and the state after the last item of each row.
-    """
-    data = inputs.data
-    if (
-        library is None
-        or not tensors.is_supported(data, data)
-        or inputs.is_all_empty
-        or not _is_plain(state, len(data))
-    ):
-        return None
-    from stepscan.programs.tracing.traced import traced  # 0.3 s: not for those who import only stepscan
-
-    found = traced(cell)
-    compiled = None if found is None else _compiled(found, cell)
-    if found is None or compiled is None:
-        return None
-    flat = list(leaves(state))
-    if tuple(tuple(leaf.shape[1:]) for leaf in flat) != found.trace.leaf_shapes:
-        return None
-    if data.shape[2] != compiled.inference.input_size:
-        return None
-    rows = [leaf.reshape(len(data), -1) for leaf in flat]
-    own = compiled.tensors_of(cell)
-    y, ends = _run(_Run(found.trace, compiled, own, inputs.lengths, len(rows)), data, rows)
-    shaped = iter([end.reshape(leaf.shape) for end, leaf in zip(ends, flat, strict=True)])
-    return inputs.replace(y, zeroed=True), map_state(lambda _: next(shaped), state)
-
-
-def prepare(cell: Any, lengths: Tensor) -> _Run:
-    """A scan of a cell whose step is a program, to be run and timed without autograd; `lengths` are `[B]`.
 
     Raises:
-        ValueError: the native library cannot run it.
+        ValueError, TypeError: a classic cell's state or weight has another shape or dtype.
     """
-    from stepscan.programs.tracing.traced import traced
-
-    found = traced(cell)
-    compiled = None if found is None else _compiled(found, cell)
-    if found is None or compiled is None:
-        raise ValueError(
-            f"{type(cell).__name__}: expected a step that the native library can run; the log says why not"
-        )
-    return _Run(found.trace, compiled, compiled.tensors_of(cell), lengths, len(found.trace.leaf_shapes))
+    found = scan_directions(inputs, [Direction(cell, state)])
+    if found is None:
+        return None
+    outputs, (final,) = found
+    return inputs.replace(outputs, zeroed=True), final
 
 
-def _is_plain(state: State, rows: int) -> bool:
-    return all(
-        type(leaf) in (Tensor, torch.nn.Parameter) and leaf.dtype is torch.float32 and leaf.is_cpu and len(leaf) == rows
-        for leaf in leaves(state)
+def scan_directions(inputs: Sequences, directions: Sequence[Direction]) -> tuple[Tensor, list[State]] | None:
+    """One or two recurrences over the same inputs, at once; see `scan`.
+
+    Returns:
+        Outputs `[B, T, ΣH]`, zero in the padding, and the final state of each direction; None if one is no program.
+    """
+    if library is None or not tensors.is_supported(inputs.data, inputs.data):
+        return None
+    return _scan(inputs.data, inputs.lengths, directions)
+
+
+def step(cell: Any, x: Tensor, state: State) -> tuple[Tensor, State] | None:
+    """One step, `x [B, I]` and a state → output `[B, H]` and the next state, with the same bits as a scan; see `scan`.
+
+    Raises:
+        ValueError: x has another shape.
+    """
+    if library is None or not tensors.is_supported(x, x):
+        return None
+    if len(x.shape) != 2 or x.shape[1] != cell.input_size:
+        raise ValueError(f"{cell.signature} expected x [B, {cell.input_size}], got {list(x.shape)}")
+    if torch.is_grad_enabled():
+        found = _scan(x[:, None], _ones(len(x)), [Direction(cell, state)])
+        return found and (found[0][:, 0], found[1][0])
+    return _step(cell, x, state)
+
+
+def _step(cell: Any, x: Tensor, state: State) -> tuple[Tensor, State] | None:
+    """A step without gradients: what a scan of one item does, without what costs several times the step itself."""
+    compiled, rows, given = compile_cell(cell, x), x.shape[0], list(leaves(state))
+    if compiled is None or not compiled.source.accepts(given, rows):
+        return None
+    start = [leaf.contiguous() for leaf in given]
+    end = [torch.empty_like(leaf) for leaf in start]
+    x, y = x.contiguous(), x.new_empty(rows, compiled.output_size)
+    library.program_forward(
+        [compiled.packed(compiled.tensors_of(cell), False)],
+        [False],
+        x.data_ptr(),
+        _ones(rows).data_ptr(),
+        rows,
+        1,
+        [tensors.addresses(start)],
+        y.data_ptr(),
+        [tensors.addresses(end)],
+        False,
+        torch.get_num_threads(),
     )
+    ends = iter(end)
+    return y, map_state(lambda _: next(ends), state)
 
 
-class _Compiled:
-    """A program as the library runs it, and its packed weights: those of training also serve inference.
-
-    Attributes:
-        inference, training: lowered.
-    """
-
-    def __init__(self, found: Traced) -> None:
-        self.derivative = found.derivative
-        names = found.trace.names
-        self._tensors = operator.attrgetter(*names) if names else lambda cell: ()
-        self._single = len(names) == 1
-        self.inference = lower(found.trace.program)
-        self._programs: dict[bool, Any] = {False: library.Program(list(self.inference.numbers))}
-        self.training: Lowered | None = None
-
-    def tensors_of(self, cell: Any) -> tuple[Tensor, ...]:
-        """The parameters and buffers that the program's weights are made of."""
-        found = self._tensors(cell)
-        return (found,) if self._single else found
-
-    def program(self, trains: bool) -> Any:
-        """The library's program."""
-        if trains and self.training is None:
-            self.training = lower(self.derivative)
-            self._programs[True] = library.Program(list(self.training.numbers))
-        return self._programs[trains]
+@functools.lru_cache(maxsize=64)
+def _ones(batch: int) -> Tensor:
+    return torch.ones(batch, dtype=torch.long)
 
 
-_all: weakref.WeakKeyDictionary[Trace, _Compiled | None] = weakref.WeakKeyDictionary()
+def _scan(x: Tensor, lengths: Tensor, directions: Sequence[Direction]) -> tuple[Tensor, list[State]] | None:
+    parts, flat, rows = [], [], x.shape[0]
+    for cell, state, reverse in directions:
+        compiled, given = compile_cell(cell, x), list(leaves(state))
+        if compiled is None or not compiled.source.accepts(given, rows):
+            return None
+        parts.append(Part(compiled, compiled.tensors_of(cell), reverse))
+        flat.append([leaf if leaf.dim() == 2 else leaf.reshape(rows, math.prod(leaf.shape[1:])) for leaf in given])
+    if any(x.shape[2] != part.compiled.program.input_size for part in parts):
+        return None
+    y, ends = _run(ScanRun(lengths, parts), x, flat)
+    found = iter(ends)
+    return y, [map_state(lambda leaf: next(found).reshape(leaf.shape), state) for _, state, _ in directions]
 
 
-def _compiled(found: Traced, cell: Any) -> _Compiled | None:
-    if found.trace not in _all:
-        try:
-            if not all(weight.dtype is torch.float32 and weight.is_cpu for weight in found.trace.weights(cell)):
-                raise ValueError("expected weights of float32 on the CPU")
-            compiled = _Compiled(found)
-            compiled.program(True)
-            _all[found.trace] = compiled
-        except Exception as error:  # the library does not have it, or lowering did not foresee it: the loop has it
-            logger.warning("a step is traced, but runs as a loop in PyTorch: %s: %s", type(error).__name__, error)
-            _all[found.trace] = None
-    return _all[found.trace]
-
-
-class _Run(NamedTuple):
-    """One scan: what forward and backward share.
+class Part(NamedTuple):
+    """One direction of a scan.
 
     Attributes:
-        trace: how the program's weights are made of `own`.
-        compiled: the program.
-        own: parameters and buffers.
-        lengths: `[B]`.
-        leaf_count: how many the state has.
+        compiled: its program.
+        own: parameters and buffers of the cell.
+        reverse: whether it reads from the last item to the first.
     """
 
-    trace: Trace
-    compiled: _Compiled
+    compiled: Compiled
     own: tuple[Tensor, ...]
+    reverse: bool
+
+
+class ScanRun(NamedTuple):
+    """One scan: what forward and backward share. `flat` are the leaves of the state, and the program's weights, of one
+    direction after the other.
+
+    Attributes:
+        lengths: `[B]`.
+        parts: the directions.
+    """
+
     lengths: Tensor
-    leaf_count: int
+    parts: Sequence[Part]
 
-    def weights(self) -> list[Tensor]:
-        """The program's weights.
-
-        Raises:
-            TypeError: one that a step makes of others is not float32, as the library reads it.
-        """
-        weights = self.trace.weights_of(dict(zip(self.trace.names, self.own, strict=True)))
-        if other := next((weight.dtype for weight in weights if weight.dtype is not torch.float32), None):
-            raise TypeError(f"expected weights of float32, got {other}; make them so in the step, or call it in a loop")
-        return weights
+    def split(self, flat: Sequence[Any]) -> list[tuple[list[Any], list[Any]]]:
+        """Leaves and weights of each direction."""
+        items = iter(flat)
+        return [
+            (list(itertools.islice(items, len(program.state))), list(itertools.islice(items, len(program.weights))))
+            for program in (part.compiled.program for part in self.parts)
+        ]
 
     def equations(self, x: Tensor, *flat: Tensor) -> list[Tensor]:
         """Outputs and final states' leaves, in PyTorch."""
-        state, weights = flat[: self.leaf_count], flat[self.leaf_count :]
-        y, ends = program_equations.scan(self.trace.program, x, self.lengths, state, weights)
-        return [y, *ends]
+        inputs, outputs, finals = Sequences(x, self.lengths), [], []
+        for (compiled, _, reverse), (state, weights) in zip(self.parts, self.split(flat), strict=True):
+            data = inputs.reversed().data if reverse else x
+            y, ends = program_equations.scan(compiled.program, data, self.lengths, state, weights)
+            outputs.append(inputs.replace(y).reversed().data if reverse else y)
+            finals += ends
+        return [torch.cat(outputs, dim=2) if len(outputs) > 1 else outputs[0], *finals]
 
     def forward(self, x: Tensor, flat: Sequence[Tensor], save: bool) -> tuple[Tensor, list[Tensor], Any]:
         """Outputs, final states' leaves, and what backward needs."""
-        x, start = x.contiguous(), [leaf.contiguous() for leaf in flat[: self.leaf_count]]
-        lengths = self.lengths.contiguous()
-        y = x.new_empty(*x.shape[:2], self.compiled.inference.output_size)
-        ends = [torch.empty_like(leaf) for leaf in start]
-        weights = self._packed(save)
-        sizes = lengths.data_ptr(), *x.shape[:2]
-        places = tensors.addresses(start), y.data_ptr(), tensors.addresses(ends)
-        saved = library.program_forward(weights, x.data_ptr(), *sizes, False, *places, save, torch.get_num_threads())
-        return y, ends, saved if save else None
+        x, lengths = x.contiguous(), self.lengths.contiguous()
+        starts = [[leaf.contiguous() for leaf in state] for state, _ in self.split(flat)]
+        ends = [[torch.empty_like(leaf) for leaf in start] for start in starts]
+        y = x.new_empty(*x.shape[:2], sum(part.compiled.output_size for part in self.parts))
+        saved = library.program_forward(
+            [part.compiled.packed(part.own, save) for part in self.parts],
+            [part.reverse for part in self.parts],
+            x.data_ptr(),
+            lengths.data_ptr(),
+            *x.shape[:2],
+            [tensors.addresses(start) for start in starts],
+            y.data_ptr(),
+            [tensors.addresses(end) for end in ends],
+            save,
+            torch.get_num_threads(),
+        )
+        return y, [leaf for end in ends for leaf in end], saved if save else None
 
     def backward(
         self,
@@ -189,45 +195,51 @@ class _Run(NamedTuple):
         gradients: Sequence[Tensor | None],
         needed: Sequence[bool],
     ) -> list[Tensor | None]:
-        """The gradients of x and of `flat`, None where not `needed`."""
+        """The gradients of x and of `flat`, None where not `needed`.
+
+        Args:
+            saved: by `forward`.
+            x, y, flat: its inputs and outputs.
+            gradients: of y and of the final states' leaves; None for zeros.
+            needed: for x and for each of `flat`.
+        """
         x = x.contiguous()
         dy = torch.zeros_like(y) if gradients[0] is None else gradients[0].contiguous()
-        d_end = [None if d is None else d.contiguous() for d in gradients[1:]]
+        d_ends = [None if d is None else d.contiguous() for d in gradients[1:]]
         results = [
             torch.empty_like(tensor, memory_format=torch.contiguous_format) if need else None
             for tensor, need in zip((x, *flat), needed, strict=True)
         ]
-        dx, d_start, d_weights = results[0], results[1 : 1 + self.leaf_count], results[1 + self.leaf_count :]
-        addresses = tensors.addresses(d_weights) if any(needed[1 + self.leaf_count :]) else []
-        threads = torch.get_num_threads()
-        items = x.data_ptr(), y.data_ptr(), dy.data_ptr()
+        end_leaves = iter(d_ends)
         library.program_backward(
             saved,
-            *items,
-            tensors.addresses(d_end),
-            tensors.addresses(d_start),
-            0 if dx is None else dx.data_ptr(),
-            addresses,
-            threads,
+            x.data_ptr(),
+            y.data_ptr(),
+            dy.data_ptr(),
+            [tensors.addresses(itertools.islice(end_leaves, len(part.compiled.program.state))) for part in self.parts],
+            [tensors.addresses(state) for state, _ in self.split(results[1:])],
+            0 if results[0] is None else results[0].data_ptr(),
+            [
+                tensors.addresses(weights) if any(w is not None for w in weights) else []
+                for _, weights in self.split(results[1:])
+            ],
+            torch.get_num_threads(),
         )
         return results
 
-    def _packed(self, trains: bool) -> Any:
-        """The program's weights, packed; made again when a parameter or buffer has changed."""
 
-        def make(_: list[int]) -> Any:
-            with torch.no_grad():
-                weights = [weight.detach().contiguous() for weight in self.weights()]
-            return library.ProgramWeights(
-                self.compiled.program(trains), tensors.addresses(weights), threads=torch.get_num_threads()
-            )
-
-        return tensors.packed(self.compiled, self.own, trains, make)
-
-
-def _run(run: _Run, x: Tensor, state: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
-    if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in (x, *state, *run.own)):
-        y, *ends = ScanFunction.apply(run, x, *state, *run.weights())
+def _run(run: ScanRun, x: Tensor, states: list[list[Tensor]]) -> tuple[Tensor, list[Tensor]]:
+    own = [tensor for part in run.parts for tensor in part.own]
+    leaf_list = [leaf for state in states for leaf in state]
+    if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in (x, *leaf_list, *own)):
+        pairs = [(state, part.compiled.weights(part.own)) for state, part in zip(states, run.parts, strict=True)]
+        y, *ends = ScanFunction.apply(run, x, *[tensor for pair in pairs for part in pair for tensor in part])
         return y, ends
-    y, ends, _ = run.forward(x, state, save=False)
+    flat: list[Any] = [t for state, part in zip(states, run.parts, strict=True) for t in _flat_of(state, part)]
+    y, ends, _ = run.forward(x, flat, save=False)
     return y, ends
+
+
+def _flat_of(state: list[Tensor], part: Part) -> list[Any]:
+    """The leaves of a direction; its weights, which inference has packed, are not read."""
+    return [*state, *[None] * len(part.compiled.program.weights)]

@@ -7,9 +7,8 @@ from typing import Any
 
 import torch
 
-from stepscan.programs.tracing.rows import Row
+from stepscan.programs.rows import Refusal, Row
 from stepscan.programs.tracing.translation import Rule, Rules, Translation
-from stepscan.programs.tracing.untraceable import Refusal
 
 __all__ = ["ELEMENTWISE_RULES"]
 

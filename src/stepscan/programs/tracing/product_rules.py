@@ -10,10 +10,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from stepscan.programs.rows import Refusal, Row, WeightRef
 from stepscan.programs.tracing.row_rules import sum_over
-from stepscan.programs.tracing.rows import Row, WeightRef
 from stepscan.programs.tracing.translation import Rules, Translation
-from stepscan.programs.tracing.untraceable import Refusal
 from stepscan.programs.tracing.weights import WeightValue
 
 __all__ = ["PRODUCT_RULES"]

@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from stepscan.programs.tracing.rows import Row, as_axes
+from stepscan.programs.rows import Refusal, Row, as_axes
 from stepscan.programs.tracing.translation import Rules, Translation
-from stepscan.programs.tracing.untraceable import Refusal
 
 __all__ = ["ROW_RULES", "sum_over"]
 

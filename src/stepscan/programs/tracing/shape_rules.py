@@ -9,10 +9,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from stepscan.programs.rows import Refusal, Row, normal_axis
 from stepscan.programs.tracing.capture import BATCH
-from stepscan.programs.tracing.rows import Row, normal_axis
 from stepscan.programs.tracing.translation import Rules, Translation
-from stepscan.programs.tracing.untraceable import Refusal
 
 __all__ = ["SHAPE_RULES"]
 

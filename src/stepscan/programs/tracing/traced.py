@@ -8,6 +8,7 @@ import weakref
 from typing import Any, NamedTuple
 
 import torch
+from torch._guards import tracing
 from torch.nn.modules.module import _has_any_global_hook
 
 from stepscan.programs.derivative import Derivative, differentiate
@@ -17,7 +18,7 @@ from stepscan.programs.tracing.tracer import Trace, trace
 from stepscan.programs.tracing.untraceable import Untraceable
 from stepscan.programs.tracing.verification import verify
 
-__all__ = ["Traced", "traced", "why_not_traced"]
+__all__ = ["Traced", "traced", "traced_in_graph", "why_not_traced"]
 
 logger = logging.getLogger(__name__)
 _MOST_TRACES = 8  # of one structure of a cell; a step that reads what keeps changing is left alone
@@ -84,6 +85,23 @@ def traced(cell: Any) -> Traced | None:
         _said.add(message)
         logger.warning("%s", message)
     return None
+
+
+def traced_in_graph(cell: Any) -> Traced | None:
+    """The same while PyTorch makes a graph of the caller. Where the cell's tensors have no numbers then, as in
+    `torch.export`, it is what was traced before, if there was a scan or a step of a scan outside of the graph."""
+    if torch._C._len_torch_dispatch_stack():
+        cache: _Cache = cell.__dict__.get("_stepscan_program", _Cache()).of(cell)
+        last = cache.last
+        if last is None or not last.structure.same(kinds=False) or last.observed.changed():
+            return None
+        return last.result if isinstance(last.result, Traced) else None
+    before, torch.compiler._is_compiling_flag = torch.compiler._is_compiling_flag, False
+    try:
+        with tracing(None):  # its sizes are not those of the graph
+            return traced(cell)
+    finally:
+        torch.compiler._is_compiling_flag = before
 
 
 def why_not_traced(cell: Any) -> str:

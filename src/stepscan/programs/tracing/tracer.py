@@ -11,15 +11,16 @@ import torch
 from torch import Tensor, nn
 
 from stepscan.errors import ProgramError
+from stepscan.programs.pieces import program_of
 from stepscan.programs.program import Program
+from stepscan.programs.rows import Refusal
 from stepscan.programs.tracing.capture import capture, named_tensors
 from stepscan.programs.tracing.elementwise_rules import ELEMENTWISE_RULES
-from stepscan.programs.tracing.pieces import program_of
 from stepscan.programs.tracing.product_rules import PRODUCT_RULES
 from stepscan.programs.tracing.row_rules import ROW_RULES
 from stepscan.programs.tracing.shape_rules import SHAPE_RULES
 from stepscan.programs.tracing.translation import Translation
-from stepscan.programs.tracing.untraceable import Refusal, Untraceable
+from stepscan.programs.tracing.untraceable import Untraceable
 from stepscan.programs.tracing.weights import Evaluation
 
 __all__ = ["Trace", "trace"]

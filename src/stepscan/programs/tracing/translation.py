@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, fx
 from torch.utils import _pytree as pytree
 
+from stepscan.programs.rows import Refusal, Row, RowGraph, WeightRef
 from stepscan.programs.tracing.capture import BATCH, Captured, place_of
-from stepscan.programs.tracing.rows import Row, RowGraph, WeightRef
-from stepscan.programs.tracing.untraceable import Refusal, Untraceable
+from stepscan.programs.tracing.untraceable import Untraceable
 from stepscan.programs.tracing.weights import WeightTape, WeightValue
 
 __all__ = ["Rule", "Rules", "Translation"]

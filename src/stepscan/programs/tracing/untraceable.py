@@ -20,7 +20,3 @@ class Untraceable(TypeError):
 
     def __reduce__(self) -> tuple[type[Untraceable], tuple[str, str, str]]:
         return Untraceable, (self.cell, self.reason, self.place)
-
-
-class Refusal(Exception):
-    """A reason without its place, which who translates the line adds."""

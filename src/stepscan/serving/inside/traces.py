@@ -92,9 +92,9 @@ def _bound(model: Any) -> Part:
 def _layer_trace(one: LayerOutputs, name: str) -> LayerTrace:
     layer, order = one.layer, slice(None, None, -1 if one.direction == "backward" else 1)
     found = {}
-    if has_gates(layer.registered_name):
+    if has_gates(layer):
         tensors = {name: one.weights.array(name, *spec.shape) for name, spec in layer.tensor_specs.items()}
-        found = gates(layer.registered_name, tensors, one.inputs, one.outputs, one.state)
+        found = gates(layer, tensors, one.inputs, one.outputs, one.state)
     title = f"{name}, {one.direction}" if one.direction else name
     return LayerTrace(title, layer.signature, one.outputs[order], {key: value[order] for key, value in found.items()})
 

@@ -14,12 +14,15 @@ import numpy as np
 import numpy.typing as npt
 
 from stepscan.programs.graph import Graph
-from stepscan.programs.tracing.untraceable import Refusal
 
-__all__ = ["Row", "RowGraph", "WeightRef"]
+__all__ = ["Refusal", "Row", "RowGraph", "WeightRef"]
 
 _MOST_RUNS = 1024
 Index: TypeAlias = npt.NDArray[np.int64]
+
+
+class Refusal(Exception):
+    """Why a program cannot have it, without the place in the step, which who translates a line adds."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from stepscan.programs.graph import Graph, reachable
 from stepscan.programs.operations import BY_NAME, ELEMENTWISE
 from stepscan.programs.program import Program, Value, WeightShape
-from stepscan.programs.tracing.rows import RowGraph, WeightRef
+from stepscan.programs.rows import RowGraph, WeightRef
 
 __all__ = ["program_of"]
 
