@@ -64,6 +64,20 @@ def test_how_long_is_chosen_beside_the_wide_part():
     assert both[-1]["valid_nats"] < deep[-1]["valid_nats"]
 
 
+def test_how_long_is_chosen_of_numbers_too():
+    """By the squared error of all folds; numbers have no nats, and the first evaluation was always chosen."""
+    texts, labels = reviews(40)
+    values = [float(label == "good") for label in labels]
+    model = ss.Classifier(**QUICK, problem_type="regression", wide=False).fit(texts, values)
+    errors = {}
+    for row in model.history_:
+        if "fold" in row:
+            errors[row["updates"]] = errors.get(row["updates"], 0) + row["valid_rmse"] ** 2
+    best = min(errors, key=errors.__getitem__)
+    assert best > min(errors)
+    assert model.history_[-1]["updates"] == best
+
+
 @pytest.mark.parametrize("task", ["classify", "tag"])
 def test_all_of_a_sorted_file_judges(task, monkeypatch):
     """The shares of network and wide part are chosen by examples of every place, if there are too many."""

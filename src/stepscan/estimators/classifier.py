@@ -25,7 +25,7 @@ from stepscan.estimators.base import Estimator
 from stepscan.estimators.data_split import same_input, split_data
 from stepscan.estimators.encoded_fit import cached_parts
 from stepscan.estimators.encoding import Column, EncodedExamples, Vocabulary, in_portions
-from stepscan.estimators.score_mixture import best_mixture
+from stepscan.estimators.score_mixture import best_mixture, losses
 from stepscan.estimators.target_columns import batch_targets, encoded_targets, typical_targets
 from stepscan.estimators.training_data import Buckets, TrainingData, make_task
 from stepscan.estimators.wide_model import fit_wide
@@ -214,6 +214,7 @@ class Classifier(ClassificationMixin, ClassifierMixin, TransformerMixin, Classif
         self.yardstick_ = self._yardstick(train_targets, held_out_targets).to_dict()
         samples = [self._sampled(held_out) for _, held_out in data.parts]
         targets = [target for sample in samples for _, target in sample]
+        encoded_targets = problem.targets(targets, labels)
         deep = [_decoded(scores, len(labels or (None,))) for scores in zip(*results, strict=True)]  # per evaluation
         mixed, shares = deep, [(1.0, 0.0)] * len(deep)
         wide_parts: list[WideModel] = []
@@ -221,11 +222,11 @@ class Classifier(ClassificationMixin, ClassifierMixin, TransformerMixin, Classif
             wide_parts = [self._fit_wide(train) for train, _ in data.parts]
             inputs = [[text for text, _ in sample] for sample in samples]
             wide = np.concatenate([part.scores(X) for part, X in zip(wide_parts, inputs, strict=True)])
-            encoded_targets = problem.targets(targets, labels)
             shares = [best_mixture(d, wide, encoded_targets, self.problem_type, data.size) for d in deep]
             mixed = [np.float32(a) * d + np.float32(b) * wide for d, (a, b) in zip(deep, shares, strict=True)]
         mixed_loss, deep_loss = (
-            [problem.nats(scores, targets, labels).mean() for scores in evaluations] for evaluations in (mixed, deep)
+            [losses(scores, encoded_targets, self.problem_type).mean() for scores in evaluations]
+            for evaluations in (mixed, deep)
         )
         best = min(range(len(mixed)), key=lambda n: (mixed_loss[n], deep_loss[n]))
         self.wide_ = None

@@ -45,6 +45,11 @@ def best_mixture(deep: Array, wide: Array, targets: Array, problem_type: str, ex
     return shares if adds_something else (1.0, 0.0)
 
 
+def losses(scores: Array, targets: Array, problem_type: str) -> Array:
+    """The loss of each example `[N]`: the cross-entropy, or the squared error; arguments as for `best_mixture`."""
+    return _PROBLEMS[problem_type].losses(scores.astype(np.float64), targets)
+
+
 Rule = Callable[[Array, Array, Array], Shares]  # scores of network and wide part, targets → shares
 
 
