@@ -7,7 +7,7 @@
 namespace stepscan {
 namespace {
 
-constexpr size_t LINE = 64;                   // bytes of a cache line
+constexpr size_t LINE = 64;  // bytes of a cache line
 
 long state_width(const ProgramData& data) { return std::accumulate(data.leaf_width, data.leaf_width + data.leaves, 0L); }
 

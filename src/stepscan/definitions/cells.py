@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from stepscan.definitions.cell_states import HiddenState, LSTMState
-from stepscan.definitions.definition import Part, Weight, definition
+from stepscan.definitions.definition import Part, Weight, built_in, definition
 from stepscan.definitions.initialisation import Initialisation, check_elman
 from stepscan.definitions.kinds import Flag, Size
 from stepscan.definitions.layer import LayerDefinition
@@ -79,7 +79,7 @@ class CellDefinition(LayerDefinition):
 
 @functools.lru_cache(maxsize=256)
 def _recorded(name: str, settings: tuple[Any, ...]) -> StoredProgram:
-    cls = _CELLS[name]
+    cls: Any = built_in(name)
     return record(cls(**dict(zip(cls.equation_settings, settings, strict=True))))
 
 
@@ -216,6 +216,3 @@ class LayerNormLSTM(CellDefinition):
     def exposed(self, c: Any) -> Any:
         """What the output gate lets through."""
         return self.ops.tanh(self.ops.layer_norm(c, self.gain_c, self.bias_c))
-
-
-_CELLS: dict[str, Any] = {cls.registered_name: cls for cls in (Elman, GRU, LSTM, LayerNormLSTM)}

@@ -256,8 +256,7 @@ def specify(description: Any) -> Any:
 
 def is_built_in(name: str) -> bool:
     """Whether a layer or model of that name is built in, so that it runs without PyTorch."""
-    _import_built_in()
-    return name in _classes
+    return built_in(name) is not None
 
 
 def built_in(name: str) -> type[Definition] | None:
@@ -267,13 +266,13 @@ def built_in(name: str) -> type[Definition] | None:
 
 
 def _defined(name: str) -> type[Definition]:
-    _import_built_in()
-    if name not in _classes:
+    found = built_in(name)
+    if found is None:
         raise UnsupportedLayer(
             name,
             f"no layer or model {shown(name)} is built in, so that only PyTorch can run it.{nearest(name, _classes)}",
         )
-    return _classes[name]
+    return found
 
 
 def parameter_count(tensors: Tensors) -> int:

@@ -6,7 +6,7 @@ import functools
 from typing import Any
 
 from stepscan.kernels.native import library
-from stepscan.programs.derivative import Derivative, differentiate
+from stepscan.programs.derivative import differentiate
 from stepscan.programs.lowering import lower
 from stepscan.programs.program import Program
 
@@ -26,10 +26,4 @@ def inference_program(program: Program) -> Any:
 @functools.lru_cache(maxsize=256)
 def training_program(program: Program) -> Any:
     """The library's program of a step and its derivative; see `inference_program`."""
-    return library.Program(list(lower(derivative_of(program)).numbers))
-
-
-@functools.lru_cache(maxsize=64)
-def derivative_of(program: Program) -> Derivative:
-    """The derivative of a program."""
-    return differentiate(program)
+    return library.Program(list(lower(differentiate(program)).numbers))

@@ -93,12 +93,7 @@ def _scan_backward(
 
 @_scan_backward.register_fake
 def _scan_backward_shapes(
-    x: Tensor,
-    lengths: Tensor,
-    state: list[Tensor],
-    weights: list[Tensor],
-    program: str,
-    gradients: list[Tensor | None],
+    x: Tensor, lengths: Tensor, state: list[Tensor], weights: list[Tensor], *_: Any
 ) -> list[Tensor]:
     return [torch.empty_like(tensor) for tensor in (x, *state, *weights)]
 

@@ -11,7 +11,6 @@ import torch
 from torch._guards import tracing
 from torch.nn.modules.module import _has_any_global_hook
 
-from stepscan.programs.derivative import Derivative, differentiate
 from stepscan.programs.tracing.observed import Observed
 from stepscan.programs.tracing.structure import Structure
 from stepscan.programs.tracing.tracer import Trace, trace
@@ -34,11 +33,9 @@ class Traced(NamedTuple):
 
     Attributes:
         trace: the program, and how its weights are made.
-        derivative: of the program.
     """
 
     trace: Trace
-    derivative: Derivative
 
 
 class _Entry(NamedTuple):
@@ -174,4 +171,4 @@ def _trace(cell: Any, structure: Structure, observed: Observed) -> Traced | Untr
         return error
     finally:
         _busy.tracing = False
-    return Traced(found, differentiate(found.program))
+    return Traced(found)
