@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from stepscan.kernels import program_equations, tensors
+from stepscan.kernels.compiled import Compiled, compile_cell
 from stepscan.kernels.native import library
-from stepscan.kernels.program_sources import Compiled, compile_cell
 from stepscan.kernels.scan_function import ScanFunction
 from stepscan.sequences import Sequences
 from stepscan.state import State, leaves, map_state
@@ -80,7 +80,7 @@ def step(cell: Any, x: Tensor, state: State) -> tuple[Tensor, State] | None:
 def _step(cell: Any, x: Tensor, state: State) -> tuple[Tensor, State] | None:
     """A step without gradients: what a scan of one item does, without what costs several times the step itself."""
     compiled, rows, given = compile_cell(cell, x), x.shape[0], list(leaves(state))
-    if compiled is None or not compiled.source.accepts(given, rows):
+    if compiled is None or not compiled.accepts(given, rows):
         return None
     start = [leaf.contiguous() for leaf in given]
     end = [torch.empty_like(leaf) for leaf in start]
@@ -111,7 +111,7 @@ def _scan(x: Tensor, lengths: Tensor, directions: Sequence[Direction]) -> tuple[
     parts, flat, rows = [], [], x.shape[0]
     for cell, state, reverse in directions:
         compiled, given = compile_cell(cell, x), list(leaves(state))
-        if compiled is None or not compiled.source.accepts(given, rows):
+        if compiled is None or not compiled.accepts(given, rows):
             return None
         parts.append(Part(compiled, compiled.tensors_of(cell), reverse))
         flat.append([leaf if leaf.dim() == 2 else leaf.reshape(rows, math.prod(leaf.shape[1:])) for leaf in given])

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from stepscan.json_text import json_text
+from stepscan.kernels.compiled import CompiledEquations
 from stepscan.kernels.native import library
-from stepscan.kernels.program_sources import Compiled, GivenSource
 from stepscan.kernels.programs import Part, ScanRun
 from stepscan.programs.program import Program
 from stepscan.sequences import Sequences
@@ -30,8 +30,8 @@ def scan(cell: Any, inputs: Sequences, state: State) -> tuple[Sequences, State] 
     given = [inputs.data, *leaves(state)]
     if not torch.compiler.is_compiling() or library is None or not all(map(_is_supported, given)):
         return None
-    program, names = _program(cell)
-    weights = [functools.reduce(getattr, name.split("."), cell) for name in names]
+    program, sources = _program(cell)
+    weights = [functools.reduce(getattr, name.split("."), cell).reshape(shape) for name, shape in sources]
     if not program or not all(map(_is_supported, weights)):
         return None
     flat = [leaf.flatten(1) if leaf.dim() != 2 else leaf for leaf in leaves(state)]
@@ -45,24 +45,26 @@ def _is_supported(tensor: Tensor) -> bool:
 
 
 @torch.compiler.assume_constant_result
-def _program(cell: Any) -> tuple[str, tuple[str, ...]]:
-    """A cell's program in JSON, and the parameters and buffers that its weights are; empty if there is none, or if
-    weights are made of others."""
+def _program(cell: Any) -> tuple[str, tuple[tuple[str, tuple[int, ...]], ...]]:
+    """A cell's program in JSON, and the names of the parameters and buffers that its weights are, with the shapes that
+    it reads them in; empty if there is none, or if weights are made of others."""
     recorded = getattr(type(cell), "recorded", None)
     stored = recorded and recorded(cell)
     if stored is not None:
-        return json_text(stored.program.to_json()), tuple(name for name, _ in stored.program.weights)
+        return json_text(stored.program.to_json()), tuple((name, shape) for name, shape in stored.program.weights)
     from stepscan.programs.tracing.traced import traced_in_graph
 
     found = traced_in_graph(cell)
     if found is None or found.trace.derived:
         return "", ()
-    return json_text(found.trace.program.to_json()), tuple(found.trace.names_of_weights)
+    program = found.trace.program
+    shapes = (shape for _, shape in program.weights)
+    return json_text(program.to_json()), tuple(zip(found.trace.names_of_weights, shapes, strict=True))
 
 
 @torch.library.custom_op("stepscan::scan", mutates_args=())
 def _scan(x: Tensor, lengths: Tensor, state: list[Tensor], weights: list[Tensor], program: str) -> list[Tensor]:
-    """The outputs and the leaves of the final state; the program in JSON, and its weights in whatever shapes."""
+    """The outputs and the leaves of the final state; the program in JSON, and its weights in its order."""
     longest = int(lengths.max()) if len(lengths) else 0
     if longest > x.shape[1] or (len(lengths) and int(lengths.min()) < 0):
         raise ValueError(f"lengths: expected 0 … {x.shape[1]}, got {int(lengths.min())} … {longest}")
@@ -125,6 +127,6 @@ def _run(lengths: Tensor, weights: list[Tensor], program: str) -> ScanRun:
 
 
 @functools.lru_cache(maxsize=64)
-def _compiled(program: str, addresses: tuple[int, ...]) -> Compiled:
+def _compiled(program: str, addresses: tuple[int, ...]) -> CompiledEquations:
     """A program, which holds the packed weights of these addresses."""
-    return Compiled(GivenSource(_read(program)))
+    return CompiledEquations("stepscan::scan", _read(program))
