@@ -85,21 +85,27 @@ def _step(cell: Any, x: Tensor, state: State) -> tuple[Tensor, State] | None:
     start = [leaf.contiguous() for leaf in given]
     end = [torch.empty_like(leaf) for leaf in start]
     x, y = x.contiguous(), x.new_empty(rows, compiled.output_size)
-    library.program_forward(
-        [compiled.packed(compiled.tensors_of(cell), False)],
-        [False],
-        x.data_ptr(),
-        _ones(rows).data_ptr(),
-        rows,
-        1,
-        [tensors.addresses(start)],
-        y.data_ptr(),
-        [tensors.addresses(end)],
-        False,
-        torch.get_num_threads(),
-    )
+    packed = compiled.packed(compiled.tensors_of(cell), False)
+    _forward([packed], [False], x, _ones(rows), (rows, 1), [start], y, [end], False)
     ends = iter(end)
     return y, map_state(lambda _: next(ends), state)
+
+
+def _forward(
+    packed: list[Any],
+    reverse: list[bool],
+    x: Tensor,
+    lengths: Tensor,
+    sizes: Sequence[int],
+    starts: list[list[Tensor]],
+    y: Tensor,
+    ends: list[list[Tensor]],
+    save: bool,
+) -> Any:
+    """The library's scan of contiguous tensors, of B rows and T steps, which `sizes` are; it writes `y` and `ends`."""
+    start, end = [tensors.addresses(leaf) for leaf in starts], [tensors.addresses(leaf) for leaf in ends]
+    inputs = x.data_ptr(), lengths.data_ptr(), *sizes
+    return library.program_forward(packed, reverse, *inputs, start, y.data_ptr(), end, save, torch.get_num_threads())
 
 
 @functools.lru_cache(maxsize=64)
@@ -177,18 +183,9 @@ class ScanRun(NamedTuple):
         starts = [[leaf.contiguous() for leaf in state] for state, _ in self.split(flat)]
         ends = [[torch.empty_like(leaf) for leaf in start] for start in starts]
         y = x.new_empty(*x.shape[:2], sum(part.compiled.output_size for part in self.parts))
-        saved = library.program_forward(
-            [part.compiled.packed(part.own, save) for part in self.parts],
-            [part.reverse for part in self.parts],
-            x.data_ptr(),
-            lengths.data_ptr(),
-            *x.shape[:2],
-            [tensors.addresses(start) for start in starts],
-            y.data_ptr(),
-            [tensors.addresses(end) for end in ends],
-            save,
-            torch.get_num_threads(),
-        )
+        packed = [part.compiled.packed(part.own, save) for part in self.parts]
+        reverse = [part.reverse for part in self.parts]
+        saved = _forward(packed, reverse, x, lengths, x.shape[:2], starts, y, ends, save)
         return y, [leaf for end in ends for leaf in end], saved if save else None
 
     def backward(
