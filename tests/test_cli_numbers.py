@@ -28,7 +28,7 @@ def test_classify(ts, run, tmp_path):
         == 0
     )
     figures = json.loads(run("evaluate", tmp_path / "m", ts, "--json").out)
-    assert (figures["accuracy"], figures["texts"]) == (1.0, 40)
+    assert (figures["accuracy"], figures["series"]) == (1.0, 40)
     lines = run("predict", tmp_path / "m", "--input", ts).out.splitlines()
     assert [line.split("\t")[0] for line in lines] == ["down", "up"] * 20
     assert lines[1].endswith("\tseries 2")

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from tokenizers import Regex, Tokenizer, models, pre_tokenizers
 
 from stepscan.data.tokenizers import TextTokenizer
+from stepscan.data.vocabulary import word_facts
 from stepscan.errors import ModelFormatError, SettingsError, StepscanError
 
 KINDS = ("word", "whitespace", "character", "byte", "bpe")
@@ -317,6 +318,13 @@ def test_training_does_not_depend_on_the_hash_seed():
     ]
     assert len({hashlib.sha256(output).digest() for output in outputs}) == 1
     assert outputs[0].count(b"\n") == len(KINDS)
+
+
+def test_word_facts():
+    """Of "The the cat sat ." the words are the, the, cat, sat."""
+    assert word_facts(["The the cat", "sat ."], lowercase=True) == (0.5, 3.0)
+    assert word_facts(["The the cat", "sat ."], lowercase=False) == (1.0, 3.0)
+    assert word_facts(["...", ""], lowercase=True) == (0.0, 0.0)
 
 
 def test_more_words_after_its_own(tmp_path):

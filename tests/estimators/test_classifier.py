@@ -137,9 +137,9 @@ def test_wrong_examples():
         ss.Classifier(**TINY).fit(TEXTS, LABELS, validation=(["a"], ["new"]))
     with pytest.raises(ss.SettingsError, match="at least two classes, got only 'one'"):
         ss.Classifier(**TINY).fit(TEXTS, ["one"] * 40)
-    with pytest.raises(ss.SettingsError, match="expected as many texts as classes, got 40 and 39"):
+    with pytest.raises(ss.SettingsError, match="expected as many examples as targets, got 40 and 39"):
         ss.Classifier(**TINY).fit(TEXTS, LABELS[1:])
-    with pytest.raises(ss.SettingsError, match="texts: expected at least one, got none"):
+    with pytest.raises(ss.SettingsError, match="examples: expected at least one, got none"):
         ss.Classifier(**TINY).fit([], [])
 
 
@@ -204,7 +204,7 @@ def test_labels_stay_what_they_are(tmp_path):
         (["a", "\ud800"], ["x", "y"], "text 2: expected valid Unicode"),
         (["a", "b"], ["x", 1], "label 2: expected all strings or all whole numbers, got 1"),
         (["a", "b"], [1, float("nan")], "label 2: expected all strings or all whole numbers, got nan"),
-        ([], [], "texts: expected at least one, got none"),
+        ([], [], "examples: expected at least one, got none"),
     ],
 )
 def test_what_is_no_text_or_no_label(texts, labels, words):

@@ -73,5 +73,5 @@ def test_validation_is_two_lists(validation):
 
 def test_as_many_answers_as_examples():
     model = ss.Classifier(**TINY).fit(TEXTS, LABELS)
-    with pytest.raises(ss.SettingsError, match="expected as many texts as classes, got 20 and 19"):
+    with pytest.raises(ss.SettingsError, match="expected as many examples as targets, got 20 and 19"):
         model.log_probabilities(TEXTS, LABELS[1:])

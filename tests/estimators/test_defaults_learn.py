@@ -28,6 +28,21 @@ def test_classify():
     assert model.score(*ordered(200, 2)) > 0.95
 
 
+def test_classify_sequences_of_letters():
+    """What stands at the place where the sequence is cut: neither words nor n-grams of letters say it."""
+    draw = np.random.default_rng(0)
+
+    def sequences(count):
+        rows, labels = draw.choice(list("ACGT"), (count, 20)), np.array(["cut", "whole"] * (count // 2))
+        rows[:, 9:11], rows[:, 3:5] = list("GT"), list("TG")
+        rows[labels == "whole", 9:11], rows[labels == "whole", 3:5] = list("TG"), list("GT")
+        return ["".join(row) for row in rows], labels.tolist()
+
+    model = ss.Classifier(max_updates=400).fit(*sequences(200))
+    assert model.chosen_["tokenizer"] == "character"
+    assert model.score(*sequences(200)) > 0.9
+
+
 def test_classify_series():
     """Whether a bump comes before a dip, wherever they are."""
     draw = np.random.default_rng(0)

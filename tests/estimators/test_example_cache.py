@@ -13,6 +13,7 @@ import pytest
 from stepscan.cli import app
 from stepscan.data.bad_lines import BadLines
 from stepscan.data.task_data import ReadOptions
+from stepscan.data.vocabulary import word_facts
 from stepscan.errors import DataError, SettingsError, StepscanError
 from stepscan.estimators import example_cache, files
 from stepscan.estimators.cache_sources import HeldOut, TextSource
@@ -67,7 +68,8 @@ def test_it_holds_what_the_file_holds(corpus, tmp_path):
     classes, tokenizer = cached.vocabulary.labels, cached.vocabulary.tokenizers["tokenizer"]
     assert classes == ["neg", "pos"]
     counts = [sum(label == name for _, label in kept) for name in classes]
-    assert cached.vocabulary.facts == {"counts": counts, "examples": 270, "first": kept[0][1]}
+    words = word_facts([text for text, _ in kept], lowercase=True)
+    assert cached.vocabulary.facts == {"counts": counts, "examples": 270, "first": kept[0][1], "words": list(words)}
     rows = inputs.padded(np.arange(270))
     for row, length, label, (text, name) in zip(*rows, targets, kept, strict=True):
         assert row[:length].tolist() == tokenizer.encode(text)
@@ -75,6 +77,22 @@ def test_it_holds_what_the_file_holds(corpus, tmp_path):
         assert classes[label] == name
     assert isinstance(inputs.values.base, np.memmap)
     assert inputs.values.dtype == np.uint16
+
+
+def test_its_tokenizer_is_chosen_by_its_texts(tmp_path):
+    """Sequences of letters without spaces; an estimator that was fitted to texts with words before."""
+    draw, path = random.Random(0), tmp_path / "sequences.csv"
+    rows = [("".join(draw.choices("ACGT", k=20)), draw.choice("ab")) for _ in range(60)]
+    path.write_text("text,label\n" + "".join(f"{text},{label}\n" for text, label in rows))
+    estimator = Classifier(**SMALL, max_updates=1).fit([text for text, _ in examples(40)], ["a", "b"] * 20)
+    assert estimator.chosen_["tokenizer"] == "word"
+    cached = open_cache(estimator.set_params(cache_dir=tmp_path / "cache"), [path], ReadOptions(), holds_out=True)
+    assert cached.vocabulary.tokenizers["tokenizer"].kind == "character"
+    estimator.fit_cached(cached)
+    assert estimator.chosen_["tokenizer"] == "character"
+    assert estimator.effective_settings.tokenizer == estimator.tokenizers_["tokenizer"].kind
+    again = Classifier(**SMALL, cache_dir=tmp_path / "cache", tokenizer="word")
+    assert open_cache(again, [path], ReadOptions(), holds_out=True).vocabulary.tokenizers["tokenizer"].kind == "word"
 
 
 def test_its_vocabulary_is_that_of_the_training_texts(corpus, tmp_path):

@@ -6,6 +6,7 @@ import pytest
 
 from stepscan.cells.lstm import LSTM
 from stepscan.cells.rglru import RGLRU
+from stepscan.data.vocabulary import WordFacts
 from stepscan.estimators.base import ESTIMATORS
 from stepscan.estimators.files import train  # noqa: F401  # which brings all of them in
 from stepscan.options import SERIES_TASKS, TASKS
@@ -58,10 +59,27 @@ def test_what_may_be_open_is_chosen(task, kind, examples):
     stay = {"embeddings", "init_from", "t_max", "forget_bias", "size", "epochs", "max_updates", "time_budget", "refit"}
     stay |= {"max_grad_value", "patience", "checkpoints", "tensorboard", "source_tokenizer", "wide", "cache_dir"}
     stay |= {"vocabulary_size"} if task == "generate" else set()
-    stay |= {"char_embedding_size", "char_hidden_size", "tie_weights", "softmax_samples"} if kind == "series" else set()
+    of_text = {"char_embedding_size", "char_hidden_size", "tie_weights", "softmax_samples", "tokenizer"}
+    stay |= of_text if kind == "series" else set()
     params = ESTIMATORS[task]().get_params()
     result = default_settings(DataFacts(task, kind, examples, 10.0), None)
     assert {name for name, value in params.items() if value is None} - stay <= set(result)
+
+
+@pytest.mark.parametrize(
+    ("examples", "unknown", "length", "expected"),
+    [
+        (5000, 0.51, 6.0, "character"),
+        (5000, 0.5, 6.0, "word"),  # half of the words of new texts would be known
+        (4999, 0.9, 6.0, "word"),  # too few names to learn their letters
+        (100, 0.9, 12.1, "character"),  # not words
+        (100, 0.4, 60.0, "word"),  # identifiers that come again
+    ],
+)
+def test_texts_of_unknown_words_are_characters(examples, unknown, length, expected):
+    facts = DataFacts("classify", "text", examples, 10.0, words=WordFacts(unknown, length))
+    assert default_settings(facts, None)["tokenizer"] == expected
+    assert default_settings(facts._replace(words=None), None)["tokenizer"] == "word"
 
 
 def test_updates():

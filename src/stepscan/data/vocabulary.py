@@ -36,6 +36,22 @@ KINDS = {
 }
 
 
+class WordFacts(NamedTuple):
+    """About the words of texts: tokens of kind "word" with a letter or a digit."""
+
+    unknown: float  # the share of words that occur once: about that of unknown words in new texts (Good 1953)
+    length: float  # mean characters per word
+
+
+def word_facts(texts: Iterable[str], *, lowercase: bool) -> WordFacts:
+    """The facts about the words of texts, whose case counts unless `lowercase`."""
+    counts = _count("word", texts, str.lower if lowercase else str)
+    words = {token: count for token, count in counts.items() if any(map(str.isalnum, token))}
+    total = max(1, sum(words.values()))
+    once = sum(count == 1 for count in words.values())
+    return WordFacts(once / total, sum(len(word) * count for word, count in words.items()) / total)
+
+
 def build_tokenizer(
     kind: str,
     texts: Iterable[str | list[str]],

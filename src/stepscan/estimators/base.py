@@ -17,6 +17,7 @@ from sklearn.base import BaseEstimator
 
 from stepscan.data.tokenizers import TextTokenizer
 from stepscan.data.vectors import check_vectors
+from stepscan.data.vocabulary import WordFacts
 from stepscan.errors import ModelFormatError, NotFittedError, SettingsError, nearest
 from stepscan.estimators.encoded_fit import EncodedFit
 from stepscan.estimators.fit_run import FitRun, FitSteps, Stage
@@ -226,7 +227,9 @@ class Estimator(EncodedFit, FittedModel, ModelOptions, BaseEstimator):
         """Whether, without validation data, `fit` uses cross-validation, which needs a refit."""
         return self.refit is not False and is_cross_validated(self.task, examples, items)
 
-    def _choose_settings(self, kind: str, examples: int, items: int, symbols: int = 0) -> None:
+    def _choose_settings(
+        self, kind: str, examples: int, items: int, symbols: int = 0, words: WordFacts | None = None
+    ) -> None:
         """Choose the settings that are not set, by the training data's kind and size, and report them.
 
         Args:
@@ -234,8 +237,9 @@ class Estimator(EncodedFit, FittedModel, ModelOptions, BaseEstimator):
             examples: sequences; for one long text, its symbols.
             items: of all sequences together.
             symbols: distinct ones, of a text to generate.
+            words: of texts to classify.
         """
-        self.chosen_ = self._chosen_for(DataFacts(self.task, kind, examples, items / max(examples, 1), symbols))
+        self.chosen_ = self._chosen_for(DataFacts(self.task, kind, examples, items / max(examples, 1), symbols, words))
         if self.verbose and self.chosen_:
             ProgressBar().note(f"chosen by the size of the data: {listed_settings(self.chosen_)}")
         self.training_options()

@@ -6,7 +6,7 @@ import base64
 import dataclasses
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import chain
+from itertools import chain, islice
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -20,6 +20,7 @@ from stepscan.data.example_checks import as_list, checked_texts, make_pairs, val
 from stepscan.data.ragged_rows import RaggedRows, SeriesRows, largest, occurrences, smallest_dtype, total
 from stepscan.data.series.checks import are_numbers, checked_series
 from stepscan.data.tokenizers import TextTokenizer
+from stepscan.data.vocabulary import WordFacts, word_facts
 from stepscan.errors import SettingsError
 from stepscan.estimators.base import Estimator
 from stepscan.estimators.data_split import same_input, split_data
@@ -36,6 +37,7 @@ from stepscan.patterns.embedding import Embedding
 from stepscan.patterns.encoder import Encoder
 from stepscan.patterns.numeric_embedding import NumericEmbedding
 from stepscan.processes.joining import join
+from stepscan.training.defaults import READ_FIRST, DataFacts
 from stepscan.training.loop import Task
 from stepscan.wide.model import WideModel
 
@@ -83,18 +85,20 @@ class Classifier(ClassificationMixin, ClassifierMixin, TransformerMixin, Classif
         problem = self.problem
         if y is None:
             raise SettingsError("Classifier requires y to be passed, but the target y is None")
-        examples = make_pairs(self._checked(as_list(X)), problem.validated(y), ("texts", "classes"))
+        examples = make_pairs(self._checked(as_list(X)), problem.validated(y), ("examples", "targets"))
         valid = None
         if validation is not None:
             inputs, targets = validation_pair(validation)
             checked = self._checked(inputs, like=examples[0][0])
-            valid = make_pairs(checked, problem.validated(targets), ("validation texts", "classes"))
-        items = sum(self._length(text) for text, _ in examples)
+            valid = make_pairs(checked, problem.validated(targets), ("validation examples", "targets"))
+        is_text = isinstance(examples[0][0], str)
+        words = self._word_facts([text for text, _ in examples[:READ_FIRST]]) if is_text else None
+        has_words = is_text and self._tokenizer_kind(len(examples), words) not in ("character", "byte")
+        items = sum(one.count(" ") + 1 if has_words else len(one) for one, _ in examples)  # of words, approximately
         parts = self._split(examples, valid, cross_validate=self._is_cross_validated(len(examples), items))
         train_targets, held_out_targets = ([target for _, target in part] for part in parts[0])
         self.labels_ = problem.labels(train_targets, held_out_targets)
-        is_text = isinstance(examples[0][0], str)
-        self._choose_settings("text" if is_text else "series", len(examples), items)
+        self._choose_settings("text" if is_text else "series", len(examples), items, words=words)
         if self.problem_type == "classification":
             warn_of_imbalance((target for _, target in examples), "training data", self._balance_advice)
         together = [*examples, *(valid or ())]
@@ -112,10 +116,15 @@ class Classifier(ClassificationMixin, ClassifierMixin, TransformerMixin, Classif
         }
         return split_data(examples, valid, cross_validate=cross_validate, verbose=self.verbose, **rules)
 
-    def _length(self, text: Any) -> int:
-        """The number of items, approximately, before there is a tokenizer."""
-        has_word_tokens = isinstance(text, str) and self.tokenizer not in ("character", "byte")
-        return text.count(" ") + 1 if has_word_tokens else len(text)
+    def _word_facts(self, texts: Iterable[str]) -> WordFacts | None:
+        """About the words of the first texts; None if the tokenizer is set, or word vectors need words."""
+        if self.tokenizer is not None or self.embeddings is not None:
+            return None
+        return word_facts(texts, lowercase=self.lowercase)
+
+    def _tokenizer_kind(self, examples: int, words: WordFacts | None) -> str:
+        """The tokenizer's kind: as set, else as chosen by the words of the texts."""
+        return self.tokenizer or self._chosen_for(DataFacts(self.task, "text", examples, 1.0, words=words))["tokenizer"]
 
     @property
     def _balance_advice(self) -> str:
@@ -151,12 +160,15 @@ class Classifier(ClassificationMixin, ClassifierMixin, TransformerMixin, Classif
 
         rest = inputs()
         first = next(rest)
-        texts = chain([first], rest)
-        tokenizers = {"tokenizer": self._train_tokenizer(texts)} if isinstance(first, str) else {}
-        deque(texts, maxlen=0)  # of a tokenizer that needs none
+        tokenizers, words = self._learned_tokenizers(first, rest) if isinstance(first, str) else ({}, None)
+        deque(rest, maxlen=0)  # of a tokenizer that needs none
         known = sorted(labels)
-        first_label = first_target if isinstance(first_target, str) else None
-        facts = {"counts": [labels[label] for label in known], "examples": example_count, "first": first_label}
+        facts = {
+            "counts": [labels[label] for label in known],
+            "examples": example_count,
+            "first": first_target if isinstance(first_target, str) else None,
+            "words": words,
+        }
         return Vocabulary(tokenizers, None if self.problem_type == "regression" else known, facts)
 
     def _encode_examples(
@@ -185,7 +197,8 @@ class Classifier(ClassificationMixin, ClassifierMixin, TransformerMixin, Classif
         is_multilabel = self.problem_type == "multilabel"
         self.problem.labels([known] if is_multilabel else known, [target for _, target in held_out])
         self.labels_ = examples.vocabulary.labels
-        self._choose_settings("text", facts["examples"], total(examples.columns["inputs"].lengths))
+        items, words = total(examples.columns["inputs"].lengths), facts.get("words")
+        self._choose_settings("text", facts["examples"], items, words=words and WordFacts(*words))
         if self.problem_type == "classification":
             warn_of_imbalance(dict(zip(known, facts["counts"], strict=True)), "training data", self._balance_advice)
         return cached_parts(examples, held_out, facts["examples"])
@@ -267,10 +280,16 @@ class Classifier(ClassificationMixin, ClassifierMixin, TransformerMixin, Classif
             inputs.series[0].shape[1], settings.embedding_size, self._input_dropout, settings.input_noise
         ).standardise(inputs.series)
 
-    def _train_tokenizer(self, texts: Iterable[str]) -> TextTokenizer:
-        return TextTokenizer.train(
-            self.tokenizer, texts, vocabulary_size=self.vocabulary_size, lowercase=self.lowercase
-        )
+    def _learned_tokenizers(self, first: str, rest: Iterator[str]) -> tuple[dict[str, TextTokenizer], WordFacts | None]:
+        """The tokenizer of texts, and the facts by which its kind is chosen, if it is chosen here."""
+        texts, words = [first], None
+        kind = self.effective_settings.tokenizer
+        if kind is None:
+            texts += islice(rest, READ_FIRST - 1)
+            words = self._word_facts(texts)
+            kind = self._tokenizer_kind(len(texts), words)
+        settings: Any = {"vocabulary_size": self.vocabulary_size, "lowercase": self.lowercase}
+        return {"tokenizer": TextTokenizer.train(kind, chain(texts, rest), **settings)}, words
 
     def _text_embedding(self) -> Embedding:
         settings, tokenizer = self.effective_settings, self.tokenizers_["tokenizer"]

@@ -130,8 +130,8 @@ def _check_settings(estimator: Any, files: Files, reading: ReadOptions) -> None:
 
 def _write(estimator: Any, source: Any, writer: ArrayWriter) -> dict[str, Any]:
     """Write the columns of the examples of a source; returns the facts."""
-    vocabulary = estimator._learn(source)
     estimator.chosen_, estimator._vectors, estimator._vector_arguments = {}, None, {}
+    vocabulary = estimator._learn(source)
     if estimator.has_fixed_vectors:
         estimator.set_vocabulary(vocabulary)
     else:

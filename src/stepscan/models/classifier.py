@@ -79,12 +79,13 @@ class ClassificationMixin(ProblemOptions, FittedModel):
 
     def metrics(self, X: Sequence[Any], y: Sequence[Any]) -> dict[str, Any]:
         """Accuracy and macro F1; micro F1, macro F1 and exact-match accuracy (multilabel); or root mean squared error,
-        mean absolute error and R² (regression)."""
+        mean absolute error and R² (regression); and how many `texts` or `series` there were."""
         texts, true = self._check_pairs(X, y)
         check_known(self.problem.flat_labels(true), self.labels_)
         if self.problem_type == "classification":
             warn_of_imbalance(true, "data")
-        return {**self.problem.metrics(true, self.predict(texts)), "texts": len(true)}
+        kind = "texts" if self.tokenizers_ else "series"
+        return {**self.problem.metrics(true, self.predict(texts)), kind: len(true)}
 
     def yardstick(self, X: Sequence[Any], y: Sequence[Any]) -> Yardstick | None:
         """The score of the trivial model of the training data on these examples."""
@@ -112,7 +113,7 @@ class ClassificationMixin(ProblemOptions, FittedModel):
 
     def _check_pairs(self, X: Sequence[Any], y: Sequence[Any]) -> tuple[list[Any], list[Any]]:
         """The examples and their targets, checked to be equally many."""
-        pairs = make_pairs(X, self.problem.validated(y), ("texts", "classes"))
+        pairs = make_pairs(X, self.problem.validated(y), ("examples", "targets"))
         return [example for example, _ in pairs], [target for _, target in pairs]
 
     @property

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated
 
 from stepscan.fields import (
@@ -36,9 +36,8 @@ InputNoise = Annotated[
     Option(DEVIATION, "Standard deviation of Gaussian noise on standardised series in training.", REGULARISATION),
 ]
 Lowercase = Annotated[bool, Option(Flag(), "Lowercase words.")]
-Tokenizer = Annotated[
-    str, Option(TOKENIZERS, "How text is split: word, whitespace, character, byte or bpe (byte-pair encoding).")
-]
+_TOKENIZER = Option(TOKENIZERS, "How text is split: word, whitespace, character, byte or bpe (byte-pair encoding).")
+Tokenizer = Annotated[str, _TOKENIZER]
 WordDropout = Annotated[
     float,
     Option(
@@ -91,7 +90,7 @@ class ClassifyOptions(ProblemOptions, SymbolOptions):
             source="Cheng et al. 2016",
         ),
     ] = None
-    tokenizer: Tokenizer = "word"
+    tokenizer: Annotated[str, replace(_TOKENIZER, unset="word, or character if most words would be unknown")] = BY_SIZE
     vocabulary_size: VocabularySize = 30000
     lowercase: Lowercase = True
     word_dropout: WordDropout = BY_SIZE

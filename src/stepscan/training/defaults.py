@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from stepscan.data.vocabulary import WordFacts
+
 SIZES = {"small": 0.5, "medium": 1.0, "large": 2.0}  # times the hidden and embedding sizes of the rules
 # With fewer examples, cross-validation replaces the hold-out of a tenth, which would be too small to validate on. The
 # limit is higher for classification if the examples have few items in total, so that all folds cost about a minute.
@@ -23,6 +25,10 @@ _MIN_EPOCHS = {"classify": 4, "tag": 7, "generate": 2, "forecast": 2, "translate
 _FOLD_FLOPS = 2e12  # maximum of each fold of a cross-validation …
 _FOLD_EPOCHS, _FOLD_UPDATES = 20, (200, 400)  # … and epochs, within this range of updates
 _WORD_SYMBOLS, _SAMPLED_SYMBOLS = 2000, 8000  # distinct symbols that indicate words, that call for a sampled softmax
+# Texts to classify are read as characters if most words of new ones would be unknown, and there are many texts, or what
+# looks like words are none: in no language with spaces are they so long on average.
+_MAX_UNKNOWN_WORDS, _MANY_TEXTS, _MAX_WORD_LENGTH = 0.5, 5000, 12
+READ_FIRST = _MANY_TEXTS  # texts, by whose words the tokenizer is chosen
 
 
 class DataFacts(NamedTuple):
@@ -33,6 +39,7 @@ class DataFacts(NamedTuple):
     examples: int  # sequences; of one long text, its symbols
     length: float  # mean items per sequence
     symbols: int = 0  # distinct ones, of a text to generate
+    words: WordFacts | None = None  # of the first `READ_FIRST` texts to classify
 
 
 def default_settings(facts: DataFacts, size: str | None) -> dict[str, Any]:
@@ -101,7 +108,14 @@ def _classify(facts: DataFacts) -> dict[str, Any]:
         "learning_rate": 2e-3,
         "input_noise": 0.0,
         "word_dropout": 0.1 if facts.examples < 10_000 else 0.02,
+        "tokenizer": _classify_tokenizer(facts),
     }
+
+
+def _classify_tokenizer(facts: DataFacts) -> str:
+    unknown, length = facts.words or (0.0, 0.0)
+    can_be_learned = facts.examples >= _MANY_TEXTS or length > _MAX_WORD_LENGTH
+    return "character" if unknown > _MAX_UNKNOWN_WORDS and can_be_learned else "word"
 
 
 def _tag(facts: DataFacts) -> dict[str, Any]:
