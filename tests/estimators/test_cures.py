@@ -122,6 +122,25 @@ def test_dropout_stands_beside_the_residual():
     assert [next(iter(part)) for part in above["residual"]["layer"]["stack"]] == ["dropout", "gru"]
 
 
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({}, -1.0),
+        ({"cell": "lstm, lstm"}, -1.0),
+        ({"forget_bias": 0.5}, 0.5),
+        ({"cell": "gru"}, None),
+        ({"cell": "lstm,gru"}, None),
+        ({"initialisation": "chrono"}, None),
+    ],
+)
+def test_the_forget_bias_of_text_to_generate(settings, expected):
+    model = ss.LanguageModel(**settings, hidden_size=4).build("to be or not to be " * 9)
+    assert model.effective_settings.forget_bias == expected
+    if expected is not None:
+        first = next(layer for layer in model.model_.layer.modules() if isinstance(layer, ss.LSTM))
+        assert first.bias_ih.chunk(4)[1].tolist() == [expected] * 4
+
+
 def test_forget_bias_of_every_layer():
     layer = build_layer("lstm", 3, 4, layers=2, bidirectional=True, initialisation=Initialisation(forget_bias=-2.5))
     result = [part.bias_ih[4:8].tolist() for part in layer.modules() if isinstance(part, ss.LSTM)]

@@ -26,7 +26,7 @@ from stepscan.training.flops import training_flops
         ("classify", "series", 50, {"batch_size": 16, "hidden_size": 64, "input_noise": 0.1}),
         ("tag", "text", 50, {"batch_size": 8, "word_dropout": 0.2, "char_hidden_size": 48}),
         ("tag", "text", 5000, {"batch_size": 32, "word_dropout": 0.1}),
-        ("generate", "text", 10_000, {"layers": 1, "hidden_size": 256, "batch_size": 8, "bptt": 64}),
+        ("generate", "text", 10_000, {"layers": 1, "hidden_size": 256, "batch_size": 8, "bptt": 64, "forget_bias": -1}),
         ("generate", "text", 300_000, {"layers": 2, "hidden_size": 512, "batch_size": 32, "bptt": 100}),
         ("forecast", "series", 300_000, {"layers": 1, "hidden_size": 64, "batch_size": 32, "bptt": 64}),
         ("translate", "text", 100, {"batch_size": 32, "hidden_size": 256, "vocabulary_size": 4000}),

@@ -71,6 +71,8 @@ class ModelBuilder(ModelOptions):
         defaults = default_settings(facts, self.size)
         if "," in self.cell:  # one cell per layer: as many layers as names
             defaults.pop("layers", None)
+        if {name.strip() for name in self.cell.split(",")} != {"lstm"} or self.initialisation != "orthogonal":
+            defaults.pop("forget_bias", None)
         return {name: value for name, value in defaults.items() if getattr(self, name, value) is None}
 
     def _layer(

@@ -74,7 +74,12 @@ class ModelOptions(TrainingOptions):
     ] = None
     forget_bias: Annotated[
         float | None,
-        Option(Real(), "Initial forget gate bias (lstm, layer_norm_lstm).", unset="1", source="Gers et al. 2000"),
+        Option(
+            Real(),
+            "Initial forget gate bias (lstm, layer_norm_lstm).",
+            unset="1; -1 for lstm and text to generate",
+            source="Gers et al. 2000",
+        ),
     ] = None
     init_from: Annotated[
         str | Path | None,

@@ -150,6 +150,7 @@ def _generate(facts: DataFacts) -> dict[str, Any]:
         "layers": 2 if large else 1,
         "hidden_size": 512 if large and not words else 256,
         "embedding_size": 256 if words else 128,
+        "forget_bias": -1.0,
         "tie_weights": words,
         "softmax_samples": 2048 if facts.symbols >= _SAMPLED_SYMBOLS else 0,
         "dropout": 0.3,
