@@ -92,14 +92,14 @@ def test_config(saved):
     hashes = {name: hashlib.sha256((folder / "classify" / name).read_bytes()).hexdigest() for name in hashed}
     yardstick = config.pop("yardstick")
     assert (yardstick["name"], list(yardstick["scores"])) == ("majority class", ["accuracy", "macro_f1"])
+    settings = {n: v for n, v in classifier.get_params().items() if settings_of(ss.Classifier)[n].option.recorded}
     assert config == {
         "format": "stepscan",
         "format_version": 2,
         "stepscan_version": ss.__version__,
         "task": "classify",
-        "settings": {
-            n: value for n, value in classifier.get_params().items() if settings_of(ss.Classifier)[n].option.recorded
-        },
+        "settings": {**settings, "tokenizer": "word"},
+        "chosen": ["tokenizer"],
         "model": {
             "encoder": {
                 "embedding": {"embedding": {**embedding, "word_dropout": classifier.word_dropout}},

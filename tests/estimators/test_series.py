@@ -42,7 +42,7 @@ def tagger() -> ss.Tagger:
 def test_classifies(classifier):
     X, y = rising_or_falling(seed=1)
     assert classifier.score(X, y) == 1
-    assert classifier.metrics(X, y) == {"accuracy": 1.0, "macro_f1": 1.0, "texts": 60}
+    assert classifier.metrics(X, y) == {"accuracy": 1.0, "macro_f1": 1.0, "series": 60}
     assert classifier.predict_proba(X).sum(axis=1) == pytest.approx(1, abs=1e-5)
     assert classifier.transform(X).shape == (60, 16)
 

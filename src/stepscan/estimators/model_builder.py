@@ -71,9 +71,14 @@ class ModelBuilder(ModelOptions):
         defaults = default_settings(facts, self.size)
         if "," in self.cell:  # one cell per layer: as many layers as names
             defaults.pop("layers", None)
-        if {name.strip() for name in self.cell.split(",")} != {"lstm"} or self.initialisation != "orthogonal":
+        if not self._has_forget_bias:
             defaults.pop("forget_bias", None)
         return {name: value for name, value in defaults.items() if getattr(self, name, value) is None}
+
+    @property
+    def _has_forget_bias(self) -> bool:
+        """Whether the rule for a forget gate's bias, which was measured for LSTMs alone, holds for these cells."""
+        return {name.strip() for name in self.cell.split(",")} == {"lstm"} and self.initialisation == "orthogonal"
 
     def _layer(
         self,
@@ -97,6 +102,8 @@ class ModelBuilder(ModelOptions):
             SettingsError: the cell is not causal, but must be.
         """
         settings = self.effective_settings
+        # What was chosen for an LSTM may be asked for another cell: see `Estimator.count_parameters`.
+        forget_bias = settings.forget_bias if self._has_forget_bias else self.forget_bias
         layer = build_layer(
             settings.cell,
             input_size,
@@ -108,7 +115,7 @@ class ModelBuilder(ModelOptions):
             zoneout=settings.zoneout,
             weight_drop=settings.weight_drop,
             memory_size=memory_size,
-            initialisation=Initialisation(self.initialisation, self._t_max, settings.forget_bias),
+            initialisation=Initialisation(self.initialisation, self._t_max, forget_bias),
             residual=settings.residual,
         )
         if causal and not isinstance(layer, Recurrence):
