@@ -26,7 +26,7 @@ def test_build():
     assert all(torch.allclose(weights[0][name], weights[1][name], rtol=0, atol=1e-20) for name in weights[0])
     assert (ready.history_, ready.wide_) == ([], None)
     assert (ready.labels_, ready.chosen_) == (begun.labels_, begun.chosen_)
-    assert ready.chosen_ == {"word_dropout": 0.1}
+    assert ready.chosen_ == {"word_dropout": 0.1, "tokenizer": "word"}
     assert (len(ready._model_arguments), begun._model_arguments) == (1, ())
 
 
