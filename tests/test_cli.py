@@ -201,7 +201,8 @@ def test_overwrite_and_what_training_says(corpora, run, tmp_path):
     result = run(*command)
     assert result.err.startswith(
         "no validation data given: a tenth (4 of 40), drawn at random, stratified, is held out\n"
-        "chosen by the size of the data: dropout 0.5, learning_rate 0.002, input_noise 0, word_dropout 0.1, tokenizer word\n"
+        "chosen by the size of the data: dropout 0.5, learning_rate 0.002, input_noise 0, word_dropout 0.1, "
+        "tokenizer word\n"
         "epoch  1 · "
     )
     shown = dict(line.split(maxsplit=1) for line in result.out.splitlines())
