@@ -137,11 +137,16 @@ def _with_noise(cell: Any, zoneout: float, weight_drop: float) -> Any:
         raise SettingsError(f"{error}; omit --zoneout or --weight-drop, or take another cell, such as lstm") from None
 
 
+def listed_cells(cell: str) -> list[str]:
+    """The names in the setting `cell`, separated by commas."""
+    return [name.strip() for name in cell.split(",")]
+
+
 def _cell_per_layer(cell: str, layers: int) -> list[str]:
     """The name of each layer's cell."""
     if layers < 1:
         raise SettingsError(f"layers: expected at least 1, got {layers}")
-    names = [name.strip() for name in cell.split(",")]
+    names = listed_cells(cell)
     for name in names:
         if name not in cell_names():
             raise SettingsError(f"unknown cell {name!r}.{nearest(name, cell_names())}")

@@ -213,14 +213,17 @@ class Estimator(EncodedFit, FittedModel, ModelOptions, BaseEstimator):
         Raises:
             SettingsError: there is no such model.
         """
-        settings = self.get_params()
+        settings, chosen = self.get_params(), self.chosen_
         try:
+            # A forget bias is chosen for one cell, and changes no number of parameters.
+            self.chosen_ = {name: value for name, value in chosen.items() if name != "forget_bias"}
             with torch.device("meta"):
                 model = self.set_params(cell=cell, hidden_size=hidden_size)._make_model(*self._model_arguments)
         except ValueError as error:
             raise SettingsError(f"no model can be made of cell {cell!r} here: {error}") from error
         finally:
             self.set_params(**settings)
+            self.chosen_ = chosen
         return sum(parameter.numel() for parameter in model.parameters())
 
     def _is_cross_validated(self, examples: int, items: int) -> bool:

@@ -14,7 +14,7 @@ from stepscan.contract import Recurrence
 from stepscan.data.tokenizers import TextTokenizer
 from stepscan.definitions.initialisation import Initialisation
 from stepscan.errors import SettingsError
-from stepscan.estimators.architecture import build_layer
+from stepscan.estimators.architecture import build_layer, listed_cells
 from stepscan.estimators.pretrained import load_weights, load_word_vectors
 from stepscan.estimators.word_vectors import WordVectors
 from stepscan.memory import enough_memory
@@ -69,16 +69,12 @@ class ModelBuilder(ModelOptions):
     def _chosen_for(self, facts: DataFacts) -> dict[str, Any]:
         """The settings that are not set, chosen by rule."""
         defaults = default_settings(facts, self.size)
-        if "," in self.cell:  # one cell per layer: as many layers as names
+        cells = listed_cells(self.cell)
+        if len(cells) > 1:  # one per layer: as many layers as names
             defaults.pop("layers", None)
-        if not self._has_forget_bias:
-            defaults.pop("forget_bias", None)
+        if set(cells) != {"lstm"} or self.initialisation != "orthogonal":
+            defaults.pop("forget_bias", None)  # measured for LSTMs alone
         return {name: value for name, value in defaults.items() if getattr(self, name, value) is None}
-
-    @property
-    def _has_forget_bias(self) -> bool:
-        """Whether the rule for a forget gate's bias, which was measured for LSTMs alone, holds for these cells."""
-        return {name.strip() for name in self.cell.split(",")} == {"lstm"} and self.initialisation == "orthogonal"
 
     def _layer(
         self,
@@ -102,8 +98,6 @@ class ModelBuilder(ModelOptions):
             SettingsError: the cell is not causal, but must be.
         """
         settings = self.effective_settings
-        # What was chosen for an LSTM may be asked for another cell: see `Estimator.count_parameters`.
-        forget_bias = settings.forget_bias if self._has_forget_bias else self.forget_bias
         layer = build_layer(
             settings.cell,
             input_size,
@@ -115,7 +109,7 @@ class ModelBuilder(ModelOptions):
             zoneout=settings.zoneout,
             weight_drop=settings.weight_drop,
             memory_size=memory_size,
-            initialisation=Initialisation(self.initialisation, self._t_max, forget_bias),
+            initialisation=Initialisation(self.initialisation, self._t_max, settings.forget_bias),
             residual=settings.residual,
         )
         if causal and not isinstance(layer, Recurrence):
