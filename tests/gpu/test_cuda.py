@@ -50,12 +50,13 @@ def test_training_on_cuda_gives_a_model_for_the_cpu():
     assert next(model.model_.parameters()).device.type == "cpu"
 
 
-def test_training_in_bfloat16():
+@pytest.mark.parametrize("cell", ["lstm", "gru", "elman", "sru", "transformer"])
+def test_training_in_bfloat16(cell):
     """The loss is near that of float32, and the weights stay in float32."""
     texts, classes = ["a b c", "b", "c a", "a a b c"] * 20, ["x", "y", "x", "y"] * 20
     losses = {}
     for precision in ("float32", "bf16"):
-        settings = {"hidden_size": 16, "max_updates": 40, "wide": False, "refit": False, "device": "cuda"}
+        settings = {"hidden_size": 16, "max_updates": 40, "wide": False, "refit": False, "cell": cell, "device": "cuda"}
         model = ss.Classifier(precision=precision, **settings).fit(texts, classes, (texts, classes))
         losses[precision] = model.history_[-1]["train_loss"]
         assert {weight.dtype for weight in model.model_.parameters()} == {torch.float32}

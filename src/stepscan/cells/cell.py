@@ -112,19 +112,23 @@ def scan_packed(
         weights: as `Cell.weights`.
 
     Returns:
-        Outputs `[B, T, H]` and the leaves `[B, H]` of the final state.
+        Outputs `[B, T, H]` and the leaves `[B, H]` of the final state, which keep their dtype. Under autocast the kernel
+        runs in autocast's dtype; left to itself autocast runs cuDNN's recurrences in float16, whose gradients underflow.
     """
     order = inputs.lengths.argsort(descending=True, stable=True)
     if inputs.has_empty_rows:
         order = order[: int((inputs.lengths > 0).sum())]  # PyTorch rejects empty rows; their state is kept below
     packed = pack_padded_sequence(inputs.data[order], inputs.lengths[order].cpu(), batch_first=True)
-    start = tuple(leaf[order][None] for leaf in state)
-    out, *finals = kernel(
-        packed.data, packed.batch_sizes, start if len(start) > 1 else start[0], weights, *_options(weights)
-    )
+    data, start, device = packed.data, [leaf[order][None] for leaf in state], inputs.data.device.type
+    if torch.is_autocast_enabled(device):
+        dtype = torch.get_autocast_dtype(device)
+        data, start, weights = data.to(dtype), [leaf.to(dtype) for leaf in start], [w.to(dtype) for w in weights]
+    with torch.autocast(device, enabled=False):
+        first = tuple(start) if len(start) > 1 else start[0]
+        out, *finals = kernel(data, packed.batch_sizes, first, weights, *_options(weights))
     padded, _ = pad_packed_sequence(PackedSequence(out, packed.batch_sizes), True, total_length=inputs.steps)
     outputs = out.new_zeros(len(inputs), *padded.shape[1:]).index_copy(0, order, padded)
-    final = tuple(leaf.index_copy(0, order, new[0]) for leaf, new in zip(state, finals, strict=True))
+    final = tuple(leaf.index_copy(0, order, new[0].to(leaf.dtype)) for leaf, new in zip(state, finals, strict=True))
     return inputs.replace(outputs, zeroed=True), final
 
 
