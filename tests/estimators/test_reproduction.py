@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 
 import pytest
 from rich.console import Console
@@ -102,10 +103,11 @@ def test_several_seeds_and_their_ensemble(recipe, tmp_path, run, monkeypatch):
     assert row["value"] == sum(alone) / 2
     joined = ss.ensemble([ss.load("model3"), ss.load("model4")])
     assert row["ensemble"] == 100 * evaluate(joined, ["data/reviews/test.txt"])["accuracy"]
+    assert row["ensemble_reached"] is (row["ensemble"] >= 50)
     assert row["command"] == "stepscan reproduce " + str(recipe) + " --seed 3 --seeds 2"
     shown = run("reproduce", recipe, "--data", "data", "--seeds", "2", "--quiet").out
     assert "by the mean of" in shown
-    assert "ensemble of 2" in shown
+    assert re.search(r"ensemble of 2 +│ [\d.]+ +│ target (reached|missed)", shown)
     assert "seed 0 to 1" in shown
     for seed, seeds in ((0, 0), (2**63 - 1, 2)):
         with pytest.raises(ss.SettingsError, match=f"seeds: expected 1 or more, .* got {seeds} from {seed} on"):

@@ -131,7 +131,9 @@ def test_it_learns_what_follows_what():
     words, true = sentences(50, seed=2)
     zeros = [[[0.0] * 3] * len(sentence) for sentence in words]
     scores = crf_mixture.HeldOutScores.from_network(ids(true), zeros, None, 3).with_wide(fit, words)
-    right = [np.array_equal(path, tags) for path, tags in zip(scores.best_paths(0, 1), ids(true), strict=True)]
+    right = [
+        np.array_equal(path, tags) for path, tags in zip(scores.best_paths((0, 1), np.zeros(3)), ids(true), strict=True)
+    ]
     assert np.mean(right) > 0.9
     assert scores.loss(0, 1) < 0.3 * scores.loss(1, 0)
     assert scores.loss(1, 0) == pytest.approx(np.log(3) * sum(map(len, words)))
@@ -169,9 +171,9 @@ def test_shares():
         result = crf_mixture.HeldOutScores.from_network(ids(tags), deep, None, 3)
         return [result._replace(wide=crf_mixture._CRFScores(np.concatenate(wide)[result.packed.order], zeros))]
 
-    assert crf_mixture.best_mixture(judged(right, noise)) == (1, 0)
-    assert crf_mixture.best_mixture(judged(noise, right)) == (0, 1)
-    assert crf_mixture.best_mixture([]) == (1, 0)
+    assert crf_mixture.most_likely(judged(right, noise)) == (1, 0)
+    assert crf_mixture.most_likely(judged(noise, right)) == (0, 1)
+    assert crf_mixture.most_likely([]) == (1, 0)
 
 
 def test_of_spans_the_score_chooses_and_the_likelihood_the_scale():
@@ -180,11 +182,16 @@ def test_of_spans_the_score_chooses_and_the_likelihood_the_scale():
     zeros = {"transitions": np.zeros((3, 3)), "start": np.zeros(3), "end": np.zeros(3)}
     result = crf_mixture.HeldOutScores.from_network(ids(tags), [20 * one for one in right], None, 3)
     both = [result._replace(wide=crf_mixture._CRFScores(np.concatenate(right)[result.packed.order], zeros))]
-    deep, wide = crf_mixture.best_mixture(both, lambda shares: float(shares[0] == 2 * shares[1]))
+
+    def best(f1):
+        return crf_mixture.best_for_spans(both, lambda shares, penalty: float(f1(shares)), wide=True)
+
+    (deep, wide), penalty = best(lambda shares: shares[0] == 2 * shares[1])
+    assert penalty == 0
     assert deep == 2 * wide
     assert crf_mixture.loss(both, deep, wide) == min(crf_mixture.loss(both, 2 * s, s) for s in crf_mixture._SHARES)
-    assert crf_mixture.best_mixture(both, lambda shares: float(shares[0] == 0)) == (0, 1)
-    assert crf_mixture.best_mixture(both, lambda shares: float(shares[1] == 0)) == (1, 0)
+    assert best(lambda shares: shares[0] == 0) == ((0, 1), 0)
+    assert best(lambda shares: shares[1] == 0) == ((1, 0), 0)
 
 
 def test_spans_of_which_none_can_judge():

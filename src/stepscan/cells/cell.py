@@ -112,8 +112,8 @@ def scan_packed(
         weights: as `Cell.weights`.
 
     Returns:
-        Outputs `[B, T, H]` and the leaves `[B, H]` of the final state, which keep their dtype. Under autocast the kernel
-        runs in autocast's dtype; left to itself autocast runs cuDNN's recurrences in float16, whose gradients underflow.
+        Outputs `[B, T, H]` and the leaves `[B, H]` of the final state, which keep their dtype. Under autocast the
+        kernel runs in autocast's dtype; autocast itself would take float16 for cuDNN's recurrences, whatever its dtype.
     """
     order = inputs.lengths.argsort(descending=True, stable=True)
     if inputs.has_empty_rows:

@@ -12,7 +12,7 @@ from torch import nn
 from stepscan.errors import SettingsError
 from stepscan.estimators.base import Estimator
 from stepscan.estimators.wide_model import mean_wide
-from stepscan.models.ensemble import check_match
+from stepscan.models.ensemble import check_match, mean_penalty
 from stepscan.registry import describe
 
 Model = TypeVar("Model", bound=Estimator)
@@ -38,6 +38,7 @@ def average(models: Sequence[Model]) -> Model:
                 f"model {number}: expected the layers and sizes of the first, got others; an ensemble can join them"
             )
     averaged = copy.copy(models[0])
+    averaged.outside_penalty_ = mean_penalty(models)
     averaged.wide_ = mean_wide([model.wide_ for model in models])
     averaged.model_ = copy.deepcopy(models[0].model_)
     average_weights(averaged.model_, [model.model_ for model in models])

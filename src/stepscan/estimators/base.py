@@ -128,7 +128,7 @@ class Estimator(EncodedFit, FittedModel, ModelOptions, BaseEstimator):
         check_savable(self.model_)
         folder = ModelFolder(
             *(self.task, self._recorded_settings(), self.model_, self.tokenizers_, self.labels_, self.history_),
-            *(self.scheme_, self.wide_, self.yardstick_, self.chosen_),
+            *(self.scheme_, self.outside_penalty_, self.wide_, self.yardstick_, self.chosen_),
         )
         write_folder(path, folder, overwrite=overwrite)
 
@@ -161,6 +161,7 @@ class Estimator(EncodedFit, FittedModel, ModelOptions, BaseEstimator):
         estimator.training_options()
         estimator.model_, estimator.tokenizers_ = folder.model, folder.tokenizers
         estimator.labels_, estimator.history_, estimator.scheme_ = folder.labels, folder.history, folder.scheme
+        estimator.outside_penalty_ = folder.outside_penalty
         estimator.wide_ = folder.wide
         estimator.yardstick_ = folder.yardstick
         estimator.chosen_ = dict(folder.chosen)

@@ -1,4 +1,5 @@
-"""How the scores of a tagger's network and of its wide part are weighted, chosen on held-out sentences.
+"""How the scores of a tagger's network and of its wide part are weighted, and by how much the score of O is lowered,
+chosen on held-out sentences.
 
 Dimension letters: N items of all sequences together, K tags.
 """
@@ -17,32 +18,53 @@ from stepscan.wide.crf import TRANSITIONS, WideCRF, build_crf
 _SHARES = (0.1, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0)  # a network trained on few sentences is overconfident
 _TIE = 0.005  # relative difference of losses up to which the network alone is preferred to a mixture
 _RATIOS = (0.25, 0.5, 1.0, 2.0, 4.0)  # of the network's share to the wide part's
+_PENALTIES = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0)
+
+Shares = tuple[float, float]  # factors of the scores of network and wide part; (1, 0): no wide part
 
 
-def best_mixture(
-    parts: Sequence[HeldOutScores], f1: Callable[[tuple[float, float]], float] | None = None
-) -> tuple[float, float]:
-    """The shares: factors of the scores of network and wide part before they are added; (1, 0): no wide part.
+def best_for_spans(
+    parts: Sequence[HeldOutScores], f1: Callable[[Shares, float], float], *, wide: bool
+) -> tuple[Shares, float]:
+    """The shares, and the penalty that is subtracted from the score of O, with the best F1 of spans.
+
+    The likelihood chooses only the size of the shares, not their ratio: most tokens are in no span, and a network that
+    finds spans is overconfident of those that it gets wrong. The F1 of a penalty is averaged with those of its
+    neighbours, for that of few spans is noisy.
 
     Args:
         parts: scores of the held-out sentences of each fold.
-        f1: shares → F1 of the spans predicted with them. It chooses the ratio of the shares, and the likelihood only
-            their size: most tokens are in no span, and a network that finds spans is overconfident of those that it
-            gets wrong. None: the likelihood chooses both.
+        f1: shares and penalty → F1 of the spans predicted with them.
+        wide: whether there is a wide part.
     """
-    if f1 is None or not any(len(part.ids) for part in parts):
-        return _most_likely(parts)
+    if not any(len(part.ids) for part in parts):
+        return (1.0, 0.0), 0.0
 
-    def loss_with(shares: tuple[float, float]) -> float:
+    def loss_with(shares: Shares) -> float:
         return loss(parts, *shares)
 
-    mixtures = [min(((ratio * share, share) for share in _SHARES), key=loss_with) for ratio in _RATIOS]
-    return max([(1.0, 0.0), (0.0, 1.0), *mixtures], key=lambda shares: (f1(shares), -loss_with(shares)))
+    candidates: list[Shares] = [(1.0, 0.0)]
+    if wide:
+        mixtures = [min(((ratio * share, share) for share in _SHARES), key=loss_with) for ratio in _RATIOS]
+        candidates += [(0.0, 1.0), *mixtures]
+
+    def best_penalty(shares: Shares) -> tuple[float, float, Shares, float]:
+        scores = [f1(shares, penalty) for penalty in _PENALTIES]
+        smooth = np.convolve([scores[0], *scores, scores[-1]], (0.25, 0.5, 0.25), "valid")
+        best = int(smooth.argmax())
+        return float(smooth[best]), -loss_with(shares), shares, _PENALTIES[best]
+
+    _, _, shares, penalty = max(map(best_penalty, candidates), key=lambda found: found[:2])
+    return shares, penalty
 
 
-def _most_likely(parts: Sequence[HeldOutScores]) -> tuple[float, float]:
+def most_likely(parts: Sequence[HeldOutScores]) -> Shares:
     """The shares of a grid with the greatest likelihood. Each part alone may be rescaled too, so that a wrong scale is
-    no reason to mix."""
+    no reason to mix.
+
+    Args:
+        parts: scores of the held-out sentences of each fold.
+    """
 
     def least(pairs: Iterable[tuple[float, float]]) -> tuple[float, tuple[float, float]]:
         return min((loss(parts, *shares), shares) for shares in pairs)
@@ -118,11 +140,11 @@ class HeldOutScores(NamedTuple):
         path_score += sum(float((a * b).sum(dtype=np.float64)) for a, b in zip(self.counts, transitions, strict=True))
         return self.packed.log_partition(scores.emissions, *transitions) - path_score
 
-    def best_paths(self, deep_share: float, wide_share: float) -> list[Array]:
-        """The tag ids of the best path of each sentence."""
-        mixed = self._mixed(deep_share, wide_share)
+    def best_paths(self, shares: Shares, penalties: Array) -> list[Array]:
+        """The tag ids of the best path of each sentence, with penalties `[K]` subtracted from the emission scores."""
+        mixed = self._mixed(*shares)
         emissions = np.empty_like(mixed.emissions)
-        emissions[self.packed.order] = mixed.emissions
+        emissions[self.packed.order] = mixed.emissions - penalties
         data = np.zeros((len(self.lengths), int(self.lengths.max(initial=0)), emissions.shape[1]), np.float32)
         batch = Batch(data, self.lengths)
         data[batch.mask] = emissions

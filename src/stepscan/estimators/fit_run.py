@@ -81,7 +81,7 @@ class FitRun:
     def prepare(self, data: TrainingData) -> Stage:
         """Leave the estimator with a model as it is before training, and nothing of an earlier training; returns the
         first stage."""
-        self.estimator.history_, self.estimator.wide_ = [], None
+        self.estimator.history_, self.estimator.wide_, self.estimator.outside_penalty_ = [], None, 0.0
         task = self._prepare(*data.parts[0])
         self.estimator.model_.eval()
         return Stage(task, dataclasses.replace(self.settings, **self._budget(data, task)))

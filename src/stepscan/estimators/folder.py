@@ -65,6 +65,7 @@ class ModelFolder(NamedTuple):
     labels: list[Any] | None  # strings, or whole numbers
     history: list[dict[str, Any]]
     scheme: Scheme | None = None  # of a tagger whose tags mark spans
+    outside_penalty: float = 0.0  # subtracted from the score of O where tags are predicted
     wide: WideModel | None = None  # of a classifier or tagger with a wide part
     yardstick: dict[str, Any] | None = None  # a trivial model, as `Yardstick.described`
     chosen: Mapping[str, Any] = MappingProxyType({})  # the settings that were chosen by the size of the data
@@ -118,8 +119,8 @@ def read_folder(path: str | Path) -> ModelFolder:
     tensors = {name: torch.from_numpy(np.array(array)) for name, array in expanded(folder.tensors).items()}
     model.load_state_dict(tensors)
     chosen = {name: folder.settings[name] for name in folder.chosen if name in folder.settings}
-    files = (folder.tokenizers, folder.labels, history, folder.scheme, folder.wide, folder.yardstick, chosen)
-    return ModelFolder(folder.task, folder.settings, model.eval(), *files)
+    files = (folder.tokenizers, folder.labels, history, folder.scheme, folder.outside_penalty, folder.wide)
+    return ModelFolder(folder.task, folder.settings, model.eval(), *files, folder.yardstick, chosen)
 
 
 def _needs(description: Any) -> FolderSpec:
@@ -180,6 +181,7 @@ def _write_files(path: Path, folder: ModelFolder) -> None:
         folder.model,
         folder.history,
         yardstick=folder.yardstick,
+        outside_penalty=folder.outside_penalty,
         wide=folder.wide,
         chosen=folder.chosen,
     )
@@ -200,5 +202,6 @@ def _config(folder: ModelFolder) -> dict[str, Any]:
         **({"chosen": list(folder.chosen)} if folder.chosen else {}),
         **({"yardstick": folder.yardstick} if folder.yardstick else {}),
         **({"scheme": folder.scheme and folder.scheme.to_dict()} if folder.task == "tag" else {}),
+        **({"outside_penalty": folder.outside_penalty} if folder.outside_penalty else {}),
         **({"wide": wide_part.describe_wide(folder.wide)} if folder.wide is not None else {}),
     }

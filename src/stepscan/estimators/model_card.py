@@ -21,6 +21,7 @@ def model_card(
     history: list[dict[str, Any]],
     *,
     yardstick: dict[str, Any] | None = None,
+    outside_penalty: float = 0.0,
     wide: WideModel | None = None,
     chosen: Collection[str] = (),
 ) -> str:
@@ -30,6 +31,7 @@ def model_card(
         task, settings, model: of the estimator.
         history: the training curve.
         yardstick: a trivial model, as `Yardstick.to_dict`.
+        outside_penalty: of O, where tags that mark spans are predicted.
         wide: the wide part.
         chosen: names of the settings that were chosen by the size of the data.
     """
@@ -40,7 +42,8 @@ def model_card(
         f"| {name} | {value}{' (chosen by the size of the data)' if name in chosen else ''} |\n"
         for name, value in settings.items()
     )
-    paragraphs = "".join(f"{text}\n\n" for text in (training.summary(), _wide_paragraph(wide)) if text)
+    texts = training.summary(), _wide_paragraph(wide), _penalty_paragraph(outside_penalty)
+    paragraphs = "".join(f"{text}\n\n" for text in texts if text)
     return (
         f"# A Stepscan model: {task}\n\n"
         f"{parameters:,} parameters, trained by Stepscan {stepscan.__version__} for "
@@ -50,6 +53,13 @@ def model_card(
         f"{paragraphs}## Settings\n\n| setting | value |\n|---|---|\n{rows}\n"
         "## Use\n\n```python\nimport stepscan as ss\n\nmodel = ss.load('this folder')\n```\n"
     )
+
+
+def _penalty_paragraph(outside_penalty: float) -> str:
+    """The penalty of O, if there is one."""
+    if not outside_penalty:
+        return ""
+    return f"Where tags are predicted, the score of O is lowered by {outside_penalty:g}, for the best F1 of spans."
 
 
 def _wide_paragraph(wide: WideModel | None) -> str:

@@ -55,8 +55,8 @@ def reproduce(
     Returns:
         `recipe`, `metric`, `published`, `target`, `value` (in the published unit), `reached` (None without a target),
         `seconds`, `epochs` and `parameters` of the training, and the keys of `environment`; of one training the
-        estimator's other `figures`; of several the `values` of each, `ensemble` (None of forecasters, which have none),
-        the sum of their seconds, and the mean of their epochs.
+        estimator's other `figures`; of several the `values` of each, `ensemble` (None of forecasters, which have none)
+        and `ensemble_reached`, the sum of their seconds, and the mean of their epochs.
 
     Raises:
         SettingsError: there is no such recipe, it is wrong, `seeds` is out of range, or `out` is given with several
@@ -112,6 +112,7 @@ def _joined(recipe: Recipe, rows: list[dict[str, Any]], models: list[Any], files
         "reached": _reached(recipe.metric, value),
         "values": values,
         "ensemble": ensembled,
+        "ensemble_reached": None if ensembled is None else _reached(recipe.metric, ensembled),
         "seconds": sum(row["seconds"] for row in rows),
         "epochs": round(sum(row["epochs"] for row in rows) / len(rows)),
     }
@@ -125,14 +126,15 @@ def show(row: dict[str, Any], console: Console) -> None:
         table.add_row(published["what"], f"{published['figure']:g}", source)
     if row["target"] is not None:
         table.add_row("target", f"{row['target']:g}", "")
-    verdict = {None: "", True: "target reached", False: "target missed"}[row["reached"]]
-    values, seeds = row.get("values", []), str(row["seed"])
+    verdicts = {None: "", True: "target reached", False: "target missed"}
+    verdict, values, seeds = verdicts[row["reached"]], row.get("values", []), str(row["seed"])
     if values:
         verdict += " by the mean of " + ", ".join(f"{value:.4g}" for value in values)
         seeds += f" to {row['seed'] + len(values) - 1}"
     table.add_row("[bold]Stepscan[/bold]", f"[bold]{row['value']:.4g}[/bold]", verdict.strip())
     if row.get("ensemble") is not None:
-        table.add_row(f"Stepscan, ensemble of {len(values)}", f"{row['ensemble']:.4g}", "")
+        joined = verdicts[row["ensemble_reached"]]
+        table.add_row(f"Stepscan, ensemble of {len(values)}", f"{row['ensemble']:.4g}", joined)
     console.print(table)
     console.print(
         f"seed {seeds} · {row['epochs']} epochs, {row['seconds']:.0f} s · {row['parameters']:,} parameters · "

@@ -31,7 +31,7 @@ from stepscan.estimators.yardsticks import frequent_tags
 from stepscan.evaluation.schemes import near_miss, recognise
 from stepscan.evaluation.spans import spans
 from stepscan.memory import check_fits
-from stepscan.models.tagger import Sentence, TaggingMixin, as_sentences, tag_metrics, tagged_examples
+from stepscan.models.tagger import Sentence, TaggingMixin, as_sentences, outside_penalties, tag_metrics, tagged_examples
 from stepscan.options import TagOptions, TrainingOptions
 from stepscan.patterns.crf import CRFTransducer
 from stepscan.patterns.embedding import Embedding, WordAndCharacterEmbedding
@@ -189,7 +189,8 @@ class Tagger(TaggingMixin, TagOptions, Estimator):
 
     def _cached_yardstick(self, examples: EncodedExamples, held_out: list[Example]) -> None:
         parts = [(examples.vocabulary.facts["sample"], held_out)]
-        self.yardstick_, self.wide_ = frequent_tags(parts, self.scheme_).to_dict(), None
+        self.yardstick_ = frequent_tags(parts, self.scheme_).to_dict()
+        self.wide_, self.outside_penalty_ = None, 0.0
 
     def _held_out_results(self, held_out: list[Example]) -> dict[str, Any]:
         """The network's scores of held-out tokens `[T, K]`, and the transitions of its CRF."""
@@ -214,15 +215,17 @@ class Tagger(TaggingMixin, TagOptions, Estimator):
         return examples[:: max(1, -(-tokens * len(known) // _MAX_HELD_OUT_SCORES))]
 
     def _select_best(self, data: TrainingData, results: Sequence[Sequence[dict[str, Any]]], is_refitted: bool) -> int:
-        """Fit the wide part, and choose the shares of network and wide part by their scores of held-out sentences."""
-        self.yardstick_, self.wide_ = frequent_tags(data.parts, self.scheme_).to_dict(), None
+        """Fit the wide part, and choose the shares of network and wide part, and for spans the penalty of O, by the
+        scores of held-out sentences."""
+        self.yardstick_ = frequent_tags(data.parts, self.scheme_).to_dict()
+        self.wide_, self.outside_penalty_ = None, 0.0
         samples = [self._sampled(held_out) for _, held_out in data.parts]
         evaluations = [
             [self._held_out_scores(sample, result) for sample, result in zip(samples, part_results, strict=True)]
             for part_results in zip(*results, strict=True)
         ]
         best = int(np.argmin([crf_mixture.loss(scores) for scores in evaluations]))
-        scores, shares = evaluations[best], (1.0, 0.0)
+        scores, shares, wide_parts = evaluations[best], (1.0, 0.0), []
         is_numeric = are_numbers([tokens for tokens, _ in data.parts[0][0]])
         if self.wide and not is_numeric and linear_chain_crf.is_affordable(len(self.labels_ or ())):
             wide_parts = [self._fit_wide(train, self.labels_) for train, _ in data.parts]
@@ -230,14 +233,20 @@ class Tagger(TaggingMixin, TagOptions, Estimator):
                 part_scores.with_wide(wide, [tokens for tokens, _ in sample])
                 for part_scores, wide, sample in zip(scores, wide_parts, samples, strict=True)
             ]
-            f1 = None if self.scheme_ is None else lambda shares: self._mixture_scores(scores, samples, shares)["f1"]
-            shares = crf_mixture.best_mixture(scores, f1)
-            if shares[1]:
-                examples = data.together()
-                wide = self._fit_wide(examples, _distinct_tags(examples)) if is_refitted else wide_parts[0]
-                self.wide_ = dataclasses.replace(wide, shares=shares)
-        if self.wide_ is not None or len(data.parts) > 1:
-            figures = self._mixture_scores(scores, samples, shares)
+        if self.scheme_ is not None:
+
+            def f1(shares: crf_mixture.Shares, penalty: float) -> float:
+                return self._mixture_scores(scores, samples, shares, penalty)["f1"]
+
+            shares, self.outside_penalty_ = crf_mixture.best_for_spans(scores, f1, wide=bool(wide_parts))
+        elif wide_parts:
+            shares = crf_mixture.most_likely(scores)
+        if shares[1]:
+            examples = data.together()
+            wide = self._fit_wide(examples, _distinct_tags(examples)) if is_refitted else wide_parts[0]
+            self.wide_ = dataclasses.replace(wide, shares=shares)
+        if self.wide_ is not None or self.outside_penalty_ or len(data.parts) > 1:
+            figures = self._mixture_scores(scores, samples, shares, self.outside_penalty_)
             self._add_row({f"valid_{name}": value for name, value in figures.items()})
         return best
 
@@ -245,11 +254,12 @@ class Tagger(TaggingMixin, TagOptions, Estimator):
         self,
         scores: Sequence[crf_mixture.HeldOutScores],
         samples: Sequence[Sequence[Example]],
-        shares: tuple[float, float],
+        shares: crf_mixture.Shares,
+        penalty: float,
     ) -> dict[str, float]:
-        """Validation scores of network and wide part with these shares."""
-        classes = self.classes_
-        predictions = [classes[path].tolist() for part in scores for path in part.best_paths(*shares)]
+        """Validation scores of network and wide part with these shares, and with this penalty of O."""
+        classes, penalties = self.classes_, outside_penalties(self.labels_ or [], self.scheme_, penalty)
+        predictions = [classes[path].tolist() for part in scores for path in part.best_paths(shares, penalties)]
         return _validation_scores(
             tag_metrics(predictions, [tags for sample in samples for _, tags in sample], self.scheme_)
         )

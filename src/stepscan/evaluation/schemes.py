@@ -128,6 +128,10 @@ class Scheme:
         """The description for a model folder."""
         return {"name": self.name, **self.notation._asdict()}
 
+    def is_outside(self, tag: str) -> bool:
+        """Whether a tag is in no span; so are tags of another format."""
+        return self.notation.mark(tag) in (OUTSIDE, None)
+
     def first_break(self, sentences: Iterable[Sequence[str]]) -> Break | None:
         """The first tag that the scheme does not have, or that must not follow the one before, begin or end a sentence.
         Tags of another format count as outside."""

@@ -46,8 +46,14 @@ def ensemble(models: Sequence[Model]) -> Model:
     joined = models[0].with_network(build_ensemble([model.network_ for model in models]))
     if any(model.wide_ is not None for model in models):
         joined.wide_ = _WideEnsemble([model.wide_ for model in models])  # type: ignore[assignment]
+    joined.outside_penalty_ = mean_penalty(models)
     joined.members_ = list(models)
     return joined
+
+
+def mean_penalty(models: Sequence[FittedModel]) -> float:
+    """The mean `outside_penalty_`."""
+    return sum(model.outside_penalty_ for model in models) / len(models)
 
 
 def check_match(models: Sequence[FittedModel]) -> None:

@@ -54,6 +54,7 @@ class FittedModel:
     tokenizers_: dict[str, TextTokenizer]
     labels_: list[Any] | None  # strings, or whole numbers
     scheme_: Scheme | None = None  # of tags that mark spans, else None
+    outside_penalty_: float = 0.0  # subtracted from the score of O where tags that mark spans are predicted
     wide_: WideModel | None = None  # the linear model that is added to the network of a classifier or tagger
     yardstick_: dict[str, Any] | None = None  # a trivial model of the training data, as `Yardstick.to_dict`
 
@@ -88,6 +89,7 @@ class RuntimeModel(FittedModel):
         weights: storage type of the weights in memory: `float32`, `bfloat16` or `int8`.
         threads: number of threads per call, at most.
         scheme_: the scheme of tags that mark spans, else None.
+        outside_penalty_: subtracted from the score of O where tags that mark spans are predicted.
         wide_: the linear model that is added to the network of a classifier or tagger; None if there is none.
         yardstick_: the score of a trivial model on the validation data; None if the folder does not record it.
     """
@@ -99,6 +101,7 @@ class RuntimeModel(FittedModel):
     weights: str
     threads: int
     scheme_: Scheme | None = None
+    outside_penalty_: float = 0.0
     wide_: WideModel | None = None
     yardstick_: dict[str, Any] | None = None
 
@@ -121,7 +124,7 @@ class RuntimeModel(FittedModel):
     def fingerprint(self) -> bytes:
         """A hash of 16 bytes over the description, labels, tokenizers, and weights with their storage type."""
         tokenizers = {name: tokenizer.to_json() for name, tokenizer in self.tokenizers_.items()}
-        parts = [self.folder.model, self.labels_, tokenizers, self.weights]
+        parts = [self.folder.model, self.labels_, tokenizers, self.weights, self.outside_penalty_]
         tensors = self.folder.tensors
         for position, (stored, constants) in self.folder.programs.items():
             parts.append(stored.to_json())
@@ -179,7 +182,7 @@ class RuntimeModel(FittedModel):
         return _restore, (self.folder.snapshot, self.weights, self.threads), self.usage
 
 
-_FOLDER_FIELDS = ("folder", "network_", "tokenizers_", "labels_", "scheme_", "wide_", "yardstick_")
+_FOLDER_FIELDS = ("folder", "network_", "tokenizers_", "labels_", "scheme_", "outside_penalty_", "wide_", "yardstick_")
 
 
 def load_model(path: str | Path, weights: str | None = None, threads: int = 1) -> Any:
@@ -214,6 +217,7 @@ def _build_model(folder: RuntimeFolder, weights: str | None, threads: int) -> An
         weights=options.weights,
         threads=threads,
         scheme_=folder.scheme,
+        outside_penalty_=folder.outside_penalty,
         wide_=folder.wide,
         yardstick_=folder.yardstick,
         **_usage_settings(model_class, folder.settings),

@@ -27,6 +27,7 @@ FILES = (  # all files that a model folder may have
 _KINDS = {"stepscan_version": str, "task": str, "settings": dict, "model": dict}
 LARGEST = 2**28  # bytes of any file but the configuration and the weights
 _LARGEST_CONFIG = 2**24
+_LARGEST_PENALTY = 1_000_000
 
 
 def read_config(folder: Snapshot) -> dict[str, Any]:
@@ -79,6 +80,12 @@ def _check_keys(path: Path, config: dict[str, Any]) -> None:
     if not isinstance(files, dict) or not all(isinstance(item, str) for item in files.values()):
         raise ModelFormatError(f"{path}: files: expected an object of SHA-256 by file name, got {shown(files)}")
     _check_optional(path, config, "scheme", Scheme.from_dict)
+    penalty, most = config.get("outside_penalty", 0.0), _LARGEST_PENALTY if config.get("scheme") else 0
+    if type(penalty) not in (int, float) or not 0 <= penalty <= most:
+        only = "" if most else " only, without a scheme of spans"
+        raise ModelFormatError(
+            f"{path}: outside_penalty: expected a number from 0 to {most:,}{only}, got {shown(penalty)}"
+        )
     _check_optional(path, config, "yardstick", Yardstick.from_dict)
     selected = config.get("chosen", [])
     if not isinstance(selected, list) or not all(isinstance(item, str) for item in selected):
@@ -90,6 +97,7 @@ def _check_keys(path: Path, config: dict[str, Any]) -> None:
         "chosen",
         "weights",
         "scheme",
+        "outside_penalty",
         "yardstick",
         "wide",
         "programs",

@@ -76,6 +76,7 @@ class RuntimeFolder:
     tokenizers: dict[str, TextTokenizer]  # file name without `.json` → tokenizer
     labels: list[Any] | None  # strings, or whole numbers
     scheme: Scheme | None  # of a tagger whose tags mark spans
+    outside_penalty: float  # subtracted from the score of O where tags are predicted
     wide: WideModel | None  # of a classifier or tagger with a wide part
     yardstick: dict[str, Any] | None  # a trivial model, as `Yardstick.to_dict`; older folders have none
     chosen: list[str]  # names of the settings that were chosen by the size of the data
@@ -175,6 +176,7 @@ def read_snapshot(folder: Snapshot, make_spec: Callable[[Any], FolderSpec] = fol
         tokenizers,
         labels,
         _read_scheme(config, labels or []),
+        float(config.get("outside_penalty", 0)),
         wide,
         _read_yardstick(folder.path / CONFIG, config, labels),
         config.get("chosen", []),

@@ -22,7 +22,8 @@ from stepscan.models.sessions.stream import SessionState, StreamSession, embedde
 class TaggerSession(StreamSession):
     """Tags a sequence as it arrives: `push` takes tokens, or a piece `[T, D]` of a series, and returns their tags.
 
-    A session does not use the model's wide part, which depends on the tokens that follow; a warning says so.
+    A session does not use the model's wide part, which depends on the tokens that follow, nor the penalty of O that was
+    chosen for both; a warning says so.
 
     Raises:
         SettingsError: the model is not causal, or has a CRF.
@@ -86,7 +87,12 @@ class TaggerSession(StreamSession):
 
     @classmethod
     def _batch_outputs(cls, model: Any, states: Sequence[SessionState], outputs: Array) -> list[Any]:
-        return model.classes_[model.network_.head(outputs).argmax(axis=1)].tolist() if len(outputs) else []
+        if not len(outputs):
+            return []
+        scores = model.network_.head(outputs)
+        if model.wide_ is None:
+            scores = scores - model.tag_penalties
+        return model.classes_[scores.argmax(axis=1)].tolist()
 
 
 def _check_tokens(sentence: Any) -> list[str]:
