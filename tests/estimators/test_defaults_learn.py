@@ -107,6 +107,27 @@ def test_translate():
     assert np.mean(right) > 0.9
 
 
+def test_translate_words_that_never_come_again():
+    """The plural of words of which each is new."""
+    draw = np.random.default_rng(0)
+
+    def pairs(count):
+        stems = [
+            "".join(draw.choice(list("bdklmn"), 1).tolist() + draw.choice(list("aeou"), 3).tolist())
+            for _ in range(count)
+        ]
+        endings = draw.choice(["y", "t"], count).tolist()
+        plural = {"y": "ies", "t": "ts"}
+        words = zip(stems, endings, strict=True)
+        return zip(*[(stem + end, stem + plural[end]) for stem, end in words], strict=True)
+
+    model = ss.Translator(size="small", max_updates=600).fit(*pairs(200))
+    assert model.chosen_["tokenizer"] == "character"
+    sources, targets = pairs(40)
+    right = [result == target for result, target in zip(model.predict(sources), targets, strict=True)]
+    assert np.mean(right) > 0.8
+
+
 @pytest.mark.parametrize("size", ["small", "large"])
 def test_the_dial(size):
     model = ss.Classifier(size=size, max_updates=2).fit(*ordered(20, 1))

@@ -19,6 +19,7 @@ from stepscan.estimators import example_cache, files
 from stepscan.estimators.cache_sources import HeldOut, TextSource
 from stepscan.estimators.classifier import Classifier
 from stepscan.estimators.example_cache import open_cache
+from stepscan.estimators.translator import Translator
 from stepscan.options import TASKS as ALL_TASKS
 from stepscan.runtime import load
 from stepscan.storage import array_cache
@@ -93,6 +94,35 @@ def test_its_tokenizer_is_chosen_by_its_texts(tmp_path):
     assert estimator.effective_settings.tokenizer == estimator.tokenizers_["tokenizer"].kind
     again = Classifier(**SMALL, cache_dir=tmp_path / "cache", tokenizer="word")
     assert open_cache(again, [path], ReadOptions(), holds_out=True).vocabulary.tokenizers["tokenizer"].kind == "word"
+
+
+@pytest.mark.parametrize(
+    ("words", "settings", "kinds"),
+    [
+        ("new", {}, {"tokenizer": "character"}),
+        ("known", {}, {"tokenizer": "bpe"}),
+        ("new", {"vocabulary_size": 300}, {"tokenizer": "bpe"}),
+        ("new", {"tokenizer": "bpe"}, {"tokenizer": "bpe"}),
+        ("new", {"source_tokenizer": "whitespace"}, {"tokenizer": "bpe", "source_tokenizer": "whitespace"}),
+    ],
+)
+def test_the_tokenizer_of_pairs_is_chosen_as_in_memory(tmp_path, words, settings, kinds):
+    """Letters to sounds, with a space after each: no word comes again, but sounds do."""
+    draw, path = random.Random(0), tmp_path / "pairs.tsv"
+    distinct = {"".join(draw.choices("abcde", k=7)) for _ in range(60)}
+    pool = sorted(distinct) if words == "new" else ["abba", "cede"]
+    rows = [(pool[n % len(pool)], " ".join(pool[n % len(pool)].upper())) for n in range(60)]
+    path.write_text("".join(f"{source}\t{target}\n" for source, target in rows) + "no target\n")
+    small = {"hidden_size": 8, "embedding_size": 8, "max_updates": 1, "refit": False, **settings}
+    memory = Translator(**small).fit(*zip(*rows, strict=True), validation=([rows[0][0]], [rows[0][1]]))
+    assert {name: tokenizer.kind for name, tokenizer in memory.tokenizers_.items()} == kinds
+    estimator, bad_lines = Translator(**small, cache_dir=tmp_path / "cache"), BadLines()
+    cached = open_cache(estimator, [path], ReadOptions(bad_lines=bad_lines), holds_out=False)
+    assert sum(bad_lines.counts.values()) == 1
+    estimator.fit_cached(cached, rows[:1])
+    assert estimator.chosen_ == memory.chosen_
+    for name, tokenizer in memory.tokenizers_.items():
+        assert estimator.tokenizers_[name].to_json() == tokenizer.to_json()
 
 
 def test_its_vocabulary_is_that_of_the_training_texts(corpus, tmp_path):

@@ -82,6 +82,12 @@ def test_texts_of_unknown_words_are_characters(examples, unknown, length, expect
     assert default_settings(facts._replace(words=None), None)["tokenizer"] == "word"
 
 
+def test_pairs_of_unknown_words_are_characters():
+    facts = DataFacts("translate", "text", 100, 10.0)
+    for words, expected in ((None, "bpe"), (WordFacts(0.5, 30.0), "bpe"), (WordFacts(0.51, 3.0), "character")):
+        assert default_settings(facts._replace(words=words), None)["tokenizer"] == expected
+
+
 def test_updates():
     """At most 15e12 operations, 8,000 updates and 100 passes (but 1,000 updates), but a few passes at least; less in a
     fold."""

@@ -241,12 +241,17 @@ class Estimator(EncodedFit, FittedModel, ModelOptions, BaseEstimator):
             examples: sequences; for one long text, its symbols.
             items: of all sequences together.
             symbols: distinct ones, of a text to generate.
-            words: of texts to classify.
+            words: of texts to classify or translate.
         """
         self.chosen_ = self._chosen_for(DataFacts(self.task, kind, examples, items / max(examples, 1), symbols, words))
         if self.verbose and self.chosen_:
             ProgressBar().note(f"chosen by the size of the data: {listed_settings(self.chosen_)}")
         self.training_options()
+
+    def _tokenizer_kind(self, examples: int, words: WordFacts | None) -> str:
+        """The tokenizer's kind: as set, else as chosen by the words of the texts."""
+        chosen = self._chosen_for(DataFacts(self.task, "text", examples, 1.0, words=words))
+        return chosen.get("tokenizer") or self.tokenizer
 
     def _recorded_settings(self) -> dict[str, Any]:
         """The settings that the result depends on: those that a model folder records."""

@@ -37,7 +37,7 @@ from stepscan.patterns.embedding import Embedding
 from stepscan.patterns.encoder import Encoder
 from stepscan.patterns.numeric_embedding import NumericEmbedding
 from stepscan.processes.joining import join
-from stepscan.training.defaults import READ_FIRST, DataFacts
+from stepscan.training.defaults import READ_FIRST
 from stepscan.training.loop import Task
 from stepscan.wide.model import WideModel
 
@@ -121,10 +121,6 @@ class Classifier(ClassificationMixin, ClassifierMixin, TransformerMixin, Classif
         if self.tokenizer is not None or self.embeddings is not None:
             return None
         return word_facts(texts, lowercase=self.lowercase)
-
-    def _tokenizer_kind(self, examples: int, words: WordFacts | None) -> str:
-        """The tokenizer's kind: as set, else as chosen by the words of the texts."""
-        return self.tokenizer or self._chosen_for(DataFacts(self.task, "text", examples, 1.0, words=words))["tokenizer"]
 
     @property
     def _balance_advice(self) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain
+from itertools import chain, islice
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -15,6 +15,7 @@ from stepscan.data.batching import TrainingBatch
 from stepscan.data.example_checks import validation_pair
 from stepscan.data.ragged_rows import Lengths, RaggedRows, largest, smallest_dtype
 from stepscan.data.tokenizers import TextTokenizer
+from stepscan.data.vocabulary import WordFacts, word_facts
 from stepscan.errors import SettingsError
 from stepscan.estimators.base import Estimator
 from stepscan.estimators.data_split import hold_out, same_input
@@ -30,7 +31,7 @@ from stepscan.patterns.conditioned_generator import ConditionedGenerator
 from stepscan.patterns.embedding import Embedding
 from stepscan.patterns.generator import Generator
 from stepscan.processes.joining import join
-from stepscan.training.defaults import DataFacts
+from stepscan.training.defaults import READ_FIRST, DataFacts
 from stepscan.training.loop import Task
 
 
@@ -62,7 +63,7 @@ class Translator(TranslationMixin, TranslateOptions, Estimator):
         valid = None if validation is None else make_text_pairs(*validation_pair(validation), "validation sources")
         train, held_out = hold_out(pairs, valid, verbose=self.verbose, groups=same_input)
         items = sum(target.count(" ") + 1 for _, target in train)
-        self._choose_settings("text", len(train), items)
+        self._choose_settings("text", len(train), items, words=self._word_facts(train[:READ_FIRST]))
         together = [*train, *held_out]
         return TrainingData([(train, held_out)], valid is not None, len(together), lambda: together)
 
@@ -88,24 +89,39 @@ class Translator(TranslationMixin, TranslateOptions, Estimator):
     def _learn(self, examples: Iterable[tuple[str, str]]) -> Vocabulary:
         rule = self._chosen_for(DataFacts(self.task, "text", 1, 1.0)).get("vocabulary_size")  # for data of any size
         size = self.vocabulary_size or rule
-        facts = {"examples": 0, "words": 0}
+        facts: dict[str, Any] = {"examples": 0, "words": 0}
+        kind, pairs = self.effective_settings.tokenizer, iter(examples)
+        if kind is None:  # of data for a cache
+            first = list(islice(pairs, READ_FIRST))
+            facts["rarity"], pairs = self._word_facts(first), chain(first, pairs)
+            kind = self._tokenizer_kind(len(first), facts["rarity"])
 
-        def targets() -> Iterator[str]:
-            for _, target in examples:
+        def targets(pairs: Iterable[tuple[str, str]]) -> Iterator[str]:
+            for _, target in pairs:
                 facts["examples"] += 1
                 facts["words"] += target.count(" ") + 1
                 yield target
 
-        sources, counted = (source for source, _ in examples), targets()
         if self.source_tokenizer is None:
-            tokenizers = {"tokenizer": _trained(self.tokenizer, chain(sources, counted), size)}
+            counted = targets(examples)
+            tokenizers = {"tokenizer": _trained(kind, chain((source for source, _ in pairs), counted), size)}
         else:
-            tokenizers = {
-                "tokenizer": _trained(self.tokenizer, counted, size),
-                "source_tokenizer": _trained(self.source_tokenizer, sources, size),
-            }
+            counted = targets(pairs)
+            tokenizers = {"tokenizer": _trained(kind, counted, size)}
         deque(counted, maxlen=0)  # of a tokenizer that needs no texts
+        if self.source_tokenizer is not None:
+            tokenizers["source_tokenizer"] = _trained(self.source_tokenizer, (source for source, _ in examples), size)
         return Vocabulary(tokenizers, None, facts)
+
+    def _word_facts(self, pairs: Sequence[tuple[str, str]]) -> WordFacts | None:
+        """About the words of the side of pairs with more unknown ones, with a source tokenizer of the targets; None if
+        the tokenizer or the size of its vocabulary is set, or word vectors need words."""
+        if any(value is not None for value in (self.tokenizer, self.vocabulary_size, self.embeddings)):
+            return None
+        targets = word_facts((target for _, target in pairs), lowercase=False)
+        if self.source_tokenizer is not None:
+            return targets
+        return max(word_facts((source for source, _ in pairs), lowercase=False), targets)
 
     def _encode_examples(
         self, examples: Iterable[tuple[str, str]], vocabulary: Vocabulary
@@ -120,7 +136,8 @@ class Translator(TranslationMixin, TranslateOptions, Estimator):
 
     def _cached_data(self, examples: EncodedExamples, held_out: list[tuple[str, str]]) -> TrainingData:
         facts = examples.vocabulary.facts
-        self._choose_settings("text", facts["examples"], facts["words"])
+        words = facts.get("rarity")
+        self._choose_settings("text", facts["examples"], facts["words"], words=words and WordFacts(*words))
         return cached_parts(examples, held_out, facts["examples"])
 
     def _make_layers(self) -> tuple[Any, Any]:

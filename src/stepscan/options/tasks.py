@@ -258,7 +258,7 @@ class TranslateOptions(SearchOptions, SymbolOptions):
         Option(Flag(), "Feed the last attentional vector into the next decoder step.", source="Luong et al. 2015"),
     ] = False
     label_smoothing: LabelSmoothing = 0.1
-    tokenizer: Tokenizer = "bpe"
+    tokenizer: Annotated[str, replace(_TOKENIZER, unset="bpe, or character if most words would be unknown")] = BY_SIZE
     source_tokenizer: Annotated[
         str | None,
         Option(

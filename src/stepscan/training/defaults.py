@@ -28,7 +28,7 @@ _WORD_SYMBOLS, _SAMPLED_SYMBOLS = 2000, 8000  # distinct symbols that indicate w
 # Texts to classify are read as characters if most words of new ones would be unknown, and there are many texts, or what
 # looks like words are none: in no language with spaces are they so long on average.
 _MAX_UNKNOWN_WORDS, _MANY_TEXTS, _MAX_WORD_LENGTH = 0.5, 5000, 12
-READ_FIRST = _MANY_TEXTS  # texts, by whose words the tokenizer is chosen
+READ_FIRST = _MANY_TEXTS  # texts or pairs of texts, by whose words the tokenizer is chosen
 
 
 class DataFacts(NamedTuple):
@@ -39,7 +39,7 @@ class DataFacts(NamedTuple):
     examples: int  # sequences; of one long text, its symbols
     length: float  # mean items per sequence
     symbols: int = 0  # distinct ones, of a text to generate
-    words: WordFacts | None = None  # of the first `READ_FIRST` texts to classify
+    words: WordFacts | None = None  # of the first `READ_FIRST` texts to classify; to translate, of the rarer side's
 
 
 def default_settings(facts: DataFacts, size: str | None) -> dict[str, Any]:
@@ -169,6 +169,7 @@ def _translate(facts: DataFacts) -> dict[str, Any]:
         "batch_size": 64 if facts.examples >= 10_000 else 32,
         "learning_rate": 3e-3,
         "vocabulary_size": 4000,
+        "tokenizer": "character" if facts.words and facts.words.unknown > _MAX_UNKNOWN_WORDS else "bpe",
     }
 
 
