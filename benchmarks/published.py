@@ -146,8 +146,8 @@ def _spans(name: str, train: str, test: str) -> Published:
 
 
 def _pairs(name: str, train: str, test: str, metric: str, figure: str = "", prepare: Any = str) -> Published:
-    more = {"metric": metric, "figure": figure, "prepare": prepare}
-    return Published(name, OTHER, PAIRS, train, test, task="translate", small=False, **more)
+    more = {"metric": metric, "figure": figure, "prepare": prepare, "small": _PARALLEL not in train}
+    return Published(name, OTHER, PAIRS, train, test, task="translate", **more)
 
 
 _SNIPS, _MULTI30K, _INFLECTION = "snips/snips", "multi30k", "sigmorphon2017_inflection"
