@@ -17,7 +17,7 @@ TITLES = {
     "regression": "Series to values: root mean squared error",
     "tags": "Parts of speech: accuracy, %",
     "spans": "Spans: F1, %",
-    "other": "Other tasks, whole sets",
+    "other": "Other tasks",
 }
 _FRACTIONS = ("accuracy", "f1")  # metrics from 0 to 1, shown in %
 
@@ -102,11 +102,11 @@ def _other(rows: Sequence[tuple[Published, Row]]) -> str:
         [
             [
                 row.set,
-                f"{row.n:,}",
+                f"{row.n:,}" + " (all)" * row.whole,
                 published.metric,
                 row.failure or number(row.ours, 3 if published.metric == "nats" else 1),
                 number(row.minutes, 1),
-                published.figure,
+                published.figure if row.whole else "",
             ]
             for published, row in rows
         ],
