@@ -101,6 +101,7 @@ def test_its_tokenizer_is_chosen_by_its_texts(tmp_path):
     [
         ("new", {}, {"tokenizer": "character"}),
         ("known", {}, {"tokenizer": "bpe"}),
+        ("unspaced", {}, {"tokenizer": "bpe"}),
         ("new", {"vocabulary_size": 300}, {"tokenizer": "bpe"}),
         ("new", {"tokenizer": "bpe"}, {"tokenizer": "bpe"}),
         ("new", {"source_tokenizer": "whitespace"}, {"tokenizer": "bpe", "source_tokenizer": "whitespace"}),
@@ -110,8 +111,10 @@ def test_the_tokenizer_of_pairs_is_chosen_as_in_memory(tmp_path, words, settings
     """Letters to sounds, with a space after each: no word comes again, but sounds do."""
     draw, path = random.Random(0), tmp_path / "pairs.tsv"
     distinct = {"".join(draw.choices("abcde", k=7)) for _ in range(60)}
-    pool = sorted(distinct) if words == "new" else ["abba", "cede"]
+    pool = ["abba", "cede"] if words == "known" else sorted(distinct)
     rows = [(pool[n % len(pool)], " ".join(pool[n % len(pool)].upper())) for n in range(60)]
+    if words == "unspaced":
+        rows = [(source, "".join(chr(0x4E00 + ord(letter)) for letter in source)) for source, _ in rows]
     path.write_text("".join(f"{source}\t{target}\n" for source, target in rows) + "no target\n")
     small = {"hidden_size": 8, "embedding_size": 8, "max_updates": 1, "refit": False, **settings}
     memory = Translator(**small).fit(*zip(*rows, strict=True), validation=([rows[0][0]], [rows[0][1]]))
