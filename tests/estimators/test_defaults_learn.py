@@ -86,11 +86,26 @@ def test_generate():
 
 
 def test_forecast():
-    """A wave that the last value does not foretell."""
-    wave = np.sin(np.arange(200) * 0.8) * 10 + 50 + np.random.default_rng(0).normal(size=200)
+    """A wave without a fixed period, which the last value does not foretell."""
+    wave = [0.0, 0.0]
+    for noise in np.random.default_rng(0).normal(size=300):
+        wave.append(1.9 * np.cos(0.8) * wave[-1] - 0.9025 * wave[-2] + noise)
     model = ss.Forecaster(size="small").fit(wave)
-    assert model.yardstick_["scores"]["mae"] > 4
-    assert best_scores(model.history_)["mae"] < 2  # the noise's own is 0.8
+    assert model.chosen_["seasonal_period"] == 0
+    assert model.yardstick_["scores"]["mae"] > 1.6
+    assert best_scores(model.history_)["mae"] < 1.2  # the noise's own is 0.8
+
+
+@pytest.mark.parametrize("season", [0, 12])
+def test_forecast_what_grows(season):
+    """Twice as far from what training has seen as a network that knows only values can go."""
+    steps = np.arange(180.0)
+    series = 3 * steps + np.random.default_rng(0).normal(size=180)
+    series += 20 * np.sin(2 * np.pi * steps / season) if season else 0
+    model = ss.Forecaster(size="small").fit(series[:156])
+    assert model.chosen_["seasonal_period"] == (season or 1)
+    error = np.abs(model.forecast(series[:156], 24).median[:, 0] - series[156:]).mean()
+    assert error < 0.25 * np.abs(series[156:] - series[155]).mean()
 
 
 def test_translate():

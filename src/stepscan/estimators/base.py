@@ -231,19 +231,16 @@ class Estimator(EncodedFit, FittedModel, ModelOptions, BaseEstimator):
         """Whether, without validation data, `fit` uses cross-validation, which needs a refit."""
         return self.refit is not False and is_cross_validated(self.task, examples, items)
 
-    def _choose_settings(
-        self, kind: str, examples: int, items: int, symbols: int = 0, words: WordFacts | None = None
-    ) -> None:
+    def _choose_settings(self, kind: str, examples: int, items: int, **more: Any) -> None:
         """Choose the settings that are not set, by the training data's kind and size, and report them.
 
         Args:
             kind: `text` or `series`.
             examples: sequences; for one long text, its symbols.
             items: of all sequences together.
-            symbols: distinct ones, of a text to generate.
-            words: of texts to classify or translate.
+            more: further `DataFacts`.
         """
-        self.chosen_ = self._chosen_for(DataFacts(self.task, kind, examples, items / max(examples, 1), symbols, words))
+        self.chosen_ = self._chosen_for(DataFacts(self.task, kind, examples, items / max(examples, 1), **more))
         if self.verbose and self.chosen_:
             ProgressBar().note(f"chosen by the size of the data: {listed_settings(self.chosen_)}")
         self.training_options()

@@ -11,6 +11,7 @@ import numpy as np
 
 from stepscan.data.batching import TrainingBatch, pad_numbers
 from stepscan.data.series.checks import are_numbers, checked_series, series_list
+from stepscan.data.series.differences import steadiest_lag
 from stepscan.data.series.time_step import parse_step
 from stepscan.data.series.values import Values
 from stepscan.errors import SettingsError
@@ -69,15 +70,23 @@ class Forecaster(ForecastingMixin, ForecastOptions, Estimator):
             if self.verbose:
                 ProgressBar().note("no validation data given: the last tenth of each series is held out")
         held_out = [(series, 0) for series in valid or ()] or list(zip(all_series, map(len, train), strict=True))
+        suffix = "" if valid is not None else ", without the tenth held out,"
+        names = [f"series {number}{suffix}" for number in range(1, len(train) + 1)]
+        values = [self.modelled(series, name) for series, name in zip(train, names, strict=True)]
+        steps = sum(map(len, values))
+        shortest = min(map(len, [*train, *(valid or ())]))
+        self._choose_settings("series", steps, steps, lag=steadiest_lag(values, shortest))
         for number, series in enumerate(valid or (), start=1):
             self._transformed(series, f"validation series {number}")  # an error now, not after an epoch
-        suffix = "" if valid is not None else ", without the tenth held out,"
-        inputs = [self._transformed(series, f"series {n}{suffix}")[1] for n, series in enumerate(train, start=1)]
-        _warn_of_constants(inputs, self.seasonal_period)
-        steps = sum(map(len, inputs))
-        self._choose_settings("series", steps, steps)
+        inputs = [self._transformed(series, name)[1] for series, name in zip(train, names, strict=True)]
+        _warn_of_constants(inputs, self.seasonal_period_)
         together = [*all_series, *(valid or ())]
         return TrainingData([(train, held_out)], valid is not None, sum(map(len, together)), lambda: together)
+
+    @property
+    def seasonal_period_(self) -> int:
+        """See `ForecastingMixin.seasonal_period_`."""
+        return self.effective_settings.seasonal_period or 0
 
     def _prepare(
         self, train: list[Values], held_out: list[tuple[Values, int]] | None, settings: TrainingOptions
@@ -87,7 +96,7 @@ class Forecaster(ForecastingMixin, ForecastOptions, Estimator):
         self.model_ = self._build_model(inputs, max_length=lambda: self.effective_settings.bptt).to(settings.device)
         batches = self._windows(inputs, settings)
         if held_out is not None:
-            self.yardstick_ = naive_forecast(held_out, self.seasonal_period).to_dict()
+            self.yardstick_ = naive_forecast(held_out, self.seasonal_period_).to_dict()
         evaluate = None if held_out is None else lambda: self._evaluate(held_out)
         return make_task(self.model_, batches, evaluate, len(held_out or ()), greater_is_better=False)
 
@@ -136,7 +145,7 @@ class Forecaster(ForecastingMixin, ForecastOptions, Estimator):
             with np.errstate(over="ignore"):
                 median = self._one_step_ahead(series).median
             true = series[len(series) - len(median) :]
-            errors = np.abs(true - median)[max(0, start - self.seasonal_period - 1) :].ravel()
+            errors = np.abs(true - median)[max(0, start - self.seasonal_period_ - 1) :].ravel()
             results.append((*self._loss_and_count(series, start), errors))
         return results
 

@@ -108,7 +108,7 @@ class LanguageModel(GenerationMixin, GenerateOptions, Estimator):
 
     def _choose_settings_for(self, facts: Mapping[str, int]) -> None:
         count, distinct = facts["symbols"], facts["distinct"]
-        self._choose_settings("text", count, count, min(distinct, self.vocabulary_size or count))
+        self._choose_settings("text", count, count, symbols=min(distinct, self.vocabulary_size or count))
 
     def _learn(self, examples: Any) -> Vocabulary:
         """The vocabulary of a text, or of the pieces of one, which end at ends of lines."""

@@ -58,6 +58,11 @@ class ForecastingMixin(SeriesOptions, FittedModel):
 
     task: ClassVar[str] = "forecast"
 
+    @property
+    def seasonal_period_(self) -> int:
+        """s, as set or as chosen by the data."""
+        return self.seasonal_period or 0
+
     def forecast(
         self, context: Any, length: int, *, level: float = 0.9, num_samples: int = 500, seed: int | None = 0
     ) -> Forecast:
@@ -80,7 +85,7 @@ class ForecastingMixin(SeriesOptions, FittedModel):
         z, w = self._checked_input(series, "context")
         network = self.stepping_network
         outputs, _, state = network.scan_rows([w])
-        return self.continue_series(z[len(z) - self.seasonal_period :], outputs[:, -1], state, request, network)
+        return self.continue_series(z[len(z) - self.seasonal_period_ :], outputs[:, -1], state, request, network)
 
     def continue_series(
         self, season: Values, output: Values, state: State, request: ForecastRequest, network: Any = None
@@ -99,7 +104,7 @@ class ForecastingMixin(SeriesOptions, FittedModel):
             SettingsError: the sample paths do not fit into memory.
         """
         network, (length, level, samples, seed) = network or self.network_, request
-        dimensions, lag, random = season.shape[1], self.seasonal_period, np.random.default_rng(seed)
+        dimensions, lag, random = season.shape[1], self.seasonal_period_, np.random.default_rng(seed)
         size = 16 * length * samples * dimensions
         check_fits(size, f"{samples:,} sample paths of {length:,} steps", "use a smaller length or num_samples")
         output = np.broadcast_to(output, (samples, *output.shape[1:]))  # every path has the same context
@@ -158,7 +163,7 @@ class ForecastingMixin(SeriesOptions, FittedModel):
         suffix = f", without its last {horizon}," if horizon else ""
         for number, series in enumerate(all_series, start=1):
             self._check_length(len(series) - horizon, f"series {number}{suffix}")
-        lag = max(1, self.seasonal_period)
+        lag = max(1, self.seasonal_period_)
         targets, medians, naive, is_covered = [], [], [], []
         for number, series in enumerate(all_series, start=1):
             name = f"series {number}"
@@ -192,13 +197,13 @@ class ForecastingMixin(SeriesOptions, FittedModel):
         """The loss of the values of a series from an index on, summed, and their number."""
         _, w = self._checked_input(series, name)
         losses = self.network_.array_losses(self.network_.scan_rows([w[:-1]])[0][0], w[1:])
-        losses = losses[max(0, start - self.seasonal_period - 1) :]
+        losses = losses[max(0, start - self.seasonal_period_ - 1) :]
         return float(losses.sum(dtype=np.float64)), losses.size
 
     def _one_step_ahead(self, series: Values, name: str = "a series") -> Forecast:
         """Forecasts `[T − s − 1, D]` of each value from all before it, and 90 % intervals."""
         z, w = self._checked_input(series, name)
-        season = z[1 : len(z) - self.seasonal_period] if self.seasonal_period else np.zeros_like(w[1:])
+        season = z[1 : len(z) - self.seasonal_period_] if self.seasonal_period_ else np.zeros_like(w[1:])
         return self.next_steps(self.network_.scan_rows([w[:-1]])[0][0], season)
 
     def next_steps(self, outputs: Values, season: Values) -> Forecast:
@@ -215,12 +220,12 @@ class ForecastingMixin(SeriesOptions, FittedModel):
         """z, the values or their logarithms, and w, the network's input: their seasonal differences."""
         self._check_length(len(series), name)
         z = self.modelled(series, name)
-        return z, z[self.seasonal_period :] - z[: len(z) - self.seasonal_period] if self.seasonal_period else z
+        return z, z[self.seasonal_period_ :] - z[: len(z) - self.seasonal_period_] if self.seasonal_period_ else z
 
     def _checked_input(self, series: Values, name: str) -> tuple[Values, Values]:
         """As `_transformed`, of a fitted model, whose layers must be able to read w."""
         z, w = self._transformed(series, name)
-        check_range([w], self.network_, name)
+        check_range([w], self.network_, name, before=self.seasonal_period_)
         return z, w
 
     def modelled(self, series: Values, name: str) -> Values:
@@ -236,9 +241,9 @@ class ForecastingMixin(SeriesOptions, FittedModel):
         return np.log(series) if self.log_transform else series
 
     def _check_length(self, length: int, name: str) -> None:
-        if length < self.seasonal_period + 2:
+        if length < self.seasonal_period_ + 2:
             steps = "step" if length == 1 else "steps"
-            raise SettingsError(f"{name} has {length} {steps}, but at least {self.seasonal_period + 2} are needed")
+            raise SettingsError(f"{name} has {length} {steps}, but at least {self.seasonal_period_ + 2} are needed")
 
 
 @dataclass(kw_only=True, eq=False, repr=False)

@@ -160,8 +160,9 @@ class SeriesOptions:
             Integer(0),
             "Seasonal period in steps (12 for monthly data): the model learns the change from one period before; 1: "
             "from the previous step; 0: the values themselves.",
+            unset="by the data: where changes spread least",
         ),
-    ] = 0
+    ] = BY_SIZE
     log_transform: Annotated[bool, Option(Flag(), "Learn the logarithms of the values, which must be above 0.")] = False
     step: Annotated[
         str,

@@ -40,6 +40,7 @@ class DataFacts(NamedTuple):
     length: float  # mean items per sequence
     symbols: int = 0  # distinct ones, of a text to generate
     words: WordFacts | None = None  # of the first `READ_FIRST` texts to classify; to translate, of the rarer side's
+    lag: int = 0  # of series to forecast: see `steadiest_lag`
 
 
 def default_settings(facts: DataFacts, size: str | None) -> dict[str, Any]:
@@ -134,6 +135,7 @@ def _tag(facts: DataFacts) -> dict[str, Any]:
 
 def _forecast(facts: DataFacts) -> dict[str, Any]:
     return {
+        "seasonal_period": facts.lag,
         "layers": 1,
         "hidden_size": 64,
         "embedding_size": 32,

@@ -81,13 +81,14 @@ def series_list(X: Any) -> list[Any]:
     return [items] if items and isinstance(items[0], int | float | np.number) else items
 
 
-def check_range(all_series: Sequence[Values], network: Any, what: str = "series") -> None:
+def check_range(all_series: Sequence[Values], network: Any, what: str = "series", before: int = 0) -> None:
     """Check that series are finite as the layers read them, in float32, after standardisation.
 
     Args:
         all_series: `[T, D]` each, of finite numbers.
         network: a fitted model's, of any backend.
         what: the name of one series, for messages; a number follows it where there are several.
+        before: the user's steps before the first one, for messages.
 
     Raises:
         SettingsError: names the first value that is too large.
@@ -99,7 +100,8 @@ def check_range(all_series: Sequence[Values], network: Any, what: str = "series"
             is_finite = np.isfinite(((values - mean) / deviation).astype(np.float32))
         if not is_finite.all():
             step, dimension = np.argwhere(~is_finite)[0].tolist()
-            raise_not_finite(f"{what} {number}" if len(all_series) > 1 else what, values, step, dimension)
+            name, values = f"{what} {number}" if len(all_series) > 1 else what, np.pad(values, ((before, 0), (0, 0)))
+            raise_not_finite(name, values, before + step, dimension)
 
 
 def raise_not_finite(name: str, piece: Values, step: int, dimension: int) -> NoReturn:

@@ -37,7 +37,7 @@ class ForecastSession(StreamSession):
         with self._lock:
             state = self._state
             if not self._is_ready(state):
-                known, needed = int(state.accumulators["steps"][0]), self._model.seasonal_period + 1
+                known, needed = int(state.accumulators["steps"][0]), self._model.seasonal_period_ + 1
                 raise SettingsError(
                     f"series: expected at least {needed} steps before a forecast, got {known}; push more"
                 )
@@ -66,7 +66,7 @@ class ForecastSession(StreamSession):
         layer, dimensions = self._network.layer, self._network.embedding.size
         accumulators = {
             "steps": np.zeros(1, np.int64),
-            "season": np.zeros((self._model.seasonal_period, dimensions)),  # the last values that are modelled
+            "season": np.zeros((self._model.seasonal_period_, dimensions)),  # the last values that are modelled
             "input": np.zeros((1, dimensions)),  # the network's last
             "y": np.zeros((1, layer.output_size), np.float32),
         }
@@ -76,7 +76,7 @@ class ForecastSession(StreamSession):
         """The state after more values."""
         model, before = self._model, self._state
         [values] = checked_series([items], self._network.embedding.size, what)
-        z, accumulators, lag = model.modelled(values, what), before.accumulators, model.seasonal_period
+        z, accumulators, lag = model.modelled(values, what), before.accumulators, model.seasonal_period_
         steps = int(accumulators["steps"][0])
         known = np.concatenate([accumulators["season"][lag - min(lag, steps) :], z])
         w = known[lag:] - known[: len(known) - lag] if lag else known
@@ -89,7 +89,7 @@ class ForecastSession(StreamSession):
         return after._replace(accumulators={**accumulators, **changes})
 
     def _is_ready(self, state: SessionState) -> bool:
-        return bool(state.accumulators["steps"][0] > self._model.seasonal_period)
+        return bool(state.accumulators["steps"][0] > self._model.seasonal_period_)
 
     def _distribution(self, state: SessionState) -> Array:
         """Parameters of the distribution of the network's next input, `[1, D, P]`."""
@@ -99,7 +99,7 @@ class ForecastSession(StreamSession):
         if not self._is_ready(state):
             return None
         last = state.accumulators["input"]
-        season = state.accumulators["season"][:1] if self._model.seasonal_period else np.zeros_like(last)
+        season = state.accumulators["season"][:1] if self._model.seasonal_period_ else np.zeros_like(last)
         return Forecast(*(values[0] for values in self._model.next_steps(self._distribution(state), season)))
 
 
