@@ -241,9 +241,10 @@ class ForecastingMixin(SeriesOptions, FittedModel):
         return np.log(series) if self.log_transform else series
 
     def _check_length(self, length: int, name: str) -> None:
-        if length < self.seasonal_period_ + 2:
+        if length < (lag := self.seasonal_period_) + 2:
             steps = "step" if length == 1 else "steps"
-            raise SettingsError(f"{name} has {length} {steps}, but at least {self.seasonal_period_ + 2} are needed")
+            needed = f"at least {lag + 2} are needed" + f", two more than the seasonal period of {lag}" * (lag > 0)
+            raise SettingsError(f"{name} has {length} {steps}, but {needed}")
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
