@@ -12,6 +12,7 @@ SEASON = np.tile([0, 3, 5, 9, 4, 2, 8, 1, 7, 3, 2, 6], 20)
 SERIES = {
     "noise": (NOISE, 0),
     "season in much noise": (SEASON + 4 * NOISE, 0),
+    "season alone": (SEASON + 0.1 * STEPS, 12),
     "season": (SEASON + 0.5 * NOISE, 12),
     "season and trend": (SEASON + STEPS + NOISE, 12),
     "trend": (STEPS + NOISE, 1),

@@ -260,4 +260,4 @@ def test_forecasts(tmp_path):
     (tmp_path / "a.csv").write_text("x\n" + "".join(f"{(t % 6) + 0.1 * t}\n" for t in range(60)))
     rows = compare("forecast", [tmp_path / "a.csv"], tmp_path / "out", cells=["gru", "lstm"], settings=TINY)
     assert [row["metric"] for row in rows] == ["validation nats"] * 2
-    assert ss.load(tmp_path / "out" / "lstm").forecast([1.0, 2.0, 3.0], 2).median.shape == (2, 1)
+    assert ss.load(tmp_path / "out" / "lstm").forecast([1.0, 2.0, 3.0] * 3, 2).median.shape == (2, 1)

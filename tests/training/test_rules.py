@@ -29,7 +29,7 @@ from stepscan.training.flops import training_flops
         ("generate", "text", 10_000, {"layers": 1, "hidden_size": 256, "batch_size": 8, "bptt": 64, "forget_bias": -1}),
         ("generate", "text", 300_000, {"layers": 2, "hidden_size": 512, "batch_size": 32, "bptt": 100}),
         ("forecast", "series", 300_000, {"layers": 1, "hidden_size": 64, "batch_size": 32, "bptt": 64}),
-        ("translate", "text", 100, {"batch_size": 32, "hidden_size": 256, "vocabulary_size": 4000}),
+        ("translate", "text", 100, {"batch_size": 32, "hidden_size": 256, "vocabulary_size": 4000, "forget_bias": 0}),
         ("translate", "text", 10_000, {"batch_size": 64}),
     ],
 )

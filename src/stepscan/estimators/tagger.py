@@ -189,8 +189,10 @@ class Tagger(TaggingMixin, TagOptions, Estimator):
 
     def _cached_yardstick(self, examples: EncodedExamples, held_out: list[Example]) -> None:
         parts = [(examples.vocabulary.facts["sample"], held_out)]
-        self.yardstick_ = frequent_tags(parts, self.scheme_).to_dict()
-        self.wide_, self.outside_penalty_ = None, 0.0
+        self.yardstick_, self.wide_ = frequent_tags(parts, self.scheme_).to_dict(), None
+        sample = self._sampled(held_out)
+        scores = [self._held_out_scores(sample, self._held_out_results(held_out))]
+        self._choose_shares(scores, [sample], wide=False)
 
     def _held_out_results(self, held_out: list[Example]) -> dict[str, Any]:
         """The network's scores of held-out tokens `[T, K]`, and the transitions of its CRF."""
@@ -217,15 +219,14 @@ class Tagger(TaggingMixin, TagOptions, Estimator):
     def _select_best(self, data: TrainingData, results: Sequence[Sequence[dict[str, Any]]], is_refitted: bool) -> int:
         """Fit the wide part, and choose the shares of network and wide part, and for spans the penalty of O, by the
         scores of held-out sentences."""
-        self.yardstick_ = frequent_tags(data.parts, self.scheme_).to_dict()
-        self.wide_, self.outside_penalty_ = None, 0.0
+        self.yardstick_, self.wide_ = frequent_tags(data.parts, self.scheme_).to_dict(), None
         samples = [self._sampled(held_out) for _, held_out in data.parts]
         evaluations = [
             [self._held_out_scores(sample, result) for sample, result in zip(samples, part_results, strict=True)]
             for part_results in zip(*results, strict=True)
         ]
         best = int(np.argmin([crf_mixture.loss(scores) for scores in evaluations]))
-        scores, shares, wide_parts = evaluations[best], (1.0, 0.0), []
+        scores, wide_parts = evaluations[best], []
         is_numeric = are_numbers([tokens for tokens, _ in data.parts[0][0]])
         if self.wide and not is_numeric and linear_chain_crf.is_affordable(len(self.labels_ or ())):
             wide_parts = [self._fit_wide(train, self.labels_) for train, _ in data.parts]
@@ -233,22 +234,31 @@ class Tagger(TaggingMixin, TagOptions, Estimator):
                 part_scores.with_wide(wide, [tokens for tokens, _ in sample])
                 for part_scores, wide, sample in zip(scores, wide_parts, samples, strict=True)
             ]
-        if self.scheme_ is not None:
-
-            def f1(shares: crf_mixture.Shares, penalty: float) -> float:
-                return self._mixture_scores(scores, samples, shares, penalty)["f1"]
-
-            shares, self.outside_penalty_ = crf_mixture.best_for_spans(scores, f1, wide=bool(wide_parts))
-        elif wide_parts:
-            shares = crf_mixture.most_likely(scores)
+        shares = self._choose_shares(scores, samples, wide=bool(wide_parts))
         if shares[1]:
             examples = data.together()
             wide = self._fit_wide(examples, _distinct_tags(examples)) if is_refitted else wide_parts[0]
             self.wide_ = dataclasses.replace(wide, shares=shares)
-        if self.wide_ is not None or self.outside_penalty_ or len(data.parts) > 1:
+        return best
+
+    def _choose_shares(
+        self, scores: Sequence[crf_mixture.HeldOutScores], samples: Sequence[Sequence[Example]], *, wide: bool
+    ) -> crf_mixture.Shares:
+        """The shares of network and wide part, if there is one; for spans `outside_penalty_` is chosen with them.
+        Validation scores that differ from those of the network alone get a row of `history_`."""
+
+        def f1(shares: crf_mixture.Shares, penalty: float) -> float:
+            return self._mixture_scores(scores, samples, shares, penalty)["f1"]
+
+        shares, self.outside_penalty_ = (1.0, 0.0), 0.0
+        if self.scheme_ is not None:
+            shares, self.outside_penalty_ = crf_mixture.best_for_spans(scores, f1, wide=wide)
+        elif wide:
+            shares = crf_mixture.most_likely(scores)
+        if shares[1] or self.outside_penalty_ or len(samples) > 1:
             figures = self._mixture_scores(scores, samples, shares, self.outside_penalty_)
             self._add_row({f"valid_{name}": value for name, value in figures.items()})
-        return best
+        return shares
 
     def _mixture_scores(
         self,

@@ -77,7 +77,7 @@ class ModelOptions(TrainingOptions):
         Option(
             Real(),
             "Initial forget gate bias (lstm, layer_norm_lstm).",
-            unset="1; -1 for lstm and text to generate",
+            unset="1; lstm: -1 for text to generate, 0 to translate",
             source="Gers et al. 2000",
         ),
     ] = None

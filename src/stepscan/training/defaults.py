@@ -165,6 +165,7 @@ def _generate(facts: DataFacts) -> dict[str, Any]:
 def _translate(facts: DataFacts) -> dict[str, Any]:
     return {
         "decay_ratio": 1.0,
+        "forget_bias": 0.0,
         "hidden_size": 256,
         "embedding_size": 256,
         "dropout": 0.3,

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 _MAX_RATIO = 0.4  # of the spread of differences to that of values, for differences to be worth modelling
-_TOLERANCE = 1.2  # a smaller lag is preferred if its ratio is at most so many times the least one
+_TOLERANCE, _NEGLIGIBLE = 1.2, 0.01  # a smaller lag is preferred if its ratio is at most 1.2 times the least, or 0.01
 _FEWEST_STEPS = 30  # of the shortest series; fewer say too little
 _MOST_STEPS, _MOST_SERIES, _MOST_LAGS = 20_000, 100, 1000  # that are looked at
 
@@ -37,4 +37,4 @@ def steadiest_lag(series: Sequence[np.ndarray], shortest: int) -> int:
     least = min(ratios.values())
     if least > _MAX_RATIO:
         return 0
-    return next(lag for lag, found in ratios.items() if found <= _TOLERANCE * least)
+    return next(lag for lag, found in ratios.items() if found <= max(_TOLERANCE * least, _NEGLIGIBLE))
