@@ -339,7 +339,7 @@ def test_it_can_be_left_out():
 
 def test_too_many_tags_go_without(monkeypatch, caplog):
     monkeypatch.setattr(linear_chain_crf, "_MAX_TAGS", 2)
-    caplog.set_level(logging.INFO)
+    caplog.set_level(logging.INFO, logger="stepscan")
     assert ss.Tagger(**TINY).fit(*sentences(30)).wide_ is None
     assert "no wide part: it is for up to 2 tags, and there are 3" in caplog.text
 
