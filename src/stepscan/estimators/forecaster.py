@@ -75,7 +75,8 @@ class Forecaster(ForecastingMixin, ForecastOptions, Estimator):
         values = [self.modelled(series, name) for series, name in zip(train, names, strict=True)]
         steps = sum(map(len, values))
         shortest = min(map(len, [*train, *(valid or ())]))
-        self._choose_settings("series", steps, steps, lag=steadiest_lag(values, shortest))
+        lag = steadiest_lag(values, shortest) if self.seasonal_period is None else 0
+        self._choose_settings("series", steps, steps, lag=lag)
         for number, series in enumerate(valid or (), start=1):
             self._transformed(series, f"validation series {number}")  # an error now, not after an epoch
         inputs = [self._transformed(series, name)[1] for series, name in zip(train, names, strict=True)]

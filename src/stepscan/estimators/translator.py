@@ -94,8 +94,8 @@ class Translator(TranslationMixin, TranslateOptions, Estimator):
         kind, pairs = self.effective_settings.tokenizer, iter(examples)
         if kind is None:  # of data for a cache
             first = list(islice(pairs, READ_FIRST))
-            facts["rarity"], pairs = self._word_facts(first), chain(first, pairs)
-            kind = self._tokenizer_kind(len(first), facts["rarity"])
+            facts["word_facts"], pairs = self._word_facts(first), chain(first, pairs)
+            kind = self._tokenizer_kind(len(first), facts["word_facts"])
 
         def targets(pairs: Iterable[tuple[str, str]]) -> Iterator[str]:
             for _, target in pairs:
@@ -139,7 +139,7 @@ class Translator(TranslationMixin, TranslateOptions, Estimator):
 
     def _cached_data(self, examples: EncodedExamples, held_out: list[tuple[str, str]]) -> TrainingData:
         facts = examples.vocabulary.facts
-        words = facts.get("rarity")
+        words = facts.get("word_facts")
         self._choose_settings("text", facts["examples"], facts["words"], words=words and WordFacts(*words))
         return cached_parts(examples, held_out, facts["examples"])
 

@@ -124,7 +124,8 @@ class RuntimeModel(FittedModel):
     def fingerprint(self) -> bytes:
         """A hash of 16 bytes over the description, labels, tokenizers, and weights with their storage type."""
         tokenizers = {name: tokenizer.to_json() for name, tokenizer in self.tokenizers_.items()}
-        parts = [self.folder.model, self.labels_, tokenizers, self.weights, self.outside_penalty_]
+        parts: list[Any] = [self.folder.model, self.labels_, tokenizers, self.weights]
+        parts += [self.outside_penalty_] if self.outside_penalty_ else []  # models without keep their fingerprint
         tensors = self.folder.tensors
         for position, (stored, constants) in self.folder.programs.items():
             parts.append(stored.to_json())
